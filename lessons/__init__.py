@@ -1,0 +1,1 @@
+"""The course: lesson files, and the code that loads, checks and plays them."""

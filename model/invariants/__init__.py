@@ -1,0 +1,1 @@
+"""What must hold in every state, and why a broken one hurts."""

@@ -1,0 +1,1 @@
+"""Verbs: the kernel's functions as procedures of micro-steps, one file per subject."""

@@ -1,0 +1,292 @@
+"""The engine: kernel functions as procedures of named micro-steps, and tasks that run them.
+
+A procedure is a class that bears the kernel function's name. Its fields are the function's variables, its methods
+marked `@step` are the micro-steps, in order. A step is what really is atomic: one PTE read, one cmpxchg, or what
+happens under one spinlock. Its docstring is what the learner reads while it runs.
+
+    class lockless_pages_from_mm(Procedure):
+        \"\"\"Walk the page tables without any lock.\"\"\"
+
+        source: ClassVar = "mm/gup.c"
+        mm: str
+        vpn: int
+
+        @step
+        def disable_interrupts(self, tx: Transaction) -> Outcome:
+            \"\"\"Interrupts off on this CPU.\"\"\"
+            tx.cpus.update(tx.task.cpu, irqs_off_by=tx.task_name)
+
+A step works on its own fresh copy of the variables and returns what comes next: None for the following step,
+or goto / call / tail / done / fail / blocked. Running a command to its end, stepping it by hand and interleaving it
+with others are the same function, `advance`.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
+
+import msgspec
+
+from model.memory.errno import ENOMEM
+from model.memory.records import Event, Locals, Splat, Task
+from model.memory.state import Change, State, Transaction
+
+
+class Goto(NamedTuple):
+    """Continue this procedure at the named step."""
+
+    step: str
+
+
+class CallOut(NamedTuple):
+    """Run another procedure; its result arrives in `ret` and `out` before the next step."""
+
+    procedure: "Procedure"
+    then: str
+    """The step to continue with; empty = the following one."""
+    tail: bool
+    """The callee takes this frame's place: its result goes to our caller."""
+
+
+class Done(NamedTuple):
+    """Return to the caller."""
+
+    value: int
+    out: tuple[int, ...]
+    signal: str
+    """SIGSEGV or SIGBUS, for what a user-space access can end with."""
+    si_code: str
+
+
+class Blocked(NamedTuple):
+    """Cannot go on now: nothing is changed, and the same step is tried again later."""
+
+    on: str
+
+
+Outcome = Goto | CallOut | Done | Blocked | None
+
+Step = Callable[[Any, Transaction], Outcome]
+S = TypeVar("S", bound=Callable[..., Outcome])
+
+
+def step(body: S) -> S:
+    """Mark a method of a Procedure as one of its micro-steps."""
+    body.__dict__["is_step"] = True
+    return body
+
+
+def goto(target: Callable[..., Outcome]) -> Goto:
+    """Continue at another step of the same procedure."""
+    return Goto(target.__name__)
+
+
+def call(procedure: "Procedure", then: Callable[..., Outcome] | None = None) -> CallOut:
+    """Call a kernel function and continue at `then`, by default at the following step."""
+    return CallOut(procedure, then.__name__ if then else "", tail=False)
+
+
+def tail(procedure: "Procedure") -> CallOut:
+    """Call a kernel function in place of this one: return whatever it returns."""
+    return CallOut(procedure, "", tail=True)
+
+
+def done(value: int = 0, out: tuple[int, ...] = ()) -> Done:
+    """Return `value` (and `out`) to the caller."""
+    return Done(value, out, "", "")
+
+
+def fail(errno: int) -> Done:
+    """Return -errno."""
+    return Done(-errno, (), "", "")
+
+
+def signal(name: str, si_code: str) -> Done:
+    """End a user-space access with a signal."""
+    return Done(0, (), name, si_code)
+
+
+def blocked(on: str) -> Blocked:
+    """Wait, and say what for."""
+    return Blocked(on)
+
+
+class MicroStep(NamedTuple):
+    """One step of a procedure as the engine and the reader see it."""
+
+    name: str
+    doc: str
+    source: str
+    body: Step
+
+
+class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
+    """A kernel function: subclasses declare its variables as fields and its micro-steps as methods."""
+
+    source: ClassVar[str] = ""
+    """Where it stands in the kernel: file, and version where that matters."""
+    steps: ClassVar[tuple[MicroStep, ...]] = ()
+    positions: ClassVar[dict[str, int]] = {}
+
+    def __init_subclass__(cls, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        cls.steps = tuple(
+            MicroStep(name, _first_paragraphs(body), cls.source, body)
+            for name, body in vars(cls).items()
+            if getattr(body, "__dict__", {}).get("is_step")
+        )
+        cls.positions = {micro.name: number for number, micro in enumerate(cls.steps)}
+        Locals.registry[cls.__name__] = cls
+
+
+def _first_paragraphs(body: Callable[..., object]) -> str:
+    """A docstring as running text: lines joined, paragraphs kept."""
+    paragraphs = (body.__doc__ or "").strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+class Result(NamedTuple):
+    """How a task ended."""
+
+    value: int
+    """At least 0: success; below: a negated errno."""
+    out: tuple[int, ...] = ()
+    signal: str = ""
+    si_code: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Neither an errno nor a signal."""
+        return self.value >= 0 and not self.signal
+
+
+class Stepped(NamedTuple):
+    """What one micro-step did."""
+
+    state: State
+    task: str
+    procedure: str
+    step: str
+    source: str
+    doc: str
+    depth: int
+    """How many callers are below this procedure on the task's stack."""
+    changes: tuple[Change, ...]
+    """The journal without the task's own record."""
+    events: tuple[Event, ...]
+    blocked: str
+    """Not empty: the step could not be done, and this is what it waits for."""
+    result: Result | None
+    """Not None: the task has ended with this step."""
+
+
+def begin(state: State, name: str, procedure: Procedure, process: str, cpu: int) -> State:
+    """A State in which task `name` is about to run `procedure`; cpu -1 for a device."""
+    tx = Transaction(state)
+    tx.tasks[name] = Task(process=process, cpu=cpu, stack=(procedure,))
+    return tx.commit()[0]
+
+
+MOST_CALLS: Final = 200
+"""A kernel stack is 16 KiB; a deeper recursion is a bug of the model."""
+
+
+def advance(state: State, name: str) -> Stepped:
+    """Run one micro-step of task `name`. Raises KeyError if there is no such task."""
+    task = state.tasks[name]
+    running = cast("Procedure", copy.copy(task.stack[-1]))
+    micro = running.steps[running.pc]
+    tx = Transaction(state, task, name)
+    outcome = _held_up(tx) or micro.body(running, tx)
+    result = None
+    if isinstance(outcome, Blocked):
+        tx = Transaction(state, task, name)
+        tx.tasks[name] = msgspec.structs.replace(task, blocked=outcome.on)
+    elif any(isinstance(event, Splat) and event.fatal for event in tx.events):
+        result = Result(-ENOMEM)
+        del tx.tasks[name]
+        _release_cpu(tx)
+    else:
+        stack, result = _follow(task.stack[:-1], running, outcome)
+        if result is None:
+            tx.tasks[name] = Task(task.process, task.cpu, stack)
+        else:
+            del tx.tasks[name]
+    after, journal = tx.commit()
+    return Stepped(
+        after,
+        name,
+        type(running).__name__,
+        micro.name,
+        micro.source,
+        micro.doc,
+        len(task.stack) - 1,
+        tuple(change for change in journal if change.table != "tasks"),
+        tuple(_traced(event, task) for event in tx.events),
+        outcome.on if isinstance(outcome, Blocked) else "",
+        result,
+    )
+
+
+def _held_up(tx: Transaction) -> Blocked | None:
+    """With interrupts off on a CPU nobody else is scheduled there."""
+    if tx.task.cpu < 0:
+        return None
+    owner = tx.cpus[tx.task.cpu].irqs_off_by
+    if owner and owner != tx.task_name:
+        return Blocked(f"cpu{tx.task.cpu}: {owner} runs there with interrupts off")
+    return None
+
+
+def _release_cpu(tx: Transaction) -> None:
+    """A task that dies does not keep its CPU."""
+    if tx.task.cpu >= 0 and tx.cpus[tx.task.cpu].irqs_off_by == tx.task_name:
+        tx.cpus.update(tx.task.cpu, irqs_off_by="")
+
+
+def _follow(
+    callers: tuple[Locals, ...], running: Procedure, outcome: Outcome
+) -> tuple[tuple[Locals, ...], Result | None]:
+    """The stack after a step that was not blocked, or the task's result if it was the last."""
+    match outcome:
+        case None:
+            running.pc += 1
+        case Goto(target):
+            running.pc = running.positions[target]
+        case CallOut(callee, _, True):
+            return _pushed(callers, callee), None
+        case CallOut(callee, then, _):
+            running.pc = running.positions[then] if then else running.pc + 1
+            return _pushed((*callers, running), callee), None
+        case Done():
+            return _returned(callers, outcome)
+        case _:
+            raise AssertionError(f"a step cannot return {outcome!r}")
+    if running.pc == len(running.steps):
+        return _returned(callers, Done(0, (), "", ""))
+    return (*callers, running), None
+
+
+def _pushed(callers: tuple[Locals, ...], callee: "Procedure") -> tuple[Locals, ...]:
+    if len(callers) > MOST_CALLS:
+        raise RecursionError(f"{type(callee).__name__} called {len(callers)} deep")
+    return (*callers, callee)
+
+
+def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals, ...], Result | None]:
+    """Hand a result to the caller; a caller whose call was its last step returns it in turn."""
+    while callers:
+        caller = cast("Procedure", copy.copy(callers[-1]))
+        if caller.pc < len(caller.steps):
+            caller.ret, caller.out = outcome.value, outcome.out
+            return (*callers[:-1], caller), None
+        callers = callers[:-1]
+    return (), Result(outcome.value, outcome.out, outcome.signal, outcome.si_code)
+
+
+def _traced(event: Event, task: Task) -> Event:
+    """A splat carries the task's stack as its call trace."""
+    if isinstance(event, Splat):
+        trace = tuple(type(call).__name__ for call in reversed(task.stack))
+        return msgspec.structs.replace(event, trace=trace)
+    return event

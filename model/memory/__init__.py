@@ -1,0 +1,1 @@
+"""Nouns: records, flag words, the State and its Transaction."""

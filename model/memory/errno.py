@@ -1,0 +1,38 @@
+"""Errno values by name, as x86-64 numbers them; a kernel function returns them negated."""
+
+from typing import Final
+
+EPERM: Final = 1
+ENOENT: Final = 2
+EINTR: Final = 4
+EIO: Final = 5
+ENXIO: Final = 6
+EBADF: Final = 9
+EAGAIN: Final = 11
+ENOMEM: Final = 12
+EACCES: Final = 13
+EFAULT: Final = 14
+EBUSY: Final = 16
+EEXIST: Final = 17
+ENODEV: Final = 19
+EINVAL: Final = 22
+ENOSPC: Final = 28
+EMLINK: Final = 31
+EOVERFLOW: Final = 75
+EOPNOTSUPP: Final = 95
+EREMOTEIO: Final = 121
+
+ERRNO_NAMES: Final[dict[int, str]] = {
+    value: name
+    for name, value in list(globals().items())
+    if name[0] == "E" and name[1:].isalpha() and isinstance(value, int)
+}
+
+
+def errno_name(value: int) -> str:
+    """The name of the errno behind a negative return value.
+
+    >>> errno_name(-14)
+    'EFAULT'
+    """
+    return ERRNO_NAMES[-value]

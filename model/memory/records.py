@@ -1,0 +1,296 @@
+"""The nouns: every record that a State holds.
+
+A record is frozen; `msgspec.structs.replace` makes the changed one. Sizes, offsets and addresses are counted
+in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
+"""
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from model.memory.flags import (
+    PAGE_DIRTY,
+    PAGE_PRESENT,
+    PAGE_PROTNONE,
+    PAGE_PSE,
+    PAGE_RW,
+    PAGE_SPECIAL,
+    PG_ANON_EXCLUSIVE,
+)
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What all records share: frozen, compared and hashed by value, JSON without the defaults."""
+
+
+FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "kernel"]
+"""What a frame is used for. `file` is page cache (shmem too), `pgtable` a page-table page, `zero` the shared
+zero page, `reserved` memory outside the allocator (vdso, vvar, BARs), `buffer` a driver's buffer page,
+`kernel` pages a kernel subsystem owns and maps into user space (rings, BPF maps)."""
+
+
+class Frame(Record, frozen=True, omit_defaults=True):
+    """struct page of one 4 KiB page frame (the head, where `order` is above 0)."""
+
+    kind: FrameKind = "free"
+    refcount: int = 0
+    """_refcount, what page_count() returns. Each FOLL_PIN of a small page is 1024 of it."""
+    mapcount: int = 0
+    """page_mapcount(): how many page-table entries map it. The kernel stores it minus one."""
+    pins: int = 0
+    """How many FOLL_PINs are inside the refcount: what the kernel cannot know for a small page, but we can."""
+    flags: int = 0
+    """PG_* bits."""
+    order: int = 0
+    mapping: str = ""
+    """Page cache: the file's name. Anonymous: `anon_vma:N`. Empty: none (a driver's page, or truncated)."""
+    index: int = 0
+    """page->index: offset in the file, or linear page index of an anonymous page."""
+
+    @property
+    def exclusive(self) -> bool:
+        """PageAnonExclusive: this anonymous page belongs to one process alone."""
+        return bool(self.flags & PG_ANON_EXCLUSIVE)
+
+
+PteKind = Literal["page", "swap", "migration", "marker"]
+
+
+class Pte(Record, frozen=True, omit_defaults=True):
+    """One page-table entry at any level. An empty entry is not stored at all.
+
+    A `page` entry points at a frame (or, at an upper level without PAGE_PSE, at the next table page).
+    The other kinds are not present: `swap` (pfn = swap slot), `migration` (pfn = source frame), `marker`.
+    """
+
+    pfn: int
+    bits: int = 0
+    kind: PteKind = "page"
+
+    @property
+    def present(self) -> bool:
+        """pte_present(): PRESENT, or PROT_NONE."""
+        return self.kind == "page" and bool(self.bits & (PAGE_PRESENT | PAGE_PROTNONE))
+
+    @property
+    def writable(self) -> bool:
+        """pte_write()."""
+        return bool(self.bits & PAGE_RW)
+
+    @property
+    def dirty(self) -> bool:
+        """pte_dirty()."""
+        return bool(self.bits & PAGE_DIRTY)
+
+    @property
+    def special(self) -> bool:
+        """pte_special(): core mm must not touch the struct page behind this entry."""
+        return bool(self.bits & PAGE_SPECIAL)
+
+    @property
+    def protnone(self) -> bool:
+        """pte_protnone(): mapped PROT_NONE; the hardware sees it as not present."""
+        return self.bits & (PAGE_PRESENT | PAGE_PROTNONE) == PAGE_PROTNONE
+
+    @property
+    def huge(self) -> bool:
+        """A leaf above the lowest level (PSE)."""
+        return bool(self.bits & PAGE_PSE)
+
+    def with_bits(self, bits: int) -> "Pte":
+        """The same entry with `bits` set as well."""
+        return Pte(self.pfn, self.bits | bits, self.kind)
+
+    def without(self, bits: int) -> "Pte":
+        """The same entry with `bits` cleared."""
+        return Pte(self.pfn, self.bits & ~bits, self.kind)
+
+
+class Vma(Record, frozen=True, omit_defaults=True):
+    """struct vm_area_struct: virtual pages [start, end) of one process."""
+
+    start: int
+    end: int
+    flags: int = 0
+    """vm_flags: VM_* bits."""
+    ops: str = ""
+    """vm_ops, by the name of the subject that defines them: empty = anonymous, `shmem`, `ext4`, `vvar` …"""
+    file: str = ""
+    """vm_file: the name of the mapped file, empty if none."""
+    pgoff: int = 0
+    """vm_pgoff: offset of `start` in the file; for anonymous memory the page number where it was first mapped."""
+    anon_vma: int = 0
+    """The anon_vma that new anonymous pages of this VMA belong to; 0 = none yet."""
+    chain: tuple[int, ...] = ()
+    """anon_vma_chain: all anon_vmas whose pages may be mapped here, own one last."""
+
+    @property
+    def pages(self) -> int:
+        """Length in pages."""
+        return self.end - self.start
+
+
+class Process(Record, frozen=True, omit_defaults=True):
+    """A process and its mm_struct."""
+
+    cpu: int
+    """The CPU its tasks run on."""
+    pgd: int = 0
+    """pfn of the top-level table page."""
+    parent: str = ""
+    has_pinned: bool = False
+    """MMF_HAS_PINNED: some FOLL_PIN was ever tried on this mm."""
+    write_protect_seq: int = 0
+    """Odd while fork write-protects this mm; GUP-fast pins check it."""
+    def_flags: int = 0
+    """mm->def_flags: VM_* bits that every new mapping gets (mlockall)."""
+
+
+class Label(Record, frozen=True, omit_defaults=True):
+    """A name for virtual pages [start, start + pages) of a process, as they were mapped."""
+
+    start: int
+    pages: int
+
+
+class Cpu(Record, frozen=True, omit_defaults=True):
+    """One processor."""
+
+    irqs_off_by: str = ""
+    """The task that has interrupts disabled on this CPU; empty = interrupts are on."""
+
+
+class TlbEntry(Record, frozen=True, omit_defaults=True):
+    """One translation that a CPU has cached; the page table may say something else by now."""
+
+    process: str
+    vpn: int
+    pte: Pte
+
+
+class File(Record, frozen=True, omit_defaults=True):
+    """struct inode + address_space of one file."""
+
+    kind: str
+    """`memfd`, `ext4`, `shmem` (behind MAP_SHARED|MAP_ANONYMOUS), `secretmem`, `devzero`, `dax`, or a special one."""
+    size: int = 0
+    """i_size in pages."""
+    seals: tuple[str, ...] = ()
+    open: bool = True
+    """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
+    i_mmap: tuple[tuple[str, int], ...] = ()
+    """The VMAs that map it: (process, start), sorted. What unmap_mapping_range() walks."""
+
+
+class AnonVma(Record, frozen=True, omit_defaults=True):
+    """struct anon_vma: which VMAs may map the anonymous pages that belong to it."""
+
+    vmas: tuple[tuple[str, int], ...] = ()
+    """(process, start) of each, sorted."""
+    parent: int = 0
+    root: int = 0
+    num_active_vmas: int = 0
+    num_children: int = 0
+
+
+class Lock(Record, frozen=True, omit_defaults=True):
+    """A sleeping lock: one writer or several readers (task names)."""
+
+    writer: str = ""
+    readers: tuple[str, ...] = ()
+
+
+RefKind = Literal["get", "pin", "follow", "grab", "mirror", "map"]
+
+
+class Reference(Record, frozen=True, omit_defaults=True):
+    """What a user of somebody's pages holds: page references taken by GUP or by hand, or a mapping of a buffer."""
+
+    kind: RefKind
+    process: str = ""
+    """Whose address space it was taken through …"""
+    vpn: int = 0
+    """… and at which first virtual page."""
+    frames: tuple[int, ...] = ()
+    """The pfns, one a page, as they were when it was taken."""
+    by: str = ""
+    """The device that uses it; empty = the CPU."""
+    write: bool = False
+    longterm: bool = False
+
+
+class Device(Record, frozen=True, omit_defaults=True):
+    """A device that can do DMA."""
+
+    kind: str = ""
+
+
+class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
+    """The variables of one running kernel function: one frame of a task's stack.
+
+    The only mutable record: a step works on a fresh copy of its own locals, which nobody changes afterwards.
+    Subclasses are the procedures of `model.kernel`; their tag is their name.
+    """
+
+    registry: ClassVar[dict[str, type["Locals"]]] = {}
+
+    pc: int = 0
+    """Index of the micro-step that runs next."""
+    ret: int = 0
+    """What the function that this one called last returned: a value, or a negated errno."""
+    out: tuple[int, ...] = ()
+    """What that function handed back besides, usually pfns."""
+    holds: tuple[int, ...] = ()
+    """pfns of which this call owns one reference each, for the reference accounting."""
+    owes_rmap: tuple[int, ...] = ()
+    """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
+
+
+class Task(Record, frozen=True, omit_defaults=True):
+    """An operation in flight: a stack of kernel functions, the innermost last."""
+
+    process: str = ""
+    cpu: int = -1
+    """The CPU it runs on; -1 for a device, which needs none."""
+    stack: tuple[Locals, ...] = ()
+    blocked: str = ""
+    """What it waits for, in words; empty = it can run."""
+
+
+# -- what happens in a step and leaves no record of its own ------------------------------------
+
+
+class Splat(Record, frozen=True, omit_defaults=True, tag="splat"):
+    """The kernel noticed: WARN_ON, VM_BUG_ON_PAGE, Bad page state …."""
+
+    title: str
+    """First line in the kernel's shape, e.g. `BUG: Bad page state in process p0  pfn:00005`."""
+    lines: tuple[str, ...] = ()
+    fatal: bool = False
+    """An oops: the task dies here."""
+    trace: tuple[str, ...] = ()
+    """The simulated call trace, innermost first; the engine fills it in."""
+
+
+class Access(Record, frozen=True, omit_defaults=True, tag="access"):
+    """A byte was loaded or stored, by a CPU or by a device."""
+
+    pfn: int
+    write: bool
+    value: int
+    process: str = ""
+    vpn: int = 0
+    """For a CPU access through a page table: whose and where."""
+    reference: str = ""
+    page: int = 0
+    """For an access through a reference: which one and which page of it."""
+    device: str = ""
+
+
+class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):
+    """A remark worth a line in the log."""
+
+    text: str
+
+
+Event = Splat | Access | Printk

@@ -1,0 +1,369 @@
+"""The State of the machine, and the Transaction: the only way to change one.
+
+A State is a tuple of persistent maps, one per kind of record, keyed as the kernel would look the thing up. Only
+what differs from a default is stored. Keeping, branching or going back costs nothing: a State never changes.
+
+A Transaction gathers the writes of one micro-step over a State, notes what was read, and hands out the next
+State with the journal of changes. Nothing in a State depends on time, on Python's object identity or on the
+path that led to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from hashlib import blake2b
+from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
+
+import msgspec
+from rpds import HashTrieMap
+
+from model.memory.ordered import OrderedIndex
+from model.memory.records import (
+    AnonVma,
+    Cpu,
+    Device,
+    Event,
+    File,
+    Frame,
+    Label,
+    Locals,
+    Lock,
+    Process,
+    Pte,
+    Reference,
+    Task,
+    TlbEntry,
+    Vma,
+)
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+K_contra = TypeVar("K_contra", contravariant=True)
+V_co = TypeVar("V_co", covariant=True)
+
+
+class Change(NamedTuple):
+    """One entry of the journal: `old` or `new` is None where the entry did not exist."""
+
+    table: str
+    key: Any
+    old: Any
+    new: Any
+
+
+class Readable(Protocol[K_contra, V_co]):
+    """What a table of a State and a table of a Transaction have in common."""
+
+    def get(self, key: K_contra, /) -> V_co | None:
+        """The record, or None."""
+
+    def __getitem__(self, key: K_contra, /) -> V_co:
+        """The record; KeyError if there is none."""
+
+    def __contains__(self, key: K_contra, /) -> bool:
+        """Whether there is one."""
+
+
+class TableType(NamedTuple):
+    """How a table is declared: its name in changes and JSON, and the types of its keys and values."""
+
+    name: str
+    key: Any
+    value: Any
+    derived: bool = False
+    """An index that follows from another table: neither hashed nor written to JSON nor shown as a change."""
+
+
+TABLES: Final[list[TableType]] = []
+"""Every table of a State, in the order of State.maps; filled by the declarations in `State`."""
+
+
+class Table(Generic[K, V]):
+    """Declares one table: a State has a map under this name, a Transaction a View."""
+
+    def __init__(
+        self, name: str, key: object, value: object, *, indexed: Table[Any, int] | None = None, derived: bool = False
+    ) -> None:
+        self.number = len(TABLES)
+        self.index = indexed
+        self.name = name
+        TABLES.append(TableType(name, key, value, derived))
+
+    @overload
+    def __get__(self, owner: State, kind: type[State]) -> HashTrieMap[K, V]: ...
+    @overload
+    def __get__(self, owner: Transaction, kind: type[Transaction]) -> View[K, V]: ...
+    @overload
+    def __get__(self, owner: None, kind: type) -> Self: ...
+    def __get__(self, owner: State | Transaction | None, kind: type) -> HashTrieMap[K, V] | View[K, V] | Self:
+        if isinstance(owner, State):
+            return owner.maps[self.number]
+        if owner is None:
+            return self
+        view: View[K, V]
+        if self.index is None:
+            view = View(self.name, self.number, owner.base.maps[self.number])
+        else:
+            view = IndexedView(
+                self.name,
+                self.number,
+                owner.base.maps[self.number],
+                OrderedIndex(self.index.__get__(owner, Transaction)),
+            )
+        owner.views.append(view)
+        # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
+        owner.__dict__[self.name] = view
+        return view
+
+
+class Tables:
+    """The tables, declared once for State and Transaction."""
+
+    __slots__ = ()
+
+    settings = Table[str, str]("settings", str, str)
+    """`set KEY VALUE` of the script language; a missing key means its default."""
+    counters = Table[str, int]("counters", str, int)
+    """Machine-wide numbers: heads of free lists, high-water marks, next ids."""
+    frames = Table[int, Frame]("frames", int, Frame)
+    """pfn → struct page. A free frame that was never used is not stored."""
+    content = Table[int, int]("content", int, int)
+    """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
+    free = Table[int, int]("free", int, int)
+    """pfn → the pfn below it on the allocator's LIFO free list."""
+    pte_index = Table[tuple[str, int, int], int]("pte_index", tuple[str, int, int], int, derived=True)
+    """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
+    ptes = Table[tuple[str, int], Pte]("ptes", tuple[str, int], Pte, indexed=pte_index)
+    """(process, vpn) → lowest-level entry."""
+    tables = Table[tuple[str, int, int], Pte]("tables", tuple[str, int, int], Pte)
+    """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
+    vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)
+    """Where VMAs of a process start, in address order."""
+    vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)
+    """(process, start) → VMA."""
+    anon_vmas = Table[int, AnonVma]("anon_vmas", int, AnonVma)
+    processes = Table[str, Process]("processes", str, Process)
+    labels = Table[tuple[str, str], Label]("labels", tuple[str, str], Label)
+    cpus = Table[int, Cpu]("cpus", int, Cpu)
+    tlbs = Table[int, tuple[TlbEntry, ...]]("tlbs", int, tuple[TlbEntry, ...])
+    """CPU → its cached translations, oldest first."""
+    files = Table[str, File]("files", str, File)
+    cache_index = Table[tuple[str, int, int], int]("cache_index", tuple[str, int, int], int, derived=True)
+    """Which indices of a file have a page in the page cache."""
+    page_cache = Table[tuple[str, int], int]("page_cache", tuple[str, int], int, indexed=cache_index)
+    """(file, index) → pfn: address_space->i_pages."""
+    disk = Table[tuple[str, int], int]("disk", tuple[str, int], int)
+    """(file, index) → the byte that stands on disk, for files that have one."""
+    references = Table[str, Reference]("references", str, Reference)
+    devices = Table[str, Device]("devices", str, Device)
+    locks = Table[tuple[str, str], Lock]("locks", tuple[str, str], Lock)
+    """(kind, owner) → a sleeping lock that somebody holds, e.g. (`mmap_lock`, `p0`)."""
+    tasks = Table[str, Task]("tasks", str, Task)
+
+
+MOST_UNHASHED: Final = 256
+"""Changes that a State carries unhashed at most: most States are passed through and never compared."""
+
+DERIVED: Final = frozenset(table.name for table in TABLES if table.derived)
+
+
+class State(Tables):
+    """One state of the whole machine. Immutable; equality and hash cost O(1) once computed, O(changes) the first time."""
+
+    __slots__ = ("_hash", "_unhashed", "maps")
+
+    def __init__(
+        self, maps: tuple[HashTrieMap[Any, Any], ...] | None = None, hashed: int = 0, unhashed: tuple[Change, ...] = ()
+    ) -> None:
+        self.maps: Final = maps if maps is not None else tuple(HashTrieMap() for _ in TABLES)
+        self._hash = hashed
+        self._unhashed = unhashed
+
+    @property
+    def fingerprint(self) -> int:
+        """64-bit xor over the hashes of all entries: the same for the same memory, in every run of Python."""
+        if self._unhashed:
+            self._hash ^= changes_hash(self._unhashed)
+            self._unhashed = ()
+        return self._hash
+
+    def successor(self, maps: tuple[HashTrieMap[Any, Any], ...], journal: tuple[Change, ...]) -> State:
+        """The State that differs from this one by `journal`; only a Transaction calls this."""
+        if len(self._unhashed) > MOST_UNHASHED:
+            return State(maps, self.fingerprint, journal)
+        return State(maps, self._hash, self._unhashed + journal)
+
+    def __hash__(self) -> int:
+        return self.fingerprint
+
+    def __eq__(self, other: object) -> bool:
+        """Equal memory. Decided by the 64-bit fingerprint: two of a billion states collide with a chance of 3 %."""
+        return isinstance(other, State) and self.fingerprint == other.fingerprint
+
+    def to_json(self) -> bytes:
+        """The whole State as JSON, entries sorted: the same bytes for the same memory."""
+        tables = {
+            table.name: sorted(self.maps[number].items(), key=lambda entry: cast("Any", entry[0]))
+            for number, table in enumerate(TABLES)
+            if not table.derived and len(self.maps[number])
+        }
+        return msgspec.json.encode(tables)
+
+    @staticmethod
+    def from_json(text: bytes | str) -> State:
+        """The State that `to_json` wrote. Raises msgspec.ValidationError where the text is none."""
+        raw = msgspec.json.decode(text, type=dict[str, list[tuple[Any, Any]]])
+        tx = Transaction(State())
+        for table in TABLES:
+            view = getattr(tx, table.name)
+            for key, value in raw.get(table.name, ()):
+                view[msgspec.convert(key, table.key)] = (
+                    _task_from_json(value) if table.value is Task else msgspec.convert(value, table.value)
+                )
+        return tx.commit()[0]
+
+
+def _task_from_json(raw: dict[str, Any]) -> Task:
+    """A Task whose stack is decoded by the procedures' own types."""
+    calls = []
+    for call in raw.get("stack", ()):
+        kind = Locals.registry.get(call["procedure"])
+        if kind is None:
+            raise msgspec.ValidationError(f"no procedure {call['procedure']!r}")
+        calls.append(msgspec.convert(call, kind))
+    task = msgspec.convert(raw | {"stack": []}, Task)
+    return msgspec.structs.replace(task, stack=tuple(calls))
+
+
+def _entry_hash(table: str, key: object, value: object) -> int:
+    """64 bits that depend on nothing but the entry's value."""
+    return int.from_bytes(blake2b(msgspec.msgpack.encode((table, key, value)), digest_size=8).digest())
+
+
+def changes_hash(changes: tuple[Change, ...]) -> int:
+    """What the changes do to the fingerprint: xor the old entries out and the new ones in."""
+    total = 0
+    for table, key, old, new in changes:
+        if old is not None:
+            total ^= _entry_hash(table, key, old)
+        if new is not None:
+            total ^= _entry_hash(table, key, new)
+    return total
+
+
+class View(Generic[K, V]):
+    """One table inside a Transaction: reads come from the State below unless written here."""
+
+    __slots__ = ("base", "name", "number", "reads", "writes")
+
+    def __init__(self, name: str, number: int, base: HashTrieMap[K, V]) -> None:
+        self.name = name
+        self.number = number
+        self.base = base
+        self.reads: dict[K, V | None] = {}
+        """What the step has seen of the State below: key → value, None if missing."""
+        self.writes: dict[K, V | None] = {}
+
+    def get(self, key: K, /) -> V | None:
+        """The record, or None. Noted as read unless this transaction wrote it."""
+        if key in self.writes:
+            return self.writes[key]
+        value = self.base.get(key)
+        self.reads[key] = value
+        return value
+
+    def __getitem__(self, key: K, /) -> V:
+        value = self.get(key)
+        if value is None:
+            raise KeyError((self.name, key))
+        return value
+
+    def __contains__(self, key: K, /) -> bool:
+        return self.get(key) is not None
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.writes[key] = value
+
+    def __delitem__(self, key: K) -> None:
+        self.writes[key] = None
+
+    def update(self, key: K, **fields: object) -> V:
+        """Replace the named fields of an existing record; returns the new record."""
+        value = cast("V", msgspec.structs.replace(cast("Any", self[key]), **fields))
+        self[key] = value
+        return value
+
+
+class IndexedView(View[K, V]):
+    """A table whose keys are (owner, number) and can be walked in order of the number."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], index: OrderedIndex) -> None:
+        super().__init__(name, number, base)
+        self.index = index
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if self.get(key) is None:
+            owner, at = cast("tuple[str, int]", key)
+            self.index.add(owner, at)
+        self.writes[key] = value
+
+    def __delitem__(self, key: K) -> None:
+        if self.get(key) is not None:
+            owner, at = cast("tuple[str, int]", key)
+            self.index.discard(owner, at)
+        self.writes[key] = None
+
+
+class Transaction(Tables):
+    """The writes of one micro-step over a State, with its journal and its note of what was read."""
+
+    def __init__(self, base: State, task: Task | None = None, task_name: str = "") -> None:
+        self.base: Final = base
+        self.views: list[View[Any, Any]] = []
+        self.events: list[Event] = []
+        self.task: Final = task or Task()
+        """The task whose step this is; an empty one outside the engine."""
+        self.task_name: Final = task_name
+
+    def emit(self, event: Event) -> None:
+        """Report something that leaves no record in the State: an access, a splat, a line for the log."""
+        self.events.append(event)
+
+    def commit(self) -> tuple[State, tuple[Change, ...]]:
+        """The next State, and what differs from the one below in the order it was first written."""
+        maps: list[HashTrieMap[Any, Any]] | None = None
+        changes: list[Change] = []
+        for view in self.views:
+            if not view.writes:
+                continue
+            table = after = view.base
+            visible = view.name not in DERIVED
+            for key, new in view.writes.items():
+                old = table.get(key)
+                if old == new:
+                    continue
+                after = after.insert(key, new) if new is not None else after.remove(key)
+                if visible:
+                    changes.append(Change(view.name, key, old, new))
+            if after is not table:
+                maps = maps if maps is not None else list(self.base.maps)
+                maps[view.number] = after
+        if maps is None:
+            return self.base, ()
+        journal = tuple(changes)
+        return self.base.successor(tuple(maps), journal), journal
+
+    @property
+    def reads(self) -> Iterator[tuple[str, Hashable, Any]]:
+        """Everything that this step has read from the State below: (table, key, value)."""
+        for view in self.views:
+            for key, value in view.reads.items():
+                yield view.name, key, value
+
+
+Memory = State | Transaction
+"""For helpers that only look: both give `.get(key)` on every table."""
+
+Mutation = Callable[[Transaction], None]

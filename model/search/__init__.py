@@ -1,0 +1,1 @@
+"""Every schedule: search over all interleavings of micro-steps."""
