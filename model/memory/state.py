@@ -168,7 +168,7 @@ DERIVED: Final = frozenset(table.name for table in TABLES if table.derived)
 
 
 class State(Tables):
-    """One state of the whole machine. Immutable; equality and hash cost O(1) once computed, O(changes) the first time."""
+    """One state of the whole machine. Immutable; hash and equality cost O(changes) the first time, then O(1)."""
 
     __slots__ = ("_hash", "_unhashed", "maps")
 
