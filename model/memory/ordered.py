@@ -4,7 +4,8 @@ A persistent hash map has no order, but the kernel asks for the next VMA and the
 answers in four reads, however many entries there are: a radix tree of 512-bit bitmaps, as page tables are.
 """
 
-from typing import Final, Protocol
+from collections.abc import Hashable
+from typing import Any, Final, Protocol
 
 LEVELS: Final = 4
 FANOUT_BITS: Final = 9
@@ -14,22 +15,22 @@ FANOUT: Final = 1 << FANOUT_BITS
 class Bitmaps(Protocol):
     """The table that the bitmaps live in: (owner, level, prefix) → 512 bits, missing = 0."""
 
-    def get(self, key: tuple[str, int, int], /) -> int | None:
+    def get(self, key: tuple[Any, int, int], /) -> int | None:
         """The bitmap, or None."""
 
-    def __setitem__(self, key: tuple[str, int, int], value: int) -> None: ...
+    def __setitem__(self, key: tuple[Any, int, int], value: int) -> None: ...
 
-    def __delitem__(self, key: tuple[str, int, int]) -> None: ...
+    def __delitem__(self, key: tuple[Any, int, int]) -> None: ...
 
 
 class BitmapReads(Protocol):
     """The part of Bitmaps that looking needs."""
 
-    def get(self, key: tuple[str, int, int], /) -> int | None:
+    def get(self, key: tuple[Any, int, int], /) -> int | None:
         """The bitmap, or None."""
 
 
-def ceiling(bitmaps: BitmapReads, owner: str, number: int) -> int | None:
+def ceiling(bitmaps: BitmapReads, owner: Hashable, number: int) -> int | None:
     """The smallest member that is at least `number`, or None."""
     level, prefix = 0, number >> FANOUT_BITS
     bits = (bitmaps.get((owner, 0, prefix)) or 0) >> (number % FANOUT) << (number % FANOUT)
@@ -46,7 +47,7 @@ def ceiling(bitmaps: BitmapReads, owner: str, number: int) -> int | None:
     return prefix
 
 
-def floor(bitmaps: BitmapReads, owner: str, number: int) -> int | None:
+def floor(bitmaps: BitmapReads, owner: Hashable, number: int) -> int | None:
     """The largest member that is at most `number`, or None."""
     level, prefix = 0, number >> FANOUT_BITS
     bits = (bitmaps.get((owner, 0, prefix)) or 0) & ((2 << number % FANOUT) - 1)
@@ -63,31 +64,24 @@ def floor(bitmaps: BitmapReads, owner: str, number: int) -> int | None:
     return prefix
 
 
-class OrderedIndex:
-    """Keeps the bitmaps of one table up to date."""
+def add(bitmaps: Bitmaps, owner: Hashable, number: int) -> None:
+    """Put `number` into the set; it must not be a member yet."""
+    for level in range(LEVELS):
+        prefix, slot = number >> FANOUT_BITS, number % FANOUT
+        bits = bitmaps.get((owner, level, prefix)) or 0
+        bitmaps[owner, level, prefix] = bits | 1 << slot
+        if bits:
+            return
+        number = prefix
 
-    __slots__ = ("bitmaps",)
 
-    def __init__(self, bitmaps: Bitmaps) -> None:
-        self.bitmaps = bitmaps
-
-    def add(self, owner: str, number: int) -> None:
-        """Put `number` into the set; it must not be a member yet."""
-        for level in range(LEVELS):
-            prefix, slot = number >> FANOUT_BITS, number % FANOUT
-            bits = self.bitmaps.get((owner, level, prefix)) or 0
-            self.bitmaps[owner, level, prefix] = bits | 1 << slot
-            if bits:
-                return
-            number = prefix
-
-    def discard(self, owner: str, number: int) -> None:
-        """Take the member `number` out of the set."""
-        for level in range(LEVELS):
-            prefix, slot = number >> FANOUT_BITS, number % FANOUT
-            bits = (self.bitmaps.get((owner, level, prefix)) or 0) & ~(1 << slot)
-            if bits:
-                self.bitmaps[owner, level, prefix] = bits
-                return
-            del self.bitmaps[owner, level, prefix]
-            number = prefix
+def discard(bitmaps: Bitmaps, owner: Hashable, number: int) -> None:
+    """Take the member `number` out of the set."""
+    for level in range(LEVELS):
+        prefix, slot = number >> FANOUT_BITS, number % FANOUT
+        bits = (bitmaps.get((owner, level, prefix)) or 0) & ~(1 << slot)
+        if bits:
+            bitmaps[owner, level, prefix] = bits
+            return
+        del bitmaps[owner, level, prefix]
+        number = prefix

@@ -44,6 +44,8 @@ class Frame(Record, frozen=True, omit_defaults=True):
     order: int = 0
     mapping: str = ""
     """Page cache: the file's name. Anonymous: `anon_vma:N`. Empty: none (a driver's page, or truncated)."""
+    mlock_count: int = 0
+    """How many VM_LOCKED mappings keep an unevictable page so (folio->mlock_count)."""
     index: int = 0
     """page->index: offset in the file, or linear page index of an anonymous page."""
 

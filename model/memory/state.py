@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cas
 import msgspec
 from rpds import HashTrieMap
 
-from model.memory.ordered import OrderedIndex
+from model.memory import ordered
 from model.memory.records import (
     AnonVma,
     Cpu,
@@ -100,16 +100,11 @@ class Table(Generic[K, V]):
             return owner.maps[self.number]
         if owner is None:
             return self
-        view: View[K, V]
+        base = owner.base.maps[self.number]
         if self.index is None:
-            view = View(self.name, self.number, owner.base.maps[self.number])
+            view = View(self.name, self.number, base)
         else:
-            view = IndexedView(
-                self.name,
-                self.number,
-                owner.base.maps[self.number],
-                OrderedIndex(self.index.__get__(owner, Transaction)),
-            )
+            view = IndexedView(self.name, self.number, base, getattr(owner, self.index.name))
         owner.views.append(view)
         # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
         owner.__dict__[self.name] = view
@@ -135,7 +130,9 @@ class Tables:
     """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
     ptes = Table[tuple[str, int], Pte]("ptes", tuple[str, int], Pte, indexed=pte_index)
     """(process, vpn) → lowest-level entry."""
-    tables = Table[tuple[str, int, int], Pte]("tables", tuple[str, int, int], Pte)
+    table_index = Table[tuple[Hashable, int, int], int]("table_index", tuple[str, int, int], int, derived=True)
+    """Which upper-level entries exist, per (process, level)."""
+    tables = Table[tuple[str, int, int], Pte]("tables", tuple[str, int, int], Pte, indexed=table_index)
     """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
     vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)
     """Where VMAs of a process start, in address order."""
@@ -167,13 +164,25 @@ MOST_UNHASHED: Final = 256
 DERIVED: Final = frozenset(table.name for table in TABLES if table.derived)
 
 
+class Unhashed(NamedTuple):
+    """The journals that a State's hash does not know yet, newest first; States share the tail of this list."""
+
+    journal: tuple[Change, ...]
+    older: Unhashed | None
+    changes: int
+    """How many changes there are in this journal and the older ones."""
+
+
 class State(Tables):
     """One state of the whole machine. Immutable; hash and equality cost O(changes) the first time, then O(1)."""
 
     __slots__ = ("_hash", "_unhashed", "maps")
 
     def __init__(
-        self, maps: tuple[HashTrieMap[Any, Any], ...] | None = None, hashed: int = 0, unhashed: tuple[Change, ...] = ()
+        self,
+        maps: tuple[HashTrieMap[Any, Any], ...] | None = None,
+        hashed: int = 0,
+        unhashed: Unhashed | None = None,
     ) -> None:
         self.maps: Final = maps if maps is not None else tuple(HashTrieMap() for _ in TABLES)
         self._hash = hashed
@@ -182,16 +191,17 @@ class State(Tables):
     @property
     def fingerprint(self) -> int:
         """64-bit xor over the hashes of all entries: the same for the same memory, in every run of Python."""
-        if self._unhashed:
-            self._hash ^= changes_hash(self._unhashed)
-            self._unhashed = ()
+        if self._unhashed is not None:
+            self._hash ^= _changes_hash(self._unhashed)
+            self._unhashed = None
         return self._hash
 
     def successor(self, maps: tuple[HashTrieMap[Any, Any], ...], journal: tuple[Change, ...]) -> State:
         """The State that differs from this one by `journal`; only a Transaction calls this."""
-        if len(self._unhashed) > MOST_UNHASHED:
-            return State(maps, self.fingerprint, journal)
-        return State(maps, self._hash, self._unhashed + journal)
+        older = self._unhashed
+        if older is None or older.changes > MOST_UNHASHED:
+            return State(maps, self.fingerprint, Unhashed(journal, None, len(journal)))
+        return State(maps, self._hash, Unhashed(journal, older, older.changes + len(journal)))
 
     def __hash__(self) -> int:
         return self.fingerprint
@@ -240,12 +250,24 @@ def _entry_hash(table: str, key: object, value: object) -> int:
     return int.from_bytes(blake2b(msgspec.msgpack.encode((table, key, value)), digest_size=8).digest())
 
 
-def changes_hash(changes: tuple[Change, ...]) -> int:
-    """What the changes do to the fingerprint: xor the old entries out and the new ones in."""
+def _changes_hash(unhashed: Unhashed) -> int:
+    """What the changes do to the fingerprint: xor the oldest entries out and the newest in.
+
+    What was written again and again in between, as a task is in every step, need not be hashed.
+    """
+    oldest: dict[tuple[str, Hashable], object] = {}
+    newest: dict[tuple[str, Hashable], object] = {}
+    rest: Unhashed | None = unhashed
+    while rest is not None:
+        for table, key, old, new in rest.journal:
+            oldest[table, key] = old
+            newest.setdefault((table, key), new)
+        rest = rest.older
     total = 0
-    for table, key, old, new in changes:
+    for (table, key), old in oldest.items():
         if old is not None:
             total ^= _entry_hash(table, key, old)
+        new = newest[table, key]
         if new is not None:
             total ^= _entry_hash(table, key, new)
     return total
@@ -268,12 +290,15 @@ class View(Generic[K, V]):
         """The record, or None. Noted as read unless this transaction wrote it."""
         if key in self.writes:
             return self.writes[key]
-        value = self.base.get(key)
-        self.reads[key] = value
+        value = self.reads[key] = self.base.get(key)
         return value
 
     def __getitem__(self, key: K, /) -> V:
-        value = self.get(key)
+        """The record; KeyError if there is none. Spelled out, like `get`: the two are most of a step's time."""
+        if key in self.writes:
+            value = self.writes[key]
+        else:
+            value = self.reads[key] = self.base.get(key)
         if value is None:
             raise KeyError((self.name, key))
         return value
@@ -294,25 +319,30 @@ class View(Generic[K, V]):
         return value
 
 
+def _owner_and_number(key: tuple[Any, ...]) -> tuple[Hashable, int]:
+    """Split a key for the index: the last part is the number, what stands before it the owner."""
+    return (key[0] if len(key) == 2 else key[:-1]), key[-1]
+
+
 class IndexedView(View[K, V]):
-    """A table whose keys are (owner, number) and can be walked in order of the number."""
+    """A table whose keys are (owner, number), or (owner, level, number), and can be walked in order of the number."""
 
-    __slots__ = ("index",)
+    __slots__ = ("bitmaps",)
 
-    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], index: OrderedIndex) -> None:
+    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], bitmaps: ordered.Bitmaps) -> None:
         super().__init__(name, number, base)
-        self.index = index
+        self.bitmaps = bitmaps
 
     def __setitem__(self, key: K, value: V) -> None:
         if self.get(key) is None:
             owner, at = cast("tuple[str, int]", key)
-            self.index.add(owner, at)
+            ordered.add(self.bitmaps, owner, at)
         self.writes[key] = value
 
     def __delitem__(self, key: K) -> None:
         if self.get(key) is not None:
             owner, at = cast("tuple[str, int]", key)
-            self.index.discard(owner, at)
+            ordered.discard(self.bitmaps, owner, at)
         self.writes[key] = None
 
 

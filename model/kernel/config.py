@@ -1,0 +1,65 @@
+"""Which kernel, which defences: the settings of a machine, and the facts that differ between kernels.
+
+Every difference between 6.1, 6.12, 6.18 and 7.3 that the model knows stands in `FACTS`, once, with its source.
+The code asks for the fact by name and never for a version.
+"""
+
+from typing import Final, NamedTuple
+
+from model.memory.state import Memory
+
+KERNELS: Final = ("6.1", "6.12", "6.18", "7.3")
+"""In order of age. 6.18 is the default: the recordings were made on it."""
+
+
+class Setting(NamedTuple):
+    """One `set KEY VALUE`: the allowed values, the default first."""
+
+    values: tuple[str, ...]
+    meaning: str
+
+
+SETTINGS: Final[dict[str, Setting]] = {
+    "kernel": Setting(("6.18", "6.1", "6.12", "7.3"), "behaviour where kernels differ"),
+    "cpus": Setting(("2", "1", "3", "4", "5", "6", "7", "8"), "number of processors"),
+    "debug-vm": Setting(("off", "on"), "CONFIG_DEBUG_VM: VM_BUG_ON where a count underflows or a free page is got"),
+    "pte-special": Setting(("on", "off"), "the architecture has a special bit in PTEs (off: no GUP-fast either)"),
+    "pmd-special": Setting(("kernel", "on", "off"), "a special bit in huge PMDs; by default as the kernel has it"),
+    "dma-buf-check": Setting(("off", "warn", "refuse"), "the VM_PFNMAP check after the exporter's mmap"),
+    "ttm-refcount": Setting(("normal", "zero"), "TTM sets the count of its pages to 0 after allocation"),
+    "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
+    "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
+    "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
+}
+
+
+def setting(mem: Memory, key: str) -> str:
+    """The value of a setting on this machine."""
+    return mem.settings.get(key) or SETTINGS[key].values[0]
+
+
+class Fact(NamedTuple):
+    """A difference between kernels: since which one it holds, until which one, and who says so."""
+
+    since: str
+    until: str
+    source: str
+
+
+FACTS: Final[dict[str, Fact]] = {
+    "zero page is never pinned": Fact("6.1", "7.3", "6.1.192 and newer: try_grab_folio; kernel-facts A.5"),
+    "O_DIRECT pins": Fact("6.12", "7.3", "6.1 uses get_user_pages_fast, 6.12 pin_user_pages_fast; kernel-facts O"),
+    "long-term pin needs no dirty tracking": Fact("6.12", "7.3", "vma_needs_dirty_tracking; kernel-facts D.3"),
+    "read-only long-term pin unshares": Fact("6.12", "7.3", "gup_must_unshare; kernel-facts D.6, N.2"),
+    "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
+    "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
+    "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
+    "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
+    "vvar is PFN-mapped": Fact("6.1", "6.18", "refcounted MIXEDMAP in 7.3; kernel-facts N.2"),
+}
+
+
+def fact(mem: Memory, name: str) -> bool:
+    """Whether the named fact holds on this machine's kernel. KeyError for a name that is not in FACTS."""
+    since, until, _ = FACTS[name]
+    return KERNELS.index(since) <= KERNELS.index(setting(mem, "kernel")) <= KERNELS.index(until)

@@ -1,0 +1,55 @@
+"""Sleeping locks: who holds them is part of the State, and who waits says for whom.
+
+Spinlocks (the PTE lock, i_pages) need no record: what happens under one is a single micro-step.
+"""
+
+from model.kernel.procedure import Blocked, blocked
+from model.memory.records import Lock
+from model.memory.state import Transaction
+
+
+def down_read(tx: Transaction, kind: str, owner: str) -> Blocked | None:
+    """Take a lock for reading, or wait for its writer (kernel/locking/rwsem.c)."""
+    lock = tx.locks.get((kind, owner)) or Lock()
+    if lock.writer:
+        return blocked(f"{kind} of {owner}, held for writing by {lock.writer}")
+    tx.locks[kind, owner] = Lock(readers=tuple(sorted((*lock.readers, tx.task_name))))
+    return None
+
+
+def down_write(tx: Transaction, kind: str, owner: str) -> Blocked | None:
+    """Take a lock for writing, or wait for whoever holds it."""
+    lock = tx.locks.get((kind, owner))
+    if lock is not None:
+        holders = lock.writer or ", ".join(lock.readers)
+        return blocked(f"{kind} of {owner}, held by {holders}")
+    tx.locks[kind, owner] = Lock(writer=tx.task_name)
+    return None
+
+
+def try_lock(tx: Transaction, kind: str, owner: str) -> bool:
+    """Take a lock for writing if nobody holds it."""
+    if (kind, owner) in tx.locks:
+        return False
+    tx.locks[kind, owner] = Lock(writer=tx.task_name)
+    return True
+
+
+def up_read(tx: Transaction, kind: str, owner: str) -> None:
+    """Give a lock back that was taken for reading."""
+    readers = list(tx.locks[kind, owner].readers)
+    readers.remove(tx.task_name)
+    if readers:
+        tx.locks[kind, owner] = Lock(readers=tuple(readers))
+    else:
+        del tx.locks[kind, owner]
+
+
+def up_write(tx: Transaction, kind: str, owner: str) -> None:
+    """Give a lock back that was taken for writing."""
+    del tx.locks[kind, owner]
+
+
+def downgrade_write(tx: Transaction, kind: str, owner: str) -> None:
+    """Go on as a reader: others may read too from here on."""
+    tx.locks[kind, owner] = Lock(readers=(tx.task_name,))

@@ -1,0 +1,172 @@
+"""struct page: who may keep a frame allocated (refcount), and how many entries map it (mapcount).
+
+Plain functions for use inside a micro-step, named as in include/linux/mm.h, page_ref.h and mm/rmap.c. The refcount is
+a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel-facts A.3, M.2).
+"""
+
+from model.kernel.config import setting
+from model.kernel.page_alloc import FREE, dump_page, free_page
+from model.memory.flags import (
+    PG_ANON_EXCLUSIVE,
+    PG_LRU,
+    PG_MLOCKED,
+    PG_SWAPBACKED,
+    PG_UNEVICTABLE,
+    PG_UPTODATE,
+    VM_LOCKED,
+    VM_SPECIAL,
+)
+from model.memory.records import Frame, Splat, Vma
+from model.memory.state import Memory, Transaction
+
+NOT_COUNTED = ("zero", "reserved")
+"""Frames whose references nobody counts: PG_reserved pages are never freed."""
+
+
+def page_count(mem: Memory, pfn: int) -> int:
+    """page_count(): the refcount; 0 for a free frame."""
+    frame = mem.frames.get(pfn)
+    return frame.refcount if frame else 0
+
+
+def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
+    """Add `number` (may be negative) to the refcount, without any check; returns the new count."""
+    frame = tx.frames.get(pfn) or FREE
+    count = frame.refcount + number
+    if frame.kind == "free" and count == 0:
+        del tx.frames[pfn]
+    else:
+        tx.frames[pfn] = _counted(frame, count)
+    return count
+
+
+def _counted(frame: Frame, refcount: int) -> Frame:
+    """The same page with another refcount."""
+    kind, _, mapcount, pins, flags, order, mapping, mlock_count, index = (
+        getattr(frame, f) for f in frame.__struct_fields__
+    )
+    return Frame(kind, refcount, mapcount, pins, flags, order, mapping, mlock_count, index)
+
+
+def get_page(tx: Transaction, pfn: int) -> None:
+    """Take a reference blindly: the caller claims to know that the count is not 0 (include/linux/mm.h: get_page).
+
+    On a count of 0 it resurrects the page silently; with CONFIG_DEBUG_VM it is a VM_BUG_ON_FOLIO.
+    """
+    if page_count(tx, pfn) <= 0 and setting(tx, "debug-vm") == "on":
+        tx.emit(vm_bug_on_page(tx, pfn, "((unsigned int) folio_ref_count(folio) + 127u <= 127u)", "include/linux/mm.h"))
+        return
+    page_ref_add(tx, pfn, 1)
+
+
+def try_get_page(tx: Transaction, pfn: int, number: int = 1) -> bool:
+    """Take references unless the count is 0: folio_ref_add_unless(…, 0), the only safe way without a lock."""
+    if page_count(tx, pfn) <= 0:
+        return False
+    page_ref_add(tx, pfn, number)
+    return True
+
+
+def put_page(tx: Transaction, pfn: int, number: int = 1) -> None:
+    """Drop references; at 0 the frame goes back to the allocator (include/linux/mm.h: folio_put_refs)."""
+    count = page_count(tx, pfn)
+    if count <= 0 and setting(tx, "debug-vm") == "on":
+        tx.emit(vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", "include/linux/mm.h"))
+        return
+    frame = tx.frames.get(pfn) or FREE
+    if page_ref_add(tx, pfn, -number) == 0 and frame.kind not in ("free", *NOT_COUNTED):
+        free_page(tx, pfn)
+
+
+def vm_bug_on_page(tx: Transaction, pfn: int, condition: str, where: str) -> Splat:
+    """VM_BUG_ON_PAGE: the page is dumped and the task dies (CONFIG_DEBUG_VM only)."""
+    frame = tx.frames.get(pfn) or FREE
+    reason = f"page dumped because: VM_BUG_ON_PAGE({condition})"
+    return Splat(f"kernel BUG at {where}!", (*dump_page(pfn, frame), reason), fatal=True)
+
+
+def set_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
+    """Set PG_* bits."""
+    frame = tx.frames[pfn]
+    if frame.flags & flags != flags:
+        tx.frames.update(pfn, flags=frame.flags | flags)
+
+
+def clear_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
+    """Clear PG_* bits."""
+    frame = tx.frames[pfn]
+    if frame.flags & flags:
+        tx.frames.update(pfn, flags=frame.flags & ~flags)
+
+
+# -- reverse mapping: how many entries map a page ----------------------------------------------
+
+
+def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int) -> None:
+    """A fresh anonymous page gets its first mapping: mapcount 1, exclusive to this process (mm/rmap.c)."""
+    flags = tx.frames[pfn].flags | PG_SWAPBACKED | PG_ANON_EXCLUSIVE | PG_LRU | PG_UPTODATE
+    tx.frames.update(
+        pfn,
+        kind="anon",
+        mapcount=1,
+        flags=flags,
+        mapping=f"anon_vma:{vma.anon_vma}",
+        index=vma.pgoff + vpn - vma.start,
+    )
+    mlock_vma_folio(tx, pfn, vma)
+
+
+def folio_add_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
+    """One more entry maps the page: folio_add_file_rmap_pte, folio_dup_anon_rmap_pte (mm/rmap.c)."""
+    tx.frames.update(pfn, mapcount=tx.frames[pfn].mapcount + 1)
+    mlock_vma_folio(tx, pfn, vma)
+
+
+def folio_remove_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
+    """One entry less maps the page; below 0 the kernel reports a bad page map (mm/rmap.c, zap_present_pte)."""
+    frame = tx.frames.get(pfn) or FREE
+    if frame.mapcount <= 0:
+        who = tx.task.process or tx.task_name
+        tx.emit(Splat(f"BUG: Bad page map in process {who}  pfn:{pfn:05x}", dump_page(pfn, frame)))
+        return
+    tx.frames.update(pfn, mapcount=frame.mapcount - 1)
+    munlock_vma_folio(tx, pfn, vma)
+
+
+# -- mlock -------------------------------------------------------------------------------------
+
+
+def mlock_vma_folio(tx: Transaction, pfn: int, vma: Vma) -> None:
+    """A page mapped into a VM_LOCKED VMA becomes mlocked (mm/internal.h)."""
+    if vma.flags & VM_LOCKED and not vma.flags & VM_SPECIAL:
+        mlock_folio(tx, pfn)
+
+
+def munlock_vma_folio(tx: Transaction, pfn: int, vma: Vma) -> None:
+    """A page unmapped from a VM_LOCKED VMA is munlocked (mm/internal.h)."""
+    if vma.flags & VM_LOCKED and not vma.flags & VM_SPECIAL:
+        munlock_folio(tx, pfn)
+
+
+def mlock_folio(tx: Transaction, pfn: int) -> None:
+    """Set PG_mlocked and move the page to the unevictable list, counting its locked mappings (mm/mlock.c: __mlock_folio)."""
+    frame = tx.frames[pfn]
+    locks = frame.mlock_count + 1 if frame.flags & PG_UNEVICTABLE else 1
+    tx.frames.update(pfn, flags=frame.flags | PG_MLOCKED | PG_UNEVICTABLE, mlock_count=locks)
+
+
+def munlock_folio(tx: Transaction, pfn: int) -> None:
+    """One locked mapping less; with the last one the page is evictable again (mm/mlock.c: __munlock_folio)."""
+    frame = tx.frames[pfn]
+    locks = max(frame.mlock_count - 1, 0)
+    if locks and frame.flags & PG_UNEVICTABLE:
+        tx.frames.update(pfn, mlock_count=locks)
+        return
+    kept = 0 if mapping_unevictable(tx, frame) else PG_UNEVICTABLE
+    tx.frames.update(pfn, flags=frame.flags & ~(PG_MLOCKED | kept), mlock_count=0)
+
+
+def mapping_unevictable(mem: Memory, frame: Frame) -> bool:
+    """AS_UNEVICTABLE: all pages of some files stay unevictable for good."""
+    file = mem.files.get(frame.mapping) if frame.kind == "file" else None
+    return file is not None and file.kind in ("secretmem", "guest_memfd")
