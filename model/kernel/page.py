@@ -4,6 +4,8 @@ Plain functions for use inside a micro-step, named as in include/linux/mm.h, pag
 a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel-facts A.3, M.2).
 """
 
+import msgspec
+
 from model.kernel.config import setting
 from model.kernel.page_alloc import FREE, dump_page, free_page
 from model.memory.flags import (
@@ -24,7 +26,7 @@ NOT_COUNTED = ("zero", "reserved")
 
 
 def page_count(mem: Memory, pfn: int) -> int:
-    """page_count(): the refcount; 0 for a free frame."""
+    """The refcount; 0 for a free frame."""
     frame = mem.frames.get(pfn)
     return frame.refcount if frame else 0
 
@@ -36,16 +38,8 @@ def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
     if frame.kind == "free" and count == 0:
         del tx.frames[pfn]
     else:
-        tx.frames[pfn] = _counted(frame, count)
+        tx.frames[pfn] = msgspec.structs.replace(frame, refcount=count)
     return count
-
-
-def _counted(frame: Frame, refcount: int) -> Frame:
-    """The same page with another refcount."""
-    kind, _, mapcount, pins, flags, order, mapping, mlock_count, index = (
-        getattr(frame, f) for f in frame.__struct_fields__
-    )
-    return Frame(kind, refcount, mapcount, pins, flags, order, mapping, mlock_count, index)
 
 
 def get_page(tx: Transaction, pfn: int) -> None:
@@ -149,7 +143,7 @@ def munlock_vma_folio(tx: Transaction, pfn: int, vma: Vma) -> None:
 
 
 def mlock_folio(tx: Transaction, pfn: int) -> None:
-    """Set PG_mlocked and move the page to the unevictable list, counting its locked mappings (mm/mlock.c: __mlock_folio)."""
+    """Set PG_mlocked, make the page unevictable, count its locked mappings (mm/mlock.c: __mlock_folio)."""
     frame = tx.frames[pfn]
     locks = frame.mlock_count + 1 if frame.flags & PG_UNEVICTABLE else 1
     tx.frames.update(pfn, flags=frame.flags | PG_MLOCKED | PG_UNEVICTABLE, mlock_count=locks)

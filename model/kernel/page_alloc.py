@@ -13,12 +13,6 @@ FREE = Frame()
 """What a frame that the allocator owns looks like; such frames are not stored."""
 
 
-def free_pages(mem: Memory) -> int:
-    """How many frames the allocator can still hand out."""
-    used = (mem.counters.get("allocated") or 0) + 1
-    return mem.counters["managed_pages"] - used
-
-
 def alloc_page(
     tx: Transaction, kind: FrameKind, *, content: int = 0, mapping: str = "", index: int = 0, flags: int = 0
 ) -> int | None:
@@ -57,7 +51,6 @@ def _take_free(tx: Transaction) -> int | None:
         if head >= tx.counters["managed_pages"]:
             return None
         tx.counters["high_water"] = head + 1
-    tx.counters["allocated"] = (tx.counters.get("allocated") or 0) + 1
     return head
 
 
@@ -75,7 +68,6 @@ def free_page(tx: Transaction, pfn: int) -> None:
     head = tx.counters.get("free_head")
     tx.free[pfn] = head or 0
     tx.counters["free_head"] = pfn
-    tx.counters["allocated"] = tx.counters["allocated"] - 1
 
 
 def page_checks(mem: Memory) -> bool:
@@ -96,7 +88,9 @@ def dump_page(pfn: int, frame: Frame) -> tuple[str, ...]:
     """The lines that mm/debug.c: dump_page prints of a page."""
     flags = "|".join(names(frame.flags, PAGE_FLAGS))
     return (
-        f"page: refcount:{frame.refcount} mapcount:{frame.mapcount} mapping:{frame.mapping or 'NULL'} "
-        f"index:{frame.index:#x} pfn:{pfn:#x}",
+        (
+            f"page: refcount:{frame.refcount} mapcount:{frame.mapcount} mapping:{frame.mapping or 'NULL'} "
+            f"index:{frame.index:#x} pfn:{pfn:#x}"
+        ),
         f"flags: {frame.flags:#x}({flags})",
     )

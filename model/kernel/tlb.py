@@ -1,0 +1,78 @@
+"""Translation look-aside buffers: what each CPU remembers of page tables, and how it is made to forget.
+
+A CPU may go on using a cached translation after the entry in memory has changed. Only a flush ends that, and another
+CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
+"""
+
+from typing import ClassVar, Final
+
+from model.kernel.procedure import Outcome, Procedure, blocked, done, goto, step
+from model.memory.records import Pte, TlbEntry
+from model.memory.state import Memory, Transaction
+
+TLB_ENTRIES: Final = 64
+"""Size of a first-level data TLB; the oldest entry makes room."""
+
+
+def tlb_lookup(mem: Memory, cpu: int, mm: str, vpn: int) -> Pte | None:
+    """The translation that a CPU has cached, or None. Entries carry their address space (PCID)."""
+    for entry in mem.tlbs.get(cpu) or ():
+        if entry.vpn == vpn and entry.process == mm:
+            return entry.pte
+    return None
+
+
+def tlb_fill(tx: Transaction, cpu: int, mm: str, vpn: int, pte: Pte) -> None:
+    """Cache a translation that a walk has found."""
+    kept = [entry for entry in tx.tlbs.get(cpu) or () if entry.vpn != vpn or entry.process != mm]
+    tx.tlbs[cpu] = (*kept, TlbEntry(mm, vpn, pte))[-TLB_ENTRIES:]
+
+
+def tlb_drop(tx: Transaction, cpu: int, mm: str, start: int, end: int) -> bool:
+    """Forget the translations of [start, end) of one address space on one CPU; tells whether there were any."""
+    entries = tx.tlbs.get(cpu) or ()
+    kept = tuple(entry for entry in entries if entry.process != mm or not start <= entry.vpn < end)
+    if len(kept) == len(entries):
+        return False
+    if kept:
+        tx.tlbs[cpu] = kept
+    else:
+        del tx.tlbs[cpu]
+    return True
+
+
+class flush_tlb_range(Procedure):
+    """Make every CPU forget its translations of a range of one address space."""
+
+    source: ClassVar[str] = "arch/x86/mm/tlb.c: flush_tlb_mm_range, smp_call_function_many"
+    mm: str
+    start: int
+    end: int
+    cpu: int = 0
+    """The CPU whose turn it is."""
+
+    @step
+    def flush_local(self, tx: Transaction) -> Outcome:
+        """INVLPG for our own CPU: its cached translations of the range are gone."""
+        if tx.task.cpu >= 0:
+            tlb_drop(tx, tx.task.cpu, self.mm, self.start, self.end)
+        return None
+
+    @step
+    def wait_for_ipi(self, tx: Transaction) -> Outcome:
+        """Send an interrupt to each other CPU that may hold translations of this address space, and wait for its answer.
+
+        A CPU with interrupts off does not answer. That is how a lockless page-table walker holds us up: until it is
+        done, nothing that it may still be looking at is freed.
+        """
+        for cpu in range(self.cpu, tx.counters["cpus"]):
+            if cpu == tx.task.cpu:
+                continue
+            holder = tx.cpus[cpu].irqs_off_by
+            walker = tx.tasks.get(holder) if holder else None
+            if walker is not None and walker.process == self.mm:
+                return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
+            if tlb_drop(tx, cpu, self.mm, self.start, self.end):
+                self.cpu = cpu + 1
+                return goto(flush_tlb_range.wait_for_ipi)
+        return done()

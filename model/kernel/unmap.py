@@ -1,0 +1,209 @@
+"""Unmapping: clear the entry, drop the mapcount, flush the TLBs, and only then put the page.
+
+The order is what makes it safe: as long as some CPU may still use a cached translation, the frame must not go to
+somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range), mm/mmu_gather.c.
+"""
+
+from typing import ClassVar, Final
+
+from model.kernel.lock import down_read, up_read
+from model.kernel.page import folio_remove_rmap, put_page, set_page_flags
+from model.kernel.pgtable import free_pgtables, populated, put_tables, table_end, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.tlb import flush_tlb_range
+from model.memory.flags import PG_DIRTY
+from model.memory.ordered import ceiling
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+MOST_GATHERED: Final = 2048
+"""Pages that an mmu_gather collects before it must flush and free (MAX_GATHER_BATCH_COUNT, smaller here)."""
+
+
+def zap_range(tx: Transaction, mm: str, vma: Vma, start: int, end: int, *, even_cows: bool) -> tuple[int, ...]:
+    """Clear the entries of one page table's part of a VMA; returns the pfns of the normal pages among them.
+
+    A special entry is only cleared: it has never had a reference or a mapcount. With `even_cows` false a private
+    copy (an anonymous page) stays (kernel-facts F.1).
+    """
+    normal: list[int] = []
+    for vpn in list(populated(tx, mm, start, end)):
+        pte = tx.ptes[mm, vpn]
+        if not pte.present:
+            if even_cows:
+                del tx.ptes[mm, vpn]
+            continue
+        pfn = vm_normal_page(tx, vma, pte)
+        if pfn is not None and not even_cows and tx.frames[pfn].kind == "anon":
+            continue
+        del tx.ptes[mm, vpn]
+        if pfn is None:
+            continue
+        if pte.dirty and pfn in tx.frames and tx.frames[pfn].kind != "anon":
+            set_page_flags(tx, pfn, PG_DIRTY)
+        normal.append(pfn)
+    return tuple(normal)
+
+
+class unmap_vmas(Procedure):
+    """Zap every page of some VMAs: the entries are cleared, the pages gathered for later."""
+
+    source: ClassVar[str] = "mm/memory.c: unmap_page_range, zap_pte_range"
+    mm: str
+    vmas: tuple[Vma, ...]
+    start: int
+    end: int
+    even_cows: bool = True
+    flush_start: int = -1
+    """Lowest vpn whose entry was cleared since the last flush."""
+    flush_end: int = 0
+    vma: Vma | None = None
+    """The VMA in which the last cleared entries lie."""
+
+    @step
+    def clear_ptes(self, tx: Transaction) -> Outcome:
+        """Under the lock of one page table: clear its entries of the range. From now on no walk finds the pages.
+
+        CPUs may still have the translation in their TLBs, and whoever took a reference still has the page.
+        """
+        for vma in self.vmas:
+            low, high = max(vma.start, self.start), min(vma.end, self.end)
+            vpn = ceiling(tx.pte_index, self.mm, low) if low < high else None
+            if vpn is None or vpn >= high:
+                continue
+            end = table_end(vpn, high)
+            pages = zap_range(tx, self.mm, vma, vpn, end, even_cows=self.even_cows)
+            self.start, self.vma = end, vma
+            self.flush_start = vpn if self.flush_start < 0 else min(self.flush_start, vpn)
+            self.flush_end = max(self.flush_end, end)
+            self.holds += pages
+            self.owes_rmap = pages
+            return None
+        return goto(unmap_vmas.flush)
+
+    @step
+    def remove_rmaps(self, tx: Transaction) -> Outcome:
+        """Each page has one mapping less: mapcount - 1. Its reference is still the mapping's and is kept until the flush."""
+        assert self.vma is not None
+        for pfn in self.owes_rmap:
+            folio_remove_rmap(tx, pfn, self.vma)
+        self.owes_rmap = ()
+        return goto(unmap_vmas.flush) if len(self.holds) > MOST_GATHERED else goto(unmap_vmas.clear_ptes)
+
+    @step
+    def flush(self, tx: Transaction) -> Outcome:
+        """Nothing may be freed while a CPU can still reach it: flush the range on every CPU first."""
+        if self.flush_start < 0:
+            return done()
+        start, self.flush_start = self.flush_start, -1
+        return call(flush_tlb_range(mm=self.mm, start=start, end=self.flush_end))
+
+    @step
+    def put_pages(self, tx: Transaction) -> Outcome:
+        """Give up the mapping's reference on each page. The last reference frees the frame, and the next owner may get it."""
+        for pfn in self.holds:
+            put_page(tx, pfn)
+        self.holds = ()
+        return goto(unmap_vmas.clear_ptes)
+
+
+class unmap_region(Procedure):
+    """Unmap VMAs that are detached already: zap, unhook the page tables, flush, free."""
+
+    source: ClassVar[str] = "mm/vma.c: unmap_region"
+    mm: str
+    vmas: tuple[Vma, ...]
+    start: int
+    end: int
+    floor: int = 0
+    """End of the VMA before the range."""
+    ceiling: int = 1 << 35
+    """Start of the VMA behind it."""
+
+    @step
+    def unmap(self, tx: Transaction) -> Outcome:
+        """Take the pages out of the page tables first."""
+        return call(unmap_vmas(mm=self.mm, vmas=self.vmas, start=self.start, end=self.end))
+
+    @step
+    def free_tables(self, tx: Transaction) -> Outcome:
+        """Then the tables that have become useless."""
+        return call(free_pgtables(mm=self.mm, start=self.start, end=self.end, floor=self.floor, ceiling=self.ceiling))
+
+    @step
+    def tlb_finish_mmu(self, tx: Transaction) -> Outcome:
+        """Page-table pages are freed only after an IPI to every CPU that may be walking them."""
+        if not self.ret:
+            return done()
+        self.holds = self.out
+        return call(flush_tlb_range(mm=self.mm, start=self.start, end=self.end))
+
+    @step
+    def put_tables(self, tx: Transaction) -> Outcome:
+        """No walker can be inside these tables any more: free them."""
+        put_tables(tx, self.holds)
+        self.holds = ()
+        return done()
+
+
+class zap_page_range_single(Procedure):
+    """Zap a range of one VMA that stays: MADV_DONTNEED, unmap_mapping_range."""
+
+    source: ClassVar[str] = "mm/memory.c: zap_page_range_single"
+    mm: str
+    vma: Vma
+    start: int
+    end: int
+    even_cows: bool = True
+
+    @step
+    def unmap(self, tx: Transaction) -> Outcome:
+        """Only the entries go; the VMA stays, and the next access faults."""
+        return call(unmap_vmas(mm=self.mm, vmas=(self.vma,), start=self.start, end=self.end, even_cows=self.even_cows))
+
+
+class unmap_mapping_range(Procedure):
+    """Unmap a range of a file from every process that has it mapped.
+
+    This is how the owner of pages takes them back: it does not ask for references, it clears the entries.
+    """
+
+    source: ClassVar[str] = "mm/memory.c: unmap_mapping_pages"
+    file: str
+    offset: int
+    pages: int = 0
+    """0 = to the end of the file."""
+    even_cows: bool = True
+    after: tuple[str, int] = ("", -1)
+    """The VMA that was done last."""
+
+    @step
+    def lock_i_mmap(self, tx: Transaction) -> Outcome:
+        """Take the lock of the file's tree of mappings: no VMA joins or leaves it while we walk."""
+        return down_read(tx, "i_mmap_rwsem", self.file)
+
+    @step
+    def next_vma(self, tx: Transaction) -> Outcome:
+        """Find the next VMA that maps part of the range, and zap that part in its address space."""
+        last = self.offset + self.pages if self.pages else 1 << 60
+        for mm, start in tx.files[self.file].i_mmap:
+            vma = tx.vmas.get((mm, start))
+            if (mm, start) <= self.after or vma is None:
+                continue
+            low, high = max(self.offset, vma.pgoff), min(last, vma.pgoff + vma.pages)
+            if low < high:
+                self.after = (mm, start)
+                shift = vma.start - vma.pgoff
+                return call(
+                    zap_page_range_single(
+                        mm=mm, vma=vma, start=low + shift, end=high + shift, even_cows=self.even_cows
+                    ),
+                    then=unmap_mapping_range.next_vma,
+                )
+        return None
+
+    @step
+    def unlock_i_mmap(self, tx: Transaction) -> Outcome:
+        """Every mapping of the range is gone, and every TLB has been flushed."""
+        up_read(tx, "i_mmap_rwsem", self.file)
+        return done()
