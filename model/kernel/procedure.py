@@ -21,7 +21,6 @@ or goto / call / tail / done / fail / blocked. Running a command to its end, ste
 with others are the same function, `advance`.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 
@@ -194,7 +193,7 @@ MOST_CALLS: Final = 200
 def advance(state: State, name: str) -> Stepped:
     """Run one micro-step of task `name`. Raises KeyError if there is no such task."""
     task = state.tasks[name]
-    running = cast("Procedure", copy.copy(task.stack[-1]))
+    running = cast("Procedure", msgspec.structs.replace(task.stack[-1]))
     micro = running.steps[running.pc]
     tx = Transaction(state, task, name)
     outcome = _held_up(tx) or micro.body(running, tx)
@@ -202,7 +201,7 @@ def advance(state: State, name: str) -> Stepped:
     if isinstance(outcome, Blocked):
         tx = Transaction(state, task, name)
         tx.tasks[name] = msgspec.structs.replace(task, blocked=outcome.on)
-    elif any(isinstance(event, Splat) and event.fatal for event in tx.events):
+    elif tx.events and any(isinstance(event, Splat) and event.fatal for event in tx.events):
         result = Result(-ENOMEM)
         del tx.tasks[name]
         _release_cpu(tx)
@@ -221,8 +220,8 @@ def advance(state: State, name: str) -> Stepped:
         micro.source,
         micro.doc,
         len(task.stack) - 1,
-        tuple(change for change in journal if change.table != "tasks"),
-        tuple(_traced(event, task) for event in tx.events),
+        tuple([change for change in journal if change.table != "tasks"]),
+        tuple([_traced(event, task) for event in tx.events]),
         outcome.on if isinstance(outcome, Blocked) else "",
         result,
     )
@@ -276,7 +275,7 @@ def _pushed(callers: tuple[Locals, ...], callee: "Procedure") -> tuple[Locals, .
 def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals, ...], Result | None]:
     """Hand a result to the caller; a caller whose call was its last step returns it in turn."""
     while callers:
-        caller = cast("Procedure", copy.copy(callers[-1]))
+        caller = cast("Procedure", msgspec.structs.replace(callers[-1]))
         if caller.pc < len(caller.steps):
             caller.ret, caller.out = outcome.value, outcome.out
             return (*callers[:-1], caller), None

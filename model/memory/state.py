@@ -10,7 +10,7 @@ path that led to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, ValuesView
 from hashlib import blake2b
 from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
@@ -105,7 +105,6 @@ class Table(Generic[K, V]):
             view = View(self.name, self.number, base)
         else:
             view = IndexedView(self.name, self.number, base, getattr(owner, self.index.name))
-        owner.views.append(view)
         # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
         owner.__dict__[self.name] = view
         return view
@@ -335,23 +334,23 @@ class IndexedView(View[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         if self.get(key) is None:
-            owner, at = cast("tuple[str, int]", key)
-            ordered.add(self.bitmaps, owner, at)
+            ordered.add(self.bitmaps, *_owner_and_number(cast("tuple[Any, ...]", key)))
         self.writes[key] = value
 
     def __delitem__(self, key: K) -> None:
         if self.get(key) is not None:
-            owner, at = cast("tuple[str, int]", key)
-            ordered.discard(self.bitmaps, owner, at)
+            ordered.discard(self.bitmaps, *_owner_and_number(cast("tuple[Any, ...]", key)))
         self.writes[key] = None
 
 
 class Transaction(Tables):
     """The writes of one micro-step over a State, with its journal and its note of what was read."""
 
+    # The instance dict holds nothing but the Views that are in use; Table puts them there.
+    __slots__ = ("__dict__", "base", "events", "task", "task_name")
+
     def __init__(self, base: State, task: Task | None = None, task_name: str = "") -> None:
         self.base: Final = base
-        self.views: list[View[Any, Any]] = []
         self.events: list[Event] = []
         self.task: Final = task or Task()
         """The task whose step this is; an empty one outside the engine."""
@@ -363,27 +362,34 @@ class Transaction(Tables):
 
     def commit(self) -> tuple[State, tuple[Change, ...]]:
         """The next State, and what differs from the one below in the order it was first written."""
-        maps: list[HashTrieMap[Any, Any]] | None = None
+        maps = list(self.base.maps)
         changes: list[Change] = []
+        differs = False
         for view in self.views:
             if not view.writes:
                 continue
-            table = after = view.base
+            before = after = view.base
+            reads = view.reads
             visible = view.name not in DERIVED
             for key, new in view.writes.items():
-                old = table.get(key)
+                old = reads[key] if key in reads else before.get(key)
                 if old == new:
                     continue
                 after = after.insert(key, new) if new is not None else after.remove(key)
                 if visible:
                     changes.append(Change(view.name, key, old, new))
-            if after is not table:
-                maps = maps if maps is not None else list(self.base.maps)
+            if after is not before:
                 maps[view.number] = after
-        if maps is None:
+                differs = True
+        if not differs:
             return self.base, ()
         journal = tuple(changes)
         return self.base.successor(tuple(maps), journal), journal
+
+    @property
+    def views(self) -> ValuesView[View[Any, Any]]:
+        """The tables that this transaction has touched, in the order of the first touch."""
+        return self.__dict__.values()
 
     @property
     def reads(self) -> Iterator[tuple[str, Hashable, Any]]:
