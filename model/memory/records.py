@@ -19,7 +19,7 @@ from model.memory.flags import (
 )
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What all records share: frozen, compared and hashed by value, JSON without the defaults."""
 
 
@@ -227,7 +227,7 @@ class Device(Record, frozen=True, omit_defaults=True):
     kind: str = ""
 
 
-class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
+class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True, gc=False):
     """The variables of one running kernel function: one frame of a task's stack.
 
     The only mutable record: a step works on a fresh copy of its own locals, which nobody changes afterwards.

@@ -157,7 +157,7 @@ class Tables:
     tasks = Table[str, Task]("tasks", str, Task)
 
 
-MOST_UNHASHED: Final = 256
+MOST_UNHASHED: Final = 1024
 """Changes that a State carries unhashed at most: most States are passed through and never compared."""
 
 DERIVED: Final = frozenset(table.name for table in TABLES if table.derived)
