@@ -31,13 +31,13 @@ from model.memory.records import Event, Locals, Splat, Task
 from model.memory.state import Change, State, Transaction
 
 
-class Goto(NamedTuple):
+class Goto(msgspec.Struct, frozen=True, gc=False):
     """Continue this procedure at the named step."""
 
     step: str
 
 
-class CallOut(NamedTuple):
+class CallOut(msgspec.Struct, frozen=True, gc=False):
     """Run another procedure; its result arrives in `ret` and `out` before the next step."""
 
     procedure: "Procedure"
@@ -47,7 +47,7 @@ class CallOut(NamedTuple):
     """The callee takes this frame's place: its result goes to our caller."""
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, frozen=True, gc=False):
     """Return to the caller."""
 
     value: int
@@ -57,7 +57,7 @@ class Done(NamedTuple):
     si_code: str
 
 
-class Blocked(NamedTuple):
+class Blocked(msgspec.Struct, frozen=True, gc=False):
     """Cannot go on now: nothing is changed, and the same step is tried again later."""
 
     on: str
@@ -159,7 +159,7 @@ class Result(NamedTuple):
         return self.value >= 0 and not self.signal
 
 
-class Stepped(NamedTuple):
+class Stepped(msgspec.Struct, frozen=True, gc=False):
     """What one micro-step did."""
 
     state: State
@@ -252,9 +252,9 @@ def _follow(
             running.pc += 1
         case Goto(target):
             running.pc = running.positions[target]
-        case CallOut(callee, _, True):
+        case CallOut(callee, tail=True):
             return _pushed(callers, callee), None
-        case CallOut(callee, then, _):
+        case CallOut(callee, then):
             running.pc = running.positions[then] if then else running.pc + 1
             return _pushed((*callers, running), callee), None
         case Done():

@@ -104,7 +104,8 @@ class Table(Generic[K, V]):
         if self.index is None:
             view = View(self.name, self.number, base)
         else:
-            view = IndexedView(self.name, self.number, base, getattr(owner, self.index.name))
+            view = IndexedView(self.name, self.number, base)
+            view.bitmaps = getattr(owner, self.index.name)
         # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
         owner.__dict__[self.name] = view
         return view
@@ -163,7 +164,7 @@ MOST_UNHASHED: Final = 1024
 DERIVED: Final = frozenset(table.name for table in TABLES if table.derived)
 
 
-class Unhashed(NamedTuple):
+class Unhashed(msgspec.Struct, frozen=True, gc=False):
     """The journals that a State's hash does not know yet, newest first; States share the tail of this list."""
 
     journal: tuple[Change, ...]
@@ -328,9 +329,7 @@ class IndexedView(View[K, V]):
 
     __slots__ = ("bitmaps",)
 
-    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], bitmaps: ordered.Bitmaps) -> None:
-        super().__init__(name, number, base)
-        self.bitmaps = bitmaps
+    bitmaps: ordered.Bitmaps
 
     def __setitem__(self, key: K, value: V) -> None:
         if self.get(key) is None:
