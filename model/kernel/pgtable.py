@@ -11,7 +11,7 @@ from model.kernel.boot import ZERO_PFN
 from model.kernel.config import setting
 from model.kernel.page import put_page
 from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Outcome, Procedure, done, fail, goto, step
+from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, step
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -30,7 +30,7 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Pte, Splat, Vma
+from model.memory.records import Lock, Pte, Splat, Vma
 from model.memory.state import Memory, Transaction
 
 PTRS_PER_TABLE: Final = 512
@@ -53,7 +53,7 @@ def index_of(vpn: int, level: int) -> int:
 
 
 def vm_get_page_prot(vm_flags: int) -> int:
-    """The PTE bits that a VMA's protection gives; private writable is read-only until copied (mm/mmap.c, protection_map)."""
+    """The PTE bits that a protection gives; private writable memory is read-only until copied (protection_map)."""
     if not vm_flags & VM_ACCESS:
         return PAGE_PROTNONE | PAGE_ACCESSED
     prot = PAGE_PRESENT | PAGE_USER | PAGE_ACCESSED
@@ -62,19 +62,9 @@ def vm_get_page_prot(vm_flags: int) -> int:
     return prot if vm_flags & VM_EXEC else prot | PAGE_NX
 
 
-def mk_pte(pfn: int, vm_flags: int) -> Pte:
-    """An entry for `pfn` with the protection of a VMA; pte_mkwrite and pte_mkdirty are the caller's."""
-    return Pte(pfn, vm_get_page_prot(vm_flags))
-
-
-def maybe_mkwrite(pte: Pte, vma: Vma) -> Pte:
-    """Writable, if the VMA is (include/linux/mm.h)."""
-    return pte.with_bits(PAGE_RW) if vma.flags & VM_WRITE else pte
-
-
 def zero_pte(vma: Vma) -> Pte:
     """The entry that a read fault on anonymous memory installs: the shared zero page, marked special."""
-    return mk_pte(ZERO_PFN, vma.flags).with_bits(PAGE_SPECIAL)
+    return Pte(ZERO_PFN, vm_get_page_prot(vma.flags) | PAGE_SPECIAL)
 
 
 def is_zero_pfn(pfn: int) -> bool:
@@ -131,6 +121,27 @@ def table_end(vpn: int, end: int) -> int:
 def tables_exist(mem: Memory, mm: str, vpn: int) -> bool:
     """Whether the walk for `vpn` reaches a table of PTEs."""
     return (mm, PMD, vpn >> TABLE_SHIFT) in mem.tables
+
+
+def pte_lock(tx: Transaction, mm: str, vpn: int) -> Blocked | None:
+    """Spin on the lock of one page table, if somebody keeps it over several micro-steps.
+
+    Taking and giving it back within one step leaves no trace; `hold_pte_lock` is for the few that must flush under it.
+    """
+    lock = tx.locks.get(("ptl", f"{mm}:{vpn >> TABLE_SHIFT}"))
+    if lock is None or lock.writer == tx.task_name:
+        return None
+    return blocked(f"page table lock of {mm}, held by {lock.writer}")
+
+
+def hold_pte_lock(tx: Transaction, mm: str, vpn: int) -> None:
+    """Keep the page table lock beyond this step."""
+    tx.locks["ptl", f"{mm}:{vpn >> TABLE_SHIFT}"] = Lock(writer=tx.task_name)
+
+
+def pte_unlock(tx: Transaction, mm: str, vpn: int) -> None:
+    """Give the kept page table lock back."""
+    del tx.locks["ptl", f"{mm}:{vpn >> TABLE_SHIFT}"]
 
 
 class pte_alloc(Procedure):

@@ -60,7 +60,7 @@ class flush_tlb_range(Procedure):
 
     @step
     def wait_for_ipi(self, tx: Transaction) -> Outcome:
-        """Send an interrupt to each other CPU that may hold translations of this address space, and wait for its answer.
+        """Interrupt each other CPU that may hold translations of this address space, and wait for its answer.
 
         A CPU with interrupts off does not answer. That is how a lockless page-table walker holds us up: until it is
         done, nothing that it may still be looking at is freed.

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from model.kernel.lock import down_read, up_read
 from model.kernel.page import folio_remove_rmap, put_page, set_page_flags
-from model.kernel.pgtable import free_pgtables, populated, put_tables, table_end, vm_normal_page
+from model.kernel.pgtable import free_pgtables, populated, pte_lock, put_tables, table_end, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.tlb import flush_tlb_range
 from model.memory.flags import PG_DIRTY
@@ -71,6 +71,8 @@ class unmap_vmas(Procedure):
             vpn = ceiling(tx.pte_index, self.mm, low) if low < high else None
             if vpn is None or vpn >= high:
                 continue
+            if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+                return wait
             end = table_end(vpn, high)
             pages = zap_range(tx, self.mm, vma, vpn, end, even_cows=self.even_cows)
             self.start, self.vma = end, vma
@@ -83,7 +85,7 @@ class unmap_vmas(Procedure):
 
     @step
     def remove_rmaps(self, tx: Transaction) -> Outcome:
-        """Each page has one mapping less: mapcount - 1. Its reference is still the mapping's and is kept until the flush."""
+        """Each page has one mapping less: mapcount - 1. The mapping's reference is kept until the flush."""
         assert self.vma is not None
         for pfn in self.owes_rmap:
             folio_remove_rmap(tx, pfn, self.vma)
@@ -100,7 +102,7 @@ class unmap_vmas(Procedure):
 
     @step
     def put_pages(self, tx: Transaction) -> Outcome:
-        """Give up the mapping's reference on each page. The last reference frees the frame, and the next owner may get it."""
+        """Give up the mapping's reference on each page. The last one frees the frame, and the next owner may get it."""
         for pfn in self.holds:
             put_page(tx, pfn)
         self.holds = ()

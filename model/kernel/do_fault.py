@@ -1,0 +1,251 @@
+"""Faults on mapped files: bring the page from the page cache, or let a driver install its own entry."""
+
+from typing import ClassVar, Final
+
+from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.pgtable import PTRS_PER_TABLE, index_of, pte_lock
+from model.kernel.procedure import Outcome, Procedure, call, done, step, tail
+from model.kernel.rmap import anon_vma_prepare
+from model.kernel.vm_ops import VmOps, vm_operations
+from model.kernel.vma import vma_lookup
+from model.memory.flags import (
+    FAULT_FLAG_WRITE,
+    PAGE_DIRTY,
+    PG_DIRTY,
+    VM_FAULT_ERROR,
+    VM_FAULT_NOPAGE,
+    VM_FAULT_OOM,
+    VM_FAULT_RETRY,
+    VM_FAULT_SIGBUS,
+    VM_SHARED,
+)
+from model.memory.ordered import ceiling
+from model.memory.records import Vma
+from model.memory.state import Memory, Transaction
+
+FAULT_AROUND_PAGES: Final = 16
+"""fault_around_bytes = 64 KiB."""
+NO_PAGE: Final = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY
+"""Results of a ->fault handler after which there is no page to map."""
+
+
+def the_vma(mem: Memory, mm: str, vpn: int) -> Vma:
+    """The VMA of a fault in progress: mmap_lock is held, so it cannot have gone."""
+    vma = vma_lookup(mem, mm, vpn)
+    assert vma is not None
+    return vma
+
+
+class do_fault(Procedure):
+    """An empty entry in a VMA that has vm_ops: read, private write or shared write."""
+
+    source: ClassVar[str] = "mm/memory.c: do_fault"
+    mm: str
+    vpn: int
+    flags: int
+
+    @step
+    def choose(self, tx: Transaction) -> Outcome:
+        """A read maps the file's page; a private write needs a copy of it; a shared write makes it dirty."""
+        vma = the_vma(tx, self.mm, self.vpn)
+        ops = vm_operations(vma.ops)
+        if ops.fault is None:
+            return done(VM_FAULT_SIGBUS)
+        where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        if not self.flags & FAULT_FLAG_WRITE:
+            return tail(do_read_fault(**where))
+        return tail(do_shared_fault(**where) if vma.flags & VM_SHARED else do_cow_fault(**where))
+
+
+def fault_call(tx: Transaction, mm: str, vpn: int, flags: int) -> Procedure:
+    """The call of the VMA's ->fault handler."""
+    vma = the_vma(tx, mm, vpn)
+    handler = vm_operations(vma.ops).fault
+    assert handler is not None
+    return handler(mm=mm, vpn=vpn, start=vma.start, flags=flags)
+
+
+def fault_around_window(vma: Vma, vpn: int) -> tuple[int, int]:
+    """First and last vpn that do_fault_around() looks at: 16 entries, clipped by the VMA and the page table.
+
+    A window clipped by the start of the VMA is not aligned any more.
+
+    >>> fault_around_window(Vma(67, 100), 70)
+    (67, 82)
+    """
+    slot, into = index_of(vpn, 0), vpn - vma.start
+    first = max(slot - slot % FAULT_AROUND_PAGES, slot - min(slot, into))
+    last = min(first + FAULT_AROUND_PAGES, PTRS_PER_TABLE, slot + vma.pages - into) - 1
+    return vpn - slot + first, vpn - slot + last
+
+
+class do_read_fault(Procedure):
+    """Read fault on a file: map what the page cache has around the address, and read the page itself if it is missing."""
+
+    source: ClassVar[str] = "mm/memory.c: do_read_fault, do_fault_around; mm/filemap.c: filemap_map_pages"
+    mm: str
+    vpn: int
+    flags: int
+
+    @step
+    def do_fault_around(self, tx: Transaction) -> Outcome:
+        """Map every page of the surrounding 64 KiB that is in the page cache already and whose entry is empty.
+
+        One fault instead of sixteen. Holes of the file are left alone.
+        """
+        vma = the_vma(tx, self.mm, self.vpn)
+        ops: VmOps = vm_operations(vma.ops)
+        if not ops.map_pages:
+            return None
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        mapped = filemap_map_pages(tx, self.mm, vma, self.vpn)
+        return done(VM_FAULT_NOPAGE) if mapped else None
+
+    @step
+    def fault(self, tx: Transaction) -> Outcome:
+        """Ask the file for the page: its ->fault handler."""
+        return call(fault_call(tx, self.mm, self.vpn, self.flags))
+
+    @step
+    def finish_fault(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: map the page if the entry is still empty. The handler's reference becomes the entry's."""
+        if self.ret & NO_PAGE:
+            return done(self.ret)
+        self.holds = self.out
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = the_vma(tx, self.mm, self.vpn)
+        (pfn,) = self.holds
+        self.holds = ()
+        if (self.mm, self.vpn) in tx.ptes:
+            put_page(tx, pfn)
+            return done(VM_FAULT_NOPAGE)
+        set_pte_range(tx, self.mm, vma, self.vpn, pfn)
+        return done()
+
+
+def filemap_map_pages(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
+    """Map the resident pages around `vpn`; tells whether `vpn` itself is mapped now (mm/filemap.c)."""
+    first, last = fault_around_window(vma, vpn)
+    shift = vma.pgoff - vma.start
+    size = tx.files[vma.file].size
+    index = ceiling(tx.cache_index, vma.file, first + shift)
+    while index is not None and index <= min(last + shift, size - 1):
+        at = index - shift
+        if (mm, at) not in tx.ptes:
+            pfn = tx.page_cache[vma.file, index]
+            get_page(tx, pfn)
+            set_pte_range(tx, mm, vma, at, pfn)
+        index = ceiling(tx.cache_index, vma.file, index + 1)
+    return (mm, vpn) in tx.ptes
+
+
+def set_pte_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, write: bool = False) -> None:
+    """Map a page of a file: mapcount + 1; the caller's reference is the entry's from now on (mm/memory.c)."""
+    entry = mk_pte(pfn, vma)
+    if write:
+        entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma)
+    elif entry.writable and tx.frames[pfn].flags & PG_DIRTY:
+        entry = entry.with_bits(PAGE_DIRTY)
+    folio_add_rmap(tx, pfn, vma)
+    tx.ptes[mm, vpn] = entry
+
+
+class do_cow_fault(Procedure):
+    """First write to a private mapping of a file: the process gets a copy of its own, the file stays as it is."""
+
+    source: ClassVar[str] = "mm/memory.c: do_cow_fault"
+    mm: str
+    vpn: int
+    flags: int
+    copy: int = -1
+    """pfn of the copy."""
+
+    @step
+    def alloc_cow_folio(self, tx: Transaction) -> Outcome:
+        """Allocate the page that will be the copy."""
+        anon_vma_prepare(tx, self.mm, the_vma(tx, self.mm, self.vpn))
+        pfn = alloc_page(tx, "anon")
+        if pfn is None:
+            return done(VM_FAULT_OOM)
+        self.copy, self.holds = pfn, (pfn,)
+        return None
+
+    @step
+    def fault(self, tx: Transaction) -> Outcome:
+        """Ask the file for the page to copy from: its ->fault handler."""
+        return call(fault_call(tx, self.mm, self.vpn, self.flags))
+
+    @step
+    def copy_page(self, tx: Transaction) -> Outcome:
+        """Copy the content. From here on the process and the file have different pages."""
+        if self.ret & NO_PAGE:
+            put_page(tx, self.copy)
+            return done(self.ret)
+        self.holds = (self.copy, *self.out)
+        tx.content[self.copy] = tx.content.get(self.out[0]) or 0
+        return None
+
+    @step
+    def finish_fault(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: map the copy, writable, exclusive to this process; let go of the file's page."""
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = the_vma(tx, self.mm, self.vpn)
+        for pfn in self.holds[1:]:
+            put_page(tx, pfn)
+        self.holds = ()
+        if (self.mm, self.vpn) in tx.ptes:
+            put_page(tx, self.copy)
+            return done(VM_FAULT_NOPAGE)
+        folio_add_new_anon_rmap(tx, self.copy, vma, self.vpn)
+        tx.ptes[self.mm, self.vpn] = maybe_mkwrite(mk_pte(self.copy, vma).with_bits(PAGE_DIRTY), vma)
+        return done()
+
+
+class do_shared_fault(Procedure):
+    """First write to a shared mapping of a file: the file's own page, mapped writable."""
+
+    source: ClassVar[str] = "mm/memory.c: do_shared_fault"
+    mm: str
+    vpn: int
+    flags: int
+
+    @step
+    def fault(self, tx: Transaction) -> Outcome:
+        """Ask the file for the page: its ->fault handler."""
+        return call(fault_call(tx, self.mm, self.vpn, self.flags))
+
+    @step
+    def page_mkwrite(self, tx: Transaction) -> Outcome:
+        """Tell a filesystem that keeps account of dirty pages that this one is about to be written."""
+        if self.ret & NO_PAGE:
+            return done(self.ret)
+        self.holds = self.out
+        vma = the_vma(tx, self.mm, self.vpn)
+        handler = vm_operations(vma.ops).page_mkwrite
+        if handler is None:
+            self.ret = 0
+            return None
+        return call(handler(mm=self.mm, vpn=self.vpn, pfn=self.holds[0]))
+
+    @step
+    def finish_fault(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: map the page writable and dirty. The handler's reference becomes the entry's."""
+        (pfn,) = self.holds
+        if self.ret & NO_PAGE:
+            self.holds = ()
+            put_page(tx, pfn)
+            return done(self.ret)
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        self.holds = ()
+        if (self.mm, self.vpn) in tx.ptes:
+            put_page(tx, pfn)
+            return done(VM_FAULT_NOPAGE)
+        set_pte_range(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, pfn, write=True)
+        set_page_flags(tx, pfn, PG_DIRTY)
+        return done()

@@ -1,0 +1,197 @@
+"""Page faults: what the kernel does when an access finds no usable entry.
+
+The entry decides (mm/memory.c: handle_pte_fault): nothing there → anonymous memory, or the file (`do_fault`);
+there, but not writable → copy-on-write (`wp_fault`).
+"""
+
+from typing import ClassVar, Final
+
+from model.kernel.do_fault import do_fault
+from model.kernel.lock import down_read, up_read
+from model.kernel.page import folio_add_new_anon_rmap, put_page
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.pgtable import pte_alloc, pte_lock, tables_exist, zero_pte
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
+from model.kernel.rmap import anon_vma_prepare
+from model.kernel.vma import expand_downwards, find_vma, vma_lookup
+from model.kernel.wp_fault import do_wp_page
+from model.memory.flags import (
+    FAULT_FLAG_UNSHARE,
+    FAULT_FLAG_USER,
+    FAULT_FLAG_WRITE,
+    PAGE_ACCESSED,
+    PAGE_DIRTY,
+    VM_ACCESS,
+    VM_FAULT_OOM,
+    VM_FAULT_RETRY,
+    VM_FAULT_SIGBUS,
+    VM_FAULT_SIGSEGV,
+    VM_GROWSDOWN,
+    VM_SHARED,
+    VM_WRITE,
+)
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+SEGV_MAPERR: Final = 1
+"""SIGSEGV: nothing is mapped there."""
+SEGV_ACCERR: Final = 2
+"""SIGSEGV: the mapping does not allow this access."""
+BUS_ADRERR: Final = 3
+"""SIGBUS: mapped, but there is no page (beyond the end of the file, or refused by the driver)."""
+OOM: Final = 4
+"""No memory: the OOM killer takes the process."""
+
+SIGNALS: Final = {
+    SEGV_MAPERR: ("SIGSEGV", "SEGV_MAPERR"),
+    SEGV_ACCERR: ("SIGSEGV", "SEGV_ACCERR"),
+    BUS_ADRERR: ("SIGBUS", "BUS_ADRERR"),
+    OOM: ("SIGKILL", ""),
+}
+"""What exc_page_fault returns when the access cannot be repaired: signal and si_code."""
+
+
+class exc_page_fault(Procedure):
+    """The CPU could not translate an address: interrupt 14. Returns 0 if the access may be tried again."""
+
+    source: ClassVar[str] = "arch/x86/mm/fault.c: do_user_addr_fault"
+    mm: str
+    vpn: int
+    write: bool = False
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for reading: no VMA may appear or go while we look for the one we are in."""
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def find_vma(self, tx: Transaction) -> Outcome:
+        """The hardware knows only page tables; the VMA says whether this access is allowed at all."""
+        vma = find_vma(tx, self.mm, self.vpn)
+        if vma is not None and self.vpn < vma.start:
+            vma = expand_downwards(tx, self.mm, self.vpn) if vma.flags & VM_GROWSDOWN else None
+        if vma is None:
+            return self.bad_area(tx, SEGV_MAPERR)
+        if access_error(vma, write=self.write):
+            return self.bad_area(tx, SEGV_ACCERR)
+        flags = FAULT_FLAG_USER | (FAULT_FLAG_WRITE if self.write else 0)
+        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags))
+
+    @step
+    def mmap_read_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock. If the fault was repaired the instruction is simply tried again; if not, the process gets a signal."""
+        if self.ret & VM_FAULT_RETRY:
+            return goto(exc_page_fault.mmap_read_lock)
+        if self.ret & VM_FAULT_OOM:
+            return self.bad_area(tx, OOM)
+        if self.ret & VM_FAULT_SIGBUS:
+            return self.bad_area(tx, BUS_ADRERR)
+        return self.bad_area(tx, SEGV_MAPERR if self.ret & VM_FAULT_SIGSEGV else 0)
+
+    def bad_area(self, tx: Transaction, code: int) -> Outcome:
+        """Give the lock back and return the code of the signal, 0 = none."""
+        up_read(tx, "mmap_lock", self.mm)
+        return done(code)
+
+
+def access_error(vma: Vma, *, write: bool) -> bool:
+    """Whether a VMA forbids an access: arch/x86/mm/fault.c. On x86 whatever is accessible is readable."""
+    return not vma.flags & (VM_WRITE if write else VM_ACCESS)
+
+
+class handle_mm_fault(Procedure):
+    """Repair one page fault; the caller holds mmap_lock. Returns VM_FAULT_* bits, 0 if the entry is usable now."""
+
+    source: ClassVar[str] = "mm/memory.c: handle_mm_fault, handle_pte_fault"
+    mm: str
+    vpn: int
+    flags: int
+    """FAULT_FLAG_* bits."""
+
+    @step
+    def walk_or_allocate_tables(self, tx: Transaction) -> Outcome:
+        """Walk down to the table that holds the entry, allocating the tables that are missing."""
+        if tables_exist(tx, self.mm, self.vpn):
+            self.ret = 0
+            return None
+        return call(pte_alloc(mm=self.mm, vpn=self.vpn))
+
+    @step
+    def handle_pte_fault(self, tx: Transaction) -> Outcome:
+        """Read the entry and decide: empty, not present, or present but not allowing what was tried."""
+        if self.ret < 0:
+            return done(VM_FAULT_OOM)
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        pte = tx.ptes.get((self.mm, self.vpn))
+        where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        if pte is None:
+            return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
+        if not pte.present:
+            return done(VM_FAULT_SIGBUS)
+        if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not pte.writable:
+            return tail(do_wp_page(**where))
+        touched = PAGE_ACCESSED | (PAGE_DIRTY if self.flags & FAULT_FLAG_WRITE else 0)
+        tx.ptes[self.mm, self.vpn] = pte.with_bits(touched)
+        return done()
+
+
+class do_anonymous_page(Procedure):
+    """First touch of anonymous memory: the shared zero page for a read, a fresh page for a write."""
+
+    source: ClassVar[str] = "mm/memory.c: do_anonymous_page"
+    mm: str
+    vpn: int
+    flags: int
+
+    @step
+    def map_zero_page(self, tx: Transaction) -> Outcome:
+        """A read only needs zeros, and one page of zeros is enough for everybody.
+
+        The entry is read-only and *special*: nobody counts references or mappings of the zero page. A write goes on
+        to get a page of its own.
+        """
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        if vma.flags & VM_SHARED:
+            return done(VM_FAULT_SIGBUS)
+        if self.flags & FAULT_FLAG_WRITE:
+            return None
+        if (self.mm, self.vpn) not in tx.ptes:
+            tx.ptes[self.mm, self.vpn] = zero_pte(vma)
+        return done()
+
+    @step
+    def alloc_anon_folio(self, tx: Transaction) -> Outcome:
+        """Make sure the VMA has an anon_vma, and get a zeroed page: refcount 1, which will be the entry's."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        anon_vma_prepare(tx, self.mm, vma)
+        pfn = alloc_page(tx, "anon")
+        if pfn is None:
+            return done(VM_FAULT_OOM)
+        self.holds = (pfn,)
+        return None
+
+    @step
+    def set_pte(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: if the entry is still empty, map the page, writable and dirty.
+
+        mapcount becomes 1, and the page is marked anon-exclusive: it belongs to this process alone.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        (pfn,) = self.holds
+        self.holds = ()
+        if (self.mm, self.vpn) in tx.ptes:
+            put_page(tx, pfn)
+            return done()
+        folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
+        entry = mk_pte(pfn, vma)
+        tx.ptes[self.mm, self.vpn] = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma) if vma.flags & VM_WRITE else entry
+        return done()

@@ -1,0 +1,208 @@
+"""Write faults on present, read-only entries: reuse the page, or copy it (copy-on-write)."""
+
+from typing import ClassVar
+
+from model.kernel.do_fault import the_vma
+from model.kernel.page import (
+    folio_add_new_anon_rmap,
+    folio_remove_rmap,
+    get_page,
+    put_page,
+    set_page_flags,
+)
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, call, done, step, tail
+from model.kernel.rmap import anon_vma_prepare
+from model.kernel.tlb import flush_tlb_range
+from model.kernel.vm_ops import vm_operations
+from model.memory.flags import (
+    FAULT_FLAG_UNSHARE,
+    PAGE_ACCESSED,
+    PAGE_DIRTY,
+    PG_ANON_EXCLUSIVE,
+    PG_DIRTY,
+    PG_KSM,
+    PG_SWAPCACHE,
+    VM_FAULT_ERROR,
+    VM_FAULT_OOM,
+    VM_MAYSHARE,
+    VM_SHARED,
+)
+from model.memory.records import Pte, Vma
+from model.memory.state import Transaction
+
+
+class do_wp_page(Procedure):
+    """A write (or FAULT_FLAG_UNSHARE, by GUP) met a present entry that is not writable."""
+
+    source: ClassVar[str] = "mm/memory.c: do_wp_page"
+    mm: str
+    vpn: int
+    flags: int
+
+    @step
+    def reuse_or_copy(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: who else has this page?
+
+        Shared file mapping: make the entry writable. Anonymous page that is exclusive, or whose refcount of 1 proves
+        that nobody else has it: reuse it in place. One reference more than that, whoever holds it, forces a copy.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = the_vma(tx, self.mm, self.vpn)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is None or not pte.present or pte.writable:
+            return done()
+        pfn = vm_normal_page(tx, vma, pte)
+        if vma.flags & (VM_SHARED | VM_MAYSHARE):
+            return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=-1 if pfn is None else pfn))
+        if pfn is not None and tx.frames[pfn].kind == "anon" and can_reuse_anon_folio(tx, pfn):
+            folio_move_anon_rmap(tx, pfn, vma)
+            if not self.flags & FAULT_FLAG_UNSHARE:
+                wp_page_reuse(tx, self.mm, vma, self.vpn, pte)
+            return done()
+        if pfn is not None:
+            get_page(tx, pfn)
+        copy = wp_page_copy(mm=self.mm, vpn=self.vpn, flags=self.flags, old=pte, holds=() if pfn is None else (pfn,))
+        return tail(copy)
+
+
+def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
+    """Whether nobody but this entry has the page: exclusive, or refcount 1 (mm/memory.c: wp_can_reuse_anon_folio)."""
+    frame = tx.frames[pfn]
+    if frame.exclusive:
+        return True
+    return not frame.flags & PG_KSM and frame.refcount == 1 + bool(frame.flags & PG_SWAPCACHE)
+
+
+def folio_move_anon_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
+    """The page is exclusive to this VMA from now on (mm/rmap.c)."""
+    frame = tx.frames[pfn]
+    if not frame.exclusive:
+        mapping = f"anon_vma:{vma.anon_vma}"
+        tx.frames.update(pfn, flags=frame.flags | PG_ANON_EXCLUSIVE, mapping=mapping)
+
+
+def wp_page_reuse(tx: Transaction, mm: str, vma: Vma, vpn: int, pte: Pte) -> None:
+    """Make the entry writable and dirty, in place (mm/memory.c)."""
+    tx.ptes[mm, vpn] = maybe_mkwrite(pte.with_bits(PAGE_ACCESSED | PAGE_DIRTY), vma)
+
+
+class wp_page_shared(Procedure):
+    """Write to a shared mapping whose entry is read-only: the owner of the page is told, then the entry is opened."""
+
+    source: ClassVar[str] = "mm/memory.c: wp_page_shared, wp_pfn_shared"
+    mm: str
+    vpn: int
+    pfn: int
+    """-1: a special entry, no page."""
+
+    @step
+    def mkwrite(self, tx: Transaction) -> Outcome:
+        """Call page_mkwrite (or pfn_mkwrite for a special entry), where the file has one."""
+        ops = vm_operations(the_vma(tx, self.mm, self.vpn).ops)
+        handler = ops.pfn_mkwrite if self.pfn < 0 else ops.page_mkwrite
+        if handler is None:
+            self.ret = 0
+            return None
+        if self.pfn >= 0:
+            get_page(tx, self.pfn)
+            self.holds = (self.pfn,)
+        return call(handler(mm=self.mm, vpn=self.vpn, pfn=self.pfn))
+
+    @step
+    def finish_mkwrite_fault(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: writable and dirty, if the entry is still the same."""
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        for pfn in self.holds:
+            put_page(tx, pfn)
+        self.holds = ()
+        if self.ret & VM_FAULT_ERROR:
+            return done(self.ret)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is None or not pte.present or pte.writable:
+            return done()
+        wp_page_reuse(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, pte)
+        if self.pfn >= 0:
+            set_page_flags(tx, self.pfn, PG_DIRTY)
+        return done()
+
+
+class wp_page_copy(Procedure):
+    """Copy-on-write proper: a page of one's own, then the entry is switched to it."""
+
+    source: ClassVar[str] = "mm/memory.c: wp_page_copy"
+    mm: str
+    vpn: int
+    flags: int
+    old: Pte
+    """The entry as it was when we decided to copy; `holds` has an extra reference on its page."""
+    new: int = -1
+    """pfn of the copy."""
+
+    @step
+    def alloc_and_copy(self, tx: Transaction) -> Outcome:
+        """Allocate a page and copy the content of the old one; of the zero page there is nothing to copy."""
+        vma = the_vma(tx, self.mm, self.vpn)
+        anon_vma_prepare(tx, self.mm, vma)
+        content = 0 if is_zero_pfn(self.old.pfn) else tx.content.get(self.old.pfn) or 0
+        pfn = alloc_page(tx, "anon", content=content)
+        if pfn is None:
+            for held in self.holds:
+                put_page(tx, held)
+            return done(VM_FAULT_OOM)
+        self.new = pfn
+        self.holds = (*self.holds, pfn)
+        return None
+
+    @step
+    def ptep_clear_flush(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: clear the old entry, then make every CPU forget it.
+
+        The new entry must not become visible while a CPU may still read the old page through its TLB.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        if tx.ptes.get((self.mm, self.vpn)) != self.old:
+            for pfn in self.holds:
+                put_page(tx, pfn)
+            self.holds = ()
+            return done()
+        hold_pte_lock(tx, self.mm, self.vpn)
+        del tx.ptes[self.mm, self.vpn]
+        if len(self.holds) > 1:
+            self.holds = (self.old.pfn, *self.holds)
+            self.owes_rmap = (self.old.pfn,)
+        return call(flush_tlb_range(mm=self.mm, start=self.vpn, end=self.vpn + 1))
+
+    @step
+    def set_pte(self, tx: Transaction) -> Outcome:
+        """Map the copy: writable and dirty (read-only if GUP only asked to unshare), exclusive to this process."""
+        vma = the_vma(tx, self.mm, self.vpn)
+        entry = mk_pte(self.new, vma)
+        if not self.flags & FAULT_FLAG_UNSHARE:
+            entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma)
+        folio_add_new_anon_rmap(tx, self.new, vma, self.vpn)
+        tx.ptes[self.mm, self.vpn] = entry
+        self.holds = self.holds[:-1]
+        return None
+
+    @step
+    def folio_remove_rmap(self, tx: Transaction) -> Outcome:
+        """The old page has one mapping less; now the lock can go."""
+        for pfn in self.owes_rmap:
+            folio_remove_rmap(tx, pfn, the_vma(tx, self.mm, self.vpn))
+        self.owes_rmap = ()
+        pte_unlock(tx, self.mm, self.vpn)
+        return None
+
+    @step
+    def put_old_page(self, tx: Transaction) -> Outcome:
+        """Drop the entry's reference on the old page, and our own. Whoever else had it keeps it."""
+        for pfn in self.holds:
+            put_page(tx, pfn)
+        self.holds = ()
+        return done()
