@@ -82,7 +82,7 @@ def fault_around_window(vma: Vma, vpn: int) -> tuple[int, int]:
 
 
 class do_read_fault(Procedure):
-    """Read fault on a file: map what the page cache has around the address, and read the page itself if it is missing."""
+    """Read fault on a file: map what the page cache has around the address; get the page itself if it is missing."""
 
     source: ClassVar[str] = "mm/memory.c: do_read_fault, do_fault_around; mm/filemap.c: filemap_map_pages"
     mm: str
@@ -111,10 +111,9 @@ class do_read_fault(Procedure):
 
     @step
     def finish_fault(self, tx: Transaction) -> Outcome:
-        """Under the page table lock: map the page if the entry is still empty. The handler's reference becomes the entry's."""
+        """Under the page table lock: map the page if the entry is still empty. The handler's reference becomes its own."""
         if self.ret & NO_PAGE:
             return done(self.ret)
-        self.holds = self.out
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = the_vma(tx, self.mm, self.vpn)
@@ -185,7 +184,6 @@ class do_cow_fault(Procedure):
         if self.ret & NO_PAGE:
             put_page(tx, self.copy)
             return done(self.ret)
-        self.holds = (self.copy, *self.out)
         tx.content[self.copy] = tx.content.get(self.out[0]) or 0
         return None
 
@@ -224,7 +222,6 @@ class do_shared_fault(Procedure):
         """Tell a filesystem that keeps account of dirty pages that this one is about to be written."""
         if self.ret & NO_PAGE:
             return done(self.ret)
-        self.holds = self.out
         vma = the_vma(tx, self.mm, self.vpn)
         handler = vm_operations(vma.ops).page_mkwrite
         if handler is None:

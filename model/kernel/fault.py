@@ -80,7 +80,7 @@ class exc_page_fault(Procedure):
 
     @step
     def mmap_read_unlock(self, tx: Transaction) -> Outcome:
-        """Unlock. If the fault was repaired the instruction is simply tried again; if not, the process gets a signal."""
+        """Unlock. If the fault was repaired the instruction is tried again; if not, the process gets a signal."""
         if self.ret & VM_FAULT_RETRY:
             return goto(exc_page_fault.mmap_read_lock)
         if self.ret & VM_FAULT_OOM:

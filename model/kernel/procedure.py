@@ -55,6 +55,8 @@ class Done(msgspec.Struct, frozen=True, gc=False):
     signal: str
     """SIGSEGV or SIGBUS, for what a user-space access can end with."""
     si_code: str
+    handed_over: bool = False
+    """The caller owns a reference on each page of `out` from now on: they join its `holds`."""
 
 
 class Blocked(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +95,11 @@ def tail(procedure: "Procedure") -> CallOut:
 def done(value: int = 0, out: tuple[int, ...] = ()) -> Done:
     """Return `value` (and `out`) to the caller."""
     return Done(value, out, "", "")
+
+
+def hand_over(value: int, pfns: tuple[int, ...]) -> Done:
+    """Return `value`, and pages of which the caller owns one reference each from now on."""
+    return Done(value, pfns, "", "", handed_over=True)
 
 
 def fail(errno: int) -> Done:
@@ -278,6 +285,8 @@ def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals,
         caller = cast("Procedure", msgspec.structs.replace(callers[-1]))
         if caller.pc < len(caller.steps):
             caller.ret, caller.out = outcome.value, outcome.out
+            if outcome.handed_over:
+                caller.holds += outcome.out
             return (*callers[:-1], caller), None
         callers = callers[:-1]
     return (), Result(outcome.value, outcome.out, outcome.signal, outcome.si_code)
