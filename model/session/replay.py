@@ -1,0 +1,195 @@
+"""Replay of recordings: does the model do what a real kernel did, op by op?
+
+`compare` performs a recording on the model and finds the first difference, `emit` writes the recording as the model
+would have made it. Nothing is compared that the recordings' README leaves open: the `lru` flag, and the `dirty` flag
+of anonymous pages, which the kernel sets at some later time.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from model.session import replay_observe
+from model.session.replay_format import Answer, Delta, LargePhysRow, PhysRow, Recording
+from model.session.replay_machine import UNSUPPORTED, Machine, Reply
+from model.session.replay_observe import Look
+from model.session.replay_perform import perform
+
+BROKEN: Final = "BROKEN"
+"""Result of an op at which the model itself failed; never what a kernel says."""
+
+
+class Played(NamedTuple):
+    """One op as the model did it."""
+
+    reply: Reply
+    look: Look
+    delta: Delta
+
+
+class Difference(NamedTuple):
+    """Where model and kernel part."""
+
+    number: int
+    """Of the op, from 0."""
+    op: str
+    field: str
+    """`result`, `procs.p0.ptes.7`, `phys.P0` …"""
+    kernel: Any
+    model: Any
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        kernel, model = (msgspec.json.encode(value).decode() for value in (self.kernel, self.model))
+        return f"op {self.number} {self.op}: {self.field}: kernel {kernel}, model {model}"
+
+
+class Verdict(NamedTuple):
+    """What came of one recording."""
+
+    name: str
+    ops: int
+    difference: Difference | None
+    """The first one before any op that is unsupported."""
+    unsupported: tuple[str, ...]
+    """What the model does not know, each once. The comparison ends at the first such op."""
+
+    @property
+    def agrees(self) -> bool:
+        """Every op was performed and nothing differs."""
+        return self.difference is None and not self.unsupported
+
+
+def play(recording: Recording) -> Iterator[Played]:
+    """Perform the ops one by one. After an op at which the model broke all the others are BROKEN too."""
+    machine = Machine()
+    before = Look()
+    broken: Reply | None = None
+    for op, answer in zip(recording.ops, recording.answers, strict=True):
+        machine.observer.freed.clear()
+        if broken is None:
+            try:
+                reply = perform(machine, op, recording.header.config)
+                look = machine.look()
+            except Exception as error:  # noqa: BLE001 - a bug of the model is a finding like any other, not the end
+                reply, look, broken = Reply(f"{BROKEN}: {type(error).__name__}: {error}"), before, Reply(BROKEN)
+        else:
+            reply = broken
+        if answer.volatile and isinstance(reply.result, int):
+            reply = Reply("ANY")
+        yield Played(reply, look, replay_observe.delta(before, look, machine.observer.freed))
+        before = look
+
+
+def compare(recording: Recording) -> Verdict:
+    """Replay a recording and say where the model first differs from the kernel."""
+    kernel = Look()
+    fields: list[dict[str, Any]] = recording.raw["ops"]
+    unsupported: Counter[str] = Counter()
+    for number, (played, answer) in enumerate(zip(play(recording), recording.answers, strict=True)):
+        name = fields[number]["op"]
+        if played.reply == UNSUPPORTED:
+            unsupported[describe(fields[number])] += 1
+        if unsupported:
+            continue
+        replay_observe.apply(kernel, answer.state)
+        for field, theirs, ours in differences(answer, kernel, played):
+            return Verdict(recording.header.name, len(fields), Difference(number, name, field, theirs, ours), ())
+    return Verdict(recording.header.name, len(fields), None, tuple(unsupported))
+
+
+def describe(op: dict[str, Any]) -> str:
+    """An op's name, and what about it may be unknown."""
+    return " ".join([op["op"], *(str(op[key]).lower() for key in ("advice",) if key in op)])
+
+
+def differences(answer: Answer, kernel: Look, played: Played) -> Iterator[tuple[str, Any, Any]]:
+    """Every field in which the kernel's answer and the model's differ: field, kernel, model."""
+    if answer.result != played.reply.result:
+        yield "result", answer.result, played.reply.result
+    if answer.si_code != played.reply.si_code:
+        yield "si_code", answer.si_code, played.reply.si_code
+    model = played.look
+    for process in kernel.vmas.keys() | model.vmas.keys():
+        yield from _different(f"procs.{process}.vmas", kernel.vmas.get(process), model.vmas.get(process))
+        theirs, ours = kernel.ptes.get(process, {}), model.ptes.get(process, {})
+        if theirs != ours:
+            for page in sorted(theirs.keys() | ours.keys()):
+                yield from _different(f"procs.{process}.ptes.{page}", theirs.get(page), ours.get(page))
+    for name in sorted(kernel.phys.keys() | model.phys.keys(), key=replay_observe.number_of):
+        yield from _different(f"phys.{name}", comparable(kernel.phys.get(name)), comparable(model.phys.get(name)))
+    for name in sorted(kernel.pins.keys() | model.pins.keys()):
+        yield from _different(f"pins.{name}", kernel.pins.get(name), model.pins.get(name))
+    yield from _different("freed", answer.state.freed, played.delta.freed)
+
+
+def _different(field: str, kernel: object, model: object) -> Iterator[tuple[str, Any, Any]]:
+    if kernel != model:
+        yield field, kernel, model
+
+
+def comparable(row: PhysRow | LargePhysRow | None) -> PhysRow | LargePhysRow | None:
+    """A frame without the flags that are not compared."""
+    if not isinstance(row, tuple):
+        return row
+    flags = row[2].split()
+    ignored = {"lru", "dirty"} if "anon" in flags else {"lru"}
+    return (*row[:2], " ".join(flag for flag in flags if flag not in ignored), row[3])
+
+
+def emit(recording: Recording) -> list[dict[str, Any]]:
+    """The ops with `result`, `si_code` and `state` as the model has them, in the recording's order of fields."""
+    emitted = []
+    for fields, played in zip(recording.raw["ops"], play(recording), strict=True):
+        op = {key: value for key, value in fields.items() if key not in ("result", "si_code", "state")}
+        op["result"] = played.reply.result
+        if played.reply.si_code:
+            op["si_code"] = played.reply.si_code
+        op["state"] = msgspec.to_builtins(played.delta)
+        emitted.append(op)
+    return emitted
+
+
+# -- the table by kind ------------------------------------------------------------------------
+
+
+class KindRow(NamedTuple):
+    """How the recordings of one kind fare."""
+
+    kind: str
+    recordings: int
+    agreeing: int
+    unsupported: int
+    first_difference: str
+    """Of the first recording that differs, or what is unsupported; empty if all agree."""
+
+
+def kind_of(stem: str) -> str:
+    """The kind of a recording by its file's name without `.json`.
+
+    >>> kind_of("061_stale_dontneed"), kind_of("r017_anon"), kind_of("mine")
+    ('stale', 'anon', 'mine')
+    """
+    words = stem.split("_")
+    return words[1] if len(words) > 1 else stem
+
+
+def by_kind(verdicts: Sequence[tuple[str, Verdict]]) -> list[KindRow]:
+    """One row a kind, in the order of first appearance, from (kind, verdict) pairs."""
+    rows = []
+    for kind in dict.fromkeys(kind for kind, _ in verdicts):
+        mine = [verdict for other, verdict in verdicts if other == kind]
+        worst = next((f"{one.name} {one.difference}" for one in mine if one.difference), "")
+        missing = ", ".join(dict.fromkeys(what for one in mine for what in one.unsupported))
+        rows.append(
+            KindRow(
+                kind,
+                len(mine),
+                sum(one.agrees for one in mine),
+                sum(bool(one.unsupported) for one in mine),
+                worst or (f"unsupported: {missing}" if missing else ""),
+            )
+        )
+    return rows

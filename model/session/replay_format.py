@@ -1,0 +1,146 @@
+"""Recordings of a real kernel: their ops and observations as types, from JSON and back, byte for byte.
+
+A recording is a scenario (`ops`), and per op what the kernel answered (`result`, `si_code`) and what had changed
+since the op before (`state`). The format is described in `tests/recordings/README.md`.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from model.session.replay_ops import Op, UnknownOp, operation
+
+ARENA: Final = 0x2000_0000_0000 >> 12
+"""Virtual page number of the recordings' page 0."""
+ARENA_PAGES: Final = 2048
+"""Page tables were recorded for this many pages."""
+KERNEL_CHOOSES: Final = 100_000
+"""A page number from here on means: where the kernel put that mapping, outside of the arena."""
+
+VmaRow = tuple[int, int, str, str | None, int, str]
+"""Start, end, `rw-p`, backing, offset, VmFlags."""
+PteRow = tuple[str, str]
+"""Frame, flags."""
+PhysRow = tuple[int, int, str, int | None]
+"""Refcount, mapcount, flags, first byte."""
+LargePhysRow = dict[str, Any]
+"""A large folio."""
+
+
+class PinRow(msgspec.Struct, frozen=True):
+    """A pin (or a reference) that is held, with the frames it got."""
+
+    kind: Literal["pin", "get"]
+    proc: str
+    page: int
+    frames: tuple[str, ...]
+
+
+class ProcessDelta(msgspec.Struct, omit_defaults=True):
+    """What changed in one address space."""
+
+    vmas: list[VmaRow] | None = None
+    ptes: dict[str, PteRow | None] = {}
+
+
+class Delta(msgspec.Struct, omit_defaults=True):
+    """`state`: what changed since the op before. None stands for gone."""
+
+    procs: dict[str, ProcessDelta | None] = {}
+    phys: dict[str, PhysRow | LargePhysRow | None] = {}
+    pins: dict[str, PinRow | None] = {}
+    freed: list[str] = []
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What stands before the ops."""
+
+    name: str
+    about: str = ""
+    config: dict[str, Any] = {}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the kernel did at one op."""
+
+    result: int | str = ""
+    si_code: str = ""
+    volatile: bool = False
+    """The value that was read is not the same on every machine."""
+    state: Delta = msgspec.field(default_factory=Delta)
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A decoded recording."""
+
+    header: Header
+    ops: tuple[Op | UnknownOp, ...]
+    answers: tuple[Answer, ...]
+    raw: dict[str, Any]
+    """All fields as they came, in their order, for writing them back."""
+
+
+class NotARecordingError(ValueError):
+    """The text is no recording; the message says where (`line:column:`, or the op's number) and why."""
+
+
+class _Shape(msgspec.Struct):
+    """The outermost shape."""
+
+    name: str
+    ops: list[dict[str, Any]]
+
+
+def decode(text: bytes) -> Recording:
+    """The recording that `text` holds.
+
+    Raises:
+        NotARecordingError: `text` is no JSON, or not of this shape.
+    """
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, Any])
+        header = msgspec.convert(raw, Header)
+        fields = msgspec.convert(raw, _Shape).ops
+    except msgspec.ValidationError as error:
+        raise NotARecordingError(f"1:1: no recording: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotARecordingError(_malformed(text)) from None
+    ops, answers = [], []
+    for number, op in enumerate(fields):
+        try:
+            ops.append(operation(op))
+            answers.append(msgspec.convert(op, Answer))
+        except msgspec.ValidationError as error:
+            line = 1 + text[: _start_of_op(text, number)].count(b"\n")
+            raise NotARecordingError(f"{line}:1: op {number}, {op.get('op', 'without a name')}: {error}") from None
+    return Recording(header, tuple(ops), tuple(answers), raw)
+
+
+def _start_of_op(text: bytes, number: int) -> int:
+    """Byte offset of op `number` in a text that is known to be well-formed."""
+    raw_ops = msgspec.json.decode(text, type=dict[str, msgspec.Raw])["ops"]
+    start = text.index(bytes(raw_ops))
+    for raw_op in msgspec.json.decode(raw_ops, type=list[msgspec.Raw])[: number + 1]:
+        start = text.index(bytes(raw_op), start)
+    return start
+
+
+def _malformed(text: bytes) -> str:
+    """Where JSON ends to be JSON, by the standard library's parser: it knows lines and columns."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"{error.lineno}:{error.colno}: no JSON: {error.msg}"
+    except UnicodeDecodeError as error:
+        return f"1:{error.start + 1}: no UTF-8"
+    return "1:1: no JSON object"
+
+
+def encode(recording: Recording, ops: Sequence[dict[str, Any]]) -> str:
+    """The recording with these ops instead, laid out as the recorder does: header fields and ops one a line."""
+    header = {key: value for key, value in recording.raw.items() if key != "ops"}
+    head = json.dumps(header, indent=1, ensure_ascii=False).removesuffix("\n}")
+    lines = (json.dumps(op, separators=(",", ":"), ensure_ascii=False) for op in ops)
+    return f'{head},\n "ops": [\n' + ",\n".join(f"  {line}" for line in lines) + "\n ]\n}\n"

@@ -1,0 +1,77 @@
+"""The machine that a recorded scenario runs on: the model, and the books that the recorder kept beside the kernel."""
+
+from typing import Final, NamedTuple
+
+from model.kernel.boot import boot
+from model.kernel.filemap import EOF
+from model.kernel.fork import mm_alloc
+from model.kernel.procedure import Procedure, Result, advance, begin
+from model.memory.errno import errno_name
+from model.session.replay_format import ARENA, KERNEL_CHOOSES
+from model.session.replay_observe import Held, Look, Observer
+
+MOST_STEPS: Final = 1_000_000
+"""An op that has not ended after so many micro-steps never does; so has one that waits while nothing else runs."""
+
+
+class Reply(NamedTuple):
+    """`result` and `si_code` of an op."""
+
+    result: int | str
+    si_code: str = ""
+
+
+OK: Final = Reply("ok")
+UNSUPPORTED: Final = Reply("UNSUPPORTED")
+
+
+class Machine:
+    """A booted model on which a scenario runs, with what the recorder kept beside the kernel."""
+
+    def __init__(self) -> None:
+        self.state = boot(cpus=1)
+        self.observer = Observer()
+        self.processes: list[str] = []
+        """Those alive, oldest first."""
+        self.held: dict[str, Held] = {}
+        self.references: dict[str, list[str]] = {}
+        """By id, the model's references behind it: `get_many` takes many."""
+        self.outside: dict[int, int] = {}
+        """Where the kernel put mappings that a scenario left to it: start vpn → its page number in the scenario."""
+        self.run(mm_alloc(mm="p0", cpu=0))
+        self.processes.append("p0")
+
+    def run(self, procedure: Procedure, process: str = "", cpu: int = 0) -> Result | None:
+        """Run a kernel function to its end; None if it has none."""
+        self.state = begin(self.state, "main", procedure, process, cpu)
+        for _ in range(MOST_STEPS):
+            stepped = advance(self.state, "main")
+            self.state = stepped.state
+            self.observer.watch(stepped.changes)
+            if stepped.result is not None:
+                return stepped.result
+            if stepped.blocked:
+                return None
+        return None
+
+    def reply(self, procedure: Procedure, process: str = "", *, value: bool = False, cpu: int = 0) -> Reply:
+        """Run a kernel function and say what came of it: an errno, a signal, its value if asked for, or `ok`."""
+        result = self.run(procedure, process, cpu)
+        if result is None:
+            return Reply("TIMEOUT")
+        if result.signal:
+            return Reply(result.signal, result.si_code)
+        if result.value < 0:
+            return Reply("EOF" if result.value == EOF else errno_name(result.value))
+        return Reply(result.value) if value else OK
+
+    def look(self) -> Look:
+        """What the recorder would see now."""
+        return self.observer.look(self.state, self.processes, self.held, self.outside)
+
+    def vpn(self, page: int) -> int:
+        """The virtual page number behind a page number of the scenario."""
+        if page < KERNEL_CHOOSES:
+            return ARENA + page
+        start = max((start for start, at in self.outside.items() if at <= page), default=None)
+        return ARENA + page if start is None else start + page - self.outside[start]

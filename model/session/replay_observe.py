@@ -1,0 +1,299 @@
+"""What the recorder would see of a State: VMAs, page tables, frames and pins, in the recordings' format.
+
+Frames have no numbers in a recording but names, given in the order in which they first appear; an `Observer` gives
+them. A `Look` is one complete observation, the model's or the kernel's; deltas lead from one to the next.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from model.memory.flags import (
+    PAGE_UFFD_WP,
+    PG_ANON_EXCLUSIVE,
+    PG_DIRTY,
+    PG_KSM,
+    PG_LRU,
+    PG_MLOCKED,
+    PG_PRIVATE,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UNEVICTABLE,
+    PG_WRITEBACK,
+    VM_EXEC,
+    VM_MAYSHARE,
+    VM_READ,
+    VM_WRITE,
+    smaps_codes,
+)
+from model.memory.records import Frame, Pte, Vma
+from model.memory.state import Change, State
+from model.session.replay_format import (
+    ARENA,
+    ARENA_PAGES,
+    Delta,
+    LargePhysRow,
+    PhysRow,
+    PinRow,
+    ProcessDelta,
+    PteRow,
+    VmaRow,
+)
+
+PHYS_FLAGS: Final = (
+    (PG_DIRTY, "dirty"),
+    (PG_LRU, "lru"),
+    (PG_WRITEBACK, "writeback"),
+    (0, "anon"),
+    (PG_SWAPCACHE, "swapcache"),
+    (PG_SWAPBACKED, "swapbacked"),
+    (PG_UNEVICTABLE, "unevictable"),
+    (PG_KSM, "ksm"),
+    (PG_MLOCKED, "mlocked"),
+    (PG_PRIVATE, "private"),
+    (PG_ANON_EXCLUSIVE, "excl"),
+)
+"""The struct-page flags of a recording in its order; `anon` is no flag but what page->mapping says."""
+
+SMAPS_NAMES: Final = {
+    "shmem": "shmem",
+    "devzero": "/dev/zero",
+    "perf": "anon_inode:[perf_event]",
+    "packet": "socket",
+    "io_uring": "anon_inode:[io_uring]",
+    "kvm_vcpu": "anon_inode:kvm-vcpu:0",
+    "guest_memfd": "anon_inode:[kvm-gmem]",
+    "btf": "/sys/kernel/btf/vmlinux",
+    "bpf_map": "anon_inode:bpf-map",
+}
+"""How /proc/PID/smaps calls files that no scenario has named, by their kind."""
+
+SHORTEST_RUN: Final = 8
+"""So many equal neighbours are written as one run."""
+
+
+class Look(msgspec.Struct):
+    """One complete observation."""
+
+    vmas: dict[str, list[VmaRow]] = {}
+    """By process, in the order in which they were created."""
+    ptes: dict[str, dict[int, PteRow]] = {}
+    """By process and page, ascending."""
+    phys: dict[str, PhysRow | LargePhysRow] = {}
+    """Every named frame that is not freed."""
+    pins: dict[str, PinRow] = {}
+
+
+class Held(NamedTuple):
+    """A reference that a scenario holds: where it was taken, and the frames as of then."""
+
+    kind: str
+    proc: str
+    page: int
+    frames: tuple[int, ...]
+
+
+class Observer:
+    """Looks at States as the recorder looks at the kernel: names frames, and forgets a name when the frame is freed."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.specials: dict[int, str] = {}
+        self.named = 0
+        self.pins: dict[str, PinRow] = {}
+        self.freed: list[str] = []
+
+    def watch(self, changes: Iterable[Change]) -> None:
+        """Follow what a micro-step did to the frames: a name ends exactly when the allocator gets the frame back."""
+        for table, pfn, old, new in changes:
+            if table == "frames" and _in_use(old) and not _in_use(new) and pfn in self.names:
+                self.freed.append(self.names.pop(pfn))
+
+    def look(self, state: State, processes: Iterable[str], held: dict[str, Held], outside: dict[int, int]) -> Look:
+        """What can be seen now.
+
+        `processes` are those alive, oldest first; `held` the references by id; `outside` says which page number the
+        scenario gave to a mapping that the kernel put elsewhere: start vpn → page number.
+        """
+        look = Look(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
+        for (process, _), vma in sorted(state.vmas.items()):
+            look.vmas[process].append(vma_row(state, vma, outside))
+        entries = sorted((key, pte) for key, pte in state.ptes.items() if 0 <= key[1] - ARENA < ARENA_PAGES)
+        by_process: dict[str, list[tuple[int, Pte]]] = {process: [] for process in processes}
+        for (process, vpn), pte in entries:
+            by_process[process].append((vpn, pte))
+        for process, rows in by_process.items():
+            look.ptes[process] = {vpn - ARENA: self.pte_row(state, pte) for vpn, pte in rows}
+        self.pins = {name: self.pins.get(name) or self.pin_row(state, pin) for name, pin in held.items()}
+        look.pins = self.pins
+        look.phys = {name: phys_row(state, pfn) for pfn, name in self.names.items()}
+        return look
+
+    def pte_row(self, state: State, pte: Pte) -> PteRow:
+        """Frame and flags of one entry: `w d x f n u s H e`."""
+        frame = state.frames.get(pte.pfn) or Frame()
+        normal = not pte.special and frame.kind != "zero"
+        flags = (
+            ("w", pte.writable),
+            ("d", pte.dirty),
+            ("x", normal and frame.mapcount == 1),
+            ("f", normal and frame.kind != "anon"),
+            ("n", pte.protnone),
+            ("u", pte.bits & PAGE_UFFD_WP),
+            ("s", pte.special and frame.kind != "zero"),
+            ("H", pte.huge),
+        )
+        return self.frame_name(state, pte), "".join(letter for letter, is_set in flags if is_set)
+
+    def frame_name(self, state: State, pte: Pte) -> str:
+        """What the recording calls the frame behind an entry; a new one gets the next name."""
+        if not pte.present:
+            return "guard" if pte.kind == "marker" else f"{pte.kind}{pte.pfn}"
+        frame = state.frames.get(pte.pfn) or Frame()
+        if frame.kind == "zero":
+            return "zero"
+        if pte.special or frame.kind == "reserved":
+            return self.specials.setdefault(pte.pfn, f"S{len(self.specials)}")
+        return self.name(pte.pfn)
+
+    def name(self, pfn: int) -> str:
+        """The name of an ordinary frame."""
+        if pfn not in self.names:
+            self.names[pfn] = f"P{self.named}"
+            self.named += 1
+        return self.names[pfn]
+
+    def pin_row(self, state: State, held: Held) -> PinRow:
+        """A new pin. What it holds outside of the arena, where no page table was recorded, has no name."""
+        inside = held.page < ARENA_PAGES
+        frames = (
+            "zero"
+            if (state.frames.get(pfn) or Frame()).kind == "zero"
+            else self.names.get(pfn) or (self.name(pfn) if inside else "outside")
+            for pfn in held.frames
+        )
+        return PinRow("pin" if held.kind == "pin" else "get", held.proc, held.page, tuple(frames))
+
+
+def _in_use(frame: Frame | None) -> bool:
+    return frame is not None and frame.kind != "free"
+
+
+def vma_row(state: State, vma: Vma, outside: dict[int, int]) -> VmaRow:
+    """A VMA as the recording shows it, its addresses as page numbers of the scenario."""
+    base = ARENA
+    if not 0 <= vma.start - ARENA < ARENA_PAGES:
+        below = max((start for start in outside if start <= vma.start), default=ARENA)
+        base = below - outside.get(below, 0)
+    letters = ((VM_READ, "r"), (VM_WRITE, "w"), (VM_EXEC, "x"))
+    prot = "".join(letter if vma.flags & flag else "-" for flag, letter in letters)
+    share = "s" if vma.flags & VM_MAYSHARE else "p"
+    backing, offset = backing_of(state, vma), vma.pgoff if vma.file else 0
+    return vma.start - base, vma.end - base, prot + share, backing, offset, " ".join(smaps_codes(vma.flags))
+
+
+def backing_of(state: State, vma: Vma) -> str | None:
+    """What smaps calls the thing that is mapped; None for anonymous memory."""
+    if not vma.file:
+        return f"[{vma.ops}]" if vma.ops in ("vvar", "vdso") else None
+    return SMAPS_NAMES.get(state.files[vma.file].kind, vma.file)
+
+
+def phys_row(state: State, pfn: int) -> PhysRow:
+    """A frame's counts, flags and first byte."""
+    frame = state.frames[pfn]
+    flags = (name for flag, name in PHYS_FLAGS if frame.flags & flag or (not flag and frame.kind == "anon"))
+    return frame.refcount, frame.mapcount, " ".join(flags), state.content.get(pfn) or 0
+
+
+# -- from Look to Look ------------------------------------------------------------------------
+
+
+def number_of(frame: str) -> tuple[int, int]:
+    """`P12.3` → (12, 3): frames in the order of their names."""
+    head, _, sub = frame[1:].partition(".")
+    return int(head), int(sub.partition("+")[0] or 0)
+
+
+def delta(before: Look, after: Look, freed: Iterable[str]) -> Delta:
+    """What a recording says of the way from one Look to the next: what is new or changed, then what is gone."""
+    procs: dict[str, ProcessDelta | None] = {}
+    for process, vmas in after.vmas.items():
+        old, new = before.ptes.get(process, {}), after.ptes[process]
+        pages = sorted(page for page in old.keys() | new.keys() if old.get(page) != new.get(page))
+        changed = ProcessDelta(
+            vmas if vmas != before.vmas.get(process) else None, in_runs({page: new.get(page) for page in pages})
+        )
+        if changed.vmas is not None or changed.ptes:
+            procs[process] = changed
+    procs |= dict.fromkeys(process for process in before.vmas if process not in after.vmas)
+    names = sorted(before.phys.keys() | after.phys.keys(), key=number_of)
+    phys: dict[str, PhysRow | LargePhysRow | None] = {
+        name: after.phys[name] for name in names if name in after.phys and after.phys[name] != before.phys.get(name)
+    }
+    phys |= dict.fromkeys(name for name in names if name not in after.phys)
+    pins: dict[str, PinRow | None] = {name: pin for name, pin in after.pins.items() if name not in before.pins}
+    pins |= dict.fromkeys(name for name in before.pins if name not in after.pins)
+    return Delta(procs, phys, pins, sorted(freed, key=number_of))
+
+
+def in_runs(rows: dict[int, PteRow | None]) -> dict[str, PteRow | None]:
+    """Entries by page, with neighbours that continue each other as runs: `512+100`."""
+    runs: list[tuple[int, int, PteRow | None]] = []
+    for page, row in rows.items():
+        if runs:
+            start, length, first = runs[-1]
+            if page == start + length and row == in_run(first, length) and (first is None or not _is_small(first[0])):
+                runs[-1] = start, length + 1, first
+                continue
+        runs.append((page, 1, row))
+    written: dict[str, PteRow | None] = {}
+    for start, length, first in runs:
+        if length >= SHORTEST_RUN:
+            written[f"{start}+{length}"] = first
+        else:
+            written |= {str(start + step): in_run(first, step) for step in range(length)}
+    return written
+
+
+def _is_small(frame: str) -> bool:
+    """A frame of its own never is part of a run."""
+    return frame[0] in "PS" and "." not in frame
+
+
+def in_run(first: PteRow | None, steps: int) -> PteRow | None:
+    """The entry `steps` pages behind the first of a run: sub-pages count up, the rest repeats."""
+    if first is None or "." not in first[0]:
+        return first
+    folio, _, sub = first[0].partition(".")
+    return f"{folio}.{int(sub) + steps}", first[1]
+
+
+def apply(look: Look, change: Delta) -> None:
+    """Bring a Look up to date with a recorded delta."""
+    for process, changed in change.procs.items():
+        if changed is None:
+            look.vmas.pop(process, None)
+            look.ptes.pop(process, None)
+            continue
+        entries = look.ptes.setdefault(process, {})
+        look.vmas[process] = look.vmas.get(process, []) if changed.vmas is None else changed.vmas
+        for key, row in changed.ptes.items():
+            start, _, length = key.partition("+")
+            for step in range(int(length or 1)):
+                entry = in_run(row, step)
+                if entry is None:
+                    entries.pop(int(start) + step, None)
+                else:
+                    entries[int(start) + step] = entry
+    for name, phys in change.phys.items():
+        if phys is None:
+            look.phys.pop(name, None)
+        else:
+            look.phys[name] = phys
+    for name, pin in change.pins.items():
+        if pin is None:
+            look.pins.pop(name, None)
+        else:
+            look.pins[name] = pin

@@ -1,0 +1,389 @@
+"""A recorded scenario performed on the model: each op as the kernel's entry procedure, run to its end."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from model.kernel import mmap
+from model.kernel.access import cpu_load, cpu_store
+from model.kernel.dma import device_access, peek_reference
+from model.kernel.filemap import filp_close, kernel_read, kernel_write, vfs_fsync
+from model.kernel.fork import do_exit, kernel_clone
+from model.kernel.gup import put_reference, take_reference, vmsplice_get
+from model.kernel.madvise import do_madvise
+from model.kernel.mlock import do_mlock, do_munlock
+from model.kernel.mprotect import do_mprotect
+from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.msync import do_msync
+from model.kernel.procedure import Procedure
+from model.kernel.remote import (
+    direct_read_in,
+    direct_write_out,
+    mem_read,
+    mem_write,
+    process_vm_readv,
+    process_vm_writev,
+)
+from model.kernel.shmem import create_file, do_truncate, fallocate_punch, memfd_add_seals, memfd_create
+from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_READ, VM_WRITE
+from model.session import replay_ops as ops
+from model.session.replay_format import ARENA, ARENA_PAGES, KERNEL_CHOOSES
+from model.session.replay_machine import OK, UNSUPPORTED, Machine, Reply
+from model.session.replay_observe import Held
+
+PROT_BITS: Final = {"r": VM_READ, "w": VM_WRITE, "x": VM_EXEC}
+MMAP_FLAGS: Final = {
+    "fixed": mmap.MAP_FIXED,
+    "populate": mmap.MAP_POPULATE,
+    "locked": mmap.MAP_LOCKED,
+    "noreserve": mmap.MAP_NORESERVE,
+    "growsdown": mmap.MAP_GROWSDOWN,
+}
+MREMAP_FLAGS: Final = {"maymove": MREMAP_MAYMOVE, "fixed": MREMAP_FIXED, "dontunmap": MREMAP_DONTUNMAP}
+KERNEL_MAPPINGS: Final = {"io_uring_ring": "io_uring"}
+"""Backings that a recording calls otherwise than the model."""
+SPECIAL_PAGES: Final = {"vvar": (4, "r"), "vdso": (2, "rx")}
+"""Length and protection of the mappings that every process has from the start (Linux 6.18, x86-64)."""
+
+
+def perform(machine: Machine, op: ops.Op | ops.UnknownOp, config: dict[str, Any]) -> Reply:
+    """Do one op; what the recorder answers itself (NOPROC, NOID, UNSUPPORTED) does nothing."""
+    if isinstance(op, ops.UnknownOp) or is_unsupported(op, config):
+        return UNSUPPORTED
+    for role in ("proc", "target"):
+        if getattr(op, role, "p0") not in machine.processes and hasattr(op, role):
+            return Reply("NOPROC")
+    if isinstance(op, ops.Unpin | ops.Put | ops.DmaRead | ops.DmaWrite | ops.Peek):
+        held = machine.held.get(op.id)
+        if held is None or getattr(op, "page", 0) >= len(held.frames):
+            return Reply("NOID")
+    return PERFORMERS[type(op)](machine, op)
+
+
+def is_unsupported(op: ops.Op, config: dict[str, Any]) -> bool:
+    """What the model does not have (yet): 2 MiB pages and swap. Ops without a type are unsupported anyway."""
+    match op:
+        case ops.Mmap():
+            return "hugetlb" in op.flags
+        case ops.Madvise(advice="HUGEPAGE" | "COLLAPSE"):
+            return -(-op.at // 512) * 512 + 512 <= op.at + op.pages
+        case ops.Madvise(advice="PAGEOUT"):
+            return "swap" in config
+        case _:
+            return False
+
+
+# -- processes and address spaces -------------------------------------------------------------
+
+
+def fork(machine: Machine, op: ops.Fork) -> Reply:
+    """The child becomes the youngest process."""
+    reply = machine.reply(kernel_clone(mm=op.proc, child=op.child), op.proc)
+    if reply == OK:
+        machine.processes.append(op.child)
+    return reply
+
+
+def exit_(machine: Machine, op: ops.Exit) -> Reply:
+    """The process is gone."""
+    reply = machine.reply(do_exit(mm=op.proc), op.proc)
+    machine.processes.remove(op.proc)
+    return reply
+
+
+def prot_bits(prot: str) -> int:
+    """`rw` → VM_READ | VM_WRITE; `none` → 0."""
+    return sum(PROT_BITS[letter] for letter in prot) if prot != "none" else 0
+
+
+def flag_bits(flags: tuple[str, ...], bits: dict[str, int]) -> int:
+    """The flag word of flags by name."""
+    return sum(bits[flag] for flag in flags)
+
+
+def do_mmap(machine: Machine, op: ops.Mmap) -> Reply:
+    """Without `fixed` the recorder asks for MAP_FIXED_NOREPLACE."""
+    flags = flag_bits(op.flags, MMAP_FLAGS) | (mmap.MAP_SHARED if op.share == "shared" else mmap.MAP_PRIVATE)
+    anywhere = op.at >= KERNEL_CHOOSES
+    if not anywhere and "fixed" not in op.flags:
+        flags |= mmap.MAP_FIXED_NOREPLACE
+    call = mmap.do_mmap(
+        mm=op.proc,
+        pages=op.pages,
+        prot=prot_bits(op.prot),
+        flags=flags,
+        backing=backing(machine, op),
+        file=op.file,
+        offset=op.offset,
+        at=-1 if anywhere else machine.vpn(op.at),
+    )
+    reply = machine.reply(call, op.proc, value=True)
+    if isinstance(reply.result, str):
+        return reply
+    if anywhere:
+        machine.outside[reply.result] = op.at
+    return OK
+
+
+def backing(machine: Machine, op: ops.Mmap) -> str:
+    """What the model calls the mapped thing."""
+    if op.kind != "file":
+        return KERNEL_MAPPINGS.get(op.kind, op.kind)
+    kind = machine.state.files[op.file].kind
+    return "file" if kind == "ext4" else kind
+
+
+def place(machine: Machine, op: ops.Place) -> Reply:
+    """The recorder moves the process's own mapping; the model makes one where it would be moved to."""
+    pages, prot = SPECIAL_PAGES[op.what]
+    flags = mmap.MAP_PRIVATE | mmap.MAP_FIXED
+    at = machine.vpn(op.at)
+    call = mmap.do_mmap(mm=op.proc, pages=pages, prot=prot_bits(prot), flags=flags, backing=op.what, at=at)
+    return machine.reply(call, op.proc)
+
+
+def on_range(procedure: Callable[..., Procedure], machine: Machine, op: ops.RangeOp) -> Reply:
+    """A system call that takes an address range and nothing else."""
+    return machine.reply(procedure(mm=op.proc, start=machine.vpn(op.at), pages=op.pages), op.proc)
+
+
+def mprotect(machine: Machine, op: ops.Mprotect) -> Reply:
+    """Change a range's protection."""
+    return on_range(partial(do_mprotect, prot=prot_bits(op.prot)), machine, op)
+
+
+def mlock(machine: Machine, op: ops.Mlock) -> Reply:
+    """Lock a range."""
+    return on_range(partial(do_mlock, onfault=op.onfault), machine, op)
+
+
+def madvise(machine: Machine, op: ops.Madvise) -> Reply:
+    """Advise on a range."""
+    return on_range(partial(do_madvise, advice=op.advice.lower()), machine, op)
+
+
+def mremap(machine: Machine, op: ops.Mremap) -> Reply:
+    """What has left the arena is brought back by a second mremap, as the recorder does."""
+    move = partial(do_mremap, mm=op.proc)
+    flags = flag_bits(op.flags, MREMAP_FLAGS)
+    to = machine.vpn(op.to) if op.to >= 0 else -1
+    call = move(start=machine.vpn(op.at), pages=op.pages, new_pages=op.new_pages, flags=flags, to=to)
+    reply = machine.reply(call, op.proc, value=True)
+    if isinstance(reply.result, str):
+        return reply
+    page = reply.result - ARENA
+    if 0 <= page < ARENA_PAGES or "fixed" in op.flags:
+        return Reply(page if op.to < KERNEL_CHOOSES else op.to)
+    flags = MREMAP_MAYMOVE | MREMAP_FIXED
+    back = machine.vpn(op.to_if_moved)
+    machine.reply(move(start=reply.result, pages=op.new_pages, new_pages=op.new_pages, flags=flags, to=back), op.proc)
+    return Reply("moved")
+
+
+def read(machine: Machine, op: ops.Read) -> Reply:
+    """Load a byte."""
+    return machine.reply(cpu_load(mm=op.proc, vpn=machine.vpn(op.page)), op.proc, value=True)
+
+
+def write(machine: Machine, op: ops.Write) -> Reply:
+    """Store a byte."""
+    return machine.reply(cpu_store(mm=op.proc, vpn=machine.vpn(op.page), value=op.value), op.proc)
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def create(machine: Machine, op: ops.CreateFile) -> Reply:
+    """Make the file and write its first pages through the descriptor."""
+    made = (
+        memfd_create(file=op.name, pages=op.pages)
+        if op.type == "memfd"
+        else create_file(file=op.name, kind=op.type, pages=op.pages)
+    )
+    reply = machine.reply(made)
+    for page, value in enumerate(op.fill):
+        machine.reply(kernel_write(file=op.name, page=page, value=value))
+    return reply
+
+
+def truncate(machine: Machine, op: ops.Truncate) -> Reply:
+    """Set a file's length."""
+    return machine.reply(do_truncate(file=op.file, pages=op.pages))
+
+
+def punch(machine: Machine, op: ops.Punch) -> Reply:
+    """Punch a hole."""
+    return machine.reply(fallocate_punch(file=op.file, offset=op.offset, pages=op.pages))
+
+
+def file_write(machine: Machine, op: ops.FileWrite) -> Reply:
+    """Write a byte through the descriptor."""
+    return machine.reply(kernel_write(file=op.file, page=op.page, value=op.value))
+
+
+def file_read(machine: Machine, op: ops.FileRead) -> Reply:
+    """Read a byte through the descriptor."""
+    return machine.reply(kernel_read(file=op.file, page=op.page), value=True)
+
+
+def close(machine: Machine, op: ops.FileClose) -> Reply:
+    """Close the descriptor."""
+    return machine.reply(filp_close(file=op.file))
+
+
+def fsync(machine: Machine, op: ops.Fsync) -> Reply:
+    """Write a file back."""
+    return machine.reply(vfs_fsync(file=op.file))
+
+
+def seal(machine: Machine, op: ops.Seal) -> Reply:
+    """Seal a memfd."""
+    return machine.reply(memfd_add_seals(file=op.file, seals=op.seals))
+
+
+# -- references -------------------------------------------------------------------------------
+
+
+def pin(machine: Machine, op: ops.Pin) -> Reply:
+    """A long-term pin of all the pages or none."""
+    foll = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM
+    start = machine.vpn(op.page)
+    call = take_reference(name=op.id, mm=op.proc, start=start, pages=op.pages, foll=foll, by="io_uring")
+    reply = machine.reply(call, op.proc)
+    if reply == OK:
+        hold(machine, op, "pin", [op.id])
+    return reply
+
+
+def get(machine: Machine, op: ops.Get) -> Reply:
+    """References to as many pages as can be had."""
+    call = vmsplice_get(name=op.id, mm=op.proc, start=machine.vpn(op.page), pages=op.pages)
+    reply = machine.reply(call, op.proc, value=True)
+    if isinstance(reply.result, int):
+        hold(machine, op, "get", [op.id])
+    return reply
+
+
+def get_many(machine: Machine, op: ops.GetMany) -> Reply:
+    """The same page again and again; the recording shows it once."""
+    taken: list[str] = []
+    while len(taken) < op.count:
+        name = f"{op.id}.{len(taken)}"
+        call = vmsplice_get(name=name, mm=op.proc, start=machine.vpn(op.page), pages=1)
+        reply = machine.reply(call, op.proc, value=True)
+        if isinstance(reply.result, str):
+            break
+        taken.append(name)
+    else:
+        reply = Reply(op.count)
+    if taken:
+        hold(machine, op, "get", taken)
+    return Reply(len(taken)) if taken else reply
+
+
+def hold(machine: Machine, op: ops.Take, kind: str, names: list[str]) -> None:
+    """Keep the books: what the id stands for until it is released."""
+    machine.references[op.id] = names
+    machine.held[op.id] = Held(kind, op.proc, op.page, machine.state.references[names[0]].frames)
+
+
+def release(machine: Machine, op: ops.Unpin | ops.Put) -> Reply:
+    """Drop everything behind an id."""
+    for name in machine.references.pop(op.id):
+        reply = machine.reply(put_reference(name=name), cpu=-1)
+    del machine.held[op.id]
+    return reply
+
+
+def dma_write(machine: Machine, op: ops.DmaWrite) -> Reply:
+    """The device writes into what it has pinned, whatever is mapped now."""
+    call = device_access(reference=op.id, page=op.page, write=True, value=op.value)
+    return machine.reply(call, cpu=-1)
+
+
+def dma_read(machine: Machine, op: ops.DmaRead) -> Reply:
+    """The device reads what it has pinned."""
+    return machine.reply(device_access(reference=op.id, page=op.page, write=False), value=True, cpu=-1)
+
+
+def peek(machine: Machine, op: ops.Peek) -> Reply:
+    """Look at a referenced page."""
+    reference = machine.references[op.id][0]
+    return machine.reply(peek_reference(reference=reference, page=op.page), value=True, cpu=-1)
+
+
+# -- other people's memory --------------------------------------------------------------------
+
+
+def remote_read(machine: Machine, op: ops.RemoteRead) -> Reply:
+    """One process reads another's memory."""
+    call = process_vm_readv(mm=op.proc, target=op.target, vpn=machine.vpn(op.page))
+    return machine.reply(call, op.proc, value=True)
+
+
+def remote_write(machine: Machine, op: ops.RemoteWrite) -> Reply:
+    """One process writes another's memory."""
+    call = process_vm_writev(mm=op.proc, target=op.target, vpn=machine.vpn(op.page), value=op.value)
+    return machine.reply(call, op.proc)
+
+
+def force_read(machine: Machine, op: ops.ForceRead) -> Reply:
+    """The recorder, which is no process of the scenario, reads /proc/TARGET/mem."""
+    call = mem_read(mm=op.target, target=op.target, vpn=machine.vpn(op.page))
+    return machine.reply(call, op.target, value=True)
+
+
+def force_write(machine: Machine, op: ops.ForceWrite) -> Reply:
+    """The recorder writes /proc/TARGET/mem."""
+    call = mem_write(mm=op.target, target=op.target, vpn=machine.vpn(op.page), value=op.value)
+    return machine.reply(call, op.target)
+
+
+def direct_out(machine: Machine, op: ops.DirectOut) -> Reply:
+    """A page goes to disk by DMA."""
+    return machine.reply(direct_write_out(mm=op.proc, vpn=machine.vpn(op.page)), op.proc, value=True)
+
+
+def direct_in(machine: Machine, op: ops.DirectIn) -> Reply:
+    """A page comes from disk by DMA."""
+    return machine.reply(direct_read_in(mm=op.proc, vpn=machine.vpn(op.page), value=op.value), op.proc)
+
+
+PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
+    ops.Fork: fork,
+    ops.Exit: exit_,
+    ops.Mmap: do_mmap,
+    ops.Munmap: partial(on_range, mmap.do_munmap),
+    ops.Mprotect: mprotect,
+    ops.Mremap: mremap,
+    ops.Madvise: madvise,
+    ops.Mlock: mlock,
+    ops.Munlock: partial(on_range, do_munlock),
+    ops.Msync: partial(on_range, do_msync),
+    ops.Place: place,
+    ops.Read: read,
+    ops.Write: write,
+    ops.CreateFile: create,
+    ops.Truncate: truncate,
+    ops.Punch: punch,
+    ops.FileWrite: file_write,
+    ops.FileRead: file_read,
+    ops.FileClose: close,
+    ops.Fsync: fsync,
+    ops.Seal: seal,
+    ops.Pin: pin,
+    ops.Get: get,
+    ops.GetMany: get_many,
+    ops.Unpin: release,
+    ops.Put: release,
+    ops.DmaWrite: dma_write,
+    ops.DmaRead: dma_read,
+    ops.Peek: peek,
+    ops.RemoteRead: remote_read,
+    ops.RemoteWrite: remote_write,
+    ops.ForceRead: force_read,
+    ops.ForceWrite: force_write,
+    ops.DirectOut: direct_out,
+    ops.DirectIn: direct_in,
+}
+"""How each op is performed."""
