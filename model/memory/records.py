@@ -146,6 +146,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     """Odd while fork write-protects this mm; GUP-fast pins check it."""
     def_flags: int = 0
     """mm->def_flags: VM_* bits that every new mapping gets (mlockall)."""
+    map_count: int = 0
+    """How many VMAs it has; insert_vma() and detach_vma() count."""
 
 
 class Label(Record, frozen=True, omit_defaults=True):
