@@ -1,0 +1,65 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make run` and `make test`.
+
+# The first interpreter that is new enough; `make PYTHON=…` overrides.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test check agreement bench screenshots constraints clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(VENV)/run ## open the app (make run ARGS="learn how-the-walk-works" passes arguments)
+	@$(BIN)/ptescope $(ARGS)
+
+test: $(VENV)/develop ## run all tests
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: $(VENV)/develop ## format, lint, types, import directions, doctests, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --doctest-modules model lessons tui
+	$(BIN)/codespell
+
+agreement: $(VENV)/develop ## replay the recordings of real kernels; print the table and put it into the README
+	@$(BIN)/python docs/agreement.py
+
+bench: $(VENV)/develop ## measure steps, memory and the screen against their targets
+	@$(BIN)/python benchmarks/steps.py
+	@$(BIN)/python benchmarks/screen.py
+
+screenshots: $(VENV)/develop ## draw the pictures of the README from the real app
+	@$(BIN)/python docs/screenshots.py
+
+constraints: ## resolve every dependency anew and write the versions to constraints.txt
+	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
+	@$(VENV)-fresh/bin/python -m pip --disable-pip-version-check --quiet install '.[test,lint]'
+	@sed -n '/^#/p' constraints.txt > $(VENV)-fresh/constraints.txt
+	@$(VENV)-fresh/bin/python -m pip --disable-pip-version-check list --format=freeze \
+		--exclude ptescope --exclude pip --exclude setuptools >> $(VENV)-fresh/constraints.txt
+	@mv $(VENV)-fresh/constraints.txt constraints.txt && rm -rf $(VENV)-fresh
+	@git --no-pager diff --stat constraints.txt
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) $(VENV)-fresh dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed is installed again only after a change of pyproject.toml or constraints.txt.
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "ptescope needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/develop: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[test,lint]'
+	@touch $@ $(VENV)/run
