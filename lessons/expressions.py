@@ -1,0 +1,316 @@
+"""What a lesson may ask the model: quantities and conditions over the state after a step.
+
+A condition is what may follow `expect` in a script, a quantity is the same without the number it is compared with:
+
+    refcount p0 buf        a number: what page_count() says of the frame behind p0's page buf
+    refcount p0 buf 1      a condition: it is 1
+    content nic0.r+1       page 1 of what the reference r holds; `r` alone is its page 0
+    not present p0 buf and same p0 other r
+
+A subject is a process and a place in it (`p0 buf+1`), or a reference and a page of it (`r`, `r+1`).
+Every word of it is looked up in the model when it is asked, so no author ever types an answer.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from lessons.problems import did_you_mean
+from model.memory.flags import PAGE_ACCESSED, smaps_codes
+from model.memory.ordered import floor
+from model.memory.records import Frame, Pte, Vma
+from model.memory.state import State
+
+LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
+"""Page-table levels, lowest first; each takes nine bits of the virtual page number."""
+NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+")
+PLACE: Final = re.compile(
+    r"(?:@(?P<vpn>0x[0-9a-fA-F]+|\d+)|(?P<label>[A-Za-z][\w-]*)(?:\+(?P<plus>0x[0-9a-fA-F]+|\d+))?)$"
+)
+
+
+class ExpressionError(ValueError):
+    """An expression that is malformed, or that asks for something this state does not have."""
+
+
+class NoValueError(ExpressionError):
+    """A well-formed quantity that has no value now: no page is there, or the command returned nothing."""
+
+
+class Moment(NamedTuple):
+    """What an expression is asked about: a state, how the last command ended, and what is broken now."""
+
+    state: State
+    status: str = "ok"
+    """ok, error, signal or blocked."""
+    detail: str = ""
+    """The errno, the signal, or what it is blocked on."""
+    value: int | None = None
+    violations: frozenset[str] = frozenset()
+    """Names of the invariants that do not hold now."""
+
+
+# -- places and what is behind them --------------------------------------------------------------
+
+
+def virtual_page(state: State, process: str, where: str) -> int:
+    """The virtual page number of a place of one page (`buf`, `buf+1`, `@16`) in a process.
+
+    Raises ExpressionError if there is no such process or label.
+    """
+    match = PLACE.match(where)
+    if not match:
+        raise ExpressionError(f"`{where}` is no place; expected LABEL, LABEL+N or @N")
+    if process not in state.processes:
+        raise ExpressionError(f"no process `{process}`")
+    if match["vpn"]:
+        return int(match["vpn"], 0)
+    label = state.labels.get((process, match["label"]))
+    if label is None:
+        raise ExpressionError(f"no label `{match['label']}` in process {process}")
+    return label.start + int(match["plus"] or "0", 0)
+
+
+def vma_at(state: State, process: str, vpn: int) -> Vma | None:
+    """The VMA that covers a virtual page."""
+    start = floor(state.vma_index, process, vpn)
+    if start is None:
+        return None
+    vma = state.vmas[process, start]
+    return vma if vpn < vma.end else None
+
+
+def entry_at(state: State, process: str, vpn: int) -> Pte | None:
+    """The leaf that translates a virtual page: its PTE, or the huge PMD above it."""
+    upper = state.tables.get((process, 1, vpn >> 9))
+    return upper if upper is not None and upper.huge else state.ptes.get((process, vpn))
+
+
+class _Subject(NamedTuple):
+    """A process and one of its pages, or one page of what a reference holds."""
+
+    process: str
+    vpn: int
+    reference: str
+    page: int
+
+
+def _subject(state: State, words: list[str]) -> _Subject:
+    """Take one subject off the front of `words`."""
+    if not words:
+        raise ExpressionError("a subject is missing: PROCESS WHERE, or REFERENCE")
+    first = words.pop(0)
+    name, _, page = first.partition("+")
+    if name in state.references:
+        return _Subject("", 0, name, int(page or "0", 0))
+    if not words:
+        raise ExpressionError(f"no reference `{first}`")
+    return _Subject(first, virtual_page(state, first, words.pop(0)), "", 0)
+
+
+def _pfn(state: State, subject: _Subject) -> int | None:
+    """The page frame behind a subject, None if no present entry leads to one."""
+    if subject.reference:
+        frames = state.references[subject.reference].frames
+        return frames[subject.page] if subject.page < len(frames) else None
+    entry = entry_at(state, subject.process, subject.vpn)
+    if entry is None or not entry.present:
+        return None
+    return entry.pfn + (subject.vpn % 512 if entry.huge else 0)
+
+
+def _frame(state: State, words: list[str]) -> tuple[int, Frame]:
+    """The frame behind the subject at the front of `words`; ExpressionError if there is none."""
+    phrase = " ".join(words)
+    pfn = _pfn(state, _subject(state, words))
+    if pfn is None:
+        raise NoValueError(f"no page behind `{phrase}`")
+    return pfn, state.frames.get(pfn) or Frame()
+
+
+def _pte(state: State, words: list[str]) -> Pte | None:
+    """The present entry of the process and place at the front of `words`."""
+    subject = _subject(state, words)
+    if subject.reference:
+        raise ExpressionError(f"`{subject.reference}` is a reference; it has no page-table entry of its own")
+    entry = entry_at(state, subject.process, subject.vpn)
+    return entry if entry is not None and entry.present else None
+
+
+# -- quantities ----------------------------------------------------------------------------------
+
+Quantity = Callable[[Moment, list[str]], int]
+"""Takes its operands off the front of the words."""
+
+
+def _index(moment: Moment, words: list[str]) -> int:
+    """`index pmd P WHERE`: which of the 512 entries of that table the walk looks at."""
+    level = words.pop(0) if words else ""
+    if level not in LEVELS:
+        raise ExpressionError(f"`{level}` is no page-table level; expected one of: {', '.join(LEVELS)}")
+    return _subject(moment.state, words).vpn >> 9 * LEVELS[level] & 511
+
+
+def _value(moment: Moment, _words: list[str]) -> int:
+    """`value`: what the last command returned."""
+    if moment.value is None:
+        raise NoValueError(f"the last command returned no value: {moment.status} {moment.detail}".rstrip())
+    return moment.value
+
+
+QUANTITIES: Final[dict[str, Quantity]] = {
+    "refcount": lambda moment, words: _frame(moment.state, words)[1].refcount,
+    "mapcount": lambda moment, words: _frame(moment.state, words)[1].mapcount,
+    "pincount": lambda moment, words: _frame(moment.state, words)[1].pins,
+    "content": lambda moment, words: moment.state.content.get(_frame(moment.state, words)[0]) or 0,
+    "frame": lambda moment, words: _frame(moment.state, words)[0],
+    "page-number": lambda moment, words: _subject(moment.state, words).vpn,
+    "index": _index,
+    "value": _value,
+}
+
+# -- conditions ----------------------------------------------------------------------------------
+
+Condition = Callable[[Moment, list[str]], bool]
+"""Takes its operands off the front of the words."""
+
+
+def _same(moment: Moment, words: list[str]) -> bool:
+    """Two subjects lead to the same physical page; false where either leads to none."""
+    one, other = (_pfn(moment.state, _subject(moment.state, words)) for _ in range(2))
+    return one is not None and one == other
+
+
+def _vma(moment: Moment, words: list[str]) -> bool:
+    """`vma P WHERE [flags=pf,io]`: a VMA covers the page, with these VmFlags."""
+    subject = _subject(moment.state, words)
+    vma = vma_at(moment.state, subject.process, subject.vpn)
+    wanted = words.pop(0).removeprefix("flags=").split(",") if words and words[0].startswith("flags=") else []
+    return vma is not None and set(wanted) <= set(smaps_codes(vma.flags))
+
+
+def _cached(moment: Moment, words: list[str]) -> bool:
+    """`cached CPU P WHERE`: that CPU's TLB holds a translation of the page."""
+    cpu = words.pop(0) if words else ""
+    if not NUMBER.fullmatch(cpu):
+        raise ExpressionError(f"`{cpu}` is no CPU number")
+    subject = _subject(moment.state, words)
+    entries = moment.state.tlbs.get(int(cpu, 0)) or ()
+    return any((entry.process, entry.vpn) == (subject.process, subject.vpn) for entry in entries)
+
+
+def _present(moment: Moment, words: list[str]) -> bool:
+    return _pte(moment.state, words) is not None
+
+
+def _ended(status: str) -> Condition:
+    """`ok`, `error EFAULT`, `signal SIGBUS`: how the last command ended."""
+
+    def ended(moment: Moment, words: list[str]) -> bool:
+        detail = words.pop(0) if words else ""
+        return moment.status == status and detail in {"", moment.detail}
+
+    return ended
+
+
+def _violation(moment: Moment, words: list[str]) -> bool:
+    if not words:
+        raise ExpressionError("which violation? `violation NAME`, or `no violation`")
+    return words.pop(0) in moment.violations
+
+
+def _no(moment: Moment, words: list[str]) -> bool:
+    if not words or words.pop(0) != "violation":
+        raise ExpressionError("expected `no violation`")
+    return not moment.violations
+
+
+def _bit(test: Callable[[Pte], bool]) -> Condition:
+    """A condition on the present entry of a page; false where there is none."""
+
+    def holds(moment: Moment, words: list[str]) -> bool:
+        entry = _pte(moment.state, words)
+        return entry is not None and test(entry)
+
+    return holds
+
+
+CONDITIONS: Final[dict[str, Condition]] = {
+    "ok": _ended("ok"),
+    "error": _ended("error"),
+    "signal": _ended("signal"),
+    "blocked": _ended("blocked"),
+    "violation": _violation,
+    "no": _no,
+    "present": _present,
+    "absent": lambda moment, words: not _present(moment, words),
+    "same": _same,
+    "differ": lambda moment, words: not _same(moment, words),
+    "vma": _vma,
+    "cached": _cached,
+    "writable": _bit(lambda entry: entry.writable),
+    "dirty": _bit(lambda entry: entry.dirty),
+    "special": _bit(lambda entry: entry.special),
+    "accessed": _bit(lambda entry: bool(entry.bits & PAGE_ACCESSED)),
+    "exclusive": lambda moment, words: _frame(moment.state, words)[1].exclusive,
+    "held": lambda moment, words: bool(words) and words.pop(0) in moment.state.references,
+}
+
+WORDS: Final = frozenset({*CONDITIONS, *QUANTITIES, "not"})
+
+# -- evaluation ----------------------------------------------------------------------------------
+
+
+def quantity(text: str, moment: Moment) -> int:
+    """The number that a quantity stands for at a moment. A literal number stands for itself.
+
+    Raises ExpressionError where it is malformed or has no value then.
+    """
+    if NUMBER.fullmatch(text.strip()):
+        return int(text, 0)
+    words = text.split()
+    head = words.pop(0) if words else ""
+    if head not in QUANTITIES:
+        raise ExpressionError(f"`{head}` is no quantity; {did_you_mean(head, QUANTITIES)}")
+    number = QUANTITIES[head](moment, words)
+    _exhausted(words, text)
+    return number
+
+
+def condition(text: str, moment: Moment) -> bool:
+    """Whether a condition holds at a moment. Phrases may be negated with `not` and joined with `and`.
+
+    Raises ExpressionError where it is malformed or speaks of a process, label or reference that does not exist.
+    """
+    return all(_phrase(phrase, moment) for phrase in re.split(r"\s+and\s+", text.strip()))
+
+
+def _phrase(text: str, moment: Moment) -> bool:
+    words = text.split()
+    negated = words[:1] == ["not"]
+    head, operands = (words[negated], words[negated + 1 :]) if len(words) > negated else ("", [])
+    if head in CONDITIONS:
+        holds = CONDITIONS[head](moment, operands)
+    elif head in QUANTITIES:
+        holds = _equals(head, moment, operands)
+    else:
+        raise ExpressionError(f"`{head}` is no condition; {did_you_mean(head, [*CONDITIONS, *QUANTITIES, 'not'])}")
+    _exhausted(operands, text)
+    return holds is not negated
+
+
+def _equals(head: str, moment: Moment, operands: list[str]) -> bool:
+    """A quantity followed by the number it should be; without a page or a value it equals no number."""
+    if not operands or not NUMBER.fullmatch(operands[-1]):
+        raise ExpressionError(f"`{head}` is compared with a number, e.g. `{head} p0 buf 1`")
+    wanted = int(operands.pop(), 0)
+    try:
+        return QUANTITIES[head](moment, operands) == wanted
+    except NoValueError:
+        operands.clear()
+        return False
+
+
+def _exhausted(words: list[str], text: str) -> None:
+    if words:
+        raise ExpressionError(f"`{text}`: `{' '.join(words)}` is left over")

@@ -1,0 +1,132 @@
+"""Judging a guess: reading what was typed, asking the model for the truth, and choosing the reply."""
+
+import re
+from typing import Final, NamedTuple
+
+from lessons.expressions import NUMBER, ExpressionError, Moment, condition, quantity
+from lessons.format import Choice, Number, PickPage, Prediction, YesNo
+
+YES: Final = frozenset({"yes", "y", "true"})
+NO: Final = frozenset({"no", "n", "false"})
+INSERT: Final = re.compile(r"\{(?P<quantity>[a-z-]+(?: [^{}:]+)?)(?::(?P<format>[x#0-9]+))?\}")
+
+
+class GuessError(ValueError):
+    """What was typed is no answer to this question; the message says what would be one."""
+
+
+class Verdict(NamedTuple):
+    """A guess beside the truth."""
+
+    right: bool
+    guess: str
+    """As the learner reads it."""
+    truth: str
+    """What the model says, in the same words."""
+    reply: str
+
+
+def choices(prediction: Prediction) -> tuple[str, ...]:
+    """The answers to choose from; empty where any number will do."""
+    match prediction:
+        case YesNo():
+            return "yes", "no"
+        case Choice(option=options):
+            return tuple(option.text for option in options)
+        case PickPage(among=subjects):
+            return subjects
+        case Number():
+            return ()
+
+
+def read_guess(prediction: Prediction, typed: str) -> str:
+    """What was typed, in the form in which it is kept: a number, `yes`, an option's number, a subject.
+
+    Raises GuessError where it answers nothing.
+    """
+    text = " ".join(typed.lower().split())
+    match prediction:
+        case Number():
+            if not NUMBER.fullmatch(text):
+                raise GuessError("a number, please: 0, 1, 1025 or 0x401")
+            return str(int(text, 0))
+        case YesNo():
+            if text not in YES | NO:
+                raise GuessError("yes or no, please")
+            return "yes" if text in YES else "no"
+        case Choice(option=options):
+            return _chosen(text, tuple(option.text for option in options))
+        case PickPage(among=subjects):
+            if text in subjects:
+                return text
+            return subjects[int(_chosen(text, subjects)) - 1]
+
+
+def _chosen(text: str, offered: tuple[str, ...]) -> str:
+    """The number, from 1, of the answer that was chosen by number or letter."""
+    number = int(text) if text.isascii() and text.isdigit() else ord(text) - ord("a") + 1 if len(text) == 1 else 0
+    if not 1 <= number <= len(offered):
+        raise GuessError(f"choose one of the answers: 1 to {len(offered)}")
+    return str(number)
+
+
+def judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
+    """The guess beside what the model says at this moment. Raises ExpressionError if it cannot say."""
+    match prediction:
+        case Number():
+            return _judge_number(prediction, guess, moment)
+        case YesNo():
+            truth = "yes" if condition(prediction.answer, moment) else "no"
+            return _verdict(prediction, guess, truth, prediction.otherwise)
+        case Choice():
+            true = true_option(prediction, moment)
+            chosen = prediction.option[int(guess) - 1]
+            return _verdict(prediction, chosen.text, prediction.option[true].text, chosen.reply)
+        case PickPage():
+            truth = true_subject(prediction, moment)
+            replies = {str(wrong.answer): wrong.reply for wrong in prediction.wrong}
+            return _verdict(prediction, guess, truth, replies.get(guess, prediction.otherwise))
+
+
+def _judge_number(prediction: Number, guess: str, moment: Moment) -> Verdict:
+    truth = str(quantity(prediction.answer, moment))
+    for wrong in prediction.wrong:
+        if guess == str(wrong_number(wrong.answer, moment)):
+            return _verdict(prediction, guess, truth, wrong.reply)
+    return _verdict(prediction, guess, truth, prediction.otherwise)
+
+
+def _verdict(prediction: Prediction, guess: str, truth: str, reply: str) -> Verdict:
+    """Right answers get the author's word of confirmation, wrong ones the reply to the belief behind them."""
+    right = guess == truth
+    return Verdict(right, guess, truth, prediction.right if right else reply)
+
+
+def wrong_number(answer: int | str, moment: Moment) -> int:
+    """The number that a wrong answer stands for: itself, or a quantity asked of the model."""
+    return answer if isinstance(answer, int) else quantity(answer, moment)
+
+
+def true_option(prediction: Choice, moment: Moment) -> int:
+    """The index of the one option that is true. Raises ExpressionError unless exactly one is."""
+    true = [number for number, option in enumerate(prediction.option) if condition(option.when, moment)]
+    if len(true) != 1:
+        names = ", ".join(f"`{prediction.option[number].when}`" for number in true)
+        raise ExpressionError(f"{len(true)} options are true: {names}" if true else "no option is true")
+    return true[0]
+
+
+def true_subject(prediction: PickPage, moment: Moment) -> str:
+    """The one page for which the condition holds. Raises ExpressionError unless there is exactly one."""
+    true = [subject for subject in prediction.among if condition(prediction.answer.replace("*", subject), moment)]
+    if len(true) != 1:
+        raise ExpressionError(f"{len(true)} pages answer `{prediction.answer}`: {', '.join(true) or 'none'}")
+    return true[0]
+
+
+def fill(text: str, moment: Moment) -> str:
+    """Prose with each `{quantity}` or `{quantity:format}` replaced by what the model says now.
+
+    Raises ExpressionError where the model has no such number.
+    """
+    return INSERT.sub(lambda match: format(quantity(match["quantity"], moment), match["format"] or ""), text)

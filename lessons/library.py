@@ -1,0 +1,61 @@
+"""Where the lessons are: the course that comes with the program, or an author's own folder.
+
+A folder of lessons has `*.md` files and beside them a folder `worlds` with the scripts that set their scenes.
+"""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from lessons.format import PARTS, Lesson
+from lessons.loading import load
+from lessons.problems import LessonError, Problem, did_you_mean
+
+COURSE: Final = Path(__file__).parent / "course"
+WORLDS: Final = "worlds"
+
+
+class Entry(NamedTuple):
+    """One lesson of the list: its name, and the lesson or why it cannot be used."""
+
+    name: str
+    path: Path
+    lesson: Lesson | None
+    error: LessonError | None = None
+
+
+def entries(folder: Path = COURSE) -> list[Entry]:
+    """Every lesson of a folder in the order of the course; the damaged ones last."""
+    found = []
+    for path in sorted(folder.glob("*.md")):
+        try:
+            found.append(Entry(path.stem, path, load(path)))
+        except LessonError as error:
+            found.append(Entry(path.stem, path, None, error))
+    return sorted(found, key=_place)
+
+
+def _place(entry: Entry) -> tuple[int, int, str]:
+    if entry.lesson is None:
+        return len(PARTS), 0, entry.name
+    header = entry.lesson.header
+    return PARTS.index(header.part), header.order, entry.name
+
+
+def find(name: str) -> Lesson:
+    """A lesson by its name, or by the path of its file.
+
+    Raises:
+        LessonError: there is none, or it is malformed.
+    """
+    path = Path(name)
+    if path.suffix == ".md" and path.is_file():
+        return load(path)
+    known = {path.stem: path for path in COURSE.glob("*.md")}
+    if name not in known:
+        raise LessonError([Problem(name, 1, 1, "no such lesson", did_you_mean(name, known))])
+    return load(known[name])
+
+
+def world_path(lesson: Lesson, world: str) -> Path:
+    """The script that sets a scene of a lesson."""
+    return Path(lesson.file).parent / WORLDS / f"{world}.pte"

@@ -1,0 +1,303 @@
+"""From a lesson file to a Lesson: every block decoded into its type, every mistake with its place.
+
+All mistakes of a file are reported together. What can only be known by running the lesson is checked elsewhere
+(`lessons.check`).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import msgspec
+
+from lessons import toml
+from lessons.format import (
+    PACES,
+    RUNGS,
+    Check,
+    Command,
+    Do,
+    Goal,
+    Header,
+    Hint,
+    Item,
+    Lesson,
+    Note,
+    Pace,
+    Prediction,
+    Remark,
+)
+from lessons.markdown import Block, Prose, scan
+from lessons.problems import LessonError, Problem, did_you_mean
+
+REMARK: Final = re.compile(r"\s+(?P<step>[A-Za-z_]\w*(?:\.\w+)?):\s+(?P<text>.*)")
+RUNG: Final = re.compile(r"(?P<rung>[a-z]+):\s*(?P<text>.*)")
+CHECK: Final = re.compile(r"(?P<expect>\s*expect\s+)(?P<condition>[^#]*[^#\s])\s*#\s*(?P<text>.+)")
+
+
+def load(path: Path) -> Lesson:
+    """The lesson in a file.
+
+    Raises:
+        LessonError: it cannot be read or is malformed; with every problem found.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LessonError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise LessonError([Problem(str(path), line, 1, "not UTF-8 text")]) from None
+    return parse(source, str(path))
+
+
+def parse(source: str, file: str) -> Lesson:
+    """The lesson that a text describes; `file` is only used in messages. Raises LessonError."""
+    document = scan(source, file)
+    problems: list[Problem] = []
+    header = toml.decode(document.header, Header, file, 1, problems)
+    builder = _Builder(file, problems)
+    for part in document.parts:
+        if isinstance(part, Prose):
+            builder.prose(part)
+        else:
+            builder.block(part)
+    items = builder.finish()
+    if header is None or problems:
+        raise LessonError(sorted(problems, key=lambda problem: problem.line))
+    return Lesson(
+        file=file,
+        header=header,
+        items=items,
+        revision=blake2b(source.encode(), digest_size=8).hexdigest(),
+    )
+
+
+class _Builder:
+    """Gathers prose and blocks into items."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        self.items: list[Item] = []
+        self.pending: Item | None = None
+        """Text, notes and world of the item whose action has not come yet."""
+        self.ids: set[str] = set()
+        self.damaged = False
+        """The last prediction could not be read: what belongs to it is not complained about."""
+
+    def problem(self, line: int, text: str, hint: str = "", column: int = 1) -> None:
+        """Remember a mistake and go on."""
+        self.problems.append(Problem(self.file, line, column, text, hint))
+
+    # -- parts of the file ---------------------------------------------------------------------
+
+    def prose(self, part: Prose) -> None:
+        """Text belongs to the action that follows it."""
+        pending = self._pending(part.line)
+        text = f"{pending.text}\n\n{part.text}" if pending.text else part.text
+        self.pending = msgspec.structs.replace(pending, text=text)
+
+    def block(self, block: Block) -> None:
+        """Hand a block to the method that knows its kind."""
+        kinds: dict[str, Callable[[Block], None]] = {
+            "world": self.world,
+            "do": self.do,
+            "predict": self.predict,
+            "goal": self.goal,
+            "solution": self.solution,
+            "hint": self.hint,
+            "note": self.note,
+            "after": self.after,
+        }
+        if block.kind in kinds:
+            kinds[block.kind](block)
+        else:
+            self.problem(block.line, f"no block is called `{block.kind}`", did_you_mean(block.kind, kinds), 4)
+
+    def finish(self) -> tuple[Item, ...]:
+        """All items; text after the last action is an item of its own."""
+        self._flush()
+        if not self.items:
+            self.problem(1, "the lesson has no content")
+        elif not self.items[-1].last:
+            self.problem(self.items[-1].line, "the lesson does not end with an `after` block")
+        return tuple(self.items)
+
+    # -- the kinds of blocks -------------------------------------------------------------------
+
+    def world(self, block: Block) -> None:
+        """`~~~world NAME`: a new scene; commands inside set it further."""
+        self._flush()
+        if len(block.words) != 1:
+            self.problem(block.line, "a world block names one world", "~~~world NAME")
+            return
+        self.pending = msgspec.structs.replace(
+            self._pending(block.line), world=block.words[0].text, setup=self._commands(block)
+        )
+
+    def do(self, block: Block) -> None:
+        """`~~~do [by=micro|procedure|command] [until=PROCEDURE.STEP]`."""
+        options = self._options(block, {"by": PACES, "until": None})
+        pace: Pace = next((pace for pace in PACES if pace == options.get("by")), "micro")
+        commands = self._commands(block)
+        if not commands:
+            self.problem(block.line, "a do block without a command")
+        self._act(Do(commands, pace, block.line, options.get("until", "")), block)
+
+    def predict(self, block: Block) -> None:
+        """`~~~predict`: TOML."""
+        self._options(block, {})
+        prediction = toml.decode(block.text, cast("type[Prediction]", Prediction), self.file, block.line, self.problems)
+        if prediction is None:
+            self.pending = None
+            self.damaged = True
+        else:
+            self._identify(prediction.id, block)
+            self._act(prediction, block)
+
+    def goal(self, block: Block) -> None:
+        """`~~~goal id=NAME`: lines `expect CONDITION  # what the learner reads`."""
+        options = self._options(block, {"id": None})
+        if "id" not in options:
+            self.problem(block.line, "a goal needs an id", "~~~goal id=NAME")
+        self._identify(options.get("id", ""), block)
+        checks = []
+        for number, line in enumerate(block.lines, block.line + 1):
+            match = CHECK.fullmatch(line)
+            if match:
+                checks.append(Check(match["condition"], match["text"], number))
+            elif line.strip():
+                self.problem(number, "a goal's line is not `expect CONDITION  # what the learner reads`")
+        if not checks:
+            self.problem(block.line, "a goal without an `expect` line")
+        self._act(Goal(options.get("id", ""), tuple(checks), block.line), block)
+
+    def solution(self, block: Block) -> None:
+        """`~~~solution`: commands that reach the goal before it."""
+        self._options(block, {})
+        owner = self._owner(block)
+        if owner is None:
+            return
+        if not isinstance(owner.action, Goal):
+            self.problem(block.line, "a solution belongs after a goal")
+            return
+        goal = msgspec.structs.replace(owner.action, solution=self._commands(block))
+        self.items[-1] = msgspec.structs.replace(owner, action=goal)
+
+    def hint(self, block: Block) -> None:
+        """`~~~hint`: lines `where: …`, `what: …`, `next: …`, `show: …`, in this order."""
+        self._options(block, {})
+        owner = self._owner(block)
+        hints: list[Hint] = []
+        for number, line in enumerate(block.lines, block.line + 1):
+            match = RUNG.match(line)
+            if match:
+                if match["rung"] not in RUNGS:
+                    self.problem(number, f"no rung is called `{match['rung']}`", did_you_mean(match["rung"], RUNGS))
+                    continue
+                hints.append(Hint(match["rung"], match["text"].strip(), number))
+            elif hints and line.strip():
+                last = hints.pop()
+                hints.append(Hint(last.rung, f"{last.text} {line.strip()}", last.line))
+            elif line.strip():
+                self.problem(number, "a hint's line starts with its rung", "where: … what: … next: … show: …")
+        order = [RUNGS.index(hint.rung) for hint in hints]
+        if order != sorted(set(order)):
+            self.problem(block.line, f"the rungs are not in the order {', '.join(RUNGS)}")
+        if owner is not None:
+            self.items[-1] = msgspec.structs.replace(owner, hints=tuple(hints))
+
+    def note(self, block: Block) -> None:
+        """`~~~note [for=reader|teacher]`: belongs to the action that follows it."""
+        options = self._options(block, {"for": ("reader", "teacher")})
+        audience: Literal["reader", "teacher"] = "teacher" if options.get("for") == "teacher" else "reader"
+        pending = self._pending(block.line)
+        note = Note(block.text.strip(), audience, block.line)
+        self.pending = msgspec.structs.replace(pending, notes=(*pending.notes, note))
+
+    def after(self, block: Block) -> None:
+        """`~~~after`: Markdown that stays in the reference; the last block of a lesson."""
+        self._options(block, {})
+        self._flush()
+        self.items.append(Item(line=block.line, text=block.text.strip(), last=True))
+
+    # -- what they share -----------------------------------------------------------------------
+
+    def _pending(self, line: int) -> Item:
+        """The item that is being gathered."""
+        if self.items and self.items[-1].last:
+            self.problem(line, "nothing may follow the `after` block")
+        return self.pending or Item(line=line)
+
+    def _act(self, action: Prediction | Do | Goal, block: Block) -> None:
+        """Close the item that is being gathered with its action."""
+        self.items.append(msgspec.structs.replace(self._pending(block.line), action=action, action_line=block.line))
+        self.pending = None
+        self.damaged = False
+
+    def _flush(self) -> None:
+        """Text that no action follows is an item of its own."""
+        if self.pending is not None:
+            self.items.append(self.pending)
+            self.pending = None
+
+    def _owner(self, block: Block) -> Item | None:
+        """The item that a hint or a solution belongs to: the one whose action has just been read."""
+        if self.pending is None and self.items and self.items[-1].action is not None:
+            return None if self.damaged else self.items[-1]
+        if not self.damaged:
+            self.problem(block.line, f"a {block.kind} stands directly after the block it belongs to")
+        return None
+
+    def _identify(self, name: str, block: Block) -> None:
+        """Predictions and goals keep what the learner did under their ids."""
+        if name in self.ids:
+            self.problem(block.line, f"the id `{name}` is used twice")
+        self.ids.add(name)
+
+    def _options(self, block: Block, known: dict[str, Sequence[str] | None]) -> dict[str, str]:
+        """The key=value words of a block's opening line; None = any value."""
+        options: dict[str, str] = {}
+        for word in block.words:
+            key, _, value = word.text.partition("=")
+            if key not in known:
+                hint = did_you_mean(key, known) if known else ""
+                self.problem(block.line, f"a {block.kind} block has no option `{key}`", hint, word.column)
+                continue
+            values = known[key]
+            if values is not None and value not in values:
+                self.problem(
+                    block.line, f"`{key}` cannot be `{value}`", did_you_mean(value, values), word.column + len(key) + 1
+                )
+            options[key] = value
+        return options
+
+    def _commands(self, block: Block) -> tuple[Command, ...]:
+        """Commands at the margin; indented lines below one are remarks to its steps: `step: sentence`."""
+        commands: list[Command] = []
+        for number, line in enumerate(block.lines, block.line + 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            if not line[0].isspace():
+                commands.append(Command(line.rstrip(), number))
+            elif not commands:
+                self.problem(number, "a remark without a command above it")
+            else:
+                commands.append(self._remarked(commands.pop(), line, number))
+        return tuple(commands)
+
+    def _remarked(self, command: Command, line: str, number: int) -> Command:
+        """The command with one more remark, or with its last remark continued."""
+        remarks = command.remarks
+        match = REMARK.fullmatch(line)
+        if match:
+            remarks = (*remarks, Remark(match["step"], match["text"].strip(), number))
+        elif remarks:
+            last = remarks[-1]
+            remarks = (*remarks[:-1], Remark(last.step, f"{last.text} {line.strip()}", last.line))
+        else:
+            self.problem(number, "a remark names its step", "  procedure.step: sentence")
+        return msgspec.structs.replace(command, remarks=remarks)

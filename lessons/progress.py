@@ -1,0 +1,142 @@
+"""How far the learner has come: one plain JSON file under the platform's data folder.
+
+It is never lost: it is replaced atomically (temporary file, fsync, rename), so a kill at any moment leaves the old
+or the new one; a file that cannot be read is set aside under another name and reported, never overwritten.
+"""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import platformdirs
+
+FORMAT: Final = 1
+NAME: Final = "progress.json"
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything that has been done in one lesson: enough to play it again up to the very step."""
+
+    revision: str = ""
+    """Digest of the lesson's text when this was written."""
+    item: Count = 0
+    step: Count = 0
+    """How many moves of the item have been played."""
+    guesses: dict[str, str] = {}
+    """Prediction id → what was guessed, as typed."""
+    commands: dict[str, tuple[str, ...]] = {}
+    """Goal id → the commands given there, in order."""
+    hints: dict[str, int] = {}
+    """Prediction or goal id → rungs climbed."""
+    finished: bool = False
+    """Played to the end at least once."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """The whole file."""
+
+    format: int = FORMAT
+    lessons: dict[str, LessonProgress] = {}
+
+
+class ProgressError(OSError):
+    """Progress cannot be kept now, and why; the lesson itself goes on."""
+
+
+class Store:
+    """The progress file. `report` is what the learner should be told about it, empty if nothing."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path: Final = path or platformdirs.user_data_path("ptescope") / NAME
+        self.report = ""
+
+    def read(self) -> Progress:
+        """What the file says; nothing if there is none. A file that cannot be understood is set aside first.
+
+        Raises:
+            ProgressError: it cannot be read and cannot be set aside either.
+        """
+        try:
+            text = self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return Progress()
+        except OSError as error:
+            self._set_aside(error.strerror or str(error))
+            return Progress()
+        try:
+            progress = msgspec.json.decode(text, type=Progress)
+        except msgspec.MsgspecError as error:
+            self._set_aside(str(error))
+            return Progress()
+        except UnicodeDecodeError:
+            self._set_aside("not UTF-8 text")
+            return Progress()
+        if progress.format != FORMAT:
+            self._set_aside(f"format {progress.format}; this program writes format {FORMAT}")
+            return Progress()
+        return progress
+
+    def lesson(self, name: str) -> LessonProgress:
+        """What has been done in one lesson."""
+        return self.read().lessons.get(name, LessonProgress())
+
+    def save(self, name: str, lesson: LessonProgress) -> None:
+        """Write one lesson's progress; the others stay as another running program may have left them.
+
+        Raises:
+            ProgressError: it cannot be written.
+        """
+        self._write(Progress(lessons={**self.read().lessons, name: lesson}))
+
+    def reset(self, name: str = "") -> None:
+        """Forget one lesson, or all of them. Raises ProgressError."""
+        lessons = self.read().lessons
+        self._write(Progress(lessons={key: value for key, value in lessons.items() if name and key != name}))
+
+    def _write(self, progress: Progress) -> None:
+        """Replace the file atomically."""
+        text = msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, text)
+        except OSError as error:
+            raise ProgressError(f"progress cannot be kept in {self.path}: {error.strerror or error}") from error
+
+    def _set_aside(self, why: str) -> None:
+        """Rename the file to the first free name and say so."""
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+            number += 1
+        try:
+            self.path.rename(aside)
+        except OSError as error:
+            raise ProgressError(f"{self.path} cannot be read ({why}) nor set aside: {error.strerror}") from error
+        self.report = f"{self.path} could not be read ({why}); it is kept as {aside.name}"
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` into `path` so that any reader, and a crash, sees the old or the new file, whole.
+
+    Raises OSError, and then leaves the old file and no temporary one.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
