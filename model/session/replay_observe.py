@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.memory.flags import (
+    PAGE_SWP_EXCLUSIVE,
     PAGE_UFFD_WP,
     PG_ANON_EXCLUSIVE,
     PG_DIRTY,
@@ -133,11 +134,14 @@ class Observer:
     def pte_row(self, state: State, pte: Pte) -> PteRow:
         """Frame and flags of one entry: `w d x f n u s H e`."""
         frame = state.frames.get(pte.pfn) or Frame()
+        if not pte.present:
+            return self.frame_name(state, pte), "e" if pte.kind == "swap" and pte.bits & PAGE_SWP_EXCLUSIVE else ""
         normal = not pte.special and frame.kind != "zero"
         flags = (
             ("w", pte.writable),
             ("d", pte.dirty),
-            ("x", normal and frame.mapcount == 1),
+            # The frames of the vdso are mapped by every process of the recording machine.
+            ("x", normal and frame.mapcount == 1 and frame.kind != "reserved"),
             ("f", normal and frame.kind != "anon"),
             ("n", pte.protnone),
             ("u", pte.bits & PAGE_UFFD_WP),

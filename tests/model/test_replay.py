@@ -1,0 +1,190 @@
+"""The model against what a real kernel did: every recording, by kind."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from model.session.replay import Verdict, by_kind, compare, emit, kind_of
+from model.session.replay_format import NotARecordingError, decode, encode
+
+RECORDINGS: Final = Path(__file__).parent.parent / "recordings"
+
+KINDS: Final = """
+    demand access zero populate mlock fork reuse mprotect prot wipeonfork dontfork shared private memfd truncate punch
+    dontneed madv fault map fclose devzero get pin mixed many cve stale remote odirect force vma mremap growsdown seal
+    ext4 special anon file
+""".split()  # noqa: SIM905 - it reads better so
+"""The kinds in which the model agrees with the kernel in every recording."""
+
+UNSUPPORTED_KINDS: Final = ("thp", "hugetlb", "swap", "mseal", "guard", "uffd", "ksm")
+"""The kinds that need what the model does not have."""
+
+NOT_YET: Final[frozenset[str]] = frozenset()
+"""Recordings of KINDS that are known to differ. It only ever gets shorter."""
+
+
+def of_kind(kind: str) -> list[Path]:
+    return [path for path in sorted(RECORDINGS.rglob("*.json")) if kind_of(path.stem) == kind]
+
+
+@cache
+def verdict(path: Path) -> Verdict:
+    return compare(decode(path.read_bytes()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_model_does_what_the_kernel_did(kind: str) -> None:
+    wrong = {path.stem: verdict(path) for path in of_kind(kind) if not verdict(path).agrees}
+    unexpected = [f"{name}: {one.difference or one.unsupported}" for name, one in wrong.items() if name not in NOT_YET]
+    assert not unexpected, "\n" + "\n".join(unexpected)
+
+
+def test_what_is_known_to_differ_still_does() -> None:
+    agreeing = [path.stem for kind in KINDS for path in of_kind(kind) if path.stem in NOT_YET and verdict(path).agrees]
+    assert not agreeing, f"take out of NOT_YET: {agreeing}"
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED_KINDS)
+def test_what_the_model_lacks_is_reported_and_not_passed_over(kind: str) -> None:
+    silent = [path.stem for path in of_kind(kind) if not (verdict(path).agrees or verdict(path).unsupported)]
+    assert not silent, f"a difference that no unsupported op explains: {silent}"
+
+
+def test_every_recording_belongs_to_a_kind_that_is_tested() -> None:
+    assert {kind_of(path.stem) for path in RECORDINGS.rglob("*.json")} <= {*KINDS, *UNSUPPORTED_KINDS}
+
+
+# -- a difference is found, wherever it is ------------------------------------------------------
+
+
+def recording(name: str) -> Any:
+    (path,) = RECORDINGS.rglob(f"{name}.json")
+    return msgspec.json.decode(path.read_bytes())
+
+
+def compared(fields: Any) -> Verdict:
+    return compare(decode(msgspec.json.encode(fields)))
+
+
+@pytest.mark.parametrize(
+    ("op", "change", "field"),
+    [
+        (1, {"result": 7}, "result"),
+        (0, {"result": "ENOMEM"}, "result"),
+        (0, {"state": {"procs": {"p0": {"vmas": [[0, 3, "rw-p", None, 0, "rd wr mr mw me ac"]]}}}}, "procs.p0.vmas"),
+        (1, {"state": {"procs": {"p0": {"ptes": {"0": ["zero", "w"]}}}}}, "procs.p0.ptes.0"),
+        (1, {"state": {}}, "procs.p0.ptes.0"),
+        (2, {"state": {"procs": {"p0": {"ptes": {"0": ["P1", "wdx"]}}}}}, "procs.p0.ptes.0"),
+        (4, {"state": {"phys": {"P0": [2, 1, "lru anon swapbacked excl", 5]}}}, "phys.P0"),
+        (4, {"state": {"phys": {"P0": [1, 2, "lru anon swapbacked excl", 5]}}}, "phys.P0"),
+        (4, {"state": {"phys": {"P0": [1, 1, "lru anon swapbacked", 5]}}}, "phys.P0"),
+        (4, {"state": {"phys": {"P0": [1, 1, "lru anon swapbacked excl", 6]}}}, "phys.P0"),
+        (4, {"state": {"phys": {"P0": None}}}, "phys.P0"),
+        (4, {"state": {"freed": ["P0"]}}, "freed"),
+        (4, {"state": {"pins": {"d": {"kind": "pin", "proc": "p0", "page": 0, "frames": ["P0"]}}}}, "pins.d"),
+    ],
+)
+def test_a_falsified_recording_differs_where_it_was_falsified(op: int, change: dict[str, Any], field: str) -> None:
+    fields = recording("001_demand_zero")
+    fields["ops"][op] |= change
+    found = compared(fields).difference
+    assert found is not None
+    assert (found.number, found.field) == (op, field)
+
+
+def test_the_signal_code_is_compared() -> None:
+    fields = recording("107_growsdown")
+    assert fields["ops"][5]["si_code"] == "SEGV_MAPERR"
+    fields["ops"][5]["si_code"] = "SEGV_ACCERR"
+    found = compared(fields).difference
+    assert found is not None
+    assert str(found) == 'op 5 read: si_code: kernel "SEGV_ACCERR", model "SEGV_MAPERR"'
+
+
+def test_the_flags_that_the_kernel_sets_late_are_not_compared() -> None:
+    fields = recording("001_demand_zero")
+    fields["ops"][4]["state"] = {"phys": {"P0": [1, 1, "dirty anon swapbacked excl", 5]}}
+    assert compared(fields).agrees
+
+
+# -- ops that the model does not know -----------------------------------------------------------
+
+
+def test_an_unknown_op_is_unsupported_and_the_replay_goes_on() -> None:
+    fields = recording("001_demand_zero")
+    fields["ops"].insert(1, {"op": "mseal", "proc": "p0", "at": 0, "pages": 4, "result": "ok", "state": {}})
+    found = compared(fields)
+    assert (found.agrees, found.unsupported) == (False, ("mseal",))
+    emitted = emit(decode(msgspec.json.encode(fields)))
+    assert emitted[1]["result"] == "UNSUPPORTED"
+    assert emitted[3]["state"]["phys"] == {"P0": [1, 1, "lru anon swapbacked excl", 5]}
+
+
+@pytest.mark.parametrize(
+    ("op", "config"),
+    [
+        ({"op": "mmap", "proc": "p0", "at": 512, "pages": 512, "prot": "rw", "flags": ["hugetlb"]}, {"hugetlb": 4}),
+        ({"op": "madvise", "proc": "p0", "at": 512, "pages": 512, "advice": "HUGEPAGE"}, {}),
+        ({"op": "madvise", "proc": "p0", "at": 0, "pages": 4, "advice": "PAGEOUT"}, {"swap": "zram"}),
+    ],
+)
+def test_huge_pages_and_swap_are_unsupported(op: dict[str, Any], config: dict[str, Any]) -> None:
+    fields = recording("001_demand_zero") | {"config": config}
+    fields["ops"].append(op)
+    assert len(compared(fields).unsupported) == 1
+
+
+def test_the_recorder_s_own_answers() -> None:
+    fields = recording("001_demand_zero")
+    fields["ops"] += [
+        {"op": "unpin", "id": "d9", "result": "NOID"},
+        {"op": "read", "proc": "p7", "page": 0, "result": "NOPROC"},
+        {"op": "remote_read", "proc": "p0", "target": "p7", "page": 0, "result": "NOPROC"},
+        {"op": "read", "proc": "p0", "page": 0, "volatile": True, "result": "ANY"},
+    ]
+    assert compared(fields).difference is None
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+def test_emit_writes_the_recording_that_agrees_byte_for_byte() -> None:
+    (path,) = RECORDINGS.rglob("064_pin_mremap.json")
+    text = path.read_bytes()
+    assert encode(decode(text), emit(decode(text))) == text.decode()
+
+
+def test_the_table_counts_by_kind() -> None:
+    paths = [RECORDINGS / "hand" / f"{name}.json" for name in ("001_demand_zero", "108_mseal")]
+    rows = by_kind([(kind_of(path.stem), verdict(path)) for path in paths])
+    assert [(row.kind, row.recordings, row.agreeing, row.unsupported) for row in rows] == [
+        ("demand", 1, 1, 0),
+        ("mseal", 1, 0, 1),
+    ]
+    assert rows[1].first_difference == "unsupported: mseal"
+
+
+# -- what is no recording -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "1:1: no JSON"),
+        (b'{"name": "x",\n "ops": [}', "2:10: no JSON"),
+        (b"[]", "1:1: no recording"),
+        (b'{"name": "\xff"}', "1:1[01]: no UTF-8"),
+        (b'{"ops": []}', "missing required field `name`"),
+        (b'{"name": "x", "ops": [\n{"op": "exit", "proc": "p0"},\n{"op": "fork", "proc": 3}]}', "3:1: op 1, fork: "),
+        (b'{"name": "x", "ops": [{}]}', "op 0, without a name: "),
+        (b'{"name": "x", "ops": [{"op": ["fork"]}]}', "op 0"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused_with_the_place(text: bytes, message: str) -> None:
+    with pytest.raises(NotARecordingError, match=message.replace("1:1[01]", "1:1[01]")) as error:
+        decode(text)
+    assert re.match(r"\d+:\d+: ", str(error.value))
