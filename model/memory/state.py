@@ -223,6 +223,9 @@ class State(Tables):
     def from_json(text: bytes | str) -> State:
         """The State that `to_json` wrote. Raises msgspec.ValidationError where the text is none."""
         raw = msgspec.json.decode(text, type=dict[str, list[tuple[Any, Any]]])
+        unknown = raw.keys() - {table.name for table in TABLES if not table.derived}
+        if unknown:
+            raise msgspec.ValidationError(f"no table {min(unknown)!r}")
         tx = Transaction(State())
         for table in TABLES:
             view = getattr(tx, table.name)
@@ -233,16 +236,16 @@ class State(Tables):
         return tx.commit()[0]
 
 
-def _task_from_json(raw: dict[str, Any]) -> Task:
+def _task_from_json(raw: object) -> Task:
     """A Task whose stack is decoded by the procedures' own types."""
+    fields = msgspec.convert(raw, dict[str, Any])
     calls = []
-    for call in raw.get("stack", ()):
-        kind = Locals.registry.get(call["procedure"])
+    for call in msgspec.convert(fields.pop("stack", []), list[dict[str, Any]]):
+        kind = Locals.registry.get(call.get("procedure", ""))
         if kind is None:
-            raise msgspec.ValidationError(f"no procedure {call['procedure']!r}")
+            raise msgspec.ValidationError(f"no procedure {call.get('procedure')!r}")
         calls.append(msgspec.convert(call, kind))
-    task = msgspec.convert(raw | {"stack": []}, Task)
-    return msgspec.structs.replace(task, stack=tuple(calls))
+    return msgspec.structs.replace(msgspec.convert(fields, Task), stack=tuple(calls))
 
 
 def _entry_hash(table: str, key: object, value: object) -> int:
