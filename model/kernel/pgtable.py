@@ -11,7 +11,7 @@ from model.kernel.boot import ZERO_PFN
 from model.kernel.config import setting
 from model.kernel.page import put_page
 from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, step
+from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -199,7 +199,7 @@ class free_pgtables(Procedure):
                 if not entry.huge:
                     tables.append(entry.pfn)
                     del tx.tables[self.mm, level, index]
-        return done(len(tables), tuple(tables))
+        return hand_over(len(tables), tuple(tables))
 
 
 def put_tables(tx: Transaction, pfns: tuple[int, ...]) -> None:

@@ -55,8 +55,8 @@ class Done(msgspec.Struct, frozen=True, gc=False):
     signal: str
     """SIGSEGV or SIGBUS, for what a user-space access can end with."""
     si_code: str
-    handed_over: bool = False
-    """The caller owns a reference on each page of `out` from now on: they join its `holds`."""
+    handed_over: str = ""
+    """`holds` or `pins`: the caller owns a reference, or a pin, on each page of `out` from now on."""
 
 
 class Blocked(msgspec.Struct, frozen=True, gc=False):
@@ -97,9 +97,9 @@ def done(value: int = 0, out: tuple[int, ...] = ()) -> Done:
     return Done(value, out, "", "")
 
 
-def hand_over(value: int, pfns: tuple[int, ...]) -> Done:
-    """Return `value`, and pages of which the caller owns one reference each from now on."""
-    return Done(value, pfns, "", "", handed_over=True)
+def hand_over(value: int, pfns: tuple[int, ...], *, pinned: bool = False) -> Done:
+    """Return `value`, and pages of which the caller owns one reference (or FOLL_PIN) each from now on."""
+    return Done(value, pfns, "", "", "pins" if pinned else "holds")
 
 
 def fail(errno: int) -> Done:
@@ -285,8 +285,10 @@ def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals,
         caller = cast("Procedure", msgspec.structs.replace(callers[-1]))
         if caller.pc < len(caller.steps):
             caller.ret, caller.out = outcome.value, outcome.out
-            if outcome.handed_over:
+            if outcome.handed_over == "holds":
                 caller.holds += outcome.out
+            elif outcome.handed_over == "pins":
+                caller.pins += outcome.out
             return (*callers[:-1], caller), None
         callers = callers[:-1]
     return (), Result(outcome.value, outcome.out, outcome.signal, outcome.si_code)

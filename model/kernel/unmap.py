@@ -137,7 +137,6 @@ class unmap_region(Procedure):
         """Page-table pages are freed only after an IPI to every CPU that may be walking them."""
         if not self.ret:
             return done()
-        self.holds = self.out
         return call(flush_tlb_range(mm=self.mm, start=self.start, end=self.end))
 
     @step

@@ -246,6 +246,8 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
     """What that function handed back besides, usually pfns."""
     holds: tuple[int, ...] = ()
     """pfns of which this call owns one reference each, for the reference accounting."""
+    pins: tuple[int, ...] = ()
+    """pfns of which this call owns one FOLL_PIN each."""
     owes_rmap: tuple[int, ...] = ()
     """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
 

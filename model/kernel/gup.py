@@ -1,0 +1,260 @@
+"""get_user_pages, the slow path: find each page by VMA and entry, fault it in where needed, take a reference.
+
+It sees the VMA's flags, so it can refuse what must not be referenced. It runs under mmap_lock and, for each entry,
+under the page table lock. What it hands out keeps the *frame* allocated; it does not keep the entry from changing.
+"""
+
+from typing import ClassVar
+
+from model.kernel.config import fact
+from model.kernel.fault import handle_mm_fault
+from model.kernel.lock import down_read, up_read
+from model.kernel.page import page_count, page_ref_add, put_page, set_page_flags
+from model.kernel.page_prot import vma_wants_writenotify
+from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.vma import vma_lookup
+from model.memory.errno import EEXIST, EFAULT, EINVAL, EMLINK, ENOMEM, EOPNOTSUPP
+from model.memory.flags import (
+    FAULT_FLAG_REMOTE,
+    FAULT_FLAG_UNSHARE,
+    FAULT_FLAG_WRITE,
+    FOLL_FORCE,
+    FOLL_GET,
+    FOLL_LONGTERM,
+    FOLL_PIN,
+    FOLL_REMOTE,
+    FOLL_TOUCH,
+    FOLL_WRITE,
+    GUP_PIN_COUNTING_BIAS,
+    PG_DIRTY,
+    VM_FAULT_ERROR,
+    VM_FAULT_OOM,
+    VM_IO,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_PFNMAP,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
+    is_cow_mapping,
+)
+from model.memory.records import Pte, Splat, Vma
+from model.memory.state import Memory, Transaction
+
+
+def check_vma_flags(mem: Memory, vma: Vma, foll: int) -> int:
+    """0, or the negated errno with which GUP refuses a VMA before it looks at any entry (kernel-facts D.3)."""
+    if vma.flags & (VM_IO | VM_PFNMAP) or vma.ops == "secretmem":
+        return -EFAULT
+    if foll & FOLL_LONGTERM and vma.ops == "dax":
+        return -EOPNOTSUPP
+    if foll & FOLL_WRITE:
+        if vma.ops and not long_term_write_allowed(mem, vma, foll):
+            return -EFAULT
+        if not vma.flags & VM_WRITE and not (foll & FOLL_FORCE and is_cow_mapping(vma.flags)):
+            return -EFAULT
+    elif not vma.flags & VM_READ and not (foll & FOLL_FORCE and vma.flags & VM_MAYREAD):
+        return -EFAULT
+    return 0
+
+
+def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
+    """A long-term pin would write behind the back of a filesystem that tracks dirty pages (writable_file_mapping_allowed)."""
+    if foll & (FOLL_PIN | FOLL_LONGTERM) != FOLL_PIN | FOLL_LONGTERM:
+        return True
+    return not (fact(mem, "long-term pin needs no dirty tracking") and vma_wants_writenotify(vma))
+
+
+def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int) -> bool:
+    """Whether a write may go through this entry: it is writable, or FOLL_FORCE writes to an exclusive private copy."""
+    if pte.writable:
+        return True
+    if not foll & FOLL_FORCE or vma.flags & (VM_MAYSHARE | VM_SHARED | VM_WRITE) or not vma.flags & VM_MAYWRITE:
+        return False
+    return pfn is not None and tx.frames[pfn].kind == "anon" and tx.frames[pfn].exclusive
+
+
+def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> bool:
+    """A read-only pin must get a page that no later copy-on-write takes away (include/linux/mm.h; kernel-facts D.4-9)."""
+    if foll & (FOLL_WRITE | FOLL_PIN) != FOLL_PIN:
+        return False
+    frame = tx.frames[pfn]
+    if frame.kind != "anon":
+        if not foll & FOLL_LONGTERM or not fact(tx, "read-only long-term pin unshares"):
+            return False
+        return vma is None or is_cow_mapping(vma.flags)
+    return not frame.exclusive
+
+
+def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
+    """Take the reference that the flags ask for: FOLL_GET +1, FOLL_PIN +1024. -ENOMEM and a WARN if the count is dead."""
+    if page_count(tx, pfn) <= 0:
+        tx.emit(Splat("WARNING: mm/gup.c: try_grab_folio", (f"refcount {page_count(tx, pfn)} of pfn {pfn:#x}",)))
+        return -ENOMEM
+    if foll & FOLL_GET:
+        page_ref_add(tx, pfn, 1)
+    elif foll & FOLL_PIN and not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned")):
+        pin_page(tx, pfn)
+    return 0
+
+
+def pin_page(tx: Transaction, pfn: int) -> None:
+    """FOLL_PIN on a page that has a reference already: 1024 more, which page_maybe_dma_pinned() recognises."""
+    frame = tx.frames[pfn]
+    tx.frames.update(pfn, refcount=frame.refcount + GUP_PIN_COUNTING_BIAS, pins=frame.pins + 1)
+
+
+def unpin_user_page(tx: Transaction, pfn: int) -> None:
+    """Release one FOLL_PIN. On a page that was only got it takes 1024 away all the same (kernel-facts A.5)."""
+    if is_zero_pfn(pfn) and fact(tx, "zero page is never pinned"):
+        return
+    if pfn in tx.frames:
+        tx.frames.update(pfn, pins=tx.frames[pfn].pins - 1)
+    put_page(tx, pfn, GUP_PIN_COUNTING_BIAS)
+
+
+def gup_put(tx: Transaction, pfns: tuple[int, ...], *, pinned: bool) -> None:
+    """Give back what GUP has handed out: put_page or unpin_user_page for each."""
+    for pfn in pfns:
+        if pinned:
+            unpin_user_page(tx, pfn)
+        else:
+            put_page(tx, pfn)
+
+
+class get_user_pages(Procedure):
+    """Page by page: look at the VMA, follow the entry, fault if need be, take the reference. Caller holds mmap_lock.
+
+    Returns the number of pages got, handed over to the caller; an errno only if there was not a single one.
+    """
+
+    source: ClassVar[str] = "mm/gup.c: __get_user_pages"
+    mm: str
+    vpn: int
+    pages: int
+    foll: int
+    populate: bool = False
+    """MADV_POPULATE_*: refusals are EINVAL, holes ENOMEM."""
+    got: int = 0
+    unshare: bool = False
+    """The next fault must break the sharing of the page, not write to it."""
+
+    @step
+    def check_vma_flags(self, tx: Transaction) -> Outcome:
+        """Find the VMA and ask its flags. VM_IO and VM_PFNMAP are refused here: EFAULT, before any entry is looked at."""
+        if not self.pages:
+            return self.finish(0)
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return self.finish(-ENOMEM if self.populate else -EFAULT)
+        refusal = check_vma_flags(tx, vma, self.foll)
+        if refusal:
+            return self.finish(-EINVAL if self.populate else refusal)
+        return None
+
+    @step
+    def follow_page_pte(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: is there an entry that allows this access? Then take the reference on its page.
+
+        An entry that is missing or not writable needs a fault first. A special entry has no page to hand out: EEXIST.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return self.finish(-EFAULT)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is None or not pte.present:
+            return None
+        pfn = vm_normal_page(tx, vma, pte)
+        if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll):
+            return None
+        if pfn is None and is_zero_pfn(pte.pfn):
+            pfn = pte.pfn
+        if pfn is None:
+            return self.finish(-EEXIST) if self.foll & (FOLL_GET | FOLL_PIN) else self.next_page()
+        if not pte.writable and gup_must_unshare(tx, vma, self.foll, pfn):
+            self.unshare = True
+            return None
+        refusal = try_grab_folio(tx, pfn, self.foll)
+        if refusal:
+            return self.finish(refusal)
+        if self.foll & FOLL_TOUCH and self.foll & FOLL_WRITE and not pte.dirty and not is_zero_pfn(pfn):
+            set_page_flags(tx, pfn, PG_DIRTY)
+        return self.next_page(pfn)
+
+    @step
+    def faultin_page(self, tx: Transaction) -> Outcome:
+        """Do what an access by the process would do: a page fault, for writing, reading or unsharing."""
+        flags = FAULT_FLAG_REMOTE if self.foll & FOLL_REMOTE else 0
+        if self.unshare:
+            flags |= FAULT_FLAG_UNSHARE
+        elif self.foll & FOLL_WRITE:
+            flags |= FAULT_FLAG_WRITE
+        self.unshare = False
+        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags))
+
+    @step
+    def look_again(self, tx: Transaction) -> Outcome:
+        """After the fault: follow the entry once more. If the fault could not be repaired, GUP fails with EFAULT."""
+        if self.ret & VM_FAULT_OOM:
+            return self.finish(-ENOMEM)
+        if self.ret & VM_FAULT_ERROR:
+            return self.finish(-EFAULT)
+        return goto(get_user_pages.follow_page_pte)
+
+    def next_page(self, pfn: int | None = None) -> Outcome:
+        """Note the page and go on with the next one."""
+        if pfn is not None and self.foll & FOLL_PIN:
+            self.pins += (pfn,)
+        elif pfn is not None and self.foll & FOLL_GET:
+            self.holds += (pfn,)
+        self.got += 1
+        self.vpn += 1
+        self.pages -= 1
+        return goto(get_user_pages.check_vma_flags)
+
+    def finish(self, error: int) -> Done:
+        """The pages so far, if there are any; the error otherwise."""
+        if not self.got:
+            return done(error)
+        pinned = bool(self.foll & FOLL_PIN)
+        pages = self.pins if pinned else self.holds
+        self.holds = self.pins = ()
+        return hand_over(self.got, pages, pinned=pinned)
+
+
+class get_user_pages_unlocked(Procedure):
+    """get_user_pages with mmap_lock taken and given back around it."""
+
+    source: ClassVar[str] = "mm/gup.c: __get_user_pages_locked, get_user_pages_unlocked"
+    mm: str
+    vpn: int
+    pages: int
+    foll: int
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space of the pages for reading."""
+        if self.mm not in tx.processes:
+            return fail(EFAULT)
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def set_has_pinned(self, tx: Transaction) -> Outcome:
+        """The first FOLL_PIN marks the mm for good: from now on fork looks for pinned pages (MMF_HAS_PINNED)."""
+        if self.foll & FOLL_PIN and not tx.processes[self.mm].has_pinned:
+            tx.processes.update(self.mm, has_pinned=True)
+        return call(get_user_pages(mm=self.mm, vpn=self.vpn, pages=self.pages, foll=self.foll))
+
+    @step
+    def mmap_read_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock. The references stay; mappings and entries may change from here on."""
+        up_read(tx, "mmap_lock", self.mm)
+        if self.ret <= 0:
+            return done(self.ret)
+        pages, pinned = (self.pins, True) if self.foll & FOLL_PIN else (self.holds, False)
+        self.holds = self.pins = ()
+        return hand_over(self.ret, pages, pinned=pinned)

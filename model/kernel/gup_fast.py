@@ -1,0 +1,199 @@
+"""get_user_pages_fast: walk the page tables without any lock, as the hardware does.
+
+It never looks at a VMA. What protects it is the order of three steps: read the entry, take the reference unless the
+count is 0, read the entry again. Whoever wants the page back clears the entry first and looks at the count
+afterwards, so one of the two notices the other - as long as the owner of the page looks at the count at all.
+"""
+
+from typing import ClassVar
+
+from model.kernel.config import fact, setting
+from model.kernel.gup import get_user_pages_unlocked, gup_must_unshare, gup_put
+from model.kernel.page import try_get_page
+from model.kernel.pgtable import PMD, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.memory.errno import EFAULT
+from model.memory.flags import (
+    FOLL_FAST_ONLY,
+    FOLL_LONGTERM,
+    FOLL_PIN,
+    FOLL_TOUCH,
+    FOLL_WRITE,
+    GUP_PIN_COUNTING_BIAS,
+    PAGE_PRESENT,
+    PAGE_PSE,
+    PAGE_USER,
+)
+from model.memory.records import Frame, Pte
+from model.memory.state import Transaction
+
+
+def pte_access_permitted(pte: Pte, foll: int) -> bool:
+    """Present, a user page, and writable for a write: all that GUP-fast asks of an entry (arch/x86)."""
+    allowed = pte.kind == "page" and pte.bits & PAGE_PRESENT and pte.bits & PAGE_USER
+    return bool(allowed) and (pte.writable or not foll & FOLL_WRITE)
+
+
+def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
+    """What the fast path must leave to the slow one, seen from the page alone (mm/gup.c, 6.12 and newer)."""
+    file = tx.files.get(frame.mapping) if frame.kind == "file" else None
+    if file is None:
+        return True
+    if file.kind == "secretmem":
+        return False
+    long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE
+    if foll & long_term_write != long_term_write or not fact(tx, "long-term pin needs no dirty tracking"):
+        return True
+    return file.kind in ("memfd", "shmem", "guest_memfd")
+
+
+class gup_fast(Procedure):
+    """The lockless walk. Returns how many pages it got before it met something it must leave to the slow path."""
+
+    source: ClassVar[str] = "mm/gup.c: gup_fast, gup_fast_pte_range (6.1: lockless_pages_from_mm, gup_pte_range)"
+    mm: str
+    vpn: int
+    pages: int
+    foll: int
+    seq: int = 0
+    """write_protect_seq as it was at the start."""
+    pmd: Pte | None = None
+    pte: Pte | None = None
+    """The entries as they were read."""
+
+    @step
+    def read_write_protect_seq(self, tx: Transaction) -> Outcome:
+        """For a pin: read the mm's write_protect_seq. If it is odd a fork is write-protecting right now: leave it."""
+        if setting(tx, "pte-special") == "off":
+            return done(0)
+        if self.foll & FOLL_PIN:
+            self.seq = tx.processes[self.mm].write_protect_seq
+            if self.seq % 2:
+                return done(0)
+        return None
+
+    @step
+    def disable_interrupts(self, tx: Transaction) -> Outcome:
+        """Interrupts off on this CPU. Nobody frees a page table under us now: who wants to must get our answer to an IPI.
+
+        This protects the *tables*. It does nothing for the pages they point at.
+        """
+        tx.cpus.update(tx.task.cpu, irqs_off_by=tx.task_name)
+
+    @step
+    def walk_to_pmd(self, tx: Transaction) -> Outcome:
+        """Read the PGD, PUD and PMD entries, without locks. A missing table ends the fast path."""
+        if not self.pages:
+            return goto(gup_fast.enable_interrupts)
+        self.pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if self.pmd is None or self.pmd.bits & PAGE_PSE:
+            return goto(gup_fast.enable_interrupts)
+        return None
+
+    @step
+    def read_pte(self, tx: Transaction) -> Outcome:
+        """Read the entry once, without any lock. From here on it may change at any moment.
+
+        Not present, PROT_NONE, not writable for a write, or *special*: leave it. The special bit is all that keeps
+        this path away from pages that must not be referenced; it cannot see the VMA.
+        """
+        self.pte = tx.ptes.get((self.mm, self.vpn))
+        if self.pte is None or not pte_access_permitted(self.pte, self.foll) or self.pte.special:
+            return goto(gup_fast.enable_interrupts)
+        return None
+
+    @step
+    def try_grab_folio(self, tx: Transaction) -> Outcome:
+        """Take a reference on the frame that the entry named - unless its count is 0, for then it is free or frozen.
+
+        The frame may have changed owners since the entry was read. Then this reference is on a stranger's page, for a
+        moment, and the next step finds out.
+        """
+        assert self.pte is not None
+        pfn = self.pte.pfn
+        if self.foll & FOLL_PIN:
+            if not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned")):
+                if not try_get_page(tx, pfn, GUP_PIN_COUNTING_BIAS):
+                    return goto(gup_fast.enable_interrupts)
+                tx.frames.update(pfn, pins=tx.frames[pfn].pins + 1)
+            self.pins += (pfn,)
+        elif try_get_page(tx, pfn):
+            self.holds += (pfn,)
+        else:
+            return goto(gup_fast.enable_interrupts)
+        return None
+
+    @step
+    def recheck_pte(self, tx: Transaction) -> Outcome:
+        """Read PMD and PTE again. Changed: give the reference back. Unchanged: the page was mapped when we took it."""
+        assert self.pte is not None
+        pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if self.pte == tx.ptes.get((self.mm, self.vpn)) and self.pmd == pmd and self.may_keep(tx, self.pte.pfn):
+            self.vpn, self.pages = self.vpn + 1, self.pages - 1
+            return goto(gup_fast.walk_to_pmd)
+        pinned = bool(self.foll & FOLL_PIN)
+        gup_put(tx, (self.pte.pfn,), pinned=pinned)
+        if pinned:
+            self.pins = self.pins[:-1]
+        else:
+            self.holds = self.holds[:-1]
+        return None
+
+    def may_keep(self, tx: Transaction, pfn: int) -> bool:
+        """Not a page that the slow path must look at: secret memory, dirty tracking, a shared page to be unshared."""
+        assert self.pte is not None
+        if not gup_fast_folio_allowed(tx, tx.frames[pfn], self.foll):
+            return False
+        return self.pte.writable or not gup_must_unshare(tx, None, self.foll, pfn)
+
+    @step
+    def enable_interrupts(self, tx: Transaction) -> Outcome:
+        """Interrupts on again: an IPI that was waiting for this CPU gets its answer now."""
+        tx.cpus.update(tx.task.cpu, irqs_off_by="")
+
+    @step
+    def recheck_write_protect_seq(self, tx: Transaction) -> Outcome:
+        """For a pin: if a fork began meanwhile, it may have missed our pins. Give them all back: fork wins."""
+        pages, pinned = (self.pins, True) if self.foll & FOLL_PIN else (self.holds, False)
+        self.holds = self.pins = ()
+        if pinned and tx.processes[self.mm].write_protect_seq != self.seq:
+            gup_put(tx, pages, pinned=True)
+            return done(0)
+        return hand_over(len(pages), pages, pinned=pinned)
+
+
+class get_user_pages_fast(Procedure):
+    """The fast path for as long as it goes, the slow path for the rest. Returns pages got, handed over, or an errno."""
+
+    source: ClassVar[str] = "mm/gup.c: gup_fast_fallback (6.1: internal_get_user_pages_fast)"
+    mm: str
+    vpn: int
+    pages: int
+    foll: int
+
+    @step
+    def try_fast(self, tx: Transaction) -> Outcome:
+        """A pin marks the mm first. Then walk without locks."""
+        if self.vpn + self.pages > TASK_SIZE:
+            return fail(EFAULT)
+        if self.foll & FOLL_PIN and not tx.processes[self.mm].has_pinned:
+            tx.processes.update(self.mm, has_pinned=True)
+        return call(gup_fast(mm=self.mm, vpn=self.vpn, pages=self.pages, foll=self.foll))
+
+    @step
+    def fall_back(self, tx: Transaction) -> Outcome:
+        """What the fast path did not get goes the slow way, under mmap_lock - unless the caller asked for fast only."""
+        got = self.ret
+        if got == self.pages or self.foll & FOLL_FAST_ONLY:
+            return goto(get_user_pages_fast.hand_over)
+        foll = self.foll | FOLL_TOUCH
+        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn + got, pages=self.pages - got, foll=foll))
+
+    @step
+    def hand_over(self, tx: Transaction) -> Outcome:
+        """All pages got by either way; if there are none, the error of the slow one."""
+        pages, pinned = (self.pins, True) if self.foll & FOLL_PIN else (self.holds, False)
+        if not pages:
+            return done(self.ret)
+        self.holds = self.pins = ()
+        return hand_over(len(pages), pages, pinned=pinned)

@@ -1,0 +1,98 @@
+"""Populate: fault pages in before they are touched (MAP_POPULATE, mlock, MADV_POPULATE_*)."""
+
+from typing import ClassVar
+
+from model.kernel.gup import get_user_pages
+from model.kernel.lock import down_read, up_read
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.vma import vmas_in
+from model.memory.flags import (
+    FOLL_FORCE,
+    FOLL_TOUCH,
+    FOLL_WRITE,
+    VM_ACCESS,
+    VM_IO,
+    VM_LOCKONFAULT,
+    VM_PFNMAP,
+    VM_SHARED,
+    VM_WRITE,
+)
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+
+def populate_foll(vma: Vma) -> int:
+    """The FOLL flags of populate_vma_page_range: write where a private page would be copied anyway."""
+    foll = FOLL_TOUCH
+    if vma.flags & (VM_WRITE | VM_SHARED) == VM_WRITE:
+        foll |= FOLL_WRITE
+    return foll | FOLL_FORCE if vma.flags & VM_ACCESS else foll
+
+
+class mm_populate(Procedure):
+    """Fault in every page of a range, VMA by VMA; PFN mappings are skipped. Returns 0 or an errno."""
+
+    source: ClassVar[str] = "mm/gup.c: __mm_populate, populate_vma_page_range"
+    mm: str
+    start: int
+    pages: int
+    ignore_errors: bool = True
+    end: int = -1
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for reading."""
+        self.end = self.start + self.pages
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def populate_vma(self, tx: Transaction) -> Outcome:
+        """Take the next VMA of the range and run GUP over it, without asking for references."""
+        for vma in vmas_in(tx, self.mm, self.start, self.end):
+            low, high = max(vma.start, self.start), min(vma.end, self.end)
+            self.start = high
+            if vma.flags & (VM_IO | VM_PFNMAP | VM_LOCKONFAULT):
+                continue
+            return call(get_user_pages(mm=self.mm, vpn=low, pages=high - low, foll=populate_foll(vma)))
+        self.ret = 0
+        return goto(mm_populate.mmap_read_unlock)
+
+    @step
+    def next_vma(self, tx: Transaction) -> Outcome:
+        """Stop at the first error, or pass over it if populating is only a favour (MAP_POPULATE)."""
+        if self.ret < 0 and not self.ignore_errors:
+            return None
+        return goto(mm_populate.populate_vma)
+
+    @step
+    def mmap_read_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock."""
+        up_read(tx, "mmap_lock", self.mm)
+        return done(self.ret)
+
+
+class faultin_page_range(Procedure):
+    """MADV_POPULATE_READ / _WRITE: fault in a range, or say why not. Returns 0 or an errno; takes mmap_lock itself."""
+
+    source: ClassVar[str] = "mm/gup.c: faultin_page_range; mm/madvise.c: madvise_populate"
+    mm: str
+    start: int
+    pages: int
+    write: bool = False
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for reading."""
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def fault_in(self, tx: Transaction) -> Outcome:
+        """Run GUP over the range without taking references; permissions are those of an ordinary access."""
+        foll = FOLL_TOUCH | (FOLL_WRITE if self.write else 0)
+        return call(get_user_pages(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll, populate=True))
+
+    @step
+    def mmap_read_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock. Pages before the first error stay faulted in."""
+        up_read(tx, "mmap_lock", self.mm)
+        return done(min(self.ret, 0))

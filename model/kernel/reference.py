@@ -1,0 +1,108 @@
+"""Users of GUP: a named reference on some pages of a process, taken and given back."""
+
+from typing import ClassVar
+
+from model.kernel.gup import get_user_pages_unlocked, gup_put
+from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.memory.errno import EFAULT, EINVAL, ENOENT
+from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
+from model.memory.records import Reference
+from model.memory.state import Transaction
+
+
+class take_reference(Procedure):
+    """A driver takes references on all pages of a range, or on none. Returns the number of pages."""
+
+    source: ClassVar[str] = "a driver, e.g. io_uring/rsrc.c: io_pin_pages"
+    name: str
+    mm: str
+    start: int
+    pages: int
+    foll: int
+    how: str = "fast"
+    """`fast`: get_user_pages_fast; `slow`: get_user_pages; `fast-only`: no fallback."""
+    by: str = ""
+    """The device that will use the pages."""
+    partial: bool = False
+    """Be content with the first pages, as vmsplice is."""
+
+    @step
+    def get_the_pages(self, tx: Transaction) -> Outcome:
+        """Call get_user_pages (FOLL_GET) or pin_user_pages (FOLL_PIN)."""
+        if self.foll & FOLL_LONGTERM and not self.foll & FOLL_PIN:
+            return fail(EINVAL)
+        where = {"mm": self.mm, "vpn": self.start, "pages": self.pages}
+        if self.how == "slow":
+            return call(get_user_pages_unlocked(**where, foll=self.foll | FOLL_TOUCH))
+        fast_only = FOLL_FAST_ONLY if self.how == "fast-only" else 0
+        return call(get_user_pages_fast(**where, foll=self.foll | fast_only))
+
+    @step
+    def keep_or_give_back(self, tx: Transaction) -> Outcome:
+        """If some page is missing, give the others back and fail. Otherwise note what we hold: frames, not addresses.
+
+        Nobody tells us when the mapping changes.
+        """
+        pinned = bool(self.foll & FOLL_PIN)
+        pages = self.pins if pinned else self.holds
+        self.holds = self.pins = ()
+        if len(pages) < self.pages and not (self.partial and pages):
+            gup_put(tx, pages, pinned=pinned)
+            return done(self.ret) if self.ret < 0 else fail(EFAULT)
+        tx.references[self.name] = Reference(
+            "pin" if pinned else "get",
+            process=self.mm,
+            vpn=self.start,
+            frames=pages,
+            by=self.by,
+            write=bool(self.foll & FOLL_WRITE),
+            longterm=bool(self.foll & FOLL_LONGTERM),
+        )
+        return done(len(pages))
+
+
+class vmsplice_get(Procedure):
+    """vmsplice(2) puts pages of the process into a pipe: FOLL_GET for reading; a short count is a success."""
+
+    source: ClassVar[str] = "fs/splice.c: vmsplice_to_pipe; lib/iov_iter.c: iov_iter_get_pages2"
+    name: str
+    mm: str
+    start: int
+    pages: int
+
+    @step
+    def iov_iter_get_pages(self, tx: Transaction) -> Outcome:
+        """get_user_pages_fast without FOLL_WRITE: the pipe only wants to read the pages later."""
+        return call(
+            take_reference(name=self.name, mm=self.mm, start=self.start, pages=self.pages, foll=FOLL_GET, partial=True)
+        )
+
+
+class put_reference(Procedure):
+    """Give all pages of a named reference back: put_page() or unpin_user_page() for each."""
+
+    source: ClassVar[str] = "mm/gup.c: unpin_user_pages; mm/swap.c: put_page"
+    name: str
+    pinned: bool = False
+
+    @step
+    def forget(self, tx: Transaction) -> Outcome:
+        """The holder will not use the pages any more."""
+        reference = tx.references.get(self.name)
+        if reference is None:
+            return fail(ENOENT)
+        self.pinned = reference.kind == "pin"
+        if self.pinned:
+            self.pins = reference.frames
+        else:
+            self.holds = reference.frames
+        del tx.references[self.name]
+        return None
+
+    @step
+    def put_pages(self, tx: Transaction) -> Outcome:
+        """1024 off the count for a pin, 1 for a get. Where it was the last reference the frame is free."""
+        gup_put(tx, self.pins if self.pinned else self.holds, pinned=self.pinned)
+        self.holds = self.pins = ()
+        return done()
