@@ -1,0 +1,158 @@
+"""The checker: which invariants are broken in a State, kept up to date from the journal of each micro-step.
+
+A Checker is a value, like the State it belongs to: kept, branched and gone back to for free. It looks only at what a
+step has changed. However one got to a State, its Checker equals the one that `Checker.full` makes of it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rpds import HashTrieMap, HashTrieSet
+
+from model.invariants.index import Draft, Index
+from model.invariants.locks import explain_left_held, left_held
+from model.invariants.look import Look, Translation, case_of
+from model.invariants.rules import FRAME_RULES
+from model.invariants.scene import Scene
+from model.invariants.splats import explain_splat
+from model.invariants.transfers import judge
+from model.invariants.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
+from model.invariants.violation import SEVERITIES, Violation
+from model.kernel.procedure import Stepped
+from model.memory.records import Access, Splat
+from model.memory.state import TABLES, Change, State
+
+
+class Broken(NamedTuple):
+    """Everything that is wrong in a State, by the places where it is wrong. Explained only when asked."""
+
+    frames: HashTrieSet[tuple[str, int]] = HashTrieSet()
+    """(invariant, pfn)"""
+    references: HashTrieMap[str, int] = HashTrieMap()
+    """Reference → a bit for each of its pages that is stale."""
+    outdated: HashTrieSet[Translation] = HashTrieSet()
+    """Translations that permit what the page table no longer does: normal for a moment, until the flush …"""
+    dangerous: frozenset[Translation] = frozenset()
+    """… and those of them that are a violation."""
+    locks: frozenset[tuple[str, str]] = frozenset()
+
+
+class Checker:
+    """Which invariants are broken in one State. Immutable."""
+
+    __slots__ = ("broken", "scene")
+
+    def __init__(self, scene: Scene, broken: Broken) -> None:
+        self.scene = scene
+        self.broken = broken
+
+    def __eq__(self, other: object) -> bool:
+        """The same memory has the same holders and breaks the same rules."""
+        return isinstance(other, Checker) and self.scene == other.scene and self.broken == other.broken
+
+    def __hash__(self) -> int:
+        return hash(self.scene.state)
+
+    @classmethod
+    def full(cls, state: State) -> "Checker":
+        """Look at everything: O(size of the State). Use `advance` from then on."""
+        everything = tuple(
+            Change(table.name, key, None, value)
+            for table, entries in zip(TABLES, state.maps, strict=True)
+            if not table.derived and table.name != "tasks"
+            for key, value in entries.items()
+        )
+        return cls(Scene(State(), Index()), Broken()).follow(state, everything)
+
+    def advance(self, before: State, stepped: Stepped) -> tuple["Checker", tuple[Violation, ...]]:
+        """The Checker after one micro-step from `before`, and what is newly violated. O(changes).
+
+        `before` must be the State that this Checker belongs to; ValueError if it is another object.
+        """
+        if before is not self.scene.state:
+            raise ValueError("this Checker belongs to another State")
+        after = self.follow(stepped.state, stepped.changes)
+        if after is self:
+            return self, ()
+        new = list(_committed(after.scene, stepped))
+        if after.broken != self.broken:
+            new += _explain(after.scene, _newly(self.broken, after.broken))
+        return after, tuple(sorted(new, key=_worst_first))
+
+    def follow(self, state: State, changes: tuple[Change, ...]) -> "Checker":
+        """The Checker of the State that `changes` lead to. Journals leave the tasks out: those are compared here."""
+        old = self.scene.state
+        if state is old:
+            return self
+        draft = Draft(self.scene.holding)
+        tasks_moved = _follow_tasks(draft, old, state)
+        for change in changes:
+            draft.apply(change)
+        scene = Scene(state, draft.commit())
+        look = Look(scene, draft, changes)
+        broken = Broken(
+            look.frames(self.broken.frames),
+            look.references(self.broken.references),
+            translations := look.translations(self.broken.outdated),
+            frozenset(translation for translation in translations if _dangerous(scene, translation)),
+            frozenset(left_held(scene)) if tasks_moved or look.locks_changed else self.broken.locks,
+        )
+        return Checker(scene, broken)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Everything that is wrong now, explained, worst first. What only happened (an access, a splat) is not here."""
+        return tuple(sorted(_explain(self.scene, self.broken), key=_worst_first))
+
+
+def _newly(old: Broken, new: Broken) -> Broken:
+    """What is wrong in `new` and was not in `old`."""
+    return Broken(
+        HashTrieSet(key for key in new.frames if key not in old.frames),
+        HashTrieMap({name: pages for name, pages in new.references.items() if name not in old.references}),
+        dangerous=new.dangerous - old.dangerous,
+        locks=new.locks - old.locks,
+    )
+
+
+def _explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
+    """Each thing that is wrong, in words."""
+    for name, pfn in broken.frames:
+        yield FRAME_RULES[name].explain(case_of(scene, pfn))
+    for name, pages in broken.references.items():
+        if not scene.exiting(scene.state.references[name].process):
+            yield explain_stale_reference(scene, name, pages)
+    for translation in broken.dangerous:
+        yield explain_stale_tlb(scene, *translation)
+    for lock in broken.locks:
+        yield explain_left_held(scene, *lock)
+
+
+def _committed(scene: Scene, stepped: Stepped) -> Iterator[Violation]:
+    """What a step did wrong, as opposed to what it left wrong."""
+    for event in stepped.events:
+        if isinstance(event, Splat):
+            yield explain_splat(scene, stepped.task, event)
+        elif isinstance(event, Access):
+            yield from judge(scene, event)
+
+
+def _dangerous(scene: Scene, translation: Translation) -> bool:
+    entry = tlb_entry(scene, *translation)
+    return entry is not None and dangerous(scene, entry)
+
+
+def _worst_first(found: Violation) -> tuple[int, str, tuple[str, ...]]:
+    return -SEVERITIES.index(found.severity), found.invariant, found.subjects
+
+
+def _follow_tasks(draft: Draft, old: State, new: State) -> bool:
+    """Let the draft know what tasks in flight hold; whether anything about the tasks has changed."""
+    if old.tasks is new.tasks:
+        return False
+    for name, task in old.tasks.items():
+        draft.task(name, task, new.tasks.get(name))
+    for name, task in new.tasks.items():
+        if name not in old.tasks:
+            draft.task(name, None, task)
+    return True

@@ -1,0 +1,196 @@
+"""Whether the counts in struct page say what is true: refcount, mapcount, and special entries that must not count.
+
+The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache, one for
+PG_private data, one in the swap cache, one for each FOLL_GET, 1024 for each FOLL_PIN, and what tasks in flight own.
+Nobody counts the references of the zero page and of reserved memory. Pages of large folios share one count; only
+its sign is checked here.
+"""
+
+from typing import Final, NamedTuple
+
+from model.invariants.holders import Tally
+from model.invariants.scene import Scene
+from model.invariants.subjects import subject
+from model.invariants.violation import Invariant, Severity, Violation, violation
+from model.invariants.wording import frame as name_of
+from model.invariants.wording import listing, plural, weighed, who
+from model.memory.flags import PG_PRIVATE, PG_SWAPCACHE
+from model.memory.records import Frame
+
+REFERENCE_ACCOUNTING: Final = Invariant(
+    "reference-accounting",
+    "corruption",
+    "The refcount of a page is the number of references that somebody really holds.",
+    "Prints nothing: the count is a plain number and nobody keeps a list of the holders. Too low, the page is freed "
+    "under whoever still uses it; too high, it is never freed. CONFIG_DEBUG_VM notices only a put on a count of 0.",
+)
+MAP_ACCOUNTING: Final = Invariant(
+    "map-accounting",
+    "hazard",
+    "The mapcount of a page is the number of page-table entries that map it.",
+    "`BUG: Bad page map in process …` when an unmap takes it below zero, or `BUG: Bad page state … nonzero mapcount` "
+    "when the page is freed, on kernels that check there.",
+)
+UNDERFLOW: Final = Invariant(
+    "underflow",
+    "corruption",
+    "No count of a page ever falls below zero.",
+    "With CONFIG_DEBUG_VM `kernel BUG at include/linux/mm.h!` in put_page. Without it nothing: the count goes to -1, "
+    "and the frame is lost when the allocator next looks at it (`nonzero _refcount`), if it looks at all.",
+)
+SPECIAL_COUNTED: Final = Invariant(
+    "special-counted",
+    "hazard",
+    "A special entry adds nothing to the refcount and the mapcount of the page it points at.",
+    "At process exit `BUG: Bad rss-counter state`, and `Bad page map` when the counts are taken back twice.",
+)
+
+OWNED: Final = {"kernel": 1}
+"""Kind of frame → references that its owner, a kernel subsystem, keeps for itself."""
+
+NOT_COUNTED: Final = frozenset({"zero", "reserved"})
+"""Kinds of frames whose references nobody counts."""
+
+
+class Case(NamedTuple):
+    """One frame with everything that its checks need."""
+
+    scene: Scene
+    pfn: int
+    frame: Frame
+    tally: Tally
+
+    @property
+    def subject(self) -> str:
+        """The frame as a subject."""
+        return subject("frame", self.pfn)
+
+    @property
+    def reachable(self) -> bool:
+        """Somebody points at it."""
+        return bool(self.tally.refs or self.tally.special)
+
+
+def expected_refs(case: Case) -> int | None:
+    """The refcount that the holders explain; None where nobody counts."""
+    frame = case.frame
+    if frame.kind in NOT_COUNTED or frame.order:
+        return None
+    data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
+    return OWNED.get(frame.kind, 0) + case.tally.refs + data
+
+
+def surplus_refs(case: Case) -> int:
+    """How many references too many (or, negative, too few) the page counts."""
+    expected = expected_refs(case)
+    return 0 if expected is None else case.frame.refcount - expected
+
+
+def surplus_maps(case: Case) -> int:
+    """How many mappings too many (or, negative, too few) the page counts."""
+    if case.frame.order:
+        return 0
+    return case.frame.mapcount - (0 if case.frame.kind in NOT_COUNTED else case.tally.maps)
+
+
+def underflow(case: Case) -> bool:
+    """A count is negative."""
+    return min(case.frame.refcount, case.frame.mapcount, case.frame.pins) < 0
+
+
+def special_counted(case: Case) -> bool:
+    """The surplus is just what counting the special entries would give."""
+    special = case.tally.special
+    return bool(special) and (0 < surplus_maps(case) <= special or 0 < surplus_refs(case) <= special)
+
+
+def references_wrong(case: Case) -> bool:
+    """The refcount does not match, and no other rule has a better word for it."""
+    if _freed_in_use(case) or case.frame.refcount < 0 or special_counted(case):
+        return False
+    return surplus_refs(case) != 0
+
+
+def maps_wrong(case: Case) -> bool:
+    """The mapcount does not match, and no other rule has a better word for it."""
+    if _freed_in_use(case) or case.frame.mapcount < 0 or special_counted(case):
+        return False
+    return surplus_maps(case) != 0
+
+
+def _freed_in_use(case: Case) -> bool:
+    return case.frame.kind == "free" and case.reachable
+
+
+def explain_references(case: Case) -> Violation:
+    """Too many or too few, who the holders are, and what that leads to."""
+    surplus, expected = surplus_refs(case), expected_refs(case) or 0
+    holders = [weighed(case.scene, h) for h in case.scene.holders(case.pfn) if h.kind not in {"special", "tlb", "rmap"}]
+    holders += ["the filesystem's private data"] if case.frame.flags & PG_PRIVATE else []
+    holders += ["the swap cache"] if case.frame.flags & PG_SWAPCACHE else []
+    held = f"held by {listing(holders)}" if holders else "held by nobody"
+    fact = f"Frame {case.pfn} has refcount {case.frame.refcount}, but is {held}: that makes {expected}."
+    severity: Severity = "hazard"
+    if case.frame.kind == "free":
+        fate = "A free page with a count: the allocator either skips it, and it is lost, or hands it out as it is."
+    elif surplus > 0:
+        owners = "has no owner" if surplus == 1 else "have no owner"
+        fate = f"{plural(surplus, 'reference')} {owners}: nobody will drop them, and the frame is never freed."
+    else:
+        severity = "corruption"
+        fate = (
+            "The count reaches 0 while somebody still holds the page: it is freed under them, and the next allocation "
+            "hands the same frame to somebody else."
+        )
+    return violation(REFERENCE_ACCOUNTING, (case.subject, *_subjects(case)), f"{fact} {fate}", severity)
+
+
+def explain_maps(case: Case) -> Violation:
+    """How many entries there are, and which."""
+    entries = [who(case.scene, h) for h in case.scene.holders(case.pfn, "pte", "huge")]
+    real = f"{plural(len(entries), 'entry')}: {listing(entries)}" if entries else "no entry at all"
+    fate = (
+        "Reclaim and copy-on-write will think that somebody still maps it."
+        if surplus_maps(case) > 0
+        else "Unmapping them takes the count below zero, and a page that is still mapped may be taken for unmapped."
+    )
+    message = f"Frame {case.pfn} has mapcount {case.frame.mapcount}, but is mapped by {real}. {fate}"
+    return violation(MAP_ACCOUNTING, (case.subject, *_subjects(case)), message)
+
+
+def explain_underflow(case: Case) -> Violation:
+    """Which count, and what a negative one does."""
+    frame = case.frame
+    counts = {"refcount": frame.refcount, "mapcount": frame.mapcount, "pins": frame.pins}
+    wrong = listing([f"{name} {count}" for name, count in counts.items() if count < 0])
+    state = "is free" if frame.kind == "free" else f"is in use ({frame.kind})"
+    message = (
+        f"Frame {case.pfn} {state} and has {wrong}: somebody gave back more than was taken. A later get brings the "
+        "count to 0 or below, and the put after it frees the page under its owner."
+    )
+    return violation(UNDERFLOW, (case.subject, *_subjects(case)), message)
+
+
+def explain_special(case: Case) -> Violation:
+    """Which special entries, and what was counted for them."""
+    entries = [who(case.scene, h) for h in case.scene.holders(case.pfn, "special", "huge-special")]
+    counted = listing(
+        [
+            f"{name} {count} where {count - surplus} is right"
+            for name, count, surplus in (
+                ("mapcount", case.frame.mapcount, surplus_maps(case)),
+                ("refcount", case.frame.refcount, surplus_refs(case)),
+            )
+            if surplus > 0
+        ]
+    )
+    message = (
+        f"{name_of(case.scene, case.pfn).capitalize()} is mapped by {listing(entries)}, and has {counted}. "
+        "Unmapping only clears a special entry and gives nothing back, so the count stays wrong for good."
+    )
+    return violation(SPECIAL_COUNTED, (case.subject, *_subjects(case)), message)
+
+
+def _subjects(case: Case) -> tuple[str, ...]:
+    """Whoever points at the frame, each once."""
+    return tuple(dict.fromkeys(holder.subject for holder in case.scene.holders(case.pfn)))

@@ -1,0 +1,159 @@
+"""Who holds each frame: the truth that the stored counts are compared with.
+
+The kernel stores counts and never a list of the holders; that is why a wrong count goes unnoticed. Here every holder is
+known by name: page-table entries, page-cache slots, references, the tasks in flight, table pages, TLB entries.
+What is kept for one frame does not depend on the order in which its holders came.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from rpds import HashTrieSet
+
+from model.invariants.subjects import subject
+from model.memory.flags import GUP_PIN_COUNTING_BIAS
+
+HolderKind = Literal[
+    "pte",
+    "special",
+    "huge",
+    "huge-special",
+    "table",
+    "cache",
+    "get",
+    "pin",
+    "loose",
+    "task",
+    "task-pin",
+    "rmap",
+    "tlb",
+]
+"""`special`: an entry that core mm does not count. `get`: one counted reference, however taken. `loose`: a mirror
+or mapping that holds no page reference. `task`, `task-pin`, `rmap`: what a task in flight owns or still owes
+(`Locals.holds`, `Locals.pins`, `Locals.owes_rmap`)."""
+
+
+class Holder(NamedTuple):
+    """One thing that points at a frame."""
+
+    kind: HolderKind
+    owner: str
+    """Process, file, reference or task."""
+    number: int
+    """Virtual page, table index, offset in the file, page of the reference; for a task: which of its holds."""
+    level: int = 0
+    """The level of a page table; for a TLB entry: the CPU."""
+
+    @property
+    def subject(self) -> str:
+        """What the screen knows it as."""
+        match self.kind:
+            case "pte" | "special":
+                return subject("pte", self.owner, self.number)
+            case "huge" | "huge-special":
+                return subject("table", self.owner, 1, self.number)
+            case "table":
+                return subject("table", self.owner, self.level, self.number)
+            case "cache":
+                return subject("cache", self.owner, self.number)
+            case "tlb":
+                return subject("tlb", self.level, self.owner, self.number)
+            case "task" | "task-pin" | "rmap":
+                return subject("task", self.owner)
+            case _:
+                return subject("ref", self.owner)
+
+
+class Tally(NamedTuple):
+    """What the holders of a frame add up to."""
+
+    refs: int = 0
+    """The refcount that they explain."""
+    maps: int = 0
+    """The mapcount that they explain."""
+    entries: int = 0
+    """Normal page-table entries; `maps` without what tasks owe."""
+    special: int = 0
+    """Special entries, which explain nothing."""
+    pins: int = 0
+
+    def plus(self, other: "Tally", times: int = 1) -> "Tally":
+        """The sum, or with `times` = -1 the difference."""
+        return Tally(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+
+
+WEIGHTS: Final[dict[HolderKind, Tally]] = {
+    "pte": Tally(refs=1, maps=1, entries=1),
+    "huge": Tally(refs=1, maps=1, entries=1),
+    "special": Tally(special=1),
+    "huge-special": Tally(special=1),
+    "table": Tally(refs=1),
+    "cache": Tally(refs=1),
+    "get": Tally(refs=1),
+    "pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
+    "task": Tally(refs=1),
+    "task-pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
+    "rmap": Tally(maps=1),
+    "loose": Tally(),
+    "tlb": Tally(),
+}
+
+ENTRY_KINDS: Final = frozenset({"pte", "special", "huge", "huge-special"})
+"""Holders that are page-table entries: through them a process reaches the frame."""
+
+REFERENCE_KINDS: Final = frozenset({"get", "pin", "loose"})
+
+FEW: Final = 12
+"""Up to so many holders stand in a sorted tuple, which is all that most frames ever need."""
+
+
+class Crowd(NamedTuple):
+    """The holders of a frame that has many of them, such as the zero page."""
+
+    tally: Tally
+    members: HashTrieSet[Holder]
+
+
+Held = tuple[Holder, ...] | Crowd
+"""All holders of one frame. Always a Crowd above FEW of them and never below, so equal sets are equal values."""
+
+
+def tally(held: Held) -> Tally:
+    """What the holders add up to. O(FEW)."""
+    if isinstance(held, Crowd):
+        return held.tally
+    if len(held) == 1:
+        return WEIGHTS[held[0].kind]
+    total = Tally()
+    for holder in held:
+        total = total.plus(WEIGHTS[holder.kind])
+    return total
+
+
+def added(held: Held, holder: Holder) -> Held:
+    """With one holder more, which is not among them yet."""
+    if isinstance(held, Crowd):
+        return Crowd(held.tally.plus(WEIGHTS[holder.kind]), held.members.insert(holder))
+    more = tuple(sorted((*held, holder)))
+    return more if len(more) <= FEW else Crowd(tally(more), HashTrieSet(more))
+
+
+def removed(held: Held, holder: Holder) -> Held:
+    """With one holder less. KeyError or ValueError if it is not among them: then the index has gone wrong."""
+    if isinstance(held, Crowd):
+        members = held.members.remove(holder)
+        if len(members) <= FEW:
+            return tuple(sorted(members))
+        return Crowd(held.tally.plus(WEIGHTS[holder.kind], -1), members)
+    position = held.index(holder)
+    return held[:position] + held[position + 1 :]
+
+
+def members(held: Held) -> Iterator[Holder]:
+    """Each holder; in order only where there are few."""
+    return iter(held.members if isinstance(held, Crowd) else held)
+
+
+def some(held: Held, most: int = FEW) -> list[Holder]:
+    """At most `most` holders, the least ones, in order. O(all holders) for a Crowd."""
+    return sorted(members(held))[:most]

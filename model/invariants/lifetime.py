@@ -1,0 +1,111 @@
+"""Whether a frame lives as long as somebody can reach it, and belongs to one process where it says so."""
+
+from typing import Final
+
+from model.invariants.counts import Case
+from model.invariants.violation import Invariant, Violation, violation
+from model.invariants.wording import listing, place, plural, who
+
+FREED_WHILE_MAPPED: Final = Invariant(
+    "freed-while-mapped",
+    "corruption",
+    "A frame that the allocator has got back is mapped nowhere and is no file's cached page.",
+    "`BUG: Bad page state … nonzero mapcount` where the kernel checks pages when they are freed and a normal entry is "
+    "left. Nothing for a special entry: no debugging option watches those.",
+)
+FREED_WHILE_REFERENCED: Final = Invariant(
+    "freed-while-referenced",
+    "corruption",
+    "A frame that the allocator has got back is in nobody's hands: no get, no pin, no call in flight holds it.",
+    "Prints nothing at this point. The last put takes the count of a free page below zero; only CONFIG_DEBUG_VM stops "
+    "there. Page poisoning finds the damage when the frame is allocated again, if it was written meanwhile.",
+)
+EXCLUSIVE_SHARED: Final = Invariant(
+    "exclusive-shared",
+    "hazard",
+    "An anonymous page that is marked exclusive is mapped by one entry only.",
+    "With CONFIG_DEBUG_VM a VM_BUG_ON in the next fork or GUP; otherwise nothing: a write simply does not copy.",
+)
+PINNED_SHARED: Final = Invariant(
+    "pinned-shared",
+    "hazard",
+    "An anonymous page that is mapped and held by a FOLL_PIN is exclusive to its process.",
+    "With CONFIG_DEBUG_VM `VM_BUG_ON_PAGE(!PageAnonExclusive(page))` in gup; otherwise nothing: copy-on-write parts "
+    "the process from the page that its device uses.",
+)
+
+
+def freed_while_mapped(case: Case) -> bool:
+    """A free frame that a page table or the page cache points at."""
+    if case.frame.kind != "free" or not case.reachable:
+        return False
+    return bool(case.scene.holders(case.pfn, *MAPPING))
+
+
+def freed_while_referenced(case: Case) -> bool:
+    """A free frame that a reference or a call in flight counts on."""
+    if case.frame.kind != "free" or not case.tally.refs:
+        return False
+    return bool(case.scene.holders(case.pfn, *HOLDING))
+
+
+MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache")
+HOLDING: Final = ("get", "pin", "task", "task-pin")
+
+
+def explain_freed_while_mapped(case: Case) -> Violation:
+    """Who still gets there, and what the next owner will see."""
+    holders = case.scene.holders(case.pfn, *MAPPING)
+    verb = "still points at it" if len(holders) == 1 else "still point at it"
+    message = (
+        f"Frame {case.pfn} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
+        f"{verb}. The free list is last in, first out: the next allocation gets this very frame, and two owners read "
+        "and write the same bytes."
+    )
+    return violation(FREED_WHILE_MAPPED, (case.subject, *(h.subject for h in holders)), message)
+
+
+def explain_freed_while_referenced(case: Case) -> Violation:
+    """Who holds it, and what happens at the next access and at the put."""
+    holders = case.scene.holders(case.pfn, *HOLDING)
+    verb = "still holds it" if len(holders) == 1 else "still hold it"
+    message = (
+        f"Frame {case.pfn} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
+        f"{verb}. Whoever is given the frame next shares it with them, and their put takes a reference away that is "
+        "not theirs."
+    )
+    return violation(FREED_WHILE_REFERENCED, (case.subject, *(h.subject for h in holders)), message)
+
+
+def exclusive_shared(case: Case) -> bool:
+    """Marked exclusive, but there is more than one entry."""
+    return case.frame.kind == "anon" and case.frame.exclusive and case.tally.entries > 1
+
+
+def explain_exclusive_shared(case: Case) -> Violation:
+    """Who shares it, and that a write will not copy."""
+    holders = case.scene.holders(case.pfn, "pte", "huge")
+    places = listing([place(case.scene, h.owner, h.number) for h in holders])
+    message = (
+        f"Frame {case.pfn} is marked AnonExclusive, yet {plural(case.tally.entries, 'entry')} map it: {places}. "
+        "A write fault takes the mark for leave to write in place: one process's write appears in the other's memory."
+    )
+    return violation(EXCLUSIVE_SHARED, (case.subject, *(h.subject for h in holders)), message)
+
+
+def pinned_shared(case: Case) -> bool:
+    """Pinned and mapped, but copy-on-write may still replace it."""
+    frame = case.frame
+    return frame.kind == "anon" and bool(case.tally.pins and case.tally.entries) and not frame.exclusive
+
+
+def explain_pinned_shared(case: Case) -> Violation:
+    """Which pin, and how it comes to miss writes."""
+    pins = case.scene.holders(case.pfn, "pin")
+    entries = case.scene.holders(case.pfn, "pte", "huge")
+    message = (
+        f"Frame {case.pfn} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
+        f"{listing([place(case.scene, h.owner, h.number) for h in entries])}, but it is not marked AnonExclusive. "
+        "The next write there is answered with a copy: the process goes on with a new frame, the device with this one."
+    )
+    return violation(PINNED_SHARED, (case.subject, *(h.subject for h in (*pins, *entries))), message)

@@ -1,0 +1,84 @@
+"""What an invariant looks at: a State together with the index of who holds what in it."""
+
+from typing import NamedTuple
+
+from model.invariants.holders import ENTRY_KINDS, Holder, members, some
+from model.invariants.index import Index
+from model.memory.ordered import floor
+from model.memory.records import Frame, Pte, Vma
+from model.memory.state import State
+
+FREE = Frame()
+"""A frame that the allocator owns is not stored."""
+
+SWAPPED = -1
+"""`sees` cannot name a frame: the page is in swap."""
+
+
+class Scene(NamedTuple):
+    """One State and who holds what in it."""
+
+    state: State
+    holding: Index
+
+    def frame(self, pfn: int) -> Frame:
+        """The struct page of a frame."""
+        return self.state.frames.get(pfn) or FREE
+
+    def byte(self, pfn: int) -> int:
+        """The byte that stands for the frame's content."""
+        return self.state.content.get(pfn) or 0
+
+    def vma_at(self, process: str, vpn: int) -> Vma | None:
+        """The VMA that contains a virtual page, or None."""
+        start = floor(self.state.vma_index, process, vpn)
+        vma = None if start is None else self.state.vmas[process, start]
+        return vma if vma and vpn < vma.end else None
+
+    def entry(self, process: str, vpn: int) -> Pte | None:
+        """The entry that maps a virtual page, taken for this one page where it maps a block of 2 MiB."""
+        pte = self.state.ptes.get((process, vpn))
+        if pte is not None:
+            return pte
+        block = self.state.tables.get((process, 1, vpn >> 9))
+        return Pte(block.pfn + vpn % 512, block.bits) if block and block.huge else None
+
+    def sees(self, process: str, vpn: int) -> int | None:
+        """The frame that an access of `process` at `vpn` would reach, or None if nothing that exists yet.
+
+        An empty entry of a file mapping leads to the file's cached page: the next access maps it again.
+        """
+        entry = self.entry(process, vpn)
+        if entry is not None and entry.kind in {"page", "migration"}:
+            return entry.pfn
+        if entry is not None and entry.kind == "swap":
+            return SWAPPED
+        vma = self.vma_at(process, vpn)
+        if vma is None or not vma.file:
+            return None
+        return self.state.page_cache.get((vma.file, vma.pgoff + vpn - vma.start))
+
+    def mappers(self, pfn: int) -> set[str]:
+        """The processes that have the frame in their page tables."""
+        return {holder.owner for holder in members(self.holding.holders(pfn)) if holder.kind in ENTRY_KINDS}
+
+    def mapped_at(self, pfn: int, process: str) -> int | None:
+        """The lowest virtual page at which `process` has the frame mapped, or None."""
+        places = (h.number for h in members(self.holding.holders(pfn)) if h.kind == "pte" and h.owner == process)
+        return min(places, default=None)
+
+    def holders(self, pfn: int, *kinds: str) -> list[Holder]:
+        """Some holders of the frame, in order; only of these kinds where any are given."""
+        return [holder for holder in some(self.holding.holders(pfn)) if not kinds or holder.kind in kinds]
+
+    def exiting(self, process: str) -> bool:
+        """Whether some task is tearing the whole address space down: nobody will look at it again."""
+        return any(
+            type(call).__name__ == "exit_mmap" and getattr(call, "mm", "") == process
+            for task in self.state.tasks.values()
+            for call in task.stack
+        )
+
+    def living(self, process: str) -> bool:
+        """Whether there is such a process, and it is not on its way out."""
+        return process in self.state.processes and not self.exiting(process)

@@ -1,0 +1,180 @@
+"""Whether bytes reach those they are meant for: what a device or a CPU has just read or written, and where.
+
+These are judged at the moment of the access. A device knows physical addresses only: nothing stops it, and nothing
+tells it, when the page that it was given has become part of something else.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.invariants.scene import Scene
+from model.invariants.subjects import subject
+from model.invariants.violation import Invariant, Violation, violation
+from model.invariants.wording import frame as name_of
+from model.invariants.wording import listing, place
+from model.memory.records import Access, Reference
+
+FOREIGN_DMA: Final = Invariant(
+    "foreign-dma",
+    "corruption",
+    "A device reaches only pages of the process, or of the file, that its reference was taken from.",
+    "Prints nothing: the CPU is not involved and an IOMMU mapping that is still set up lets it pass. Whoever owns the "
+    "page finds bytes that nobody in the system seems to have written.",
+)
+FOREIGN_ACCESS: Final = Invariant(
+    "foreign-access",
+    "corruption",
+    "What a CPU reads or writes at an address of a process lies in a page that belongs to that process.",
+    "Prints nothing: the translation is valid as far as the CPU knows. KASAN watches the kernel's own accesses, not "
+    "those of user space.",
+)
+LOST_WRITE: Final = Invariant(
+    "lost-write",
+    "corruption",
+    "What a device writes is what the process finds at that address, and what the process has written there is what "
+    "the device reads.",
+    "Prints nothing: both sides use valid pages, just not the same one.",
+)
+
+
+def judge(scene: Scene, access: Access) -> Iterator[Violation]:
+    """Every rule that this access breaks. `scene` is the one right after it."""
+    if access.reference:
+        reference = scene.state.references.get(access.reference)
+        if reference is None or not access.device:
+            return
+        stranger = whose_instead(scene, access, reference.process, counted=reference.kind not in {"mirror", "map"})
+        if stranger:
+            yield _foreign_dma(scene, access, reference, stranger)
+        if message := _lost(scene, access, reference):
+            subjects = (subject("ref", access.reference), subject("frame", access.pfn), _pte(reference, access))
+            yield violation(LOST_WRITE, subjects, message)
+    elif access.process:
+        stranger = "" if _mapped_there(scene, access) else whose_instead(scene, access, access.process, counted=False)
+        if stranger:
+            yield _foreign_access(scene, access, stranger)
+
+
+# -- whose page is this ------------------------------------------------------------------------
+
+
+def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool) -> str:
+    """Whose page was accessed instead of the process's own, as a phrase; empty if the access is legitimate.
+
+    `counted`: the access goes through a page reference, so the frame is the very page that was taken. It may
+    still have changed hands: fork leaves the original to whoever does not write first.
+    """
+    pfn, frame = access.pfn, scene.frame(access.pfn)
+    mappers = scene.mappers(pfn)
+    others = sorted(mappers - {process})
+    match frame.kind:
+        case "free":
+            return (
+                "nobody: it is free, and the next allocation will find the byte in it"
+                if access.write
+                else ("nobody: it is free, and what it holds is left over from its last owner")
+            )
+        case "pgtable":
+            tables = scene.holders(pfn, "table")
+            return f"the page tables of {tables[0].owner}" if tables else "the kernel, as a page table"
+        case "zero":
+            return "everybody: each read of untouched memory in the system now finds the byte" if access.write else ""
+        case "anon" if others and (access.write or process not in mappers):
+            return listing([f"{other}, which has it at {_at(scene, pfn, other)}" for other in others])
+        case "file" if not counted and process not in mappers:
+            cached = scene.holders(pfn, "cache")
+            return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
+        case _:
+            return ""
+
+
+def _at(scene: Scene, pfn: int, process: str) -> str:
+    """Where a process has the frame mapped."""
+    vpn = scene.mapped_at(pfn, process)
+    return "a special entry" if vpn is None else place(scene, process, vpn)
+
+
+def _maps_file(scene: Scene, process: str, file: str) -> bool:
+    """Whether the process has some part of the file mapped."""
+    found = scene.state.files.get(file)
+    return found is not None and any(owner == process for owner, _ in found.i_mmap)
+
+
+def _mapped_there(scene: Scene, access: Access) -> bool:
+    """Whether the page table still says what the CPU went by."""
+    entry = scene.entry(access.process, access.vpn)
+    used = entry is not None and entry.present and entry.pfn == access.pfn
+    return used and scene.frame(access.pfn).kind != "free"
+
+
+def _foreign_dma(scene: Scene, access: Access, reference: Reference, stranger: str) -> Violation:
+    """Who wrote or read what, whose it is, and how that came about."""
+    here = place(scene, reference.process, reference.vpn + access.page)
+    done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
+    shares = reference.process in scene.mappers(access.pfn)
+    also = "also " if shares else ""
+    message = (
+        f"{access.device} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. By now that "
+        f"frame {also}belongs to {stranger}. "
+    )
+    if shares:
+        message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
+    else:
+        message += f"{reference.process} has another page there; the device was never told."
+    subjects = (subject("ref", access.reference), subject("frame", access.pfn), _pte(reference, access))
+    return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
+
+
+def _foreign_access(scene: Scene, access: Access, stranger: str) -> Violation:
+    """Which CPU access went astray, and through what."""
+    done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
+    here = place(scene, access.process, access.vpn)
+    entry = scene.entry(access.process, access.vpn)
+    same = entry is not None and entry.present and entry.pfn == access.pfn
+    through = "through an entry that should be gone" if same else "through a translation that only its TLB remembers"
+    message = f"{here}: the CPU {done} {name_of(scene, access.pfn)} {through}. That frame belongs to {stranger}."
+    subjects = (subject("pte", access.process, access.vpn), subject("frame", access.pfn))
+    return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
+
+
+def _pte(reference: Reference, access: Access) -> str:
+    return subject("pte", reference.process, reference.vpn + access.page)
+
+
+def _entries(scene: Scene, pfn: int) -> tuple[str, ...]:
+    return tuple(holder.subject for holder in scene.holders(pfn, "pte", "special", "cache", "table"))
+
+
+# -- bytes that never arrive -------------------------------------------------------------------
+
+
+def _lost(scene: Scene, access: Access, reference: Reference) -> str:
+    """Why the byte does not reach its reader, or the device does not get the process's byte; empty if all is well."""
+    process, vpn, pfn = reference.process, reference.vpn + access.page, access.pfn
+    if not scene.living(process) or scene.vma_at(process, vpn) is None:
+        return ""
+    seen = scene.sees(process, vpn)
+    if seen == pfn or process in scene.mappers(pfn) or scene.holders(pfn, "cache"):
+        return ""
+    here = place(scene, process, vpn)
+    if access.write:
+        return (
+            f"{access.device} wrote {access.value:#04x} to {name_of(scene, pfn)} through {access.reference}, for "
+            f"{here}. {_reader_finds(scene, process, seen)} The byte never arrives, and no error is reported."
+        )
+    if seen is None or seen < 0 or scene.byte(seen) == access.value:
+        return ""
+    return (
+        f"{access.device} read {access.value:#04x} from {name_of(scene, pfn)} through {access.reference}, but what "
+        f"{process} has put at {here} is {scene.byte(seen):#04x}, in {name_of(scene, seen)}. The device works with "
+        "old data, and no error is reported."
+    )
+
+
+def _reader_finds(scene: Scene, process: str, seen: int | None) -> str:
+    """What the process meets when it looks for the byte."""
+    if seen is None:
+        return f"{process} has no page there now; its next access gets another one, or a signal."
+    if seen < 0:
+        return f"What {process} has there is in swap."
+    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen):#04x}."

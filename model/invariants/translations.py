@@ -1,0 +1,159 @@
+"""Whether those who remember a translation remember a true one: references and TLBs.
+
+A reference keeps a frame from being freed. It never keeps the entry that led to it from changing, and that belief is
+what `stale-reference` marks: as long as nobody acts on it nothing is lost, so it is a hazard.
+"""
+
+from typing import Final
+
+from model.invariants.holders import Holder
+from model.invariants.scene import SWAPPED, Scene
+from model.invariants.subjects import subject
+from model.invariants.violation import Invariant, Violation, violation
+from model.invariants.wording import frame as name_of
+from model.invariants.wording import place, plural, who
+from model.memory.flags import PG_SWAPCACHE
+from model.memory.records import Pte, Reference, TlbEntry
+
+STALE_REFERENCE: Final = Invariant(
+    "stale-reference",
+    "hazard",
+    "Where a reference was taken, the process would still reach the page that the reference holds.",
+    "Prints nothing: this is allowed. A reference promises that the page is not freed, and that promise is kept.",
+)
+STALE_TLB: Final = Invariant(
+    "stale-tlb",
+    "hazard",
+    "A translation that the page table no longer has is forgotten by every CPU before its frame can be reused.",
+    "Prints nothing: no debugging option looks into TLBs. The CPU uses somebody else's page without a fault.",
+)
+
+# -- references --------------------------------------------------------------------------------
+
+
+def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
+    """Whether an access at the place where this page was taken would reach another page, or none.
+
+    A process that is gone has no view that could differ.
+    """
+    pfn, vpn = reference.frames[page], reference.vpn + page
+    if reference.process not in scene.state.processes:
+        return False
+    seen = scene.sees(reference.process, vpn)
+    if seen == SWAPPED:
+        return not scene.frame(pfn).flags & PG_SWAPCACHE
+    return seen != pfn
+
+
+def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
+    """Which reference, what the process sees instead, and who will be surprised. `pages` has a bit for each page."""
+    reference = scene.state.references[name]
+    page = (pages & -pages).bit_length() - 1
+    pfn, vpn = reference.frames[page], reference.vpn + page
+    here = place(scene, reference.process, vpn)
+    taken = f"{name} holds {name_of(scene, pfn)}, taken at {here}{_and_more(pages)}."
+    message = (
+        f"{taken} {_sees_instead(scene, reference.process, vpn, pfn)} "
+        f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing. "
+        f"{_surprise(reference)}"
+    )
+    subjects = (subject("ref", name), subject("frame", pfn), subject("pte", reference.process, vpn))
+    return violation(STALE_REFERENCE, subjects, message)
+
+
+def _and_more(pages: int) -> str:
+    others = pages.bit_count() - 1
+    return f" (and {plural(others, 'more page')} likewise)" if others else ""
+
+
+def _sees_instead(scene: Scene, process: str, vpn: int, pfn: int) -> str:
+    """What an access at the place would meet now."""
+    seen = scene.sees(process, vpn)
+    moved = scene.mapped_at(pfn, process)
+    if moved is not None and seen is None:
+        return f"That address is empty now: the page has moved to {place(scene, process, moved)}."
+    if seen == SWAPPED:
+        return "The page table has a swap entry there now, and the swapped copy will come back in another frame."
+    if seen is not None:
+        verb = "maps" if scene.entry(process, vpn) else "would map, at the next access,"
+        return f"The page table {verb} {name_of(scene, seen)} there now."
+    if scene.vma_at(process, vpn) is None:
+        return f"{process} has nothing mapped there any more."
+    return "The entry there is empty now, and the next access brings in another page."
+
+
+def _surprise(reference: Reference) -> str:
+    """Who is going to find out."""
+    user = reference.by or "its holder"
+    if reference.write:
+        return f"What {user} writes will not be where {reference.process} looks."
+    return f"What {reference.process} writes there from now on, {user} will not see."
+
+
+# -- TLBs --------------------------------------------------------------------------------------
+
+
+def tlb_entry(scene: Scene, cpu: int, process: str, vpn: int) -> TlbEntry | None:
+    """What a CPU remembers of a virtual page."""
+    entries = scene.state.tlbs.get(cpu) or ()
+    return next((entry for entry in entries if entry.process == process and entry.vpn == vpn), None)
+
+
+def outdated(cached: Pte, real: Pte | None) -> bool:
+    """Whether the cached translation permits what the page table no longer does.
+
+    A cached entry that permits less costs a spurious fault and is harmless, as are accessed and dirty bits.
+    """
+    if real is None or not real.present or real.protnone or real.pfn != cached.pfn:
+        return True
+    return cached.writable and not real.writable
+
+
+def dangerous(scene: Scene, entry: TlbEntry) -> bool:
+    """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush.
+
+    Between clearing an entry and flushing it a translation may be outdated: whoever clears it owns a reference on
+    the page until then, or is at work in that address space, or the page is one that is never freed.
+    """
+    tasks = scene.state.tasks
+    pfn = entry.pte.pfn
+    if not len(tasks) or scene.frame(pfn).kind == "free":
+        return True
+    real = scene.entry(entry.process, entry.vpn)
+    if entry.pte.special or (real is not None and real.present and real.pfn == pfn):
+        return False
+    at_work = any(task.process == entry.process for task in tasks.values())
+    return not at_work and not scene.holders(pfn, "task", "task-pin")
+
+
+def explain_stale_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Violation:
+    """What the CPU remembers, what the page table says, and what has become of the frame."""
+    entry = tlb_entry(scene, cpu, process, vpn)
+    assert entry is not None
+    pfn = entry.pte.pfn
+    real = scene.entry(process, vpn)
+    if real is None or not real.present or real.protnone:
+        now = "has no usable entry there"
+    elif real.pfn != pfn:
+        now = f"maps {name_of(scene, real.pfn)} there"
+    else:
+        now = "allows only reading there"
+    access = "read and write" if entry.pte.writable else "read"
+    here = place(scene, process, vpn)
+    message = (
+        f"cpu{cpu} still remembers that {here} is {name_of(scene, pfn)}, but the page table {now}, and nobody is going "
+        f"to flush it. {process} can go on to {access} {name_of(scene, pfn)} on this CPU without a fault; "
+        f"{_fate(scene, pfn)}."
+    )
+    return violation(STALE_TLB, (subject("tlb", cpu, process, vpn), subject("frame", pfn)), message)
+
+
+def _fate(scene: Scene, pfn: int) -> str:
+    """What the frame is by now."""
+    kind = scene.frame(pfn).kind
+    if kind == "free":
+        return "the frame is free, and the next allocation hands it to somebody else"
+    owners: list[Holder] = scene.holders(pfn, "pte", "cache", "table", "get", "pin")
+    if owners:
+        return f"the frame is held by {who(scene, owners[0])}"
+    return f"the frame is in use ({kind})"
