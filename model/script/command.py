@@ -1,0 +1,54 @@
+"""What a line of a script becomes: a Command and the values of its operands."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Pages of an address space, as a script names them."""
+
+    label: str = ""
+    """Empty: `first` is a virtual page number, not an offset into what the label names."""
+    first: int = 0
+    pages: int = 0
+    """0 for a bare `LABEL`: all of it, or its first page, as the verb takes ranges or not."""
+
+
+class RefPage(msgspec.Struct, frozen=True):
+    """`R` or `R+N`: page N of what a reference holds."""
+
+    reference: str
+    page: int = 0
+
+
+class Backing(msgspec.Struct, frozen=True):
+    """What a mapping shows, as in `anon`, `memfd:F` or `vvar`."""
+
+    kind: str
+    of: str = ""
+    """The file, device, buffer or dma-buf behind it, where the kind has one."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One command of a script, checked as far as that goes without running anything."""
+
+    verb: str
+    operands: dict[str, Value]
+    """By their names in the verb table: `{"P": "p0", "WHERE": Place("buf", 1, 1), …}`."""
+    options: dict[str, Value]
+    """Only those that were given; a bare flag is True."""
+    text: str
+    """As written, single spaces, no comment."""
+    line: int = 1
+    column: int = 1
+
+    def get(self, key: str, default: Value | None = None) -> Value | None:
+        """An operand or option by name, or `default` where it was not given."""
+        value = self.operands.get(key)
+        return value if value is not None else self.options.get(key, default)
+
+
+Value: TypeAlias = bool | int | str | Place | RefPage | Backing | tuple[str, ...] | Command

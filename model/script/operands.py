@@ -1,0 +1,447 @@
+# ruff: noqa: D102 -- `expected`, `read` and `words` mean in every kind of operand what they mean in Operand
+"""The kinds of operands: each reads one word into a value, says what it expects and what could stand there.
+
+Nothing here knows a verb; `model.script.verbs` puts verbs together from these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Final, cast
+
+import msgspec
+
+from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
+from model.script.command import Backing, Place, RefPage, Value
+from model.script.problems import did_you_mean
+from model.script.scope import Scope
+from model.script.words import LONGEST_NAME, Word, is_name, number, printable
+
+MOST_PAGES: Final = 1 << 52
+"""2^64 bytes. Far more than any kernel grants: what is below is the kernel's to refuse."""
+TOP_PAGE: Final = 1 << 36
+"""48 bits of virtual address; user space ends at half of it."""
+
+
+class Wrong(Exception):  # noqa: N818 -- it never leaves the parser, which makes a Problem of it
+    """A word that cannot be read as what stands there."""
+
+    def __init__(self, column: int, message: str) -> None:
+        self.column = column
+        self.message = message
+        super().__init__(message)
+
+
+class Reading(msgspec.Struct):
+    """What an operand may look at: the scope, and the operands read before it."""
+
+    scope: Scope
+    values: dict[str, Value]
+
+
+class Operand(msgspec.Struct, frozen=True, kw_only=True):
+    """One word of a command: `name` is what the usage line calls it."""
+
+    name: str
+    optional: bool = False
+
+    @property
+    def expected(self) -> str:
+        """What may stand here, for messages and help."""
+        return self.name
+
+    def read(self, word: Word, reading: Reading) -> Value:
+        """The value of the word. Raises Wrong."""
+        raise self.wrong(word)
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        """What could be typed here, for completion."""
+        return ()
+
+    def wrong(self, word: Word, known: Iterable[str] = ()) -> Wrong:
+        """The complaint that `word` is not what is expected here."""
+        hint = did_you_mean(word.text, known)
+        return Wrong(word.column, f"`{printable(word.text)}` is not {self.expected}{hint}")
+
+
+class Number(Operand, frozen=True):
+    """A number within bounds."""
+
+    low: int = 0
+    high: int = MOST_PAGES
+    what: str = "a number"
+
+    @property
+    def expected(self) -> str:
+        return f"{self.what} ({self.low} to {_bound(self.high)})"
+
+    def read(self, word: Word, reading: Reading) -> int:
+        value = number(word.text)
+        if value is None or not self.low <= value <= self.limit(reading.scope):
+            raise self.wrong(word)
+        return value
+
+    def limit(self, scope: Scope) -> int:
+        """The largest number allowed here."""
+        return self.high
+
+
+class CpuNumber(Number, frozen=True):
+    """The number of a CPU that the machine has."""
+
+    def read(self, word: Word, reading: Reading) -> int:
+        value = number(word.text)
+        if value is None or value >= reading.scope.cpus:
+            raise Wrong(word.column, f"there is no CPU `{printable(word.text)}`: 0 to {reading.scope.cpus - 1}")
+        return value
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return map(str, range(reading.scope.cpus))
+
+
+class Count(Number, frozen=True):
+    """A number, or `*` for no limit (read as -1)."""
+
+    @property
+    def expected(self) -> str:
+        return "a number, or `*` for no limit"
+
+    def read(self, word: Word, reading: Reading) -> int:
+        return -1 if word.text == "*" else super().read(word, reading)
+
+
+class Choice(Operand, frozen=True):
+    """One of several words."""
+
+    choices: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return f"one of {', '.join(self.choices)}"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        if word.text not in self.choices:
+            raise self.wrong(word, self.choices)
+        return word.text
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return self.choices
+
+
+class Name(Operand, frozen=True):
+    """The name of something that an earlier command created."""
+
+    kind: str
+    made_by: tuple[str, ...] = ()
+    """Only what these verbs create."""
+
+    @property
+    def expected(self) -> str:
+        return _a(" or ".join(self.made_by) or self.kind)
+
+    def read(self, word: Word, reading: Reading) -> str:
+        known = reading.scope.names[self.kind].get(word.text)
+        if known is None:
+            candidates = reading.scope.made_by(self.kind, self.made_by)
+            hint = did_you_mean(word.text, candidates) or _none_yet(self.kind, candidates)
+            raise Wrong(word.column, f"there is no {self.kind} `{printable(word.text)}`{hint}")
+        if self.made_by and known.verb and known.verb not in self.made_by:
+            wanted = " or ".join(f"`{verb}`" for verb in self.made_by)
+            raise Wrong(word.column, f"`{word.text}` was made by `{known.verb}`; expected one made by {wanted}")
+        return word.text
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return reading.scope.made_by(self.kind, self.made_by)
+
+
+class NewName(Operand, frozen=True):
+    """The name that something new of a kind gets."""
+
+    kind: str
+    reserved: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        return f"a name for the new {self.kind}"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        _check_name(word)
+        if word.text in self.reserved:
+            raise Wrong(word.column, f"`{word.text}` is reserved: plain commands run under that name")
+        known = reading.scope.names[self.kind].get(word.text)
+        if known and not known.free and not reading.scope.searching:
+            raise Wrong(word.column, f"there is a {self.kind} `{word.text}` already{_since(known.line)}")
+        return word.text
+
+
+class NewLabel(Operand, frozen=True):
+    """The label that a new mapping of process P gets."""
+
+    @property
+    def expected(self) -> str:
+        return "a label for the new mapping"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        _check_name(word)
+        known = reading.scope.labels.get(cast("str", reading.values.get("P", "")), {}).get(word.text)
+        if known and not known.free and not reading.scope.searching:
+            raise Wrong(word.column, f"`{reading.values['P']}` has a label `{word.text}` already{_since(known.line)}")
+        return word.text
+
+
+PLACE: Final = re.compile(r"(?:@|(?P<label>[^@+\[\]]+))(?P<rest>.*)")
+RANGE: Final = re.compile(r"\[(?P<first>[^:\]]*):(?P<last>[^:\]]*)\]")
+
+
+class Where(Operand, frozen=True):
+    """A place in the address space of the process that operand `of` names."""
+
+    of: str = "P"
+    many: bool = False
+    """The verb takes a range of pages."""
+
+    @property
+    def expected(self) -> str:
+        forms = "`LABEL`, `LABEL+N`, `LABEL[A:B]`, `@N` or `@[A:B]`" if self.many else "`LABEL`, `LABEL+N` or `@N`"
+        return f"a place: {forms}"
+
+    def read(self, word: Word, reading: Reading) -> Place:
+        match = PLACE.fullmatch(word.text)
+        if match is None:
+            raise self.wrong(word)
+        label, rest = match["label"] or "", word.part(match.start("rest"))
+        place = self._place(label, rest, word)
+        if label:
+            self._check_label(Word(label, word.column), reading)
+        if not self.many and place.pages > 1:
+            raise Wrong(rest.column, f"one page is expected here, not a range: {self.expected}")
+        return place
+
+    def _place(self, label: str, rest: Word, word: Word) -> Place:
+        """The place without a look at whether there is such a label."""
+        if label and not rest.text:
+            return Place(label)
+        if span := RANGE.fullmatch(rest.text):
+            first, last = number(span["first"]), number(span["last"])
+            if first is None or last is None or last > TOP_PAGE:
+                raise self.wrong(word)
+            if first >= last:
+                raise Wrong(rest.column, f"`{rest.text}` has no page in it: `[A:B]` are the pages A … B-1")
+            return Place(label, first, last - first)
+        one = rest.text.removeprefix("+") if label else rest.text
+        page = number(one)
+        if page is None or (label and not rest.text.startswith("+")):
+            raise self.wrong(word)
+        if page >= TOP_PAGE:
+            raise Wrong(rest.column, f"virtual page numbers end at {TOP_PAGE - 1:#x}")
+        return Place(label, page, 1)
+
+    def _check_label(self, label: Word, reading: Reading) -> None:
+        process = cast("str | None", reading.values.get(self.of))
+        if process is None:
+            return
+        labels = reading.scope.labels.get(process, {})
+        if label.text not in labels:
+            hint = did_you_mean(label.text, labels) or (f"; it has {', '.join(sorted(labels))}" if labels else "")
+            raise Wrong(label.column, f"`{process}` has no label `{printable(label.text)}`{hint}")
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return reading.scope.labels.get(cast("str", reading.values.get(self.of, "")), ())
+
+
+class Held(Name, frozen=True):
+    """`R` or `R+N`: a page of what a reference holds."""
+
+    kind: str = "reference"
+
+    def read(self, word: Word, reading: Reading) -> RefPage:  # type: ignore[override]
+        name, plus, page = word.text.partition("+")
+        super().read(Word(name, word.column), reading)
+        index = number(page) if plus else 0
+        if index is None or index >= TOP_PAGE:
+            raise Wrong(word.column + len(name), f"`{printable(plus + page)}` is no page of it: `R` or `R+N`")
+        return RefPage(name, index)
+
+
+class Prot(Operand, frozen=True):
+    """Permissions: letters of `rwx`, or `none`; read into VM_* bits."""
+
+    BITS: ClassVar = {"r": VM_READ, "w": VM_WRITE, "x": VM_EXEC}
+
+    @property
+    def expected(self) -> str:
+        return "a protection: letters of `rwx`, or `none`"
+
+    def read(self, word: Word, reading: Reading) -> int:
+        if word.text == "none":
+            return 0
+        letters = set(word.text)
+        if len(letters) != len(word.text) or not letters <= self.BITS.keys():
+            raise self.wrong(word)
+        return sum(self.BITS[letter] for letter in letters)
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return ("r", "rw", "rx", "rwx", "none")
+
+
+class MappingOf(Operand, frozen=True):
+    """What a mapping shows. `kinds`: each with what must be named after the colon, if anything."""
+
+    kinds: Mapping[str, Name | None]
+
+    @property
+    def expected(self) -> str:
+        return f"a backing: {', '.join(_backings(self.kinds))}"
+
+    def read(self, word: Word, reading: Reading) -> Backing:
+        kind, colon, of = word.text.partition(":")
+        if kind not in self.kinds:
+            raise self.wrong(word, _backings(self.kinds))
+        owner = self.kinds[kind]
+        if owner is None:
+            if colon:
+                raise Wrong(word.column + len(kind), f"`{kind}` takes nothing after it")
+            return Backing(kind)
+        if not of:
+            raise Wrong(word.column, f"expected `{kind}:{owner.name}`, where {owner.name} is {owner.expected}")
+        return Backing(kind, owner.read(word.part(len(kind) + 1), reading))
+
+    def words(self, reading: Reading) -> Iterator[str]:
+        for kind, owner in self.kinds.items():
+            if owner is None:
+                yield kind
+            else:
+                yield from (f"{kind}:{name}" for name in owner.words(reading))
+
+
+class OneOf(Operand, frozen=True):
+    """A word out of a set that another part of the model knows."""
+
+    what: str
+    known: Callable[[], Iterable[str]]
+
+    @property
+    def expected(self) -> str:
+        return self.what
+
+    def read(self, word: Word, reading: Reading) -> str:
+        known = sorted(self.known())
+        if word.text not in known:
+            raise self.wrong(word, known)
+        return word.text
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return sorted(self.known())
+
+
+class Several(OneOf, frozen=True):
+    """Such words with commas between them."""
+
+    def read(self, word: Word, reading: Reading) -> tuple[str, ...]:  # type: ignore[override]
+        values: list[str] = []
+        column = word.column
+        for part in word.text.split(","):
+            values.append(super().read(Word(part, column), reading))
+            column += len(part) + 1
+        return tuple(values)
+
+
+class Setting(Operand, frozen=True):
+    """A value for the setting that operand KEY names."""
+
+    values: Mapping[str, tuple[str, ...]]
+
+    @property
+    def expected(self) -> str:
+        return "a value of that setting"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        key = cast("str | None", reading.values.get("KEY"))
+        if key is None:
+            return word.text
+        if word.text not in self.values[key]:
+            hint = did_you_mean(word.text, self.values[key])
+            wanted = ", ".join(self.values[key])
+            raise Wrong(word.column, f"`{printable(word.text)}` is no value of `{key}`: {wanted}{hint}")
+        return word.text
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return self.values.get(cast("str", reading.values.get("KEY", "")), ())
+
+
+class Rest(Operand, frozen=True):
+    """Free text to the end of the line."""
+
+    @property
+    def expected(self) -> str:
+        return "a text"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        return word.text
+
+
+class Nested(Operand, frozen=True):
+    """A whole command, to the end of the line: the parser's own business."""
+
+    @property
+    def expected(self) -> str:
+        return "a command"
+
+
+class Branch(Choice, frozen=True):
+    """A word that decides what follows it."""
+
+    forms: Mapping[str, Form]
+
+    @staticmethod
+    def of(name: str, forms: Mapping[str, Form]) -> Branch:
+        """The branch whose choices are the keys of `forms`."""
+        return Branch(name=name, choices=tuple(forms), forms=forms)
+
+
+class Option(msgspec.Struct, frozen=True):
+    """`key=value` (its `value` is an operand) or, without one, a bare flag."""
+
+    key: str
+    value: Operand | None = None
+    required: bool = False
+    instead: str = ""
+    """Flags with the same word here exclude each other."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What follows a verb, or a word of a Branch: operands in order, then options in any order."""
+
+    operands: tuple[Operand, ...] = ()
+    options: tuple[Option, ...] = ()
+
+
+def _bound(number: int) -> str:
+    """A limit as a reader likes it: powers of two are said as such once they get long."""
+    return str(number) if number < 1 << 16 else f"2^{number.bit_length() - 1}"
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _since(line: int) -> str:
+    return f", made in line {line}" if line else ""
+
+
+def _none_yet(kind: str, candidates: list[str]) -> str:
+    """Say what there is, where that is short."""
+    if not candidates:
+        return f"; no earlier command creates a {kind}"
+    return f"; there is {', '.join(sorted(candidates)[:8])}"
+
+
+def _check_name(word: Word) -> None:
+    if not is_name(word.text):
+        shape = f"a letter, then letters, digits, `_` or `-`, at most {LONGEST_NAME}"
+        raise Wrong(word.column, f"`{printable(word.text)}` is no name: {shape}")
+
+
+def _backings(kinds: Mapping[str, Name | None]) -> list[str]:
+    return [kind if owner is None else f"{kind}:{owner.name}" for kind, owner in kinds.items()]

@@ -1,0 +1,257 @@
+r"""Text → Commands. Everything that can be known without running anything is checked here, and all of it is reported.
+
+>>> parse("process p0\nmmap p0 buf anon private rw 4")[1].operands["PAGES"]
+4
+>>> parse("process p0\nraed p0 @16")
+Traceback (most recent call last):
+model.script.problems.ScriptError: 2:1: unknown command `raed`; did you mean `read`?
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.script.command import Command, Place, Value
+from model.script.operands import Branch, Form, Nested, NewLabel, NewName, Operand, Option, Reading, Rest, Wrong
+from model.script.problems import Problem, ScriptError, did_you_mean
+from model.script.scope import Scope
+from model.script.verbs import ABOUT_LAST_COMMAND, VERBS, Verb
+from model.script.words import Word, printable, split, without_comment
+
+MOST_LINES: Final = 100_000
+MOST_CHARACTERS: Final = 4_000_000
+"""A longer script is refused at once. Nothing a person writes comes near."""
+LONGEST_LINE: Final = 10_000
+
+
+def parse(text: str) -> tuple[Command, ...]:
+    """The commands of a whole script. Raises ScriptError with every problem that it has."""
+    if len(text) > MOST_CHARACTERS or text.count("\n") > MOST_LINES:
+        raise ScriptError([Problem(1, 1, f"a script has at most {MOST_LINES} lines and {MOST_CHARACTERS} characters")])
+    scope = Scope()
+    problems: list[Problem] = []
+    commands: list[Command] = []
+    for number, line in _lines(text):
+        command = _Line(number, line, scope, problems).command()
+        if command is not None:
+            commands.append(command)
+    return _with_permissions(text, commands, scope, problems)
+
+
+def parse_line(line: str, scope: Scope, number: int = 1) -> Command | None:
+    """One command, as typed at a prompt; None for a blank line. `scope` learns the names that it creates.
+
+    Raises ScriptError; `scope` is then as before.
+    """
+    attempt = scope.copy()
+    problems: list[Problem] = []
+    command = _Line(number, line, attempt, problems).command(permissions=True)
+    if problems:
+        raise ScriptError(problems)
+    scope.become(attempt)
+    return command
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers. Only a newline ends one; a byte-order mark and carriage returns are dropped."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        yield number, line.removesuffix("\r")
+
+
+def _with_permissions(text: str, commands: list[Command], scope: Scope, problems: list[Problem]) -> tuple[Command, ...]:
+    """Add the `may` lines: these may use every name of the script, and what the others of them may create."""
+    permissions = [(number, line) for number, line in _lines(text) if _is_permission(line)]
+    scope.searching = True
+    for number, line in permissions:
+        _Line(number, line, scope, []).command(permissions=True)
+    for number, line in permissions:
+        command = _Line(number, line, scope, problems).command(permissions=True)
+        if command is not None:
+            commands.append(command)
+    if problems:
+        raise ScriptError(problems)
+    return tuple(sorted(commands, key=lambda command: command.line))
+
+
+def _is_permission(line: str) -> bool:
+    words = split(line)
+    return bool(words) and words[0].text == "may"
+
+
+class _Line:
+    """One line being read: the words that are left, and what was found so far."""
+
+    def __init__(self, number: int, line: str, scope: Scope, problems: list[Problem]) -> None:
+        self.number = number
+        self.line = without_comment(line)
+        self.words = split(line)
+        self.end = len(self.line) + 1
+        self.scope = scope
+        self.problems = problems
+
+    def command(self, *, permissions: bool = False) -> Command | None:
+        """The command of this line; None if it is blank, or a `may` that is read later, or wrong."""
+        if not self.words or (self.words[0].text == "may" and not permissions):
+            return None
+        if len(self.line) > LONGEST_LINE:
+            self.complain(1, f"the line is longer than {LONGEST_LINE} characters")
+            return None
+        before = len(self.problems)
+        command = self._command(outer=None)
+        return command if len(self.problems) == before else None
+
+    def complain(self, column: int, message: str) -> None:
+        """Note a problem and go on."""
+        self.problems.append(Problem(self.number, column, message))
+
+    def _command(self, outer: Verb | None) -> Command | None:
+        """The command that the words left are; `outer` is the verb that starts it (`begin`, `may`)."""
+        first = self.words.pop(0)
+        verb = VERBS.get(first.text)
+        if verb is None:
+            self.complain(first.column, f"unknown command `{printable(first.text)}`{did_you_mean(first.text, VERBS)}")
+            return None
+        text = self.line[first.column - 1 :]
+        if outer is not None and verb.role != "kernel":
+            self.complain(first.column, f"`{verb.name}` cannot be started by `{outer.name}`: it is no kernel operation")
+            return None
+        if verb.name == "set" and self.scope.touched:
+            self.complain(first.column, "`set` comes too late: an earlier command has touched memory")
+        if not any(isinstance(operand, Rest) for operand in verb.form.operands):
+            text = " ".join((first.text, *(word.text for word in self.words)))
+        operands, options = self._arguments(verb)
+        command = Command(verb.name, operands, options, text, self.number, first.column)
+        if verb.name == "expect" and operands.get("WHAT") in ABOUT_LAST_COMMAND and not self.scope.answered:
+            self.complain(first.column, "there is no command before this whose result could be expected")
+        self._affect_scope(verb, command)
+        return command
+
+    def _arguments(self, verb: Verb) -> tuple[dict[str, Value], dict[str, Value]]:
+        """All operands and options of `verb`; those that are wrong are reported and left out."""
+        values: dict[str, Value] = {}
+        allowed = list(verb.form.options)
+        pending = list(verb.form.operands)
+        while pending:
+            operand = pending.pop(0)
+            if isinstance(operand, Nested | Rest):
+                self._rest(operand, verb, values)
+                continue
+            if not self.words or self._is_option(self.words[0], allowed, operand, values):
+                if not operand.optional:
+                    self._missing(operand, verb)
+                    return values, {}
+                continue
+            value = self._value(operand, self.words.pop(0), values)
+            if value is None and isinstance(operand, Branch):
+                return values, {}
+            if value is not None:
+                values[operand.name] = value
+            if isinstance(operand, Branch):
+                branch: Form = operand.forms[str(value)]
+                pending = [*branch.operands, *pending]
+                allowed += branch.options
+        return values, self._options(verb, allowed, values)
+
+    def _is_option(self, word: Word, allowed: list[Option], operand: Operand, values: dict[str, Value]) -> bool:
+        """Whether an option stands where an operand should."""
+        key, equals, _ = word.text.partition("=")
+        if word.text in operand.words(Reading(self.scope, values)):
+            return False
+        return any(option.key == key and bool(equals) == (option.value is not None) for option in allowed)
+
+    def _missing(self, operand: Operand, verb: Verb) -> None:
+        column = self.words[0].column if self.words else self.end
+        self.complain(column, f"{operand.name} is missing: expected {operand.expected} (`{verb.usage}`)")
+        self.words.clear()
+
+    def _rest(self, operand: Operand, verb: Verb, values: dict[str, Value]) -> None:
+        """An operand that takes all that is left of the line."""
+        if not self.words:
+            self._missing(operand, verb)
+        elif isinstance(operand, Nested):
+            nested = self._command(verb)
+            if nested is not None:
+                values[operand.name] = nested
+        else:
+            values[operand.name] = self.line[self.words[0].column - 1 :]
+        self.words.clear()
+
+    def _value(self, operand: Operand, word: Word, values: dict[str, Value]) -> Value | None:
+        try:
+            value = operand.read(word, Reading(self.scope, values))
+        except Wrong as wrong:
+            self.complain(wrong.column, wrong.message)
+            return None
+        return value
+
+    def _options(self, verb: Verb, allowed: list[Option], values: dict[str, Value]) -> dict[str, Value]:
+        """What follows the operands."""
+        known = {option.key: option for option in allowed}
+        options: dict[str, Value] = {}
+        chosen: dict[str, str] = {}
+        while self.words:
+            word = self.words.pop(0)
+            key, equals, _ = word.text.partition("=")
+            option = known.get(key)
+            if option is None:
+                self._surplus(verb, word, known)
+            elif key in options:
+                self.complain(word.column, f"`{key}` is given twice")
+            elif option.instead and option.instead in chosen:
+                self.complain(word.column, f"`{key}` and `{chosen[option.instead]}` exclude each other")
+            elif (value := self._option(option, word, bool(equals), values)) is not None:
+                options[key] = value
+                chosen[option.instead or key] = key
+            else:
+                options.setdefault(key, False)
+        for option in allowed:
+            if option.required and option.key not in options and option.value is not None:
+                self.complain(self.end, f"`{option.key}={option.value.name}` is missing (`{verb.usage}`)")
+        return options
+
+    def _surplus(self, verb: Verb, word: Word, known: dict[str, Option]) -> None:
+        """A word that is neither an operand nor an option."""
+        key, equals, _ = word.text.partition("=")
+        what = f"takes no option `{printable(key)}`" if equals else f"does not expect `{printable(key)}` here"
+        self.complain(word.column, f"`{verb.name}` {what}{did_you_mean(key, known)} (`{verb.usage}`)")
+
+    def _option(self, option: Option, word: Word, has_value: bool, values: dict[str, Value]) -> Value | None:
+        if option.value is None:
+            if has_value:
+                self.complain(word.column, f"`{option.key}` takes no value")
+                return None
+            return True
+        start = len(option.key) + 1
+        if not has_value or len(word.text) == start:
+            self.complain(word.column, f"expected `{option.key}={option.value.name}`: {option.value.expected}")
+            return None
+        return self._value(option.value, word.part(start), values)
+
+    def _affect_scope(self, verb: Verb, command: Command) -> None:
+        """What later lines may rely on after this one."""
+        scope = self.scope
+        process = str(command.get("P", ""))
+        for operand, value in _given(verb, command):
+            if isinstance(operand, NewName):
+                scope.declare(operand.kind, str(value), verb.name, self.number)
+            elif isinstance(operand, NewLabel) and process:
+                scope.label(process, str(value), self.number)
+            elif operand.name in verb.gives_up and isinstance(value, Place) and value.label:
+                scope.release_label(process, value.label)
+            elif operand.name in verb.gives_up and (kind := getattr(operand, "kind", "")):
+                scope.release(kind, str(value))
+        if verb.name == "fork" and process and "CHILD" in command.operands:
+            scope.copy_labels(process, str(command.operands["CHILD"]))
+        if verb.name == "set" and command.operands.get("KEY") == "cpus":
+            scope.cpus = int(str(command.operands.get("VALUE", scope.cpus)))
+        scope.touched |= verb.role in {"kernel", "task"}
+        scope.answered |= verb.role != "word"
+
+
+def _given(verb: Verb, command: Command) -> Iterator[tuple[Operand, Value]]:
+    """The operands and options that were given, as (declaration, value)."""
+    for operand in verb.form.operands:
+        if operand.name in command.operands:
+            yield operand, command.operands[operand.name]
+    for option in verb.form.options:
+        if option.value is not None and option.key in command.options:
+            yield option.value, command.options[option.key]

@@ -1,0 +1,98 @@
+"""From places and names in a script to what they stand for in a State."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from model.memory.records import Pte
+from model.memory.state import Memory, State
+from model.script.command import Backing, Command, Place, RefPage, Value
+from model.script.operands import Branch, MappingOf, Name, NewName, Operand
+from model.script.scope import KINDS
+from model.script.verbs import VERBS
+
+
+class Missing(Exception):  # noqa: N818 -- an answer (ENOENT), not an accident
+    """A name that a command uses does not exist in this State."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(f"there is no {kind} {name} now")
+
+
+def resolve(state: Memory, process: str, command: Command, key: str) -> tuple[int, int]:
+    """The pages that operand `key` of a command means: (first virtual page, number of pages).
+
+    A bare label is all of what it labels. Raises Missing for a label that does not exist (any more).
+    """
+    place = cast("Place", command.operands[key])
+    if not place.label:
+        return place.first, place.pages
+    label = state.labels.get((process, place.label))
+    if label is None:
+        raise Missing("label", f"{place.label} of {process}")
+    return label.start + place.first, place.pages or label.pages
+
+
+def page_entry(state: Memory, process: str, vpn: int) -> tuple[Pte, int] | None:
+    """The entry that maps a virtual page, and which of its frames: (PTE, pfn). None where it is empty.
+
+    Under a 2 MiB leaf the pfn is that of the small page inside it.
+    """
+    pte = state.ptes.get((process, vpn))
+    if pte is not None:
+        return pte, pte.pfn
+    leaf = state.tables.get((process, 1, vpn >> 9))
+    if leaf is None or not leaf.huge:
+        return None
+    return leaf, leaf.pfn + (vpn & 511)
+
+
+def check_names(state: State, command: Command) -> None:
+    """Raise Missing for the first name that `command` uses and that does not exist now."""
+    for operand, value in arguments(command):
+        used = _used(operand, value)
+        if used and not exists(state, *used):
+            raise Missing(*used)
+
+
+def taken(state: State, command: Command) -> str:
+    """The first thing that `command` would create although there is one of that name; empty if none."""
+    for operand, value in arguments(command):
+        if isinstance(operand, NewName) and exists(state, operand.kind, str(value)):
+            return f"{operand.kind} {value}"
+    return ""
+
+
+def exists(state: State, kind: str, name: str) -> bool:
+    """Whether there is such a thing now."""
+    return name in getattr(state, KINDS[kind], ())
+
+
+def arguments(command: Command) -> Iterator[tuple[Operand, Value]]:
+    """Everything that was given to a command: (how it is declared, its value)."""
+    form = VERBS[command.verb].form
+    yield from _operands(form.operands, command)
+    for option in form.options:
+        if option.value is not None and option.key in command.options:
+            yield option.value, command.options[option.key]
+
+
+def _operands(operands: tuple[Operand, ...], command: Command) -> Iterator[tuple[Operand, Value]]:
+    for operand in operands:
+        value = command.operands.get(operand.name)
+        if value is None:
+            continue
+        yield operand, value
+        if isinstance(operand, Branch):
+            yield from _operands(operand.forms[str(value)].operands, command)
+
+
+def _used(operand: Operand, value: Value) -> tuple[str, str] | None:
+    """(kind, name) of what an argument needs to exist."""
+    if isinstance(value, RefPage):
+        return "reference", value.reference
+    if isinstance(operand, MappingOf) and isinstance(value, Backing):
+        owner = operand.kinds[value.kind]
+        return (owner.kind, value.of) if owner else None
+    return (operand.kind, str(value)) if isinstance(operand, Name) else None

@@ -1,0 +1,115 @@
+"""Which names there are at a point of a script, without running it.
+
+A name is known from the command that creates it on, whether the kernel will grant it or not. Giving something up
+(`put`, `exit`, `munmap` …) leaves its name known, since a script may well use it too late, but free to be taken
+again.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from model.memory.state import State
+from model.script.words import is_name
+
+KINDS: Final[dict[str, str]] = {
+    "process": "processes",
+    "file": "files",
+    "device": "devices",
+    "buffer": "buffers",
+    "dma-buf": "dma_bufs",
+    "reference": "references",
+    "task": "tasks",
+}
+"""Kind of name → the table of a State that has what it names."""
+
+FILE_VERBS: Final = {"memfd": "memfd", "ext4": "diskfile", "dax": "dax"}
+"""Kind of file → the verb that creates one."""
+
+
+class Known(NamedTuple):
+    """A name and where it comes from."""
+
+    verb: str
+    """The command that creates it."""
+    line: int
+    free: bool = False
+    """It was given up: another command may create it anew."""
+
+
+class Scope:
+    """The names that the next command of a script may use."""
+
+    def __init__(self, cpus: int = 2) -> None:
+        self.names: dict[str, dict[str, Known]] = {kind: {} for kind in KINDS}
+        self.labels: dict[str, dict[str, Known]] = {}
+        """Process → its labels."""
+        self.cpus = cpus
+        self.touched = False
+        """A command has run that touches memory: it is too late for `set`."""
+        self.answered = False
+        """A command has run whose result `expect` can ask for."""
+        self.searching = False
+        """Inside `may`: whatever is created may be created more than once."""
+
+    @staticmethod
+    def of(state: State) -> "Scope":
+        """The scope of somebody who sits before `state`, as at the prompt of the sandbox."""
+        scope = Scope(len(state.cpus))
+        for kind, table in KINDS.items():
+            for name in sorted(filter(is_name, getattr(state, table, ()))):
+                scope.names[kind][name] = Known(_creator(state, kind, name), 0)
+        for process in state.processes:
+            scope.labels[process] = {}
+        for process, label in sorted(state.labels):
+            scope.labels.setdefault(process, {})[label] = Known("mmap", 0)
+        scope.touched = bool(len(state.processes) or len(state.files))
+        scope.answered = True
+        return scope
+
+    def copy(self) -> "Scope":
+        """An independent scope with the same names."""
+        twin = Scope()
+        twin.become(self)
+        return twin
+
+    def become(self, other: "Scope") -> None:
+        """Know what `other` knows, and nothing else."""
+        self.names = {kind: dict(names) for kind, names in other.names.items()}
+        self.labels = {process: dict(labels) for process, labels in other.labels.items()}
+        self.cpus, self.touched, self.answered = other.cpus, other.touched, other.answered
+        self.searching = other.searching
+
+    def declare(self, kind: str, name: str, verb: str, line: int) -> None:
+        """From here on there is such a name."""
+        self.names[kind][name] = Known(verb, line)
+        if kind == "process":
+            self.labels[name] = {}
+
+    def label(self, process: str, name: str, line: int) -> None:
+        """From here on `process` has such a label."""
+        self.labels.setdefault(process, {})[name] = Known("mmap", line)
+
+    def copy_labels(self, parent: str, child: str) -> None:
+        """fork: the child knows its parent's labels."""
+        self.labels[child] = dict(self.labels.get(parent, {}))
+
+    def release(self, kind: str, name: str) -> None:
+        """The name may be taken again."""
+        if name in self.names[kind]:
+            self.names[kind][name] = self.names[kind][name]._replace(free=True)
+
+    def release_label(self, process: str, name: str) -> None:
+        """The label may be given again."""
+        labels = self.labels.get(process, {})
+        if name in labels:
+            labels[name] = labels[name]._replace(free=True)
+
+    def made_by(self, kind: str, verbs: Iterable[str]) -> list[str]:
+        """The names of a kind that one of `verbs` creates; no verbs: all of the kind."""
+        wanted = tuple(verbs)
+        return [name for name, known in self.names[kind].items() if not wanted or known.verb in wanted]
+
+
+def _creator(state: State, kind: str, name: str) -> str:
+    """The verb behind a name of `state`: it matters for files, whose kinds differ."""
+    return FILE_VERBS.get(state.files[name].kind, "") if kind == "file" else ""

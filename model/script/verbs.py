@@ -1,0 +1,356 @@
+"""The verbs of the script language, declared once: parser, messages, help and completion all read this table.
+
+What a verb runs stands in `model.script.calls`, so that reading a script does not load the kernel.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from model.kernel.config import SETTINGS
+from model.memory.errno import ERRNO_NAMES
+from model.memory.flags import SMAPS_CODES
+from model.script.operands import (
+    TOP_PAGE,
+    Branch,
+    Choice,
+    Count,
+    CpuNumber,
+    Form,
+    Held,
+    MappingOf,
+    Name,
+    Nested,
+    NewLabel,
+    NewName,
+    Number,
+    OneOf,
+    Operand,
+    Option,
+    Prot,
+    Rest,
+    Setting,
+    Several,
+    Where,
+)
+
+Role = Literal["kernel", "machine", "task", "word"]
+"""Who carries a command out: a kernel procedure; the machine itself (`set`, `device`); the scheduler (`begin`,
+`step`, `finish`); nobody, since it is said to the reader, the search or the checker."""
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
+    """A verb of the language."""
+
+    name: str
+    help: str
+    """What it stands for, in one line."""
+    form: Form
+    role: Role = "kernel"
+    yields: bool = False
+    """Its result has a value that is worth showing."""
+    cpu_of: str = "P"
+    """The operand that names the process (or reference) on whose CPU it runs."""
+    gives_up: tuple[str, ...] = ()
+    """Operands whose names are free to be taken again afterwards."""
+
+    @property
+    def usage(self) -> str:
+        """Its syntax in one line, as in the contract."""
+        return " ".join((self.name, *_usage(self.form)))
+
+
+def _usage(form: Form) -> Iterator[str]:
+    for operand in form.operands:
+        if isinstance(operand, Branch):
+            yield "|".join(" ".join((word, *_usage(branch))) for word, branch in operand.forms.items())
+        else:
+            shown = f"{operand.name}…" if isinstance(operand, Rest | Nested) else operand.name
+            yield f"[{shown}]" if operand.optional else shown
+    yield from options_usage(form.options)
+
+
+def options_usage(options: tuple[Option, ...]) -> Iterator[str]:
+    """Each option as the usage line has it; flags that exclude each other together."""
+    shown: set[str] = set()
+    for option in options:
+        if option.instead in shown:
+            continue
+        words = [option.key]
+        if option.instead:
+            shown.add(option.instead)
+            words = [other.key for other in options if other.instead == option.instead]
+        elif option.value is not None:
+            words = [f"{option.key}={option.value.name}"]
+        text = "|".join(words)
+        yield text if option.required else f"[{text}]"
+
+
+def _verb(
+    name: str,
+    text: str,
+    *form: Operand | Option,
+    role: Role = "kernel",
+    yields: bool = False,
+    cpu_of: str = "P",
+    gives_up: tuple[str, ...] = (),
+) -> Verb:
+    """A line of the table: operands and options as they follow the verb."""
+    return Verb(
+        name=name,
+        help=text,
+        form=_form(*form),
+        role=role,
+        yields=yields,
+        cpu_of=cpu_of,
+        gives_up=gives_up,
+    )
+
+
+def _form(*form: Operand | Option) -> Form:
+    operands = tuple(part for part in form if isinstance(part, Operand))
+    return Form(operands, tuple(part for part in form if isinstance(part, Option)))
+
+
+def _flag(key: str, instead: str = "") -> Option:
+    return Option(key, instead=instead)
+
+
+# -- operands that several verbs have ----------------------------------------------------------
+
+_P: Final = Name(name="P", kind="process")
+_TARGET: Final = Name(name="TARGET", kind="process")
+_F: Final = Name(name="F", kind="file")
+_DEV: Final = Name(name="DEV", kind="device")
+_R: Final = Name(name="R", kind="reference")
+_B: Final = Name(name="B", kind="buffer")
+_D: Final = Name(name="D", kind="dma-buf")
+_T: Final = Name(name="T", kind="task")
+_PAGE_OF: Final = Held(name="R[+N]", kind="reference")
+_ONE: Final = Where(name="WHERE")
+_RANGE: Final = Where(name="WHERE", many=True)
+_IN_TARGET: Final = Where(name="WHERE", of="TARGET")
+_BYTE: Final = Number(name="BYTE", high=255, what="a byte")
+_PAGES: Final = Number(name="PAGES", what="a number of pages")
+_PAGE: Final = Number(name="PAGE", what="a page of the file")
+_AS: Final = Option("as", NewName(name="R", kind="reference"), required=True)
+_BY: Final = Option("by", _DEV)
+_COMMAND: Final = Nested(name="COMMAND")
+
+BACKINGS: Final[dict[str, Name | None]] = {
+    "anon": None,
+    "memfd": Name(name="F", kind="file", made_by=("memfd",)),
+    "file": Name(name="F", kind="file", made_by=("diskfile",)),
+    "devzero": None,
+    "hugetlb": None,
+    "secretmem": None,
+    "dax": Name(name="X", kind="file", made_by=("dax",)),
+    "vvar": None,
+    "vdso": None,
+    "perf": None,
+    "packet": None,
+    "io_uring": None,
+    "kvm_vcpu": None,
+    "guest_memfd": None,
+    "btf": None,
+    "bpf_map": None,
+    "bar": _DEV,
+    "devmem": None,
+    "bo": _B,
+    "dmabuf": _D,
+}
+"""What a mapping can show, each with what it must name."""
+
+ADVICE: Final = (
+    *("dontneed", "free", "remove", "dontfork", "dofork", "wipeonfork", "keeponfork", "hugepage", "nohugepage"),
+    *("collapse", "populate_read", "populate_write", "cold", "pageout"),
+)
+EXPORTERS: Final = (
+    *("qxl", "bochs", "vgem", "virtio-gpu", "cirrus", "system-heap", "udmabuf", "i915-shmem", "ttm-huge"),
+    *("insert-page", "mixed", "no-zap", "no-flush"),
+)
+PLACEMENTS: Final = ("vram", "gtt", "system")
+
+ERRNO: Final = OneOf(name="ERRNO", what="an error, such as EFAULT", known=ERRNO_NAMES.values)
+
+
+def _invariants() -> list[str]:
+    """The names of all invariants; their module brings half the kernel along, so it is loaded when one is named."""
+    from model.invariants.rules import INVARIANTS  # noqa: PLC0415
+
+    return list(INVARIANTS)
+
+
+INVARIANT: Final = OneOf(name="NAME", what="an invariant", known=_invariants)
+SMAPS: Final = Several(
+    name="CODE,…", what="a code of VmFlags in smaps, such as `pf`", known=lambda: [code for _, code in SMAPS_CODES]
+)
+
+
+def _about_page(*more: Operand | Option) -> Form:
+    """An expectation about one page of a process."""
+    return _form(_P, _ONE, *more)
+
+
+_COUNT: Final = Number(name="N", what="a count")
+_OTHER: Final = (Name(name="P2", kind="process"), Where(name="WHERE2", of="P2"))
+
+EXPECTATIONS: Final = Branch.of(
+    "WHAT",
+    {
+        "ok": _form(),
+        "error": _form(ERRNO),
+        "signal": _form(Choice(name="SIGNAL", choices=("SIGSEGV", "SIGBUS"))),
+        "value": _form(Number(name="VALUE")),
+        "blocked": _form(),
+        "violation": _form(INVARIANT),
+        "no": _form(Choice(name="WHICH", choices=("violation",))),
+        "present": _form(_P, _RANGE),
+        "absent": _form(_P, _RANGE),
+        "refcount": _about_page(_COUNT),
+        "mapcount": _about_page(_COUNT),
+        "pincount": _about_page(_COUNT),
+        "same": _about_page(*_OTHER),
+        "differ": _about_page(*_OTHER),
+        "vma": _about_page(Option("flags", SMAPS, required=True)),
+    },
+)
+ABOUT_LAST_COMMAND: Final = frozenset({"ok", "error", "signal", "value", "blocked", "violation", "no"})
+
+_TABLE: Final = (
+    _verb(
+        "set",
+        "choose the kernel or a defence, before anything touches memory",
+        Choice(name="KEY", choices=tuple(SETTINGS)),
+        Setting(name="VALUE", values={key: setting.values for key, setting in SETTINGS.items()}),
+        role="machine",
+    ),
+    _verb(
+        "process",
+        "a new process with an empty address space, bound to a CPU (default: the next one)",
+        NewName(name="P", kind="process"),
+        Option("cpu", CpuNumber(name="N", what="a CPU", high=7)),
+    ),
+    _verb(
+        "mmap",
+        "mmap(2): map something new, at= a page or in the lowest gap that is wide enough",
+        *(_P, NewLabel(name="LABEL"), MappingOf(name="BACKING", kinds=BACKINGS)),
+        *(Choice(name="SHARE", choices=("private", "shared")), Prot(name="PROT"), _PAGES),
+        Option("at", Number(name="N", high=TOP_PAGE - 1, what="a virtual page number")),
+        Option("offset", Number(name="N", what="an offset in pages")),
+        *(_flag("populate"), _flag("locked"), _flag("noreserve"), _flag("fixed")),
+        yields=True,
+    ),
+    _verb("munmap", "munmap(2): take the mappings away", _P, _RANGE, gives_up=("WHERE",)),
+    _verb("mprotect", "mprotect(2): change what the CPU may do there", _P, _RANGE, Prot(name="PROT")),
+    _verb(
+        "mremap",
+        "mremap(2): grow, shrink or move a mapping; to= means MREMAP_FIXED",
+        *(_P, _RANGE, Option("pages", Number(name="N", what="a number of pages"), required=True)),
+        Option("to", Number(name="N", high=TOP_PAGE - 1, what="a virtual page number")),
+        *(_flag("maymove"), _flag("dontunmap")),
+        yields=True,
+    ),
+    _verb(
+        "madvise",
+        "madvise(2): tell the kernel what will happen to these pages",
+        *(_P, _RANGE, Choice(name="ADVICE", choices=ADVICE)),
+    ),
+    _verb("mlock", "mlock(2): fault the pages in and keep them in memory", _P, _RANGE),
+    _verb("munlock", "munlock(2): they may be reclaimed again", _P, _RANGE),
+    _verb("fork", "fork(2): CHILD gets a copy of P's address space", _P, NewName(name="CHILD", kind="process")),
+    _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
+    _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields=True),
+    _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
+    _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
+    _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
+    _verb("truncate", "ftruncate(2): the file has PAGES pages from now on", _F, _PAGES),
+    _verb(
+        "punch",
+        "fallocate(2) with FALLOC_FL_PUNCH_HOLE",
+        *(_F, Number(name="OFFSET", what="an offset in pages"), _PAGES),
+    ),
+    _verb("pread", "pread(2): read the first byte of a page of the file", _F, _PAGE, yields=True),
+    _verb("pwrite", "pwrite(2): write it", _F, _PAGE, _BYTE),
+    _verb("device", "a device that can do DMA", NewName(name="DEV", kind="device"), role="machine"),
+    _verb(
+        "gup",
+        "get_user_pages: take a reference on each page, or with `pin` a FOLL_PIN",
+        *(_P, _RANGE, _AS, _flag("fast", "how"), _flag("slow", "how"), _flag("fast-only", "how")),
+        *(_flag("write"), _flag("pin"), _flag("longterm"), _flag("force"), _BY),
+    ),
+    _verb("follow", "KVM's way in 6.1: follow_pte(), then kvm_try_get_pfn()", _P, _RANGE, _AS, _BY),
+    _verb("grab", "a driver's pfn_to_page() and get_page() on what the PTE points at", _P, _RANGE, _AS, _BY),
+    _verb(
+        "mirror",
+        "hmm_range_fault() under an mmu_interval_notifier: no reference, follows invalidations",
+        *(_P, _RANGE, _AS, Option("by", _DEV, required=True)),
+    ),
+    _verb("put", "put_page() or unpin_user_page() on each page, or drop the mirror", _R, cpu_of="R", gives_up=("R",)),
+    _verb(
+        "dma",
+        "the device behind R accesses the page, whatever the page tables say now",
+        *(_PAGE_OF, Branch.of("ACCESS", {"write": _form(_BYTE), "read": _form()})),
+        yields=True,
+        cpu_of="",
+    ),
+    _verb("peek", "what the referenced page holds now", _PAGE_OF, yields=True, cpu_of=""),
+    _verb(
+        "remote-read",
+        "process_vm_readv(2) by P on TARGET",
+        *(_P, _TARGET, _IN_TARGET),
+        yields=True,
+    ),
+    _verb("remote-write", "process_vm_writev(2) by P on TARGET", _P, _TARGET, _IN_TARGET, _BYTE),
+    _verb("force-write", "P writes through /proc/TARGET/mem: FOLL_FORCE", _P, _TARGET, _IN_TARGET, _BYTE),
+    _verb(
+        "bo",
+        "a buffer object of a driver, its backing store allocated at once",
+        *(NewName(name="B", kind="buffer"), _PAGES),
+        *(Option("in", Choice(name="vram|gtt|system", choices=PLACEMENTS)),),
+        Option("exporter", Choice(name="KIND", choices=EXPORTERS)),
+        Option("caching", Choice(name="wc|cached", choices=("wc", "cached"))),
+    ),
+    _verb(
+        "export",
+        "dma_buf_export() and a file descriptor",
+        *(_B, Option("as", NewName(name="D", kind="dma-buf"), required=True)),
+    ),
+    _verb("attach", "dma_buf_attach(), or dma_buf_dynamic_attach()", _D, _DEV, _flag("dynamic")),
+    _verb("map", "dma_buf_map_attachment()", _D, _DEV, _AS),
+    _verb("unmap", "dma_buf_unmap_attachment()", _R, cpu_of="R", gives_up=("R",)),
+    _verb("detach", "dma_buf_detach()", _D, _DEV),
+    _verb("move", "move the backing store of a buffer", _B, Choice(name="PLACE", choices=PLACEMENTS)),
+    _verb("evict", "the memory manager moves the buffer out of its place", _B),
+    _verb("invalidate", "only unmap_mapping_range() on the buffer's mappings", _B),
+    _verb("destroy", "the last reference to the buffer goes: its backing store is freed", _B, gives_up=("B",)),
+    _verb("dax", "a file on a DAX filesystem", NewName(name="X", kind="file"), _PAGES),
+    _verb("migrate", "the mm moves one page itself (compaction)", _P, _ONE),
+    _verb("reclaim", "the mm swaps one page out", _P, _ONE),
+    _verb(
+        "begin",
+        "start COMMAND as task T and stop before its first micro-step",
+        *(NewName(name="T", kind="task", reserved=("main",)), _COMMAND),
+        role="task",
+    ),
+    _verb(
+        "step",
+        "run N micro-steps of task T (default 1)",
+        *(_T, Number(name="N", low=1, high=1_000_000, what="a number of micro-steps", optional=True)),
+        role="task",
+        gives_up=("T",),
+    ),
+    _verb("finish", "run task T to its end", _T, role="task", gives_up=("T",)),
+    _verb(
+        "may",
+        "for the search: from here on it may start COMMAND up to N times (`*`: no limit)",
+        *(Count(name="N", low=1, high=1_000_000), _COMMAND),
+        role="word",
+    ),
+    _verb("note", "a remark for the reader", Rest(name="TEXT"), role="word"),
+    _verb("expect", "an assertion about the last command or the state", EXPECTATIONS, role="word"),
+)
+
+VERBS: Final[dict[str, Verb]] = {verb.name: verb for verb in _TABLE}
+"""Every verb, in the order of the contract."""
