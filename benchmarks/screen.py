@@ -1,0 +1,165 @@
+"""How fast the lesson screen is, next to the smallest possible Textual app: `python benchmarks/screen.py`.
+
+Both run in turns in a terminal of 120 x 40, so that a busy machine slows both. CPU time, bytes and frames hardly
+depend on what else the machine does; times on the wall do. Exit status 1 if a target is missed.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.terminal import Cost, Program
+
+HERE: Final = Path(__file__).parent
+
+
+class App(NamedTuple):
+    """What is run and how it is driven."""
+
+    name: str
+    argv: tuple[str, ...]
+    ready: str
+    """Regular expression of a complete first frame."""
+    prepare: tuple[str, ...]
+    """Keys that lead to where `forward` is one step."""
+    forward: str
+    back: str
+
+
+BASELINE: Final = App("empty app", (sys.executable, str(HERE / "baseline_counter.py")), "step 0 of 999", (), "n", "p")
+LESSON: Final = App(
+    "lesson",
+    (sys.executable, "-m", "tui", "learn", "a-reference-is-not-a-mapping"),
+    "not a mapping",
+    (),
+    "n",
+    "p",
+)
+
+
+class Measured(NamedTuple):
+    """Medians over all runs of one app."""
+
+    first_frame_ms: float
+    start_cpu_ms: float
+    resident_mib: float
+    key_ms: float
+    key_cpu_ms: float
+    key_bytes: float
+    key_frames: float
+    idle_cpu_ms: float
+    idle_bytes: float
+
+
+class Run(NamedTuple):
+    """One fresh process."""
+
+    start: Cost
+    keys: list[Cost]
+    idle: Cost
+    resident_kib: int
+
+
+def run(app: App, presses: int) -> Run:
+    """Start the app, step forward and back again and again, and leave it alone for a while."""
+    with Program(app.argv) as program:
+        start = program.first_frame(app.ready)
+        for key in app.prepare:
+            program.press(key)
+        keys = []
+        for _ in range(presses):
+            keys.append(program.press(app.forward))
+            program.press(app.back)
+        return Run(start, keys, program.idle(2.0), program.resident_kib)
+
+
+def medians(runs: Iterable[Run]) -> Measured:
+    """What is typical: the median over the runs, for keys over all presses of all runs."""
+    runs = list(runs)
+    keys = [key for one in runs for key in one.keys]
+    return Measured(
+        median(one.start.milliseconds for one in runs),
+        median(one.start.cpu_ms for one in runs),
+        median(one.resident_kib / 1024 for one in runs),
+        median(key.milliseconds for key in keys),
+        median(key.cpu_ms for key in keys),
+        median(key.bytes for key in keys),
+        median(key.frames for key in keys),
+        median(one.idle.cpu_ms for one in runs),
+        median(one.idle.bytes for one in runs),
+    )
+
+
+class Row(NamedTuple):
+    """One line of the report."""
+
+    what: str
+    baseline: float
+    lesson: float
+    unit: str
+    most: float | None
+    """The target; None where there is none."""
+    ratio: bool
+    """The target is a ratio to the baseline."""
+
+    @property
+    def met(self) -> bool:
+        """Within the target, or without one."""
+        return self.most is None or (self.lesson / self.baseline if self.ratio else self.lesson) <= self.most
+
+
+def rows(baseline: Measured, lesson: Measured) -> list[Row]:
+    """Every quantity beside its target."""
+    return [
+        Row("first complete frame", baseline.first_frame_ms, lesson.first_frame_ms, "ms", 1.4, ratio=True),
+        Row("CPU until then", baseline.start_cpu_ms, lesson.start_cpu_ms, "ms", None, ratio=True),
+        Row("memory (RSS)", baseline.resident_mib, lesson.resident_mib, "MiB", None, ratio=True),
+        Row("step: key to last byte", baseline.key_ms, lesson.key_ms, "ms", None, ratio=True),
+        Row("step: CPU", baseline.key_cpu_ms, lesson.key_cpu_ms, "ms", 3.0, ratio=True),
+        Row("step: written", baseline.key_bytes, lesson.key_bytes, "bytes", 6000, ratio=False),
+        Row("step: frames", baseline.key_frames, lesson.key_frames, "", 1, ratio=False),
+        Row("idle second: CPU", baseline.idle_cpu_ms, lesson.idle_cpu_ms, "ms", None, ratio=True),
+        Row("idle second: written", baseline.idle_bytes, lesson.idle_bytes, "bytes", 0, ratio=False),
+    ]
+
+
+def report(measured: list[Row]) -> Table:
+    """The rows as a table."""
+    table = Table(title=f"{LESSON.name} against {BASELINE.name}, 120 x 40, medians")
+    table.add_column("")
+    for heading in (BASELINE.name, LESSON.name, "ratio", "target", "verdict"):
+        table.add_column(heading, justify="right")
+    for row in measured:
+        table.add_row(
+            row.what,
+            f"{row.baseline:,.1f} {row.unit}",
+            f"{row.lesson:,.1f} {row.unit}",
+            f"{row.lesson / row.baseline:.2f}" if row.baseline else "",
+            "" if row.most is None else f"≤ {row.most:g}" + ("x" if row.ratio else f" {row.unit}"),
+            "" if row.most is None else ("met" if row.met else "MISSED"),
+        )
+    return table
+
+
+def main() -> int:
+    """Measure, report, compare with the targets."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--runs", type=int, default=5, help="fresh processes of each app")
+    parser.add_argument("--presses", type=int, default=20, help="forward steps in each process")
+    arguments = parser.parse_args()
+    for app in (BASELINE, LESSON):  # once for the compiled modules
+        run(app, 1)
+    runs = [(run(BASELINE, arguments.presses), run(LESSON, arguments.presses)) for _ in range(arguments.runs)]
+    measured = rows(medians(baseline for baseline, _ in runs), medians(lesson for _, lesson in runs))
+    Console(width=100).print(report(measured))
+    return 0 if all(row.met for row in measured) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
