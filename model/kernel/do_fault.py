@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Final
 
+from model.kernel.filemap import folio_unlock
 from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
 from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
@@ -111,7 +112,7 @@ class do_read_fault(Procedure):
 
     @step
     def finish_fault(self, tx: Transaction) -> Outcome:
-        """Under the page table lock: map the page if the entry is still empty. The handler's reference becomes its own."""
+        """Under the page table lock: map the page if the entry is still empty. The reference is the entry's now."""
         if self.ret & NO_PAGE:
             return done(self.ret)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
@@ -119,6 +120,7 @@ class do_read_fault(Procedure):
         vma = the_vma(tx, self.mm, self.vpn)
         (pfn,) = self.holds
         self.holds = ()
+        folio_unlock(tx, pfn)
         if (self.mm, self.vpn) in tx.ptes:
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
@@ -194,6 +196,7 @@ class do_cow_fault(Procedure):
             return wait
         vma = the_vma(tx, self.mm, self.vpn)
         for pfn in self.holds[1:]:
+            folio_unlock(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
         if (self.mm, self.vpn) in tx.ptes:
@@ -227,6 +230,7 @@ class do_shared_fault(Procedure):
         if handler is None:
             self.ret = 0
             return None
+        folio_unlock(tx, self.holds[0])
         return call(handler(mm=self.mm, vpn=self.vpn, pfn=self.holds[0]))
 
     @step
@@ -240,6 +244,7 @@ class do_shared_fault(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         self.holds = ()
+        folio_unlock(tx, pfn)
         if (self.mm, self.vpn) in tx.ptes:
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)

@@ -14,9 +14,12 @@ from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import pte_alloc, pte_lock, tables_exist, zero_pte
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.rmap import anon_vma_prepare
-from model.kernel.vma import expand_downwards, find_vma, vma_lookup
+from model.kernel.stack import expand_downwards
+from model.kernel.vma import find_vma, vma_lookup
 from model.kernel.wp_fault import do_wp_page
 from model.memory.flags import (
+    FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_TRIED,
     FAULT_FLAG_UNSHARE,
     FAULT_FLAG_USER,
     FAULT_FLAG_WRITE,
@@ -59,6 +62,8 @@ class exc_page_fault(Procedure):
     mm: str
     vpn: int
     write: bool = False
+    tried: bool = False
+    """The second attempt: the handler may not ask for another one."""
 
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
@@ -75,13 +80,18 @@ class exc_page_fault(Procedure):
             return self.bad_area(tx, SEGV_MAPERR)
         if access_error(vma, write=self.write):
             return self.bad_area(tx, SEGV_ACCERR)
-        flags = FAULT_FLAG_USER | (FAULT_FLAG_WRITE if self.write else 0)
+        flags = FAULT_FLAG_USER | FAULT_FLAG_ALLOW_RETRY
+        flags |= (FAULT_FLAG_WRITE if self.write else 0) | (FAULT_FLAG_TRIED if self.tried else 0)
         return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags))
 
     @step
     def mmap_read_unlock(self, tx: Transaction) -> Outcome:
-        """Unlock. If the fault was repaired the instruction is tried again; if not, the process gets a signal."""
+        """Unlock. If the fault was repaired the instruction is tried again; if not, the process gets a signal.
+
+        VM_FAULT_RETRY: the handler had to wait and has given the lock up already; start again.
+        """
         if self.ret & VM_FAULT_RETRY:
+            self.tried = True
             return goto(exc_page_fault.mmap_read_lock)
         if self.ret & VM_FAULT_OOM:
             return self.bad_area(tx, OOM)

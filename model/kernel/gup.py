@@ -14,9 +14,11 @@ from model.kernel.page_prot import vma_wants_writenotify
 from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.vma import vma_lookup
-from model.memory.errno import EEXIST, EFAULT, EINVAL, EMLINK, ENOMEM, EOPNOTSUPP
+from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
+    FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_REMOTE,
+    FAULT_FLAG_TRIED,
     FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
     FOLL_FORCE,
@@ -30,6 +32,7 @@ from model.memory.flags import (
     PG_DIRTY,
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
+    VM_FAULT_RETRY,
     VM_IO,
     VM_MAYREAD,
     VM_MAYSHARE,
@@ -61,14 +64,14 @@ def check_vma_flags(mem: Memory, vma: Vma, foll: int) -> int:
 
 
 def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
-    """A long-term pin would write behind the back of a filesystem that tracks dirty pages (writable_file_mapping_allowed)."""
+    """Not a long-term pin that would write behind the back of a filesystem (writable_file_mapping_allowed)."""
     if foll & (FOLL_PIN | FOLL_LONGTERM) != FOLL_PIN | FOLL_LONGTERM:
         return True
     return not (fact(mem, "long-term pin needs no dirty tracking") and vma_wants_writenotify(vma))
 
 
 def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int) -> bool:
-    """Whether a write may go through this entry: it is writable, or FOLL_FORCE writes to an exclusive private copy."""
+    """Whether a write may go through this entry: writable, or FOLL_FORCE and an exclusive private copy."""
     if pte.writable:
         return True
     if not foll & FOLL_FORCE or vma.flags & (VM_MAYSHARE | VM_SHARED | VM_WRITE) or not vma.flags & VM_MAYWRITE:
@@ -77,7 +80,7 @@ def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, f
 
 
 def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> bool:
-    """A read-only pin must get a page that no later copy-on-write takes away (include/linux/mm.h; kernel-facts D.4-9)."""
+    """A read-only pin must get a page that no later copy-on-write takes away (include/linux/mm.h)."""
     if foll & (FOLL_WRITE | FOLL_PIN) != FOLL_PIN:
         return False
     frame = tx.frames[pfn]
@@ -89,7 +92,7 @@ def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> b
 
 
 def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
-    """Take the reference that the flags ask for: FOLL_GET +1, FOLL_PIN +1024. -ENOMEM and a WARN if the count is dead."""
+    """Take the reference that the flags ask for: FOLL_GET +1, FOLL_PIN +1024. A dead count: WARN, -ENOMEM."""
     if page_count(tx, pfn) <= 0:
         tx.emit(Splat("WARNING: mm/gup.c: try_grab_folio", (f"refcount {page_count(tx, pfn)} of pfn {pfn:#x}",)))
         return -ENOMEM
@@ -140,10 +143,12 @@ class get_user_pages(Procedure):
     got: int = 0
     unshare: bool = False
     """The next fault must break the sharing of the page, not write to it."""
+    tried: bool = False
+    """This page has been waited for once."""
 
     @step
     def check_vma_flags(self, tx: Transaction) -> Outcome:
-        """Find the VMA and ask its flags. VM_IO and VM_PFNMAP are refused here: EFAULT, before any entry is looked at."""
+        """Find the VMA and ask its flags. VM_IO and VM_PFNMAP are refused here, EFAULT, before any entry is read."""
         if not self.pages:
             return self.finish(0)
         vma = vma_lookup(tx, self.mm, self.vpn)
@@ -188,7 +193,8 @@ class get_user_pages(Procedure):
     @step
     def faultin_page(self, tx: Transaction) -> Outcome:
         """Do what an access by the process would do: a page fault, for writing, reading or unsharing."""
-        flags = FAULT_FLAG_REMOTE if self.foll & FOLL_REMOTE else 0
+        flags = FAULT_FLAG_ALLOW_RETRY | (FAULT_FLAG_REMOTE if self.foll & FOLL_REMOTE else 0)
+        flags |= FAULT_FLAG_TRIED if self.tried else 0
         if self.unshare:
             flags |= FAULT_FLAG_UNSHARE
         elif self.foll & FOLL_WRITE:
@@ -203,7 +209,17 @@ class get_user_pages(Procedure):
             return self.finish(-ENOMEM)
         if self.ret & VM_FAULT_ERROR:
             return self.finish(-EFAULT)
+        if self.ret & VM_FAULT_RETRY:
+            return None
         return goto(get_user_pages.follow_page_pte)
+
+    @step
+    def mmap_read_lock_again(self, tx: Transaction) -> Outcome:
+        """The fault handler had to wait and gave mmap_lock up. Take it again; the VMA may be another one by now."""
+        if (wait := down_read(tx, "mmap_lock", self.mm)) is not None:
+            return wait
+        self.tried = True
+        return goto(get_user_pages.check_vma_flags)
 
     def next_page(self, pfn: int | None = None) -> Outcome:
         """Note the page and go on with the next one."""
@@ -211,6 +227,7 @@ class get_user_pages(Procedure):
             self.pins += (pfn,)
         elif pfn is not None and self.foll & FOLL_GET:
             self.holds += (pfn,)
+        self.tried = False
         self.got += 1
         self.vpn += 1
         self.pages -= 1

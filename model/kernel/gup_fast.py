@@ -74,7 +74,7 @@ class gup_fast(Procedure):
 
     @step
     def disable_interrupts(self, tx: Transaction) -> Outcome:
-        """Interrupts off on this CPU. Nobody frees a page table under us now: who wants to must get our answer to an IPI.
+        """Interrupts off on this CPU. Nobody frees a page table under us now: that takes our answer to an IPI first.
 
         This protects the *tables*. It does nothing for the pages they point at.
         """

@@ -136,7 +136,8 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
-        cls.steps = tuple(
+        inherited = tuple(micro for base in cls.__bases__ for micro in getattr(base, "steps", ()))
+        cls.steps = inherited + tuple(
             MicroStep(name, _first_paragraphs(body), cls.source, body)
             for name, body in vars(cls).items()
             if getattr(body, "__dict__", {}).get("is_step")

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from model.kernel.do_fault import the_vma
+from model.kernel.filemap import folio_unlock
 from model.kernel.page import (
     folio_add_new_anon_rmap,
     folio_remove_rmap,
@@ -26,6 +27,7 @@ from model.memory.flags import (
     PG_KSM,
     PG_SWAPCACHE,
     VM_FAULT_ERROR,
+    VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
     VM_MAYSHARE,
     VM_SHARED,
@@ -118,9 +120,10 @@ class wp_page_shared(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         for pfn in self.holds:
+            folio_unlock(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
-        if self.ret & VM_FAULT_ERROR:
+        if self.ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
             return done(self.ret)
         pte = tx.ptes.get((self.mm, self.vpn))
         if pte is None or not pte.present or pte.writable:

@@ -137,6 +137,8 @@ class Process(Record, frozen=True, omit_defaults=True):
 
     cpu: int
     """The CPU its tasks run on."""
+    pid: int = 0
+    """Processes are numbered in the order of their creation."""
     pgd: int = 0
     """pfn of the top-level table page."""
     parent: str = ""

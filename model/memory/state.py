@@ -149,7 +149,9 @@ class Tables:
     """Which indices of a file have a page in the page cache."""
     page_cache = Table[tuple[str, int], int]("page_cache", tuple[str, int], int, indexed=cache_index)
     """(file, index) → pfn: address_space->i_pages."""
-    disk = Table[tuple[str, int], int]("disk", tuple[str, int], int)
+    disk_index = Table[tuple[str, int, int], int]("disk_index", tuple[str, int, int], int, derived=True)
+    """Which indices of a file have a block on disk."""
+    disk = Table[tuple[str, int], int]("disk", tuple[str, int], int, indexed=disk_index)
     """(file, index) → the byte that stands on disk, for files that have one."""
     references = Table[str, Reference]("references", str, Reference)
     devices = Table[str, Device]("devices", str, Device)
@@ -309,6 +311,14 @@ class View(Generic[K, V]):
     def __contains__(self, key: K, /) -> bool:
         return self.get(key) is not None
 
+    def items(self) -> list[tuple[K, V]]:
+        """Every entry, sorted by key. Notes the whole table as read: for small tables only."""
+        self.reads[cast("K", Whole)] = cast("V", self.base)
+        merged: dict[K, V | None] = {**dict(self.base.items()), **self.writes}
+        return sorted(
+            ((key, value) for key, value in merged.items() if value is not None), key=lambda e: cast("Any", e[0])
+        )
+
     def __setitem__(self, key: K, value: V) -> None:
         self.writes[key] = value
 
@@ -325,6 +335,10 @@ class View(Generic[K, V]):
 def _owner_and_number(key: tuple[Any, ...]) -> tuple[Hashable, int]:
     """Split a key for the index: the last part is the number, what stands before it the owner."""
     return (key[0] if len(key) == 2 else key[:-1]), key[-1]
+
+
+class Whole:
+    """Stands for all keys of a table in the note of what was read."""
 
 
 class IndexedView(View[K, V]):

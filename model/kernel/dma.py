@@ -1,0 +1,58 @@
+"""DMA: a device reads and writes *frames*. It knows no addresses of processes and no page tables."""
+
+from typing import ClassVar
+
+from model.kernel.procedure import Outcome, Procedure, done, fail, step
+from model.memory.errno import EINVAL, ENOENT
+from model.memory.records import Access, Reference
+from model.memory.state import Memory, Transaction
+
+
+def referenced_frame(mem: Memory, name: str, page: int) -> tuple[Reference | None, int]:
+    """A reference and the pfn behind its page number; -ENOENT or -EINVAL instead of a pfn."""
+    reference = mem.references.get(name)
+    if reference is None:
+        return None, -ENOENT
+    return reference, reference.frames[page] if 0 <= page < len(reference.frames) else -EINVAL
+
+
+class device_access(Procedure):
+    """The device behind a reference reads or writes one byte of one page. Returns the byte read, or an errno."""
+
+    source: ClassVar[str] = "hardware: a bus master"
+    reference: str
+    page: int
+    write: bool = False
+    value: int = 0
+
+    @step
+    def transfer(self, tx: Transaction) -> Outcome:
+        """The device uses the physical address that it was given when the reference was taken.
+
+        It does not ask whether some process still has the page mapped, or whose page it is now.
+        """
+        reference, pfn = referenced_frame(tx, self.reference, self.page)
+        if reference is None or pfn < 0:
+            return fail(-pfn)
+        if self.write:
+            tx.content[pfn] = self.value
+        value = tx.content.get(pfn) or 0
+        access = Access(
+            pfn, write=self.write, value=value, reference=self.reference, page=self.page, device=reference.by
+        )
+        tx.emit(access)
+        return done(0 if self.write else value)
+
+
+class peek_reference(Procedure):
+    """Look at what a referenced page holds now, as a reader of the pipe would. Returns the byte, or an errno."""
+
+    source: ClassVar[str] = "fs/splice.c: a read from the pipe"
+    reference: str
+    page: int
+
+    @step
+    def look(self, tx: Transaction) -> Outcome:
+        """Read the frame that is held, whatever the mapping says."""
+        reference, pfn = referenced_frame(tx, self.reference, self.page)
+        return fail(-pfn) if reference is None or pfn < 0 else done(tx.content.get(pfn) or 0)

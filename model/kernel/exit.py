@@ -1,0 +1,63 @@
+"""exit: the address space goes, mapping by mapping; what somebody else holds stays."""
+
+from typing import ClassVar
+
+from model.kernel.lock import down_write, up_write
+from model.kernel.munmap import unlink_vmas
+from model.kernel.page import put_page
+from model.kernel.pgtable import TASK_SIZE
+from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, step
+from model.kernel.unmap import unmap_region
+from model.kernel.vma import detach_vma, i_mmap_lock, vmas_in
+from model.memory.errno import ENOENT
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+
+class do_exit(Procedure):
+    """The process ends: exit_mmap() unmaps everything. References that devices or pipes hold outlive it."""
+
+    source: ClassVar[str] = "kernel/exit.c: exit_mm; mm/mmap.c: exit_mmap"
+    mm: str
+    vmas: tuple[Vma, ...] = ()
+
+    @step
+    def wait_for_threads(self, tx: Transaction) -> Outcome:
+        """The address space lives until the last task in it is done (mm_users)."""
+        if self.mm not in tx.processes:
+            return fail(ENOENT)
+        others = [name for name, task in tx.tasks.items() if task.process == self.mm and name != tx.task_name]
+        if others:
+            return blocked(f"{', '.join(others)} to leave {self.mm}")
+        return None
+
+    @step
+    def mmap_write_lock(self, tx: Transaction) -> Outcome:
+        """Somebody else may be looking at this address space (process_vm_readv): wait for them."""
+        return down_write(tx, "mmap_lock", self.mm)
+
+    @step
+    def exit_mmap(self, tx: Transaction) -> Outcome:
+        """Detach all VMAs and unmap their pages, in the order of every unmap: clear, mapcount, flush, put."""
+        self.vmas = tuple(vmas_in(tx, self.mm, 0, TASK_SIZE))
+        for vma in self.vmas:
+            detach_vma(tx, self.mm, vma)
+        return call(unmap_region(mm=self.mm, vmas=self.vmas, start=0, end=TASK_SIZE))
+
+    @step
+    def remove_vmas(self, tx: Transaction) -> Outcome:
+        """Files and anon_vmas forget the process; a closed file whose last mapping this was goes with its pages."""
+        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+            return wait
+        unlink_vmas(tx, self.mm, self.vmas)
+        return None
+
+    @step
+    def mmdrop(self, tx: Transaction) -> Outcome:
+        """Free the top-level table and the mm. The process is gone."""
+        up_write(tx, "mmap_lock", self.mm)
+        put_page(tx, tx.processes[self.mm].pgd)
+        for key in [key for key, _ in tx.labels.items() if key[0] == self.mm]:
+            del tx.labels[key]
+        del tx.processes[self.mm]
+        return done()

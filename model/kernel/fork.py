@@ -1,0 +1,242 @@
+"""fork: a second address space that shares every page of the first, until somebody writes.
+
+Only what a later fault could not rebuild is copied entry by entry (mm/memory.c: vma_needs_copy). Private writable
+pages become read-only on both sides. A page that may be pinned is copied at once, so that the device and the parent
+stay together.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from model.kernel.lock import down_write, up_write
+from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.rmap import anon_vma_fork
+from model.kernel.tlb import flush_tlb_range
+from model.kernel.vma import i_mmap_lock, insert_vma, vma_from
+from model.memory.errno import EEXIST, ENOENT, ENOMEM
+from model.memory.flags import (
+    GUP_PIN_COUNTING_BIAS,
+    PAGE_ACCESSED,
+    PAGE_DIRTY,
+    PAGE_RW,
+    PG_ANON_EXCLUSIVE,
+    VM_DONTCOPY,
+    VM_LOCKED,
+    VM_LOCKONFAULT,
+    VM_MAYBE_GUARD,
+    VM_MIXEDMAP,
+    VM_PFNMAP,
+    VM_SHARED,
+    VM_UFFD_WP,
+    VM_WIPEONFORK,
+    is_cow_mapping,
+)
+from model.memory.ordered import ceiling
+from model.memory.records import Process, Pte, Vma
+from model.memory.state import Transaction
+
+VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD
+
+
+class mm_alloc(Procedure):
+    """A new process with an empty address space."""
+
+    source: ClassVar[str] = "kernel/fork.c: mm_alloc, mm_init"
+    mm: str
+    cpu: int = -1
+    """-1: the next one, round robin."""
+    parent: str = ""
+
+    @step
+    def mm_init(self, tx: Transaction) -> Outcome:
+        """Allocate the top-level page table. No VMAs, no entries yet."""
+        if self.mm in tx.processes:
+            return fail(EEXIST)
+        pgd = alloc_page(tx, "pgtable", mapping=f"mm:{self.mm}", index=3)
+        if pgd is None:
+            return fail(ENOMEM)
+        pid = tx.counters.get("next_pid") or 0
+        tx.counters["next_pid"] = pid + 1
+        cpu = self.cpu if self.cpu >= 0 else pid % tx.counters["cpus"]
+        tx.processes[self.mm] = Process(cpu=cpu, pid=pid, pgd=pgd, parent=self.parent)
+        return done()
+
+
+class kernel_clone(Procedure):
+    """fork(2): duplicate the address space of `mm` for a new process `child`."""
+
+    source: ClassVar[str] = "kernel/fork.c: kernel_clone; mm/mmap.c: dup_mmap"
+    mm: str
+    child: str
+    vpn: int = 0
+    """Where the next VMA is looked for."""
+
+    @step
+    def mm_alloc(self, tx: Transaction) -> Outcome:
+        """A fresh mm for the child. MMF_HAS_PINNED is not inherited: the child has pinned nothing."""
+        if self.mm not in tx.processes:
+            return fail(ENOENT)
+        return call(mm_alloc(mm=self.child, parent=self.mm))
+
+    @step
+    def mmap_write_lock(self, tx: Transaction) -> Outcome:
+        """Lock the parent's address space: no fault, no mapping call, no slow GUP meanwhile. GUP-fast does not care."""
+        if self.ret < 0:
+            return done(self.ret)
+        return down_write(tx, "mmap_lock", self.mm)
+
+    @step
+    def dup_vma(self, tx: Transaction) -> Outcome:
+        """Duplicate the next VMA, without VM_LOCKED. VM_DONTCOPY: not for the child; VM_WIPEONFORK: without pages."""
+        vma = vma_from(tx, self.mm, self.vpn)
+        if vma is None:
+            return goto(kernel_clone.flush_tlb_mm)
+        if not vma.flags & VM_DONTCOPY and (wait := i_mmap_lock(tx, vma.file)) is not None:
+            return wait
+        self.vpn = vma.end
+        if vma.flags & VM_DONTCOPY:
+            return goto(kernel_clone.dup_vma)
+        copy = msgspec.structs.replace(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
+        if not vma.flags & VM_WIPEONFORK:
+            copy = anon_vma_fork(tx, copy, vma)
+        insert_vma(tx, self.child, copy)
+        if vma.flags & VM_WIPEONFORK or not vma_needs_copy(vma):
+            return goto(kernel_clone.dup_vma)
+        return call(copy_page_range(mm=self.mm, child=self.child, start=vma.start), then=kernel_clone.copied)
+
+    @step
+    def copied(self, tx: Transaction) -> Outcome:
+        """Next VMA."""
+        return goto(kernel_clone.dup_vma) if self.ret >= 0 else None
+
+    @step
+    def flush_tlb_mm(self, tx: Transaction) -> Outcome:
+        """The parent's entries have become read-only: no CPU may go on writing through an old translation."""
+        self.vpn = self.ret
+        return call(flush_tlb_range(mm=self.mm, start=0, end=TASK_SIZE))
+
+    @step
+    def mmap_write_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock. Parent and child go their own ways."""
+        up_write(tx, "mmap_lock", self.mm)
+        if self.vpn < 0:
+            return done(self.vpn)
+        for (mm, label), place in tx.labels.items():
+            if mm == self.mm:
+                tx.labels[self.child, label] = place
+        return done()
+
+
+def vma_needs_copy(vma: Vma) -> bool:
+    """Whether the entries must be copied: a fault in the child could not rebuild them (mm/memory.c)."""
+    return bool(vma.flags & VM_COPY_ON_FORK or vma.anon_vma)
+
+
+class copy_page_range(Procedure):
+    """Copy the entries of one VMA to the child, table by table."""
+
+    source: ClassVar[str] = "mm/memory.c: copy_page_range, copy_pte_range, copy_present_pte"
+    mm: str
+    child: str
+    start: int
+    """Where the VMA starts, in both."""
+    vpn: int = 0
+    """How far we are."""
+
+    @step
+    def begin_write_protect(self, tx: Transaction) -> Outcome:
+        """Make the mm's write_protect_seq odd: a GUP-fast that pins meanwhile will see it and give its pins back."""
+        self.vpn = self.start
+        if is_cow_mapping(tx.vmas[self.mm, self.start].flags):
+            bump_write_protect_seq(tx, self.mm)
+        return None
+
+    @step
+    def find_table(self, tx: Transaction) -> Outcome:
+        """Find the parent's next table that has entries, and make sure that the child has one like it."""
+        vma = tx.vmas[self.mm, self.start]
+        vpn = ceiling(tx.pte_index, self.mm, self.vpn)
+        if vpn is None or vpn >= vma.end:
+            return goto(copy_page_range.end_write_protect)
+        self.vpn = vpn
+        if tables_exist(tx, self.child, vpn):
+            self.ret = 0
+            return None
+        return call(pte_alloc(mm=self.child, vpn=vpn))
+
+    @step
+    def copy_pte_range(self, tx: Transaction) -> Outcome:
+        """Under both page table locks, entry by entry: one reference and one mapcount more for each page.
+
+        Private and writable: both sides become read-only, and the page is no longer exclusive. Pinned: the child gets
+        a copy at once, and the parent keeps its page, writable. Special: copied as it is, nothing is counted.
+        """
+        if self.ret < 0:
+            return goto(copy_page_range.end_write_protect)
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma, copy = tx.vmas[self.mm, self.start], tx.vmas[self.child, self.start]
+        end = table_end(self.vpn, vma.end)
+        for vpn in list(populated(tx, self.mm, self.vpn, end)):
+            error = copy_present_pte(tx, (self.mm, self.child), vma, copy, vpn)
+            if error:
+                self.ret = error
+                return goto(copy_page_range.end_write_protect)
+        self.vpn = end
+        return goto(copy_page_range.find_table)
+
+    @step
+    def end_write_protect(self, tx: Transaction) -> Outcome:
+        """Make write_protect_seq even again: whoever pins from now on sees read-only entries."""
+        if is_cow_mapping(tx.vmas[self.mm, self.start].flags):
+            bump_write_protect_seq(tx, self.mm)
+        return done(min(self.ret, 0))
+
+
+def bump_write_protect_seq(tx: Transaction, mm: str) -> None:
+    """raw_write_seqcount_begin / _end of mm->write_protect_seq."""
+    tx.processes.update(mm, write_protect_seq=tx.processes[mm].write_protect_seq + 1)
+
+
+def copy_present_pte(tx: Transaction, mms: tuple[str, str], vma: Vma, copy: Vma, vpn: int) -> int:
+    """Copy one entry from the parent's VMA to the child's; 0, or -ENOMEM (mm/memory.c)."""
+    mm, child = mms
+    pte = tx.ptes[mm, vpn]
+    pfn = vm_normal_page(tx, vma, pte) if pte.present else None
+    if pfn is not None:
+        frame = tx.frames[pfn]
+        if frame.kind == "anon" and frame.exclusive and folio_needs_cow_for_dma(tx, mm, pfn):
+            return copy_present_page(tx, child, copy, vpn, pfn)
+        if frame.kind == "anon" and frame.exclusive:
+            tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
+        get_page(tx, pfn)
+        folio_add_rmap(tx, pfn, copy)
+    if is_cow_mapping(vma.flags) and pte.writable:
+        pte = tx.ptes[mm, vpn] = pte.without(PAGE_RW)
+    tx.ptes[child, vpn] = inherited(pte, vma)
+    return 0
+
+
+def inherited(pte: Pte, vma: Vma) -> Pte:
+    """The child's entry is old, and in a shared mapping clean (mm/memory.c: __copy_present_ptes)."""
+    return pte.without(PAGE_ACCESSED | (PAGE_DIRTY if vma.flags & VM_SHARED else 0)) if pte.present else pte
+
+
+def folio_needs_cow_for_dma(tx: Transaction, mm: str, pfn: int) -> bool:
+    """page_maybe_dma_pinned(), if this mm has ever pinned anything: 1024 plain references look the same."""
+    return tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
+
+
+def copy_present_page(tx: Transaction, child: str, copy: Vma, vpn: int, pfn: int) -> int:
+    """Give the child its own copy of a pinned page, now (mm/memory.c)."""
+    new = alloc_page(tx, "anon", content=tx.content.get(pfn) or 0)
+    if new is None:
+        return -ENOMEM
+    folio_add_new_anon_rmap(tx, new, copy, vpn)
+    tx.ptes[child, vpn] = maybe_mkwrite(mk_pte(new, copy).with_bits(PAGE_DIRTY), copy)
+    return 0

@@ -1,0 +1,186 @@
+"""Access to the memory of another process through GUP: process_vm_readv/writev, /proc/PID/mem, O_DIRECT.
+
+Each takes its references only for as long as it copies.
+"""
+
+from typing import ClassVar
+
+from model.kernel.config import fact
+from model.kernel.gup import get_user_pages_unlocked, gup_put
+from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.page import set_page_flags
+from model.kernel.pgtable import is_zero_pfn
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.vm_ops import vm_operations
+from model.kernel.vma import vma_lookup
+from model.memory.errno import EFAULT, EIO
+from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_PIN, FOLL_REMOTE, FOLL_WRITE, PG_DIRTY
+from model.memory.records import Access
+from model.memory.state import Transaction
+
+
+class transient_copy(Procedure):
+    """Copy one byte to or from a page that GUP has handed to us, then give the page back. Returns the byte."""
+
+    source: ClassVar[str] = "mm/process_vm_access.c: process_vm_rw_pages"
+    mm: str
+    vpn: int
+    write: bool
+    value: int = 0
+    device: str = ""
+    """O_DIRECT: who does the copying."""
+
+    @step
+    def copy(self, tx: Transaction) -> Outcome:
+        """The byte goes to or comes from the frame directly, not through the process's page table."""
+        (pfn,) = self.pins or self.holds
+        if self.write:
+            tx.content[pfn] = self.value
+        value = tx.content.get(pfn) or 0
+        tx.emit(Access(pfn, write=self.write, value=value, process=self.mm, vpn=self.vpn, device=self.device))
+        self.value = value
+        return None
+
+    @step
+    def put(self, tx: Transaction) -> Outcome:
+        """Mark a written page dirty, and release it: unpin_user_pages_dirty_lock() or put_page()."""
+        pages, pinned = (self.pins, True) if self.pins else (self.holds, False)
+        self.pins = self.holds = ()
+        if self.write and not is_zero_pfn(pages[0]):
+            set_page_flags(tx, pages[0], PG_DIRTY)
+        gup_put(tx, pages, pinned=pinned)
+        return done(self.value)
+
+
+class process_vm_rw(Procedure):
+    """process_vm_readv(2), process_vm_writev(2) on one byte: FOLL_PIN on the page of the target. Errors are EFAULT."""
+
+    source: ClassVar[str] = "mm/process_vm_access.c: process_vm_rw_single_vec"
+    mm: str
+    """The caller."""
+    target: str
+    vpn: int
+    write: bool = False
+    value: int = 0
+
+    @step
+    def pin_user_pages_remote(self, tx: Transaction) -> Outcome:
+        """Pin the target's page, for reading or writing. Even the read-only pin breaks copy-on-write sharing there."""
+        foll = FOLL_PIN | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
+        return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll))
+
+    @step
+    def copy(self, tx: Transaction) -> Outcome:
+        """Copy the byte and unpin."""
+        if self.ret <= 0:
+            return fail(EFAULT)
+        pins, self.pins = self.pins, ()
+        return call(transient_copy(mm=self.target, vpn=self.vpn, write=self.write, value=self.value, pins=pins))
+
+    @step
+    def finish(self, tx: Transaction) -> Outcome:
+        """The byte read, or 0."""
+        return done(0 if self.write else self.ret)
+
+
+class process_vm_readv(process_vm_rw):
+    """process_vm_readv(2): read a byte of another process."""
+
+
+class process_vm_writev(process_vm_rw):
+    """process_vm_writev(2): write a byte of another process."""
+
+    write: bool = True
+
+
+class mem_rw(Procedure):
+    """A read or write of /proc/PID/mem: FOLL_FORCE, so also where the mapping forbids it. Errors are EIO."""
+
+    source: ClassVar[str] = "fs/proc/base.c: mem_rw; mm/memory.c: __access_remote_vm"
+    mm: str
+    """The caller."""
+    target: str
+    vpn: int
+    write: bool = False
+    value: int = 0
+
+    @step
+    def get_user_page_vma_remote(self, tx: Transaction) -> Outcome:
+        """Get the target's page with FOLL_FORCE: a private page is copied first, a shared one must be writable."""
+        foll = FOLL_GET | FOLL_FORCE | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
+        return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll))
+
+    @step
+    def copy(self, tx: Transaction) -> Outcome:
+        """Copy the byte and put the page. Where GUP refuses, the mapping's own ->access may still do it."""
+        if self.ret > 0:
+            holds, self.holds = self.holds, ()
+            where = {"mm": self.target, "vpn": self.vpn}
+            return call(transient_copy(**where, write=self.write, value=self.value, holds=holds))
+        vma = vma_lookup(tx, self.target, self.vpn)
+        access = vm_operations(vma.ops).access if vma is not None else None
+        if access is None:
+            return fail(EIO)
+        return call(access(mm=self.target, vpn=self.vpn, write=self.write, value=self.value))
+
+    @step
+    def finish(self, tx: Transaction) -> Outcome:
+        """The byte read, or 0; EIO if ->access could not do it."""
+        if self.ret < 0:
+            return fail(EIO)
+        return done(0 if self.write else self.ret)
+
+
+class mem_read(mem_rw):
+    """Read a byte of /proc/PID/mem."""
+
+
+class mem_write(mem_rw):
+    """Write a byte of /proc/PID/mem."""
+
+    write: bool = True
+
+
+class direct_io(Procedure):
+    """One page of O_DIRECT file I/O: the disk's DMA goes straight to the page of the process. Returns the byte moved."""
+
+    source: ClassVar[str] = "block/bio.c: bio_iov_iter_get_pages; lib/iov_iter.c: iov_iter_extract_user_pages"
+    mm: str
+    vpn: int
+    write: bool = False
+    """Memory is written: read(2) from the file."""
+    value: int = 0
+
+    @step
+    def extract_user_pages(self, tx: Transaction) -> Outcome:
+        """Take the page with FOLL_PIN (6.1: FOLL_GET), for writing if the disk will write to it."""
+        foll = (FOLL_PIN if fact(tx, "O_DIRECT pins") else FOLL_GET) | (FOLL_WRITE if self.write else 0)
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=foll))
+
+    @step
+    def dma(self, tx: Transaction) -> Outcome:
+        """The transfer, and the release of the page when it is complete."""
+        if self.ret <= 0:
+            return fail(EFAULT)
+        pins, holds = self.pins, self.holds
+        self.pins = self.holds = ()
+        return call(
+            transient_copy(
+                mm=self.mm, vpn=self.vpn, write=self.write, value=self.value, device="disk", pins=pins, holds=holds
+            )
+        )
+
+    @step
+    def complete(self, tx: Transaction) -> Outcome:
+        """bio_endio: the byte that the disk got, or 0."""
+        return done(0 if self.write else self.ret)
+
+
+class direct_write_out(direct_io):
+    """pwrite(2) with O_DIRECT: the disk reads the page. Returns the byte that reached the disk."""
+
+
+class direct_read_in(direct_io):
+    """pread(2) with O_DIRECT: the disk writes the page, and every other byte of it becomes 0."""
+
+    write: bool = True
