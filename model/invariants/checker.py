@@ -4,6 +4,8 @@ A Checker is a value, like the State it belongs to: kept, branched and gone back
 step has changed. However one got to a State, its Checker equals the one that `Checker.full` makes of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -54,7 +56,7 @@ class Checker:
         return hash(self.scene.state)
 
     @classmethod
-    def full(cls, state: State) -> "Checker":
+    def full(cls, state: State) -> Checker:
         """Look at everything: O(size of the State). Use `advance` from then on."""
         everything = tuple(
             Change(table.name, key, None, value)
@@ -64,7 +66,7 @@ class Checker:
         )
         return cls(Scene(State(), Index()), Broken()).follow(state, everything)
 
-    def advance(self, before: State, stepped: Stepped) -> tuple["Checker", tuple[Violation, ...]]:
+    def advance(self, before: State, stepped: Stepped) -> tuple[Checker, tuple[Violation, ...]]:
         """The Checker after one micro-step from `before`, and what is newly violated. O(changes).
 
         `before` must be the State that this Checker belongs to; ValueError if it is another object.
@@ -79,7 +81,7 @@ class Checker:
             new += _explain(after.scene, _newly(self.broken, after.broken))
         return after, tuple(sorted(new, key=_worst_first))
 
-    def follow(self, state: State, changes: tuple[Change, ...]) -> "Checker":
+    def follow(self, state: State, changes: tuple[Change, ...]) -> Checker:
         """The Checker of the State that `changes` lead to. Journals leave the tasks out: those are compared here."""
         old = self.scene.state
         if state is old:

@@ -134,8 +134,8 @@ def explain_references(case: Case) -> Violation:
     if case.frame.kind == "free":
         fate = "A free page with a count: the allocator either skips it, and it is lost, or hands it out as it is."
     elif surplus > 0:
-        owners = "has no owner" if surplus == 1 else "have no owner"
-        fate = f"{plural(surplus, 'reference')} {owners}: nobody will drop them, and the frame is never freed."
+        owners = "has no owner: nobody will drop it" if surplus == 1 else "have no owner: nobody will drop them"
+        fate = f"{plural(surplus, 'reference')} {owners}, and the frame is never freed."
     else:
         severity = "corruption"
         fate = (

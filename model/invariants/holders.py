@@ -5,6 +5,8 @@ known by name: page-table entries, page-cache slots, references, the tasks in fl
 What is kept for one frame does not depend on the order in which its holders came.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -77,7 +79,7 @@ class Tally(NamedTuple):
     """Special entries, which explain nothing."""
     pins: int = 0
 
-    def plus(self, other: "Tally", times: int = 1) -> "Tally":
+    def plus(self, other: Tally, times: int = 1) -> Tally:
         """The sum, or with `times` = -1 the difference."""
         return Tally(*(mine + times * its for mine, its in zip(self, other, strict=True)))
 

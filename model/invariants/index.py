@@ -3,6 +3,8 @@
 An Index depends on the State alone: however one got there, it equals the one built from scratch.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain

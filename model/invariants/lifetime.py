@@ -94,9 +94,11 @@ def explain_exclusive_shared(case: Case) -> Violation:
 
 
 def pinned_shared(case: Case) -> bool:
-    """Pinned and mapped, but copy-on-write may still replace it."""
+    """Pinned and mapped, but copy-on-write may still replace it. A pin that is only being taken may yet be undone."""
     frame = case.frame
-    return frame.kind == "anon" and bool(case.tally.pins and case.tally.entries) and not frame.exclusive
+    if frame.kind != "anon" or frame.exclusive or not case.tally.pins or not case.tally.entries:
+        return False
+    return bool(case.scene.holders(case.pfn, "pin"))
 
 
 def explain_pinned_shared(case: Case) -> Violation:

@@ -4,6 +4,8 @@ Each table has its own consequences: an entry concerns two frames and whoever re
 concerns references to pages that have no entry, and so on. Everything here costs O(changes).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from rpds import HashTrieMap, HashTrieSet
