@@ -28,14 +28,15 @@ check: $(VENV)/develop ## format, lint, types, import directions, doctests, spel
 	$(BIN)/codespell
 
 agreement: $(VENV)/develop ## replay the recordings of real kernels; print the table and put it into the README
-	@$(BIN)/python docs/agreement.py
+	@$(BIN)/python docs/readme.py agreement
 
 bench: $(VENV)/develop ## measure steps, memory and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py
 	@$(BIN)/python benchmarks/screen.py
 
-screenshots: $(VENV)/develop ## draw the pictures of the README from the real app
+screenshots: $(VENV)/develop ## make the README's pictures and example from the real program
 	@$(BIN)/python docs/screenshots.py
+	@$(BIN)/python docs/readme.py example
 
 constraints: ## resolve every dependency anew and write the versions to constraints.txt
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

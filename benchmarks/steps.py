@@ -1,0 +1,246 @@
+"""What a micro-step costs on a large machine, next to a small one: `python benchmarks/steps.py`.
+
+The same system calls run to their end on a machine with 100 mapped pages and on one with 1 000 000, in turns, with the
+invariants checked after every micro-step as the app does it. Then memory: what one more kept state costs. Exit
+status 1 if a target is missed.
+"""
+
+import argparse
+import gc
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from model.invariants.checker import Checker
+from model.kernel.access import cpu_load, cpu_store
+from model.kernel.boot import boot
+from model.kernel.fork import mm_alloc
+from model.kernel.madvise import do_madvise
+from model.kernel.mmap import MAP_PRIVATE, do_mmap
+from model.kernel.munmap import do_munmap
+from model.kernel.page import folio_add_new_anon_rmap
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.pgtable import PTRS_PER_TABLE, pte_alloc
+from model.kernel.procedure import Procedure, Stepped, advance, begin
+from model.kernel.reference import put_reference, take_reference
+from model.memory.flags import FOLL_GET, FOLL_PIN, FOLL_WRITE, PAGE_ACCESSED, PAGE_DIRTY, VM_READ, VM_WRITE
+from model.memory.state import State, Transaction
+
+SMALL: Final = 100
+LARGE: Final = 1_000_000
+UNTOUCHED: Final = 64
+"""Pages behind the mapped ones that nobody has touched yet: for the page faults."""
+MOST_RATIO: Final = 1.5
+MOST_BYTES: Final = 4096
+
+
+# -- machines ---------------------------------------------------------------------------------
+
+
+def run(state: State, procedure: Procedure) -> Iterator[Stepped]:
+    """Run a task of p0 to its end."""
+    state = begin(state, "main", procedure, "p0", 0)
+    while True:
+        stepped = advance(state, "main")
+        yield stepped
+        if stepped.result is not None:
+            return
+        state = stepped.state
+
+
+def after(state: State, procedure: Procedure) -> State:
+    """The State after a task of p0; it must not fail."""
+    *_, last = run(state, procedure)
+    assert last.result is not None
+    assert last.result.ok, (procedure, last.result)
+    return last.state
+
+
+class Machine(NamedTuple):
+    """A machine whose process p0 has one writable private mapping, all but its last pages touched."""
+
+    state: State
+    checker: Checker
+    start: int
+    pages: int
+
+
+def machine(pages: int) -> Machine:
+    """Map and touch `pages` pages. The kernel's own helpers do it, but 512 pages a transaction, for speed."""
+    state = after(boot(memory=2 * pages + 4096), mm_alloc(mm="p0"))
+    state = after(state, do_mmap(mm="p0", pages=pages + UNTOUCHED, prot=VM_READ | VM_WRITE, flags=MAP_PRIVATE))
+    ((_, start),) = state.vmas
+    state = after(state, cpu_store(mm="p0", vpn=start, value=1))
+    vpn, end = start + 1, start + pages
+    while vpn < end:
+        state = after(state, pte_alloc(mm="p0", vpn=vpn))
+        table_end = vpn - vpn % PTRS_PER_TABLE + PTRS_PER_TABLE
+        state = touched(state, start, range(vpn, min(table_end, end)))
+        vpn = table_end
+    return Machine(state, Checker.full(state), start, pages)
+
+
+def touched(state: State, start: int, vpns: range) -> State:
+    """The State after a write to each of the pages, all of which lie under one page table."""
+    tx = Transaction(state)
+    vma = tx.vmas["p0", start]
+    for vpn in vpns:
+        pfn = alloc_page(tx, "anon")
+        assert pfn is not None
+        folio_add_new_anon_rmap(tx, pfn, vma, vpn)
+        tx.ptes["p0", vpn] = maybe_mkwrite(mk_pte(pfn, vma).with_bits(PAGE_ACCESSED | PAGE_DIRTY), vma)
+    return tx.commit()[0]
+
+
+# -- time -------------------------------------------------------------------------------------
+
+
+Action = Callable[[int], Procedure]
+"""A system call or an access, for a page of its own."""
+
+MAPPED: Final[dict[str, Action]] = {
+    "read": lambda vpn: cpu_load(mm="p0", vpn=vpn),
+    "write": lambda vpn: cpu_store(mm="p0", vpn=vpn, value=7),
+    "pin, fast": lambda vpn: take_reference(name="r", mm="p0", start=vpn, pages=1, foll=FOLL_PIN | FOLL_WRITE),
+    "get, slow": lambda vpn: take_reference(name="r", mm="p0", start=vpn, pages=1, foll=FOLL_GET, how="slow"),
+    "dontneed": lambda vpn: do_madvise(mm="p0", start=vpn, pages=1, advice="dontneed"),
+    "munmap": lambda vpn: do_munmap(mm="p0", start=vpn, pages=1),
+}
+"""On a page that is there."""
+UNMAPPED: Final[dict[str, Action]] = {"fault": lambda vpn: cpu_store(mm="p0", vpn=vpn, value=7)}
+"""On a page that is not there yet."""
+
+
+class Timing(NamedTuple):
+    """What an action costs on one machine."""
+
+    steps: int
+    step_us: float
+    """CPU time of one micro-step, microseconds."""
+    checked_us: float
+    """The same with the invariants checked after it."""
+
+
+def timed(on: Machine, action: Action, vpn: int) -> Timing:
+    """Run an action to its end, twice: without and with the invariants."""
+    begun = time.process_time_ns()
+    steps = sum(1 for _ in run(on.state, action(vpn)))
+    stepped = time.process_time_ns()
+    before = begin(on.state, "main", action(vpn), "p0", 0)
+    checker = on.checker.follow(before, ())
+    start = time.process_time_ns()
+    while "main" in before.tasks:
+        done = advance(before, "main")
+        checker, _ = checker.advance(before, done)
+        before = done.state
+    end = time.process_time_ns()
+    return Timing(steps, (stepped - begun) / steps / 1000, (end - start) / steps / 1000)
+
+
+class Compared(NamedTuple):
+    """One action on both machines."""
+
+    name: str
+    small: Timing
+    large: Timing
+
+
+def compare(small: Machine, large: Machine, rounds: int) -> Iterator[Compared]:
+    """Every action on random pages of both machines in turns; medians."""
+    dice = random.Random(1)
+    for name, action in (MAPPED | UNMAPPED).items():
+        timings: tuple[list[Timing], list[Timing]] = ([], [])
+        for _ in range(rounds):
+            for on, into in zip((small, large), timings, strict=True):
+                first, last = (0, on.pages) if name in MAPPED else (on.pages, on.pages + UNTOUCHED)
+                into.append(timed(on, action, on.start + dice.randrange(first, last)))
+        yield Compared(name, *(Timing(*map(median, zip(*of, strict=True))) for of in timings))
+
+
+def time_report(compared: list[Compared]) -> tuple[Table, float]:
+    """The comparison as a table, and the ratio that counts: all steps of all actions, with the invariants."""
+    table = Table(title=f"CPU time of a micro-step, µs: {SMALL} mapped pages against {LARGE:,}")
+    table.add_column("")
+    for heading in ("steps", "alone", "", "ratio", "with invariants", "", "ratio"):
+        table.add_column(heading, justify="right")
+    for name, small, large in compared:
+        table.add_row(
+            name,
+            f"{small.steps:.0f}",
+            f"{small.step_us:.1f}",
+            f"{large.step_us:.1f}",
+            f"{large.step_us / small.step_us:.2f}",
+            f"{small.checked_us:.1f}",
+            f"{large.checked_us:.1f}",
+            f"{large.checked_us / small.checked_us:.2f}",
+        )
+    total = [
+        sum(at.steps * at.checked_us for at in of) for of in zip(*((c.small, c.large) for c in compared), strict=True)
+    ]
+    return table, total[1] / total[0]
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+
+def lesson_steps(rounds: int) -> Iterator[Stepped]:
+    """A typical lesson again and again, each time with another byte: touch, pin, drop the page, touch again, put."""
+    state = machine(SMALL).state
+    ((_, start),) = state.vmas
+    for byte in range(rounds):
+        vpn = start + byte % SMALL
+        for procedure in (
+            cpu_store(mm="p0", vpn=vpn, value=byte % 256),
+            take_reference(name=f"r{byte}", mm="p0", start=vpn, pages=1, foll=FOLL_PIN | FOLL_WRITE),
+            do_madvise(mm="p0", start=vpn, pages=1, advice="dontneed"),
+            cpu_load(mm="p0", vpn=vpn),
+            cpu_store(mm="p0", vpn=vpn, value=byte // 256),
+            put_reference(name=f"r{byte}"),
+        ):
+            for stepped in run(state, procedure):
+                yield stepped
+                state = stepped.state
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process: tracemalloc would not see the maps, which are not Python's."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def bytes_per_state(rounds: int) -> tuple[float, int]:
+    """What keeping one more state with its journal costs, and over how many states that was measured."""
+    kept = list(lesson_steps(1))
+    gc.collect()
+    before = resident_bytes()
+    kept.extend(lesson_steps(rounds))
+    gc.collect()
+    return (resident_bytes() - before) / len(kept), len(kept)
+
+
+def main() -> int:
+    """Measure, report, compare with the targets."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--rounds", type=int, default=200, help="how often each action is timed")
+    arguments = parser.parse_args()
+    console = Console(width=100)
+    size, states = bytes_per_state(rounds=500)
+    table, ratio = time_report(list(compare(machine(SMALL), machine(LARGE), arguments.rounds)))
+    console.print(table)
+    fast, slim = ratio <= MOST_RATIO, size <= MOST_BYTES
+    console.print(f"a step on the large machine: {ratio:.2f} times; target {MOST_RATIO}: {'met' if fast else 'MISSED'}")
+    console.print(
+        f"a kept state: {size:,.0f} bytes over {states:,} states; target {MOST_BYTES:,}: {'met' if slim else 'MISSED'}"
+    )
+    return 0 if fast and slim else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the README shows is made here, from the program itself."""
