@@ -151,6 +151,14 @@ def _index(moment: Moment, words: list[str]) -> int:
     return _subject(moment.state, words).vpn >> 9 * LEVELS[level] & 511
 
 
+def _table_pages(moment: Moment, words: list[str]) -> int:
+    """`table-pages P`: the page-table pages of an address space, its PGD included."""
+    process = words.pop(0) if words else ""
+    if process not in moment.state.processes:
+        raise ExpressionError(f"no process `{process}`")
+    return 1 + sum(owner == process and not entry.huge for (owner, _, _), entry in moment.state.tables.items())
+
+
 def _value(moment: Moment, _words: list[str]) -> int:
     """`value`: what the last command returned."""
     if moment.value is None:
@@ -166,6 +174,7 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "frame": lambda moment, words: _frame(moment.state, words)[0],
     "page-number": lambda moment, words: _subject(moment.state, words).vpn,
     "index": _index,
+    "table-pages": _table_pages,
     "value": _value,
 }
 

@@ -217,6 +217,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     header: Header
     items: tuple[Item, ...]
+    worlds: dict[str, str]
+    """The scripts that set its scenes, by name."""
     revision: str
     """A digest of the text: progress made in another revision is resumed at the same item, but not inside it."""
 

@@ -70,8 +70,19 @@ def _chosen(text: str, offered: tuple[str, ...]) -> str:
     return str(number)
 
 
+def readable(prediction: Prediction, guess: str) -> str:
+    """A kept guess as the learner reads it."""
+    return prediction.option[int(guess) - 1].text if isinstance(prediction, Choice) else guess
+
+
 def judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
     """The guess beside what the model says at this moment. Raises ExpressionError if it cannot say."""
+    verdict = _judge(prediction, guess, moment)
+    return verdict._replace(reply=fill(verdict.reply, moment))
+
+
+def _judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
+    """The verdict, its reply as the author wrote it."""
     match prediction:
         case Number():
             return _judge_number(prediction, guess, moment)

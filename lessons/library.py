@@ -11,7 +11,6 @@ from lessons.loading import load
 from lessons.problems import LessonError, Problem, did_you_mean
 
 COURSE: Final = Path(__file__).parent / "course"
-WORLDS: Final = "worlds"
 
 
 class Entry(NamedTuple):
@@ -54,8 +53,3 @@ def find(name: str) -> Lesson:
     if name not in known:
         raise LessonError([Problem(name, 1, 1, "no such lesson", did_you_mean(name, known))])
     return load(known[name])
-
-
-def world_path(lesson: Lesson, world: str) -> Path:
-    """The script that sets a scene of a lesson."""
-    return Path(lesson.file).parent / WORLDS / f"{world}.pte"

@@ -5,7 +5,7 @@ All mistakes of a file are reported together. What can only be known by running 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -32,6 +32,8 @@ from lessons.format import (
 from lessons.markdown import Block, Prose, scan
 from lessons.problems import LessonError, Problem, did_you_mean
 
+WORLDS: Final = "worlds"
+"""The folder beside a lesson that has the scripts of its scenes."""
 REMARK: Final = re.compile(r"\s+(?P<step>[A-Za-z_]\w*(?:\.\w+)?):\s+(?P<text>.*)")
 RUNG: Final = re.compile(r"(?P<rung>[a-z]+):\s*(?P<text>.*)")
 CHECK: Final = re.compile(r"(?P<expect>\s*expect\s+)(?P<condition>[^#]*[^#\s])\s*#\s*(?P<text>.+)")
@@ -50,10 +52,10 @@ def load(path: Path) -> Lesson:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise LessonError([Problem(str(path), line, 1, "not UTF-8 text")]) from None
-    return parse(source, str(path))
+    return parse(source, str(path), _FolderOfWorlds(path.parent / WORLDS))
 
 
-def parse(source: str, file: str) -> Lesson:
+def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
     """The lesson that a text describes; `file` is only used in messages. Raises LessonError."""
     document = scan(source, file)
     problems: list[Problem] = []
@@ -65,14 +67,39 @@ def parse(source: str, file: str) -> Lesson:
         else:
             builder.block(part)
     items = builder.finish()
+    used = {item.world: item.line for item in reversed(items) if item.world}
+    for name, line in used.items():
+        if name not in worlds:
+            builder.problem(line, f"no world is called `{name}`", did_you_mean(name, worlds), len("~~~world "))
     if header is None or problems:
         raise LessonError(sorted(problems, key=lambda problem: problem.line))
     return Lesson(
         file=file,
         header=header,
         items=items,
+        worlds={name: worlds[name] for name in sorted(used)},
         revision=blake2b(source.encode(), digest_size=8).hexdigest(),
     )
+
+
+class _FolderOfWorlds(Mapping[str, str]):
+    """The world scripts of a folder by their names; each is read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = {path.stem: path for path in sorted(folder.glob("*.pte"))}
+
+    def __getitem__(self, name: str) -> str:
+        path = self.paths[name]
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LessonError([Problem(str(path), 1, 1, f"cannot be read: {error}")]) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 class _Builder:

@@ -1,0 +1,271 @@
+"""`lesson check`: what can be wrong with a lesson although it loads.
+
+First what shows in the text: too long before something to do, too wide for the pane, hints or replies missing. Then
+the lesson is played, once, by the model: every expression must have a value, no wrong answer may be right, no goal
+may be met at its start, and each stored solution must lead to its goal.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lessons import wording
+from lessons.expressions import ExpressionError, Moment, condition
+from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
+from lessons.judging import fill, judge, true_option, true_subject, wrong_number
+from lessons.ladder import holds, reached
+from lessons.library import COURSE
+from lessons.loading import WORLDS, load
+from lessons.performing import Beat, play, play_all, power_on, set_scene
+from lessons.player import pending
+from lessons.problems import LessonError, Problem, did_you_mean
+
+
+def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:
+    """Check lesson files and folders of lessons; no paths: the course.
+
+    Returns the lessons that could be loaded, and every problem found.
+    """
+    lessons: list[Lesson] = []
+    problems: list[Problem] = []
+    for path in paths or [COURSE]:
+        if path.is_dir():
+            found = sorted(path.glob("*.md"))
+            if not found:
+                problems.append(Problem(str(path), 1, 1, "no lesson in this folder", "lessons are *.md files"))
+            problems += _unused_worlds(path)
+        else:
+            found = [path]
+        for file in found:
+            try:
+                lessons.append(load(file))
+            except LessonError as error:
+                problems += error.problems
+    for lesson in lessons:
+        problems += check_lesson(lesson)
+    return lessons, problems
+
+
+def _unused_worlds(folder: Path) -> Iterator[Problem]:
+    """World scripts of a folder that none of its lessons names."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.md")]
+    for world in sorted((folder / WORLDS).glob("*.pte")):
+        if not any(f"~~~world {world.stem}\n" in text for text in texts):
+            yield Problem(str(world), 1, 1, f"no lesson of {folder} uses this world")
+
+
+def check_lesson(lesson: Lesson) -> list[Problem]:
+    """Every problem of one lesson, in the order of its lines."""
+    problems = [*_check_header(lesson), *wording.check(lesson), *_check_doing(lesson), *_Rehearsal(lesson).problems()]
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+# -- what shows in the text ----------------------------------------------------------------------
+
+
+def _check_header(lesson: Lesson) -> Iterator[Problem]:
+    """The name of the file, the lessons that should come first, the functions to read."""
+    header = lesson.header
+    if Path(lesson.file).stem != header.id:
+        yield Problem(lesson.file, 1, 1, f"the lesson `{header.id}` belongs into a file {header.id}.md")
+    known = {path.stem for folder in (Path(lesson.file).parent, COURSE) for path in folder.glob("*.md")}
+    for needed in header.needs:
+        if needed not in known:
+            yield Problem(
+                lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", did_you_mean(needed, known)
+            )
+    if not header.read:
+        yield Problem(lesson.file, 1, 1, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
+    for place in header.read:
+        file, colon, functions = place.partition(": ")
+        if not colon or not functions or not file.endswith((".c", ".h", ".S", ".rst")):
+            yield Problem(lesson.file, 1, 1, f"`{place}` is no place to read", "mm/memory.c: zap_pte_range")
+
+
+FIRST_DEED = 3
+"""Within so many items the learner must have had something to answer or to reach."""
+
+
+def _check_doing(lesson: Lesson) -> Iterator[Problem]:
+    """Something to do early on, hints where one can be stuck, a reply to each wrong answer."""
+    if all(item.action is None or isinstance(item.action, Do) for item in lesson.items[:FIRST_DEED]):
+        yield Problem(
+            lesson.file, lesson.items[0].line, 1, f"nothing to answer or to reach in the first {FIRST_DEED} items"
+        )
+    for item in lesson.items:
+        action = item.action
+        if action is None or isinstance(action, Do):
+            continue
+        rungs = {hint.rung for hint in item.hints}
+        if isinstance(action, Goal):
+            wanted = {"where", "what"}
+            if not action.solution:
+                yield Problem(lesson.file, item.action_line, 1, "a goal without a solution block")
+            if rungs - wanted:
+                yield Problem(lesson.file, item.hints[0].line, 1, "the rungs `next` and `show` of a goal are computed")
+        else:
+            wanted = {"where", "what", "next", "show"}
+        if wanted - rungs:
+            missing = ", ".join(sorted(wanted - rungs))
+            yield Problem(lesson.file, item.action_line, 1, f"its hint lacks the rungs: {missing}", "a ~~~hint block")
+        if isinstance(action, Number) and not action.wrong:
+            yield Problem(lesson.file, item.action_line, 1, "no likely wrong answer has a reply", "[[wrong]] is = …")
+
+
+# -- what playing it shows -------------------------------------------------------------------------
+
+
+class _Rehearsal:
+    """One run through a lesson, in which everything is asked of the model that a learner's run could ask."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self.standing = power_on()
+
+    def problems(self) -> Iterator[Problem]:
+        """Everything that goes wrong; what cannot be played ends the run."""
+        try:
+            for number, item in enumerate(self.lesson.items):
+                yield from self._item(number, item)
+        except LessonError as error:
+            yield from error.problems
+
+    def _problem(self, item: Item, text: str, line: int = 0) -> Problem:
+        return Problem(self.lesson.file, line or item.action_line or item.line, 1, text)
+
+    def _item(self, number: int, item: Item) -> Iterator[Problem]:
+        if item.world:
+            self.standing = set_scene(self.lesson, item)
+        yield from self._filled(item, item.text, item.line)
+        match item.action:
+            case Do() as do:
+                yield from self._play(item, do)
+                for asked in pending(self.lesson, number):
+                    yield from self._answerable(self._asking(asked), asked)
+            case Goal() as goal:
+                yield from self._reach(item, goal)
+                following = self.lesson.items[number + 1 : number + 2]
+                if following and not following[0].world and not following[0].last:
+                    yield self._problem(item, "after a goal nobody knows where the learner stands: a world must follow")
+            case None:
+                pass
+            case prediction:
+                yield from self._filled(item, prediction.ask, item.action_line)
+                if prediction.reveal == "now":
+                    yield from self._answerable(item, prediction)
+                elif not self._answered_later(number):
+                    yield self._problem(item, "no `do` block reveals this prediction", item.action_line)
+
+    def _asking(self, prediction: Prediction) -> Item:
+        """The item that asks a prediction."""
+        return next(item for item in self.lesson.items if item.action is prediction)
+
+    def _answered_later(self, number: int) -> bool:
+        """A `do` block follows in the same scene."""
+        for item in self.lesson.items[number + 1 :]:
+            if isinstance(item.action, Do) and not item.world:
+                return True
+            if item.world or isinstance(item.action, Goal):
+                return False
+        return False
+
+    def _filled(self, item: Item, text: str, line: int) -> Iterator[Problem]:
+        try:
+            fill(text, self.standing.moment)
+        except ExpressionError as error:
+            yield self._problem(item, f"a number in the text: {error}", line)
+
+    def _play(self, item: Item, do: Do) -> Iterator[Problem]:
+        """Play the commands; remarks and `until` must meet a micro-step."""
+        standing = self.standing
+        for command in do.commands:
+            last = command is do.commands[-1]
+            beats = play(standing, command, self.lesson.file, do.until if last else "")
+            for remark in command.remarks:
+                if not any(beat.is_step(remark.step) for beat in beats):
+                    hint = did_you_mean(remark.step, _step_names(beats))
+                    yield Problem(self.lesson.file, remark.line, 3, f"no micro-step `{remark.step}` is made here", hint)
+            if beats:
+                standing = beats[-1].standing
+            outcome = beats[-1].outcome if beats else None
+            if outcome is not None and outcome.status == "blocked":
+                yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
+            if last and do.until and not (beats and beats[-1].is_step(do.until)):
+                hint = did_you_mean(do.until, _step_names(beats))
+                yield Problem(self.lesson.file, do.line, 1, f"until={do.until}: no such micro-step is made here", hint)
+        self.standing = standing
+
+    def _reach(self, item: Item, goal: Goal) -> Iterator[Problem]:
+        """The goal must be ahead at the start, and reached by the solution."""
+        if reached(goal, self.standing):
+            yield self._problem(item, f"the goal `{goal.id}` is met before anything is done")
+        try:
+            solution = Do(goal.solution, "command", goal.line)
+            for beat in play_all(solution, self.standing, self.lesson.file):
+                self.standing = beat.standing
+        except LessonError as error:
+            yield from error.problems
+            return
+        for check in goal.checks:
+            if goal.solution and not holds(check.condition, self.standing):
+                yield self._problem(
+                    item, f"the solution does not reach `{check.condition}`{self._why(check.condition)}", check.line
+                )
+
+    def _why(self, text: str) -> str:
+        """What keeps a condition from having an answer, if something does."""
+        try:
+            condition(text, self.standing.moment)
+        except ExpressionError as error:
+            return f": {error}"
+        return ""
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    def _answerable(self, item: Item, prediction: Prediction) -> Iterator[Problem]:
+        """The model has exactly one answer, and every wrong one is wrong and has its reply."""
+        moment = self.standing.moment
+        try:
+            yield from self._wrong_answers(item, prediction, moment)
+            for text in wording.replies(prediction):
+                fill(text, moment)
+        except ExpressionError as error:
+            yield self._problem(item, f"prediction `{prediction.id}`: {error}", item.action_line)
+
+    def _wrong_answers(self, item: Item, prediction: Prediction, moment: Moment) -> Iterator[Problem]:
+        name = f"prediction `{prediction.id}`"
+        match prediction:
+            case Choice(option=options):
+                true = true_option(prediction, moment)
+                for number, option in enumerate(options):
+                    if number != true and not option.reply:
+                        yield self._problem(
+                            item, f"{name}: no reply to the wrong answer `{option.text}`", item.action_line
+                        )
+                    if number == true and option.reply:
+                        yield self._problem(item, f"{name}: a reply to the right answer `{option.text}`; it is `right`")
+            case Number(wrong=wrongs):
+                truth = judge(prediction, "0", moment).truth
+                seen: set[str] = set()
+                for wrong in wrongs:
+                    value = str(wrong_number(wrong.answer, moment))
+                    if value == truth:
+                        yield self._problem(item, f"{name}: the wrong answer {wrong.answer} is right", item.action_line)
+                    if value in seen:
+                        yield self._problem(item, f"{name}: the wrong answer {wrong.answer} stands there twice")
+                    seen.add(value)
+            case PickPage(wrong=wrongs, among=subjects):
+                truth = true_subject(prediction, moment)
+                for wrong in wrongs:
+                    if str(wrong.answer) == truth:
+                        yield self._problem(item, f"{name}: the wrong answer {wrong.answer} is right", item.action_line)
+                    if str(wrong.answer) not in subjects:
+                        yield self._problem(
+                            item, f"{name}: `{wrong.answer}` is not among the answers", item.action_line
+                        )
+            case _:
+                judge(prediction, "yes", moment)
+
+
+def _step_names(beats: Iterable[Beat]) -> set[str]:
+    """Every name by which the micro-steps can be called."""
+    return {name for beat in beats if beat.stepped for name in (beat.name, beat.stepped.step)}

@@ -1,0 +1,188 @@
+"""Commands of a lesson played on the machine: each becomes a row of beats, one a micro-step.
+
+Playing is pure: the same command from the same moment gives the same beats, so a player may look ahead, go back and
+go forward again as it likes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from lessons import format as lesson_format
+from lessons.expressions import Moment
+from lessons.problems import LessonError, Problem
+from model.invariants.checker import Checker
+from model.invariants.violation import Violation
+from model.kernel.boot import boot
+from model.kernel.procedure import Stepped
+from model.script.command import Command
+from model.script.context import OK, Context, Outcome
+from model.script.execute import Running, proceed, start
+from model.script.parser import parse, parse_line
+from model.script.problems import ScriptError
+from model.script.scope import Scope
+
+
+class Standing(NamedTuple):
+    """Where the machine stands: what the next command starts from, and which invariants are broken."""
+
+    context: Context
+    checker: Checker
+
+    @property
+    def moment(self) -> Moment:
+        """What an expression of a lesson is asked about."""
+        last = self.context.last
+        lasting = {violation.invariant for violation in self.checker.violations}
+        happened = {violation.invariant for violation in self.context.violations}
+        return Moment(
+            self.context.state,
+            last.status,
+            last.errno or last.signal or last.on,
+            last.value,
+            frozenset(lasting | happened),
+        )
+
+
+class Beat(NamedTuple):
+    """One micro-step, or a command that has none (`device`, `begin` …)."""
+
+    command: str
+    standing: Standing
+    """After it."""
+    stepped: Stepped | None
+    outcome: Outcome | None
+    """How the command ended; None: it has not."""
+    fresh: tuple[Violation, ...]
+    """What this beat broke."""
+    remark: str = ""
+    """What the author adds to this micro-step."""
+
+    @property
+    def name(self) -> str:
+        """`procedure.step`; empty for a command without micro-steps."""
+        return f"{self.stepped.procedure}.{self.stepped.step}" if self.stepped else ""
+
+    def is_step(self, name: str) -> bool:
+        """Whether `name`, as `procedure.step` or the step alone, means this micro-step."""
+        return self.stepped is not None and name in {self.stepped.step, self.name}
+
+
+def power_on() -> Standing:
+    """A machine that has just been booted, with nothing on it."""
+    state = boot()
+    return Standing(Context(state), Checker.full(state))
+
+
+def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item) -> Standing:
+    """The machine at the start of a scene: the item's world, then what the item sets further.
+
+    Raises:
+        LessonError: a script is malformed, or a command of it does not succeed.
+    """
+    file = f"{item.world}.pte"
+    try:
+        commands = parse(lesson.worlds[item.world])
+    except ScriptError as error:
+        raise _located(error, file, 0) from None
+    standing = power_on()
+    for command in commands:
+        standing = _succeeded(_played(standing, command, file, 0), file, command.line)
+    for more in item.setup:
+        standing = _succeeded(play(standing, more, lesson.file), lesson.file, more.line)
+    return standing._replace(context=standing.context._replace(last=OK, violations=()))
+
+
+def _succeeded(beats: Sequence[Beat], file: str, line: int) -> Standing:
+    """Where a command of a scene has led. LessonError unless it was granted."""
+    last = beats[-1]
+    if last.outcome is not None and last.outcome.status != "ok":
+        raise LessonError([Problem(file, line, 1, f"`{last.command}` sets the scene, but ends with: {last.outcome}")])
+    return last.standing
+
+
+def understand(line: str, standing: Standing) -> Command | None:
+    """A command as it is typed before this machine; None for a blank line. Raises ScriptError."""
+    return parse_line(line, Scope.of(standing.context.state))
+
+
+def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterator[Beat]:
+    """All beats of a `do` block. Raises LessonError."""
+    for number, command in enumerate(action.commands, 1):
+        until = action.until if number == len(action.commands) else ""
+        for beat in play(standing, command, file, until):
+            standing = beat.standing
+            yield beat
+
+
+def play(standing: Standing, command: lesson_format.Command, file: str, until: str = "") -> tuple[Beat, ...]:
+    """All beats of a lesson's command, with the author's remarks; with `until` only up to that micro-step.
+
+    Raises:
+        LessonError: the command is malformed, or nothing of the kind is simulated.
+    """
+    try:
+        understood = understand(command.text, standing)
+    except ScriptError as error:
+        raise _located(error, file, command.line - 1) from None
+    if understood is None:
+        return ()
+    beats = _played(standing, understood, file, command.line - 1, lambda beat: bool(until) and beat.is_step(until))
+    return tuple(_remarked(beats, command.remarks))
+
+
+def try_out(standing: Standing, line: str) -> tuple[Beat, ...]:
+    """All beats of a command that the learner typed; none for a blank line. Raises ScriptError."""
+    understood = understand(line, standing)
+    return tuple(_beats(standing, understood, lambda _: False)) if understood else ()
+
+
+def _played(
+    standing: Standing, command: Command, file: str, above: int, stop: Callable[[Beat], bool] = lambda _: False
+) -> list[Beat]:
+    try:
+        return _beats(standing, command, stop)
+    except ScriptError as error:
+        raise _located(error, file, above) from None
+
+
+def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -> list[Beat]:
+    """Carry a command out and keep a beat of every micro-step."""
+    now = start(standing.context, command)
+    beats: list[Beat] = []
+    checker = standing.checker
+    happened: tuple[Violation, ...] = ()
+    while isinstance(now, Running):
+        checker = checker.follow(now.state, ())  # the task that runs it has come to the machine
+        before = now.state
+        stepped, now = proceed(now)
+        checker, fresh = checker.advance(before, stepped)
+        happened += fresh
+        context = standing.context._replace(state=stepped.state)
+        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh))
+        if stop(beats[-1]):
+            return beats
+    context = now.context._replace(violations=happened)
+    if context.state is not checker.scene.state:
+        # `device`, `begin` … have no micro-steps to follow, and a blocked command was undone.
+        checker = standing.checker if context.state is standing.context.state else Checker.full(context.state)
+    last = beats.pop() if beats else Beat(command.text, standing, None, None, ())
+    return [*beats, last._replace(standing=Standing(context, checker), outcome=now.outcome)]
+
+
+def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:
+    """The beats with the author's remarks, each at the first micro-step that it names."""
+    waiting = list(remarks)
+    for beat in beats:
+        mine = next((remark for remark in waiting if beat.is_step(remark.step)), None)
+        if mine is not None:
+            waiting.remove(mine)
+            yield beat._replace(remark=mine.text)
+        else:
+            yield beat
+
+
+def _located(error: ScriptError, file: str, above: int) -> LessonError:
+    """A script's problems at their places in the file around it; `above` lines stand before the script."""
+    return LessonError(
+        Problem(file, above + problem.line, problem.column, problem.message) for problem in error.problems
+    )

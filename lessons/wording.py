@@ -1,0 +1,84 @@
+"""Whether a lesson's text fits the story pane, which may be as narrow as 44 columns."""
+
+import re
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
+
+from lessons.format import Choice, Do, Goal, Lesson, Number, PickPage, Prediction
+from lessons.problems import Problem
+
+PANE: Final = 44
+"""Columns of the story pane on the smallest screen."""
+MOST_LINES: Final = 12
+"""Lines of prose, in that pane, before something to do."""
+MARKUP: Final = re.compile(r"[*`]|^[>#-]+ |\{[^}]*\}")
+CODE: Final = re.compile(r"^(?: {4}|\t)|^```")
+
+
+def check(lesson: Lesson) -> Iterator[Problem]:
+    """Texts that are too wide anywhere, or too long before something to do."""
+    for item in lesson.items:
+        yield from _too_wide(lesson.file, item.line, item.text)
+        if not item.last and (lines := height(item.text)) > MOST_LINES:
+            yield Problem(
+                lesson.file,
+                item.line,
+                1,
+                f"{lines} lines of prose before something to do; {MOST_LINES} are the most",
+                f"in a pane of {PANE} columns",
+            )
+        for hint in item.hints:
+            yield from _too_wide(lesson.file, hint.line, hint.text)
+        for note in item.notes:
+            yield from _too_wide(lesson.file, note.line, note.text)
+        match item.action:
+            case Do(commands=commands):
+                for command in commands:
+                    yield from _too_wide(lesson.file, command.line, command.text)
+                    for remark in command.remarks:
+                        yield from _too_wide(lesson.file, remark.line, remark.text)
+            case Goal(checks=checks):
+                for line in checks:
+                    yield from _too_wide(lesson.file, line.line, line.text)
+            case None:
+                pass
+            case prediction:
+                for text in texts(prediction):
+                    yield from _too_wide(lesson.file, item.action_line, text)
+
+
+def texts(prediction: Prediction) -> Iterator[str]:
+    """Every text of a prediction that the learner may read."""
+    yield prediction.ask
+    yield from replies(prediction)
+    if isinstance(prediction, Choice):
+        yield from (option.text for option in prediction.option)
+
+
+def replies(prediction: Prediction) -> Iterator[str]:
+    """Every text of a prediction that an answer can bring up."""
+    yield prediction.right
+    match prediction:
+        case Choice(option=options):
+            yield from (option.reply for option in options)
+        case Number(wrong=wrongs) | PickPage(wrong=wrongs):
+            yield from (wrong.reply for wrong in wrongs)
+            yield prediction.otherwise
+        case _:
+            yield prediction.otherwise
+
+
+def height(text: str) -> int:
+    """The lines that Markdown prose takes in the pane, blank ones between paragraphs not counted."""
+    paragraphs = re.split(r"\n\s*\n|\n(?=[*-] )", text.strip())
+    return sum(len(wrap(MARKUP.sub("", " ".join(paragraph.split())), PANE)) for paragraph in paragraphs)
+
+
+def _too_wide(file: str, line: int, text: str) -> Iterator[Problem]:
+    """Words that cannot be wrapped and lines of code that must not be."""
+    for number, row in enumerate(text.split("\n"), line):
+        unit = [row.rstrip()] if CODE.match(row) else MARKUP.sub("", row).split()
+        widest = max(unit, key=len, default="")
+        if len(widest) > PANE:
+            yield Problem(file, number, row.find(widest) + 1, f"`{widest}` is wider than the pane ({PANE} columns)")
