@@ -55,6 +55,14 @@ FACTS: Final[dict[str, Fact]] = {
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
     "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
+    "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf-truth 10: ordinary pages in 6.1 and 6.12"),
+    "anonymous inodes are noexec": Fact("6.18", "7.3", "dma-buf-truth matrix: VM_MAYEXEC until 6.12"),
+    "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf-truth matrix; 6.18: measured"),
+    "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
+    "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
+    "mremap moves several VMAs": Fact("6.18", "7.3", "remap_move() since 6.17; mm/mremap.c"),
+    "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
+    "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),
     "vvar is PFN-mapped": Fact("6.1", "6.18", "refcounted MIXEDMAP in 7.3; kernel-facts N.2"),
 }
 

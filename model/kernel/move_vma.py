@@ -1,0 +1,178 @@
+"""Moving a VMA and its page-table entries: the heart of mremap(2).
+
+The pages stay in their frames. Only the entries move, so references and pins are none the wiser; and until the old
+translations are flushed, both addresses would work.
+"""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from model.kernel.limits import MAX_MAP_COUNT, enough_memory
+from model.kernel.munmap import do_vmi_munmap
+from model.kernel.pgtable import (
+    TABLE_SHIFT,
+    hold_pte_lock,
+    populated,
+    pte_alloc,
+    pte_lock,
+    pte_unlock,
+    table_end,
+)
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.rmap import unlink_anon_vmas
+from model.kernel.tlb import flush_tlb_range
+from model.kernel.vm_ops import vm_operations
+from model.kernel.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
+from model.kernel.vma_merge import copy_vma
+from model.memory.errno import ENOMEM
+from model.memory.flags import VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT
+from model.memory.ordered import ceiling
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+MREMAP_DONTUNMAP: Final = 4
+
+
+class move_vma(Procedure):
+    """Move [start, start + pages) of one VMA to `to`, where nothing is mapped, and make it `new_pages` long.
+
+    The caller holds mmap_lock for writing. Returns the new start. With MREMAP_DONTUNMAP the old VMA stays, empty.
+    """
+
+    source: ClassVar[str] = "mm/mremap.c: move_vma, prep_move_vma, copy_vma_and_data"
+    mm: str
+    start: int
+    pages: int
+    new_pages: int
+    to: int
+    flags: int = 0
+    whole: bool = False
+    """The old VMA is moved from its first page to its last, and has not become part of the new one."""
+    error: int = 0
+
+    @step
+    def copy_vma(self, tx: Transaction) -> Outcome:
+        """Make a VMA like the old one at the new place, or extend a neighbour there over it.
+
+        For the moment two VMAs have the same offsets of the same file, or the same anon_vmas: whoever looks for a
+        page's mappings finds it at one of the two places.
+        """
+        vma = vma_lookup(tx, self.mm, self.start)
+        assert vma is not None
+        refused = self.may_not_move(tx, vma)
+        if refused:
+            return done(refused)
+        neighbours = (vma_before(tx, self.mm, self.to), vma_from(tx, self.mm, self.to))
+        if (wait := i_mmap_lock(tx, vma.file, *(other.file for other in neighbours if other))) is not None:
+            return wait
+        new = copy_vma(tx, self.mm, vma, self.to, self.new_pages, vma.pgoff + self.start - vma.start)
+        swallowed = new.start <= vma.start < new.end
+        self.whole = not swallowed and (vma.start, vma.pages) == (self.start, self.pages)
+        return None
+
+    def may_not_move(self, tx: Transaction, vma: Vma) -> int:
+        """A negated errno where the move cannot be done: too many VMAs, a VMA that must stay whole, no memory."""
+        if tx.processes[self.mm].map_count >= MAX_MAP_COUNT - 3:
+            return -ENOMEM
+        end = self.start + self.pages
+        refused = vm_operations(vma.ops).may_split
+        if refused and (vma.start != self.start or (vma.end != end)):
+            return -refused
+        charged = self.new_pages if self.flags & MREMAP_DONTUNMAP else abs(self.new_pages - self.pages)
+        return -ENOMEM if vma.flags & VM_ACCOUNT and not enough_memory(tx, charged) else 0
+
+    @step
+    def move_page_tables(self, tx: Transaction) -> Outcome:
+        """Move the entries of the pages that are there."""
+        return call(move_page_tables(mm=self.mm, start=self.start, end=self.start + self.pages, to=self.to))
+
+    @step
+    def unmap_source(self, tx: Transaction) -> Outcome:
+        """Unmap the old place, which is empty by now. If the entries could not be moved, the new one goes instead."""
+        self.error = min(self.ret, 0)
+        if self.error:
+            return call(do_vmi_munmap(mm=self.mm, start=self.to, pages=self.new_pages))
+        if self.flags & MREMAP_DONTUNMAP:
+            vma = vma_lookup(tx, self.mm, self.start)
+            assert vma is not None
+            vma = replace_vma(tx, self.mm, vma, without_lock(vma))
+            if self.whole:
+                unlink_anon_vmas(tx, self.mm, vma)
+            return goto(move_vma.finish)
+        return call(do_vmi_munmap(mm=self.mm, start=self.start, pages=self.pages)) if self.pages else None
+
+    @step
+    def finish(self, tx: Transaction) -> Outcome:
+        """The mapping is at its new place."""
+        return done(self.error or self.to)
+
+
+def without_lock(vma: Vma) -> Vma:
+    """What remains of a VMA after MREMAP_DONTUNMAP is not locked: it has no pages any more (dontunmap_complete)."""
+    return msgspec.structs.replace(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))
+
+
+class move_page_tables(Procedure):
+    """Move the entries of [start, end) so that they begin at `to`. Returns 0, or -ENOMEM with nothing moved."""
+
+    source: ClassVar[str] = "mm/mremap.c: move_page_tables, move_ptes"
+    mm: str
+    start: int
+    end: int
+    to: int
+    at: int = -1
+    """The part before it has been moved."""
+    stop: int = -1
+    """End of the part that is being moved."""
+    reverting: bool = False
+
+    @step
+    def alloc_new_table(self, tx: Transaction) -> Outcome:
+        """Find the next entries, and make sure that the page table for their new place exists."""
+        self.at = max(self.at, self.start)
+        vpn = ceiling(tx.pte_index, self.mm, self.at)
+        if vpn is None or vpn >= self.end:
+            return done(-ENOMEM if self.reverting else 0)
+        shift = self.to - self.start
+        self.at = vpn
+        self.stop = min(table_end(vpn, self.end), table_end(vpn + shift, self.end + shift) - shift)
+        return call(pte_alloc(mm=self.mm, vpn=vpn + shift))
+
+    @step
+    def move_ptes(self, tx: Transaction) -> Outcome:
+        """With the locks of both page tables: take each entry out of the old table and put it into the new one.
+
+        It is moved as it is, dirty bit and all. Nobody's reference or mapcount changes.
+        """
+        if self.ret < 0:
+            return self.revert()
+        shift = self.to - self.start
+        for vpn in (self.at, self.at + shift):
+            if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+                return wait
+        for vpn in list(populated(tx, self.mm, self.at, self.stop)):
+            pte = tx.ptes[self.mm, vpn]
+            del tx.ptes[self.mm, vpn]
+            tx.ptes[self.mm, vpn + shift] = pte
+        hold_pte_lock(tx, self.mm, self.at)
+        hold_pte_lock(tx, self.mm, self.at + shift)
+        return call(flush_tlb_range(mm=self.mm, start=self.at, end=self.stop))
+
+    @step
+    def unlock(self, tx: Transaction) -> Outcome:
+        """The locks were kept until no CPU remembers the old address.
+
+        Otherwise somebody could clean or unmap a page at its new place while a CPU still writes to it through the old.
+        """
+        for table in {vpn >> TABLE_SHIFT for vpn in (self.at, self.at + self.to - self.start)}:
+            pte_unlock(tx, self.mm, table << TABLE_SHIFT)
+        self.at = self.stop
+        return goto(move_page_tables.alloc_new_table)
+
+    def revert(self) -> Outcome:
+        """No memory for a page table: move everything back, which cannot fail, for the old tables are still there."""
+        moved = self.at - self.start
+        self.start, self.to = self.to, self.start
+        self.at, self.end, self.reverting = self.start, self.start + moved, True
+        return goto(move_page_tables.alloc_new_table)

@@ -1,0 +1,222 @@
+"""mprotect(2): new permissions for VMAs, and for the entries that exist already."""
+
+from typing import ClassVar, Final
+
+from model.kernel.gup import get_user_pages
+from model.kernel.limits import enough_memory
+from model.kernel.lock import down_write, up_write
+from model.kernel.page_prot import vm_page_prot, vma_wants_writenotify
+from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.populate import populate_foll
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.tlb import flush_tlb_range
+from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_lookup
+from model.kernel.vma_merge import vma_modify_flags
+from model.memory.errno import EACCES, ENOMEM
+from model.memory.flags import (
+    PAGE_ACCESSED,
+    PAGE_DIRTY,
+    PAGE_PCD,
+    PAGE_PWT,
+    PAGE_RW,
+    PAGE_SOFT_DIRTY,
+    PAGE_SPECIAL,
+    PAGE_UFFD_WP,
+    VM_ACCESS,
+    VM_ACCOUNT,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_LOCKONFAULT,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_WRITE,
+)
+from model.memory.ordered import ceiling
+from model.memory.records import Pte, Vma
+from model.memory.state import Transaction
+
+PAGE_CHG_MASK: Final = PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_UFFD_WP
+"""Bits of an entry that a change of protection keeps (arch/x86/include/asm/pgtable_types.h)."""
+
+
+class do_mprotect(Procedure):
+    """mprotect(2): give every VMA of the range the permissions `prot`; stops at the first hole."""
+
+    source: ClassVar[str] = "mm/mprotect.c: do_mprotect_pkey"
+    mm: str
+    start: int
+    """The part before it is done."""
+    pages: int
+    prot: int
+    """VM_READ | VM_WRITE | VM_EXEC."""
+    end: int = 0
+    flush_start: int = -1
+    flush_end: int = 0
+    error: int = 0
+
+    @step
+    def mmap_write_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for writing: VMAs will be split and merged."""
+        self.end = self.start + self.pages
+        if not self.pages:
+            return done()
+        return down_write(tx, "mmap_lock", self.mm)
+
+    @step
+    def find_vma(self, tx: Transaction) -> Outcome:
+        """The range must begin in a VMA."""
+        first = find_vma_intersection(tx, self.mm, self.start, self.end)
+        if first is None or first.start > self.start:
+            self.error = -ENOMEM
+            return goto(do_mprotect.flush_tlb)
+        return None
+
+    @step
+    def mprotect_fixup(self, tx: Transaction) -> Outcome:
+        """Change the flags of the next VMA's part of the range; this may split the VMA or merge it with a neighbour.
+
+        Permissions that the mapping may never get (no VM_MAYWRITE …) are refused with EACCES.
+        """
+        if self.start >= self.end:
+            return goto(do_mprotect.flush_tlb)
+        vma = vma_lookup(tx, self.mm, self.start)
+        if vma is None:
+            self.error = -ENOMEM
+            return goto(do_mprotect.flush_tlb)
+        flags = vma.flags & ~VM_ACCESS | self.prot
+        if flags & ~(flags >> 4) & VM_ACCESS:
+            self.error = -EACCES
+            return goto(do_mprotect.flush_tlb)
+        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+            return wait
+        start, end = self.start, min(vma.end, self.end)
+        self.start = end
+        if flags == vma.flags:
+            return goto(do_mprotect.mprotect_fixup)
+        pages = end - start
+        if flags & VM_WRITE and must_account(vma) and not enough_memory(tx, pages):
+            self.error = -ENOMEM
+            return goto(do_mprotect.flush_tlb)
+        changed = vma_modify_flags(tx, self.mm, vma, start, end, account(vma, flags))
+        if isinstance(changed, int):
+            self.error = changed
+            return goto(do_mprotect.flush_tlb)
+        self.start = min(changed.end, self.end)
+        becomes_writable = vma.flags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and flags & VM_WRITE
+        return call(change_protection(mm=self.mm, start=start, end=end, populate=bool(becomes_writable)))
+
+    @step
+    def gather_flush(self, tx: Transaction) -> Outcome:
+        """Remember what must be flushed, and go on with the next VMA."""
+        if self.ret:
+            start, end = self.out
+            self.flush_start = start if self.flush_start < 0 else min(self.flush_start, start)
+            self.flush_end = max(self.flush_end, end)
+        return goto(do_mprotect.mprotect_fixup)
+
+    @step
+    def flush_tlb(self, tx: Transaction) -> Outcome:
+        """A CPU may still have cached translations with the old permissions: flush what was changed, once for all."""
+        if self.flush_start < 0:
+            return goto(do_mprotect.mmap_write_unlock)
+        return call(flush_tlb_range(mm=self.mm, start=self.flush_start, end=self.flush_end))
+
+    @step
+    def mmap_write_unlock(self, tx: Transaction) -> Outcome:
+        """Let others at the address space again. What was changed before an error stays changed."""
+        up_write(tx, "mmap_lock", self.mm)
+        return done(self.error)
+
+
+def must_account(vma: Vma) -> bool:
+    """Whether the VMA's pages begin to count as committed memory when it becomes writable."""
+    return not vma.flags & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)
+
+
+def account(vma: Vma, flags: int) -> int:
+    """The new flags of a VMA with VM_ACCOUNT as it must be (mm/mprotect.c: mprotect_fixup).
+
+    A private mapping is accounted from the day it is writable. Only while it has no anon_vma, so no page of its own,
+    is that taken back when it becomes read-only.
+    """
+    if flags & VM_WRITE:
+        return flags | VM_ACCOUNT if must_account(vma) else flags
+    if vma_is_anonymous(vma) and not vma.anon_vma:
+        return flags & ~VM_ACCOUNT
+    return flags
+
+
+class change_protection(Procedure):
+    """Give the entries of part of one VMA its new protection.
+
+    Returns 1 and the first and last page that must be flushed, or 0.
+    """
+
+    source: ClassVar[str] = "mm/mprotect.c: change_pte_range; mm/mprotect.c: can_change_pte_writable"
+    mm: str
+    start: int
+    end: int
+    populate: bool = False
+    """A locked private VMA has become writable: make its copies now, so that no access faults later."""
+    at: int = -1
+    flush_start: int = -1
+    flush_end: int = 0
+
+    @step
+    def change_pte_range(self, tx: Transaction) -> Outcome:
+        """Under one page table's lock: rewrite the permission bits of every present entry, keep page and dirty bit.
+
+        Private pages do not simply become writable: they may be shared with a fork. Only a page that is exclusive to
+        this process is made writable at once; all others are left to a write fault. In a shared mapping that wants to
+        know of writes, only a dirty entry is.
+        """
+        vpn = ceiling(tx.pte_index, self.mm, max(self.at, self.start))
+        if vpn is None or vpn >= self.end:
+            return None
+        if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, vpn)
+        assert vma is not None
+        self.at = table_end(vpn, self.end)
+        for page in list(populated(tx, self.mm, vpn, self.at)):
+            old = tx.ptes[self.mm, page]
+            if not old.present:
+                continue
+            new = changed_pte(tx, vma, old)
+            if new != old:
+                tx.ptes[self.mm, page] = new
+                self.flush_start = page if self.flush_start < 0 else self.flush_start
+                self.flush_end = page + 1
+        return goto(change_protection.change_pte_range)
+
+    @step
+    def populate_locked(self, tx: Transaction) -> Outcome:
+        """mlock() promised that no access faults. So write faults are taken here, on behalf of the process."""
+        vma = vma_lookup(tx, self.mm, self.start)
+        if not self.populate or vma is None or vma.flags & VM_LOCKONFAULT:
+            return goto(change_protection.finish)
+        pages = self.end - self.start
+        return call(get_user_pages(mm=self.mm, vpn=self.start, pages=pages, foll=populate_foll(vma)))
+
+    @step
+    def finish(self, tx: Transaction) -> Outcome:
+        """Tell the caller what to flush."""
+        if self.flush_start < 0:
+            return done()
+        return done(1, (self.flush_start, self.flush_end))
+
+
+def changed_pte(tx: Transaction, vma: Vma, old: Pte) -> Pte:
+    """A present entry with the protection of its VMA (pte_modify), writable where no fault is needed for that."""
+    new = Pte(old.pfn, old.bits & PAGE_CHG_MASK | vm_page_prot(vma))
+    if new.writable or not vma.flags & VM_WRITE:
+        return new
+    return new.with_bits(PAGE_RW) if can_change_pte_writable(tx, vma, new) else new
+
+
+def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
+    """Whether a write through this entry needs nothing but the permission (mm/mprotect.c)."""
+    if vma.flags & VM_SHARED:
+        return vma_wants_writenotify(vma) and pte.dirty
+    page = vm_normal_page(tx, vma, pte)
+    return page is not None and tx.frames[page].kind == "anon" and tx.frames[page].exclusive

@@ -1,0 +1,120 @@
+"""munmap(2): take VMAs out of the address space, then their pages out of the page tables."""
+
+from typing import ClassVar
+
+from model.kernel.filemap import release_file
+from model.kernel.limits import MAX_MAP_COUNT
+from model.kernel.lock import down_write, up_write
+from model.kernel.pgtable import TASK_SIZE
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.unmap import unmap_region
+from model.kernel.vma import detach_vma, find_vma_intersection, i_mmap_lock, unlink_vma, vma_before, vma_from, vmas_in
+from model.kernel.vma_merge import split_vma
+from model.memory.errno import EINVAL, ENOMEM
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+
+class do_munmap(Procedure):
+    """munmap(2): remove whatever is mapped in [start, start + pages)."""
+
+    source: ClassVar[str] = "mm/vma.c: __vm_munmap"
+    mm: str
+    start: int
+    pages: int
+
+    @step
+    def mmap_write_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for writing: no fault and no other mapping call may look at the VMAs meanwhile."""
+        return down_write(tx, "mmap_lock", self.mm)
+
+    @step
+    def unmap(self, tx: Transaction) -> Outcome:
+        """Do the work."""
+        return call(do_vmi_munmap(mm=self.mm, start=self.start, pages=self.pages))
+
+    @step
+    def mmap_write_unlock(self, tx: Transaction) -> Outcome:
+        """Let others at the address space again."""
+        up_write(tx, "mmap_lock", self.mm)
+        return done(self.ret)
+
+
+class do_vmi_munmap(Procedure):
+    """Unmap a range; the caller holds mmap_lock for writing."""
+
+    source: ClassVar[str] = "mm/vma.c: do_vmi_munmap, do_vmi_align_munmap"
+    mm: str
+    start: int
+    pages: int
+    vmas: tuple[Vma, ...] = ()
+
+    @step
+    def gather_vmas(self, tx: Transaction) -> Outcome:
+        """Split the VMAs at both borders of the range, then detach all VMAs inside: no address finds them any more.
+
+        Nothing mapped there at all is success. What a driver does not allow to be split stays as it is.
+        """
+        end = self.start + self.pages
+        if self.pages <= 0 or self.start < 0 or end > TASK_SIZE:
+            return fail(EINVAL)
+        first = find_vma_intersection(tx, self.mm, self.start, end)
+        if first is None:
+            return done()
+        if (wait := i_mmap_lock(tx, *(vma.file for vma in vmas_in(tx, self.mm, self.start, end)))) is not None:
+            return wait
+        error = self.split_borders(tx, first, end)
+        if error:
+            return done(error)
+        self.vmas = tuple(vmas_in(tx, self.mm, self.start, end))
+        for vma in self.vmas:
+            detach_vma(tx, self.mm, vma)
+        return None
+
+    def split_borders(self, tx: Transaction, first: Vma, end: int) -> int:
+        """Make the range begin and end at borders of VMAs; 0 or a negated errno."""
+        if first.start < self.start:
+            if end < first.end and tx.processes[self.mm].map_count >= MAX_MAP_COUNT:
+                return -ENOMEM
+            halves = split_vma(tx, self.mm, first, self.start, unlimited=True)
+            if isinstance(halves, int):
+                return halves
+        last = vma_before(tx, self.mm, end)
+        if last is not None and end < last.end:
+            halves = split_vma(tx, self.mm, last, end, unlimited=True)
+            if isinstance(halves, int):
+                return halves
+        return 0
+
+    @step
+    def unmap_pages(self, tx: Transaction) -> Outcome:
+        """Clear the entries, flush the TLBs, put the pages, free the page tables that became useless."""
+        end = self.start + self.pages
+        below, above = vma_before(tx, self.mm, self.start), vma_from(tx, self.mm, end)
+        return call(
+            unmap_region(
+                mm=self.mm,
+                vmas=self.vmas,
+                start=self.start,
+                end=end,
+                floor=below.end if below is not None else 0,
+                ceiling=above.start if above is not None else TASK_SIZE,
+            )
+        )
+
+    @step
+    def remove_vmas(self, tx: Transaction) -> Outcome:
+        """The pages are gone: the files and the anon_vmas need not know these VMAs any more."""
+        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+            return wait
+        unlink_vmas(tx, self.mm, self.vmas)
+        return done()
+
+
+def unlink_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
+    """Forget detached VMAs for good. A closed file whose last mapping this was goes, with its pages."""
+    for vma in vmas:
+        unlink_vma(tx, mm, vma)
+    for file in sorted({vma.file for vma in vmas if vma.file}):
+        if not tx.files[file].open and not tx.files[file].i_mmap:
+            release_file(tx, file)
