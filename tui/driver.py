@@ -1,0 +1,51 @@
+"""What a stage shows and moves: a lesson that is played, or a session in the sandbox."""
+
+from typing import Literal, Protocol
+
+from tui.rows.picture import Picture
+
+Stride = Literal["forward", "into", "over", "out", "command"]
+"""How far one move goes: as the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
+
+
+class Driver(Protocol):
+    """Every move answers with a word to the learner if it could not be made, and with an empty text if it was."""
+
+    def picture(self) -> Picture:
+        """What to show now."""
+
+    def step(self, stride: Stride) -> str:
+        """Go on."""
+
+    def back(self) -> str:
+        """Undo the last move; the future stays."""
+
+    def go(self, node: int) -> str:
+        """Jump to a node of the history."""
+
+    def end(self, *, last: bool) -> str:
+        """Jump to the first or the last node of this way."""
+
+    def branch(self, by: int) -> str:
+        """Go over to the next (or previous) of the ways that lead on from here."""
+
+    def act(self) -> str:
+        """Enter, where nothing is asked."""
+
+    def answer(self, typed: str) -> str:
+        """Answer the question that waits."""
+
+    def command(self, line: str) -> str:
+        """Carry out a line of the script language."""
+
+    def hint(self) -> str:
+        """Climb one rung of the hint ladder."""
+
+    def words(self) -> list[str]:
+        """What the prompt can complete: verbs, names, labels."""
+
+    def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+        """What a subject refers to, and what refers to it."""
+
+    def close(self) -> str:
+        """The screen is left: keep what must be kept."""

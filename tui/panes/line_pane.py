@@ -1,0 +1,405 @@
+"""A pane that draws immutable rows line by line and repaints only those that have changed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import RenderResult
+from textual.binding import Binding, BindingType
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.geometry import Region
+from textual.message import Message
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.rows.glyphs import UNICODE, Glyphs
+from tui.rows.row import BLANK, Row, Span, Stop, stops
+from tui.style import roles
+
+WHEEL: Final = 3
+"""Rows that one notch of the mouse wheel scrolls."""
+MOST_STRIPS: Final = 2048
+
+Drawn = tuple[Row, int, int, int, tuple[str, ...]]
+"""What a drawn line depends on: row, width, columns of the cursor, lit subjects in it."""
+
+
+class LinePane(Widget, can_focus=True):
+    """Rows of text with a title, a cursor that stands on subjects, and its own scrolling."""
+
+    ALLOW_SELECT = True
+    DEFAULT_CSS = "LinePane { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Cursor up", show=False, id="pane.up"),
+        Binding("down,j", "move(1)", "Cursor down", show=False, id="pane.down"),
+        Binding("full_stop,shift+right", "along(1)", "Next cell", show=False, id="pane.next-cell"),
+        Binding("comma,shift+left", "along(-1)", "Previous cell", show=False, id="pane.previous-cell"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="pane.page-down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="pane.page-up"),
+        Binding("y", "copy_row", "Copy the row", show=False, id="pane.copy"),
+    ]
+
+    class Pointed(Message):
+        """The cursor went to a subject."""
+
+        def __init__(self, pane: "LinePane", subject: str, clicked: bool) -> None:
+            super().__init__()
+            self.pane = pane
+            self.subject = subject
+            self.clicked = clicked
+
+    def __init__(self, title: str = "", pane_id: str | None = None, key: str = "", glyphs: Glyphs = UNICODE) -> None:
+        super().__init__(id=pane_id)
+        self.glyphs = glyphs
+        self.heading = title
+        self.number_key = key
+        self.build: Callable[[int], Sequence[Row]] | None = None
+        """Makes the rows for a width; None where somebody calls `show`."""
+        self.rows: Sequence[Row] = ()
+        self._built_for = -1
+        """The width for which the rows were built; -1 while they are out of date."""
+        self._wanted = ""
+        """The subject on which the cursor is to be put as soon as there are rows."""
+        self.top = 0
+        self.cursor: Stop | None = None
+        self.lit: Mapping[str, str] = {}
+        """Subject → `to` or `from`: what the thing under the cursor refers to, and what refers to it."""
+        self._strips: dict[Drawn, Strip] = {}
+        self._styles: dict[str, Style] = {}
+        self._lit: dict[str, Style] = {}
+        self._under_cursor: dict[str, Style] = {}
+        self._selected = False
+        """The mouse has selected some of the text."""
+        self._base = Style()
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """Lines above the rows: 1 with a title."""
+        return 1 if self.heading else 0
+
+    @property
+    def window(self) -> int:
+        """Rows that fit."""
+        return max(self.outer_size.height - self.head, 1)
+
+    def renew(self) -> None:
+        """What the rows are made of has changed. A pane out of sight builds its rows when it comes into sight."""
+        if self.build is None:
+            return
+        if not self.display or not self.outer_size.width or self._built_for != self.outer_size.width:
+            self._built_for = -1
+            return
+        self.show(self.build(self.outer_size.width))
+
+    def _build_for_this_width(self) -> None:
+        """Rows depend on the width: they are built when the pane is first drawn with it."""
+        if self.build is not None and self._built_for != self.outer_size.width:
+            self._built_for = self.outer_size.width
+            self._take(self.build(self.outer_size.width))
+            if self._wanted:
+                self.point_at(self._wanted)
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        """These are the rows now; cursor and window stay with what they were on."""
+        self.rows = rows
+        self.top = max(0, min(self.top, len(rows) - self.window))
+        if self.cursor is not None:
+            self.cursor = self._find_again(self.cursor)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show these rows; repaint what differs from those that are shown."""
+        before, top, title = self.rows, self.top, self._title_text()
+        self._take(rows)
+        if top != self.top:
+            self.refresh()
+            return
+        regions: list[Region] = []
+        if self.head and title != self._title_text():
+            regions.append(Region(0, 0, self.outer_size.width, 1))
+        for y in range(self.head, self.outer_size.height):
+            number = y - self.head + top
+            old, new = _at(before, number), _at(rows, number)
+            if old is not new and old != new:
+                left, right = difference(old, new)
+                regions.append(Region(left, y, right - left, 1))
+        if regions:
+            self.refresh(*regions)
+
+    def light(self, lit: Mapping[str, str]) -> None:
+        """Light up these subjects wherever they stand in this pane."""
+        if lit == self.lit:
+            return
+        before, self.lit = self.lit, lit
+        self._repaint(self._rows_with({*before, *lit}))
+
+    def _rows_with(self, subjects: set[str]) -> list[int]:
+        """Rows in the window in which one of these subjects stands."""
+        shown = enumerate(self.rows[self.top : self.top + self.window], self.top)
+        return [n for n, line in shown if any(span.subject and span.subject in subjects for span in line.spans)]
+
+    def _repaint(self, numbers: Iterable[int]) -> None:
+        """Refresh the whole lines of these rows."""
+        regions = [Region(0, number - self.top + self.head, self.outer_size.width, 1) for number in numbers]
+        if regions:
+            self.refresh(*regions)
+
+    # -- the cursor --------------------------------------------------------------------------------
+
+    def _find_again(self, cursor: Stop) -> Stop | None:
+        """The cursor's subject in new rows: nearest to where it was; else what now stands there."""
+        places = list(stops(self.rows))
+        same = [stop for stop in places if stop.subject == cursor.subject]
+        return _nearest(same or places, cursor.row, cursor.left)
+
+    def point(self, stop: Stop | None, clicked: bool = False) -> None:
+        """Put the cursor on a stop, scroll to it, and tell the screen."""
+        if stop is None:
+            return
+        before, self.cursor = self.cursor, stop
+        if not self._scroll_to_row(stop.row):
+            self._repaint(self._rows_with({stop.subject, before.subject if before else ""}))
+        self.post_message(self.Pointed(self, stop.subject, clicked))
+
+    def point_at(self, subject: str) -> bool:
+        """Put the cursor on the first place of a subject, silently; False if it stands nowhere here."""
+        if self._built_for < 0 and self.build is not None:
+            self._wanted = subject
+            return False
+        self._wanted = ""
+        found = next((stop for stop in stops(self.rows) if stop.subject == subject), None)
+        if found is None:
+            return False
+        self.cursor = found
+        self._scroll_to_row(found.row)
+        self.refresh()
+        return True
+
+    def forget_cursor(self) -> None:
+        """No cursor in this pane any more."""
+        if self.cursor is not None:
+            before, self.cursor = self.cursor, None
+            self._repaint(self._rows_with({before.subject}))
+
+    def action_move(self, rows: int) -> None:
+        """Up or down to the next row with something to point at; scrolls where there is none."""
+        places = list(stops(self.rows))
+        here = self.cursor
+        if not places:
+            self.scroll_rows(rows)
+            return
+        if here is None:
+            visible = [stop for stop in places if stop.row >= self.top] or places
+            self.point(visible[0])
+            return
+        beyond = [stop for stop in places if (stop.row - here.row) * rows > 0 and stop.subject != here.subject]
+        if not beyond:
+            self.scroll_rows(rows)
+            return
+        target = min(beyond, key=lambda stop: abs(stop.row - here.row)).row
+        self.point(_nearest([stop for stop in beyond if stop.row == target], target, here.left))
+
+    def action_along(self, cells: int) -> None:
+        """To the next or previous cell."""
+        places = list(stops(self.rows))
+        here = self.cursor
+        if here is None or here not in places:
+            self.action_move(1)
+            return
+        self.point(places[max(0, min(len(places) - 1, places.index(here) + cells))])
+
+    def action_page(self, pages: int) -> None:
+        """Scroll by a window."""
+        self.scroll_rows(pages * self.window)
+
+    def action_copy_row(self) -> None:
+        """Copy the cursor's row to the clipboard."""
+        line = self.rows[self.cursor.row].text.strip() if self.cursor else ""
+        if line:
+            self.app.copy_to_clipboard(line)
+            self.notify(line, title="Copied", markup=False)
+
+    def scroll_rows(self, rows: int) -> None:
+        """Scroll by some rows, within the text."""
+        top = max(0, min(self.top + rows, len(self.rows) - self.window))
+        if top != self.top:
+            self.top = top
+            self.refresh()
+
+    def _scroll_to_row(self, number: int) -> bool:
+        """Bring a row into the window; True if that moved it."""
+        top = min(max(self.top, number - self.window + 1), number)
+        moved = top != self.top
+        if moved:
+            self.top = top
+            self.refresh()
+        return moved
+
+    def on_click(self, event: Click) -> None:
+        """Point at what was clicked."""
+        number = event.y - self.head + self.top
+        here = [stop for stop in stops(self.rows) if stop.row == number]
+        hit = next((stop for stop in here if stop.left <= event.x < stop.right), None)
+        if hit is not None:
+            self.point(hit, clicked=True)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Wheel."""
+        event.stop()
+        self.scroll_rows(WHEEL)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Wheel."""
+        event.stop()
+        self.scroll_rows(-WHEEL)
+
+    # -- drawing -----------------------------------------------------------------------------------
+
+    def render(self) -> RenderResult:
+        """Never called: lines are drawn by `render_line`."""
+        return ""
+
+    def notify_style_update(self) -> None:
+        """The theme has changed: nothing that was drawn counts any more."""
+        super().notify_style_update()
+        self._strips.clear()
+        self._styles = {}
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the pane."""
+        if not self._styles:
+            self._set_styles()
+        self._build_for_this_width()
+        number = y - self.head + self.top
+        if y < self.head:
+            strip = self._draw(self._title(), -1, -1)
+        else:
+            line = _at(self.rows, number)
+            here = self.cursor if self.cursor is not None and self.cursor.row == number else None
+            strip = self._draw(line, here.left, here.right) if here else self._draw(line, -1, -1)
+        if self._selected:
+            strip = self._with_selection(strip, number + self.head)
+        return strip.apply_offsets(0, number + self.head if y >= self.head else 0)
+
+    def _draw(self, line: Row, left: int, right: int) -> Strip:
+        """A row as a strip of exactly the pane's width, from the cache if it was drawn like this before."""
+        related = self.lit or self.cursor is not None
+        lit = tuple({span.subject for span in line.spans if self._is_lit(span.subject)}) if related else ()
+        drawn = (line, self.outer_size.width, left, right, lit)
+        strip = self._strips.get(drawn)
+        if strip is None:
+            if len(self._strips) > MOST_STRIPS:
+                self._strips.clear()
+            # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
+            strip = Strip(self._segments(line, left, right, lit), sum(len(span.text) for span in line.spans))
+            strip = self._strips[drawn] = strip.adjust_cell_length(self.outer_size.width, self._base)
+        return strip
+
+    def _is_lit(self, subject: str) -> bool:
+        """Related to the cursor's subject, or the same thing in another place."""
+        return bool(subject) and (subject in self.lit or (self.cursor is not None and subject == self.cursor.subject))
+
+    def _set_styles(self) -> None:
+        """Every role's style over this pane's own colours."""
+        self._base = self.rich_style
+        laid_over = roles(self.app.theme_variables)
+        self._styles = {role: self._base + style for role, style in laid_over.items()}
+        self._lit = {role: style + laid_over["lit"] for role, style in self._styles.items()}
+        self._under_cursor = {role: style + laid_over["cursor"] for role, style in self._styles.items()}
+
+    def _segments(self, line: Row, left: int, right: int, lit: tuple[str, ...]) -> Iterable[Segment]:
+        """The spans of a row in their styles; neighbours of one style are one segment."""
+        text, style, at = "", self._base, 0
+        for span in line.spans:
+            if left <= at < right:
+                own = self._under_cursor[span.role]
+            elif lit and span.subject in lit:
+                own = self._lit[span.role]
+            else:
+                own = self._styles[span.role]
+            at += len(span.text)
+            if own is style:
+                text += span.text
+                continue
+            if text:
+                yield Segment(text, style)
+            text, style = span.text, own
+        if text:
+            yield Segment(text, style)
+
+    def _with_selection(self, strip: Strip, line: int) -> Strip:
+        """Show what the mouse has selected."""
+        selection = self.text_selection
+        span = selection.get_span(line) if selection is not None else None
+        if span is None:
+            return strip
+        start, end = span
+        end = strip.cell_length if end == -1 else end
+        style = self.screen.get_component_rich_style("screen--selection")
+        before, inside, after = strip.crop(0, start), strip.crop(start, end), strip.crop(end)
+        return Strip.join([before, inside.apply_style(style), after])
+
+    def _title_text(self) -> str:
+        """The title with its key and, where not all rows fit, which ones are shown."""
+        hidden = len(self.rows) > self.window
+        part = f" {self.top + 1}-{min(self.top + self.window, len(self.rows))}/{len(self.rows)}" if hidden else ""
+        return f"{self.number_key} {self.heading}{part}".strip()
+
+    def _title(self) -> Row:
+        """The title line; the pane with the cursor has a pointer before it."""
+        pointer = self.glyphs.pointer if self.has_focus else self.glyphs.rule
+        text = f"{pointer} {self._title_text()} "
+        rest = Span(self.glyphs.rule * (self.outer_size.width - len(text)), "dim")
+        return Row((Span(text, "here" if self.has_focus else "title"), rest))
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """The title shows who has the cursor."""
+        super().watch_has_focus(_has_focus)
+        if self.head and self.is_mounted:
+            self.refresh(Region(0, 0, self.outer_size.width, 1))
+
+    # -- selecting text ----------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The selected text, as it stands in the rows."""
+        lines = [self._title_text()] if self.head else []
+        return selection.extract("\n".join([*lines, *(line.text for line in self.rows)])), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Another part is selected."""
+        self._selected = selection is not None
+        self.refresh()
+
+
+def _at(rows: Sequence[Row], number: int) -> Row:
+    """A row, or an empty one past the end."""
+    return rows[number] if 0 <= number < len(rows) else BLANK
+
+
+def difference(old: Row, new: Row) -> tuple[int, int]:
+    """Columns [left, right) outside which two rows look the same.
+
+    >>> difference(Row((Span("ab"), Span("c"))), Row((Span("ab"), Span("x"))))
+    (2, 3)
+    """
+    a, b = old.spans, new.spans
+    widths = sum(len(span.text) for span in a), sum(len(span.text) for span in b)
+    left = first = 0
+    while first < min(len(a), len(b)) and a[first] == b[first]:
+        left += len(a[first].text)
+        first += 1
+    right = max(widths)
+    if widths[0] == widths[1]:
+        last = 1
+        while last <= min(len(a), len(b)) - first and a[-last] == b[-last]:
+            right -= len(a[-last].text)
+            last += 1
+    return left, right
+
+
+def _nearest(places: Sequence[Stop], row: int, left: int) -> Stop | None:
+    """The stop nearest to a place: by rows first, then by columns."""
+    return min(places, key=lambda stop: (abs(stop.row - row), abs(stop.left - left)), default=None)

@@ -1,0 +1,17 @@
+"""A pane that keeps to its end: the log."""
+
+from collections.abc import Sequence
+
+from tui.panes.line_pane import LinePane
+from tui.rows.row import Row
+
+
+class Tail(LinePane):
+    """The newest rows are in sight unless one has scrolled away from them."""
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        """Stay at the end if that is where we were."""
+        at_end = self.top >= len(self.rows) - self.window
+        super()._take(rows)
+        if at_end:
+            self.top = max(0, len(rows) - self.window)

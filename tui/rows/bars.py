@@ -1,0 +1,95 @@
+"""The one-line bars: header, tabs, what the cursor points at, keys."""
+
+from collections.abc import Iterable
+
+from tui.rows.glyphs import Glyphs
+from tui.rows.picture import Picture
+from tui.rows.row import Row, Span, cut, row
+
+MOST_RELATED = 12
+
+
+def header(picture: Picture, width: int) -> Row:
+    """Title on the left, place on the right."""
+    right = f"{picture.position} "
+    left = cut(f" ptescope  {picture.title}", max(width - len(right) - 1, 0))
+    return row(Span(left.ljust(width - len(right)), "title"), Span(right, "strong"))
+
+
+def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
+    """One tab a pane, with its number; the shown one in reverse."""
+    spans: list[Span] = []
+    room = width
+    for number, title, shown in panes:
+        text = f" {number} {title} "
+        if len(text) > room:
+            break
+        spans.append(Span(text, "here" if shown else "dim", f"action:pane('{number}')"))
+        room -= len(text)
+    return Row(tuple(spans))
+
+
+def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
+    """The key line: as many hints (key, what it does, action) as fit, the first ones first."""
+    spans: list[Span] = []
+    room = width
+    for key, does, action in hints:
+        size = len(key) + len(does) + 3
+        if size > room:
+            break
+        subject = f"action:{action}"
+        spans += [Span(f" {key} ", "key", subject), Span(f"{does} ", "plain", subject)]
+        room -= size
+    return Row(tuple(spans))
+
+
+def relations(subject: str, to: frozenset[str], of: frozenset[str], width: int, glyphs: Glyphs) -> Row:
+    """What is under the cursor, what it refers to and what refers to it."""
+    spans = [Span(f" {named(subject)} ", "here", subject)]
+    for word, others in (("refers to", to), ("referred to by", of)):
+        if not others:
+            continue
+        spans.append(Span(f"  {word} ", "dim"))
+        for other in sorted(others)[:MOST_RELATED]:
+            spans += [Span(named(other), "key", other), Span(" ")]
+        if len(others) > MOST_RELATED:
+            spans.append(Span(f"and {len(others) - MOST_RELATED} more", "dim"))
+    if not to and not of:
+        spans.append(Span(f"  {glyphs.dot} nothing refers to it, and it refers to nothing", "dim"))
+    return _fitting(spans, width)
+
+
+def _fitting(spans: list[Span], width: int) -> Row:
+    """As many spans as fit."""
+    kept: list[Span] = []
+    room = width
+    for span in spans:
+        if len(span.text) > room:
+            kept.append(Span("~"[:room], "dim"))
+            break
+        kept.append(span)
+        room -= len(span.text)
+    return Row(tuple(kept))
+
+
+def named(subject: str) -> str:
+    """A subject as one reads it.
+
+    >>> named("pte:p0:17"), named("frame:5"), named("table:p0:1:0")
+    ('page p0:17', 'frame f5', 'PMD p0[0]')
+    """
+    kind, _, rest = subject.partition(":")
+    parts = rest.split(":")
+    match kind, parts:
+        case "frame", [pfn]:
+            return f"frame f{pfn}"
+        case "pte", [process, vpn]:
+            return f"page {process}:{vpn}"
+        case "table", [process, level, index]:
+            return f"{ {'1': 'PMD', '2': 'PUD', '3': 'PGD'}.get(level, level) } {process}[{index}]"
+        case "tlb", [cpu, process, vpn]:
+            return f"TLB cpu{cpu} {process}:{vpn}"
+        case "cache", [file, index]:
+            return f"page cache {file}[{index}]"
+        case _:
+            return f"{kind} {rest}"

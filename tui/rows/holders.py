@@ -1,0 +1,208 @@
+"""Who holds what besides the page tables: references, tasks, TLBs, files, devices, locks."""
+
+from collections.abc import Iterator
+
+from model.memory.ordered import ceiling
+from model.memory.records import File, Pte, Reference, Task
+from model.memory.state import State
+from tui.rows.row import Row, Span, cut, flow, row
+from tui.rows.scene import Scene, gone, place
+from tui.rows.spaces import frame_name, short_bits
+from tui.rows.walk import is_stale
+
+MOST_PAGES = 16
+"""Pages of one reference or file that are listed."""
+
+
+def holders(scene: Scene, width: int) -> list[Row]:
+    """Every group that has somebody in it."""
+    rows = [
+        *_tasks(scene, width),
+        *_references(scene, width),
+        *_tlbs(scene, width),
+        *_files(scene, width),
+        *_devices(scene, width),
+        *_locks(scene, width),
+    ]
+    return rows or [row(Span("nobody holds anything yet", "dim"))]
+
+
+def _tasks(scene: Scene, width: int) -> Iterator[Row]:
+    """Each operation in flight: the functions it is in, the step that comes next, and what it waits for."""
+    for name, task in sorted(scene.state.tasks.items()):
+        subject = f"task:{name}"
+        calls = f" {scene.glyphs.pointer} ".join(type(call).__name__ for call in task.stack)
+        where = f" on cpu{task.cpu}" if task.cpu >= 0 else " on a device"
+        head = [Span("~", "changed", subject), Span(f"task {name}", "name", subject), Span(where, "dim", subject)]
+        room = width - sum(len(span.text) for span in head) - 2
+        yield row(*head, Span(f"  {_tail(calls, room)}", "code", subject))
+        waits = f"waits: {task.blocked}" if task.blocked else f"next: {next_step(task)}"
+        yield row(Span(f"   {cut(waits, width - 3)}", "hazard" if task.blocked else "now", subject))
+
+
+def _tail(text: str, width: int) -> str:
+    """The end of a text that is too long: the innermost functions."""
+    return text if len(text) <= width else "~" + text[len(text) - width + 1 :]
+
+
+def next_step(task: Task) -> str:
+    """The micro-step that a task runs next: `procedure.step`."""
+    running = task.stack[-1]
+    steps = getattr(type(running), "steps", ())
+    return f"{type(running).__name__}.{steps[running.pc].name}" if running.pc < len(steps) else type(running).__name__
+
+
+def _references(scene: Scene, width: int) -> Iterator[Row]:
+    """References: what each holds, and where the page table it came from points by now."""
+    lost = gone(scene.changes, "references")
+    for name in sorted({*scene.state.references, *lost}):
+        subject = f"ref:{name}"
+        reference = scene.state.references.get(name)
+        if reference is None:
+            yield row(Span("-", "gone", subject), Span(f"ref {name} given back", "gone", subject))
+            continue
+        yield from flow(_reference_head(scene, name, reference), list(_held(scene, reference)), width, indent=6)
+
+
+def _reference_head(scene: Scene, name: str, reference: Reference) -> list[Span]:
+    """How it was taken, through which page, for whom."""
+    subject = f"ref:{name}"
+    traits = " write" * reference.write + " longterm" * reference.longterm
+    via = f" of {reference.process} {place(scene.state, reference.process, reference.vpn)}" if reference.process else ""
+    by = f" by {reference.by}" if reference.by else ""
+    return [
+        scene.sign(subject),
+        Span(f"ref {name}", scene.role(subject, "name"), subject),
+        Span(f" {reference.kind}{traits}{via}{by} ", scene.role(subject), subject),
+    ]
+
+
+def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
+    """Each held frame, with a word where its page table entry has moved on."""
+    state = scene.state
+    for number, pfn in enumerate(reference.frames[:MOST_PAGES]):
+        subject = f"frame:{pfn}"
+        sign = scene.sign(subject)
+        spans = [Span(sign.text.strip(), sign.role, subject), Span(f"f{pfn}", scene.role(subject), subject)]
+        if reference.process:
+            vpn = reference.vpn + number
+            spans.append(_moved_on(state, scene, reference, vpn, pfn))
+        yield spans
+    if len(reference.frames) > MOST_PAGES:
+        yield [Span(f"and {len(reference.frames) - MOST_PAGES} more", "dim")]
+
+
+def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: int) -> Span:
+    """The page that it was taken through: nothing to say while it still leads to the frame."""
+    subject = f"pte:{reference.process}:{vpn}"
+    pte = state.ptes.get((reference.process, vpn))
+    if pte is not None and pte.kind == "page" and pte.pfn == pfn:
+        return Span("")
+    now = "empty" if pte is None else _leads_to(scene, pte)
+    return Span(f" but page {vpn} now {now}", "hazard", subject)
+
+
+def _leads_to(scene: Scene, pte: Pte) -> str:
+    """Where an entry leads, in a word."""
+    return f"{scene.glyphs.arrow}{frame_name(scene.state, pte.pfn)}" if pte.present else "not present"
+
+
+def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
+    """What each CPU remembers."""
+    for cpu in sorted(scene.state.cpus):
+        record = scene.state.cpus[cpu]
+        subject = f"cpu:{cpu}"
+        items = list(_cached(scene, cpu))
+        if not items and not record.irqs_off_by and subject not in scene.marks:
+            continue
+        head = [scene.sign(subject), Span(f"cpu{cpu}", scene.role(subject, "name"), subject)]
+        if record.irqs_off_by:
+            head.append(Span(f" interrupts off by {record.irqs_off_by}", "hazard", subject))
+        yield from flow([*head, Span(" TLB ")], items or [[Span("empty", "dim")]], width, indent=6)
+
+
+def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
+    """The cached translations of a CPU, those flushed in the last move too."""
+    for entry in scene.state.tlbs.get(cpu) or ():
+        subject = f"tlb:{cpu}:{entry.process}:{entry.vpn}"
+        now = scene.state.ptes.get((entry.process, entry.vpn))
+        target = f"{scene.glyphs.arrow}{frame_name(scene.state, entry.pte.pfn)} {short_bits(entry.pte)}"
+        spans = [
+            scene.sign(subject),
+            Span(f"{entry.process}:{entry.vpn}{target}", scene.role(subject), subject),
+        ]
+        if is_stale(entry.pte, now):
+            spans.append(Span(" STALE", "hazard", subject))
+        yield spans
+    for name, mark in scene.marks.items():
+        kind, *parts = name.split(":")
+        if mark == "-" and kind == "tlb" and parts[0] == str(cpu):
+            yield [Span("-", "gone", name), Span(f"{parts[1]}:{parts[2]} flushed", "gone", name)]
+
+
+def _files(scene: Scene, width: int) -> Iterator[Row]:
+    """Files and the pages that their page cache holds."""
+    for name, file in sorted(scene.state.files.items()):
+        subject = f"file:{name}"
+        head = [
+            scene.sign(subject),
+            Span(f"{file.kind} {name}", scene.role(subject, "name"), subject),
+            Span(f" {_file_traits(file)} page cache ", "plain", subject),
+        ]
+        yield from flow(head, list(_cache(scene, name)) or [[Span("empty", "dim")]], width, indent=6)
+    for name in sorted(gone(scene.changes, "files")):
+        yield row(Span("-", "gone"), Span(f"file {name} freed", "gone"))
+
+
+def _file_traits(file: File) -> str:
+    """Size, seals, and whether a descriptor is left."""
+    seals = f" sealed {','.join(file.seals)}" if file.seals else ""
+    return f"{file.size} page{'s' * (file.size != 1)}{seals}{'' if file.open else ' closed'}"
+
+
+def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
+    """Cached pages of a file by index, those taken out in the last move too."""
+    state = scene.state
+    lost = {index: pfn for (owner, index), pfn in gone(scene.changes, "page_cache").items() if owner == name}
+    index = ceiling(state.cache_index, name, 0)
+    shown = 0
+    while index is not None and shown < MOST_PAGES:
+        subject = f"cache:{name}:{index}"
+        pfn = state.page_cache[name, index]
+        yield [
+            scene.sign(subject),
+            Span(f"{index}{scene.glyphs.arrow}f{pfn}", scene.role(subject, scene.role(f"frame:{pfn}")), subject),
+        ]
+        index, shown = ceiling(state.cache_index, name, index + 1), shown + 1
+    if index is not None:
+        yield [Span("and more", "dim")]
+    for index, pfn in sorted(lost.items()):
+        subject = f"cache:{name}:{index}"
+        yield [Span("-", "gone", subject), Span(f"{index} was f{pfn}", "gone", subject)]
+
+
+def _devices(scene: Scene, width: int) -> Iterator[Row]:
+    """Devices, and through which references each reaches memory."""
+    held: dict[str, list[str]] = {}
+    for name, reference in scene.state.references.items():
+        held.setdefault(reference.by, []).append(name)
+    for name in sorted(scene.state.devices):
+        subject = f"device:{name}"
+        reach = [[Span(reference, "plain", f"ref:{reference}")] for reference in sorted(held.get(name, ()))]
+        head = [
+            scene.sign(subject),
+            Span(f"device {name}", scene.role(subject, "name"), subject),
+            Span(" can DMA through " if reach else " has nothing mapped", "plain", subject),
+        ]
+        yield from flow(head, reach, width, indent=6)
+
+
+def _locks(scene: Scene, width: int) -> Iterator[Row]:
+    """Sleeping locks that somebody holds."""
+    items = []
+    for (kind, owner), lock in sorted(scene.state.locks.items()):
+        subject = f"lock:{kind}:{owner}"
+        who = f"written by {lock.writer}" if lock.writer else f"read by {', '.join(lock.readers)}"
+        items.append([scene.sign(subject), Span(f"{kind} of {owner} {who}", scene.role(subject), subject)])
+    if items:
+        yield from flow([Span(" locks ", "strong")], items, width, indent=6)

@@ -1,0 +1,113 @@
+"""Physical memory: every frame in use as a cell, page-table pages and free frames compact."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.memory.flags import PAGE_FLAGS, names
+from model.memory.ordered import ceiling
+from model.memory.records import Frame
+from model.memory.state import State
+from tui.rows.row import Row, Span, flow, grid
+from tui.rows.scene import Scene
+from tui.rows.walk import LEVEL_NAMES
+
+CELL: Final = 36
+"""Columns of a frame's cell, at least."""
+MOST_FRAMES: Final = 512
+"""With more frames in use, only those that somebody shown refers to have cells."""
+MOST_FREE: Final = 12
+"""Free frames that are listed."""
+USUAL: Final = frozenset({"lru", "swapbacked", "uptodate"})
+"""Page flags that nearly every page has: left out of the cells."""
+
+
+def physical(scene: Scene, width: int) -> list[Row]:
+    """The frames that hold somebody's bytes, then the tables, then what is free."""
+    state = scene.state
+    pfns = shown_frames(state) | {int(name[6:]) for name in scene.marks if name.startswith("frame:")}
+    tables: list[int] = []
+    cells: list[list[Span]] = []
+    columns = max(1, width // CELL)
+    for pfn in sorted(pfns):
+        frame = state.frames.get(pfn)
+        if frame is not None and frame.kind == "pgtable":
+            tables.append(pfn)
+        elif frame is not None or f"frame:{pfn}" in scene.marks or f"frame:{pfn}" in scene.broken:
+            cells.append(list(_cell(scene, pfn, frame or Frame())))
+    rows = grid(cells, width, width // columns, 0)
+    if tables:
+        owners = _table_owners(state)
+        items = [_table(scene, pfn, owners.get(pfn, "")) for pfn in tables]
+        rows += flow([Span("page tables ", "strong")], items, width, indent=2)
+    return rows + flow([Span("free ", "strong")], list(_free(scene)), width, indent=2)
+
+
+def shown_frames(state: State) -> set[int]:
+    """The frames that get a cell: all that are stored, or, in a big memory, those that somebody refers to by name."""
+    if len(state.frames) <= MOST_FRAMES:
+        return set(state.frames)
+    found = {pfn for reference in state.references.values() for pfn in reference.frames}
+    for process, record in state.processes.items():
+        found.add(record.pgd)
+        vpn = ceiling(state.pte_index, process, 0)
+        while vpn is not None and len(found) < MOST_FRAMES:
+            found.add(state.ptes[process, vpn].pfn)
+            vpn = ceiling(state.pte_index, process, vpn + 1)
+    return {pfn for pfn in found if pfn in state.frames}
+
+
+def owner(frame: Frame) -> str:
+    """Whose page it is, as far as struct page says: the file and index, or for anonymous memory the page number."""
+    if not frame.mapping:
+        return ""
+    if frame.mapping.startswith("anon_vma:"):
+        return f"@{frame.index}"
+    return f"{frame.mapping}[{frame.index}]"
+
+
+def _cell(scene: Scene, pfn: int, frame: Frame) -> Iterator[Span]:
+    """One frame: number, kind, owner, the three counts, the byte, its flags."""
+    subject = f"frame:{pfn}"
+    role = scene.role(subject)
+    yield scene.sign(subject)
+    yield Span(f"f{pfn} ".ljust(4), scene.role(subject, "strong"), subject)
+    what = frame.kind if frame.kind in {"free", "zero"} else f"{frame.kind} {owner(frame)}".rstrip()
+    yield Span(f"{what} ".ljust(10), role, subject)
+    if frame.order:
+        yield Span(f"order {frame.order} ", role, subject)
+    counts = "" if frame.kind == "free" else f"{frame.refcount}/{frame.mapcount}/{frame.pins}"
+    yield Span(f"{counts} ".rjust(9), role, subject)
+    yield Span(f"={scene.state.content.get(pfn, 0):02x} ", role, subject)
+    yield Span(" ".join(name for name in names(frame.flags, PAGE_FLAGS) if name not in USUAL), "dim", subject)
+
+
+def _table_owners(state: State) -> dict[int, str]:
+    """The pfn of a table page → which table of whose it is."""
+    owners = {record.pgd: f"{LEVEL_NAMES[3]} {process}" for process, record in state.processes.items()}
+    if len(state.tables) <= MOST_FRAMES:
+        for (process, level, _), entry in state.tables.items():
+            owners[entry.pfn] = f"{LEVEL_NAMES[level - 1]} {process}"
+    return owners
+
+
+def _table(scene: Scene, pfn: int, owner_name: str) -> list[Span]:
+    """One page-table page."""
+    subject = f"frame:{pfn}"
+    sign = scene.sign(subject)
+    text = Span(f"f{pfn} {owner_name}".rstrip(), scene.role(subject), subject)
+    return [sign, text] if sign.text != " " else [text]
+
+
+def _free(scene: Scene) -> Iterator[list[Span]]:
+    """The free list from its head: the next frame to be handed out first."""
+    state = scene.state
+    pfn = state.counters.get("free_head") or 0
+    for _ in range(MOST_FREE):
+        if not pfn:
+            break
+        subject = f"frame:{pfn}"
+        byte = state.content.get(pfn, 0)
+        yield [Span(f"f{pfn}" + (f"={byte:02x}" if byte else ""), scene.role(subject, "dim"), subject)]
+        pfn = state.free.get(pfn) or 0
+    high, managed = state.counters.get("high_water") or 0, state.counters.get("managed_pages") or 0
+    yield [Span(f"{'... ' if pfn else ''}then f{high}-f{managed - 1}, never used", "dim")]

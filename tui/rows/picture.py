@@ -1,0 +1,146 @@
+"""A picture: all that the screen shows at one place of a lesson or of a session."""
+
+from typing import NamedTuple
+
+from model.memory.state import Change, State
+
+
+class Broken(NamedTuple):
+    """One invariant that does not hold now."""
+
+    invariant: str
+    severity: str
+    """hazard, corruption or splat."""
+    subjects: tuple[str, ...]
+    message: str
+    """This case, in words."""
+    symptom: str
+    """What a real kernel would print, or why it prints nothing."""
+    since: str
+    """Where in the history it broke, e.g. `step 12`."""
+    node: int
+    """That place, to go to."""
+    fresh: bool
+    """The last move broke it."""
+
+
+class Rule(NamedTuple):
+    """An invariant, as the list of rules shows it."""
+
+    name: str
+    rule: str
+
+
+class Told(NamedTuple):
+    """A micro-step in words."""
+
+    name: str
+    """`procedure.step`."""
+    source: str
+    doc: str
+    task: str
+    remark: str = ""
+    """What the lesson's author adds to it."""
+    waits: str = ""
+    """Not empty: it could not be done, and this is what it waits for."""
+    outcome: str = ""
+    """Not empty: how the command ended with it."""
+
+
+class Node(NamedTuple):
+    """A state in the history."""
+
+    number: int
+    """What to go to."""
+    severity: str = ""
+    """The worst that is wrong in it."""
+    branches: int = 0
+    """Other ways that lead on from it."""
+    command: str = ""
+    """Not empty: this command begins after it."""
+
+
+class History(NamedTuple):
+    """The way that leads through the present state, past and future."""
+
+    nodes: tuple[Node, ...] = ()
+    here: int = 0
+    """Index of the present one in `nodes`."""
+    caption: str = ""
+
+
+class LogLine(NamedTuple):
+    """A line of the log."""
+
+    text: str
+    role: str = "plain"
+    subject: str = ""
+
+
+class Option(NamedTuple):
+    """One answer to choose."""
+
+    key: str
+    """What to type for it."""
+    text: str
+
+
+class Ask(NamedTuple):
+    """A question that waits for an answer before anything is shown."""
+
+    text: str
+    options: tuple[Option, ...] = ()
+    """Empty: any number may be typed."""
+    wants: str = ""
+    """What is to be typed where there are no options."""
+
+
+class Judged(NamedTuple):
+    """A guess beside the truth."""
+
+    right: bool
+    guess: str
+    truth: str
+    reply: str
+
+
+class Check(NamedTuple):
+    """One line of a goal."""
+
+    met: bool
+    text: str
+
+
+class Tale(NamedTuple):
+    """The story pane: what to read, what to answer, what to reach."""
+
+    text: str = ""
+    """Markdown."""
+    ask: Ask | None = None
+    kept: str = ""
+    """A guess that has been made and is not judged yet."""
+    judged: Judged | None = None
+    goal: tuple[Check, ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
+    """(rung, text) of each hint taken."""
+    notes: tuple[str, ...] = ()
+    do: str = ""
+    """What to do now, in one line: what the forward key is about to start."""
+
+
+class Picture(NamedTuple):
+    """Everything, made anew after each move; panes compare what they show with what they showed."""
+
+    title: str
+    position: str
+    state: State
+    tale: Tale = Tale()
+    last: Told | None = None
+    next: Told | None = None
+    changes: tuple[Change, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    history: History = History()
+    log: tuple[LogLine, ...] = ()
+    hint: str = ""
+    """What the key line promises for Enter, e.g. `answer`."""

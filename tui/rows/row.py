@@ -1,0 +1,129 @@
+"""Rows and spans: the text of a pane, each piece with its role and with the subject it stands for."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+ROLES: Final = (
+    "plain",
+    "dim",
+    "title",
+    "name",
+    "key",
+    "strong",
+    "emph",
+    "code",
+    "new",
+    "changed",
+    "gone",
+    "ok",
+    "hazard",
+    "corruption",
+    "splat",
+    "now",
+    "here",
+)
+"""Every way a piece of text can look; a theme gives each of them colours and attributes."""
+
+
+class Span(NamedTuple):
+    """A piece of a row."""
+
+    text: str
+    role: str = "plain"
+    subject: str = ""
+    """What it stands for, e.g. `frame:5`; a click or the cursor points there. Empty: nothing."""
+
+
+class Row(NamedTuple):
+    """One line of a pane."""
+
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The line as plain text."""
+        return "".join(span.text for span in self.spans)
+
+
+class Stop(NamedTuple):
+    """A place where the cursor can stand: columns [left, right) of a row, which belong to one subject."""
+
+    row: int
+    left: int
+    right: int
+    subject: str
+
+
+BLANK: Final = Row()
+
+
+def row(*spans: Span | str) -> Row:
+    """A row of spans; bare text is plain."""
+    return Row(tuple(span if isinstance(span, Span) else Span(span) for span in spans))
+
+
+def stops(rows: Iterable[Row]) -> Iterator[Stop]:
+    """Every place for the cursor in reading order; neighbouring spans of one subject are one place."""
+    for number, line in enumerate(rows):
+        left = right = 0
+        subject = ""
+        for span in line.spans:
+            if span.subject != subject:
+                if subject:
+                    yield Stop(number, left, right, subject)
+                left, subject = right, span.subject
+            right += len(span.text)
+        if subject:
+            yield Stop(number, left, right, subject)
+
+
+def padded(spans: list[Span], width: int) -> list[Span]:
+    """The spans cut or filled up to exactly `width` columns; the filling belongs to no subject."""
+    room = width
+    kept = []
+    for span in spans:
+        if len(span.text) >= room:
+            kept.append(span._replace(text=cut(span.text, room)))
+            return kept
+        kept.append(span)
+        room -= len(span.text)
+    kept.append(Span(" " * room))
+    return kept
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most `width` columns, with a sign where something is missing.
+
+    >>> cut("get_user_pages", 8)
+    'get_use~'
+    """
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "~" * (width > 0)
+
+
+def grid(cells: list[list[Span]], width: int, cell: int, indent: int) -> list[Row]:
+    """Cells of equal width side by side, as many a row as fit."""
+    columns = max(1, (width - indent) // cell)
+    left = Span(" " * indent)
+    return [
+        Row((left, *(span for spans in cells[at : at + columns] for span in padded(spans, cell))))
+        for at in range(0, len(cells), columns)
+    ]
+
+
+def flow(label: list[Span], items: list[list[Span]], width: int, indent: int) -> list[Row]:
+    """A label, then items of different width one after the other, wrapped with an indent where a row is full."""
+    rows: list[Row] = []
+    spans, used, fresh = list(label), sum(len(span.text) for span in label), True
+    for item in items:
+        size = sum(len(span.text) for span in item)
+        if used + size + (0 if fresh else 2) > width and spans:
+            rows.append(Row(tuple(spans)))
+            spans, used, fresh = [Span(" " * indent)], indent, True
+        if not fresh:
+            spans.append(Span("  "))
+            used += 2
+        spans += item
+        used += size
+        fresh = False
+    rows.append(Row(tuple(spans)))
+    return rows

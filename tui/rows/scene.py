@@ -1,0 +1,166 @@
+"""A scene: everything the panes show of the machine at one place of the history."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from model.memory.ordered import floor
+from model.memory.records import Vma
+from model.memory.state import Change, State
+from tui.rows.glyphs import UNICODE, Glyphs
+from tui.rows.row import Span
+
+NO_MARKS: Final[Mapping[str, str]] = {}
+
+
+class Scene(NamedTuple):
+    """One state of the machine, what the last move changed in it, and what is broken."""
+
+    state: State
+    changes: tuple[Change, ...] = ()
+    """The journal of the last move: old and new of each changed entry."""
+    marks: Mapping[str, str] = NO_MARKS
+    """Subject → `+` new, `~` changed, `-` gone in the last move."""
+    broken: Mapping[str, str] = NO_MARKS
+    """Subject → worst severity of what is wrong with it now: hazard, corruption or splat."""
+    focus: str = ""
+    """The subject under the cursor."""
+    glyphs: Glyphs = UNICODE
+
+    def sign(self, subject: str) -> Span:
+        """The one-column sign of a subject: `!` broken, else what the last move did to it."""
+        severity = self.broken.get(subject)
+        if severity:
+            return Span("!", severity, subject)
+        mark = self.marks.get(subject)
+        return Span(mark, MARK_ROLES[mark], subject) if mark else Span(" ", "plain", subject)
+
+    def role(self, subject: str, otherwise: str = "plain") -> str:
+        """How the text of a subject looks: by what is wrong, by what changed, or as usual."""
+        severity = self.broken.get(subject)
+        if severity:
+            return severity
+        mark = self.marks.get(subject)
+        return MARK_ROLES[mark] if mark else otherwise
+
+
+MARK_ROLES: Final = {"+": "new", "~": "changed", "-": "gone"}
+
+
+def net(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes of several steps as those of one: each entry's first old value and last new one.
+
+    >>> net([Change("content", 5, None, 1), Change("content", 5, 1, 2)])
+    (Change(table='content', key=5, old=None, new=2),)
+    """
+    merged: dict[tuple[str, Any], Change] = {}
+    for change in changes:
+        known = merged.get(change[:2])
+        merged[change[:2]] = change if known is None else known._replace(new=change.new)
+    return tuple(change for change in merged.values() if change.old != change.new)
+
+
+def marks(changes: Iterable[Change]) -> dict[str, str]:
+    """Subject → sign, for everything that the changes touched."""
+    found: dict[str, str] = {}
+    for table, key, old, new in changes:
+        if table == "content":
+            found.setdefault(f"frame:{key}", "~")
+        elif table == "frames":
+            was = old is not None and old.kind != "free"
+            now = new is not None and new.kind != "free"
+            if was or now:
+                found[f"frame:{key}"] = "~" if was and now else "+" if now else "-"
+        elif table == "tlbs":
+            before, after = set(old or ()), set(new or ())
+            kept = {(entry.process, entry.vpn) for entry in before}
+            for entry in before - after:
+                found[f"tlb:{key}:{entry.process}:{entry.vpn}"] = "-"
+            for entry in after - before:
+                known = (entry.process, entry.vpn) in kept
+                found[f"tlb:{key}:{entry.process}:{entry.vpn}"] = "~" if known else "+"
+        elif table in SUBJECTS:
+            found[subject(table, key)] = "+" if old is None else "-" if new is None else "~"
+    return found
+
+
+SUBJECTS: Final = {
+    "ptes": "pte",
+    "tables": "table",
+    "vmas": "vma",
+    "processes": "process",
+    "cpus": "cpu",
+    "files": "file",
+    "page_cache": "cache",
+    "references": "ref",
+    "devices": "device",
+    "locks": "lock",
+    "tasks": "task",
+}
+"""Tables whose entries are shown, and what a subject of each is called."""
+
+
+def subject(table: str, key: object) -> str:
+    """The subject that a table's entry is.
+
+    >>> subject("ptes", ("p0", 17))
+    'pte:p0:17'
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    return ":".join((SUBJECTS[table], *map(str, parts)))
+
+
+def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
+    """Key → old record of what the last move took out of a table."""
+    return {change.key: change.old for change in changes if change.table == table and change.new is None}
+
+
+def vma_at(state: State, process: str, vpn: int) -> Vma | None:
+    """The VMA that contains a page, or None."""
+    start = floor(state.vma_index, process, vpn)
+    if start is None:
+        return None
+    vma = state.vmas[process, start]
+    return vma if vpn < vma.end else None
+
+
+def place(state: State, process: str, vpn: int) -> str:
+    """How a script would name a page: by the label that covers it, else by its number."""
+    found = min(
+        (
+            (label.pages, name, label.start)
+            for (owner, name), label in state.labels.items()
+            if owner == process and label.start <= vpn < label.start + label.pages
+        ),
+        default=None,
+    )
+    if found is None:
+        return f"@{vpn}"
+    pages, name, start = found
+    return name if pages == 1 else f"{name}+{vpn - start}"
+
+
+def page_of(state: State, focus: str) -> tuple[str, int] | None:
+    """The process and page whose walk belongs to a subject: itself, a VMA's first, the one mapped to a frame."""
+    kind, *parts = focus.split(":")
+    match kind, parts:
+        case (("pte" | "page" | "vma"), [process, number]) if process in state.processes:
+            return process, int(number)
+        case "tlb", [_, process, number] if process in state.processes:
+            return process, int(number)
+        case "table", [process, level, index] if process in state.processes:
+            return process, int(index) << 9 * int(level)
+        case "ref", [name] if name in state.references and state.references[name].process in state.processes:
+            return state.references[name].process, state.references[name].vpn
+        case "frame", [pfn]:
+            mapped = [key for key, pte in state.ptes.items() if pte.kind == "page" and pte.pfn == int(pfn)]
+            return min(mapped, default=None)
+    return None
+
+
+def follow(changes: Iterable[Change]) -> str:
+    """What the walk should show after a move: the page it changed last, else nothing."""
+    found = ""
+    for table, key, _, _ in changes:
+        if table == "ptes":
+            found = subject(table, key)
+    return found

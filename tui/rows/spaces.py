@@ -1,0 +1,186 @@
+"""Address spaces: one lane a process, its VMAs, and under each VMA its pages as cells."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
+from model.memory.ordered import ceiling
+from model.memory.records import Pte, Vma
+from model.memory.state import State
+from tui.rows.row import Row, Span, grid, row
+from tui.rows.scene import Scene, gone
+
+CELL: Final = 15
+"""Columns of a page's cell."""
+MOST_PAGES: Final = 64
+"""Pages of one VMA that are shown one by one."""
+SHORT_GAP: Final = 8
+"""A longer run of pages without an entry is one cell."""
+INDENT: Final = 3
+
+
+def spaces(scene: Scene, width: int) -> list[Row]:
+    """Every lane, in the order of process names."""
+    state = scene.state
+    processes = sorted(state.processes)
+    lost = gone(scene.changes, "vmas")
+    if not processes and not lost:
+        return [row(Span("no process yet", "dim"))]
+    rows: list[Row] = []
+    starts: dict[str, list[int]] = {}
+    for process, start in [*state.vmas, *lost]:
+        starts.setdefault(process, []).append(start)
+    for process in sorted({*processes, *starts}):
+        rows.append(_lane_head(scene, process))
+        for start in sorted(set(starts.get(process, ()))):
+            vma = state.vmas.get((process, start))
+            if vma is None:
+                rows.append(_vma_head(scene, process, lost[process, start], width, "unmapped"))
+                continue
+            rows.append(_vma_head(scene, process, vma, width))
+            rows += grid(list(_cells(scene, process, vma)), width, CELL, INDENT)
+    return rows
+
+
+def _lane_head(scene: Scene, process: str) -> Row:
+    """The process, its CPU and what its mm has gone through."""
+    subject = f"process:{process}"
+    record = scene.state.processes.get(process)
+    if record is None:
+        return row(scene.sign(subject), Span(f"{process} ", "gone", subject), Span("has exited", "dim"))
+    notes = [f"cpu{record.cpu}", f"pgd f{record.pgd}"]
+    if record.parent:
+        notes.append(f"child of {record.parent}")
+    if record.has_pinned:
+        notes.append("has_pinned")
+    if record.write_protect_seq % 2:
+        notes.append("fork is write-protecting it")
+    return row(
+        scene.sign(subject),
+        Span(process, scene.role(subject, "name"), subject),
+        Span("  " + f" {scene.glyphs.dot} ".join(notes), "dim"),
+    )
+
+
+def rights(flags: int) -> str:
+    """As /proc/PID/maps writes them.
+
+    >>> rights(VM_READ | VM_SHARED)
+    'r--s'
+    """
+    letters = ((VM_READ, "r"), (VM_WRITE, "w"), (VM_EXEC, "x"))
+    return "".join(letter if flags & bit else "-" for bit, letter in letters) + ("s" if flags & VM_SHARED else "p")
+
+
+def backing(vma: Vma) -> str:
+    """What is behind a VMA: anonymous memory, a file with its offset, or a kernel subject."""
+    if vma.file:
+        return f"{vma.file}+{vma.pgoff}" if vma.pgoff else vma.file
+    return vma.ops or "anon"
+
+
+def labels_in(state: State, process: str, vma: Vma) -> str:
+    """The labels that name pages of a VMA, by address."""
+    inside = sorted(
+        (label.start, name)
+        for (owner, name), label in state.labels.items()
+        if owner == process and label.start < vma.end and vma.start < label.start + label.pages
+    )
+    return " ".join(name for _, name in inside)
+
+
+def _vma_head(scene: Scene, process: str, vma: Vma, width: int, note: str = "") -> Row:
+    """Range, rights, backing, labels and the codes of /proc/PID/smaps."""
+    subject = f"vma:{process}:{vma.start}"
+    hidden = VM_READ | VM_WRITE | VM_EXEC | VM_SHARED
+    codes = note or " ".join(smaps_codes(vma.flags & ~hidden))
+    names = labels_in(scene.state, process, vma)
+    spans = [
+        Span(" ", "plain", subject),
+        scene.sign(subject),
+        Span(f"{vma.start}-{vma.end} ", scene.role(subject, "strong"), subject),
+        Span(f"{rights(vma.flags)} ", scene.role(subject, "code"), subject),
+        Span(f"{backing(vma)} ", "plain", subject),
+        Span(names and f'"{names}" ', "name", subject),
+    ]
+    room = width - sum(len(span.text) for span in spans)
+    return row(*spans, Span(codes[: max(room, 0)], "dim", subject))
+
+
+def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
+    """The pages of a VMA; long runs without an entry are one cell."""
+    state = scene.state
+    vpn, shown = _first_page(scene, process, vma), 0
+    if vpn > vma.start:
+        yield [Span(f" {vma.start}-{vpn - 1} ...", "dim", f"pte:{process}:{vma.start}")]
+    while vpn < vma.end and shown < MOST_PAGES:
+        mapped = ceiling(state.pte_index, process, vpn)
+        stop = vma.end if mapped is None else min(mapped, vma.end)
+        if stop - vpn > SHORT_GAP:
+            yield [Span(f" {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(" none", "dim")]
+            vpn = stop
+        else:
+            yield page_cell(scene, process, vpn)
+            vpn += 1
+        shown += 1
+    if vpn < vma.end:
+        yield [Span(f" {vpn}-{vma.end - 1} ...", "dim", f"pte:{process}:{vpn}")]
+
+
+def _first_page(scene: Scene, process: str, vma: Vma) -> int:
+    """Where the shown window of a long VMA starts: around the page under the cursor."""
+    kind, _, rest = scene.focus.partition(":")
+    owner, _, number = rest.partition(":")
+    if kind != "pte" or owner != process or not vma.start <= int(number) < vma.end:
+        return vma.start
+    return vma.start if int(number) - vma.start < MOST_PAGES else int(number) - MOST_PAGES // 2
+
+
+def page_cell(scene: Scene, process: str, vpn: int) -> list[Span]:
+    """One page: number, where its entry leads, whether it may be written, and the byte that is there."""
+    subject = f"pte:{process}:{vpn}"
+    pte = scene.state.ptes.get((process, vpn))
+    if pte is None:
+        return [scene.sign(subject), Span(f"{vpn} {scene.glyphs.dot}", scene.role(subject, "dim"), subject)]
+    role = scene.role(subject, "plain")
+    head = [scene.sign(subject), Span(f"{vpn}", role, subject)]
+    if not pte.present:
+        return [*head, Span(f" {absent(pte)}", role, subject)]
+    target = f"frame:{pte.pfn}"
+    byte = scene.state.content.get(pte.pfn, 0)
+    return [
+        *head,
+        Span(scene.glyphs.arrow, role, subject),
+        Span(frame_name(scene.state, pte.pfn), scene.role(target, role), subject),
+        Span(f" {short_bits(pte)} ", role, subject),
+        Span(f"={byte:02x}", scene.role(target, role), subject),
+    ]
+
+
+def frame_name(state: State, pfn: int) -> str:
+    """`f5`, or `zero` for the shared zero page."""
+    frame = state.frames.get(pfn)
+    return "zero" if frame is not None and frame.kind == "zero" else f"f{pfn}"
+
+
+def absent(pte: Pte) -> str:
+    """What a non-empty entry is that maps nothing."""
+    match pte.kind:
+        case "swap":
+            return f"swap {pte.pfn}"
+        case "migration":
+            return f"moving f{pte.pfn}"
+        case "marker":
+            return "marker"
+        case _:
+            return "not present"
+
+
+def short_bits(pte: Pte) -> str:
+    """`w` or `r`, `n` for PROT_NONE, `s` special, `H` huge.
+
+    >>> short_bits(Pte(5, 0x203))
+    'ws'
+    """
+    access = "n" if pte.protnone else "w" if pte.writable else "r"
+    return access + "s" * pte.special + "H" * pte.huge

@@ -1,0 +1,129 @@
+"""The story: what to read, what to predict, what to reach, and the micro-step in words."""
+
+from collections.abc import Iterator
+
+from tui.rows.glyphs import Glyphs
+from tui.rows.markdown import markdown, wrap
+from tui.rows.picture import Broken, Picture, Tale, Told
+from tui.rows.row import BLANK, Row, Span, row
+
+
+def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """The tale: the last guess judged, the text, the question, the goal, hints and asides."""
+    tale = picture.tale
+    rows: list[Row] = []
+    for section in (
+        list(_judged(tale, width, glyphs)),
+        list(markdown(tale.text, width)),
+        list(_question(tale, width)),
+        list(_goal(tale, width, glyphs)),
+        [line for rung, text in tale.hints for line in _labelled(f"hint, {rung}: ", text, width)],
+        [line for text in tale.notes for line in _labelled("aside: ", text, width)],
+        _labelled("next: ", tale.do, width) if tale.do else [],
+    ):
+        if section and rows:
+            rows.append(BLANK)
+        rows += section
+    return rows
+
+
+def combined(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """Story and step in one pane, for a small screen: first what is new."""
+    tale, told = story(picture, width, glyphs), steps(picture, width, glyphs)
+    first, second = (told, tale) if picture.last is not None and picture.tale.ask is None else (tale, told)
+    return [*first, BLANK, *second] if first and second else first or second
+
+
+def _labelled(label: str, text: str, width: int) -> list[Row]:
+    """A paragraph that begins with a bold word."""
+    rows = list(markdown(text, width - 2))
+    first = row(Span(label, "now"))
+    return [first, *(Row((Span("  "), *line.spans)) for line in rows)]
+
+
+def _judged(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
+    """The guess beside the truth, and the reply."""
+    if tale.judged is None:
+        if tale.kept:
+            yield from wrap([Span("Your guess: ", "now"), Span(tale.kept, "strong"), Span(". Now see.")], width)
+        return
+    right, guess, truth, reply = tale.judged
+    sign, role = (glyphs.ok, "ok") if right else (glyphs.broken, "corruption")
+    word = "Right" if right else "Not so"
+    yield from wrap([Span(f" {sign} {word} ", role), Span(f" You said {guess}.", "strong")], width)
+    if not right:
+        yield from wrap([Span("The model says "), Span(truth, "strong"), Span(".")], width)
+    yield from markdown(reply, width)
+
+
+def _question(tale: Tale, width: int) -> Iterator[Row]:
+    """The question, and the answers to choose from."""
+    ask = tale.ask
+    if ask is None:
+        return
+    yield row(Span(" Predict ", "here"))
+    yield from markdown(ask.text, width)
+    yield BLANK
+    for option in ask.options:
+        subject = f"answer:{option.key}"
+        lead = Span(f" {option.key}  ", "key", subject)
+        for at, line in enumerate(wrap([Span(option.text, "plain", subject)], width - len(lead.text))):
+            yield Row((lead if at == 0 else Span(" " * len(lead.text)), *line.spans))
+    if ask.options:
+        yield row(Span("up/down or the letter chooses, Enter answers", "dim"))
+    else:
+        yield row(Span("Enter", "key", "action:act"), Span(f" {ask.wants or 'type the answer'}", "dim"))
+
+
+def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
+    """What is to be reached, and how much of it is."""
+    if not tale.goal:
+        return
+    yield row(Span(" Goal ", "here"), Span(" type commands with "), Span(":", "key", "action:prompt"))
+    for check in tale.goal:
+        sign = Span(f"{glyphs.ok} " if check.met else f"{glyphs.ahead} ", "ok" if check.met else "plain")
+        for at, line in enumerate(wrap([Span(check.text)], width - len(sign.text))):
+            yield Row((sign if at == 0 else Span(" " * len(sign.text)), *line.spans))
+
+
+def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """What the last micro-step did, what that broke, and what the next one is going to do."""
+    rows: list[Row] = []
+    if picture.last is not None:
+        rows += _told("just now", picture.last, width, "strong")
+    for broken in picture.broken:
+        if broken.fresh:
+            rows += case(broken, width, glyphs)
+    if picture.next is not None:
+        if rows:
+            rows.append(BLANK)
+        rows += _told("next", picture.next, width, "now")
+    return rows
+
+
+def _told(label: str, told: Told, width: int, role: str) -> list[Row]:
+    """One micro-step: its name, where it stands in the kernel, its words."""
+    name = [Span(f"{label} ", "dim"), Span(told.name, role)]
+    if told.task not in {"", "main"}:
+        name.append(Span(f" (task {told.task})", "dim"))
+    rows = wrap(name, width)
+    rows += [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
+    rows += markdown(told.doc, width)
+    if told.remark:
+        rows += markdown(told.remark, width)
+    if told.waits:
+        rows += wrap([Span("It must wait: ", "hazard"), Span(told.waits)], width)
+    if told.outcome:
+        rows += wrap([Span("The call ends: ", "now"), Span(told.outcome, "strong")], width)
+    return rows
+
+
+def case(broken: Broken, width: int, glyphs: Glyphs) -> list[Row]:
+    """One broken invariant, told for this case."""
+    sign = glyphs.caution if broken.severity == "hazard" else glyphs.broken
+    head = [Span(f" {sign} {broken.severity.upper()} ", broken.severity), Span(f" {broken.invariant}", "strong")]
+    rows = wrap(head, width)
+    rows += markdown(broken.message, width)
+    if broken.symptom:
+        rows += wrap([Span("In a real kernel: ", "dim"), Span(broken.symptom, "dim")], width)
+    return rows

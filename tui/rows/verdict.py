@@ -1,0 +1,68 @@
+"""Whether all rules hold: the bar that nobody can miss, and the list of rules."""
+
+from tui.rows.glyphs import Glyphs
+from tui.rows.markdown import wrap
+from tui.rows.picture import Broken, Picture
+from tui.rows.row import Row, Span, cut, row
+from tui.rows.story import case
+
+ORDER = {"splat": 0, "corruption": 1, "hazard": 2}
+
+
+def worst(broken: tuple[Broken, ...]) -> list[Broken]:
+    """The worst first; of equal ones the latest broken first."""
+    return sorted(broken, key=lambda one: (ORDER[one.severity], not one.fresh, -one.node))
+
+
+def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> list[Row]:
+    """The bar: nothing is wrong; or what broke, since when and why, over the whole width."""
+    if not picture.broken:
+        rules = f"all {len(picture.rules)} rules hold" if picture.rules else "no rule is broken"
+        return [row(Span(f" {glyphs.ok} {rules}", "ok"))] + [Row()] * (lines - 1)
+    first, *others = worst(picture.broken)
+    sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
+    more = f"  and {len(others)} more" if others else ""
+    head = f" {sign} {first.severity.upper()}  {first.invariant}  since {first.since}{more}"
+    subject = f"node:{first.node}"
+    text = wrap([Span(first.message.replace("`", ""))], width - 3)
+    body = [line.text for line in text[: lines - 1]]
+    if len(text) > lines - 1 and body:
+        body[-1] = cut(body[-1] + " " * width, width - 4).rstrip("~ ") + " ..."
+    role = "hazard" if first.severity == "hazard" else first.severity
+    return [
+        row(Span(head.ljust(width), role, subject)),
+        *(row(Span(f"   {line}".ljust(width), "strong" if role == "hazard" else role, subject)) for line in body),
+        *[Row()] * (lines - 1 - len(body)),
+    ]
+
+
+def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """What is broken, case by case, then every rule with its sign."""
+    rows: list[Row] = []
+    for broken in worst(picture.broken):
+        rows += case(broken, width, glyphs)
+        rows += _pointers(broken, width)
+    states = {broken.invariant: broken.severity for broken in reversed(worst(picture.broken))}
+    for rule in picture.rules:
+        severity = states.get(rule.name, "")
+        sign = glyphs.ok if not severity else glyphs.caution if severity == "hazard" else glyphs.broken
+        head = f"{sign} {rule.name}"
+        rows.append(row(Span(head, severity or "ok"), Span(f"  {cut(rule.rule, width - len(head) - 2)}", "dim")))
+    return rows
+
+
+def _pointers(broken: Broken, width: int) -> list[Row]:
+    """Since when, and what it points at: both can be gone to."""
+    spans = [Span("since ", "dim"), Span(broken.since, "key", f"node:{broken.node}"), Span("  see ", "dim")]
+    for subject in broken.subjects:
+        spans += [Span(subject.replace(":", " "), "key", subject), Span("  ")]
+    return wrap(spans, width)
+
+
+def severities(broken: tuple[Broken, ...]) -> dict[str, str]:
+    """Subject → the worst that is wrong with it."""
+    found: dict[str, str] = {}
+    for one in reversed(worst(broken)):
+        for subject in one.subjects:
+            found[subject] = one.severity
+    return found

@@ -1,0 +1,121 @@
+"""The page-table walk of the page under the cursor: four levels, the frame at the end, and what the TLBs say."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.memory.flags import PAGE_BITS, names
+from model.memory.records import Pte
+from model.memory.state import State
+from tui.rows.row import Row, Span, row
+from tui.rows.scene import Scene, page_of, place, vma_at
+from tui.rows.spaces import absent, frame_name, rights, short_bits
+
+LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
+INDEX_BITS: Final = 9
+INDEX_MASK: Final = (1 << INDEX_BITS) - 1
+
+
+def walk(scene: Scene, width: int) -> list[Row]:
+    """What the MMU does with one virtual page, level by level."""
+    page = page_of(scene.state, scene.focus) or first_page(scene.state)
+    if page is None:
+        return [row(Span("nothing is mapped yet", "dim"))]
+    process, vpn = page
+    rows = [_address(scene, process, vpn)]
+    table: int | None = scene.state.processes[process].pgd
+    for level in (3, 2, 1, 0):
+        if table is None:
+            rows.append(row(Span(f" {LEVEL_NAMES[level]} no table", "dim")))
+            continue
+        entry, line = _level(scene, process, vpn, level, table, width)
+        rows.append(line)
+        table = entry.pfn if entry is not None and entry.present and not entry.huge else None
+    rows.append(_tlbs(scene, process, vpn))
+    return rows
+
+
+def first_page(state: State) -> tuple[str, int] | None:
+    """The page to show while the cursor points at none: the first mapped one, else the first of the first VMA."""
+    return min(state.ptes, default=None) or min(state.vmas, default=None)
+
+
+def _address(scene: Scene, process: str, vpn: int) -> Row:
+    """The page, its address, the four indices, and the VMA that covers it."""
+    indices = scene.glyphs.dot.join(str(vpn >> INDEX_BITS * level & INDEX_MASK) for level in (3, 2, 1, 0))
+    vma = vma_at(scene.state, process, vpn)
+    covered = f"VMA {vma.start}-{vma.end} {rights(vma.flags)}" if vma else "no VMA covers it"
+    return row(
+        Span(f"{process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
+        f"  page {vpn} = {vpn << 12:#x}  indices {indices}  ",
+        Span(covered, "dim", f"vma:{process}:{vma.start}" if vma else ""),
+    )
+
+
+def _level(scene: Scene, process: str, vpn: int, level: int, table: int, width: int) -> tuple[Pte | None, Row]:
+    """One entry: where it stands, where it leads, its bits in words."""
+    state = scene.state
+    index = vpn >> INDEX_BITS * level
+    if level:
+        subject, entry = f"table:{process}:{level}:{index}", state.tables.get((process, level, index))
+    else:
+        subject, entry = f"pte:{process}:{vpn}", state.ptes.get((process, vpn))
+    role = scene.role(subject)
+    spans = [
+        scene.sign(subject),
+        Span(f"{LEVEL_NAMES[level]} ", "strong", subject),
+        Span(f"f{table}", scene.role(f"frame:{table}", "plain"), f"frame:{table}"),
+        Span(f"[{index & INDEX_MASK}]".ljust(6), role, subject),
+    ]
+    if entry is None:
+        return None, row(*spans, Span("empty: the walk ends here, the CPU faults", scene.role(subject, "dim"), subject))
+    if entry.kind != "page":
+        return entry, row(*spans, Span(f"{absent(entry)}: not present, the CPU faults", role, subject))
+    target = f"frame:{entry.pfn}"
+    spans += [
+        Span(f"{scene.glyphs.arrow} ", role, subject),
+        Span(frame_name(state, entry.pfn).ljust(5), scene.role(target, "plain"), target),
+        Span(" " + " ".join(names(entry.bits, PAGE_BITS)), role, subject),
+    ]
+    if not level or entry.huge:
+        spans += _target(scene, entry.pfn, width - sum(len(span.text) for span in spans))
+    return entry, row(*spans)
+
+
+def _target(scene: Scene, pfn: int, room: int) -> list[Span]:
+    """The frame that the walk arrives at, as far as there is room for it."""
+    frame = scene.state.frames.get(pfn)
+    subject = f"frame:{pfn}"
+    kind = frame.kind if frame else "free"
+    text = f"  {kind} ={scene.state.content.get(pfn, 0):02x}"
+    return [Span(text, scene.role(subject, "dim"), subject)] if len(text) <= room else []
+
+
+def _tlbs(scene: Scene, process: str, vpn: int) -> Row:
+    """What each CPU has cached for this page, and whether the page table still says so."""
+    state = scene.state
+    pte = state.ptes.get((process, vpn))
+    spans: list[Span | str] = [Span(" TLB ", "strong")]
+    for cpu in sorted(state.cpus):
+        subject = f"tlb:{cpu}:{process}:{vpn}"
+        cached = next(tlb_entries(state, cpu, process, vpn), None)
+        spans.append(scene.sign(subject) if cached else Span(" "))
+        if cached is None:
+            spans.append(Span(f"cpu{cpu} nothing  ", scene.role(subject, "dim")))
+            continue
+        what = f"cpu{cpu} {scene.glyphs.arrow} {frame_name(state, cached.pfn)} {short_bits(cached)}"
+        spans.append(Span(what, scene.role(subject), subject))
+        spans.append(Span(" STALE" if is_stale(cached, pte) else "", "hazard", subject))
+        spans.append("  ")
+    return row(*spans)
+
+
+def tlb_entries(state: State, cpu: int, process: str, vpn: int) -> Iterator[Pte]:
+    """The translations of a page that a CPU has cached."""
+    return (entry.pte for entry in state.tlbs.get(cpu) or () if (entry.process, entry.vpn) == (process, vpn))
+
+
+def is_stale(cached: Pte, pte: Pte | None) -> bool:
+    """The page table no longer says what the CPU remembers: other frame, gone, or fewer rights."""
+    if pte is None or not pte.present:
+        return True
+    return cached.pfn != pte.pfn or (cached.writable and not pte.writable)

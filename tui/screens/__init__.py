@@ -1,0 +1,1 @@
+"""The screens: home, the stage on which lessons and sessions play, help, the prompt."""

@@ -1,0 +1,363 @@
+"""The stage: one picture, always in the same place, for lessons and for the sandbox."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+
+from tui.driver import Driver, Stride
+from tui.panes.bar import Bar
+from tui.panes.line_pane import LinePane
+from tui.panes.tail import Tail
+from tui.rows.bars import header, keys, relations, tabs
+from tui.rows.glyphs import Glyphs
+from tui.rows.history import log, timeline
+from tui.rows.holders import holders
+from tui.rows.physical import physical
+from tui.rows.row import Row
+from tui.rows.scene import Scene, follow, marks
+from tui.rows.spaces import spaces
+from tui.rows.story import combined, steps, story
+from tui.rows.verdict import rules, severities, verdict
+from tui.rows.walk import walk
+
+PANES: Final = (
+    ("1", "Story", "story"),
+    ("2", "Address spaces", "spaces"),
+    ("3", "Walk", "walk"),
+    ("4", "Memory", "memory"),
+    ("5", "Holders", "holders"),
+    ("6", "Log", "log"),
+    ("7", "Rules", "rules"),
+    ("8", "Step", "step"),
+)
+"""Number key, title and id of each pane."""
+
+NARROW: Final = 100
+WIDE: Final = 160
+LOW: Final = 32
+"""Terminals smaller than this show one pane at a time beside the story."""
+
+
+class Stage(Screen[None]):
+    """Shows a driver's picture in the panes, and turns keys and clicks into moves."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-high")]  # noqa: RUF012 - Textual's own
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,n", "step('forward')", "Forward", id="stage.forward"),
+        Binding("left,p", "back", "Back", id="stage.back"),
+        Binding("enter", "act", "Act or answer", id="stage.act"),
+        Binding("i", "step('into')", "Step into", id="stage.into"),
+        Binding("o", "step('over')", "Step over", id="stage.over"),
+        Binding("u", "step('out')", "Step out", id="stage.out"),
+        Binding("c", "step('command')", "To the command's end", id="stage.command-end"),
+        Binding("home,g", "end(False)", "To the start", id="stage.first"),
+        Binding("end,G", "end(True)", "To the end", id="stage.last"),
+        Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
+        Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
+        Binding("h", "hint", "Hint", id="stage.hint"),
+        Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
+        Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
+        Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
+        *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
+        *(
+            Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
+            for letter in "abcde"
+        ),
+        Binding("q", "leave", "Back", id="stage.leave"),
+    ]
+
+    def __init__(self, driver: Driver, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.driver = driver
+        self.glyphs = glyphs
+        self.picture = driver.picture()
+        self.focus_subject = ""
+        """What the learner points at; empty: nothing, the walk follows what changes."""
+        self.followed = ""
+        self.shown = "spaces"
+        """The pane in sight where there is room for one."""
+        self.scene = self._scene()
+        self.panes: dict[str, LinePane] = {}
+
+    # -- building -----------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Every widget once; from then on none comes or goes."""
+        for number, title, name in PANES:
+            kind = Tail if name == "log" else LinePane
+            self.panes[name] = kind(title, name, number, self.glyphs)
+        for name in ("header", "tabs", "verdict", "timeline", "keys"):
+            self.panes[name] = Bar("", name, "", self.glyphs)
+        for name, pane in self.panes.items():
+            pane.build = partial(self._rows, name)
+        self._set_size_classes()
+        yield self.panes["header"]
+        yield self.panes["tabs"]
+        with Container(id="body"):
+            with Container(id="left"):
+                yield self.panes["story"]
+                yield self.panes["step"]
+            for name in ("spaces", "walk", "memory", "holders", "rules", "log"):
+                self.panes[name].add_class("side")
+                yield self.panes[name]
+        yield self.panes["verdict"]
+        yield self.panes["timeline"]
+        yield self.panes["keys"]
+
+    def _set_size_classes(self) -> None:
+        """What the breakpoints are about to set: known before the first layout, so that there is only one."""
+        width, height = self.app.size
+        self.add_class("-narrow" if width < NARROW else "-normal" if width < WIDE else "-wide")
+        self.add_class("-low" if height < LOW else "-high")
+
+    def on_mount(self) -> None:
+        """The machine's first pane is in sight where there is room for one."""
+        self.panes[self.shown].add_class("-shown")
+        self._take_question()
+
+    @property
+    def small(self) -> bool:
+        """Only one pane beside the story has room."""
+        return self.size.width < NARROW or self.size.height < LOW
+
+    @property
+    def one_pane(self) -> bool:
+        """Only one pane beside the story is shown, for want of room or because it was asked for."""
+        return self.small or self.has_class("-solo")
+
+    # -- showing ------------------------------------------------------------------------------------
+
+    def move(self, word: str) -> None:
+        """After a move: show the new picture, or say why it could not be made."""
+        if word:
+            self.notify(word, markup=False)
+        self.picture = self.driver.picture()
+        self.show_picture()
+
+    def show_picture(self) -> None:
+        """Bring every pane in sight up to date, all in one frame."""
+        self.scene = self._scene()
+        for pane in self.panes.values():
+            pane.renew()
+        if self.focus_subject:
+            self._light(self.focus_subject)
+        self._take_question()
+
+    def _scene(self) -> Scene:
+        """The picture's machine, with signs for what changed and what is broken."""
+        picture = self.picture
+        self.followed = follow(picture.changes) or self.followed
+        return Scene(
+            picture.state,
+            picture.changes,
+            marks(picture.changes),
+            severities(picture.broken),
+            self.focus_subject or self.followed,
+            self.glyphs,
+        )
+
+    def _rows(self, name: str, width: int) -> Sequence[Row]:
+        """The rows of one pane."""
+        picture, glyphs = self.picture, self.glyphs
+        match name:
+            case "story":
+                return combined(picture, width, glyphs) if self.small else story(picture, width, glyphs)
+            case "header":
+                return [header(picture, width)]
+            case "verdict":
+                return verdict(picture, width, glyphs)
+            case "timeline":
+                return self._timeline(width)
+            case "tabs":
+                panes = [(number, title, key == self.shown) for number, title, key in PANES if key != "step"]
+                return [tabs(panes, width)]
+            case "keys":
+                return [keys(self._key_hints(), width)]
+            case "log":
+                return log(picture, width)
+            case "rules":
+                return rules(picture, width, glyphs)
+            case "step":
+                return steps(picture, width, glyphs)
+            case _:
+                return MACHINE[name](self.scene, width)
+
+    def _timeline(self, width: int) -> list[Row]:
+        """The strip, and below it where we are, or what the cursor points at."""
+        strip, caption = timeline(self.picture.history, width, self.glyphs)
+        if self.focus_subject:
+            to, of = self.driver.refers(self.focus_subject)
+            caption = relations(self.focus_subject, to, of, width, self.glyphs)
+        return [strip, caption]
+
+    def _key_hints(self) -> list[tuple[str, str, str]]:
+        """What can be done now; the most needed first."""
+        tale = self.picture.tale
+        hints = []
+        if self.picture.hint:
+            hints.append(("Enter", self.picture.hint, "act"))
+        if tale.ask is None:
+            hints.append((f"n {self.glyphs.arrow}", "forward", "step('forward')"))
+        hints += [("p", "back", "back"), ("i", "into", "step('into')"), ("o", "over", "step('over')")]
+        hints += [("u", "out", "step('out')"), (":", "command", "prompt")]
+        if tale.goal or tale.ask is not None:
+            hints.append(("h", "hint", "hint"))
+        hints += [("1-8", "panes", "pane('2')"), ("?", "help", "app.help"), ("q", "back", "leave")]
+        return [*hints, ("^p", "all actions", "app.command_palette")]
+
+    def _take_question(self) -> None:
+        """When a question comes up, the story gets the cursor, on the first answer."""
+        ask = self.picture.tale.ask
+        pane = self.panes["story"]
+        if ask is None or not ask.options:
+            return
+        if pane.cursor is None or not pane.cursor.subject.startswith("answer:"):
+            pane.point_at(f"answer:{ask.options[0].key}")
+            pane.focus()
+
+    # -- the cursor ---------------------------------------------------------------------------------
+
+    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
+        """Something was pointed at: an action, a place in the history, an answer, or a thing of the machine."""
+        message.stop()
+        kind, _, rest = message.subject.partition(":")
+        if kind == "action":
+            self.call_later(self.run_action, rest)
+        elif kind == "node":
+            if message.clicked:
+                self.move(self.driver.go(int(rest)))
+        elif kind == "answer":
+            if message.clicked:
+                self.move(self.driver.answer(rest))
+        else:
+            self.point(message.subject, message.pane)
+
+    def point(self, subject: str, source: LinePane | None = None) -> None:
+        """The cursor goes to a thing: its walk is shown, and what is related to it lights up everywhere."""
+        self.focus_subject = subject
+        for pane in self.panes.values():
+            if pane is not source:
+                pane.forget_cursor()
+        if source is None:
+            shown = next((pane for pane in self.panes.values() if pane.display and pane.point_at(subject)), None)
+            if shown is not None and shown.can_focus:
+                shown.focus()
+        self.show_picture()
+
+    def _light(self, subject: str) -> None:
+        """Light up the relatives."""
+        to, of = self.driver.refers(subject)
+        lit = {subject: "it", **dict.fromkeys(to, "to"), **dict.fromkeys(of, "from")}
+        for pane in self.panes.values():
+            pane.light(lit)
+
+    def action_follow(self) -> None:
+        """Point at nothing: the walk follows what changes."""
+        self.focus_subject = ""
+        for pane in self.panes.values():
+            pane.forget_cursor()
+            pane.light({})
+        self.show_picture()
+
+    # -- moves --------------------------------------------------------------------------------------
+
+    def action_step(self, stride: Stride) -> None:
+        """Go on."""
+        self.move(self.driver.step(stride))
+
+    def action_back(self) -> None:
+        """Undo the last move."""
+        self.move(self.driver.back())
+
+    def action_end(self, last: bool) -> None:
+        """To the first or the last place of this way."""
+        self.move(self.driver.end(last=last))
+
+    def action_branch(self, by: int) -> None:
+        """To another of the ways that lead on from here."""
+        self.move(self.driver.branch(by))
+
+    def action_hint(self) -> None:
+        """One more hint."""
+        self.move(self.driver.hint())
+
+    def action_act(self) -> None:
+        """Answer the question, go to the place under the cursor, or do what is proposed."""
+        ask = self.picture.tale.ask
+        pane = self.focused
+        kind, _, rest = (
+            pane.cursor.subject.partition(":") if isinstance(pane, LinePane) and pane.cursor else ("", "", "")
+        )
+        if ask is not None and kind == "answer":
+            self.move(self.driver.answer(rest))
+        elif ask is not None and ask.options:
+            self.panes["story"].focus()
+        elif ask is not None:
+            self._ask(ask.wants or "your answer", self.driver.answer)
+        elif kind == "node":
+            self.move(self.driver.go(int(rest)))
+        else:
+            self.move(self.driver.act())
+
+    def action_choose(self, letter: str) -> None:
+        """Answer with a letter."""
+        ask = self.picture.tale.ask
+        if ask is not None and letter in {option.key for option in ask.options}:
+            self.move(self.driver.answer(letter))
+
+    def action_prompt(self) -> None:
+        """Type a command of the script language."""
+        self._ask("command", self.driver.command, words=self.driver.words())
+
+    def _ask(self, wants: str, carry_out: Callable[[str], str], words: Sequence[str] = ()) -> None:
+        """Open the prompt; what is typed goes to `carry_out`."""
+        from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
+
+        def typed(line: str | None) -> None:
+            if line:
+                self.move(carry_out(line))
+
+        self.app.push_screen(Prompt(wants, words), typed)
+
+    # -- panes --------------------------------------------------------------------------------------
+
+    def action_pane(self, number: str) -> None:
+        """Give a pane the cursor; where only one has room, show it."""
+        name = next(name for key, _, name in PANES if key == number)
+        if name == "step" and self.one_pane:
+            name = "story"
+        self.set_class(name == "story", "-story")
+        if name not in {"story", "step"}:
+            self.panes[self.shown].remove_class("-shown")
+            self.shown = name
+            self.panes[name].add_class("-shown")
+        self.panes[name].focus()
+        self.show_picture()
+
+    def action_maximize_pane(self) -> None:
+        """One pane over the whole side, or all of them again."""
+        name = self.focused.id if isinstance(self.focused, LinePane) else None
+        self.toggle_class("-solo")
+        number = next((key for key, _, pane in PANES if pane == name and pane not in {"story", "step"}), None)
+        if number is not None:
+            self.action_pane(number)
+        else:
+            self.show_picture()
+
+    def action_leave(self) -> None:
+        """Back to where we came from."""
+        word = self.driver.close()
+        if word:
+            self.notify(word, markup=False)
+        self.dismiss()
+
+
+MACHINE: Final = {"spaces": spaces, "walk": walk, "memory": physical, "holders": holders}
+"""Panes that show nothing but the machine."""

@@ -1,0 +1,98 @@
+"""How each role looks in a theme: colours from the theme, and attributes so that nothing is said by colour alone."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from rich.style import Style
+from textual.color import Color
+from textual.theme import Theme
+
+HIGH_CONTRAST: Final = Theme(
+    name="ptescope-high-contrast",
+    primary="#ffff00",
+    secondary="#00ffff",
+    accent="#00ffff",
+    warning="#ffff00",
+    error="#ff9d9d",
+    success="#7dff7d",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#1c1c1c",
+    dark=True,
+    variables={"text-muted": "#e0e0e0", "footer-key-foreground": "#ffff00"},
+)
+"""White on black; every colour at a contrast of at least 7:1 to the background (WCAG AAA)."""
+
+PTESCOPE: Final = Theme(
+    name="ptescope",
+    primary="#6cb6ff",
+    secondary="#39c5cf",
+    accent="#39c5cf",
+    warning="#f0b72f",
+    error="#ff7b72",
+    success="#57c76a",
+    foreground="#e2e8f0",
+    background="#0f1419",
+    surface="#0f1419",
+    panel="#1d2530",
+    dark=True,
+    variables={"text-muted": "#97a3b3"},
+)
+"""The usual look. New is green with a `+`, changed amber with a `~`, broken red in reverse with a `!`."""
+
+THEMES: Final = (PTESCOPE, HIGH_CONTRAST)
+
+MUTED: Final = 0.62
+"""How much of the foreground is left in text of less weight, where the theme names no colour for it."""
+
+
+def roles(variables: Mapping[str, str]) -> dict[str, Style]:
+    """Role → style, from a theme's CSS variables. The role `lit` and `cursor` are laid over another."""
+    return dict(_roles(tuple((name, variables.get(name, "")) for name in USED)))
+
+
+USED: Final = ("foreground", "background", "panel", "primary", "accent", "warning", "error", "success", "text-muted")
+
+
+@lru_cache(maxsize=32)
+def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
+    """The work behind `roles`, done once a theme."""
+    colours = {name: parse(value) for name, value in used if value}
+    foreground, background = colours["foreground"], colours["background"]
+    muted = colours.get("text-muted") or foreground
+    if muted.a < 1:
+        muted = background.blend(foreground, MUTED)
+
+    def ink(name: str, *, bold: bool = False, reverse: bool = False, strike: bool = False) -> Style:
+        return Style(color=colours[name].rich_color, bold=bold or None, reverse=reverse or None, strike=strike or None)
+
+    dim = Style(color=muted.rich_color)
+    return {
+        "plain": Style(),
+        "dim": dim,
+        "title": ink("primary", bold=True),
+        "name": ink("accent", bold=True),
+        "key": ink("primary", bold=True),
+        "strong": Style(bold=True),
+        "emph": Style(italic=True),
+        "code": ink("accent"),
+        "new": ink("success", bold=True),
+        "changed": ink("warning", bold=True),
+        "gone": ink("error", strike=True),
+        "ok": ink("success", bold=True),
+        "hazard": ink("warning", bold=True),
+        "corruption": ink("error", bold=True, reverse=True),
+        "splat": ink("error", bold=True, reverse=True),
+        "now": ink("primary", bold=True),
+        "here": ink("primary", bold=True, reverse=True),
+        "lit": Style(bold=True, underline=True, bgcolor=colours["panel"].rich_color),
+        "cursor": Style(bold=True, reverse=True),
+        "bar": Style(bgcolor=colours["panel"].rich_color),
+    }
+
+
+def parse(value: str) -> Color:
+    """A CSS variable's colour; those that depend on what is below (`auto 87%`) count as white."""
+    return Color.parse("#ffffff") if value.startswith("auto") else Color.parse(value)
