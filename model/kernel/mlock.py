@@ -20,7 +20,7 @@ VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT
 
 def vma_supports_mlock(vma: Vma) -> bool:
     """Special mappings and huge pages are never reclaimed: locking them succeeds and does nothing (mm/internal.h)."""
-    return not vma.flags & (VM_SPECIAL | VM_HUGETLB) and vma.ops not in ("secretmem", "dax")
+    return not vma.flags & (VM_SPECIAL | VM_HUGETLB) and vma.ops != "dax"
 
 
 class do_mlock(Procedure):
@@ -111,7 +111,7 @@ class apply_vma_lock_flags(Procedure):
             return wait
         self.walk, self.walk_end = self.start, min(vma.end, self.end)
         flags = vma.flags & ~VM_LOCKED_MASK | self.lock_flags
-        if flags == vma.flags or not vma_supports_mlock(vma):
+        if flags == vma.flags or vma.ops == "secretmem" or not vma_supports_mlock(vma):
             self.start = self.walk_end
             return goto(apply_vma_lock_flags.mlock_fixup)
         changed = vma_modify_flags(tx, self.mm, vma, self.walk, self.walk_end, flags)
