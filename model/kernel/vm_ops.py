@@ -1,0 +1,68 @@
+"""vm_operations_struct: what each kind of mapping does when the core asks it, one line a kind.
+
+`Vma.ops` names the line. A VMA without ops is anonymous: the core handles its faults alone.
+"""
+
+from typing import Final, NamedTuple
+
+from model.kernel.ext4 import ext4_page_mkwrite
+from model.kernel.filemap import filemap_fault
+from model.kernel.procedure import Procedure
+from model.kernel.secretmem import secretmem_fault
+from model.kernel.shmem import shmem_fault
+from model.kernel.special import (
+    kvm_gmem_fault_user_mapping,
+    kvm_vcpu_fault,
+    perf_mmap_fault,
+    perf_mmap_mkwrite,
+    vdso_fault,
+    vvar_fault,
+)
+from model.kernel.vm_fault import vm_fault, vm_mkwrite
+from model.memory.errno import EINVAL
+
+
+class VmOps(NamedTuple):
+    """struct vm_operations_struct."""
+
+    fault: type[vm_fault] | None = None
+    """Finds the page for an empty entry, or makes the entry itself. None: all entries are made by mmap(), and once
+    gone they are gone: SIGBUS."""
+    map_pages: bool = False
+    """Fault-around: pages in the cache near the fault are mapped as well (filemap_map_pages)."""
+    page_mkwrite: type[vm_mkwrite] | None = None
+    """Told before a page in a shared mapping becomes writable; entries start read-only."""
+    pfn_mkwrite: type[vm_mkwrite] | None = None
+    """The same for special entries, which have no page."""
+    access: type[Procedure] | None = None
+    """Serves /proc/PID/mem where get_user_pages() refuses: (mm, vpn, write, value) → the byte, or -errno."""
+    may_split: int = 0
+    """The errno with which it refuses to be split by munmap, mprotect or mremap; 0 = it may be."""
+    close: bool = False
+    """Wants to hear when a VMA ends, so its VMAs are never merged away."""
+    get_unmapped_area: bool = False
+    """Its file chooses addresses itself, and refuses any that a program asks for (a file operation, in truth)."""
+
+
+VM_OPERATIONS: Final[dict[str, VmOps]] = {
+    "": VmOps(),
+    "shmem": VmOps(shmem_fault, map_pages=True),
+    "ext4": VmOps(filemap_fault, map_pages=True, page_mkwrite=ext4_page_mkwrite),
+    "secretmem": VmOps(secretmem_fault),
+    "guest_memfd": VmOps(kvm_gmem_fault_user_mapping),
+    "vvar": VmOps(vvar_fault, may_split=EINVAL, close=True),
+    "vdso": VmOps(vdso_fault, may_split=EINVAL, close=True),
+    "kvm_vcpu": VmOps(kvm_vcpu_fault),
+    "perf": VmOps(pfn_mkwrite=perf_mmap_mkwrite, may_split=EINVAL, close=True),
+    "perf-fault": VmOps(perf_mmap_fault, page_mkwrite=perf_mmap_mkwrite, close=True),
+    "packet": VmOps(close=True),
+    "io_uring": VmOps(get_unmapped_area=True),
+    "bpf_map": VmOps(close=True),
+    "btf": VmOps(),
+}
+"""By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here."""
+
+
+def vm_operations(ops: str) -> VmOps:
+    """The operations of a VMA; KeyError for a name that no kind of mapping has."""
+    return VM_OPERATIONS[ops]
