@@ -223,6 +223,53 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """The device that uses it; empty = the CPU."""
     write: bool = False
     longterm: bool = False
+    dmabuf: str = ""
+    """Kind `map`: the dma-buf that is mapped for DMA."""
+    seq: int = 0
+    """Kind `mirror`: the notifier sequence at which the frames were looked up."""
+
+
+Place = Literal["vram", "gtt", "system", "swapped", "none"]
+"""Where a buffer's backing store is. `vram` has no struct pages; `gtt` are system pages the GPU can reach now."""
+
+
+class Buffer(Record, frozen=True, omit_defaults=True):
+    """struct ttm_buffer_object / drm_gem_object: memory that a driver owns, maps into processes and moves."""
+
+    pages: int
+    exporter: str = "qxl"
+    """Which driver: how it maps and moves (model.kernel.exporter)."""
+    place: Place = "system"
+    caching: str = "wc"
+    frames: tuple[int, ...] = ()
+    """pfn of each page, as it is now; empty while there is none."""
+    file: str = ""
+    """Name of the File through which all its mappings are found (the device's address space)."""
+    memfd: str = ""
+    """udmabuf: the file whose pages it borrows."""
+    pin_count: int = 0
+    """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
+    handles: int = 1
+    """GEM handles and dma-bufs that keep it alive, besides its mappings."""
+    last_use: int = 0
+    """For eviction: the smallest is the least recently used."""
+    swap: tuple[int, ...] = ()
+    """Content of each page while it is swapped out."""
+
+
+class DmaBuf(Record, frozen=True, omit_defaults=True):
+    """struct dma_buf: a buffer exported as a file descriptor."""
+
+    buffer: str
+
+
+class Attachment(Record, frozen=True, omit_defaults=True):
+    """struct dma_buf_attachment: a device that imports a dma-buf."""
+
+    dynamic: bool = False
+    """It has a move_notify callback, so the buffer may move under it."""
+    pinned: bool = False
+    """It could not follow a move, so the exporter pinned the buffer."""
 
 
 class Device(Record, frozen=True, omit_defaults=True):

@@ -20,8 +20,11 @@ from rpds import HashTrieMap
 from model.memory import ordered
 from model.memory.records import (
     AnonVma,
+    Attachment,
+    Buffer,
     Cpu,
     Device,
+    DmaBuf,
     Event,
     File,
     Frame,
@@ -155,6 +158,10 @@ class Tables:
     """(file, index) → the byte that stands on disk, for files that have one."""
     references = Table[str, Reference]("references", str, Reference)
     devices = Table[str, Device]("devices", str, Device)
+    buffers = Table[str, Buffer]("buffers", str, Buffer)
+    dma_bufs = Table[str, DmaBuf]("dma_bufs", str, DmaBuf)
+    attachments = Table[tuple[str, str], Attachment]("attachments", tuple[str, str], Attachment)
+    """(dma-buf, device) → what the importer can do."""
     locks = Table[tuple[str, str], Lock]("locks", tuple[str, str], Lock)
     """(kind, owner) → a sleeping lock that somebody holds, e.g. (`mmap_lock`, `p0`)."""
     tasks = Table[str, Task]("tasks", str, Task)
