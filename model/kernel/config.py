@@ -29,6 +29,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "ttm-refcount": Setting(("normal", "zero"), "TTM sets the count of its pages to 0 after allocation"),
     "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
     "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
+    "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
     "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
 }
 
@@ -53,6 +54,8 @@ FACTS: Final[dict[str, Fact]] = {
     "read-only long-term pin unshares": Fact("6.12", "7.3", "gup_must_unshare; kernel-facts D.6, N.2"),
     "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
+    "bochs uses TTM": Fact("6.1", "6.12", "GEM shmem in 7.3; dma-buf-truth, finding 3"),
+    "udmabuf maps PFNs": Fact("6.12", "7.3", "6.1 returns the memfd's page; dma-buf-truth, finding 6"),
     "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
     "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf-truth 10: ordinary pages in 6.1 and 6.12"),

@@ -10,8 +10,10 @@ from model.kernel.config import setting
 from model.kernel.page_alloc import FREE, dump_page, free_page
 from model.memory.flags import (
     PG_ANON_EXCLUSIVE,
+    PG_FROZEN,
     PG_LRU,
     PG_MLOCKED,
+    PG_NOREF,
     PG_SWAPBACKED,
     PG_UNEVICTABLE,
     PG_UPTODATE,
@@ -42,11 +44,30 @@ def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
     return count
 
 
+def refuses_references(mem: Memory, pfn: int) -> str:
+    """Why nobody may take a reference on a page, if so: it is frozen, or carries the flag proposed in the thread."""
+    frame = mem.frames.get(pfn) or FREE
+    if frame.flags & PG_FROZEN:
+        return "the page is frozen: it has a type, and its count is 0 for life"
+    return "the page is marked `no references`" if frame.flags & PG_NOREF else ""
+
+
+def warn_on_once(tx: Transaction, where: str, why: str) -> None:
+    """WARN_ON_ONCE: a report with a call trace, once per place; execution goes on."""
+    if tx.counters.get(f"warned:{where}"):
+        return
+    tx.counters[f"warned:{where}"] = 1
+    tx.emit(Splat(f"WARNING: CPU: {max(tx.task.cpu, 0)} at {where}", (why,)))
+
+
 def get_page(tx: Transaction, pfn: int) -> None:
     """Take a reference blindly: the caller claims to know that the count is not 0 (include/linux/mm.h: get_page).
 
     On a count of 0 it resurrects the page silently; with CONFIG_DEBUG_VM it is a VM_BUG_ON_FOLIO.
     """
+    if refusal := refuses_references(tx, pfn):
+        warn_on_once(tx, "include/linux/mm.h get_page", refusal)
+        return
     if page_count(tx, pfn) <= 0 and setting(tx, "debug-vm") == "on":
         tx.emit(vm_bug_on_page(tx, pfn, "((unsigned int) folio_ref_count(folio) + 127u <= 127u)", "include/linux/mm.h"))
         return
@@ -55,7 +76,7 @@ def get_page(tx: Transaction, pfn: int) -> None:
 
 def try_get_page(tx: Transaction, pfn: int, number: int = 1) -> bool:
     """Take references unless the count is 0: folio_ref_add_unless(…, 0), the only safe way without a lock."""
-    if page_count(tx, pfn) <= 0:
+    if page_count(tx, pfn) <= 0 or refuses_references(tx, pfn):
         return False
     page_ref_add(tx, pfn, number)
     return True
@@ -63,6 +84,8 @@ def try_get_page(tx: Transaction, pfn: int, number: int = 1) -> bool:
 
 def put_page(tx: Transaction, pfn: int, number: int = 1) -> None:
     """Drop references; at 0 the frame goes back to the allocator (include/linux/mm.h: folio_put_refs)."""
+    if (tx.frames.get(pfn) or FREE).flags & PG_FROZEN:
+        return
     count = page_count(tx, pfn)
     if count <= 0 and setting(tx, "debug-vm") == "on":
         tx.emit(vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", "include/linux/mm.h"))

@@ -4,6 +4,8 @@ What is freed last is handed out first, so a stale reference meets a new owner a
 `free` table (each frame names the one below it), its head and the high-water mark in `counters`.
 """
 
+import msgspec
+
 from model.kernel.config import fact, setting
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.records import Frame, FrameKind, Splat
@@ -65,9 +67,83 @@ def free_page(tx: Transaction, pfn: int) -> None:
         tx.emit(bad_page(tx, pfn, frame, "nonzero mapcount"))
         return
     del tx.frames[pfn]
-    head = tx.counters.get("free_head")
-    tx.free[pfn] = head or 0
-    tx.counters["free_head"] = pfn
+    _push_free(tx, pfn, 0)
+
+
+def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
+    """2^order frames side by side, aligned, *without* __GFP_COMP: refcount 1 on the first, 0 on all others.
+
+    Returns the first pfn, or None. Driver's pages; zeroed. Source: mm/page_alloc.c: __alloc_pages (kernel-facts A.4).
+    """
+    if order == 0:
+        return alloc_page(tx, "buffer", mapping=mapping)
+    first = _take_block(tx, order)
+    if first is None:
+        return None
+    for pfn in range(first, first + (1 << order)):
+        head = pfn == first
+        tx.frames[pfn] = Frame("buffer", refcount=int(head), order=order if head else 0, mapping=mapping)
+        if tx.content.get(pfn):
+            tx.content[pfn] = 0
+    return first
+
+
+def _take_block(tx: Transaction, order: int) -> int | None:
+    """A freed block of that size, or fresh memory; what alignment skips becomes single free frames."""
+    head = tx.counters.get(f"free_head:{order}")
+    if head is not None:
+        below = tx.free.get(head)
+        if below:
+            tx.counters[f"free_head:{order}"] = below
+        else:
+            del tx.counters[f"free_head:{order}"]
+        del tx.free[head]
+        return head
+    mark = tx.counters["high_water"]
+    first = -(-mark >> order) << order
+    if first + (1 << order) > tx.counters["managed_pages"]:
+        return None
+    for pfn in range(first - 1, mark - 1, -1):
+        _push_free(tx, pfn, 0)
+    tx.counters["high_water"] = first + (1 << order)
+    return first
+
+
+def _push_free(tx: Transaction, pfn: int, order: int) -> None:
+    """Put a frame or a block on top of the free list of its size."""
+    key = f"free_head:{order}" if order else "free_head"
+    tx.free[pfn] = tx.counters.get(key) or 0
+    tx.counters[key] = pfn
+
+
+def free_block(tx: Transaction, first: int, order: int) -> None:
+    """__free_pages() of a block that is not compound (mm/page_alloc.c, kernel-facts K.4).
+
+    Drops one reference of the first frame. If that was the last, the block is free. If somebody else holds one, all
+    *other* frames are freed all the same, and the first one follows when its holder lets go.
+    """
+    head = tx.frames[first]
+    if head.refcount == 1:
+        others = range(first + 1, first + (1 << order))
+        bad = [pfn for pfn in (first, *others) if _bad_when_free(tx, pfn, 0 if pfn != first else 1)]
+        if bad and page_checks(tx):
+            tx.emit(bad_page(tx, bad[0], tx.frames[bad[0]], "nonzero _refcount"))
+            return
+        for pfn in (first, *others):
+            del tx.frames[pfn]
+        _push_free(tx, first, order)
+        return
+    tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0)
+    for pfn in range(first + (1 << order) - 1, first, -1):
+        if pfn in tx.frames and not tx.frames[pfn].refcount:
+            del tx.frames[pfn]
+            _push_free(tx, pfn, 0)
+
+
+def _bad_when_free(tx: Transaction, pfn: int, expected: int) -> bool:
+    """Whether a frame that is being freed still counts as used."""
+    frame = tx.frames.get(pfn)
+    return frame is not None and (frame.refcount != expected or frame.mapcount != 0)
 
 
 def page_checks(mem: Memory) -> bool:

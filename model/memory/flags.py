@@ -157,6 +157,9 @@ PG_KSM: Final = 1 << 13
 PG_NOREF: Final = 1 << 14
 """Not a kernel flag: the "no references, please" flag proposed in the thread (setting ``page-noref``)."""
 
+PG_FROZEN: Final = 1 << 15
+"""Stands for a page type (PGTY_slab and others, 6.14 and newer): the count is 0 for life, get_page() warns."""
+
 PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_DIRTY, "dirty"),
     (PG_LRU, "lru"),
@@ -173,6 +176,7 @@ PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_HEAD, "head"),
     (PG_KSM, "ksm"),
     (PG_NOREF, "noref"),
+    (PG_FROZEN, "frozen"),
 )
 
 GUP_PIN_COUNTING_BIAS: Final = 1024

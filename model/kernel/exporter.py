@@ -1,0 +1,70 @@
+"""Exporters: which driver a buffer belongs to, and how that driver maps and moves it. One line a kind.
+
+The first question about a mapping is always this one: how are its entries made? Special entries (vmf_insert_pfn) count
+nothing and refuse get_user_pages(); ordinary ones (vm_insert_page, a ->fault that returns a page) count, and do not.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from model.kernel.config import fact, setting
+from model.memory.flags import VM_DONTDUMP, VM_DONTEXPAND, VM_IO, VM_MIXEDMAP, VM_PFNMAP
+from model.memory.state import Memory
+
+Insert = Literal["pfn", "huge-pfn", "page", "mixed", "remap", "return-page", "shmem"]
+"""vmf_insert_pfn, vmf_insert_pfn_pmd, vm_insert_page, vmf_insert_mixed, remap_pfn_range at mmap time, a ->fault that
+returns the page, and the mapping of the shmem file itself."""
+
+
+class Exporter(NamedTuple):
+    """How one driver behaves."""
+
+    insert: Insert
+    vm_flags: int
+    """VM_* flags that its ->mmap sets."""
+    moves: bool = False
+    """TTM: its buffers move between VRAM and system memory."""
+    zaps: bool = True
+    """It calls unmap_mapping_range() before it moves a buffer. False: a bug."""
+    flushes: bool = True
+    """… and that flushes the TLBs. False: a bug."""
+    access: bool = False
+    """vm_ops->access: /proc/PID/mem can reach it although GUP cannot."""
+    private_pages: int = 0
+    """Longest MAP_PRIVATE mapping it allows, in pages; most refuse any."""
+
+
+DONT: Final = VM_DONTEXPAND | VM_DONTDUMP
+TTM: Final = Exporter("pfn", VM_PFNMAP | VM_IO | DONT, moves=True, access=True)
+GEM_SHMEM: Final = Exporter("pfn", VM_PFNMAP | DONT)
+
+EXPORTERS: Final[dict[str, Exporter]] = {
+    "qxl": TTM,
+    "bochs": TTM,
+    "vgem": GEM_SHMEM,
+    "virtio-gpu": GEM_SHMEM,
+    "cirrus": GEM_SHMEM,
+    "system-heap": Exporter("remap", VM_PFNMAP | VM_IO | DONT, private_pages=1),
+    "udmabuf": Exporter("pfn", VM_PFNMAP | DONT),
+    "i915-shmem": Exporter("shmem", 0),
+    "ttm-huge": TTM._replace(insert="huge-pfn"),
+    "insert-page": Exporter("page", VM_MIXEDMAP | DONT, moves=True),
+    "mixed": Exporter("mixed", VM_MIXEDMAP | DONT, moves=True),
+    "no-zap": TTM._replace(zaps=False),
+    "no-flush": TTM._replace(flushes=False),
+}
+"""By `exporter=` of the script language (kernel-facts J.3, K)."""
+
+
+def exporter(mem: Memory, kind: str) -> Exporter:
+    """How the driver behaves on this machine's kernel. KeyError for an unknown kind."""
+    if kind == "bochs" and not fact(mem, "bochs uses TTM"):
+        return GEM_SHMEM
+    if kind == "udmabuf" and not fact(mem, "udmabuf maps PFNs"):
+        return Exporter("return-page", 0)
+    return EXPORTERS[kind]
+
+
+def has_pmd_special(mem: Memory) -> bool:
+    """Whether huge entries have a special bit: the setting, or what the kernel has."""
+    chosen = setting(mem, "pmd-special")
+    return fact(mem, "PMD special bit") if chosen == "kernel" else chosen == "on"

@@ -1,0 +1,171 @@
+"""Backing store of buffers: the TTM page pool and the video memory.
+
+Neither ever asks for the refcount of a page before it gives it to somebody else. Blocks of write-combined pages are
+recycled: cleared, and handed to the next buffer with whatever count is on them. Cached ones are really freed.
+"""
+
+from typing import Final
+
+from model.kernel.config import setting
+from model.kernel.page import warn_on_once
+from model.kernel.page_alloc import alloc_block, free_block
+from model.memory.flags import PG_FROZEN, PG_NOREF
+from model.memory.records import Frame
+from model.memory.state import Memory, Transaction
+
+VRAM_BASE: Final = 1 << 24
+"""First pfn of the video memory: far above RAM. It has no struct pages; a Frame of kind `vram` only tells the owner."""
+MAX_ORDER: Final = 9
+
+
+def pfn_valid(pfn: int) -> bool:
+    """Whether there is a struct page for a pfn."""
+    return pfn < VRAM_BASE
+
+
+def orders(pages: int) -> list[int]:
+    """The block sizes that make up `pages`, the largest first, as ttm_pool_alloc() tries them.
+
+    >>> orders(7)
+    [2, 1, 0]
+    """
+    result = []
+    while pages:
+        order = min(pages.bit_length() - 1, MAX_ORDER)
+        result.append(order)
+        pages -= 1 << order
+    return result
+
+
+def ttm_pool_alloc(tx: Transaction, name: str, pages: int, caching: str) -> tuple[int, ...] | None:
+    """System pages for a buffer: from the pool of its caching, else from the page allocator. None if there are none."""
+    frames: list[int] = []
+    for order in orders(pages):
+        first = pool_take(tx, caching, order)
+        if first is None:
+            first = alloc_block(tx, order, f"bo:{name}")
+            if first is None:
+                free_frames(tx, tuple(frames), caching)
+                return None
+            after_allocation(tx, first, order)
+        for pfn in range(first, first + (1 << order)):
+            tx.frames.update(pfn, mapping=f"bo:{name}")
+            frames.append(pfn)
+    return tuple(frames)
+
+
+def after_allocation(tx: Transaction, first: int, order: int) -> None:
+    """The defences that act on fresh pages: settings ttm-refcount, gfp-refcount, page-noref, frozen-pages."""
+    flags = (PG_NOREF if setting(tx, "page-noref") == "on" else 0) | (
+        PG_FROZEN if setting(tx, "frozen-pages") == "on" else 0
+    )
+    if flags:
+        for pfn in range(first, first + (1 << order)):
+            tx.frames.update(pfn, flags=tx.frames[pfn].flags | flags)
+    if count_is_zero(tx):
+        tx.frames.update(first, refcount=0)
+
+
+def count_is_zero(mem: Memory) -> bool:
+    """Whether buffer pages live with a refcount of 0 on this machine."""
+    zero = (setting(mem, "ttm-refcount"), setting(mem, "gfp-refcount")) != ("normal", "normal")
+    return zero or setting(mem, "frozen-pages") == "on"
+
+
+def free_frames(tx: Transaction, frames: tuple[int, ...], caching: str) -> None:
+    """Give a buffer's pages back, block by block: to the pool, to the allocator, or to the video memory."""
+    at = 0
+    while at < len(frames):
+        first = frames[at]
+        if not pfn_valid(first):
+            vram_free(tx, first)
+            at += 1
+            continue
+        order = tx.frames[first].order if first in tx.frames else 0
+        ttm_pool_free_block(tx, first, order, caching)
+        at += 1 << order
+
+
+def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -> None:
+    """Recycle a block through the pool, or free it (drivers/gpu/drm/ttm/ttm_pool.c: ttm_pool_free_range)."""
+    if first not in tx.frames or tx.frames[first].kind != "buffer":
+        # Somebody put the last reference behind our back: the frame is not ours any more. TTM does not notice.
+        return
+    if caching == "wc":
+        pool_give(tx, caching, first, order)
+        return
+    frame = tx.frames[first]
+    if count_is_zero(tx):
+        if frame.refcount:
+            warn_on_once(
+                tx, "drivers/gpu/drm/ttm/ttm_pool.c ttm_pool_free_page", "somebody holds a TTM page at its free"
+            )
+        tx.frames.update(first, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
+    free_block(tx, first, order)
+
+
+def pool_give(tx: Transaction, caching: str, first: int, order: int) -> None:
+    """Clear every page of a block and put it on the list of its kind; its count is left as it is."""
+    for pfn in range(first, first + (1 << order)):
+        if tx.content.get(pfn):
+            tx.content[pfn] = 0
+        if pfn in tx.frames:
+            tx.frames.update(pfn, mapping="ttm_pool")
+    key = f"ttm_pool:{caching}:{order}"
+    tx.free[first] = tx.counters.get(key) or 0
+    tx.counters[key] = first
+
+
+def pool_take(tx: Transaction, caching: str, order: int) -> int | None:
+    """The block that was recycled last, if there is one (ttm_pool_type_take)."""
+    key = f"ttm_pool:{caching}:{order}"
+    first = tx.counters.get(key)
+    if first is None:
+        return None
+    below = tx.free.get(first)
+    if below:
+        tx.counters[key] = below
+    else:
+        del tx.counters[key]
+    del tx.free[first]
+    return first
+
+
+# -- video memory ------------------------------------------------------------------------------
+
+
+def vram_room(mem: Memory) -> int:
+    """How many pages of video memory are free."""
+    return int(setting(mem, "vram")) - (mem.counters.get("vram_used") or 0)
+
+
+def vram_alloc(tx: Transaction, name: str, pages: int) -> tuple[int, ...] | None:
+    """Video memory for a buffer, what was freed last first; None if there is not enough. Nobody clears it."""
+    if vram_room(tx) < pages:
+        return None
+    tx.counters["vram_used"] = (tx.counters.get("vram_used") or 0) + pages
+    return tuple(_vram_page(tx, name) for _ in range(pages))
+
+
+def _vram_page(tx: Transaction, name: str) -> int:
+    pfn = tx.counters.get("vram_free_head")
+    if pfn is None:
+        pfn = VRAM_BASE + (tx.counters.get("vram_high_water") or 0)
+        tx.counters["vram_high_water"] = pfn - VRAM_BASE + 1
+    else:
+        below = tx.free.get(pfn)
+        if below:
+            tx.counters["vram_free_head"] = below
+        else:
+            del tx.counters["vram_free_head"]
+        del tx.free[pfn]
+    tx.frames[pfn] = Frame("vram", mapping=f"bo:{name}")
+    return pfn
+
+
+def vram_free(tx: Transaction, pfn: int) -> None:
+    """Give one page of video memory back. The next buffer gets it as it is."""
+    del tx.frames[pfn]
+    tx.free[pfn] = tx.counters.get("vram_free_head") or 0
+    tx.counters["vram_free_head"] = pfn
+    tx.counters["vram_used"] = tx.counters["vram_used"] - 1
