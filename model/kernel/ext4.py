@@ -21,6 +21,7 @@ from model.kernel.lock import down_read, down_write, up_read, up_write
 from model.kernel.page import clear_page_flags, set_page_flags
 from model.kernel.pgtable import pte_lock
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.rmap_walk import rmap_walk
 from model.kernel.tlb import flush_tlb_range
 from model.kernel.truncate import truncate_inode_pages_range, truncate_pagecache
 from model.kernel.unmap import unmap_mapping_range
@@ -35,7 +36,7 @@ from model.memory.flags import (
     VM_FAULT_NOPAGE,
     VM_SHARED,
 )
-from model.memory.state import Memory, Transaction
+from model.memory.state import Transaction
 
 
 class ext4_page_mkwrite(vm_mkwrite):
@@ -158,7 +159,7 @@ class ext4_sync_file(Procedure):
             self.holds = ()
             folio_unlock_put(tx, pfn)
             return goto(ext4_sync_file.writeback_iter)
-        return call(folio_mkclean(file=self.file, index=self.index))
+        return call(folio_mkclean(file=self.file, pfn=pfn))
 
     @step
     def folio_clear_dirty_for_io(self, tx: Transaction) -> Outcome:
@@ -192,9 +193,7 @@ class folio_mkclean(Procedure):
 
     source: ClassVar[str] = "mm/rmap.c: folio_mkclean, page_vma_mkclean_one"
     file: str
-    index: int
-    after: tuple[str, int] = ("", -1)
-    """The VMA that was done last."""
+    pfn: int
 
     @step
     def lock_i_mmap(self, tx: Transaction) -> Outcome:
@@ -207,34 +206,18 @@ class folio_mkclean(Procedure):
 
         The next store will fault, and page_mkwrite will hear of it. Private mappings never write to the file's page.
         """
-        found = next_shared_mapping(tx, self.file, self.index, self.after)
-        if found is None:
-            return None
-        mm, start, vpn = found
-        pte = tx.ptes.get((mm, vpn))
-        if (wait := pte_lock(tx, mm, vpn)) is not None:
-            return wait
-        self.after = (mm, start)
-        if pte is None or not pte.present or pte.pfn != tx.page_cache[self.file, self.index]:
-            return goto(folio_mkclean.page_vma_mkclean_one)
-        if not (pte.writable or pte.dirty):
-            return goto(folio_mkclean.page_vma_mkclean_one)
-        tx.ptes[mm, vpn] = pte.without(PAGE_RW | PAGE_DIRTY)
-        return call(flush_tlb_range(mm=mm, start=vpn, end=vpn + 1), then=folio_mkclean.page_vma_mkclean_one)
+        for mm, vma, vpn in rmap_walk(tx, self.pfn):
+            pte = tx.ptes[mm, vpn]
+            if not vma.flags & VM_SHARED or not (pte.writable or pte.dirty):
+                continue
+            if (wait := pte_lock(tx, mm, vpn)) is not None:
+                return wait
+            tx.ptes[mm, vpn] = pte.without(PAGE_RW | PAGE_DIRTY)
+            return call(flush_tlb_range(mm=mm, start=vpn, end=vpn + 1), then=folio_mkclean.page_vma_mkclean_one)
+        return None
 
     @step
     def unlock_i_mmap(self, tx: Transaction) -> Outcome:
         """Nobody can write to the page without a fault any more."""
         up_read(tx, "i_mmap_rwsem", self.file)
         return done()
-
-
-def next_shared_mapping(mem: Memory, file: str, index: int, after: tuple[str, int]) -> tuple[str, int, int] | None:
-    """The next shared VMA of a file that covers a page of it, in order: process, start of the VMA, vpn of the page."""
-    for mm, start in mem.files[file].i_mmap:
-        vma = mem.vmas.get((mm, start))
-        if (mm, start) > after and vma is not None and vma.flags & VM_SHARED:
-            vpn = index - vma.pgoff + vma.start
-            if vma.start <= vpn < vma.end:
-                return mm, start, vpn
-    return None

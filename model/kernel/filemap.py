@@ -99,6 +99,11 @@ def folio_lock(tx: Transaction, pfn: int) -> Blocked | None:
     return down_write(tx, "folio", str(pfn))
 
 
+def folio_trylock(tx: Transaction, pfn: int) -> bool:
+    """Take the page's lock if nobody has it."""
+    return folio_lock(tx, pfn) is None
+
+
 def folio_unlock(tx: Transaction, pfn: int) -> None:
     """Give the page's lock back, if this task holds it."""
     lock = tx.locks.get(("folio", str(pfn)))

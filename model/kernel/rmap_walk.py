@@ -1,0 +1,40 @@
+"""From a page to the entries that map it: the reverse map, through the file's i_mmap or the page's anon_vma."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from model.memory.records import Frame, Vma
+from model.memory.state import Memory
+
+
+class Mapped(NamedTuple):
+    """One entry that maps a page."""
+
+    mm: str
+    vma: Vma
+    vpn: int
+
+
+def rmap_walk(mem: Memory, pfn: int) -> Iterator[Mapped]:
+    """Every entry that maps the page now, by process and VMA (mm/rmap.c: rmap_walk_file, rmap_walk_anon).
+
+    A page that has left its file has no mapping any more, and nothing is found.
+    """
+    frame = mem.frames[pfn]
+    for mm, start in places(mem, frame):
+        vma = mem.vmas.get((mm, start))
+        if vma is None or not vma.pgoff <= frame.index < vma.pgoff + vma.pages:
+            continue
+        vpn = frame.index - vma.pgoff + vma.start
+        pte = mem.ptes.get((mm, vpn))
+        if pte is not None and pte.present and not pte.special and pte.pfn == pfn:
+            yield Mapped(mm, vma, vpn)
+
+
+def places(mem: Memory, frame: Frame) -> tuple[tuple[str, int], ...]:
+    """The VMAs in which a page may be mapped: (process, start)."""
+    if frame.kind == "anon":
+        anon_vma = mem.anon_vmas.get(int(frame.mapping.partition(":")[2] or 0))
+        return anon_vma.vmas if anon_vma is not None else ()
+    file = mem.files.get(frame.mapping) if frame.mapping else None
+    return file.i_mmap if file is not None else ()
