@@ -20,6 +20,7 @@ from model.script.execute import Running, proceed, start
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
+from model.session.timeline import Node
 
 
 class Standing(NamedTuple):
@@ -54,8 +55,27 @@ class Beat(NamedTuple):
     """How the command ended; None: it has not."""
     fresh: tuple[Violation, ...]
     """What this beat broke."""
+    running: Running | None = None
+    """What is left of the command."""
     remark: str = ""
     """What the author adds to this micro-step."""
+
+    @property
+    def node(self) -> Node:
+        """The step as a timeline keeps it."""
+        return Node(
+            number=0,
+            parent=-1,
+            depth=0,
+            context=self.standing.context,
+            checker=self.standing.checker,
+            running=self.running,
+            command=self.command,
+            stepped=self.stepped,
+            changes=self.stepped.changes if self.stepped else (),
+            outcome=self.outcome,
+            new=self.fresh,
+        )
 
     @property
     def name(self) -> str:
@@ -158,7 +178,8 @@ def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -
         checker, fresh = checker.advance(before, stepped)
         happened += fresh
         context = standing.context._replace(state=stepped.state)
-        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh))
+        running = now if isinstance(now, Running) else None
+        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh, running))
         if stop(beats[-1]):
             return beats
     context = now.context._replace(violations=happened)

@@ -1,13 +1,13 @@
 """The player: where the learner is in a lesson, what may be done now, and what happens then.
 
 It owns no screen and no file. A screen shows `view()` and calls the moves; each move answers with an empty text, or
-with a word to the learner if it could not be made. Every place ever reached is kept as a node of a tree: going back
+with a word to the learner if it could not be made. Every place ever reached is kept as a spot in a tree: going back
 costs nothing, and doing something else there grows a branch.
 """
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from lessons.expressions import ExpressionError
 from lessons.format import Do, Goal, Hint, Item, Lesson, Prediction
@@ -17,79 +17,9 @@ from lessons.performing import Beat, Standing, play_all, power_on, set_scene, tr
 from lessons.problems import LessonError, Problem
 from lessons.progress import LessonProgress
 from lessons.strides import Stride, length
+from lessons.view import Act, Judged, Spot, Summary, View
 from model.script.problems import ScriptError
-
-Act = Literal["forward", "back", "answer", "hint", "command"]
-
-
-class Node(NamedTuple):
-    """A place that was reached: a place in the lesson and the machine there."""
-
-    number: int
-    parent: int
-    """-1 for the first."""
-    item: int
-    entry: int
-    """The node at which the item was entered."""
-    played: int
-    """Beats of the item's commands that have been played."""
-    beats: tuple[Beat, ...]
-    """What the move that led here did to the machine."""
-    standing: Standing
-    typed: tuple[str, ...] = ()
-    """Commands given to reach the item's goal."""
-
-
-class Judged(NamedTuple):
-    """A prediction that has been revealed."""
-
-    prediction: Prediction
-    verdict: Verdict
-
-
-class View(NamedTuple):
-    """Everything that there is to show."""
-
-    number: int
-    """Of the item, counted from 1."""
-    total: int
-    item: Item
-    text: str
-    ask: str
-    """The question on the screen, answered or not; empty if none."""
-    choices: tuple[str, ...]
-    """Its answers to choose from; empty where any number will do."""
-    guess: str
-    """What was answered, as the learner reads it; empty: nothing yet."""
-    judged: tuple[Judged, ...]
-    """What has just been revealed: guesses beside the truth."""
-    goal: tuple[tuple[bool, str], ...]
-    """Each condition of the goal: whether it holds now, and how it reads."""
-    hints: tuple[Hint, ...]
-    """The rungs climbed so far."""
-    notes: tuple[str, ...]
-    upcoming: str
-    """The command that going forward starts or goes on with; empty if none."""
-    next_beat: Beat | None
-    """The micro-step that comes next, where it is known."""
-    beats: tuple[Beat, ...]
-    """What the last move did."""
-    standing: Standing
-    may: frozenset[Act]
-    finished: bool
-
-
-class Summary(NamedTuple):
-    """What a lesson has come to."""
-
-    right: int
-    predictions: int
-    """Those that were made and revealed."""
-    hints: int
-    goals: int
-    """Goals reached."""
-    rule: str
-    read: tuple[str, ...]
+from model.session.timeline import Timeline
 
 
 class Player:
@@ -97,7 +27,7 @@ class Player:
 
     def __init__(self, lesson: Lesson, progress: LessonProgress | None = None) -> None:
         self.lesson: Final = lesson
-        self.nodes: list[Node] = []
+        self.spots: list[Spot] = []
         self.here = 0
         self.children: dict[int, list[int]] = {}
         """Node → the places that were reached from it, the last visited one last."""
@@ -110,22 +40,30 @@ class Player:
         """Ids of goals that were reached."""
         self.finished = False
         self._tracks: dict[int, tuple[Beat, ...]] = {}
-        """Entry node of a `do` item → all beats of its commands."""
-        self._enter(0, -1, power_on())
+        """Entry spot of a `do` item → all beats of its commands."""
+        start = power_on()
+        self.scenes = [Timeline(start.context, start.checker)]
+        """For each scene every state of the machine that was reached, micro-step by micro-step."""
+        self._enter(0, -1, start)
         if progress is not None:
             self._resume(progress)
 
     # -- looking ---------------------------------------------------------------------------------
 
     @property
-    def node(self) -> Node:
+    def spot(self) -> Spot:
         """Where we are."""
-        return self.nodes[self.here]
+        return self.spots[self.here]
+
+    @property
+    def timeline(self) -> Timeline:
+        """The history of the scene that we are in."""
+        return self.scenes[self.spot.scene]
 
     @property
     def item(self) -> Item:
         """The item we are in."""
-        return self.lesson.items[self.node.item]
+        return self.lesson.items[self.spot.item]
 
     @property
     def prediction(self) -> Prediction | None:
@@ -141,39 +79,39 @@ class Player:
     @property
     def track(self) -> tuple[Beat, ...]:
         """All beats of this item's commands, played or not."""
-        action, entry = self.item.action, self.node.entry
+        action, entry = self.item.action, self.spot.entry
         if not isinstance(action, Do):
             return ()
         if entry not in self._tracks:
-            self._tracks[entry] = tuple(play_all(action, self.nodes[entry].standing, self.lesson.file))
+            self._tracks[entry] = tuple(play_all(action, self.spots[entry].standing, self.lesson.file))
         return self._tracks[entry]
 
     @property
     def hints_taken(self) -> tuple[Hint, ...]:
         """The rungs of this item's ladder that have been climbed."""
-        return climb(self.item, self.climbed.get(self._key, 0), self.node.standing, self.lesson.file)
+        return climb(self.item, self.climbed.get(self._key, 0), self.spot.standing, self.lesson.file)
 
     def view(self) -> View:
         """What to show now."""
-        node, item, prediction, goal = self.node, self.item, self.prediction, self.goal
-        ahead = self.track[node.played] if node.played < len(self.track) else None
+        spot, item, prediction, goal = self.spot, self.item, self.prediction, self.goal
+        ahead = self.track[spot.played] if spot.played < len(self.track) else None
         guess = self.guesses.get(prediction.id, "") if prediction else ""
         return View(
-            number=node.item + 1,
+            number=spot.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=self._filled(item.text, self.nodes[node.entry].standing),
-            ask=self._filled(prediction.ask, node.standing) if prediction else "",
+            text=self._filled(item.text, self.spots[spot.entry].standing),
+            ask=self._filled(prediction.ask, spot.standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
             judged=tuple(self._revealed()),
-            goal=tuple((holds(check.condition, node.standing), check.text) for check in goal.checks) if goal else (),
+            goal=tuple((holds(check.condition, spot.standing), check.text) for check in goal.checks) if goal else (),
             hints=self.hints_taken,
             notes=tuple(note.text for note in item.notes if note.audience == "reader"),
             upcoming=ahead.command if ahead else "",
             next_beat=ahead,
-            beats=node.beats,
-            standing=node.standing,
+            beats=spot.beats,
+            standing=spot.standing,
             may=self._may(),
             finished=self.finished,
         )
@@ -188,8 +126,8 @@ class Player:
         """What can be done here."""
         prediction = self.prediction
         possible: dict[Act, bool] = {
-            "forward": not self._locked() and self.node.item + 1 < len(self.lesson.items),
-            "back": self.node.parent >= 0,
+            "forward": not self._locked() and self.spot.item + 1 < len(self.lesson.items),
+            "back": self.spot.parent >= 0,
             "answer": prediction is not None and prediction.id not in self.judged,
             "hint": self.climbed.get(self._key, 0) < height(self.item),
             "command": self.goal is not None,
@@ -200,8 +138,8 @@ class Player:
         """The verdicts that belong to this place: of the question on the screen, or of those a `do` has answered."""
         prediction = self.prediction
         asked: tuple[Prediction, ...] = (prediction,) if prediction else ()
-        if self.track and self.node.played == len(self.track):
-            asked = pending(self.lesson, self.node.item)
+        if self.track and self.spot.played == len(self.track):
+            asked = pending(self.lesson, self.spot.item)
         for question in asked:
             if question.id in self.judged:
                 yield Judged(question, self.judged[question.id])
@@ -223,37 +161,49 @@ class Player:
         """Go on: the next beats of a command, or the next item."""
         if why := self._locked():
             return why
-        node = self.node
-        if isinstance(self.item.action, Do) and node.played < len(self.track):
-            return self._play(length(stride, self.item.action.by, self.track[node.played :]))
-        if self.goal is not None and not reached(self.goal, node.standing):
+        spot = self.spot
+        if isinstance(self.item.action, Do) and spot.played < len(self.track):
+            return self._play(length(stride, self.item.action.by, self.track[spot.played :]))
+        if self.goal is not None and not reached(self.goal, spot.standing):
             return self._show_solution(self.goal)
-        if node.item + 1 == len(self.lesson.items):
+        if spot.item + 1 == len(self.lesson.items):
             return "This is the end of the lesson."
-        known = [child for child in self.children.get(node.number, ()) if self.nodes[child].item > node.item]
+        known = [child for child in self.children.get(spot.number, ()) if self.spots[child].item > spot.item]
         if known:
             self._visit(known[-1])
         else:
-            self._enter(node.item + 1, node.number, node.standing)
+            self._enter(spot.item + 1, spot.number, spot.standing)
         return ""
 
     def back(self) -> str:
         """To the place before; what was reached stays."""
-        if self.node.parent < 0:
+        if self.spot.parent < 0:
             return "This is the beginning of the lesson."
-        self.here = self.node.parent
+        self._stand(self.spot.parent)
         return ""
 
     def go(self, number: int) -> str:
         """Jump to any place that was reached."""
-        if not 0 <= number < len(self.nodes):
+        if not 0 <= number < len(self.spots):
             return "There is no such place."
         at = number
-        while self.nodes[at].parent >= 0:
+        while self.spots[at].parent >= 0:
             self._visit(at)
-            at = self.nodes[at].parent
-        self.here = number
+            at = self.spots[at].parent
+        self._stand(number)
         return ""
+
+    def go_to_state(self, node: int) -> str:
+        """Jump to a node of this scene's timeline: to the spot whose move led to it or past it."""
+        scene = [spot for spot in self.spots if spot.scene == self.spot.scene]
+        exact = [spot.number for spot in scene if spot.at == node]
+        past = [spot.number for spot in scene if node in self._passed(spot)]
+        return self.go((exact or past or [-1])[-1])
+
+    def _passed(self, spot: Spot) -> set[int]:
+        """The nodes of the timeline that the move to a spot went through."""
+        path = self.timeline.path_to(self.timeline.nodes[spot.at])
+        return {node.number for node in path[len(path) - len(spot.beats) :]} if spot.beats else set()
 
     def answer(self, typed: str) -> str:
         """Answer the question on the screen; until it is revealed the answer may be changed."""
@@ -272,17 +222,17 @@ class Player:
 
     def command(self, line: str) -> str:
         """Carry out a command that the learner has typed to reach a goal."""
-        goal, node = self.goal, self.node
+        goal, spot = self.goal, self.spot
         if goal is None:
             return "Commands can be typed where there is a goal to reach."
         try:
-            beats = try_out(node.standing, line)
+            beats = try_out(spot.standing, line)
         except ScriptError as error:
             return "; ".join(problem.message for problem in error.problems)
         if beats:
-            typed = (*node.typed, " ".join(line.split()))
-            self._reach(node._replace(beats=beats, standing=beats[-1].standing, typed=typed))
-            if reached(goal, self.node.standing):
+            typed = (*spot.typed, " ".join(line.split()))
+            self._reach(spot._replace(beats=beats, standing=beats[-1].standing, typed=typed))
+            if reached(goal, self.spot.standing):
                 self.reached.add(goal.id)
         return ""
 
@@ -300,25 +250,25 @@ class Player:
         if prediction is not None and prediction.id not in self.guesses:
             return "Answer first. A guess is enough: it is the guess that makes you remember."
         climbed = self.climbed.get(self._key, 0)
-        if goal is not None and climbed < height(self.item) and not reached(goal, self.node.standing):
+        if goal is not None and climbed < height(self.item) and not reached(goal, self.spot.standing):
             return "The goal is not reached yet: type commands, or ask for a hint."
         return ""
 
     def _show_solution(self, goal: Goal) -> str:
         """The whole ladder has been climbed: play the next command of the way to the goal."""
-        rest = remaining(goal, self.node.standing, self.lesson.file)
+        rest = remaining(goal, self.spot.standing, self.lesson.file)
         if not rest:
             return "From here the way that I know does not lead to the goal: go back to where it begins."
         return self.command(rest[0].text)
 
     def _play(self, beats: int) -> str:
         """Play that many beats of this item's track."""
-        node, track = self.node, self.track
-        played = node.played + beats
+        spot, track = self.spot, self.track
+        played = spot.played + beats
         standing = track[played - 1].standing
-        self._reach(node._replace(played=played, beats=track[node.played : played], standing=standing))
+        self._reach(spot._replace(played=played, beats=track[spot.played : played], standing=standing))
         if played == len(track):
-            for prediction in pending(self.lesson, node.item):
+            for prediction in pending(self.lesson, spot.item):
                 self._judge(prediction)
         return ""
 
@@ -327,38 +277,46 @@ class Player:
         if prediction.id not in self.guesses or prediction.id in self.judged:
             return
         try:
-            self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], self.node.standing.moment)
+            self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], self.spot.standing.moment)
         except ExpressionError as error:
             raise self._wrong(error) from None
 
     def _enter(self, item: int, parent: int, standing: Standing) -> None:
-        """Begin an item, in its world if it names one."""
+        """Begin an item, in its world if it names one: a scene of its own, with a history of its own."""
         entered = self.lesson.items[item]
-        number = len(self.nodes)
-        start = set_scene(self.lesson, entered) if entered.world else standing
-        self._add(Node(number, parent, item, number, 0, (), start))
+        if entered.world:
+            standing = set_scene(self.lesson, entered)
+            self.scenes.append(Timeline(standing.context, standing.checker))
+        scene = len(self.scenes) - 1 if entered.world or parent < 0 else self.spots[parent].scene
+        self._add(Spot(len(self.spots), parent, item, len(self.spots), 0, (), standing, scene))
         self.finished |= entered.last
 
-    def _reach(self, place: Node) -> None:
-        """Go to a place of this item: the node of the same move if it was made before, else a new one."""
+    def _reach(self, place: Spot) -> None:
+        """Go to a place of this item: the spot of the same move if it was made before, else a new one."""
+        for beat in place.beats:
+            self.timeline.grow(beat.node)
         for child in self.children.get(self.here, ()):
-            known = self.nodes[child]
+            known = self.spots[child]
             if (known.entry, known.played, known.typed) == (place.entry, place.played, place.typed):
                 self._visit(child)
                 return
-        self._add(place._replace(number=len(self.nodes), parent=self.here))
+        self._add(place._replace(number=len(self.spots), parent=self.here))
 
-    def _add(self, node: Node) -> None:
-        self.nodes.append(node)
-        self._visit(node.number)
+    def _add(self, spot: Spot) -> None:
+        self.spots.append(spot._replace(at=self.scenes[spot.scene].here.number))
+        self._visit(spot.number)
 
     def _visit(self, number: int) -> None:
-        """Be at a node, and remember that this is the way that was taken from its parent."""
-        siblings = self.children.setdefault(self.nodes[number].parent, [])
+        """Be at a spot, and remember that this is the way that was taken from its parent."""
+        siblings = self.children.setdefault(self.spots[number].parent, [])
         if number in siblings:
             siblings.remove(number)
         siblings.append(number)
+        self._stand(number)
+
+    def _stand(self, number: int) -> None:
         self.here = number
+        self.timeline.goto(self.spot.at)
 
     # -- progress --------------------------------------------------------------------------------
 
@@ -367,14 +325,14 @@ class Player:
         commands: dict[str, tuple[str, ...]] = {}
         at = self.here
         while at >= 0:
-            action = self.lesson.items[self.nodes[at].item].action
+            action = self.lesson.items[self.spots[at].item].action
             if isinstance(action, Goal):
-                commands.setdefault(action.id, self.nodes[at].typed)
-            at = self.nodes[at].parent
+                commands.setdefault(action.id, self.spots[at].typed)
+            at = self.spots[at].parent
         return LessonProgress(
             revision=self.lesson.revision,
-            item=self.node.item,
-            step=self.node.played,
+            item=self.spot.item,
+            step=self.spot.played,
             guesses=dict(self.guesses),
             commands=commands,
             hints=dict(self.climbed),
@@ -394,7 +352,7 @@ class Player:
                 with contextlib.suppress(GuessError):
                     self.guesses[action.id] = read_guess(action, progress.guesses[action.id])
         target = min(progress.item, len(self.lesson.items) - 1)
-        while self.node.item < target:
+        while self.spot.item < target:
             self._restore(progress)
             if self.forward():
                 break
@@ -410,12 +368,12 @@ class Player:
             self._judge(prediction)
         for line in progress.commands.get(goal.id, ()) if goal else ():
             self.command(line)
-        inside = self.node.item == progress.item and progress.revision == self.lesson.revision
+        inside = self.spot.item == progress.item and progress.revision == self.lesson.revision
         end = min(progress.step, len(self.track)) if inside else len(self.track)
-        while self.node.played < end:
+        while self.spot.played < end:
             action = self.item.action
             assert isinstance(action, Do)
-            ahead = self.track[self.node.played : end]
+            ahead = self.track[self.spot.played : end]
             self._play(length("forward", action.by, ahead))
 
     def summary(self) -> Summary:

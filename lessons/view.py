@@ -1,0 +1,83 @@
+"""What a player shows: the spot where the learner is, and everything there is to see and to do there."""
+
+from typing import Literal, NamedTuple
+
+from lessons.format import Hint, Item, Prediction
+from lessons.judging import Verdict
+from lessons.performing import Beat, Standing
+
+Act = Literal["forward", "back", "answer", "hint", "command"]
+
+
+class Spot(NamedTuple):
+    """A spot that was reached: a place in the lesson and the machine there."""
+
+    number: int
+    parent: int
+    """-1 for the first."""
+    item: int
+    entry: int
+    """The spot at which the item was entered."""
+    played: int
+    """Beats of the item's commands that have been played."""
+    beats: tuple[Beat, ...]
+    """What the move that led here did to the machine."""
+    standing: Standing
+    scene: int = 0
+    """Which of the player's timelines has this machine …"""
+    at: int = 0
+    """… and in which node."""
+    typed: tuple[str, ...] = ()
+    """Commands given to reach the item's goal."""
+
+
+class Judged(NamedTuple):
+    """A prediction that has been revealed."""
+
+    prediction: Prediction
+    verdict: Verdict
+
+
+class View(NamedTuple):
+    """Everything that there is to show."""
+
+    number: int
+    """Of the item, counted from 1."""
+    total: int
+    item: Item
+    text: str
+    ask: str
+    """The question on the screen, answered or not; empty if none."""
+    choices: tuple[str, ...]
+    """Its answers to choose from; empty where any number will do."""
+    guess: str
+    """What was answered, as the learner reads it; empty: nothing yet."""
+    judged: tuple[Judged, ...]
+    """What has just been revealed: guesses beside the truth."""
+    goal: tuple[tuple[bool, str], ...]
+    """Each condition of the goal: whether it holds now, and how it reads."""
+    hints: tuple[Hint, ...]
+    """The rungs climbed so far."""
+    notes: tuple[str, ...]
+    upcoming: str
+    """The command that going forward starts or goes on with; empty if none."""
+    next_beat: Beat | None
+    """The micro-step that comes next, where it is known."""
+    beats: tuple[Beat, ...]
+    """What the last move did."""
+    standing: Standing
+    may: frozenset[Act]
+    finished: bool
+
+
+class Summary(NamedTuple):
+    """What a lesson has come to."""
+
+    right: int
+    predictions: int
+    """Those that were made and revealed."""
+    hints: int
+    goals: int
+    """Goals reached."""
+    rule: str
+    read: tuple[str, ...]

@@ -1,0 +1,64 @@
+"""`ptescope learn [LESSON]`: play a lesson, on the screen or, with --plain, as text in and text out."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lessons.format import Lesson
+    from lessons.progress import Store
+
+EXIT_FINE: Final = 0
+EXIT_NO_LESSON: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The operands and options of `ptescope learn`."""
+    parser.description = (
+        "Play a lesson; without a name the first of the course that is not done. You come back to the very step "
+        "at which you left. Exit status: 0, or 2 if there is no such lesson or it is damaged."
+    )
+    parser.add_argument("lesson", nargs="?", metavar="LESSON", help="its name (see `ptescope lessons`), or a .md file")
+    parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
+    parser.add_argument("--reset", action="store_true", help="start this lesson from the beginning")
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+
+    store = Store()
+    try:
+        lesson = chosen(args.lesson, store)
+        if args.reset:
+            store.reset(lesson.id)
+        if args.plain:
+            play_plain(lesson, store)
+            return EXIT_FINE
+        from tui.app import learn  # noqa: PLC0415 - Textual only where there is a screen
+
+        return learn(lesson, store)
+    except (LessonError, ProgressError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_NO_LESSON
+
+
+def chosen(name: str | None, store: "Store") -> "Lesson":
+    """The lesson that was named, or the first that is not done; after the last the first again. Raises LessonError."""
+    from lessons.library import entries, find  # noqa: PLC0415
+
+    if name is not None:
+        return find(name)
+    course = [entry.lesson for entry in entries() if entry.lesson is not None]
+    done = {key for key, lesson in store.read().lessons.items() if lesson.finished}
+    return next((lesson for lesson in course if lesson.id not in done), course[0])
+
+
+def play_plain(lesson: "Lesson", store: "Store") -> None:
+    """Play on standard input and output. Raises LessonError."""
+    from lessons.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.lesson_plain import PlainLesson  # noqa: PLC0415
+    from tui.plain import console  # noqa: PLC0415
+
+    PlainLesson(Player(lesson, store.lesson(lesson.id)), store, sys.stdin, console()).run()

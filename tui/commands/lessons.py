@@ -1,0 +1,81 @@
+"""`ptescope lessons`: the course, and how far the learner is in each lesson."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lessons.library import Entry
+    from lessons.progress import LessonProgress, Progress, Store
+
+EXIT_FINE: Final = 0
+EXIT_UNREADABLE: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `ptescope lessons`."""
+    parser.description = "List the lessons of the course, and how far you are in each."
+    parser.add_argument("--reset", metavar="LESSON", help="forget the progress in one lesson; `all` forgets everything")
+
+
+def main(args: Namespace) -> int:
+    """Run `ptescope lessons`; returns the exit status."""
+    from lessons.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+
+    store = Store()
+    course = entries()
+    try:
+        if args.reset is not None and not _reset(store, args.reset, {entry.name for entry in course}):
+            return EXIT_UNREADABLE
+        progress = store.read()
+    except ProgressError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNREADABLE
+    if store.report:
+        print(store.report, file=sys.stderr)
+    print_course(course, progress)
+    for entry in course:
+        if entry.error is not None:
+            print(entry.error, file=sys.stderr)
+    return EXIT_UNREADABLE if any(entry.error for entry in course) else EXIT_FINE
+
+
+def _reset(store: "Store", name: str, known: set[str]) -> bool:
+    """Forget progress; False, with a complaint, if there is no such lesson."""
+    from lessons.problems import did_you_mean  # noqa: PLC0415
+
+    if name not in known | {"all"}:
+        print(f"{name}: no such lesson ({did_you_mean(name, known | {'all'})})", file=sys.stderr)
+        return False
+    store.reset("" if name == "all" else name)
+    return True
+
+
+def print_course(course: "list[Entry]", progress: "Progress") -> None:
+    """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
+    from lessons.progress import LessonProgress  # noqa: PLC0415
+
+    part = ""
+    for entry in course:
+        if entry.lesson is None:
+            continue
+        header = entry.lesson.header
+        if header.part != part:
+            print(f"{header.part}" if not part else f"\n{header.part}")
+            part = header.part
+        done = how_far(progress.lessons.get(entry.name, LessonProgress()), len(entry.lesson.items))
+        print(f"  {done:9}  {entry.name}: {header.title} ({header.minutes} minutes)")
+        print(f"  {'':9}  {header.summary}")
+
+
+def how_far(lesson: "LessonProgress", items: int) -> str:
+    """Progress in a word.
+
+    >>> from lessons.progress import LessonProgress
+    >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
+    ('new', 'at 4/9', 'done')
+    """
+    if lesson.finished:
+        return "done"
+    return f"at {lesson.item + 1}/{items}" if lesson.item or lesson.step or lesson.guesses else "new"

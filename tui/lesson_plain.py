@@ -1,0 +1,311 @@
+"""A lesson as text in, text out: for screen readers, pipes and tests. No cursor movement, nothing by colour alone.
+
+An empty line goes forward; a word is a key of the app (`b` back, `h` hint, `s` what the machine looks like …);
+anything else answers the question or, at a goal, is a command.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from lessons.performing import Beat
+from lessons.player import Player
+from lessons.progress import ProgressError, Store
+from lessons.strides import Stride
+from lessons.view import Judged, View
+from model.memory.records import Access, Splat
+from tui.changes import HIDDEN, change_line
+from tui.plain import SEVERITY_STYLES, SIGN_STYLES
+from tui.rows.glyphs import Glyphs, choose
+from tui.rows.holders import holders
+from tui.rows.markdown import markdown
+from tui.rows.physical import physical
+from tui.rows.row import Row
+from tui.rows.scene import Scene, follow
+from tui.rows.spaces import spaces
+from tui.rows.walk import walk
+
+WIDEST: Final = 100
+"""Columns of prose at most: longer lines are hard to read."""
+
+KEYS: Final = (
+    ("Enter, n", "forward: the next step of a command, or the next piece of the lesson"),
+    ("b, p", "back"),
+    ("h", "one more hint"),
+    ("s", "show the machine: address spaces, memory, holders, page table"),
+    ("i o u c", "step into, over, out, to the command's end"),
+    ("q", "quit; the place is kept"),
+    ("?", "this help"),
+    ("else", "the answer to the question, or at a goal a command (`:` before it if it is also a key)"),
+)
+STRIDES: Final[dict[str, Stride]] = {
+    "": "forward",
+    "n": "forward",
+    "i": "into",
+    "o": "over",
+    "u": "out",
+    "c": "command",
+}
+
+
+class PlainLesson:
+    """One lesson on a console."""
+
+    def __init__(self, player: Player, store: Store, lines: TextIO, output: Console) -> None:
+        self.player = player
+        self.store = store
+        self.lines = lines
+        self.output = output
+        self.signs: Glyphs = choose()
+        self.told: set[str] = set()
+        """Complaints about keeping progress that have been made already."""
+        self.deeds: dict[str, Callable[[], str]] = {
+            **{key: lambda stride=stride: player.forward(stride) for key, stride in STRIDES.items()},  # type: ignore[misc]
+            "b": player.back,
+            "p": player.back,
+            "h": player.hint,
+        }
+
+    @property
+    def width(self) -> int:
+        """Columns of prose."""
+        return min(self.output.width, WIDEST)
+
+    def run(self) -> None:
+        """Until the lesson or the input ends, or `q`. Raises LessonError if the lesson itself is broken."""
+        header = self.player.lesson.header
+        self.say(f"{header.title}: {len(self.player.lesson.items)} parts, about {header.minutes} minutes.")
+        self.say("Enter goes forward, b back, h gives a hint, s shows the machine, q quits, ? is help.")
+        self.show(entered=True)
+        while (line := self.ask()) is not None:
+            if line == "q":
+                break
+            if line == "?":
+                self.help()
+            elif line == "s":
+                self.machine()
+            else:
+                self.move(line)
+            if self.player.finished and not self.player.view().may - {"back"}:
+                break
+        self.keep()
+
+    def ask(self) -> str | None:
+        """One line of input without surrounding blanks; None at its end."""
+        view = self.player.view()
+        what = "answer" if "answer" in view.may and not view.guess else "command" if view.goal else "Enter"
+        prompt = f"[{view.number}/{view.total}] {what}> "
+        self.output.file.write(prompt)
+        self.output.file.flush()
+        try:
+            line = self.lines.readline()
+        except (KeyboardInterrupt, UnicodeDecodeError):
+            line = ""
+        if not line:
+            self.output.file.write("\n")
+            return None
+        if not self.lines.isatty():
+            self.output.file.write(line if line.endswith("\n") else f"{line}\n")
+        return line.strip()
+
+    def move(self, line: str) -> None:
+        """One move; then what there is to see, and the progress is kept."""
+        node, item = self.player.here, self.player.spot.item
+        judged = len(self.player.judged)
+        word = self.deed(line)()
+        if word:
+            self.say(word)
+            return
+        if self.player.here != node:
+            self.show(entered=self.player.spot.item != item)
+        elif line == "h":
+            self.hint()
+        else:
+            self.answered(revealed=len(self.player.judged) > judged)
+        self.keep()
+
+    def deed(self, line: str) -> Callable[[], str]:
+        """What a line means here."""
+        view = self.player.view()
+        if line in self.deeds and not (line and view.choices and line in view.choices):
+            return self.deeds[line]
+        text = line.removeprefix(":").strip()
+        if view.goal:
+            return lambda: self.player.command(text)
+        if "answer" in view.may:
+            return lambda: self.player.answer(text)
+        return lambda: f"`{line}` is no key here; ? is help."
+
+    def keep(self) -> None:
+        """Write the progress; say once if that is impossible."""
+        try:
+            self.store.save(self.player.lesson.id, self.player.progress())
+        except ProgressError as error:
+            if str(error) not in self.told:
+                self.say(str(error))
+                self.told.add(str(error))
+        if self.store.report and self.store.report not in self.told:
+            self.say(self.store.report)
+            self.told.add(self.store.report)
+
+    # -- showing -----------------------------------------------------------------------------------
+
+    def show(self, *, entered: bool) -> None:
+        """What there is to see after a move."""
+        view = self.player.view()
+        for number, beat in enumerate(view.beats):
+            self.beat(beat, heading=number == 0 or view.beats[number - 1].outcome is not None)
+        if entered:
+            self.item(view)
+        for judged in view.judged:
+            self.verdict(judged)
+        if view.beats and view.goal:
+            self.goal(view)
+
+    def item(self, view: View) -> None:
+        """A new part: its text, and what is to be done."""
+        self.output.print()
+        if view.item.world:
+            self.say(f"--- A new scene: {view.item.world.replace('-', ' ')} ---")
+        self.prose(view.text)
+        for note in view.notes:
+            self.prose(f"Aside: {note}")
+        if view.ask:
+            self.prose(f"**Predict:** {view.ask}")
+            for number, choice in enumerate(view.choices, 1):
+                self.prose(f"{number}. {choice}")
+        if view.goal:
+            self.goal(view)
+        for command in _first_of_each(view):
+            self.say(f"Going forward plays: {command}")
+        if view.item.last:
+            self.ending()
+
+    def goal(self, view: View) -> None:
+        """Each condition with its sign."""
+        self.say("Goal:")
+        for met, text in view.goal:
+            self.line(2, Text(f"{self.signs.ok if met else '-'} {'done' if met else 'open'}: {text}"))
+        if all(met for met, _ in view.goal):
+            self.say("The goal is reached: go forward.")
+
+    def beat(self, beat: Beat, *, heading: bool) -> None:
+        """One micro-step: its name and meaning, what changed, what broke, how the command ended."""
+        depth = 0
+        if heading:
+            self.line(0, Text(f"{self.signs.arrow} {beat.command}", "bold"))
+        if beat.stepped is not None:
+            depth = min(2 + 2 * beat.stepped.depth, 12)
+            source = f"  ({beat.stepped.source})" if beat.stepped.source else ""
+            self.line(depth, Text(beat.name, "cyan").append(source, "dim"))
+            self.line(depth + 2, Text(beat.stepped.doc))
+            if beat.remark:
+                self.line(depth + 2, Text(beat.remark, "italic"))
+            for change in beat.stepped.changes:
+                if change.table not in HIDDEN:
+                    sign, subject, words = change_line(beat.standing.context.state, change, self.signs.arrow)
+                    text = Text(f"{sign} ", SIGN_STYLES[sign]).append(
+                        f"{subject}: {words}" if words else subject, "none"
+                    )
+                    self.line(depth + 2, text)
+            self.events(beat, depth + 2)
+        for violation in beat.fresh:
+            head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])
+            self.line(depth + 2, head.append(violation.message, "none"))
+        if beat.outcome is not None:
+            self.line(2, Text(f"The command ends: {beat.outcome}", "bold"))
+
+    def events(self, beat: Beat, indent: int) -> None:
+        """What the kernel printed."""
+        for event in beat.stepped.events if beat.stepped else ():
+            if isinstance(event, Splat):
+                for text in (event.title, *event.lines, "Call Trace:", *(f"  {name}" for name in event.trace)):
+                    self.line(indent, Text(f"{self.signs.bar} {text}", "red"))
+            elif not isinstance(event, Access):
+                self.line(indent, Text(f"{self.signs.bar} {event.text}"))
+
+    def answered(self, *, revealed: bool) -> None:
+        """An answer was taken; it is judged at once or later."""
+        view = self.player.view()
+        if not revealed:
+            self.say(f"Your guess: {view.guess}. Go forward and see.")
+            return
+        for judged in view.judged:
+            self.verdict(judged)
+
+    def verdict(self, judged: Judged) -> None:
+        """The guess beside the truth."""
+        verdict = judged.verdict
+        if verdict.right:
+            self.line(0, Text(f"{self.signs.ok} Right: {verdict.truth}.", "bold green"))
+        else:
+            sign = self.signs.broken
+            self.line(
+                0, Text(f"{sign} Not so. You said {verdict.guess}; the model says {verdict.truth}.", "bold yellow")
+            )
+        self.prose(verdict.reply)
+
+    def hint(self) -> None:
+        """The rung that was just climbed."""
+        rung = self.player.hints_taken[-1]
+        self.prose(f"Hint, {rung.rung}: {rung.text}")
+
+    def machine(self) -> None:
+        """All panes, one below the other."""
+        view = self.player.view()
+        changes = tuple(change for beat in view.beats if beat.stepped for change in beat.stepped.changes)
+        scene = Scene(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
+        for title, rows in (
+            ("Address spaces", spaces(scene, self.width)),
+            ("Page table", walk(scene, self.width)),
+            ("Memory", physical(scene, self.width)),
+            ("Holders and devices", holders(scene, self.width)),
+        ):
+            self.line(0, Text(f"== {title} ==", "bold"))
+            self.rows(rows)
+
+    def ending(self) -> None:
+        """The rule, what to read, and how it went."""
+        summary = self.player.summary()
+        self.prose(f"**The rule:** {summary.rule}")
+        self.say("Read in the kernel:")
+        for place in summary.read:
+            self.line(2, Text(place))
+        self.say(f"Predictions right: {summary.right} of {summary.predictions}. Hints taken: {summary.hints}.")
+
+    def help(self) -> None:
+        """The keys."""
+        for keys, meaning in KEYS:
+            self.line(0, Text(f"{keys:9} {meaning}"))
+
+    # -- printing ------------------------------------------------------------------------------------
+
+    def prose(self, text: str) -> None:
+        """Markdown, wrapped, and a blank line after it."""
+        if text:
+            self.rows(markdown(text, self.width))
+            self.output.print()
+
+    def say(self, text: str) -> None:
+        """A line of our own."""
+        self.line(0, Text(text))
+
+    def rows(self, rows: Iterable[Row]) -> None:
+        """Rows of a pane as plain text."""
+        for row in rows:
+            self.output.print(Text(row.text.rstrip()), soft_wrap=True)
+
+    def line(self, indent: int, text: Text) -> None:
+        """One piece of text, wrapped with its indent kept."""
+        for part in text.wrap(self.output, max(20, self.width - indent)) or [Text()]:
+            part.rstrip()
+            self.output.print(Text(" " * indent).append_text(part), soft_wrap=True)
+
+
+def _first_of_each(view: View) -> Iterator[str]:
+    """The commands that the part is going to play."""
+    action = view.item.action
+    if view.upcoming and action is not None:
+        yield from (command.text for command in getattr(action, "commands", ()))
