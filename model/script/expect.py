@@ -34,15 +34,18 @@ def _answer(matches: Callable[[Context, Command], bool]) -> Callable[[Context, C
     return check
 
 
-def _violation(context: Context, command: Command) -> str:
+def _violations(context: Context) -> str:
     seen = sorted({violation.invariant for violation in context.violations})
-    if command.operands.get("NAME") in seen:
-        return ""
     return f"violation {', '.join(seen)}" if seen else "no violation"
 
 
+def _violation(context: Context, command: Command) -> str:
+    seen = {violation.invariant for violation in context.violations}
+    return "" if command.operands["NAME"] in seen else _violations(context)
+
+
 def _no_violation(context: Context, command: Command) -> str:  # noqa: ARG001 -- as the others
-    return "; ".join(f"violation {violation.invariant}: {violation.message}" for violation in context.violations)
+    return _violations(context) if context.violations else ""
 
 
 def _pages(context: Context, command: Command) -> tuple[str, int, int]:

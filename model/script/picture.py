@@ -301,8 +301,10 @@ def record_picture(state: State, record: object) -> Json:
         case Frame():
             return frame_picture(record) | {"flags": names(record.flags, PAGE_FLAGS)}
         case Vma():
-            return vma_picture(state, record)
+            return vma_picture(state, record) | {"anon_vma": record.anon_vma, "chain": list(record.chain)}
         case Task():
             return task_picture(record)
+        case msgspec.Struct():
+            return msgspec.to_builtins(msgspec.structs.asdict(record))  # the defaults as well
         case _:
             return msgspec.to_builtins(record)

@@ -1,0 +1,206 @@
+"""What a verb runs: Command + State → the kernel procedure that carries it out.
+
+A verb that is not in `CALLS`, and a backing that is not in `SIMULATED_BACKINGS`, can be written but not run yet.
+"""
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from model.kernel.access import cpu_load, cpu_store
+from model.kernel.dma import device_access, peek_reference
+from model.kernel.exit import do_exit
+from model.kernel.fork import kernel_clone, mm_alloc
+from model.kernel.madvise import do_madvise
+from model.kernel.memfd import memfd_create
+from model.kernel.mlock import do_mlock, do_munlock
+from model.kernel.mmap import (
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    do_mmap,
+)
+from model.kernel.move_vma import MREMAP_DONTUNMAP
+from model.kernel.mprotect import do_mprotect
+from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.munmap import do_munmap
+from model.kernel.procedure import Procedure
+from model.kernel.reference import put_reference, take_reference
+from model.kernel.remote import mem_write, process_vm_readv, process_vm_writev
+from model.kernel.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
+from model.memory.state import State
+from model.script.command import Backing, Command, RefPage
+from model.script.places import resolve
+
+
+class Call:
+    """A command over the State that it starts in: its operands, with places turned into page numbers."""
+
+    def __init__(self, state: State, command: Command) -> None:
+        self.state = state
+        self.command = command
+
+    def name(self, key: str) -> str:
+        """A name or word; empty where an option was not given."""
+        return cast("str", self.command.get(key, ""))
+
+    def number(self, key: str, default: int = -1) -> int:
+        """A number, or `default` where the option was not given."""
+        return cast("int", self.command.get(key, default))
+
+    def bits(self, flags: dict[str, int]) -> int:
+        """The bits of those flags that were given."""
+        return sum(bit for key, bit in flags.items() if key in self.command.options)
+
+    def pages(self, of: str = "P") -> tuple[int, int]:
+        """The range WHERE in the address space of operand `of`: (first page, number of pages)."""
+        return resolve(self.state, self.name(of), self.command, "WHERE")
+
+    def page(self, of: str = "P") -> int:
+        """The first page of WHERE."""
+        return self.pages(of)[0]
+
+    @property
+    def held(self) -> RefPage:
+        """Operand R[+N]."""
+        return cast("RefPage", self.command.operands["R[+N]"])
+
+
+Builder = Callable[[Call], Procedure]
+
+MMAP_FLAGS: Final = {"populate": MAP_POPULATE, "locked": MAP_LOCKED, "noreserve": MAP_NORESERVE}
+MREMAP_FLAGS: Final = {"to": MREMAP_FIXED, "maymove": MREMAP_MAYMOVE, "dontunmap": MREMAP_DONTUNMAP}
+FOLL: Final = {"write": FOLL_WRITE, "longterm": FOLL_LONGTERM, "force": FOLL_FORCE}
+
+
+def _mmap(call: Call) -> Procedure:
+    """Without `fixed`, a place that is asked for must be free: MAP_FIXED_NOREPLACE."""
+    backing = cast("Backing", call.command.operands["BACKING"])
+    flags = call.bits(MMAP_FLAGS) | (MAP_SHARED if call.name("SHARE") == "shared" else MAP_PRIVATE)
+    at = call.number("at")
+    if "fixed" in call.command.options:
+        flags |= MAP_FIXED
+    elif at >= 0:
+        flags |= MAP_FIXED_NOREPLACE
+    return do_mmap(
+        mm=call.name("P"),
+        pages=call.number("PAGES"),
+        prot=call.number("PROT"),
+        flags=flags,
+        backing=backing.kind,
+        file=backing.of,
+        offset=call.number("offset", 0),
+        at=at,
+        label=call.name("LABEL"),
+    )
+
+
+def _mremap(call: Call) -> Procedure:
+    start, pages = call.pages()
+    flags = call.bits(MREMAP_FLAGS)
+    new_pages = call.number("pages")
+    return do_mremap(
+        mm=call.name("P"), start=start, pages=pages, new_pages=new_pages, flags=flags, to=call.number("to")
+    )
+
+
+def _mprotect(call: Call) -> Procedure:
+    start, pages = call.pages()
+    return do_mprotect(mm=call.name("P"), start=start, pages=pages, prot=call.number("PROT"))
+
+
+def _madvise(call: Call) -> Procedure:
+    start, pages = call.pages()
+    return do_madvise(mm=call.name("P"), start=start, pages=pages, advice=call.name("ADVICE"))
+
+
+def _ranged(procedure: type[do_munmap | do_mlock | do_munlock]) -> Builder:
+    """The calls that take a range and nothing else."""
+
+    def build(call: Call) -> Procedure:
+        start, pages = call.pages()
+        return procedure(mm=call.name("P"), start=start, pages=pages)
+
+    return build
+
+
+def _gup(call: Call) -> Procedure:
+    start, pages = call.pages()
+    foll = call.bits(FOLL) | (FOLL_PIN if "pin" in call.command.options else FOLL_GET)
+    how = next((how for how in ("slow", "fast-only") if how in call.command.options), "fast")
+    return take_reference(
+        name=call.name("as"),
+        mm=call.name("P"),
+        start=start,
+        pages=pages,
+        foll=foll,
+        how=how,
+        by=call.name("by"),
+    )
+
+
+def _dma(call: Call) -> Procedure:
+    held, write = call.held, call.name("ACCESS") == "write"
+    return device_access(reference=held.reference, page=held.page, write=write, value=call.number("BYTE", 0))
+
+
+CALLS: Final[dict[str, Builder]] = {
+    "process": lambda call: mm_alloc(mm=call.name("P"), cpu=call.number("cpu")),
+    "mmap": _mmap,
+    "munmap": _ranged(do_munmap),
+    "mprotect": _mprotect,
+    "mremap": _mremap,
+    "madvise": _madvise,
+    "mlock": _ranged(do_mlock),
+    "munlock": _ranged(do_munlock),
+    "fork": lambda call: kernel_clone(mm=call.name("P"), child=call.name("CHILD")),
+    "exit": lambda call: do_exit(mm=call.name("P")),
+    "read": lambda call: cpu_load(mm=call.name("P"), vpn=call.page()),
+    "write": lambda call: cpu_store(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE")),
+    "memfd": lambda call: memfd_create(file=call.name("F"), pages=call.number("PAGES")),
+    "diskfile": lambda call: create_file(file=call.name("F"), kind="ext4", pages=call.number("PAGES")),
+    "truncate": lambda call: do_truncate(file=call.name("F"), pages=call.number("PAGES")),
+    "punch": lambda call: fallocate_punch(
+        file=call.name("F"), offset=call.number("OFFSET"), pages=call.number("PAGES")
+    ),
+    "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
+    "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
+    "gup": _gup,
+    "put": lambda call: put_reference(name=call.name("R")),
+    "dma": _dma,
+    "peek": lambda call: peek_reference(reference=call.held.reference, page=call.held.page),
+    "remote-read": lambda call: process_vm_readv(
+        mm=call.name("P"), target=call.name("TARGET"), vpn=call.page("TARGET")
+    ),
+    "remote-write": lambda call: process_vm_writev(
+        mm=call.name("P"), target=call.name("TARGET"), vpn=call.page("TARGET"), value=call.number("BYTE")
+    ),
+    "force-write": lambda call: mem_write(
+        mm=call.name("P"), target=call.name("TARGET"), vpn=call.page("TARGET"), value=call.number("BYTE")
+    ),
+}
+"""Verb → how its procedure is made. What is missing here is not simulated yet."""
+
+SIMULATED_BACKINGS: Final = frozenset(
+    {"anon", "memfd", "file", "devzero", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
+    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map"}
+)
+
+
+def not_simulated(command: Command) -> str:
+    """The part of a kernel command that has no procedure yet, empty if all of it has."""
+    if command.verb not in CALLS:
+        return command.verb
+    backing = command.operands.get("BACKING")
+    if isinstance(backing, Backing) and backing.kind not in SIMULATED_BACKINGS:
+        return backing.kind
+    return ""
+
+
+def procedure_of(state: State, command: Command) -> Procedure:
+    """The kernel procedure that carries `command` out. KeyError if `not_simulated`; see `places.resolve` too."""
+    return CALLS[command.verb](Call(state, command))

@@ -1,0 +1,119 @@
+"""What could be typed next: completion and inline help for a prompt, from the same table that the parser reads."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from model.script.command import Value
+from model.script.operands import Branch, Form, Nested, Operand, Option, Reading, Rest, Wrong
+from model.script.scope import Scope
+from model.script.verbs import VERBS
+from model.script.words import Word, split
+
+
+class Suggestion(NamedTuple):
+    """A word that could stand where the cursor is, in full."""
+
+    word: str
+    help: str
+
+
+class Help(NamedTuple):
+    """What a prompt can say about an unfinished line."""
+
+    usage: str
+    """The syntax of its verb; empty while there is none."""
+    expected: str
+    """What belongs where the cursor is; empty: nothing more."""
+    suggestions: tuple[Suggestion, ...]
+
+
+def assist(line: str, scope: Scope) -> Help:
+    """Help for a line whose cursor stands at its end.
+
+    >>> [suggestion.word for suggestion in assist("mun", Scope()).suggestions]
+    ['munmap', 'munlock']
+    >>> assist("read ", Scope()).expected
+    'a process'
+    """
+    words = split(line)
+    partial = words.pop() if words and not line[-1:].isspace() else Word("", len(line) + 1)
+    return _assist(words, partial, scope, [verb.name for verb in VERBS.values()])
+
+
+def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]) -> Help:
+    if not words:
+        return Help("", "a command", tuple(_matching(partial.text, ((name, VERBS[name].help) for name in verbs))))
+    verb = VERBS.get(words[0].text)
+    if verb is None:
+        return Help("", "", ())
+    walk = _Walk(verb.form, Reading(scope, {}))
+    for number, word in enumerate(words[1:], 1):
+        if walk.next_is(Nested):
+            return _nested(words[number:], partial, scope)
+        walk.take(word)
+    if walk.next_is(Nested):
+        return _nested([], partial, scope)
+    return Help(verb.usage, walk.expected, tuple(_matching(partial.text, walk.candidates(partial.text))))
+
+
+def _nested(words: list[Word], partial: Word, scope: Scope) -> Help:
+    """A command inside `begin` or `may`."""
+    return _assist(words, partial, scope, [verb.name for verb in VERBS.values() if verb.role == "kernel"])
+
+
+def _matching(start: str, candidates: Iterable[tuple[str, str]]) -> Iterator[Suggestion]:
+    return (Suggestion(word, text) for word, text in candidates if word.startswith(start) and word != start)
+
+
+class _Walk:
+    """A form being filled in word by word, as far as it goes."""
+
+    def __init__(self, form: Form, reading: Reading) -> None:
+        self.pending = list(form.operands)
+        self.options = list(form.options)
+        self.reading = reading
+
+    def next_is(self, kind: type[Operand]) -> bool:
+        """Whether an operand of that kind comes next."""
+        return bool(self.pending) and isinstance(self.pending[0], kind)
+
+    def take(self, word: Word) -> None:
+        """One complete word. What cannot be read is passed over: the parser will complain soon enough."""
+        if self.next_is(Rest):
+            return
+        if not self.pending:
+            key = word.text.partition("=")[0]
+            given = next((option for option in self.options if option.key == key), Option(key))
+            self.options = [o for o in self.options if o.key != key and not (o.instead and o.instead == given.instead)]
+            return
+        operand = self.pending.pop(0)
+        try:
+            value: Value = operand.read(word, self.reading)
+        except Wrong:
+            return
+        self.reading.values[operand.name] = value
+        if isinstance(operand, Branch):
+            self.pending = [*operand.forms[str(value)].operands, *self.pending]
+            self.options += operand.forms[str(value)].options
+
+    @property
+    def expected(self) -> str:
+        """What comes next, in words."""
+        if self.pending:
+            return self.pending[0].expected
+        return "an option" if self.options else ""
+
+    def candidates(self, partial: str) -> Iterator[tuple[str, str]]:
+        """Every word that could come next, with what it is."""
+        if self.pending:
+            yield from ((word, self.pending[0].expected) for word in self.pending[0].words(self.reading))
+        if self.pending and not self.pending[0].optional:
+            return
+        for option in self.options:
+            if option.value is None:
+                yield option.key, "a flag"
+            elif not partial.startswith(f"{option.key}="):
+                yield f"{option.key}=", option.value.expected
+            else:
+                words = option.value.words(self.reading)
+                yield from ((f"{option.key}={word}", option.value.expected) for word in words)

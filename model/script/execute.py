@@ -1,0 +1,211 @@
+"""Carrying a command out, micro-step by micro-step, as a task of the engine.
+
+    now = start(context, command)
+    while isinstance(now, Running):
+        stepped, now = proceed(now)
+
+Everything here is a value: a command half carried out can be kept, gone back to and continued in two ways.
+
+A plain command runs as task `main`, to its end or not at all: where it would have to wait for a task that was begun,
+it answers `blocked` and the machine stands where it stood before. `begin` starts a command as a task of its own;
+that one may wait, `step` and `finish` move it on, and whichever of them ends it reports its result.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, cast
+
+from model.kernel.boot import boot
+from model.kernel.procedure import Result, Stepped, advance, begin
+from model.kernel.vfs import EOF
+from model.memory.errno import EBUSY, EEXIST, ENOENT
+from model.memory.records import Device
+from model.memory.state import State, Transaction
+from model.script.calls import not_simulated, procedure_of
+from model.script.command import Command
+from model.script.context import OK, Context, Outcome, refused
+from model.script.expect import verdict
+from model.script.places import Missing, check_names, exists, taken
+from model.script.problems import Problem, ScriptError
+from model.script.verbs import VERBS
+
+MAIN: Final = "main"
+"""The task that plain commands run as."""
+
+MOST_STEPS: Final = 400_000
+"""Micro-steps of one command: some ten seconds. What needs more is refused, not endured."""
+
+
+class Ended(NamedTuple):
+    """A command that is over."""
+
+    context: Context
+    outcome: Outcome
+
+
+class Running(NamedTuple):
+    """A command that has micro-steps to make."""
+
+    state: State
+    """The machine now: the next micro-step starts here."""
+    task: str
+    command: Command
+    before: Context
+    """Where the command started, to go back to if it cannot be done."""
+    most: int
+    """How many micro-steps `step T N` still asks for; for the others, how many are still allowed."""
+
+
+def start(context: Context, command: Command) -> Running | Ended:
+    """Begin to carry `command` out: no micro-step is made yet. Raises ScriptError for what is not simulated."""
+    match command.verb:
+        case "note" | "may":
+            return Ended(context, OK)
+        case "expect":
+            wrong = verdict(context, command)
+            return Ended(context, Outcome("failed", message=wrong) if wrong else OK)
+        case "set":
+            return _set(context, command)
+        case "device":
+            return _device(context, command)
+        case "begin":
+            return _begin(context, command)
+        case "step" | "finish":
+            return _move_on(context, command)
+        case _:
+            return _plain(context, command)
+
+
+def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
+    """Make one micro-step. Raises ScriptError if the command needs more of them than any may take."""
+    stepped = advance(running.state, running.task)
+    left = running.most - 1
+    if stepped.result is not None:
+        return stepped, _finished(running, stepped.state, stepped.result)
+    if stepped.blocked:
+        return stepped, _blocked(running, stepped)
+    if left == 0 and running.command.verb == "step":
+        not_yet = Outcome(message=f"{running.task} is not at its end yet")
+        return stepped, _ended(running.before._replace(state=stepped.state), not_yet)
+    if left == 0:
+        limit = f"`{running.command.verb}` takes more than {MOST_STEPS} micro-steps, the most that a command may take"
+        raise ScriptError([Problem(running.command.line, running.command.column, limit)])
+    return stepped, running._replace(state=stepped.state, most=left)
+
+
+def check_simulated(commands: Iterable[Command]) -> None:
+    """Raise ScriptError for every command of a script that cannot be run yet, before anything runs."""
+    problems = [problem for command in commands for problem in _unsimulated(command)]
+    if problems:
+        raise ScriptError(problems)
+
+
+def _unsimulated(command: Command) -> list[Problem]:
+    """Why a command cannot be run, if it cannot."""
+    if command.verb == "begin":
+        return _unsimulated(cast("Command", command.operands["COMMAND"]))
+    what = not_simulated(command) if VERBS[command.verb].role == "kernel" else ""
+    return [Problem(command.line, command.column, f"`{what}` is not simulated yet")] if what else []
+
+
+def _ended(context: Context, outcome: Outcome) -> Ended:
+    """The end of a command that `expect` can ask about."""
+    return Ended(context._replace(last=outcome, violations=()), outcome)
+
+
+def _set(context: Context, command: Command) -> Ended:
+    """The machine is booted anew with the setting; its devices stay."""
+    state = context.state
+    if len(state.processes) or len(state.files):
+        return _ended(context, refused(EBUSY, "memory has been touched already"))
+    settings = dict(state.settings.items()) | {str(command.operands["KEY"]): str(command.operands["VALUE"])}
+    tx = Transaction(boot(int(settings.get("cpus", "2")), settings=settings))
+    for name, device in state.devices.items():
+        tx.devices[name] = device
+    return _ended(context._replace(state=tx.commit()[0]), OK)
+
+
+def _device(context: Context, command: Command) -> Ended:
+    if duplicate := taken(context.state, command):
+        return _ended(context, refused(EEXIST, f"there is a {duplicate} already"))
+    tx = Transaction(context.state)
+    tx.devices[str(command.operands["DEV"])] = Device()
+    return _ended(context._replace(state=tx.commit()[0]), OK)
+
+
+def _begin(context: Context, command: Command) -> Ended:
+    """Put the task on the machine; its first micro-step comes with `step` or `finish`."""
+    task, inner = str(command.operands["T"]), cast("Command", command.operands["COMMAND"])
+    if exists(context.state, "task", task):
+        return _ended(context, refused(EEXIST, f"there is a task {task} already"))
+    begun = _task_begun(context.state, task, inner)
+    if isinstance(begun, Outcome):
+        return _ended(context, begun)
+    return _ended(context._replace(state=begun, begun=context.begun | {task: inner}), OK)
+
+
+def _move_on(context: Context, command: Command) -> Running | Ended:
+    task = str(command.operands["T"])
+    if not exists(context.state, "task", task):
+        return _ended(context, refused(ENOENT, f"there is no task {task} now"))
+    steps = cast("int", command.get("N", 1)) if command.verb == "step" else MOST_STEPS
+    return Running(context.state, task, command, context, steps)
+
+
+def _plain(context: Context, command: Command) -> Running | Ended:
+    begun = _task_begun(context.state, MAIN, command)
+    if isinstance(begun, Outcome):
+        return _ended(context, begun)
+    return Running(begun, MAIN, command, context, MOST_STEPS)
+
+
+def _task_begun(state: State, task: str, command: Command) -> State | Outcome:
+    """The State in which `task` is about to run `command`, or why it is not even tried."""
+    if problems := _unsimulated(command):
+        raise ScriptError(problems)
+    try:
+        check_names(state, command)
+        procedure = procedure_of(state, command)
+    except Missing as missing:
+        return refused(ENOENT, str(missing))
+    if duplicate := taken(state, command):
+        return refused(EEXIST, f"there is a {duplicate} already")
+    process, cpu = _where(state, command)
+    return begin(state, task, procedure, process, cpu)
+
+
+def _where(state: State, command: Command) -> tuple[str, int]:
+    """Process and CPU that a command runs on: ("", -1) for devices, and for file I/O, whose CPU matters to nobody."""
+    operand = VERBS[command.verb].cpu_of
+    name = str(command.get(operand, "")) if operand else ""
+    if operand == "R":
+        name = state.references[name].process
+    process = state.processes.get(name)
+    return (name, process.cpu) if process else ("", -1)
+
+
+def _finished(running: Running, state: State, result: Result) -> Ended:
+    """The task has ended: its result answers the command that ended it."""
+    begun = dict(running.before.begun)
+    command = running.command if running.task == MAIN else begun.pop(running.task, None)
+    return _ended(running.before._replace(state=state, begun=begun), outcome_of(command, result))
+
+
+def _blocked(running: Running, stepped: Stepped) -> Ended:
+    """A task of its own waits where it is; a plain command is undone."""
+    if running.task != MAIN:
+        return _ended(running.before._replace(state=stepped.state), Outcome("blocked", on=stepped.blocked))
+    advice = "nothing of it was done; let that task go on first, or use `begin` so that this command can wait"
+    return _ended(running.before, Outcome("blocked", on=stepped.blocked, message=advice))
+
+
+def outcome_of(command: Command | None, result: Result) -> Outcome:
+    """What a task's result means for the command that it ran; None: a task that no script began."""
+    if result.signal:
+        return Outcome("signal", signal=result.signal, si_code=result.si_code)
+    if result.value == EOF:
+        return Outcome(message="end of file")
+    if result.value < 0:
+        return refused(-result.value)
+    # A device's write shares its verb with the read, which has a value to show.
+    yields = command is not None and VERBS[command.verb].yields and command.get("ACCESS") != "write"
+    return Outcome(value=result.value) if yields else OK

@@ -1,0 +1,41 @@
+"""The trace of the contract: one JSON object a command."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from model.script.account import Account, StepNote
+from model.script.picture import Json, change_picture, picture
+
+Detail = Literal["full", "changes", "none"]
+"""How much of the machine a trace line carries: all of it and its changes, only the changes, or neither."""
+
+DETAILS: Final[tuple[Detail, ...]] = ("full", "changes", "none")
+
+
+def trace_line(account: Account, detail: Detail = "changes") -> bytes:
+    """The line of one command, without the newline."""
+    line: dict[str, Json] = {
+        "line": account.command.line,
+        "command": account.command.text,
+        "result": account.outcome.to_json(),
+        "steps": [_step(note) for note in account.steps],
+    }
+    if detail != "none":
+        line["changes"] = [change_picture(account.state, change) for change in account.changes]
+    line["violations"] = [
+        {
+            "invariant": violation.invariant,
+            "severity": violation.severity,
+            "subjects": list(violation.subjects),
+            "message": violation.message,
+        }
+        for violation in account.violations
+    ]
+    if detail == "full":
+        line["state"] = picture(account.state)
+    return msgspec.json.encode(line)
+
+
+def _step(note: StepNote) -> dict[str, Json]:
+    return {"task": note.task, "procedure": note.procedure, "step": note.step, "source": note.source}

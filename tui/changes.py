@@ -1,0 +1,161 @@
+"""What a change of the State is called in text: a sign, the thing, and what is different about it."""
+
+from typing import Any, Final, NamedTuple
+
+from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, names, smaps_codes
+from model.memory.records import Frame, Pte, TlbEntry, Vma
+from model.memory.state import Change, State
+from model.script.picture import PTE_STATES as NOT_PRESENT
+from model.script.picture import TABLE_NAMES, backing, frame_name, protection, record_picture
+
+HIDDEN: Final = frozenset({"counters", "free", "locks"})
+"""The allocator's and the scheduler's own bookkeeping: shown only to those who want to see everything."""
+
+LEVELS: Final = {1: "PMD", 2: "PUD", 3: "PGD"}
+
+
+class Line(NamedTuple):
+    """One change in words."""
+
+    sign: str
+    """`+` new, `~` changed, `-` gone."""
+    subject: str
+    text: str
+
+
+def change_line(state: State, change: Change, arrow: str = "->") -> Line:
+    """A change, described in the State after it."""
+    subject = _subject(change)
+    if change.old is None:
+        return Line("+", subject, _whole(state, change.new))
+    if change.new is None:
+        return Line("-", subject, _whole(state, change.old))
+    return Line("~", subject, _difference(state, change.old, change.new, arrow))
+
+
+def _subject(change: Change) -> str:
+    """What a change is about, e.g. `pte p0:17`."""
+    name = TABLE_NAMES.get(change.table, change.table).replace("_", " ")
+    match change.table, change.key:
+        case "tables", (process, level, index):
+            return f"{LEVELS[level]} entry {process}:{index}"
+        case "tlbs", cpu:
+            return f"TLB of cpu {cpu}"
+        case "content", pfn:
+            return f"bytes of frame {pfn}"
+        case _, tuple() as key:
+            return f"{name} {':'.join(map(str, key))}"
+        case _, key:
+            return f"{name} {key}"
+
+
+def _whole(state: State, record: object) -> str:
+    """A record that has come or gone."""
+    match record:
+        case Pte():
+            return _entry(state, record)
+        case Frame():
+            return ", ".join((record.kind, *_counts(record)))
+        case Vma():
+            return ", ".join(
+                (
+                    f"pages {record.start} to {record.end - 1}",
+                    protection(record.flags),
+                    backing(state, record),
+                    " ".join(smaps_codes(record.flags)),
+                )
+            )
+        case tuple():
+            return _tlb(record)
+        case _:
+            return _plain(record_picture(state, record))
+
+
+def _entry(state: State, pte: Pte) -> str:
+    if pte.kind == "swap":
+        return f"swap slot {pte.pfn}"
+    where = f"frame {frame_name(state, pte.pfn)}"
+    bits = " ".join(names(pte.bits, PAGE_BITS))
+    return f"{where}, {bits}" if pte.kind == "page" else f"{NOT_PRESENT[pte.kind]}, {where}"
+
+
+def _counts(frame: Frame) -> list[str]:
+    counts = [f"refcount {frame.refcount}", f"mapcount {frame.mapcount}"]
+    return [*counts, f"pins {frame.pins}"] if frame.pins else counts
+
+
+def _tlb(entries: tuple[Any, ...]) -> str:
+    return ", ".join(_translation(entry) if isinstance(entry, TlbEntry) else str(entry) for entry in entries) or "empty"
+
+
+def _translation(entry: TlbEntry) -> str:
+    return f"{entry.process}:{entry.vpn} is frame {entry.pte.pfn}{' rw' if entry.pte.writable else ''}"
+
+
+def _difference(state: State, old: object, new: object, arrow: str) -> str:
+    """What is different between two records of a kind."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return _tlb_difference(old, new)
+    if isinstance(old, Frame) and isinstance(new, Frame):
+        return ", ".join(
+            [*_fields(_frame_words(old), _frame_words(new), arrow), *_flags(old.flags, new.flags, PAGE_FLAGS)]
+        )
+    if isinstance(old, Vma) and isinstance(new, Vma):
+        fields = _fields(_vma_words(old), _vma_words(new), arrow)
+        return ", ".join([*fields, *_flags(old.flags, new.flags, SMAPS_CODES)])
+    if isinstance(old, Pte) and isinstance(new, Pte):
+        if (old.kind, old.pfn) != (new.kind, new.pfn):
+            return f"{_entry(state, old)} {arrow} {_entry(state, new)}"
+        return ", ".join(_flags(old.bits, new.bits, PAGE_BITS))
+    before, after = record_picture(state, old), record_picture(state, new)
+    if isinstance(before, dict) and isinstance(after, dict):
+        return ", ".join(_fields(before, after, arrow))
+    return f"{before} {arrow} {after}"
+
+
+def _frame_words(frame: Frame) -> dict[str, Any]:
+    return {
+        "kind": frame.kind,
+        "refcount": frame.refcount,
+        "mapcount": frame.mapcount,
+        "pins": frame.pins,
+        "mapping": frame.mapping or "none",
+        "index": frame.index,
+    }
+
+
+def _vma_words(vma: Vma) -> dict[str, Any]:
+    return {"end": vma.end, "offset": vma.pgoff, "anon_vma": vma.anon_vma, "chain": vma.chain}
+
+
+def _fields(old: dict[str, Any], new: dict[str, Any], arrow: str) -> list[str]:
+    keys = [*old, *(key for key in new if key not in old)]
+    return [
+        f"{key} {_plain(old.get(key))} {arrow} {_plain(new.get(key))}" for key in keys if old.get(key) != new.get(key)
+    ]
+
+
+def _flags(old: int, new: int, table: tuple[tuple[int, str], ...]) -> list[str]:
+    """Bits that were set or cleared, as `+dirty -rw`."""
+    came = [f"+{name}" for name in names(new & ~old, table)]
+    return [" ".join([*came, *(f"-{name}" for name in names(old & ~new, table))])] if old != new else []
+
+
+def _tlb_difference(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
+    came = [f"caches {_tlb((entry,))}" for entry in new if entry not in old]
+    return ", ".join([*came, *(f"forgets {_tlb((entry,))}" for entry in old if entry not in new)])
+
+
+def _plain(value: object) -> str:
+    """A JSON value without quotes and braces."""
+    match value:
+        case None | "" | [] | ():
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+        case list() | tuple():
+            return " ".join(map(_plain, value))
+        case _:
+            return str(value)

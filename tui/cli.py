@@ -1,0 +1,109 @@
+"""The command line of ptescope: what there is to call, and each subcommand's module loaded only when it is called."""
+
+import os
+import sys
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final, NamedTuple, NoReturn, Protocol, cast
+
+from tui.version import __version__
+
+EXIT_MALFORMED: Final = 2
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
+EXIT_BROKEN_PIPE: Final = 141
+"""128 + SIGPIPE."""
+
+
+class CommandModule(Protocol):
+    """What every module of `tui.commands` has."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare operands and options."""
+
+    def main(self, args: Namespace) -> int:
+        """Do it; returns the exit status."""
+
+
+class Subcommand(NamedTuple):
+    """One subcommand, and the module of `tui.commands` that carries it out."""
+
+    name: str
+    module: str
+    help: str
+
+
+SUBCOMMANDS: Final = (
+    Subcommand("learn", "learn", "play a lesson, by default the one where you stopped"),
+    Subcommand("sandbox", "sandbox", "play freely on an empty machine, or on the one that a script sets up"),
+    Subcommand("lessons", "lessons", "list the lessons and how far you are in each"),
+    Subcommand("lesson", "lesson", "check lesson files"),
+    Subcommand("run", "run", "carry out a script and tell what happened"),
+    Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),
+)
+HOME: Final = Subcommand("home", "home", "open the app")
+
+
+class Parser(ArgumentParser):
+    """Says what was probably meant where a word is not known."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line of what is wrong, and how to get help."""
+        self.exit(EXIT_MALFORMED, f"{self.prog}: {message} (`{self.prog} --help` shows what there is)\n")
+
+    def _check_value(self, action: Action, value: str) -> None:
+        if action.choices is not None and value not in action.choices:
+            near = get_close_matches(value, list(action.choices), n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            self.error(f"there is no `{value}`: expected {', '.join(action.choices)}{hint}")
+
+
+def build_parser(wanted: Sequence[str]) -> Parser:
+    """The parser for a command line. Only the subcommand that it calls for is loaded, to start fast."""
+    parser = Parser(
+        prog="ptescope",
+        description="See page tables, reference counts and what breaks them, on a simulated Linux memory manager.",
+        epilog="Without a subcommand the app opens: lessons, sandbox and everything else.",
+    )
+    parser.add_argument("--version", action="version", version=f"ptescope {__version__}")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=Parser)
+    for subcommand in SUBCOMMANDS:
+        below = subparsers.add_parser(subcommand.name, help=subcommand.help)
+        if subcommand.name in wanted:
+            _module(subcommand).add_arguments(below)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ptescope. Returns the exit status; whatever goes wrong is one line on standard error, never a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a sign gets a question mark instead of an accident.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    args = build_parser(words).parse_args(words)
+    subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
+    try:
+        status = run(subcommand, args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_BROKEN_PIPE
+    except OSError as error:
+        sys.stderr.write(f"ptescope: {error}\n")
+        status = EXIT_MALFORMED
+    return status
+
+
+def run(subcommand: Subcommand, args: Namespace) -> int:
+    """Call a subcommand; its exit status."""
+    return _module(subcommand).main(args)
+
+
+def _module(subcommand: Subcommand) -> CommandModule:
+    return cast("CommandModule", import_module(f"tui.commands.{subcommand.module}"))

@@ -1,0 +1,108 @@
+"""`ptescope run`: carry a script out and tell what happened, to a reader or, with --json, to a program."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from tui.reading import UnreadableError, read_text
+
+if TYPE_CHECKING:
+    from model.script.account import Account
+    from model.script.command import Command
+    from model.script.problems import ScriptError
+
+EXIT_HELD: Final = 0
+EXIT_NOT_HELD: Final = 1
+EXIT_MALFORMED: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The operands and options of `ptescope run`."""
+    parser.description = (
+        "Carry out a script (.pte) on the simulated machine. Prints a readable account of every command, or with "
+        "--json one object a line. Exit status: 0 it ran to the end and every `expect` held, 1 some did not, 2 it is "
+        "malformed, asks for what is not simulated, or cannot be read."
+    )
+    parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
+    parser.add_argument("--json", action="store_true", help="one JSON object a command, for programs")
+    parser.add_argument(
+        "--state",
+        choices=("full", "changes", "none"),
+        default="changes",
+        help="what --json says of the machine: all of it after each command, what changed (default), or nothing",
+    )
+    detail = parser.add_mutually_exclusive_group()
+    detail.add_argument("-v", "--verbose", action="store_true", help="every micro-step with what it means")
+    detail.add_argument("-q", "--quiet", action="store_true", help="only commands, answers and what is broken")
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    try:
+        text = read_text(args.file)
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
+    # The kernel is imported where it is run.
+    from model.script.execute import check_simulated  # noqa: PLC0415
+    from model.script.parser import parse  # noqa: PLC0415
+    from model.script.problems import ScriptError  # noqa: PLC0415
+
+    try:
+        commands = parse(text)
+        check_simulated(commands)
+        accounts = perform(commands)
+        failed = print_json(accounts, args) if args.json else print_readable(accounts, args)
+    except ScriptError as error:
+        sys.stdout.flush()
+        complain(args.file, error)
+        return EXIT_MALFORMED
+    return EXIT_NOT_HELD if failed else EXIT_HELD
+
+
+def complain(file: str, error: "ScriptError") -> None:
+    """Every problem of a script, one a line, as editors expect it."""
+    for problem in error.problems:
+        print(problem.located(file), file=sys.stderr)
+
+
+def perform(commands: "Iterable[Command]") -> "Iterator[Account]":
+    """Carry the commands out on a machine fresh from boot."""
+    from model.script.account import Runner  # noqa: PLC0415
+
+    runner = Runner()
+    for command in commands:
+        yield runner.perform(command)
+
+
+def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
+    """The trace; expectations that do not hold are told on standard error as well. Returns their number."""
+    from model.script.trace import trace_line  # noqa: PLC0415
+
+    failed = 0
+    for account in accounts:
+        sys.stdout.buffer.write(trace_line(account, args.state) + b"\n")
+        if account.outcome.status == "failed":
+            failed += 1
+            place = f"{args.file}:{account.command.line}:{account.command.column}"
+            print(f"{place}: {account.outcome.message}", file=sys.stderr)
+    sys.stdout.flush()
+    return failed
+
+
+def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
+    """The account for people, and a last line that sums it up. Returns how many expectations do not hold."""
+    from tui.plain import NORMAL, QUIET, VERBOSE, Narrator, console  # noqa: PLC0415
+
+    output = console()
+    narrator = Narrator(output, VERBOSE if args.verbose else QUIET if args.quiet else NORMAL)
+    commands = expected = failed = violations = 0
+    for account in accounts:
+        narrator.tell(account)
+        commands += account.command.verb not in {"note", "expect", "may"}
+        expected += account.command.verb == "expect"
+        failed += account.outcome.status == "failed"
+        violations += len(account.violations)
+    narrator.sum_up(commands, expected, failed, violations)
+    return failed

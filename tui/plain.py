@@ -1,0 +1,223 @@
+"""Text for a terminal, a pipe or a screen reader: what `ptescope run` prints, made by rich.
+
+Nothing is said by colour alone, nothing is cut off, and where the output is no terminal there is not one escape code.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final, TextIO, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from model.memory.records import Access, Splat
+from model.script.account import Account, StepNote
+from model.script.context import Outcome
+from tui.changes import HIDDEN, change_line
+from tui.rows.glyphs import Glyphs, choose
+
+PIPE_WIDTH: Final = 100
+"""Columns where nobody says how many there are."""
+MOST_LINES: Final = 40
+"""Steps, and changes, that a block shows unless everything is asked for."""
+LONGEST_LOOP: Final = 16
+"""Lines of a loop that is still recognised as one."""
+
+QUIET: Final = 0
+NORMAL: Final = 1
+VERBOSE: Final = 2
+
+SIGN_STYLES: Final = {"+": "green", "~": "yellow", "-": "red"}
+STATUS_STYLES: Final = {"ok": "green", "error": "yellow", "signal": "yellow", "blocked": "cyan", "failed": "bold red"}
+SEVERITY_STYLES: Final = {"hazard": "yellow", "corruption": "bold red", "splat": "bold red"}
+
+T = TypeVar("T")
+
+
+def console(file: TextIO | None = None) -> Console:
+    """Where to print. NO_COLOR and anything but a terminal get plain characters."""
+    target = file or sys.stdout
+    terminal = target.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else PIPE_WIDTH
+    if not terminal or "NO_COLOR" in os.environ:
+        return Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, markup=False)
+    return Console(file=target, highlight=False, markup=False)
+
+
+class Narrator:
+    """Prints accounts of commands."""
+
+    def __init__(self, output: Console, detail: int = NORMAL) -> None:
+        self.output = output
+        self.detail = detail
+        self.signs: Glyphs = choose()
+
+    def tell(self, account: Account) -> None:
+        """One block: the command and its answer, then what happened."""
+        if account.command.verb == "note":
+            self.line(0, Text(f"{account.command.line:4}  # {account.command.operands['TEXT']}", "italic"))
+            return
+        self.head(account)
+        if self.detail > QUIET:
+            self.steps(account.steps)
+            self.changes(account)
+        self.log(account)
+        self.violations(account)
+
+    def head(self, account: Account) -> None:
+        """Line number, command, answer."""
+        outcome = account.outcome
+        text = Text(f"{account.command.line:4}  ").append(account.command.text, "bold")
+        if account.command.verb == "expect":
+            sign, answer = (
+                (self.signs.broken, outcome.message) if outcome.status == "failed" else (self.signs.ok, "holds")
+            )
+            text.append(f"  {sign} {answer}", STATUS_STYLES[outcome.status])
+        elif account.command.verb != "may":
+            text.append(f"  {self.signs.arrow} ").append(_answer(outcome), STATUS_STYLES[outcome.status])
+        self.line(0, text)
+
+    def steps(self, steps: Sequence[StepNote]) -> None:
+        """Which kernel functions ran, indented by call depth, with their micro-steps."""
+        if self.detail >= VERBOSE:
+            self._every_step(steps)
+            return
+        shown = 0
+        for block, times in collapse(_by_function(steps), LONGEST_LOOP):
+            if shown >= MOST_LINES:
+                self.line(6, Text(f"{self.signs.bullet} and more: {len(steps)} micro-steps in all", "dim"))
+                return
+            extra = 2 if times > 1 else 0
+            if times > 1:
+                self.line(6 + 2 * block[0][0], Text(f"{times} times:", "dim"))
+            for depth, function, names in block:
+                text = Text(function, "cyan").append(f": {_loops(names)}", "none")
+                self.line(6 + 2 * depth + extra, text)
+            shown += len(block)
+
+    def _every_step(self, steps: Sequence[StepNote]) -> None:
+        """Each micro-step on a line of its own, with what it means."""
+        for note in steps:
+            text = Text(f"{note.procedure}.{note.step}", "cyan")
+            self.line(6 + 2 * note.depth, text.append(f"  ({note.source})" if note.source else "", "dim"))
+            self.line(8 + 2 * note.depth, Text(note.doc))
+
+    def changes(self, account: Account) -> None:
+        """What is different now."""
+        visible = [change for change in account.changes if self.detail >= VERBOSE or change.table not in HIDDEN]
+        most = len(visible) if self.detail >= VERBOSE else MOST_LINES
+        for change in visible[:most]:
+            sign, subject, description = change_line(account.state, change, self.signs.arrow)
+            text = Text(f"{sign} ", SIGN_STYLES[sign]).append(subject, "none")
+            self.line(6, text.append(f": {description}" if description else "", "none"), hanging=2)
+        if len(visible) > most:
+            self.line(6, Text(f"{self.signs.bullet} and {len(visible) - most} more changes", "dim"))
+
+    def log(self, account: Account) -> None:
+        """What the kernel printed."""
+        for event in account.events:
+            if isinstance(event, Splat):
+                lines = [event.title, *event.lines, "Call Trace:", *(f"  {function}" for function in event.trace)]
+                for text in lines:
+                    self.line(6, Text(f"{self.signs.bar} {text}", "red"))
+            elif not isinstance(event, Access):
+                self.line(6, Text(f"{self.signs.bar} {getattr(event, 'text', event)}"))
+
+    def violations(self, account: Account) -> None:
+        """What is wrong from here on, and why."""
+        for violation in account.violations:
+            style = SEVERITY_STYLES[violation.severity]
+            text = Text(f"! {violation.severity} {violation.invariant}: ", style).append(violation.message, "none")
+            self.line(6, text, hanging=2)
+            if self.detail >= VERBOSE and violation.symptom:
+                self.line(8, Text(f"On a real kernel: {violation.symptom}"))
+
+    def sum_up(self, commands: int, expected: int, failed: int, violations: int) -> None:
+        """The last line."""
+        parts = [_number(commands, "command"), _number(violations, "violation")]
+        if expected:
+            parts.append(f"{expected - failed} of {_number(expected, 'expectation')} held")
+        self.line(0, Text(", ".join(parts), STATUS_STYLES["failed" if failed else "ok"]))
+
+    def line(self, indent: int, text: Text, hanging: int = 6) -> None:
+        """One line; where it does not fit it goes on below, further in."""
+        width = max(20, self.output.width - indent)
+        first, *rest = text.wrap(self.output, width) or [Text()]
+        self._put(indent, first)
+        if rest:
+            for part in rest:
+                part.rstrip()
+            for part in Text(" ").join(rest).wrap(self.output, max(20, width - hanging)):
+                self._put(indent + hanging, part)
+
+    def _put(self, indent: int, text: Text) -> None:
+        text.rstrip()
+        self.output.print(Text(" " * indent).append_text(text), soft_wrap=True)
+
+
+def _number(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> _number(1, "command"), _number(2, "command")
+    ('1 command', '2 commands')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _answer(outcome: Outcome) -> str:
+    """An outcome as the end of a head line."""
+    text = str(outcome)
+    if outcome.status == "ok" and outcome.value is not None and outcome.value > 9:
+        text += f" ({outcome.value:#x})"
+    if outcome.message and outcome.status != "failed":
+        text += f" ({outcome.message})"
+    return f"{text}, {outcome.si_code}" if outcome.si_code else text
+
+
+def _by_function(steps: Sequence[StepNote]) -> list[tuple[int, str, tuple[str, ...]]]:
+    """Neighbouring steps of one function together: (depth, function, its steps)."""
+    groups: list[tuple[int, str, tuple[str, ...]]] = []
+    names: list[str] = []
+    for number, note in enumerate(steps):
+        names.append(note.step)
+        following = steps[number + 1] if number + 1 < len(steps) else None
+        if following is None or (following.depth, following.procedure) != (note.depth, note.procedure):
+            groups.append((note.depth, note.procedure, tuple(names)))
+            names = []
+    return groups
+
+
+def _loops(names: Sequence[str]) -> str:
+    """The steps of a function, a loop written once."""
+    return ", ".join(
+        ", ".join(block) if times == 1 else f"{times} x ({', '.join(block)})"
+        for block, times in collapse(names, LONGEST_LOOP)
+    )
+
+
+def collapse(items: Sequence[T], longest: int) -> Iterator[tuple[Sequence[T], int]]:
+    """Cut a sequence into blocks with the number of times that each is repeated.
+
+    >>> list(collapse("xabababy", 3))
+    [('x', 1), ('ab', 3), ('y', 1)]
+    """
+    at = 0
+    while at < len(items):
+        size, times = 1, 1
+        for period in range(1, min(longest, (len(items) - at) // 2) + 1):
+            repeats = _repeats(items, at, period)
+            if repeats > 1 and repeats * period > size * times:
+                size, times = period, repeats
+        yield items[at : at + size], times
+        at += size * times
+
+
+def _repeats(items: Sequence[T], at: int, period: int) -> int:
+    """How often the `period` items from `at` on stand there in a row."""
+    block = items[at : at + period]
+    times = 1
+    while items[at + times * period : at + (times + 1) * period] == block:
+        times += 1
+    return times
