@@ -17,6 +17,7 @@ from model.invariants.look import Look, Translation, case_of
 from model.invariants.rules import FRAME_RULES
 from model.invariants.scene import Scene
 from model.invariants.splats import explain_splat
+from model.invariants.subjects import parse
 from model.invariants.transfers import judge
 from model.invariants.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
 from model.invariants.violation import SEVERITIES, Violation
@@ -104,7 +105,22 @@ class Checker:
     @property
     def violations(self) -> tuple[Violation, ...]:
         """Everything that is wrong now, explained, worst first. What only happened (an access, a splat) is not here."""
+        if self.broken == Broken():
+            return ()
         return tuple(sorted(_explain(self.scene, self.broken), key=_worst_first))
+
+    def stands(self, violation: Violation) -> bool:
+        """Whether that rule is broken in that place here, whatever the wording. O(1)."""
+        kind, key = parse(violation.subjects[0])
+        match violation.invariant:
+            case "stale-reference":
+                return str(key[0]) in self.broken.references
+            case "stale-tlb":
+                return key in self.broken.dangerous
+            case "lock-left-held":
+                return (("cpu", str(key[0])) if kind == "cpu" else key) in self.broken.locks
+            case _:
+                return kind == "frame" and (violation.invariant, key[0]) in self.broken.frames
 
 
 def _newly(old: Broken, new: Broken) -> Broken:

@@ -35,6 +35,10 @@ or mapping that holds no page reference. `task`, `task-pin`, `rmap`: what a task
 (`Locals.holds`, `Locals.pins`, `Locals.owes_rmap`)."""
 
 
+PGD_LEVEL: Final = 4
+"""The level under which a process's pointer to its top-level table page is kept."""
+
+
 class Holder(NamedTuple):
     """One thing that points at a frame."""
 
@@ -54,6 +58,8 @@ class Holder(NamedTuple):
                 return subject("pte", self.owner, self.number)
             case "huge" | "huge-special":
                 return subject("table", self.owner, 1, self.number)
+            case "table" if self.level == PGD_LEVEL:
+                return subject("process", self.owner)
             case "table":
                 return subject("table", self.owner, self.level, self.number)
             case "cache":

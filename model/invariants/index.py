@@ -12,7 +12,18 @@ from typing import Final, NamedTuple
 
 from rpds import HashTrieMap
 
-from model.invariants.holders import REFERENCE_KINDS, Held, Holder, HolderKind, Tally, added, members, removed, tally
+from model.invariants.holders import (
+    PGD_LEVEL,
+    REFERENCE_KINDS,
+    Held,
+    Holder,
+    HolderKind,
+    Tally,
+    added,
+    members,
+    removed,
+    tally,
+)
 from model.memory.records import Process, Pte, Reference, Task, TlbEntry
 from model.memory.state import Change
 
@@ -25,9 +36,6 @@ REFERENCE_WEIGHT: Final[dict[str, HolderKind]] = {
     "map": "loose",
 }
 """What a Reference of each kind holds on each of its frames."""
-
-PGD_LEVEL: Final = 4
-"""The level under which the pointer to the top-level table page is kept."""
 
 Place = tuple[str, int]
 """A virtual page: process and vpn."""

@@ -74,7 +74,7 @@ class Scene(NamedTuple):
     def exiting(self, process: str) -> bool:
         """Whether some task is tearing the whole address space down: nobody will look at it again."""
         return any(
-            type(call).__name__ == "exit_mmap" and getattr(call, "mm", "") == process
+            type(call).__name__ == "do_exit" and getattr(call, "mm", "") == process
             for task in self.state.tasks.values()
             for call in task.stack
         )

@@ -26,13 +26,14 @@ def subject(kind: str, *key: str | int) -> str:
 def parse(text: str) -> tuple[str, tuple[str | int, ...]]:
     """Take a subject apart: its kind, and its key with numbers as numbers. ValueError if a number is none.
 
-    The last name of a key may itself contain colons only in a file's name.
+    Names contain no colons, but what a file or a lock belongs to may.
 
-    >>> parse("tlb:0:p0:17")
-    ('tlb', (0, 'p0', 17))
+    >>> parse("tlb:0:p0:17"), parse("lock:ptl:p0:3")
+    (('tlb', (0, 'p0', 17)), ('lock', ('ptl', 'p0:3')))
     """
     kind, _, rest = text.partition(":")
-    parts: list[str | int] = [*rest.rsplit(":", PARTS.get(kind, 1) - 1)]
+    cut = rest.split if kind == "lock" else rest.rsplit
+    parts: list[str | int] = [*cut(":", PARTS.get(kind, 1) - 1)]
     for position in NUMBERED.get(kind, ()):
         parts[position] = int(parts[position])
     return kind, tuple(parts)

@@ -41,7 +41,7 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
     """Every rule that this access breaks. `scene` is the one right after it."""
     if access.reference:
         reference = scene.state.references.get(access.reference)
-        if reference is None or not access.device:
+        if reference is None:
             return
         stranger = whose_instead(scene, access, reference.process, counted=reference.kind not in {"mirror", "map"})
         if stranger:
@@ -114,7 +114,7 @@ def _foreign_dma(scene: Scene, access: Access, reference: Reference, stranger: s
     shares = reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
     message = (
-        f"{access.device} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. By now that "
+        f"{_user(access)} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. By now that "
         f"frame {also}belongs to {stranger}. "
     )
     if shares:
@@ -131,10 +131,20 @@ def _foreign_access(scene: Scene, access: Access, stranger: str) -> Violation:
     here = place(scene, access.process, access.vpn)
     entry = scene.entry(access.process, access.vpn)
     same = entry is not None and entry.present and entry.pfn == access.pfn
-    through = "through an entry that should be gone" if same else "through a translation that only its TLB remembers"
+    if same:
+        through = "through an entry that should be gone"
+    elif scene.holders(access.pfn, "task", "task-pin"):
+        through = "through a reference that was taken before the entry changed"
+    else:
+        through = "through a translation that only its TLB remembers"
     message = f"{here}: the CPU {done} {name_of(scene, access.pfn)} {through}. That frame belongs to {stranger}."
     subjects = (subject("pte", access.process, access.vpn), subject("frame", access.pfn))
     return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
+
+
+def _user(access: Access) -> str:
+    """Who did it, at the start of a sentence."""
+    return access.device or f"Whoever uses {access.reference}"
 
 
 def _pte(reference: Reference, access: Access) -> str:
@@ -159,13 +169,13 @@ def _lost(scene: Scene, access: Access, reference: Reference) -> str:
     here = place(scene, process, vpn)
     if access.write:
         return (
-            f"{access.device} wrote {access.value:#04x} to {name_of(scene, pfn)} through {access.reference}, for "
+            f"{_user(access)} wrote {access.value:#04x} to {name_of(scene, pfn)} through {access.reference}, for "
             f"{here}. {_reader_finds(scene, process, seen)} The byte never arrives, and no error is reported."
         )
     if seen is None or seen < 0 or scene.byte(seen) == access.value:
         return ""
     return (
-        f"{access.device} read {access.value:#04x} from {name_of(scene, pfn)} through {access.reference}, but what "
+        f"{_user(access)} read {access.value:#04x} from {name_of(scene, pfn)} through {access.reference}, but what "
         f"{process} has put at {here} is {scene.byte(seen):#04x}, in {name_of(scene, seen)}. The device works with "
         "old data, and no error is reported."
     )

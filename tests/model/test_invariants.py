@@ -601,9 +601,11 @@ def test_a_device_writes_into_the_zero_page() -> None:
     assert after(state, dma(0, ZERO_PFN, 0, write=False)) == []
 
 
-def test_looking_at_a_page_without_a_device_accuses_nobody() -> None:
+def test_a_user_without_a_name_is_found_out_as_well() -> None:
     state = machine(process("p0"), process("p1"), anon(5, ("p1", 17)), reference("r0", "p0", 17, 5, kind="get"))
-    assert after(state, Access(5, write=False, value=1, reference="r0")) == []
+    found = after(state, Access(5, write=True, value=1, reference="r0"))
+    assert names(found) == ["foreign-dma", "lost-write"]
+    assert found[0].message.startswith("Whoever uses r0 wrote 0x01 to frame 5")
 
 
 def load(pfn: int, *, write: bool = False) -> Access:

@@ -1,0 +1,325 @@
+"""A session: the machine as somebody works at it, micro-step by micro-step, with its whole history.
+
+Lessons, sandbox and plain mode drive this. A command is begun and then stepped: into a call, over it, out of it, or to
+its end; other tasks may be stepped in between. Every micro-step becomes a node of the timeline, so one can go back
+anywhere and do something else. Pure model: no clock, no files, no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple, cast
+
+from model.invariants.checker import Checker
+from model.invariants.violation import Violation
+from model.kernel.boot import boot
+from model.kernel.procedure import Procedure, Stepped
+from model.memory.records import Task
+from model.memory.state import TABLES, Change, State
+from model.script.command import Command
+from model.script.context import Context, Outcome
+from model.script.execute import MAIN, Ended, Running, proceed, start
+from model.script.parser import parse_line
+from model.script.scope import Scope
+from model.script.verbs import VERBS
+from model.session.graph import Relations, refers
+from model.session.timeline import Node, Timeline, differing
+
+MOST_KEPT: Final = 10_000
+"""Micro-steps that one stride keeps one by one; the rest of a longer one becomes a single node."""
+
+
+class Position(NamedTuple):
+    """Where a task stands: the micro-step that it will make next."""
+
+    task: str
+    process: str
+    cpu: int
+    procedure: str
+    step: str
+    source: str
+    doc: str
+    """What the micro-step is going to do, for the learner."""
+    about: str
+    """What the procedure as a whole does."""
+    stack: tuple[str, ...]
+    """The procedures it is in, the outermost first."""
+    blocked: str
+    """Not empty: what it waits for."""
+
+    @property
+    def depth(self) -> int:
+        """How many callers are below."""
+        return len(self.stack) - 1
+
+
+class Session:
+    """A machine and its history, driven by commands and steps."""
+
+    def __init__(self, context: Context | None = None, checker: Checker | None = None) -> None:
+        self.timeline = Timeline(context or Context(boot()), checker)
+
+    # -- where we are --------------------------------------------------------------------------
+
+    @property
+    def node(self) -> Node:
+        """The present place in the history."""
+        return self.timeline.here
+
+    @property
+    def state(self) -> State:
+        """The machine now."""
+        return self.node.state
+
+    @property
+    def running(self) -> Running | None:
+        """The plain command that has begun and not ended, if any."""
+        return self.node.running
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """What is wrong now, explained, worst first."""
+        return self.node.checker.violations
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the command ended whose last step led here; None while one is under way."""
+        return self.node.outcome
+
+    def refers(self, about: str) -> Relations:
+        """What a subject refers to here, and what refers to it."""
+        return refers(self.node.checker.scene, about)
+
+    def tasks(self) -> list[Position]:
+        """Every task in flight, by name, and what it does next."""
+        return [position(name, task) for name, task in sorted(self.state.tasks.items())]
+
+    def position(self, task: str = MAIN) -> Position | None:
+        """What a task will do next; None if there is no such task."""
+        found = self.state.tasks.get(task)
+        return position(task, found) if found else None
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def understand(self, line: str) -> Command | None:
+        """A command as it is typed here and now; None for a blank line. Raises ScriptError."""
+        return parse_line(line, Scope.of(self.state))
+
+    def begin_command(self, command: Command) -> Node:
+        """Begin a command and stop before its first micro-step; one that has none is done at once.
+
+        A plain command that is still under way is carried to its end first. Raises ScriptError for what is not
+        simulated; then nothing has changed.
+        """
+        if self.running:
+            self.finish()
+        now = start(self.node.context, command)
+        after = now.state if isinstance(now, Running) else now.context.state
+        changes = tuple(_differences(self.state, after))
+        return self._keep(now, command, None, self.node.checker.follow(after, changes), changes, ())
+
+    def perform(self, command: Command) -> Node:
+        """Carry a command to its end, as a script does: a plain one that would have to wait is undone instead."""
+        self.begin_command(command)
+        node = self.finish()
+        if node.running is None or node.running.task != MAIN:
+            return node
+        stepped, undone = proceed(node.running)
+        start_of_it = self._where(node.running.before.state)
+        changes = self.timeline.difference(node, start_of_it)
+        return self._keep(undone, command, stepped, start_of_it.checker, changes, ())
+
+    def run(self, line: str) -> Node:
+        """Understand a line and perform it. Raises ScriptError."""
+        command = self.understand(line)
+        return self.node if command is None else self.perform(command)
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def step_into(self) -> Node:
+        """One micro-step of the command under way; stays here if there is none."""
+        running = self.running
+        if running is None:
+            return self.node
+        stepped, now = proceed(running)
+        if stepped.blocked and running.task == MAIN:
+            # By hand one may let the task go on that it waits for; only a command that is run on its own gives up.
+            now = running._replace(state=stepped.state)
+        return self._arrive(now, running.command, stepped)
+
+    def step_over(self) -> Node:
+        """On to the next micro-step of this procedure, through whatever it calls."""
+        depth = self._depth()
+        return self._stride(lambda: self._depth() <= depth)
+
+    def step_out(self) -> Node:
+        """On until this procedure has returned to its caller."""
+        depth = self._depth()
+        return self._stride(lambda: self._depth() < depth)
+
+    def finish(self) -> Node:
+        """To the end of the command under way, or to where it has to wait."""
+        return self._stride(lambda: False)
+
+    def step_task(self, task: str, steps: int = 1) -> Node:
+        """Some micro-steps of any task, whoever else is under way. Raises ValueError if there is no such task."""
+        for _ in range(steps):
+            running = self.running
+            if running is not None and running.task == task:
+                self.step_into()
+            elif task in self.state.tasks:
+                self._step_beside(task, running)
+            else:
+                raise ValueError(f"there is no task {task}" + (" any more" if _ else ""))
+        return self.node
+
+    def _step_beside(self, task: str, running: Running | None) -> None:
+        """A micro-step of another task than the one that the command under way runs as."""
+        command = Command("step", {"T": task}, {}, f"step {task}")
+        context = self.node.context if running is None else running.before._replace(state=self.state)
+        beside = start(context, command)
+        assert isinstance(beside, Running)
+        stepped, now = proceed(beside)
+        assert isinstance(now, Ended)
+        if running is None:
+            self._arrive(now, command, stepped)
+        else:
+            before = running.before._replace(begun=now.context.begun)
+            self._arrive(running._replace(state=stepped.state, before=before), command, stepped, now.outcome)
+
+    def _stride(self, arrived: Callable[[], bool]) -> Node:
+        """Step on until `arrived`, the end of the command, or a wait; past MOST_KEPT steps without keeping each."""
+        for _ in range(MOST_KEPT):
+            if self.running is None:
+                return self.node
+            node = self.step_into()
+            if arrived() or (node.stepped and node.stepped.blocked):
+                return node
+        return self._far_stride()
+
+    def _far_stride(self) -> Node:
+        """The rest of a very long command, as one node."""
+        running = self.running
+        if running is None:
+            return self.node
+        checker, now, stepped = self.node.checker, cast("Running | Ended", running), None
+        keys: dict[tuple[str, object], None] = {}
+        new: list[Violation] = []
+        while isinstance(now, Running):
+            before = now.state
+            stepped, now = proceed(now)
+            checker, found = checker.advance(before, stepped)
+            new += found
+            keys.update(dict.fromkeys((change.table, change.key) for change in stepped.changes))
+        assert stepped is not None
+        if stepped.blocked and running.task == MAIN:
+            now = running._replace(state=stepped.state)
+        changes = tuple(differing(self.state, stepped.state, keys))
+        return self._keep(now, running.command, stepped, checker, changes, tuple(new))
+
+    def _depth(self) -> int:
+        """How deep the task of the command under way is in calls; -1 once it has ended."""
+        running = self.running
+        task = self.state.tasks.get(running.task) if running else None
+        return len(task.stack) - 1 if task else -1
+
+    # -- history -------------------------------------------------------------------------------
+
+    def back(self, stride: str = "into") -> Node:
+        """Back by a micro-step, or with `command` to where the last command began."""
+        if stride != "command":
+            return self.timeline.back()
+        return self.timeline.back(lambda node: node.running is None)
+
+    def forward(self, stride: str = "into") -> Node:
+        """Forward along the way walked last, by a micro-step or with `command` to the end of the next command."""
+        if stride != "command":
+            return self.timeline.forward()
+        return self.timeline.forward(lambda node: node.running is None)
+
+    def goto(self, number: int) -> Node:
+        """Be at any node of the history."""
+        return self.timeline.goto(number)
+
+    # -- keeping -------------------------------------------------------------------------------
+
+    def _arrive(self, now: Running | Ended, command: Command, stepped: Stepped, outcome: Outcome | None = None) -> Node:
+        """Keep the place that a micro-step has led to."""
+        checker, new = self.node.checker.advance(self.state, stepped)
+        return self._keep(now, command, stepped, checker, stepped.changes, new, outcome)
+
+    def _keep(
+        self,
+        now: Running | Ended,
+        command: Command,
+        stepped: Stepped | None,
+        checker: Checker,
+        changes: tuple[Change, ...],
+        new: tuple[Violation, ...],
+        outcome: Outcome | None = None,
+    ) -> Node:
+        """Grow the timeline by a node; at the end of a command it remembers what the command broke, for `expect`."""
+        context, running = self.node.context, None
+        if isinstance(now, Running):
+            running = now
+        else:
+            outcome = now.outcome
+            context = now.context
+            if VERBS[command.verb].role != "word" and outcome.status != "blocked":
+                context = context._replace(violations=(*self._broken_so_far(), *new))
+        return self.timeline.grow(
+            Node(
+                context=context,
+                checker=checker,
+                running=running,
+                command=command.text,
+                stepped=stepped,
+                changes=changes,
+                outcome=outcome,
+                new=new,
+            )
+        )
+
+    def _broken_so_far(self) -> tuple[Violation, ...]:
+        """What the command under way has broken until here."""
+        broken: tuple[Violation, ...] = ()
+        node = self.node
+        while node.running is not None and node.parent >= 0:
+            broken = (*node.new, *broken)
+            node = self.timeline.nodes[node.parent]
+        return broken
+
+    def _where(self, state: State) -> Node:
+        """The last place on the way here where the machine was in `state`."""
+        node = self.node
+        while node.state is not state:
+            node = self.timeline.nodes[node.parent]
+        return node
+
+
+def position(name: str, task: Task) -> Position:
+    """Where a task stands, in words."""
+    running = cast("Procedure", task.stack[-1])
+    micro = running.steps[running.pc]
+    return Position(
+        task=name,
+        process=task.process,
+        cpu=task.cpu,
+        procedure=type(running).__name__,
+        step=micro.name,
+        source=micro.source,
+        doc=micro.doc,
+        about=" ".join((type(running).__doc__ or "").split()),
+        stack=tuple(type(call).__name__ for call in task.stack),
+        blocked=task.blocked,
+    )
+
+
+def _differences(one: State, other: State) -> Iterator[Change]:
+    """What differs between two States, tasks apart; O(size) of the tables that do, so for commands without steps."""
+    for table, old, new in zip(TABLES, one.maps, other.maps, strict=True):
+        if old is new or table.derived or table.name == "tasks":
+            continue
+        for key in {*old, *new}:
+            if old.get(key) != new.get(key):
+                yield Change(table.name, key, old.get(key), new.get(key))

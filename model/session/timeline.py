@@ -1,0 +1,254 @@
+"""The history: a tree of every state that was ever reached, in which one can go anywhere.
+
+Going back and doing something else grows a branch; nothing is lost. A node shares with its parent all that did not
+change, so keeping it costs what its step changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from model.invariants.checker import Checker
+from model.invariants.violation import SEVERITIES, Violation
+from model.kernel.procedure import Stepped
+from model.memory.state import TABLES, Change, State
+from model.script.context import Context, Outcome
+from model.script.execute import Running
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class Node(NamedTuple):
+    """One place in the history."""
+
+    context: Context
+    """Where the next command would start from; while one is under way, where that one started."""
+    checker: Checker
+    """Which invariants are broken here; the machine itself is in it."""
+    number: int = 0
+    parent: int = -1
+    """-1 for the root."""
+    depth: int = 0
+    """Steps from the root."""
+    running: Running | None = None
+    """The plain command that is being carried out here, if it has not ended."""
+    command: str = ""
+    """The command whose step led here, as written."""
+    stepped: Stepped | None = None
+    """The micro-step that led here; None for the root and for commands that have none."""
+    changes: tuple[Change, ...] = ()
+    """What differs from the parent's State, tasks apart."""
+    outcome: Outcome | None = None
+    """How the command ended, if it ended with this step."""
+    new: tuple[Violation, ...] = ()
+    """What this step broke."""
+    scars: tuple[int, ...] = ()
+    """Nodes on the way here (this one included) whose step did harm that leaves no trace in the State itself."""
+
+    @property
+    def state(self) -> State:
+        """The machine here."""
+        return self.checker.scene.state
+
+
+class Timeline:
+    """The tree, and where in it we are. The only thing here that changes."""
+
+    def __init__(self, context: Context, checker: Checker | None = None) -> None:
+        root = Node(context, checker or Checker.full(context.state))
+        self.nodes: list[Node] = [root]
+        self.children: dict[int, list[int]] = {}
+        self.bookmarks: dict[int, str] = {}
+        """Node → the name that somebody gave it."""
+        self.here = root
+        self._onward: dict[int, int] = {}
+        """Node → the child through which it was last left."""
+        self._equals: dict[int, list[int]] = {root.state.fingerprint: [0]}
+        """Fingerprint of a State → the nodes that have it, in the order in which they were reached."""
+        self._severities: dict[int, str] = {}
+
+    # -- growing -------------------------------------------------------------------------------
+
+    def grow(self, node: Node) -> Node:
+        """Go one step on from here, to a new child or to the equal one that is there already.
+
+        `number`, `parent`, `depth` and `scars` of `node` are filled in here.
+        """
+        for number in self.children.get(self.here.number, ()):
+            if _same_step(self.nodes[number], node):
+                return self.goto(number)
+        number = len(self.nodes)
+        hurt = any(not node.checker.stands(violation) for violation in node.new)
+        scars = (*self.here.scars, number) if hurt else self.here.scars
+        grown = node._replace(number=number, parent=self.here.number, depth=self.here.depth + 1, scars=scars)
+        self.nodes.append(grown)
+        self.children.setdefault(self.here.number, []).append(number)
+        self._equals.setdefault(grown.state.fingerprint, []).append(number)
+        return self.goto(number)
+
+    # -- walking -------------------------------------------------------------------------------
+
+    def goto(self, number: int) -> Node:
+        """Be at a node. Forward leads there again from everywhere on its path. IndexError if there is no such node."""
+        if not 0 <= number < len(self.nodes):
+            raise IndexError(f"the history has no node {number}: 0 to {len(self.nodes) - 1}")
+        self.here = node = self.nodes[number]
+        while node.parent >= 0 and self._onward.get(node.parent) != node.number:
+            self._onward[node.parent] = node.number
+            node = self.nodes[node.parent]
+        return self.here
+
+    def back(self, until: Callable[[Node], bool] = lambda _: True) -> Node:
+        """One step back, and on until a node satisfies `until`; stays at the root."""
+        while self.here.parent >= 0:
+            self.here = self.nodes[self.here.parent]
+            if until(self.here):
+                break
+        return self.here
+
+    def forward(self, until: Callable[[Node], bool] = lambda _: True) -> Node:
+        """One step on, the way that was walked last, and on until a node satisfies `until`; stays at the end."""
+        while (number := self.onward(self.here.number)) is not None:
+            self.here = self.nodes[number]
+            if until(self.here):
+                break
+        return self.here
+
+    def onward(self, number: int) -> int | None:
+        """Where forward leads from a node: the child last walked, or the only one; None at an end."""
+        if number in self._onward:
+            return self._onward[number]
+        return next(iter(self.children.get(number, ())), None)
+
+    def branch(self, by: int) -> Node:
+        """Turn to another of the ways that lead on from here, `by` ways further; does not move."""
+        ways = self.children.get(self.here.number, [])
+        if ways:
+            self._onward[self.here.number] = ways[
+                (ways.index(self.onward(self.here.number) or ways[0]) + by) % len(ways)
+            ]
+        return self.here
+
+    def bookmark(self, name: str) -> None:
+        """Give the present node a name; an empty one takes it away."""
+        if name:
+            self.bookmarks[self.here.number] = name
+        else:
+            self.bookmarks.pop(self.here.number, None)
+
+    # -- ways ----------------------------------------------------------------------------------
+
+    def path_to(self, node: Node) -> list[Node]:
+        """Every node from the root to `node`."""
+        path = [node]
+        while path[-1].parent >= 0:
+            path.append(self.nodes[path[-1].parent])
+        return path[::-1]
+
+    def way(self) -> list[Node]:
+        """The way that leads through here: the path from the root, and what lies ahead."""
+        way = self.path_to(self.here)
+        while (number := self.onward(way[-1].number)) is not None:
+            way.append(self.nodes[number])
+        return way
+
+    def common_ancestor(self, one: Node, other: Node) -> Node:
+        """The last node that the ways to both share."""
+        while one.number != other.number:
+            if one.depth >= other.depth:
+                one = self.nodes[one.parent]
+            else:
+                other = self.nodes[other.parent]
+        return one
+
+    def difference(self, one: Node, other: Node) -> tuple[Change, ...]:
+        """What turns the State of `one` into that of `other`, by table and key; costs what lies between them."""
+        fork = self.common_ancestor(one, other)
+        touched: dict[tuple[str, Any], None] = {}
+        for end in (one, other):
+            node = end
+            while node.number != fork.number:
+                touched.update(dict.fromkeys((change.table, change.key) for change in node.changes))
+                node = self.nodes[node.parent]
+        return tuple(differing(one.state, other.state, touched))
+
+    def same_as(self, node: Node) -> list[Node]:
+        """The other nodes with an equal State, in the order in which they were reached."""
+        equal = self._equals.get(node.state.fingerprint, ())
+        return [self.nodes[number] for number in equal if number != node.number]
+
+    # -- what is wrong -------------------------------------------------------------------------
+
+    def since(self, violation: Violation, node: Node | None = None) -> Node:
+        """Since when a violation has held, seen from `node` (default: here): the node whose step broke the rule."""
+        node = node or self.here
+        if not node.checker.stands(violation):
+            return self._when(violation, node)
+        while node.parent >= 0 and self.nodes[node.parent].checker.stands(violation):
+            node = self.nodes[node.parent]
+        return node
+
+    def _when(self, violation: Violation, node: Node) -> Node:
+        """The last time on the way to `node` that a step did just this."""
+        for number in reversed(node.scars):
+            if any(other.identity == violation.identity for other in self.nodes[number].new):
+                return self.nodes[number]
+        raise LookupError(f"{violation.invariant} of {violation.subjects[0]} did not happen on the way to this node")
+
+    def suffered(self, node: Node | None = None) -> Iterator[tuple[Node, Violation]]:
+        """The harm done on the way to `node` (default: here) that its State does not show: accesses, splats."""
+        for number in (node or self.here).scars:
+            scar = self.nodes[number]
+            for violation in scar.new:
+                if not scar.checker.stands(violation):
+                    yield scar, violation
+
+    def severity(self, node: Node) -> str:
+        """The worst that is wrong at a node: what its step did, and what stands; empty if all is well."""
+        known = self._severities.get(node.number)
+        if known is None:
+            found = [violation.severity for violation in (*node.checker.violations, *node.new)]
+            known = max(found, key=SEVERITIES.index, default="")
+            self._severities[node.number] = known
+        return known
+
+    def graph(self) -> nx.DiGraph:
+        """The tree for networkx: nodes by number with `label`, `severity` and `same_as`, edges with what was done."""
+        import networkx as nx  # noqa: PLC0415 -- a quarter of a second that few need
+
+        graph = nx.DiGraph()
+        for node in self.nodes:
+            equal = [other.number for other in self.same_as(node)]
+            label = self.bookmarks.get(node.number, "")
+            graph.add_node(node.number, label=label, severity=self.severity(node), same_as=equal)
+            if node.parent >= 0:
+                step = f"{node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
+                task = node.stepped.task if node.stepped else ""
+                graph.add_edge(node.parent, node.number, command=node.command, step=step, task=task)
+        return graph
+
+
+def _same_step(old: Node, new: Node) -> bool:
+    """Whether doing `new` is what led to `old` before."""
+    return (
+        old.command == new.command
+        and _name(old.stepped) == _name(new.stepped)
+        and old.outcome == new.outcome
+        and (old.running is None) == (new.running is None)
+        and old.state == new.state
+    )
+
+
+def _name(stepped: Stepped | None) -> tuple[str, str, str] | None:
+    return (stepped.task, stepped.procedure, stepped.step) if stepped else None
+
+
+def differing(one: State, other: State, keys: Iterable[tuple[str, Any]]) -> Iterator[Change]:
+    """The entries among `keys` that the States do not share."""
+    numbers = {table.name: number for number, table in enumerate(TABLES)}
+    for table, key in keys:
+        old, new = one.maps[numbers[table]].get(key), other.maps[numbers[table]].get(key)
+        if old != new:
+            yield Change(table, key, old, new)
