@@ -88,17 +88,19 @@ class Checker:
         if state is old:
             return self
         draft = Draft(self.scene.holding)
-        tasks_moved = _follow_tasks(draft, old, state)
+        came_or_went = _follow_tasks(draft, old, state)
         for change in changes:
             draft.apply(change)
         scene = Scene(state, draft.commit())
+        if not changes and not draft.held and not came_or_went and not len(self.broken.outdated):
+            return Checker(scene, self.broken)
         look = Look(scene, draft, changes)
         broken = Broken(
             look.frames(self.broken.frames),
             look.references(self.broken.references),
             translations := look.translations(self.broken.outdated),
             frozenset(translation for translation in translations if _dangerous(scene, translation)),
-            frozenset(left_held(scene)) if tasks_moved or look.locks_changed else self.broken.locks,
+            frozenset(left_held(scene)) if came_or_went or look.locks_changed else self.broken.locks,
         )
         return Checker(scene, broken)
 
@@ -165,12 +167,16 @@ def _worst_first(found: Violation) -> tuple[int, str, tuple[str, ...]]:
 
 
 def _follow_tasks(draft: Draft, old: State, new: State) -> bool:
-    """Let the draft know what tasks in flight hold; whether anything about the tasks has changed."""
+    """Let the draft know what tasks in flight hold; whether a task has begun or ended."""
     if old.tasks is new.tasks:
         return False
+    came_or_went = len(old.tasks) != len(new.tasks)
     for name, task in old.tasks.items():
-        draft.task(name, task, new.tasks.get(name))
+        now = new.tasks.get(name)
+        came_or_went = came_or_went or now is None
+        if now is not task:
+            draft.task(name, task, now)
     for name, task in new.tasks.items():
         if name not in old.tasks:
             draft.task(name, None, task)
-    return True
+    return came_or_went

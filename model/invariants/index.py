@@ -183,17 +183,13 @@ class Draft:
 
     def task(self, name: str, old: Task | None, new: Task | None) -> None:
         """Follow what a task in flight owns and owes."""
-        if old is new:
+        before, after = _owned(old), _owned(new)
+        if before == after:  # usually the very same tuples, which costs nothing to see
             return
-        calls = (old.stack if old else (), new.stack if new else ())
-        self._owned("task", name, *([call.holds for call in stack if call.holds] for stack in calls))
-        self._owned("task-pin", name, *([call.pins for call in stack if call.pins] for stack in calls))
-        self._owned("rmap", name, *([call.owes_rmap for call in stack if call.owes_rmap] for stack in calls))
+        for kind, gone, come in zip(OWNED_KINDS, before, after, strict=True):
+            self._owned(kind, name, Counter(chain(*gone)), Counter(chain(*come)))
 
-    def _owned(self, kind: HolderKind, task: str, old: list[tuple[int, ...]], new: list[tuple[int, ...]]) -> None:
-        if old == new:  # usually the very same tuples, which costs nothing to see
-            return
-        before, after = Counter(chain(*old)), Counter(chain(*new))
+    def _owned(self, kind: HolderKind, task: str, before: Counter[int], after: Counter[int]) -> None:
         for pfn in before.keys() | after.keys():
             for number in range(after[pfn], before[pfn]):
                 self.drop(pfn, Holder(kind, task, number))
@@ -218,3 +214,19 @@ class Draft:
             held = self.held.get(pfn, self.base.held.get(pfn, ()))
             found.update((holder.owner, holder.number) for holder in members(held) if holder.kind in REFERENCE_KINDS)
         return found
+
+
+OWNED_KINDS: Final[tuple[HolderKind, ...]] = ("task", "task-pin", "rmap")
+
+
+def _owned(task: Task | None) -> tuple[list[tuple[int, ...]], ...]:
+    """What the calls of a task own and owe, in the order of OWNED_KINDS; empty tuples are left out."""
+    owned: tuple[list[tuple[int, ...]], ...] = ([], [], [])
+    for call in task.stack if task else ():
+        if call.holds:
+            owned[0].append(call.holds)
+        if call.pins:
+            owned[1].append(call.pins)
+        if call.owes_rmap:
+            owned[2].append(call.owes_rmap)
+    return owned

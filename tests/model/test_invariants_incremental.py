@@ -1,0 +1,115 @@
+"""The checker that follows the journal equals the one that looks at everything, on every state of random programs."""
+
+from contextlib import suppress
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model.invariants.checker import Checker
+from model.script.problems import ScriptError
+from model.session.session import Session
+
+SCENE = """
+    device nic
+    memfd f 6
+    process p0
+    mmap p0 a anon private rw 6
+    mmap p0 s memfd:f shared rw 6
+    mmap p0 c memfd:f private rw 6
+    write p0 a 1
+    write p0 s+1 2
+"""
+
+SOUND = {
+    "reference-accounting",
+    "map-accounting",
+    "underflow",
+    "special-counted",
+    "freed-while-mapped",
+    "freed-while-referenced",
+    "exclusive-shared",
+    "pinned-shared",
+    "stale-tlb",
+    "foreign-access",
+    "lock-left-held",
+    "splat",
+}
+"""What a correct kernel never breaks, whatever its users do."""
+
+pages = st.integers(0, 5)
+labels = st.sampled_from("asc")
+processes = st.sampled_from(["p0", "p1"])
+references = st.sampled_from(["r0", "r1"])
+
+
+def line(template: str, **parts: st.SearchStrategy[object]) -> st.SearchStrategy[str]:
+    return st.fixed_dictionaries(parts).map(lambda values: template.format(**values))
+
+
+commands = st.one_of(
+    line("read {p} {l}+{n}", p=processes, l=labels, n=pages),
+    line("write {p} {l}+{n} {v}", p=processes, l=labels, n=pages, v=st.integers(0, 255)),
+    line("madvise {p} {l} dontneed", p=processes, l=labels),
+    line("madvise {p} {l}[1:3] dontneed", p=processes, l=labels),
+    line("gup {p} {l}+{n} as={r} {how}", p=processes, l=labels, n=pages, r=references,
+         how=st.sampled_from(["", "write", "pin", "pin write", "slow", "slow pin write by=nic", "pin longterm"])),
+    line("put {r}", r=references),
+    line("dma {r} write {v}", r=references, v=st.integers(0, 255)),
+    line("dma {r} read", r=references),
+    line("munmap {p} {l}[0:2]", p=processes, l=labels),
+    line("mprotect {p} {l} {prot}", p=processes, l=labels, prot=st.sampled_from(["r", "rw", "none"])),
+    line("mremap {p} {l} pages=6 to={to} maymove", p=processes, l=labels, to=st.sampled_from(["100", "200"])),
+    line("truncate f {n}", n=pages),
+    line("punch f {n} 1", n=pages),
+    line("pwrite f {n} 7", n=pages),
+    st.sampled_from(["fork p0 p1", "exit p1", "remote-read p0 p1 a", "remote-write p1 p0 a+1 5"]),
+)  # fmt: skip
+strides = st.lists(st.tuples(st.sampled_from(["t0", "t1"]), st.integers(1, 12)), max_size=6)
+
+
+def equal_everywhere(session: Session) -> None:
+    for node in session.timeline.nodes:
+        assert node.checker == Checker.full(node.state), f"after {node.command}: {node.stepped}"
+
+
+def sound(session: Session) -> None:
+    for node in session.timeline.nodes:
+        for violation in node.new:
+            assert violation.invariant not in SOUND, f"{node.command}: {violation.message}"
+
+
+def attempt(session: Session, text: str) -> None:
+    """Run a line, unless it uses a name that does not exist."""
+    with suppress(ScriptError):
+        session.run(text)
+
+
+def scene() -> Session:
+    session = Session()
+    for text in SCENE.strip().splitlines():
+        session.run(text.strip())
+    return session
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(commands, max_size=12))
+def test_one_command_after_the_other(lines: list[str]) -> None:
+    session = scene()
+    for text in lines:
+        attempt(session, text)
+    equal_everywhere(session)
+    sound(session)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(commands, max_size=4), commands, commands, strides)
+def test_two_commands_interleaved(lines: list[str], one: str, other: str, turns: list[tuple[str, int]]) -> None:
+    session = scene()
+    for text in [*lines, f"begin t0 {one}", f"begin t1 {other}"]:
+        attempt(session, text)
+    for task, steps in turns:
+        for _ in range(steps):
+            if session.position(task):
+                session.step_task(task)
+    equal_everywhere(session)
+    sound(session)
