@@ -11,7 +11,7 @@ from model.kernel.munmap import do_vmi_munmap
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.populate import mm_populate
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
-from model.kernel.vma import find_vma, find_vma_intersection, i_mmap_lock, vma_lookup
+from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_lookup
 from model.kernel.vma_merge import vma_merge_extend
 from model.memory.errno import EFAULT, EINVAL, ENOMEM
 from model.memory.flags import VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
@@ -196,8 +196,10 @@ class remap_move(Procedure):
 
         Older kernels refuse a range that leaves the first VMA.
         """
-        vma = find_vma(tx, self.mm, max(self.at, self.start))
-        if vma is None or vma.start >= self.end:
+        if self.at >= self.end:
+            return done(self.to)
+        vma = find_vma_intersection(tx, self.mm, max(self.at, self.start), self.end)
+        if vma is None:
             return done(-EFAULT if self.at < 0 else self.to)
         if self.at < 0 and self.start < vma.start:
             return fail(EFAULT)
@@ -205,7 +207,7 @@ class remap_move(Procedure):
             return fail(EFAULT)
         if vma.end < self.end and not fact(tx, "mremap moves several VMAs"):
             return fail(EFAULT)
-        first, last = max(vma.start, self.start), min(vma.end, self.end)
+        first, last = max(vma.start, self.start, self.at), min(vma.end, self.end)
         error = check_prep_vma(vma, first, last - first, last - first, self.flags)
         if error:
             return fail(error)
