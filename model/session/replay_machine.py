@@ -3,9 +3,9 @@
 from typing import Final, NamedTuple
 
 from model.kernel.boot import boot
-from model.kernel.filemap import EOF
 from model.kernel.fork import mm_alloc
 from model.kernel.procedure import Procedure, Result, advance, begin
+from model.kernel.vfs import EOF
 from model.memory.errno import errno_name
 from model.session.replay_format import ARENA, KERNEL_CHOOSES
 from model.session.replay_observe import Held, Look, Observer

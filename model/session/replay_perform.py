@@ -7,15 +7,17 @@ from typing import Any, Final
 from model.kernel import mmap
 from model.kernel.access import cpu_load, cpu_store
 from model.kernel.dma import device_access, peek_reference
-from model.kernel.filemap import filp_close, kernel_read, kernel_write, vfs_fsync
-from model.kernel.fork import do_exit, kernel_clone
-from model.kernel.gup import put_reference, take_reference, vmsplice_get
+from model.kernel.exit import do_exit
+from model.kernel.fork import kernel_clone
 from model.kernel.madvise import do_madvise
+from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mlock import do_mlock, do_munlock
 from model.kernel.mprotect import do_mprotect
 from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.msync import do_msync
+from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
+from model.kernel.reference import put_reference, take_reference, vmsplice_get
 from model.kernel.remote import (
     direct_read_in,
     direct_write_out,
@@ -24,7 +26,7 @@ from model.kernel.remote import (
     process_vm_readv,
     process_vm_writev,
 )
-from model.kernel.shmem import create_file, do_truncate, fallocate_punch, memfd_add_seals, memfd_create
+from model.kernel.vfs import create_file, do_truncate, fallocate_punch, filp_close, kernel_read, kernel_write, vfs_fsync
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_READ, VM_WRITE
 from model.session import replay_ops as ops
 from model.session.replay_format import ARENA, ARENA_PAGES, KERNEL_CHOOSES
@@ -353,7 +355,7 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.Fork: fork,
     ops.Exit: exit_,
     ops.Mmap: do_mmap,
-    ops.Munmap: partial(on_range, mmap.do_munmap),
+    ops.Munmap: partial(on_range, do_munmap),
     ops.Mprotect: mprotect,
     ops.Mremap: mremap,
     ops.Madvise: madvise,
