@@ -36,15 +36,17 @@ def pte_access_permitted(pte: Pte, foll: int) -> bool:
 
 def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
     """What the fast path must leave to the slow one, seen from the page alone (mm/gup.c, 6.12 and newer)."""
-    file = tx.files.get(frame.mapping) if frame.kind == "file" else None
-    if file is None:
+    if frame.kind in ("anon", "zero"):
         return True
-    if file.kind == "secretmem":
+    file = tx.files.get(frame.mapping)
+    kind = file.kind if file is not None else ""
+    if kind == "secretmem":
         return False
     long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE
     if foll & long_term_write != long_term_write or not fact(tx, "long-term pin needs no dirty tracking"):
         return True
-    return file.kind in ("memfd", "shmem", "guest_memfd")
+    # Only shmem keeps no account of dirty pages. A page without a file, truncated or a driver's: the VMA must decide.
+    return kind in ("memfd", "shmem")
 
 
 class gup_fast(Procedure):

@@ -38,6 +38,8 @@ class mm_populate(Procedure):
     pages: int
     ignore_errors: bool = True
     end: int = -1
+    stop: int = -1
+    """End of the VMA's part that is being populated."""
 
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
@@ -49,19 +51,24 @@ class mm_populate(Procedure):
     def populate_vma(self, tx: Transaction) -> Outcome:
         """Take the next VMA of the range and run GUP over it, without asking for references."""
         for vma in vmas_in(tx, self.mm, self.start, self.end):
-            low, high = max(vma.start, self.start), min(vma.end, self.end)
-            self.start = high
+            self.start, self.stop = max(vma.start, self.start), min(vma.end, self.end)
             if vma.flags & (VM_IO | VM_PFNMAP | VM_LOCKONFAULT):
+                self.start = self.stop
                 continue
-            return call(get_user_pages(mm=self.mm, vpn=low, pages=high - low, foll=populate_foll(vma)))
+            pages = self.stop - self.start
+            return call(get_user_pages(mm=self.mm, vpn=self.start, pages=pages, foll=populate_foll(vma)))
         self.ret = 0
         return goto(mm_populate.mmap_read_unlock)
 
     @step
     def next_vma(self, tx: Transaction) -> Outcome:
-        """Stop at the first error, or pass over it if populating is only a favour (MAP_POPULATE)."""
+        """Go on where GUP has stopped. Stop at an error, or skip the rest of the VMA if populating is only a favour.
+
+        A page that cannot be had ends GUP with those before it; only the next call, which starts there, gets the error.
+        """
         if self.ret < 0 and not self.ignore_errors:
             return None
+        self.start = self.stop if self.ret <= 0 else self.start + self.ret
         return goto(mm_populate.populate_vma)
 
     @step
@@ -93,6 +100,9 @@ class faultin_page_range(Procedure):
 
     @step
     def mmap_read_unlock(self, tx: Transaction) -> Outcome:
-        """Unlock. Pages before the first error stay faulted in."""
+        """Unlock. Pages before the first error stay faulted in; GUP is called again for what it has not reached."""
         up_read(tx, "mmap_lock", self.mm)
+        if 0 < self.ret < self.pages:
+            self.start, self.pages = self.start + self.ret, self.pages - self.ret
+            return goto(faultin_page_range.mmap_read_lock)
         return done(min(self.ret, 0))
