@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.invariants.checker import Checker
+from model.invariants.violation import Violation
 from model.kernel.access import cpu_load, cpu_store
 from model.kernel.boot import boot
 from model.kernel.fork import mm_alloc
@@ -85,6 +86,7 @@ def machine(pages: int) -> Machine:
         table_end = vpn - vpn % PTRS_PER_TABLE + PTRS_PER_TABLE
         state = touched(state, start, range(vpn, min(table_end, end)))
         vpn = table_end
+    hash(state)  # as the timeline does with every state that it keeps
     return Machine(state, Checker.full(state), start, pages)
 
 
@@ -166,7 +168,7 @@ def compare(small: Machine, large: Machine, rounds: int) -> Iterator[Compared]:
 
 
 def time_report(compared: list[Compared]) -> tuple[Table, float]:
-    """The comparison as a table, and the ratio that counts: all steps of all actions, with the invariants."""
+    """The comparison as a table, and the worst ratio in it."""
     table = Table(title=f"CPU time of a micro-step, µs: {SMALL} mapped pages against {LARGE:,}")
     table.add_column("")
     for heading in ("steps", "alone", "", "ratio", "with invariants", "", "ratio"):
@@ -182,19 +184,25 @@ def time_report(compared: list[Compared]) -> tuple[Table, float]:
             f"{large.checked_us:.1f}",
             f"{large.checked_us / small.checked_us:.2f}",
         )
-    total = [
-        sum(at.steps * at.checked_us for at in of) for of in zip(*((c.small, c.large) for c in compared), strict=True)
-    ]
-    return table, total[1] / total[0]
+    return table, max(
+        max(large.step_us / small.step_us, large.checked_us / small.checked_us) for _, small, large in compared
+    )
 
 
 # -- memory -----------------------------------------------------------------------------------
 
 
-def lesson_steps(rounds: int) -> Iterator[Stepped]:
+class Kept(NamedTuple):
+    """What the timeline keeps of a step."""
+
+    stepped: Stepped
+    checker: Checker
+    violations: tuple[Violation, ...]
+
+
+def lesson_steps(rounds: int) -> Iterator[Kept]:
     """A typical lesson again and again, each time with another byte: touch, pin, drop the page, touch again, put."""
-    state = machine(SMALL).state
-    ((_, start),) = state.vmas
+    state, checker, start, _ = machine(SMALL)
     for byte in range(rounds):
         vpn = start + byte % SMALL
         for procedure in (
@@ -205,9 +213,14 @@ def lesson_steps(rounds: int) -> Iterator[Stepped]:
             cpu_store(mm="p0", vpn=vpn, value=byte // 256),
             put_reference(name=f"r{byte}"),
         ):
-            for stepped in run(state, procedure):
-                yield stepped
-                state = stepped.state
+            before = begin(state, "main", procedure, "p0", 0)
+            checker = checker.follow(before, ())
+            while "main" in before.tasks:
+                stepped = advance(before, "main")
+                checker, violations = checker.advance(before, stepped)
+                yield Kept(stepped, checker, violations)
+                before = stepped.state
+            state = before
 
 
 def resident_bytes() -> int:
@@ -216,7 +229,7 @@ def resident_bytes() -> int:
 
 
 def bytes_per_state(rounds: int) -> tuple[float, int]:
-    """What keeping one more state with its journal costs, and over how many states that was measured."""
+    """What keeping one more state costs, with its journal and its invariants, and over how many that was measured."""
     kept = list(lesson_steps(1))
     gc.collect()
     before = resident_bytes()
@@ -235,7 +248,9 @@ def main() -> int:
     table, ratio = time_report(list(compare(machine(SMALL), machine(LARGE), arguments.rounds)))
     console.print(table)
     fast, slim = ratio <= MOST_RATIO, size <= MOST_BYTES
-    console.print(f"a step on the large machine: {ratio:.2f} times; target {MOST_RATIO}: {'met' if fast else 'MISSED'}")
+    console.print(
+        f"a step on the large machine: at most {ratio:.2f} times; target {MOST_RATIO}: {'met' if fast else 'MISSED'}"
+    )
     console.print(
         f"a kept state: {size:,.0f} bytes over {states:,} states; target {MOST_BYTES:,}: {'met' if slim else 'MISSED'}"
     )
