@@ -166,8 +166,14 @@ def munlock_vma_folio(tx: Transaction, pfn: int, vma: Vma) -> None:
 
 
 def mlock_folio(tx: Transaction, pfn: int) -> None:
-    """Set PG_mlocked, make the page unevictable, count its locked mappings (mm/mlock.c: __mlock_folio)."""
+    """Set PG_mlocked, make the page unevictable, count its locked mappings (mm/mlock.c: __mlock_folio).
+
+    A driver's page is on no LRU list, so there is nothing to be evicted from: it is only marked.
+    """
     frame = tx.frames[pfn]
+    if not frame.flags & PG_LRU:
+        tx.frames.update(pfn, flags=frame.flags | PG_MLOCKED)
+        return
     locks = frame.mlock_count + 1 if frame.flags & PG_UNEVICTABLE else 1
     tx.frames.update(pfn, flags=frame.flags | PG_MLOCKED | PG_UNEVICTABLE, mlock_count=locks)
 

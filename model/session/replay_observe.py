@@ -157,9 +157,11 @@ class Observer:
         frame = state.frames.get(pte.pfn) or Frame()
         if frame.kind == "zero":
             return "zero"
-        if pte.special or frame.kind == "reserved":
-            return self.specials.setdefault(pte.pfn, f"S{len(self.specials)}")
-        return self.name(pte.pfn)
+        return self.special(pte.pfn) if pte.special or frame.kind == "reserved" else self.name(pte.pfn)
+
+    def special(self, pfn: int) -> str:
+        """The name of a frame whose counts the recorder cannot follow: mapped by a special entry, or the vDSO's."""
+        return self.specials.setdefault(pfn, f"S{len(self.specials)}")
 
     def name(self, pfn: int) -> str:
         """The name of an ordinary frame."""
@@ -171,13 +173,17 @@ class Observer:
     def pin_row(self, state: State, held: Held) -> PinRow:
         """A new pin. What it holds outside of the arena, where no page table was recorded, has no name."""
         inside = held.page < ARENA_PAGES
-        frames = (
-            "zero"
-            if (state.frames.get(pfn) or Frame()).kind == "zero"
-            else self.names.get(pfn) or (self.name(pfn) if inside else "outside")
-            for pfn in held.frames
-        )
-        return PinRow("pin" if held.kind == "pin" else "get", held.proc, held.page, tuple(frames))
+        frames = tuple(self.held_name(state, pfn, inside=inside) for pfn in held.frames)
+        return PinRow("pin" if held.kind == "pin" else "get", held.proc, held.page, frames)
+
+    def held_name(self, state: State, pfn: int, *, inside: bool) -> str:
+        """What the recording calls a frame that somebody holds."""
+        kind = (state.frames.get(pfn) or Frame()).kind
+        if kind == "zero":
+            return "zero"
+        if kind == "reserved":
+            return self.special(pfn)
+        return self.names.get(pfn) or (self.name(pfn) if inside else "outside")
 
 
 def _in_use(frame: Frame | None) -> bool:
@@ -205,10 +211,12 @@ def backing_of(state: State, vma: Vma) -> str | None:
 
 
 def phys_row(state: State, pfn: int) -> PhysRow:
-    """A frame's counts, flags and first byte."""
+    """A frame's counts, flags and first byte; the kernel itself cannot read secret memory."""
     frame = state.frames[pfn]
     flags = (name for flag, name in PHYS_FLAGS if frame.flags & flag or (not flag and frame.kind == "anon"))
-    return frame.refcount, frame.mapcount, " ".join(flags), state.content.get(pfn) or 0
+    file = state.files.get(frame.mapping) if frame.kind == "file" else None
+    byte = None if file is not None and file.kind == "secretmem" else state.content.get(pfn) or 0
+    return frame.refcount, frame.mapcount, " ".join(flags), byte
 
 
 # -- from Look to Look ------------------------------------------------------------------------

@@ -136,12 +136,18 @@ def backing(machine: Machine, op: ops.Mmap) -> str:
 
 
 def place(machine: Machine, op: ops.Place) -> Reply:
-    """The recorder moves the process's own mapping; the model makes one where it would be moved to."""
+    """The recorder moves the process's own mapping; the model makes one where it would be moved to.
+
+    The C library of every program reads the first page of the vDSO when it starts: that page is mapped already.
+    """
     pages, prot = SPECIAL_PAGES[op.what]
     flags = mmap.MAP_PRIVATE | mmap.MAP_FIXED
     at = machine.vpn(op.at)
     call = mmap.do_mmap(mm=op.proc, pages=pages, prot=prot_bits(prot), flags=flags, backing=op.what, at=at)
-    return machine.reply(call, op.proc)
+    reply = machine.reply(call, op.proc)
+    if op.what == "vdso":
+        machine.run(cpu_load(mm=op.proc, vpn=at), op.proc)
+    return reply
 
 
 def on_range(procedure: Callable[..., Procedure], machine: Machine, op: ops.RangeOp) -> Reply:
