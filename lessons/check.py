@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lessons import wording
-from lessons.expressions import ExpressionError, Moment, condition
+from lessons.expressions import NUMBER, ExpressionError, Moment, condition
 from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.ladder import holds, reached
@@ -138,9 +138,10 @@ class _Rehearsal:
         yield from self._filled(item, item.text, item.line)
         match item.action:
             case Do() as do:
-                yield from self._play(item, do)
+                beats: list[Beat] = []
+                yield from self._play(item, do, beats)
                 for asked in pending(self.lesson, number):
-                    yield from self._answerable(self._asking(asked), asked)
+                    yield from self._revealed(self._asking(asked), asked, beats)
             case Goal() as goal:
                 yield from self._reach(item, goal)
                 following = self.lesson.items[number + 1 : number + 2]
@@ -174,8 +175,23 @@ class _Rehearsal:
         except ExpressionError as error:
             yield self._problem(item, f"a number in the text: {error}", line)
 
-    def _play(self, item: Item, do: Do) -> Iterator[Problem]:
-        """Play the commands; remarks and `until` must meet a micro-step."""
+    def _revealed(self, item: Item, prediction: Prediction, beats: list[Beat]) -> Iterator[Problem]:
+        """A prediction, asked where it will be revealed."""
+        end = self.standing
+        if prediction.at:
+            at = next((beat for beat in beats if beat.is_step(prediction.at)), None)
+            if at is None:
+                hint = did_you_mean(prediction.at, _step_names(beats))
+                yield Problem(
+                    self.lesson.file, item.action_line, 1, f"at = {prediction.at}: no such micro-step is made", hint
+                )
+                return
+            self.standing = at.standing
+        yield from self._answerable(item, prediction)
+        self.standing = end
+
+    def _play(self, item: Item, do: Do, played: list[Beat]) -> Iterator[Problem]:
+        """Play the commands into `played`; remarks and `until` must meet a micro-step."""
         standing = self.standing
         for command in do.commands:
             last = command is do.commands[-1]
@@ -186,6 +202,7 @@ class _Rehearsal:
                     yield Problem(self.lesson.file, remark.line, 3, f"no micro-step `{remark.step}` is made here", hint)
             if beats:
                 standing = beats[-1].standing
+                played += beats
             outcome = beats[-1].outcome if beats else None
             if outcome is not None and outcome.status == "blocked":
                 yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
@@ -244,6 +261,8 @@ class _Rehearsal:
                     if number == true and option.reply:
                         yield self._problem(item, f"{name}: a reply to the right answer `{option.text}`; it is `right`")
             case Number(wrong=wrongs):
+                if NUMBER.fullmatch(prediction.answer):
+                    yield self._problem(item, f"{name}: the answer is typed in; ask the model for it")
                 truth = judge(prediction, "0", moment).truth
                 seen: set[str] = set()
                 for wrong in wrongs:

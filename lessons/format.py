@@ -73,6 +73,8 @@ class Question(Strict, frozen=True, kw_only=True, tag_field="kind", omit_default
     """What to say to the right answer, beyond that it is right."""
     reveal: Literal["after", "now"] = "after"
     """`after`: evaluated when the next `do` block has been played. `now`: evaluated in the state on the screen."""
+    at: str = ""
+    """A micro-step of that `do` block: it is evaluated as soon as this one has been made for the first time."""
 
 
 class Number(Question, frozen=True, kw_only=True, tag="number"):
@@ -122,8 +124,9 @@ Prediction = Number | YesNo | Choice | PickPage
 
 # -- things to do, and what goes with them ----------------------------------------------------------
 
-Pace = Literal["micro", "procedure", "command"]
-"""How finely a `do` block is played: every micro-step, one kernel function, or one whole command a key press."""
+Pace = Literal["micro", "procedure", "remark", "command"]
+"""How finely a `do` block is played: every micro-step, one kernel function, up to the next micro-step with an author's
+remark, or one whole command a key press. The learner can always go more finely."""
 
 PACES: Final[tuple[Pace, ...]] = get_args(Pace)
 

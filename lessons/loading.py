@@ -166,7 +166,7 @@ class _Builder:
         )
 
     def do(self, block: Block) -> None:
-        """`~~~do [by=micro|procedure|command] [until=PROCEDURE.STEP]`."""
+        """`~~~do [by=micro|procedure|remark|command] [until=PROCEDURE.STEP]`."""
         options = self._options(block, {"by": PACES, "until": None})
         pace: Pace = next((pace for pace in PACES if pace == options.get("by")), "micro")
         commands = self._commands(block)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lessons import format as lesson_format
-from lessons.expressions import Moment
+from lessons.expressions import ExpressionError, Moment
+from lessons.judging import fill
 from lessons.problems import LessonError, Problem
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
@@ -57,6 +58,8 @@ class Beat(NamedTuple):
     """What this beat broke."""
     running: Running | None = None
     """What is left of the command."""
+    first: bool = False
+    """The command begins with this beat."""
     remark: str = ""
     """What the author adds to this micro-step."""
 
@@ -147,7 +150,10 @@ def play(standing: Standing, command: lesson_format.Command, file: str, until: s
     if understood is None:
         return ()
     beats = _played(standing, understood, file, command.line - 1, lambda beat: bool(until) and beat.is_step(until))
-    return tuple(_remarked(beats, command.remarks))
+    try:
+        return tuple(_remarked(beats, command.remarks))
+    except ExpressionError as error:
+        raise LessonError([Problem(file, command.line, 1, f"a number in a remark: {error}")]) from None
 
 
 def try_out(standing: Standing, line: str) -> tuple[Beat, ...]:
@@ -179,25 +185,25 @@ def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -
         happened += fresh
         context = standing.context._replace(state=stepped.state)
         running = now if isinstance(now, Running) else None
-        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh, running))
+        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh, running, first=not beats))
         if stop(beats[-1]):
             return beats
     context = now.context._replace(violations=happened)
     if context.state is not checker.scene.state:
         # `device`, `begin` … have no micro-steps to follow, and a blocked command was undone.
         checker = standing.checker if context.state is standing.context.state else Checker.full(context.state)
-    last = beats.pop() if beats else Beat(command.text, standing, None, None, ())
+    last = beats.pop() if beats else Beat(command.text, standing, None, None, (), first=True)
     return [*beats, last._replace(standing=Standing(context, checker), outcome=now.outcome)]
 
 
 def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:
-    """The beats with the author's remarks, each at the first micro-step that it names."""
+    """The beats with the author's remarks: each at the first micro-step it names that has none yet."""
     waiting = list(remarks)
     for beat in beats:
         mine = next((remark for remark in waiting if beat.is_step(remark.step)), None)
         if mine is not None:
             waiting.remove(mine)
-            yield beat._replace(remark=mine.text)
+            yield beat._replace(remark=fill(mine.text, beat.standing.moment))
         else:
             yield beat
 

@@ -137,9 +137,11 @@ class Player:
     def _revealed(self) -> Iterator[Judged]:
         """The verdicts that belong to this place: of the question on the screen, or of those a `do` has answered."""
         prediction = self.prediction
-        asked: tuple[Prediction, ...] = (prediction,) if prediction else ()
-        if self.track and self.spot.played == len(self.track):
-            asked = pending(self.lesson, self.spot.item)
+        asked = [prediction] if prediction else []
+        spot = self.spot
+        if self.track:
+            before = spot.played - len(spot.beats)
+            asked += [it for it in pending(self.lesson, spot.item) if before < self._revealing(it) <= spot.played]
         for question in asked:
             if question.id in self.judged:
                 yield Judged(question, self.judged[question.id])
@@ -193,18 +195,6 @@ class Player:
         self._stand(number)
         return ""
 
-    def go_to_state(self, node: int) -> str:
-        """Jump to a node of this scene's timeline: to the spot whose move led to it or past it."""
-        scene = [spot for spot in self.spots if spot.scene == self.spot.scene]
-        exact = [spot.number for spot in scene if spot.at == node]
-        past = [spot.number for spot in scene if node in self._passed(spot)]
-        return self.go((exact or past or [-1])[-1])
-
-    def _passed(self, spot: Spot) -> set[int]:
-        """The nodes of the timeline that the move to a spot went through."""
-        path = self.timeline.path_to(self.timeline.nodes[spot.at])
-        return {node.number for node in path[len(path) - len(spot.beats) :]} if spot.beats else set()
-
     def answer(self, typed: str) -> str:
         """Answer the question on the screen; until it is revealed the answer may be changed."""
         prediction = self.prediction
@@ -217,7 +207,7 @@ class Player:
         except GuessError as error:
             return str(error)
         if prediction.reveal == "now":
-            self._judge(prediction)
+            self._judge(prediction, self.spot.standing)
         return ""
 
     def command(self, line: str) -> str:
@@ -267,17 +257,23 @@ class Player:
         played = spot.played + beats
         standing = track[played - 1].standing
         self._reach(spot._replace(played=played, beats=track[spot.played : played], standing=standing))
-        if played == len(track):
-            for prediction in pending(self.lesson, spot.item):
-                self._judge(prediction)
+        for prediction in pending(self.lesson, spot.item):
+            if (beat := self._revealing(prediction)) <= played:
+                self._judge(prediction, track[beat - 1].standing)
         return ""
 
-    def _judge(self, prediction: Prediction) -> None:
+    def _revealing(self, prediction: Prediction) -> int:
+        """How many beats of this item have been played when a prediction is revealed."""
+        track = self.track
+        found = (number for number, beat in enumerate(track, 1) if prediction.at and beat.is_step(prediction.at))
+        return next(found, len(track))
+
+    def _judge(self, prediction: Prediction, standing: Standing) -> None:
         """Reveal: ask the model, and put the guess beside the truth. Once only."""
         if prediction.id not in self.guesses or prediction.id in self.judged:
             return
         try:
-            self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], self.spot.standing.moment)
+            self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], standing.moment)
         except ExpressionError as error:
             raise self._wrong(error) from None
 
@@ -365,7 +361,7 @@ class Player:
         """Do again what had been done in this item."""
         prediction, goal = self.prediction, self.goal
         if prediction is not None and prediction.reveal == "now":
-            self._judge(prediction)
+            self._judge(prediction, self.spot.standing)
         for line in progress.commands.get(goal.id, ()) if goal else ():
             self.command(line)
         inside = self.spot.item == progress.item and progress.revision == self.lesson.revision

@@ -45,6 +45,11 @@ def _function(ahead: Sequence[Beat]) -> int:
     return _until(ahead, lambda beat: _running(beat) != _running(ahead[0]))
 
 
+def _remark(ahead: Sequence[Beat]) -> int:
+    """Up to and including the next micro-step that the author has something to say about."""
+    return next((number for number, beat in enumerate(ahead, 1) if beat.remark), len(ahead))
+
+
 def _depth(beat: Beat) -> int:
     return beat.stepped.depth if beat.stepped else 0
 
@@ -59,4 +64,9 @@ STRIDES: Final[dict[Stride, Callable[[Sequence[Beat]], int]]] = {
     "out": _out,
     "command": len,
 }
-PACED: Final[dict[Pace, Callable[[Sequence[Beat]], int]]] = {"micro": _one, "procedure": _function, "command": len}
+PACED: Final[dict[Pace, Callable[[Sequence[Beat]], int]]] = {
+    "micro": _one,
+    "procedure": _function,
+    "remark": _remark,
+    "command": len,
+}

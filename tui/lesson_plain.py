@@ -10,6 +10,7 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from lessons.format import Do
 from lessons.performing import Beat
 from lessons.player import Player
 from lessons.progress import ProgressError, Store
@@ -59,6 +60,8 @@ class PlainLesson:
         self.lines = lines
         self.output = output
         self.signs: Glyphs = choose()
+        self.source = ""
+        """Where the micro-step that was told last stands in the kernel; said once for a row of steps."""
         self.told: set[str] = set()
         """Complaints about keeping progress that have been made already."""
         self.deeds: dict[str, Callable[[], str]] = {
@@ -155,8 +158,9 @@ class PlainLesson:
     def show(self, *, entered: bool) -> None:
         """What there is to see after a move."""
         view = self.player.view()
-        for number, beat in enumerate(view.beats):
-            self.beat(beat, heading=number == 0 or view.beats[number - 1].outcome is not None)
+        coarse = not isinstance(view.item.action, Do) or view.item.action.by in {"remark", "command"}
+        for number, beat in enumerate(view.beats, 1):
+            self.beat(beat, brief=coarse and number < len(view.beats) and not beat.remark)
         if entered:
             self.item(view)
         for judged in view.judged:
@@ -175,7 +179,7 @@ class PlainLesson:
         if view.ask:
             self.prose(f"**Predict:** {view.ask}")
             for number, choice in enumerate(view.choices, 1):
-                self.prose(f"{number}. {choice}")
+                self.line(2, Text(f"{number}. {choice}"))
         if view.goal:
             self.goal(view)
         for command in _first_of_each(view):
@@ -191,18 +195,25 @@ class PlainLesson:
         if all(met for met, _ in view.goal):
             self.say("The goal is reached: go forward.")
 
-    def beat(self, beat: Beat, *, heading: bool) -> None:
-        """One micro-step: its name and meaning, what changed, what broke, how the command ended."""
+    def beat(self, beat: Beat, *, brief: bool) -> None:
+        """One micro-step: its name and meaning, what changed, what broke, how the command ended.
+
+        Briefly: only if something changed, and then without the meaning.
+        """
         depth = 0
-        if heading:
+        if beat.first:
             self.line(0, Text(f"{self.signs.arrow} {beat.command}", "bold"))
-        if beat.stepped is not None:
+            self.source = ""
+        changed = beat.stepped is not None and any(change.table not in HIDDEN for change in beat.stepped.changes)
+        if beat.stepped is not None and (changed or not brief):
             depth = min(2 + 2 * beat.stepped.depth, 12)
-            source = f"  ({beat.stepped.source})" if beat.stepped.source else ""
+            source = f"  ({beat.stepped.source})" if beat.stepped.source not in {"", self.source} else ""
+            self.source = beat.stepped.source
             self.line(depth, Text(beat.name, "cyan").append(source, "dim"))
-            self.line(depth + 2, Text(beat.stepped.doc))
+            if not brief:
+                self.rows(markdown(beat.stepped.doc, self.width - depth - 2), depth + 2)
             if beat.remark:
-                self.line(depth + 2, Text(beat.remark, "italic"))
+                self.rows(markdown(f"> {beat.remark}", self.width - depth - 2), depth + 2)
             for change in beat.stepped.changes:
                 if change.table not in HIDDEN:
                     sign, subject, words = change_line(beat.standing.context.state, change, self.signs.arrow)
@@ -292,10 +303,10 @@ class PlainLesson:
         """A line of our own."""
         self.line(0, Text(text))
 
-    def rows(self, rows: Iterable[Row]) -> None:
+    def rows(self, rows: Iterable[Row], indent: int = 0) -> None:
         """Rows of a pane as plain text."""
         for row in rows:
-            self.output.print(Text(row.text.rstrip()), soft_wrap=True)
+            self.output.print(Text((" " * indent + row.text).rstrip()), soft_wrap=True)
 
     def line(self, indent: int, text: Text) -> None:
         """One piece of text, wrapped with its indent kept."""
