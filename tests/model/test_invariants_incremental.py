@@ -18,6 +18,9 @@ SCENE = """
     mmap p0 c memfd:f private rw 6
     write p0 a 1
     write p0 s+1 2
+    gup p0 a as=r0 pin write by=nic
+    gup p0 s+1 as=r1 write
+    fork p0 p1
 """
 
 SOUND = {
@@ -39,7 +42,7 @@ SOUND = {
 pages = st.integers(0, 5)
 labels = st.sampled_from("asc")
 processes = st.sampled_from(["p0", "p1"])
-references = st.sampled_from(["r0", "r1"])
+references = st.sampled_from(["r0", "r1", "r2"])
 
 
 def line(template: str, **parts: st.SearchStrategy[object]) -> st.SearchStrategy[str]:
@@ -62,9 +65,9 @@ commands = st.one_of(
     line("truncate f {n}", n=pages),
     line("punch f {n} 1", n=pages),
     line("pwrite f {n} 7", n=pages),
-    st.sampled_from(["fork p0 p1", "exit p1", "remote-read p0 p1 a", "remote-write p1 p0 a+1 5"]),
+    st.sampled_from(["fork p0 p1", "exit p1", "exit p0", "fork p1 p2", "remote-read p0 p1 a", "remote-write p1 p0 a+1 5"]),
 )  # fmt: skip
-strides = st.lists(st.tuples(st.sampled_from(["t0", "t1"]), st.integers(1, 12)), max_size=6)
+strides = st.lists(st.tuples(st.sampled_from(["t0", "t1"]), st.integers(1, 12)), min_size=3, max_size=10)
 
 
 def equal_everywhere(session: Session) -> None:
@@ -91,8 +94,8 @@ def scene() -> Session:
     return session
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(commands, max_size=12))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(commands, min_size=4, max_size=14))
 def test_one_command_after_the_other(lines: list[str]) -> None:
     session = scene()
     for text in lines:
@@ -101,7 +104,7 @@ def test_one_command_after_the_other(lines: list[str]) -> None:
     sound(session)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(commands, max_size=4), commands, commands, strides)
 def test_two_commands_interleaved(lines: list[str], one: str, other: str, turns: list[tuple[str, int]]) -> None:
     session = scene()
