@@ -1,8 +1,11 @@
 """What a stage shows and moves: a lesson that is played, or a session in the sandbox."""
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from tui.rows.picture import Picture
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
 
 Stride = Literal["forward", "into", "over", "out", "command"]
 """How far one move goes: as the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
@@ -21,16 +24,16 @@ class Driver(Protocol):
         """Undo the last move; the future stays."""
 
     def go(self, node: int) -> str:
-        """Jump to a node of the history."""
+        """Jump to a node of the strip."""
+
+    def revisit(self, moment: int) -> str:
+        """Jump to the micro-step that a line of the log, or a violation, tells of."""
 
     def end(self, *, last: bool) -> str:
         """Jump to the first or the last node of this way."""
 
     def branch(self, by: int) -> str:
         """Go over to the next (or previous) of the ways that lead on from here."""
-
-    def act(self) -> str:
-        """Enter, where nothing is asked."""
 
     def answer(self, typed: str) -> str:
         """Answer the question that waits."""
@@ -41,11 +44,11 @@ class Driver(Protocol):
     def hint(self) -> str:
         """Climb one rung of the hint ladder."""
 
-    def words(self) -> list[str]:
-        """What the prompt can complete: verbs, names, labels."""
+    def assist(self, line: str) -> "Help":
+        """Help for a command that is being typed."""
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
 
-    def close(self) -> str:
-        """The screen is left: keep what must be kept."""
+    def keep(self) -> str:
+        """Keep what must not be lost; called when the learner pauses and when the screen is left."""

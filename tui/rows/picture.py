@@ -45,6 +45,8 @@ class Told(NamedTuple):
     """Not empty: it could not be done, and this is what it waits for."""
     outcome: str = ""
     """Not empty: how the command ended with it."""
+    before: tuple[str, ...] = ()
+    """The steps that the same move made before it."""
 
 
 class Node(NamedTuple):
@@ -119,7 +121,7 @@ class Tale(NamedTuple):
     ask: Ask | None = None
     kept: str = ""
     """A guess that has been made and is not judged yet."""
-    judged: Judged | None = None
+    judged: tuple[Judged, ...] = ()
     goal: tuple[Check, ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
     """(rung, text) of each hint taken."""
@@ -143,4 +145,6 @@ class Picture(NamedTuple):
     history: History = History()
     log: tuple[LogLine, ...] = ()
     hint: str = ""
-    """What the key line promises for Enter, e.g. `answer`."""
+    """What the key line promises for Enter, e.g. `answer` …"""
+    enter: str = "step('forward')"
+    """… and the action behind it, where nothing is asked."""

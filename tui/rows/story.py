@@ -42,18 +42,19 @@ def _labelled(label: str, text: str, width: int) -> list[Row]:
 
 
 def _judged(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
-    """The guess beside the truth, and the reply."""
-    if tale.judged is None:
-        if tale.kept:
-            yield from wrap([Span("Your guess: ", "now"), Span(tale.kept, "strong"), Span(". Now see.")], width)
-        return
-    right, guess, truth, reply = tale.judged
-    sign, role = (glyphs.ok, "ok") if right else (glyphs.broken, "corruption")
-    word = "Right" if right else "Not so"
-    yield from wrap([Span(f" {sign} {word} ", role), Span(f" You said {guess}.", "strong")], width)
-    if not right:
-        yield from wrap([Span("The model says "), Span(truth, "strong"), Span(".")], width)
-    yield from markdown(reply, width)
+    """Guesses beside the truth, each with its reply; or the guess that waits for it."""
+    for number, (right, guess, truth, reply) in enumerate(tale.judged):
+        if number:
+            yield BLANK
+        sign, role, word = (glyphs.ok, "ok", "Right") if right else (glyphs.broken, "hazard", "Not so")
+        yield from wrap(
+            [Span(f"{sign} {word}.", role), Span(" You said "), Span(f"{guess}", "strong"), Span(".")], width
+        )
+        if not right:
+            yield from wrap([Span("The model says "), Span(truth, "strong"), Span(".")], width)
+        yield from markdown(reply, width)
+    if tale.kept:
+        yield from wrap([Span("Your guess: ", "now"), Span(tale.kept, "strong"), Span(". Now see.")], width)
 
 
 def _question(tale: Tale, width: int) -> Iterator[Row]:
@@ -106,7 +107,8 @@ def _told(label: str, told: Told, width: int, role: str) -> list[Row]:
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
         name.append(Span(f" (task {told.task})", "dim"))
-    rows = wrap(name, width)
+    rows = wrap([Span("after ", "dim"), Span(", ".join(told.before), "dim")], width) if told.before else []
+    rows += wrap(name, width)
     rows += [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
     rows += markdown(told.doc, width)
     if told.remark:

@@ -23,7 +23,7 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
     sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
     more = f"  and {len(others)} more" if others else ""
     head = f" {sign} {first.severity.upper()}  {first.invariant}  since {first.since}{more}"
-    subject = f"node:{first.node}"
+    subject = f"moment:{first.node}"
     text = wrap([Span(first.message.replace("`", ""))], width - 3)
     body = [line.text for line in text[: lines - 1]]
     if len(text) > lines - 1 and body:
@@ -53,7 +53,7 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
 
 def _pointers(broken: Broken, width: int) -> list[Row]:
     """Since when, and what it points at: both can be gone to."""
-    spans = [Span("since ", "dim"), Span(broken.since, "key", f"node:{broken.node}"), Span("  see ", "dim")]
+    spans = [Span("since ", "dim"), Span(broken.since, "key", f"moment:{broken.node}"), Span("  see ", "dim")]
     for subject in broken.subjects:
         spans += [Span(subject.replace(":", " "), "key", subject), Span("  ")]
     return wrap(spans, width)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 
+from lessons.problems import LessonError
 from tui.driver import Driver, Stride
 from tui.panes.bar import Bar
 from tui.panes.line_pane import LinePane
@@ -25,6 +28,9 @@ from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
 
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
 PANES: Final = (
     ("1", "Story", "story"),
     ("2", "Address spaces", "spaces"),
@@ -39,6 +45,10 @@ PANES: Final = (
 
 NARROW: Final = 100
 WIDE: Final = 160
+JUMPS: Final = frozenset({"node", "moment", "answer"})
+"""Subjects that are no things of the machine: Enter or a click on one is a move."""
+KEEP_AFTER: Final = 2.0
+"""Seconds after a move until what it changed is kept in the learner's file."""
 LOW: Final = 32
 """Terminals smaller than this show one pane at a time beside the story."""
 
@@ -73,6 +83,9 @@ class Stage(Screen[None]):
         Binding("q", "leave", "Back", id="stage.leave"),
     ]
 
+    class Left(Message):
+        """The learner goes back to where they came from."""
+
     def __init__(self, driver: Driver, glyphs: Glyphs) -> None:
         super().__init__()
         self.driver = driver
@@ -85,6 +98,10 @@ class Stage(Screen[None]):
         """The pane in sight where there is room for one."""
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
+        self.typed: list[str] = []
+        """Lines typed at the prompt, for its history."""
+        self._keeping: Timer | None = None
+        self._complaint = ""
 
     # -- building -----------------------------------------------------------------------------------
 
@@ -134,11 +151,26 @@ class Stage(Screen[None]):
 
     # -- showing ------------------------------------------------------------------------------------
 
-    def move(self, word: str) -> None:
-        """After a move: show the new picture, or say why it could not be made."""
+    def _keep(self) -> None:
+        """Let the driver keep what must not be lost; say so once where it cannot."""
+        self._keeping = None
+        word = self.driver.keep()
+        if word and word != self._complaint:
+            self._complaint = word
+            self.notify(word, severity="warning", markup=False)
+
+    def move(self, make: Callable[[], str]) -> None:
+        """Make a move and show the new picture, or say why it could not be made."""
+        try:
+            word = make()
+            self.picture = self.driver.picture()
+        except LessonError as error:
+            self.notify(str(error), title="This lesson is damaged", severity="error", markup=False)
+            return
         if word:
             self.notify(word, markup=False)
-        self.picture = self.driver.picture()
+        if self._keeping is None:
+            self._keeping = self.set_timer(KEEP_AFTER, self._keep)
         self.show_picture()
 
     def show_picture(self) -> None:
@@ -230,12 +262,9 @@ class Stage(Screen[None]):
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
             self.call_later(self.run_action, rest)
-        elif kind == "node":
+        elif kind in JUMPS:
             if message.clicked:
-                self.move(self.driver.go(int(rest)))
-        elif kind == "answer":
-            if message.clicked:
-                self.move(self.driver.answer(rest))
+                self._jump(kind, rest)
         else:
             self.point(message.subject, message.pane)
 
@@ -270,23 +299,23 @@ class Stage(Screen[None]):
 
     def action_step(self, stride: Stride) -> None:
         """Go on."""
-        self.move(self.driver.step(stride))
+        self.move(lambda: self.driver.step(stride))
 
     def action_back(self) -> None:
         """Undo the last move."""
-        self.move(self.driver.back())
+        self.move(self.driver.back)
 
     def action_end(self, last: bool) -> None:
         """To the first or the last place of this way."""
-        self.move(self.driver.end(last=last))
+        self.move(lambda: self.driver.end(last=last))
 
     def action_branch(self, by: int) -> None:
         """To another of the ways that lead on from here."""
-        self.move(self.driver.branch(by))
+        self.move(lambda: self.driver.branch(by))
 
     def action_hint(self) -> None:
         """One more hint."""
-        self.move(self.driver.hint())
+        self.move(self.driver.hint)
 
     def action_act(self) -> None:
         """Answer the question, go to the place under the cursor, or do what is proposed."""
@@ -295,36 +324,44 @@ class Stage(Screen[None]):
         kind, _, rest = (
             pane.cursor.subject.partition(":") if isinstance(pane, LinePane) and pane.cursor else ("", "", "")
         )
-        if ask is not None and kind == "answer":
-            self.move(self.driver.answer(rest))
+        if kind in JUMPS and (kind != "answer" or ask is not None):
+            self._jump(kind, rest)
         elif ask is not None and ask.options:
             self.panes["story"].focus()
         elif ask is not None:
             self._ask(ask.wants or "your answer", self.driver.answer)
-        elif kind == "node":
-            self.move(self.driver.go(int(rest)))
         else:
-            self.move(self.driver.act())
+            self.call_later(self.run_action, self.picture.enter)
+
+    def _jump(self, kind: str, rest: str) -> None:
+        """Do what a click on, or Enter at, a place of the history or an answer means."""
+        match kind:
+            case "node":
+                self.move(lambda: self.driver.go(int(rest)))
+            case "moment":
+                self.move(lambda: self.driver.revisit(int(rest)))
+            case _:
+                self.move(lambda: self.driver.answer(rest))
 
     def action_choose(self, letter: str) -> None:
         """Answer with a letter."""
         ask = self.picture.tale.ask
         if ask is not None and letter in {option.key for option in ask.options}:
-            self.move(self.driver.answer(letter))
+            self.move(lambda: self.driver.answer(letter))
 
     def action_prompt(self) -> None:
         """Type a command of the script language."""
-        self._ask("command", self.driver.command, words=self.driver.words())
+        self._ask("command", self.driver.command, self.driver.assist)
 
-    def _ask(self, wants: str, carry_out: Callable[[str], str], words: Sequence[str] = ()) -> None:
+    def _ask(self, wants: str, carry_out: Callable[[str], str], assist: Callable[[str], "Help"] | None = None) -> None:
         """Open the prompt; what is typed goes to `carry_out`."""
         from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
 
         def typed(line: str | None) -> None:
             if line:
-                self.move(carry_out(line))
+                self.move(lambda: carry_out(line))
 
-        self.app.push_screen(Prompt(wants, words), typed)
+        self.app.push_screen(Prompt(wants, self.typed, assist), typed)
 
     # -- panes --------------------------------------------------------------------------------------
 
@@ -353,10 +390,8 @@ class Stage(Screen[None]):
 
     def action_leave(self) -> None:
         """Back to where we came from."""
-        word = self.driver.close()
-        if word:
-            self.notify(word, markup=False)
-        self.dismiss()
+        self._keep()
+        self.post_message(self.Left())
 
 
 MACHINE: Final = {"spaces": spaces, "walk": walk, "memory": physical, "holders": holders}

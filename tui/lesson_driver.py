@@ -1,0 +1,211 @@
+"""A lesson on the stage: the player's view as a picture, and the stage's moves as the player's."""
+
+from typing import TYPE_CHECKING, Final
+
+from lessons.format import YesNo
+from lessons.player import Player
+from lessons.progress import ProgressError, Store
+from lessons.view import Spot, View
+from model.memory.state import Change
+from tui.driver import Stride
+from tui.rows.picture import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
+from tui.rows.scene import net
+from tui.telling import WINDOW, Log, all_rules, broken, told
+from tui.words import help_for, related
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+LETTERS: Final = "abcdef"
+
+
+class LessonDriver:
+    """One learner in one lesson. Raises LessonError where the lesson itself cannot be played."""
+
+    def __init__(self, player: Player, store: Store) -> None:
+        self.player: Final = player
+        self.store: Final = store
+        self.log = Log(player.timeline)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def picture(self) -> Picture:
+        """What to show now."""
+        view = self.player.view()
+        timeline = self.player.timeline
+        if self.log.timeline is not timeline:
+            self.log = Log(timeline)
+        hint, enter = self._enter(view)
+        return Picture(
+            self.player.lesson.header.title,
+            f"part {view.number} of {view.total}",
+            view.standing.context.state,
+            self._tale(view),
+            _last(view),
+            _next(view),
+            _changes(view),
+            broken(timeline),
+            all_rules(),
+            self._history(view),
+            self.log.at(timeline.here),
+            hint,
+            enter,
+        )
+
+    def _enter(self, view: View) -> tuple[str, str]:
+        """What Enter does here."""
+        if "answer" in view.may and not view.guess:
+            return "answer", "act"
+        if view.goal and "forward" not in view.may:
+            return "type a command", "prompt"
+        if view.finished and "forward" not in view.may:
+            return "back to the lessons", "leave"
+        return "forward", "step('forward')"
+
+    def _tale(self, view: View) -> Tale:
+        """What there is to read and to answer."""
+        ask = None
+        if view.ask and not view.guess:
+            options = tuple(Option(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
+            ask = Ask(view.ask, options, "type a number")
+        text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
+        if view.item.last:
+            text = f"{text}\n\n{self._summary()}"
+        revealed = {one.prediction.id for one in view.judged}
+        prediction = self.player.prediction
+        return Tale(
+            text,
+            ask,
+            view.guess if prediction is None or prediction.id not in revealed else "",
+            tuple(Judged(*one.verdict) for one in view.judged),
+            tuple(Check(met, words) for met, words in view.goal),
+            tuple((rung.rung, rung.text) for rung in view.hints),
+            view.notes,
+            view.upcoming,
+        )
+
+    def _summary(self) -> str:
+        """What the lesson has come to."""
+        summary = self.player.summary()
+        read = "\n".join(f"- `{name}`" for name in summary.read)
+        score = f"{summary.right} of {summary.predictions} predictions were right."
+        return f"**The rule.** {summary.rule}\n\n{score}\n\nRead in the kernel:\n\n{read}"
+
+    def _history(self, view: View) -> History:
+        """The way through the lesson, move by move."""
+        player = self.player
+        spot = player.spot
+        past: list[Spot] = []
+        while spot.parent >= 0 and len(past) < WINDOW:
+            spot = player.spots[spot.parent]
+            past.append(spot)
+        future: list[Spot] = []
+        ways = player.children.get(player.here)
+        while ways and len(future) < WINDOW:
+            future.append(player.spots[ways[-1]])
+            ways = player.children.get(ways[-1])
+        nodes = tuple(map(self._node, [*reversed(past), player.spot, *future]))
+        what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
+        return History(nodes, len(past), f"part {view.number}, {what}" if what else f"part {view.number}")
+
+    def _node(self, spot: Spot) -> Node:
+        """A place of the lesson on the strip; a new part begins with a bar."""
+        timeline = self.player.timeline
+        at = timeline.nodes[spot.at]
+        ways = self.player.children.get(spot.number, ())
+        ahead = self.player.spots[ways[-1]] if ways else None
+        turns = ahead is not None and ahead.item != spot.item
+        return Node(spot.number, timeline.severity(at), max(len(ways) - 1, 0), "part" if turns else "")
+
+    def assist(self, line: str) -> "Help":
+        """Help for a command that is being typed."""
+        return help_for(self.player.spot.standing.context.state, line)
+
+    def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+        """What a subject refers to, and what refers to it."""
+        return related(self.player.spot.standing.checker.scene, subject)
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    def step(self, stride: Stride) -> str:
+        """Go on."""
+        return self.player.forward(stride)
+
+    def back(self) -> str:
+        """To the place before."""
+        return self.player.back()
+
+    def go(self, node: int) -> str:
+        """Jump to a place that was reached."""
+        return self.player.go(node)
+
+    def revisit(self, moment: int) -> str:
+        """Jump to the end of the move that made a micro-step."""
+        # A move's micro-steps are numbered in a row, and its spot stands at the last of them.
+        found = [(spot.at, spot.number) for spot in self.player.spots if spot.at >= moment]
+        return self.player.go(min(found)[1]) if found else "There is no such place."
+
+    def end(self, *, last: bool) -> str:
+        """To the first place, or to the last one reached on this way."""
+        nodes = self.player.here
+        if not last:
+            return self.player.go(0)
+        while ways := self.player.children.get(nodes):
+            nodes = ways[-1]
+        return self.player.go(nodes)
+
+    def branch(self, by: int) -> str:
+        """Another of the ways that lead on from here becomes the one ahead."""
+        ways = self.player.children.get(self.player.here, [])
+        if len(ways) < 2:
+            return "Only one way leads on from here."
+        here, target = self.player.here, ways[0 if by > 0 else -2]
+        return self.player.go(target) or self.player.go(here)
+
+    def answer(self, typed: str) -> str:
+        """Answer the question: by letter where there are answers to choose from, else with what was typed."""
+        choices = self.player.view().choices
+        number = LETTERS.find(typed) if len(typed) == 1 else -1
+        if isinstance(self.player.prediction, YesNo) and 0 <= number < len(choices):
+            typed = choices[number]
+        return self.player.answer(typed)
+
+    def command(self, line: str) -> str:
+        """Carry out a command to reach the goal."""
+        return self.player.command(line)
+
+    def hint(self) -> str:
+        """One more hint."""
+        return self.player.hint()
+
+    def keep(self) -> str:
+        """Write the progress; says why where that is not possible."""
+        try:
+            self.store.save(self.player.lesson.id, self.player.progress())
+        except ProgressError as error:
+            return str(error)
+        return self.store.report
+
+
+def _last(view: View) -> Told | None:
+    """The last micro-step of the move, with the names of those before it and what the author says to any."""
+    if not view.beats:
+        return None
+    beat = view.beats[-1]
+    remark = "\n\n".join(one.remark for one in view.beats if one.remark)
+    last = told(beat.stepped, beat.outcome, remark)
+    if last is None:
+        return Told(beat.command, "", remark, "", outcome=str(beat.outcome or ""))
+    return last._replace(before=tuple(one.stepped.step for one in view.beats[:-1] if one.stepped))
+
+
+def _next(view: View) -> Told | None:
+    """The micro-step that comes next, as it reads before it is made."""
+    beat = view.next_beat
+    ahead = told(beat.stepped) if beat is not None else None
+    return ahead._replace(waits="") if ahead is not None else None
+
+
+def _changes(view: View) -> tuple[Change, ...]:
+    """What the last move changed, all its steps together."""
+    return net(change for beat in view.beats if beat.stepped for change in beat.stepped.changes)

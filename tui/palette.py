@@ -1,0 +1,81 @@
+"""The command palette: every action, every lesson, everything in the machine."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.types import IgnoreReturnCallbackType
+
+from tui.rows.bars import named
+from tui.screens.help import key_name
+from tui.screens.stage import Stage
+
+
+class Entry(NamedTuple):
+    """Something to choose."""
+
+    text: str
+    run: IgnoreReturnCallbackType
+    help: str
+
+
+class Actions(Provider):
+    """What the keys do, with the keys."""
+
+    def _entries(self) -> Iterator[Entry]:
+        """Every action that is bound here, once."""
+        seen = set()
+        glyphs = getattr(self.screen, "glyphs", None)
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and binding.action not in seen and glyphs is not None:
+                seen.add(binding.action)
+                run = partial(self.app.run_action, binding.action, active.node)
+                yield Entry(binding.description, run, f"key {key_name(binding.key, glyphs)}")
+
+    async def discover(self) -> Hits:
+        """All of them, before anything is typed."""
+        for entry in self._entries():
+            yield DiscoveryHit(entry.text, entry.run, help=entry.help)
+
+    async def search(self, query: str) -> Hits:
+        """Those that match."""
+        matcher = self.matcher(query)
+        for entry in self._entries():
+            if (score := matcher.match(entry.text)) > 0:
+                yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.help)
+
+
+class Lessons(Provider):
+    """Lessons by title."""
+
+    async def search(self, query: str) -> Hits:
+        """Those that match."""
+        from lessons.library import entries  # noqa: PLC0415 - read when somebody searches
+
+        matcher = self.matcher(query)
+        for entry in entries():
+            if entry.lesson is None:
+                continue
+            text = f"Lesson: {entry.lesson.header.title}"
+            if (score := matcher.match(text)) > 0:
+                run = partial(self.app.run_action, f"app.lesson('{entry.name}')")
+                yield Hit(score, matcher.highlight(text), run, help=entry.lesson.header.summary)
+
+
+class Things(Provider):
+    """Everything in the machine: choosing one points at it."""
+
+    async def search(self, query: str) -> Hits:
+        """Those that match."""
+        stage = self.screen
+        if not isinstance(stage, Stage):
+            return
+        from model.session.graph import subjects  # noqa: PLC0415 - needed when somebody searches
+
+        matcher = self.matcher(query)
+        for subject in subjects(stage.picture.state):
+            text = f"Point at {named(subject)}"
+            if (score := matcher.match(text)) > 0:
+                yield Hit(score, matcher.highlight(text), partial(stage.point, subject))

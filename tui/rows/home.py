@@ -1,0 +1,77 @@
+"""The home screen: what there is to learn, how far one is, and the sandbox."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tui.rows.glyphs import Glyphs
+from tui.rows.markdown import wrap
+from tui.rows.row import BLANK, Row, Span, cut, row
+
+ABOUT = (
+    "Holding a reference to a page does not keep the page table from changing. "
+    "See why, byte by byte, on a simulated Linux memory manager that runs one micro-step a key press."
+)
+SIDE = 24
+"""Columns for minutes and progress."""
+
+
+class Offer(NamedTuple):
+    """A lesson of the list."""
+
+    name: str
+    title: str
+    part: str
+    summary: str
+    minutes: int
+    parts: int
+    at: int
+    """Parts that lie behind the learner."""
+    finished: bool
+    damaged: str = ""
+    """Why it cannot be played; empty if it can."""
+
+
+def home(offers: Sequence[Offer], width: int, glyphs: Glyphs) -> list[Row]:
+    """The whole list; every line that can be opened is a place for the cursor."""
+    rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(ABOUT)], min(width - 4, 96))), BLANK]
+    part = ""
+    for offer in offers:
+        if offer.part != part:
+            part = offer.part
+            rows += [BLANK, row(Span(f"  {part}", "title"))]
+        rows += _offer(offer, width, glyphs)
+    rows += [BLANK, row(Span("  Free play", "title"))]
+    rows += _line(
+        glyphs.pointer,
+        "key",
+        "Sandbox",
+        "",
+        "Build any machine with commands and step through it.",
+        width,
+        "open:sandbox",
+    )
+    rows += _line("?", "key", "Help", "", "Keys, signs, words.", width, "action:app.help")
+    return rows
+
+
+def _offer(offer: Offer, width: int, glyphs: Glyphs) -> list[Row]:
+    """One lesson."""
+    if offer.damaged:
+        return _line(glyphs.broken, "splat", offer.name, "damaged", offer.damaged, width, "")
+    sign, role = (glyphs.ok, "ok") if offer.finished else (glyphs.here, "now") if offer.at else (glyphs.ahead, "dim")
+    far = "done" if offer.finished else f"part {offer.at + 1} of {offer.parts}" if offer.at else ""
+    side = f"{offer.minutes} min  {far}"
+    return _line(sign, role, offer.title, side, offer.summary, width, f"lesson:{offer.name}")
+
+
+def _line(sign: str, role: str, title: str, side: str, summary: str, width: int, subject: str) -> list[Row]:
+    """Sign, title and what stands at the right, then the summary."""
+    room = max(width - SIDE - 8, 10)
+    return [
+        row(
+            Span(f"  {sign} ".ljust(5), role, subject),
+            Span(cut(title, room).ljust(room), "strong", subject),
+            Span(side, "dim", subject),
+        ),
+        row(Span("     "), Span(cut(summary, width - 6), "dim")),
+    ]

@@ -1,0 +1,222 @@
+"""The sandbox on the stage: a session as a picture, and the stage's moves as the session's."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from model.memory.state import Change
+from model.script.command import Command
+from model.script.context import Context
+from model.script.execute import MAIN
+from model.script.problems import ScriptError
+from model.session.session import Position, Session
+from model.session.timeline import Node
+from tui.driver import Stride
+from tui.rows.picture import History, Picture, Tale, Told
+from tui.rows.scene import net
+from tui.telling import Log, all_rules, broken, strip, told
+from tui.words import help_for, related
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+GUIDE: Final = """
+Type commands with `:` and step through them. A machine from nothing:
+
+- `process p0` a process
+- `mmap p0 buf anon private rw 4` four pages
+- `write p0 buf 65` touch the first
+- `device nic`
+- `gup p0 buf as=r write pin by=nic` pin it
+- `madvise p0 buf dontneed` and now?
+- `dma r write 66` who sees that?
+- `read p0 buf`
+
+`n` makes one micro-step, `c` carries the command out. Typing the next command carries the last one out first. \
+Go back with `p` and do something else: both ways are kept.
+"""
+
+
+class SandboxDriver:
+    """Free play. `script` is carried out first; then the learner is at its end."""
+
+    def __init__(self, script: Iterable[Command] = (), title: str = "Sandbox", start: Context | None = None) -> None:
+        self.session: Final = Session(start)
+        self.title = title
+        for command in script:
+            self.session.perform(command)
+        self.log: Final = Log(self.session.timeline)
+        self.came_from = self.session.node
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def picture(self) -> Picture:
+        """What to show now."""
+        session = self.session
+        node, timeline = session.node, session.timeline
+        under_way = session.running is not None
+        nodes, here = strip(timeline)
+        return Picture(
+            self.title,
+            f"step {node.depth}",
+            node.state,
+            self._tale(),
+            told(node.stepped, node.outcome) or _done(node),
+            _next(session.position(session.running.task if session.running else MAIN)),
+            self._changes(),
+            broken(timeline),
+            all_rules(),
+            History(nodes, here, _caption(node)),
+            self.log.at(node),
+            "to the command's end" if under_way else "type a command",
+            "step('command')" if under_way else "prompt",
+        )
+
+    def _tale(self) -> Tale:
+        """The command under way and the tasks beside it; on an empty machine, how to begin."""
+        session = self.session
+        others = [task for task in session.tasks() if session.running is None or task.task != session.running.task]
+        lines = [f"- task `{task.task}` is in `{task.procedure}`, next `{task.step}`" for task in others]
+        if others:
+            lines.append("\n`step T` makes one micro-step of task T, `finish T` all of them.")
+        command = session.running.command.text if session.running else ""
+        under_way = f"`{command}` is under way." if command else ""
+        text = "\n".join([under_way, *([""] if under_way and lines else []), *lines]).strip()
+        return Tale(text or GUIDE)
+
+    def _changes(self) -> tuple[Change, ...]:
+        """What is different from where the last move began."""
+        timeline, here = self.session.timeline, self.session.node
+        between: list[Change] = []
+        node = here
+        while node.parent >= 0 and node.number != self.came_from.number and node.depth > self.came_from.depth:
+            between[:0] = node.changes
+            node = timeline.nodes[node.parent]
+        return net(between) if node.number == self.came_from.number else here.changes
+
+    def assist(self, line: str) -> "Help":
+        """Help for a command that is being typed."""
+        return help_for(self.session.state, line)
+
+    def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+        """What a subject refers to, and what refers to it."""
+        return related(self.session.node.checker.scene, subject)
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    def step(self, stride: Stride) -> str:
+        """Go on with the command under way; where none is, along the way that was walked before."""
+        session = self.session
+        self.came_from = before = session.node
+        try:
+            if session.running is None:
+                session.forward("command" if stride in {"over", "out", "command"} else "into")
+            elif stride == "over":
+                session.step_over()
+            elif stride == "out":
+                session.step_out()
+            elif stride == "command":
+                session.finish()
+            else:
+                session.step_into()
+        except ScriptError as error:
+            return said(error)
+        if session.node.number != before.number:
+            return ""
+        return "Nothing is under way: type a command with `:`." if session.running is None else _waiting(session)
+
+    def back(self) -> str:
+        """One micro-step back."""
+        here = self.session.node
+        if here.parent < 0:
+            return "This is the beginning."
+        self.session.back()
+        self._stand_still()
+        return ""
+
+    def go(self, node: int) -> str:
+        """Jump to a node."""
+        try:
+            self.session.goto(node)
+        except IndexError as error:
+            return str(error)
+        self._stand_still()
+        return ""
+
+    def revisit(self, moment: int) -> str:
+        """Jump to a micro-step."""
+        return self.go(moment)
+
+    def end(self, *, last: bool) -> str:
+        """To the beginning, or to the end of this way."""
+        timeline = self.session.timeline
+        if last:
+            timeline.forward(lambda _: False)
+        else:
+            timeline.goto(0)
+        self._stand_still()
+        return ""
+
+    def _stand_still(self) -> None:
+        """Show what the step that led here changed."""
+        here = self.session.node
+        self.came_from = self.session.timeline.nodes[max(here.parent, 0)]
+
+    def branch(self, by: int) -> str:
+        """Another of the ways that lead on from here becomes the one ahead."""
+        ways = self.session.timeline.children.get(self.session.node.number, ())
+        if len(ways) < 2:
+            return "Only one way leads on from here."
+        self.session.timeline.branch(by)
+        return ""
+
+    def answer(self, typed: str) -> str:
+        """Nothing is ever asked here."""
+        del typed
+        return "Nothing is asked here."
+
+    def command(self, line: str) -> str:
+        """Begin a command and stop before its first micro-step."""
+        try:
+            command = self.session.understand(line)
+            if command is not None:
+                before = self.session.node
+                self.session.begin_command(command)
+                self.came_from = before
+        except ScriptError as error:
+            return said(error)
+        return ""
+
+    def hint(self) -> str:
+        """There is no goal to be led to."""
+        return "Hints belong to lessons; `?` explains the keys."
+
+    def keep(self) -> str:
+        """The sandbox keeps nothing."""
+        return ""
+
+
+def said(error: ScriptError) -> str:
+    """What is wrong with a typed line."""
+    return "; ".join(problem.message for problem in error.problems)
+
+
+def _waiting(session: Session) -> str:
+    """Why a step has led nowhere."""
+    at = session.position(session.running.task if session.running else MAIN)
+    return f"It waits: {at.blocked}" if at is not None and at.blocked else "Nothing more happens here."
+
+
+def _done(node: Node) -> Told | None:
+    """A command that has no micro-steps."""
+    return Told(node.command, "", "", "", outcome=str(node.outcome)) if node.outcome is not None else None
+
+
+def _next(at: Position | None) -> Told | None:
+    """The micro-step that comes next."""
+    return None if at is None else Told(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
+
+
+def _caption(node: Node) -> str:
+    """Where a node is, in words."""
+    step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
+    return f"step {node.depth}: {node.command}{step}" if node.command else "the machine has just been booted"

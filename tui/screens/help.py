@@ -1,0 +1,90 @@
+"""The help screen, made from the keys that are really bound."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from tui.panes.line_pane import LinePane
+from tui.rows.glyphs import Glyphs
+from tui.rows.manual import manual
+from tui.rows.row import Row
+
+NAMES = {
+    "right": "→",
+    "left": "←",
+    "up": "↑",
+    "down": "↓",
+    "colon": ":",
+    "question_mark": "?",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "full_stop": ".",
+    "comma": ",",
+    "pagedown": "PgDn",
+    "pageup": "PgUp",
+    "ctrl+p": "^p",
+    "ctrl+q": "^q",
+    "ctrl+c": "^c",
+    "enter": "Enter",
+    "home": "Home",
+    "end": "End",
+    "escape": "Esc",
+    "tab": "Tab",
+    "f1": "F1",
+}
+ASCII_NAMES = {"right": "Right", "left": "Left", "up": "Up", "down": "Down"}
+
+
+class Help(ModalScreen[None]):
+    """What every key does on the screen below, signs, words. Any of its keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,question_mark,escape,enter,f1", "dismiss", "Close", id="help.close"),
+    ]
+
+    def __init__(self, below: Screen[object], glyphs: Glyphs) -> None:
+        super().__init__()
+        self.groups = groups(below, glyphs)
+        self.glyphs = glyphs
+
+    def compose(self) -> ComposeResult:
+        """One long list."""
+        pane = LinePane("Help: q closes, arrows and wheel scroll", "help", "", self.glyphs)
+        pane.build = self._rows
+        yield pane
+
+    def _rows(self, width: int) -> list[Row]:
+        return manual(self.groups, width, self.glyphs)
+
+
+def groups(below: Screen[object], glyphs: Glyphs) -> list[tuple[str, Sequence[tuple[str, str]]]]:
+    """The bindings of a screen, of its panes and of the app: (keys, description), the keys of one action together."""
+    found: dict[str, dict[tuple[str, str], list[str]]] = {"Screen": {}, "Panes": {}, "App": {}}
+    for active in below.active_bindings.values():
+        node, binding = active.node, active.binding
+        if not binding.description or binding.description.startswith("Answer "):
+            continue
+        group = "Screen" if node is below else "Panes" if isinstance(node, LinePane) else "App"
+        found[group].setdefault((binding.action, binding.description), []).append(key_name(binding.key, glyphs))
+    titles = {"Screen": "Here", "Panes": "In a pane", "App": "Everywhere"}
+    return [
+        (titles[group], [("  ".join(keys), description) for (_, description), keys in actions.items()])
+        for group, actions in found.items()
+    ]
+
+
+def key_name(key: str, glyphs: Glyphs) -> str:
+    """A key as it is written on a keyboard.
+
+    >>> from tui.rows.glyphs import UNICODE
+    >>> key_name("shift+down", UNICODE), key_name("G", UNICODE)
+    ('Shift ↓', 'G')
+    """
+    modifier, _, last = key.rpartition("+")
+    names = NAMES if glyphs.arrow == "→" else NAMES | ASCII_NAMES
+    if key in names:
+        return names[key]
+    return f"{modifier.capitalize()} {names.get(last, last)}" if modifier else last

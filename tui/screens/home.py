@@ -1,0 +1,138 @@
+"""The home screen."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from lessons.library import Entry, entries
+from lessons.progress import LessonProgress, Progress, ProgressError, Store
+from tui.panes.bar import Bar
+from tui.panes.line_pane import LinePane
+from tui.rows.bars import keys
+from tui.rows.glyphs import Glyphs
+from tui.rows.home import Offer, home
+from tui.rows.row import Row, Span, row
+
+
+class Home(Screen[None]):
+    """Lessons with progress, the sandbox, help."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,right,n", "open", "Open", id="home.open"),
+        Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
+        Binding("q", "app.quit", "Quit", id="home.quit"),
+    ]
+
+    class Chosen(Message):
+        """Open a lesson, or, with an empty name, the sandbox."""
+
+        def __init__(self, lesson: str) -> None:
+            super().__init__()
+            self.lesson = lesson
+
+    def __init__(self, store: Store, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.store = store
+        self.glyphs = glyphs
+        self.entries = entries()
+        self.progress = Progress()
+
+    def compose(self) -> ComposeResult:
+        """The list between a title and the keys."""
+        self.header = Bar(pane_id="header")
+        self.pane = LinePane(pane_id="home")
+        self.keys = Bar(pane_id="keys")
+        self.header.build = lambda _: [
+            row(Span(" ptescope", "title"), Span("  page tables, references, and who holds what"))
+        ]
+        self.pane.build = self._rows
+        self.keys.build = self._keys
+        yield self.header
+        yield self.pane
+        yield self.keys
+
+    def on_screen_resume(self) -> None:
+        """How far one is may have changed since."""
+        try:
+            self.progress = self.store.read()
+        except ProgressError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        if self.store.report:
+            self.notify(self.store.report, severity="warning", markup=False)
+            self.store.report = ""
+        self.pane.renew()
+        self._point_at_next()
+
+    def _point_at_next(self) -> None:
+        """The cursor goes to the lesson that comes next."""
+        if self.pane.cursor is None:
+            lessons = [entry.lesson for entry in self.entries if entry.lesson is not None]
+            following = next((one for one in lessons if not self._of(one.id).finished), lessons[0] if lessons else None)
+            self.pane.point_at(f"lesson:{following.id}" if following else "open:sandbox")
+
+    def _of(self, name: str) -> LessonProgress:
+        return self.progress.lessons.get(name, LessonProgress())
+
+    def _rows(self, width: int) -> list[Row]:
+        """The list as rows."""
+        return home([self._offer(entry) for entry in self.entries], width, self.glyphs)
+
+    def _offer(self, entry: Entry) -> Offer:
+        """A line of the list."""
+        if entry.lesson is None:
+            return Offer(entry.name, "", "Damaged lessons", "", 0, 0, 0, finished=False, damaged=str(entry.error))
+        header, done = entry.lesson.header, self._of(entry.lesson.id)
+        return Offer(
+            header.id,
+            header.title,
+            header.part,
+            header.summary,
+            header.minutes,
+            len(entry.lesson.items),
+            done.item,
+            done.finished,
+        )
+
+    def _keys(self, width: int) -> list[Row]:
+        """The key line."""
+        hints = [("Enter", "open", "open"), ("up/down", "choose", "open"), ("s", "sandbox", "sandbox")]
+        return [
+            keys(
+                [
+                    *hints,
+                    ("?", "help", "app.help"),
+                    ("^p", "all actions", "app.command_palette"),
+                    ("q", "quit", "app.quit"),
+                ],
+                width,
+            )
+        ]
+
+    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
+        """A click opens."""
+        message.stop()
+        kind, _, rest = message.subject.partition(":")
+        if kind == "action":
+            if message.clicked or message.pane is not self.pane:
+                self.call_later(self.run_action, rest)
+        elif message.clicked:
+            self._open(message.subject)
+
+    def action_open(self) -> None:
+        """Open what the cursor stands on."""
+        if self.pane.cursor is not None:
+            self._open(self.pane.cursor.subject)
+
+    def action_sandbox(self) -> None:
+        """Free play."""
+        self.post_message(self.Chosen(""))
+
+    def _open(self, subject: str) -> None:
+        kind, _, rest = subject.partition(":")
+        if kind == "action":
+            self.call_later(self.run_action, rest)
+        else:
+            self.post_message(self.Chosen(rest if kind == "lesson" else ""))

@@ -1,0 +1,100 @@
+"""The prompt: a line to type, with what belongs there and what could be meant."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from tui.panes.line_pane import LinePane
+from tui.rows.row import Row, Span, cut, row
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+MOST_SHOWN: Final = 6
+"""Suggestions in sight."""
+
+
+class Suggestions(LinePane, can_focus=False):
+    """What belongs where the cursor is, and the words that could stand there."""
+
+
+class Prompt(ModalScreen[str]):
+    """Ends with the line that was typed, or with None. `typed` is the history, oldest first; it grows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Close", id="prompt.close"),
+        Binding("tab", "complete", "Complete", priority=True, id="prompt.complete"),
+        Binding("up", "recall(-1)", "Line before", id="prompt.before"),
+        Binding("down", "recall(1)", "Line after", id="prompt.after"),
+    ]
+
+    def __init__(self, wants: str, typed: list[str], assist: Callable[[str], "Help"] | None = None) -> None:
+        super().__init__()
+        self.wants = wants
+        self.typed = typed
+        self.assist = assist
+        self.at = len(typed)
+        self.suggested: Sequence[str] = ()
+
+    def compose(self) -> ComposeResult:
+        """The words above, the line below."""
+        self.pane = Suggestions(pane_id="suggestions")
+        self.line = Input(placeholder=self.wants, id="line", compact=True)
+        with Container(id="prompt"):
+            if self.assist is not None:
+                yield self.pane
+            yield self.line
+
+    def on_mount(self) -> None:
+        """Ready to type."""
+        self.pane.build = lambda width: self._rows(self.line.value, width)
+        self.line.focus()
+
+    def on_input_changed(self, _event: Input.Changed) -> None:
+        """Help follows what is typed."""
+        self.pane.renew()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Done; an empty line closes."""
+        line = event.value.strip()
+        if line and self.typed[-1:] != [line]:
+            self.typed.append(line)
+        self.dismiss(line or None)
+
+    def _rows(self, line: str, width: int) -> list[Row]:
+        """The syntax, what is expected, and the suggestions with their help."""
+        if self.assist is None:
+            return []
+        found = self.assist(line)
+        self.suggested = [suggestion.word for suggestion in found.suggestions]
+        expected = f"here: {found.expected}" if found.expected else "nothing more is needed: Enter"
+        rows = [row(Span(f" {cut(found.usage or 'a command', width - 2)}", "strong")), row(Span(f" {expected}", "dim"))]
+        for number, suggestion in enumerate(found.suggestions[:MOST_SHOWN]):
+            lead = " Tab " if number == 0 else "     "
+            text = cut(suggestion.help, max(width - len(suggestion.word) - 8, 0))
+            rows.append(row(Span(lead, "key"), Span(f"{suggestion.word}  ", "name"), Span(text, "dim")))
+        if len(found.suggestions) > MOST_SHOWN:
+            others = " ".join(self.suggested[MOST_SHOWN:])
+            rows.append(row(Span(cut(f"     and {others}", width), "dim")))
+        return rows
+
+    def action_complete(self) -> None:
+        """Take the first suggestion in place of the word that is being typed."""
+        line = self.line.value
+        if not self.suggested:
+            return
+        start = len(line) if line[-1:].isspace() else len(line) - len(line.split()[-1]) if line else 0
+        word = self.suggested[0]
+        self.line.value = f"{line[:start]}{word}{'' if word.endswith('=') else ' '}"
+        self.line.cursor_position = len(self.line.value)
+
+    def action_recall(self, by: int) -> None:
+        """A line that was typed before."""
+        self.at = max(0, min(len(self.typed), self.at + by))
+        self.line.value = self.typed[self.at] if self.at < len(self.typed) else ""
+        self.line.cursor_position = len(self.line.value)

@@ -1,0 +1,169 @@
+"""What happened, told for the panes: from the nodes of a timeline to steps in words, the log, and what is broken."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from model.invariants.violation import Violation
+from model.kernel.procedure import Stepped
+from model.memory.records import Access, Event, Printk, Splat
+from model.script.context import Outcome
+from model.session.timeline import Node as Moment
+from model.session.timeline import Timeline
+from tui.rows.picture import Broken, LogLine, Node, Rule, Told
+
+MOST_LINES: Final = 200
+"""Lines of the log that are kept in sight."""
+WINDOW: Final = 120
+"""Nodes of the way before and behind the present one that the strip can show."""
+
+
+@lru_cache(maxsize=1)
+def all_rules() -> tuple[Rule, ...]:
+    """Every invariant, in the order in which they are best explained."""
+    from model.invariants.rules import INVARIANTS  # noqa: PLC0415 - nothing else here needs the list
+
+    return tuple(Rule(rule.name, rule.rule) for rule in INVARIANTS.values())
+
+
+def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = "") -> Told | None:
+    """A micro-step in words; None if there was none."""
+    if stepped is None:
+        return None
+    return Told(
+        f"{stepped.procedure}.{stepped.step}",
+        stepped.source,
+        stepped.doc,
+        stepped.task,
+        remark,
+        stepped.blocked,
+        "" if outcome is None else in_words(outcome),
+    )
+
+
+def in_words(outcome: Outcome) -> str:
+    """How a command ended."""
+    return f"{outcome}: {outcome.message}" if outcome.message and str(outcome) != outcome.message else str(outcome)
+
+
+def broken(timeline: Timeline) -> tuple[Broken, ...]:
+    """What is wrong here: what stands in the machine, and the harm done on the way that it does not show."""
+    here = timeline.here
+    standing = [(timeline.since(violation), violation) for violation in here.checker.violations]
+    return tuple(_broken(node, violation, here) for node, violation in [*standing, *timeline.suffered()])
+
+
+def _broken(node: Moment, violation: Violation, here: Moment) -> Broken:
+    """One violation, with when it began."""
+    return Broken(
+        violation.invariant,
+        violation.severity,
+        violation.subjects,
+        violation.message,
+        violation.symptom,
+        since_when(node),
+        node.number,
+        node.number == here.number,
+    )
+
+
+def since_when(node: Moment) -> str:
+    """A place of the history in words: the step's number and the kernel function that made it."""
+    what = f" ({node.stepped.procedure})" if node.stepped else ""
+    return f"step {node.depth}{what}"
+
+
+class Log:
+    """The log of each place in a timeline, made once a node."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline: Final = timeline
+        self._known: dict[int, tuple[LogLine, ...]] = {-1: ()}
+
+    def at(self, node: Moment) -> tuple[LogLine, ...]:
+        """What the log says at a node: the last lines of the way that led there."""
+        unknown = []
+        number = node.number
+        while number not in self._known:
+            unknown.append(self.timeline.nodes[number])
+            number = unknown[-1].parent
+        lines = self._known[number]
+        for later in reversed(unknown):
+            before = self.timeline.nodes[later.parent] if later.parent >= 0 else None
+            lines = (lines + tuple(log_lines(later, before)))[-MOST_LINES:]
+            self._known[later.number] = lines
+        return lines
+
+
+def log_lines(node: Moment, before: Moment | None) -> Iterator[LogLine]:
+    """The lines that one step adds: the command that began, what was done and what broke, how the command ended."""
+    place = f"moment:{node.number}"
+    began = before is None or before.running is None or before.command != node.command
+    if node.command and began and node.parent >= 0:
+        yield LogLine(f"> {node.command}", "strong", place)
+    for event in node.stepped.events if node.stepped else ():
+        yield from _event_lines(event, place)
+    if node.stepped and node.stepped.blocked:
+        yield LogLine(f"  {node.stepped.task} waits: {node.stepped.blocked}", "hazard", place)
+    for violation in node.new:
+        yield LogLine(f"! {violation.severity}: {violation.invariant}", violation.severity, place)
+    if node.outcome is not None:
+        role = "plain" if node.outcome.status == "ok" else "hazard"
+        yield LogLine(f"  = {in_words(node.outcome)}", role, place)
+
+
+def _event_lines(event: Event, place: str) -> Iterator[LogLine]:
+    """An event as the kernel's log or a bus analyser would show it."""
+    match event:
+        case Splat():
+            yield LogLine(event.title, "splat", place)
+            for line in event.lines:
+                yield LogLine(f"  {line}", "plain", place)
+            if event.trace:
+                yield LogLine("  Call Trace:", "plain", place)
+            for name in event.trace:
+                yield LogLine(f"    {name}", "code", place)
+        case Access():
+            yield LogLine(f"  {access(event)}", "plain", f"frame:{event.pfn}")
+        case Printk():
+            yield LogLine(f"  {event.text}", "plain", place)
+
+
+def access(event: Access) -> str:
+    """Who touched which byte.
+
+    >>> access(Access(5, True, 65, process="p0", vpn=17))
+    'p0 stores 0x41 to f5 (page 17)'
+    """
+    verb, preposition = ("stores", "to") if event.write else ("loads", "from")
+    if event.reference:
+        who, how = event.device or "the kernel", f"{event.reference}+{event.page}"
+    else:
+        who, how = event.process or "the kernel", f"page {event.vpn}"
+    return f"{who} {verb} {event.value:#04x} {preposition} f{event.pfn} ({how})"
+
+
+def strip(timeline: Timeline) -> tuple[tuple[Node, ...], int]:
+    """The nodes of the way around the present one, and which of them that is."""
+    past: list[Moment] = []
+    node = timeline.here
+    while node.parent >= 0 and len(past) < WINDOW:
+        node = timeline.nodes[node.parent]
+        past.append(node)
+    future: list[Moment] = []
+    number = timeline.onward(timeline.here.number)
+    while number is not None and len(future) < WINDOW:
+        future.append(timeline.nodes[number])
+        number = timeline.onward(number)
+    way = [*reversed(past), timeline.here, *future]
+    ahead = [*way[1:], None]
+    nodes = [
+        Node(
+            one.number,
+            timeline.severity(one),
+            len(timeline.children.get(one.number, ())) - (following is not None),
+            following.command if following is not None and one.running is None else "",
+        )
+        for one, following in zip(way, ahead, strict=True)
+    ]
+    return tuple(nodes), len(past)

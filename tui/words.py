@@ -1,0 +1,25 @@
+"""Words about a machine that only some moves need: completion, and who refers to whom."""
+
+from typing import TYPE_CHECKING
+
+from model.invariants.scene import Scene
+from model.memory.state import State
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+
+def related(scene: Scene, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What a subject refers to, and what refers to it."""
+    from model.session.graph import refers  # noqa: PLC0415 - needed when somebody points at something
+
+    found = refers(scene, subject)
+    return found.to, found.by
+
+
+def help_for(state: State, line: str) -> "Help":
+    """What belongs where the cursor is at the end of a line, and what could be typed there."""
+    from model.script.complete import assist  # noqa: PLC0415 - needed when somebody types
+    from model.script.scope import Scope  # noqa: PLC0415
+
+    return assist(line, Scope.of(state))
