@@ -100,7 +100,7 @@ class mmu_access(Procedure):
 
     @step
     def walk_pmd(self, tx: Transaction) -> Outcome:
-        """Bits 29-21 select the entry of the PMD table: 2 MiB each. With the PSE bit it is a huge page: the walk ends."""
+        """Bits 29-21 select the entry of the PMD table: 2 MiB each. With the PSE bit it is huge, and the walk ends."""
         entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
         if entry is None or not entry.bits & PAGE_PSE:
             return self.descend(tx, PMD)

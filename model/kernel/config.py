@@ -63,6 +63,7 @@ FACTS: Final[dict[str, Fact]] = {
     "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf-truth matrix; 6.18: measured"),
     "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
+    "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),
     "mremap moves several VMAs": Fact("6.18", "7.3", "remap_move() since 6.17; mm/mremap.c"),
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
     "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),

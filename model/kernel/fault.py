@@ -11,10 +11,11 @@ from model.kernel.lock import down_read, up_read
 from model.kernel.page import folio_add_new_anon_rmap, put_page
 from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import pte_alloc, pte_lock, tables_exist, zero_pte
+from model.kernel.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.rmap import anon_vma_prepare
 from model.kernel.stack import expand_downwards
+from model.kernel.vm_ops import vm_operations
 from model.kernel.vma import find_vma, vma_lookup
 from model.kernel.wp_fault import do_wp_page
 from model.memory.flags import (
@@ -26,6 +27,7 @@ from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
     VM_ACCESS,
+    VM_FAULT_FALLBACK,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
@@ -121,10 +123,38 @@ class handle_mm_fault(Procedure):
 
     @step
     def walk_or_allocate_tables(self, tx: Transaction) -> Outcome:
-        """Walk down to the table that holds the entry, allocating the tables that are missing."""
-        if tables_exist(tx, self.mm, self.vpn):
-            self.ret = 0
-            return None
+        """Walk down to the table that holds the entry, allocating the tables that are missing.
+
+        Where a driver can map 2 MiB with one entry, the walk stops one level higher, to let it try.
+        """
+        self.ret = 0
+        entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if entry is not None:
+            return done() if entry.huge else goto(handle_mm_fault.handle_pte_fault)
+        if self.huge_fault(tx) is not None:
+            return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD))
+        return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=handle_mm_fault.handle_pte_fault)
+
+    def huge_fault(self, tx: Transaction) -> Procedure | None:
+        """The call of the VMA's ->huge_fault handler, if it has one."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        handler = vm_operations(vma.ops).huge_fault
+        return None if handler is None else handler(mm=self.mm, vpn=self.vpn, start=vma.start, flags=self.flags)
+
+    @step
+    def create_huge_pmd(self, tx: Transaction) -> Outcome:
+        """Call the driver's ->huge_fault."""
+        handler = self.huge_fault(tx)
+        if self.ret < 0 or handler is None:
+            return done(VM_FAULT_OOM)
+        return call(handler)
+
+    @step
+    def fall_back(self, tx: Transaction) -> Outcome:
+        """If 2 MiB could not be mapped at once, go on with a table of small entries."""
+        if not self.ret & VM_FAULT_FALLBACK:
+            return done(self.ret)
         return call(pte_alloc(mm=self.mm, vpn=self.vpn))
 
     @step
@@ -140,6 +170,8 @@ class handle_mm_fault(Procedure):
         where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         if pte is None:
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
+        if pte.kind == "marker":
+            return done(VM_FAULT_SIGSEGV)
         if not pte.present:
             return done(VM_FAULT_SIGBUS)
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not pte.writable:

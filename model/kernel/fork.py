@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from model.kernel.lock import down_write, up_write
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page
 from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
@@ -152,7 +153,9 @@ class copy_page_range(Procedure):
     def begin_write_protect(self, tx: Transaction) -> Outcome:
         """Make the mm's write_protect_seq odd: a GUP-fast that pins meanwhile will see it and give its pins back."""
         self.vpn = self.start
-        if is_cow_mapping(tx.vmas[self.mm, self.start].flags):
+        vma = tx.vmas[self.mm, self.start]
+        if is_cow_mapping(vma.flags):
+            mmu_notifier_invalidate_range_start(tx, self.mm, vma.start, vma.end)
             bump_write_protect_seq(tx, self.mm)
         return None
 
@@ -195,6 +198,7 @@ class copy_page_range(Procedure):
         """Make write_protect_seq even again: whoever pins from now on sees read-only entries."""
         if is_cow_mapping(tx.vmas[self.mm, self.start].flags):
             bump_write_protect_seq(tx, self.mm)
+            mmu_notifier_invalidate_range_end(tx, self.mm)
         return done(min(self.ret, 0))
 
 

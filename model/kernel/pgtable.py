@@ -150,6 +150,8 @@ class pte_alloc(Procedure):
     source: ClassVar[str] = "mm/memory.c: __pud_alloc, __pmd_alloc, __pte_alloc"
     mm: str
     vpn: int
+    lowest: int = PMD
+    """The level whose entry must be there: PMD for a table of PTEs, PUD for room for a huge PMD entry."""
 
     @step
     def allocate_missing_table(self, tx: Transaction) -> Outcome:
@@ -157,7 +159,7 @@ class pte_alloc(Procedure):
 
         A table page is an ordinary frame: it costs 4 KiB however few of its 512 entries are used.
         """
-        for level in (PGD, PUD, PMD):
+        for level in range(PGD, self.lowest - 1, -1):
             key = (self.mm, level, self.vpn >> TABLE_SHIFT * level)
             if key in tx.tables:
                 continue
@@ -165,7 +167,7 @@ class pte_alloc(Procedure):
             if pfn is None:
                 return fail(ENOMEM)
             tx.tables[key] = Pte(pfn, PAGE_TABLE)
-            return done() if level == PMD else goto(pte_alloc.allocate_missing_table)
+            return done() if level == self.lowest else goto(pte_alloc.allocate_missing_table)
         return done()
 
 

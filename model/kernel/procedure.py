@@ -127,7 +127,10 @@ class MicroStep(NamedTuple):
 
 
 class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
-    """A kernel function: subclasses declare its variables as fields and its micro-steps as methods."""
+    """A kernel function: subclasses declare its variables as fields and its micro-steps as methods.
+
+    A subclass of a procedure inherits its steps; one that it defines again takes the place of the inherited one.
+    """
 
     source: ClassVar[str] = ""
     """Where it stands in the kernel: file, and version where that matters."""
@@ -136,12 +139,11 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
-        inherited = tuple(micro for base in cls.__bases__ for micro in getattr(base, "steps", ()))
-        cls.steps = inherited + tuple(
-            MicroStep(name, _first_paragraphs(body), cls.source, body)
-            for name, body in vars(cls).items()
-            if getattr(body, "__dict__", {}).get("is_step")
-        )
+        micros = {micro.name: micro for base in cls.__bases__ for micro in getattr(base, "steps", ())}
+        for name, body in vars(cls).items():
+            if getattr(body, "__dict__", {}).get("is_step"):
+                micros[name] = MicroStep(name, _first_paragraphs(body), cls.source, body)
+        cls.steps = tuple(micros.values())
         cls.positions = {micro.name: number for number, micro in enumerate(cls.steps)}
         Locals.registry[cls.__name__] = cls
 

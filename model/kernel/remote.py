@@ -142,7 +142,7 @@ class mem_write(mem_rw):
 
 
 class direct_io(Procedure):
-    """One page of O_DIRECT file I/O: the disk's DMA goes straight to the page of the process. Returns the byte moved."""
+    """One page of O_DIRECT file I/O: the disk's DMA goes to the page of the process itself. Returns the byte moved."""
 
     source: ClassVar[str] = "block/bio.c: bio_iov_iter_get_pages; lib/iov_iter.c: iov_iter_extract_user_pages"
     mm: str
@@ -181,6 +181,6 @@ class direct_write_out(direct_io):
 
 
 class direct_read_in(direct_io):
-    """pread(2) with O_DIRECT: the disk writes the page, and every other byte of it becomes 0."""
+    """pread(2) with O_DIRECT: the disk writes the page."""
 
     write: bool = True

@@ -7,30 +7,46 @@ somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range), mm/mmu_gat
 from typing import ClassVar, Final
 
 from model.kernel.lock import down_read, up_read
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import folio_remove_rmap, put_page, set_page_flags
-from model.kernel.pgtable import free_pgtables, populated, pte_lock, put_tables, table_end, vm_normal_page
+from model.kernel.pgtable import (
+    PMD,
+    TABLE_SHIFT,
+    free_pgtables,
+    populated,
+    pte_lock,
+    put_tables,
+    table_end,
+    tables_in,
+    vm_normal_page,
+)
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.tlb import flush_tlb_range
 from model.memory.flags import PG_DIRTY
 from model.memory.ordered import ceiling
 from model.memory.records import Vma
-from model.memory.state import Transaction
+from model.memory.state import Memory, Transaction
+
+HUGE_PFN_OPS: Final = ("ttm-huge",)
+"""vm_ops that map 2 MiB at once without counting anything."""
 
 MOST_GATHERED: Final = 2048
 """Pages that an mmu_gather collects before it must flush and free (MAX_GATHER_BATCH_COUNT, smaller here)."""
 
 
-def zap_range(tx: Transaction, mm: str, vma: Vma, start: int, end: int, *, even_cows: bool) -> tuple[int, ...]:
+def zap_range(
+    tx: Transaction, mm: str, vma: Vma, start: int, end: int, *, even_cows: bool, drop_markers: bool
+) -> tuple[int, ...]:
     """Clear the entries of one page table's part of a VMA; returns the pfns of the normal pages among them.
 
     A special entry is only cleared: it has never had a reference or a mapcount. With `even_cows` false a private
-    copy (an anonymous page) stays (kernel-facts F.1).
+    copy (an anonymous page) stays (kernel-facts F.1). A guard marker goes only with its VMA: `drop_markers`.
     """
     normal: list[int] = []
     for vpn in list(populated(tx, mm, start, end)):
         pte = tx.ptes[mm, vpn]
         if not pte.present:
-            if even_cows:
+            if drop_markers if pte.kind == "marker" else even_cows:
                 del tx.ptes[mm, vpn]
             continue
         pfn = vm_normal_page(tx, vma, pte)
@@ -45,6 +61,19 @@ def zap_range(tx: Transaction, mm: str, vma: Vma, start: int, end: int, *, even_
     return tuple(normal)
 
 
+def first_huge_leaf(mem: Memory, mm: str, vma: Vma, start: int, end: int) -> int | None:
+    """Where the first huge entry in [start, end) of a VMA begins, if its driver makes such entries.
+
+    A range that covers only a part of one clears it all the same: the rest is faulted in again, in small entries.
+    """
+    if vma.ops not in HUGE_PFN_OPS:
+        return None
+    for index in tables_in(mem, mm, PMD, start >> TABLE_SHIFT, (end - 1) >> TABLE_SHIFT):
+        if mem.tables[mm, PMD, index].huge:
+            return max(index << TABLE_SHIFT, start)
+    return None
+
+
 class unmap_vmas(Procedure):
     """Zap every page of some VMAs: the entries are cleared, the pages gathered for later."""
 
@@ -54,6 +83,10 @@ class unmap_vmas(Procedure):
     start: int
     end: int
     even_cows: bool = True
+    drop_markers: bool = False
+    """The VMAs go as well: ZAP_FLAG_DROP_MARKER."""
+    flush_tlbs: bool = True
+    """False: a driver's bug, see exporter=no-flush."""
     flush_start: int = -1
     """Lowest vpn whose entry was cleared since the last flush."""
     flush_end: int = 0
@@ -69,12 +102,16 @@ class unmap_vmas(Procedure):
         for vma in self.vmas:
             low, high = max(vma.start, self.start), min(vma.end, self.end)
             vpn = ceiling(tx.pte_index, self.mm, low) if low < high else None
+            huge = first_huge_leaf(tx, self.mm, vma, low, high)
+            if huge is not None and (vpn is None or huge <= vpn):
+                self.zap_huge_pmd(tx, huge)
+                return goto(unmap_vmas.clear_ptes)
             if vpn is None or vpn >= high:
                 continue
             if (wait := pte_lock(tx, self.mm, vpn)) is not None:
                 return wait
             end = table_end(vpn, high)
-            pages = zap_range(tx, self.mm, vma, vpn, end, even_cows=self.even_cows)
+            pages = zap_range(tx, self.mm, vma, vpn, end, even_cows=self.even_cows, drop_markers=self.drop_markers)
             self.start, self.vma = end, vma
             self.flush_start = vpn if self.flush_start < 0 else min(self.flush_start, vpn)
             self.flush_end = max(self.flush_end, end)
@@ -82,6 +119,14 @@ class unmap_vmas(Procedure):
             self.owes_rmap = pages
             return None
         return goto(unmap_vmas.flush)
+
+    def zap_huge_pmd(self, tx: Transaction, vpn: int) -> None:
+        """Clear a huge entry of a PFN mapping: nothing is counted, so nothing is gathered (mm/huge_memory.c)."""
+        index = vpn >> TABLE_SHIFT
+        del tx.tables[self.mm, PMD, index]
+        first, end = index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT
+        self.flush_start = first if self.flush_start < 0 else min(self.flush_start, first)
+        self.flush_end = max(self.flush_end, end)
 
     @step
     def remove_rmaps(self, tx: Transaction) -> Outcome:
@@ -98,6 +143,8 @@ class unmap_vmas(Procedure):
         if self.flush_start < 0:
             return done()
         start, self.flush_start = self.flush_start, -1
+        if not self.flush_tlbs:
+            return None
         return call(flush_tlb_range(mm=self.mm, start=start, end=self.flush_end))
 
     @step
@@ -124,12 +171,14 @@ class unmap_region(Procedure):
 
     @step
     def unmap(self, tx: Transaction) -> Outcome:
-        """Take the pages out of the page tables first."""
-        return call(unmap_vmas(mm=self.mm, vmas=self.vmas, start=self.start, end=self.end))
+        """Take the pages out of the page tables first, and tell whoever mirrors them (MMU_NOTIFY_UNMAP)."""
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        return call(unmap_vmas(mm=self.mm, vmas=self.vmas, start=self.start, end=self.end, drop_markers=True))
 
     @step
     def free_tables(self, tx: Transaction) -> Outcome:
         """Then the tables that have become useless."""
+        mmu_notifier_invalidate_range_end(tx, self.mm)
         return call(free_pgtables(mm=self.mm, start=self.start, end=self.end, floor=self.floor, ceiling=self.ceiling))
 
     @step
@@ -156,11 +205,28 @@ class zap_page_range_single(Procedure):
     start: int
     end: int
     even_cows: bool = True
+    flush: bool = True
 
     @step
-    def unmap(self, tx: Transaction) -> Outcome:
-        """Only the entries go; the VMA stays, and the next access faults."""
-        return call(unmap_vmas(mm=self.mm, vmas=(self.vma,), start=self.start, end=self.end, even_cows=self.even_cows))
+    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
+        """MMU_NOTIFY_CLEAR: whoever mirrors this range is told first. Then the entries go; the VMA stays."""
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        return call(
+            unmap_vmas(
+                mm=self.mm,
+                vmas=(self.vma,),
+                start=self.start,
+                end=self.end,
+                even_cows=self.even_cows,
+                flush_tlbs=self.flush,
+            )
+        )
+
+    @step
+    def mmu_notifier_invalidate_range_end(self, tx: Transaction) -> Outcome:
+        """The next access faults, and a mirror may look its pages up again."""
+        mmu_notifier_invalidate_range_end(tx, self.mm)
+        return done()
 
 
 class unmap_mapping_range(Procedure):
@@ -175,6 +241,8 @@ class unmap_mapping_range(Procedure):
     pages: int = 0
     """0 = to the end of the file."""
     even_cows: bool = True
+    flush: bool = True
+    """False: a driver's bug, see exporter=no-flush."""
     after: tuple[str, int] = ("", -1)
     """The VMA that was done last."""
 
@@ -197,7 +265,12 @@ class unmap_mapping_range(Procedure):
                 shift = vma.start - vma.pgoff
                 return call(
                     zap_page_range_single(
-                        mm=mm, vma=vma, start=low + shift, end=high + shift, even_cows=self.even_cows
+                        mm=mm,
+                        vma=vma,
+                        start=low + shift,
+                        end=high + shift,
+                        even_cows=self.even_cows,
+                        flush=self.flush,
                     ),
                     then=unmap_mapping_range.next_vma,
                 )

@@ -18,6 +18,12 @@ from model.kernel.special import (
     vdso_fault,
     vvar_fault,
 )
+from model.kernel.ttm_fault import (
+    ttm_bo_vm_access,
+    ttm_bo_vm_fault,
+    ttm_bo_vm_huge_fault,
+    udmabuf_vm_fault,
+)
 from model.kernel.vm_fault import vm_fault, vm_mkwrite
 from model.memory.errno import EINVAL
 
@@ -28,6 +34,8 @@ class VmOps(NamedTuple):
     fault: type[vm_fault] | None = None
     """Finds the page for an empty entry, or makes the entry itself. None: all entries are made by mmap(), and once
     gone they are gone: SIGBUS."""
+    huge_fault: type[vm_fault] | None = None
+    """Tries to map 2 MiB with one entry; VM_FAULT_FALLBACK sends the core on to `fault`."""
     map_pages: bool = False
     """Fault-around: pages in the cache near the fault are mapped as well (filemap_map_pages)."""
     page_mkwrite: type[vm_mkwrite] | None = None
@@ -59,6 +67,11 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "io_uring": VmOps(get_unmapped_area=True),
     "bpf_map": VmOps(close=True),
     "btf": VmOps(),
+    "ttm": VmOps(ttm_bo_vm_fault, access=ttm_bo_vm_access, close=True),
+    "ttm-huge": VmOps(ttm_bo_vm_fault, huge_fault=ttm_bo_vm_huge_fault, access=ttm_bo_vm_access, close=True),
+    "gem": VmOps(ttm_bo_vm_fault, close=True),
+    "udmabuf": VmOps(udmabuf_vm_fault),
+    "heap": VmOps(),
 }
 """By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here."""
 

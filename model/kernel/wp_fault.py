@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from model.kernel.do_fault import the_vma
 from model.kernel.filemap import folio_unlock
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import (
     folio_add_new_anon_rmap,
     folio_remove_rmap,
@@ -159,6 +160,7 @@ class wp_page_copy(Procedure):
             return done(VM_FAULT_OOM)
         self.new = pfn
         self.holds = (*self.holds, pfn)
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.vpn, self.vpn + 1)
         return None
 
     @step
@@ -173,6 +175,7 @@ class wp_page_copy(Procedure):
             for pfn in self.holds:
                 put_page(tx, pfn)
             self.holds = ()
+            mmu_notifier_invalidate_range_end(tx, self.mm)
             return done()
         hold_pte_lock(tx, self.mm, self.vpn)
         del tx.ptes[self.mm, self.vpn]
@@ -200,6 +203,7 @@ class wp_page_copy(Procedure):
             folio_remove_rmap(tx, pfn, the_vma(tx, self.mm, self.vpn))
         self.owes_rmap = ()
         pte_unlock(tx, self.mm, self.vpn)
+        mmu_notifier_invalidate_range_end(tx, self.mm)
         return None
 
     @step

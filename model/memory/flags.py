@@ -21,6 +21,7 @@ VM_MAYSHARE: Final = 0x80
 VM_GROWSDOWN: Final = 0x100
 VM_UFFD_MISSING: Final = 0x200
 VM_PFNMAP: Final = 0x400
+VM_MAYBE_GUARD: Final = 0x800
 VM_UFFD_WP: Final = 0x1000
 VM_LOCKED: Final = 0x2000
 VM_IO: Final = 0x4000
@@ -42,7 +43,6 @@ VM_HUGEPAGE: Final = 0x20000000
 VM_NOHUGEPAGE: Final = 0x40000000
 VM_MERGEABLE: Final = 0x80000000
 VM_UFFD_MINOR: Final = 1 << 37
-VM_MAYBE_GUARD: Final = 1 << 38
 VM_SEALED: Final = 1 << 42
 
 VM_ACCESS: Final = VM_READ | VM_WRITE | VM_EXEC
@@ -60,6 +60,7 @@ SMAPS_CODES: Final[tuple[tuple[int, str], ...]] = (
     (VM_GROWSDOWN, "gd"),
     (VM_UFFD_MISSING, "um"),
     (VM_PFNMAP, "pf"),
+    (VM_MAYBE_GUARD, "gu"),
     (VM_UFFD_WP, "uw"),
     (VM_LOCKED, "lo"),
     (VM_IO, "io"),
@@ -80,7 +81,6 @@ SMAPS_CODES: Final[tuple[tuple[int, str], ...]] = (
     (VM_NOHUGEPAGE, "nh"),
     (VM_MERGEABLE, "mg"),
     (VM_UFFD_MINOR, "ui"),
-    (VM_MAYBE_GUARD, "gu"),
     (VM_SEALED, "sl"),
 )
 """Each flag that ``VmFlags:`` in /proc/PID/smaps shows, in its order (``show_smap_vma_flags``)."""

@@ -146,6 +146,10 @@ class Process(Record, frozen=True, omit_defaults=True):
     """MMF_HAS_PINNED: some FOLL_PIN was ever tried on this mm."""
     write_protect_seq: int = 0
     """Odd while fork write-protects this mm; GUP-fast pins check it."""
+    notifier_seq: int = 0
+    """mmu_notifier_subscriptions->invalidate_seq: odd while a range of this mm is being invalidated."""
+    notifier_active: int = 0
+    """active_invalidate_ranges: how many invalidations run now."""
     def_flags: int = 0
     """mm->def_flags: VM_* bits that every new mapping gets (mlockall)."""
     map_count: int = 0

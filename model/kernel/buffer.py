@@ -1,0 +1,72 @@
+"""Buffer objects: what a driver keeps of each, and when its memory goes.
+
+A VMA of a buffer pins the *file*, that is, the whole buffer; nobody holds single pages (thread, point 1). The memory
+is freed when the last handle, dma-buf and mapping are gone.
+"""
+
+from model.kernel.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
+from model.memory.records import Buffer, File, Place
+from model.memory.state import Memory, Transaction
+
+FILE_PREFIX = "bo:"
+
+
+def buffer_of(file: str) -> str:
+    """The name of the buffer that a device file's range belongs to."""
+    return file.removeprefix(FILE_PREFIX)
+
+
+def lookup_buffer(mem: Memory, name: str) -> Buffer | None:
+    """A buffer that still has a handle."""
+    buffer = mem.buffers.get(name)
+    return buffer if buffer is not None and buffer.handles else None
+
+
+def alloc_backing(tx: Transaction, name: str, pages: int, place: Place, caching: str) -> tuple[int, ...] | None:
+    """Frames for a buffer at a place; None if there is not enough memory there."""
+    if place == "vram":
+        return vram_alloc(tx, name, pages)
+    return ttm_pool_alloc(tx, name, pages, caching)
+
+
+def use(tx: Transaction) -> int:
+    """The next tick of the LRU clock."""
+    tick = (tx.counters.get("bo_clock") or 0) + 1
+    tx.counters["bo_clock"] = tick
+    return tick
+
+
+def least_recently_used(tx: Transaction, but: str) -> str | None:
+    """The buffer in video memory that may be evicted first: not pinned, not `but`, not reserved by somebody."""
+    candidates = [
+        (buffer.last_use, name)
+        for name, buffer in tx.buffers.items()
+        if buffer.place == "vram" and not buffer.pin_count and name != but and ("dma_resv", name) not in tx.locks
+    ]
+    return min(candidates)[1] if candidates else None
+
+
+def drop_handle(tx: Transaction, name: str) -> None:
+    """A GEM handle or a dma-buf is closed. With the last one the file closes; the memory goes with the last mapping."""
+    buffer = tx.buffers[name]
+    tx.buffers.update(name, handles=buffer.handles - 1)
+    if buffer.handles > 1:
+        return
+    tx.files.update(buffer.file, open=False)
+    if not tx.files[buffer.file].i_mmap:
+        release_buffer(tx, name)
+
+
+def release_buffer(tx: Transaction, name: str) -> None:
+    """Nobody has the buffer any more: its frames go back, whatever their refcounts say."""
+    buffer = tx.buffers[name]
+    if buffer.exporter != "i915-shmem" and not buffer.memfd:
+        free_frames(tx, buffer.frames, buffer.caching)
+    del tx.buffers[name]
+    if buffer.file in tx.files:
+        del tx.files[buffer.file]
+
+
+def device_file(pages: int) -> File:
+    """The buffer's range of the device's address space, through which unmap_mapping_range() finds all its mappings."""
+    return File("drm", size=pages)

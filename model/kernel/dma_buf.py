@@ -1,0 +1,160 @@
+"""dma-buf: share a buffer between devices. A file for user space, attachments and mappings for importers."""
+
+from typing import ClassVar
+
+from model.kernel.buffer import drop_handle, lookup_buffer
+from model.kernel.exporter import exporter
+from model.kernel.lock import down_write, up_write
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.ttm_fault import ttm_tt_populate
+from model.kernel.ttm_move import ttm_bo_move
+from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM
+from model.memory.records import Attachment, Buffer, DmaBuf, Reference
+from model.memory.state import Transaction
+
+
+class dma_buf_export(Procedure):
+    """Make a dma-buf of a buffer: a file that other drivers and processes can be given."""
+
+    source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_export; drm_prime.c: drm_gem_dmabuf_export"
+    buffer: str
+    name: str
+
+    @step
+    def export(self, tx: Transaction) -> Outcome:
+        """The file holds the buffer alive. Its f_mapping is the device's, so that a move finds its mappings too."""
+        bo = lookup_buffer(tx, self.buffer)
+        if bo is None:
+            return fail(ENOENT)
+        if self.name in tx.dma_bufs:
+            return fail(EEXIST)
+        tx.dma_bufs[self.name] = DmaBuf(self.buffer)
+        tx.buffers.update(self.buffer, handles=bo.handles + 1)
+        return done()
+
+
+class dma_buf_attach(Procedure):
+    """A device becomes an importer. One that cannot follow moves has the buffer pinned."""
+
+    source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_dynamic_attach"
+    dmabuf: str
+    device: str
+    dynamic: bool = False
+
+    @step
+    def reserve(self, tx: Transaction) -> Outcome:
+        """Take the reservation lock of the buffer."""
+        exported = tx.dma_bufs.get(self.dmabuf)
+        if exported is None or self.device not in tx.devices:
+            return fail(ENOENT)
+        if (self.dmabuf, self.device) in tx.attachments:
+            return fail(EBUSY)
+        return down_write(tx, "dma_resv", exported.buffer)
+
+    @step
+    def pin(self, tx: Transaction) -> Outcome:
+        """Static importer, dynamic exporter: the exporter pins, and moves to where devices can reach it.
+
+        This pin is TTM's own count. It has nothing to do with FOLL_PIN, and no page knows of it.
+        """
+        name = tx.dma_bufs[self.dmabuf].buffer
+        moves = exporter(tx, tx.buffers[name].exporter).moves
+        tx.attachments[self.dmabuf, self.device] = Attachment(dynamic=self.dynamic, pinned=moves and not self.dynamic)
+        self.ret = 0
+        if not moves or self.dynamic:
+            return None
+        bo = tx.buffers.update(name, pin_count=tx.buffers[name].pin_count + 1)
+        if bo.pin_count == 1 and bo.place == "vram":
+            return call(ttm_bo_move(buffer=name, place="gtt"))
+        return None
+
+    @step
+    def unreserve(self, tx: Transaction) -> Outcome:
+        """Give the reservation back."""
+        name = tx.dma_bufs[self.dmabuf].buffer
+        up_write(tx, "dma_resv", name)
+        if self.ret < 0:
+            del tx.attachments[self.dmabuf, self.device]
+            tx.buffers.update(name, pin_count=tx.buffers[name].pin_count - 1)
+        return done(self.ret)
+
+
+class dma_buf_map_attachment(Procedure):
+    """Give an importer the DMA addresses of the buffer's pages. Returns how many pages; no page reference is taken."""
+
+    source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_map_attachment"
+    dmabuf: str
+    device: str
+    name: str
+    """Of the reference that stands for the mapping."""
+
+    @step
+    def map_dma_buf(self, tx: Transaction) -> Outcome:
+        """Under the reservation lock: the sg_table of where the pages are now. A static importer keeps it for good.
+
+        A dynamic one must throw it away when it is told of a move.
+        """
+        exported = tx.dma_bufs.get(self.dmabuf)
+        if exported is None or (self.dmabuf, self.device) not in tx.attachments:
+            return fail(ENOENT)
+        if (wait := down_write(tx, "dma_resv", exported.buffer)) is not None:
+            return wait
+        up_write(tx, "dma_resv", exported.buffer)
+        frames = mapped_frames(tx, exported.buffer)
+        if frames is None:
+            return fail(ENOMEM)
+        tx.references[self.name] = Reference("map", frames=frames, by=self.device, write=True, dmabuf=self.dmabuf)
+        return done(len(frames))
+
+
+def mapped_frames(tx: Transaction, name: str) -> tuple[int, ...] | None:
+    """Where a buffer's pages are, populated if they were swapped out; the caller holds the reservation."""
+    bo: Buffer = tx.buffers[name]
+    if not bo.frames and not ttm_tt_populate(tx, name, bo):
+        return None
+    return tx.buffers[name].frames
+
+
+class dma_buf_unmap_attachment(Procedure):
+    """The importer gives a mapping back."""
+
+    source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_unmap_attachment"
+    name: str
+
+    @step
+    def unmap(self, tx: Transaction) -> Outcome:
+        """Its device forgets the addresses."""
+        reference = tx.references.get(self.name)
+        if reference is None or reference.kind != "map":
+            return fail(ENOENT)
+        del tx.references[self.name]
+        return done()
+
+
+class dma_buf_detach(Procedure):
+    """A device stops being an importer; with the last static one the buffer may move again."""
+
+    source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_detach"
+    dmabuf: str
+    device: str
+
+    @step
+    def detach(self, tx: Transaction) -> Outcome:
+        """Refused as long as it has a mapping; else the pin of a static importer goes."""
+        attachment = tx.attachments.get((self.dmabuf, self.device))
+        if attachment is None:
+            return fail(ENOENT)
+        if any(ref.dmabuf == self.dmabuf and ref.by == self.device for _, ref in tx.references.items()):
+            return fail(EBUSY)
+        name = tx.dma_bufs[self.dmabuf].buffer
+        if attachment.pinned:
+            tx.buffers.update(name, pin_count=tx.buffers[name].pin_count - 1)
+        del tx.attachments[self.dmabuf, self.device]
+        return done()
+
+
+def dma_buf_put(tx: Transaction, name: str) -> None:
+    """The last descriptor of a dma-buf is closed: the buffer loses a handle."""
+    buffer = tx.dma_bufs[name].buffer
+    del tx.dma_bufs[name]
+    drop_handle(tx, buffer)

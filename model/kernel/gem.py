@@ -1,0 +1,147 @@
+"""Buffer objects from birth to end: allocate the backing store, and free it when nobody has the buffer any more."""
+
+from typing import ClassVar
+
+from model.kernel.buffer import (
+    FILE_PREFIX,
+    alloc_backing,
+    device_file,
+    drop_handle,
+    least_recently_used,
+    lookup_buffer,
+    use,
+)
+from model.kernel.filemap import filemap_add_folio
+from model.kernel.lock import down_write, up_write
+from model.kernel.page import put_page
+from model.kernel.page_alloc import alloc_page
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.ttm_move import ttm_bo_evict
+from model.kernel.ttm_pool import vram_room
+from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
+from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE
+from model.memory.records import Buffer, File, Place
+from model.memory.state import Transaction
+
+
+class gem_create(Procedure):
+    """A new buffer object, its backing store allocated at once. Returns 0 or an errno."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_init_reserved"
+    name: str
+    pages: int
+    place: Place = "system"
+    exporter: str = "qxl"
+    caching: str = "wc"
+    memfd: str = ""
+    """udmabuf: the file whose pages it is made of."""
+
+    @step
+    def make_room(self, tx: Transaction) -> Outcome:
+        """In video memory: if there is not enough, evict what was used longest ago."""
+        if self.name in tx.buffers:
+            return fail(EEXIST)
+        if self.pages <= 0:
+            return fail(EINVAL)
+        if self.pages > tx.counters["managed_pages"]:
+            return fail(ENOMEM)
+        if self.place != "vram" or vram_room(tx) >= self.pages:
+            return goto(gem_create.allocate)
+        victim = least_recently_used(tx, but="")
+        return fail(ENOSPC) if victim is None else call(ttm_bo_evict(buffer=victim))
+
+    @step
+    def look_again(self, tx: Transaction) -> Outcome:
+        """One buffer has left the video memory."""
+        return done(self.ret) if self.ret < 0 else goto(gem_create.make_room)
+
+    @step
+    def allocate(self, tx: Transaction) -> Outcome:
+        """Take the pages: from the TTM pool, the page allocator, the video memory, or the memfd that they come from."""
+        frames = self.backing(tx)
+        if isinstance(frames, int):
+            return done(frames)
+        tx.buffers[self.name] = Buffer(
+            pages=self.pages,
+            exporter=self.exporter,
+            place=self.place,
+            caching=self.caching,
+            frames=frames,
+            file=FILE_PREFIX + self.name,
+            memfd=self.memfd,
+            last_use=use(tx),
+        )
+        return done()
+
+    def backing(self, tx: Transaction) -> tuple[int, ...] | int:
+        """The frames of the buffer, its file made as well; or a negated errno."""
+        file = FILE_PREFIX + self.name
+        if self.exporter == "udmabuf":
+            return self.borrow(tx)
+        if self.exporter == "i915-shmem":
+            tx.files[file] = File("shmem", size=self.pages)
+            return shmem_pages(tx, file, self.pages)
+        frames = alloc_backing(tx, self.name, self.pages, self.place, self.caching)
+        if frames is None:
+            return -ENOSPC if self.place == "vram" else -ENOMEM
+        tx.files[file] = device_file(self.pages)
+        return frames
+
+    def borrow(self, tx: Transaction) -> tuple[int, ...] | int:
+        """udmabuf: the pages of a memfd, with one reference each. The memfd may still be punched under it."""
+        memfd = tx.files.get(self.memfd)
+        if memfd is None or not memfd.open or memfd.kind != "memfd":
+            return -ENOENT
+        if memfd.size < self.pages:
+            return -EINVAL
+        frames = shmem_pages(tx, self.memfd, self.pages)
+        if isinstance(frames, int):
+            return frames
+        for pfn in frames:
+            tx.frames.update(pfn, refcount=tx.frames[pfn].refcount + 1)
+        tx.files[FILE_PREFIX + self.name] = device_file(self.pages)
+        return frames
+
+
+def shmem_pages(tx: Transaction, file: str, pages: int) -> tuple[int, ...] | int:
+    """The first pages of a shmem file, holes filled (mm/shmem.c: shmem_read_mapping_page); -ENOMEM if that fails."""
+    frames = []
+    for index in range(pages):
+        pfn = tx.page_cache.get((file, index))
+        if pfn is None:
+            pfn = alloc_page(tx, "file")
+            if pfn is None:
+                return -ENOMEM
+            filemap_add_folio(tx, file, index, pfn, PG_UPTODATE | PG_DIRTY | PG_SWAPBACKED)
+            put_page(tx, pfn)
+        frames.append(pfn)
+    return tuple(frames)
+
+
+class gem_destroy(Procedure):
+    """The driver gives a buffer up: its GEM handle is closed. The memory goes with the last mapping and dma-buf."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/drm_gem.c: drm_gem_handle_delete, drm_gem_object_put"
+    name: str
+
+    @step
+    def reserve(self, tx: Transaction) -> Outcome:
+        """Wait for a move of it to end."""
+        if lookup_buffer(tx, self.name) is None:
+            return fail(ENOENT)
+        if (wait := down_write(tx, "dma_resv", self.name)) is not None:
+            return wait
+        up_write(tx, "dma_resv", self.name)
+        return None
+
+    @step
+    def close_handle(self, tx: Transaction) -> Outcome:
+        """Drop the handle and the dma-bufs made of it that nobody imports. If nothing maps it, free its memory now."""
+        exports = [name for name, exported in tx.dma_bufs.items() if exported.buffer == self.name]
+        if any(dmabuf in exports for (dmabuf, _), _ in tx.attachments.items()):
+            return fail(EBUSY)
+        for name in exports:
+            del tx.dma_bufs[name]
+        tx.buffers.update(self.name, handles=1)
+        drop_handle(tx, self.name)
+        return done()

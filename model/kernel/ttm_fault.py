@@ -1,0 +1,191 @@
+"""Faults on a buffer: under its reservation lock, so that they never meet a move half done.
+
+The lock orders faults and moves of one buffer. It orders nothing else: a page reference that somebody took earlier
+does not know of it.
+"""
+
+from typing import ClassVar, Final
+
+from model.kernel.buffer import alloc_backing, buffer_of
+from model.kernel.exporter import exporter
+from model.kernel.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
+from model.kernel.lock import down_write, try_lock, up_read, up_write
+from model.kernel.page import get_page
+from model.kernel.pgtable import PTRS_PER_TABLE, pte_lock, table_end
+from model.kernel.procedure import Outcome, Procedure, done, fail, goto, hand_over, step
+from model.kernel.vm_fault import vm_fault
+from model.kernel.vma import vma_lookup
+from model.memory.errno import EIO
+from model.memory.flags import (
+    FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_TRIED,
+    VM_FAULT_FALLBACK,
+    VM_FAULT_NOPAGE,
+    VM_FAULT_OOM,
+    VM_FAULT_RETRY,
+    VM_FAULT_SIGBUS,
+)
+from model.memory.records import Access, Buffer
+from model.memory.state import Transaction
+
+TTM_BO_VM_NUM_PREFAULT: Final = 16
+"""Entries that one fault makes at most."""
+
+INSERT: Final = {"pfn": vmf_insert_pfn, "huge-pfn": vmf_insert_pfn, "page": vmf_insert_page, "mixed": vmf_insert_mixed}
+
+
+class ttm_bo_vm_fault(vm_fault):
+    """A fault on a mapped buffer: make entries for where its pages are now."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_fault"
+    waits_for: str = ""
+    """The buffer whose reservation we wait for, without mmap_lock."""
+
+    def buffer(self, tx: Transaction) -> tuple[str, Buffer]:
+        """The buffer behind the VMA."""
+        name = buffer_of(self.vma(tx).file)
+        return name, tx.buffers[name]
+
+    @step
+    def ttm_bo_vm_reserve(self, tx: Transaction) -> Outcome:
+        """Try to take the buffer's reservation lock. If a move holds it, mmap_lock must not be kept while we wait."""
+        name, _ = self.buffer(tx)
+        if try_lock(tx, "dma_resv", name):
+            return goto(ttm_bo_vm_fault.ttm_bo_vm_fault_reserved)
+        if self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) != FAULT_FLAG_ALLOW_RETRY:
+            wait = down_write(tx, "dma_resv", name)
+            return wait if wait is not None else goto(ttm_bo_vm_fault.ttm_bo_vm_fault_reserved)
+        up_read(tx, "mmap_lock", self.mm)
+        self.waits_for = name
+        return None
+
+    @step
+    def wait_for_reservation(self, tx: Transaction) -> Outcome:
+        """Wait until the move is over, then start the whole fault again: VM_FAULT_RETRY. The VMA may have gone."""
+        if (wait := down_write(tx, "dma_resv", self.waits_for)) is not None:
+            return wait
+        up_write(tx, "dma_resv", self.waits_for)
+        return done(VM_FAULT_RETRY)
+
+    @step
+    def ttm_bo_vm_fault_reserved(self, tx: Transaction) -> Outcome:
+        """Under the reservation lock the buffer stays where it is. If it was swapped out, bring it back first."""
+        name, buffer = self.buffer(tx)
+        index = self.where(tx)[1]
+        if index >= buffer.pages:
+            return self.unreserve(tx, VM_FAULT_SIGBUS)
+        if not buffer.frames and not ttm_tt_populate(tx, name, buffer):
+            return self.unreserve(tx, VM_FAULT_OOM)
+        return None
+
+    @step
+    def insert_entries(self, tx: Transaction) -> Outcome:
+        """Make entries for the faulting page and up to 15 behind it: frame numbers, with the special bit or without.
+
+        With vmf_insert_pfn nothing is counted: no reference, no mapcount. That is the contract: *the driver* takes
+        the entries away before it moves the buffer.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        _, buffer = self.buffer(tx)
+        vma = self.vma(tx)
+        insert = INSERT[exporter(tx, buffer.exporter).insert]
+        end = min(vma.end, table_end(self.vpn, vma.end), self.vpn + TTM_BO_VM_NUM_PREFAULT)
+        result = VM_FAULT_NOPAGE
+        for vpn in range(self.vpn, end):
+            index = vma.pgoff + vpn - vma.start
+            if index >= buffer.pages:
+                break
+            error = insert(tx, self.mm, vma, vpn, buffer.frames[index])
+            if error != VM_FAULT_NOPAGE:
+                result = error if vpn == self.vpn else result
+                break
+        return self.unreserve(tx, result)
+
+    def unreserve(self, tx: Transaction, result: int) -> Outcome:
+        """Give the reservation back and return `result`."""
+        up_write(tx, "dma_resv", self.buffer(tx)[0])
+        return done(result)
+
+
+def ttm_tt_populate(tx: Transaction, name: str, buffer: Buffer) -> bool:
+    """Give a buffer system pages again, with the content that was swapped out (ttm_tt.c: ttm_tt_populate, swapin)."""
+    frames = alloc_backing(tx, name, buffer.pages, "system", buffer.caching)
+    if frames is None:
+        return False
+    for pfn, byte in zip(frames, buffer.swap, strict=False):
+        if byte:
+            tx.content[pfn] = byte
+    tx.buffers.update(name, frames=frames, place="system", swap=())
+    return True
+
+
+class ttm_bo_vm_huge_fault(ttm_bo_vm_fault):
+    """A fault that tries to map 2 MiB at once, as TTM did from 5.7 to 5.15."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_insert_huge (5.7 to 5.15)"
+
+    @step
+    def insert_entries(self, tx: Transaction) -> Outcome:
+        """One PMD entry for 512 pages, if the block and the addresses are aligned; else fall back to single entries.
+
+        Nothing is counted. Before 6.12 a PMD has no special bit either: nothing in this entry tells
+        get_user_pages_fast() that it must not touch these pages.
+        """
+        vma, (_, buffer) = self.vma(tx), self.buffer(tx)
+        start = huge_range(vma, self.vpn)
+        if start is None:
+            return self.unreserve(tx, VM_FAULT_FALLBACK)
+        index = vma.pgoff + start - vma.start
+        frames = buffer.frames[index : index + PTRS_PER_TABLE]
+        contiguous = len(frames) == PTRS_PER_TABLE and frames[-1] == frames[0] + PTRS_PER_TABLE - 1
+        if not contiguous or frames[0] % PTRS_PER_TABLE:
+            return self.unreserve(tx, VM_FAULT_FALLBACK)
+        return self.unreserve(tx, vmf_insert_pfn_pmd(tx, self.mm, vma, start, frames[0]))
+
+
+class udmabuf_vm_fault(vm_fault):
+    """udmabuf up to 6.1: the handler returns the memfd's own page, and the core maps it as an ordinary one."""
+
+    source: ClassVar[str] = "drivers/dma-buf/udmabuf.c: udmabuf_vm_fault (6.1)"
+
+    @step
+    def get_page(self, tx: Transaction) -> Outcome:
+        """Take a reference for the entry to be made. Whoever punches the memfd now does not reach this mapping."""
+        buffer = tx.buffers[buffer_of(self.vma(tx).file)]
+        index = self.where(tx)[1]
+        if index >= buffer.pages:
+            return done(VM_FAULT_SIGBUS)
+        get_page(tx, buffer.frames[index])
+        return hand_over(0, (buffer.frames[index],))
+
+
+class ttm_bo_vm_access(Procedure):
+    """vm_ops->access: a debugger, or /proc/PID/mem, reads or writes a buffer that GUP refuses. Returns the byte."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_access"
+    mm: str
+    vpn: int
+    write: bool = False
+    value: int = 0
+
+    @step
+    def ttm_bo_reserve(self, tx: Transaction) -> Outcome:
+        """Under the reservation lock: where is the page now? Only system memory can be reached like this, not VRAM."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return fail(EIO)
+        name = buffer_of(vma.file)
+        if (wait := down_write(tx, "dma_resv", name)) is not None:
+            return wait
+        up_write(tx, "dma_resv", name)
+        buffer = tx.buffers[name]
+        index = vma.pgoff + self.vpn - vma.start
+        if buffer.place == "vram" or index >= len(buffer.frames):
+            return fail(EIO)
+        pfn = buffer.frames[index]
+        if self.write:
+            tx.content[pfn] = self.value
+        value = tx.content.get(pfn) or 0
+        tx.emit(Access(pfn, write=self.write, value=value, process=self.mm, vpn=self.vpn))
+        return done(value)

@@ -1,0 +1,211 @@
+"""Moving a buffer: take the entries away, copy, and give the old memory to somebody else.
+
+No step of this asks for the refcount of a page (kernel-facts I.2). Whoever holds a reference keeps, at best, a frame;
+what he believes to be "the buffer" is elsewhere. That is right as long as nobody can get such a reference.
+"""
+
+from typing import ClassVar
+
+from model.kernel.buffer import alloc_backing, least_recently_used, lookup_buffer, use
+from model.kernel.dma_buf_notify import dma_buf_move_notify
+from model.kernel.exporter import exporter
+from model.kernel.lock import down_write, up_write
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.ttm_pool import free_frames, vram_room
+from model.kernel.unmap import unmap_mapping_range
+from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
+from model.memory.records import Buffer, Place
+from model.memory.state import Transaction
+
+SYSTEM: tuple[Place, ...] = ("gtt", "system")
+
+
+class ttm_bo_unmap_virtual(Procedure):
+    """Take every CPU mapping of a buffer away: the next access faults, and finds the new place."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_unmap_virtual; drm_vma_node_unmap"
+    buffer: str
+
+    @step
+    def unmap_mapping_range(self, tx: Transaction) -> Outcome:
+        """unmap_mapping_range() over the buffer's whole range of the device file: all processes, private copies too.
+
+        A driver with a bug (exporter=no-zap) leaves this out, or does not flush (exporter=no-flush).
+        """
+        buffer = tx.buffers[self.buffer]
+        driver = exporter(tx, buffer.exporter)
+        if not driver.zaps:
+            return done()
+        return call(unmap_mapping_range(file=buffer.file, offset=0, flush=driver.flushes))
+
+
+class ttm_bo_move(Procedure):
+    """Move a buffer elsewhere; the caller holds its reservation. Returns 0 or an errno."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_handle_move_mem"
+    buffer: str
+    place: Place
+    frames: tuple[int, ...] = ()
+    """The new memory."""
+    page: int = 0
+
+    def bo(self, tx: Transaction) -> Buffer:
+        """Look the buffer up: it changes in the course of the move."""
+        return tx.buffers[self.buffer]
+
+    @step
+    def unmap_virtual(self, tx: Transaction) -> Outcome:
+        """First of all, nuke the PTEs. Nobody is asked whether he holds a reference on one of the pages."""
+        return call(ttm_bo_unmap_virtual(buffer=self.buffer))
+
+    @step
+    def move_notify(self, tx: Transaction) -> Outcome:
+        """Tell the dynamic importers of its dma-bufs: their devices must look again before the next access."""
+        dma_buf_move_notify(tx, self.buffer)
+        return None
+
+    @step
+    def make_room(self, tx: Transaction) -> Outcome:
+        """Is there enough video memory? If not, evict the buffer that was used longest ago, and look again."""
+        bo = self.bo(tx)
+        if self.place != "vram" or vram_room(tx) >= bo.pages:
+            return None
+        victim = least_recently_used(tx, but=self.buffer)
+        if victim is None:
+            return fail(ENOSPC)
+        return call(ttm_bo_evict(buffer=victim), then=ttm_bo_move.made_room)
+
+    @step
+    def allocate(self, tx: Transaction) -> Outcome:
+        """Allocate memory at the new place. Between system memory and GTT the pages stay as they are."""
+        bo = self.bo(tx)
+        if bo.frames and self.place in SYSTEM and bo.place in SYSTEM:
+            tx.buffers.update(self.buffer, place=self.place, last_use=use(tx))
+            return done()
+        frames = alloc_backing(tx, self.buffer, bo.pages, self.place, bo.caching)
+        if frames is None:
+            return fail(ENOSPC if self.place == "vram" else ENOMEM)
+        self.frames = frames
+        return None
+
+    @step
+    def copy(self, tx: Transaction) -> Outcome:
+        """The blit: the content goes from the old frames to the new ones. Later writes to the old ones are lost."""
+        bo = self.bo(tx)
+        for page, pfn in enumerate(self.frames):
+            old = tx.content.get(bo.frames[page]) if bo.frames else (bo.swap[page] if bo.swap else 0)
+            if (tx.content.get(pfn) or 0) != (old or 0):
+                tx.content[pfn] = old or 0
+        return None
+
+    @step
+    def switch(self, tx: Transaction) -> Outcome:
+        """From here on the buffer *is* the new memory."""
+        old = self.bo(tx)
+        tx.buffers.update(self.buffer, frames=self.frames, place=self.place, swap=(), last_use=use(tx))
+        self.frames = old.frames
+        return None
+
+    @step
+    def free_old(self, tx: Transaction) -> Outcome:
+        """Recycle or free the old memory. The next buffer that asks gets it, with whatever references are on it."""
+        free_frames(tx, self.frames, self.bo(tx).caching)
+        self.frames = ()
+        return done()
+
+    @step
+    def made_room(self, tx: Transaction) -> Outcome:
+        """One buffer has left the video memory."""
+        return done(self.ret) if self.ret < 0 else goto(ttm_bo_move.make_room)
+
+
+class ttm_bo_evict(Procedure):
+    """Evict one buffer from video memory to make room for another."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_evict"
+    buffer: str
+
+    @step
+    def reserve(self, tx: Transaction) -> Outcome:
+        """Take the victim's reservation: no fault and no other move of it meanwhile."""
+        return down_write(tx, "dma_resv", self.buffer)
+
+    @step
+    def move(self, tx: Transaction) -> Outcome:
+        """Move it to system memory like any other."""
+        return call(ttm_bo_move(buffer=self.buffer, place="system"))
+
+    @step
+    def unreserve(self, tx: Transaction) -> Outcome:
+        """Let faults at it again: they will find it in its new place."""
+        up_write(tx, "dma_resv", self.buffer)
+        return done(self.ret)
+
+
+class ttm_swapout(Procedure):
+    """Swap a buffer's system pages out: the caller holds the reservation."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_swapout; ttm_tt.c: ttm_tt_swapout"
+    buffer: str
+
+    @step
+    def unmap_virtual(self, tx: Transaction) -> Outcome:
+        """Nuke the PTEs."""
+        return call(ttm_bo_unmap_virtual(buffer=self.buffer))
+
+    @step
+    def swapout(self, tx: Transaction) -> Outcome:
+        """Tell the importers, copy the content away, and free the pages - again without a look at their refcounts."""
+        dma_buf_move_notify(tx, self.buffer)
+        bo = tx.buffers[self.buffer]
+        content = tuple(tx.content.get(pfn) or 0 for pfn in bo.frames)
+        free_frames(tx, bo.frames, bo.caching)
+        tx.buffers.update(self.buffer, frames=(), place="swapped", swap=content)
+        return done()
+
+
+class move_buffer(Procedure):
+    """The driver wants a buffer somewhere else: `move`, `evict` (out of VRAM, or swapped out), `invalidate`."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_validate"
+    buffer: str
+    what: str
+    """`vram`, `gtt`, `system`, `evict` or `invalidate`."""
+
+    @step
+    def reserve(self, tx: Transaction) -> Outcome:
+        """Take the buffer's reservation lock. A pinned buffer does not move, nor does one whose driver never moves."""
+        bo = lookup_buffer(tx, self.buffer)
+        if bo is None:
+            return fail(ENOENT)
+        if self.what != "invalidate" and not exporter(tx, bo.exporter).moves:
+            return fail(EINVAL)
+        if self.what != "invalidate" and bo.pin_count:
+            return fail(EBUSY if self.what == "evict" else EINVAL)
+        if self.what == bo.place:
+            return done()
+        return down_write(tx, "dma_resv", self.buffer)
+
+    @step
+    def move(self, tx: Transaction) -> Outcome:
+        """Do it."""
+        bo = tx.buffers[self.buffer]
+        match self.what:
+            case "invalidate":
+                return call(ttm_bo_unmap_virtual(buffer=self.buffer))
+            case "evict" if bo.place == "vram":
+                return call(ttm_bo_move(buffer=self.buffer, place="system"))
+            case "evict":
+                return call(ttm_swapout(buffer=self.buffer))
+            case "vram":
+                return call(ttm_bo_move(buffer=self.buffer, place="vram"))
+            case "gtt":
+                return call(ttm_bo_move(buffer=self.buffer, place="gtt"))
+            case _:
+                return call(ttm_bo_move(buffer=self.buffer, place="system"))
+
+    @step
+    def unreserve(self, tx: Transaction) -> Outcome:
+        """Give the reservation back: a fault that waited for it finds the buffer in its new place."""
+        up_write(tx, "dma_resv", self.buffer)
+        return done(self.ret)
