@@ -8,7 +8,7 @@ page can be. Each VMA has a chain of the anon_vmas whose pages it may hold: afte
 import msgspec
 
 from model.kernel.vma import first_unused_anon_vma, replace_vma, vma_before, vma_from
-from model.memory.flags import VM_ACCESS
+from model.memory.flags import VM_ACCESS, VM_MAYBE_GUARD
 from model.memory.records import AnonVma, Vma
 from model.memory.state import Memory, Transaction
 
@@ -53,7 +53,7 @@ def anon_vma_compatible(low: Vma, high: Vma) -> bool:
     return (
         low.end == high.start
         and low.file == high.file
-        and not (low.flags ^ high.flags) & ~VM_ACCESS
+        and not (low.flags ^ high.flags) & ~(VM_ACCESS | VM_MAYBE_GUARD)
         and high.pgoff == low.pgoff + low.pages
     )
 

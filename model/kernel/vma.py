@@ -49,7 +49,7 @@ def vma_before(mem: Memory, mm: str, vpn: int) -> Vma | None:
 
 def vmas_in(mem: Memory, mm: str, start: int, end: int) -> Iterator[Vma]:
     """Every VMA that overlaps [start, end), in address order (for_each_vma_range)."""
-    vma = find_vma(mem, mm, start)
+    vma = find_vma(mem, mm, start) if start < end else None
     while vma is not None and vma.start < end:
         yield vma
         vma = vma_from(mem, mm, vma.end)
@@ -175,7 +175,7 @@ def free_anon_vma(tx: Transaction, number: int) -> None:
     del tx.anon_vmas[number]
     if number == 1:
         del tx.counters[FIRST_UNUSED]
-    elif number < tx.counters[FIRST_UNUSED]:
+    elif number < (tx.counters.get(FIRST_UNUSED) or 1):
         tx.counters[FIRST_UNUSED] = number
 
 

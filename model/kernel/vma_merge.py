@@ -5,7 +5,7 @@ belong to the same anon_vma, or to none on one side (mm/vma.c of 6.16 and newer)
 /proc/PID/maps looks like after every mmap, mprotect, madvise, mlock and mremap.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,9 +21,12 @@ from model.kernel.vma import (
     vma_is_anonymous,
 )
 from model.memory.errno import ENOMEM
-from model.memory.flags import VM_SPECIAL
+from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
 from model.memory.records import Vma
 from model.memory.state import Transaction
+
+VM_STICKY: Final = VM_MAYBE_GUARD
+"""Flags that do not hinder a merge; the merged VMA has them if any part had."""
 
 
 class MergeRange(NamedTuple):
@@ -46,7 +49,7 @@ def is_mergeable_vma(vmg: MergeRange, target: Vma) -> bool:
 
     A VMA that came from fork may hold its parents' pages; its chain is not spread over further VMAs.
     """
-    if target.flags != vmg.flags or target.file != vmg.file:
+    if (target.flags ^ vmg.flags) & ~VM_STICKY or target.file != vmg.file:
         return False
     if vmg.anon_vma and not target.anon_vma:
         return not vma_is_fork_child(vmg.middle) and not vma_is_fork_child(vmg.copied_from)
@@ -98,20 +101,21 @@ def vma_merge_new_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None
     if right is not None:
         if vmg.copied_from is not None:
             right = dup_anon_vma(tx, mm, right, vmg.copied_from)
-        return replace_vma(tx, mm, right, msgspec.structs.replace(right, start=vmg.start, pgoff=vmg.pgoff))
+        flags = right.flags | vmg.flags
+        return replace_vma(tx, mm, right, msgspec.structs.replace(right, start=vmg.start, pgoff=vmg.pgoff, flags=flags))
     return None
 
 
 def _expand_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right: Vma | None) -> Vma:
     """The VMA before the range grows over it, and over the VMA behind it where that fits too."""
-    end = vmg.end
+    end, flags = vmg.end, left.flags | vmg.flags
     if right is not None:
         left = dup_anon_vma(tx, mm, left, right)
         remove_vma(tx, mm, right)
-        end = right.end
+        end, flags = right.end, flags | right.flags
     if vmg.copied_from is not None:
         left = dup_anon_vma(tx, mm, left, vmg.copied_from)
-    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=end))
+    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=end, flags=flags))
 
 
 def vma_merge_existing_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None:
@@ -144,9 +148,11 @@ def _merge_into_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right
         replace_vma(tx, mm, middle, rest)
     else:
         remove_vma(tx, mm, middle)
+    end, flags = vmg.end, left.flags | vmg.flags
     if right is not None:
         remove_vma(tx, mm, right)
-    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=right.end if right is not None else vmg.end))
+        end, flags = right.end, flags | right.flags
+    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=end, flags=flags))
 
 
 def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> Vma:
@@ -158,8 +164,8 @@ def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> 
         replace_vma(tx, mm, middle, msgspec.structs.replace(middle, end=vmg.start))
     else:
         remove_vma(tx, mm, middle)
-    grown = msgspec.structs.replace(right, start=vmg.start, pgoff=right.pgoff - (vmg.end - vmg.start))
-    return replace_vma(tx, mm, right, grown)
+    pgoff, flags = right.pgoff - (vmg.end - vmg.start), right.flags | vmg.flags
+    return replace_vma(tx, mm, right, msgspec.structs.replace(right, start=vmg.start, pgoff=pgoff, flags=flags))
 
 
 # -- splitting and modifying --------------------------------------------------------------------

@@ -1,0 +1,245 @@
+"""madvise(2): what a program tells the kernel about its memory.
+
+Some advice changes VMA flags, some takes pages away at once, some brings pages in. Holes in the range do not stop it:
+the rest is done and the result is ENOMEM.
+"""
+
+from typing import ClassVar, Final
+
+from model.kernel.config import fact
+from model.kernel.lock import down_read, down_write, up_read, up_write
+from model.kernel.madvise_guard import madvise_guard_install, madvise_guard_remove
+from model.kernel.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma
+from model.kernel.populate import faultin_page_range
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
+from model.kernel.unmap import zap_page_range_single
+from model.kernel.vfs import fallocate_punch
+from model.kernel.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_lookup
+from model.kernel.vma_merge import vma_modify_flags
+from model.memory.errno import EACCES, EAGAIN, EINVAL, ENOMEM
+from model.memory.flags import (
+    VM_DONTCOPY,
+    VM_DONTDUMP,
+    VM_HUGEPAGE,
+    VM_HUGETLB,
+    VM_IO,
+    VM_LOCKED,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_MERGEABLE,
+    VM_NOHUGEPAGE,
+    VM_PFNMAP,
+    VM_RAND_READ,
+    VM_SEQ_READ,
+    VM_SHARED,
+    VM_SPECIAL,
+    VM_WIPEONFORK,
+)
+from model.memory.records import Vma
+from model.memory.state import Memory, Transaction
+
+FLAGS_ADVICE: Final[dict[str, tuple[int, int]]] = {
+    "normal": (0, VM_RAND_READ | VM_SEQ_READ),
+    "sequential": (VM_SEQ_READ, VM_RAND_READ),
+    "random": (VM_RAND_READ, VM_SEQ_READ),
+    "dontfork": (VM_DONTCOPY, 0),
+    "dofork": (0, VM_DONTCOPY),
+    "wipeonfork": (VM_WIPEONFORK, 0),
+    "keeponfork": (0, VM_WIPEONFORK),
+    "dontdump": (VM_DONTDUMP, 0),
+    "dodump": (0, VM_DONTDUMP),
+    "hugepage": (VM_HUGEPAGE, VM_NOHUGEPAGE),
+    "nohugepage": (VM_NOHUGEPAGE, VM_HUGEPAGE),
+    "mergeable": (VM_MERGEABLE, 0),
+    "unmergeable": (0, VM_MERGEABLE),
+}
+"""Advice that only changes VMA flags: which it sets and which it clears. It needs mmap_lock for writing."""
+
+PAGES_ADVICE: Final = (
+    "dontneed",
+    "dontneed_locked",
+    "free",
+    "cold",
+    "pageout",
+    "remove",
+    "willneed",
+    "collapse",
+    "guard_install",
+    "guard_remove",
+)
+"""Advice about the pages: mmap_lock for reading is enough, so it runs beside page faults and get_user_pages()."""
+
+POPULATE_ADVICE: Final = ("populate_read", "populate_write")
+
+HPAGE_PMD_NR: Final = 512
+"""Pages of a 2 MiB huge page."""
+
+
+class do_madvise(Procedure):
+    """madvise(2), with the advice in lower case and without MADV_."""
+
+    source: ClassVar[str] = "mm/madvise.c: do_madvise, madvise_walk_vmas"
+    mm: str
+    start: int
+    """The part before it is done."""
+    pages: int
+    advice: str
+    end: int = 0
+    stop: int = 0
+    """End of the part that is being done."""
+    unmapped: int = 0
+    """-ENOMEM once a hole has been seen."""
+
+    @step
+    def check_arguments(self, tx: Transaction) -> Outcome:
+        """Unknown advice is EINVAL; advice about no page at all is fine."""
+        known = self.advice in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
+        if not known or (self.advice.startswith("guard") and not fact(tx, "guard regions")):
+            return fail(EINVAL)
+        if not self.pages:
+            return done()
+        self.end = self.start + self.pages
+        if self.advice in POPULATE_ADVICE:
+            write = self.advice == "populate_write"
+            return tail(faultin_page_range(mm=self.mm, start=self.start, pages=self.pages, write=write))
+        return None
+
+    @step
+    def mmap_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space: for writing where VMAs change, else for reading."""
+        lock = down_write if self.advice in FLAGS_ADVICE else down_read
+        return lock(tx, "mmap_lock", self.mm)
+
+    @step
+    def madvise_vma_behavior(self, tx: Transaction) -> Outcome:
+        """Take the next VMA's part of the range, skip a hole before it, and do what the advice says.
+
+        A VMA that the advice does not suit ends the call with EINVAL; what has been done before stays done.
+        """
+        vma = find_vma(tx, self.mm, self.start)
+        if vma is None or vma.start >= self.end:
+            self.ret = -ENOMEM if self.start < self.end else self.unmapped
+            return goto(do_madvise.mmap_unlock)
+        if self.start < vma.start:
+            self.start, self.unmapped = vma.start, -ENOMEM
+        self.stop = min(vma.end, self.end)
+        error = refusal(tx, vma, self.advice)
+        if error:
+            self.ret = -error
+            return goto(do_madvise.mmap_unlock)
+        if self.advice in FLAGS_ADVICE:
+            return self.update_vma(tx, vma)
+        return self.act(vma)
+
+    def update_vma(self, tx: Transaction, vma: Vma) -> Outcome:
+        """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
+        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+            return wait
+        flags = advised_flags(vma, self.advice)
+        if flags != vma.flags:
+            changed = vma_modify_flags(tx, self.mm, vma, self.start, self.stop, flags)
+            if isinstance(changed, int):
+                self.ret = -EAGAIN if changed == -ENOMEM else changed
+                return goto(do_madvise.mmap_unlock)
+            self.stop = max(self.stop, changed.end)
+        self.ret = 0
+        return None
+
+    def act(self, vma: Vma) -> Outcome:
+        """Call what takes the pages of the part away, or notes that they can go."""
+        mm, start, end = self.mm, self.start, self.stop
+        self.ret = 0
+        match self.advice:
+            case "dontneed" | "dontneed_locked":
+                return call(zap_page_range_single(mm=mm, vma=vma, start=start, end=end))
+            case "free":
+                return call(madvise_free_single_vma(mm=mm, vma=vma, start=start, end=end))
+            case "cold" | "pageout":
+                pageout = self.advice == "pageout"
+                return call(madvise_cold_or_pageout(mm=mm, vma=vma, start=start, end=end, pageout=pageout))
+            case "guard_install":
+                return call(madvise_guard_install(mm=mm, start=start, end=end))
+            case "guard_remove":
+                return call(madvise_guard_remove(mm=mm, start=start, end=end))
+            case "remove":
+                return goto(do_madvise.unlock_for_punch)
+            case _:
+                return None
+
+    @step
+    def next_vma(self, tx: Transaction) -> Outcome:
+        """On to the next VMA, if there is more of the range."""
+        self.start = self.stop
+        if self.ret < 0 or self.start >= self.end:
+            self.ret = self.ret or self.unmapped
+            return goto(do_madvise.mmap_unlock)
+        return goto(do_madvise.madvise_vma_behavior)
+
+    @step
+    def unlock_for_punch(self, tx: Transaction) -> Outcome:
+        """MADV_REMOVE punches a hole into the file. File locks come before mmap_lock, so that is given up meanwhile."""
+        vma = vma_lookup(tx, self.mm, self.start)
+        assert vma is not None
+        up_read(tx, "mmap_lock", self.mm)
+        offset = vma.pgoff + self.start - vma.start
+        return call(fallocate_punch(file=vma.file, offset=offset, pages=self.stop - self.start))
+
+    @step
+    def lock_again(self, tx: Transaction) -> Outcome:
+        """Lock the address space again: it may have changed."""
+        wait = down_read(tx, "mmap_lock", self.mm)
+        return wait if wait is not None else goto(do_madvise.next_vma)
+
+    @step
+    def mmap_unlock(self, tx: Transaction) -> Outcome:
+        """Let others at the address space again."""
+        unlock = up_write if self.advice in FLAGS_ADVICE else up_read
+        unlock(tx, "mmap_lock", self.mm)
+        return done(self.ret)
+
+
+def advised_flags(vma: Vma, advice: str) -> int:
+    """The VMA's flags after the advice. KSM takes only private ordinary memory; other VMAs ignore it silently."""
+    if advice == "mergeable" and vma.flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB):
+        return vma.flags
+    sets, clears = FLAGS_ADVICE[advice]
+    return vma.flags & ~clears | sets
+
+
+def refusal(mem: Memory, vma: Vma, advice: str) -> int:
+    """An errno where the advice does not suit the VMA, or 0 (kernel-facts H.2)."""
+    match advice:
+        case "dontneed":
+            return EINVAL if vma.flags & (VM_LOCKED | VM_PFNMAP) else 0
+        case "dontneed_locked":
+            return EINVAL if vma.flags & VM_PFNMAP else 0
+        case "free":
+            return EINVAL if vma.flags & (VM_LOCKED | VM_PFNMAP) or not vma_is_anonymous(vma) else 0
+        case "cold" | "pageout":
+            return EINVAL if vma.flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) else 0
+        case "remove":
+            if vma.flags & VM_LOCKED or not vma.file:
+                return EINVAL
+            return 0 if vma.flags & (VM_SHARED | VM_MAYWRITE) == VM_SHARED | VM_MAYWRITE else EACCES
+        case "dofork":
+            forbidden = VM_SPECIAL | VM_HUGETLB if fact(mem, "MADV_DOFORK refuses every special VMA") else VM_IO
+            return EINVAL if vma.flags & forbidden else 0
+        case "wipeonfork":
+            return EINVAL if vma.file or vma.flags & VM_SHARED else 0
+        case "dodump":
+            return EINVAL if vma.flags & VM_SPECIAL and not vma.flags & VM_HUGETLB else 0
+        case "guard_install":
+            return EINVAL if vma.flags & (VM_SPECIAL | VM_HUGETLB | VM_LOCKED) else 0
+        case "guard_remove":
+            return EINVAL if vma.flags & (VM_SPECIAL | VM_HUGETLB) else 0
+        case "collapse":
+            # No order-9 frame can be had: the model's allocator hands out single frames only.
+            return ENOMEM if holds_huge_page(vma) else EINVAL
+        case _:
+            return 0
+
+
+def holds_huge_page(vma: Vma) -> bool:
+    """Whether an aligned huge page fits into the VMA, and is allowed there (thp_vma_allowable_order)."""
+    first = -(-vma.start // HPAGE_PMD_NR) * HPAGE_PMD_NR
+    return first + HPAGE_PMD_NR <= vma.end and not vma.flags & (VM_SPECIAL | VM_HUGETLB)

@@ -1,0 +1,130 @@
+"""Advice about pages that are there: they can go when memory is short (FREE, COLD), or now (PAGEOUT)."""
+
+from typing import ClassVar
+
+from model.kernel.filemap import folio_trylock, folio_unlock
+from model.kernel.page import clear_page_flags, get_page
+from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.reclaim import reclaim_pages
+from model.kernel.tlb import flush_tlb_range
+from model.memory.flags import (
+    PAGE_ACCESSED,
+    PAGE_DIRTY,
+    PG_DIRTY,
+    PG_LRU,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UNEVICTABLE,
+)
+from model.memory.ordered import ceiling
+from model.memory.records import Vma
+from model.memory.state import Transaction
+
+
+class madvise_free_single_vma(Procedure):
+    """MADV_FREE: the content of these anonymous pages may be thrown away, unless they are written again first."""
+
+    source: ClassVar[str] = "mm/madvise.c: madvise_free_single_vma, madvise_free_pte_range"
+    mm: str
+    vma: Vma
+    start: int
+    end: int
+    flush_start: int = -1
+    flush_end: int = 0
+
+    @step
+    def madvise_free_pte_range(self, tx: Transaction) -> Outcome:
+        """Under one page table's lock: make each entry clean and old, and its page clean and not swap-backed.
+
+        Reclaim drops a clean page without swap space; a store makes the entry dirty again and so takes the advice
+        back. The pages stay mapped, and readable. References and pins do not matter here.
+        """
+        vpn = ceiling(tx.pte_index, self.mm, self.start)
+        if vpn is None or vpn >= self.end:
+            return None
+        if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+            return wait
+        self.start = table_end(vpn, self.end)
+        for page in list(populated(tx, self.mm, vpn, self.start)):
+            if free_pte(tx, self.mm, self.vma, page):
+                self.flush_start = page if self.flush_start < 0 else self.flush_start
+                self.flush_end = page + 1
+        return goto(madvise_free_single_vma.madvise_free_pte_range)
+
+    @step
+    def flush_tlb(self, tx: Transaction) -> Outcome:
+        """A CPU that has cached an entry as dirty would not mark it dirty again: make it forget."""
+        if self.flush_start < 0:
+            return done()
+        return call(flush_tlb_range(mm=self.mm, start=self.flush_start, end=self.flush_end))
+
+    @step
+    def finish(self, tx: Transaction) -> Outcome:
+        """Nothing has been freed yet."""
+        return done()
+
+
+def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
+    """Mark one page as freeable, unless it is dirty and somebody else maps it; tells whether the entry was changed."""
+    pte = tx.ptes[mm, vpn]
+    if not pte.present:
+        if pte.kind == "swap":
+            del tx.ptes[mm, vpn]
+        return False
+    pfn = vm_normal_page(tx, vma, pte)
+    if pfn is None:
+        return False
+    frame = tx.frames[pfn]
+    if frame.flags & (PG_DIRTY | PG_SWAPCACHE):
+        if frame.mapcount != 1 or not folio_trylock(tx, pfn):
+            return False
+        clear_page_flags(tx, pfn, PG_DIRTY)
+        folio_unlock(tx, pfn)
+    changed = bool(pte.bits & (PAGE_ACCESSED | PAGE_DIRTY))
+    if changed:
+        tx.ptes[mm, vpn] = pte.without(PAGE_ACCESSED | PAGE_DIRTY)
+    if frame.kind == "anon" and not frame.flags & (PG_UNEVICTABLE | PG_SWAPCACHE):
+        clear_page_flags(tx, pfn, PG_SWAPBACKED)
+    return changed
+
+
+class madvise_cold_or_pageout(Procedure):
+    """MADV_COLD: these pages are the next to go when memory is short. MADV_PAGEOUT: they go now."""
+
+    source: ClassVar[str] = "mm/madvise.c: madvise_cold_or_pageout_pte_range"
+    mm: str
+    vma: Vma
+    start: int
+    end: int
+    pageout: bool = False
+
+    @step
+    def isolate(self, tx: Transaction) -> Outcome:
+        """Under one page table's lock: make the entries old; for PAGEOUT take the pages off their LRU list.
+
+        A page that somebody else has mapped as well is left alone.
+        """
+        vpn = ceiling(tx.pte_index, self.mm, self.start)
+        if vpn is None or vpn >= self.end:
+            return done()
+        if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+            return wait
+        self.start = table_end(vpn, self.end)
+        for page in populated(tx, self.mm, vpn, self.start):
+            pte = tx.ptes[self.mm, page]
+            pfn = vm_normal_page(tx, self.vma, pte) if pte.present else None
+            if pfn is None or not tx.frames[pfn].flags & PG_LRU or tx.frames[pfn].mapcount != 1:
+                continue
+            if pte.bits & PAGE_ACCESSED:
+                tx.ptes[self.mm, page] = pte.without(PAGE_ACCESSED)
+            if self.pageout and not tx.frames[pfn].flags & PG_UNEVICTABLE:
+                get_page(tx, pfn)
+                self.holds = (*self.holds, pfn)
+        return None
+
+    @step
+    def reclaim_pages(self, tx: Transaction) -> Outcome:
+        """Try to free each of them: clean pages of files are dropped, what nobody can write back stays."""
+        pages, self.holds = self.holds, ()
+        return call(reclaim_pages(holds=pages), then=madvise_cold_or_pageout.isolate)
