@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from model.kernel.filemap import folio_trylock, folio_unlock
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import clear_page_flags, get_page
 from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
@@ -34,6 +35,12 @@ class madvise_free_single_vma(Procedure):
     flush_end: int = 0
 
     @step
+    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
+        """MMU_NOTIFY_CLEAR: a device that mirrors these pages must fault again before it writes."""
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        return None
+
+    @step
     def madvise_free_pte_range(self, tx: Transaction) -> Outcome:
         """Under one page table's lock: make each entry clean and old, and its page clean and not swap-backed.
 
@@ -55,6 +62,7 @@ class madvise_free_single_vma(Procedure):
     @step
     def flush_tlb(self, tx: Transaction) -> Outcome:
         """A CPU that has cached an entry as dirty would not mark it dirty again: make it forget."""
+        mmu_notifier_invalidate_range_end(tx, self.mm)
         if self.flush_start < 0:
             return done()
         return call(flush_tlb_range(mm=self.mm, start=self.flush_start, end=self.flush_end))

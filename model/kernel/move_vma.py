@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from model.kernel.limits import MAX_MAP_COUNT, enough_memory
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.munmap import do_vmi_munmap
 from model.kernel.pgtable import (
     TABLE_SHIFT,
@@ -121,18 +122,25 @@ class move_page_tables(Procedure):
     start: int
     end: int
     to: int
-    at: int = -1
+    at: int = 0
     """The part before it has been moved."""
     stop: int = -1
     """End of the part that is being moved."""
     reverting: bool = False
 
     @step
+    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
+        """MMU_NOTIFY_UNMAP: whoever mirrors the old place loses it."""
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        self.at = self.start
+        return None
+
+    @step
     def alloc_new_table(self, tx: Transaction) -> Outcome:
         """Find the next entries, and make sure that the page table for their new place exists."""
-        self.at = max(self.at, self.start)
         vpn = ceiling(tx.pte_index, self.mm, self.at)
         if vpn is None or vpn >= self.end:
+            mmu_notifier_invalidate_range_end(tx, self.mm)
             return done(-ENOMEM if self.reverting else 0)
         shift = self.to - self.start
         self.at = vpn

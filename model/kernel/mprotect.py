@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from model.kernel.gup import get_user_pages
 from model.kernel.limits import enough_memory
 from model.kernel.lock import down_write, up_write
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page_prot import vm_page_prot, vma_wants_writenotify
 from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.populate import populate_foll
@@ -163,6 +164,12 @@ class change_protection(Procedure):
     flush_end: int = 0
 
     @step
+    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
+        """MMU_NOTIFY_PROTECTION_VMA: whoever mirrors this range must forget the old permissions."""
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        return None
+
+    @step
     def change_pte_range(self, tx: Transaction) -> Outcome:
         """Under one page table's lock: rewrite the permission bits of every present entry, keep page and dirty bit.
 
@@ -200,7 +207,8 @@ class change_protection(Procedure):
 
     @step
     def finish(self, tx: Transaction) -> Outcome:
-        """Tell the caller what to flush."""
+        """Tell the caller what to flush; mirrors may look again."""
+        mmu_notifier_invalidate_range_end(tx, self.mm)
         if self.flush_start < 0:
             return done()
         return done(1, (self.flush_start, self.flush_end))

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from model.kernel.config import fact
 from model.kernel.limits import MAX_MAP_COUNT
 from model.kernel.rmap import vma_is_fork_child
 from model.kernel.vm_ops import vm_operations
@@ -23,7 +24,7 @@ from model.kernel.vma import (
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
 from model.memory.records import Vma
-from model.memory.state import Transaction
+from model.memory.state import Memory, Transaction
 
 VM_STICKY: Final = VM_MAYBE_GUARD
 """Flags that do not hinder a merge; the merged VMA has them if any part had."""
@@ -44,33 +45,35 @@ class MergeRange(NamedTuple):
     """The VMA that mremap() copies into a new range."""
 
 
-def is_mergeable_vma(vmg: MergeRange, target: Vma) -> bool:
+def is_mergeable_vma(mem: Memory, vmg: MergeRange, target: Vma) -> bool:
     """Same flags, same file, and anon_vmas that may become one (is_mergeable_vma, is_mergeable_anon_vma).
 
-    A VMA that came from fork may hold its parents' pages; its chain is not spread over further VMAs.
+    A VMA that came from fork may hold its parents' pages; its chain is not spread over further VMAs. Before 6.16 a
+    range that has an anon_vma was not merged with a VMA that has none.
     """
     if (target.flags ^ vmg.flags) & ~VM_STICKY or target.file != vmg.file:
         return False
     if vmg.anon_vma and not target.anon_vma:
-        return not vma_is_fork_child(vmg.middle) and not vma_is_fork_child(vmg.copied_from)
+        forked = vma_is_fork_child(vmg.middle) or vma_is_fork_child(vmg.copied_from)
+        return not forked and fact(mem, "faulted range merges with unfaulted VMA")
     if target.anon_vma and not vmg.anon_vma:
         return not vma_is_fork_child(target)
     return target.anon_vma == vmg.anon_vma
 
 
-def can_merge_left(vmg: MergeRange, before: Vma | None) -> bool:
+def can_merge_left(mem: Memory, vmg: MergeRange, before: Vma | None) -> bool:
     """Whether the VMA that ends where the range starts can be extended over it."""
     return (
         before is not None
         and before.end == vmg.start
-        and is_mergeable_vma(vmg, before)
+        and is_mergeable_vma(mem, vmg, before)
         and before.pgoff + before.pages == vmg.pgoff
     )
 
 
-def can_merge_right(vmg: MergeRange, behind: Vma | None, left: Vma | None) -> bool:
+def can_merge_right(mem: Memory, vmg: MergeRange, behind: Vma | None, left: Vma | None) -> bool:
     """Whether the VMA that starts where the range ends can be extended; with `left` they all must fit together."""
-    if behind is None or behind.start != vmg.end or not is_mergeable_vma(vmg, behind):
+    if behind is None or behind.start != vmg.end or not is_mergeable_vma(mem, vmg, behind):
         return False
     if behind.pgoff != vmg.pgoff + vmg.end - vmg.start:
         return False
@@ -94,8 +97,8 @@ def vma_merge_new_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None
     if vmg.flags & VM_SPECIAL:
         return None
     before, behind = vma_before(tx, mm, vmg.start), vma_from(tx, mm, vmg.end)
-    left = before if can_merge_left(vmg, before) else None
-    right = behind if can_merge_right(vmg, behind, left) else None
+    left = before if can_merge_left(tx, vmg, before) else None
+    right = behind if can_merge_right(tx, vmg, behind, left) else None
     if left is not None:
         return _expand_left(tx, mm, vmg, left, right if right is not None and can_remove(right) else None)
     if right is not None:
@@ -126,8 +129,8 @@ def vma_merge_existing_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma |
     if vmg.flags & VM_SPECIAL or not (from_start or to_end):
         return None
     before, behind = vma_before(tx, mm, middle.start), vma_from(tx, mm, middle.end)
-    left = before if from_start and can_merge_left(vmg, before) else None
-    right = behind if to_end and can_merge_right(vmg, behind, left) else None
+    left = before if from_start and can_merge_left(tx, vmg, before) else None
+    right = behind if to_end and can_merge_right(tx, vmg, behind, left) else None
     if (left is None and right is None) or (from_start and to_end and not can_remove(middle)):
         return None
     if left is not None:
