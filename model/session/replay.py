@@ -147,7 +147,7 @@ def emit(recording: Recording) -> list[dict[str, Any]]:
         op["result"] = played.reply.result
         if played.reply.si_code:
             op["si_code"] = played.reply.si_code
-        op["state"] = msgspec.to_builtins(played.delta)
+        op["state"] = msgspec.json.decode(msgspec.json.encode(played.delta))
         emitted.append(op)
     return emitted
 

@@ -10,7 +10,7 @@ from model.memory.errno import errno_name
 from model.session.replay_format import ARENA, KERNEL_CHOOSES
 from model.session.replay_observe import Held, Look, Observer
 
-MOST_STEPS: Final = 1_000_000
+MOST_STEPS: Final = 200_000
 """An op that has not ended after so many micro-steps never does; so has one that waits while nothing else runs."""
 
 
