@@ -28,10 +28,15 @@ class cpu_load(Procedure):
 
     @step
     def load_byte(self, tx: Transaction) -> Outcome:
-        """Read the byte from the frame that the translation gave, whoever that frame belongs to by now."""
+        """Read the byte from the frame that the translation gave, whoever that frame belongs to by now.
+
+        An interrupt that flushes the TLB comes before an instruction or after it: then the instruction starts again.
+        """
         if self.ret:
             return deliver_signal(self.ret)
         (pfn,) = self.out
+        if flushed(tx, self.mm, self.vpn, pfn):
+            return goto(cpu_load.access)
         value = tx.content.get(pfn) or 0
         tx.emit(Access(pfn, write=False, value=value, process=self.mm, vpn=self.vpn))
         return done(value)
@@ -52,13 +57,24 @@ class cpu_store(Procedure):
 
     @step
     def store_byte(self, tx: Transaction) -> Outcome:
-        """Write the byte to the frame that the translation gave, whoever that frame belongs to by now."""
+        """Write the byte to the frame that the translation gave, whoever that frame belongs to by now.
+
+        An interrupt that flushes the TLB comes before an instruction or after it: then the instruction starts again.
+        """
         if self.ret:
             return deliver_signal(self.ret)
         (pfn,) = self.out
+        if flushed(tx, self.mm, self.vpn, pfn, write=True):
+            return goto(cpu_store.access)
         tx.content[pfn] = self.value
         tx.emit(Access(pfn, write=True, value=self.value, process=self.mm, vpn=self.vpn))
         return done()
+
+
+def flushed(tx: Transaction, mm: str, vpn: int, pfn: int, *, write: bool = False) -> bool:
+    """Whether this CPU has forgotten a translation since it was made, or has another one by now."""
+    pte = tlb_lookup(tx, tx.task.cpu, mm, vpn)
+    return pte is None or pte.pfn != pfn or (write and not (pte.writable and pte.dirty))
 
 
 def deliver_signal(code: int) -> Done:
