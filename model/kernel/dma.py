@@ -2,7 +2,11 @@
 
 from typing import ClassVar
 
-from model.kernel.procedure import Outcome, Procedure, done, fail, step
+from model.kernel.dma_buf import dma_buf_map_attachment
+from model.kernel.hmm import mirror_range
+from model.kernel.kvm import kvm_follow
+from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.memory.errno import EINVAL, ENOENT
 from model.memory.records import Access, Reference
 from model.memory.state import Memory, Transaction
@@ -26,12 +30,44 @@ class device_access(Procedure):
     value: int = 0
 
     @step
+    def translate(self, tx: Transaction) -> Outcome:
+        """A device that was told of an invalidation has no entry any more: it faults, and its driver looks again."""
+        reference, pfn = referenced_frame(tx, self.reference, self.page)
+        self.ret = 0
+        if reference is None or pfn != NOT_MAPPED:
+            return None
+        if reference.kind == "map":
+            return call(dma_buf_map_attachment(dmabuf=reference.dmabuf, device=reference.by, name=self.reference))
+        if reference.kind == "follow":
+            tx.counters["mirrors"] = tx.counters["mirrors"] - 1
+            pages = len(reference.frames)
+            again = kvm_follow(
+                name=self.reference, mm=reference.process, start=reference.vpn, pages=pages, by=reference.by
+            )
+            return call(again)
+        return call(
+            mirror_range(
+                name=self.reference,
+                mm=reference.process,
+                start=reference.vpn,
+                pages=len(reference.frames),
+                by=reference.by,
+                first=self.page,
+                count=1,
+            )
+        )
+
+    @step
     def transfer(self, tx: Transaction) -> Outcome:
         """The device uses the physical address that it was given when the reference was taken.
 
         It does not ask whether some process still has the page mapped, or whose page it is now.
         """
+        if self.ret < 0:
+            return done(self.ret)
         reference, pfn = referenced_frame(tx, self.reference, self.page)
+        if pfn == NOT_MAPPED:
+            return goto(device_access.translate)
         if reference is None or pfn < 0:
             return fail(-pfn)
         if self.write:

@@ -103,7 +103,9 @@ class dma_buf_map_attachment(Procedure):
         frames = mapped_frames(tx, exported.buffer)
         if frames is None:
             return fail(ENOMEM)
-        tx.references[self.name] = Reference("map", frames=frames, by=self.device, write=True, dmabuf=self.dmabuf)
+        tx.references[self.name] = Reference(
+            "map", frames=frames, by=self.device, write=True, counted=False, dmabuf=self.dmabuf
+        )
         return done(len(frames))
 
 

@@ -1,6 +1,6 @@
 """Faults on mapped files: bring the page from the page cache, or let a driver install its own entry."""
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypedDict
 
 from model.kernel.filemap import folio_unlock
 from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
@@ -32,6 +32,14 @@ NO_PAGE: Final = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY
 """Results of a ->fault handler after which there is no page to map."""
 
 
+class Where(TypedDict):
+    """The variables that all fault functions share."""
+
+    mm: str
+    vpn: int
+    flags: int
+
+
 def the_vma(mem: Memory, mm: str, vpn: int) -> Vma:
     """The VMA of a fault in progress: mmap_lock is held, so it cannot have gone."""
     vma = vma_lookup(mem, mm, vpn)
@@ -54,7 +62,7 @@ class do_fault(Procedure):
         ops = vm_operations(vma.ops)
         if ops.fault is None:
             return done(VM_FAULT_SIGBUS)
-        where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         if not self.flags & FAULT_FLAG_WRITE:
             return tail(do_read_fault(**where))
         return tail(do_shared_fault(**where) if vma.flags & VM_SHARED else do_cow_fault(**where))

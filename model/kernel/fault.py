@@ -6,7 +6,7 @@ there, but not writable → copy-on-write (`wp_fault`).
 
 from typing import ClassVar, Final
 
-from model.kernel.do_fault import do_fault
+from model.kernel.do_fault import Where, do_fault
 from model.kernel.lock import down_read, up_read
 from model.kernel.page import folio_add_new_anon_rmap, put_page
 from model.kernel.page_alloc import alloc_page
@@ -167,7 +167,7 @@ class handle_mm_fault(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         pte = tx.ptes.get((self.mm, self.vpn))
-        where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         if pte is None:
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":

@@ -75,7 +75,7 @@ class gup_fast(Procedure):
         return None
 
     @step
-    def disable_interrupts(self, tx: Transaction) -> Outcome:
+    def disable_interrupts(self, tx: Transaction) -> None:
         """Interrupts off on this CPU. Nobody frees a page table under us now: that takes our answer to an IPI first.
 
         This protects the *tables*. It does nothing for the pages they point at.
@@ -149,7 +149,7 @@ class gup_fast(Procedure):
         return self.pte.writable or not gup_must_unshare(tx, None, self.foll, pfn)
 
     @step
-    def enable_interrupts(self, tx: Transaction) -> Outcome:
+    def enable_interrupts(self, tx: Transaction) -> None:
         """Interrupts on again: an IPI that was waiting for this CPU gets its answer now."""
         tx.cpus.update(tx.task.cpu, irqs_off_by="")
 

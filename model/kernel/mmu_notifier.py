@@ -15,7 +15,7 @@ NOT_MAPPED = -1
 
 def follows_invalidations(reference: Reference) -> bool:
     """A mirror, or KVM's mapping of memory it takes no references on."""
-    return reference.kind == "mirror"
+    return reference.kind in ("mirror", "follow") and not reference.counted
 
 
 def mmu_notifier_invalidate_range_start(tx: Transaction, mm: str, start: int, end: int) -> None:

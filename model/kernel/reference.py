@@ -4,7 +4,9 @@ from typing import ClassVar
 
 from model.kernel.gup import get_user_pages_unlocked, gup_put
 from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.mmu_notifier import follows_invalidations
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EFAULT, EINVAL, ENOENT
 from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
 from model.memory.records import Reference
@@ -32,11 +34,11 @@ class take_reference(Procedure):
         """Call get_user_pages (FOLL_GET) or pin_user_pages (FOLL_PIN)."""
         if self.foll & FOLL_LONGTERM and not self.foll & FOLL_PIN:
             return fail(EINVAL)
-        where = {"mm": self.mm, "vpn": self.start, "pages": self.pages}
         if self.how == "slow":
-            return call(get_user_pages_unlocked(**where, foll=self.foll | FOLL_TOUCH))
-        fast_only = FOLL_FAST_ONLY if self.how == "fast-only" else 0
-        return call(get_user_pages_fast(**where, foll=self.foll | fast_only))
+            foll = self.foll | FOLL_TOUCH
+            return call(get_user_pages_unlocked(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll))
+        foll = self.foll | (FOLL_FAST_ONLY if self.how == "fast-only" else 0)
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll))
 
     @step
     def keep_or_give_back(self, tx: Transaction) -> Outcome:
@@ -92,11 +94,16 @@ class put_reference(Procedure):
         reference = tx.references.get(self.name)
         if reference is None:
             return fail(ENOENT)
+        if not reference.counted:
+            if follows_invalidations(reference):
+                tx.counters["mirrors"] = tx.counters["mirrors"] - 1
+            del tx.references[self.name]
+            return done()
         self.pinned = reference.kind == "pin"
         if self.pinned:
             self.pins = reference.frames
         else:
-            self.holds = reference.frames
+            self.holds = tuple(pfn for pfn in reference.frames if pfn_valid(pfn))
         del tx.references[self.name]
         return None
 

@@ -115,8 +115,8 @@ class mem_rw(Procedure):
         """Copy the byte and put the page. Where GUP refuses, the mapping's own ->access may still do it."""
         if self.ret > 0:
             holds, self.holds = self.holds, ()
-            where = {"mm": self.target, "vpn": self.vpn}
-            return call(transient_copy(**where, write=self.write, value=self.value, holds=holds))
+            copy = transient_copy(mm=self.target, vpn=self.vpn, write=self.write, value=self.value, holds=holds)
+            return call(copy)
         vma = vma_lookup(tx, self.target, self.vpn)
         access = vm_operations(vma.ops).access if vma is not None else None
         if access is None:

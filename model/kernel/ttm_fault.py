@@ -12,8 +12,8 @@ from model.kernel.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_pag
 from model.kernel.lock import down_write, try_lock, up_read, up_write
 from model.kernel.page import get_page
 from model.kernel.pgtable import PTRS_PER_TABLE, pte_lock, table_end
-from model.kernel.procedure import Outcome, Procedure, done, fail, goto, hand_over, step
-from model.kernel.vm_fault import vm_fault
+from model.kernel.procedure import Outcome, done, fail, goto, hand_over, step
+from model.kernel.vm_fault import vm_access, vm_fault
 from model.kernel.vma import vma_lookup
 from model.memory.errno import EIO
 from model.memory.flags import (
@@ -160,14 +160,10 @@ class udmabuf_vm_fault(vm_fault):
         return hand_over(0, (buffer.frames[index],))
 
 
-class ttm_bo_vm_access(Procedure):
+class ttm_bo_vm_access(vm_access):
     """vm_ops->access: a debugger, or /proc/PID/mem, reads or writes a buffer that GUP refuses. Returns the byte."""
 
     source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_access"
-    mm: str
-    vpn: int
-    write: bool = False
-    value: int = 0
 
     @step
     def ttm_bo_reserve(self, tx: Transaction) -> Outcome:

@@ -28,7 +28,7 @@ class ttm_bo_unmap_virtual(Procedure):
 
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
-        """unmap_mapping_range() over the buffer's whole range of the device file: all processes, private copies too.
+        """Call it over the buffer's whole range of the device file: all processes, private copies too.
 
         A driver with a bug (exporter=no-zap) leaves this out, or does not flush (exporter=no-flush).
         """

@@ -41,3 +41,12 @@ class vm_mkwrite(Procedure):
     vpn: int
     pfn: int
     """-1: a special entry, there is no page."""
+
+
+class vm_access(Procedure):
+    """The variables of an ->access handler: /proc/PID/mem or a debugger wants one byte. Returns the byte, or an errno."""
+
+    mm: str
+    vpn: int
+    write: bool = False
+    value: int = 0

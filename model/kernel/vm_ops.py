@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from model.kernel.ext4 import ext4_page_mkwrite
 from model.kernel.filemap import filemap_fault
-from model.kernel.procedure import Procedure
 from model.kernel.secretmem import secretmem_fault
 from model.kernel.shmem import shmem_fault
 from model.kernel.special import (
@@ -24,7 +23,7 @@ from model.kernel.ttm_fault import (
     ttm_bo_vm_huge_fault,
     udmabuf_vm_fault,
 )
-from model.kernel.vm_fault import vm_fault, vm_mkwrite
+from model.kernel.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.memory.errno import EINVAL
 
 
@@ -42,7 +41,7 @@ class VmOps(NamedTuple):
     """Told before a page in a shared mapping becomes writable; entries start read-only."""
     pfn_mkwrite: type[vm_mkwrite] | None = None
     """The same for special entries, which have no page."""
-    access: type[Procedure] | None = None
+    access: type[vm_access] | None = None
     """Serves /proc/PID/mem where get_user_pages() refuses: (mm, vpn, write, value) → the byte, or -errno."""
     may_split: int = 0
     """The errno with which it refuses to be split by munmap, mprotect or mremap; 0 = it may be."""

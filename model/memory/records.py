@@ -227,6 +227,8 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """The device that uses it; empty = the CPU."""
     write: bool = False
     longterm: bool = False
+    counted: bool = True
+    """It holds one page reference (or pin) a frame. A mapping of a dma-buf and a mirror hold none."""
     dmabuf: str = ""
     """Kind `map`: the dma-buf that is mapped for DMA."""
     seq: int = 0

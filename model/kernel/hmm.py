@@ -1,0 +1,177 @@
+"""hmm_range_fault under an interval notifier: use a process's memory and follow it, without any page reference.
+
+The right way (thread, point 11): look the pages up, then check under your own lock that no invalidation has run
+since; when one runs later, drop your entries. The pages may move as often as they like.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from model.kernel.fault import handle_mm_fault
+from model.kernel.lock import down_read, up_read
+from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.kernel.vma import vma_lookup
+from model.memory.errno import EFAULT, ENOENT
+from model.memory.flags import (
+    FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_REMOTE,
+    FAULT_FLAG_TRIED,
+    FAULT_FLAG_WRITE,
+    VM_FAULT_ERROR,
+    VM_FAULT_RETRY,
+    VM_IO,
+    VM_PFNMAP,
+    VM_READ,
+    VM_WRITE,
+)
+from model.memory.records import Reference
+from model.memory.state import Transaction
+
+
+class hmm_range_fault(Procedure):
+    """Fault one page in for a device that writes, and find its frame. The caller holds mmap_lock. Returns the pfn."""
+
+    source: ClassVar[str] = "mm/hmm.c: hmm_range_fault, hmm_vma_handle_pte"
+    mm: str
+    vpn: int
+    tried: bool = False
+
+    @step
+    def hmm_vma_walk_test(self, tx: Transaction) -> Outcome:
+        """VM_IO and VM_PFNMAP are refused, EFAULT: such memory has no pages that a device driver could be given."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None or vma.flags & (VM_IO | VM_PFNMAP) or not vma.flags & VM_READ or not vma.flags & VM_WRITE:
+            return fail(EFAULT)
+        return None
+
+    @step
+    def hmm_vma_handle_pte(self, tx: Transaction) -> Outcome:
+        """Read the entry under its lock. Present and writable: that is the frame. Otherwise fault first."""
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return fail(EFAULT)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is not None and pte.present and pte.writable:
+            return done(pte.pfn) if vm_normal_page(tx, vma, pte) is not None else fail(EFAULT)
+        if pte is not None and pte.special and not is_zero_pfn(pte.pfn):
+            return fail(EFAULT)
+        flags = FAULT_FLAG_REMOTE | FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY
+        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags | (FAULT_FLAG_TRIED if self.tried else 0)))
+
+    @step
+    def look_again(self, tx: Transaction) -> Outcome:
+        """After the fault walk again; EFAULT if it could not be repaired."""
+        if self.ret & VM_FAULT_ERROR:
+            return fail(EFAULT)
+        if not self.ret & VM_FAULT_RETRY:
+            return goto(hmm_range_fault.hmm_vma_handle_pte)
+        self.tried = True
+        return None
+
+    @step
+    def mmap_read_lock_again(self, tx: Transaction) -> Outcome:
+        """The handler had to wait and gave mmap_lock up."""
+        wait = down_read(tx, "mmap_lock", self.mm)
+        return wait if wait is not None else goto(hmm_range_fault.hmm_vma_walk_test)
+
+
+class mirror_range(Procedure):
+    """A driver mirrors a range into its device's page table. Returns the number of pages, or an errno."""
+
+    source: ClassVar[str] = "a driver, after Documentation/mm/hmm.rst"
+    name: str
+    mm: str
+    start: int
+    pages: int
+    by: str = ""
+    first: int = 0
+    """The first page that is looked up: a device fault needs only one."""
+    count: int = -1
+    """How many pages are looked up; -1: all."""
+    seq: int = 0
+    vpn: int = 0
+    error: int = 0
+    frames: tuple[int, ...] = ()
+
+    @step
+    def mmu_interval_read_begin(self, tx: Transaction) -> Outcome:
+        """Note the notifier sequence. If it is odd an invalidation is running: wait for its end."""
+        process = tx.processes.get(self.mm)
+        if process is None:
+            return fail(EFAULT)
+        if process.notifier_seq % 2:
+            return blocked(f"the invalidation of {self.mm} to end")
+        if self.name not in tx.references:
+            tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
+            tx.references[self.name] = Reference(
+                "mirror",
+                process=self.mm,
+                vpn=self.start,
+                frames=(NOT_MAPPED,) * self.pages,
+                by=self.by,
+                write=True,
+                counted=False,
+            )
+        self.seq, self.frames, self.vpn, self.error = process.notifier_seq, (), self.start + self.first, 0
+        return None
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """Lock the address space for reading."""
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def walk(self, tx: Transaction) -> Outcome:
+        """hmm_range_fault() for the next page. It takes no reference."""
+        count = self.pages if self.count < 0 else self.count
+        if len(self.frames) == count:
+            return goto(mirror_range.mmap_read_unlock)
+        return call(hmm_range_fault(mm=self.mm, vpn=self.vpn))
+
+    @step
+    def note_frame(self, tx: Transaction) -> Outcome:
+        """Remember the frame - so far it is only a guess."""
+        if self.ret < 0:
+            self.error = self.ret
+            return None
+        self.frames += (self.ret,)
+        self.vpn += 1
+        return goto(mirror_range.walk)
+
+    @step
+    def mmap_read_unlock(self, tx: Transaction) -> Outcome:
+        """Unlock. From here on anything may change again."""
+        up_read(tx, "mmap_lock", self.mm)
+        if self.error:
+            drop_mirror(tx, self.name)
+            return done(self.error)
+        return None
+
+    @step
+    def mmu_interval_read_retry(self, tx: Transaction) -> Outcome:
+        """Under the driver's own lock: has the sequence moved? Then all that was looked up is stale; start again.
+
+        If not, install the device's entries. The invalidate callback takes the same lock, so it sees either all of
+        them or none.
+        """
+        reference = tx.references.get(self.name)
+        if reference is None:
+            return fail(ENOENT)
+        if tx.processes[self.mm].notifier_seq != self.seq:
+            return goto(mirror_range.mmu_interval_read_begin)
+        end = self.first + len(self.frames)
+        frames = (*reference.frames[: self.first], *self.frames, *reference.frames[end:])
+        tx.references[self.name] = msgspec.structs.replace(reference, frames=frames, seq=self.seq)
+        return done(len(frames))
+
+
+def drop_mirror(tx: Transaction, name: str) -> None:
+    """Remove the interval notifier and the device's entries (mmu_interval_notifier_remove)."""
+    if name in tx.references:
+        del tx.references[name]
+        tx.counters["mirrors"] = tx.counters["mirrors"] - 1
