@@ -89,20 +89,17 @@ class Machine:
 def interleavings(start: State, tasks: Sequence[str]) -> Iterator[tuple[State, dict[str, Result]]]:
     """Every end that tasks can reach, however their micro-steps mix: the State, and how each task ended."""
     todo: list[tuple[State, dict[str, Result]]] = [(start, {})]
-    seen = {start}
+    seen: set[tuple[State, frozenset[tuple[str, Result]]]] = set()
     while todo:
         state, results = todo.pop()
         running = [task for task in tasks if task in state.tasks]
         if not running:
             yield state, results
-        blocked = 0
-        for task in running:
-            stepped = advance(state, task)
-            if stepped.blocked:
-                blocked += 1
-                continue
+        steps = [(task, advance(state, task)) for task in running]
+        assert not running or not all(stepped.blocked for _, stepped in steps), "deadlock"
+        for task, stepped in steps:
             after = results if stepped.result is None else {**results, task: stepped.result}
-            if stepped.result is not None or stepped.state not in seen:
-                seen.add(stepped.state)
+            node = (stepped.state, frozenset(after.items()))
+            if not stepped.blocked and node not in seen:
+                seen.add(node)
                 todo.append((stepped.state, after))
-        assert not running or blocked < len(running), "deadlock"
