@@ -125,13 +125,22 @@ class Cost(NamedTuple):
     frames: int
 
 
+class Chunk(NamedTuple):
+    """Output as it came in."""
+
+    arrived: float
+    cpu_ms: float
+    """CPU time that the program had used by then."""
+    drawable: bytes
+
+
 class Program:
     """A program on a pseudo-terminal, its home directory empty; use it as a context manager."""
 
     def __init__(self, argv: Sequence[str], columns: int = 120, rows: int = 40) -> None:
         self.screen = Screen(columns, rows)
-        self._received: list[tuple[float, bytes]] = []
-        """Chunks not yet drawn, each with the time of its arrival."""
+        self._received: list[Chunk] = []
+        """What is not drawn yet."""
         self._last_byte = now()
         self._bytes = 0
         self._home = tempfile.TemporaryDirectory(prefix="ptescope-bench-")
@@ -198,7 +207,7 @@ class Program:
         self._last_byte = now()
         self._bytes += len(chunk)
         drawable, answers = self.screen.receive(chunk)
-        self._received.append((self._last_byte, drawable))
+        self._received.append(Chunk(self._last_byte, self.cpu_ms, drawable))
         if answers:
             os.write(self._terminal, answers)
         return True
@@ -215,8 +224,8 @@ class Program:
 
     def shown(self) -> str:
         """The screen's text now."""
-        for _, data in self._received:
-            self.screen.draw(data)
+        for chunk in self._received:
+            self.screen.draw(chunk.drawable)
         self._received.clear()
         return self.screen.text
 
@@ -227,11 +236,11 @@ class Program:
         deadline = now() + timeout
         while now() < deadline:
             self.settle(quiet=0.2)
-            for position, (stamp, data) in enumerate(self._received):
-                self.screen.draw(data)
+            for position, chunk in enumerate(self._received):
+                self.screen.draw(chunk.drawable)
                 if re.search(ready, self.screen.text, re.DOTALL):
                     del self._received[: position + 1]
-                    return Cost((stamp - self.started) * 1000, self.cpu_ms, self._bytes, self.screen.frames)
+                    return Cost((chunk.arrived - self.started) * 1000, chunk.cpu_ms, self._bytes, self.screen.frames)
             self._received.clear()
         raise TimeoutError(f"the screen never showed {ready!r}:\n{self.screen.text}")
 
