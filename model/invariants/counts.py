@@ -1,7 +1,7 @@
 """Whether the counts in struct page say what is true: refcount, mapcount, and special entries that must not count.
 
-The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache, one for
-PG_private data, one in the swap cache, one for each FOLL_GET, 1024 for each FOLL_PIN, and what tasks in flight own.
+The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache (or in
+the list of the driver whose page it is), one for PG_private data, one in the swap cache, one for each FOLL_GET, 1024 for each FOLL_PIN, and what tasks in flight own.
 Nobody counts the references of the zero page and of reserved memory. Pages of large folios share one count; only
 its sign is checked here.
 """
@@ -45,9 +45,6 @@ SPECIAL_COUNTED: Final = Invariant(
     "At process exit `BUG: Bad rss-counter state`, and `Bad page map` when the counts are taken back twice.",
 )
 
-OWNED: Final = {"kernel": 1}
-"""Kind of frame → references that its owner, a kernel subsystem, keeps for itself."""
-
 NOT_COUNTED: Final = frozenset({"zero", "reserved"})
 """Kinds of frames whose references nobody counts."""
 
@@ -77,7 +74,7 @@ def expected_refs(case: Case) -> int | None:
     if frame.kind in NOT_COUNTED or frame.order:
         return None
     data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
-    return OWNED.get(frame.kind, 0) + case.tally.refs + data
+    return case.tally.refs + data
 
 
 def surplus_refs(case: Case) -> int:

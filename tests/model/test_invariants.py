@@ -220,7 +220,7 @@ def test_a_holder_that_is_not_counted_will_lose_the_page() -> None:
         anon(5, ("p0", 17), refs=1, flags=PG_PRIVATE),
         lambda tx: (anon(5, ("p0", 17), refs=2)(tx), task("main", holds=(5, 5))(tx)),
         lambda tx: (anon(5, ("p0", 17), refs=1024)(tx), task("main", pins=(5,))(tx)),
-        lambda tx: tx.frames.__setitem__(5, Frame("kernel", 1)),
+        lambda tx: (tx.frames.__setitem__(5, Frame("kernel", 1)), tx.page_cache.__setitem__(("perf#1", 0), 5)),
         lambda tx: tx.frames.__setitem__(5, Frame("reserved", 7)),
     ],
 )
@@ -283,7 +283,7 @@ def test_a_special_entry_that_was_counted() -> None:
 def test_a_special_entry_of_ordinary_memory_that_was_counted() -> None:
     state = machine(
         process("p0", flags=VM_READ | VM_PFNMAP),
-        lambda tx: tx.frames.__setitem__(5, Frame("kernel", 2, 1)),
+        lambda tx: (tx.frames.__setitem__(5, Frame("kernel", 2, 1)), tx.page_cache.__setitem__(("perf#1", 0), 5)),
         lambda tx: tx.ptes.__setitem__(("p0", 17), Pte(5, USER | PAGE_SPECIAL)),
     )
     assert "has mapcount 1 where 0 is right and refcount 2 where 1 is right" in only(state, "special-counted").message
