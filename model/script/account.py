@@ -54,6 +54,12 @@ class Runner:
         self.context = context or Context(boot())
         self.checker = Checker.full(self.context.state)
 
+    def copy(self) -> "Runner":
+        """Another runner that stands where this one stands."""
+        twin = Runner.__new__(Runner)
+        twin.context, twin.checker = self.context, self.checker
+        return twin
+
     def perform(self, command: Command) -> Account:
         """Carry one command out. Raises ScriptError (as `start` and `proceed` do); the machine is then as before."""
         steps: list[StepNote] = []

@@ -283,7 +283,8 @@ def test_a_special_entry_that_was_counted() -> None:
 def test_a_special_entry_of_ordinary_memory_that_was_counted() -> None:
     state = machine(
         process("p0", flags=VM_READ | VM_PFNMAP),
-        lambda tx: (tx.frames.__setitem__(5, Frame("kernel", 2, 1)), tx.page_cache.__setitem__(("perf#1", 0), 5)),
+        lambda tx: tx.frames.__setitem__(5, Frame("kernel", 2, 1)),
+        lambda tx: tx.page_cache.__setitem__(("perf#1", 0), 5),
         lambda tx: tx.ptes.__setitem__(("p0", 17), Pte(5, USER | PAGE_SPECIAL)),
     )
     assert "has mapcount 1 where 0 is right and refcount 2 where 1 is right" in only(state, "special-counted").message

@@ -127,7 +127,7 @@ def draw_word(draw: st.DrawFn, operand: Operand, scope: Scope, chosen: dict[str,
 def existing(draw: st.DrawFn, scope: Scope, operand: Name) -> str:
     """A name that is known, nine times out of ten."""
     known = scope.made_by(operand.kind, operand.made_by)
-    return draw(st.sampled_from(known)) if known and draw(st.integers(0, 9)) else "nobody"
+    return str(draw(st.sampled_from([*known] * 9 + ["nobody"])))
 
 
 def draw_backing(draw: st.DrawFn, operand: MappingOf, scope: Scope) -> str:
@@ -137,11 +137,8 @@ def draw_backing(draw: st.DrawFn, operand: MappingOf, scope: Scope) -> str:
 
 
 def draw_place(draw: st.DrawFn, operand: Where, scope: Scope, chosen: dict[str, str]) -> str:
-    labels = [*scope.labels.get(chosen.get(operand.of, ""), ()), "@"]
-    label = draw(st.sampled_from(labels))
-    page = (
-        draw(st.integers(0, 4)) if label != "@" else draw(st.sampled_from((0, 16, 17, 20, 21, 23, 511, (1 << 35) - 1)))
-    )
+    label = str(draw(st.sampled_from([*scope.labels.get(chosen.get(operand.of, ""), ()), "@"])))
+    page = int(draw(st.sampled_from((0, 1, 2, 3, 4) if label != "@" else (0, 16, 17, 20, 21, 23, 511, (1 << 35) - 1))))
     if label != "@" and draw(st.booleans()):
         return label
     if operand.many and draw(st.booleans()):

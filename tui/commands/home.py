@@ -1,0 +1,30 @@
+"""`ptescope` without a subcommand: the app, at home."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+EXIT_NO_TERMINAL: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """It takes none."""
+    parser.description = "Open the app."
+
+
+def main(args: Namespace) -> int:
+    """Run the app; returns the exit status."""
+    del args
+    if refusal := no_terminal():
+        print(f"ptescope: {refusal}; `ptescope --help` shows what works without one", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    from tui.app import home  # noqa: PLC0415 - Textual only where there is a screen
+
+    return home()
+
+
+def no_terminal() -> str:
+    """Why no screen can be opened here; empty if one can."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return "the app needs a terminal, and standard input is none"
+    return "" if sys.stdout.isatty() else "the app needs a terminal, and standard output is none"
