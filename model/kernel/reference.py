@@ -7,7 +7,7 @@ from model.kernel.gup_fast import get_user_pages_fast
 from model.kernel.mmu_notifier import follows_invalidations
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.ttm_pool import pfn_valid
-from model.memory.errno import EFAULT, EINVAL, ENOENT
+from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
 from model.memory.records import Reference
 from model.memory.state import Transaction
@@ -52,6 +52,9 @@ class take_reference(Procedure):
         if len(pages) < self.pages and not (self.partial and pages):
             gup_put(tx, pages, pinned=pinned)
             return done(self.ret) if self.ret < 0 else fail(EFAULT)
+        if self.name in tx.references:  # another task was faster with this name
+            gup_put(tx, pages, pinned=pinned)
+            return fail(EEXIST)
         tx.references[self.name] = Reference(
             "pin" if pinned else "get",
             process=self.mm,
