@@ -4,6 +4,7 @@ A VMA of a buffer pins the *file*, that is, the whole buffer; nobody holds singl
 is freed when the last handle, dma-buf and mapping are gone.
 """
 
+from model.kernel.page import put_page
 from model.kernel.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
@@ -46,25 +47,25 @@ def least_recently_used(tx: Transaction, but: str) -> str | None:
     return min(candidates)[1] if candidates else None
 
 
-def drop_handle(tx: Transaction, name: str) -> None:
-    """A GEM handle or a dma-buf is closed. With the last one the file closes; the memory goes with the last mapping."""
+def drop_handle(tx: Transaction, name: str) -> bool:
+    """A GEM handle or a dma-buf is closed. True: it was the last, and nothing maps the buffer: release its file."""
     buffer = tx.buffers[name]
     tx.buffers.update(name, handles=buffer.handles - 1)
     if buffer.handles > 1:
-        return
+        return False
     tx.files.update(buffer.file, open=False)
-    if not tx.files[buffer.file].i_mmap:
-        release_buffer(tx, name)
+    return not tx.files[buffer.file].i_mmap
 
 
-def release_buffer(tx: Transaction, name: str) -> None:
+def free_buffer(tx: Transaction, name: str) -> None:
     """Nobody has the buffer any more: its frames go back, whatever their refcounts say."""
     buffer = tx.buffers[name]
-    if buffer.exporter != "i915-shmem" and not buffer.memfd:
+    if buffer.memfd:
+        for pfn in buffer.frames:
+            put_page(tx, pfn)
+    elif buffer.exporter != "i915-shmem":
         free_frames(tx, buffer.frames, buffer.caching)
     del tx.buffers[name]
-    if buffer.file in tx.files:
-        del tx.files[buffer.file]
 
 
 def device_file(pages: int) -> File:

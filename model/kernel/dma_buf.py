@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from model.kernel.buffer import drop_handle, lookup_buffer
+from model.kernel.buffer import lookup_buffer
 from model.kernel.exporter import exporter
 from model.kernel.lock import down_write, up_write
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
@@ -153,10 +153,3 @@ class dma_buf_detach(Procedure):
             tx.buffers.update(name, pin_count=tx.buffers[name].pin_count - 1)
         del tx.attachments[self.dmabuf, self.device]
         return done()
-
-
-def dma_buf_put(tx: Transaction, name: str) -> None:
-    """The last descriptor of a dma-buf is closed: the buffer loses a handle."""
-    buffer = tx.dma_bufs[name].buffer
-    del tx.dma_bufs[name]
-    drop_handle(tx, buffer)

@@ -7,6 +7,7 @@ that it still belongs to the file must hold the page's lock: removing it takes t
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from model.kernel.buffer import buffer_of, free_buffer
 from model.kernel.lock import down_read, down_write, up_read
 from model.kernel.page import clear_page_flags, get_page, put_page, set_page_flags
 from model.kernel.page_alloc import alloc_page
@@ -274,6 +275,8 @@ def release_file(tx: Transaction, file: str) -> None:
     A page that somebody still holds a reference on survives as an orphan. What a driver has allocated for its file
     goes likewise. Source: fs/inode.c: evict.
     """
+    if buffer_of(file) in tx.buffers and tx.buffers[buffer_of(file)].file == file:
+        free_buffer(tx, buffer_of(file))
     for index in list(i_pages(tx, file)):
         pfn = tx.page_cache[file, index]
         if tx.frames[pfn].mapping == file:

@@ -11,7 +11,7 @@ from model.kernel.buffer import (
     lookup_buffer,
     use,
 )
-from model.kernel.filemap import filemap_add_folio
+from model.kernel.filemap import filemap_add_folio, release_file
 from model.kernel.lock import down_write, up_write
 from model.kernel.page import put_page
 from model.kernel.page_alloc import alloc_page
@@ -143,5 +143,7 @@ class gem_destroy(Procedure):
         for name in exports:
             del tx.dma_bufs[name]
         tx.buffers.update(self.name, handles=1)
-        drop_handle(tx, self.name)
+        file = tx.buffers[self.name].file
+        if drop_handle(tx, self.name):
+            release_file(tx, file)
         return done()

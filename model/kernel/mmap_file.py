@@ -11,6 +11,7 @@ import msgspec
 
 from model.kernel.config import fact
 from model.kernel.filemap import release_file
+from model.kernel.mmap_buffer import buffer_frames, buffer_mmap, open_buffer
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Procedure
 from model.kernel.remap import remap_pfn_range, vm_insert_pages
@@ -95,9 +96,14 @@ BACKINGS: Final[dict[str, Backing]] = {
     "guest_memfd": Backing("guest_memfd", noexec="always"),
     "btf": Backing("btf", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
     "vvar": Backing("vvar", sets=VM_READ | VM_MAYREAD | VM_DONTEXPAND | VM_DONTDUMP),
+    "bo": Backing("", named=True),
+    "dmabuf": Backing("", named=True),
     "vdso": Backing("vdso", sets=VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_DONTEXPAND),
 }
 """By the names of the script language."""
+
+BUFFERS: Final = ("bo", "dmabuf")
+"""Buffers of drivers: the exporter decides (mmap_buffer)."""
 
 SPECIAL_MAPPINGS: Final = ("vvar", "vdso")
 """Mapped by the kernel itself when a program starts: no file, and the flags are not the caller's."""
@@ -116,6 +122,8 @@ def open_backing(tx: Transaction, backing: str, name: str, pages: int, offset: i
     be released again.
     """
     spec = BACKINGS[backing]
+    if backing in BUFFERS:
+        return open_buffer(tx, backing, name)
     if spec.named:
         file = tx.files.get(name)
         return name if file is not None and file.open else -EBADF
@@ -181,6 +189,8 @@ def memfd_check_seals_mmap(mem: Memory, file: str, vm_flags: int) -> int:
 
 def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     """file->f_op->mmap: the VMA as the file wants it, or a negated errno."""
+    if backing in BUFFERS:
+        return buffer_mmap(tx, backing, vma)
     spec = BACKINGS[backing]
     error = MMAP_CHECKS[backing](tx, vma) if backing in MMAP_CHECKS else 0
     if error:
@@ -207,6 +217,9 @@ def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
 
 def mmap_fill(tx: Transaction, mm: str, backing: str, vma: Vma) -> Procedure | None:
     """What ->mmap maps at once, as the procedure that does it; None if the pages come with faults."""
+    if backing in BUFFERS:
+        pfns = buffer_frames(tx, vma)
+        return remap_pfn_range(mm=mm, vma=vma, frames=pfns) if pfns else None
     fills = BACKINGS[backing].fills
     if fills is None or vma.ops == "perf-fault":
         return None

@@ -73,17 +73,22 @@ def count_is_zero(mem: Memory) -> bool:
 
 
 def free_frames(tx: Transaction, frames: tuple[int, ...], caching: str) -> None:
-    """Give a buffer's pages back, block by block: to the pool, to the allocator, or to the video memory."""
+    """Give a buffer's pages back, block by block: to the pool, to the allocator, or to the video memory.
+
+    The last block goes first, so that the next buffer gets them in the same order.
+    """
+    blocks: list[tuple[int, int]] = []
     at = 0
     while at < len(frames):
         first = frames[at]
-        if not pfn_valid(first):
-            vram_free(tx, first)
-            at += 1
-            continue
         order = tx.frames[first].order if first in tx.frames else 0
-        ttm_pool_free_block(tx, first, order, caching)
+        blocks.append((first, order))
         at += 1 << order
+    for first, order in reversed(blocks):
+        if pfn_valid(first):
+            ttm_pool_free_block(tx, first, order, caching)
+        else:
+            vram_free(tx, first)
 
 
 def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -> None:

@@ -44,7 +44,7 @@ class vm_mkwrite(Procedure):
 
 
 class vm_access(Procedure):
-    """The variables of an ->access handler: /proc/PID/mem or a debugger wants one byte. Returns the byte, or an errno."""
+    """What an ->access handler is told: /proc/PID/mem or a debugger wants one byte. Returns it, or an errno."""
 
     mm: str
     vpn: int

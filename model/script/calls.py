@@ -8,8 +8,18 @@ from typing import Final, cast
 
 from model.kernel.access import cpu_load, cpu_store
 from model.kernel.dma import device_access, peek_reference
+from model.kernel.dma_buf import (
+    dma_buf_attach,
+    dma_buf_detach,
+    dma_buf_export,
+    dma_buf_map_attachment,
+    dma_buf_unmap_attachment,
+)
 from model.kernel.exit import do_exit
 from model.kernel.fork import kernel_clone, mm_alloc
+from model.kernel.gem import gem_create, gem_destroy
+from model.kernel.hmm import mirror_range
+from model.kernel.kvm import grab_pages, kvm_follow
 from model.kernel.madvise import do_madvise
 from model.kernel.memfd import memfd_create
 from model.kernel.mlock import do_mlock, do_munlock
@@ -30,8 +40,10 @@ from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
 from model.kernel.reference import put_reference, take_reference
 from model.kernel.remote import mem_write, process_vm_readv, process_vm_writev
+from model.kernel.ttm_move import move_buffer
 from model.kernel.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
+from model.memory.records import Place
 from model.memory.state import State
 from model.script.command import Backing, Command, RefPage
 from model.script.places import resolve
@@ -143,6 +155,25 @@ def _gup(call: Call) -> Procedure:
     )
 
 
+def _taken(procedure: type[kvm_follow | grab_pages | mirror_range], call: Call) -> Procedure:
+    """The ways to pages other than GUP."""
+    start, pages = call.pages()
+    return procedure(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"))
+
+
+def _bo(call: Call) -> Procedure:
+    """A udmabuf is made of the pages of a memfd; without `memfd=` of one that bears the buffer's name."""
+    kind = call.name("exporter") or "qxl"
+    return gem_create(
+        name=call.name("B"),
+        pages=call.number("PAGES"),
+        place=cast("Place", call.name("in") or "system"),
+        exporter=kind,
+        caching=call.name("caching") or "wc",
+        memfd=(call.name("memfd") or call.name("B")) if kind == "udmabuf" else "",
+    )
+
+
 def _dma(call: Call) -> Procedure:
     held, write = call.held, call.name("ACCESS") == "write"
     return device_access(reference=held.reference, page=held.page, write=write, value=call.number("BYTE", 0))
@@ -170,6 +201,21 @@ CALLS: Final[dict[str, Builder]] = {
     "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
     "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
     "gup": _gup,
+    "follow": lambda call: _taken(kvm_follow, call),
+    "grab": lambda call: _taken(grab_pages, call),
+    "mirror": lambda call: _taken(mirror_range, call),
+    "bo": _bo,
+    "export": lambda call: dma_buf_export(buffer=call.name("B"), name=call.name("as")),
+    "attach": lambda call: dma_buf_attach(
+        dmabuf=call.name("D"), device=call.name("DEV"), dynamic="dynamic" in call.command.options
+    ),
+    "map": lambda call: dma_buf_map_attachment(dmabuf=call.name("D"), device=call.name("DEV"), name=call.name("as")),
+    "unmap": lambda call: dma_buf_unmap_attachment(name=call.name("R")),
+    "detach": lambda call: dma_buf_detach(dmabuf=call.name("D"), device=call.name("DEV")),
+    "move": lambda call: move_buffer(buffer=call.name("B"), what=call.name("PLACE")),
+    "evict": lambda call: move_buffer(buffer=call.name("B"), what="evict"),
+    "invalidate": lambda call: move_buffer(buffer=call.name("B"), what="invalidate"),
+    "destroy": lambda call: gem_destroy(name=call.name("B")),
     "put": lambda call: put_reference(name=call.name("R")),
     "dma": _dma,
     "peek": lambda call: peek_reference(reference=call.held.reference, page=call.held.page),
@@ -187,7 +233,7 @@ CALLS: Final[dict[str, Builder]] = {
 
 SIMULATED_BACKINGS: Final = frozenset(
     {"anon", "memfd", "file", "devzero", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
-    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map"}
+    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf"}
 )
 
 

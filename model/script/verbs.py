@@ -311,6 +311,7 @@ _TABLE: Final = (
         *(Option("in", Choice(name="vram|gtt|system", choices=PLACEMENTS)),),
         Option("exporter", Choice(name="KIND", choices=EXPORTERS)),
         Option("caching", Choice(name="wc|cached", choices=("wc", "cached"))),
+        Option("memfd", _F),
     ),
     _verb(
         "export",

@@ -1,0 +1,82 @@
+"""mmap of a buffer object: through the DRM file (backing `bo`) or through its dma-buf (backing `dmabuf`).
+
+Both end in the same address space, the device's, so one unmap_mapping_range() finds all mappings of a buffer
+(drm_gem_dmabuf_export sets f_mapping, dma_buf_mmap switches the VMA to the dma-buf's file).
+"""
+
+from typing import Final
+
+import msgspec
+
+from model.kernel.buffer import buffer_of, lookup_buffer
+from model.kernel.config import fact, setting
+from model.kernel.exporter import Exporter, exporter
+from model.kernel.page import warn_on_once
+from model.memory.errno import EBADF, EINVAL
+from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PFNMAP, VM_SHARED, is_cow_mapping
+from model.memory.records import Buffer, Vma
+from model.memory.state import Memory, Transaction
+
+OPS: Final = {"remap": "heap", "return-page": "udmabuf", "shmem": "shmem", "huge-pfn": "ttm-huge"}
+"""Exporter.insert → Vma.ops, where it does not depend on whether the driver uses TTM."""
+
+
+def open_buffer(mem: Memory, backing: str, name: str) -> str | int:
+    """The file of a buffer or of a dma-buf; -EBADF if there is none, or it has been closed."""
+    if backing == "dmabuf":
+        exported = mem.dma_bufs.get(name)
+        return mem.buffers[exported.buffer].file if exported is not None else -EBADF
+    buffer = lookup_buffer(mem, name)
+    return buffer.file if buffer is not None else -EBADF
+
+
+def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
+    """The exporter's ->mmap: the VMA as it wants it, or -EINVAL. Then dma-buf's own check, if it is switched on."""
+    buffer = tx.buffers[buffer_of(vma.file)]
+    driver = exporter(tx, buffer.exporter)
+    if vma.pgoff + vma.pages > buffer.pages or refuses_private(driver, buffer, vma):
+        return -EINVAL
+    flags = vma.flags | driver.vm_flags
+    if fact(tx, "device mappings are never executable"):
+        flags &= ~VM_MAYEXEC
+    mapped = msgspec.structs.replace(vma, flags=flags, ops=ops_of(driver))
+    return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
+
+
+def refuses_private(driver: Exporter, buffer: Buffer, vma: Vma) -> bool:
+    """A private mapping would be copied on write, away from the buffer: most drivers refuse it.
+
+    The system heap maps with remap_pfn_range(), which can do one page of a private mapping.
+    """
+    if driver.insert == "shmem":
+        return False
+    if is_cow_mapping(vma.flags):
+        return vma.pages > driver.private_pages
+    return buffer.exporter == "udmabuf" and not vma.flags & (VM_SHARED | VM_MAYSHARE)
+
+
+def ops_of(driver: Exporter) -> str:
+    """The vm_ops of a driver's mapping."""
+    return OPS.get(driver.insert) or ("ttm" if driver.access else "gem")
+
+
+def dma_buf_check(tx: Transaction, vma: Vma) -> Vma | int:
+    """The check of the patch: a dma-buf mapping must be VM_PFNMAP. As posted it only warns, once.
+
+    Never merged: kernel-facts J.2.
+    """
+    check = setting(tx, "dma-buf-check")
+    if check == "off" or vma.flags & VM_PFNMAP:
+        return vma
+    if check == "refuse":
+        return -EINVAL
+    warn_on_once(tx, "drivers/dma-buf/dma-buf.c dma_buf_mmap_internal", "!(vma->vm_flags & VM_PFNMAP)")
+    return vma
+
+
+def buffer_frames(mem: Memory, vma: Vma) -> tuple[int, ...]:
+    """What remap_pfn_range() maps at once for a heap's buffer; nothing for the other exporters."""
+    buffer = mem.buffers[buffer_of(vma.file)]
+    if exporter(mem, buffer.exporter).insert != "remap":
+        return ()
+    return buffer.frames[vma.pgoff : vma.pgoff + vma.pages]
