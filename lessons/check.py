@@ -101,7 +101,8 @@ def _check_doing(lesson: Lesson) -> Iterator[Problem]:
             if not action.solution:
                 yield Problem(lesson.file, item.action_line, 1, "a goal without a solution block")
             if rungs - wanted:
-                yield Problem(lesson.file, item.hints[0].line, 1, "the rungs `next` and `show` of a goal are computed")
+                line = next(hint.line for hint in item.hints if hint.rung not in wanted)
+                yield Problem(lesson.file, line, 1, "the rungs `next` and `show` of a goal are computed")
         else:
             wanted = {"where", "what", "next", "show"}
         if wanted - rungs:
@@ -135,7 +136,7 @@ class _Rehearsal:
     def _item(self, number: int, item: Item) -> Iterator[Problem]:
         if item.world:
             self.standing = set_scene(self.lesson, item)
-        yield from self._filled(item, item.text, item.line)
+        yield from self._filled(item, item.text, item.text_line)
         match item.action:
             case Do() as do:
                 beats: list[Beat] = []

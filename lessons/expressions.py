@@ -12,10 +12,12 @@ Every word of it is looked up in the model when it is asked, so no author ever t
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from lessons.problems import did_you_mean
+from model.invariants.rules import INVARIANTS
+from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
@@ -24,6 +26,7 @@ from model.memory.state import State
 LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
 """Page-table levels, lowest first; each takes nine bits of the virtual page number."""
 NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+")
+SIGNALS: Final = ("SIGSEGV", "SIGBUS")
 PLACE: Final = re.compile(
     r"(?:@(?P<vpn>0x[0-9a-fA-F]+|\d+)|(?P<label>[A-Za-z][\w-]*)(?:\+(?P<plus>0x[0-9a-fA-F]+|\d+))?)$"
 )
@@ -212,11 +215,13 @@ def _present(moment: Moment, words: list[str]) -> bool:
     return _pte(moment.state, words) is not None
 
 
-def _ended(status: str) -> Condition:
-    """`ok`, `error EFAULT`, `signal SIGBUS`: how the last command ended."""
+def _ended(status: str, details: Collection[str] = ()) -> Condition:
+    """`ok`, `error EFAULT`, `signal SIGBUS`: how the last command ended. Without a detail any will do."""
 
     def ended(moment: Moment, words: list[str]) -> bool:
-        detail = words.pop(0) if words else ""
+        detail = words.pop(0) if words and details else ""
+        if detail and detail not in details:
+            raise ExpressionError(f"`{detail}` is no {status}; {did_you_mean(detail, details)}")
         return moment.status == status and detail in {"", moment.detail}
 
     return ended
@@ -225,7 +230,10 @@ def _ended(status: str) -> Condition:
 def _violation(moment: Moment, words: list[str]) -> bool:
     if not words:
         raise ExpressionError("which violation? `violation NAME`, or `no violation`")
-    return words.pop(0) in moment.violations
+    name = words.pop(0)
+    if name not in INVARIANTS:
+        raise ExpressionError(f"no invariant is called `{name}`; {did_you_mean(name, INVARIANTS)}")
+    return name in moment.violations
 
 
 def _no(moment: Moment, words: list[str]) -> bool:
@@ -246,8 +254,8 @@ def _bit(test: Callable[[Pte], bool]) -> Condition:
 
 CONDITIONS: Final[dict[str, Condition]] = {
     "ok": _ended("ok"),
-    "error": _ended("error"),
-    "signal": _ended("signal"),
+    "error": _ended("error", ERRNO_NAMES.values()),
+    "signal": _ended("signal", SIGNALS),
     "blocked": _ended("blocked"),
     "violation": _violation,
     "no": _no,

@@ -202,6 +202,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     text: str = ""
     """Markdown."""
+    text_line: int = 0
     world: str = ""
     """Not empty: this item starts a new scene in that world."""
     setup: tuple[Command, ...] = ()

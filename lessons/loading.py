@@ -125,7 +125,7 @@ class _Builder:
         """Text belongs to the action that follows it."""
         pending = self._pending(part.line)
         text = f"{pending.text}\n\n{part.text}" if pending.text else part.text
-        self.pending = msgspec.structs.replace(pending, text=text)
+        self.pending = msgspec.structs.replace(pending, text=text, text_line=pending.text_line or part.line)
 
     def block(self, block: Block) -> None:
         """Hand a block to the method that knows its kind."""
@@ -249,7 +249,7 @@ class _Builder:
         """`~~~after`: Markdown that stays in the reference; the last block of a lesson."""
         self._options(block, {})
         self._flush()
-        self.items.append(Item(line=block.line, text=block.text.strip(), last=True))
+        self.items.append(Item(line=block.line, text=block.text.strip(), text_line=block.line + 1, last=True))
 
     # -- what they share -----------------------------------------------------------------------
 

@@ -40,13 +40,10 @@ def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> Prob
     unknown = UNKNOWN.match(said)
     if unknown:
         line, column = _locate(text.split("\n"), f"{path}.{unknown['field']}")
-        return Problem(
-            file,
-            offset + line,
-            column,
-            f"no key `{unknown['field']}` here",
-            did_you_mean(unknown["field"], _keys(kind)),
-        )
+        known = _keys(kind)
+        elsewhere = unknown["field"] in known
+        hint = "it belongs to another part of the block" if elsewhere else did_you_mean(unknown["field"], known)
+        return Problem(file, offset + line, column, f"no key `{unknown['field']}` here", hint)
     line, column = _locate(text.split("\n"), path)
     key = path.rpartition(".")[2]
     return Problem(file, offset + line, column, f"{key}: {said}" if key else said)

@@ -19,11 +19,11 @@ CODE: Final = re.compile(r"^(?: {4}|\t)|^```")
 def check(lesson: Lesson) -> Iterator[Problem]:
     """Texts that are too wide anywhere, or too long before something to do."""
     for item in lesson.items:
-        yield from _too_wide(lesson.file, item.line, item.text)
+        yield from _too_wide(lesson.file, item.text_line, item.text)
         if not item.last and (lines := height(item.text)) > MOST_LINES:
             yield Problem(
                 lesson.file,
-                item.line,
+                item.text_line,
                 1,
                 f"{lines} lines of prose before something to do; {MOST_LINES} are the most",
                 f"in a pane of {PANE} columns",

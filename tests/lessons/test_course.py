@@ -1,0 +1,133 @@
+"""Every lesson of the course: it is checked, and played to its end with right and with wrong answers."""
+
+from pathlib import Path
+
+import pytest
+
+from lessons.check import check_lesson, check_paths
+from lessons.expressions import condition
+from lessons.format import Lesson
+from lessons.library import COURSE, entries, find
+from lessons.performing import Beat
+from lessons.player import Player
+from tests.lessons.playing import answers, knowing, mistaken, play
+
+LESSONS = [entry.name for entry in entries()]
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "hand"
+
+
+@pytest.fixture(params=LESSONS)
+def lesson(request: pytest.FixtureRequest) -> Lesson:
+    return find(request.param)
+
+
+def test_nothing_is_wrong_with_the_course() -> None:
+    _, problems = check_paths([])
+    assert problems == []
+
+
+def test_who_knows_everything_is_always_right(lesson: Lesson) -> None:
+    player = play(lesson, knowing(lesson))
+    summary = player.summary()
+    assert summary.right == summary.predictions > 0
+    assert summary.goals == 1
+    assert summary.hints == 0
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_who_is_always_wrong_is_answered_each_time_and_comes_to_the_end(lesson: Lesson, which: int) -> None:
+    player = play(lesson, mistaken(lesson, which), by_hints=True)
+    summary = player.summary()
+    assert summary.right == 0
+    assert summary.predictions == len(answers(lesson))
+    for name, verdict in player.judged.items():
+        assert verdict.reply, name
+        assert verdict.guess != verdict.truth
+
+
+def test_every_surprise_is_predicted_and_the_learner_acts_soon(lesson: Lesson) -> None:
+    kinds = [type(item.action).__name__ for item in lesson.items]
+    assert set(kinds[:3]) & {"Number", "YesNo", "Choice", "PickPage", "Goal"}
+    assert 5 <= lesson.header.minutes <= 12
+    assert kinds.count("Goal") >= 1
+
+
+def test_recordings_that_a_lesson_names_exist(lesson: Lesson) -> None:
+    for name in lesson.header.recordings:
+        assert (RECORDINGS / f"{name}.json").is_file(), name
+
+
+def test_each_micro_step_explains_itself(lesson: Lesson) -> None:
+    beats = [beat for spot in play(lesson, knowing(lesson)).spots for beat in spot.beats if beat.stepped]
+    assert len(beats) > 50
+    assert [beat.name for beat in beats if beat.stepped and not beat.stepped.doc] == []
+
+
+# -- what the two model lessons are about ------------------------------------------------------------
+
+
+def beats_of(player: Player, command: str) -> list[Beat]:
+    """The micro-steps of the first time that a command was played."""
+    found: list[Beat] = []
+    for spot in player.spots:
+        for beat in spot.beats:
+            if beat.command == command and not (found and found[-1].outcome):
+                found.append(beat)
+    return found
+
+
+def test_the_answers_about_references_are_those_of_the_recordings() -> None:
+    """061: 1025, then 1024, and a 0 is read; 068: SIGBUS and two pages; 024: the child keeps it; 029: the parent."""
+    assert answers(find("a-reference-is-not-a-mapping")) == {
+        "count-of-a-pin": "1025",
+        "does-the-pin-stop-the-zap": "no",
+        "count-after-the-zap": "1024",
+        "what-does-p0-read": "0",
+        "where-does-the-7-go": "p0 buf",
+        "read-after-truncate": "SIGBUS",
+        "do-they-meet-again": "no",
+        "get-and-fork": "p1 buf",
+        "pin-and-fork": "p0 buf",
+    }
+
+
+def test_the_stale_reference_and_the_lost_write_are_noticed_at_the_very_step() -> None:
+    lesson = find("a-reference-is-not-a-mapping")
+    player = play(lesson, knowing(lesson))
+    (cleared,) = [beat for beat in beats_of(player, "madvise p0 buf dontneed") if beat.fresh]
+    assert (cleared.name, cleared.fresh[0].invariant) == ("unmap_vmas.clear_ptes", "stale-reference")
+    (written,) = [beat for beat in beats_of(player, "dma dma0 write 9") if beat.fresh]
+    assert [violation.invariant for violation in written.fresh] == ["lost-write"]
+
+
+def test_a_prediction_is_revealed_at_the_step_that_decides_it() -> None:
+    lesson = find("a-reference-is-not-a-mapping")
+    player = play(lesson, knowing(lesson))
+    shown: dict[str, str] = {}
+    for number in range(len(player.spots)):
+        player.go(number)
+        for judged in player.view().judged:
+            if player.spot.beats:
+                shown[judged.prediction.id] = player.spot.beats[-1].name
+    assert shown["does-the-pin-stop-the-zap"] == "unmap_vmas.clear_ptes"
+    assert shown["count-after-the-zap"] == "unmap_vmas.put_pages"
+
+
+def test_the_tlb_is_stale_until_it_is_flushed() -> None:
+    lesson = find("how-the-walk-works")
+    player = play(lesson, knowing(lesson))
+    for spot in player.spots:
+        moment = spot.standing.moment
+        if any(beat.name == "unmap_vmas.remove_rmaps" for beat in spot.beats):
+            assert condition("absent p0 buf and cached 0 p0 buf", moment)
+        if any(beat.name == "flush_tlb_range.flush_local" and beat.command == "finish zap" for beat in spot.beats):
+            assert condition("absent p0 buf and not cached 0 p0 buf", moment)
+            break
+    else:
+        raise AssertionError("the TLB was never flushed")
+
+
+def test_the_course_ships_with_every_world_that_it_needs() -> None:
+    for name in LESSONS:
+        assert set(find(name).worlds) <= {path.stem for path in (COURSE / "worlds").glob("*.pte")}
+        assert check_lesson(find(name)) == []

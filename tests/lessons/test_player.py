@@ -1,0 +1,273 @@
+"""The player: what may be done where, going back and forward, hints, goals, and coming back another day."""
+
+import pytest
+
+from lessons.player import Player
+from lessons.problems import LessonError
+from lessons.progress import LessonProgress
+from tests.lessons.small import small
+
+
+@pytest.fixture
+def player() -> Player:
+    return Player(small())
+
+
+def to_the_goal(player: Player) -> Player:
+    """Past both predictions and the command between them."""
+    player.answer("1")
+    while player.goal is None:
+        if player.forward():
+            player.answer("1")
+    return player
+
+
+def test_nothing_is_shown_before_a_guess(player: Player) -> None:
+    assert "Answer first" in player.forward()
+    assert player.view().number == 1
+    assert player.view().may == {"answer", "hint"}
+
+
+def test_a_question_has_the_models_numbers_in_it(player: Player) -> None:
+    assert player.view().ask == "Its refcount is 1. After another page is written?"
+
+
+def test_the_guess_stays_beside_the_truth(player: Player) -> None:
+    assert player.answer("2") == ""
+    assert player.view().guess == "2"
+    assert player.view().judged == ()
+    player.forward()
+    player.forward("command")
+    assert player.view().judged == ()
+    player.forward("command")
+    ((_, verdict),) = player.view().judged
+    assert verdict == (False, "2", "1", "That is another page.")
+    player.go(0)
+    assert player.view().judged[0].verdict == verdict
+
+
+def test_a_guess_can_be_changed_until_it_is_revealed(player: Player) -> None:
+    player.answer("2")
+    assert player.answer("1") == ""
+    to_the_goal(player)
+    player.go(0)
+    assert "revealed already" in player.answer("2")
+    assert player.judged["count"].right
+
+
+@pytest.mark.parametrize("typed", ["", "many", "-1", "1.5"])
+def test_what_is_no_answer_is_refused(player: Player, typed: str) -> None:
+    assert "a number, please" in player.answer(typed)
+    assert player.view().guess == ""
+
+
+def test_a_choice_is_made_by_number_or_letter(player: Player) -> None:
+    player.answer("1")
+    while player.forward() == "" and player.view().number < 3:
+        pass
+    assert "1 to 2" in player.answer("3")
+    assert player.answer("B") == ""
+    ((_, verdict),) = player.view().judged
+    assert verdict == (False, "66", "65", "That is in the other page.")
+
+
+def test_a_command_is_played_function_by_function_or_as_finely_as_one_likes(player: Player) -> None:
+    player.answer("1")
+    player.forward()
+    assert player.view().upcoming == "write p0 buf+1 66"
+    assert player.view().next_beat is not None
+    player.forward()
+    assert {beat.stepped.procedure for beat in player.view().beats if beat.stepped} == {"cpu_store"}
+    player.forward("into")
+    assert [beat.name for beat in player.view().beats] == ["mmu_access.tlb_lookup"]
+    player.forward("over")
+    assert len(player.view().beats) == 1
+    player.forward("out")
+    assert {beat.stepped.depth for beat in player.view().beats if beat.stepped} >= {1, 2}
+    player.forward("command")
+    last = player.view().beats[-1]
+    assert last.name == "cpu_store.store_byte"
+    assert last.outcome is not None
+    assert last.remark == f"The byte arrives in frame {last.standing.context.state.ptes['p0', 17].pfn}."
+
+
+def test_back_and_forward_lead_through_the_same_states(player: Player) -> None:
+    to_the_goal(player)
+    there = player.here
+    states = []
+    while player.back() == "":
+        states.append(player.spot.standing.context.state)
+    assert "beginning" in player.back()
+    for state in reversed(states):
+        assert player.spot.standing.context.state == state
+        assert player.timeline.here.state == state
+        player.forward()
+    assert player.here == there
+    assert len(player.spots) == there + 1
+
+
+def test_a_goal_is_reached_with_ones_own_commands(player: Player) -> None:
+    to_the_goal(player)
+    assert player.view().goal == ((False, "the first page is gone"), (True, "the second is there"))
+    assert "not reached yet" in player.forward()
+    assert player.command("munmap p0 buf+0") == ""
+    assert all(met for met, _ in player.view().goal)
+    assert player.forward() == ""
+    assert player.view().finished
+    assert player.summary().goals == 1
+    assert "end of the lesson" in player.forward()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("raed p0 buf", "did you mean `read`"), ("read p7 buf", "p7"), ("read p0", "WHERE")]
+)
+def test_a_mistyped_command_is_explained_and_changes_nothing(player: Player, line: str, message: str) -> None:
+    to_the_goal(player)
+    here = player.here
+    assert message in player.command(line)
+    assert player.here == here
+
+
+def test_an_empty_line_is_no_command(player: Player) -> None:
+    to_the_goal(player)
+    here = player.here
+    assert player.command("  ") == ""
+    assert player.here == here
+
+
+def test_commands_are_for_goals_and_answers_for_questions(player: Player) -> None:
+    assert "where there is a goal" in player.command("read p0 buf")
+    to_the_goal(player)
+    assert "Nothing is asked" in player.answer("1")
+
+
+def test_going_back_and_doing_something_else_grows_a_branch(player: Player) -> None:
+    to_the_goal(player)
+    start = player.here
+    player.command("munmap p0 buf")
+    first = player.here
+    assert not player.view().goal[1][0]
+    player.go(start)
+    player.command("madvise p0 buf+0 dontneed")
+    assert all(met for met, _ in player.view().goal)
+    assert player.children[start] == [first, player.here]
+    player.go(start)
+    player.command("munmap p0 buf")
+    assert player.here == first
+
+
+def test_hints_come_in_rungs_and_the_last_two_of_a_goal_fit_where_one_stands(player: Player) -> None:
+    to_the_goal(player)
+    player.command("read p0 buf+1")
+    rungs = []
+    while player.hint() == "":
+        rungs.append(player.view().hints[-1])
+    assert [hint.rung for hint in rungs] == ["where", "what", "next", "show"]
+    assert "madvise p0 buf+0 dontneed" in rungs[2].text
+    assert player.forward() == ""
+    assert player.spot.typed == ("read p0 buf+1", "madvise p0 buf+0 dontneed")
+    assert "goal is reached" in player.view().hints[-1].text
+    assert player.forward() == ""
+    assert player.finished
+
+
+def test_who_has_gone_astray_is_sent_back(player: Player) -> None:
+    to_the_goal(player)
+    player.command("munmap p0 buf")
+    for _ in range(4):
+        player.hint()
+    assert "go back" in player.view().hints[-1].text
+    assert "go back" in player.forward()
+    player.back()
+    assert player.forward() == ""
+
+
+def test_hints_of_a_question_are_the_authors(player: Player) -> None:
+    for rung in ("where", "what", "next", "show"):
+        assert player.hint() == ""
+        assert player.view().hints[-1].rung == rung
+    assert "last hint" in player.hint()
+
+
+def test_where_nothing_can_be_done_wrong_there_is_no_hint(player: Player) -> None:
+    player.answer("1")
+    player.forward()
+    assert "no hint here" in player.hint()
+
+
+# -- coming back -------------------------------------------------------------------------------------
+
+
+def every_place(player: Player) -> list[LessonProgress]:
+    """The progress at every step of the whole lesson."""
+    found = [player.progress()]
+    player.answer("1")
+    while not player.finished:
+        if player.forward():
+            if player.goal is not None:
+                player.command("read p0 buf+1" if not player.spot.typed else "madvise p0 buf+0 dontneed")
+            else:
+                player.answer("2")
+        found.append(player.progress())
+    return found
+
+
+def test_a_lesson_is_resumed_at_the_very_step(player: Player) -> None:
+    for progress in every_place(player):
+        again = Player(small(), progress)
+        assert again.progress() == progress
+        assert (again.spot.item, again.spot.played) == (progress.item, progress.step)
+
+
+def test_what_was_guessed_and_revealed_is_still_there(player: Player) -> None:
+    player.answer("2")
+    to_the_goal(player)
+    again = Player(small(), player.progress())
+    assert again.judged == player.judged
+    assert again.spot.standing.context.state == player.spot.standing.context.state
+    assert [again.back() for _ in range(3)] == ["", "", ""]
+
+
+def test_after_the_text_has_changed_one_comes_back_to_the_beginning_of_the_item(player: Player) -> None:
+    player.answer("1")
+    player.forward()
+    player.forward()
+    progress = player.progress()
+    again = Player(small("That was all.", "That was it."), progress)
+    assert (again.spot.item, again.spot.played) == (1, 0)
+
+
+def test_a_question_that_is_new_stops_the_way_back(player: Player) -> None:
+    progress = to_the_goal(player).progress()
+    again = Player(small('id = "count"', 'id = "number"'), progress)
+    assert again.spot.item == 0
+    assert again.view().guess == ""
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        LessonProgress(item=99),
+        LessonProgress(item=3, guesses={"count": "", "where": "9", "gone": "x"}),
+        LessonProgress(item=3, guesses={"count": "1", "where": "1"}, commands={"gone": ("nonsense", "")}),
+        LessonProgress(item=1, step=10**9, guesses={"count": "1"}, hints={"count": 99, "x": -3}),
+    ],
+)
+def test_progress_that_cannot_be_true_does_no_harm(progress: LessonProgress) -> None:
+    player = Player(small(), progress)
+    player.view()
+    assert player.spot.item <= 4
+
+
+def test_who_has_finished_once_has_finished_for_good(player: Player) -> None:
+    to_the_goal(player)
+    progress = LessonProgress(finished=True, item=player.spot.item)
+    assert Player(small(), progress).finished
+
+
+def test_a_lesson_that_cannot_be_played_says_where() -> None:
+    broken = Player(small("write p0 buf+1 66", "write p0 bof+1 66"))
+    broken.answer("1")
+    broken.forward()
+    with pytest.raises(LessonError, match=r"small.md:\d+:10: .*bof"):
+        broken.view()
