@@ -6,6 +6,7 @@ from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from tui.version import __version__
@@ -15,6 +16,8 @@ EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
 EXIT_BROKEN_PIPE: Final = 141
 """128 + SIGPIPE."""
+EXIT_BUG: Final = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 
 class CommandModule(Protocol):
@@ -81,28 +84,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a sign gets a question mark instead of an accident.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    args = build_parser(words).parse_args(words)
-    subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
     try:
-        status = run(subcommand, args)
+        status = run(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = EXIT_BROKEN_PIPE
+        _close_output()
+        return EXIT_BROKEN_PIPE
     except OSError as error:
-        sys.stderr.write(f"ptescope: {error}\n")
-        status = EXIT_MALFORMED
+        _close_output()
+        return _give_up(str(error), EXIT_MALFORMED)
+    except Exception as error:
+        if os.environ.get("PTESCOPE_TRACEBACK"):
+            raise
+        what = f"this is a bug in ptescope: {type(error).__name__}: {error}"
+        return _give_up(f"{what} (with PTESCOPE_TRACEBACK=1 it says more)", EXIT_BUG)
     return status
 
 
-def run(subcommand: Subcommand, args: Namespace) -> int:
-    """Call a subcommand; its exit status."""
+def run(words: Sequence[str]) -> int:
+    """Call the subcommand that a command line asks for; its exit status."""
+    args = build_parser(words).parse_args(words)
+    subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
     return _module(subcommand).main(args)
+
+
+def _give_up(message: str, status: int) -> int:
+    sys.stderr.write(f"ptescope: {message}\n")
+    return status
+
+
+def _close_output() -> None:
+    """Nobody reads what is left, or it cannot be written: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _module(subcommand: Subcommand) -> CommandModule:

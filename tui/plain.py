@@ -5,7 +5,7 @@ Nothing is said by colour alone, nothing is cut off, and where the output is no 
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TextIO, TypeVar
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.text import Text
 from model.memory.records import Access, Splat
 from model.script.account import Account, StepNote
 from model.script.context import Outcome
+from model.script.verbs import Verb
 from tui.changes import HIDDEN, change_line
 from tui.rows.glyphs import Glyphs, choose
 
@@ -133,6 +134,12 @@ class Narrator:
             self.line(6, text, hanging=2)
             if self.detail >= VERBOSE and violation.symptom:
                 self.line(8, Text(f"On a real kernel: {violation.symptom}"))
+
+    def verbs(self, verbs: Iterable[Verb]) -> None:
+        """The syntax of verbs, and what each stands for."""
+        for verb in verbs:
+            self.line(2, Text(verb.usage, "bold"), hanging=2)
+            self.line(6, Text(verb.help))
 
     def sum_up(self, commands: int, expected: int, failed: int, violations: int) -> None:
         """The last line."""

@@ -94,7 +94,4 @@ class PlainSandbox:
         if not verb:
             for key, text in HELP:
                 self.narrator.line(2, Text(f"{key:10}", "bold").append(text, "none"))
-        for known in VERBS.values():
-            if verb in {"", known.name}:
-                self.narrator.line(2, Text(known.usage, "bold"), hanging=2)
-                self.narrator.line(6, Text(known.help))
+        self.narrator.verbs(known for known in VERBS.values() if verb in {"", known.name})

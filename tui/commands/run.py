@@ -1,7 +1,7 @@
 """`ptescope run`: carry a script out and tell what happened, to a reader or, with --json, to a program."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -32,9 +32,25 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="changes",
         help="what --json says of the machine: all of it after each command, what changed (default), or nothing",
     )
+    parser.add_argument("--verbs", action=ShowVerbs, nargs=0, help="list the verbs of the script language and exit")
     detail = parser.add_mutually_exclusive_group()
     detail.add_argument("-v", "--verbose", action="store_true", help="every micro-step with what it means")
     detail.add_argument("-q", "--quiet", action="store_true", help="only commands, answers and what is broken")
+
+
+class ShowVerbs(Action):
+    """`--verbs`: the reference of the script language, from the table that the parser reads."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        """Print it and leave."""
+        del namespace, values, option_string
+        from model.script.verbs import VERBS  # noqa: PLC0415 - only when asked for
+        from tui.plain import Narrator, console  # noqa: PLC0415
+
+        Narrator(console()).verbs(VERBS.values())
+        parser.exit()
 
 
 def main(args: Namespace) -> int:
