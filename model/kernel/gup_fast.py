@@ -8,10 +8,12 @@ afterwards, so one of the two notices the other - as long as the owner of the pa
 from typing import ClassVar
 
 from model.kernel.config import fact, setting
+from model.kernel.exporter import has_pmd_special
 from model.kernel.gup import get_user_pages_unlocked, gup_must_unshare, gup_put
 from model.kernel.page import try_get_page
-from model.kernel.pgtable import PMD, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
+from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EFAULT
 from model.memory.flags import (
     FOLL_FAST_ONLY,
@@ -21,7 +23,6 @@ from model.memory.flags import (
     FOLL_WRITE,
     GUP_PIN_COUNTING_BIAS,
     PAGE_PRESENT,
-    PAGE_PSE,
     PAGE_USER,
 )
 from model.memory.records import Frame, Pte
@@ -88,9 +89,9 @@ class gup_fast(Procedure):
         if not self.pages:
             return goto(gup_fast.enable_interrupts)
         self.pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        if self.pmd is None or self.pmd.bits & PAGE_PSE:
+        if self.pmd is None:
             return goto(gup_fast.enable_interrupts)
-        return None
+        return goto(gup_fast.gup_huge_pmd) if self.pmd.huge else None
 
     @step
     def read_pte(self, tx: Transaction) -> Outcome:
@@ -139,7 +140,7 @@ class gup_fast(Procedure):
             self.pins = self.pins[:-1]
         else:
             self.holds = self.holds[:-1]
-        return None
+        return goto(gup_fast.enable_interrupts)
 
     def may_keep(self, tx: Transaction, pfn: int) -> bool:
         """Not a page that the slow path must look at: secret memory, dirty tracking, a shared page to be unshared."""
@@ -147,6 +148,59 @@ class gup_fast(Procedure):
         if not gup_fast_folio_allowed(tx, tx.frames[pfn], self.foll):
             return False
         return self.pte.writable or not gup_must_unshare(tx, None, self.foll, pfn)
+
+    @step
+    def gup_huge_pmd(self, tx: Transaction) -> Outcome:
+        """A huge entry: present, user, writable for a write - and, where a PMD has such a bit, not special.
+
+        Before 6.12 there is no special bit at this level, and no VMA is looked at: a PFN mapping of 2 MiB passes for
+        a huge page.
+        """
+        assert self.pmd is not None
+        refused = self.pmd.special and has_pmd_special(tx)
+        if not pte_access_permitted(self.pmd, self.foll) or refused or not pfn_valid(self.pmd.pfn):
+            return goto(gup_fast.enable_interrupts)
+        return None
+
+    @step
+    def grab_huge(self, tx: Transaction) -> Outcome:
+        """All references in one go, on the first page that is wanted, unless its count is 0.
+
+        For a real huge page that is right: its pages share one count. In a driver's block every page has its own, and
+        those behind the first are handed out without a reference.
+        """
+        first, wanted = self.huge_pages()
+        pinned = bool(self.foll & FOLL_PIN)
+        if not try_get_page(tx, first, wanted * (GUP_PIN_COUNTING_BIAS if pinned else 1)):
+            return goto(gup_fast.enable_interrupts)
+        pages = tuple(range(first, first + wanted))
+        if pinned:
+            tx.frames.update(first, pins=tx.frames[first].pins + wanted)
+            self.pins += pages
+        else:
+            self.holds += pages
+        return None
+
+    def huge_pages(self) -> tuple[int, int]:
+        """The first pfn that is wanted of a huge entry, and how many."""
+        assert self.pmd is not None
+        into = self.vpn % PTRS_PER_TABLE
+        return self.pmd.pfn + into, min(self.pages, PTRS_PER_TABLE - into)
+
+    @step
+    def recheck_pmd(self, tx: Transaction) -> Outcome:
+        """Read the PMD again. Changed: give all references back."""
+        first, wanted = self.huge_pages()
+        if self.pmd == tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT)):
+            self.vpn, self.pages = self.vpn + wanted, self.pages - wanted
+            return goto(gup_fast.walk_to_pmd)
+        pinned = bool(self.foll & FOLL_PIN)
+        gup_put(tx, (first,) * wanted, pinned=pinned)
+        if pinned:
+            self.pins = self.pins[:-wanted]
+        else:
+            self.holds = self.holds[:-wanted]
+        return None
 
     @step
     def enable_interrupts(self, tx: Transaction) -> None:
