@@ -87,7 +87,7 @@ def surplus_maps(case: Case) -> int:
     """How many mappings too many (or, negative, too few) the page counts."""
     if case.frame.order:
         return 0
-    return case.frame.mapcount - (0 if case.frame.kind in NOT_COUNTED else case.tally.maps)
+    return case.frame.mapcount - case.tally.maps
 
 
 def underflow(case: Case) -> bool:
