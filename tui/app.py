@@ -1,161 +1,55 @@
-"""The Textual app: themes, the screens, and how it is started."""
+"""How the app is started: a lesson, the sandbox, or home. Textual is imported only when one of these is called.
 
-import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+Until the first frame is out the garbage collector is off: imports and first frame make some hundred thousand objects
+that stay, and looking through them again and again would be a tenth of the start.
+"""
 
-from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.command import Provider
-from textual.screen import Screen
-
-from lessons.problems import LessonError
-from lessons.progress import ProgressError, Store
-from tui.driver import Driver
-from tui.rows.glyphs import choose
-from tui.screens.stage import Stage
-from tui.style import PTESCOPE, THEMES
+import gc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lessons.format import Lesson
+    from lessons.progress import Store
     from model.script.command import Command
-    from tui.screens.home import Home
-
-KEPT_COMMANDS: Final = frozenset({"Theme", "Quit", "Screenshot"})
-"""Of Textual's own commands those that our own keys and help do not replace."""
+    from tui.driver import Driver
 
 
-def _actions() -> type[Provider]:
-    from tui.palette import Actions  # noqa: PLC0415 - the palette is imported when it opens
-
-    return Actions
-
-
-def _lessons() -> type[Provider]:
-    from tui.palette import Lessons  # noqa: PLC0415
-
-    return Lessons
+def learn(lesson: "Lesson", store: "Store") -> int:
+    """Play a lesson on the screen. Returns the exit status. Raises LessonError and ProgressError before it opens."""
+    gc.disable()
+    return _run(store, lesson_driver(lesson, store))
 
 
-def _things() -> type[Provider]:
-    from tui.palette import Things  # noqa: PLC0415
+def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
+    """Free play, after a script. Returns the exit status. Raises ScriptError if the script cannot be run."""
+    gc.disable()
+    from lessons.progress import Store  # noqa: PLC0415 - imported where it is needed
+    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
 
-    return Things
-
-
-class PtescopeApp(App[None]):
-    """ptescope on the screen. It opens on a driver's stage, or at home."""
-
-    TITLE = "ptescope"
-    CSS_PATH = "ptescope.tcss"
-    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
-        *App.COMMANDS,
-        _actions,
-        _lessons,
-        _things,
-    }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
-        Binding("t", "next_theme", "Next theme", id="app.theme"),
-    ]
-
-    def __init__(self, store: Store, driver: Driver | None = None) -> None:
-        super().__init__()
-        self.store = store
-        self.glyphs = choose()
-        self.first = driver
-        for theme in THEMES:
-            self.register_theme(theme)
-        wanted = os.environ.get("TEXTUAL_THEME", "")
-        self.theme = wanted if wanted in self.available_themes else PTESCOPE.name
-
-    # -- screens ------------------------------------------------------------------------------------
-
-    def get_default_screen(self) -> Screen[None]:
-        """The first screen is the one that was asked for: no other is laid out and painted before it."""
-        return self._home() if self.first is None else Stage(self.first, self.glyphs)
-
-    def _home(self) -> Screen[None]:
-        from tui.screens.home import Home  # noqa: PLC0415 - a lesson may be opened without it
-
-        return Home(self.store, self.glyphs)
-
-    async def on_stage_left(self) -> None:
-        """From a stage one comes home, also where the program was started on the stage."""
-        if len(self.screen_stack) > 1:
-            await self.pop_screen()
-        else:
-            await self.switch_screen(self._home())
-
-    def on_home_chosen(self, message: "Home.Chosen") -> None:
-        """Something was chosen at home."""
-        name = message.lesson
-        if name:
-            self.action_lesson(name)
-        else:
-            self.action_sandbox()
-
-    def action_lesson(self, name: str) -> None:
-        """Open a lesson where it was left."""
-        from lessons.library import find  # noqa: PLC0415 - the course is read when it is needed
-
-        try:
-            driver = lesson_driver(find(name), self.store)
-        except (LessonError, ProgressError) as error:
-            self.notify(str(error), title="This lesson cannot be played", severity="error", markup=False)
-            return
-        self.push_screen(Stage(driver, self.glyphs))
-
-    def action_sandbox(self) -> None:
-        """Free play on an empty machine."""
-        from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
-
-        self.push_screen(Stage(SandboxDriver(), self.glyphs))
-
-    def action_help(self) -> None:
-        """Keys, signs, words."""
-        from tui.screens.help import Help  # noqa: PLC0415
-
-        self.push_screen(Help(self.screen, self.glyphs))
-
-    def action_next_theme(self) -> None:
-        """Our two themes, then Textual's."""
-        ours = [theme.name for theme in THEMES]
-        names = [*ours, *sorted(name for name in self.available_themes if name not in ours)]
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
-        self.notify(self.theme, title="Theme", timeout=2)
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Textual's own commands that make sense here."""
-        return (command for command in super().get_system_commands(screen) if command.title in KEPT_COMMANDS)
+    return _run(Store(), SandboxDriver(script, title))
 
 
-def lesson_driver(lesson: "Lesson", store: Store) -> Driver:
-    """A lesson ready to be shown. Raises LessonError and ProgressError."""
+def home(store: "Store | None" = None) -> int:
+    """Open at home. Returns the exit status."""
+    gc.disable()
+    from lessons.progress import Store  # noqa: PLC0415
+
+    return _run(store or Store(), None)
+
+
+def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
+    """A lesson ready to be shown, where it was left. Raises LessonError and ProgressError."""
     from lessons.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
     from tui.lesson_driver import LessonDriver  # noqa: PLC0415
 
     return LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
 
 
-def learn(lesson: "Lesson", store: Store) -> int:
-    """Play a lesson on the screen. Returns the exit status. Raises LessonError and ProgressError before it opens."""
-    return run(PtescopeApp(store, lesson_driver(lesson, store)))
-
-
-def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
-    """Free play, after a script. Returns the exit status. Raises ScriptError if the script cannot be run."""
-    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
-
-    return run(PtescopeApp(Store(), SandboxDriver(script, title)))
-
-
-def home(store: Store | None = None) -> int:
-    """Open at home. Returns the exit status."""
-    return run(PtescopeApp(store or Store()))
-
-
-def run(app: PtescopeApp) -> int:
+def _run(store: "Store", driver: "Driver | None") -> int:
     """Run the app to its end; the exit status."""
+    from tui.textual_app import PtescopeApp  # noqa: PLC0415
+
+    app = PtescopeApp(store, driver)
     app.run()
     return app.return_code or 0

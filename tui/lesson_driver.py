@@ -48,6 +48,7 @@ class LessonDriver:
             all_rules(),
             self._history(view),
             self.log.at(timeline.here),
+            view.may | {"strides"} if view.upcoming else view.may,
             hint,
             enter,
         )

@@ -67,6 +67,7 @@ class SandboxDriver:
             all_rules(),
             History(nodes, here, _caption(node)),
             self.log.at(node),
+            _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
             "to the command's end" if under_way else "type a command",
             "step('command')" if under_way else "prompt",
         )
@@ -220,3 +221,9 @@ def _caption(node: Node) -> str:
     """Where a node is, in words."""
     step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
     return f"step {node.depth}: {node.command}{step}" if node.command else "the machine has just been booted"
+
+
+def _can(under_way: bool, *, ahead: bool, behind: bool) -> frozenset[str]:
+    """What is possible at a node."""
+    possible = {"command": True, "forward": under_way or ahead, "strides": under_way, "back": behind}
+    return frozenset(name for name, can in possible.items() if can)

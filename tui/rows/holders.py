@@ -33,7 +33,8 @@ def _tasks(scene: Scene, width: int) -> Iterator[Row]:
         subject = f"task:{name}"
         calls = f" {scene.glyphs.pointer} ".join(type(call).__name__ for call in task.stack)
         where = f" on cpu{task.cpu}" if task.cpu >= 0 else " on a device"
-        head = [Span("~", "changed", subject), Span(f"task {name}", "name", subject), Span(where, "dim", subject)]
+        sign = Span(" ", "plain", subject) if task.blocked else Span(scene.glyphs.pointer, "now", subject)
+        head = [sign, Span(f"task {name}", "name", subject), Span(where, "dim", subject)]
         room = width - sum(len(span.text) for span in head) - 2
         yield row(*head, Span(f"  {_tail(calls, room)}", "code", subject))
         waits = f"waits: {task.blocked}" if task.blocked else f"next: {next_step(task)}"
@@ -117,7 +118,7 @@ def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
             continue
         head = [scene.sign(subject), Span(f"cpu{cpu}", scene.role(subject, "name"), subject)]
         if record.irqs_off_by:
-            head.append(Span(f" interrupts off by {record.irqs_off_by}", "hazard", subject))
+            head.append(Span(f" interrupts off by {record.irqs_off_by},", "hazard", subject))
         yield from flow([*head, Span(" TLB ")], items or [[Span("empty", "dim")]], width, indent=6)
 
 

@@ -110,4 +110,5 @@ def _free(scene: Scene) -> Iterator[list[Span]]:
         yield [Span(f"f{pfn}" + (f"={byte:02x}" if byte else ""), scene.role(subject, "dim"), subject)]
         pfn = state.free.get(pfn) or 0
     high, managed = state.counters.get("high_water") or 0, state.counters.get("managed_pages") or 0
-    yield [Span(f"{'... ' if pfn else ''}then f{high}-f{managed - 1}, never used", "dim")]
+    lead = "... then " if pfn else "then " if state.counters.get("free_head") else ""
+    yield [Span(f"{lead}f{high}-f{managed - 1}, never used", "dim")]

@@ -144,6 +144,8 @@ class Picture(NamedTuple):
     rules: tuple[Rule, ...] = ()
     history: History = History()
     log: tuple[LogLine, ...] = ()
+    can: frozenset[str] = frozenset()
+    """What is possible here: forward, back, strides, command, hint."""
     hint: str = ""
     """What the key line promises for Enter, e.g. `answer` …"""
     enter: str = "step('forward')"

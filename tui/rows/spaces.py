@@ -10,8 +10,8 @@ from model.memory.state import State
 from tui.rows.row import Row, Span, grid, row
 from tui.rows.scene import Scene, gone
 
-CELL: Final = 15
-"""Columns of a page's cell."""
+CELL: Final = 13
+"""Columns of a page's cell without its number."""
 MOST_PAGES: Final = 64
 """Pages of one VMA that are shown one by one."""
 SHORT_GAP: Final = 8
@@ -38,7 +38,7 @@ def spaces(scene: Scene, width: int) -> list[Row]:
                 rows.append(_vma_head(scene, process, lost[process, start], width, "unmapped"))
                 continue
             rows.append(_vma_head(scene, process, vma, width))
-            rows += grid(list(_cells(scene, process, vma)), width, CELL, INDENT)
+            rows += grid(list(_cells(scene, process, vma)), width, CELL + len(str(vma.end)), INDENT)
     return rows
 
 

@@ -19,7 +19,7 @@ def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
         list(_goal(tale, width, glyphs)),
         [line for rung, text in tale.hints for line in _labelled(f"hint, {rung}: ", text, width)],
         [line for text in tale.notes for line in _labelled("aside: ", text, width)],
-        _labelled("next: ", tale.do, width) if tale.do else [],
+        wrap([Span("command: ", "dim"), Span(tale.do, "code")], width) if tale.do else [],
     ):
         if section and rows:
             rows.append(BLANK)
@@ -73,7 +73,7 @@ def _question(tale: Tale, width: int) -> Iterator[Row]:
     if ask.options:
         yield row(Span("up/down or the letter chooses, Enter answers", "dim"))
     else:
-        yield row(Span("Enter", "key", "action:act"), Span(f" {ask.wants or 'type the answer'}", "dim"))
+        yield row(Span("Your answer: ", "dim"), Span(ask.wants or "type it", "key", "action:act"))
 
 
 def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
@@ -91,18 +91,18 @@ def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     """What the last micro-step did, what that broke, and what the next one is going to do."""
     rows: list[Row] = []
     if picture.last is not None:
-        rows += _told("just now", picture.last, width, "strong")
+        rows += _told("just now", picture.last, width, "strong", glyphs)
     for broken in picture.broken:
         if broken.fresh:
             rows += case(broken, width, glyphs)
     if picture.next is not None:
         if rows:
             rows.append(BLANK)
-        rows += _told("next", picture.next, width, "now")
+        rows += _told("next", picture.next, width, "now", glyphs)
     return rows
 
 
-def _told(label: str, told: Told, width: int, role: str) -> list[Row]:
+def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs) -> list[Row]:
     """One micro-step: its name, where it stands in the kernel, its words."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
@@ -112,7 +112,7 @@ def _told(label: str, told: Told, width: int, role: str) -> list[Row]:
     rows += [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
     rows += markdown(told.doc, width)
     if told.remark:
-        rows += markdown(told.remark, width)
+        rows += [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(told.remark, width - 2)]
     if told.waits:
         rows += wrap([Span("It must wait: ", "hazard"), Span(told.waits)], width)
     if told.outcome:

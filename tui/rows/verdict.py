@@ -1,12 +1,16 @@
 """Whether all rules hold: the bar that nobody can miss, and the list of rules."""
 
+from typing import Final
+
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import wrap
-from tui.rows.picture import Broken, Picture
-from tui.rows.row import Row, Span, cut, row
+from tui.rows.picture import Broken, Picture, Rule
+from tui.rows.row import Row, Span, cut, flow, row
 from tui.rows.story import case
 
-ORDER = {"splat": 0, "corruption": 1, "hazard": 2}
+ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
+SENTENCES: Final = 72
+"""From this width on each rule stands on a line of its own, with its sentence."""
 
 
 def worst(broken: tuple[Broken, ...]) -> list[Broken]:
@@ -43,12 +47,19 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
         rows += case(broken, width, glyphs)
         rows += _pointers(broken, width)
     states = {broken.invariant: broken.severity for broken in reversed(worst(picture.broken))}
-    for rule in picture.rules:
-        severity = states.get(rule.name, "")
-        sign = glyphs.ok if not severity else glyphs.caution if severity == "hazard" else glyphs.broken
-        head = f"{sign} {rule.name}"
-        rows.append(row(Span(head, severity or "ok"), Span(f"  {cut(rule.rule, width - len(head) - 2)}", "dim")))
-    return rows
+    if width >= SENTENCES:
+        for rule in picture.rules:
+            head = _rule(rule, states, glyphs)
+            rows.append(row(head, Span(f"  {cut(rule.rule, width - len(head.text) - 2)}", "dim")))
+        return rows
+    return rows + flow([], [[_rule(rule, states, glyphs)] for rule in picture.rules], width, 0)
+
+
+def _rule(rule: Rule, states: dict[str, str], glyphs: Glyphs) -> Span:
+    """A rule's name with its sign."""
+    severity = states.get(rule.name, "")
+    sign = glyphs.ok if not severity else glyphs.caution if severity == "hazard" else glyphs.broken
+    return Span(f"{sign} {rule.name}", severity or "ok")
 
 
 def _pointers(broken: Broken, width: int) -> list[Row]:

@@ -43,10 +43,10 @@ def _address(scene: Scene, process: str, vpn: int) -> Row:
     """The page, its address, the four indices, and the VMA that covers it."""
     indices = scene.glyphs.dot.join(str(vpn >> INDEX_BITS * level & INDEX_MASK) for level in (3, 2, 1, 0))
     vma = vma_at(scene.state, process, vpn)
-    covered = f"VMA {vma.start}-{vma.end} {rights(vma.flags)}" if vma else "no VMA covers it"
+    covered = f"VMA {rights(vma.flags)}" if vma else "no VMA covers it"
     return row(
-        Span(f"{process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
-        f"  page {vpn} = {vpn << 12:#x}  indices {indices}  ",
+        Span(f" {process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
+        f"  page {vpn} = {vpn << 12:#x}  index {indices}  ",
         Span(covered, "dim", f"vma:{process}:{vma.start}" if vma else ""),
     )
 

@@ -33,8 +33,11 @@ class Prompt(ModalScreen[str]):
         Binding("down", "recall(1)", "Line after", id="prompt.after"),
     ]
 
-    def __init__(self, wants: str, typed: list[str], assist: Callable[[str], "Help"] | None = None) -> None:
+    def __init__(
+        self, wants: str, typed: list[str], assist: Callable[[str], "Help"] | None = None, begin: str = ""
+    ) -> None:
         super().__init__()
+        self.begin = begin
         self.wants = wants
         self.typed = typed
         self.assist = assist
@@ -44,8 +47,10 @@ class Prompt(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """The words above, the line below."""
         self.pane = Suggestions(pane_id="suggestions")
-        self.line = Input(placeholder=self.wants, id="line", compact=True)
-        with Container(id="prompt"):
+        self.line = Input(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
+        box = Container(id="prompt")
+        box.border_title = f"{self.wants} (Enter: done, Esc: close)"
+        with box:
             if self.assist is not None:
                 yield self.pane
             yield self.line
@@ -54,6 +59,7 @@ class Prompt(ModalScreen[str]):
         """Ready to type."""
         self.pane.build = lambda width: self._rows(self.line.value, width)
         self.line.focus()
+        self.line.cursor_position = len(self.begin)
 
     def on_input_changed(self, _event: Input.Changed) -> None:
         """Help follows what is typed."""

@@ -45,6 +45,17 @@ PANES: Final = (
 
 NARROW: Final = 100
 WIDE: Final = 160
+HINTS: Final = (
+    ("forward", "n ->", "forward", "step('forward')"),
+    ("back", "p", "back", "back"),
+    ("strides", "i", "into", "step('into')"),
+    ("strides", "o", "over", "step('over')"),
+    ("strides", "u", "out", "step('out')"),
+    ("strides", "c", "to its end", "step('command')"),
+    ("command", ":", "command", "prompt"),
+    ("hint", "h", "hint", "hint"),
+)
+"""What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
 JUMPS: Final = frozenset({"node", "moment", "answer"})
 """Subjects that are no things of the machine: Enter or a click on one is a move."""
 KEEP_AFTER: Final = 2.0
@@ -79,6 +90,10 @@ class Stage(Screen[None]):
         *(
             Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
             for letter in "abcde"
+        ),
+        *(
+            Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}")
+            for digit in "09"
         ),
         Binding("q", "leave", "Back", id="stage.leave"),
     ]
@@ -115,6 +130,8 @@ class Stage(Screen[None]):
         for name, pane in self.panes.items():
             pane.build = partial(self._rows, name)
         self._set_size_classes()
+        self._make_room()
+        self.panes[self.shown].add_class("-shown")
         yield self.panes["header"]
         yield self.panes["tabs"]
         with Container(id="body"):
@@ -136,7 +153,6 @@ class Stage(Screen[None]):
 
     def on_mount(self) -> None:
         """The machine's first pane is in sight where there is room for one."""
-        self.panes[self.shown].add_class("-shown")
         self._take_question()
 
     @property
@@ -176,11 +192,17 @@ class Stage(Screen[None]):
     def show_picture(self) -> None:
         """Bring every pane in sight up to date, all in one frame."""
         self.scene = self._scene()
+        self._make_room()
         for pane in self.panes.values():
             pane.renew()
         if self.focus_subject:
             self._light(self.focus_subject)
         self._take_question()
+
+    def _make_room(self) -> None:
+        """Where nothing is being carried out the step's room goes to the story; a question needs more of it."""
+        self.set_class(self.picture.last is None and self.picture.next is None, "-reading")
+        self.set_class(self.picture.tale.ask is not None, "-asking")
 
     def _scene(self) -> Scene:
         """The picture's machine, with signs for what changed and what is broken."""
@@ -231,16 +253,12 @@ class Stage(Screen[None]):
 
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""
-        tale = self.picture.tale
-        hints = []
-        if self.picture.hint:
-            hints.append(("Enter", self.picture.hint, "act"))
-        if tale.ask is None:
-            hints.append((f"n {self.glyphs.arrow}", "forward", "step('forward')"))
-        hints += [("p", "back", "back"), ("i", "into", "step('into')"), ("o", "over", "step('over')")]
-        hints += [("u", "out", "step('out')"), (":", "command", "prompt")]
-        if tale.goal or tale.ask is not None:
-            hints.append(("h", "hint", "hint"))
+        picture = self.picture
+        hints = [("Enter", picture.hint, "act")] if picture.hint != "forward" else []
+        for needs, key, does, action in HINTS:
+            if needs in picture.can:
+                enter = "Enter " if does == picture.hint else ""
+                hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
         hints += [("1-8", "panes", "pane('2')"), ("?", "help", "app.help"), ("q", "back", "leave")]
         return [*hints, ("^p", "all actions", "app.command_palette")]
 
@@ -353,7 +371,13 @@ class Stage(Screen[None]):
         """Type a command of the script language."""
         self._ask("command", self.driver.command, self.driver.assist)
 
-    def _ask(self, wants: str, carry_out: Callable[[str], str], assist: Callable[[str], "Help"] | None = None) -> None:
+    def _ask(
+        self,
+        wants: str,
+        carry_out: Callable[[str], str],
+        assist: Callable[[str], "Help"] | None = None,
+        begin: str = "",
+    ) -> None:
         """Open the prompt; what is typed goes to `carry_out`."""
         from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
 
@@ -361,13 +385,17 @@ class Stage(Screen[None]):
             if line:
                 self.move(lambda: carry_out(line))
 
-        self.app.push_screen(Prompt(wants, self.typed, assist), typed)
+        self.app.push_screen(Prompt(wants, self.typed if assist else [], assist, begin), typed)
 
     # -- panes --------------------------------------------------------------------------------------
 
     def action_pane(self, number: str) -> None:
-        """Give a pane the cursor; where only one has room, show it."""
-        name = next(name for key, _, name in PANES if key == number)
+        """Give a pane the cursor; where only one has room, show it. Where a number is asked for, begin to type it."""
+        ask = self.picture.tale.ask
+        if ask is not None and not ask.options:
+            self._ask(ask.wants, self.driver.answer, begin=number)
+            return
+        name = next((name for key, _, name in PANES if key == number), "story")
         if name == "step" and self.one_pane:
             name = "story"
         self.set_class(name == "story", "-story")
