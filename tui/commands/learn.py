@@ -4,6 +4,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
+from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+
 if TYPE_CHECKING:
     from lessons.format import Lesson
     from lessons.progress import Store
@@ -36,6 +38,9 @@ def main(args: Namespace) -> int:
         if args.plain:
             play_plain(lesson, store)
             return EXIT_FINE
+        if refusal := no_terminal():
+            print(f"ptescope: {refusal}; `ptescope learn --plain` needs none", file=sys.stderr)
+            return EXIT_NO_TERMINAL
         from tui.app import learn  # noqa: PLC0415 - Textual only where there is a screen
 
         return learn(lesson, store)
