@@ -4,7 +4,7 @@ The pages stay in their frames. Only the entries move, so references and pins ar
 translations are flushed, both addresses would work.
 """
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import msgspec
 
@@ -32,13 +32,11 @@ from model.memory.ordered import ceiling
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
-MREMAP_DONTUNMAP: Final = 4
-
 
 class move_vma(Procedure):
     """Move [start, start + pages) of one VMA to `to`, where nothing is mapped, and make it `new_pages` long.
 
-    The caller holds mmap_lock for writing. Returns the new start. With MREMAP_DONTUNMAP the old VMA stays, empty.
+    The caller holds mmap_lock for writing. Returns the new start.
     """
 
     source: ClassVar[str] = "mm/mremap.c: move_vma, prep_move_vma, copy_vma_and_data"
@@ -47,7 +45,8 @@ class move_vma(Procedure):
     pages: int
     new_pages: int
     to: int
-    flags: int = 0
+    dontunmap: bool = False
+    """MREMAP_DONTUNMAP: the old VMA stays, empty."""
     whole: bool = False
     """The old VMA is moved from its first page to its last, and has not become part of the new one."""
     error: int = 0
@@ -80,7 +79,7 @@ class move_vma(Procedure):
         refused = vm_operations(vma.ops).may_split
         if refused and (vma.start != self.start or (vma.end != end)):
             return -refused
-        charged = self.new_pages if self.flags & MREMAP_DONTUNMAP else abs(self.new_pages - self.pages)
+        charged = self.new_pages if self.dontunmap else abs(self.new_pages - self.pages)
         return -ENOMEM if vma.flags & VM_ACCOUNT and not enough_memory(tx, charged) else 0
 
     @step
@@ -94,7 +93,7 @@ class move_vma(Procedure):
         self.error = min(self.ret, 0)
         if self.error:
             return call(do_vmi_munmap(mm=self.mm, start=self.to, pages=self.new_pages))
-        if self.flags & MREMAP_DONTUNMAP:
+        if self.dontunmap:
             vma = vma_lookup(tx, self.mm, self.start)
             assert vma is not None
             vma = replace_vma(tx, self.mm, vma, without_lock(vma))

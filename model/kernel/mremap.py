@@ -6,7 +6,7 @@ from model.kernel.config import fact
 from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.lock import down_write, up_write
-from model.kernel.move_vma import MREMAP_DONTUNMAP, move_vma
+from model.kernel.move_vma import move_vma
 from model.kernel.munmap import do_vmi_munmap
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.populate import mm_populate
@@ -20,6 +20,7 @@ from model.memory.state import Memory, Transaction
 
 MREMAP_MAYMOVE: Final = 1
 MREMAP_FIXED: Final = 2
+MREMAP_DONTUNMAP: Final = 4
 
 
 class do_mremap(Procedure):
@@ -265,5 +266,12 @@ class mremap_to(Procedure):
             if to < 0:
                 return done(to)
         return tail(
-            move_vma(mm=self.mm, start=self.start, pages=self.pages, new_pages=self.new_pages, to=to, flags=self.flags)
+            move_vma(
+                mm=self.mm,
+                start=self.start,
+                pages=self.pages,
+                new_pages=self.new_pages,
+                to=to,
+                dontunmap=bool(self.flags & MREMAP_DONTUNMAP),
+            )
         )

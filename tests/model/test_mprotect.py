@@ -1,0 +1,141 @@
+"""mprotect: permissions of VMAs and of the entries that are there already."""
+
+import pytest
+
+from model.kernel.fork import kernel_clone
+from model.kernel.memfd import memfd_add_seals, memfd_create
+from model.kernel.mlock import do_mlock
+from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mprotect import do_mprotect
+from model.kernel.tlb import tlb_lookup
+from model.kernel.vfs import create_file
+from model.memory.errno import EACCES, ENOMEM
+from model.memory.flags import PG_MLOCKED, VM_READ, VM_WRITE
+from tests.model.address_space import assert_consistent, ranges
+from tests.model.machine import RW, Machine
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def protect(machine: Machine, prot: int, start: int = 100, pages: int = 1, mm: str = "p0") -> int:
+    return machine.run(do_mprotect(mm=mm, start=start, pages=pages, prot=prot), mm).value
+
+
+def test_a_page_of_our_own_becomes_writable_again_without_a_fault(machine: Machine) -> None:
+    machine.map_private("anon", at=100)
+    machine.write(100, 1)
+    protect(machine, VM_READ)
+    pte = machine.pte(100)
+    assert pte is not None
+    assert (pte.writable, pte.dirty) == (False, True)
+    assert machine.write(100, 2) == "SIGSEGV"
+    protect(machine, RW)
+    pte = machine.pte(100)
+    assert pte is not None
+    assert pte.writable
+
+
+def test_a_page_shared_with_a_child_and_the_zero_page_wait_for_a_write_fault(machine: Machine) -> None:
+    machine.map_private("anon", at=100)
+    machine.write(100, 1)
+    machine.read(101)
+    machine.run(kernel_clone(mm="p0", child="p1"))
+    protect(machine, VM_READ, pages=2)
+    protect(machine, RW, pages=2)
+    for vpn in (100, 101):
+        pte = machine.pte(vpn)
+        assert pte is not None
+        assert not pte.writable
+    machine.write(100, 2)
+    assert machine.read(100, "p1") == 1
+
+
+def test_prot_none_hides_pages_and_gives_them_back(machine: Machine) -> None:
+    machine.map_private("anon", at=100)
+    machine.write(100, 7)
+    protect(machine, 0)
+    pte = machine.pte(100)
+    assert pte is not None
+    assert pte.protnone
+    assert machine.read(100) == "SIGSEGV"
+    protect(machine, VM_READ)
+    assert machine.read(100) == 7
+
+
+def test_shared_memory_becomes_writable_at_once_unless_the_file_wants_to_know(machine: Machine) -> None:
+    machine.run(memfd_create(file="m", pages=1))
+    machine.run(create_file(file="e", kind="ext4", pages=1))
+    machine.map("memfd", 1, file="m", at=100)
+    machine.map("file", 1, file="e", at=200)
+    for start in (100, 200):
+        machine.read(start)
+        protect(machine, VM_READ, start)
+        protect(machine, RW, start)
+    writable = {vpn: pte.writable for (_, vpn), pte in machine.state.ptes.items()}
+    assert writable == {100: True, 200: False}
+    machine.write(200, 1)
+    protect(machine, VM_READ, 200)
+    protect(machine, RW, 200)
+    assert machine.state.ptes["p0", 200].writable, "a dirty entry has been told of"
+
+
+def test_old_permissions_do_not_survive_in_a_tlb(machine: Machine) -> None:
+    machine.map_private("anon", at=100)
+    machine.write(100, 1)
+    assert tlb_lookup(machine.state, 0, "p0", 100) is not None
+    protect(machine, VM_READ)
+    assert tlb_lookup(machine.state, 0, "p0", 100) is None
+
+
+def test_a_hole_stops_it_after_the_part_before(machine: Machine) -> None:
+    machine.map_private("anon", 2, at=100)
+    machine.map_private("anon", 2, at=104)
+    assert protect(machine, VM_READ, 100, 6) == -ENOMEM
+    assert machine.codes(100) == "rd mr mw me"
+    assert machine.codes(104) == "rd wr mr mw me ac"
+    assert protect(machine, VM_READ, 102, 4) == -ENOMEM
+    assert protect(machine, VM_READ, 500, 0) == 0
+    assert not machine.state.locks
+
+
+def test_accounting_follows_the_pages_not_the_permission(machine: Machine) -> None:
+    machine.map_private("anon", 2, at=100, prot=0)
+    assert "ac" not in machine.codes(100)
+    protect(machine, RW, pages=2)
+    assert "ac" in machine.codes(100)
+    protect(machine, VM_READ, pages=2)
+    assert "ac" not in machine.codes(100)
+    protect(machine, RW, pages=2)
+    machine.write(100, 1)
+    protect(machine, VM_READ, pages=2)
+    assert "ac" in machine.codes(100)
+
+
+def test_more_private_memory_than_there_is_cannot_become_writable(machine: Machine) -> None:
+    machine.map_private("anon", 1 << 20, at=4096, prot=VM_READ)
+    assert protect(machine, RW, 4096, 1 << 20) == -ENOMEM
+    assert ranges(machine.state) == [(4096, 4096 + (1 << 20))]
+
+
+def test_a_sealed_file_never_becomes_writable(machine: Machine) -> None:
+    machine.run(memfd_create(file="f", pages=1))
+    machine.run(memfd_add_seals(file="f", seals=("future_write",)))
+    machine.map("memfd", 1, file="f", at=100, prot=VM_READ)
+    machine.map_private("memfd", 1, file="f", at=200, prot=VM_READ)
+    assert protect(machine, RW) == -EACCES
+    assert protect(machine, RW, 200) == 0
+
+
+@pytest.mark.parametrize("share", [MAP_PRIVATE, MAP_SHARED])
+def test_locked_private_memory_that_becomes_writable_is_copied_now(machine: Machine, share: int) -> None:
+    machine.run(memfd_create(file="f", pages=2))
+    machine.map("memfd", 2, file="f", at=100, share=share, prot=VM_READ)
+    machine.run(do_mlock(mm="p0", start=100, pages=2))
+    protect(machine, VM_READ | VM_WRITE, pages=2)
+    kinds = {machine.frame(vpn).kind for vpn in (100, 101)}
+    assert kinds == {"anon" if share == MAP_PRIVATE else "file"}
+    assert all(machine.frame(vpn).flags & PG_MLOCKED for vpn in (100, 101))
+    assert_consistent(machine.state)
