@@ -1,0 +1,144 @@
+"""The command line as a whole: what it offers, what it says to mistakes, and that nobody ever sees a traceback."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.script.verbs import VERBS
+from tui.cli import EXIT_BUG, SUBCOMMANDS, main
+from tui.version import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def ptescope(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "tui", *arguments],
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_help_names_every_subcommand_and_each_has_its_own() -> None:
+    text = ptescope("--help").stdout
+    assert [name for name in re.findall(r"^    (\w+) ", text, re.MULTILINE) if name != "SUBCOMMAND"] == [
+        subcommand.name for subcommand in SUBCOMMANDS
+    ]
+    for subcommand in SUBCOMMANDS:
+        done = ptescope(subcommand.name, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"usage: ptescope {subcommand.name}")
+
+
+def test_the_version() -> None:
+    assert ptescope("--version").stdout == f"ptescope {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lesonn"], "ptescope: there is no `lesonn`"),
+        (["lessn"], "did you mean `lesson`?"),
+        (["lesson", "chek"], "did you mean `check`?"),
+        (["lesson"], "the following arguments are required: "),
+        (["sandbox", "no/such.pte"], "no/such.pte: No such file or directory"),
+        (["run", "--jsn", "x"], "unrecognized arguments: --jsn"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(arguments: list[str], message: str) -> None:
+    done = ptescope(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["sandbox"]])
+def test_without_a_terminal_the_app_does_not_open(arguments: list[str]) -> None:
+    done = ptescope(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs a terminal" in done.stderr
+
+
+def test_the_verbs_are_listed_from_the_table() -> None:
+    text = ptescope("run", "--verbs").stdout
+    assert "  gup P WHERE as=R [fast|slow|fast-only] [write] [pin] [longterm] [force] [by=DEV]\n" in text
+    assert text.count("\n") >= 2 * len(VERBS)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_is_reported(options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tui", "run", *options, "-"],
+            cwd=ROOT,
+            input="process p0\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_: list[str]) -> int:
+        raise KeyError("frames", 7)
+
+    monkeypatch.setattr("tui.cli.run", broken)
+    monkeypatch.delenv("PTESCOPE_TRACEBACK", raising=False)
+    assert main([]) == EXIT_BUG
+    message = capsys.readouterr().err
+    assert message.startswith("ptescope: this is a bug in ptescope: KeyError: ('frames', 7)")
+    monkeypatch.setenv("PTESCOPE_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        main([])
+
+
+# -- the sandbox without a screen --------------------------------------------------------------
+
+
+def test_the_plain_sandbox_carries_out_what_is_typed_and_takes_it_back(tmp_path: Path) -> None:
+    scene = tmp_path / "scene.pte"
+    scene.write_text("process p0\nmmap p0 buf anon private rw 2\n")
+    done = ptescope(
+        "sandbox",
+        "--plain",
+        str(scene),
+        text="write p0 buf 7\nread p0 buf\nundo\nundo\nread p0 buf\nraed p0\nread p0 buff\n"
+        "? read\n?\nquit\nread p0 buf\n",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    heads = [line.strip() for line in done.stdout.splitlines() if re.match(r" {0,3}\d+  ", line)]
+    assert heads == [
+        "1  process p0  → ok",
+        "2  mmap p0 buf anon private rw 2  → ok 16 (0x10)",
+        "3  write p0 buf 7  → ok",
+        "4  read p0 buf  → ok 7",
+        "5  read p0 buf  → ok 0",
+    ]
+    assert "column 1: unknown command `raed`; did you mean `read`?" in done.stdout
+    assert "column 9: `p0` has no label `buff`; did you mean `buf`?" in done.stdout
+    assert "the CPU loads the byte at the start of a page" in done.stdout
+    assert "take the last command back" in done.stdout
+
+
+def test_the_plain_sandbox_refuses_a_malformed_script() -> None:
+    done = ptescope("sandbox", "--plain", "-", text="raed")
+    assert (done.returncode, done.stderr) == (2, "-:1:1: unknown command `raed`; did you mean `read`?\n")
+
+
+def test_the_plain_sandbox_ends_with_its_input() -> None:
+    assert ptescope("sandbox", "--plain", text="undo\nprocess p0").returncode == 0
