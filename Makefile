@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test check agreement bench screenshots constraints clean
+.PHONY: help run test check agreement bench screenshots documents constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -28,15 +28,17 @@ check: $(VENV)/develop ## format, lint, types, import directions, doctests, spel
 	$(BIN)/codespell
 
 agreement: $(VENV)/develop ## replay the recordings of real kernels; print the table and put it into the README
-	@$(BIN)/python docs/readme.py agreement
+	@$(BIN)/python docs/parts.py agreement
 
 bench: $(VENV)/develop ## measure steps, memory and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py
 	@$(BIN)/python benchmarks/screen.py
 
-screenshots: $(VENV)/develop ## make the README's pictures and example from the real program
+screenshots: $(VENV)/develop ## draw the README's picture from the real app
 	@$(BIN)/python docs/screenshots.py
-	@$(BIN)/python docs/readme.py example
+
+documents: screenshots ## renew all that the documents show of the program: picture, example, tables
+	@$(BIN)/python docs/parts.py
 
 constraints: ## resolve every dependency anew and write the versions to constraints.txt
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

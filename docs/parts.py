@@ -1,0 +1,132 @@
+"""Renews the parts of the documents that the program itself can tell: `python docs/parts.py agreement example`.
+
+Such a part stands between markers that Markdown does not show: `<!-- NAME -->` and `<!-- end NAME -->`.
+"""
+
+import argparse
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from model.kernel.config import SETTINGS
+from model.script.verbs import VERBS
+from tui.commands.replay import compare_all, print_table, recordings
+
+ROOT: Final = Path(__file__).parent.parent
+README: Final = ROOT / "README.md"
+SCRIPT: Final = ROOT / "docs" / "script.md"
+RECORDINGS: Final = ROOT / "tests" / "recordings"
+WIDTH: Final = 100
+"""Columns of the example's output."""
+
+
+def part(text: str, name: str) -> str:
+    """What stands between the markers of `name`. Raises ValueError if there are none."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end {name} -->", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"no markers for {name!r}")
+    return found[1]
+
+
+def with_part(text: str, name: str, content: str) -> str:
+    """The text with something else between the markers of `name`."""
+    return text.replace(f"<!-- {name} -->\n{part(text, name)}<!-- end", f"<!-- {name} -->\n{content}<!-- end")
+
+
+def code_block(text: str, language: str) -> str:
+    """The first fenced block in `language`, without its fence. Raises ValueError if there is none."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise ValueError(f"no {language} block in {text!r}")
+    return found[1]
+
+
+def table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [heading, tuple("---" for _ in heading), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+# -- the parts --------------------------------------------------------------------------------
+
+
+def agreement() -> str:
+    """Replay every recording, print the table for the terminal, and return it as Markdown."""
+    paths = list(recordings([RECORDINGS]))
+    verdicts = list(compare_all(paths, os.cpu_count() or 1, progress=sys.stderr.isatty()))
+    print_table(verdicts, markdown=False)
+    with redirect_stdout(io.StringIO()) as markdown:
+        print_table(verdicts, markdown=True)
+    rows, summary = markdown.getvalue().strip().rsplit("\n", 1)
+    return f"{rows}\n\n{summary}.\n"
+
+
+def example() -> str:
+    """The README's own script, and below it what the program prints for it now."""
+    script = code_block(part(README.read_text(), "example"), "sh")
+    return f"```sh\n{script}```\n\n`ptescope run -q stale.pte` answers:\n\n```text\n{output_of(script)}```\n"
+
+
+def output_of(script: str) -> str:
+    """What `ptescope run -q` prints for a script."""
+    told = subprocess.run(
+        [sys.executable, "-m", "tui", "run", "-q", "-"],
+        input=script,
+        env=os.environ | {"COLUMNS": str(WIDTH), "NO_COLOR": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "".join(f"{line.rstrip()}\n" for line in told.stdout.splitlines())
+
+
+def verbs() -> str:
+    """Every verb with its syntax, from the table that the parser reads."""
+    return table(("command", "what it stands for"), ((f"`{verb.usage}`", verb.help) for verb in VERBS.values()))
+
+
+def settings() -> str:
+    """Every setting with its values."""
+    return table(
+        ("key", "values, the default first", "meaning"),
+        (
+            (f"`{key}`", " ".join(f"`{value}`" for value in known.values), known.meaning)
+            for key, known in SETTINGS.items()
+        ),
+    )
+
+
+class Part(NamedTuple):
+    """A generated part: where it stands and who makes it."""
+
+    file: Path
+    make: Callable[[], str]
+
+
+PARTS: Final = {
+    "example": Part(README, example),
+    "agreement": Part(README, agreement),
+    "verbs": Part(SCRIPT, verbs),
+    "settings": Part(SCRIPT, settings),
+}
+
+
+def main() -> None:
+    """Renew the named parts, by default all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
+    for name in parser.parse_args().parts or PARTS:
+        file, make = PARTS[name]
+        content = make()
+        file.write_text(with_part(file.read_text(), name, content))
+
+
+if __name__ == "__main__":
+    main()
