@@ -33,9 +33,8 @@ from model.kernel.mmap import (
     MAP_SHARED,
     do_mmap,
 )
-from model.kernel.move_vma import MREMAP_DONTUNMAP
 from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
 from model.kernel.reference import put_reference, take_reference

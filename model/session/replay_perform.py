@@ -12,9 +12,8 @@ from model.kernel.fork import kernel_clone
 from model.kernel.madvise import do_madvise
 from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.move_vma import MREMAP_DONTUNMAP
 from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.msync import do_msync
 from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
