@@ -29,6 +29,9 @@ SETTINGS: Final[dict[str, Setting]] = {
     "ttm-refcount": Setting(("normal", "zero"), "TTM sets the count of its pages to 0 after allocation"),
     "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
     "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
+    "dax-break-layouts": Setting(
+        ("on", "off"), "truncating a DAX file waits for references (off: as DAX began)"
+    ),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
     "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
 }

@@ -29,6 +29,7 @@ from model.memory.flags import (
     FOLL_TOUCH,
     FOLL_WRITE,
     GUP_PIN_COUNTING_BIAS,
+    PAGE_DEVMAP,
     PG_DIRTY,
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
@@ -164,6 +165,7 @@ class get_user_pages(Procedure):
         """Under the page table lock: is there an entry that allows this access? Then take the reference on its page.
 
         An entry that is missing or not writable needs a fault first. A special entry has no page to hand out: EEXIST.
+        Storage (devmap) is special too, and GUP takes it all the same: a second door.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -176,7 +178,7 @@ class get_user_pages(Procedure):
         pfn = vm_normal_page(tx, vma, pte)
         if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll):
             return None
-        if pfn is None and is_zero_pfn(pte.pfn):
+        if pfn is None and (is_zero_pfn(pte.pfn) or pte.bits & PAGE_DEVMAP):
             pfn = pte.pfn
         if pfn is None:
             return self.finish(-EEXIST) if self.foll & (FOLL_GET | FOLL_PIN) else self.next_page()

@@ -22,6 +22,7 @@ from model.memory.flags import (
     FOLL_TOUCH,
     FOLL_WRITE,
     GUP_PIN_COUNTING_BIAS,
+    PAGE_DEVMAP,
     PAGE_PRESENT,
     PAGE_USER,
 )
@@ -101,9 +102,13 @@ class gup_fast(Procedure):
         this path away from pages that must not be referenced; it cannot see the VMA.
         """
         self.pte = tx.ptes.get((self.mm, self.vpn))
-        if self.pte is None or not pte_access_permitted(self.pte, self.foll) or self.pte.special:
+        if self.pte is None or not pte_access_permitted(self.pte, self.foll) or self.off_limits(self.pte):
             return goto(gup_fast.enable_interrupts)
         return None
+
+    def off_limits(self, pte: Pte) -> bool:
+        """Special - but storage (devmap, up to 6.12) may be taken, only not for long."""
+        return bool(self.foll & FOLL_LONGTERM) if pte.bits & PAGE_DEVMAP else pte.special
 
     @step
     def try_grab_folio(self, tx: Transaction) -> Outcome:

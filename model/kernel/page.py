@@ -23,8 +23,8 @@ from model.memory.flags import (
 from model.memory.records import Frame, Splat, Vma
 from model.memory.state import Memory, Transaction
 
-NOT_COUNTED = ("zero", "reserved")
-"""Frames whose references nobody counts: PG_reserved pages are never freed."""
+NEVER_FREED = ("zero", "reserved", "dax")
+"""Frames that the page allocator never gets: PG_reserved pages, and storage, which belongs to the filesystem."""
 
 
 def page_count(mem: Memory, pfn: int) -> int:
@@ -91,7 +91,7 @@ def put_page(tx: Transaction, pfn: int, number: int = 1) -> None:
         tx.emit(vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", "include/linux/mm.h"))
         return
     frame = tx.frames.get(pfn) or FREE
-    if page_ref_add(tx, pfn, -number) == 0 and frame.kind not in ("free", *NOT_COUNTED):
+    if page_ref_add(tx, pfn, -number) == 0 and frame.kind not in ("free", *NEVER_FREED):
         free_page(tx, pfn)
 
 

@@ -15,6 +15,7 @@ from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, f
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,
+    PAGE_DEVMAP,
     PAGE_DIRTY,
     PAGE_NX,
     PAGE_PRESENT,
@@ -81,7 +82,7 @@ def vm_normal_page(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
         return _normal_page_by_vma(tx, vma, pte)
     if not pte.special:
         return pte.pfn
-    if vma.flags & (VM_PFNMAP | VM_MIXEDMAP) or is_zero_pfn(pte.pfn):
+    if vma.flags & (VM_PFNMAP | VM_MIXEDMAP) or is_zero_pfn(pte.pfn) or pte.bits & PAGE_DEVMAP:
         return None
     tx.emit(Splat(f"BUG: Bad page map in process {tx.task.process}  pte:{pte.bits:x} pfn:{pte.pfn:05x}"))
     return None

@@ -6,6 +6,7 @@ refuse most of them.
 
 from typing import ClassVar, Final
 
+from model.kernel.dax import dax_truncate
 from model.kernel.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
 from model.kernel.filemap import (
     MAX_FILE_PAGES,
@@ -30,6 +31,9 @@ EOF: Final = -1000
 
 SHMEM: Final = ("memfd", "shmem")
 """Kinds of files that live in the page cache alone."""
+
+NO_DISK: Final = (*SHMEM, "dax")
+"""Kinds of files of which there is nothing behind memory."""
 
 FIRST_READ: Final = 4
 """Pages that a read at the start of a file brings in: the first readahead window for a read of one page."""
@@ -100,6 +104,8 @@ class do_truncate(inode_call):
             return call(shmem_setattr(file=self.file, pages=self.pages))
         if file.kind == "ext4":
             return call(ext4_setattr(file=self.file, pages=self.pages))
+        if file.kind == "dax":
+            return call(dax_truncate(file=self.file, first=self.pages, last=MAX_FILE_PAGES, size=self.pages))
         self.ret = -EINVAL
         if file.kind == "secretmem" and not file.size:
             self.ret = 0
@@ -129,7 +135,7 @@ class fallocate_punch(inode_call):
             return fail(EINVAL)
         if self.offset + self.pages > MAX_FILE_PAGES:
             return fail(EFBIG)
-        if file.kind not in (*SHMEM, "ext4", "guest_memfd"):
+        if file.kind not in (*SHMEM, "ext4", "dax", "guest_memfd"):
             return fail(EOPNOTSUPP if file.kind == "secretmem" else ENODEV)
         return self.lock(tx)
 
@@ -139,6 +145,9 @@ class fallocate_punch(inode_call):
         match tx.files[self.file].kind:
             case "ext4":
                 return call(ext4_punch_hole(file=self.file, offset=self.offset, pages=self.pages))
+            case "dax":
+                last = self.offset + self.pages - 1
+                return call(dax_truncate(file=self.file, first=self.offset, last=last))
             case "guest_memfd":
                 last = self.offset + self.pages - 1
                 return call(truncate_inode_pages_range(file=self.file, first=self.offset, last=last))
@@ -167,11 +176,11 @@ class kernel_read(Procedure):
         file = opened(tx, self.file)
         if isinstance(file, Done):
             return file
-        if file.kind not in (*SHMEM, "ext4"):
+        if file.kind not in (*SHMEM, "ext4", "dax"):
             return fail(ESPIPE)
         if self.page >= file.size:
             return done(EOF)
-        if (self.file, self.page) in tx.page_cache or file.kind in SHMEM:
+        if (self.file, self.page) in tx.page_cache or file.kind in NO_DISK:
             return goto(kernel_read.copy_page_to_iter)
         last = self.page or FIRST_READ - 1
         return call(page_cache_ra_unbounded(file=self.file, first=self.page, last=last))
@@ -183,7 +192,7 @@ class kernel_read(Procedure):
             return done(self.ret)
         pfn = tx.page_cache.get((self.file, self.page))
         if pfn is None:
-            return done(0) if tx.files[self.file].kind in SHMEM else goto(kernel_read.file_read_iter)
+            return done(0) if tx.files[self.file].kind in NO_DISK else goto(kernel_read.file_read_iter)
         value = tx.content.get(pfn) or 0
         tx.emit(Access(pfn, write=False, value=value))
         return done(value)

@@ -5,6 +5,7 @@
 
 from typing import Final, NamedTuple
 
+from model.kernel.dax import dax_iomap_fault
 from model.kernel.ext4 import ext4_page_mkwrite
 from model.kernel.filemap import filemap_fault
 from model.kernel.secretmem import secretmem_fault
@@ -71,6 +72,7 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "gem": VmOps(ttm_bo_vm_fault, close=True),
     "udmabuf": VmOps(udmabuf_vm_fault),
     "heap": VmOps(),
+    "dax": VmOps(dax_iomap_fault),
 }
 """By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here."""
 

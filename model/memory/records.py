@@ -23,10 +23,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What all records share: frozen, compared and hashed by value, JSON without the defaults."""
 
 
-FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "kernel"]
+FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "dax", "kernel"]
 """What a frame is used for. `file` is page cache (shmem too), `pgtable` a page-table page, `zero` the shared
 zero page, `reserved` memory outside the allocator (vdso, vvar, BARs), `buffer` a driver's buffer page,
-`vram` a page of video memory (no struct page: only the owner is noted), `kernel` pages a kernel subsystem owns and maps into user space (rings, BPF maps)."""
+`vram` a page of video memory (no struct page: only the owner is noted), `dax` storage that is memory,
+`kernel` pages a kernel subsystem owns and maps into user space (rings, BPF maps)."""
 
 
 class Frame(Record, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from model.kernel.access import cpu_load, cpu_store
+from model.kernel.dax import dax_create
 from model.kernel.dma import device_access, peek_reference
 from model.kernel.dma_buf import (
     dma_buf_attach,
@@ -200,6 +201,7 @@ CALLS: Final[dict[str, Builder]] = {
     "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
     "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
     "gup": _gup,
+    "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
     "follow": lambda call: _taken(kvm_follow, call),
     "grab": lambda call: _taken(grab_pages, call),
     "mirror": lambda call: _taken(mirror_range, call),
@@ -232,7 +234,7 @@ CALLS: Final[dict[str, Builder]] = {
 
 SIMULATED_BACKINGS: Final = frozenset(
     {"anon", "memfd", "file", "devzero", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
-    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf"}
+    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf", "dax"}
 )
 
 
