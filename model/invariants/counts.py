@@ -1,9 +1,9 @@
 """Whether the counts in struct page say what is true: refcount, mapcount, and special entries that must not count.
 
 The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache (or in
-the list of the driver whose page it is), one for PG_private data, one in the swap cache, one for each FOLL_GET, 1024 for each FOLL_PIN, and what tasks in flight own.
-Nobody counts the references of the zero page and of reserved memory. Pages of large folios share one count; only
-its sign is checked here.
+the list of the driver whose page it is), one for PG_private data, one in the swap cache, one for each FOLL_GET,
+1024 for each FOLL_PIN, and what tasks in flight own. Nobody counts the references of the zero page and of reserved
+memory. Pages of large folios share one count; only its sign is checked here.
 """
 
 from typing import Final, NamedTuple

@@ -24,18 +24,9 @@ from model.invariants.holders import (
     removed,
     tally,
 )
+from model.kernel.mmu_notifier import NOT_MAPPED
 from model.memory.records import Process, Pte, Reference, Task, TlbEntry
 from model.memory.state import Change
-
-REFERENCE_WEIGHT: Final[dict[str, HolderKind]] = {
-    "get": "get",
-    "pin": "pin",
-    "follow": "get",
-    "grab": "get",
-    "mirror": "loose",
-    "map": "loose",
-}
-"""What a Reference of each kind holds on each of its frames."""
 
 Place = tuple[str, int]
 """A virtual page: process and vpn."""
@@ -89,11 +80,12 @@ def cache_grip(key: tuple[str, int], pfn: int | None) -> Grip | None:
 
 
 def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
-    """A reference holds each of its pages."""
+    """A reference holds each of its pages; a mirror or a mapping only remembers which they are."""
     if reference is not None:
-        kind = REFERENCE_WEIGHT[reference.kind]
+        kind: HolderKind = "loose" if not reference.counted else "pin" if reference.kind == "pin" else "get"
         for page, pfn in enumerate(reference.frames):
-            yield pfn, Holder(kind, name, page)
+            if pfn != NOT_MAPPED:
+                yield pfn, Holder(kind, name, page)
 
 
 class Draft:

@@ -43,7 +43,7 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
         reference = scene.state.references.get(access.reference)
         if reference is None:
             return
-        stranger = whose_instead(scene, access, reference.process, counted=reference.kind not in {"mirror", "map"})
+        stranger = whose_instead(scene, access, reference.process, counted=reference.counted)
         if stranger:
             yield _foreign_dma(scene, access, reference, stranger)
         if message := _lost(scene, access, reference):

@@ -12,6 +12,7 @@ from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.invariants.wording import frame as name_of
 from model.invariants.wording import place, plural, who
+from model.kernel.mmu_notifier import NOT_MAPPED
 from model.memory.flags import PG_SWAPCACHE
 from model.memory.records import Pte, Reference, TlbEntry
 
@@ -34,10 +35,10 @@ STALE_TLB: Final = Invariant(
 def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
     """Whether an access at the place where this page was taken would reach another page, or none.
 
-    A process that is gone has no view that could differ.
+    A process that is gone has no view that could differ, and a mirror that was emptied believes nothing.
     """
     pfn, vpn = reference.frames[page], reference.vpn + page
-    if reference.process not in scene.state.processes:
+    if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
     seen = scene.sees(reference.process, vpn)
     if seen == SWAPPED:

@@ -7,7 +7,7 @@ from model.kernel.hmm import mirror_range
 from model.kernel.kvm import kvm_follow
 from model.kernel.mmu_notifier import NOT_MAPPED
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.memory.errno import EINVAL, ENOENT
+from model.memory.errno import EFAULT, EINVAL, ENOENT
 from model.memory.records import Access, Reference
 from model.memory.state import Memory, Transaction
 
@@ -89,6 +89,8 @@ class peek_reference(Procedure):
 
     @step
     def look(self, tx: Transaction) -> Outcome:
-        """Read the frame that is held, whatever the mapping says."""
+        """Read the frame that is held, whatever the mapping says. A mirror that was emptied holds none: EFAULT."""
         reference, pfn = referenced_frame(tx, self.reference, self.page)
+        if pfn == NOT_MAPPED:
+            return fail(EFAULT)
         return fail(-pfn) if reference is None or pfn < 0 else done(tx.content.get(pfn) or 0)
