@@ -78,7 +78,7 @@ class Timeline:
         """
         for number in self.children.get(self.here.number, ()):
             if _same_step(self.nodes[number], node):
-                return self.goto(number)
+                return self._enter(self.nodes[number])
         number = len(self.nodes)
         hurt = any(not node.checker.stands(violation) for violation in node.new)
         scars = (*self.here.scars, number) if hurt else self.here.scars
@@ -86,7 +86,13 @@ class Timeline:
         self.nodes.append(grown)
         self.children.setdefault(self.here.number, []).append(number)
         self._equals.setdefault(grown.state.fingerprint, []).append(number)
-        return self.goto(number)
+        return self._enter(grown)
+
+    def _enter(self, child: Node) -> Node:
+        """Go from a node to one of its children."""
+        self._onward[child.parent] = child.number
+        self.here = child
+        return child
 
     # -- walking -------------------------------------------------------------------------------
 
@@ -94,10 +100,9 @@ class Timeline:
         """Be at a node. Forward leads there again from everywhere on its path. IndexError if there is no such node."""
         if not 0 <= number < len(self.nodes):
             raise IndexError(f"the history has no node {number}: 0 to {len(self.nodes) - 1}")
-        self.here = node = self.nodes[number]
-        while node.parent >= 0 and self._onward.get(node.parent) != node.number:
-            self._onward[node.parent] = node.number
-            node = self.nodes[node.parent]
+        for node in self.path_to(self.nodes[number])[1:]:
+            self._enter(node)
+        self.here = self.nodes[number]
         return self.here
 
     def back(self, until: Callable[[Node], bool] = lambda _: True) -> Node:

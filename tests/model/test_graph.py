@@ -1,0 +1,88 @@
+"""Who refers to whom, from both ends."""
+
+import networkx as nx
+import pytest
+
+from model.invariants.subjects import parse
+from model.session.graph import Relations, reference_graph, refers, subjects
+from model.session.session import Session
+
+SCENE = (
+    "device nic",
+    "memfd f 4",
+    "process p0",
+    "mmap p0 buf anon private rw 4",
+    "mmap p0 shm memfd:f shared rw 4",
+    "write p0 buf 1",
+    "write p0 shm+1 2",
+    "gup p0 buf as=r0 write pin by=nic",
+    "fork p0 p1",
+    "read p1 shm+1",
+    "begin t madvise p1 buf dontneed",
+    "step t 2",
+)
+
+
+@pytest.fixture(name="session", scope="module")
+def session_fixture() -> Session:
+    session = Session()
+    for line in SCENE:
+        session.run(line)
+    return session
+
+
+def test_a_frame_lights_up_whoever_holds_it(session: Session) -> None:
+    pfn = session.state.ptes["p0", 16].pfn
+    assert session.refers(f"frame:{pfn}") == Relations(frozenset(), frozenset({"pte:p0:16", "ref:r0"}))
+    shared = session.state.page_cache["f", 1]
+    assert {"cache:f:1", "pte:p0:22", "pte:p1:22"} <= session.refers(f"frame:{shared}").by
+
+
+def test_from_the_process_down_to_the_frame(session: Session) -> None:
+    assert {"vma:p0:16", "vma:p0:21"} <= session.refers("process:p0").to
+    assert session.refers("vma:p0:16").to == {"pte:p0:16"} | {"pte:p0:17", "pte:p0:18", "pte:p0:19"}
+    assert {"file:f", "pte:p0:22"} <= session.refers("vma:p0:21").to
+    entry = session.refers("pte:p0:16")
+    assert entry.to == {f"frame:{session.state.ptes['p0', 16].pfn}"}
+    assert {"vma:p0:16", "ref:r0"} <= entry.by
+
+
+def test_references_devices_files_tasks_and_cpus(session: Session) -> None:
+    assert session.refers("device:nic").to == {"ref:r0"}
+    assert session.refers("ref:r0").by == {"device:nic"}
+    assert "pte:p0:16" in session.refers("ref:r0").to
+    assert session.refers("file:f").by == {"vma:p0:21", "vma:p1:21"}
+    assert "cache:f:1" in session.refers("file:f").to
+    assert session.refers("cache:f:1").by == {"file:f"}
+    assert "process:p1" in session.refers("task:t").to
+    assert "task:t" in session.refers("process:p1").by
+    assert session.refers("lock:mmap_lock:p1") == Relations(frozenset({"task:t"}), frozenset())
+    assert "lock:mmap_lock:p1" in session.refers("task:t").by
+    cached = next(iter(session.refers(f"cpu:{session.state.processes['p1'].cpu}").to))
+    assert cached.startswith("tlb:")
+    assert {parse(target)[0] for target in session.refers(cached).to} == {"frame", "pte"}
+
+
+@pytest.mark.parametrize("about", ["frame:999", "pte:p0:999", "ref:nobody", "vma:x:1", "nonsense", "frame:x", "pte:p0"])
+def test_what_does_not_exist_refers_to_nothing(session: Session, about: str) -> None:
+    assert session.refers(about) == Relations(frozenset(), frozenset())
+
+
+def test_every_arrow_has_two_ends(session: Session) -> None:
+    scene = session.node.checker.scene
+    for about in subjects(session.state):
+        for target in refers(scene, about).to:
+            if parse(target)[0] != "pte" or target in set(subjects(session.state)):
+                assert about in refers(scene, target).by, f"{about} → {target}"
+        for source in refers(scene, about).by:
+            assert about in refers(scene, source).to, f"{source} → {about}"
+
+
+def test_the_whole_graph_has_the_same_arrows(session: Session) -> None:
+    graph = reference_graph(session.state, session.node.checker)
+    assert isinstance(graph, nx.DiGraph)
+    for about in subjects(session.state):
+        assert set(graph.successors(about)) == set(session.refers(about).to)
+    assert nx.has_path(graph, "device:nic", f"frame:{session.state.ptes['p0', 16].pfn}")
+    assert graph.nodes["ref:r0"]["kind"] == "ref"
+    assert nx.utils.graphs_equal(graph, reference_graph(session.state))
