@@ -6,15 +6,12 @@ Nothing is said by colour alone, nothing is cut off, and where the output is no 
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
 from model.memory.records import Access, Splat
-from model.script.account import Account, StepNote
-from model.script.context import Outcome
-from model.script.verbs import Verb
 from tui.changes import HIDDEN, change_line
 from tui.rows.glyphs import Glyphs, choose
 
@@ -24,6 +21,11 @@ MOST_LINES: Final = 40
 """Steps, and changes, that a block shows unless everything is asked for."""
 LONGEST_LOOP: Final = 16
 """Lines of a loop that is still recognised as one."""
+
+if TYPE_CHECKING:
+    from model.script.account import Account, StepNote
+    from model.script.context import Outcome
+    from model.script.verbs import Verb
 
 QUIET: Final = 0
 NORMAL: Final = 1
@@ -55,7 +57,7 @@ class Narrator:
         self.detail = detail
         self.signs: Glyphs = choose()
 
-    def tell(self, account: Account) -> None:
+    def tell(self, account: "Account") -> None:
         """One block: the command and its answer, then what happened."""
         if account.command.verb == "note":
             self.line(0, Text(f"{account.command.line:4}  # {account.command.operands['TEXT']}", "italic"))
@@ -67,7 +69,7 @@ class Narrator:
         self.log(account)
         self.violations(account)
 
-    def head(self, account: Account) -> None:
+    def head(self, account: "Account") -> None:
         """Line number, command, answer."""
         outcome = account.outcome
         text = Text(f"{account.command.line:4}  ").append(account.command.text, "bold")
@@ -80,7 +82,7 @@ class Narrator:
             text.append(f"  {self.signs.arrow} ").append(_answer(outcome), STATUS_STYLES[outcome.status])
         self.line(0, text)
 
-    def steps(self, steps: Sequence[StepNote]) -> None:
+    def steps(self, steps: "Sequence[StepNote]") -> None:
         """Which kernel functions ran, indented by call depth, with their micro-steps."""
         if self.detail >= VERBOSE:
             self._every_step(steps)
@@ -98,14 +100,14 @@ class Narrator:
                 self.line(6 + 2 * depth + extra, text)
             shown += len(block)
 
-    def _every_step(self, steps: Sequence[StepNote]) -> None:
+    def _every_step(self, steps: "Sequence[StepNote]") -> None:
         """Each micro-step on a line of its own, with what it means."""
         for note in steps:
             text = Text(f"{note.procedure}.{note.step}", "cyan")
             self.line(6 + 2 * note.depth, text.append(f"  ({note.source})" if note.source else "", "dim"))
             self.line(8 + 2 * note.depth, Text(note.doc))
 
-    def changes(self, account: Account) -> None:
+    def changes(self, account: "Account") -> None:
         """What is different now."""
         visible = [change for change in account.changes if self.detail >= VERBOSE or change.table not in HIDDEN]
         most = len(visible) if self.detail >= VERBOSE else MOST_LINES
@@ -116,7 +118,7 @@ class Narrator:
         if len(visible) > most:
             self.line(6, Text(f"{self.signs.bullet} and {len(visible) - most} more changes", "dim"))
 
-    def log(self, account: Account) -> None:
+    def log(self, account: "Account") -> None:
         """What the kernel printed."""
         for event in account.events:
             if isinstance(event, Splat):
@@ -126,7 +128,7 @@ class Narrator:
             elif not isinstance(event, Access):
                 self.line(6, Text(f"{self.signs.bar} {getattr(event, 'text', event)}"))
 
-    def violations(self, account: Account) -> None:
+    def violations(self, account: "Account") -> None:
         """What is wrong from here on, and why."""
         for violation in account.violations:
             style = SEVERITY_STYLES[violation.severity]
@@ -135,7 +137,7 @@ class Narrator:
             if self.detail >= VERBOSE and violation.symptom:
                 self.line(8, Text(f"On a real kernel: {violation.symptom}"))
 
-    def verbs(self, verbs: Iterable[Verb]) -> None:
+    def verbs(self, verbs: "Iterable[Verb]") -> None:
         """The syntax of verbs, and what each stands for."""
         for verb in verbs:
             self.line(2, Text(verb.usage, "bold"), hanging=2)
@@ -173,7 +175,7 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _answer(outcome: Outcome) -> str:
+def _answer(outcome: "Outcome") -> str:
     """An outcome as the end of a head line."""
     text = str(outcome)
     if outcome.status == "ok" and outcome.value is not None and outcome.value > 9:
@@ -183,7 +185,7 @@ def _answer(outcome: Outcome) -> str:
     return f"{text}, {outcome.si_code}" if outcome.si_code else text
 
 
-def _by_function(steps: Sequence[StepNote]) -> list[tuple[int, str, tuple[str, ...]]]:
+def _by_function(steps: "Sequence[StepNote]") -> list[tuple[int, str, tuple[str, ...]]]:
     """Neighbouring steps of one function together: (depth, function, its steps)."""
     groups: list[tuple[int, str, tuple[str, ...]]] = []
     names: list[str] = []

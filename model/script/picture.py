@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from model.kernel.mmu_notifier import NOT_MAPPED
 from model.memory.flags import (
     PAGE_BITS,
     PAGE_FLAGS,
@@ -16,7 +17,7 @@ from model.memory.flags import (
     smaps_codes,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Frame, Locals, Pte, Task, TlbEntry, Vma
+from model.memory.records import Buffer, Frame, Locals, Pte, Reference, Task, TlbEntry, Vma
 from model.memory.state import Change, State
 
 Json = Any
@@ -41,6 +42,9 @@ TABLE_NAMES: Final[dict[str, str]] = {
     "disk": "disk",
     "references": "reference",
     "devices": "device",
+    "buffers": "buffer",
+    "dma_bufs": "dma_buf",
+    "attachments": "attachment",
     "locks": "lock",
     "tasks": "task",
 }
@@ -61,14 +65,9 @@ def picture(state: State) -> dict[str, Json]:
         },
         "frames": frames_picture(state),
         "files": files_picture(state),
-        "buffers": {},
+        "buffers": {name: buffer_picture(state, name, buffer) for name, buffer in sorted(state.buffers.items())},
         "references": {
-            name: {
-                "kind": reference.kind,
-                "frames": [frame_name(state, pfn) for pfn in reference.frames],
-                "by": reference.by or None,
-            }
-            for name, reference in sorted(state.references.items())
+            name: reference_picture(state, reference) for name, reference in sorted(state.references.items())
         },
         "devices": {name: msgspec.to_builtins(device) for name, device in sorted(state.devices.items())},
         "tasks": {name: task_picture(task) for name, task in sorted(state.tasks.items())},
@@ -76,8 +75,10 @@ def picture(state: State) -> dict[str, Json]:
     }
 
 
-def frame_name(state: State, pfn: int) -> int | str:
-    """The frame's number, or `zero` for the shared zero page."""
+def frame_name(state: State, pfn: int) -> int | str | None:
+    """The frame's number, `zero` for the shared zero page, None for a page that a mirror has lost."""
+    if pfn == NOT_MAPPED:
+        return None
     frame = state.frames.get(pfn)
     return "zero" if frame is not None and frame.kind == "zero" else pfn
 
@@ -182,11 +183,13 @@ def frames_picture(state: State) -> dict[str, Json]:
     tables = {table.pfn: owner for (owner, _, _), table in state.tables.items()}
     tables |= {process.pgd: name for name, process in state.processes.items()}
     shown = set(state.frames) | mappers.keys()
-    shown |= {pfn for reference in state.references.values() for pfn in reference.frames}
+    shown |= {pfn for reference in state.references.values() for pfn in reference.frames if pfn != NOT_MAPPED}
+    buffers = {pfn: name for name, buffer in sorted(state.buffers.items()) for pfn in buffer.frames}
+    shown |= buffers.keys()
     return {
         str(frame_name(state, pfn)): {
             **frame_picture(frame := state.frames.get(pfn) or Frame()),
-            "owner": _owner(pfn, frame, mappers, tables),
+            "owner": buffers.get(pfn) or _owner(pfn, frame, mappers, tables),
             "content": state.content.get(pfn) or 0,
         }
         for pfn in sorted(shown)
@@ -232,6 +235,33 @@ def files_picture(state: State) -> dict[str, Json]:
             "cache": {str(index): pfn for index, pfn in sorted(caches.get(name, {}).items())},
         }
         for name, file in sorted(state.files.items())
+    }
+
+
+# -- devices and what they use -----------------------------------------------------------------
+
+
+def reference_picture(state: State, reference: Reference) -> dict[str, Json]:
+    """What somebody holds of somebody's pages."""
+    return {
+        "kind": reference.kind,
+        "frames": [frame_name(state, pfn) for pfn in reference.frames],
+        "by": reference.by or None,
+    }
+
+
+def buffer_picture(state: State, name: str, buffer: Buffer) -> dict[str, Json]:
+    """A buffer: where it is, which frames it has there, and the dma-bufs it is exported as, with their attachments."""
+    exports = sorted(export for export, dma_buf in state.dma_bufs.items() if dma_buf.buffer == name)
+    return {
+        "pages": buffer.pages,
+        "exporter": buffer.exporter,
+        "place": buffer.place,
+        "caching": buffer.caching,
+        "frames": [frame_name(state, pfn) for pfn in buffer.frames],
+        "exports": {
+            export: sorted(device for dma_buf, device in state.attachments if dma_buf == export) for export in exports
+        },
     }
 
 

@@ -58,7 +58,13 @@ PRELUDE: Final = (
     "mmap p0 a anon private rw 4",
     "mmap p0 b memfd:f0 shared rw 4",
 )
-RUNNABLE: Final = tuple(verb for verb in VERBS if VERBS[verb].role != "kernel" or verb in CALLS)
+BUFFERS: Final = frozenset(
+    {"bo", "export", "attach", "map", "unmap", "detach", "move", "evict", "invalidate", "destroy", "follow", "grab"}
+)
+"""Verbs for memory that no reference count governs, and for taking it blindly: with these anything can be broken."""
+RUNNABLE: Final = tuple(
+    verb for verb in VERBS if verb not in BUFFERS and (VERBS[verb].role != "kernel" or verb in CALLS)
+)
 OFTEN: Final = ("mmap", "write", "read", "gup", "fork", "madvise", "begin", "step", "step", "finish")
 WEIGHTED: Final = ("note", *RUNNABLE, *OFTEN, *OFTEN, *OFTEN)
 """What comes first is what a failing example shrinks to."""
@@ -132,7 +138,8 @@ def existing(draw: st.DrawFn, scope: Scope, operand: Name) -> str:
 
 
 def draw_backing(draw: st.DrawFn, operand: MappingOf, scope: Scope) -> str:
-    kind = draw(st.sampled_from(("anon",) * 4 + ("memfd", "file") * 3 + tuple(sorted(SIMULATED_BACKINGS))))
+    kinds = sorted(kind for kind in SIMULATED_BACKINGS if operand.kinds[kind] is None)
+    kind = draw(st.sampled_from(("anon",) * 4 + ("memfd", "file") * 3 + tuple(kinds)))
     owner = operand.kinds[kind]
     return kind if owner is None else f"{kind}:{existing(draw, scope, owner)}"
 

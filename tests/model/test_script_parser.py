@@ -53,7 +53,7 @@ peek R[+N]
 remote-read P TARGET WHERE
 remote-write P TARGET WHERE BYTE
 force-write P TARGET WHERE BYTE
-bo B PAGES [in=vram|gtt|system] [exporter=KIND] [caching=wc|cached]
+bo B PAGES [in=vram|gtt|system] [exporter=KIND] [caching=wc|cached] [memfd=F]
 export B as=D
 attach D DEV [dynamic]
 map D DEV as=R
@@ -72,7 +72,8 @@ finish T
 may N COMMAND…
 note TEXT…
 """
-"""The syntax lines of the contract, but for `dma` and `expect`, whose forms depend on a word in the middle."""
+"""The syntax lines of the contract (`bo` with `memfd=` for udmabuf added), but for `dma` and `expect`, whose forms
+depend on a word in the middle."""
 
 
 def last(text: str, scene: str = SCENE) -> Command:

@@ -3,6 +3,7 @@
 import pytest
 
 from model.script.account import Account, Runner
+from model.script.calls import CALLS
 from model.script.context import Outcome
 from model.script.execute import MOST_STEPS, check_simulated
 from model.script.parser import parse
@@ -305,12 +306,16 @@ def test_a_command_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> No
     assert MOST_STEPS > 50
 
 
-def test_what_is_not_simulated_is_said_before_anything_runs() -> None:
-    commands = parse("process p0\nbo b 4\nbegin t reclaim p0 @16\nmmap p0 m bo:b shared rw 4\nmay 1 move b system")
+def test_what_is_not_simulated_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CALLS, "munlock")
+    monkeypatch.setattr("model.script.calls.SIMULATED_BACKINGS", frozenset({"anon"}))
+    commands = parse(PIN + "munlock p0 buf\nbegin t munlock p0 buf\nmmap p0 v vvar private r 1\nmay 1 munlock p0 buf")
     with pytest.raises(ScriptError) as caught:
         check_simulated(commands)
     assert [(p.line, p.column, p.message) for p in caught.value.problems] == [
-        (2, 1, "`bo` is not simulated yet"),
-        (3, 9, "`reclaim` is not simulated yet"),
-        (4, 1, "`bo` is not simulated yet"),
+        (6, 1, "`munlock` is not simulated yet"),
+        (7, 9, "`munlock` is not simulated yet"),
+        (8, 1, "`vvar` is not simulated yet"),
     ]
+    with pytest.raises(ScriptError, match="`munlock` is not simulated yet"):
+        run(PIN + "munlock p0 buf")

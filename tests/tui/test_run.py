@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from model.script.calls import CALLS
+from tui.cli import main
+
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """\
@@ -190,9 +193,14 @@ def test_exit_status_2_if_the_script_is_malformed_and_nothing_has_run(tmp_path: 
     ]
 
 
-def test_exit_status_2_for_what_is_not_simulated() -> None:
-    done = ptescope("run", "-", text="process p0\nbo b 4\n")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "-:2:1: `bo` is not simulated yet\n")
+def test_exit_status_2_for_what_is_not_simulated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delitem(CALLS, "memfd")
+    path = tmp_path / "ahead.pte"
+    path.write_text("process p0\nmemfd f 4\n")
+    assert main(["run", str(path)]) == 2
+    assert capsys.readouterr() == ("", f"{path}:2:1: `memfd` is not simulated yet\n")
 
 
 @pytest.mark.parametrize(
