@@ -2,7 +2,9 @@
 
 from typing import Any, Final, NamedTuple
 
-from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, names, smaps_codes
+from msgspec import Struct, to_builtins
+
+from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, VM_SHARED, names, smaps_codes
 from model.memory.records import Frame, Pte, TlbEntry, Vma
 from model.memory.state import Change, State
 from model.script.picture import PTE_STATES as NOT_PRESENT
@@ -60,15 +62,17 @@ def _whole(state: State, record: object) -> str:
             return ", ".join(
                 (
                     f"pages {record.start} to {record.end - 1}",
-                    protection(record.flags),
+                    protection(record.flags) + ("s" if record.flags & VM_SHARED else "p"),
                     backing(state, record),
                     " ".join(smaps_codes(record.flags)),
                 )
             )
         case tuple():
             return _tlb(record)
+        case Struct():
+            return _plain(to_builtins(record))  # without the defaults
         case _:
-            return _plain(record_picture(state, record))
+            return _plain(record)
 
 
 def _entry(state: State, pte: Pte) -> str:
@@ -151,6 +155,8 @@ def _plain(value: object) -> str:
     match value:
         case None | "" | [] | ():
             return "none"
+        case {} if not value:
+            return ""
         case bool():
             return "yes" if value else "no"
         case dict():
