@@ -5,7 +5,7 @@ go forward again as it likes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lessons import format as lesson_format
 from lessons.expressions import ExpressionError, Moment
@@ -15,9 +15,10 @@ from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.boot import boot
 from model.kernel.procedure import Stepped
+from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import OK, Context, Outcome
-from model.script.execute import Running, proceed, start
+from model.script.execute import Ended, Running, proceed, start
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
@@ -56,6 +57,8 @@ class Beat(NamedTuple):
     """How the command ended; None: it has not."""
     fresh: tuple[Violation, ...]
     """What this beat broke."""
+    changes: tuple[Change, ...] = ()
+    """What differs from the machine before it."""
     running: Running | None = None
     """What is left of the command."""
     first: bool = False
@@ -75,7 +78,7 @@ class Beat(NamedTuple):
             running=self.running,
             command=self.command,
             stepped=self.stepped,
-            changes=self.stepped.changes if self.stepped else (),
+            changes=self.changes,
             outcome=self.outcome,
             new=self.fresh,
         )
@@ -171,12 +174,18 @@ def _played(
         raise _located(error, file, above) from None
 
 
+MOST_BEATS: Final = 5_000
+"""Micro-steps of a command that are kept one by one; the rest of a longer one becomes a single beat."""
+
+
 def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -> list[Beat]:
     """Carry a command out and keep a beat of every micro-step."""
     now = start(standing.context, command)
     beats: list[Beat] = []
     checker = standing.checker
-    happened: tuple[Violation, ...] = ()
+    happened: list[Violation] = []
+    far: dict[tuple[str, object], Change] | None = None
+    """What the steps have changed that the last beat stands for, if those are more than one."""
     while isinstance(now, Running):
         checker = checker.follow(now.state, ())  # the task that runs it has come to the machine
         before = now.state
@@ -185,15 +194,44 @@ def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -
         happened += fresh
         context = standing.context._replace(state=stepped.state)
         running = now if isinstance(now, Running) else None
-        beats.append(Beat(command.text, Standing(context, checker), stepped, None, fresh, running, first=not beats))
-        if stop(beats[-1]):
-            return beats
-    context = now.context._replace(violations=happened)
+        beat = Beat(
+            command.text, Standing(context, checker), stepped, None, fresh, stepped.changes, running, first=not beats
+        )
+        if len(beats) < MOST_BEATS:
+            beats.append(beat)
+        else:
+            far = {} if far is None else far
+            _gather(far, (*beats[-1].changes, *beat.changes))
+            beats[-1] = beat._replace(fresh=beats[-1].fresh + fresh, changes=())
+        if stop(beat):
+            break
+    if far:
+        beats[-1] = beats[-1]._replace(changes=tuple(far.values()))
+    return beats if isinstance(now, Running) else _ended(standing, command, beats, checker, now, tuple(happened))
+
+
+def _gather(far: dict[tuple[str, object], Change], changes: Iterable[Change]) -> None:
+    """Add the changes of one more step to those of several."""
+    for change in changes:
+        known = far.get((change.table, change.key))
+        far[change.table, change.key] = change if known is None else change._replace(old=known.old)
+
+
+def _ended(
+    standing: Standing,
+    command: Command,
+    beats: list[Beat],
+    checker: Checker,
+    ended: Ended,
+    happened: tuple[Violation, ...],
+) -> list[Beat]:
+    """The beats of a command that is over: the last one knows how it ended."""
+    context = ended.context._replace(violations=happened)
     if context.state is not checker.scene.state:
         # `device`, `begin` … have no micro-steps to follow, and a blocked command was undone.
         checker = standing.checker if context.state is standing.context.state else Checker.full(context.state)
     last = beats.pop() if beats else Beat(command.text, standing, None, None, (), first=True)
-    return [*beats, last._replace(standing=Standing(context, checker), outcome=now.outcome)]
+    return [*beats, last._replace(standing=Standing(context, checker), outcome=ended.outcome)]
 
 
 def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:

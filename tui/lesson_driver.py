@@ -107,7 +107,8 @@ class LessonDriver:
             ways = player.children.get(ways[-1])
         nodes = tuple(map(self._node, [*reversed(past), player.spot, *future]))
         what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
-        return History(nodes, len(past), f"part {view.number}, {what}" if what else f"part {view.number}")
+        where = f"part {view.number}, step {player.timeline.here.depth}"
+        return History(nodes, len(past), f"{where}: {what}" if what else where)
 
     def _node(self, spot: Spot) -> Node:
         """A place of the lesson on the strip; a new part begins with a bar."""
@@ -209,4 +210,4 @@ def _next(view: View) -> Told | None:
 
 def _changes(view: View) -> tuple[Change, ...]:
     """What the last move changed, all its steps together."""
-    return net(change for beat in view.beats if beat.stepped for change in beat.stepped.changes)
+    return net(change for beat in view.beats for change in beat.changes)

@@ -204,7 +204,7 @@ class PlainLesson:
         if beat.first:
             self.line(0, Text(f"{self.signs.arrow} {beat.command}", "bold"))
             self.source = ""
-        changed = beat.stepped is not None and any(change.table not in HIDDEN for change in beat.stepped.changes)
+        changed = beat.stepped is not None and any(change.table not in HIDDEN for change in beat.changes)
         if beat.stepped is not None and (changed or not brief):
             depth = min(2 + 2 * beat.stepped.depth, 12)
             source = f"  ({beat.stepped.source})" if beat.stepped.source not in {"", self.source} else ""
@@ -214,7 +214,7 @@ class PlainLesson:
                 self.rows(markdown(beat.stepped.doc, self.width - depth - 2), depth + 2)
             if beat.remark:
                 self.rows(markdown(f"> {beat.remark}", self.width - depth - 2), depth + 2)
-            for change in beat.stepped.changes:
+            for change in beat.changes:
                 if change.table not in HIDDEN:
                     sign, subject, words = change_line(beat.standing.context.state, change, self.signs.arrow)
                     text = Text(f"{sign} ", SIGN_STYLES[sign]).append(
@@ -266,7 +266,7 @@ class PlainLesson:
     def machine(self) -> None:
         """All panes, one below the other."""
         view = self.player.view()
-        changes = tuple(change for beat in view.beats if beat.stepped for change in beat.stepped.changes)
+        changes = tuple(change for beat in view.beats for change in beat.changes)
         scene = Scene(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
         for title, rows in (
             ("Address spaces", spaces(scene, self.width)),

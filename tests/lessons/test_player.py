@@ -2,6 +2,7 @@
 
 import pytest
 
+from lessons.performing import MOST_BEATS
 from lessons.player import Player
 from lessons.problems import LessonError
 from lessons.progress import LessonProgress
@@ -271,3 +272,17 @@ def test_a_lesson_that_cannot_be_played_says_where() -> None:
     broken.forward()
     with pytest.raises(LessonError, match=r"small.md:\d+:10: .*bof"):
         broken.view()
+
+
+def test_a_very_long_command_is_kept_short_without_losing_a_change(player: Player) -> None:
+    to_the_goal(player)
+    before = player.spot.standing.context.state
+    assert player.command("mmap p0 big anon private rw 1500 populate") == ""
+    beats = player.spot.beats
+    assert len(beats) == MOST_BEATS
+    after = player.spot.standing.context.state
+    assert len(after.ptes) == len(before.ptes) + 1500
+    mapped = {change.key for beat in beats for change in beat.changes if change.table == "ptes"}
+    assert len(mapped) == 1500
+    touched = {(change.table, change.key): change.new for beat in beats for change in beat.changes}
+    assert touched["processes", "p0"] == after.processes["p0"]
