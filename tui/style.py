@@ -45,7 +45,7 @@ PTESCOPE: Final = Theme(
 THEMES: Final = (PTESCOPE, HIGH_CONTRAST)
 
 MUTED: Final = 0.62
-"""How much of the foreground is left in text of less weight, where the theme names no colour for it."""
+"""How much of the foreground is left in text of less weight, where the theme names no colour of its own for it."""
 
 
 def roles(variables: Mapping[str, str]) -> dict[str, Style]:
@@ -59,11 +59,9 @@ USED: Final = ("foreground", "background", "panel", "primary", "accent", "warnin
 @lru_cache(maxsize=32)
 def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
     """The work behind `roles`, done once a theme."""
-    colours = {name: parse(value) for name, value in used if value}
+    colours = {name: Color.parse(value) for name, value in used if value and not value.startswith("auto")}
     foreground, background = colours["foreground"], colours["background"]
-    muted = colours.get("text-muted") or foreground
-    if muted.a < 1:
-        muted = background.blend(foreground, MUTED)
+    muted = colours.get("text-muted") or background.blend(foreground, MUTED)
 
     def ink(name: str, *, bold: bool = False, reverse: bool = False, strike: bool = False) -> Style:
         return Style(color=colours[name].rich_color, bold=bold or None, reverse=reverse or None, strike=strike or None)
@@ -83,6 +81,7 @@ def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
         "gone": ink("error", strike=True),
         "ok": ink("success", bold=True),
         "hazard": ink("warning", bold=True),
+        "wrong": ink("error", bold=True),
         "corruption": ink("error", bold=True, reverse=True),
         "splat": ink("error", bold=True, reverse=True),
         "now": ink("primary", bold=True),
@@ -91,8 +90,3 @@ def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
         "cursor": Style(bold=True, reverse=True),
         "bar": Style(bgcolor=colours["panel"].rich_color),
     }
-
-
-def parse(value: str) -> Color:
-    """A CSS variable's colour; those that depend on what is below (`auto 87%`) count as white."""
-    return Color.parse("#ffffff") if value.startswith("auto") else Color.parse(value)

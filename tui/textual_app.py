@@ -67,8 +67,9 @@ class PtescopeApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         wanted = os.environ.get("TEXTUAL_THEME", "")
-        # Set without its watcher: the stylesheet is not parsed yet, and need not be parsed twice.
+        # Set without its watcher: the stylesheet has not been parsed yet, and need not be parsed twice.
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else PTESCOPE.name)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def on_ready(self) -> None:
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""

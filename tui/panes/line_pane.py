@@ -8,7 +8,7 @@ from rich.style import Style
 from textual.app import RenderResult
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
@@ -60,6 +60,8 @@ class LinePane(Widget, can_focus=True):
         self.rows: Sequence[Row] = ()
         self._built_for = -1
         """The width for which the rows were built; -1 while they are out of date."""
+        self._fitted = Size(0, 0)
+        """The size for which the window was last set."""
         self._wanted = ""
         """The subject on which the cursor is to be put as soon as there are rows."""
         self.top = 0
@@ -95,13 +97,23 @@ class LinePane(Widget, can_focus=True):
             return
         self.show(self.build(self.outer_size.width))
 
-    def _build_for_this_width(self) -> None:
-        """Rows depend on the width: they are built when the pane is first drawn with it."""
-        if self.build is not None and self._built_for != self.outer_size.width:
-            self._built_for = self.outer_size.width
-            self._take(self.build(self.outer_size.width))
+    def _fit(self) -> None:
+        """Rows depend on the width: they are built when the pane is first drawn with it. The window on the height."""
+        size = self.outer_size
+        if self.build is not None and self._built_for != size.width:
+            self._built_for = size.width
+            self._take(self.build(size.width))
             if self._wanted:
                 self.point_at(self._wanted)
+        if self._fitted != size:
+            self._fitted = size
+            self.top = max(0, min(self.top, len(self.rows) - self.window))
+
+    def to_top(self) -> None:
+        """Show the first row again: what follows is about something else."""
+        if self.top:
+            self.top = 0
+            self.refresh()
 
     def _take(self, rows: Sequence[Row]) -> None:
         """These are the rows now; cursor and window stay with what they were on."""
@@ -272,7 +284,7 @@ class LinePane(Widget, can_focus=True):
         """One line of the pane."""
         if not self._styles:
             self._set_styles()
-        self._build_for_this_width()
+        self._fit()
         number = y - self.head + self.top
         if y < self.head:
             strip = self._draw(self._title(), -1, -1)

@@ -33,12 +33,12 @@ def _tasks(scene: Scene, width: int) -> Iterator[Row]:
         subject = f"task:{name}"
         calls = f" {scene.glyphs.pointer} ".join(type(call).__name__ for call in task.stack)
         where = f" on cpu{task.cpu}" if task.cpu >= 0 else " on a device"
-        sign = Span(" ", "plain", subject) if task.blocked else Span(scene.glyphs.pointer, "now", subject)
+        sign = Span("  ", "plain", subject) if task.blocked else Span(f" {scene.glyphs.pointer}", "now", subject)
         head = [sign, Span(f"task {name}", "name", subject), Span(where, "dim", subject)]
         room = width - sum(len(span.text) for span in head) - 2
         yield row(*head, Span(f"  {_tail(calls, room)}", "code", subject))
         waits = f"waits: {task.blocked}" if task.blocked else f"next: {next_step(task)}"
-        yield row(Span(f"   {cut(waits, width - 3)}", "hazard" if task.blocked else "now", subject))
+        yield row(Span(f"    {cut(waits, width - 4)}", "hazard" if task.blocked else "now", subject))
 
 
 def _tail(text: str, width: int) -> str:
@@ -60,7 +60,7 @@ def _references(scene: Scene, width: int) -> Iterator[Row]:
         subject = f"ref:{name}"
         reference = scene.state.references.get(name)
         if reference is None:
-            yield row(Span("-", "gone", subject), Span(f"ref {name} given back", "gone", subject))
+            yield row(Span(" -", "gone", subject), Span(f"ref {name} given back", "gone", subject))
             continue
         yield from flow(_reference_head(scene, name, reference), list(_held(scene, reference)), width, indent=6)
 
@@ -83,8 +83,7 @@ def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
     state = scene.state
     for number, pfn in enumerate(reference.frames[:MOST_PAGES]):
         subject = f"frame:{pfn}"
-        sign = scene.sign(subject)
-        spans = [Span(sign.text.strip(), sign.role, subject), Span(f"f{pfn}", scene.role(subject), subject)]
+        spans = [*scene.inline_sign(subject), Span(f"f{pfn}", scene.role(subject), subject)]
         if reference.process:
             vpn = reference.vpn + number
             spans.append(_moved_on(state, scene, reference, vpn, pfn))
@@ -129,7 +128,7 @@ def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
         now = scene.state.ptes.get((entry.process, entry.vpn))
         target = f"{scene.glyphs.arrow}{frame_name(scene.state, entry.pte.pfn)} {short_bits(entry.pte)}"
         spans = [
-            scene.sign(subject),
+            *scene.inline_sign(subject),
             Span(f"{entry.process}:{entry.vpn}{target}", scene.role(subject), subject),
         ]
         if is_stale(entry.pte, now):
@@ -152,7 +151,7 @@ def _files(scene: Scene, width: int) -> Iterator[Row]:
         ]
         yield from flow(head, list(_cache(scene, name)) or [[Span("empty", "dim")]], width, indent=6)
     for name in sorted(gone(scene.changes, "files")):
-        yield row(Span("-", "gone"), Span(f"file {name} freed", "gone"))
+        yield row(Span(" -", "gone"), Span(f"file {name} freed", "gone"))
 
 
 def _file_traits(file: File) -> str:
@@ -171,7 +170,7 @@ def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
         subject = f"cache:{name}:{index}"
         pfn = state.page_cache[name, index]
         yield [
-            scene.sign(subject),
+            *scene.inline_sign(subject),
             Span(f"{index}{scene.glyphs.arrow}f{pfn}", scene.role(subject, scene.role(f"frame:{pfn}")), subject),
         ]
         index, shown = ceiling(state.cache_index, name, index + 1), shown + 1
@@ -204,6 +203,6 @@ def _locks(scene: Scene, width: int) -> Iterator[Row]:
     for (kind, owner), lock in sorted(scene.state.locks.items()):
         subject = f"lock:{kind}:{owner}"
         who = f"written by {lock.writer}" if lock.writer else f"read by {', '.join(lock.readers)}"
-        items.append([scene.sign(subject), Span(f"{kind} of {owner} {who}", scene.role(subject), subject)])
+        items.append([*scene.inline_sign(subject), Span(f"{kind} of {owner} {who}", scene.role(subject), subject)])
     if items:
-        yield from flow([Span(" locks ", "strong")], items, width, indent=6)
+        yield from flow([Span("  locks ", "strong")], items, width, indent=6)

@@ -11,14 +11,14 @@ from tui.rows.row import Row, Span, flow, grid
 from tui.rows.scene import Scene
 from tui.rows.walk import LEVEL_NAMES
 
-CELL: Final = 36
+CELL: Final = 37
 """Columns of a frame's cell, at least."""
 MOST_FRAMES: Final = 512
 """With more frames in use, only those that somebody shown refers to have cells."""
 MOST_FREE: Final = 12
 """Free frames that are listed."""
-USUAL: Final = frozenset({"lru", "swapbacked", "uptodate"})
-"""Page flags that nearly every page has: left out of the cells."""
+USUAL: Final = frozenset({"lru", "swapbacked", "uptodate", "reserved"})
+"""Page flags that nearly every page of a kind has: left out of the cells."""
 
 
 def physical(scene: Scene, width: int) -> list[Row]:
@@ -38,8 +38,8 @@ def physical(scene: Scene, width: int) -> list[Row]:
     if tables:
         owners = _table_owners(state)
         items = [_table(scene, pfn, owners.get(pfn, "")) for pfn in tables]
-        rows += flow([Span("page tables ", "strong")], items, width, indent=2)
-    return rows + flow([Span("free ", "strong")], list(_free(scene)), width, indent=2)
+        rows += flow([Span("  page tables ", "strong")], items, width, indent=4)
+    return rows + flow([Span("  free ", "strong")], list(_free(scene)), width, indent=4)
 
 
 def shown_frames(state: State) -> set[int]:
@@ -93,9 +93,7 @@ def _table_owners(state: State) -> dict[int, str]:
 def _table(scene: Scene, pfn: int, owner_name: str) -> list[Span]:
     """One page-table page."""
     subject = f"frame:{pfn}"
-    sign = scene.sign(subject)
-    text = Span(f"f{pfn} {owner_name}".rstrip(), scene.role(subject), subject)
-    return [sign, text] if sign.text != " " else [text]
+    return [*scene.inline_sign(subject), Span(f"f{pfn} {owner_name}".rstrip(), scene.role(subject), subject)]
 
 
 def _free(scene: Scene) -> Iterator[list[Span]]:

@@ -17,6 +17,7 @@ ROLES: Final = (
     "gone",
     "ok",
     "hazard",
+    "wrong",
     "corruption",
     "splat",
     "now",
@@ -55,6 +56,7 @@ class Stop(NamedTuple):
 
 
 BLANK: Final = Row()
+GAP: Final = Span(" ")
 
 
 def row(*spans: Span | str) -> Row:
@@ -101,11 +103,11 @@ def cut(text: str, width: int) -> str:
 
 
 def grid(cells: list[list[Span]], width: int, cell: int, indent: int) -> list[Row]:
-    """Cells of equal width side by side, as many a row as fit."""
+    """Cells of equal width side by side, as many a row as fit; the last column of each stays free."""
     columns = max(1, (width - indent) // cell)
     left = Span(" " * indent)
     return [
-        Row((left, *(span for spans in cells[at : at + columns] for span in padded(spans, cell))))
+        Row((left, *(span for spans in cells[at : at + columns] for span in (*padded(spans, cell - 1), GAP))))
         for at in range(0, len(cells), columns)
     ]
 

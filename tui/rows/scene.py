@@ -27,18 +27,22 @@ class Scene(NamedTuple):
     glyphs: Glyphs = UNICODE
 
     def sign(self, subject: str) -> Span:
-        """The one-column sign of a subject: `!` broken, else what the last move did to it."""
-        severity = self.broken.get(subject)
-        if severity:
-            return Span("!", severity, subject)
-        mark = self.marks.get(subject)
-        return Span(mark, MARK_ROLES[mark], subject) if mark else Span(" ", "plain", subject)
+        """The two-column sign of a subject: `!` if it is broken, and what the last move did to it."""
+        severity, mark = self.broken.get(subject, ""), self.marks.get(subject, " ")
+        role = severity or MARK_ROLES.get(mark, "plain")
+        return Span(f"{mark}{'!' if severity else ' '}", role, subject)
+
+    def inline_sign(self, subject: str) -> list[Span]:
+        """The same where nothing needs to stand in columns: nothing at all for what is neither."""
+        sign = self.sign(subject)
+        text = sign.text.strip()
+        return [sign._replace(text=text)] if text else []
 
     def role(self, subject: str, otherwise: str = "plain") -> str:
         """How the text of a subject looks: by what is wrong, by what changed, or as usual."""
         severity = self.broken.get(subject)
         if severity:
-            return severity
+            return "hazard" if severity == "hazard" else "wrong"
         mark = self.marks.get(subject)
         return MARK_ROLES[mark] if mark else otherwise
 

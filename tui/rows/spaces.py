@@ -10,7 +10,7 @@ from model.memory.state import State
 from tui.rows.row import Row, Span, grid, row
 from tui.rows.scene import Scene, gone
 
-CELL: Final = 13
+CELL: Final = 16
 """Columns of a page's cell without its number."""
 MOST_PAGES: Final = 64
 """Pages of one VMA that are shown one by one."""
@@ -112,19 +112,19 @@ def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
     state = scene.state
     vpn, shown = _first_page(scene, process, vma), 0
     if vpn > vma.start:
-        yield [Span(f" {vma.start}-{vpn - 1} ...", "dim", f"pte:{process}:{vma.start}")]
+        yield [Span(f"  {vma.start}-{vpn - 1} ...", "dim", f"pte:{process}:{vma.start}")]
     while vpn < vma.end and shown < MOST_PAGES:
         mapped = ceiling(state.pte_index, process, vpn)
         stop = vma.end if mapped is None else min(mapped, vma.end)
         if stop - vpn > SHORT_GAP:
-            yield [Span(f" {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(" none", "dim")]
+            yield [Span(f"  {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(" none", "dim")]
             vpn = stop
         else:
             yield page_cell(scene, process, vpn)
             vpn += 1
         shown += 1
     if vpn < vma.end:
-        yield [Span(f" {vpn}-{vma.end - 1} ...", "dim", f"pte:{process}:{vpn}")]
+        yield [Span(f"  {vpn}-{vma.end - 1} ...", "dim", f"pte:{process}:{vpn}")]
 
 
 def _first_page(scene: Scene, process: str, vma: Vma) -> int:

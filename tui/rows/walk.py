@@ -25,7 +25,7 @@ def walk(scene: Scene, width: int) -> list[Row]:
     table: int | None = scene.state.processes[process].pgd
     for level in (3, 2, 1, 0):
         if table is None:
-            rows.append(row(Span(f" {LEVEL_NAMES[level]} no table", "dim")))
+            rows.append(row(Span(f"  {LEVEL_NAMES[level]} no table", "dim")))
             continue
         entry, line = _level(scene, process, vpn, level, table, width)
         rows.append(line)
@@ -45,7 +45,7 @@ def _address(scene: Scene, process: str, vpn: int) -> Row:
     vma = vma_at(scene.state, process, vpn)
     covered = f"VMA {rights(vma.flags)}" if vma else "no VMA covers it"
     return row(
-        Span(f" {process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
+        Span(f"  {process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
         f"  page {vpn} = {vpn << 12:#x}  index {indices}  ",
         Span(covered, "dim", f"vma:{process}:{vma.start}" if vma else ""),
     )
@@ -94,11 +94,11 @@ def _tlbs(scene: Scene, process: str, vpn: int) -> Row:
     """What each CPU has cached for this page, and whether the page table still says so."""
     state = scene.state
     pte = state.ptes.get((process, vpn))
-    spans: list[Span | str] = [Span(" TLB ", "strong")]
+    spans: list[Span | str] = [Span("  TLB ", "strong")]
     for cpu in sorted(state.cpus):
         subject = f"tlb:{cpu}:{process}:{vpn}"
         cached = next(tlb_entries(state, cpu, process, vpn), None)
-        spans.append(scene.sign(subject) if cached else Span(" "))
+        spans += scene.inline_sign(subject) if cached else []
         if cached is None:
             spans.append(Span(f"cpu{cpu} nothing  ", scene.role(subject, "dim")))
             continue

@@ -21,7 +21,7 @@ from tui.rows.glyphs import Glyphs
 from tui.rows.history import log, timeline
 from tui.rows.holders import holders
 from tui.rows.physical import physical
-from tui.rows.row import Row
+from tui.rows.row import Row, Span, cut, row
 from tui.rows.scene import Scene, follow, marks
 from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
@@ -115,6 +115,8 @@ class Stage(Screen[None]):
         self.panes: dict[str, LinePane] = {}
         self.typed: list[str] = []
         """Lines typed at the prompt, for its history."""
+        self.word = ""
+        """Why the last move could not be made."""
         self._keeping: Timer | None = None
         self._complaint = ""
 
@@ -178,15 +180,16 @@ class Stage(Screen[None]):
     def move(self, make: Callable[[], str]) -> None:
         """Make a move and show the new picture, or say why it could not be made."""
         try:
-            word = make()
-            self.picture = self.driver.picture()
+            self.word = make()
+            before, self.picture = self.picture, self.driver.picture()
         except LessonError as error:
             self.notify(str(error), title="This lesson is damaged", severity="error", markup=False)
             return
-        if word:
-            self.notify(word, markup=False)
         if self._keeping is None:
             self._keeping = self.set_timer(KEEP_AFTER, self._keep)
+        if before.tale.text != self.picture.tale.text:
+            self.panes["story"].to_top()
+        self.panes["step"].to_top()
         self.show_picture()
 
     def show_picture(self) -> None:
@@ -244,8 +247,11 @@ class Stage(Screen[None]):
                 return MACHINE[name](self.scene, width)
 
     def _timeline(self, width: int) -> list[Row]:
-        """The strip, and below it where we are, or what the cursor points at."""
+        """The strip, and below it where we are, what the cursor points at, or why a move could not be made."""
         strip, caption = timeline(self.picture.history, width, self.glyphs)
+        if self.word:
+            caption = row(Span(cut(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
+            return [caption] if self.small else [strip, caption]
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
             caption = relations(self.focus_subject, to, of, width, self.glyphs)
@@ -288,6 +294,7 @@ class Stage(Screen[None]):
 
     def point(self, subject: str, source: LinePane | None = None) -> None:
         """The cursor goes to a thing: its walk is shown, and what is related to it lights up everywhere."""
+        self.word = ""
         self.focus_subject = subject
         for pane in self.panes.values():
             if pane is not source:
