@@ -11,7 +11,7 @@ import msgspec
 
 from model.kernel.lock import down_write, up_write
 from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page
+from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page
 from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
@@ -213,12 +213,13 @@ def copy_present_pte(tx: Transaction, mms: tuple[str, str], vma: Vma, copy: Vma,
     pte = tx.ptes[mm, vpn]
     pfn = vm_normal_page(tx, vma, pte) if pte.present else None
     if pfn is not None:
-        frame = tx.frames[pfn]
-        if frame.kind == "anon" and frame.exclusive and folio_needs_cow_for_dma(tx, mm, pfn):
-            return copy_present_page(tx, child, copy, vpn, pfn)
-        if frame.kind == "anon" and frame.exclusive:
-            tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
         get_page(tx, pfn)
+        frame = tx.frames[pfn]
+        if frame.kind == "anon" and frame.exclusive:
+            if folio_needs_cow_for_dma(tx, mm, pfn):
+                put_page(tx, pfn)
+                return copy_present_page(tx, child, copy, vpn, pfn)
+            tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
         folio_add_rmap(tx, pfn, copy)
     if is_cow_mapping(vma.flags) and pte.writable:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_RW)
@@ -232,7 +233,10 @@ def inherited(pte: Pte, vma: Vma) -> Pte:
 
 
 def folio_needs_cow_for_dma(tx: Transaction, mm: str, pfn: int) -> bool:
-    """page_maybe_dma_pinned(), if this mm has ever pinned anything: 1024 plain references look the same."""
+    """page_maybe_dma_pinned(), if this mm has ever pinned anything: 1024 plain references look the same.
+
+    The reference for the child has been taken already, and counts (mm/memory.c: copy_present_ptes, folio_get first).
+    """
     return tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
 
 

@@ -8,9 +8,11 @@ from typing import ClassVar
 from model.kernel.config import fact
 from model.kernel.gup import get_user_pages_unlocked, gup_put
 from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.lock import down_read, up_read
 from model.kernel.page import set_page_flags
 from model.kernel.pgtable import is_zero_pfn
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.stack import expand_stack
 from model.kernel.vm_ops import vm_operations
 from model.kernel.vma import vma_lookup
 from model.memory.errno import EFAULT, EIO
@@ -105,8 +107,26 @@ class mem_rw(Procedure):
     value: int = 0
 
     @step
+    def find_vma(self, tx: Transaction) -> Outcome:
+        """Is anything mapped there? Below a growing stack there may be: it is grown as if the process had touched it.
+
+        GUP itself never grows a stack.
+        """
+        if self.target not in tx.processes:
+            return fail(EIO)
+        if (wait := down_read(tx, "mmap_lock", self.target)) is not None:
+            return wait
+        up_read(tx, "mmap_lock", self.target)
+        if vma_lookup(tx, self.target, self.vpn) is None:
+            return call(expand_stack(mm=self.target, vpn=self.vpn))
+        self.ret = 0
+        return None
+
+    @step
     def get_user_page_vma_remote(self, tx: Transaction) -> Outcome:
         """Get the target's page with FOLL_FORCE: a private page is copied first, a shared one must be writable."""
+        if self.ret < 0:
+            return fail(EIO)
         foll = FOLL_GET | FOLL_FORCE | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
         return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll))
 

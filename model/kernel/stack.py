@@ -1,10 +1,15 @@
 """Stacks: mappings that grow down to the address that is touched (MAP_GROWSDOWN)."""
 
+from typing import ClassVar
+
 import msgspec
 
 from model.kernel.limits import MMAP_MIN_ADDR, STACK_GUARD_GAP, STACK_LIMIT, enough_memory
+from model.kernel.lock import down_write, up_write
+from model.kernel.procedure import Outcome, Procedure, done, fail, step
 from model.kernel.rmap import anon_vma_prepare
 from model.kernel.vma import find_vma, replace_vma, vma_before, vma_is_accessible
+from model.memory.errno import EFAULT
 from model.memory.flags import VM_GROWSDOWN
 from model.memory.records import Vma
 from model.memory.state import Transaction
@@ -34,3 +39,23 @@ def expand_downwards(tx: Transaction, mm: str, vpn: int) -> Vma | None:
 def keeps_distance(below: Vma) -> bool:
     """A mapping that a growing stack may not come near: one that can be accessed and is no stack itself."""
     return vma_is_accessible(below) and not below.flags & VM_GROWSDOWN
+
+
+class expand_stack(Procedure):
+    """Grow a stack down to an address for somebody else (ptrace, /proc/PID/mem). -EFAULT where there is none."""
+
+    source: ClassVar[str] = "mm/mmap.c: expand_stack"
+    mm: str
+    vpn: int
+
+    @step
+    def mmap_write_lock(self, tx: Transaction) -> Outcome:
+        """A VMA is going to change: the caller has given its read lock back, and this is the write lock."""
+        return down_write(tx, "mmap_lock", self.mm)
+
+    @step
+    def expand_downwards(self, tx: Transaction) -> Outcome:
+        """Do what an access by the process itself would do: extend the VMA above, if it is a stack."""
+        vma = expand_downwards(tx, self.mm, self.vpn)
+        up_write(tx, "mmap_lock", self.mm)
+        return fail(EFAULT) if vma is None else done()
