@@ -100,7 +100,7 @@ def decode(text: bytes) -> Recording:
         NotARecordingError: `text` is no JSON, or not of this shape.
     """
     try:
-        raw = msgspec.json.decode(text, type=dict[str, Any])
+        raw = msgspec.convert(msgspec.json.decode(text), dict[str, Any])
         header = msgspec.convert(raw, Header)
         fields = msgspec.convert(raw, _Shape).ops
     except msgspec.ValidationError as error:

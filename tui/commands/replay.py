@@ -127,7 +127,7 @@ def summary(verdicts: Sequence[tuple[Path, "Verdict"]]) -> str:
     agreeing = sum(verdict.agrees for _, verdict in verdicts)
     unsupported = sum(bool(verdict.unsupported) for _, verdict in verdicts)
     differing = len(verdicts) - agreeing - unsupported
-    return f"{len(verdicts)} recordings: {agreeing} agree, {differing} differ, {unsupported} unsupported"
+    return f"{len(verdicts)} recording{'' if len(verdicts) == 1 else 's'}: {agreeing} agree, {differing} differ, {unsupported} unsupported"
 
 
 def print_table(verdicts: Sequence[tuple[Path, "Verdict"]], *, markdown: bool) -> None:
