@@ -5,6 +5,7 @@ the lesson is played, once, by the model: every expression must have a value, no
 may be met at its start, and each stored solution must lead to its goal.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -55,7 +56,13 @@ def _unused_worlds(folder: Path) -> Iterator[Problem]:
 
 def check_lesson(lesson: Lesson) -> list[Problem]:
     """Every problem of one lesson, in the order of its lines."""
-    problems = [*_check_header(lesson), *wording.check(lesson), *_check_doing(lesson), *_Rehearsal(lesson).problems()]
+    problems = [
+        *_check_header(lesson),
+        *_check_links(lesson),
+        *wording.check(lesson),
+        *_check_doing(lesson),
+        *_Rehearsal(lesson).problems(),
+    ]
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
@@ -67,7 +74,7 @@ def _check_header(lesson: Lesson) -> Iterator[Problem]:
     header = lesson.header
     if Path(lesson.file).stem != header.id:
         yield Problem(lesson.file, 1, 1, f"the lesson `{header.id}` belongs into a file {header.id}.md")
-    known = {path.stem for folder in (Path(lesson.file).parent, COURSE) for path in folder.glob("*.md")}
+    known = _known_lessons(lesson)
     for needed in header.needs:
         if needed not in known:
             yield Problem(
@@ -79,6 +86,26 @@ def _check_header(lesson: Lesson) -> Iterator[Problem]:
         file, colon, functions = place.partition(": ")
         if not colon or not functions or not file.endswith((".c", ".h", ".S", ".rst")):
             yield Problem(lesson.file, 1, 1, f"`{place}` is no place to read", "mm/memory.c: zap_pte_range")
+
+
+LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)\s]+)\)")
+
+
+def _check_links(lesson: Lesson) -> Iterator[Problem]:
+    """A link leads to another lesson, by its name, or to an address."""
+    known = _known_lessons(lesson)
+    for item in lesson.items:
+        for number, line in enumerate(item.text.split("\n"), item.text_line):
+            for link in LINK.finditer(line):
+                target = link["target"]
+                if not target.startswith(("https://", "http://")) and target not in known:
+                    text = f"the link leads to no lesson: `{target}`"
+                    yield Problem(lesson.file, number, link.start() + 1, text, did_you_mean(target, known))
+
+
+def _known_lessons(lesson: Lesson) -> set[str]:
+    """The names of the lessons beside this one and of the course."""
+    return {path.stem for folder in (Path(lesson.file).parent, COURSE) for path in folder.glob("*.md")}
 
 
 FIRST_DEED = 3

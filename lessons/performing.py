@@ -22,7 +22,7 @@ from model.script.execute import Ended, Running, proceed, start
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.session.timeline import Node
+from model.session.timeline import Node, differing
 
 
 class Standing(NamedTuple):
@@ -174,6 +174,8 @@ def _played(
         raise _located(error, file, above) from None
 
 
+WITHOUT_STEPS: Final = ("settings", "cpus", "devices")
+"""Tables that a command without micro-steps can change."""
 MOST_BEATS: Final = 5_000
 """Micro-steps of a command that are kept one by one; the rest of a longer one becomes a single beat."""
 
@@ -227,11 +229,15 @@ def _ended(
 ) -> list[Beat]:
     """The beats of a command that is over: the last one knows how it ended."""
     context = ended.context._replace(violations=happened)
+    if not beats:
+        before, after = standing.context.state, context.state
+        keys = {(table, key) for table in WITHOUT_STEPS for key in (*getattr(before, table), *getattr(after, table))}
+        changes = tuple(differing(before, after, sorted(keys, key=str)))
+        beats.append(Beat(command.text, standing, None, None, (), changes, first=True))
     if context.state is not checker.scene.state:
         # `device`, `begin` … have no micro-steps to follow, and a blocked command was undone.
         checker = standing.checker if context.state is standing.context.state else Checker.full(context.state)
-    last = beats.pop() if beats else Beat(command.text, standing, None, None, (), first=True)
-    return [*beats, last._replace(standing=Standing(context, checker), outcome=ended.outcome)]
+    return [*beats[:-1], beats[-1]._replace(standing=Standing(context, checker), outcome=ended.outcome)]
 
 
 def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:

@@ -158,6 +158,12 @@ MISTAKES = {
         line_of('~~~predict\nid = "where"'),
         "wider than the pane",
     ),
+    "a link that leads nowhere": (
+        "Process `p0` has",
+        "Process\n[p0](how-the-walk) has",
+        line_of("Process") + 1,
+        "did you mean `how-the-walk-works`",
+    ),
     "too much to read": ("Now you.", LONG, line_of("Now you."), "lines of prose before something to do; 12"),
     "hints missing": ("next: Look at the world.\n", "", line_of('~~~predict\nid = "where"'), "lacks the rungs: next"),
     "hints of a goal that are computed": (
