@@ -29,9 +29,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "ttm-refcount": Setting(("normal", "zero"), "TTM sets the count of its pages to 0 after allocation"),
     "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
     "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
-    "dax-break-layouts": Setting(
-        ("on", "off"), "truncating a DAX file waits for references (off: as DAX began)"
-    ),
+    "dax-break-layouts": Setting(("on", "off"), "truncating a DAX file waits for references (off: as DAX began)"),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
     "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
 }
@@ -70,6 +68,7 @@ FACTS: Final[dict[str, Fact]] = {
     "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf-truth matrix; 6.18: measured"),
     "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
+    "mseal": Fact("6.12", "7.3", "mseal(2) since 6.10; mm/mseal.c"),
     "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),
     "mremap moves several VMAs": Fact("6.18", "7.3", "remap_move() since 6.17; mm/mremap.c"),
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),

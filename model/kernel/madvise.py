@@ -14,9 +14,9 @@ from model.kernel.populate import faultin_page_range
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.unmap import zap_page_range_single
 from model.kernel.vfs import fallocate_punch
-from model.kernel.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_lookup
+from model.kernel.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
 from model.kernel.vma_merge import vma_modify_flags
-from model.memory.errno import EACCES, EAGAIN, EINVAL, ENOMEM
+from model.memory.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM
 from model.memory.flags import (
     VM_DONTCOPY,
     VM_DONTDUMP,
@@ -34,6 +34,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_SPECIAL,
     VM_WIPEONFORK,
+    VM_WRITE,
 )
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
@@ -68,6 +69,9 @@ PAGES_ADVICE: Final = (
     "guard_remove",
 )
 """Advice about the pages: mmap_lock for reading is enough, so it runs beside page faults and get_user_pages()."""
+
+DISCARDS: Final = ("free", "dontneed", "dontneed_locked", "remove", "dontfork", "wipeonfork", "guard_install")
+"""Advice after which the process, or its child, finds other content than before."""
 
 POPULATE_ADVICE: Final = ("populate_read", "populate_write")
 
@@ -198,6 +202,11 @@ class do_madvise(Procedure):
         return done(self.ret)
 
 
+def can_madvise_modify(vma: Vma, advice: str) -> bool:
+    """Whether a seal permits it: advice that discards content is for who may write the memory, or for files."""
+    return not vma_is_sealed(vma) or advice not in DISCARDS or not vma_is_anonymous(vma) or bool(vma.flags & VM_WRITE)
+
+
 def advised_flags(vma: Vma, advice: str) -> int:
     """The VMA's flags after the advice. KSM takes only private ordinary memory; other VMAs ignore it silently."""
     if advice == "mergeable" and vma.flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB):
@@ -208,6 +217,8 @@ def advised_flags(vma: Vma, advice: str) -> int:
 
 def refusal(mem: Memory, vma: Vma, advice: str) -> int:
     """An errno where the advice does not suit the VMA, or 0 (kernel-facts H.2)."""
+    if not can_madvise_modify(vma, advice):
+        return EPERM
     match advice:
         case "dontneed":
             return EINVAL if vma.flags & (VM_LOCKED | VM_PFNMAP) else 0

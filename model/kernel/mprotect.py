@@ -11,9 +11,9 @@ from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.populate import populate_foll
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.tlb import flush_tlb_range
-from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_lookup
+from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
 from model.kernel.vma_merge import vma_modify_flags
-from model.memory.errno import EACCES, ENOMEM
+from model.memory.errno import EACCES, ENOMEM, EPERM
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
@@ -76,7 +76,7 @@ class do_mprotect(Procedure):
     def mprotect_fixup(self, tx: Transaction) -> Outcome:
         """Change the flags of the next VMA's part of the range; this may split the VMA or merge it with a neighbour.
 
-        Permissions that the mapping may never get (no VM_MAYWRITE …) are refused with EACCES.
+        Permissions that the mapping may never get (no VM_MAYWRITE …) are refused with EACCES, sealed VMAs with EPERM.
         """
         if self.start >= self.end:
             return goto(do_mprotect.flush_tlb)
@@ -87,6 +87,9 @@ class do_mprotect(Procedure):
         flags = vma.flags & ~VM_ACCESS | self.prot
         if flags & ~(flags >> 4) & VM_ACCESS:
             self.error = -EACCES
+            return goto(do_mprotect.flush_tlb)
+        if vma_is_sealed(vma):
+            self.error = -EPERM
             return goto(do_mprotect.flush_tlb)
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
             return wait

@@ -11,9 +11,9 @@ from model.kernel.munmap import do_vmi_munmap
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.populate import mm_populate
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
-from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_lookup
+from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_sealed, vma_lookup
 from model.kernel.vma_merge import vma_merge_extend
-from model.memory.errno import EFAULT, EINVAL, ENOMEM
+from model.memory.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
 from model.memory.records import Label, Vma
 from model.memory.state import Memory, Transaction
@@ -154,6 +154,8 @@ def check_prep_vma(vma: Vma | None, start: int, pages: int, new_pages: int, flag
     """An errno if this VMA cannot be remapped like that, or 0 (mm/mremap.c: check_prep_vma)."""
     if vma is None:
         return EFAULT
+    if vma_is_sealed(vma):
+        return EPERM
     if new_pages <= pages and not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         return 0
     if not pages and not vma.flags & (VM_SHARED | VM_MAYSHARE):

@@ -8,9 +8,18 @@ from model.kernel.lock import down_write, up_write
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.unmap import unmap_region
-from model.kernel.vma import detach_vma, find_vma_intersection, i_mmap_lock, unlink_vma, vma_before, vma_from, vmas_in
+from model.kernel.vma import (
+    detach_vma,
+    find_vma_intersection,
+    i_mmap_lock,
+    unlink_vma,
+    vma_before,
+    vma_from,
+    vma_is_sealed,
+    vmas_in,
+)
 from model.kernel.vma_merge import split_vma
-from model.memory.errno import EINVAL, ENOMEM
+from model.memory.errno import EINVAL, ENOMEM, EPERM
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -53,7 +62,7 @@ class do_vmi_munmap(Procedure):
     def gather_vmas(self, tx: Transaction) -> Outcome:
         """Split the VMAs at both borders of the range, then detach all VMAs inside: no address finds them any more.
 
-        Nothing mapped there at all is success. What a driver does not allow to be split stays as it is.
+        Nothing mapped there at all is success. What a driver does not allow to be split, or what is sealed, stays.
         """
         end = self.start + self.pages
         if self.pages <= 0 or self.start < 0 or end > TASK_SIZE:
@@ -76,9 +85,13 @@ class do_vmi_munmap(Procedure):
         if first.start < self.start:
             if end < first.end and tx.processes[self.mm].map_count >= MAX_MAP_COUNT:
                 return -ENOMEM
+            if vma_is_sealed(first):
+                return -EPERM
             halves = split_vma(tx, self.mm, first, self.start, unlimited=True)
             if isinstance(halves, int):
                 return halves
+        if any(vma_is_sealed(vma) for vma in vmas_in(tx, self.mm, self.start, end)):
+            return -EPERM
         last = vma_before(tx, self.mm, end)
         if last is not None and end < last.end:
             halves = split_vma(tx, self.mm, last, end, unlimited=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from model.kernel.lock import down_write, up_write
 from model.kernel.procedure import Blocked
-from model.memory.flags import VM_ACCESS
+from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
@@ -68,6 +68,11 @@ def vma_is_anonymous(vma: Vma) -> bool:
 def vma_is_accessible(vma: Vma) -> bool:
     """Not PROT_NONE (include/linux/mm.h)."""
     return bool(vma.flags & VM_ACCESS)
+
+
+def vma_is_sealed(vma: Vma) -> bool:
+    """mseal() has forbidden to change it (mm/vma.h)."""
+    return bool(vma.flags & VM_SEALED)
 
 
 # -- changing ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ EFBIG: Final = 27
 ENOSPC: Final = 28
 ESPIPE: Final = 29
 EMLINK: Final = 31
+ENOSYS: Final = 38
 EOVERFLOW: Final = 75
 EOPNOTSUPP: Final = 95
 EREMOTEIO: Final = 121

@@ -79,6 +79,10 @@ class Munlock(RangeOp, frozen=True, tag="munlock"):
     """munlock(2)."""
 
 
+class Mseal(RangeOp, frozen=True, tag="mseal"):
+    """mseal(2)."""
+
+
 class Msync(RangeOp, frozen=True, tag="msync"):
     """msync(2) with MS_SYNC."""
 
@@ -286,6 +290,7 @@ KINDS: Final[dict[str, type[Op]]] = {
         Madvise,
         Mlock,
         Munlock,
+        Mseal,
         Msync,
         Place,
         Read,

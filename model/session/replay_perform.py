@@ -14,6 +14,7 @@ from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mlock import do_mlock, do_munlock
 from model.kernel.mprotect import do_mprotect
 from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mseal import do_mseal
 from model.kernel.msync import do_msync
 from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
@@ -367,6 +368,7 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.Madvise: madvise,
     ops.Mlock: mlock,
     ops.Munlock: partial(on_range, do_munlock),
+    ops.Mseal: partial(on_range, do_mseal),
     ops.Msync: partial(on_range, do_msync),
     ops.Place: place,
     ops.Read: read,

@@ -1,15 +1,19 @@
-"""mprotect: permissions of VMAs and of the entries that are there already."""
+"""mprotect and mseal: permissions of VMAs and of the entries that are there already."""
 
 import pytest
 
 from model.kernel.fork import kernel_clone
+from model.kernel.madvise import do_madvise
 from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mlock import do_mlock
-from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mmap import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, do_mmap
 from model.kernel.mprotect import do_mprotect
+from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mseal import do_mseal
+from model.kernel.munmap import do_munmap
 from model.kernel.tlb import tlb_lookup
 from model.kernel.vfs import create_file
-from model.memory.errno import EACCES, ENOMEM
+from model.memory.errno import EACCES, ENOMEM, ENOSYS, EPERM
 from model.memory.flags import PG_MLOCKED, VM_READ, VM_WRITE
 from tests.model.address_space import assert_consistent, ranges
 from tests.model.machine import RW, Machine
@@ -139,3 +143,39 @@ def test_locked_private_memory_that_becomes_writable_is_copied_now(machine: Mach
     assert kinds == {"anon" if share == MAP_PRIVATE else "file"}
     assert all(machine.frame(vpn).flags & PG_MLOCKED for vpn in (100, 101))
     assert_consistent(machine.state)
+
+
+def test_a_sealed_mapping_cannot_be_changed_by_anybody(machine: Machine) -> None:
+    machine.map_private("anon", 4, at=100)
+    machine.write(101, 5)
+    assert machine.run(do_mseal(mm="p0", start=101, pages=2)).ok
+    assert ranges(machine.state) == [(100, 101), (101, 103), (103, 104)]
+    move = MREMAP_FIXED | MREMAP_MAYMOVE
+    refused = [
+        do_munmap(mm="p0", start=100, pages=4),
+        do_mprotect(mm="p0", start=102, pages=1, prot=VM_READ),
+        do_mremap(mm="p0", start=101, pages=1, new_pages=1, flags=move, to=200),
+        do_mmap(mm="p0", pages=1, prot=RW, flags=MAP_PRIVATE | MAP_FIXED, at=101),
+    ]
+    assert [machine.run(call).value for call in refused] == [-EPERM] * 4
+    assert ranges(machine.state) == [(100, 101), (101, 103), (103, 104)]
+    assert machine.read(101) == 5
+    assert machine.run(do_mlock(mm="p0", start=101, pages=1)).ok
+
+
+def test_a_seal_protects_content_that_could_not_be_written_anyway(machine: Machine) -> None:
+    machine.map_private("anon", 1, at=100)
+    machine.map_private("anon", 1, at=102, prot=VM_READ)
+    for start in (100, 102):
+        machine.run(do_mseal(mm="p0", start=start, pages=1))
+    results = [machine.run(do_madvise(mm="p0", start=start, pages=1, advice="dontneed")).value for start in (100, 102)]
+    assert results == [0, -EPERM]
+    assert machine.run(do_madvise(mm="p0", start=102, pages=1, advice="willneed")).ok
+
+
+def test_mseal_is_all_or_nothing_and_new(machine: Machine) -> None:
+    machine.map_private("anon", 1, at=100)
+    assert machine.run(do_mseal(mm="p0", start=100, pages=2)).value == -ENOMEM
+    assert "sl" not in machine.codes(100)
+    assert machine.run(do_mseal(mm="p0", start=100, pages=0)).ok
+    assert Machine("6.1").run(do_mseal(mm="p0", start=100, pages=1)).value == -ENOSYS

@@ -16,11 +16,11 @@ RECORDINGS: Final = Path(__file__).parent.parent / "recordings"
 KINDS: Final = """
     demand access zero populate mlock fork reuse mprotect prot wipeonfork dontfork shared private memfd truncate punch
     dontneed madv fault map fclose devzero get pin mixed many cve stale remote odirect force vma mremap growsdown seal
-    ext4 special guard anon file
+    ext4 special guard mseal anon file
 """.split()  # noqa: SIM905 - it reads better so
 """The kinds in which the model agrees with the kernel in every recording."""
 
-UNSUPPORTED_KINDS: Final = ("thp", "hugetlb", "swap", "mseal", "uffd", "ksm")
+UNSUPPORTED_KINDS: Final = ("thp", "hugetlb", "swap", "uffd", "ksm")
 """The kinds that need what the model does not have."""
 
 NOT_YET: Final[frozenset[str]] = frozenset()
@@ -116,9 +116,9 @@ def test_the_flags_that_the_kernel_sets_late_are_not_compared() -> None:
 
 def test_an_unknown_op_is_unsupported_and_the_replay_goes_on() -> None:
     fields = recording("001_demand_zero")
-    fields["ops"].insert(1, {"op": "mseal", "proc": "p0", "at": 0, "pages": 4, "result": "ok", "state": {}})
+    fields["ops"].insert(1, {"op": "ksm_scan", "use_zero_pages": False, "result": "ok", "state": {}})
     found = compared(fields)
-    assert (found.agrees, found.unsupported) == (False, ("mseal",))
+    assert (found.agrees, found.unsupported) == (False, ("ksm_scan",))
     emitted = emit(decode(msgspec.json.encode(fields)))
     assert emitted[1]["result"] == "UNSUPPORTED"
     assert emitted[3]["state"]["phys"] == {"P0": [1, 1, "lru anon swapbacked excl", 5]}
@@ -161,13 +161,13 @@ def test_a_recording_that_agrees_is_written_back_byte_for_byte(kind: str) -> Non
 
 
 def test_the_table_counts_by_kind() -> None:
-    paths = [RECORDINGS / "hand" / f"{name}.json" for name in ("001_demand_zero", "108_mseal")]
+    paths = [RECORDINGS / "hand" / f"{name}.json" for name in ("001_demand_zero", "161_uffd_missing")]
     rows = by_kind([(kind_of(path.stem), verdict(path)) for path in paths])
     assert [(row.kind, row.recordings, row.agreeing, row.unsupported) for row in rows] == [
         ("demand", 1, 1, 0),
-        ("mseal", 1, 0, 1),
+        ("uffd", 1, 0, 1),
     ]
-    assert rows[1].first_difference == "unsupported: mseal"
+    assert rows[1].first_difference == "unsupported: uffd_open, uffd_register, uffd_copy, uffd_zeropage"
 
 
 # -- what is no recording -----------------------------------------------------------------------
