@@ -17,6 +17,13 @@ def buffer_of(file: str) -> str:
     return file.removeprefix(FILE_PREFIX)
 
 
+def buffer_under(mem: Memory, pfns: tuple[int, ...]) -> str:
+    """The buffer that the first of some frames belongs to now; empty if none."""
+    frame = mem.frames.get(pfns[0]) if pfns else None
+    mapping = frame.mapping if frame is not None else ""
+    return buffer_of(mapping) if mapping.startswith(FILE_PREFIX) else ""
+
+
 def lookup_buffer(mem: Memory, name: str) -> Buffer | None:
     """A buffer that still has a handle."""
     buffer = mem.buffers.get(name)

@@ -12,7 +12,7 @@ from model.kernel.page import folio_add_new_anon_rmap, put_page
 from model.kernel.page_alloc import alloc_page
 from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
+from model.kernel.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.rmap import anon_vma_prepare
 from model.kernel.stack import expand_downwards
 from model.kernel.vm_ops import vm_operations
@@ -172,6 +172,8 @@ class handle_mm_fault(Procedure):
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":
             return done(VM_FAULT_SIGSEGV)
+        if pte.kind == "migration":
+            return blocked(f"the migration of frame {pte.pfn} to end")
         if not pte.present:
             return done(VM_FAULT_SIGBUS)
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not pte.writable:

@@ -6,6 +6,7 @@ on KVM takes none on such memory: its MMU notifier tells it of every change.
 
 from typing import ClassVar
 
+from model.kernel.buffer import buffer_under
 from model.kernel.config import fact
 from model.kernel.fault import handle_mm_fault
 from model.kernel.gup import get_user_pages_unlocked
@@ -169,7 +170,14 @@ class kvm_follow(Procedure):
             tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
         self.holds = ()
         tx.references[self.name] = Reference(
-            "follow", process=self.mm, vpn=self.start, frames=self.frames, by=self.by, write=True, counted=counted
+            "follow",
+            process=self.mm,
+            vpn=self.start,
+            frames=self.frames,
+            by=self.by,
+            write=True,
+            counted=counted,
+            buffer=buffer_under(tx, self.frames),
         )
         return done(len(self.frames))
 
@@ -210,6 +218,12 @@ class grab_pages(Procedure):
         """The driver believes that the buffer cannot go away now, because it holds its pages."""
         frames, self.holds = self.holds, ()
         tx.references[self.name] = Reference(
-            "grab", process=self.mm, vpn=self.start, frames=frames, by=self.by, write=True
+            "grab",
+            process=self.mm,
+            vpn=self.start,
+            frames=frames,
+            by=self.by,
+            write=True,
+            buffer=buffer_under(tx, frames),
         )
         return done(len(frames))

@@ -11,6 +11,7 @@ import msgspec
 
 from model.kernel.config import fact
 from model.kernel.filemap import release_file
+from model.kernel.iomem import iomem_frame, open_iomem
 from model.kernel.mmap_buffer import buffer_frames, buffer_mmap, open_buffer
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Procedure
@@ -31,6 +32,7 @@ from model.memory.flags import (
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_MIXEDMAP,
+    VM_PAT,
     VM_PFNMAP,
     VM_READ,
     VM_SHARED,
@@ -95,9 +97,11 @@ BACKINGS: Final[dict[str, Backing]] = {
     ),
     "kvm_vcpu": Backing("kvm_vcpu", noexec="anonymous inodes are noexec", own_pages=KVM_VCPU_PAGES),
     "guest_memfd": Backing("guest_memfd", noexec="always"),
-    "btf": Backing("btf", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
+    "btf": Backing("btf", noexec="always", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
     "vvar": Backing("vvar", sets=VM_READ | VM_MAYREAD | VM_DONTEXPAND | VM_DONTDUMP),
     "dax": Backing("dax", named=True, sets=VM_HUGEPAGE),
+    "bar": Backing("bar", named=True, noexec="always", sets=PFN_RANGE | VM_PAT, fills=remap_pfn_range),
+    "devmem": Backing("devmem", named=True, sets=PFN_RANGE | VM_PAT, fills=remap_pfn_range),
     "bo": Backing("", named=True),
     "dmabuf": Backing("", named=True),
     "vdso": Backing("vdso", sets=VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_DONTEXPAND),
@@ -106,6 +110,9 @@ BACKINGS: Final[dict[str, Backing]] = {
 
 BUFFERS: Final = ("bo", "dmabuf")
 """Buffers of drivers: the exporter decides (mmap_buffer)."""
+
+IOMEM: Final = ("bar", "devmem")
+"""Device memory, mapped by its physical address (iomem)."""
 
 SPECIAL_MAPPINGS: Final = ("vvar", "vdso")
 """Mapped by the kernel itself when a program starts: no file, and the flags are not the caller's."""
@@ -126,6 +133,8 @@ def open_backing(tx: Transaction, backing: str, name: str, pages: int, offset: i
     spec = BACKINGS[backing]
     if backing in BUFFERS:
         return open_buffer(tx, backing, name)
+    if backing in IOMEM:
+        return open_iomem(tx, backing, name)
     if spec.named:
         file = tx.files.get(name)
         return name if file is not None and file.open else -EBADF
@@ -208,6 +217,8 @@ def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
             flags = spec.sets
         case "secretmem" if fact(tx, "secretmem is VM_LOCKED"):
             flags |= VM_LOCKED
+        case "bpf_map" if not flags & VM_WRITE:
+            flags &= ~VM_MAYWRITE
         case "devzero" if flags & VM_SHARED:
             ops = "shmem"
         case "perf" if fact(tx, "perf rings are PFN-mapped"):
@@ -226,6 +237,9 @@ def mmap_fill(tx: Transaction, mm: str, backing: str, vma: Vma) -> Procedure | N
     if fills is None or vma.ops == "perf-fault":
         return None
     indices = range(vma.pgoff, vma.pgoff + vma.pages)
+    if backing in IOMEM:
+        iomem = (iomem_frame(tx, vma.file, index) for index in indices)
+        return fills(mm=mm, vma=vma, frames=tuple(pfn for pfn in iomem if pfn is not None))
     frames = [kernel_image_page(tx, backing, index) for index in indices] if backing in KERNEL_IMAGE else None
     if frames is None:
         frames = [tx.page_cache.get((vma.file, index)) for index in indices]
@@ -276,7 +290,14 @@ def btf_sysfs_vmlinux_mmap(_tx: Transaction, vma: Vma) -> int:
     return EACCES if vma.flags & (VM_WRITE | VM_EXEC | VM_MAYSHARE) else 0
 
 
+def inside_iomem(tx: Transaction, vma: Vma) -> int:
+    """Not beyond the end of the BAR, or of the reserved memory (drivers/pci/mmap.c, drivers/char/mem.c)."""
+    return 0 if vma.pgoff + vma.pages <= tx.files[vma.file].size else EINVAL
+
+
 MMAP_CHECKS: Final[dict[str, Callable[[Transaction, Vma], int]]] = {
+    "bar": inside_iomem,
+    "devmem": inside_iomem,
     "secretmem": secretmem_mmap,
     "perf": perf_mmap,
     "packet": whole_ring,

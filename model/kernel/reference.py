@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.kernel.buffer import buffer_under
 from model.kernel.gup import get_user_pages_unlocked, gup_put
 from model.kernel.gup_fast import get_user_pages_fast
 from model.kernel.mmu_notifier import follows_invalidations
@@ -63,6 +64,7 @@ class take_reference(Procedure):
             by=self.by,
             write=bool(self.foll & FOLL_WRITE),
             longterm=bool(self.foll & FOLL_LONGTERM),
+            buffer=buffer_under(tx, pages),
         )
         return done(len(pages))
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from model.kernel.dax import dax_iomap_fault
 from model.kernel.ext4 import ext4_page_mkwrite
 from model.kernel.filemap import filemap_fault
+from model.kernel.iomem import generic_access_phys
 from model.kernel.secretmem import secretmem_fault
 from model.kernel.shmem import shmem_fault
 from model.kernel.special import (
@@ -73,6 +74,8 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "udmabuf": VmOps(udmabuf_vm_fault),
     "heap": VmOps(),
     "dax": VmOps(dax_iomap_fault),
+    "bar": VmOps(access=generic_access_phys),
+    "devmem": VmOps(access=generic_access_phys),
 }
 """By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here."""
 

@@ -23,6 +23,7 @@ from model.kernel.hmm import mirror_range
 from model.kernel.kvm import grab_pages, kvm_follow
 from model.kernel.madvise import do_madvise
 from model.kernel.memfd import memfd_create
+from model.kernel.migrate import migrate_pages
 from model.kernel.mlock import do_mlock, do_munlock
 from model.kernel.mmap import (
     MAP_FIXED,
@@ -201,6 +202,7 @@ CALLS: Final[dict[str, Builder]] = {
     "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
     "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
     "gup": _gup,
+    "migrate": lambda call: migrate_pages(mm=call.name("P"), vpn=call.page()),
     "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
     "follow": lambda call: _taken(kvm_follow, call),
     "grab": lambda call: _taken(grab_pages, call),
@@ -234,7 +236,7 @@ CALLS: Final[dict[str, Builder]] = {
 
 SIMULATED_BACKINGS: Final = frozenset(
     {"anon", "memfd", "file", "devzero", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
-    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf", "dax"}
+    | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf", "dax", "bar", "devmem"}
 )
 
 
