@@ -176,6 +176,7 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "content": lambda moment, words: moment.state.content.get(_frame(moment.state, words)[0]) or 0,
     "frame": lambda moment, words: _frame(moment.state, words)[0],
     "page-number": lambda moment, words: _subject(moment.state, words).vpn,
+    "address": lambda moment, words: _subject(moment.state, words).vpn << 12,
     "index": _index,
     "table-pages": _table_pages,
     "value": _value,

@@ -50,6 +50,7 @@ def pinned() -> Moment:
         ("index pte p0 buf+2", 0),
         ("index pmd p0 buf+2", 4),
         ("page-number p0 buf+1", 0x80807FF),
+        ("address p0 buf", 0x80807FE000),
         ("table-pages p0", 4),
         ("value", 65),
         ("0x2a", 42),
