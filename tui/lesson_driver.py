@@ -112,7 +112,7 @@ class LessonDriver:
 
     def _node(self, spot: Spot) -> Node:
         """A place of the lesson on the strip; a new part begins with a bar."""
-        timeline = self.player.timeline
+        timeline = self.player.scenes[spot.scene]
         at = timeline.nodes[spot.at]
         ways = self.player.children.get(spot.number, ())
         ahead = self.player.spots[ways[-1]] if ways else None
@@ -144,7 +144,8 @@ class LessonDriver:
     def revisit(self, moment: int) -> str:
         """Jump to the end of the move that made a micro-step."""
         # A move's micro-steps are numbered in a row, and its spot stands at the last of them.
-        found = [(spot.at, spot.number) for spot in self.player.spots if spot.at >= moment]
+        scene = self.player.spot.scene
+        found = [(spot.at, spot.number) for spot in self.player.spots if spot.scene == scene and spot.at >= moment]
         return self.player.go(min(found)[1]) if found else "There is no such place."
 
     def end(self, *, last: bool) -> str:
