@@ -59,7 +59,21 @@ PRELUDE: Final = (
     "mmap p0 b memfd:f0 shared rw 4",
 )
 BUFFERS: Final = frozenset(
-    {"bo", "export", "attach", "map", "unmap", "detach", "move", "evict", "invalidate", "destroy", "follow", "grab"}
+    {
+        "bo",
+        "dax",
+        "export",
+        "attach",
+        "map",
+        "unmap",
+        "detach",
+        "move",
+        "evict",
+        "invalidate",
+        "destroy",
+        "follow",
+        "grab",
+    }
 )
 """Verbs for memory that no reference count governs, and for taking it blindly: with these anything can be broken."""
 RUNNABLE: Final = tuple(
