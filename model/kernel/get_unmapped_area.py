@@ -4,7 +4,7 @@ from typing import Final
 
 from model.kernel.limits import MMAP_MIN_ADDR
 from model.kernel.pgtable import TASK_SIZE
-from model.kernel.vma import find_vma, find_vma_intersection
+from model.kernel.vma import find_vma, find_vma_intersection, vma_from
 from model.memory.errno import ENOMEM
 from model.memory.state import Memory
 
@@ -26,6 +26,8 @@ def get_unmapped_area(mem: Memory, mm: str, pages: int, hint: int = -1) -> int:
     if hint >= MMAP_MIN_ADDR and hint + pages <= TASK_SIZE and not find_vma_intersection(mem, mm, hint, hint + pages):
         return hint
     start = MMAP_MIN_ADDR
-    while (vma := find_vma(mem, mm, start - HOLE)) is not None and vma.start < start + pages + HOLE:
+    vma = find_vma(mem, mm, start - HOLE)
+    while vma is not None and vma.start < start + pages + HOLE:
         start = vma.end + HOLE
+        vma = vma_from(mem, mm, vma.end)
     return start if start + pages <= TASK_SIZE else -ENOMEM

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from model.kernel.config import fact
 from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
-from model.kernel.limits import MAX_MAP_COUNT, enough_memory
+from model.kernel.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.lock import down_write, up_write
 from model.kernel.move_vma import move_vma
 from model.kernel.munmap import do_vmi_munmap
@@ -262,6 +262,8 @@ class mremap_to(Procedure):
             return fail(EFAULT)
         if self.flags & MREMAP_FIXED and vma.ops in CHOOSES_ADDRESS:
             return fail(EINVAL)
+        if self.flags & MREMAP_FIXED and self.to < MMAP_MIN_ADDR:
+            return fail(EPERM)
         to = self.to
         if not self.flags & MREMAP_FIXED:
             to = get_unmapped_area(tx, self.mm, self.new_pages, hint=self.to)

@@ -13,7 +13,7 @@ from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, 
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.reference import take_reference
 from model.kernel.tlb import tlb_lookup
-from model.memory.errno import EFAULT, EINVAL, ENOMEM
+from model.memory.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from model.memory.flags import FOLL_PIN, FOLL_WRITE, VM_READ
 from model.memory.records import Label
 from model.memory.state import Transaction
@@ -168,6 +168,7 @@ def test_untouched_memory_may_move_next_to_itself(machine: Machine) -> None:
         ((100, 4, 4, MREMAP_FIXED, 200), EINVAL),
         ((100, 4, 4, MOVE, 102), EINVAL),
         ((100, 4, 4, MOVE, TASK_SIZE), EINVAL),
+        ((100, 4, 4, MOVE, 4), EPERM),
         ((100, 4, 2, MOVE | MREMAP_DONTUNMAP, 200), EINVAL),
         ((500, 4, 4, MOVE, 200), EFAULT),
         ((99, 4, 4, MOVE, 200), EFAULT),
