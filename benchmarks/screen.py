@@ -37,7 +37,7 @@ LESSON: Final = App(
     (sys.executable, "-m", "tui", "learn", "a-reference-is-not-a-mapping"),
     # All panes, the rules checked, the keys at the bottom.
     "(?=.*Address spaces)(?=.*Walk)(?=.*Memory)(?=.*Holders)(?=.*Log)(?=.*rules hold)(?=.*all actions)",
-    ("enter", *"1025", "enter"),  # the lesson's first question
+    ("enter", *"1025", "enter", "i"),  # the lesson's first question; then the command begins, and the panes make room
     "i",
 )
 

@@ -1,0 +1,76 @@
+"""What of the speed targets does not depend on the machine: counts, bytes, frames."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from benchmarks import screen, steps
+from benchmarks.screen import BASELINE, LESSON, App, Row
+from benchmarks.terminal import Program
+
+LARGE = 5_000
+
+
+@pytest.fixture(scope="module")
+def machines() -> tuple[steps.Machine, steps.Machine]:
+    return steps.machine(steps.SMALL), steps.machine(LARGE)
+
+
+@pytest.mark.parametrize("action", steps.MAPPED | steps.UNMAPPED)
+def test_a_step_does_not_do_more_on_a_larger_machine(
+    machines: tuple[steps.Machine, steps.Machine], action: str
+) -> None:
+    page = 50 if action in steps.MAPPED else steps.UNTOUCHED - 1
+    done = []
+    for machine in machines:
+        vpn = machine.start + page + (0 if action in steps.MAPPED else machine.pages)
+        call = (steps.MAPPED | steps.UNMAPPED)[action](vpn)
+        done.append(
+            [(stepped.procedure, stepped.step, len(stepped.changes)) for stepped in steps.run(machine.state, call)]
+        )
+    assert done[0] == done[1]
+
+
+def test_a_kept_state_is_small() -> None:
+    size, states = steps.bytes_per_state(rounds=60)
+    assert states > 3000
+    assert size <= steps.MOST_BYTES
+
+
+def test_a_missed_target_is_missed() -> None:
+    assert Row("", 10.0, 14.0, "", 1.4, ratio=True).met
+    assert not Row("", 10.0, 14.1, "", 1.4, ratio=True).met
+    assert not Row("", 10.0, 1.0, "", 0, ratio=False).met
+    assert Row("", 0.0, 5.0, "", None, ratio=True).met
+
+
+@pytest.fixture(params=[BASELINE, LESSON], ids=lambda app: app.name, scope="module")
+def running(request: pytest.FixtureRequest) -> Iterator[tuple[App, Program]]:
+    """An app on a terminal of its own, at its first frame."""
+    app: App = request.param
+    with Program(app.argv) as program:
+        program.first_frame(app.ready)
+        for key in app.prepare:
+            program.press(key)
+        yield app, program
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process clocks and /proc")
+def test_a_step_is_one_small_frame_and_idling_writes_nothing(running: tuple[App, Program]) -> None:
+    app, program = running
+    for _ in range(6):
+        cost = program.press(app.forward)
+        assert cost.frames == 1
+        assert 0 < cost.bytes <= 6000
+    assert program.idle(1.0).bytes == 0
+
+
+def test_the_report_names_every_target(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = screen.Measured(100, 100, 30, 2, 2, 200, 1, 1, 0)
+    lesson = screen.Measured(130, 150, 30, 2, 5, 7000, 1, 1, 0)
+    rows = screen.rows(measured, lesson)
+    Console(width=100).print(screen.report(rows))
+    assert [row.what for row in rows if not row.met] == ["first complete frame: CPU", "step: written"]
+    assert capsys.readouterr().out.count("MISSED") == 2
