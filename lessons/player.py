@@ -104,6 +104,7 @@ class Player:
             ask=self._filled(prediction.ask, spot.standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
+            waiting=tuple(self._waiting()),
             judged=tuple(self._revealed()),
             goal=tuple((holds(check.condition, spot.standing), check.text) for check in goal.checks) if goal else (),
             hints=self.hints_taken,
@@ -145,6 +146,13 @@ class Player:
         for question in asked:
             if question.id in self.judged:
                 yield Judged(question, self.judged[question.id])
+
+    def _waiting(self) -> Iterator[tuple[str, str]]:
+        """The questions that are revealed further on in this item, with the guesses."""
+        for question in pending(self.lesson, self.spot.item) if self.track else ():
+            if question.id in self.guesses and self._revealing(question) > self.spot.played:
+                asked = self._filled(question.ask, self.spots[self.spot.entry].standing)
+                yield asked, readable(question, self.guesses[question.id])
 
     def _filled(self, text: str, standing: Standing) -> str:
         """Text of this item with the model's numbers in it."""

@@ -52,6 +52,8 @@ class View(NamedTuple):
     """Its answers to choose from; empty where any number will do."""
     guess: str
     """What was answered, as the learner reads it; empty: nothing yet."""
+    waiting: tuple[tuple[str, str], ...]
+    """Questions that the commands of this item are going to answer, each with what was guessed."""
     judged: tuple[Judged, ...]
     """What has just been revealed: guesses beside the truth."""
     goal: tuple[tuple[bool, str], ...]

@@ -70,6 +70,7 @@ class LessonDriver:
             options = tuple(Option(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
             ask = Ask(view.ask, options, "type a number")
         text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
+        text = "\n\n".join((text, *(f"> {asked}" for asked, _ in view.waiting))).strip()
         if view.item.last:
             text = f"{text}\n\n{self._summary()}"
         revealed = {one.prediction.id for one in view.judged}
@@ -77,7 +78,7 @@ class LessonDriver:
         return Tale(
             text,
             ask,
-            view.guess if prediction is None or prediction.id not in revealed else "",
+            "" if prediction is not None and prediction.id in revealed else view.guess or _guesses(view),
             tuple(Judged(*one.verdict) for one in view.judged),
             tuple(Check(met, words) for met, words in view.goal),
             tuple((rung.rung, rung.text) for rung in view.hints),
@@ -188,6 +189,11 @@ class LessonDriver:
         except ProgressError as error:
             return str(error)
         return self.store.report
+
+
+def _guesses(view: View) -> str:
+    """What was guessed about what is being played."""
+    return ", ".join(guess for _, guess in view.waiting)
 
 
 def _last(view: View) -> Told | None:
