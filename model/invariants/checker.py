@@ -7,7 +7,7 @@ step has changed. However one got to a State, its Checker equals the one that `C
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rpds import HashTrieMap, HashTrieSet
 
@@ -21,9 +21,13 @@ from model.invariants.subjects import parse
 from model.invariants.transfers import judge
 from model.invariants.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
 from model.invariants.violation import SEVERITIES, Violation
+from model.invariants.wording import plural
 from model.kernel.procedure import Stepped
 from model.memory.records import Access, Splat
 from model.memory.state import TABLES, Change, State
+
+MOST_ALIKE: Final = 4
+"""Frames that break the same rule and are explained one by one; the others are counted."""
 
 
 class Broken(NamedTuple):
@@ -137,8 +141,16 @@ def _newly(old: Broken, new: Broken) -> Broken:
 
 def _explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
     """Each thing that is wrong, in words."""
+    alike: dict[str, list[int]] = {}
     for name, pfn in broken.frames:
-        yield FRAME_RULES[name].explain(case_of(scene, pfn))
+        alike.setdefault(name, []).append(pfn)
+    for name, pfns in alike.items():
+        pfns.sort()
+        found = [FRAME_RULES[name].explain(case_of(scene, pfn)) for pfn in pfns[:MOST_ALIKE]]
+        if len(pfns) > MOST_ALIKE:
+            more = f" ({plural(len(pfns) - MOST_ALIKE, 'more frame')} likewise)"
+            found[-1] = found[-1]._replace(message=found[-1].message + more)
+        yield from found
     for name, pages in broken.references.items():
         if not scene.exiting(scene.state.references[name].process):
             yield explain_stale_reference(scene, name, pages)

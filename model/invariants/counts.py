@@ -8,12 +8,13 @@ memory. Pages of large folios share one count; only its sign is checked here.
 
 from typing import Final, NamedTuple
 
-from model.invariants.holders import Tally
+from model.invariants.holders import WEIGHTS, Tally
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Severity, Violation, violation
+from model.invariants.wording import capital, listing, plural, weighed, who
 from model.invariants.wording import frame as name_of
-from model.invariants.wording import listing, plural, weighed, who
+from model.kernel.ttm_pool import MAX_ORDER, count_is_zero
 from model.memory.flags import PG_PRIVATE, PG_SWAPCACHE
 from model.memory.records import Frame
 
@@ -45,8 +46,8 @@ SPECIAL_COUNTED: Final = Invariant(
     "At process exit `BUG: Bad rss-counter state`, and `Bad page map` when the counts are taken back twice.",
 )
 
-NOT_COUNTED: Final = frozenset({"zero", "reserved"})
-"""Kinds of frames whose references nobody counts."""
+NOT_COUNTED: Final = frozenset({"zero", "reserved", "vram"})
+"""Kinds of frames whose references nobody counts; video memory has no struct pages at all."""
 
 
 class Case(NamedTuple):
@@ -63,18 +64,39 @@ class Case(NamedTuple):
         return subject("frame", self.pfn)
 
     @property
+    def name(self) -> str:
+        """The frame as a phrase."""
+        return name_of(self.scene, self.pfn)
+
+    @property
     def reachable(self) -> bool:
-        """Somebody points at it."""
-        return bool(self.tally.refs or self.tally.special)
+        """Somebody points at it, with or without a reference."""
+        return any(holder.kind not in {"tlb", "loose"} for holder in self.scene.holders(self.pfn))
 
 
 def expected_refs(case: Case) -> int | None:
     """The refcount that the holders explain; None where nobody counts."""
     frame = case.frame
+    if frame.kind == "buffer":
+        return case.tally.refs + first_of_block(case)
     if frame.kind in NOT_COUNTED or frame.order:
         return None
     data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
     return case.tally.refs + data
+
+
+def first_of_block(case: Case) -> int:
+    """What alloc_pages() without __GFP_COMP leaves on a driver's page: 1 on the first of a block, 0 on all others.
+
+    The defences that mangle the count leave 0 on the first as well.
+    """
+    if count_is_zero(case.scene.state):
+        return 0
+    for order in range(1, MAX_ORDER + 1):
+        first = case.pfn >> order << order
+        if first != case.pfn and case.scene.frame(first).order >= order and case.scene.frame(first).kind == "buffer":
+            return 0
+    return 1
 
 
 def surplus_refs(case: Case) -> int:
@@ -85,7 +107,7 @@ def surplus_refs(case: Case) -> int:
 
 def surplus_maps(case: Case) -> int:
     """How many mappings too many (or, negative, too few) the page counts."""
-    if case.frame.order:
+    if case.frame.order and case.frame.kind != "buffer":
         return 0
     return case.frame.mapcount - case.tally.maps
 
@@ -122,11 +144,13 @@ def _freed_in_use(case: Case) -> bool:
 def explain_references(case: Case) -> Violation:
     """Too many or too few, who the holders are, and what that leads to."""
     surplus, expected = surplus_refs(case), expected_refs(case) or 0
-    holders = [weighed(case.scene, h) for h in case.scene.holders(case.pfn) if h.kind not in {"special", "tlb", "rmap"}]
+    counted = [holder for holder in case.scene.holders(case.pfn) if WEIGHTS[holder.kind].refs]
+    holders = [weighed(case.scene, holder) for holder in counted]
+    holders += ["the driver that allocated it"] if case.frame.kind == "buffer" and first_of_block(case) else []
     holders += ["the filesystem's private data"] if case.frame.flags & PG_PRIVATE else []
     holders += ["the swap cache"] if case.frame.flags & PG_SWAPCACHE else []
     held = f"held by {listing(holders)}" if holders else "held by nobody"
-    fact = f"Frame {case.pfn} has refcount {case.frame.refcount}, but is {held}: that makes {expected}."
+    fact = f"{capital(case.name)} has refcount {case.frame.refcount}, but is {held}: that makes {expected}."
     severity: Severity = "hazard"
     if case.frame.kind == "free":
         fate = "A free page with a count: the allocator either skips it, and it is lost, or hands it out as it is."
@@ -151,7 +175,7 @@ def explain_maps(case: Case) -> Violation:
         if surplus_maps(case) > 0
         else "Unmapping them takes the count below zero, and a page that is still mapped may be taken for unmapped."
     )
-    message = f"Frame {case.pfn} has mapcount {case.frame.mapcount}, but is mapped by {real}. {fate}"
+    message = f"{capital(case.name)} has mapcount {case.frame.mapcount}, but is mapped by {real}. {fate}"
     return violation(MAP_ACCOUNTING, (case.subject, *_subjects(case)), message)
 
 
@@ -162,7 +186,7 @@ def explain_underflow(case: Case) -> Violation:
     wrong = listing([f"{name} {count}" for name, count in counts.items() if count < 0])
     state = "is free" if frame.kind == "free" else f"is in use ({frame.kind})"
     message = (
-        f"Frame {case.pfn} {state} and has {wrong}: somebody gave back more than was taken. A later get brings the "
+        f"{capital(case.name)} {state} and has {wrong}: somebody gave back more than was taken. A later get brings the "
         "count to 0 or below, and the put after it frees the page under its owner."
     )
     return violation(UNDERFLOW, (case.subject, *_subjects(case)), message)
@@ -182,7 +206,7 @@ def explain_special(case: Case) -> Violation:
         ]
     )
     message = (
-        f"{name_of(case.scene, case.pfn).capitalize()} is mapped by {listing(entries)}, and has {counted}. "
+        f"{capital(case.name)} is mapped by {listing(entries)}, and has {counted}. "
         "Unmapping only clears a special entry and gives nothing back, so the count stays wrong for good."
     )
     return violation(SPECIAL_COUNTED, (case.subject, *_subjects(case)), message)

@@ -22,6 +22,8 @@ HolderKind = Literal[
     "huge-special",
     "table",
     "cache",
+    "buffer",
+    "borrowed",
     "get",
     "pin",
     "loose",
@@ -30,9 +32,10 @@ HolderKind = Literal[
     "rmap",
     "tlb",
 ]
-"""`special`: an entry that core mm does not count. `get`: one counted reference, however taken. `loose`: a mirror
-or mapping that holds no page reference. `task`, `task-pin`, `rmap`: what a task in flight owns or still owes
-(`Locals.holds`, `Locals.pins`, `Locals.owes_rmap`)."""
+"""`special`: an entry that core mm does not count. `buffer`: a driver lists the frame among a buffer's pages, which
+is no reference; `borrowed`: the page belongs to a memfd and the driver holds a reference on it (udmabuf). `get`: one
+counted reference, however taken. `loose`: a mirror or mapping that holds no page reference. `task`, `task-pin`, `rmap`:
+what a task in flight owns or still owes (`Locals.holds`, `Locals.pins`, `Locals.owes_rmap`)."""
 
 
 PGD_LEVEL: Final = 4
@@ -64,6 +67,8 @@ class Holder(NamedTuple):
                 return subject("table", self.owner, self.level, self.number)
             case "cache":
                 return subject("cache", self.owner, self.number)
+            case "buffer" | "borrowed":
+                return subject("buffer", self.owner)
             case "tlb":
                 return subject("tlb", self.level, self.owner, self.number)
             case "task" | "task-pin" | "rmap":
@@ -92,11 +97,13 @@ class Tally(NamedTuple):
 
 WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "pte": Tally(refs=1, maps=1, entries=1),
-    "huge": Tally(refs=1, maps=1, entries=1),
+    "huge": Tally(),  # of a large folio, whose counts are its own business, or of a buffer, and then it counts nothing
     "special": Tally(special=1),
     "huge-special": Tally(special=1),
     "table": Tally(refs=1),
     "cache": Tally(refs=1),
+    "buffer": Tally(),
+    "borrowed": Tally(refs=1),
     "get": Tally(refs=1),
     "pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
     "task": Tally(refs=1),

@@ -25,7 +25,7 @@ from model.invariants.holders import (
     tally,
 )
 from model.kernel.mmu_notifier import NOT_MAPPED
-from model.memory.records import Process, Pte, Reference, Task, TlbEntry
+from model.memory.records import Buffer, Process, Pte, Reference, Task, TlbEntry
 from model.memory.state import Change
 
 Place = tuple[str, int]
@@ -86,6 +86,17 @@ def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
         for page, pfn in enumerate(reference.frames):
             if pfn != NOT_MAPPED:
                 yield pfn, Holder(kind, name, page)
+
+
+def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
+    """A driver lists the frames of each buffer. Only those that it borrows from a memfd does it hold.
+
+    i915's pages are simply those of the buffer's shmem file.
+    """
+    if buffer is not None and buffer.exporter != "i915-shmem":
+        kind: HolderKind = "borrowed" if buffer.memfd else "buffer"
+        for page, pfn in enumerate(buffer.frames):
+            yield pfn, Holder(kind, name, page)
 
 
 class Draft:
@@ -149,6 +160,11 @@ class Draft:
                 self._move(cache_grip(key, old), cache_grip(key, new))
             case "references":
                 self._references(key, old, new)
+            case "buffers":
+                for pfn, holder in buffer_grips(key, old):
+                    self.drop(pfn, holder)
+                for pfn, holder in buffer_grips(key, new):
+                    self.hold(pfn, holder)
             case "tlbs":
                 self._tlb(key, old or (), new or ())
 

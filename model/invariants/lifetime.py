@@ -4,12 +4,12 @@ from typing import Final
 
 from model.invariants.counts import Case
 from model.invariants.violation import Invariant, Violation, violation
-from model.invariants.wording import listing, place, plural, who
+from model.invariants.wording import capital, listing, place, plural, who
 
 FREED_WHILE_MAPPED: Final = Invariant(
     "freed-while-mapped",
     "corruption",
-    "A frame that the allocator has got back is mapped nowhere and is no file's cached page.",
+    "A frame that the allocator has got back is mapped nowhere and is no page of a file or buffer.",
     "`BUG: Bad page state … nonzero mapcount` where the kernel checks pages when they are freed and a normal entry is "
     "left. Nothing for a special entry: no debugging option watches those.",
 )
@@ -37,19 +37,15 @@ PINNED_SHARED: Final = Invariant(
 
 def freed_while_mapped(case: Case) -> bool:
     """A free frame that a page table or the page cache points at."""
-    if case.frame.kind != "free" or not case.reachable:
-        return False
-    return bool(case.scene.holders(case.pfn, *MAPPING))
+    return case.frame.kind == "free" and bool(case.scene.holders(case.pfn, *MAPPING))
 
 
 def freed_while_referenced(case: Case) -> bool:
     """A free frame that a reference or a call in flight counts on."""
-    if case.frame.kind != "free" or not case.tally.refs:
-        return False
-    return bool(case.scene.holders(case.pfn, *HOLDING))
+    return case.frame.kind == "free" and bool(case.scene.holders(case.pfn, *HOLDING))
 
 
-MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache")
+MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", "borrowed")
 HOLDING: Final = ("get", "pin", "task", "task-pin")
 
 
@@ -58,7 +54,7 @@ def explain_freed_while_mapped(case: Case) -> Violation:
     holders = case.scene.holders(case.pfn, *MAPPING)
     verb = "still points at it" if len(holders) == 1 else "still point at it"
     message = (
-        f"Frame {case.pfn} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
+        f"{capital(case.name)} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
         f"{verb}. The free list is last in, first out: the next allocation gets this very frame, and two owners read "
         "and write the same bytes."
     )
@@ -70,7 +66,7 @@ def explain_freed_while_referenced(case: Case) -> Violation:
     holders = case.scene.holders(case.pfn, *HOLDING)
     verb = "still holds it" if len(holders) == 1 else "still hold it"
     message = (
-        f"Frame {case.pfn} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
+        f"{capital(case.name)} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
         f"{verb}. Whoever is given the frame next shares it with them, and their put takes a reference away that is "
         "not theirs."
     )
@@ -87,7 +83,7 @@ def explain_exclusive_shared(case: Case) -> Violation:
     holders = case.scene.holders(case.pfn, "pte", "huge")
     places = listing([place(case.scene, h.owner, h.number) for h in holders])
     message = (
-        f"Frame {case.pfn} is marked AnonExclusive, yet {plural(case.tally.entries, 'entry')} map it: {places}. "
+        f"{capital(case.name)} is marked AnonExclusive, yet {plural(case.tally.entries, 'entry')} map it: {places}. "
         "A write fault takes the mark for leave to write in place: one process's write appears in the other's memory."
     )
     return violation(EXCLUSIVE_SHARED, (case.subject, *(h.subject for h in holders)), message)
@@ -106,7 +102,7 @@ def explain_pinned_shared(case: Case) -> Violation:
     pins = case.scene.holders(case.pfn, "pin")
     entries = case.scene.holders(case.pfn, "pte", "huge")
     message = (
-        f"Frame {case.pfn} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
+        f"{capital(case.name)} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
         f"{listing([place(case.scene, h.owner, h.number) for h in entries])}, but it is not marked AnonExclusive. "
         "The next write there is answered with a copy: the process goes on with a new frame, the device with this one."
     )

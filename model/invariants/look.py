@@ -63,6 +63,10 @@ class Look:
                     self._through(key[0], vma.start, vma.end)
             case "processes":
                 self._through(key, 0, 1 << 36)
+            case "buffers":
+                frames = {*(old.frames if old else ()), *(new.frames if new else ())}
+                self.pfns |= frames
+                self.pages |= self.draft.references_of(frames)
             case "references":
                 self.retaken.add(key)
             case "locks" | "cpus":

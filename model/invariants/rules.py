@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from model.invariants import counts, lifetime, locks, splats, transfers, translations
+from model.invariants import buffers, counts, lifetime, locks, splats, transfers, translations
 from model.invariants.counts import Case
 from model.invariants.violation import Invariant, Violation
 
@@ -27,6 +27,9 @@ FRAME_RULES: Final = {
         FrameRule(
             lifetime.FREED_WHILE_REFERENCED, lifetime.freed_while_referenced, lifetime.explain_freed_while_referenced
         ),
+        FrameRule(buffers.UNGUARDED_REFERENCE, buffers.unguarded, buffers.explain_unguarded),
+        FrameRule(buffers.STALE_MAPPING, buffers.stale_mapping, buffers.explain_stale_mapping),
+        FrameRule(buffers.DOUBLE_OWNER, buffers.double_owner, buffers.explain_double_owner),
         FrameRule(lifetime.EXCLUSIVE_SHARED, lifetime.exclusive_shared, lifetime.explain_exclusive_shared),
         FrameRule(lifetime.PINNED_SHARED, lifetime.pinned_shared, lifetime.explain_pinned_shared),
     )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
 from model.invariants.index import Index
+from model.kernel.buffer import buffer_of
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import State
@@ -46,17 +47,29 @@ class Scene(NamedTuple):
     def sees(self, process: str, vpn: int) -> int | None:
         """The frame that an access of `process` at `vpn` would reach, or None if nothing that exists yet.
 
-        An empty entry of a file mapping leads to the file's cached page: the next access maps it again.
+        An empty entry of a file mapping leads to the file's cached page, or to where the buffer is now: the next access
+        maps it again.
         """
         entry = self.entry(process, vpn)
         if entry is not None and entry.kind in {"page", "migration"}:
             return entry.pfn
         if entry is not None and entry.kind == "swap":
             return SWAPPED
+        return self.sees_next(process, vpn)
+
+    def sees_next(self, process: str, vpn: int) -> int | None:
+        """The frame that the next access would reach if there were no entry; None if a new one, or none at all."""
         vma = self.vma_at(process, vpn)
         if vma is None or not vma.file:
             return None
-        return self.state.page_cache.get((vma.file, vma.pgoff + vpn - vma.start))
+        page = vma.pgoff + vpn - vma.start
+        cached = self.state.page_cache.get((vma.file, page))
+        return self.buffer_page(buffer_of(vma.file), page) if cached is None else cached
+
+    def buffer_page(self, name: str, page: int) -> int | None:
+        """Where a page of a buffer is now; None if there is no such page in memory."""
+        buffer = self.state.buffers.get(name)
+        return buffer.frames[page] if buffer is not None and 0 <= page < len(buffer.frames) else None
 
     def mappers(self, pfn: int) -> set[str]:
         """The processes that have the frame in their page tables."""

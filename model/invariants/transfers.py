@@ -7,8 +7,11 @@ tells it, when the page that it was given has become part of something else.
 from collections.abc import Iterator
 from typing import Final
 
+from model.invariants import buffers
+from model.invariants.buffers import mapped_buffer, origin
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
+from model.invariants.translations import exported_buffer
 from model.invariants.violation import Invariant, Violation, violation
 from model.invariants.wording import frame as name_of
 from model.invariants.wording import listing, place
@@ -43,14 +46,17 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
         reference = scene.state.references.get(access.reference)
         if reference is None:
             return
-        stranger = whose_instead(scene, access, reference.process, counted=reference.counted)
+        meant = _meant(scene, access, reference)
+        stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
         if stranger:
             yield _foreign_dma(scene, access, reference, stranger)
         if message := _lost(scene, access, reference):
-            subjects = (subject("ref", access.reference), subject("frame", access.pfn), _pte(reference, access))
+            subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
             yield violation(LOST_WRITE, subjects, message)
     elif access.process:
-        stranger = "" if _mapped_there(scene, access) else whose_instead(scene, access, access.process, counted=False)
+        meant = origin(scene, access.process, access.vpn, "")
+        mapped = _mapped_there(scene, access)
+        stranger = "" if mapped else whose_instead(scene, access, access.process, counted=False, meant=meant)
         if stranger:
             yield _foreign_access(scene, access, stranger)
 
@@ -58,11 +64,12 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
 # -- whose page is this ------------------------------------------------------------------------
 
 
-def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool) -> str:
+def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, meant: str) -> str:
     """Whose page was accessed instead of the process's own, as a phrase; empty if the access is legitimate.
 
     `counted`: the access goes through a page reference, so the frame is the very page that was taken. It may
-    still have changed hands: fork leaves the original to whoever does not write first.
+    still have changed hands: fork leaves the original to whoever does not write first. `meant` is the buffer that the
+    access was for; nobody asks for references there, so its memory changes hands whether they are counted or not.
     """
     pfn, frame = access.pfn, scene.frame(access.pfn)
     mappers = scene.mappers(pfn)
@@ -74,6 +81,8 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool) 
                 if access.write
                 else ("nobody: it is free, and what it holds is left over from its last owner")
             )
+        case "buffer" | "vram":
+            return buffers.stranger(scene, pfn, meant)
         case "pgtable":
             tables = scene.holders(pfn, "table")
             return f"the page tables of {tables[0].owner}" if tables else "the kernel, as a page table"
@@ -103,13 +112,21 @@ def _maps_file(scene: Scene, process: str, file: str) -> bool:
 def _mapped_there(scene: Scene, access: Access) -> bool:
     """Whether the page table still says what the CPU went by."""
     entry = scene.entry(access.process, access.vpn)
-    used = entry is not None and entry.present and entry.pfn == access.pfn
-    return used and scene.frame(access.pfn).kind != "free"
+    if entry is None or not entry.present or entry.pfn != access.pfn:
+        return False
+    kind = scene.frame(access.pfn).kind
+    shown = mapped_buffer(scene, access.process, access.vpn)
+    if shown is None or not (entry.special or kind in {"buffer", "vram"}):
+        return kind != "free"
+    return scene.buffer_page(*shown) == access.pfn and (kind == "file" or buffers.owner(scene, access.pfn) == shown[0])
 
 
 def _foreign_dma(scene: Scene, access: Access, reference: Reference, stranger: str) -> Violation:
     """Who wrote or read what, whose it is, and how that came about."""
-    here = place(scene, reference.process, reference.vpn + access.page)
+    if reference.dmabuf:
+        here = f"page {access.page} of dma-buf {reference.dmabuf}"
+    else:
+        here = place(scene, reference.process, reference.vpn + access.page)
     done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
     shares = reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
@@ -119,9 +136,11 @@ def _foreign_dma(scene: Scene, access: Access, reference: Reference, stranger: s
     )
     if shares:
         message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
+    elif reference.dmabuf:
+        message += "The buffer has moved, and the mapping was kept."
     else:
         message += f"{reference.process} has another page there; the device was never told."
-    subjects = (subject("ref", access.reference), subject("frame", access.pfn), _pte(reference, access))
+    subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
     return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
 
 
@@ -142,17 +161,25 @@ def _foreign_access(scene: Scene, access: Access, stranger: str) -> Violation:
     return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
 
 
+def _meant(scene: Scene, access: Access, reference: Reference) -> str:
+    """The buffer that a device's access is for; empty if it is for other memory."""
+    if reference.dmabuf:
+        return exported_buffer(scene, reference)
+    return origin(scene, reference.process, reference.vpn + access.page, reference.buffer)
+
+
 def _user(access: Access) -> str:
     """Who did it, at the start of a sentence."""
     return access.device or f"Whoever uses {access.reference}"
 
 
-def _pte(reference: Reference, access: Access) -> str:
-    return subject("pte", reference.process, reference.vpn + access.page)
+def _pte(reference: Reference, access: Access) -> tuple[str, ...]:
+    return (subject("pte", reference.process, reference.vpn + access.page),) if reference.process else ()
 
 
 def _entries(scene: Scene, pfn: int) -> tuple[str, ...]:
-    return tuple(holder.subject for holder in scene.holders(pfn, "pte", "special", "cache", "table"))
+    entries = (holder.subject for holder in scene.holders(pfn, "pte", "special", "cache", "table"))
+    return (*entries, *buffers.buffer_subjects(scene, pfn))
 
 
 # -- bytes that never arrive -------------------------------------------------------------------

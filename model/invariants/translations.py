@@ -38,6 +38,8 @@ def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
     A process that is gone has no view that could differ, and a mirror that was emptied believes nothing.
     """
     pfn, vpn = reference.frames[page], reference.vpn + page
+    if pfn != NOT_MAPPED and reference.dmabuf:
+        return scene.buffer_page(exported_buffer(scene, reference), page) != pfn
     if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
     seen = scene.sees(reference.process, vpn)
@@ -46,10 +48,18 @@ def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
     return seen != pfn
 
 
+def exported_buffer(scene: Scene, reference: Reference) -> str:
+    """The buffer behind the dma-buf that a device has mapped; empty if it is gone."""
+    exported = scene.state.dma_bufs.get(reference.dmabuf)
+    return exported.buffer if exported else ""
+
+
 def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
     """Which reference, what the process sees instead, and who will be surprised. `pages` has a bit for each page."""
     reference = scene.state.references[name]
     page = (pages & -pages).bit_length() - 1
+    if reference.dmabuf:
+        return _stale_mapping_for_dma(scene, name, reference, page)
     pfn, vpn = reference.frames[page], reference.vpn + page
     here = place(scene, reference.process, vpn)
     taken = f"{name} holds {name_of(scene, pfn)}, taken at {here}{_and_more(pages)}."
@@ -60,6 +70,19 @@ def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
     )
     subjects = (subject("ref", name), subject("frame", pfn), subject("pte", reference.process, vpn))
     return violation(STALE_REFERENCE, subjects, message)
+
+
+def _stale_mapping_for_dma(scene: Scene, name: str, reference: Reference, page: int) -> Violation:
+    """A device's mapping of a dma-buf that points at where the buffer was."""
+    buffer = exported_buffer(scene, reference)
+    pfn, now = reference.frames[page], scene.buffer_page(buffer, page)
+    where = f"in {name_of(scene, now)} now" if now is not None else "not in memory any more"
+    message = (
+        f"{name} maps page {page} of dma-buf {reference.dmabuf} for {reference.by} at {name_of(scene, pfn)}, but that "
+        f"page of buffer {buffer} is {where}. The mapping holds no page; only the exporter's pin, or a move_notify "
+        "that the device obeys, keeps it true."
+    )
+    return violation(STALE_REFERENCE, (subject("ref", name), subject("frame", pfn)), message)
 
 
 def _and_more(pages: int) -> str:
@@ -75,9 +98,10 @@ def _sees_instead(scene: Scene, process: str, vpn: int, pfn: int) -> str:
         return f"That address is empty now: the page has moved to {place(scene, process, moved)}."
     if seen == SWAPPED:
         return "The page table has a swap entry there now, and the swapped copy will come back in another frame."
+    if seen is not None and scene.entry(process, vpn):
+        return f"The page table maps {name_of(scene, seen)} there now."
     if seen is not None:
-        verb = "maps" if scene.entry(process, vpn) else "would map, at the next access,"
-        return f"The page table {verb} {name_of(scene, seen)} there now."
+        return f"The entry there is empty now, and the next access brings in {name_of(scene, seen)}."
     if scene.vma_at(process, vpn) is None:
         return f"{process} has nothing mapped there any more."
     return "The entry there is empty now, and the next access brings in another page."
@@ -110,21 +134,29 @@ def outdated(cached: Pte, real: Pte | None) -> bool:
     return cached.writable and not real.writable
 
 
+NEVER_FLUSH: Final = frozenset({"cpu_load", "cpu_store", "mmu_access"})
+"""What works inside an address space and owes nobody a flush."""
+
+
 def dangerous(scene: Scene, entry: TlbEntry) -> bool:
     """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush.
 
     Between clearing an entry and flushing it a translation may be outdated: whoever clears it owns a reference on
-    the page until then, or is at work in that address space, or the page is one that is never freed.
+    the page until then, or is still at work in that address space.
     """
-    tasks = scene.state.tasks
     pfn = entry.pte.pfn
-    if not len(tasks) or scene.frame(pfn).kind == "free":
+    if scene.frame(pfn).kind == "free":
         return True
-    real = scene.entry(entry.process, entry.vpn)
-    if entry.pte.special or (real is not None and real.present and real.pfn == pfn):
-        return False
-    at_work = any(task.process == entry.process for task in tasks.values())
-    return not at_work and not scene.holders(pfn, "task", "task-pin")
+    return not scene.holders(pfn, "task", "task-pin") and not _at_work(scene, entry.process)
+
+
+def _at_work(scene: Scene, process: str) -> bool:
+    """Whether some call in flight works on an address space."""
+    return any(
+        getattr(call, "mm", "") == process and type(call).__name__ not in NEVER_FLUSH
+        for task in scene.state.tasks.values()
+        for call in task.stack
+    )
 
 
 def explain_stale_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Violation:

@@ -46,4 +46,5 @@ def violation(
     invariant: Invariant, subjects: tuple[str, ...], message: str, severity: Severity | None = None
 ) -> Violation:
     """The case `message` of `invariant`, with its usual severity unless another is given."""
-    return Violation(invariant.name, severity or invariant.severity, subjects, message, invariant.symptom)
+    once = tuple(dict.fromkeys(subjects))
+    return Violation(invariant.name, severity or invariant.severity, once, message, invariant.symptom)

@@ -5,6 +5,7 @@ from typing import Final
 
 from model.invariants.holders import WEIGHTS, Holder
 from model.invariants.scene import Scene
+from model.kernel.ttm_pool import VRAM_BASE, pfn_valid
 
 MOST_NAMED: Final = 4
 """A sentence names so many things and counts the rest."""
@@ -21,7 +22,18 @@ def place(scene: Scene, process: str, vpn: int) -> str:
 
 def frame(scene: Scene, pfn: int) -> str:
     """A frame by its number, and by its name where it has one."""
+    if not pfn_valid(pfn):
+        return f"page {pfn - VRAM_BASE} of the video memory"
     return "the shared zero page" if scene.frame(pfn).kind == "zero" else f"frame {pfn}"
+
+
+def capital(phrase: str) -> str:
+    """A phrase at the start of a sentence.
+
+    >>> capital("frame 5")
+    'Frame 5'
+    """
+    return phrase[0].upper() + phrase[1:]
 
 
 def who(scene: Scene, holder: Holder) -> str:
@@ -37,6 +49,8 @@ def who(scene: Scene, holder: Holder) -> str:
             return f"the page tables of {holder.owner}"
         case "cache":
             return f"page {holder.number} of file {holder.owner}"
+        case "buffer" | "borrowed":
+            return f"page {holder.number} of buffer {holder.owner}"
         case "pin":
             return f"the pin {holder.owner}"
         case "get":

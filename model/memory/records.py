@@ -234,6 +234,8 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """Kind `map`: the dma-buf that is mapped for DMA."""
     seq: int = 0
     """Kind `mirror`: the notifier sequence at which the frames were looked up."""
+    buffer: str = ""
+    """The buffer whose pages they were when it was taken, empty for other memory."""
 
 
 Place = Literal["vram", "gtt", "system", "swapped", "none"]

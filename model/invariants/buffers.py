@@ -1,0 +1,160 @@
+"""Buffers: memory whose owner moves and reuses it without a look at any refcount (kernel-facts I.2, K.3).
+
+That is right as long as nobody can take a page reference on it, and as long as every entry is taken away before a
+move. These are the two bug classes of the thread, and they are told apart here: a reference that should not be
+(`unguarded-reference`) and an entry that should be gone (`stale-mapping`).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.invariants.counts import Case
+from model.invariants.holders import Holder
+from model.invariants.scene import Scene
+from model.invariants.subjects import subject
+from model.invariants.violation import Invariant, Violation, violation
+from model.invariants.wording import capital, listing, place, plural, who
+from model.invariants.wording import frame as name_of
+from model.kernel.buffer import FILE_PREFIX, buffer_of
+
+UNGUARDED_REFERENCE: Final = Invariant(
+    "unguarded-reference",
+    "hazard",
+    "A page reference is held only where the owner of the page asks for references before he reuses the page.",
+    "Prints nothing. With the count mangled to 0 a WARN when the driver frees the page, which is late; with frozen "
+    "pages a WARN at once.",
+)
+STALE_MAPPING: Final = Invariant(
+    "stale-mapping",
+    "hazard",
+    "A page-table entry of a buffer leads to where the buffer is.",
+    "Prints nothing: the entry is special, so no debugging option watches it. The CPU itself writes into what the old "
+    "memory has become.",
+)
+DOUBLE_OWNER: Final = Invariant(
+    "double-owner",
+    "corruption",
+    "A frame that a driver lists among a buffer's pages belongs to that buffer and to nobody else.",
+    "Prints nothing until the driver frees its page: then `BUG: Bad page state`, if the new owner has left a mapping "
+    "or flags on it, or the new owner's memory is freed under it.",
+)
+
+
+def owner(scene: Scene, pfn: int) -> str:
+    """Which buffer a driver's frame belongs to now; empty if it lies in the pool, or is no driver's frame."""
+    mapping = scene.frame(pfn).mapping
+    return buffer_of(mapping) if mapping.startswith(FILE_PREFIX) else ""
+
+
+def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | None:
+    """The buffer, and the page of it, that a VMA shows at a virtual page; None if it shows no buffer."""
+    vma = scene.vma_at(process, vpn)
+    if vma is None or buffer_of(vma.file) not in scene.state.buffers:
+        return None
+    return buffer_of(vma.file), vma.pgoff + vpn - vma.start
+
+
+# -- references --------------------------------------------------------------------------------
+
+
+def unguarded(case: Case) -> bool:
+    """A counted reference on a driver's page."""
+    return case.frame.kind == "buffer" and bool(case.tally.refs) and bool(case.scene.holders(case.pfn, "get", "pin"))
+
+
+def explain_unguarded(case: Case) -> Violation:
+    """Who holds it, whose page it is, and what a move will do."""
+    scene, holders = case.scene, case.scene.holders(case.pfn, "get", "pin")
+    name = owner(scene, case.pfn)
+    whose = f"a page of buffer {name}" if name else "a recycled page that waits for the next buffer"
+    verb = "holds" if len(holders) == 1 else "hold"
+    message = (
+        f"{listing([who(scene, holder) for holder in holders])} {verb} {case.name}, {whose}. Its driver never "
+        "looks at refcounts: when the buffer moves, this memory goes to somebody else, reference or not."
+    )
+    return violation(UNGUARDED_REFERENCE, (case.subject, *(holder.subject for holder in holders)), message)
+
+
+# -- entries -----------------------------------------------------------------------------------
+
+
+def _stale_entries(case: Case) -> Iterator[tuple[Holder, str, int]]:
+    """Entries of buffer mappings that lead here although that page is elsewhere: (entry, buffer, page)."""
+    for holder in case.scene.holders(case.pfn, "pte", "special", "huge", "huge-special"):
+        vpn = holder.number << 9 if holder.kind.startswith("huge") else holder.number
+        shown = mapped_buffer(case.scene, holder.owner, vpn)
+        if shown is not None and case.scene.sees_next(holder.owner, vpn) != case.pfn:
+            yield holder, *shown
+
+
+def stale_mapping(case: Case) -> bool:
+    """Some entry leads to memory that the buffer has left. Private copies and free frames are others' case."""
+    return case.frame.kind not in {"anon", "free", "zero"} and any(True for _ in _stale_entries(case))
+
+
+def explain_stale_mapping(case: Case) -> Violation:
+    """Which entries, where the buffer is, and what the frame is now."""
+    scene, entries = case.scene, list(_stale_entries(case))
+    holder, buffer, page = entries[0]
+    vpn = holder.number << 9 if holder.kind.startswith("huge") else holder.number
+    now = scene.buffer_page(buffer, page)
+    where = f"in {name_of(scene, now)}" if now is not None else "not in memory"
+    new_owner = owner(scene, case.pfn)
+    fate = (
+        f"{capital(case.name)} belongs to buffer {new_owner} now"
+        if new_owner and new_owner != buffer
+        else f"{capital(case.name)} waits for its next owner"
+    )
+    more = f" ({plural(len(entries) - 1, 'more entry')} likewise)" if len(entries) > 1 else ""
+    message = (
+        f"{place(scene, holder.owner, vpn)} shows page {page} of buffer {buffer}, which is {where}, but its entry "
+        f"still leads to {case.name}{more}. {fate}: {holder.owner} reads and writes it without a fault."
+    )
+    return violation(STALE_MAPPING, (case.subject, *(entry.subject for entry, _, _ in entries)), message)
+
+
+# -- owners ------------------------------------------------------------------------------------
+
+
+def double_owner(case: Case) -> bool:
+    """A driver lists the frame, but it has become something else."""
+    if case.frame.kind == "free":
+        return False
+    return any(case.frame.mapping != FILE_PREFIX + holder.owner for holder in case.scene.holders(case.pfn, "buffer"))
+
+
+def explain_double_owner(case: Case) -> Violation:
+    """Both owners, and how it ends."""
+    scene = case.scene
+    listed = [who(scene, holder) for holder in scene.holders(case.pfn, "buffer")]
+    others = [who(scene, h) for h in scene.holders(case.pfn, "pte", "cache", "table", "get", "pin")]
+    use = f" ({listing(others)})" if others else ""
+    message = (
+        f"{capital(case.name)} is {listing(listed)} for its driver, but it was freed behind the driver's back and is "
+        f"used as {case.frame.kind} memory now{use}. Both read and write the same bytes, and whoever frees it first "
+        "frees it under the other."
+    )
+    subjects = (case.subject, *(holder.subject for holder in scene.holders(case.pfn)))
+    return violation(DOUBLE_OWNER, subjects, message)
+
+
+def origin(scene: Scene, process: str, vpn: int, taken_from: str) -> str:
+    """The buffer that an access was meant for: as noted when the reference was taken, else as the VMA shows it."""
+    shown = mapped_buffer(scene, process, vpn) if not taken_from else None
+    return shown[0] if shown else taken_from
+
+
+def stranger(scene: Scene, pfn: int, meant: str) -> str:
+    """Whose a driver's frame is, if it is not the buffer that was meant; empty if it is."""
+    name = owner(scene, pfn)
+    if not name:
+        return "the pool of recycled pages: the next buffer to be made gets it"
+    if not meant or name == meant:
+        return ""
+    return f"buffer {name}"
+
+
+def buffer_subjects(scene: Scene, pfn: int) -> tuple[str, ...]:
+    """The buffer that a frame belongs to, as subjects."""
+    name = owner(scene, pfn)
+    return (subject("buffer", name),) if name else ()
