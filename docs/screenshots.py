@@ -12,8 +12,8 @@ from typing import Final
 from lessons.library import find
 from lessons.player import Player
 from lessons.progress import Store
-from tui.app import PtescopeApp
 from tui.lesson_driver import LessonDriver
+from tui.textual_app import PtescopeApp
 
 LESSON: Final = "a-reference-is-not-a-mapping"
 ANSWERS: Final = {
