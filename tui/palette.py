@@ -8,7 +8,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
 from tui.rows.bars import named
-from tui.screens.help import key_name
+from tui.rows.glyphs import choose
+from tui.screens.help import RENAMED, key_name
 from tui.screens.stage import Stage
 
 
@@ -24,15 +25,20 @@ class Actions(Provider):
     """What the keys do, with the keys."""
 
     def _entries(self) -> Iterator[Entry]:
-        """Every action that is bound here, once."""
-        seen = set()
-        glyphs = getattr(self.screen, "glyphs", None)
-        for active in self.screen.active_bindings.values():
+        """Every action that is bound here, once: the screen's first, then the app's, then the panes'."""
+        glyphs = choose()
+        seen = {"app.command_palette", "command_palette"}
+        order = {id(self.screen): 0, id(self.app): 1}
+        for active in sorted(self.screen.active_bindings.values(), key=lambda one: order.get(id(one.node), 2)):
             binding = active.binding
-            if binding.description and binding.action not in seen and glyphs is not None:
-                seen.add(binding.action)
-                run = partial(self.app.run_action, binding.action, active.node)
-                yield Entry(binding.description, run, f"key {key_name(binding.key, glyphs)}")
+            if not binding.description or binding.action in seen:
+                continue
+            seen.add(binding.action)
+            text = RENAMED.get(binding.description, binding.description)
+            run = partial(self.app.run_action, binding.action, active.node)
+            yield Entry(text, run, f"key {key_name(binding.key, glyphs)}")
+        for command in self.app.get_system_commands(self.screen):
+            yield Entry(command.title, command.callback, command.help)
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""

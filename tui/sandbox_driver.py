@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import Context
-from model.script.execute import MAIN
+from model.script.execute import MAIN, Ended, Running, proceed
 from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node
@@ -19,20 +19,25 @@ from tui.words import help_for, related
 if TYPE_CHECKING:
     from model.script.complete import Help
 
+MOST_AHEAD: Final = 2000
+"""Micro-steps of a command under way that the prompt looks ahead."""
+
 GUIDE: Final = """
-Type commands with `:` and step through them. A machine from nothing:
+`:` opens the prompt. `n` makes one micro-step, `c` carries the command out; typing the next command carries the \
+last one out first. Try:
 
-- `process p0` a process
-- `mmap p0 buf anon private rw 4` four pages
-- `write p0 buf 65` touch the first
-- `device nic`
-- `gup p0 buf as=r write pin by=nic` pin it
-- `madvise p0 buf dontneed` and now?
-- `dma r write 66` who sees that?
-- `read p0 buf`
+```
+process p0
+mmap p0 buf anon private rw 4
+write p0 buf 65
+device nic
+gup p0 buf as=r write pin by=nic
+madvise p0 buf dontneed
+dma r write 66
+read p0 buf
+```
 
-`n` makes one micro-step, `c` carries the command out. Typing the next command carries the last one out first. \
-Go back with `p` and do something else: both ways are kept.
+Who got the 66? Go back with `p` and do something else: both ways are kept (`[` and `]` choose).
 """
 
 
@@ -95,8 +100,15 @@ class SandboxDriver:
         return net(between) if node.number == self.came_from.number else here.changes
 
     def assist(self, line: str) -> "Help":
-        """Help for a command that is being typed."""
-        return help_for(self.session.state, line)
+        """Help for a command that is being typed: it will start where the one under way ends."""
+        now: Running | Ended | None = self.session.running
+        state = self.session.state
+        for _ in range(MOST_AHEAD):
+            if not isinstance(now, Running):
+                break
+            stepped, now = proceed(now)
+            state = stepped.state
+        return help_for(state, line)
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
@@ -176,13 +188,14 @@ class SandboxDriver:
         return "Nothing is asked here."
 
     def command(self, line: str) -> str:
-        """Begin a command and stop before its first micro-step."""
+        """Begin a command and stop before its first micro-step; the one under way is carried out first."""
+        session = self.session
         try:
-            command = self.session.understand(line)
+            session.finish()
+            command = session.understand(line)
             if command is not None:
-                before = self.session.node
-                self.session.begin_command(command)
-                self.came_from = before
+                self.came_from = session.node
+                session.begin_command(command)
         except ScriptError as error:
             return said(error)
         return ""

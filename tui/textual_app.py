@@ -21,7 +21,7 @@ from tui.style import PTESCOPE, THEMES
 if TYPE_CHECKING:
     from tui.screens.home import Home
 
-KEPT_COMMANDS: Final = frozenset({"Theme", "Quit", "Screenshot"})
+KEPT_COMMANDS: Final = frozenset({"Theme", "Screenshot"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
 
@@ -49,7 +49,6 @@ class PtescopeApp(App[None]):
     TITLE = "ptescope"
     CSS_PATH = "ptescope.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
-        *App.COMMANDS,
         _actions,
         _lessons,
         _things,

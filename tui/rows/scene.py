@@ -30,7 +30,8 @@ class Scene(NamedTuple):
         """The two-column sign of a subject: `!` if it is broken, and what the last move did to it."""
         severity, mark = self.broken.get(subject, ""), self.marks.get(subject, " ")
         role = severity or MARK_ROLES.get(mark, "plain")
-        return Span(f"{mark}{'!' if severity else ' '}", role, subject)
+        text = f"{mark}{'!' if severity else ' '}"
+        return Span(text, role, "" if text.isspace() else subject)
 
     def inline_sign(self, subject: str) -> list[Span]:
         """The same where nothing needs to stand in columns: nothing at all for what is neither."""

@@ -35,6 +35,13 @@ NAMES = {
     "tab": "Tab",
     "f1": "F1",
 }
+RENAMED = {
+    "palette": "Command palette: every action, lesson and thing",
+    "Focus Next": "Next pane",
+    "Focus Previous": "Previous pane",
+    "Copy selected text": "Copy the text selected with the mouse",
+}
+"""Textual's own descriptions, in our words."""
 ASCII_NAMES = {"right": "Right", "left": "Left", "up": "Up", "down": "Down"}
 
 
@@ -67,8 +74,9 @@ def groups(below: Screen[object], glyphs: Glyphs) -> list[tuple[str, Sequence[tu
         node, binding = active.node, active.binding
         if not binding.description or binding.description.startswith("Answer "):
             continue
+        description = RENAMED.get(binding.description, binding.description)
         group = "Screen" if node is below else "Panes" if isinstance(node, LinePane) else "App"
-        found[group].setdefault((binding.action, binding.description), []).append(key_name(binding.key, glyphs))
+        found[group].setdefault((binding.action, description), []).append(key_name(binding.key, glyphs))
     titles = {"Screen": "Here", "Panes": "In a pane", "App": "Everywhere"}
     return [
         (titles[group], [("  ".join(keys), description) for (_, description), keys in actions.items()])

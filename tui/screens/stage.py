@@ -95,7 +95,9 @@ class Stage(Screen[None]):
             Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}")
             for digit in "09"
         ),
-        Binding("q", "leave", "Back", id="stage.leave"),
+        Binding("tab", "app.focus_next", "Next pane", id="stage.next-pane"),
+        Binding("shift+tab", "app.focus_previous", "Previous pane", id="stage.previous-pane"),
+        Binding("q", "leave", "Leave", id="stage.leave"),
     ]
 
     class Left(Message):
@@ -260,12 +262,13 @@ class Stage(Screen[None]):
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""
         picture = self.picture
-        hints = [("Enter", picture.hint, "act")] if picture.hint != "forward" else []
-        for needs, key, does, action in HINTS:
-            if needs in picture.can:
-                enter = "Enter " if does == picture.hint else ""
-                hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
-        hints += [("1-8", "panes", "pane('2')"), ("?", "help", "app.help"), ("q", "back", "leave")]
+        possible = [hint for hint in HINTS if hint[0] in picture.can]
+        same = any(action == picture.enter for *_, action in possible)
+        hints = [] if same else [("Enter", picture.hint, "act")]
+        for _, key, does, action in possible:
+            enter = "Enter " if action == picture.enter else ""
+            hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
+        hints += [("1-8", "panes", "pane('2')"), ("?", "help", "app.help"), ("q", "leave", "leave")]
         return [*hints, ("^p", "all actions", "app.command_palette")]
 
     def _take_question(self) -> None:

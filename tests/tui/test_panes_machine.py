@@ -1,0 +1,243 @@
+"""What the panes of the machine say about a state: rows as text, and what each piece of text stands for."""
+
+import msgspec
+import pytest
+
+from model.kernel.access import cpu_load
+from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
+from model.memory.records import Frame, Pte, Task, Vma
+from model.memory.state import State, Transaction
+from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
+from tui.rows.glyphs import ASCII
+from tui.rows.holders import holders
+from tui.rows.physical import MOST_FRAMES, physical
+from tui.rows.row import Row, stops
+from tui.rows.scene import Scene, follow, marks, net, page_of, place
+from tui.rows.spaces import MOST_PAGES, spaces
+from tui.rows.walk import walk
+
+WIDTH = 75
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    return machine()
+
+
+def text(rows: list[Row]) -> str:
+    return "\n".join(line.text.rstrip() for line in rows)
+
+
+def after(state: State, tx: Transaction) -> Scene:
+    """The scene that a transaction leads to."""
+    later, changes = tx.commit()
+    del state
+    return Scene(later, changes, marks(changes))
+
+
+def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State) -> None:
+    assert text(spaces(Scene(state), WIDTH)) == "\n".join(
+        (
+            "  p0  cpu0 · pgd f1",
+            '   16-20 rw-p anon "buf" mr mw ac',
+            "     16→f20 w =41      17→f21 w =42      18 ·              19 ·",
+            '   32-34 rw-s f "shm" mr mw ms ac',
+            "     32→f30 w =61      33→f31 r =62",
+            "  p1  cpu1 · pgd f5 · child of p0",
+            '   32-34 rw-s f "shm" mr mw ms ac',
+            "     32→f30 w =61      33→f31 r =62",
+        )
+    )
+
+
+def test_ascii_terminals_get_no_other_sign(state: State) -> None:
+    scene = Scene(state, glyphs=ASCII)
+    for build in (spaces, walk, physical, holders):
+        assert text(build(scene, WIDTH)).isascii()
+
+
+@pytest.mark.parametrize(
+    ("pte", "shown"),
+    [
+        (Pte(7, READ_ONLY | PAGE_SPECIAL), "18→f7 rs =00"),
+        (Pte(0, READ_ONLY | PAGE_SPECIAL), "18→zero rs =00"),
+        (Pte(7, PAGE_PROTNONE), "18→f7 n =00"),
+        (Pte(3, PAGE_SWP_EXCLUSIVE, "swap"), "18 swap 3"),
+        (Pte(7, 0, "migration"), "18 moving f7"),
+        (Pte(0, 0, "marker"), "18 marker"),
+        (Pte(512, WRITABLE | PAGE_PSE), "18→f512 wH =00"),
+    ],
+)
+def test_a_cell_says_what_kind_of_entry_it_is(state: State, pte: Pte, shown: str) -> None:
+    tx = Transaction(state)
+    tx.ptes["p0", 18] = pte
+    assert f"+ {shown}" in text(spaces(after(state, tx), WIDTH))
+
+
+def test_a_million_empty_pages_are_one_cell_and_distant_ones_are_found(state: State) -> None:
+    tx = Transaction(state)
+    tx.vmas["p0", 4096] = Vma(4096, 1_004_096, PRIVATE)
+    tx.ptes["p0", 900_000] = Pte(20, READ_ONLY)
+    shown = text(spaces(after(state, tx), WIDTH))
+    assert "4096-899999 none" in shown
+    assert "900000→f20 r =41" in shown
+    assert "900001-1004095 none" in shown
+
+
+def test_of_many_mapped_pages_those_around_the_cursor_are_shown(state: State) -> None:
+    tx = Transaction(state)
+    tx.vmas["p0", 4096] = Vma(4096, 8192, PRIVATE)
+    for vpn in range(4096, 8192):
+        tx.ptes["p0", vpn] = Pte(20, READ_ONLY)
+    later = tx.commit()[0]
+    top = spaces(Scene(later), WIDTH)
+    assert sum("→" in stop for stop in (line.text for line in top)) < MOST_PAGES
+    assert "pte:p0:4096" in {stop.subject for stop in stops(top)}
+    around = {stop.subject for stop in stops(spaces(Scene(later, focus="pte:p0:6000"), WIDTH))}
+    assert {"pte:p0:5999", "pte:p0:6000", "pte:p0:6001"} <= around
+    assert len(around) < 200
+
+
+def test_signs_say_what_the_last_move_did_and_what_is_broken(state: State) -> None:
+    later, tx = unmapped(state)
+    changes = tx.commit()[1]
+    scene = Scene(later, changes, marks(changes), {"pte:p0:16": "hazard", "ref:r0": "hazard"})
+    assert "~!16→f22 w =00" in text(spaces(scene, WIDTH))
+    assert "+ f22" in text(physical(scene, WIDTH))
+    assert "~ f20" in text(physical(scene, WIDTH))
+    assert "!ref r0" in text(holders(scene, WIDTH))
+
+
+def test_what_is_gone_stays_in_sight_for_one_move(state: State) -> None:
+    tx = Transaction(state)
+    del tx.vmas["p0", 16]
+    del tx.ptes["p0", 16]
+    del tx.ptes["p0", 17]
+    del tx.references["r0"]
+    del tx.page_cache["f", 1]
+    del tx.frames[20]
+    tx.tlbs[0] = ()
+    scene = after(state, tx)
+    assert '- 16-20 rw-p anon "buf" unmapped' in text(spaces(scene, WIDTH))
+    held = text(holders(scene, WIDTH))
+    assert "-ref r0 given back" in held
+    assert "-1 was f31" in held
+    assert "-p0:16 flushed" in held
+    assert "- f20 free" in text(physical(scene, WIDTH))
+
+
+def test_the_walk_goes_down_four_levels_to_the_byte(state: State) -> None:
+    assert text(walk(Scene(state, focus="pte:p0:17"), WIDTH)) == "\n".join(
+        (
+            "  p0 buf+1  page 17 = 0x11000  index 0·0·0·17  VMA rw-p",
+            "  PGD f1[0]   → f2    present rw user",
+            "  PUD f2[0]   → f3    present rw user",
+            "  PMD f3[0]   → f4    present rw user",
+            "  PTE f4[17]  → f21   present rw user accessed dirty nx  anon =42",
+            "  TLB cpu0 nothing  cpu1 nothing",
+        )
+    )
+
+
+def test_the_walk_stops_where_an_entry_is_empty(state: State) -> None:
+    below = text(walk(Scene(state, focus="pte:p0:18"), WIDTH))
+    assert "PTE f4[18]  empty: the walk ends here, the CPU faults" in below
+    above = text(walk(Scene(state, focus=f"pte:p0:{1 << 27}"), WIDTH))
+    assert "PGD f1[1]   empty" in above
+    assert "PUD no table" in above
+    assert "no VMA covers it" in above
+
+
+def test_a_huge_leaf_ends_the_walk_one_level_higher(state: State) -> None:
+    tx = Transaction(state)
+    tx.tables["p0", 1, 1] = Pte(512, TABLE | PAGE_PSE)
+    tx.frames[512] = Frame("anon", 1, 1, order=9)
+    rows = walk(Scene(tx.commit()[0], focus="pte:p0:600"), WIDTH)
+    assert "PMD f3[1]   → f512" in rows[3].text
+    assert "pse" in rows[3].text
+    assert "PTE no table" in rows[4].text
+
+
+def test_a_stale_translation_is_called_so(state: State) -> None:
+    assert "STALE" not in text(walk(Scene(state, focus="pte:p0:16"), WIDTH))
+    later = unmapped(state)[0]
+    assert "cpu0 → f20 w STALE" in text(walk(Scene(later, focus="pte:p0:16"), WIDTH))
+    assert "p0:16→f20 w STALE" in text(holders(Scene(later), WIDTH))
+
+
+def test_memory_lists_counts_tables_and_the_free_list_in_its_order(state: State) -> None:
+    shown = text(physical(Scene(state), WIDTH))
+    assert "f20 anon @16  1025/1/1 =41 excl" in shown
+    assert "f30 file f[0]    3/2/0 =61" in shown
+    assert "page tables f1 PGD p0" in shown
+    assert "f5 PGD p1" in shown
+    assert "free f12  f11  then f40-f1048575, never used" in shown
+
+
+def test_a_huge_memory_costs_only_what_is_shown(state: State) -> None:
+    tx = Transaction(state)
+    for pfn in range(1000, 1000 + 4 * MOST_FRAMES):
+        tx.frames[pfn] = Frame("anon", 1, 1)
+    rows = physical(Scene(tx.commit()[0]), WIDTH)
+    assert len(rows) < 50
+    assert "f20 anon" in text(rows)
+
+
+def test_a_reference_says_where_its_page_leads_now(state: State) -> None:
+    assert "ref r0 pin write longterm of p0 buf+0 by nic f20\n" in text(holders(Scene(state), WIDTH)) + "\n"
+    later = unmapped(state)[0]
+    assert "f20 but page 16 now →f22" in text(holders(Scene(later), WIDTH))
+
+
+def test_a_task_that_waits_says_what_for(state: State) -> None:
+    tx = Transaction(state)
+    tx.tasks["main"] = Task("p0", 0, (cpu_load(mm="p0", vpn=16),))
+    running = tx.commit()[0]
+    assert "▶task main on cpu0  cpu_load" in text(holders(Scene(running), WIDTH))
+    tx = Transaction(running)
+    tx.tasks["main"] = msgspec.structs.replace(running.tasks["main"], blocked="mmap_lock of p0")
+    assert "waits: mmap_lock of p0" in text(holders(Scene(tx.commit()[0]), WIDTH))
+
+
+def test_no_row_is_wider_than_its_pane(state: State) -> None:
+    later, tx = unmapped(state)
+    changes = tx.commit()[1]
+    scene = Scene(later, changes, marks(changes), {"frame:20": "corruption"})
+    for width in (75, 100, 44):
+        for build in (spaces, physical):
+            assert max(len(line.text) for line in build(scene, width)) <= width
+
+
+def test_every_subject_in_sight_can_be_walked_or_is_none(state: State) -> None:
+    scene = Scene(state)
+    for build in (spaces, walk, physical, holders):
+        for stop in stops(build(scene, WIDTH)):
+            page = page_of(state, stop.subject)
+            assert page is None or page[0] in state.processes
+
+
+def test_a_frame_is_walked_from_the_first_page_that_maps_it(state: State) -> None:
+    assert page_of(state, "frame:30") == ("p0", 32)
+    assert page_of(state, "frame:12") is None
+    assert page_of(state, "ref:r0") == ("p0", 16)
+    assert page_of(state, "table:p0:1:0") == ("p0", 0)
+
+
+def test_pages_are_named_as_scripts_name_them(state: State) -> None:
+    assert place(state, "p0", 18) == "buf+2"
+    assert place(state, "p1", 33) == "shm+1"
+    assert place(state, "p1", 16) == "@16"
+
+
+def test_changes_of_several_steps_become_one(state: State) -> None:
+    first = Transaction(state)
+    first.ptes["p0", 18] = Pte(22, WRITABLE)
+    first.content[22] = 7
+    middle, one = first.commit()
+    second = Transaction(middle)
+    del second.ptes["p0", 18]
+    second.content[22] = 9
+    _, two = second.commit()
+    merged = net((*one, *two))
+    assert [(change.table, change.key, change.old, change.new) for change in merged] == [("content", 22, None, 9)]
+    assert follow(one) == "pte:p0:18"
