@@ -3,7 +3,7 @@
 from typing import ClassVar, Final
 
 from model.kernel.config import fact
-from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
+from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, HAS_GET_UNMAPPED_AREA, get_unmapped_area
 from model.kernel.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.lock import down_write, up_write
 from model.kernel.move_vma import move_vma
@@ -37,6 +37,8 @@ class do_mremap(Procedure):
     populate: bool = False
     """A locked mapping grows: its new pages are brought in at the end."""
     value: int = 0
+    locked: bool = True
+    """mmap_lock is ours unless munmap has succeeded and given it back."""
 
     @step
     def check_mremap_params(self, tx: Transaction) -> Outcome:
@@ -89,8 +91,9 @@ class do_mremap(Procedure):
             return goto(do_mremap.unlock)
         if self.new_pages < self.pages:
             gone = self.pages - self.new_pages
-            self.value = self.start
-            return call(do_vmi_munmap(mm=self.mm, start=self.start + self.new_pages, pages=gone), self.unlock)
+            self.value, self.locked = self.start, False
+            end = self.start + self.new_pages
+            return call(do_vmi_munmap(mm=self.mm, start=end, pages=gone, unlock=True), self.unlock)
         return None
 
     @step
@@ -128,7 +131,8 @@ class do_mremap(Procedure):
     @step
     def unlock(self, tx: Transaction) -> Outcome:
         """Done, or refused. A locked mapping that has grown gets its new pages now."""
-        up_write(tx, "mmap_lock", self.mm)
+        if self.locked or self.ret < 0:
+            up_write(tx, "mmap_lock", self.mm)
         if self.ret < 0:
             return done(self.ret)
         self.value = self.value or self.ret
@@ -168,9 +172,10 @@ def check_prep_vma(vma: Vma | None, start: int, pages: int, new_pages: int, flag
     return EFAULT if new_pages > kept and vma.flags & (VM_DONTEXPAND | VM_PFNMAP) else 0
 
 
-def remap_kind_allowed(vma: Vma) -> bool:
-    """Whether a VMA may be moved together with others: its file does not choose addresses itself."""
-    return vma.ops not in CHOOSES_ADDRESS
+def remap_kind_allowed(mem: Memory, vma: Vma) -> bool:
+    """Whether a VMA may be moved together with others: not if its file might choose another address."""
+    file = mem.files.get(vma.file)
+    return file is None or file.kind not in HAS_GET_UNMAPPED_AREA
 
 
 def move_labels(tx: Transaction, mm: str, start: int, pages: int, to: int, new_pages: int) -> None:
@@ -206,7 +211,7 @@ class remap_move(Procedure):
             return done(-EFAULT if self.at < 0 else self.to)
         if self.at < 0 and self.start < vma.start:
             return fail(EFAULT)
-        if not remap_kind_allowed(vma) and (self.at >= 0 or vma.end < self.end):
+        if not remap_kind_allowed(tx, vma) and (self.at >= 0 or vma.end < self.end):
             return fail(EFAULT)
         if vma.end < self.end and not fact(tx, "mremap moves several VMAs"):
             return fail(EFAULT)

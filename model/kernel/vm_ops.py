@@ -49,8 +49,6 @@ class VmOps(NamedTuple):
     """The errno with which it refuses to be split by munmap, mprotect or mremap; 0 = it may be."""
     close: bool = False
     """Wants to hear when a VMA ends, so its VMAs are never merged away."""
-    get_unmapped_area: bool = False
-    """Its file chooses addresses itself, and refuses any that a program asks for (a file operation, in truth)."""
 
 
 VM_OPERATIONS: Final[dict[str, VmOps]] = {
@@ -65,7 +63,7 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "perf": VmOps(pfn_mkwrite=perf_mmap_mkwrite, may_split=EINVAL, close=True),
     "perf-fault": VmOps(perf_mmap_fault, page_mkwrite=perf_mmap_mkwrite, close=True),
     "packet": VmOps(close=True),
-    "io_uring": VmOps(get_unmapped_area=True),
+    "io_uring": VmOps(),
     "bpf_map": VmOps(close=True),
     "btf": VmOps(),
     "ttm": VmOps(ttm_bo_vm_fault, access=ttm_bo_vm_access, close=True),

@@ -95,7 +95,7 @@ def test_the_kernels_own_mappings_choose_their_flags_themselves() -> None:
         ("btf", 4, MAP_PRIVATE, RW, 0, EACCES),
         ("btf", 4, MAP_SHARED, VM_READ, 0, EACCES),
         ("btf", 4, MAP_SHARED, RW, 0, EACCES),
-        ("btf", 4, MAP_PRIVATE, VM_READ | VM_EXEC, 0, EACCES),
+        ("btf", 4, MAP_PRIVATE, VM_READ | VM_EXEC, 0, EPERM),
         ("btf", 4, MAP_PRIVATE, VM_READ, 1, EINVAL),
         ("btf", BTF_PAGES + 1, MAP_PRIVATE, VM_READ, 0, EINVAL),
         ("memfd", 4, MAP_SHARED, RW, 0, EBADF),
