@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from model.kernel.filemap import release_file
 from model.kernel.limits import MAX_MAP_COUNT
-from model.kernel.lock import down_write, up_write
+from model.kernel.lock import down_write, downgrade_write, up_read, up_write
 from model.kernel.pgtable import TASK_SIZE
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.unmap import unmap_region
@@ -20,6 +20,7 @@ from model.kernel.vma import (
 )
 from model.kernel.vma_merge import split_vma
 from model.memory.errno import EINVAL, ENOMEM, EPERM
+from model.memory.flags import VM_GROWSDOWN
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -39,24 +40,30 @@ class do_munmap(Procedure):
 
     @step
     def unmap(self, tx: Transaction) -> Outcome:
-        """Do the work."""
-        return call(do_vmi_munmap(mm=self.mm, start=self.start, pages=self.pages))
+        """Do the work; the lock is given back on the way."""
+        return call(do_vmi_munmap(mm=self.mm, start=self.start, pages=self.pages, unlock=True))
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
-        """Let others at the address space again."""
-        up_write(tx, "mmap_lock", self.mm)
+        """Only if it was refused is the lock still ours."""
+        if self.ret < 0:
+            up_write(tx, "mmap_lock", self.mm)
         return done(self.ret)
 
 
 class do_vmi_munmap(Procedure):
-    """Unmap a range; the caller holds mmap_lock for writing."""
+    """Unmap a range; the caller holds mmap_lock for writing.
+
+    With `unlock` the lock is given back on success: for writing it is needed only until the VMAs are detached.
+    """
 
     source: ClassVar[str] = "mm/vma.c: do_vmi_munmap, do_vmi_align_munmap"
     mm: str
     start: int
     pages: int
+    unlock: bool = False
     vmas: tuple[Vma, ...] = ()
+    downgraded: bool = False
 
     @step
     def gather_vmas(self, tx: Transaction) -> Outcome:
@@ -69,6 +76,7 @@ class do_vmi_munmap(Procedure):
             return fail(EINVAL)
         first = find_vma_intersection(tx, self.mm, self.start, end)
         if first is None:
+            self.mmap_unlock(tx)
             return done()
         if (wait := i_mmap_lock(tx, *(vma.file for vma in vmas_in(tx, self.mm, self.start, end)))) is not None:
             return wait
@@ -100,6 +108,20 @@ class do_vmi_munmap(Procedure):
         return 0
 
     @step
+    def mmap_write_downgrade(self, tx: Transaction) -> Outcome:
+        """Nobody can find the VMAs any more, so others may look at the rest of the address space while we unmap.
+
+        Not if a stack lies behind the range: a fault just below it, which only reads VMAs, could make it grow into it.
+        """
+        if not self.unlock:
+            return None
+        above = vma_from(tx, self.mm, self.start + self.pages)
+        if above is None or not above.flags & VM_GROWSDOWN:
+            downgrade_write(tx, "mmap_lock", self.mm)
+            self.downgraded = True
+        return None
+
+    @step
     def unmap_pages(self, tx: Transaction) -> Outcome:
         """Clear the entries, flush the TLBs, put the pages, free the page tables that became useless."""
         end = self.start + self.pages
@@ -121,7 +143,13 @@ class do_vmi_munmap(Procedure):
         if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
             return wait
         unlink_vmas(tx, self.mm, self.vmas)
+        self.mmap_unlock(tx)
         return done()
+
+    def mmap_unlock(self, tx: Transaction) -> None:
+        """Let others at the address space again, if that was asked for."""
+        if self.unlock:
+            (up_read if self.downgraded else up_write)(tx, "mmap_lock", self.mm)
 
 
 def unlink_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
