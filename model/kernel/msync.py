@@ -2,11 +2,12 @@
 
 from typing import ClassVar
 
+from model.kernel.ext4 import ext4_sync_file
 from model.kernel.lock import down_read, up_read
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.vfs import vfs_fsync
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.vfs import NO_DISK
 from model.kernel.vma import find_vma
-from model.memory.errno import ENOMEM
+from model.memory.errno import EINVAL, ENOMEM
 from model.memory.flags import VM_SHARED
 from model.memory.state import Transaction
 
@@ -14,7 +15,7 @@ from model.memory.state import Transaction
 class do_msync(Procedure):
     """msync(2) with MS_SYNC: write back the files of all shared mappings in [start, start + pages)."""
 
-    source: ClassVar[str] = "mm/msync.c: msync"
+    source: ClassVar[str] = "mm/msync.c: msync; fs/sync.c: vfs_fsync_range"
     mm: str
     start: int
     """The part before it is done."""
@@ -33,7 +34,10 @@ class do_msync(Procedure):
 
     @step
     def find_vma(self, tx: Transaction) -> Outcome:
-        """Take the next VMA. A hole before it makes the result ENOMEM in the end, but does not stop the rest."""
+        """Take the next VMA. A hole before it makes the result ENOMEM in the end, but does not stop the rest.
+
+        Only a file with a disk behind it has anything to write; what is no file at all (a ring, a map) is refused.
+        """
         vma = find_vma(tx, self.mm, self.start)
         if vma is None or vma.start >= self.end:
             self.unmapped = -ENOMEM if self.start < self.end else self.unmapped
@@ -41,10 +45,11 @@ class do_msync(Procedure):
         if self.start < vma.start:
             self.unmapped = -ENOMEM
         self.start = vma.end
-        if not vma.file or not vma.flags & VM_SHARED:
+        kind = tx.files[vma.file].kind if vma.flags & VM_SHARED else ""
+        if not kind or kind in NO_DISK:
             return goto(do_msync.find_vma)
         up_read(tx, "mmap_lock", self.mm)
-        return call(vfs_fsync(file=vma.file))
+        return call(ext4_sync_file(file=vma.file)) if kind == "ext4" else fail(EINVAL)
 
     @step
     def next_vma(self, tx: Transaction) -> Outcome:

@@ -132,8 +132,8 @@ def backing(machine: Machine, op: ops.Mmap) -> str:
     """What the model calls the mapped thing."""
     if op.kind != "file":
         return KERNEL_MAPPINGS.get(op.kind, op.kind)
-    kind = machine.state.files[op.file].kind
-    return "file" if kind == "ext4" else kind
+    file = machine.state.files.get(op.file)
+    return "file" if file is None or file.kind == "ext4" else file.kind
 
 
 def place(machine: Machine, op: ops.Place) -> Reply:
