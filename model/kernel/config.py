@@ -70,6 +70,7 @@ FACTS: Final[dict[str, Fact]] = {
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
     "mseal": Fact("6.12", "7.3", "mseal(2) since 6.10; mm/mseal.c"),
     "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),
+    "mprotect makes clean exclusive pages writable": Fact("6.12", "7.3", "can_change_pte_writable() since 6.2"),
     "mremap moves several VMAs": Fact("6.18", "7.3", "remap_move() since 6.17; mm/mremap.c"),
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
     "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Final
 
+from model.kernel.config import fact
 from model.kernel.gup import get_user_pages
 from model.kernel.limits import enough_memory
 from model.kernel.lock import down_write, up_write
@@ -229,5 +230,7 @@ def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
     """Whether a write through this entry needs nothing but the permission (mm/mprotect.c)."""
     if vma.flags & VM_SHARED:
         return vma_wants_writenotify(vma) and pte.dirty
+    if not pte.dirty and not fact(tx, "mprotect makes clean exclusive pages writable"):
+        return False
     page = vm_normal_page(tx, vma, pte)
     return page is not None and tx.frames[page].kind == "anon" and tx.frames[page].exclusive

@@ -42,6 +42,17 @@ def test_a_page_of_our_own_becomes_writable_again_without_a_fault(machine: Machi
     assert pte.writable
 
 
+@pytest.mark.parametrize(("kernel", "writable"), [("6.1", False), ("6.18", True)])
+def test_a_clean_page_of_our_own_waited_for_a_fault_in_6_1(kernel: str, writable: bool) -> None:
+    machine = Machine(kernel)
+    machine.map_private("anon", 1, at=100)
+    machine.write(100, 1)
+    machine.run(do_madvise(mm="p0", start=100, pages=1, advice="free"))
+    protect(machine, VM_READ)
+    protect(machine, RW)
+    assert machine.state.ptes["p0", 100].writable is writable
+
+
 def test_a_page_shared_with_a_child_and_the_zero_page_wait_for_a_write_fault(machine: Machine) -> None:
     machine.map_private("anon", at=100)
     machine.write(100, 1)
