@@ -5,6 +5,7 @@ the lesson is played, once, by the model: every expression must have a value, no
 may be met at its start, and each stored solution must lead to its goal.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Pre
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.ladder import holds, reached
 from lessons.library import COURSE
-from lessons.loading import WORLDS, load
+from lessons.loading import WORLDS, load, read
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
 from lessons.problems import LessonError, Problem, did_you_mean
@@ -48,9 +49,13 @@ def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:
 
 def _unused_worlds(folder: Path) -> Iterator[Problem]:
     """World scripts of a folder that none of its lessons names."""
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.md")]
+    texts = []
+    for path in folder.glob("*.md"):
+        with contextlib.suppress(LessonError):  # it is reported where it is loaded
+            texts.append(read(path))
     for world in sorted((folder / WORLDS).glob("*.pte")):
-        if not any(f"~~~world {world.stem}\n" in text for text in texts):
+        named = re.compile(rf"^~~~world\s+{re.escape(world.stem)}\s*$", re.MULTILINE)
+        if not any(named.search(text) for text in texts):
             yield Problem(str(world), 1, 1, f"no lesson of {folder} uses this world")
 
 

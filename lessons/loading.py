@@ -34,6 +34,8 @@ from lessons.problems import LessonError, Problem, did_you_mean
 
 WORLDS: Final = "worlds"
 """The folder beside a lesson that has the scripts of its scenes."""
+MOST_BYTES: Final = 1_000_000
+"""No lesson or world comes near; a longer file is refused without reading it."""
 REMARK: Final = re.compile(r"\s+(?P<step>[A-Za-z_]\w*(?:\.\w+)?):\s+(?P<text>.*)")
 RUNG: Final = re.compile(r"(?P<rung>[a-z]+):\s*(?P<text>.*)")
 CHECK: Final = re.compile(r"(?P<expect>\s*expect\s+)(?P<condition>[^#]*[^#\s])\s*#\s*(?P<text>.+)")
@@ -45,14 +47,24 @@ def load(path: Path) -> Lesson:
     Raises:
         LessonError: it cannot be read or is malformed; with every problem found.
     """
+    source = read(path)
+    return parse(source, str(path), _FolderOfWorlds(path.parent / WORLDS))
+
+
+def read(path: Path) -> str:
+    """The text of a file, whatever it is. Raises LessonError."""
     try:
-        source = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise LessonError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from None
+    if len(raw) > MOST_BYTES:
+        raise LessonError([Problem(str(path), 1, 1, f"longer than {MOST_BYTES} bytes, the most that is read")])
+    try:
+        return raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        line = raw[: error.start].count(b"\n") + 1
         raise LessonError([Problem(str(path), line, 1, "not UTF-8 text")]) from None
-    return parse(source, str(path), _FolderOfWorlds(path.parent / WORLDS))
 
 
 def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
@@ -89,11 +101,7 @@ class _FolderOfWorlds(Mapping[str, str]):
         self.paths = {path.stem: path for path in sorted(folder.glob("*.pte"))}
 
     def __getitem__(self, name: str) -> str:
-        path = self.paths[name]
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LessonError([Problem(str(path), 1, 1, f"cannot be read: {error}")]) from None
+        return read(self.paths[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)

@@ -18,6 +18,9 @@ CODE: Final = re.compile(r"^(?: {4}|\t)|^```")
 
 def check(lesson: Lesson) -> Iterator[Problem]:
     """Texts that are too wide anywhere, or too long before something to do."""
+    header = lesson.header
+    for text in (header.title, header.summary, header.rule, *header.read):
+        yield from _too_wide(lesson.file, 1, text)
     for item in lesson.items:
         yield from _too_wide(lesson.file, item.text_line, item.text)
         if not item.last and (lines := height(item.text)) > MOST_LINES:

@@ -150,3 +150,24 @@ def test_a_damaged_lesson_does_not_hide_the_others(tmp_path: Path) -> None:
     assert (good.name, good.error) == ("small", None)
     assert bad.name == "damaged"
     assert bad.error is not None
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without end")
+def test_a_file_without_end_is_refused_at_once() -> None:
+    with pytest.raises(LessonError, match="longer than 1000000 bytes"):
+        load(Path("/dev/zero"))
+
+
+def test_a_file_written_on_windows_is_the_same_lesson(tmp_path: Path) -> None:
+    (tmp_path / "worlds").mkdir()
+    (tmp_path / "worlds" / "page.pte").write_text(WORLDS["page"])
+    (tmp_path / "small.md").write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert load(tmp_path / "small.md").items == small().items
+
+
+def test_a_world_that_is_no_text_is_refused_at_its_place(tmp_path: Path) -> None:
+    (tmp_path / "worlds").mkdir()
+    (tmp_path / "worlds" / "page.pte").write_bytes(b"process p0\n\xff")
+    (tmp_path / "small.md").write_text(TEXT)
+    with pytest.raises(LessonError, match=r"page.pte:2:1: not UTF-8 text"):
+        load(tmp_path / "small.md")
