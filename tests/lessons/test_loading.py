@@ -1,5 +1,6 @@
 """A lesson file is understood, or every mistake in it is reported at its place with a hint."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,18 @@ def test_a_world_that_is_no_text_is_refused_at_its_place(tmp_path: Path) -> None
     (tmp_path / "small.md").write_text(TEXT)
     with pytest.raises(LessonError, match=r"page.pte:2:1: not UTF-8 text"):
         load(tmp_path / "small.md")
+
+
+def test_a_lesson_cut_off_anywhere_is_refused_in_words() -> None:
+    for end in range(0, len(TEXT) - len("\n~~~\n"), 7):
+        with pytest.raises(LessonError) as caught:
+            parse(TEXT[:end], "cut.md", WORLDS)
+        assert all(problem.line >= 1 for problem in caught.value.problems)
+
+
+def test_a_lesson_without_any_one_of_its_lines_loads_or_is_refused_in_words() -> None:
+    lines = TEXT.split("\n")
+    for number in range(len(lines)):
+        text = "\n".join(lines[:number] + lines[number + 1 :])
+        with suppress(LessonError):
+            assert parse(text, "gap.md", WORLDS).items

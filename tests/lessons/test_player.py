@@ -1,5 +1,8 @@
 """The player: what may be done where, going back and forward, hints, goals, and coming back another day."""
 
+from collections.abc import Callable
+from random import Random
+
 import pytest
 
 from lessons.performing import MOST_BEATS
@@ -286,3 +289,31 @@ def test_a_very_long_command_is_kept_short_without_losing_a_change(player: Playe
     assert len(mapped) == 1500
     touched = {(change.table, change.key): change.new for beat in beats for change in beat.changes}
     assert touched["processes", "p0"] == after.processes["p0"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_learner_does_the_player_stays_sound(seed: int) -> None:
+    """Random moves; after each the view can be shown, and the place can be come back to."""
+    chance = Random(seed)
+    player = Player(small())
+    commands = ("munmap p0 buf", "read p0 buf+1", "fork p0 p1", "exit p0", "madvise p0 buf+0 dontneed", "junk", "")
+    moves: tuple[Callable[[], str], ...] = (
+        player.forward,
+        player.forward,
+        lambda: player.forward(chance.choice(("into", "over", "out", "command"))),
+        player.back,
+        lambda: player.go(chance.randrange(-1, len(player.spots) + 1)),
+        lambda: player.answer(chance.choice(("1", "2", "b", "yes", ""))),
+        player.hint,
+        lambda: player.command(chance.choice(commands)),
+    )
+    for _ in range(150):
+        here = player.here
+        word = chance.choice(moves)()
+        view = player.view()
+        assert not word or player.here == here
+        assert ("forward" in view.may) == (not player.forward()) or view.finished
+        player.go(here)
+        assert player.timeline.here.state == player.spot.standing.context.state
+    again = Player(small(), player.progress())
+    assert again.spot.item <= player.spot.item
