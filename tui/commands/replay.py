@@ -59,12 +59,12 @@ class ReplayError(Exception):
 
 
 def recordings(operands: Sequence[Path]) -> Iterator[Path]:
-    """The files that the operands name; a folder stands for all recordings below it."""
+    """The files that the operands name. A folder stands for the recordings below it: JSON files that have `ops`."""
     for operand in operands:
         if not operand.is_dir():
             yield operand
             continue
-        found = sorted(operand.rglob("*.json"))
+        found = sorted(path for path in operand.rglob("*.json") if b'"ops"' in path.read_bytes())
         if not found:
             raise ReplayError(f"{operand}: no recording (*.json) in this folder")
         yield from found
@@ -127,7 +127,8 @@ def summary(verdicts: Sequence[tuple[Path, "Verdict"]]) -> str:
     agreeing = sum(verdict.agrees for _, verdict in verdicts)
     unsupported = sum(bool(verdict.unsupported) for _, verdict in verdicts)
     differing = len(verdicts) - agreeing - unsupported
-    return f"{len(verdicts)} recording{'' if len(verdicts) == 1 else 's'}: {agreeing} agree, {differing} differ, {unsupported} unsupported"
+    count = f"{len(verdicts)} recording{'' if len(verdicts) == 1 else 's'}"
+    return f"{count}: {agreeing} agree, {differing} differ, {unsupported} unsupported"
 
 
 def print_table(verdicts: Sequence[tuple[Path, "Verdict"]], *, markdown: bool) -> None:
