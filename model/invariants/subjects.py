@@ -1,7 +1,8 @@
 """Subjects: what a violation points at and what the cursor can stand on, as short strings.
 
 A subject is a kind and a key, joined by colons: `frame:5`, `pte:p0:17`, `table:p0:1:0`, `vma:p0:16`, `tlb:0:p0:17`,
-`ref:r0`, `file:f`, `cache:f:3`, `process:p0`, `task:main`, `cpu:0`, `lock:mmap_lock:p0`, `device:nic`. Virtual
+`ref:r0`, `file:f`, `cache:f:3`, `process:p0`, `task:main`, `cpu:0`, `lock:mmap_lock:p0`, `device:nic`, `buffer:b`,
+`dmabuf:d`. Virtual
 pages and offsets are counted in pages.
 """
 

@@ -199,11 +199,11 @@ def _lost(scene: Scene, access: Access, reference: Reference) -> str:
             f"{_user(access)} wrote {access.value:#04x} to {name_of(scene, pfn)} through {access.reference}, for "
             f"{here}. {_reader_finds(scene, process, seen)} The byte never arrives, and no error is reported."
         )
-    if seen is None or seen < 0 or scene.byte(seen) == access.value:
+    if seen is None or seen < 0 or scene.frame(seen).kind == "zero" or scene.byte(seen) == access.value:
         return ""
     return (
         f"{_user(access)} read {access.value:#04x} from {name_of(scene, pfn)} through {access.reference}, but what "
-        f"{process} has put at {here} is {scene.byte(seen):#04x}, in {name_of(scene, seen)}. The device works with "
+        f"{process} has at {here} is {scene.byte(seen):#04x}, in {name_of(scene, seen)}. The device works with "
         "old data, and no error is reported."
     )
 

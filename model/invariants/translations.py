@@ -66,7 +66,7 @@ def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
     message = (
         f"{taken} {_sees_instead(scene, reference.process, vpn, pfn)} "
         f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing. "
-        f"{_surprise(reference)}"
+        f"{_surprise(scene, reference, pfn, vpn)}"
     )
     subjects = (subject("ref", name), subject("frame", pfn), subject("pte", reference.process, vpn))
     return violation(STALE_REFERENCE, subjects, message)
@@ -107,9 +107,13 @@ def _sees_instead(scene: Scene, process: str, vpn: int, pfn: int) -> str:
     return "The entry there is empty now, and the next access brings in another page."
 
 
-def _surprise(reference: Reference) -> str:
+def _surprise(scene: Scene, reference: Reference, pfn: int, vpn: int) -> str:
     """Who is going to find out."""
     user = reference.by or "its holder"
+    if scene.mapped_at(pfn, reference.process) is not None:
+        return f"{reference.process} and {user} still share the page, but no longer at that address."
+    if scene.vma_at(reference.process, vpn) is None:
+        return f"Whatever {user} still does with it, {reference.process} has no view of it."
     if reference.write:
         return f"What {user} writes will not be where {reference.process} looks."
     return f"What {reference.process} writes there from now on, {user} will not see."

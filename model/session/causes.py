@@ -142,6 +142,8 @@ TABLES_OF: Final = {
     "process": "processes",
     "cpu": "cpus",
     "device": "devices",
+    "buffer": "buffers",
+    "dmabuf": "dma_bufs",
 }
 """Kind of subject → the table that has its record, under the same key."""
 

@@ -16,6 +16,8 @@ from model.invariants.holders import members
 from model.invariants.index import table_grip
 from model.invariants.scene import Scene
 from model.invariants.subjects import parse, subject
+from model.kernel.buffer import buffer_of
+from model.kernel.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
 from model.memory.state import State
 
@@ -98,7 +100,11 @@ def _from_reference(scene: Scene, name: str) -> Iterator[str]:
     reference = scene.state.references.get(name)
     if reference is None:
         return
+    if reference.dmabuf:
+        yield subject("dmabuf", reference.dmabuf)
     for page, pfn in enumerate(reference.frames):
+        if pfn == NOT_MAPPED:
+            continue
         yield subject("frame", pfn)
         if reference.process:
             yield subject("pte", reference.process, reference.vpn + page)
@@ -146,7 +152,27 @@ def _from_task(scene: Scene, name: str) -> Iterator[str]:
 
 
 def _from_device(scene: Scene, name: str) -> Iterator[str]:
-    return (subject("ref", ref) for ref, found in scene.state.references.items() if found.by == name)
+    for reference, found in scene.state.references.items():
+        if found.by == name:
+            yield subject("ref", reference)
+    for exported, importer in scene.state.attachments:
+        if importer == name:
+            yield subject("dmabuf", exported)
+
+
+def _from_buffer(scene: Scene, name: str) -> Iterator[str]:
+    buffer = scene.state.buffers.get(name)
+    if buffer is None:
+        return
+    yield subject("file", buffer.file)
+    for pfn in buffer.frames:
+        yield subject("frame", pfn)
+
+
+def _from_dma_buf(scene: Scene, name: str) -> Iterator[str]:
+    exported = scene.state.dma_bufs.get(name)
+    if exported is not None:
+        yield subject("buffer", exported.buffer)
 
 
 def _from_lock(scene: Scene, kind: str, owner: str) -> Iterator[str]:
@@ -168,6 +194,8 @@ POINTS_TO: Final[dict[str, Arrows]] = {
     "cpu": _from_cpu,
     "task": _from_task,
     "device": _from_device,
+    "buffer": _from_buffer,
+    "dmabuf": _from_dma_buf,
     "lock": _from_lock,
 }
 """Kind of subject → what one of its kind points to. A frame points to nothing: that is what makes it hard."""
@@ -199,7 +227,10 @@ def _at_frame(scene: Scene, pfn: int) -> Iterator[str]:
 
 def _at_file(scene: Scene, name: str) -> Iterator[str]:
     file = scene.state.files.get(name)
-    return (subject("vma", process, start) for process, start in (file.i_mmap if file else ()))
+    for process, start in file.i_mmap if file else ():
+        yield subject("vma", process, start)
+    if buffer_of(name) in scene.state.buffers:
+        yield subject("buffer", buffer_of(name))
 
 
 def _at_cache(scene: Scene, file: str, index: int) -> Iterator[str]:
@@ -211,6 +242,19 @@ def _at_reference(scene: Scene, name: str) -> Iterator[str]:
     reference = scene.state.references.get(name)
     if reference is not None and reference.by:
         yield subject("device", reference.by)
+
+
+def _at_buffer(scene: Scene, name: str) -> Iterator[str]:
+    return (subject("dmabuf", exported) for exported, found in scene.state.dma_bufs.items() if found.buffer == name)
+
+
+def _at_dma_buf(scene: Scene, name: str) -> Iterator[str]:
+    for exported, importer in scene.state.attachments:
+        if exported == name:
+            yield subject("device", importer)
+    for reference, found in scene.state.references.items():
+        if found.dmabuf == name:
+            yield subject("ref", reference)
 
 
 def _at_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Iterator[str]:
@@ -242,6 +286,8 @@ POINTED_AT: Final[dict[str, Arrows]] = {
     "tlb": _at_tlb,
     "cpu": _at_cpu,
     "task": _at_task,
+    "buffer": _at_buffer,
+    "dmabuf": _at_dma_buf,
 }
 """Kind of subject → what points at one of its kind: the same arrows from their other end."""
 
@@ -261,6 +307,8 @@ def subjects(state: State) -> Iterator[str]:
         ("cache", state.page_cache),
         ("ref", state.references),
         ("device", state.devices),
+        ("buffer", state.buffers),
+        ("dmabuf", state.dma_bufs),
         ("cpu", state.cpus),
         ("task", state.tasks),
         ("lock", state.locks),

@@ -18,6 +18,12 @@ SCENE = (
     "gup p0 buf as=r0 write pin by=nic",
     "fork p0 p1",
     "read p1 shm+1",
+    "bo b 2 in=system",
+    "export b as=d",
+    "attach d nic dynamic",
+    "map d nic as=m",
+    "mmap p0 gem bo:b shared rw 2",
+    "write p0 gem+1 3",
     "begin t madvise p1 buf dontneed",
     "step t 2",
 )
@@ -48,7 +54,7 @@ def test_from_the_process_down_to_the_frame(session: Session) -> None:
 
 
 def test_references_devices_files_tasks_and_cpus(session: Session) -> None:
-    assert session.refers("device:nic").to == {"ref:r0"}
+    assert session.refers("device:nic").to == {"ref:r0", "ref:m", "dmabuf:d"}
     assert session.refers("ref:r0").by == {"device:nic"}
     assert "pte:p0:16" in session.refers("ref:r0").to
     assert session.refers("file:f").by == {"vma:p0:21", "vma:p1:21"}
@@ -61,6 +67,17 @@ def test_references_devices_files_tasks_and_cpus(session: Session) -> None:
     cached = next(iter(session.refers(f"cpu:{session.state.processes['p1'].cpu}").to))
     assert cached.startswith("tlb:")
     assert {parse(target)[0] for target in session.refers(cached).to} == {"frame", "pte"}
+
+
+def test_buffers_and_what_is_made_of_them(session: Session) -> None:
+    first, second = session.state.buffers["b"].frames
+    assert session.refers("buffer:b") == Relations(
+        frozenset({"file:bo:b", f"frame:{first}", f"frame:{second}"}), frozenset({"dmabuf:d"})
+    )
+    assert session.refers("dmabuf:d") == Relations(frozenset({"buffer:b"}), frozenset({"device:nic", "ref:m"}))
+    assert session.refers("ref:m").to == {"dmabuf:d", f"frame:{first}", f"frame:{second}"}
+    assert {"buffer:b", "ref:m", "pte:p0:27"} <= session.refers(f"frame:{second}").by
+    assert "buffer:b" in session.refers("file:bo:b").by
 
 
 @pytest.mark.parametrize("about", ["frame:999", "pte:p0:999", "ref:nobody", "vma:x:1", "nonsense", "frame:x", "pte:p0"])
