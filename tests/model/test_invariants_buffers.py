@@ -157,7 +157,7 @@ def test_pages_of_a_block_are_counted_as_the_allocator_counts_them() -> None:
 
 def test_many_frames_alike_are_counted_not_listed() -> None:
     session = played(
-        "device nic", "process p0", "bo a 8 in=system exporter=insert-page", "mmap p0 buf bo:a shared rw 8",
+        "device nic", "process p0", "bo a 8 in=system", "mmap p0 buf bo:a shared rw 8",
         *(f"read p0 buf+{page}" for page in range(8)), "grab p0 buf[0:8] as=g by=nic",
     )  # fmt: skip
     found = [violation for violation in session.violations if violation.invariant == "unguarded-reference"]

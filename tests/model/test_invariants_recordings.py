@@ -1,4 +1,4 @@
-"""What real kernels did breaks no rule of a sound kernel, and leaves hazards and lost writes where its story says so."""
+"""What real kernels did breaks no rule of a sound kernel, and leaves hazards and lost writes where it should."""
 
 from pathlib import Path
 
