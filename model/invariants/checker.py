@@ -174,8 +174,9 @@ def _dangerous(scene: Scene, translation: Translation) -> bool:
     return entry is not None and dangerous(scene, entry)
 
 
-def _worst_first(found: Violation) -> tuple[int, str, tuple[str, ...]]:
-    return -SEVERITIES.index(found.severity), found.invariant, found.subjects
+def _worst_first(found: Violation) -> tuple[int, str, list[tuple[int, str]]]:
+    """By severity, then by name, then by subject so that frame 9 stands before frame 10."""
+    return -SEVERITIES.index(found.severity), found.invariant, [(len(about), about) for about in found.subjects]
 
 
 def _follow_tasks(draft: Draft, old: State, new: State) -> bool:
