@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
+from model.kernel.exit import do_exit
 from model.kernel.lock import down_write, up_write
 from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page
@@ -31,6 +32,7 @@ from model.memory.flags import (
     VM_LOCKONFAULT,
     VM_MAYBE_GUARD,
     VM_MIXEDMAP,
+    VM_PAT,
     VM_PFNMAP,
     VM_SHARED,
     VM_UFFD_WP,
@@ -126,11 +128,16 @@ class kernel_clone(Procedure):
         """Unlock. Parent and child go their own ways."""
         up_write(tx, "mmap_lock", self.mm)
         if self.vpn < 0:
-            return done(self.vpn)
+            return call(do_exit(mm=self.child), then=kernel_clone.fail_nomem)
         for (mm, label), place in tx.labels.items():
             if mm == self.mm:
                 tx.labels[self.child, label] = place
         return done()
+
+    @step
+    def fail_nomem(self, tx: Transaction) -> Outcome:
+        """What the child had got so far is gone again."""
+        return done(self.vpn)
 
 
 def vma_needs_copy(vma: Vma) -> bool:
@@ -154,6 +161,8 @@ class copy_page_range(Procedure):
         """Make the mm's write_protect_seq odd: a GUP-fast that pins meanwhile will see it and give its pins back."""
         self.vpn = self.start
         vma = tx.vmas[self.mm, self.start]
+        if not track_pfn_copy(tx, self.mm, vma):
+            return fail(ENOMEM)
         if is_cow_mapping(vma.flags):
             mmu_notifier_invalidate_range_start(tx, self.mm, vma.start, vma.end)
             bump_write_protect_seq(tx, self.mm)
@@ -200,6 +209,15 @@ class copy_page_range(Procedure):
             bump_write_protect_seq(tx, self.mm)
             mmu_notifier_invalidate_range_end(tx, self.mm)
         return done(min(self.ret, 0))
+
+
+def track_pfn_copy(tx: Transaction, mm: str, vma: Vma) -> bool:
+    """VM_PAT, up to 6.12: the caching of the range is looked up through its first entry (arch/x86/mm/pat/memtype.c).
+
+    If that page of a private mapping has been copied on write, the entry leads elsewhere, and fork fails.
+    """
+    first = tx.ptes.get((mm, vma.start))
+    return not vma.flags & VM_PAT or first is None or first.special
 
 
 def bump_write_protect_seq(tx: Transaction, mm: str) -> None:

@@ -37,7 +37,7 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     if vma.pgoff + vma.pages > buffer.pages or refuses_private(driver, buffer, vma):
         return -EINVAL
     flags = vma.flags | driver.vm_flags
-    if fact(tx, "device mappings are never executable"):
+    if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
         flags &= ~VM_MAYEXEC
     mapped = msgspec.structs.replace(vma, flags=flags, ops=ops_of(driver))
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped

@@ -100,8 +100,8 @@ BACKINGS: Final[dict[str, Backing]] = {
     "btf": Backing("btf", noexec="always", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
     "vvar": Backing("vvar", sets=VM_READ | VM_MAYREAD | VM_DONTEXPAND | VM_DONTDUMP),
     "dax": Backing("dax", named=True, sets=VM_HUGEPAGE),
-    "bar": Backing("bar", named=True, noexec="always", sets=PFN_RANGE | VM_PAT, fills=remap_pfn_range),
-    "devmem": Backing("devmem", named=True, sets=PFN_RANGE | VM_PAT, fills=remap_pfn_range),
+    "bar": Backing("bar", named=True, noexec="always", sets=PFN_RANGE, fills=remap_pfn_range),
+    "devmem": Backing("devmem", named=True, sets=PFN_RANGE, fills=remap_pfn_range),
     "bo": Backing("", named=True),
     "dmabuf": Backing("", named=True),
     "vdso": Backing("vdso", sets=VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_DONTEXPAND),
@@ -135,7 +135,7 @@ def open_backing(tx: Transaction, backing: str, name: str, pages: int, offset: i
         return open_buffer(tx, backing, name)
     if backing in IOMEM:
         return open_iomem(tx, backing, name)
-    if spec.named:
+    if spec.named and (name or backing != "secretmem"):
         file = tx.files.get(name)
         return name if file is not None and file.open else -EBADF
     if backing in SPECIAL_MAPPINGS or (backing == "anon" and not shared):
@@ -143,7 +143,7 @@ def open_backing(tx: Transaction, backing: str, name: str, pages: int, offset: i
     kind = "shmem" if backing == "anon" or (backing == "devzero" and shared) else backing
     fresh = unused_name(tx, kind)
     own = pages if spec.own_pages < 0 else spec.own_pages
-    size = {"shmem": pages, "guest_memfd": offset + pages}.get(kind, own)
+    size = {"shmem": pages, "guest_memfd": offset + pages, "secretmem": offset + pages}.get(kind, own)
     # A ring or a map lives as long as its owner, whom we never see close; the rest as long as it is mapped.
     tx.files[fresh] = File(kind, size=size, open=kind not in ("shmem", "devzero", "perf"))
     for index in range(own):
@@ -219,6 +219,8 @@ def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
             flags |= VM_LOCKED
         case "bpf_map" if not flags & VM_WRITE:
             flags &= ~VM_MAYWRITE
+        case "bar" | "devmem" if fact(tx, "PFN ranges are VM_PAT"):
+            flags |= VM_PAT
         case "devzero" if flags & VM_SHARED:
             ops = "shmem"
         case "perf" if fact(tx, "perf rings are PFN-mapped"):

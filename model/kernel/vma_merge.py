@@ -217,7 +217,10 @@ def vma_modify_flags(tx: Transaction, mm: str, vma: Vma, start: int, end: int, f
 def vma_merge_extend(tx: Transaction, mm: str, vma: Vma, pages: int) -> Vma | None:
     """Extend a VMA at its end, and over the VMA behind it if it meets one that fits (mremap() in place)."""
     vmg = MergeRange(vma.end, vma.end + pages, vma.flags, vma.pgoff + vma.pages, vma.file, vma.anon_vma)
-    return vma_merge_new_range(tx, mm, vmg)
+    merged = vma_merge_new_range(tx, mm, vmg)
+    if merged is None and fact(tx, "mremap extends any VMA"):
+        return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, end=vma.end + pages))
+    return merged
 
 
 def copy_vma(tx: Transaction, mm: str, vma: Vma, start: int, pages: int, pgoff: int) -> Vma:
