@@ -87,11 +87,11 @@ class PtescopeApp(App[None]):
         return Home(self.store, self.glyphs)
 
     async def on_stage_left(self) -> None:
-        """From a stage one comes home, also where the program was started on the stage."""
+        """From a stage one comes home. The one that the program began with stays below: Textual keeps it."""
         if len(self.screen_stack) > 1:
             await self.pop_screen()
         else:
-            await self.switch_screen(self._home())
+            await self.push_screen(self._home())
 
     def on_home_chosen(self, message: "Home.Chosen") -> None:
         """Something was chosen at home."""

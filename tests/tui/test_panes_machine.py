@@ -36,18 +36,16 @@ def after(state: State, tx: Transaction) -> Scene:
 
 
 def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State) -> None:
-    assert text(spaces(Scene(state), WIDTH)) == "\n".join(
-        (
-            "  p0  cpu0 · pgd f1",
-            '   16-20 rw-p anon "buf" mr mw ac',
-            "     16→f20 w =41      17→f21 w =42      18 ·              19 ·",
-            '   32-34 rw-s f "shm" mr mw ms ac',
-            "     32→f30 w =61      33→f31 r =62",
-            "  p1  cpu1 · pgd f5 · child of p0",
-            '   32-34 rw-s f "shm" mr mw ms ac',
-            "     32→f30 w =61      33→f31 r =62",
-        )
-    )
+    assert text(spaces(Scene(state), WIDTH)).splitlines() == [
+        "  p0  cpu0 · pgd f1",
+        '   16-20 rw-p anon "buf" mr mw ac',
+        "     16→f20 w =41      17→f21 w =42      18 ·              19 ·",
+        '   32-34 rw-s f "shm" mr mw ms ac',
+        "     32→f30 w =61      33→f31 r =62",
+        "  p1  cpu1 · pgd f5 · child of p0",
+        '   32-34 rw-s f "shm" mr mw ms ac',
+        "     32→f30 w =61      33→f31 r =62",
+    ]
 
 
 def test_ascii_terminals_get_no_other_sign(state: State) -> None:
@@ -127,16 +125,14 @@ def test_what_is_gone_stays_in_sight_for_one_move(state: State) -> None:
 
 
 def test_the_walk_goes_down_four_levels_to_the_byte(state: State) -> None:
-    assert text(walk(Scene(state, focus="pte:p0:17"), WIDTH)) == "\n".join(
-        (
-            "  p0 buf+1  page 17 = 0x11000  index 0·0·0·17  VMA rw-p",
-            "  PGD f1[0]   → f2    present rw user",
-            "  PUD f2[0]   → f3    present rw user",
-            "  PMD f3[0]   → f4    present rw user",
-            "  PTE f4[17]  → f21   present rw user accessed dirty nx  anon =42",
-            "  TLB cpu0 nothing  cpu1 nothing",
-        )
-    )
+    assert text(walk(Scene(state, focus="pte:p0:17"), WIDTH)).splitlines() == [
+        "  p0 buf+1  page 17 = 0x11000  index 0·0·0·17  VMA rw-p",
+        "  PGD f1[0]   → f2    present rw user",
+        "  PUD f2[0]   → f3    present rw user",
+        "  PMD f3[0]   → f4    present rw user",
+        "  PTE f4[17]  → f21   present rw user accessed dirty nx  anon =42",
+        "  TLB cpu0 nothing  cpu1 nothing",
+    ]
 
 
 def test_the_walk_stops_where_an_entry_is_empty(state: State) -> None:

@@ -57,24 +57,22 @@ raw   code
 ```
 """
     rows = markdown(source, 36)
-    assert text(rows) == "\n".join(
-        (
-            "Head",
-            "",
-            "A strong word, code_here() and",
-            "emphasis: the same paragraph.",
-            "snake_case and 2*3*4 stay.",
-            "",
-            "- one item that needs more than one",
-            "  line of the pane",
-            "- two",
-            "  1. inner",
-            "",
-            "> said by somebody",
-            "",
-            "  raw   code",
-        )
-    )
+    assert text(rows).splitlines() == [
+        "Head",
+        "",
+        "A strong word, code_here() and",
+        "emphasis: the same paragraph.",
+        "snake_case and 2*3*4 stay.",
+        "",
+        "- one item that needs more than one",
+        "  line of the pane",
+        "- two",
+        "  1. inner",
+        "",
+        "> said by somebody",
+        "",
+        "  raw   code",
+    ]
     roles_of = {span.text: span.role for line in rows for span in line.spans}
     assert roles_of["strong"] == "strong"
     assert roles_of["code_here()"] == "code"

@@ -129,3 +129,16 @@ def flow(label: list[Span], items: list[list[Span]], width: int, indent: int) ->
         fresh = False
     rows.append(Row(tuple(spans)))
     return rows
+
+
+def squeeze(text: str, width: int) -> str:
+    """A sentence in at most `width` columns; what follows its last semicolon, mostly advice, stays whole.
+
+    >>> squeeze("`x` is none of this and that; did you mean `y`?", 36)
+    '`x` is none of t~; did you mean `y`?'
+    """
+    if len(text) <= width:
+        return text
+    head, semicolon, tail = text.rpartition(";")
+    room = width - len(semicolon + tail)
+    return cut(head, room) + semicolon + tail if semicolon and room > width // 4 else cut(text, width)

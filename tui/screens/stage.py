@@ -21,7 +21,7 @@ from tui.rows.glyphs import Glyphs
 from tui.rows.history import log, timeline
 from tui.rows.holders import holders
 from tui.rows.physical import physical
-from tui.rows.row import Row, Span, cut, row
+from tui.rows.row import Row, Span, row, squeeze
 from tui.rows.scene import Scene, follow, marks
 from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
@@ -252,7 +252,7 @@ class Stage(Screen[None]):
         """The strip, and below it where we are, what the cursor points at, or why a move could not be made."""
         strip, caption = timeline(self.picture.history, width, self.glyphs)
         if self.word:
-            caption = row(Span(cut(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
+            caption = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
             return [caption] if self.small else [strip, caption]
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)

@@ -1,0 +1,190 @@
+"""The app as it is used: home, lessons, the sandbox; keys, clicks and what stands on the screen then."""
+
+from textual.widgets import Input
+
+from lessons.library import find
+from lessons.progress import Store
+from tests.tui.user import at
+from tui.app import lesson_driver
+from tui.driver import Driver
+from tui.panes.line_pane import LinePane
+from tui.sandbox_driver import SandboxDriver
+from tui.screens.home import Home
+from tui.screens.stage import Stage
+
+LESSON = "a-reference-is-not-a-mapping"
+
+
+def lesson(store: Store) -> Driver:
+    return lesson_driver(find(LESSON), store)
+
+
+# -- home ------------------------------------------------------------------------------------------
+
+
+async def test_home_leads_to_lesson_and_sandbox_and_back(store: Store) -> None:
+    async with at(store) as user:
+        assert "A reference is not a mapping" in user.seen()
+        pane = user.app.query_one("#home", LinePane)
+        assert pane.cursor is not None
+        assert pane.cursor.subject.startswith("lesson:")
+        await user.press("enter")
+        assert user.is_on(Stage)
+        await user.press("q")
+        assert user.is_on(Home)
+        await user.press("s")
+        assert "Sandbox" in user.lines()[0]
+        await user.press("q", "q")
+    assert user.app.return_code == 0
+
+
+async def test_a_lesson_opened_directly_is_left_for_home(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        assert "part 1 of" in user.lines()[0]
+        await user.press("q")
+        assert user.is_on(Home)
+        assert "12 min" in user.seen()
+
+
+async def test_home_by_mouse(store: Store) -> None:
+    async with at(store) as user:
+        row = next(number for number, line in enumerate(user.lines()) if "A reference is not" in line)
+        await user.pilot.click(offset=(10, row))
+        await user.pilot.pause()
+        assert "A reference is not a mapping" in user.lines()[0]
+
+
+# -- a lesson ----------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_shown_before_the_guess(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        before = user.stage.picture.state
+        await user.press("n")
+        assert "Answer first" in user.seen()
+        assert user.stage.picture.state is before
+        assert "forward" not in user.lines()[-1], "the key line promises only what is possible"
+
+
+async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        await user.press("1")
+        assert isinstance(user.app.focused, Input)
+        await user.enter("025")
+        assert "Your guess: 1025" in user.pane("story")
+        await user.press("n")
+        assert "part 2 of" in user.lines()[0]
+
+
+async def test_a_typed_answer_that_is_none_is_refused(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        await user.press("enter")
+        await user.enter("many")
+        assert "a number, please" in user.seen()
+
+
+async def test_forward_and_back_walk_the_same_way(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        await user.press("1", "enter", "n")
+        seen = []
+        for _ in range(6):
+            seen.append(user.pane("spaces"))
+            await user.press("right")
+        for expected in reversed(seen):
+            await user.press("left")
+            assert user.pane("spaces") == expected
+
+
+async def test_where_one_stops_is_where_one_goes_on(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        await user.press("1", "enter", "n", "n", "n")
+        stopped = user.stage.picture
+        await user.press("q")
+    async with at(store, lesson(store)) as user:
+        assert user.stage.picture.state == stopped.state
+        assert user.stage.picture.position == stopped.position
+
+
+async def test_the_whole_lesson_can_be_played_with_one_key_and_guesses(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        for _ in range(400):
+            picture = user.stage.picture
+            if picture.tale.ask is not None and picture.tale.ask.options:
+                await user.press("b")
+            elif picture.tale.ask is not None:
+                await user.press("2", "enter")
+            elif picture.tale.goal and "forward" not in picture.can:
+                await user.press("h")
+            elif picture.enter == "leave":
+                break
+            else:
+                await user.press("n")
+        assert "The rule." in user.pane("story")
+        severities = {one.severity for one in user.stage.picture.broken}
+        assert severities <= {"hazard", "corruption", "splat"}
+        await user.press("enter")
+        assert user.is_on(Home)
+        assert "done" in user.seen()
+
+
+# -- the sandbox -------------------------------------------------------------------------------------
+
+
+async def test_commands_are_typed_and_stepped(store: Store) -> None:
+    async with at(store, SandboxDriver()) as user:
+        await user.command("process p0")
+        await user.command("mmap p0 buf anon private rw 2")
+        assert '"buf"' not in user.pane("spaces"), "a command begins before its first micro-step"
+        await user.press("c")
+        assert '16-18 rw-p anon "buf"' in user.pane("spaces")
+        await user.command("write p0 buf 65")
+        await user.press("i")
+        assert user.stage.picture.position.startswith("step ")
+        await user.press("o", "u", "c")
+        assert "=41" in user.pane("spaces")
+        assert "> write p0 buf 65" in user.pane("log")
+        assert "p0 stores 0x41" in user.pane("log")
+
+
+async def test_a_wrong_word_is_named_with_a_better_one(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.command("madvise p0 buf dontned")
+        assert "did you mean `dontneed`?" in user.seen()
+
+
+async def test_the_prompt_completes_and_remembers(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.press("colon", *"muns", "backspace")
+        assert "munmap(2)" in user.seen()
+        await user.press("tab", "tab")
+        assert user.screen.query_one(Input).value.startswith("munmap p")
+        await user.press("escape")
+        await user.pilot.pause(0.2)
+        await user.command("read p0 buf")
+        await user.press("colon", "up")
+        assert user.screen.query_one(Input).value == "read p0 buf"
+
+
+async def test_going_back_and_doing_something_else_keeps_both_ways(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.command("write p0 buf+2 1")
+        await user.press("c")
+        one = user.stage.picture.state
+        await user.press("home")
+        await user.command("munmap p0 buf")
+        await user.press("c")
+        assert '- 16-20 rw-p anon "buf" unmapped' in user.pane("spaces")
+        await user.press("home")
+        assert "+" in user.pane("timeline"), "the strip shows where a way branches off"
+        await user.press("right_square_bracket", "end")
+        assert user.stage.picture.state == one
+
+
+async def test_a_click_on_the_strip_goes_there(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.command("read p0 buf")
+        await user.press("c")
+        assert user.stage.picture.history.here > 0
+        await user.pilot.click("#timeline", offset=(1, 0))
+        await user.pilot.pause()
+        assert user.stage.picture.history.here == 0

@@ -1,0 +1,203 @@
+"""The stage: cursor, sizes, help, palette, themes, and what a step costs."""
+
+from collections.abc import Callable
+
+import pytest
+from textual.geometry import Region, Size
+from textual.screen import Screen
+from textual.selection import SELECT_ALL
+
+from lessons.progress import Store
+from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
+from tui.panes.line_pane import LinePane
+from tui.sandbox_driver import SandboxDriver
+from tui.screens.stage import PANES, Stage
+
+# -- the cursor ----------------------------------------------------------------------------------------
+
+
+async def test_the_cursor_lights_up_what_is_related_everywhere(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.press("4")
+        stage = user.stage
+        for _ in range(30):
+            await user.press("full_stop")
+            if stage.focus_subject == "frame:20":
+                break
+        assert stage.focus_subject == "frame:20"
+        assert set(stage.panes["spaces"].lit) >= {"pte:p0:16", "ref:r0"}
+        assert stage.panes["holders"].lit == stage.panes["spaces"].lit
+        assert "frame f20" in user.seen()
+        assert "ref r0" in user.pane("timeline")
+        await user.press("f")
+        assert not stage.panes["spaces"].lit
+
+
+async def test_a_click_moves_the_cursor_and_the_walk_follows(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        spaces = user.stage.panes["spaces"]
+        row, line = next((number, line) for number, line in enumerate(spaces.rows) if "33→" in line.text)
+        await user.pilot.click(spaces, offset=(line.text.index("33→"), row + spaces.head))
+        await user.pilot.pause()
+        assert user.stage.focus_subject == "pte:p0:33"
+        assert "page 33 = 0x21000" in user.pane("walk")
+
+
+async def test_the_cursor_stays_on_its_thing_while_the_machine_changes(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        user.stage.point("pte:p0:33")
+        await user.pilot.pause()
+        await user.command("munmap p0 buf")
+        await user.press("c")
+        cursor = user.stage.panes["spaces"].cursor
+        assert cursor is not None
+        assert cursor.subject == "pte:p0:33"
+
+
+async def test_a_row_can_be_copied(store: Store, made: SandboxDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
+    async with at(store, made) as user:
+        monkeypatch.setattr(user.app, "copy_to_clipboard", copied.append)
+        await user.press("2", "down", "y")
+        assert copied == ["p0  cpu0 · pgd f1"]
+
+
+async def test_text_can_be_selected(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        walk = user.stage.panes["walk"]
+        selected = walk.get_selection(SELECT_ALL)
+        assert selected is not None
+        assert "PTE f4[16]  → f20" in selected[0]
+        user.stage.selections = {walk: SELECT_ALL}
+        await user.pilot.pause()
+        assert "PTE f4[16]" in (user.stage.get_selected_text() or "")
+
+
+# -- sizes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [SMALL, (100, 32), NORMAL, LARGE, (250, 80), (60, 20)])
+async def test_every_size_shows_story_strip_keys_and_nothing_outside(
+    store: Store, made: SandboxDriver, size: tuple[int, int]
+) -> None:
+    async with at(store, made, size) as user:
+        screen = Region.from_offset((0, 0), size)
+        for pane in user.stage.panes.values():
+            if pane.display and pane.region.area:
+                assert screen.contains_region(pane.region)
+        shown = user.lines()
+        assert len(shown) == size[1]
+        assert any("1 Story" in line for line in shown)
+        assert any("◉" in line for line in shown)
+        assert "help" in shown[-1] or "back" in shown[-1] or "command" in shown[-1]
+
+
+async def test_a_small_screen_shows_one_pane_and_tabs_lead_to_the_others(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made, SMALL) as user:
+        assert "2 Address spaces" in user.lines()[1]
+        assert "3 Walk" in user.lines()[1]
+        for number, title, name in PANES:
+            await user.press(number)
+            pane = user.stage.panes["story" if name == "step" else name]
+            assert pane.region.height > 3, title
+        await user.pilot.click("#tabs", offset=(user.lines()[1].index("5 Holders"), 0))
+        await user.pilot.pause()
+        assert user.stage.panes["holders"].region.height > 3
+        assert not user.stage.panes["walk"].region.height
+
+
+async def test_one_pane_can_be_made_large_and_all_come_back(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        before = {name: pane.region for name, pane in user.stage.panes.items()}
+        await user.press("4", "m")
+        assert user.stage.panes["memory"].region.height > 25
+        await user.press("m")
+        assert {name: pane.region for name, pane in user.stage.panes.items()} == before
+
+
+async def test_resizing_keeps_everything_in_place(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        for size in (SMALL, LARGE, NORMAL):
+            await user.pilot.resize_terminal(*size)
+            await user.pilot.pause(0.1)
+            assert user.stage.size == Size(*size)
+            assert "1 Story" in user.seen()
+
+
+# -- help, palette, themes -----------------------------------------------------------------------------
+
+
+async def test_help_names_every_key_of_the_stage(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made, LARGE) as user:
+        described = {one.binding.description for one in user.screen.active_bindings.values()}
+        await user.press("question_mark")
+        pane = user.screen.query_one("#help", LinePane)
+        shown = "\n".join(line.text for line in pane.rows)
+        for description in described - {"palette", "Focus Next", "Focus Previous", "Copy selected text", ""}:
+            assert description in shown or description.startswith("Answer "), description
+        assert "corruption" in shown
+        await user.press("q")
+        assert user.is_on(Stage)
+
+
+async def test_the_palette_acts_and_points(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.press("ctrl+p")
+        await user.pilot.pause(0.3)
+        await user.press(*(KEYS.get(char, char) for char in "page p0:33"))
+        await user.pilot.pause(0.5)
+        await user.press("enter")
+        await user.pilot.pause(0.3)
+        assert user.stage.focus_subject == "pte:p0:33"
+        await user.press("ctrl+p")
+        await user.pilot.pause(0.3)
+        await user.press(*"large")
+        await user.pilot.pause(0.5)
+        await user.press("enter")
+        await user.pilot.pause(0.3)
+        assert user.stage.has_class("-solo")
+
+
+async def test_themes_change_the_colours_and_nothing_else(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        before, style = user.lines(), user.stage.panes["walk"].rich_style
+        await user.press("t")
+        assert user.app.theme == "ptescope-high-contrast"
+        assert user.lines() == before
+        assert user.stage.panes["walk"].rich_style != style
+
+
+# -- cost ----------------------------------------------------------------------------------------------
+
+
+async def test_a_step_repaints_what_changed_without_a_layout(
+    store: Store, made: SandboxDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts: list[object] = []
+    drawn: list[int] = []
+
+    def counted(original: Callable[..., object], into: list[int]) -> Callable[..., object]:
+        def draw(self: LinePane, y: int) -> object:
+            into.append(y)
+            return original(self, y)
+
+        return draw
+
+    async with at(store, made) as user:
+        await user.command("write p0 buf+3 9")
+        await user.press("n")
+        arrange = Screen._refresh_layout
+
+        def spy(self: Screen[object], size: Size | None = None, scroll: bool = False) -> None:
+            layouts.append(self)
+            arrange(self, size, scroll)
+
+        monkeypatch.setattr(Screen, "_refresh_layout", spy)
+        monkeypatch.setattr(LinePane, "render_line", counted(LinePane.render_line, drawn))
+        for _ in range(5):
+            await user.press("n")
+        assert not layouts
+        assert len(drawn) < 5 * 40, "of the panes' hundred lines only those that changed are drawn"
+        drawn.clear()
+        await user.pilot.pause(0.3)
+        assert not drawn, "at rest nothing is drawn"
