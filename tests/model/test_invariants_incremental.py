@@ -118,3 +118,59 @@ def test_two_commands_interleaved(lines: list[str], one: str, other: str, turns:
                 session.step_task(task)
     equal_everywhere(session)
     sound(session)
+
+
+BUFFERS = """
+    set vram 4
+    device nic
+    process p0
+    bo a 3 in=system exporter={exporter}
+    mmap p0 m bo:a shared rw 3
+    write p0 m 1
+    export a as=d
+    fork p0 p1
+"""
+
+buffer_commands = st.one_of(
+    line("read {p} m+{n}", p=processes, n=st.integers(0, 2)),
+    line("write {p} m+{n} {v}", p=processes, n=st.integers(0, 2), v=st.integers(0, 255)),
+    line("move a {place}", place=st.sampled_from(["vram", "gtt", "system"])),
+    line("bo {b} {n} in={place}", b=st.sampled_from("bc"), n=st.integers(1, 4), place=st.sampled_from(["vram", "system"])),
+    line("{verb} {b}", verb=st.sampled_from(["evict", "invalidate", "destroy"]), b=st.sampled_from("abc")),
+    line("dma {r} write {v}", r=references, v=st.integers(0, 255)),
+    line("put {r}", r=references),
+    line("munmap {p} m", p=processes),
+    st.sampled_from(["attach d nic", "attach d nic dynamic", "map d nic as=r0", "unmap r0", "detach d nic", "exit p1"]),
+)  # fmt: skip
+grabs = line(
+    "{grab} {p} m as={r} by=nic", grab=st.sampled_from(["grab", "gup", "follow", "mirror"]), p=processes, r=references
+)
+
+
+def buffer_scene(exporter: str) -> Session:
+    session = Session()
+    for text in BUFFERS.format(exporter=exporter).strip().splitlines():
+        attempt(session, text.strip())
+    return session
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(["qxl", "vgem", "mixed"]), st.lists(buffer_commands, min_size=4, max_size=14))
+def test_buffers_of_sound_drivers_whom_nobody_grabs(exporter: str, lines: list[str]) -> None:
+    session = buffer_scene(exporter)
+    for text in lines:
+        attempt(session, text)
+    equal_everywhere(session)
+    sound(session)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(["qxl", "insert-page", "no-zap", "no-flush"]),
+    st.lists(st.one_of(buffer_commands, grabs), min_size=4, max_size=14),
+)
+def test_buffers_with_every_bug(exporter: str, lines: list[str]) -> None:
+    session = buffer_scene(exporter)
+    for text in lines:
+        attempt(session, text)
+    equal_everywhere(session)
