@@ -3,9 +3,16 @@
 Pages, offsets and lengths are counted in pages. A page number is relative to the recordings' arena.
 """
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+
+Pages = Annotated[int, msgspec.Meta(ge=0, le=1 << 52)]
+"""A page number, or a number of pages."""
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Prot = Annotated[str, msgspec.Meta(pattern="^(none|r?w?x?)$")]
+Times = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+"""How often something is done: more would only take long."""
 
 
 class Op(msgspec.Struct, frozen=True, tag_field="op"):
@@ -29,18 +36,18 @@ class RangeOp(Op, frozen=True):
     """An op on the pages [at, at + pages) of a process."""
 
     proc: str
-    at: int
-    pages: int
+    at: Pages
+    pages: Pages
 
 
 class Mmap(RangeOp, frozen=True, tag="mmap"):
     """mmap(2)."""
 
-    prot: str
+    prot: Prot
     kind: str = "anon"
     share: Literal["private", "shared"] = "private"
     file: str = ""
-    offset: int = 0
+    offset: Pages = 0
     flags: tuple[str, ...] = ()
 
 
@@ -51,13 +58,13 @@ class Munmap(RangeOp, frozen=True, tag="munmap"):
 class Mprotect(RangeOp, frozen=True, tag="mprotect"):
     """mprotect(2)."""
 
-    prot: str
+    prot: Prot
 
 
 class Mremap(RangeOp, frozen=True, tag="mremap"):
     """mremap(2); what the kernel moved out of the arena is moved back to `to_if_moved`."""
 
-    new_pages: int
+    new_pages: Pages
     flags: tuple[str, ...] = ()
     to: int = -1
     to_if_moved: int = -1
@@ -91,62 +98,62 @@ class Place(Op, frozen=True, tag="place"):
     """Bring the process's [vvar] or [vdso] into the arena."""
 
     proc: str
-    what: Literal["vvar", "vdso"]
-    at: int
+    what: str
+    at: Pages
 
 
 class Read(Op, frozen=True, tag="read"):
     """The CPU loads the first byte of a page."""
 
     proc: str
-    page: int
+    page: Pages
 
 
 class Write(Op, frozen=True, tag="write"):
     """The CPU stores the first byte of a page."""
 
     proc: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class CreateFile(Op, frozen=True, tag="file"):
     """A sparse file whose first pages are then written through the descriptor."""
 
     name: str
-    pages: int
-    type: Literal["memfd", "ext4", "secretmem"] = "memfd"
-    fill: tuple[int, ...] = ()
+    pages: Pages
+    type: str = "memfd"
+    fill: tuple[Byte, ...] = ()
 
 
 class Truncate(Op, frozen=True, tag="truncate"):
     """ftruncate(2)."""
 
     file: str
-    pages: int
+    pages: Pages
 
 
 class Punch(Op, frozen=True, tag="punch"):
     """fallocate(2) with FALLOC_FL_PUNCH_HOLE."""
 
     file: str
-    offset: int
-    pages: int
+    offset: Pages
+    pages: Pages
 
 
 class FileWrite(Op, frozen=True, tag="file_write"):
     """pwrite(2) of one byte."""
 
     file: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class FileRead(Op, frozen=True, tag="file_read"):
     """pread(2) of one byte."""
 
     file: str
-    page: int
+    page: Pages
 
 
 class FileClose(Op, frozen=True, tag="fclose"):
@@ -172,9 +179,9 @@ class Take(Op, frozen=True):
     """An op that takes references to the pages [page, page + pages)."""
 
     proc: str
-    page: int
+    page: Pages
     id: str
-    pages: int = 1
+    pages: Pages = 1
 
 
 class Pin(Take, frozen=True, tag="pin"):
@@ -188,7 +195,7 @@ class Get(Take, frozen=True, tag="get"):
 class GetMany(Take, frozen=True, tag="get_many"):
     """`count` times `get` of one page."""
 
-    count: int = 0
+    count: Times = 0
 
 
 class Unpin(Op, frozen=True, tag="unpin"):
@@ -207,22 +214,22 @@ class DmaWrite(Op, frozen=True, tag="dma_write"):
     """Data is read from a file into page `page` of the fixed buffer."""
 
     id: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class DmaRead(Op, frozen=True, tag="dma_read"):
     """Page `page` of the fixed buffer is written to a file."""
 
     id: str
-    page: int
+    page: Pages
 
 
 class Peek(Op, frozen=True, tag="peek"):
     """What the page in the pipe holds now."""
 
     id: str
-    page: int
+    page: Pages
 
 
 class RemoteRead(Op, frozen=True, tag="remote_read"):
@@ -230,7 +237,7 @@ class RemoteRead(Op, frozen=True, tag="remote_read"):
 
     proc: str
     target: str
-    page: int
+    page: Pages
 
 
 class RemoteWrite(Op, frozen=True, tag="remote_write"):
@@ -238,38 +245,38 @@ class RemoteWrite(Op, frozen=True, tag="remote_write"):
 
     proc: str
     target: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class ForceRead(Op, frozen=True, tag="force_read"):
     """A read of /proc/TARGET/mem."""
 
     target: str
-    page: int
+    page: Pages
 
 
 class ForceWrite(Op, frozen=True, tag="force_write"):
     """A write to /proc/TARGET/mem."""
 
     target: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class DirectOut(Op, frozen=True, tag="odirect_out"):
     """O_DIRECT pwrite(2) of a page; the result is the byte that reached the disk."""
 
     proc: str
-    page: int
+    page: Pages
 
 
 class DirectIn(Op, frozen=True, tag="odirect_in"):
     """O_DIRECT pread(2) into a page."""
 
     proc: str
-    page: int
-    value: int
+    page: Pages
+    value: Byte
 
 
 class UnknownOp(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ from model.kernel.access import cpu_load, cpu_store
 from model.kernel.dma import device_access, peek_reference
 from model.kernel.exit import do_exit
 from model.kernel.fork import kernel_clone
-from model.kernel.madvise import do_madvise
+from model.kernel.madvise import FLAGS_ADVICE, PAGES_ADVICE, POPULATE_ADVICE, do_madvise
 from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mlock import do_mlock, do_munlock
+from model.kernel.mmap_file import BACKINGS
 from model.kernel.mprotect import do_mprotect
 from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.mseal import do_mseal
@@ -45,6 +46,7 @@ MMAP_FLAGS: Final = {
 MREMAP_FLAGS: Final = {"maymove": MREMAP_MAYMOVE, "fixed": MREMAP_FIXED, "dontunmap": MREMAP_DONTUNMAP}
 KERNEL_MAPPINGS: Final = {"io_uring_ring": "io_uring"}
 """Backings that a recording calls otherwise than the model."""
+FILE_TYPES: Final = ("memfd", "ext4", "secretmem")
 SPECIAL_PAGES: Final = {"vvar": (4, "r"), "vdso": (2, "rx")}
 """Length and protection of the mappings that every process has from the start (Linux 6.18, x86-64)."""
 
@@ -64,14 +66,22 @@ def perform(machine: Machine, op: ops.Op | ops.UnknownOp, config: dict[str, Any]
 
 
 def is_unsupported(op: ops.Op, config: dict[str, Any]) -> bool:
-    """What the model does not have (yet): 2 MiB pages and swap. Ops without a type are unsupported anyway."""
+    """What the model does not have (yet): 2 MiB pages, swap, and whatever it has no name for."""
     match op:
         case ops.Mmap():
-            return "hugetlb" in op.flags
+            return not MMAP_FLAGS.keys() >= set(op.flags) or KERNEL_MAPPINGS.get(op.kind, op.kind) not in BACKINGS
+        case ops.Mremap():
+            return not MREMAP_FLAGS.keys() >= set(op.flags)
         case ops.Madvise(advice="HUGEPAGE" | "COLLAPSE"):
             return -(-op.at // 512) * 512 + 512 <= op.at + op.pages
         case ops.Madvise(advice="PAGEOUT"):
             return "swap" in config
+        case ops.Madvise():
+            return op.advice.lower() not in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
+        case ops.CreateFile():
+            return op.type not in FILE_TYPES
+        case ops.Place():
+            return op.what not in SPECIAL_PAGES
         case _:
             return False
 
