@@ -57,9 +57,7 @@ FACTS: Final[dict[str, Fact]] = {
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
     "KVM takes references on PFN mappings": Fact("6.1", "6.12", "kvm_try_get_pfn; kernel-facts N.2"),
     "dma-bufs are never executable": Fact("7.3", "7.3", "dma-buf-truth matrix: no `me` on dma-buf files"),
-    "mremap extends any VMA": Fact(
-        "6.1", "6.1", "no vma_merge_extend; dma-buf-truth: a packet ring grows"
-    ),
+    "mremap extends any VMA": Fact("6.1", "6.1", "no vma_merge_extend; dma-buf-truth: a packet ring grows"),
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf-truth matrix: `ar` on /dev/mem and PCI resources"),
     "bochs uses TTM": Fact("6.1", "6.12", "GEM shmem in 7.3; dma-buf-truth, finding 3"),
     "udmabuf maps PFNs": Fact("6.12", "7.3", "6.1 returns the memfd's page; dma-buf-truth, finding 6"),

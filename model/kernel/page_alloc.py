@@ -122,15 +122,17 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
     Drops one reference of the first frame. If that was the last, the block is free. If somebody else holds one, all
     *other* frames are freed all the same, and the first one follows when its holder lets go.
     """
-    head = tx.frames[first]
+    head = tx.frames.get(first) or FREE
     if head.refcount == 1:
         others = range(first + 1, first + (1 << order))
         bad = [pfn for pfn in (first, *others) if _bad_when_free(tx, pfn, 0 if pfn != first else 1)]
         if bad and page_checks(tx):
-            tx.emit(bad_page(tx, bad[0], tx.frames[bad[0]], "nonzero _refcount"))
+            frame = tx.frames[bad[0]]
+            tx.emit(bad_page(tx, bad[0], frame, "nonzero mapcount" if frame.mapcount else "nonzero _refcount"))
             return
         for pfn in (first, *others):
-            del tx.frames[pfn]
+            if pfn in tx.frames:
+                del tx.frames[pfn]
         _push_free(tx, first, order)
         return
     tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0)

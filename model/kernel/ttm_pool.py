@@ -6,9 +6,11 @@ recycled: cleared, and handed to the next buffer with whatever count is on them.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from model.kernel.config import setting
 from model.kernel.page import warn_on_once
-from model.kernel.page_alloc import alloc_block, free_block
+from model.kernel.page_alloc import FREE, alloc_block, free_block
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.records import Frame
 from model.memory.state import Memory, Transaction
@@ -92,20 +94,21 @@ def free_frames(tx: Transaction, frames: tuple[int, ...], caching: str) -> None:
 
 
 def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -> None:
-    """Recycle a block through the pool, or free it (drivers/gpu/drm/ttm/ttm_pool.c: ttm_pool_free_range)."""
-    if first not in tx.frames or tx.frames[first].kind != "buffer":
-        # Somebody put the last reference behind our back: the frame is not ours any more. TTM does not notice.
-        return
+    """Recycle a block through the pool, or free it (drivers/gpu/drm/ttm/ttm_pool.c: ttm_pool_free_range).
+
+    TTM does not ask whether the pages are still its own. If a stray put_page() has given one to somebody else, that
+    somebody's page is cleared and recycled, or freed under him.
+    """
     if caching == "wc":
         pool_give(tx, caching, first, order)
         return
-    frame = tx.frames[first]
     if count_is_zero(tx):
+        frame = tx.frames.get(first) or FREE
         if frame.refcount:
             warn_on_once(
                 tx, "drivers/gpu/drm/ttm/ttm_pool.c ttm_pool_free_page", "somebody holds a TTM page at its free"
             )
-        tx.frames.update(first, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
+        tx.frames[first] = replace(frame, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
     free_block(tx, first, order)
 
 
@@ -117,7 +120,7 @@ def pool_give(tx: Transaction, caching: str, first: int, order: int) -> None:
         if pfn in tx.frames:
             tx.frames.update(pfn, mapping="ttm_pool")
     key = f"ttm_pool:{caching}:{order}"
-    tx.free[first] = tx.counters.get(key) or 0
+    tx.pool[first] = tx.counters.get(key) or 0
     tx.counters[key] = first
 
 
@@ -127,12 +130,12 @@ def pool_take(tx: Transaction, caching: str, order: int) -> int | None:
     first = tx.counters.get(key)
     if first is None:
         return None
-    below = tx.free.get(first)
+    below = tx.pool.get(first)
     if below:
         tx.counters[key] = below
     else:
         del tx.counters[key]
-    del tx.free[first]
+    del tx.pool[first]
     return first
 
 

@@ -129,6 +129,8 @@ class Tables:
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
     free = Table[int, int]("free", int, int)
     """pfn → the pfn below it on the allocator's LIFO free list."""
+    pool = Table[int, int]("pool", int, int)
+    """First pfn of a block in the TTM pool → the one below it in the list of its kind."""
     pte_index = Table[tuple[str, int, int], int]("pte_index", tuple[str, int, int], int, derived=True)
     """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
     ptes = Table[tuple[str, int], Pte]("ptes", tuple[str, int], Pte, indexed=pte_index)
