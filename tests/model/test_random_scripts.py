@@ -44,7 +44,7 @@ from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 
-EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "150"))
+EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "400"))
 LONGEST: Final = 25
 
 SELF_INFLICTED: Final = frozenset({"stale-reference", "lost-write", "foreign-dma"})
