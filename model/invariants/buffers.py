@@ -69,7 +69,7 @@ def explain_unguarded(case: Case) -> Violation:
     whose = f"a page of buffer {name}" if name else "a recycled page that waits for the next buffer"
     verb = "holds" if len(holders) == 1 else "hold"
     message = (
-        f"{listing([who(scene, holder) for holder in holders])} {verb} {case.name}, {whose}. Its driver never "
+        f"{capital(listing([who(scene, holder) for holder in holders]))} {verb} {case.name}, {whose}. Its driver never "
         "looks at refcounts: when the buffer moves, this memory goes to somebody else, reference or not."
     )
     return violation(UNGUARDED_REFERENCE, (case.subject, *(holder.subject for holder in holders)), message)

@@ -15,6 +15,7 @@ from model.invariants.translations import exported_buffer
 from model.invariants.violation import Invariant, Violation, violation
 from model.invariants.wording import frame as name_of
 from model.invariants.wording import listing, place
+from model.memory.flags import VM_SHARED, VM_WRITE
 from model.memory.records import Access, Reference
 
 FOREIGN_DMA: Final = Invariant(
@@ -48,8 +49,10 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
             return
         meant = _meant(scene, access, reference)
         stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
+        since = "By now that" if stranger else "That"
+        stranger = stranger or _not_to_be_written(scene, access, reference)
         if stranger:
-            yield _foreign_dma(scene, access, reference, stranger)
+            yield _foreign_dma(scene, access, reference, f"{since} frame", stranger)
         if message := _lost(scene, access, reference):
             subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
             yield violation(LOST_WRITE, subjects, message)
@@ -97,6 +100,28 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, 
             return ""
 
 
+def _not_to_be_written(scene: Scene, access: Access, reference: Reference) -> str:
+    """Whose page a device writes to that the process itself may only read, or only copy; empty if it may write there.
+
+    A reference that was taken for writing has been through the fault that gives a private copy. One taken for reading
+    has not, and KVM's walk (6.1) or a blind grab ask nobody: they go past a read-only entry (thread, point 10).
+    """
+    if not access.write or (reference.write and reference.kind not in {"follow", "grab"}):
+        return ""
+    vma = scene.vma_at(reference.process, reference.vpn + access.page)
+    if vma is None or vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:
+        return ""
+    allowed = "only read" if vma.flags & VM_SHARED or not vma.flags & VM_WRITE else "only copy"
+    match scene.frame(access.pfn).kind:
+        case "buffer" | "vram":
+            return f"buffer {buffers.owner(scene, access.pfn)}, which {reference.process} may {allowed}"
+        case "file":
+            cached = scene.holders(access.pfn, "cache")
+            return f"file {cached[0].owner}, which {reference.process} may {allowed}" if cached else ""
+        case _:
+            return ""
+
+
 def _at(scene: Scene, pfn: int, process: str) -> str:
     """Where a process has the frame mapped."""
     vpn = scene.mapped_at(pfn, process)
@@ -121,23 +146,25 @@ def _mapped_there(scene: Scene, access: Access) -> bool:
     return scene.buffer_page(*shown) == access.pfn and (kind == "file" or buffers.owner(scene, access.pfn) == shown[0])
 
 
-def _foreign_dma(scene: Scene, access: Access, reference: Reference, stranger: str) -> Violation:
+def _foreign_dma(scene: Scene, access: Access, reference: Reference, that: str, stranger: str) -> Violation:
     """Who wrote or read what, whose it is, and how that came about."""
     if reference.dmabuf:
         here = f"page {access.page} of dma-buf {reference.dmabuf}"
     else:
         here = place(scene, reference.process, reference.vpn + access.page)
     done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
-    shares = reference.process in scene.mappers(access.pfn)
+    shares = scene.frame(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
     message = (
-        f"{_user(access)} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. By now that "
-        f"frame {also}belongs to {stranger}. "
+        f"{_user(access)} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. "
+        f"{that} {also}belongs to {stranger}. "
     )
     if shares:
         message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
     elif reference.dmabuf:
         message += "The buffer has moved, and the mapping was kept."
+    elif reference.process in scene.mappers(access.pfn):
+        message += "A device asks for no permission: the check was to be made when the reference was taken."
     else:
         message += f"{reference.process} has another page there; the device was never told."
     subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))

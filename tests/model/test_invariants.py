@@ -573,7 +573,7 @@ def test_a_device_writes_past_copy_on_write() -> None:
     )  # fmt: skip
     found = after(state, dma(0, 5, 9, write=True))
     assert names(found) == ["foreign-dma"]
-    assert "that frame also belongs to p1" in found[0].message
+    assert "By now that frame also belongs to p1" in found[0].message
     assert after(state, dma(0, 5, 0, write=False)) == [], "both still see the same byte"
 
 
@@ -585,6 +585,18 @@ def test_a_device_writes_to_shared_file_memory() -> None:
     )  # fmt: skip
     assert after(state, dma(0, 7, 9, write=True)) == []
     assert after(changed(state, unmapped("p0", 17)), dma(0, 7, 9, write=True)) == []
+
+
+def test_a_device_writes_to_a_file_that_the_process_may_only_copy() -> None:
+    private = process("p0", file="f")
+    state = machine(private, cached(7, "f", 1, ("p0", 17)), reference("r0", "p0", 17, 7, kind="get", write=False))
+    found = after(state, dma(0, 7, 9, write=True))
+    assert names(found) == ["foreign-dma"]
+    assert "That frame belongs to file f, which p0 may only copy." in found[0].message
+    assert after(state, dma(0, 7, 9, write=False)) == []
+    shared = process("p0", file="f", flags=VM_READ | VM_WRITE | VM_SHARED)
+    state = machine(shared, cached(7, "f", 1, ("p0", 17)), reference("r0", "p0", 17, 7, kind="get", write=False))
+    assert after(state, dma(0, 7, 9, write=True)) == []
 
 
 def test_a_device_reaches_a_frame_that_is_free_or_a_page_table() -> None:

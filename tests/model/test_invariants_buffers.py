@@ -57,7 +57,7 @@ def test_a_reference_on_memory_whose_owner_does_not_ask_for_references() -> None
     assert found.severity == "hazard"
     assert found.subjects == ("frame:2", "ref:r0")
     assert found.message == (
-        "the reference r0 holds frame 2, a page of buffer a. Its driver never looks at refcounts: when the buffer "
+        "The reference r0 holds frame 2, a page of buffer a. Its driver never looks at refcounts: when the buffer "
         "moves, this memory goes to somebody else, reference or not."
     )
 
@@ -134,6 +134,14 @@ def test_without_the_mangled_count_the_same_grab_only_leaves_a_hazard() -> None:
     assert broke(session) == ["unguarded-reference"]
     session.run("put g")
     assert session.violations == ()
+
+
+def test_a_walk_that_ignores_the_read_only_bit() -> None:
+    lines = ("device nic", "process p0", "bo a 1 in=system", "mmap p0 buf bo:a shared r 1", "read p0 buf")
+    session = played("set kernel 6.1", *lines, "follow p0 buf as=r0 by=nic", "dma r0 write 9")
+    assert broke(session) == ["foreign-dma"]
+    assert "belongs to buffer a, which p0 may only read" in the(session, "foreign-dma").message
+    assert broke(played("set kernel 6.1", *MAPPED, "follow p0 buf as=r0 by=nic", "dma r0 write 9")) == []
 
 
 def test_an_importer_that_follows_moves_and_one_that_has_the_buffer_pinned() -> None:
