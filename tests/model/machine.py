@@ -49,16 +49,26 @@ class Machine:
             if stepped.blocked or stepped.result is not None:
                 return stepped.result
 
-    def map(self, backing: str, pages: int = 4, *, file: str = "", share: int = MAP_SHARED, **more: int) -> int:
-        """mmap(2), readable and writable unless `prot` says otherwise; the first page, or a negated errno."""
-        prot = more.pop("prot", RW)
-        process = "p0"
-        call = do_mmap(mm=process, pages=pages, prot=prot, flags=share, backing=backing, file=file, **more)
+    def map(
+        self,
+        backing: str,
+        pages: int = 4,
+        *,
+        file: str = "",
+        share: int = MAP_SHARED,
+        prot: int = RW,
+        offset: int = 0,
+        at: int = -1,
+    ) -> int:
+        """mmap(2) by p0; the first page, or a negated errno."""
+        call = do_mmap(mm="p0", pages=pages, prot=prot, flags=share, backing=backing, file=file, offset=offset, at=at)
         return self.run(call).value
 
-    def map_private(self, backing: str, pages: int = 4, *, file: str = "", **more: int) -> int:
+    def map_private(
+        self, backing: str, pages: int = 4, *, file: str = "", prot: int = RW, offset: int = 0, at: int = -1
+    ) -> int:
         """The same with MAP_PRIVATE."""
-        return self.map(backing, pages, file=file, share=MAP_PRIVATE, **more)
+        return self.map(backing, pages, file=file, share=MAP_PRIVATE, prot=prot, offset=offset, at=at)
 
     def read(self, vpn: int, mm: str = "p0") -> int | str:
         """Load a byte: its value, or the signal."""
