@@ -81,9 +81,9 @@ class Checker:
         after = self.follow(stepped.state, stepped.changes)
         if after is self:
             return self, ()
-        new = list(_committed(after.scene, stepped))
+        new = list(committed(after.scene, stepped))
         if after.broken != self.broken:
-            new += _explain(after.scene, _newly(self.broken, after.broken))
+            new += explain(after.scene, _newly(self.broken, after.broken))
         return after, tuple(sorted(new, key=_worst_first))
 
     def follow(self, state: State, changes: tuple[Change, ...]) -> Checker:
@@ -93,6 +93,13 @@ class Checker:
             return self
         draft = Draft(self.scene.holding)
         came_or_went = _follow_tasks(draft, old, state)
+        return self.look_again(state, changes, draft, came_or_went=came_or_went)
+
+    def look_again(self, state: State, changes: tuple[Change, ...], draft: Draft, *, came_or_went: bool) -> Checker:
+        """The Checker of the State that `changes` lead to, where `draft` knows of the tasks already.
+
+        `came_or_went`: a task has begun or ended.
+        """
         for change in changes:
             draft.apply(change)
         scene = Scene(state, draft.commit())
@@ -113,7 +120,7 @@ class Checker:
         """Everything that is wrong now, explained, worst first. What only happened (an access, a splat) is not here."""
         if self.broken == Broken():
             return ()
-        return tuple(sorted(_explain(self.scene, self.broken), key=_worst_first))
+        return tuple(sorted(explain(self.scene, self.broken), key=_worst_first))
 
     def stands(self, violation: Violation) -> bool:
         """Whether that rule is broken in that place here, whatever the wording. O(1)."""
@@ -139,7 +146,7 @@ def _newly(old: Broken, new: Broken) -> Broken:
     )
 
 
-def _explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
+def explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
     """Each thing that is wrong, in words."""
     alike: dict[str, list[int]] = {}
     for name, pfn in broken.frames:
@@ -160,7 +167,7 @@ def _explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
         yield explain_left_held(scene, *lock)
 
 
-def _committed(scene: Scene, stepped: Stepped) -> Iterator[Violation]:
+def committed(scene: Scene, stepped: Stepped) -> Iterator[Violation]:
     """What a step did wrong, as opposed to what it left wrong."""
     for event in stepped.events:
         if isinstance(event, Splat):

@@ -137,7 +137,7 @@ def _begin(context: Context, command: Command) -> Ended:
     task, inner = str(command.operands["T"]), cast("Command", command.operands["COMMAND"])
     if exists(context.state, "task", task):
         return _ended(context, refused(EEXIST, f"there is a task {task} already"))
-    begun = _task_begun(context.state, task, inner)
+    begun = task_begun(context.state, task, inner)
     if isinstance(begun, Outcome):
         return _ended(context, begun)
     return _ended(context._replace(state=begun, begun=context.begun | {task: inner}), OK)
@@ -152,13 +152,13 @@ def _move_on(context: Context, command: Command) -> Running | Ended:
 
 
 def _plain(context: Context, command: Command) -> Running | Ended:
-    begun = _task_begun(context.state, MAIN, command)
+    begun = task_begun(context.state, MAIN, command)
     if isinstance(begun, Outcome):
         return _ended(context, begun)
     return Running(begun, MAIN, command, context, MOST_STEPS)
 
 
-def _task_begun(state: State, task: str, command: Command) -> State | Outcome:
+def task_begun(state: State, task: str, command: Command) -> State | Outcome:
     """The State in which `task` is about to run `command`, or why it is not even tried."""
     if problems := _unsimulated(command):
         raise ScriptError(problems)
