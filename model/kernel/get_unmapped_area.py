@@ -11,8 +11,8 @@ from model.memory.state import Memory
 CHOOSES_ADDRESS: Final = ("io_uring",)
 """Mappings whose file looks for an address itself and accepts none from the program (io_uring_get_unmapped_area)."""
 
-HAS_GET_UNMAPPED_AREA: Final = ("ext4", "devzero", "bpf_map", "io_uring")
-"""Kinds of files that are asked for an address (file_operations->get_unmapped_area), whatever they answer."""
+HAS_GET_UNMAPPED_AREA: Final = ("devzero", "bpf_map", "io_uring")
+"""Kinds of files with an address hook of their own (file_operations->get_unmapped_area; ext4 has the common one)."""
 HOLE: Final = 1
 """Pages left free between two mappings that the program did not place itself."""
 
