@@ -154,11 +154,30 @@ def _index(moment: Moment, words: list[str]) -> int:
     return _subject(moment.state, words).vpn >> 9 * LEVELS[level] & 511
 
 
-def _table_pages(moment: Moment, words: list[str]) -> int:
-    """`table-pages P`: the page-table pages of an address space, its PGD included."""
+def _process(moment: Moment, words: list[str]) -> str:
+    """The process at the front of `words`."""
     process = words.pop(0) if words else ""
     if process not in moment.state.processes:
         raise ExpressionError(f"no process `{process}`")
+    return process
+
+
+def _vmas(moment: Moment, words: list[str]) -> int:
+    """`vmas P`: the VMAs of an address space (map_count)."""
+    return moment.state.processes[_process(moment, words)].map_count
+
+
+def _rss(moment: Moment, words: list[str]) -> int:
+    """`rss P`: the pages that an address space maps and accounts for. A special entry, as of the zero page, is none."""
+    process = _process(moment, words)
+    return sum(
+        owner == process and entry.present and not entry.special for (owner, _), entry in moment.state.ptes.items()
+    )
+
+
+def _table_pages(moment: Moment, words: list[str]) -> int:
+    """`table-pages P`: the page-table pages of an address space, its PGD included."""
+    process = _process(moment, words)
     return 1 + sum(owner == process and not entry.huge for (owner, _, _), entry in moment.state.tables.items())
 
 
@@ -179,6 +198,8 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "address": lambda moment, words: _subject(moment.state, words).vpn << 12,
     "index": _index,
     "table-pages": _table_pages,
+    "vmas": _vmas,
+    "rss": _rss,
     "value": _value,
 }
 

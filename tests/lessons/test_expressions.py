@@ -52,6 +52,8 @@ def pinned() -> Moment:
         ("page-number p0 buf+1", 0x80807FF),
         ("address p0 buf", 0x80807FE000),
         ("table-pages p0", 4),
+        ("vmas p0", 1),
+        ("rss p0", 2),
         ("value", 65),
         ("0x2a", 42),
     ],
@@ -124,6 +126,8 @@ def test_a_broken_rule_is_seen_by_its_name() -> None:
         ("refcount p0 buf buf", "`buf` is left over"),
         ("index ptx p0 buf", "`ptx` is no page-table level"),
         ("table-pages p9", "no process `p9`"),
+        ("rss p9", "no process `p9`"),
+        ("vmas", "no process ``"),
     ],
 )
 def test_a_malformed_quantity_says_what_is_wrong(pinned: Moment, text: str, message: str) -> None:
