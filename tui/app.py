@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from tui.driver import Driver
 
 
+def hold_collector() -> None:
+    """Call this before anything is imported for the screen; the app lets the collector go after its first frame."""
+    gc.disable()
+
+
 def learn(lesson: "Lesson", store: "Store") -> int:
     """Play a lesson on the screen. Returns the exit status. Raises LessonError and ProgressError before it opens."""
-    gc.disable()
+    hold_collector()
     return _run(store, lesson_driver(lesson, store))
 
 
 def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
     """Free play, after a script. Returns the exit status. Raises ScriptError if the script cannot be run."""
-    gc.disable()
+    hold_collector()
     from lessons.progress import Store  # noqa: PLC0415 - imported where it is needed
     from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
 
@@ -32,7 +37,7 @@ def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
 
 def home(store: "Store | None" = None) -> int:
     """Open at home. Returns the exit status."""
-    gc.disable()
+    hold_collector()
     from lessons.progress import Store  # noqa: PLC0415
 
     return _run(store or Store(), None)

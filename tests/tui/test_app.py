@@ -175,7 +175,7 @@ async def test_going_back_and_doing_something_else_keeps_both_ways(store: Store,
         await user.press("c")
         assert '- 16-20 rw-p anon "buf" unmapped' in user.pane("spaces")
         await user.press("home")
-        assert "+" in user.pane("timeline"), "the strip shows where a way branches off"
+        assert "+" in user.pane("foot"), "the strip shows where a way branches off"
         await user.press("right_square_bracket", "end")
         assert user.stage.picture.state == one
 
@@ -185,6 +185,6 @@ async def test_a_click_on_the_strip_goes_there(store: Store, made: SandboxDriver
         await user.command("read p0 buf")
         await user.press("c")
         assert user.stage.picture.history.here > 0
-        await user.pilot.click("#timeline", offset=(1, 0))
+        await user.pilot.click("#foot", offset=(1, 2))
         await user.pilot.pause()
         assert user.stage.picture.history.here == 0

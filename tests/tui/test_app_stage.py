@@ -11,7 +11,8 @@ from lessons.progress import Store
 from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
 from tui.panes.line_pane import LinePane
 from tui.sandbox_driver import SandboxDriver
-from tui.screens.stage import PANES, Stage
+from tui.screens.stage import Stage
+from tui.screens.stage_keys import PANES
 
 # -- the cursor ----------------------------------------------------------------------------------------
 
@@ -28,7 +29,7 @@ async def test_the_cursor_lights_up_what_is_related_everywhere(store: Store, mad
         assert set(stage.panes["spaces"].lit) >= {"pte:p0:16", "ref:r0"}
         assert stage.panes["holders"].lit == stage.panes["spaces"].lit
         assert "frame f20" in user.seen()
-        assert "ref r0" in user.pane("timeline")
+        assert "ref r0" in user.pane("foot")
         await user.press("f")
         assert not stage.panes["spaces"].lit
 
@@ -100,7 +101,7 @@ async def test_a_small_screen_shows_one_pane_and_tabs_lead_to_the_others(store: 
             await user.press(number)
             pane = user.stage.panes["story" if name == "step" else name]
             assert pane.region.height > 3, title
-        await user.pilot.click("#tabs", offset=(user.lines()[1].index("5 Holders"), 0))
+        await user.pilot.click("#head", offset=(user.lines()[1].index("5 Holders"), 1))
         await user.pilot.pause()
         assert user.stage.panes["holders"].region.height > 3
         assert not user.stage.panes["walk"].region.height

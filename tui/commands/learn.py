@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
+from tui.app import hold_collector, learn
 from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
+    if not args.plain:
+        hold_collector()
     from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
     from lessons.progress import ProgressError, Store  # noqa: PLC0415
 
@@ -41,8 +44,6 @@ def main(args: Namespace) -> int:
         if refusal := no_terminal():
             print(f"ptescope: {refusal}; `ptescope learn --plain` needs none", file=sys.stderr)
             return EXIT_NO_TERMINAL
-        from tui.app import learn  # noqa: PLC0415 - Textual only where there is a screen
-
         return learn(lesson, store)
     except (LessonError, ProgressError) as error:
         print(error, file=sys.stderr)

@@ -22,6 +22,8 @@ WHEEL: Final = 3
 """Rows that one notch of the mouse wheel scrolls."""
 MOST_STRIPS: Final = 2048
 
+Looks = tuple[dict[str, Style], dict[str, Style], dict[str, Style]]
+"""Role → style: plainly, lit up, under the cursor."""
 Drawn = tuple[Row, int, int, int, tuple[str, ...]]
 """What a drawn line depends on: row, width, columns of the cursor, lit subjects in it."""
 
@@ -69,12 +71,10 @@ class LinePane(Widget, can_focus=True):
         self.lit: Mapping[str, str] = {}
         """Subject → `to` or `from`: what the thing under the cursor refers to, and what refers to it."""
         self._strips: dict[Drawn, Strip] = {}
-        self._styles: dict[str, Style] = {}
-        self._lit: dict[str, Style] = {}
-        self._under_cursor: dict[str, Style] = {}
+        self._grounds: dict[str, tuple[Style, Looks]] = {}
+        """Ground of a row → its own style, and how every role looks on it: plainly, lit, under the cursor."""
         self._selected = False
         """The mouse has selected some of the text."""
-        self._base = Style()
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -278,12 +278,10 @@ class LinePane(Widget, can_focus=True):
         """The theme has changed: nothing that was drawn counts any more."""
         super().notify_style_update()
         self._strips.clear()
-        self._styles = {}
+        self._grounds.clear()
 
     def render_line(self, y: int) -> Strip:
         """One line of the pane."""
-        if not self._styles:
-            self._set_styles()
         self._fit()
         number = y - self.head + self.top
         if y < self.head:
@@ -306,41 +304,24 @@ class LinePane(Widget, can_focus=True):
             if len(self._strips) > MOST_STRIPS:
                 self._strips.clear()
             # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
-            strip = Strip(self._segments(line, left, right, lit), sum(len(span.text) for span in line.spans))
-            strip = self._strips[drawn] = strip.adjust_cell_length(self.outer_size.width, self._base)
+            base, looks = self._grounds.get(line.ground) or self._look(line.ground)
+            strip = Strip(_segments(line, looks, left, right, lit), sum(len(span.text) for span in line.spans))
+            strip = self._strips[drawn] = strip.adjust_cell_length(self.outer_size.width, base)
         return strip
 
     def _is_lit(self, subject: str) -> bool:
         """Related to the cursor's subject, or the same thing in another place."""
         return bool(subject) and (subject in self.lit or (self.cursor is not None and subject == self.cursor.subject))
 
-    def _set_styles(self) -> None:
-        """Every role's style over this pane's own colours."""
-        self._base = self.rich_style
-        laid_over = roles(self.app.theme_variables)
-        self._styles = {role: self._base + style for role, style in laid_over.items()}
-        self._lit = {role: style + laid_over["lit"] for role, style in self._styles.items()}
-        self._under_cursor = {role: style + laid_over["cursor"] for role, style in self._styles.items()}
-
-    def _segments(self, line: Row, left: int, right: int, lit: tuple[str, ...]) -> Iterable[Segment]:
-        """The spans of a row in their styles; neighbours of one style are one segment."""
-        text, style, at = "", self._base, 0
-        for span in line.spans:
-            if left <= at < right:
-                own = self._under_cursor[span.role]
-            elif lit and span.subject in lit:
-                own = self._lit[span.role]
-            else:
-                own = self._styles[span.role]
-            at += len(span.text)
-            if own is style:
-                text += span.text
-                continue
-            if text:
-                yield Segment(text, style)
-            text, style = span.text, own
-        if text:
-            yield Segment(text, style)
+    def _look(self, ground: str) -> tuple[Style, Looks]:
+        """Every role's style over this pane's own colours, or over those of a ground."""
+        known = roles(self.app.theme_variables)
+        base = self.rich_style + known[ground] if ground else self.rich_style
+        plainly = {role: base + style for role, style in known.items()}
+        lit = {role: style + known["lit"] for role, style in plainly.items()}
+        under_cursor = {role: style + known["cursor"] for role, style in plainly.items()}
+        self._grounds[ground] = base, (plainly, lit, under_cursor)
+        return self._grounds[ground]
 
     def _with_selection(self, strip: Strip, line: int) -> Strip:
         """Show what the mouse has selected."""
@@ -384,6 +365,28 @@ class LinePane(Widget, can_focus=True):
         """Another part is selected."""
         self._selected = selection is not None
         self.refresh()
+
+
+def _segments(line: Row, looks: Looks, left: int, right: int, lit: tuple[str, ...]) -> Iterable[Segment]:
+    """The spans of a row in their styles; neighbours of one style are one segment."""
+    plainly, lit_up, under_cursor = looks
+    text, style, at = "", plainly["plain"], 0
+    for span in line.spans:
+        if left <= at < right:
+            own = under_cursor[span.role]
+        elif lit and span.subject in lit:
+            own = lit_up[span.role]
+        else:
+            own = plainly[span.role]
+        at += len(span.text)
+        if own is style:
+            text += span.text
+            continue
+        if text:
+            yield Segment(text, style)
+        text, style = span.text, own
+    if text:
+        yield Segment(text, style)
 
 
 def _at(rows: Sequence[Row], number: int) -> Row:

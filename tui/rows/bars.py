@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tui.rows.glyphs import Glyphs
 from tui.rows.picture import Picture
-from tui.rows.row import Row, Span, cut, row
+from tui.rows.row import Row, Span, cut
 
 MOST_RELATED = 12
 
@@ -13,7 +13,7 @@ def header(picture: Picture, width: int) -> Row:
     """Title on the left, place on the right."""
     right = f"{picture.position} "
     left = cut(f" ptescope  {picture.title}", max(width - len(right) - 1, 0))
-    return row(Span(left.ljust(width - len(right)), "title"), Span(right, "strong"))
+    return Row((Span(left.ljust(width - len(right)), "title"), Span(right, "strong")), "bar")
 
 
 def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
@@ -26,7 +26,7 @@ def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
             break
         spans.append(Span(text, "here" if shown else "dim", f"action:pane('{number}')"))
         room -= len(text)
-    return Row(tuple(spans))
+    return Row(tuple(spans), "bar")
 
 
 def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
@@ -40,7 +40,7 @@ def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
         subject = f"action:{action}"
         spans += [Span(f" {key} ", "key", subject), Span(f"{does} ", "plain", subject)]
         room -= size
-    return Row(tuple(spans))
+    return Row(tuple(spans), "bar")
 
 
 def relations(subject: str, to: frozenset[str], of: frozenset[str], width: int, glyphs: Glyphs) -> Row:

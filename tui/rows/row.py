@@ -39,6 +39,8 @@ class Row(NamedTuple):
     """One line of a pane."""
 
     spans: tuple[Span, ...] = ()
+    ground: str = ""
+    """The role whose background lies under the whole line; empty: the pane's own."""
 
     @property
     def text(self) -> str:

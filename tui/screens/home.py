@@ -1,6 +1,6 @@
 """The home screen."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,7 +14,9 @@ from tui.panes.line_pane import LinePane
 from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
 from tui.rows.home import Offer, home
-from tui.rows.row import Row, Span, row
+from tui.rows.row import Row, Span
+
+HEADER: Final = Row((Span(" ptescope", "title"), Span("  page tables, references, and who holds what")), "bar")
 
 
 class Home(Screen[None]):
@@ -45,9 +47,7 @@ class Home(Screen[None]):
         self.header = Bar(pane_id="header")
         self.pane = LinePane(pane_id="home")
         self.keys = Bar(pane_id="keys")
-        self.header.build = lambda _: [
-            row(Span(" ptescope", "title"), Span("  page tables, references, and who holds what"))
-        ]
+        self.header.build = lambda _: [HEADER]
         self.pane.build = self._rows
         self.keys.build = self._keys
         yield self.header

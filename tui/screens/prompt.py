@@ -26,6 +26,12 @@ class Suggestions(LinePane, can_focus=False):
 class Prompt(ModalScreen[str]):
     """Ends with the line that was typed, or with None. `typed` is the history, oldest first; it grows."""
 
+    DEFAULT_CSS = """
+    Prompt { align: left bottom; background: $background 0%; }
+    Prompt #prompt { height: auto; width: 100%; background: $panel; border-top: solid $primary; }
+    Prompt #suggestions { height: 9; }
+    Prompt #line { height: 1; width: 100%; background: $panel; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Close", id="prompt.close"),
         Binding("tab", "complete", "Complete", priority=True, id="prompt.complete"),

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
@@ -27,41 +27,10 @@ from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
+from tui.screens.stage_keys import HINTS, JUMPS, KEEP_AFTER, KEYS, LOW, MACHINE_LEAST, NARROW, PANES, STORY, WIDE
 
 if TYPE_CHECKING:
     from model.script.complete import Help
-
-PANES: Final = (
-    ("1", "Story", "story"),
-    ("2", "Address spaces", "spaces"),
-    ("3", "Walk", "walk"),
-    ("4", "Memory", "memory"),
-    ("5", "Holders", "holders"),
-    ("6", "Log", "log"),
-    ("7", "Rules", "rules"),
-    ("8", "Step", "step"),
-)
-"""Number key, title and id of each pane."""
-
-NARROW: Final = 100
-WIDE: Final = 160
-HINTS: Final = (
-    ("forward", "n ->", "forward", "step('forward')"),
-    ("back", "p", "back", "back"),
-    ("strides", "i", "into", "step('into')"),
-    ("strides", "o", "over", "step('over')"),
-    ("strides", "u", "out", "step('out')"),
-    ("strides", "c", "to its end", "step('command')"),
-    ("command", ":", "command", "prompt"),
-    ("hint", "h", "hint", "hint"),
-)
-"""What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
-JUMPS: Final = frozenset({"node", "moment", "answer"})
-"""Subjects that are no things of the machine: Enter or a click on one is a move."""
-KEEP_AFTER: Final = 2.0
-"""Seconds after a move until what it changed is kept in the learner's file."""
-LOW: Final = 32
-"""Terminals smaller than this show one pane at a time beside the story."""
 
 
 class Stage(Screen[None]):
@@ -70,35 +39,7 @@ class Stage(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-high")]  # noqa: RUF012 - Textual's own
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,n", "step('forward')", "Forward", id="stage.forward"),
-        Binding("left,p", "back", "Back", id="stage.back"),
-        Binding("enter", "act", "Act or answer", id="stage.act"),
-        Binding("i", "step('into')", "Step into", id="stage.into"),
-        Binding("o", "step('over')", "Step over", id="stage.over"),
-        Binding("u", "step('out')", "Step out", id="stage.out"),
-        Binding("c", "step('command')", "To the command's end", id="stage.command-end"),
-        Binding("home,g", "end(False)", "To the start", id="stage.first"),
-        Binding("end,G", "end(True)", "To the end", id="stage.last"),
-        Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
-        Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
-        Binding("h", "hint", "Hint", id="stage.hint"),
-        Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
-        Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
-        Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
-        *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
-        *(
-            Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
-            for letter in "abcde"
-        ),
-        *(
-            Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}")
-            for digit in "09"
-        ),
-        Binding("tab", "app.focus_next", "Next pane", id="stage.next-pane"),
-        Binding("shift+tab", "app.focus_previous", "Previous pane", id="stage.previous-pane"),
-        Binding("q", "leave", "Leave", id="stage.leave"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     class Left(Message):
         """The learner goes back to where they came from."""
@@ -117,6 +58,7 @@ class Stage(Screen[None]):
         self.panes: dict[str, LinePane] = {}
         self.typed: list[str] = []
         """Lines typed at the prompt, for its history."""
+        self._narrow_rows = ""
         self.word = ""
         """Why the last move could not be made."""
         self._keeping: Timer | None = None
@@ -129,25 +71,23 @@ class Stage(Screen[None]):
         for number, title, name in PANES:
             kind = Tail if name == "log" else LinePane
             self.panes[name] = kind(title, name, number, self.glyphs)
-        for name in ("header", "tabs", "verdict", "timeline", "keys"):
+        for name in ("head", "foot"):
             self.panes[name] = Bar("", name, "", self.glyphs)
         for name, pane in self.panes.items():
             pane.build = partial(self._rows, name)
         self._set_size_classes()
         self._make_room()
         self.panes[self.shown].add_class("-shown")
-        yield self.panes["header"]
-        yield self.panes["tabs"]
-        with Container(id="body"):
+        yield self.panes["head"]
+        self.body = Container(id="body")
+        with self.body:
             with Container(id="left"):
                 yield self.panes["story"]
                 yield self.panes["step"]
             for name in ("spaces", "walk", "memory", "holders", "rules", "log"):
                 self.panes[name].add_class("side")
                 yield self.panes[name]
-        yield self.panes["verdict"]
-        yield self.panes["timeline"]
-        yield self.panes["keys"]
+        yield self.panes["foot"]
 
     def _set_size_classes(self) -> None:
         """What the breakpoints are about to set: known before the first layout, so that there is only one."""
@@ -157,12 +97,18 @@ class Stage(Screen[None]):
 
     def on_mount(self) -> None:
         """The machine's first pane is in sight where there is room for one."""
+        self._make_room()
         self._take_question()
+
+    @property
+    def low(self) -> bool:
+        """Few lines."""
+        return self.size.height < LOW
 
     @property
     def small(self) -> bool:
         """Only one pane beside the story has room."""
-        return self.size.width < NARROW or self.size.height < LOW
+        return self.size.width < NARROW or self.low
 
     @property
     def one_pane(self) -> bool:
@@ -178,6 +124,13 @@ class Stage(Screen[None]):
         if word and word != self._complaint:
             self._complaint = word
             self.notify(word, severity="warning", markup=False)
+
+    def on_resize(self) -> None:
+        """A narrow screen divides its height anew."""
+        if self.size.width >= NARROW and self._narrow_rows:
+            self.body.styles.clear_rule("grid_rows")
+            self._narrow_rows = ""
+        self._make_room()
 
     def move(self, make: Callable[[], str]) -> None:
         """Make a move and show the new picture, or say why it could not be made."""
@@ -205,9 +158,16 @@ class Stage(Screen[None]):
         self._take_question()
 
     def _make_room(self) -> None:
-        """Where nothing is being carried out the step's room goes to the story; a question needs more of it."""
+        """Where nothing is being carried out the step's room goes to the story; a question is shown whole."""
         self.set_class(self.picture.last is None and self.picture.next is None, "-reading")
-        self.set_class(self.picture.tale.ask is not None, "-asking")
+        width, height = self.app.size
+        if width >= NARROW or not self.is_mounted:
+            return
+        wanted = len(story(self.picture, width, self.glyphs)) + 1 if self.picture.tale.ask is not None else 0
+        rows = f"{max(STORY, min(wanted, height - MACHINE_LEAST))} 1fr"
+        if rows != self._narrow_rows:
+            self._narrow_rows = rows
+            self.body.styles.grid_rows = rows
 
     def _scene(self) -> Scene:
         """The picture's machine, with signs for what changed and what is broken."""
@@ -228,17 +188,11 @@ class Stage(Screen[None]):
         match name:
             case "story":
                 return combined(picture, width, glyphs) if self.small else story(picture, width, glyphs)
-            case "header":
-                return [header(picture, width)]
-            case "verdict":
-                return verdict(picture, width, glyphs)
-            case "timeline":
-                return self._timeline(width)
-            case "tabs":
-                panes = [(number, title, key == self.shown) for number, title, key in PANES if key != "step"]
-                return [tabs(panes, width)]
-            case "keys":
-                return [keys(self._key_hints(), width)]
+            case "head":
+                return [header(picture, width), self._tabs(width)]
+            case "foot":
+                strip = self._timeline(width)
+                return [*verdict(picture, width, glyphs), *strip, keys(self._key_hints(), width)]
             case "log":
                 return log(picture, width)
             case "rules":
@@ -248,16 +202,23 @@ class Stage(Screen[None]):
             case _:
                 return MACHINE[name](self.scene, width)
 
+    def _tabs(self, width: int) -> Row:
+        """One tab a pane, in sight where there is room for one pane."""
+        return tabs([(number, title, name == self.shown) for number, title, name in PANES if name != "step"], width)
+
     def _timeline(self, width: int) -> list[Row]:
-        """The strip, and below it where we are, what the cursor points at, or why a move could not be made."""
+        """The strip, and below it where we are, what the cursor points at, or why a move could not be made.
+
+        A low screen has only one row for all of this.
+        """
         strip, caption = timeline(self.picture.history, width, self.glyphs)
         if self.word:
             caption = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
-            return [caption] if self.small else [strip, caption]
+            return [caption] if self.low else [strip, caption]
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
             caption = relations(self.focus_subject, to, of, width, self.glyphs)
-        return [strip, caption]
+        return [strip] if self.low else [strip, caption]
 
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""

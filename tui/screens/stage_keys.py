@@ -1,0 +1,68 @@
+"""What the stage is made of and driven by: its panes, its keys, the hints of its key line, its sizes."""
+
+from typing import Final
+
+from textual.binding import Binding, BindingType
+
+PANES: Final = (
+    ("1", "Story", "story"),
+    ("2", "Address spaces", "spaces"),
+    ("3", "Walk", "walk"),
+    ("4", "Memory", "memory"),
+    ("5", "Holders", "holders"),
+    ("6", "Log", "log"),
+    ("7", "Rules", "rules"),
+    ("8", "Step", "step"),
+)
+"""Number key, title and id of each pane."""
+
+NARROW: Final = 100
+WIDE: Final = 160
+HINTS: Final = (
+    ("forward", "n ->", "forward", "step('forward')"),
+    ("back", "p", "back", "back"),
+    ("strides", "i", "into", "step('into')"),
+    ("strides", "o", "over", "step('over')"),
+    ("strides", "u", "out", "step('out')"),
+    ("strides", "c", "to its end", "step('command')"),
+    ("command", ":", "command", "prompt"),
+    ("hint", "h", "hint", "hint"),
+)
+"""What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
+JUMPS: Final = frozenset({"node", "moment", "answer"})
+"""Subjects that are no things of the machine: Enter or a click on one is a move."""
+KEEP_AFTER: Final = 2.0
+"""Seconds after a move until what it changed is kept in the learner's file."""
+STORY: Final = 9
+"""Lines of the story on a narrow screen, at least …"""
+MACHINE_LEAST: Final = 10
+"""… and those that head, foot and machine keep there when a question is long."""
+LOW: Final = 32
+"""Terminals smaller than this show one pane at a time beside the story."""
+
+KEYS: Final[list[BindingType]] = [
+    Binding("right,n", "step('forward')", "Forward", id="stage.forward"),
+    Binding("left,p", "back", "Back", id="stage.back"),
+    Binding("enter", "act", "Act or answer", id="stage.act"),
+    Binding("i", "step('into')", "Step into", id="stage.into"),
+    Binding("o", "step('over')", "Step over", id="stage.over"),
+    Binding("u", "step('out')", "Step out", id="stage.out"),
+    Binding("c", "step('command')", "To the command's end", id="stage.command-end"),
+    Binding("home,g", "end(False)", "To the start", id="stage.first"),
+    Binding("end,G", "end(True)", "To the end", id="stage.last"),
+    Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
+    Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
+    Binding("h", "hint", "Hint", id="stage.hint"),
+    Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
+    Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
+    Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
+    *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
+    *(
+        Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
+        for letter in "abcde"
+    ),
+    *(Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}") for digit in "09"),
+    Binding("tab", "app.focus_next", "Next pane", id="stage.next-pane"),
+    Binding("shift+tab", "app.focus_previous", "Previous pane", id="stage.previous-pane"),
+    Binding("q", "leave", "Leave", id="stage.leave"),
+]
