@@ -1,0 +1,181 @@
+"""The search: every state that a scene can reach, level by level, so that what is found first is nearest.
+
+A transition is one micro-step of a task, or the start of a permitted command. Distance counts micro-steps: starting
+costs nothing, and happens before the level is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from model.invariants.violation import SEVERITIES, Severity
+from model.search.memo import Actor, Effect, Kinds, Memo
+from model.search.scene import Scene
+
+MOST_STATES: Final = 1_000_000
+"""States that a search visits at most unless told otherwise: some two hundred megabytes."""
+
+SAMPLE: Final = 1000
+"""One in so many states has its remembered transitions run anew, as a guard."""
+
+MOST_WAYS: Final = 256
+"""Transitions of equal distance that are kept for one kind of violation; the best of them is told."""
+
+Kind = tuple[str, Severity]
+"""A violation as far as the search tells them apart: invariant and severity."""
+
+
+class Way(NamedTuple):
+    """A transition that does something worth telling."""
+
+    packed: int
+    """The state before it."""
+    actor: Actor
+
+
+class Progress(NamedTuple):
+    """How far a search is."""
+
+    states: int
+    depth: int
+    frontier: int
+    """States of this depth."""
+
+
+class Search:
+    """A search under way, and what it has found. `run` does it."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene: Final = scene
+        self.memo: Final = Memo(scene)
+        self.levels: list[list[int]] = [[0]]
+        """The states by their distance from the start, each once."""
+        self.seen: set[int] = {0}
+        self.transitions = 0
+        self.complete = False
+        self.stuck: Way | None = None
+        """The first state found in which every task waits for another."""
+        self.found: dict[Kind, list[Way]] = {}
+        """The nearest transitions into each kind of violation."""
+        self.distance: dict[Kind, int] = {}
+        """How many micro-steps they take, with the one that violates."""
+        for violation in scene.checker.violations:
+            self.distance[violation.invariant, violation.severity] = 0
+            self.found[violation.invariant, violation.severity] = []
+        self._due = SAMPLE
+
+    def run(
+        self,
+        most_states: int = MOST_STATES,
+        stop: Callable[[Kind], bool] = lambda _: False,
+        progress: Callable[[Progress], bool] = lambda _: True,
+    ) -> None:
+        """Search until nothing new is reachable, `most_states` are known, or a violation for which `stop` holds is met.
+
+        `progress` hears of every level and ends the search by returning False.
+        """
+        while self.levels[-1]:
+            if any(stop(kind) for kind in self.found):
+                return
+            level = self.levels[-1]
+            self._start_commands(level)
+            following: list[int] = []
+            self._step_tasks(level, following, most_states)
+            self.levels.append(following)
+            if len(self.seen) > most_states or not progress(
+                Progress(len(self.seen), len(self.levels) - 1, len(following))
+            ):
+                return
+        self.levels.pop()
+        self.complete = True
+
+    def _start_commands(self, level: list[int]) -> None:
+        """Add to a level what starting commands leads to."""
+        memo, seen = self.memo, self.seen
+        for packed in level:
+            for actor in memo.starters:
+                if packed & actor.control.mask == actor.idle:
+                    continue
+                effect = memo.effect(actor, packed)
+                if not effect:
+                    continue
+                after = packed ^ self._noted(effect, packed, actor, 0)
+                self.transitions += 1
+                if after not in seen:
+                    seen.add(after)
+                    level.append(after)
+
+    def _step_tasks(self, level: list[int], following: list[int], most_states: int) -> None:
+        """One micro-step of every task in every state of a level. The inner loop of everything."""
+        learn, seen, tasks = self.memo.learn, self.seen, self.memo.tasks
+        transitions = 0
+        for packed in level:
+            before = transitions
+            waiting = False
+            for actor in tasks:
+                at = packed & actor.control.mask
+                if at == actor.idle:
+                    continue
+                cell = actor.cells.get(at)
+                effect = cell.effects.get(packed & cell.mask) if cell is not None else None
+                if effect is None:
+                    effect = learn(actor, packed)
+                if effect.__class__ is not int:
+                    effect = self._noted(effect, packed, actor, 1)
+                if not effect:
+                    waiting = True
+                    continue
+                after = packed ^ effect
+                transitions += 1
+                if after not in seen:
+                    seen.add(after)
+                    following.append(after)
+            if waiting and before == transitions and self.stuck is None:
+                self.stuck = Way(packed, actor)
+            if len(seen) > self._due:
+                self._due = len(seen) + SAMPLE
+                self._verify(packed)
+                if len(seen) > most_states:
+                    break
+        self.transitions += transitions
+
+    def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
+        """The bits that a transition turns over; what it violates is noted."""
+        if isinstance(effect, int):
+            return effect
+        turned, kinds = effect
+        self._note(kinds, Way(packed, actor), len(self.levels) - 1 + cost)
+        return turned
+
+    def _note(self, kinds: Kinds, way: Way, distance: int) -> None:
+        for kind in kinds:
+            ways = self.found.setdefault(kind, [])
+            if self.distance.setdefault(kind, distance) == distance and len(ways) < MOST_WAYS:
+                ways.append(way)
+
+    def _verify(self, packed: int) -> None:
+        """Run the transitions out of a state anew, and compare."""
+        for actor in self.memo.tasks:
+            if packed & actor.control.mask != actor.idle:
+                remembered = self.memo.effect(actor, packed)
+                run = self.memo.run(actor, packed)
+                if run.effect != remembered:
+                    raise AssertionError(f"{actor.name} does {run.effect}, but {remembered} is remembered")
+
+
+def worst_first(kind: Kind) -> tuple[int, str]:
+    """For sorting kinds of violations."""
+    return -SEVERITIES.index(kind[1]), kind[0]
+
+
+def explore(
+    scene: Scene,
+    most_states: int = MOST_STATES,
+    stop: Callable[[Kind], bool] = lambda _: False,
+    progress: Callable[[Progress], bool] = lambda _: True,
+) -> Search:
+    """Search a scene; see `Search.run`."""
+    search = Search(scene)
+    search.run(most_states, stop, progress)
+    return search

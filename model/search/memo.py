@@ -1,0 +1,294 @@
+"""Micro-steps remembered: each is run on the real kernel once for all states that look the same to it.
+
+What a step does, and what the checker says to it, depends on nothing but the entries that they read. So for each place
+in the code (a value of the task's own record) there is a cell: the bits that steps from there have read so far, and
+for each value of these bits what the step then does, as the bits that it turns over. If a run reads what none before
+it has read, the cell starts anew with more bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+from rpds import HashTrieMap, HashTrieSet
+
+from model.invariants.checker import Broken, Checker, committed, explain
+from model.invariants.index import Draft, Index
+from model.invariants.scene import Scene as Machine
+from model.invariants.translations import NEVER_FLUSH
+from model.invariants.violation import Severity, Violation
+from model.kernel.procedure import Stepped, advance
+from model.memory.records import Locals, Task
+from model.memory.state import State
+from model.script.context import Outcome
+from model.script.execute import task_begun
+from model.search.packed import Component, Footprint, Ledger, Shelf
+from model.search.scene import Permission, Scene
+from model.search.tracked import TASKS, Reads, Tracked, TrackedState, tracked_state
+
+Kinds = frozenset[tuple[str, Severity]]
+"""What a transition violates: (invariant, severity) of each violation."""
+
+Effect = int | tuple[int, Kinds]
+"""The bits that a transition turns over, 0 if it is not possible; with what it violates, if anything."""
+
+
+class Cell(Footprint):
+    """What is known of one actor at one place."""
+
+    __slots__ = ("effects",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.effects: dict[int, Effect] = {}
+        """The bits that matter → what happens."""
+
+
+class Actor:
+    """Something that can move: a task, or a permission to start one."""
+
+    __slots__ = ("cells", "control", "idle", "permission", "task")
+
+    def __init__(self, control: Component, idle: int, task: str = "", permission: Permission | None = None) -> None:
+        self.control = control
+        """The component that says where the actor is: the task's record, or what is left of the permission."""
+        self.idle = idle
+        """The value of its bits at which the actor can do nothing."""
+        self.task = task
+        self.permission = permission
+        """None for a task."""
+        self.cells: dict[int, Cell] = {}
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.task or (self.permission.command.text if self.permission else "")
+
+
+class Run(NamedTuple):
+    """One transition, made on the real kernel."""
+
+    effect: Effect
+    reads: Reads
+    violations: tuple[Violation, ...]
+
+
+class Memo:
+    """The transitions of a scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        state, checker = scene.context.state, scene.checker
+        self.ledger: Final = Ledger()
+        self.tables: Final = [
+            self.ledger.shelf(table, msgspec.msgpack.encode if number == TASKS else None)
+            for number, table in enumerate(state.maps)
+        ]
+        self.work: Final = self.ledger.shelf(_map({name: in_short(task) for name, task in state.tasks.items()}))
+        """What the checker needs to know of a task: far less than there is."""
+        self.alive: Final = self.ledger.shelf(_map(dict.fromkeys(state.tasks, True)))
+        self.held: Final = self.ledger.shelf(checker.scene.holding.held)
+        self.watched: Final = self.ledger.shelf(checker.scene.holding.watched)
+        broken = checker.broken
+        self.frames: Final = self.ledger.shelf(_map(dict.fromkeys(broken.frames, True)))
+        self.references: Final = self.ledger.shelf(broken.references)
+        self.outdated: Final = self.ledger.shelf(_map(dict.fromkeys(broken.outdated, True)))
+        budgets = {f"may {number}": permission.times for number, permission in enumerate(scene.permissions)}
+        self.single: Final = self.ledger.shelf(_map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets}))
+        """Whatever stands alone: sets that the checker keeps whole, and how often what may still be started."""
+        self.tasks: Final = [self._task(name) for name in self._names(scene)]
+        self.starters: Final = [
+            Actor(budget := self.single.component(f"may {number}"), self._spent(budget, permission), "", permission)
+            for number, permission in enumerate(scene.permissions)
+        ]
+        self.runs = 0
+        """How often the real kernel was asked."""
+
+    def _names(self, scene: Scene) -> list[str]:
+        named = [name for permission in scene.permissions for name in permission.tasks]
+        return [*sorted(scene.context.state.tasks), *named]
+
+    def _task(self, name: str) -> Actor:
+        record = self.tables[TASKS].component(name)
+        return Actor(record, record.code(None), name)
+
+    def _spent(self, budget: Component, permission: Permission) -> int:
+        """The code of a permission that is used up; one without limit never is."""
+        return budget.code(0) if permission.times else -1
+
+    # -- looking up ------------------------------------------------------------------------
+
+    def effect(self, actor: Actor, packed: int) -> Effect:
+        """What `actor` does in a state."""
+        cell = actor.cells.get(packed & actor.control.mask)
+        if cell is not None:
+            effect = cell.effects.get(packed & cell.mask)
+            if effect is not None:
+                return effect
+        return self.learn(actor, packed)
+
+    def learn(self, actor: Actor, packed: int) -> Effect:
+        """Run the transition and remember it."""
+        run = self.run(actor, packed)
+        at = packed & actor.control.mask
+        cell = actor.cells.get(at)
+        if cell is None:
+            cell = actor.cells[at] = Cell()
+        if cell.include(run.reads.components, run.reads.shelves):
+            cell.effects.clear()
+        cell.effects[packed & cell.mask] = run.effect
+        return run.effect
+
+    # -- running ---------------------------------------------------------------------------
+
+    def run(self, actor: Actor, packed: int) -> Run:
+        """Make the transition on the real kernel and judge it, whatever is remembered."""
+        self.runs += 1
+        reads = Reads()
+        state = tracked_state(self.tables, packed, reads)
+        if actor.permission is not None:
+            return self._start(actor.permission, actor.control, packed, state, reads)
+        stepped = advance(state, actor.task)
+        if stepped.blocked:
+            return Run(0, reads, ())
+        return self._judged(actor.task, packed, state, stepped.state, stepped, reads)
+
+    def _start(self, permission: Permission, budget: Component, packed: int, state: State, reads: Reads) -> Run:
+        """Begin a permitted command under the first name that is free."""
+        alive = Tracked(self.alive, packed, reads)
+        name = next((name for name in permission.tasks if name not in alive), "")
+        if not name:
+            return Run(0, reads, ())
+        begun = task_begun(state, name, permission.command)
+        if isinstance(begun, Outcome):
+            return Run(0, reads, ())
+        run = self._judged(name, packed, state, begun, None, reads)
+        if not permission.times:
+            return run
+        left = budget.by_code[packed & budget.mask]
+        reads.components.add(budget)
+        turned = packed & budget.mask ^ budget.code(left - 1)
+        effect = run.effect ^ turned if isinstance(run.effect, int) else (run.effect[0] ^ turned, run.effect[1])
+        return run._replace(effect=effect)
+
+    def _judged(
+        self, task: str, packed: int, before: State, after: State, stepped: Stepped | None, reads: Reads
+    ) -> Run:
+        """The effect of a transition of `task`, and what it breaks."""
+        old, new = before.tasks.get(task), after.tasks.get(task)
+        holding = Index(self._any(self.held, packed, reads), self._any(self.watched, packed, reads))
+        single = Tracked(self.single, packed, reads)
+        standing = Broken(
+            self._any(self.frames, packed, reads),
+            self._any(self.references, packed, reads),
+            self._any(self.outdated, packed, reads),
+            single["dangerous"],
+            single["locks"],
+        )
+        draft = Draft(holding)
+        draft.task(task, old, new)
+        work = Tracked(self.work, packed, reads)
+        alive = Tracked(self.alive, packed, reads)
+        if (short := in_short(new) if new else None) != work.get(task):
+            work = work.insert(task, short)
+        came_or_went = (old is None) != (new is None)
+        if came_or_went:
+            alive = alive.insert(task, None if new is None else True)
+        maps: list[Any] = list(after.maps)
+        maps[TASKS] = work
+        seen = TrackedState(tuple(maps))
+        checker = Checker(Machine(before, holding), standing).look_again(
+            seen, stepped.changes if stepped else (), draft, came_or_went=came_or_went
+        )
+        found = list(committed(checker.scene, stepped)) if stepped else []
+        found += explain(checker.scene, _newly(standing, checker.broken))
+        broken = checker.broken
+        single = single.insert("dangerous", broken.dangerous).insert("locks", broken.locks)
+        holding = checker.scene.holding
+        written = (*after.maps, work, alive, *holding, broken.frames, broken.references, broken.outdated, single)
+        turned = self._turned(packed, cast("Any", written), reads)
+        kinds = frozenset((violation.invariant, violation.severity) for violation in found)
+        return Run((turned, kinds) if kinds else turned, reads, tuple(found))
+
+    @staticmethod
+    def _any(shelf: Shelf, packed: int, reads: Reads) -> Any:
+        return Tracked(shelf, packed, reads)
+
+    @staticmethod
+    def _turned(packed: int, written: tuple[Tracked, ...], reads: Reads) -> int:
+        """The bits that differ. What is written counts as read: the bits to turn depend on what was there."""
+        turned = 0
+        for table in written:
+            for key, value in (table.writes or {}).items():
+                component = table.shelf.component(key)
+                old = packed & component.mask
+                reads.components.add(component)
+                turned ^= old ^ component.code(value)
+        return turned
+
+    # -- unpacking -------------------------------------------------------------------------
+
+    def state(self, packed: int) -> State:
+        """The State, with tables of its own."""
+        maps = tuple(_map(dict(shelf.items(packed))) for shelf in self.tables)
+        return State(maps)
+
+
+def _newly(old: Broken, new: Broken) -> Broken:
+    """What is wrong in `new` and was not in `old`, from what was written."""
+    frames, references = cast("Any", new.frames).writes or {}, cast("Any", new.references).writes or {}
+    return Broken(
+        HashTrieSet([key for key, value in frames.items() if value and key not in old.frames]),
+        HashTrieMap({name: pages for name, pages in references.items() if pages and name not in old.references}),
+        dangerous=new.dangerous - old.dangerous,
+        locks=new.locks - old.locks,
+    )
+
+
+def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
+    return HashTrieMap(entries)
+
+
+# -- tasks in short ----------------------------------------------------------------------------
+
+
+class ShortCall:
+    """What the checker sees of a call: subclasses bear the procedure's name."""
+
+    __slots__ = ("holds", "mm", "owes_rmap", "pins")
+
+    def __init__(self, mm: str, owned: tuple[tuple[int, ...], ...] = ((), (), ())) -> None:
+        self.mm = mm
+        self.holds, self.pins, self.owes_rmap = owned
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShortCall) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def _all(self) -> tuple[object, ...]:
+        return type(self), self.mm, self.holds, self.pins, self.owes_rmap
+
+
+@cache
+def _short_kind(name: str) -> type[ShortCall]:
+    return type(name, (ShortCall,), {"__slots__": ()})
+
+
+def in_short(task: Task) -> Task:
+    """A task as far as the rules look at one: whose address space it works on, and what its calls own and owe."""
+    at_work = {
+        (type(call).__name__, mm)
+        for call in task.stack
+        if (mm := getattr(call, "mm", "")) and type(call).__name__ not in NEVER_FLUSH
+    }
+    calls = [_short_kind(name)(mm) for name, mm in sorted(at_work)]
+    owned = tuple(
+        tuple(sorted(pfn for call in task.stack for pfn in getattr(call, kind)))
+        for kind in ("holds", "pins", "owes_rmap")
+    )
+    if any(owned):
+        calls.append(ShortCall("", owned))
+    return Task(task.process, task.cpu, cast("tuple[Locals, ...]", tuple(calls)))

@@ -1,0 +1,140 @@
+"""Packed states: a whole machine as one integer, for sets of a million of them.
+
+A component is one entry of one table, (table, key), that somebody has looked at. Each value that it ever takes gets a
+number, 0 for the value in the state that the search sets out from; the state is the numbers side by side. An entry
+that never changes takes no bits, and one that gets more values than its bits can number is given further bits at the
+top, where all integers made before have zeros. So nothing is ever encoded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, Final
+
+from rpds import HashTrieMap
+
+
+class Component:
+    """One entry of a table, and the values that it has had."""
+
+    __slots__ = ("by_code", "codes", "free_codes", "key", "mask", "shelf", "watchers")
+
+    def __init__(self, shelf: Shelf, key: Hashable, initial: Any) -> None:
+        self.shelf = shelf
+        self.key = key
+        self.mask = 0
+        """The bits of a packed state that say which value it has."""
+        self.by_code: dict[int, Any] = {0: initial}
+        """Those bits → the value; None where there is no entry."""
+        self.codes: dict[Hashable, int] = {shelf.identity(initial): 0}
+        self.free_codes: list[int] = []
+        """Codes that have no value yet, the next one last."""
+        self.watchers: list[Footprint] = []
+
+    def code(self, value: Any) -> int:
+        """The bits that stand for `value`, new ones if it was never seen here."""
+        identity = self.shelf.identity(value)
+        code = self.codes.get(identity)
+        if code is None:
+            if not self.free_codes:
+                self._widen()
+            code = self.codes[identity] = self.free_codes.pop()
+            self.by_code[code] = value
+        return code
+
+    def _widen(self) -> None:
+        """Take more bits; whoever depends on this component depends on them too."""
+        had = self.mask.bit_count()
+        width = 1 if had < 2 else 2
+        shift = self.shelf.ledger.allot(width)
+        more = ((1 << width) - 1) << shift
+        old = [code for code in self.by_code if not code & more]
+        self.free_codes = [code | part << shift for part in range((1 << width) - 1, 0, -1) for code in reversed(old)]
+        self.mask |= more
+        for footprint in (*self.watchers, *self.shelf.watchers):
+            footprint.mask |= more
+
+
+class Footprint:
+    """What something depends on: components, and whole tables."""
+
+    __slots__ = ("components", "mask", "shelves")
+
+    def __init__(self) -> None:
+        self.components: set[Component] = set()
+        self.shelves: set[Shelf] = set()
+        self.mask = 0
+        """All their bits."""
+
+    def include(self, components: Iterable[Component], shelves: Iterable[Shelf] = ()) -> bool:
+        """Depend on more; whether that has added bits."""
+        before = self.mask
+        for component in components:
+            if component not in self.components:
+                self.components.add(component)
+                component.watchers.append(self)
+                self.mask |= component.mask
+        for shelf in shelves:
+            if shelf not in self.shelves:
+                self.shelves.add(shelf)
+                shelf.watchers.append(self)
+                for component in shelf.components.values():
+                    self.mask |= component.mask
+        return self.mask != before
+
+
+class Shelf:
+    """The components of one table."""
+
+    __slots__ = ("components", "identity", "initial", "ledger", "watchers")
+
+    def __init__(
+        self, ledger: Ledger, initial: HashTrieMap[Any, Any], identity: Callable[[Any], Hashable] = lambda value: value
+    ) -> None:
+        self.ledger = ledger
+        self.initial = initial
+        """The table in the state that the search sets out from."""
+        self.identity = identity
+        """What tells two values apart; for values that cannot be hashed."""
+        self.components: dict[Hashable, Component] = {}
+        self.watchers: list[Footprint] = []
+        """What depends on the whole table."""
+
+    def component(self, key: Hashable) -> Component:
+        """The component of an entry, whether there is such an entry or not."""
+        found = self.components.get(key)
+        if found is None:
+            found = self.components[key] = Component(self, key, self.initial.get(key))
+        return found
+
+    def items(self, packed: int) -> Iterator[tuple[Any, Any]]:
+        """Every entry that the table has in a packed state."""
+        for key, value in self.initial.items():
+            if key not in self.components:
+                yield key, value
+        for key, component in self.components.items():
+            value = component.by_code[packed & component.mask]
+            if value is not None:
+                yield key, value
+
+
+class Ledger:
+    """All shelves, and which bits are taken."""
+
+    def __init__(self) -> None:
+        self.bits = 0
+        self.shelves: Final[list[Shelf]] = []
+
+    def allot(self, width: int) -> int:
+        """Take the next `width` bits; returns how far they are shifted."""
+        shift = self.bits
+        self.bits += width
+        return shift
+
+    def shelf(
+        self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None
+    ) -> Shelf:
+        """A shelf for one more table, as it is at the start."""
+        table = HashTrieMap() if initial is None else initial
+        self.shelves.append(Shelf(self, table, identity) if identity else Shelf(self, table))
+        return self.shelves[-1]

@@ -1,0 +1,120 @@
+"""A State whose tables are read out of a packed state, entry by entry, and that notes what is read.
+
+The kernel's procedures and the checker run on it as on any other State. They are deterministic, so what they do depends
+on nothing but the entries that they have looked at; that is what makes it right to remember it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from model.memory.state import TABLES, Change, State
+from model.search.packed import Component, Shelf
+
+TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "tasks")
+"""Where the tasks stand among the tables of a State."""
+
+
+class Reads:
+    """What one run has looked at."""
+
+    __slots__ = ("components", "shelves")
+
+    def __init__(self) -> None:
+        self.components: set[Component] = set()
+        self.shelves: set[Shelf] = set()
+
+
+class Tracked:
+    """One table of a packed state; behaves like a HashTrieMap, and for keys alone like a HashTrieSet.
+
+    `insert`, `remove` and `discard` return another table with that entry changed. They are used as a chain, each on
+    what the one before returned, so only the first makes a copy.
+    """
+
+    __slots__ = ("packed", "reads", "shelf", "writes")
+
+    def __init__(self, shelf: Shelf, packed: int, reads: Reads) -> None:
+        self.shelf = shelf
+        self.packed = packed
+        self.reads = reads
+        self.writes: dict[Any, Any] | None = None
+        """Entries that were changed: key → value, None if removed. None in the table as it was."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The entry, or `default`."""
+        if self.writes is not None and key in self.writes:
+            value = self.writes[key]
+        else:
+            component = self.shelf.component(key)
+            self.reads.components.add(component)
+            value = component.by_code[self.packed & component.mask]
+        return default if value is None else value
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: Any) -> bool:
+        return self.get(key) is not None
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Every entry. The run depends on the whole table then."""
+        self.reads.shelves.add(self.shelf)
+        writes = self.writes or {}
+        for key, value in list(self.shelf.items(self.packed)):
+            if key not in writes:
+                yield key, value
+        for key, value in writes.items():
+            if value is not None:
+                yield key, value
+
+    def keys(self) -> Iterator[Any]:
+        """Every key."""
+        return (key for key, _ in self.items())
+
+    def values(self) -> Iterator[Any]:
+        """Every value."""
+        return (value for _, value in self.items())
+
+    __iter__ = keys
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.items())
+
+    def insert(self, key: Any, value: Any = True) -> Tracked:
+        """With this entry; a set takes the key alone."""
+        return self._write(key, value)
+
+    def discard(self, key: Any) -> Tracked:
+        """Without this entry, if there is one."""
+        return self._write(key, None)
+
+    remove = discard
+
+    def _write(self, key: Any, value: Any) -> Tracked:
+        if self.writes is None:
+            written = Tracked(self.shelf, self.packed, self.reads)
+            written.writes = {key: value}
+            return written
+        self.writes[key] = value
+        return self
+
+
+class TrackedState(State):
+    """A State made of tracked tables, and what grows out of it."""
+
+    __slots__ = ()
+
+    def successor(self, maps: tuple[Any, ...], journal: tuple[Change, ...]) -> State:
+        """Nobody asks such a State for its hash, so the journal is not kept."""
+        return TrackedState(maps)
+
+
+def tracked_state(shelves: list[Shelf], packed: int, reads: Reads) -> TrackedState:
+    """The State of which `packed` is the packed form, its tables on `shelves` in the order of State.maps."""
+    maps: tuple[Any, ...] = tuple([Tracked(shelf, packed, reads) for shelf in shelves])
+    return TrackedState(maps)

@@ -1,0 +1,68 @@
+"""The search as one would write it first: whole States in a set, every step run on the kernel, nothing remembered."""
+
+from typing import NamedTuple
+
+from model.invariants.checker import Checker
+from model.invariants.violation import Severity
+from model.kernel.procedure import advance
+from model.memory.state import State
+from model.script.context import Outcome
+from model.script.execute import task_begun
+from model.search.scene import Scene
+
+
+class Found(NamedTuple):
+    """What a whole search finds."""
+
+    states: int
+    transitions: int
+    distances: dict[tuple[str, Severity], int]
+    """Invariant and severity → the fewest micro-steps into it."""
+
+
+class Place(NamedTuple):
+    """A state of the search."""
+
+    state: State
+    left: tuple[int, ...]
+    """How often each permission may still be used; -1 for one without limit."""
+
+
+def search(scene: Scene) -> Found:
+    """Everything that a scene can reach."""
+    start = Place(scene.context.state, tuple(permission.times or -1 for permission in scene.permissions))
+    checkers = {start: scene.checker}
+    distances = {(broken.invariant, broken.severity): 0 for broken in scene.checker.violations}
+    level, depth, transitions = [start], 0, 0
+    while level:
+        for place in level:
+            for number, permission in enumerate(scene.permissions):
+                name = next((name for name in permission.tasks if name not in place.state.tasks), None)
+                if not place.left[number] or name is None:
+                    continue
+                begun = task_begun(place.state, name, permission.command)
+                if isinstance(begun, Outcome):
+                    continue
+                transitions += 1
+                left = list(place.left)
+                left[number] -= left[number] > 0
+                after = Place(begun, tuple(left))
+                if after not in checkers:
+                    checkers[after] = Checker.full(begun)
+                    level.append(after)
+        following = []
+        for place in level:
+            for task in sorted(place.state.tasks):
+                stepped = advance(place.state, task)
+                if stepped.blocked:
+                    continue
+                transitions += 1
+                checker, violations = checkers[place].follow(place.state, ()).advance(place.state, stepped)
+                for broken in violations:
+                    distances.setdefault((broken.invariant, broken.severity), depth + 1)
+                after = Place(stepped.state, place.left)
+                if after not in checkers:
+                    checkers[after] = checker
+                    following.append(after)
+        level, depth = following, depth + 1
+    return Found(len(checkers), transitions, distances)
