@@ -141,6 +141,8 @@ class get_user_pages(Procedure):
     foll: int
     populate: bool = False
     """MADV_POPULATE_*: refusals are EINVAL, holes ENOMEM."""
+    unlockable: bool = True
+    """FOLL_UNLOCKABLE: a fault that has to wait for a disk may give mmap_lock up meanwhile."""
     got: int = 0
     unshare: bool = False
     """The next fault must break the sharing of the page, not write to it."""
@@ -195,7 +197,8 @@ class get_user_pages(Procedure):
     @step
     def faultin_page(self, tx: Transaction) -> Outcome:
         """Do what an access by the process would do: a page fault, for writing, reading or unsharing."""
-        flags = FAULT_FLAG_ALLOW_RETRY | (FAULT_FLAG_REMOTE if self.foll & FOLL_REMOTE else 0)
+        flags = FAULT_FLAG_ALLOW_RETRY if self.unlockable else 0
+        flags |= FAULT_FLAG_REMOTE if self.foll & FOLL_REMOTE else 0
         flags |= FAULT_FLAG_TRIED if self.tried else 0
         if self.unshare:
             flags |= FAULT_FLAG_UNSHARE
@@ -253,6 +256,7 @@ class get_user_pages_unlocked(Procedure):
     vpn: int
     pages: int
     foll: int
+    unlockable: bool = True
 
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
@@ -266,7 +270,9 @@ class get_user_pages_unlocked(Procedure):
         """The first FOLL_PIN marks the mm for good: from now on fork looks for pinned pages (MMF_HAS_PINNED)."""
         if self.foll & FOLL_PIN and not tx.processes[self.mm].has_pinned:
             tx.processes.update(self.mm, has_pinned=True)
-        return call(get_user_pages(mm=self.mm, vpn=self.vpn, pages=self.pages, foll=self.foll))
+        return call(
+            get_user_pages(mm=self.mm, vpn=self.vpn, pages=self.pages, foll=self.foll, unlockable=self.unlockable)
+        )
 
     @step
     def mmap_read_unlock(self, tx: Transaction) -> Outcome:

@@ -128,7 +128,7 @@ class mem_rw(Procedure):
         if self.ret < 0:
             return fail(EIO)
         foll = FOLL_GET | FOLL_FORCE | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
-        return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll))
+        return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll, unlockable=False))
 
     @step
     def copy(self, tx: Transaction) -> Outcome:
