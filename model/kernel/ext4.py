@@ -8,6 +8,7 @@ makes it read-only again.
 from typing import ClassVar
 
 from model.kernel.filemap import (
+    MAX_FILE_PAGES,
     filemap_get_folio,
     folio_attach_private,
     folio_lock,
@@ -131,17 +132,19 @@ class ext4_punch_hole(Procedure):
 
 
 class ext4_sync_file(Procedure):
-    """fsync(): write every dirty page of the file to disk, and wait."""
+    """fsync(): write every dirty page of the file to disk, and wait. msync(2) asks for some of its pages only."""
 
     source: ClassVar[str] = "fs/ext4/fsync.c: ext4_sync_file; mm/page-writeback.c: write_cache_pages"
     file: str
     index: int = 0
     """Where to look for the next dirty page."""
+    last: int = MAX_FILE_PAGES
+    """The last page to look at."""
 
     @step
     def writeback_iter(self, tx: Transaction) -> Outcome:
         """Find the next page that is tagged dirty. A store through a mapping made its page dirty when it faulted."""
-        for index in i_pages(tx, self.file, self.index):
+        for index in i_pages(tx, self.file, self.index, self.last):
             if tx.frames[tx.page_cache[self.file, index]].flags & PG_DIRTY:
                 pfn = filemap_get_folio(tx, self.file, index)
                 assert pfn is not None

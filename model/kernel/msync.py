@@ -13,7 +13,7 @@ from model.memory.state import Transaction
 
 
 class do_msync(Procedure):
-    """msync(2) with MS_SYNC: write back the files of all shared mappings in [start, start + pages)."""
+    """msync(2) with MS_SYNC: write back what the shared mappings in [start, start + pages) map of their files."""
 
     source: ClassVar[str] = "mm/msync.c: msync; fs/sync.c: vfs_fsync_range"
     mm: str
@@ -44,12 +44,16 @@ class do_msync(Procedure):
             return goto(do_msync.mmap_read_unlock)
         if self.start < vma.start:
             self.unmapped = -ENOMEM
+        first, last = max(self.start, vma.start), min(self.end, vma.end) - 1
         self.start = vma.end
         kind = tx.files[vma.file].kind if vma.flags & VM_SHARED else ""
         if not kind or kind in NO_DISK:
             return goto(do_msync.find_vma)
         up_read(tx, "mmap_lock", self.mm)
-        return call(ext4_sync_file(file=vma.file)) if kind == "ext4" else fail(EINVAL)
+        if kind != "ext4":
+            return fail(EINVAL)
+        to_file = vma.pgoff - vma.start
+        return call(ext4_sync_file(file=vma.file, index=first + to_file, last=last + to_file))
 
     @step
     def next_vma(self, tx: Transaction) -> Outcome:

@@ -68,6 +68,7 @@ SMAPS_CODES: Final[tuple[tuple[int, str], ...]] = (
     (VM_RAND_READ, "rr"),
     (VM_DONTCOPY, "dc"),
     (VM_DONTEXPAND, "de"),
+    (VM_LOCKONFAULT, "lf"),
     (VM_ACCOUNT, "ac"),
     (VM_NORESERVE, "nr"),
     (VM_HUGETLB, "ht"),
@@ -83,7 +84,9 @@ SMAPS_CODES: Final[tuple[tuple[int, str], ...]] = (
     (VM_UFFD_MINOR, "ui"),
     (VM_SEALED, "sl"),
 )
-"""Each flag that ``VmFlags:`` in /proc/PID/smaps shows, in its order (``show_smap_vma_flags``)."""
+"""Each flag that ``VmFlags:`` in /proc/PID/smaps shows, in its order (``show_smap_vma_flags``).
+
+6.1 has no ``lf`` yet."""
 
 
 def smaps_codes(vm_flags: int) -> list[str]:

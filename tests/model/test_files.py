@@ -8,6 +8,7 @@ from model.kernel.madvise import do_madvise
 from model.kernel.memfd import memfd_add_seals, memfd_create
 from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
 from model.kernel.mprotect import do_mprotect
+from model.kernel.msync import do_msync
 from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
 from model.kernel.reference import put_reference, take_reference, vmsplice_get
@@ -137,6 +138,16 @@ def test_fsync_makes_entries_read_only_again_and_the_next_write_is_noticed_too()
     assert (dirty(machine, 0), machine.state.disk["f", 0]) == (False, 5)
     machine.write(start, 6)
     assert (dirty(machine, 0), machine.state.disk["f", 0], machine.read(other)) == (True, 5, 6)
+
+
+def test_msync_writes_back_the_pages_of_its_range_and_no_others() -> None:
+    machine = machine_with("ext4")
+    start = machine.map("file", pages=3, file="f", offset=1)
+    for page in range(3):
+        machine.write(start + page, page + 1)
+    assert machine.run(do_msync(mm="p0", start=start + 1, pages=1)).ok
+    assert [dirty(machine, index) for index in (1, 2, 3)] == [True, False, True]
+    assert machine.state.disk["f", 2] == 2
 
 
 def test_however_a_store_and_fsync_mix_the_byte_is_on_disk_or_its_page_is_dirty() -> None:

@@ -59,6 +59,7 @@ def test_a_hole_ends_the_marking_and_nothing_is_brought_in(machine: Machine) -> 
 
 def test_lock_on_fault_brings_nothing_in(machine: Machine) -> None:
     assert lock(machine, 100, 4, onfault=True) == 0
+    assert machine.codes(100) == "rd wr mr mw me lo lf ac"
     assert machine.pte(100) is None
     machine.write(100, 1)
     assert mlocked(machine, 100)
