@@ -14,13 +14,15 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from model.kernel.config import SETTINGS
+from model.invariants.rules import INVARIANTS
+from model.kernel.config import FACTS, SETTINGS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings
 
 ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 SCRIPT: Final = ROOT / "docs" / "script.md"
+MODEL: Final = ROOT / "model" / "README.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
 WIDTH: Final = 100
 """Columns of the example's output."""
@@ -103,6 +105,22 @@ def settings() -> str:
     )
 
 
+def invariants() -> str:
+    """Every invariant: its name, how bad it is, its rule."""
+    return table(
+        ("invariant", "severity", "rule"),
+        ((f"`{known.name}`", known.severity, known.rule) for known in INVARIANTS.values()),
+    )
+
+
+def facts() -> str:
+    """Every difference between kernels, and in which of them it holds."""
+    return table(
+        ("fact", "from", "to", "source"),
+        ((name, known.since, known.until, known.source) for name, known in FACTS.items()),
+    )
+
+
 class Part(NamedTuple):
     """A generated part: where it stands and who makes it."""
 
@@ -115,6 +133,8 @@ PARTS: Final = {
     "agreement": Part(README, agreement),
     "verbs": Part(SCRIPT, verbs),
     "settings": Part(SCRIPT, settings),
+    "invariants": Part(MODEL, invariants),
+    "facts": Part(MODEL, facts),
 }
 
 
