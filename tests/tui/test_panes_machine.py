@@ -5,7 +5,7 @@ import pytest
 
 from model.kernel.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
-from model.memory.records import Frame, Pte, Task, Vma
+from model.memory.records import Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.rows.glyphs import ASCII
@@ -237,3 +237,17 @@ def test_changes_of_several_steps_become_one(state: State) -> None:
     merged = net((*one, *two))
     assert [(change.table, change.key, change.old, change.new) for change in merged] == [("content", 22, None, 9)]
     assert follow(one) == "pte:p0:18"
+
+
+def test_thousands_of_vmas_and_processes_cost_only_what_is_shown(state: State) -> None:
+    tx = Transaction(state)
+    for number in range(2000):
+        tx.vmas["p0", 10_000 + 2 * number] = Vma(10_000 + 2 * number, 10_001 + 2 * number, PRIVATE)
+        tx.processes[f"q{number}"] = Process(0)
+    later = tx.commit()[0]
+    rows = spaces(Scene(later), WIDTH)
+    assert len(rows) < 250
+    assert "and more VMAs" in text(rows)
+    assert "more processes" in text(rows)
+    around = spaces(Scene(later, focus="vma:p0:13000"), WIDTH)
+    assert "vma:p0:13000" in {stop.subject for stop in stops(around)}

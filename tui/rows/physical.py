@@ -1,6 +1,7 @@
 """Physical memory: every frame in use as a cell, page-table pages and free frames compact."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from model.memory.flags import PAGE_FLAGS, names
@@ -24,7 +25,8 @@ USUAL: Final = frozenset({"lru", "swapbacked", "uptodate", "reserved"})
 def physical(scene: Scene, width: int) -> list[Row]:
     """The frames that hold somebody's bytes, then the tables, then what is free."""
     state = scene.state
-    pfns = shown_frames(state) | {int(name[6:]) for name in scene.marks if name.startswith("frame:")}
+    touched = (int(name[6:]) for name in scene.marks if name.startswith("frame:"))
+    pfns = shown_frames(state) | set(islice(touched, MOST_FRAMES))
     tables: list[int] = []
     cells: list[list[Span]] = []
     columns = max(1, width // CELL)

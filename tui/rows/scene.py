@@ -1,6 +1,7 @@
 """A scene: everything the panes show of the machine at one place of the history."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from model.memory.ordered import floor
@@ -9,6 +10,10 @@ from model.memory.state import Change, State
 from tui.rows.glyphs import UNICODE, Glyphs
 from tui.rows.row import Span
 
+MOST_SEARCHED: Final = 4096
+"""Entries that are looked through to find one that maps a frame."""
+MOST_CHANGES: Final = 20_000
+"""Changes of one move that are told apart: more than anybody can look at."""
 NO_MARKS: Final[Mapping[str, str]] = {}
 
 
@@ -52,13 +57,13 @@ MARK_ROLES: Final = {"+": "new", "~": "changed", "-": "gone"}
 
 
 def net(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes of several steps as those of one: each entry's first old value and last new one.
+    """The changes of several steps as those of one: each entry's first old value, last new one; MOST_CHANGES at most.
 
     >>> net([Change("content", 5, None, 1), Change("content", 5, 1, 2)])
     (Change(table='content', key=5, old=None, new=2),)
     """
     merged: dict[tuple[str, Any], Change] = {}
-    for change in changes:
+    for change in islice(changes, MOST_CHANGES):
         known = merged.get(change[:2])
         merged[change[:2]] = change if known is None else known._replace(new=change.new)
     return tuple(change for change in merged.values() if change.old != change.new)
@@ -156,7 +161,7 @@ def page_of(state: State, focus: str) -> tuple[str, int] | None:
             return process, int(index) << 9 * int(level)
         case "ref", [name] if name in state.references and state.references[name].process in state.processes:
             return state.references[name].process, state.references[name].vpn
-        case "frame", [pfn]:
+        case "frame", [pfn] if len(state.ptes) <= MOST_SEARCHED:
             mapped = [key for key, pte in state.ptes.items() if pte.kind == "page" and pte.pfn == int(pfn)]
             return min(mapped, default=None)
     return None

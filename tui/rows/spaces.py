@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
-from model.memory.ordered import ceiling
+from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
 from tui.rows.row import Row, Span, grid, row
-from tui.rows.scene import Scene, gone
+from tui.rows.scene import Scene, gone, page_of
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -16,30 +16,48 @@ MOST_PAGES: Final = 64
 """Pages of one VMA that are shown one by one."""
 SHORT_GAP: Final = 8
 """A longer run of pages without an entry is one cell."""
+MOST_VMAS: Final = 64
+MOST_LANES: Final = 32
 INDENT: Final = 3
 
 
 def spaces(scene: Scene, width: int) -> list[Row]:
     """Every lane, in the order of process names."""
     state = scene.state
-    processes = sorted(state.processes)
     lost = gone(scene.changes, "vmas")
-    if not processes and not lost:
+    processes = sorted({*state.processes, *(process for process, _ in lost)})
+    if not processes:
         return [row(Span("no process yet", "dim"))]
     rows: list[Row] = []
-    starts: dict[str, list[int]] = {}
-    for process, start in [*state.vmas, *lost]:
-        starts.setdefault(process, []).append(start)
-    for process in sorted({*processes, *starts}):
+    for process in processes[:MOST_LANES]:
         rows.append(_lane_head(scene, process))
-        for start in sorted(set(starts.get(process, ()))):
+        starts, more = _vmas(scene, process)
+        for start in sorted({*starts, *(start for owner, start in lost if owner == process)}):
             vma = state.vmas.get((process, start))
             if vma is None:
                 rows.append(_vma_head(scene, process, lost[process, start], width, "unmapped"))
                 continue
             rows.append(_vma_head(scene, process, vma, width))
             rows += grid(list(_cells(scene, process, vma)), width, CELL + len(str(vma.end)), INDENT)
+        if more:
+            rows.append(row(Span("   and more VMAs", "dim")))
+    if len(processes) > MOST_LANES:
+        rows.append(row(Span(f"and {len(processes) - MOST_LANES} more processes", "dim")))
     return rows
+
+
+def _vmas(scene: Scene, process: str) -> tuple[list[int], bool]:
+    """Where the shown VMAs of a process start, of many the one under the cursor too; whether more follow."""
+    index, state = scene.state.vma_index, scene.state
+    page = page_of(state, scene.focus)
+    start = ceiling(index, process, 0)
+    starts: list[int] = []
+    while start is not None and len(starts) < MOST_VMAS:
+        starts.append(start)
+        start = ceiling(index, process, start + 1)
+    if start is not None and page is not None and page[0] == process and page[1] >= start:
+        return [*starts[: MOST_VMAS // 2], floor(index, process, page[1]) or start], True
+    return starts, start is not None
 
 
 def _lane_head(scene: Scene, process: str) -> Row:

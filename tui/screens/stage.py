@@ -27,7 +27,7 @@ from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
-from tui.screens.stage_keys import HINTS, JUMPS, KEEP_AFTER, KEYS, LOW, MACHINE_LEAST, NARROW, PANES, STORY, WIDE
+from tui.screens.stage_keys import HINTS, HOMES, JUMPS, KEEP_AFTER, KEYS, LOW, MACHINE_LEAST, NARROW, PANES, STORY, WIDE
 
 if TYPE_CHECKING:
     from model.script.complete import Help
@@ -191,8 +191,7 @@ class Stage(Screen[None]):
             case "head":
                 return [header(picture, width), self._tabs(width)]
             case "foot":
-                strip = self._timeline(width)
-                return [*verdict(picture, width, glyphs), *strip, keys(self._key_hints(), width)]
+                return [*self._verdict_and_strip(width), keys(self._key_hints(), width)]
             case "log":
                 return log(picture, width)
             case "rules":
@@ -206,19 +205,24 @@ class Stage(Screen[None]):
         """One tab a pane, in sight where there is room for one pane."""
         return tabs([(number, title, name == self.shown) for number, title, name in PANES if name != "step"], width)
 
-    def _timeline(self, width: int) -> list[Row]:
-        """The strip, and below it where we are, what the cursor points at, or why a move could not be made.
+    def _verdict_and_strip(self, width: int) -> list[Row]:
+        """Whether the rules hold, the strip, and a line to say where we are or what the cursor points at.
 
-        A low screen has only one row for all of this.
+        A low screen has one row less: there that line stands in the verdict's second row while nothing is broken, or
+        a word of refusal in place of the strip.
         """
+        bar = verdict(self.picture, width, self.glyphs)
         strip, caption = timeline(self.picture.history, width, self.glyphs)
-        if self.word:
-            caption = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
-            return [caption] if self.low else [strip, caption]
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
             caption = relations(self.focus_subject, to, of, width, self.glyphs)
-        return [strip] if self.low else [strip, caption]
+        if self.word:
+            caption = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
+        if not self.low:
+            return [*bar, strip, caption]
+        if not self.picture.broken:
+            return [bar[0], caption, strip]
+        return [*bar, caption if self.word else strip]
 
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""
@@ -264,9 +268,10 @@ class Stage(Screen[None]):
             if pane is not source:
                 pane.forget_cursor()
         if source is None:
-            shown = next((pane for pane in self.panes.values() if pane.display and pane.point_at(subject)), None)
-            if shown is not None and shown.can_focus:
-                shown.focus()
+            home = HOMES.get(subject.partition(":")[0], "holders")
+            self._bring_up(home)
+            if self.panes[home].point_at(subject):
+                self.panes[home].focus()
         self.show_picture()
 
     def _light(self, subject: str) -> None:
@@ -369,13 +374,17 @@ class Stage(Screen[None]):
         name = next((name for key, _, name in PANES if key == number), "story")
         if name == "step" and self.one_pane:
             name = "story"
+        self._bring_up(name)
+        self.panes[name].focus()
+        self.show_picture()
+
+    def _bring_up(self, name: str) -> None:
+        """Where there is room for one pane only, this is the one."""
         self.set_class(name == "story", "-story")
         if name not in {"story", "step"}:
             self.panes[self.shown].remove_class("-shown")
             self.shown = name
             self.panes[name].add_class("-shown")
-        self.panes[name].focus()
-        self.show_picture()
 
     def action_maximize_pane(self) -> None:
         """One pane over the whole side, or all of them again."""

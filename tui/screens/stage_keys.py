@@ -29,6 +29,14 @@ HINTS: Final = (
     ("hint", "h", "hint", "hint"),
 )
 """What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
+HOMES: Final = {
+    "pte": "spaces",
+    "vma": "spaces",
+    "process": "spaces",
+    "table": "walk",
+    "frame": "memory",
+}
+"""Kind of thing → the pane where it lives; all others are in the holders' pane."""
 JUMPS: Final = frozenset({"node", "moment", "answer"})
 """Subjects that are no things of the machine: Enter or a click on one is a move."""
 KEEP_AFTER: Final = 2.0
