@@ -48,7 +48,9 @@ def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
     from lessons.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
     from tui.lesson_driver import LessonDriver  # noqa: PLC0415
 
-    return LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
+    driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
+    driver.picture()  # What is wrong with this very part of the lesson is said before a screen opens.
+    return driver
 
 
 def _run(store: "Store", driver: "Driver | None") -> int:

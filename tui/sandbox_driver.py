@@ -1,7 +1,7 @@
 """The sandbox on the stage: a session as a picture, and the stage's moves as the session's."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from model.memory.state import Change
 from model.script.command import Command
@@ -188,9 +188,16 @@ class SandboxDriver:
         return "Nothing is asked here."
 
     def command(self, line: str) -> str:
-        """Begin a command and stop before its first micro-step; the one under way is carried out first."""
+        """Begin a command and stop before its first micro-step; the one under way is carried out first.
+
+        `step` and `finish` move another task on while the command under way stays where it is, as it must if it
+        waits for that task.
+        """
         session = self.session
         try:
+            if session.running is not None and line.split(maxsplit=1)[:1] in (["step"], ["finish"]):
+                command = session.understand(line)
+                return self._beside(command) if command is not None else ""
             session.finish()
             command = session.understand(line)
             if command is not None:
@@ -198,6 +205,21 @@ class SandboxDriver:
                 session.begin_command(command)
         except ScriptError as error:
             return said(error)
+        return ""
+
+    def _beside(self, command: Command) -> str:
+        """Let another task make some micro-steps, or all of them, beside the command under way."""
+        session, task = self.session, str(command.operands["T"])
+        steps = cast("int", command.get("N", 1)) if command.verb == "step" else MOST_AHEAD
+        self.came_from = session.node
+        for _ in range(steps):
+            at = session.position(task)
+            if at is None:
+                return "" if session.node is not self.came_from else f"There is no task `{task}` now."
+            session.step_task(task)
+            waiting = session.position(task)
+            if waiting is not None and waiting.blocked:
+                return f"{task} waits: {waiting.blocked}"
         return ""
 
     def hint(self) -> str:

@@ -188,3 +188,20 @@ async def test_a_click_on_the_strip_goes_there(store: Store, made: SandboxDriver
         await user.pilot.click("#foot", offset=(1, 2))
         await user.pilot.pause()
         assert user.stage.picture.history.here == 0
+
+
+async def test_a_command_that_waits_goes_on_when_the_other_task_lets_it(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.command("begin t1 gup p0 buf as=r1 write pin")
+        await user.command("step t1 6")
+        await user.press("c")
+        await user.command("munmap p0 buf")
+        await user.press("c")
+        assert "It must wait: cpu0: t1 runs there with interrupts off" in " ".join(user.pane("step").split("\n"))
+        assert "task t1 is in" in user.pane("story")
+        await user.command("finish t1")
+        assert "task t1" not in user.pane("holders")
+        await user.press("c")
+        assert '"buf"' not in user.pane("spaces") or "unmapped" in user.pane("spaces")
+        assert "ref r1" in user.pane("holders")
+        assert "HAZARD  stale-reference" in user.seen()
