@@ -2,15 +2,17 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from model.kernel.buffer import buffer_under
 from model.kernel.gup import get_user_pages_unlocked, gup_put
 from model.kernel.gup_fast import get_user_pages_fast
 from model.kernel.mmu_notifier import follows_invalidations
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
-from model.memory.records import Reference
+from model.memory.records import Reference, RefKind
 from model.memory.state import Transaction
 
 
@@ -27,8 +29,6 @@ class take_reference(Procedure):
     """`fast`: get_user_pages_fast; `slow`: get_user_pages; `fast-only`: no fallback."""
     by: str = ""
     """The device that will use the pages."""
-    partial: bool = False
-    """Be content with the first pages, as vmsplice is."""
 
     @step
     def get_the_pages(self, tx: Transaction) -> Outcome:
@@ -50,29 +50,31 @@ class take_reference(Procedure):
         pinned = bool(self.foll & FOLL_PIN)
         pages = self.pins if pinned else self.holds
         self.holds = self.pins = ()
-        if len(pages) < self.pages and not (self.partial and pages):
+        if len(pages) < self.pages:
             gup_put(tx, pages, pinned=pinned)
             return done(self.ret) if self.ret < 0 else fail(EFAULT)
-        if self.name in tx.references:  # another task was faster with this name
-            gup_put(tx, pages, pinned=pinned)
-            return fail(EEXIST)
-        tx.references[self.name] = Reference(
-            "pin" if pinned else "get",
-            process=self.mm,
-            vpn=self.start,
-            frames=pages,
-            by=self.by,
-            write=bool(self.foll & FOLL_WRITE),
-            longterm=bool(self.foll & FOLL_LONGTERM),
-            buffer=buffer_under(tx, pages),
-        )
-        return done(len(pages))
+        write, longterm = bool(self.foll & FOLL_WRITE), bool(self.foll & FOLL_LONGTERM)
+        kind: RefKind = "pin" if pinned else "get"
+        return note(tx, self.name, Reference(kind, self.mm, self.start, pages, self.by, write, longterm))
+
+
+def note(tx: Transaction, name: str, reference: Reference) -> Outcome:
+    """Enter what was taken under its name; the value is the number of pages.
+
+    If another task was faster with this name the pages are given back.
+    """
+    pages = reference.frames
+    if name in tx.references:
+        gup_put(tx, pages, pinned=reference.kind == "pin")
+        return fail(EEXIST)
+    tx.references[name] = msgspec.structs.replace(reference, buffer=buffer_under(tx, pages))
+    return done(len(pages))
 
 
 class vmsplice_get(Procedure):
     """vmsplice(2) puts pages of the process into a pipe: FOLL_GET for reading; a short count is a success."""
 
-    source: ClassVar[str] = "fs/splice.c: vmsplice_to_pipe; lib/iov_iter.c: iov_iter_get_pages2"
+    source: ClassVar[str] = "fs/splice.c: vmsplice_to_pipe, iter_to_pipe; lib/iov_iter.c: iov_iter_get_pages2"
     name: str
     mm: str
     start: int
@@ -81,9 +83,21 @@ class vmsplice_get(Procedure):
     @step
     def iov_iter_get_pages(self, tx: Transaction) -> Outcome:
         """get_user_pages_fast without FOLL_WRITE: the pipe only wants to read the pages later."""
-        return call(
-            take_reference(name=self.name, mm=self.mm, start=self.start, pages=self.pages, foll=FOLL_GET, partial=True)
-        )
+        got = len(self.holds)
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.start + got, pages=self.pages - got, foll=FOLL_GET))
+
+    @step
+    def add_to_pipe(self, tx: Transaction) -> Outcome:
+        """If some pages came, ask for the rest. An error ends it, and only matters if there are no pages at all.
+
+        Each time the fast path starts anew, and so gets past a page that the slow one refused by its VMA.
+        """
+        if self.ret > 0 and len(self.holds) < self.pages:
+            return goto(vmsplice_get.iov_iter_get_pages)
+        pages, self.holds = self.holds, ()
+        if not pages:
+            return done(self.ret)
+        return note(tx, self.name, Reference("get", self.mm, self.start, pages))
 
 
 class put_reference(Procedure):
