@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.rows.glyphs import UNICODE, Glyphs
-from tui.rows.row import BLANK, Row, Span, Stop, stops
+from tui.rows.row import BLANK, Row, Span, Stop, padded, stops
 from tui.style import roles
 
 WHEEL: Final = 3
@@ -298,15 +298,18 @@ class LinePane(Widget, can_focus=True):
         """A row as a strip of exactly the pane's width, from the cache if it was drawn like this before."""
         related = self.lit or self.cursor is not None
         lit = tuple({span.subject for span in line.spans if self._is_lit(span.subject)}) if related else ()
-        drawn = (line, self.outer_size.width, left, right, lit)
+        width = self.outer_size.width
+        drawn = (line, width, left, right, lit)
         strip = self._strips.get(drawn)
         if strip is None:
             if len(self._strips) > MOST_STRIPS:
                 self._strips.clear()
-            # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
             base, looks = self._grounds.get(line.ground) or self._look(line.ground)
-            strip = Strip(_segments(line, looks, left, right, lit), sum(len(span.text) for span in line.spans))
-            strip = self._strips[drawn] = strip.adjust_cell_length(self.outer_size.width, base)
+            if len(line.text) > width:
+                line = Row(tuple(padded(list(line.spans), width)), line.ground)
+            # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
+            strip = Strip(_segments(line, looks, left, right, lit), len(line.text))
+            strip = self._strips[drawn] = strip.adjust_cell_length(width, base)
         return strip
 
     def _is_lit(self, subject: str) -> bool:

@@ -17,7 +17,7 @@ PANES: Final = (
 """Number key, title and id of each pane."""
 
 NARROW: Final = 100
-WIDE: Final = 160
+WIDE: Final = 190
 HINTS: Final = (
     ("forward", "n ->", "forward", "step('forward')"),
     ("back", "p", "back", "back"),
