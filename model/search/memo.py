@@ -121,7 +121,10 @@ class Memo:
 
     def effect(self, actor: Actor, packed: int) -> Effect:
         """What `actor` does in a state."""
-        cell = actor.cells.get(packed & actor.control.mask)
+        at = packed & actor.control.mask
+        if at == actor.idle:
+            return 0
+        cell = actor.cells.get(at)
         if cell is not None:
             effect = cell.effects.get(packed & cell.mask)
             if effect is not None:

@@ -1,0 +1,157 @@
+"""What a whole search says about a rule: never, sometimes or always broken, in how many schedules, and where it tips.
+
+A schedule is an order in which everything that may happen does happen, until nothing more can: a path from the start
+to an end. Starting a command is a move of its own in it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from model.search.explore import Search
+from model.search.memo import Actor, Memo
+from model.search.ways import Move, Path, move_of, turned
+
+Verdict = Literal["never", "sometimes", "always"]
+
+MOST_COUNTED: Final = 60_000
+"""States of a search whose schedules are counted: less than a second."""
+
+
+class Counted(NamedTuple):
+    """How many schedules there are."""
+
+    schedules: int
+    clean: dict[str, int]
+    """Invariant → in how many of them it is never broken; only for those that are broken in some."""
+
+
+def verdict(search: Search, invariant: str, counted: Counted | None) -> Verdict | None:
+    """What the search says about an invariant; None if it was ended too early to say."""
+    kinds = [kind for kind in search.found if kind[0] == invariant]
+    if not kinds:
+        return "never" if search.complete else None
+    if any(search.distance[kind] == 0 and not search.found[kind] for kind in kinds):
+        return "always"
+    if counted is not None:
+        return "sometimes" if counted.clean[invariant] else "always"
+    if not search.complete:
+        return "sometimes"
+    return "sometimes" if safe_continuation(search, invariant, 0, None) is not None else "always"
+
+
+def successors(memo: Memo, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
+    """Every transition out of a state: who moves, the state after it, which invariants it breaks."""
+    found = []
+    for actor in (*memo.tasks, *memo.starters):
+        if effect := memo.effect(actor, packed):
+            broken = frozenset() if isinstance(effect, int) else frozenset(name for name, _ in effect[1])
+            found.append((actor, packed ^ turned(effect), broken))
+    return found
+
+
+def count_schedules(search: Search) -> Counted | None:
+    """Count the schedules of a complete search; None where there are loops, or too many states to do it at once."""
+    if not search.complete or len(search.seen) > MOST_COUNTED:
+        return None
+    invariants = sorted({name for name, _ in search.found})
+    standing = {name for (name, _), ways in search.found.items() if not ways}
+    counts: dict[int, list[int]] = {}
+    open_ones: dict[int, list[tuple[Actor, int, frozenset[str]]]] = {}
+    stack = [0]
+    while stack:
+        packed = stack[-1]
+        if packed in counts:
+            stack.pop()
+            continue
+        following = open_ones.get(packed)
+        if following is None:
+            following = open_ones[packed] = successors(search.memo, packed)
+            ahead = [after for _, after, _ in following if after not in counts]
+            if any(after in open_ones for after in ahead):
+                return None
+            stack += ahead
+            if ahead:
+                continue
+        counts[packed] = _sum(following, counts, invariants)
+        del open_ones[packed]
+        stack.pop()
+    total, *clean = counts[0]
+    return Counted(
+        total, {name: 0 if name in standing else number for name, number in zip(invariants, clean, strict=True)}
+    )
+
+
+def _sum(
+    following: list[tuple[Actor, int, frozenset[str]]], counts: dict[int, list[int]], invariants: list[str]
+) -> list[int]:
+    """The schedules from a state on: all, and for each invariant those that keep it."""
+    if not following:
+        return [1] * (len(invariants) + 1)
+    sums = [0] * (len(invariants) + 1)
+    for _, after, broken in following:
+        for column, number in enumerate(counts[after]):
+            if not column or invariants[column - 1] not in broken:
+                sums[column] += number
+    return sums
+
+
+class Tipping(NamedTuple):
+    """Where a way into a violation could last have been left."""
+
+    moves: int
+    """How many moves of the way still leave a safe schedule open; the next one does not."""
+    safe: tuple[Move, ...]
+    """What to do instead from there on, to an end at which the invariant was never broken."""
+
+
+def tipping_point(search: Search, invariant: str, path: Path) -> Tipping | None:
+    """The last state on a way from which a safe schedule existed; None if there is none at all."""
+    dead: set[int] = set()
+    for position in range(len(path.moves) - 1, -1, -1):
+        last = path.moves[position - 1].task if position else None
+        safe = safe_continuation(search, invariant, path.states[position], last, dead)
+        if safe is not None:
+            return Tipping(position, safe)
+    return None
+
+
+def safe_continuation(
+    search: Search, invariant: str, start: int, last: str | None, dead: set[int] | None = None
+) -> tuple[Move, ...] | None:
+    """Moves from a state to an end that never break an invariant, staying with a task where possible; None if none.
+
+    `last` is the task that has moved before. `dead` gathers states from which there are none.
+    """
+    memo = search.memo
+    dead = set() if dead is None else dead
+    if start in dead:
+        return None
+    trail: list[tuple[int, Actor]] = []
+    entered = {start}
+    ahead = [_in_order(memo, start, last, invariant)]
+    packed = start
+    while True:
+        if not ahead[-1]:
+            if not successors(memo, packed):
+                return tuple(move_of(search, actor, before) for before, actor in trail)
+            dead.add(packed)
+            ahead.pop()
+            if not trail:
+                return None
+            packed = trail.pop()[0]
+            continue
+        actor, after = ahead[-1].pop()
+        if after in dead or after in entered:
+            continue
+        entered.add(after)
+        trail.append((packed, actor))
+        packed = after
+        mover = move_of(search, actor, trail[-1][0]).task
+        ahead.append(_in_order(memo, after, mover, invariant))
+
+
+def _in_order(memo: Memo, packed: int, last: str | None, invariant: str) -> list[tuple[Actor, int]]:
+    """The clean transitions out of a state, the one to try first last: whoever moved last, then tasks, then starts."""
+    ways = [(actor, after) for actor, after, broken in successors(memo, packed) if invariant not in broken]
+    return sorted(ways, key=lambda way: (way[0].task == last, way[0].permission is None))

@@ -1,0 +1,217 @@
+"""From a violation back to the start: the best of all nearest ways, and the same way on the plain kernel.
+
+The search keeps no parents. The levels are walked back, each expanded once more, which the memo makes cheap; then the
+way with the fewest pre-emptions is picked among those that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from model.invariants.checker import Checker
+from model.invariants.violation import Violation
+from model.kernel.procedure import Stepped, advance
+from model.memory.state import State
+from model.script.context import Outcome
+from model.script.execute import task_begun
+from model.search.explore import Kind, Search, Way
+from model.search.memo import Actor, Effect
+from model.search.scene import Permission, Scene
+
+
+class Move(NamedTuple):
+    """One transition by names: a task makes a micro-step, or is started."""
+
+    task: str
+    starts: Permission | None = None
+
+
+class Path(NamedTuple):
+    """A way from the start of a search."""
+
+    moves: tuple[Move, ...]
+    states: tuple[int, ...]
+    """The packed states that it passes: one more than there are moves."""
+    preemptions: int
+    """How often a task had to stop where it could have gone on."""
+
+    @property
+    def steps(self) -> int:
+        """Micro-steps; starting a command is none."""
+        return sum(move.starts is None for move in self.moves)
+
+
+class Done(NamedTuple):
+    """One move, made on the plain kernel."""
+
+    move: Move
+    state: State
+    checker: Checker
+    stepped: Stepped | None
+    """None where a command was started."""
+    violations: tuple[Violation, ...]
+
+
+Cost = tuple[int, int]
+"""Pre-emptions, and changes from one task to another."""
+
+
+class _Arrival(NamedTuple):
+    """The best way to be in a state with a certain task having moved last."""
+
+    cost: Cost
+    before: int
+    last: Actor | None
+    """Who had moved last in the state before."""
+    actor: Actor | None
+    """Who moved from there to here; None at the start."""
+
+
+def turned(effect: Effect) -> int:
+    """The bits that an effect turns over."""
+    return effect if isinstance(effect, int) else effect[0]
+
+
+def best_path(search: Search, kind: Kind) -> Path:
+    """The shortest way into a kind of violation; of several the one with the fewest pre-emptions. KeyError if none."""
+    ways = search.found[kind]
+    if not ways:
+        return Path((), (0,), 0)
+    depth = search.distance[kind] - (ways[0].actor.permission is None)
+    order, edges = _ancestry(search, ways, depth)
+    arrivals = _arrivals(search, order, edges)
+    best: tuple[Cost, Way, Actor | None] | None = None
+    for way in ways:
+        for last, arrival in arrivals.get(way.packed, {}).items():
+            cost = _cost(search, arrival.cost, way.packed, last, way.actor)
+            if best is None or cost < best[0]:
+                best = cost, way, last
+    if best is None:
+        raise AssertionError(f"no way back from {kind}")
+    cost, way, last = best
+    return _walk(search, arrivals, way, last, cost[0])
+
+
+Edges = dict[int, list[tuple[int, Actor]]]
+"""State → the states before it on nearest ways, and who moves there."""
+
+
+def _ancestry(search: Search, ways: Sequence[Way], depth: int) -> tuple[list[int], Edges]:
+    """The states on nearest ways to any of `ways`, first ones first, and the transitions between them."""
+    memo = search.memo
+    wanted = {way.packed for way in ways}
+    order: list[int] = []
+    edges: Edges = {}
+    for level in range(depth, -1, -1):
+        later: set[int] = set()
+        for packed in reversed(search.levels[level]):
+            for actor in memo.starters:
+                effect = turned(memo.effect(actor, packed))
+                if effect and packed ^ effect in later:
+                    wanted.add(packed)
+                    edges.setdefault(packed ^ effect, []).append((packed, actor))
+            if packed in wanted:
+                later.add(packed)
+                order.append(packed)
+        wanted = set()
+        for packed in search.levels[level - 1] if level else ():
+            for actor in memo.tasks:
+                effect = turned(memo.effect(actor, packed))
+                if effect and packed ^ effect in later:
+                    wanted.add(packed)
+                    edges.setdefault(packed ^ effect, []).append((packed, actor))
+    order.reverse()
+    return order, edges
+
+
+def _arrivals(search: Search, order: list[int], edges: Edges) -> dict[int, dict[Actor | None, _Arrival]]:
+    """For each state and whoever moved last, the cheapest way there."""
+    arrivals: dict[int, dict[Actor | None, _Arrival]] = {0: {None: _Arrival((0, 0), 0, None, None)}}
+    for packed in order:
+        here = arrivals.setdefault(packed, {})
+        for before, actor in edges.get(packed, ()):
+            for last, arrival in arrivals.get(before, {}).items():
+                cost = _cost(search, arrival.cost, before, last, actor)
+                mover = last if actor.permission is not None else actor
+                if mover is not None and packed & mover.control.mask == mover.idle:
+                    mover = None
+                if mover not in here or cost < here[mover].cost:
+                    here[mover] = _Arrival(cost, before, last, actor)
+    return arrivals
+
+
+def _cost(search: Search, cost: Cost, packed: int, last: Actor | None, actor: Actor) -> Cost:
+    """The cost of `actor` moving on in a state where `last` has moved before."""
+    if actor.permission is not None or last is actor:
+        return cost
+    preempted = last is not None and search.memo.effect(last, packed) != 0
+    return cost[0] + preempted, cost[1] + 1
+
+
+def _walk(
+    search: Search,
+    arrivals: dict[int, dict[Actor | None, _Arrival]],
+    way: Way,
+    last: Actor | None,
+    preemptions: int,
+) -> Path:
+    """The way that ends with `way`, from the start."""
+    moves = [move_of(search, way.actor, way.packed)]
+    states = [way.packed ^ turned(search.memo.effect(way.actor, way.packed)), way.packed]
+    packed = way.packed
+    while (arrival := arrivals[packed][last]).actor is not None:
+        packed, last = arrival.before, arrival.last
+        moves.append(move_of(search, arrival.actor, packed))
+        states.append(packed)
+    return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions)
+
+
+def move_of(search: Search, actor: Actor, packed: int) -> Move:
+    """What an actor does in a state, by names."""
+    if actor.permission is None:
+        return Move(actor.task)
+    running = {task.task: packed & task.control.mask != task.idle for task in search.memo.tasks}
+    return Move(next(name for name in actor.permission.tasks if not running[name]), actor.permission)
+
+
+def replay(scene: Scene, moves: Sequence[Move]) -> Iterator[Done]:
+    """Make the moves on the plain kernel. AssertionError if one of them is not possible there."""
+    state, checker = scene.context.state, scene.checker
+    for move in moves:
+        if move.starts is not None:
+            begun = task_begun(state, move.task, move.starts.command)
+            if isinstance(begun, Outcome):
+                raise AssertionError(f"`{move.starts.command.text}` cannot be started: {begun}")
+            checker = checker.follow(begun, ())
+            state = begun
+            yield Done(move, state, checker, None, ())
+        else:
+            stepped = advance(state, move.task)
+            if stepped.blocked:
+                raise AssertionError(f"{move.task} waits for {stepped.blocked}")
+            checker, violations = checker.advance(state, stepped)
+            state = stepped.state
+            yield Done(move, state, checker, stepped, violations)
+
+
+def as_script(scene: Scene, moves: Sequence[Move], cut: int = -1) -> tuple[str, ...]:
+    """The commands that lead from an empty machine along `moves`; a new one begins at move number `cut`."""
+    lines = list(scene.script)
+    done = list(replay(scene, moves))
+    position = 0
+    while position < len(moves):
+        move, first = moves[position], position
+        if move.starts is not None:
+            lines.append(f"begin {move.task} {move.starts.command.text}")
+            position += 1
+            continue
+        position += 1
+        while position < len(moves) and moves[position] == move and position != cut:
+            position += 1
+        stepped, count = done[position - 1].stepped, position - first
+        if stepped is not None and stepped.result is not None:
+            lines.append(f"finish {move.task}")
+        else:
+            lines.append(f"step {move.task} {count}" if count > 1 else f"step {move.task}")
+    return tuple(lines)

@@ -1,0 +1,207 @@
+"""The search finds what is there, all of it, and nothing else: it equals a search that remembers nothing."""
+
+import pytest
+
+from model.script.account import Runner
+from model.script.parser import parse
+from model.script.problems import ScriptError
+from model.search.explore import Progress, Search, explore
+from model.search.report import report
+from model.search.scene import Scene, set_up
+from model.search.ways import best_path, replay
+from tests.model import naive_search
+
+STALE_PIN = """
+device nic
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 1 gup p0 buf as=r write by=nic
+may 1 madvise p0 buf dontneed
+may 1 dma r write 65
+"""
+TWO_READERS = """
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 2 read p0 buf
+"""
+FORK_AND_WRITE = """
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 1 fork p0 kid
+may * write kid buf 6
+"""
+BUFFER_MOVES = """
+set kernel 6.1
+device nic
+process p0
+bo b 1
+mmap p0 win bo:b shared rw 1
+write p0 win 7
+may 1 gup p0 win as=r write by=nic fast-only
+may 1 move b vram
+"""
+BEGUN_IN_THE_SCENE = """
+process p0
+mmap p0 buf anon private rw 2
+begin early write p0 buf 1
+step early 3
+may 1 munmap p0 buf
+"""
+LABEL_MOVES = """
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 1 mremap p0 buf pages=1 to=40 maymove
+may 1 read p0 buf
+"""
+SCENES = {
+    "a pin goes stale": STALE_PIN,
+    "two of the same command": TWO_READERS,
+    "a command without limit, and a process that comes": FORK_AND_WRITE,
+    "a buffer moves": BUFFER_MOVES,
+    "a task that is under way": BEGUN_IN_THE_SCENE,
+    "a label that moves": LABEL_MOVES,
+}
+
+
+def scene_of(text: str) -> Scene:
+    return set_up(parse(text))
+
+
+def search_of(text: str) -> Search:
+    return explore(scene_of(text))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_equals_a_search_that_remembers_nothing(name: str) -> None:
+    scene = scene_of(SCENES[name])
+    search = explore(scene)
+    assert search.complete
+    assert naive_search.search(scene) == (len(search.seen), search.transitions, search.distance)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_violation_is_reached_again_on_the_plain_kernel(name: str) -> None:
+    search = search_of(SCENES[name])
+    for kind, distance in search.distance.items():
+        path = best_path(search, kind)
+        done = list(replay(search.scene, path.moves))
+        assert path.steps == distance
+        assert kind in {(broken.invariant, broken.severity) for broken in done[-1].violations}
+
+
+def test_states_unpack_to_what_the_plain_kernel_has() -> None:
+    search = search_of(STALE_PIN)
+    path = best_path(search, ("lost-write", "corruption"))
+    for done, packed in zip(replay(search.scene, path.moves), path.states[1:], strict=True):
+        assert search.memo.state(packed).to_json() == done.state.to_json()
+
+
+def test_the_script_of_a_finding_breaks_the_rule_when_it_is_run() -> None:
+    for finding in report(search_of(STALE_PIN)).findings:
+        runner = Runner()
+        accounts = [runner.perform(command) for command in parse("\n".join(finding.script))]
+        assert finding.kind in {(broken.invariant, broken.severity) for broken in accounts[-1].violations}
+        assert sum(broken.invariant == finding.kind[0] for account in accounts for broken in account.violations) == 1
+
+
+def test_a_stale_pin_loses_a_write_in_some_schedules_only() -> None:
+    found = report(search_of(STALE_PIN))
+    assert [finding.kind for finding in found.findings] == [
+        ("lost-write", "corruption"),
+        ("stale-reference", "hazard"),
+    ]
+    assert found.verdicts["lost-write"] == "sometimes"
+    assert found.verdicts["underflow"] == "never"
+    assert found.corrupts
+
+
+def test_what_happens_in_every_schedule_is_always() -> None:
+    found = report(
+        search_of("""
+        process p0
+        mmap p0 buf anon private rw 1
+        write p0 buf 1
+        gup p0 buf as=r write
+        may 1 munmap p0 buf
+        """)
+    )
+    assert found.verdicts["stale-reference"] == "always"
+    assert not found.corrupts
+
+
+def test_what_is_broken_from_the_start_is_always_with_no_steps() -> None:
+    found = report(
+        search_of("""
+        process p0
+        mmap p0 buf anon private rw 1
+        write p0 buf 1
+        gup p0 buf as=r write
+        munmap p0 buf
+        may 1 read p0 @16
+        """)
+    )
+    [finding] = found.findings
+    assert finding.kind == ("stale-reference", "hazard")
+    assert (finding.verdict, finding.shortest.steps) == ("always", 0)
+
+
+def test_a_single_task_has_one_schedule() -> None:
+    counted = report(search_of("process p0\nmmap p0 buf anon private rw 1\nmay 1 write p0 buf 1")).counted
+    assert counted is not None
+    assert counted.schedules == 1
+
+
+def test_schedules_of_two_independent_tasks_are_their_shuffles() -> None:
+    """A CPU load of an unmapped page takes n micro-steps; with the start of the command n + 1 moves each."""
+    text = "process p0 cpu=0\nprocess p1 cpu=1\nmay 1 read p0 @16\n"
+    one = search_of(text)
+    two = report(search_of(text + "may 1 read p1 @16"))
+    moves = one.transitions
+    shuffles = 1
+    for number in range(1, moves + 1):
+        shuffles = shuffles * (moves + number) // number
+    assert two.counted is not None
+    assert two.counted.schedules == shuffles
+
+
+def test_the_bound_ends_the_search() -> None:
+    search = explore(scene_of(STALE_PIN), most_states=50)
+    assert not search.complete
+    assert report(search).verdicts["underflow"] is None
+
+
+def test_progress_is_told_level_by_level_and_can_end_the_search() -> None:
+    depths: list[int] = []
+
+    def three_levels(progress: Progress) -> bool:
+        depths.append(progress.depth)
+        return len(depths) < 3
+
+    assert not explore(scene_of(STALE_PIN), progress=three_levels).complete
+    assert depths == [1, 2, 3]
+
+
+def test_stops_at_the_first_corruption() -> None:
+    whole = search_of(STALE_PIN)
+    first = explore(scene_of(STALE_PIN), stop=lambda kind: kind[1] == "corruption")
+    assert first.distance == whole.distance
+    assert len(first.seen) < len(whole.seen)
+
+
+def test_tasks_that_wait_for_each_other_are_noticed() -> None:
+    assert search_of("process p0\nmay 1 exit p0").stuck is None
+    assert search_of("process p0\nmay 2 exit p0").stuck is not None
+
+
+def test_nothing_may_happen() -> None:
+    with pytest.raises(ScriptError, match="nothing may happen"):
+        scene_of("process p0")
+
+
+def test_what_is_remembered_is_far_less_than_what_is_done() -> None:
+    search = search_of(STALE_PIN + "may 1 read p0 buf\n")
+    assert search.memo.runs * 5 < search.transitions

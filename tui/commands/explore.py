@@ -1,0 +1,139 @@
+"""`ptescope explore`: search every schedule of what a script permits, and tell the shortest way to corruption."""
+
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import TYPE_CHECKING, Final
+
+from tui.commands.run import complain
+from tui.reading import UnreadableError, read_text
+
+if TYPE_CHECKING:
+    from model.search.explore import Kind, Progress, Search
+    from model.search.report import Report
+    from model.search.scene import Scene
+
+EXIT_SAFE: Final = 0
+EXIT_CORRUPTS: Final = 1
+EXIT_MALFORMED: Final = 2
+EXIT_INCOMPLETE: Final = 3
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The operands and options of `ptescope explore`."""
+    # Which rules there are is known to the model, and it is needed for the search anyhow.
+    from model.invariants.rules import INVARIANTS  # noqa: PLC0415
+    from model.search.explore import MOST_STATES  # noqa: PLC0415
+
+    parser.description = (
+        "Search: carry out the commands before the first `may` line, then try every way in which the commands that "
+        "`may` lines permit can be started and interleaved, micro-step by micro-step. Exit status: 0 nothing worse "
+        "than a hazard is reachable, 1 a corruption or a splat is, 2 the script is malformed or cannot be read, 3 the "
+        "search ended before it was complete and had met nothing worse than a hazard."
+    )
+    parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
+    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    parser.add_argument("--violation", metavar="NAME", choices=list(INVARIANTS), help="look at this rule alone")
+    parser.add_argument(
+        "--max-states",
+        metavar="N",
+        type=positive,
+        default=MOST_STATES,
+        help=f"give up after so many states (default {MOST_STATES})",
+    )
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="stop at the first corruption or splat, or with --violation at the first violation of that rule",
+    )
+
+
+def positive(text: str) -> int:
+    """A number of states."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"expected a number above 0, not `{text}`")
+    return int(text)
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    try:
+        text = read_text(args.file)
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
+    from model.script.parser import parse  # noqa: PLC0415
+    from model.script.problems import ScriptError  # noqa: PLC0415
+    from model.search.report import report  # noqa: PLC0415
+    from model.search.scene import set_up  # noqa: PLC0415
+
+    try:
+        scene = set_up(parse(text))
+    except ScriptError as error:
+        complain(args.file, error)
+        return EXIT_MALFORMED
+    began = time.process_time()
+    search = run(scene, args)
+    found = report(search, args.violation or "")
+    seconds = time.process_time() - began
+    if args.json:
+        print_json(found, seconds)
+    else:
+        from tui.story import tell  # noqa: PLC0415
+
+        tell(found, seconds)
+    if found.corrupts:
+        return EXIT_CORRUPTS
+    return EXIT_SAFE if search.complete else EXIT_INCOMPLETE
+
+
+def run(scene: "Scene", args: Namespace) -> "Search":
+    """Search, and say how far it is where somebody is looking."""
+    from model.search.explore import explore  # noqa: PLC0415
+
+    def stop(kind: "Kind") -> bool:
+        return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
+
+    if args.json or not sys.stderr.isatty():
+        return explore(scene, args.max_states, stop)
+    from rich.console import Console  # noqa: PLC0415
+
+    began = time.monotonic()
+    with Console(stderr=True).status("searching") as status:
+
+        def show(progress: "Progress") -> bool:
+            rate = progress.states / max(time.monotonic() - began, 0.001)
+            status.update(
+                f"{progress.states} states, depth {progress.depth}, frontier {progress.frontier}, {rate:.0f} states/s"
+            )
+            return True
+
+        return explore(scene, args.max_states, stop, show)
+
+
+def print_json(found: "Report", seconds: float) -> None:
+    """The object of the contract."""
+    import msgspec  # noqa: PLC0415
+
+    result: dict[str, object] = {
+        "complete": found.search.complete,
+        "states": len(found.search.seen),
+        "transitions": found.search.transitions,
+        "schedules": None,
+        "seconds": round(seconds, 3),
+        "verdicts": found.verdicts,
+        "violations": [
+            {
+                "invariant": finding.kind[0],
+                "severity": finding.kind[1],
+                "steps": finding.shortest.steps,
+                "preemptions": finding.shortest.preemptions,
+                "script": "".join(f"{line}\n" for line in finding.script),
+            }
+            for finding in found.findings
+        ],
+    }
+    if found.counted is not None:  # an integer of any length, which msgspec would not write
+        result["schedules"] = msgspec.Raw(str(found.counted.schedules).encode())
+    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+    sys.stdout.flush()

@@ -1,0 +1,250 @@
+"""The result of a search in words: verdicts, and the easiest way into the worst violation as a story.
+
+One column a task shows who moves (`*`), who has begun and waits (`|`), who is still to come or is done (`.`). Below
+each turn stands only what it has changed.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from rich.text import Text
+
+from model.script.parser import parse
+from model.script.picture import net_changes
+from model.search.report import Finding, Report, Story, story
+from model.search.scene import Scene
+from model.search.ways import Done, Move, as_script, replay
+from model.session.causes import Cause, why_violation
+from model.session.session import Session
+from tui.changes import HIDDEN, change_line
+from tui.plain import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
+
+MOST_CHANGES: Final = 12
+"""Changes that one turn shows."""
+MOST_LINES: Final = 24
+"""Commands of the safe schedule that are shown."""
+
+
+class Turn(NamedTuple):
+    """What a task does before another one moves, or up to the point of no return."""
+
+    first: int
+    """The number of its first move."""
+    done: tuple[Done, ...]
+
+    @property
+    def move(self) -> Move:
+        """Its first move."""
+        return self.done[0].move
+
+
+def tell(found: Report, seconds: float) -> None:
+    """Print a report."""
+    Teller(found).all(seconds)
+
+
+class Teller:
+    """Prints one report."""
+
+    def __init__(self, found: Report) -> None:
+        self.found = found
+        self.scene: Scene = found.search.scene
+        self.narrator = Narrator(console())
+        self.signs = self.narrator.signs
+
+    def all(self, seconds: float) -> None:
+        """Bounds, verdicts, story."""
+        self.bounds(seconds)
+        self.verdicts()
+        if self.found.findings:
+            self.story(self.found.findings[0])
+
+    def line(self, indent: int, *parts: str | tuple[str, str], hanging: int = 2) -> None:
+        """One line of parts, each plain or with a style."""
+        self.narrator.line(indent, Text.assemble(*parts), hanging)
+
+    # -- bounds and verdicts ---------------------------------------------------------------
+
+    def bounds(self, seconds: float) -> None:
+        """What was searched, and whether all of it was."""
+        search = self.found.search
+        for number, permission in enumerate(self.scene.permissions):
+            times = f"at most {permission.times} times" if permission.times else "any number of times, one at a time"
+            times = "once" if permission.times == 1 else times
+            self.line(0, "may happen:  " if not number else " " * 13, permission.command.text, f"  ({times})")
+        rate = len(search.seen) / max(seconds, 0.001)
+        counts = f"{len(search.seen)} states, {search.transitions} transitions, {len(search.levels) - 1} steps deep"
+        how = "every schedule searched" if search.complete else "ended before everything was searched"
+        self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
+        if self.found.counted is not None:
+            self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
+        if search.stuck is not None:
+            waiting = [task.task for task in search.memo.tasks if search.stuck.packed & task.control.mask != task.idle]
+            self.line(0, "stuck:       ", f"some schedule ends with {', '.join(waiting)} waiting for each other")
+        self.line(0)
+
+    def verdicts(self) -> None:
+        """Never, sometimes or always, for each rule."""
+        named = [finding.kind[0] for finding in self.found.findings]
+        for finding in self.found.findings:
+            name, severity = finding.kind
+            steps = f"first after {finding.shortest.steps} steps"
+            self.line(
+                0,
+                (f"! {severity:11}", SEVERITY_STYLES[severity]),
+                f"{name:24}",
+                f"{finding.verdict or 'broken':10}",
+                f"{share_of(finding)}{steps}",
+            )
+        rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
+        if rest:
+            others = "the rule" if len(rest) == 1 and not named else f"{len(rest)} {'other ' if named else ''}rules"
+            self.line(0, f"{self.signs.ok} {others}: {rest[0] or 'not broken as far as the search went'}")
+
+    # -- the story -------------------------------------------------------------------------
+
+    def story(self, finding: Finding) -> None:
+        """How the worst of it comes about."""
+        told = story(self.found.search, finding)
+        name, severity = finding.kind
+        path, shortest = told.path, finding.shortest
+        self.line(0)
+        self.line(0, (f"{name} ({severity})", "bold"), f": {preempted(path.steps, path.preemptions)}")
+        if shortest.preemptions > path.preemptions:
+            self.line(2, f"(the shortest way takes {preempted(shortest.steps, shortest.preemptions)})")
+        if not path.moves:
+            self.line(2, "It is broken before anything happens.")
+            return
+        done = list(replay(self.scene, path.moves))
+        tip = told.tipping.moves if told.tipping else -1
+        self.lanes(turns(done, tip), tip)
+        self.why(told, done)
+        self.way_out(told)
+
+    def lanes(self, taken: Sequence[Turn], tip: int) -> None:
+        """Turn by turn: who moves, and what it changes."""
+        tasks = list(dict.fromkeys(turn.move.task for turn in taken))
+        last = {task: max(turn.first + len(turn.done) for turn in taken if turn.move.task == task) for task in tasks}
+        running: set[str] = set()
+        steps = 0
+        self.line(
+            2, "   ".join(f"{number}: {task} ({self.where(taken, task)})" for number, task in enumerate(tasks, 1))
+        )
+        self.line(2, " ".join(str(number % 10) for number in range(1, len(tasks) + 1)))
+        for turn in taken:
+            if turn.first == tip:
+                self.line(2, (f"{self.signs.rule * 3} point of no return: until here a safe schedule exists", "bold"))
+            running.add(turn.move.task)
+            columns = " ".join("*" if task == turn.move.task else "|" if task in running else "." for task in tasks)
+            made = [done.stepped for done in turn.done if done.stepped is not None]
+            begun = next((done.move.starts for done in turn.done if done.move.starts), None)
+            if begun is not None:
+                self.line(2, columns, "  ", (begun.command.text, "bold"), hanging=2 * len(tasks) + 2)
+            if made:
+                through = f"{made[0].procedure}.{made[0].step}"
+                if len(made) > 1:
+                    through += f" {self.signs.arrow} {made[-1].procedure}.{made[-1].step}"
+                numbers = f"{steps + 1}" if len(made) == 1 else f"{steps + 1}-{steps + len(made)}"
+                ends = ", ends" if made[-1].result is not None else ""
+                self.line(2, columns, f"  {numbers}: ", (through, "cyan"), ends, hanging=2 * len(tasks) + 2)
+            steps += len(made)
+            self.changes(turn, 2 * len(tasks) + 5)
+            if turn.first + len(turn.done) == last[turn.move.task]:
+                running.discard(turn.move.task)
+
+    @staticmethod
+    def where(taken: Sequence[Turn], task: str) -> str:
+        """The CPU of a task."""
+        for turn in taken:
+            if turn.move.task == task and (record := turn.done[0].state.tasks.get(task)) is not None:
+                return f"cpu{record.cpu}" if record.cpu >= 0 else "device"
+        return "one step"
+
+    def changes(self, turn: Turn, indent: int) -> None:
+        """What is different after a turn, and what it broke."""
+        after = turn.done[-1].state
+        journal = [change for done in turn.done if done.stepped for change in done.stepped.changes]
+        visible = [change for change in net_changes(journal) if change.table not in HIDDEN]
+        for change in visible[:MOST_CHANGES]:
+            sign, subject, description = change_line(after, change, self.signs.arrow)
+            self.line(indent, (f"{sign} ", SIGN_STYLES[sign]), subject, f": {description}" if description else "")
+        if len(visible) > MOST_CHANGES:
+            self.line(indent, f"{self.signs.bullet} and {len(visible) - MOST_CHANGES} more changes")
+        for done in turn.done:
+            for broken in done.violations:
+                style = SEVERITY_STYLES[broken.severity]
+                self.line(indent, (f"! {broken.severity} {broken.invariant}: ", style), broken.message)
+
+    def why(self, told: Story, done: Sequence[Done]) -> None:
+        """The shortest causal account, from the history of the very same moves."""
+        broken = next(each for each in done[-1].violations if (each.invariant, each.severity) == told.kind)
+        causes = tuple(self.causes(told, broken.identity))
+        if causes:
+            self.line(0)
+            self.line(2, ("because", "bold"))
+            for cause in causes:
+                self.line(4, f"{self.signs.arrow} {cause}")
+
+    def causes(self, told: Story, identity: tuple[str, str]) -> Iterator[Cause]:
+        """The links of the chain that ends in the violation."""
+        session = Session()
+        lines = [*self.scene.script, *as_script(self.scene, told.path.moves)[len(self.scene.script) :]]
+        for command in parse("\n".join(lines)):
+            session.perform(command)
+        timeline = session.timeline
+        for violation in (*timeline.here.new, *timeline.here.checker.violations):
+            if violation.identity == identity:
+                yield from why_violation(timeline, violation)
+                return
+
+    def way_out(self, told: Story) -> None:
+        """The nearest safe schedule, with the first choice that differs marked."""
+        self.line(0)
+        if told.tipping is None:
+            self.line(2, "No schedule avoids it.")
+            return
+        cut = told.tipping.moves
+        shared = as_script(self.scene, told.path.moves[:cut])
+        safe = as_script(self.scene, (*told.path.moves[:cut], *told.tipping.safe), cut)
+        self.line(2, ("the nearest safe schedule", "bold"), "  (`>` marks the first choice that differs)")
+        for number, command in enumerate(safe[len(self.scene.script) :][:MOST_LINES], len(self.scene.script)):
+            self.line(4, "> " if number == len(shared) else "  ", command)
+        if len(safe) - len(self.scene.script) > MOST_LINES:
+            self.line(6, "...")
+
+
+def turns(done: Sequence[Done], tip: int) -> list[Turn]:
+    """Moves in a row of one task together; a new turn begins at the point of no return."""
+    numbered = list(enumerate(done))
+    return [
+        Turn(group[0][0], tuple(each for _, each in group))
+        for _, members in groupby(numbered, key=lambda pair: (pair[1].move.task, pair[0] >= tip >= 0))
+        for group in [list(members)]
+    ]
+
+
+def preempted(steps: int, preemptions: int) -> str:
+    """How long a way is.
+
+    >>> preempted(21, 1), preempted(1, 0)
+    ('21 steps with 1 pre-emption', '1 step with no pre-emption')
+    """
+    count = "no pre-emption" if not preemptions else f"{preemptions} pre-emption{'s' if preemptions > 1 else ''}"
+    return f"{steps} step{'' if steps == 1 else 's'} with {count}"
+
+
+def number_of(count: int) -> str:
+    """A number that may be too long to read.
+
+    >>> number_of(1234567), number_of(3 * 10**34)
+    ('1234567', 'about 3.0e+34')
+    """
+    return str(count) if count < 10**9 else f"about {count:.1e}"
+
+
+def share_of(finding: Finding) -> str:
+    """In how many schedules, where that was counted."""
+    if finding.share is None or finding.verdict == "always":
+        return ""
+    return f"in {finding.share:.1%} of the schedules, " if finding.share >= 0.001 else "in less than 0.1%, "
