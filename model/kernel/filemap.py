@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from model.kernel.buffer import buffer_of, free_buffer
+from model.kernel.config import fact
 from model.kernel.lock import down_read, down_write, up_read
 from model.kernel.page import clear_page_flags, get_page, put_page, set_page_flags
 from model.kernel.page_alloc import alloc_page
@@ -22,12 +23,16 @@ from model.memory.flags import (
     PG_PRIVATE,
     PG_UNEVICTABLE,
     PG_UPTODATE,
+    VM_EXEC,
     VM_FAULT_LOCKED,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
+    VM_RAND_READ,
+    VM_SEQ_READ,
 )
 from model.memory.ordered import ceiling
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
 READ_AROUND: Final = 32
@@ -160,7 +165,7 @@ class filemap_fault(vm_fault):
 
     @step
     def do_sync_mmap_readahead(self, tx: Transaction) -> Outcome:
-        """The page must come from disk. Not alone: the missing pages around it are read as well.
+        """The page must come from disk. Not alone, as a rule: missing pages around it are read as well.
 
         Nobody shall wait for this disk who only wants to change the address space: on the first attempt mmap_lock is
         given up.
@@ -168,8 +173,8 @@ class filemap_fault(vm_fault):
         file, index = self.where(tx)
         if self.may_retry():
             up_read(tx, "mmap_lock", self.mm)
-        first = max(index - READ_AROUND // 2, 0)
-        return call(page_cache_ra_unbounded(file=file, first=first, last=first + READ_AROUND - 1))
+        first, last = read_around(tx, self.vma(tx), index)
+        return call(page_cache_ra_unbounded(file=file, first=first, last=last))
 
     @step
     def out_retry(self, tx: Transaction) -> Outcome:
@@ -184,6 +189,22 @@ class filemap_fault(vm_fault):
     def may_retry(self) -> bool:
         """Whether the caller can stand that mmap_lock is given up: the first attempt of most faults."""
         return self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) == FAULT_FLAG_ALLOW_RETRY
+
+
+def read_around(mem: Memory, vma: Vma, index: int) -> tuple[int, int]:
+    """The first and last page that a fault at `index` reads from disk.
+
+    MADV_RANDOM: that page alone; MADV_SEQUENTIAL: it and what follows. Code is run forwards as well, and what stands
+    in the file beyond its mapping is something else. Source: mm/filemap.c: do_sync_mmap_readahead.
+    """
+    if vma.flags & VM_RAND_READ:
+        return index, index
+    if vma.flags & VM_SEQ_READ:
+        return index, index + READ_AROUND - 1
+    if vma.flags & VM_EXEC and fact(mem, "faults in code read ahead only"):
+        return index, min(index + READ_AROUND, vma.pgoff + vma.pages) - 1
+    first = max(index - READ_AROUND // 2, 0)
+    return first, first + READ_AROUND - 1
 
 
 class filemap_grab_folio(Procedure):

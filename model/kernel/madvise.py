@@ -7,6 +7,7 @@ the rest is done and the result is ENOMEM.
 from typing import ClassVar, Final
 
 from model.kernel.config import fact
+from model.kernel.filemap import page_cache_ra_unbounded
 from model.kernel.lock import down_read, down_write, up_read, up_write
 from model.kernel.madvise_guard import madvise_guard_install, madvise_guard_remove
 from model.kernel.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma
@@ -167,6 +168,8 @@ class do_madvise(Procedure):
                 return call(madvise_guard_remove(mm=mm, start=start, end=end))
             case "remove":
                 return goto(do_madvise.unlock_for_punch)
+            case "willneed" if vma.file:
+                return goto(do_madvise.unlock_for_readahead)
             case _:
                 return None
 
@@ -189,8 +192,29 @@ class do_madvise(Procedure):
         return call(fallocate_punch(file=vma.file, offset=offset, pages=self.stop - self.start))
 
     @step
-    def lock_again(self, tx: Transaction) -> Outcome:
+    def lock_after_punch(self, tx: Transaction) -> Outcome:
         """Lock the address space again: it may have changed."""
+        wait = down_read(tx, "mmap_lock", self.mm)
+        return wait if wait is not None else goto(do_madvise.next_vma)
+
+    @step
+    def unlock_for_readahead(self, tx: Transaction) -> Outcome:
+        """MADV_WILLNEED starts to read what the range maps of a file on disk, again without mmap_lock.
+
+        Nobody waits for it, and whether it works is not reported. Other memory has nothing to read.
+        """
+        vma = vma_lookup(tx, self.mm, self.start)
+        assert vma is not None
+        if tx.files[vma.file].kind != "ext4":
+            return goto(do_madvise.next_vma)
+        up_read(tx, "mmap_lock", self.mm)
+        first, last = (vma.pgoff + vpn - vma.start for vpn in (self.start, self.stop - 1))
+        return call(page_cache_ra_unbounded(file=vma.file, first=first, last=last))
+
+    @step
+    def lock_after_readahead(self, tx: Transaction) -> Outcome:
+        """Lock the address space again: it may have changed."""
+        self.ret = 0
         wait = down_read(tx, "mmap_lock", self.mm)
         return wait if wait is not None else goto(do_madvise.next_vma)
 

@@ -23,7 +23,7 @@ from model.kernel.vfs import (
     vfs_fsync,
 )
 from model.memory.errno import EACCES, EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EOPNOTSUPP, EPERM, ESPIPE
-from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_DIRTY, PG_PRIVATE, VM_READ
+from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_DIRTY, PG_PRIVATE, VM_EXEC, VM_READ
 from tests.model.machine import RW, Machine, interleavings
 
 
@@ -179,6 +179,31 @@ def test_what_is_read_from_disk_comes_with_its_neighbours_and_is_mapped_at_once(
     assert machine.read(start + 1) == 2
     assert sorted(index for _, index in machine.state.page_cache) == list(range(32))
     assert [vpn - start for _, vpn in sorted(machine.state.ptes)] == list(range(16))
+
+
+def pages_read_by_a_fault(kernel: str = "6.18", prot: int = VM_READ, advice: str = "normal") -> list[int]:
+    """Which pages of a file of 60 are read when page 30 is touched through a mapping of pages 20..39."""
+    machine = machine_with("ext4", pages=60, kernel=kernel)
+    start = machine.map_private("file", pages=20, file="f", prot=prot, offset=20)
+    machine.run(do_madvise(mm="p0", start=start, pages=20, advice=advice))
+    machine.read(start + 10)
+    return sorted(index for _, index in machine.state.page_cache)
+
+
+def test_how_far_a_fault_reads_depends_on_advice_and_on_whether_it_is_code() -> None:
+    assert pages_read_by_a_fault() == list(range(14, 46))
+    assert pages_read_by_a_fault(advice="random") == [30]
+    assert pages_read_by_a_fault(advice="sequential") == list(range(30, 60))
+    assert pages_read_by_a_fault(prot=VM_READ | VM_EXEC) == list(range(30, 40))
+    assert pages_read_by_a_fault("6.12", prot=VM_READ | VM_EXEC) == list(range(14, 46))
+
+
+def test_willneed_reads_the_part_of_a_file_that_is_mapped_in_the_range_and_maps_nothing() -> None:
+    machine = machine_with("ext4", pages=8)
+    start = machine.map("file", pages=6, file="f", offset=4)
+    assert machine.run(do_madvise(mm="p0", start=start + 1, pages=5, advice="willneed")).ok
+    assert sorted(index for _, index in machine.state.page_cache) == [5, 6, 7]
+    assert machine.pte(start + 1) is None
 
 
 def test_reclaim_drops_clean_pages_and_leaves_what_is_dirty_locked_or_referenced() -> None:
