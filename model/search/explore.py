@@ -92,53 +92,60 @@ class Search:
 
     def _start_commands(self, level: list[int]) -> None:
         """Add to a level what starting commands leads to."""
-        memo, seen = self.memo, self.seen
+        effect_of, seen, starters = self.memo.effect, self.seen, self.memo.starters
         for packed in level:
-            for actor in memo.starters:
-                if packed & actor.control.mask == actor.idle:
-                    continue
-                effect = memo.effect(actor, packed)
+            for actor in starters:
+                effect = effect_of(actor, packed)
                 if not effect:
                     continue
-                after = packed ^ self._noted(effect, packed, actor, 0)
+                after = packed ^ (effect if effect.__class__ is int else self._noted(effect, packed, actor, 0))
                 self.transitions += 1
                 if after not in seen:
                     seen.add(after)
                     level.append(after)
 
     def _step_tasks(self, level: list[int], following: list[int], most_states: int) -> None:
-        """One micro-step of every task in every state of a level. The inner loop of everything."""
-        learn, seen, tasks = self.memo.learn, self.seen, self.memo.tasks
+        """One micro-step of every task in every state of a level. The inner loop of everything.
+
+        Bits that are added meanwhile are 0 in all states of this level, so the masks of before still do.
+        """
+        learn, seen = self.memo.learn, self.seen
+        tasks = [(actor.control.mask, actor.idle, actor.cells, actor) for actor in self.memo.tasks]
         transitions = 0
         for packed in level:
             before = transitions
-            waiting = False
-            for actor in tasks:
-                at = packed & actor.control.mask
-                if at == actor.idle:
+            waiting = None
+            for control, idle, cells, actor in tasks:
+                at = packed & control
+                if at == idle:
                     continue
-                cell = actor.cells.get(at)
+                cell = cells.get(at)
                 effect = cell.effects.get(packed & cell.mask) if cell is not None else None
                 if effect is None:
                     effect = learn(actor, packed)
                 if effect.__class__ is not int:
                     effect = self._noted(effect, packed, actor, 1)
                 if not effect:
-                    waiting = True
+                    waiting = actor
                     continue
                 after = packed ^ effect
                 transitions += 1
                 if after not in seen:
                     seen.add(after)
                     following.append(after)
-            if waiting and before == transitions and self.stuck is None:
-                self.stuck = Way(packed, actor)
+            if waiting is not None and before == transitions and self.stuck is None:
+                self._note_stuck(packed, waiting)
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
                 self._verify(packed)
                 if len(seen) > most_states:
                     break
         self.transitions += transitions
+
+    def _note_stuck(self, packed: int, waiting: Actor) -> None:
+        """Every task waits; unless something can be started that might help, that is for ever."""
+        if not any(self.memo.effect(actor, packed) for actor in self.memo.starters):
+            self.stuck = Way(packed, waiting)
 
     def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
         """The bits that a transition turns over; what it violates is noted."""

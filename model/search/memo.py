@@ -8,7 +8,6 @@ it has read, the cell starts anew with more bits.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -191,13 +190,13 @@ class Memo:
         )
         draft = Draft(holding)
         draft.task(task, old, new)
-        work = Tracked(self.work, packed, reads)
-        alive = Tracked(self.alive, packed, reads)
+        work = ShortTasks(self.work, packed, reads)
+        work.alive = Tracked(self.alive, packed, reads)
         if (short := in_short(new) if new else None) != work.get(task):
-            work = work.insert(task, short)
+            work.writes = {task: short}
         came_or_went = (old is None) != (new is None)
         if came_or_went:
-            alive = alive.insert(task, None if new is None else True)
+            work.alive = work.alive.insert(task, None if new is None else True)
         maps: list[Any] = list(after.maps)
         maps[TASKS] = work
         seen = TrackedState(tuple(maps))
@@ -209,7 +208,7 @@ class Memo:
         broken = checker.broken
         single = single.insert("dangerous", broken.dangerous).insert("locks", broken.locks)
         holding = checker.scene.holding
-        written = (*after.maps, work, alive, *holding, broken.frames, broken.references, broken.outdated, single)
+        written = (*after.maps, work, work.alive, *holding, broken.frames, broken.references, broken.outdated, single)
         turned = self._turned(packed, cast("Any", written), reads)
         kinds = frozenset((violation.invariant, violation.severity) for violation in found)
         return Run((turned, kinds) if kinds else turned, reads, tuple(found))
@@ -256,42 +255,39 @@ def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
 # -- tasks in short ----------------------------------------------------------------------------
 
 
-class ShortCall:
-    """What the checker sees of a call: subclasses bear the procedure's name."""
+class ShortCall(NamedTuple):
+    """A call as the checker sees it from afar: somebody works on an address space."""
 
-    __slots__ = ("holds", "mm", "owes_rmap", "pins")
-
-    def __init__(self, mm: str, owned: tuple[tuple[int, ...], ...] = ((), (), ())) -> None:
-        self.mm = mm
-        self.holds, self.pins, self.owes_rmap = owned
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ShortCall) and self._all() == other._all()
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def _all(self) -> tuple[object, ...]:
-        return type(self), self.mm, self.holds, self.pins, self.owes_rmap
+    mm: str
+    exiting: bool = False
 
 
-@cache
-def _short_kind(name: str) -> type[ShortCall]:
-    return type(name, (ShortCall,), {"__slots__": ()})
+class do_exit(ShortCall):
+    """The same while the address space is torn down; the rules know it by the kernel function's name."""
 
 
 def in_short(task: Task) -> Task:
-    """A task as far as the rules look at one: whose address space it works on, and what its calls own and owe."""
-    at_work = {
-        (type(call).__name__, mm)
-        for call in task.stack
-        if (mm := getattr(call, "mm", "")) and type(call).__name__ not in NEVER_FLUSH
-    }
-    calls = [_short_kind(name)(mm) for name, mm in sorted(at_work)]
-    owned = tuple(
-        tuple(sorted(pfn for call in task.stack for pfn in getattr(call, kind)))
-        for kind in ("holds", "pins", "owes_rmap")
-    )
-    if any(owned):
-        calls.append(ShortCall("", owned))
+    """A task as far as the rules look at one that does not move: which address spaces it works on.
+
+    What its calls own and owe stands in the index of holders.
+    """
+    at_work: dict[str, str] = {}
+    for call in task.stack:
+        name = type(call).__name__
+        if (mm := getattr(call, "mm", "")) and name not in NEVER_FLUSH and at_work.get(mm) != do_exit.__name__:
+            at_work[mm] = name
+    calls = [
+        do_exit(mm, exiting=True) if name == do_exit.__name__ else ShortCall(mm) for mm, name in sorted(at_work.items())
+    ]
     return Task(task.process, task.cpu, cast("tuple[Locals, ...]", tuple(calls)))
+
+
+class ShortTasks(Tracked):
+    """The table of tasks for the checker. Whether there is a task is asked far more often than what it does."""
+
+    __slots__ = ("alive",)
+
+    alive: Tracked
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self.alive
