@@ -16,6 +16,7 @@ from lessons.player import Player
 from lessons.progress import ProgressError, Store
 from lessons.strides import Stride
 from lessons.view import Judged, View
+from model.kernel.splat import kernel_log
 from model.memory.records import Access, Splat
 from tui.changes import HIDDEN, change_line
 from tui.plain import SEVERITY_STYLES, SIGN_STYLES
@@ -232,7 +233,7 @@ class PlainLesson:
         """What the kernel printed."""
         for event in beat.stepped.events if beat.stepped else ():
             if isinstance(event, Splat):
-                for text in (event.title, *event.lines, "Call Trace:", *(f"  {name}" for name in event.trace)):
+                for text in kernel_log(event):
                     self.line(indent, Text(f"{self.signs.bar} {text}", "red"))
             elif not isinstance(event, Access):
                 self.line(indent, Text(f"{self.signs.bar} {event.text}"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
+from model.kernel.splat import kernel_log
 from model.memory.records import Access, Splat
 from tui.changes import HIDDEN, change_line
 from tui.rows.glyphs import Glyphs, choose
@@ -122,8 +123,7 @@ class Narrator:
         """What the kernel printed."""
         for event in account.events:
             if isinstance(event, Splat):
-                lines = [event.title, *event.lines, "Call Trace:", *(f"  {function}" for function in event.trace)]
-                for text in lines:
+                for text in kernel_log(event):
                     self.line(6, Text(f"{self.signs.bar} {text}", "red"))
             elif not isinstance(event, Access):
                 self.line(6, Text(f"{self.signs.bar} {getattr(event, 'text', event)}"))

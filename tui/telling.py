@@ -6,6 +6,7 @@ from typing import Final
 
 from model.invariants.violation import Violation
 from model.kernel.procedure import Stepped
+from model.kernel.splat import kernel_log
 from model.memory.records import Access, Event, Printk, Splat
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
@@ -116,13 +117,8 @@ def _event_lines(event: Event, place: str) -> Iterator[LogLine]:
     """An event as the kernel's log or a bus analyser would show it."""
     match event:
         case Splat():
-            yield LogLine(event.title, "splat", place)
-            for line in event.lines:
-                yield LogLine(f"  {line}", "plain", place)
-            if event.trace:
-                yield LogLine("  Call Trace:", "plain", place)
-            for name in event.trace:
-                yield LogLine(f"    {name}", "code", place)
+            for line in kernel_log(event):
+                yield LogLine(f"  {line}", "splat" if line == event.title else "plain", place)
         case Access():
             yield LogLine(f"  {access(event)}", "plain", f"frame:{event.pfn}")
         case Printk():

@@ -16,6 +16,7 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.invariants.wording import capital, listing, place, plural, who
 from model.invariants.wording import frame as name_of
 from model.kernel.buffer import FILE_PREFIX, buffer_of
+from model.kernel.ttm_pool import POOL
 
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
@@ -146,12 +147,10 @@ def origin(scene: Scene, process: str, vpn: int, taken_from: str) -> str:
 
 def stranger(scene: Scene, pfn: int, meant: str) -> str:
     """Whose a driver's frame is, if it is not the buffer that was meant; empty if it is."""
-    name = owner(scene, pfn)
-    if not name:
+    if scene.frame(pfn).mapping == POOL:
         return "the pool of recycled pages: the next buffer to be made gets it"
-    if not meant or name == meant:
-        return ""
-    return f"buffer {name}"
+    name = owner(scene, pfn)
+    return f"buffer {name}" if name and meant and name != meant else ""
 
 
 def buffer_subjects(scene: Scene, pfn: int) -> tuple[str, ...]:

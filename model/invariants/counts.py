@@ -2,8 +2,9 @@
 
 The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache (or in
 the list of the driver whose page it is), one for PG_private data, one in the swap cache, one for each FOLL_GET,
-1024 for each FOLL_PIN, and what tasks in flight own. Nobody counts the references of the zero page and of reserved
-memory. Pages of large folios share one count; only its sign is checked here.
+1024 for each FOLL_PIN, and what tasks in flight own. Storage has its idle count instead of one for its file. Nobody
+counts the references of the zero page, of reserved memory and of pages that refuse references. Pages of large folios
+share one count; only its sign is checked here.
 """
 
 from typing import Final, NamedTuple
@@ -14,8 +15,9 @@ from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Severity, Violation, violation
 from model.invariants.wording import capital, listing, plural, weighed, who
 from model.invariants.wording import frame as name_of
+from model.kernel.dax import idle_count
 from model.kernel.ttm_pool import MAX_ORDER, count_is_zero
-from model.memory.flags import PG_PRIVATE, PG_SWAPCACHE
+from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.records import Frame
 
 REFERENCE_ACCOUNTING: Final = Invariant(
@@ -77,8 +79,12 @@ class Case(NamedTuple):
 def expected_refs(case: Case) -> int | None:
     """The refcount that the holders explain; None where nobody counts."""
     frame = case.frame
+    if frame.flags & (PG_FROZEN | PG_NOREF):
+        return first_of_block(case)  # get_page() and put_page() do nothing there
     if frame.kind == "buffer":
         return case.tally.refs + first_of_block(case)
+    if frame.kind == "dax":
+        return case.tally.refs - len(case.scene.holders(case.pfn, "cache")) + idle_count(case.scene.state)
     if frame.kind in NOT_COUNTED or frame.order:
         return None
     data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
@@ -147,6 +153,7 @@ def explain_references(case: Case) -> Violation:
     counted = [holder for holder in case.scene.holders(case.pfn) if WEIGHTS[holder.kind].refs]
     holders = [weighed(case.scene, holder) for holder in counted]
     holders += ["the driver that allocated it"] if case.frame.kind == "buffer" and first_of_block(case) else []
+    holders += ["the filesystem, idle (1)"] if case.frame.kind == "dax" and idle_count(case.scene.state) else []
     holders += ["the filesystem's private data"] if case.frame.flags & PG_PRIVATE else []
     holders += ["the swap cache"] if case.frame.flags & PG_SWAPCACHE else []
     held = f"held by {listing(holders)}" if holders else "held by nobody"

@@ -37,12 +37,22 @@ PINNED_SHARED: Final = Invariant(
 
 def freed_while_mapped(case: Case) -> bool:
     """A free frame that a page table or the page cache points at."""
-    return case.frame.kind == "free" and bool(case.scene.holders(case.pfn, *MAPPING))
+    return given_back(case) and bool(case.scene.holders(case.pfn, *MAPPING))
 
 
 def freed_while_referenced(case: Case) -> bool:
     """A free frame that a reference or a call in flight counts on."""
-    return case.frame.kind == "free" and bool(case.scene.holders(case.pfn, *HOLDING))
+    return given_back(case) and bool(case.scene.holders(case.pfn, *HOLDING))
+
+
+def given_back(case: Case) -> bool:
+    """Free, or a block of storage that no file has."""
+    return case.frame.kind == "free" or (case.frame.kind == "dax" and not case.frame.mapping)
+
+
+def allocator(case: Case) -> str:
+    """Who hands the frame out next."""
+    return "the filesystem" if case.frame.kind == "dax" else "the allocator"
 
 
 MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", "borrowed")
@@ -54,8 +64,9 @@ def explain_freed_while_mapped(case: Case) -> Violation:
     holders = case.scene.holders(case.pfn, *MAPPING)
     verb = "still points at it" if len(holders) == 1 else "still point at it"
     message = (
-        f"{capital(case.name)} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
-        f"{verb}. The free list is last in, first out: the next allocation gets this very frame, and two owners read "
+        f"{capital(case.name)} was given back to {allocator(case)}, "
+        f"but {listing([who(case.scene, h) for h in holders])} {verb}. "
+        "The free list is last in, first out: the next allocation gets this very frame, and two owners read "
         "and write the same bytes."
     )
     return violation(FREED_WHILE_MAPPED, (case.subject, *(h.subject for h in holders)), message)
@@ -66,8 +77,9 @@ def explain_freed_while_referenced(case: Case) -> Violation:
     holders = case.scene.holders(case.pfn, *HOLDING)
     verb = "still holds it" if len(holders) == 1 else "still hold it"
     message = (
-        f"{capital(case.name)} was given back to the allocator, but {listing([who(case.scene, h) for h in holders])} "
-        f"{verb}. Whoever is given the frame next shares it with them, and their put takes a reference away that is "
+        f"{capital(case.name)} was given back to {allocator(case)}, "
+        f"but {listing([who(case.scene, h) for h in holders])} {verb}. "
+        "Whoever is given the frame next shares it with them, and their put takes a reference away that is "
         "not theirs."
     )
     return violation(FREED_WHILE_REFERENCED, (case.subject, *(h.subject for h in holders)), message)

@@ -13,7 +13,7 @@ FREE = Frame()
 """A frame that the allocator owns is not stored."""
 
 SWAPPED = -1
-"""`sees` cannot name a frame: the page is in swap."""
+"""`sees` cannot name a frame: the page is in swap, and not in the swap cache."""
 
 
 class Scene(NamedTuple):
@@ -54,7 +54,8 @@ class Scene(NamedTuple):
         if entry is not None and entry.kind in {"page", "migration"}:
             return entry.pfn
         if entry is not None and entry.kind == "swap":
-            return SWAPPED
+            slot = self.state.swap_slots.get(entry.pfn)
+            return slot.pfn if slot is not None and slot.pfn >= 0 else SWAPPED
         return self.sees_next(process, vpn)
 
     def sees_next(self, process: str, vpn: int) -> int | None:
@@ -71,9 +72,10 @@ class Scene(NamedTuple):
         buffer = self.state.buffers.get(name)
         return buffer.frames[page] if buffer is not None and 0 <= page < len(buffer.frames) else None
 
-    def mappers(self, pfn: int) -> set[str]:
-        """The processes that have the frame in their page tables."""
-        return {holder.owner for holder in members(self.holding.holders(pfn)) if holder.kind in ENTRY_KINDS}
+    def mappers(self, pfn: int, *kinds: str) -> set[str]:
+        """The processes that have the frame in their page tables; only through entries of these kinds where given."""
+        wanted = kinds or ENTRY_KINDS
+        return {holder.owner for holder in members(self.holding.holders(pfn)) if holder.kind in wanted}
 
     def mapped_at(self, pfn: int, process: str) -> int | None:
         """The lowest virtual page at which `process` has the frame mapped, or None."""

@@ -41,6 +41,10 @@ LOST_WRITE: Final = Invariant(
 )
 
 
+COUNTED_ENTRIES: Final = ("pte", "huge")
+"""Entries that make a process one of the page's owners; a special one only leads there."""
+
+
 def judge(scene: Scene, access: Access) -> Iterator[Violation]:
     """Every rule that this access breaks. `scene` is the one right after it."""
     if access.reference:
@@ -86,18 +90,35 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, 
             )
         case "buffer" | "vram":
             return buffers.stranger(scene, pfn, meant)
+        case "dax":
+            return _storage_of(scene, pfn, _file_at(scene, process, access))
         case "pgtable":
             tables = scene.holders(pfn, "table")
             return f"the page tables of {tables[0].owner}" if tables else "the kernel, as a page table"
         case "zero":
             return "everybody: each read of untouched memory in the system now finds the byte" if access.write else ""
-        case "anon" if others and (access.write or process not in mappers):
+        case "anon" if others and (access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES)):
             return listing([f"{other}, which has it at {_at(scene, pfn, other)}" for other in others])
         case "file" if not counted and process not in mappers:
             cached = scene.holders(pfn, "cache")
             return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:
             return ""
+
+
+def _file_at(scene: Scene, process: str, access: Access) -> str:
+    """The file that the process has mapped where the access was meant to go; empty if none."""
+    reference = scene.state.references.get(access.reference)
+    vma = scene.vma_at(process, access.vpn if reference is None else reference.vpn + access.page)
+    return vma.file if vma is not None else ""
+
+
+def _storage_of(scene: Scene, pfn: int, meant: str) -> str:
+    """Whose a block of storage is, if not that of the file `meant`; nothing is known of a file that is unmapped."""
+    owner = scene.frame(pfn).mapping
+    if not owner:
+        return "nobody: the file has given the block back, and the next file that needs one gets it"
+    return f"file {owner}" if meant and owner != meant else ""
 
 
 def _not_to_be_written(scene: Scene, access: Access, reference: Reference) -> str:

@@ -5,6 +5,8 @@ from typing import Final
 
 from model.invariants.holders import WEIGHTS, Holder
 from model.invariants.scene import Scene
+from model.kernel.dax import PMEM_BASE
+from model.kernel.iomem import BAR_BASE
 from model.kernel.ttm_pool import VRAM_BASE, pfn_valid
 
 MOST_NAMED: Final = 4
@@ -22,8 +24,12 @@ def place(scene: Scene, process: str, vpn: int) -> str:
 
 def frame(scene: Scene, pfn: int) -> str:
     """A frame by its number, and by its name where it has one."""
+    if pfn >= BAR_BASE:
+        return f"page {pfn - BAR_BASE} of the device memory"
     if not pfn_valid(pfn):
         return f"page {pfn - VRAM_BASE} of the video memory"
+    if pfn >= PMEM_BASE:
+        return f"block {pfn - PMEM_BASE} of the storage"
     return "the shared zero page" if scene.frame(pfn).kind == "zero" else f"frame {pfn}"
 
 

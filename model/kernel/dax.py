@@ -13,6 +13,7 @@ from model.kernel.lock import down_read, down_write, up_read, up_write
 from model.kernel.page import folio_add_rmap, page_count, page_ref_add
 from model.kernel.pgtable import pte_lock, vm_get_page_prot
 from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.kernel.splat import warn_on_once
 from model.kernel.unmap import unmap_mapping_range
 from model.kernel.vm_fault import vm_fault
 from model.memory.errno import EEXIST, EFBIG, ENOSPC
@@ -68,6 +69,8 @@ def alloc_block(tx: Transaction, file: str, index: int) -> int | None:
 def free_block(tx: Transaction, file: str, index: int) -> None:
     """The block goes back to the filesystem, which may give it to another file at once."""
     pfn = tx.page_cache[file, index]
+    if page_count(tx, pfn) > idle_count(tx):
+        warn_on_once(tx, "fs/dax.c:407 dax_disassociate_entry", "WARN_ON_ONCE(trunc && page_ref_count(page) > 1)")
     del tx.page_cache[file, index]
     tx.frames.update(pfn, mapping="", index=0)
     tx.free[pfn] = tx.counters.get("pmem_free_head") or 0

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from model.kernel.buffer import buffer_of, free_buffer
-from model.kernel.config import fact
+from model.kernel.config import fact, setting
 from model.kernel.lock import down_read, down_write, up_read
 from model.kernel.page import clear_page_flags, get_page, put_page, set_page_flags
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.splat import bad_page_cache, vm_bug_on_page
 from model.kernel.vm_fault import vm_fault
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
@@ -75,9 +76,22 @@ def filemap_remove_folio(tx: Transaction, pfn: int) -> None:
     Whoever else has a reference keeps the page: an orphan that no fault and no read will ever find again.
     """
     frame = tx.frames[pfn]
+    if frame.mapcount:
+        still_mapped(tx, pfn)
     del tx.page_cache[frame.mapping, frame.index]
     tx.frames.update(pfn, mapping="")
     put_page(tx, pfn)
+
+
+def still_mapped(tx: Transaction, pfn: int) -> None:
+    """A page leaves the cache although some entry maps it: one that is not in the file's i_mmap, as udmabuf's in 6.1.
+
+    Source: mm/filemap.c: filemap_unaccount_folio.
+    """
+    if setting(tx, "debug-vm") == "on":
+        vm_bug_on_page(tx, pfn, "folio_mapped(folio)", "mm/filemap.c:153")
+    else:
+        bad_page_cache(tx, pfn)
 
 
 def folio_attach_private(tx: Transaction, pfn: int) -> None:

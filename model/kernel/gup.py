@@ -9,10 +9,11 @@ from typing import ClassVar
 from model.kernel.config import fact
 from model.kernel.fault import handle_mm_fault
 from model.kernel.lock import down_read, up_read
-from model.kernel.page import page_count, page_ref_add, put_page, set_page_flags
+from model.kernel.page import page_count, page_ref_add, put_page, refuses_references, set_page_flags
 from model.kernel.page_prot import vma_wants_writenotify
 from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.splat import warn_on_once
 from model.kernel.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
@@ -44,7 +45,7 @@ from model.memory.flags import (
     VM_WRITE,
     is_cow_mapping,
 )
-from model.memory.records import Pte, Splat, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 
 
@@ -94,8 +95,8 @@ def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> b
 
 def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
     """Take the reference that the flags ask for: FOLL_GET +1, FOLL_PIN +1024. A dead count: WARN, -ENOMEM."""
-    if page_count(tx, pfn) <= 0:
-        tx.emit(Splat("WARNING: mm/gup.c: try_grab_folio", (f"refcount {page_count(tx, pfn)} of pfn {pfn:#x}",)))
+    if page_count(tx, pfn) <= 0 or refuses_references(tx, pfn):
+        warn_on_once(tx, "mm/gup.c:219 try_grab_page", "WARN_ON_ONCE(folio_ref_count(folio) <= 0)")
         return -ENOMEM
     if foll & FOLL_GET:
         page_ref_add(tx, pfn, 1)

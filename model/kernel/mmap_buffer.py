@@ -11,7 +11,7 @@ import msgspec
 from model.kernel.buffer import buffer_of, lookup_buffer
 from model.kernel.config import fact, setting
 from model.kernel.exporter import Exporter, exporter
-from model.kernel.page import warn_on_once
+from model.kernel.splat import warn_on_once
 from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PFNMAP, VM_SHARED, is_cow_mapping
 from model.memory.records import Buffer, Vma
@@ -70,7 +70,8 @@ def dma_buf_check(tx: Transaction, vma: Vma) -> Vma | int:
         return vma
     if check == "refuse":
         return -EINVAL
-    warn_on_once(tx, "drivers/dma-buf/dma-buf.c dma_buf_mmap_internal", "!(vma->vm_flags & VM_PFNMAP)")
+    where = "drivers/dma-buf/dma-buf.c:155 dma_buf_mmap_internal"
+    warn_on_once(tx, where, "WARN_ON_ONCE(!(vma->vm_flags & VM_PFNMAP))")
     return vma
 
 

@@ -7,7 +7,8 @@ a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel
 import msgspec
 
 from model.kernel.config import setting
-from model.kernel.page_alloc import FREE, dump_page, free_page
+from model.kernel.page_alloc import FREE, free_page
+from model.kernel.splat import bad_page_map, vm_bug_on_page, warn_on_once
 from model.memory.flags import (
     PG_ANON_EXCLUSIVE,
     PG_FROZEN,
@@ -20,9 +21,11 @@ from model.memory.flags import (
     VM_LOCKED,
     VM_SPECIAL,
 )
-from model.memory.records import Frame, Splat, Vma
+from model.memory.records import Frame, Vma
 from model.memory.state import Memory, Transaction
 
+GET_PAGE = "include/linux/mm.h:1131 folio_get"
+PUT_PAGE_TESTZERO = "include/linux/mm.h:755"
 NEVER_FREED = ("zero", "reserved", "dax")
 """Frames that the page allocator never gets: PG_reserved pages, and storage, which belongs to the filesystem."""
 
@@ -52,24 +55,16 @@ def refuses_references(mem: Memory, pfn: int) -> str:
     return "the page is marked `no references`" if frame.flags & PG_NOREF else ""
 
 
-def warn_on_once(tx: Transaction, where: str, why: str) -> None:
-    """WARN_ON_ONCE: a report with a call trace, once per place; execution goes on."""
-    if tx.counters.get(f"warned:{where}"):
-        return
-    tx.counters[f"warned:{where}"] = 1
-    tx.emit(Splat(f"WARNING: CPU: {max(tx.task.cpu, 0)} at {where}", (why,)))
-
-
 def get_page(tx: Transaction, pfn: int) -> None:
     """Take a reference blindly: the caller claims to know that the count is not 0 (include/linux/mm.h: get_page).
 
     On a count of 0 it resurrects the page silently; with CONFIG_DEBUG_VM it is a VM_BUG_ON_FOLIO.
     """
     if refusal := refuses_references(tx, pfn):
-        warn_on_once(tx, "include/linux/mm.h get_page", refusal)
+        warn_on_once(tx, GET_PAGE, refusal)
         return
     if page_count(tx, pfn) <= 0 and setting(tx, "debug-vm") == "on":
-        tx.emit(vm_bug_on_page(tx, pfn, "((unsigned int) folio_ref_count(folio) + 127u <= 127u)", "include/linux/mm.h"))
+        vm_bug_on_page(tx, pfn, "((unsigned int) folio_ref_count(folio) + 127u <= 127u)", GET_PAGE.partition(" ")[0])
         return
     page_ref_add(tx, pfn, 1)
 
@@ -84,22 +79,15 @@ def try_get_page(tx: Transaction, pfn: int, number: int = 1) -> bool:
 
 def put_page(tx: Transaction, pfn: int, number: int = 1) -> None:
     """Drop references; at 0 the frame goes back to the allocator (include/linux/mm.h: folio_put_refs)."""
-    if (tx.frames.get(pfn) or FREE).flags & PG_FROZEN:
+    if refuses_references(tx, pfn):
         return
     count = page_count(tx, pfn)
     if count <= 0 and setting(tx, "debug-vm") == "on":
-        tx.emit(vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", "include/linux/mm.h"))
+        vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", PUT_PAGE_TESTZERO)
         return
     frame = tx.frames.get(pfn) or FREE
     if page_ref_add(tx, pfn, -number) == 0 and frame.kind not in ("free", *NEVER_FREED):
         free_page(tx, pfn)
-
-
-def vm_bug_on_page(tx: Transaction, pfn: int, condition: str, where: str) -> Splat:
-    """VM_BUG_ON_PAGE: the page is dumped and the task dies (CONFIG_DEBUG_VM only)."""
-    frame = tx.frames.get(pfn) or FREE
-    reason = f"page dumped because: VM_BUG_ON_PAGE({condition})"
-    return Splat(f"kernel BUG at {where}!", (*dump_page(pfn, frame), reason), fatal=True)
 
 
 def set_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
@@ -143,8 +131,8 @@ def folio_remove_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
     """One entry less maps the page; below 0 the kernel reports a bad page map (mm/rmap.c, zap_present_pte)."""
     frame = tx.frames.get(pfn) or FREE
     if frame.mapcount <= 0:
-        who = tx.task.process or tx.task_name
-        tx.emit(Splat(f"BUG: Bad page map in process {who}  pfn:{pfn:05x}", dump_page(pfn, frame)))
+        tx.frames[pfn] = msgspec.structs.replace(frame, mapcount=frame.mapcount - 1)
+        bad_page_map(tx, vma, pfn)
         return
     tx.frames.update(pfn, mapcount=frame.mapcount - 1)
     munlock_vma_folio(tx, pfn, vma)

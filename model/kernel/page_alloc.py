@@ -7,8 +7,8 @@ What is freed last is handed out first, so a stale reference meets a new owner a
 import msgspec
 
 from model.kernel.config import fact, setting
-from model.memory.flags import PAGE_FLAGS, names
-from model.memory.records import Frame, FrameKind, Splat
+from model.kernel.splat import bad_page
+from model.memory.records import Frame, FrameKind
 from model.memory.state import Memory, Transaction
 
 FREE = Frame()
@@ -30,7 +30,7 @@ def alloc_page(
                 tx.content[pfn] = content
             return pfn
         if page_checks(tx):
-            tx.emit(bad_page(tx, pfn, left_over, "nonzero _refcount"))
+            bad_page(tx, pfn, "nonzero _refcount")
             continue
         tx.frames[pfn] = Frame(kind, refcount=1, flags=flags, mapping=mapping, index=index)
         tx.content[pfn] = content
@@ -64,7 +64,7 @@ def free_page(tx: Transaction, pfn: int) -> None:
     """
     frame = tx.frames[pfn]
     if frame.mapcount and page_checks(tx):
-        tx.emit(bad_page(tx, pfn, frame, "nonzero mapcount"))
+        bad_page(tx, pfn, "nonzero mapcount")
         return
     del tx.frames[pfn]
     _push_free(tx, pfn, 0)
@@ -127,8 +127,7 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
         others = range(first + 1, first + (1 << order))
         bad = [pfn for pfn in (first, *others) if _bad_when_free(tx, pfn, 0 if pfn != first else 1)]
         if bad and page_checks(tx):
-            frame = tx.frames[bad[0]]
-            tx.emit(bad_page(tx, bad[0], frame, "nonzero mapcount" if frame.mapcount else "nonzero _refcount"))
+            bad_page(tx, bad[0], "nonzero mapcount" if tx.frames[bad[0]].mapcount else "nonzero _refcount")
             return
         for pfn in (first, *others):
             if pfn in tx.frames:
@@ -142,6 +141,21 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
             _push_free(tx, pfn, 0)
 
 
+def free_frozen_pages(tx: Transaction, first: int, order: int) -> None:
+    """Free a block that was allocated with a count of 0: nothing is dropped (mm/page_alloc.c, 6.14; kernel-facts N.1).
+
+    Where the kernel looks at pages that are freed, a count that is not 0 is reported, and the block is lost.
+    """
+    bad = [pfn for pfn in range(first, first + (1 << order)) if _bad_when_free(tx, pfn, 0)]
+    if bad and page_checks(tx):
+        bad_page(tx, bad[0], "nonzero mapcount" if tx.frames[bad[0]].mapcount else "nonzero _refcount")
+        return
+    for pfn in range(first, first + (1 << order)):
+        if pfn in tx.frames:
+            del tx.frames[pfn]
+    _push_free(tx, first, order)
+
+
 def _bad_when_free(tx: Transaction, pfn: int, expected: int) -> bool:
     """Whether a frame that is being freed still counts as used."""
     frame = tx.frames.get(pfn)
@@ -151,24 +165,3 @@ def _bad_when_free(tx: Transaction, pfn: int, expected: int) -> bool:
 def page_checks(mem: Memory) -> bool:
     """Whether this kernel looks at a page's counts when it is allocated or freed (kernel-facts M.1)."""
     return fact(mem, "page checks without debugging") or setting(mem, "debug-vm") == "on"
-
-
-def bad_page(tx: Transaction, pfn: int, frame: Frame, reason: str) -> Splat:
-    """`BUG: Bad page state`: mm/page_alloc.c: bad_page."""
-    who = tx.task.process or tx.task_name
-    return Splat(
-        f"BUG: Bad page state in process {who}  pfn:{pfn:05x}",
-        (*dump_page(pfn, frame), f"page dumped because: {reason}"),
-    )
-
-
-def dump_page(pfn: int, frame: Frame) -> tuple[str, ...]:
-    """The lines that mm/debug.c: dump_page prints of a page."""
-    flags = "|".join(names(frame.flags, PAGE_FLAGS))
-    return (
-        (
-            f"page: refcount:{frame.refcount} mapcount:{frame.mapcount} mapping:{frame.mapping or 'NULL'} "
-            f"index:{frame.index:#x} pfn:{pfn:#x}"
-        ),
-        f"flags: {frame.flags:#x}({flags})",
-    )

@@ -12,6 +12,7 @@ from model.kernel.config import setting
 from model.kernel.page import put_page
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
+from model.kernel.splat import bad_page_map
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -31,7 +32,7 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Lock, Pte, Splat, Vma
+from model.memory.records import Lock, Pte, Vma
 from model.memory.state import Memory, Transaction
 
 PTRS_PER_TABLE: Final = 512
@@ -84,7 +85,7 @@ def vm_normal_page(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
         return pte.pfn
     if vma.flags & (VM_PFNMAP | VM_MIXEDMAP) or is_zero_pfn(pte.pfn) or pte.bits & PAGE_DEVMAP:
         return None
-    tx.emit(Splat(f"BUG: Bad page map in process {tx.task.process}  pte:{pte.bits:x} pfn:{pte.pfn:05x}"))
+    bad_page_map(tx, vma, pte.pfn, f"pte:{pte.bits:x} ")
     return None
 
 

@@ -9,8 +9,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from model.kernel.config import setting
-from model.kernel.page import warn_on_once
-from model.kernel.page_alloc import FREE, alloc_block, free_block
+from model.kernel.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
+from model.kernel.splat import warn_on
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.records import Frame
 from model.memory.state import Memory, Transaction
@@ -18,6 +18,8 @@ from model.memory.state import Memory, Transaction
 VRAM_BASE: Final = 1 << 24
 """First pfn of the video memory: far above RAM. It has no struct pages; a Frame of kind `vram` only tells the owner."""
 MAX_ORDER: Final = 9
+POOL: Final = "ttm_pool"
+"""`mapping` of a page that waits in the pool."""
 
 
 def pfn_valid(pfn: int) -> bool:
@@ -102,13 +104,14 @@ def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -
     if caching == "wc":
         pool_give(tx, caching, first, order)
         return
-    if count_is_zero(tx):
+    if setting(tx, "ttm-refcount") == "zero":
         frame = tx.frames.get(first) or FREE
         if frame.refcount:
-            warn_on_once(
-                tx, "drivers/gpu/drm/ttm/ttm_pool.c ttm_pool_free_page", "somebody holds a TTM page at its free"
-            )
+            warn_on(tx, "drivers/gpu/drm/ttm/ttm_pool.c:137 ttm_pool_free_page", "WARN_ON(page_ref_count(p) != 0)")
         tx.frames[first] = replace(frame, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
+    elif count_is_zero(tx):
+        free_frozen_pages(tx, first, order)
+        return
     free_block(tx, first, order)
 
 
@@ -118,7 +121,7 @@ def pool_give(tx: Transaction, caching: str, first: int, order: int) -> None:
         if tx.content.get(pfn):
             tx.content[pfn] = 0
         if pfn in tx.frames:
-            tx.frames.update(pfn, mapping="ttm_pool")
+            tx.frames.update(pfn, mapping=POOL)
     key = f"ttm_pool:{caching}:{order}"
     tx.pool[first] = tx.counters.get(key) or 0
     tx.counters[key] = first

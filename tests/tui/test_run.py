@@ -300,7 +300,8 @@ Narrator(console()).tell(Account(parse("process p0")[0], OK, (), (), (splat,), (
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     lines = [line.strip(" │") for line in done.stdout.splitlines()[1:]]
-    assert lines == ["WARNING: mm/gup.c: try_grab_folio", "refcount 0", "Call Trace:", "gup_fast", "take_reference"]
+    assert lines[1:6] == ["WARNING: mm/gup.c: try_grab_folio", "refcount 0", "Call Trace:", "<TASK>", "gup_fast"]
+    assert [lines[0], lines[-1]] == ["------------[ cut here ]------------", "---[ end trace 0000000000000000 ]---"]
     assert not list(tmp_path.iterdir())
 
 

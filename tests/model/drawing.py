@@ -1,0 +1,166 @@
+"""Random scripts, drawn from the verb table itself, so that a new verb is covered on the day it is added.
+
+A dialect says which verbs and backings are drawn, and what a script begins with.
+"""
+
+from typing import Final, NamedTuple
+
+from hypothesis import strategies as st
+
+from model.kernel.config import SETTINGS
+from model.script.command import Command
+from model.script.operands import (
+    Branch,
+    Choice,
+    Form,
+    Held,
+    MappingOf,
+    Name,
+    Nested,
+    NewLabel,
+    NewName,
+    Number,
+    OneOf,
+    Operand,
+    Prot,
+    Rest,
+    Setting,
+    Where,
+)
+from model.script.parser import parse_line
+from model.script.problems import ScriptError
+from model.script.scope import Scope
+from model.script.verbs import VERBS
+
+LONGEST: Final = 25
+
+
+class Dialect(NamedTuple):
+    """What random scripts are made of."""
+
+    prelude: tuple[str, ...]
+    """What most scripts begin with."""
+    verbs: tuple[str, ...]
+    """Drawn with equal chance; what comes first is what a failing example shrinks to."""
+    backings: tuple[str, ...]
+    """Likewise."""
+    settings: tuple[str, ...] = ()
+    """Keys of which a few are set first."""
+
+
+class Drawing(NamedTuple):
+    """A script while it is drawn: hypothesis' source of chance, the names so far, the dialect."""
+
+    draw: st.DrawFn
+    scope: Scope
+    dialect: Dialect
+
+    def line(self, verbs: tuple[str, ...]) -> str:
+        """One command, mostly of names that exist."""
+        verb = self.draw(st.sampled_from(verbs))
+        return " ".join((verb, *self.form(VERBS[verb].form, {})))
+
+    def form(self, form: Form, chosen: dict[str, str]) -> list[str]:
+        """Operands, then some of the options."""
+        words: list[str] = []
+        for operand in form.operands:
+            if operand.optional and self.draw(st.booleans()):
+                continue
+            word = self.word(operand, chosen)
+            chosen[operand.name] = word
+            words.append(word)
+            if isinstance(operand, Branch):
+                words += self.form(operand.forms[word], chosen)
+        for option in form.options:
+            if option.required or not self.draw(st.integers(0, 3)):
+                value = f"={self.word(option.value, chosen)}" if option.value is not None else ""
+                words.append(option.key + value)
+        return words
+
+    def word(self, operand: Operand, chosen: dict[str, str]) -> str:
+        """Something for an operand, sensible or not."""
+        draw = self.draw
+        match operand:
+            case Number():
+                # Small or absurd: what lies between is only slow.
+                absurd = draw(st.integers(0, 15)) == 15
+                return str(operand.high if absurd else draw(st.integers(operand.low, min(operand.high, 12))))
+            case Held():
+                return f"{self.existing(operand)}{draw(st.sampled_from(('', '', '+1', '+9')))}"
+            case Name():
+                return self.existing(operand)
+            case NewName():
+                return f"{operand.kind[0]}{draw(st.integers(0, 3))}"
+            case NewLabel():
+                return draw(st.sampled_from("abcd"))
+            case MappingOf():
+                kind = draw(st.sampled_from(self.dialect.backings))
+                owner = operand.kinds[kind]
+                return kind if owner is None else f"{kind}:{self.existing(owner)}"
+            case Where():
+                return self.place(operand, chosen)
+            case Prot():
+                return draw(st.sampled_from(("r", "rw", "rw", "rwx", "x", "none")))
+            case Setting():
+                return draw(st.sampled_from(operand.values[chosen["KEY"]]))
+            case Nested():
+                return self.line(tuple(verb for verb in self.dialect.verbs if VERBS[verb].role == "kernel"))
+            case Choice():
+                return draw(st.sampled_from(operand.choices))
+            case OneOf():
+                return draw(st.sampled_from(sorted(operand.known())))
+            case Rest():
+                return draw(st.text("ab #", min_size=1, max_size=5))
+            case _:
+                raise AssertionError(f"nothing to draw for {operand}")
+
+    def existing(self, operand: Name) -> str:
+        """A name that is known, nine times out of ten."""
+        known = self.scope.made_by(operand.kind, operand.made_by)
+        return str(self.draw(st.sampled_from([*known] * 9 + ["nobody"])))
+
+    def place(self, operand: Where, chosen: dict[str, str]) -> str:
+        """Some pages of a process, of a mapping where it has one."""
+        draw = self.draw
+        label = str(draw(st.sampled_from([*self.scope.labels.get(chosen.get(operand.of, ""), ()), "@"])))
+        pages = (0, 1, 2, 3, 4) if label != "@" else (0, 16, 17, 20, 21, 23, 511, (1 << 35) - 1)
+        page = int(draw(st.sampled_from(pages)))
+        if label != "@" and draw(st.booleans()):
+            return label
+        if operand.many and draw(st.booleans()):
+            return f"{label}[{page}:{page + draw(st.sampled_from((1, 2, 3, 600)))}]"
+        return f"{label}{page}" if label == "@" else f"{label}+{page}"
+
+
+@st.composite
+def scripts(draw: st.DrawFn, dialect: Dialect) -> list[str]:
+    """The lines of a script, wrong ones included; the names of the right ones are there for those that follow."""
+    drawing = Drawing(draw, Scope(), dialect)
+    lines = []
+    if dialect.settings:
+        keys = draw(st.lists(st.sampled_from(dialect.settings), max_size=3, unique=True))
+        lines += [f"set {key} {draw(st.sampled_from(SETTINGS[key].values))}" for key in keys]
+    lines += dialect.prelude if draw(st.integers(0, 9)) else ()
+    for line in lines:
+        parse_line(line, drawing.scope)
+    for _ in range(draw(st.integers(1, LONGEST))):
+        line = drawing.line(dialect.verbs)
+        lines.append(line)
+        try:
+            parse_line(line, drawing.scope)
+        except ScriptError:
+            continue
+    return lines
+
+
+def commands(lines: list[str]) -> list[Command]:
+    """Those of the lines that are commands, read one after the other as at the prompt."""
+    scope, found = Scope(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            command = parse_line(line, scope, number)
+        except ScriptError:
+            continue
+        if command is not None:
+            found.append(command)
+    return found
