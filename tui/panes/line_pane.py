@@ -124,6 +124,8 @@ class LinePane(Widget, can_focus=True):
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show these rows; repaint what differs from those that are shown."""
+        if rows is self.rows:
+            return
         before, top, title = self.rows, self.top, self._title_text()
         self._take(rows)
         if top != self.top:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import is_
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -12,6 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from lessons.problems import LessonError
+from model.memory.state import TABLES
 from tui.driver import Driver, Stride
 from tui.panes.bar import Bar
 from tui.panes.line_pane import LinePane
@@ -59,6 +61,8 @@ class Stage(Screen[None]):
         self.typed: list[str] = []
         """Lines typed at the prompt, for its history."""
         self._narrow_rows = ""
+        self._made: dict[str, tuple[tuple[object, ...], tuple[object, ...], list[Row]]] = {}
+        """Pane → what its rows were made of, and the rows."""
         self.word = ""
         """Why the last move could not be made."""
         self._keeping: Timer | None = None
@@ -193,13 +197,33 @@ class Stage(Screen[None]):
             case "foot":
                 return [*self._verdict_and_strip(width), keys(self._key_hints(), width)]
             case "log":
-                return log(picture, width)
+                return self._kept("log", (picture.log,), (width,), lambda: log(picture, width))
             case "rules":
-                return rules(picture, width, glyphs)
+                return self._kept(
+                    "rules", (), (picture.broken, picture.rules, width), lambda: rules(picture, width, glyphs)
+                )
             case "step":
                 return steps(picture, width, glyphs)
             case _:
-                return MACHINE[name](self.scene, width)
+                scene = self.scene
+                build, tables = MACHINE[name]
+                maps = tuple(getattr(scene.state, table) for table in tables)
+                rest = (scene.marks, scene.broken, scene.focus, width)
+                return self._kept(name, maps, rest, lambda: build(scene, width))
+
+    def _kept(
+        self, name: str, same: tuple[object, ...], equal: tuple[object, ...], build: Callable[[], list[Row]]
+    ) -> list[Row]:
+        """The rows of a pane as they are, if all that they are made of is the same object, or equal; else new ones.
+
+        Most micro-steps change nothing but their task: then no pane but the holders' is made anew.
+        """
+        known = self._made.get(name)
+        if known is not None and known[1] == equal and all(map(is_, known[0], same)):
+            return known[2]
+        rows = build()
+        self._made[name] = same, equal, rows
+        return rows
 
     def _tabs(self, width: int) -> Row:
         """One tab a pane, in sight where there is room for one pane."""
@@ -402,5 +426,10 @@ class Stage(Screen[None]):
         self.post_message(self.Left())
 
 
-MACHINE: Final = {"spaces": spaces, "walk": walk, "memory": physical, "holders": holders}
-"""Panes that show nothing but the machine."""
+MACHINE: Final[dict[str, tuple[Callable[[Scene, int], list[Row]], tuple[str, ...]]]] = {
+    "spaces": (spaces, ("processes", "vmas", "ptes", "labels", "frames", "content")),
+    "walk": (walk, ("processes", "vmas", "ptes", "labels", "frames", "content", "tables", "tlbs", "cpus")),
+    "memory": (physical, ("frames", "content", "free", "counters", "processes", "tables", "ptes", "references")),
+    "holders": (holders, tuple(table.name for table in TABLES if not table.derived)),
+}
+"""Panes that show nothing but the machine: what makes their rows, and from which tables."""
