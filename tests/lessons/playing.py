@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lessons.expressions import NUMBER
 from lessons.format import Lesson, Prediction
 from lessons.judging import choices, judge
 from lessons.player import Player
@@ -62,7 +63,8 @@ def mistaken(lesson: Lesson, which: int) -> Guesser:
 def wrong_answers(prediction: Prediction) -> tuple[str, ...]:
     """Answers that the author has thought of, and one that nobody would."""
     offered = choices(prediction)
-    return offered or (*(str(wrong.answer) for wrong in getattr(prediction, "wrong", ())), "4711")
+    thought_of = (str(wrong.answer) for wrong in getattr(prediction, "wrong", ()))
+    return offered or (*(answer for answer in thought_of if NUMBER.fullmatch(answer)), "4711")
 
 
 def typed(prediction: Prediction, answer: str) -> str:

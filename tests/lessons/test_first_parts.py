@@ -14,6 +14,31 @@ ANSWERS = {
         "read-the-hole": "SIGSEGV",
         "write-read-only": "SIGSEGV",
     },
+    # 001: the zero page, uncounted; 005: populating read-only memory maps it; 112: DONTNEED brings it back
+    "faults-and-the-zero-page": {
+        "rss-after-reading": "0",
+        "refcount-of-the-zero-page": "1",
+        "does-the-write-fault": "yes",
+        "rss-after-populate": "1",
+        "read-after-dontneed": "0",
+        "rss-after-reading-a-file": "1",
+    },
+    # 075: ref = map + 1 for the page cache; 021: fork copies nothing of a shared mapping; 047: a reference is no PTE
+    "who-holds-a-page": {
+        "refcount-of-a-file-page": "2",
+        "mapcount-after-second-mmap": "1",
+        "mapcount-after-fork": "2",
+        "mapcount-after-gup": "3",
+        "refcount-without-ptes": "2",
+        "free-after-truncate": "no",
+    },
+    # 009: both PTEs read-only, the last writer reuses in place; 023: one more reference makes the writer copy
+    "copy-on-write": {
+        "is-the-parent-writable": "no",
+        "is-it-writable-again": "no",
+        "which-frame": "5",
+        "what-is-in-the-pipe": "1, the old byte",
+    },
 }
 
 
