@@ -25,7 +25,7 @@ from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.search.packed import Component, Footprint, Ledger, Shelf
 from model.search.scene import Permission, Scene
-from model.search.tracked import TASKS, Reads, Tracked, TrackedState, tracked_state
+from model.search.tracked import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
 
 Kinds = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
@@ -90,7 +90,10 @@ class Memo:
         self.held: Final = self.ledger.shelf(checker.scene.holding.held)
         self.watched: Final = self.ledger.shelf(checker.scene.holding.watched)
         broken = checker.broken
-        self.frames: Final = self.ledger.shelf(_map(dict.fromkeys(broken.frames, True)))
+        rules: dict[int, frozenset[str]] = {}
+        for name, pfn in broken.frames:
+            rules[pfn] = rules.get(pfn, frozenset()) | {name}
+        self.frames: Final = self.ledger.shelf(_map(rules))
         self.references: Final = self.ledger.shelf(broken.references)
         self.outdated: Final = self.ledger.shelf(_map(dict.fromkeys(broken.outdated, True)))
         budgets = {f"may {number}": permission.times for number, permission in enumerate(scene.permissions)}
@@ -182,7 +185,7 @@ class Memo:
         holding = Index(self._any(self.held, packed, reads), self._any(self.watched, packed, reads))
         single = Tracked(self.single, packed, reads)
         standing = Broken(
-            self._any(self.frames, packed, reads),
+            cast("Any", TrackedFrames(self.frames, packed, reads)),
             self._any(self.references, packed, reads),
             self._any(self.outdated, packed, reads),
             single["dangerous"],
@@ -241,7 +244,9 @@ def _newly(old: Broken, new: Broken) -> Broken:
     """What is wrong in `new` and was not in `old`, from what was written."""
     frames, references = cast("Any", new.frames).writes or {}, cast("Any", new.references).writes or {}
     return Broken(
-        HashTrieSet([key for key, value in frames.items() if value and key not in old.frames]),
+        HashTrieSet(
+            [(name, pfn) for pfn, names in frames.items() for name in names or () if (name, pfn) not in old.frames]
+        ),
         HashTrieMap({name: pages for name, pages in references.items() if pages and name not in old.references}),
         dangerous=new.dangerous - old.dangerous,
         locks=new.locks - old.locks,

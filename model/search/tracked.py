@@ -33,7 +33,7 @@ class Tracked:
     what the one before returned, so only the first makes a copy.
     """
 
-    __slots__ = ("packed", "reads", "shelf", "writes")
+    __slots__ = ("components", "note", "packed", "reads", "shelf", "whole", "writes")
 
     def __init__(self, shelf: Shelf, packed: int, reads: Reads) -> None:
         self.shelf = shelf
@@ -41,14 +41,18 @@ class Tracked:
         self.reads = reads
         self.writes: dict[Any, Any] | None = None
         """Entries that were changed: key → value, None if removed. None in the table as it was."""
+        self.components = shelf.components
+        self.note = reads.components.add
+        self.whole: list[tuple[Any, Any]] | None = None
+        """Every entry of the table as it was, once somebody has asked for all of them."""
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The entry, or `default`."""
+        """The entry, or `default`. Much of the time of a run is spent here."""
         if self.writes is not None and key in self.writes:
             value = self.writes[key]
         else:
-            component = self.shelf.component(key)
-            self.reads.components.add(component)
+            component = self.components.get(key) or self.shelf.component(key)
+            self.note(component)
             value = component.by_code[self.packed & component.mask]
         return default if value is None else value
 
@@ -63,12 +67,16 @@ class Tracked:
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Every entry. The run depends on the whole table then."""
-        self.reads.shelves.add(self.shelf)
-        writes = self.writes or {}
-        for key, value in list(self.shelf.items(self.packed)):
-            if key not in writes:
+        if self.whole is None:
+            self.reads.shelves.add(self.shelf)
+            self.whole = list(self.shelf.items(self.packed))
+        if not self.writes:
+            yield from self.whole
+            return
+        for key, value in self.whole:
+            if key not in self.writes:
                 yield key, value
-        for key, value in writes.items():
+        for key, value in list(self.writes.items()):
             if value is not None:
                 yield key, value
 
@@ -85,6 +93,9 @@ class Tracked:
     def __len__(self) -> int:
         return sum(1 for _ in self.items())
 
+    def __bool__(self) -> bool:
+        return any(True for _ in self.items())
+
     def insert(self, key: Any, value: Any = True) -> Tracked:
         """With this entry; a set takes the key alone."""
         return self._write(key, value)
@@ -97,11 +108,30 @@ class Tracked:
 
     def _write(self, key: Any, value: Any) -> Tracked:
         if self.writes is None:
-            written = Tracked(self.shelf, self.packed, self.reads)
+            written = type(self)(self.shelf, self.packed, self.reads)
+            written.whole = self.whole
             written.writes = {key: value}
             return written
         self.writes[key] = value
         return self
+
+
+class TrackedFrames(Tracked):
+    """A set of (invariant, pfn), kept as one entry a frame: the rules that it breaks."""
+
+    __slots__ = ()
+
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        broken = self.get(key[1])
+        return broken is not None and key[0] in broken
+
+    def insert(self, key: tuple[str, int], value: Any = True) -> Tracked:
+        """With this rule broken by this frame."""
+        return self._write(key[1], (self.get(key[1]) or frozenset()) | {key[0]})
+
+    def remove(self, key: tuple[str, int]) -> Tracked:
+        """With this rule kept by this frame."""
+        return self._write(key[1], (self.get(key[1]) or frozenset()) - {key[0]} or None)
 
 
 class TrackedState(State):

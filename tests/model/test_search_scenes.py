@@ -1,0 +1,77 @@
+"""Scenes of real races and mistakes: what the search says of them, and that it says the same as the plain kernel."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from model.script.parser import parse
+from model.search.explore import Search, explore, worst_first
+from model.search.report import report, story
+from model.search.scene import Scene, set_up
+from model.search.ways import replay
+from tests.model import naive_search
+
+SCENES = Path(__file__).parent / "scenes"
+
+WORST = {
+    "huge-page-hole": "foreign-dma",
+    "missing-flush": "foreign-access",
+    "stale-get-fork": "foreign-dma",
+    "stale-pin": "lost-write",
+    "udmabuf-punched": "splat",
+}
+HARMLESS = ("huge-page-hole-closed",)
+
+
+def scene(name: str) -> Scene:
+    return set_up(parse((SCENES / f"{name}.pte").read_text(encoding="utf-8")))
+
+
+@cache
+def searched(name: str) -> Search:
+    return explore(scene(name))
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_the_worst_that_can_happen_is_found_and_told(name: str) -> None:
+    search = searched(name)
+    found = report(search)
+    assert search.complete
+    assert found.findings[0].kind[0] == WORST[name]
+    assert found.verdicts[WORST[name]] == "sometimes"
+    told = story(search, found.findings[0])
+    assert told.path.preemptions <= found.findings[0].shortest.preemptions
+    last = list(replay(search.scene, told.path.moves))[-1]
+    assert told.kind in {(broken.invariant, broken.severity) for broken in last.violations}
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_the_nearest_safe_schedule_runs_to_its_end_and_keeps_the_rule(name: str) -> None:
+    search = searched(name)
+    told = story(search, report(search).findings[0])
+    assert told.tipping is not None
+    safe = (*told.path.moves[: told.tipping.moves], *told.tipping.safe)
+    done = list(replay(search.scene, safe))
+    assert WORST[name] not in {broken.invariant for each in done for broken in each.violations}
+    assert not len(done[-1].state.tasks)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_defence_that_works_leaves_nothing_worse_than_a_hazard(name: str) -> None:
+    search = searched(name)
+    assert search.complete
+    assert [kind for kind in search.found if kind[1] != "hazard"] == []
+
+
+@pytest.mark.parametrize("name", ["missing-flush", "stale-get-fork", "udmabuf-punched"])
+def test_equals_a_search_that_remembers_nothing(name: str) -> None:
+    search = searched(name)
+    assert naive_search.search(search.scene) == (len(search.seen), search.transitions, search.distance)
+
+
+def test_the_first_corruption_is_found_without_searching_everything() -> None:
+    whole = searched("stale-pin")
+    first = explore(scene("stale-pin"), stop=lambda kind: kind[1] == "corruption")
+    assert min(first.found, key=worst_first) == min(whole.found, key=worst_first)
+    assert len(first.seen) < len(whole.seen) / 5
