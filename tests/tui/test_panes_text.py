@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from textual.color import Color
 
 from model.kernel.boot import boot
-from tui.panes.line_pane import difference
+from tui.panes.drawing import difference
 from tui.rows.bars import header, keys, named, relations, tabs
 from tui.rows.glyphs import ASCII, UNICODE, choose
 from tui.rows.history import timeline
