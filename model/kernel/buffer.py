@@ -54,8 +54,18 @@ def least_recently_used(tx: Transaction, but: str) -> str | None:
     return min(candidates)[1] if candidates else None
 
 
+def get_buffer(tx: Transaction, name: str) -> None:
+    """Whoever works on a buffer keeps it from being freed meanwhile (ttm_bo_get)."""
+    buffer = tx.buffers[name]
+    tx.buffers.update(name, handles=buffer.handles + 1)
+    tx.files.update(buffer.file, open=True)
+
+
 def drop_handle(tx: Transaction, name: str) -> bool:
-    """A GEM handle or a dma-buf is closed. True: it was the last, and nothing maps the buffer: release its file."""
+    """A GEM handle or a dma-buf is closed, or who worked on the buffer is done.
+
+    True: it was the last, and nothing maps the buffer: release its file.
+    """
     buffer = tx.buffers[name]
     tx.buffers.update(name, handles=buffer.handles - 1)
     if buffer.handles > 1:
@@ -65,12 +75,15 @@ def drop_handle(tx: Transaction, name: str) -> bool:
 
 
 def free_buffer(tx: Transaction, name: str) -> None:
-    """Nobody has the buffer any more: its frames go back, whatever their refcounts say."""
+    """Nobody has the buffer any more: its frames go back, whatever their refcounts say.
+
+    Those of a shmem file (i915) are not listed here: they go with the file.
+    """
     buffer = tx.buffers[name]
     if buffer.memfd:
         for pfn in buffer.frames:
             put_page(tx, pfn)
-    elif buffer.exporter != "i915-shmem":
+    else:
         free_frames(tx, buffer.frames, buffer.caching)
     del tx.buffers[name]
 

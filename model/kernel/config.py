@@ -30,6 +30,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
     "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
     "dax-break-layouts": Setting(("on", "off"), "truncating a DAX file waits for references (off: as DAX began)"),
+    "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
     "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
 }
@@ -56,6 +57,7 @@ FACTS: Final[dict[str, Fact]] = {
     "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
     "KVM takes references on PFN mappings": Fact("6.1", "6.12", "kvm_try_get_pfn; kernel-facts N.2"),
+    "KVM ignores read-only entries": Fact("6.1", "6.1", "thread, point 10; since: follow_pfnmap_args.writable"),
     "dma-bufs are never executable": Fact("7.3", "7.3", "dma-buf-truth matrix: no `me` on dma-buf files"),
     "mremap extends any VMA": Fact("6.1", "6.1", "no vma_merge_extend; dma-buf-truth: a packet ring grows"),
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf-truth matrix: `ar` on /dev/mem and PCI resources"),

@@ -39,10 +39,9 @@ class device_access(Procedure):
         if reference.kind == "map":
             return call(dma_buf_map_attachment(dmabuf=reference.dmabuf, device=reference.by, name=self.reference))
         if reference.kind == "follow":
-            tx.counters["mirrors"] = tx.counters["mirrors"] - 1
             pages = len(reference.frames)
             again = kvm_follow(
-                name=self.reference, mm=reference.process, start=reference.vpn, pages=pages, by=reference.by
+                name=self.reference, mm=reference.process, start=reference.vpn, pages=pages, by=reference.by, again=True
             )
             return call(again)
         return call(

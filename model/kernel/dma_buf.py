@@ -5,7 +5,10 @@ from typing import ClassVar
 from model.kernel.buffer import lookup_buffer
 from model.kernel.exporter import exporter
 from model.kernel.lock import down_write, up_write
+from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.page import get_page, put_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.shmem_pages import shmem_pages
 from model.kernel.ttm_fault import ttm_tt_populate
 from model.kernel.ttm_move import ttm_bo_move
 from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM
@@ -100,11 +103,15 @@ class dma_buf_map_attachment(Procedure):
         if (wait := down_write(tx, "dma_resv", exported.buffer)) is not None:
             return wait
         up_write(tx, "dma_resv", exported.buffer)
-        frames = mapped_frames(tx, exported.buffer)
+        old = tx.references.get(self.name)
+        if old is not None and (old.dmabuf, old.by, old.frames[:1]) != (self.dmabuf, self.device, (NOT_MAPPED,)):
+            return fail(EEXIST)
+        shmem = exporter(tx, tx.buffers[exported.buffer].exporter).insert == "shmem"
+        frames = pinned_pages(tx, exported.buffer) if shmem else mapped_frames(tx, exported.buffer)
         if frames is None:
             return fail(ENOMEM)
         tx.references[self.name] = Reference(
-            "map", frames=frames, by=self.device, write=True, counted=False, dmabuf=self.dmabuf
+            "map", frames=frames, by=self.device, write=True, counted=shmem, dmabuf=self.dmabuf
         )
         return done(len(frames))
 
@@ -115,6 +122,17 @@ def mapped_frames(tx: Transaction, name: str) -> tuple[int, ...] | None:
     if not bo.frames and not ttm_tt_populate(tx, name, bo):
         return None
     return tx.buffers[name].frames
+
+
+def pinned_pages(tx: Transaction, name: str) -> tuple[int, ...] | None:
+    """i915: the pages of the buffer's shmem file, each held by a reference as long as a device uses them."""
+    buffer = tx.buffers[name]
+    frames = shmem_pages(tx, buffer.file, buffer.pages)
+    if isinstance(frames, int):
+        return None
+    for pfn in frames:
+        get_page(tx, pfn)
+    return frames
 
 
 class dma_buf_unmap_attachment(Procedure):
@@ -130,6 +148,8 @@ class dma_buf_unmap_attachment(Procedure):
         if reference is None or reference.kind != "map":
             return fail(ENOENT)
         del tx.references[self.name]
+        for pfn in reference.frames if reference.counted else ():
+            put_page(tx, pfn)
         return done()
 
 

@@ -15,6 +15,7 @@ from model.kernel.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zer
 from model.kernel.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.rmap import anon_vma_prepare
 from model.kernel.stack import expand_downwards
+from model.kernel.swap_fault import do_swap_page
 from model.kernel.vm_ops import vm_operations
 from model.kernel.vma import find_vma, vma_lookup
 from model.kernel.wp_fault import do_wp_page
@@ -172,6 +173,8 @@ class handle_mm_fault(Procedure):
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":
             return done(VM_FAULT_SIGSEGV)
+        if pte.kind == "swap":
+            return tail(do_swap_page(**where))
         if pte.kind == "migration":
             return blocked(f"the migration of frame {pte.pfn} to end")
         if not pte.present:

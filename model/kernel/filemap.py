@@ -14,6 +14,7 @@ from model.kernel.page import clear_page_flags, get_page, put_page, set_page_fla
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.splat import bad_page_cache, vm_bug_on_page
+from model.kernel.swap import shmem_free_swap, swapped_pages
 from model.kernel.vm_fault import vm_fault
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
@@ -321,6 +322,8 @@ def release_file(tx: Transaction, file: str) -> None:
             del tx.page_cache[file, index]
             put_page(tx, pfn)
     free_blocks(tx, file, 0)
+    for index in list(swapped_pages(tx, file, 0, MAX_FILE_PAGES)):
+        shmem_free_swap(tx, file, index)
     del tx.files[file]
 
 

@@ -18,6 +18,7 @@ from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.rmap import anon_vma_fork
+from model.kernel.swap import swap_duplicate
 from model.kernel.tlb import flush_tlb_range
 from model.kernel.vma import i_mmap_lock, insert_vma, vma_from
 from model.memory.errno import EEXIST, ENOENT, ENOMEM
@@ -26,6 +27,7 @@ from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
     PAGE_RW,
+    PAGE_SWP_EXCLUSIVE,
     PG_ANON_EXCLUSIVE,
     VM_DONTCOPY,
     VM_LOCKED,
@@ -229,6 +231,9 @@ def copy_present_pte(tx: Transaction, mms: tuple[str, str], vma: Vma, copy: Vma,
     """Copy one entry from the parent's VMA to the child's; 0, or -ENOMEM (mm/memory.c)."""
     mm, child = mms
     pte = tx.ptes[mm, vpn]
+    if pte.kind == "swap":
+        swap_duplicate(tx, pte.pfn)
+        pte = tx.ptes[mm, vpn] = pte.without(PAGE_SWP_EXCLUSIVE)
     pfn = vm_normal_page(tx, vma, pte) if pte.present else None
     if pfn is not None:
         get_page(tx, pfn)

@@ -11,15 +11,13 @@ from model.kernel.buffer import (
     lookup_buffer,
     use,
 )
-from model.kernel.filemap import filemap_add_folio, release_file
+from model.kernel.filemap import release_file
 from model.kernel.lock import down_write, up_write
-from model.kernel.page import put_page
-from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.shmem_pages import shmem_pages
 from model.kernel.ttm_move import ttm_bo_evict
 from model.kernel.ttm_pool import vram_room
 from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
-from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Transaction
 
@@ -80,7 +78,11 @@ class gem_create(Procedure):
             return self.borrow(tx)
         if self.exporter == "i915-shmem":
             tx.files[file] = File("shmem", size=self.pages)
-            return shmem_pages(tx, file, self.pages)
+            found = shmem_pages(tx, file, self.pages)
+            if isinstance(found, int):
+                release_file(tx, file)
+                return found
+            return ()  # where they are the file knows: they may be swapped out and come back elsewhere
         frames = alloc_backing(tx, self.name, self.pages, self.place, self.caching)
         if frames is None:
             return -ENOSPC if self.place == "vram" else -ENOMEM
@@ -103,21 +105,6 @@ class gem_create(Procedure):
         return frames
 
 
-def shmem_pages(tx: Transaction, file: str, pages: int) -> tuple[int, ...] | int:
-    """The first pages of a shmem file, holes filled (mm/shmem.c: shmem_read_mapping_page); -ENOMEM if that fails."""
-    frames = []
-    for index in range(pages):
-        pfn = tx.page_cache.get((file, index))
-        if pfn is None:
-            pfn = alloc_page(tx, "file")
-            if pfn is None:
-                return -ENOMEM
-            filemap_add_folio(tx, file, index, pfn, PG_UPTODATE | PG_DIRTY | PG_SWAPBACKED)
-            put_page(tx, pfn)
-        frames.append(pfn)
-    return tuple(frames)
-
-
 class gem_destroy(Procedure):
     """The driver gives a buffer up: its GEM handle is closed. The memory goes with the last mapping and dma-buf."""
 
@@ -125,21 +112,19 @@ class gem_destroy(Procedure):
     name: str
 
     @step
-    def reserve(self, tx: Transaction) -> Outcome:
-        """Wait for a move of it to end."""
+    def close_handle(self, tx: Transaction) -> Outcome:
+        """Wait for a move of it to end. Then drop the handle and the dma-bufs made of it that nobody imports.
+
+        If nothing maps it either, free its memory now.
+        """
         if lookup_buffer(tx, self.name) is None:
             return fail(ENOENT)
-        if (wait := down_write(tx, "dma_resv", self.name)) is not None:
-            return wait
-        up_write(tx, "dma_resv", self.name)
-        return None
-
-    @step
-    def close_handle(self, tx: Transaction) -> Outcome:
-        """Drop the handle and the dma-bufs made of it that nobody imports. If nothing maps it, free its memory now."""
         exports = [name for name, exported in tx.dma_bufs.items() if exported.buffer == self.name]
         if any(dmabuf in exports for (dmabuf, _), _ in tx.attachments.items()):
             return fail(EBUSY)
+        if (wait := down_write(tx, "dma_resv", self.name)) is not None:
+            return wait
+        up_write(tx, "dma_resv", self.name)
         for name in exports:
             del tx.dma_bufs[name]
         tx.buffers.update(self.name, handles=1)

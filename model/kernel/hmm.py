@@ -148,7 +148,8 @@ class mirror_range(Procedure):
         """Unlock. From here on anything may change again."""
         up_read(tx, "mmap_lock", self.mm)
         if self.error:
-            drop_mirror(tx, self.name)
+            if self.count < 0:
+                drop_mirror(tx, self.name)
             return done(self.error)
         return None
 

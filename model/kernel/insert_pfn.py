@@ -4,8 +4,9 @@ The function decides what can happen to the page later, not the VMA's flags (ker
 already counts as success, and the old entry stays.
 """
 
+from model.kernel.config import setting
 from model.kernel.exporter import has_pmd_special
-from model.kernel.page import folio_add_rmap, get_page, page_count
+from model.kernel.page import folio_add_rmap, get_page, page_count, refuses_references
 from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, vm_get_page_prot
 from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EINVAL
@@ -22,16 +23,21 @@ def vmf_insert_pfn(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> in
 
 
 def vmf_insert_mixed(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> int:
-    """With a special bit in PTEs the same as vmf_insert_pfn, for RAM too (mm/memory.c: __vm_insert_mixed)."""
+    """With a special bit in PTEs the same as vmf_insert_pfn, for RAM too (mm/memory.c: __vm_insert_mixed).
+
+    On an architecture without that bit RAM is mapped with an ordinary, counted entry.
+    """
+    if setting(tx, "pte-special") == "off" and pfn_valid(pfn):
+        return vmf_insert_page(tx, mm, vma, vpn, pfn)
     return vmf_insert_pfn(tx, mm, vma, vpn, pfn)
 
 
 def vm_insert_page(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> int:
     """An ordinary entry: one reference and one mapcount more, and get_user_pages() may take the page (mm/memory.c).
 
-    0, or -EINVAL for a page without struct page, or with a refcount of 0.
+    0, or -EINVAL for a page without struct page, with a refcount of 0, or with a type (validate_page_before_insert).
     """
-    if not pfn_valid(pfn) or page_count(tx, pfn) <= 0:
+    if not pfn_valid(pfn) or page_count(tx, pfn) <= 0 or refuses_references(tx, pfn):
         return -EINVAL
     if (mm, vpn) not in tx.ptes:
         get_page(tx, pfn)

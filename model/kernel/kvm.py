@@ -10,13 +10,15 @@ from model.kernel.buffer import buffer_under
 from model.kernel.config import fact
 from model.kernel.fault import handle_mm_fault
 from model.kernel.gup import get_user_pages_unlocked
+from model.kernel.hmm import drop_mirror
 from model.kernel.lock import down_read, up_read
+from model.kernel.mmu_notifier import NOT_MAPPED
 from model.kernel.page import get_page, put_page, try_get_page
 from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, pte_lock
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.kernel.ttm_pool import pfn_valid
 from model.kernel.vma import vma_lookup
-from model.memory.errno import EFAULT
+from model.memory.errno import EEXIST, EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FOLL_GET,
@@ -64,7 +66,7 @@ class hva_to_pfn(Procedure):
     def follow_pte(self, tx: Transaction) -> Outcome:
         """Read the entry under its lock. The special bit is ignored, and so is the missing write permission.
 
-        As soon as the lock is dropped the frame may belong to somebody else.
+        (Since 6.12 a read-only entry is refused.) As soon as the lock is dropped the frame may be somebody else's.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or not vma.flags & (VM_IO | VM_PFNMAP):
@@ -72,6 +74,8 @@ class hva_to_pfn(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         pfn = pfn_at(tx, self.mm, self.vpn)
+        if pfn is not None and not self.may_write(tx):
+            return self.give_up(tx)
         if pfn is not None:
             self.out = (pfn,)
             return goto(hva_to_pfn.kvm_try_get_pfn)
@@ -119,6 +123,12 @@ class hva_to_pfn(Procedure):
         self.holds = ()
         return hand_over(pfn, (pfn,))
 
+    def may_write(self, tx: Transaction) -> bool:
+        """Whether the guest's write permission is asked of the entry, and granted."""
+        pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        entry = pmd if pmd is not None and pmd.huge else tx.ptes.get((self.mm, self.vpn))
+        return fact(tx, "KVM ignores read-only entries") or (entry is not None and entry.writable)
+
     def give_up(self, tx: Transaction) -> Outcome:
         """Unlock and fail with EFAULT."""
         up_read(tx, "mmap_lock", self.mm)
@@ -141,6 +151,39 @@ class kvm_follow(Procedure):
     pages: int
     by: str = ""
     frames: tuple[int, ...] = ()
+    again: bool = False
+    """The guest has lost its mapping by an invalidation, and touches it once more."""
+    registered: bool = False
+    """This call has made the empty mapping that invalidations find."""
+    seq: int = 0
+    """mmu_invalidate_seq as it was before the look-up."""
+
+    @step
+    def mmu_invalidate_seq(self, tx: Transaction) -> Outcome:
+        """Where no reference is kept: register with the MMU notifier and note its sequence, before looking."""
+        if self.mm not in tx.processes:
+            return fail(EFAULT)
+        self.frames = ()
+        if fact(tx, "KVM takes references on PFN mappings"):
+            return None
+        known = self.again or self.registered
+        if known != (self.name in tx.references):
+            return fail(ENOENT if known else EEXIST)
+        self.seq = tx.processes[self.mm].notifier_seq
+        if self.seq % 2:
+            return blocked(f"the invalidation of {self.mm} to end")
+        if not known:
+            self.register(tx)
+        return None
+
+    def register(self, tx: Transaction) -> None:
+        """Make the empty mapping that invalidations find."""
+        self.registered = True
+        tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
+        nothing = (NOT_MAPPED,) * self.pages
+        tx.references[self.name] = Reference(
+            "follow", process=self.mm, vpn=self.start, frames=nothing, by=self.by, write=True, counted=False
+        )
 
     @step
     def next_page(self, tx: Transaction) -> Outcome:
@@ -153,21 +196,32 @@ class kvm_follow(Procedure):
     def note_frame(self, tx: Transaction) -> Outcome:
         """Remember it; if there is none, give back what was taken and fail."""
         if self.ret < 0:
-            for pfn in self.holds:
-                put_page(tx, pfn)
-            self.holds = ()
+            self.put(tx)
+            if self.registered:
+                drop_mirror(tx, self.name)
             return done(self.ret)
         self.frames += (self.ret,)
         return goto(kvm_follow.next_page)
 
     @step
     def keep(self, tx: Transaction) -> Outcome:
-        """The guest has the frames. Up to 6.12 a reference is kept; later KVM trusts its MMU notifier alone."""
+        """The guest has the frames. Up to 6.12 a reference is kept.
+
+        Later KVM trusts its MMU notifier alone: it puts the page at once, and if the sequence has moved since, it
+        starts again.
+        """
+        old = tx.references.get(self.name)
         counted = fact(tx, "KVM takes references on PFN mappings")
+        if old is None and not counted:
+            self.put(tx)
+            return fail(ENOENT)
+        if old is not None and counted:  # another task was faster with this name
+            self.put(tx)
+            return fail(EEXIST)
         if not counted:
-            for pfn in self.holds:
-                put_page(tx, pfn)
-            tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
+            self.put(tx)
+            if tx.processes[self.mm].notifier_seq != self.seq:
+                return goto(kvm_follow.mmu_invalidate_seq)
         self.holds = ()
         tx.references[self.name] = Reference(
             "follow",
@@ -180,6 +234,12 @@ class kvm_follow(Procedure):
             buffer=buffer_under(tx, self.frames),
         )
         return done(len(self.frames))
+
+    def put(self, tx: Transaction) -> None:
+        """Give back what the look-up has taken."""
+        for pfn in self.holds:
+            put_page(tx, pfn)
+        self.holds = ()
 
 
 class grab_pages(Procedure):
@@ -217,6 +277,10 @@ class grab_pages(Procedure):
     def keep(self, tx: Transaction) -> Outcome:
         """The driver believes that the buffer cannot go away now, because it holds its pages."""
         frames, self.holds = self.holds, ()
+        if self.name in tx.references:  # another task was faster with this name
+            for pfn in frames:
+                put_page(tx, pfn)
+            return fail(EEXIST)
         tx.references[self.name] = Reference(
             "grab",
             process=self.mm,

@@ -8,6 +8,7 @@ from model.kernel.page import clear_page_flags, get_page
 from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.reclaim import reclaim_pages
+from model.kernel.swap import free_swap_and_cache
 from model.kernel.tlb import flush_tlb_range
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -79,6 +80,7 @@ def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
     if not pte.present:
         if pte.kind == "swap":
             del tx.ptes[mm, vpn]
+            free_swap_and_cache(tx, pte.pfn)
         return False
     pfn = vm_normal_page(tx, vma, pte)
     if pfn is None:

@@ -95,7 +95,7 @@ def _normal_page_by_vma(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
         frame = tx.frames.get(pte.pfn)
         return pte.pfn if frame is not None and frame.kind == "anon" else None
     if vma.flags & VM_MIXEDMAP:
-        return pte.pfn if pte.pfn in tx.frames else None
+        return None if pte.special else pte.pfn  # pfn_valid(): the mark tells which had no struct page
     return None if is_zero_pfn(pte.pfn) else pte.pfn
 
 

@@ -1,7 +1,7 @@
 """Reclaim: take pages away from whoever has them, if they can be had again (mm/vmscan.c).
 
-A clean page of a file is on disk, a page freed by MADV_FREE is not wanted. A dirty one would have to be written
-first: for that there is no swap space here, and only kswapd writes to disk. An extra reference keeps a page, too.
+A clean page of a file is on disk, a page freed by MADV_FREE is not wanted, an anonymous or shmem page can be written
+to swap. A dirty page of a disk file stays: only kswapd writes those. An extra reference keeps a page, too.
 """
 
 from typing import ClassVar
@@ -12,12 +12,33 @@ from model.kernel.filemap import (
     folio_trylock,
     folio_unlock_put,
 )
-from model.kernel.page import folio_remove_rmap, put_page, set_page_flags
-from model.kernel.pgtable import hold_pte_lock, pte_lock, pte_unlock
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.page import clear_page_flags, folio_remove_rmap, get_page, put_page, set_page_flags
+from model.kernel.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
+from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.rmap_walk import rmap_walk
+from model.kernel.swap import (
+    delete_from_swap_cache,
+    folio_alloc_swap,
+    shmem_writeout,
+    swap_duplicate,
+    swap_writepage,
+    synchronous_io,
+    total_swap,
+)
 from model.kernel.tlb import flush_tlb_range
-from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_UNEVICTABLE, VM_LOCKED
+from model.kernel.vma import vma_lookup
+from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOENT
+from model.memory.flags import (
+    GUP_PIN_COUNTING_BIAS,
+    PAGE_SWP_EXCLUSIVE,
+    PG_ANON_EXCLUSIVE,
+    PG_DIRTY,
+    PG_LRU,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UNEVICTABLE,
+    VM_LOCKED,
+)
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 
@@ -36,9 +57,12 @@ class reclaim_pages(Procedure):
         if not folio_trylock(tx, pfn):
             return self.keep(tx, pfn)
         frame = tx.frames[pfn]
-        swapped = frame.kind == "anon" and frame.flags & PG_SWAPBACKED
-        if swapped or frame.flags & PG_UNEVICTABLE:
+        if frame.flags & PG_UNEVICTABLE:
             return self.keep(tx, pfn)
+        if frame.kind == "anon" and frame.flags & PG_SWAPBACKED and not frame.flags & PG_SWAPCACHE:
+            if not total_swap(tx) or frame.refcount >= GUP_PIN_COUNTING_BIAS:
+                return self.keep(tx, pfn)
+            folio_alloc_swap(tx, pfn)
         return call(try_to_unmap(pfn=pfn)) if frame.mapcount else None
 
     @step
@@ -49,8 +73,14 @@ class reclaim_pages(Procedure):
         has lost its entries, but not its content, and the next fault maps it again.
         """
         pfn = self.holds[0]
+        if tx.frames[pfn].mapcount:
+            return self.keep(tx, pfn)
+        if tx.frames[pfn].flags & PG_DIRTY and not self.pageout(tx, pfn):
+            return self.keep(tx, pfn)
         frame = tx.frames[pfn]
-        if frame.mapcount or frame.flags & PG_DIRTY:
+        if frame.flags & PG_SWAPCACHE:
+            if synchronous_io(tx) and frame.refcount == 2:
+                delete_from_swap_cache(tx, pfn)
             return self.keep(tx, pfn)
         folio_detach_private(tx, pfn)
         cached = frame.kind == "file" and bool(frame.mapping)
@@ -60,11 +90,59 @@ class reclaim_pages(Procedure):
             filemap_remove_folio(tx, pfn)
         return self.keep(tx, pfn)
 
+    def pageout(self, tx: Transaction, pfn: int) -> bool:
+        """Write a dirty page to swap, if nobody but its cache and we have it; tells whether it is clean now.
+
+        Anonymous pages have a slot already; a shmem page leaves its file's page cache for one.
+        """
+        frame = tx.frames[pfn]
+        if frame.refcount != 2 or not frame.flags & PG_SWAPBACKED or not total_swap(tx):
+            return False
+        if not frame.flags & PG_SWAPCACHE:
+            if frame.kind != "file" or not frame.mapping:
+                return False
+            shmem_writeout(tx, pfn)
+        swap_writepage(tx, pfn)
+        return True
+
     def keep(self, tx: Transaction, pfn: int) -> Outcome:
         """Put the page back on its list and go on; our reference may have been the last one."""
         self.holds = self.holds[1:]
         folio_unlock_put(tx, pfn)
         return goto(reclaim_pages.folio_trylock)
+
+
+class reclaim_page(Procedure):
+    """Memory is short, and this page is the one to go: the end of the inactive list. Returns 0 or an errno."""
+
+    source: ClassVar[str] = "mm/vmscan.c: shrink_inactive_list, shrink_folio_list"
+    mm: str
+    vpn: int
+    pfn: int = -1
+
+    @step
+    def isolate_lru_folios(self, tx: Transaction) -> Outcome:
+        """Take the page off its list, with a reference of our own. What is on no list - special, locked - stays."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return fail(EFAULT)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is None or not pte.present:
+            return fail(ENOENT)
+        pfn = vm_normal_page(tx, vma, pte)
+        if pfn is None or not tx.frames[pfn].flags & PG_LRU:
+            return fail(EINVAL)
+        get_page(tx, pfn)
+        self.pfn = pfn
+        return call(reclaim_pages(holds=(pfn,)))
+
+    @step
+    def look(self, tx: Transaction) -> Outcome:
+        """Is it gone from the page table? An extra reference, or a pin, keeps the frame: EAGAIN. Nobody was harmed."""
+        frame = tx.frames.get(self.pfn)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        kept = frame is not None and frame.kind != "free" and (pte is None or not pte.present or pte.pfn == self.pfn)
+        return fail(EAGAIN) if kept else done()
 
 
 class try_to_unmap(Procedure):
@@ -82,20 +160,36 @@ class try_to_unmap(Procedure):
     def ptep_clear_flush(self, tx: Transaction) -> Outcome:
         """Find the next entry through the reverse map; under its lock clear it, and flush TLBs before anything else.
 
-        Locked memory is left alone. While the entry is empty a fault on it waits for the lock.
+        Locked memory is left alone, and so is an exclusive page that may be pinned. While the entry is empty a fault on
+        it waits for the lock.
         """
+        frame = tx.frames[self.pfn]
         found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & VM_LOCKED), None)
-        if found is None:
+        if found is None or (frame.exclusive and frame.refcount >= GUP_PIN_COUNTING_BIAS):
             return done()
         if (wait := pte_lock(tx, found.mm, found.vpn)) is not None:
             return wait
         hold_pte_lock(tx, found.mm, found.vpn)
         self.mm, self.vma, self.vpn = found.mm, found.vma, found.vpn
         self.old = tx.ptes[found.mm, found.vpn]
-        del tx.ptes[found.mm, found.vpn]
+        if not self.replace_by_swap_entry(tx, found.mm, found.vpn):
+            del tx.ptes[found.mm, found.vpn]
         self.owes_rmap = (self.pfn,)
         self.holds = (self.pfn,)
         return call(flush_tlb_range(mm=found.mm, start=found.vpn, end=found.vpn + 1))
+
+    def replace_by_swap_entry(self, tx: Transaction, mm: str, vpn: int) -> bool:
+        """A page with a slot: its entry names the slot from now on, and whether the page was exclusive.
+
+        For a walker without lock a swap entry is as absent as an empty one.
+        """
+        frame = tx.frames[self.pfn]
+        if not frame.flags & PG_SWAPCACHE:
+            return False
+        swap_duplicate(tx, frame.swap)
+        tx.ptes[mm, vpn] = Pte(frame.swap, PAGE_SWP_EXCLUSIVE if frame.exclusive else 0, "swap")
+        clear_page_flags(tx, self.pfn, PG_ANON_EXCLUSIVE)
+        return True
 
     @step
     def folio_remove_rmap(self, tx: Transaction) -> Outcome:
@@ -123,4 +217,6 @@ class try_to_unmap(Procedure):
 def wanted_again(mem: Memory, pfn: int) -> bool:
     """Whether an anonymous page that was given up by MADV_FREE is dirty again, or has a reference besides reclaim's."""
     frame = mem.frames[pfn]
+    if frame.flags & PG_SWAPCACHE:
+        return False
     return frame.kind == "anon" and bool(frame.flags & PG_DIRTY or frame.refcount != 1 + frame.mapcount)

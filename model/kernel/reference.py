@@ -122,7 +122,9 @@ class put_reference(Procedure):
         if self.pinned:
             self.pins = reference.frames
         else:
-            self.holds = tuple(pfn for pfn in reference.frames if pfn_valid(pfn))
+            # KVM takes none on memory without struct page, nor on PG_reserved pages.
+            uncounted = is_reserved if reference.kind == "follow" else lambda _mem, pfn: not pfn_valid(pfn)
+            self.holds = tuple(pfn for pfn in reference.frames if pfn_valid(pfn) and not uncounted(tx, pfn))
         del tx.references[self.name]
         return None
 

@@ -12,6 +12,7 @@ from model.kernel.filemap import (
 )
 from model.kernel.page_alloc import alloc_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
+from model.kernel.swap import shmem_swapin
 from model.kernel.truncate import truncate_inode_pages_range, truncate_pagecache
 from model.kernel.unmap import unmap_mapping_range
 from model.kernel.vm_fault import vm_fault
@@ -71,7 +72,8 @@ class shmem_get_folio(Procedure):
             return done(BEYOND_EOF)
         pfn = filemap_get_folio(tx, self.file, self.index)
         if pfn is None:
-            return goto(shmem_get_folio.shmem_alloc_folio)
+            swapped = (self.file, self.index) in tx.swapped
+            return goto(shmem_get_folio.shmem_swapin_folio if swapped else shmem_get_folio.shmem_alloc_folio)
         self.holds = (pfn,)
         return None
 
@@ -86,6 +88,16 @@ class shmem_get_folio(Procedure):
             folio_unlock_put(tx, pfn)
             return goto(shmem_get_folio.filemap_get_entry)
         return goto(shmem_get_folio.recheck_size)
+
+    @step
+    def shmem_swapin_folio(self, tx: Transaction) -> Outcome:
+        """The page was swapped out: read it back into the page cache, and give its slot back."""
+        pfn = shmem_swapin(tx, self.file, self.index)
+        if pfn is None:
+            return fail(ENOMEM)
+        filemap_add_folio(tx, self.file, self.index, pfn)
+        self.holds = (pfn,)
+        return goto(shmem_get_folio.folio_lock)
 
     @step
     def shmem_alloc_folio(self, tx: Transaction) -> Outcome:

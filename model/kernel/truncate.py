@@ -18,6 +18,7 @@ from model.kernel.filemap import (
     truncated,
 )
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
+from model.kernel.swap import shmem_free_swap, swapped_pages
 from model.kernel.unmap import unmap_mapping_range
 from model.memory.state import Transaction
 
@@ -62,6 +63,8 @@ class truncate_inode_pages_range(Procedure):
     @step
     def find_lock_entries(self, tx: Transaction) -> Outcome:
         """Look for the next page that the cache has in the range."""
+        for swapped in list(swapped_pages(tx, self.file, self.first, self.last)):
+            shmem_free_swap(tx, self.file, swapped)
         found = next(i_pages(tx, self.file, self.first, self.last), None)
         if found is None:
             return done()

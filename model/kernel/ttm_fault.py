@@ -175,6 +175,8 @@ class ttm_bo_vm_access(vm_access):
         if (wait := down_write(tx, "dma_resv", name)) is not None:
             return wait
         up_write(tx, "dma_resv", name)
+        if not tx.buffers[name].frames and not ttm_tt_populate(tx, name, tx.buffers[name]):
+            return fail(EIO)
         buffer = tx.buffers[name]
         index = vma.pgoff + self.vpn - vma.start
         if buffer.place == "vram" or index >= len(buffer.frames):

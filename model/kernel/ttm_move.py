@@ -6,11 +6,14 @@ what he believes to be "the buffer" is elsewhere. That is right as long as nobod
 
 from typing import ClassVar
 
-from model.kernel.buffer import alloc_backing, least_recently_used, lookup_buffer, use
+from model.kernel.buffer import alloc_backing, drop_handle, get_buffer, least_recently_used, lookup_buffer, use
 from model.kernel.dma_buf_notify import dma_buf_move_notify
 from model.kernel.exporter import exporter
+from model.kernel.filemap import release_file
 from model.kernel.lock import down_write, up_write
+from model.kernel.page import get_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.reclaim import reclaim_pages
 from model.kernel.ttm_pool import free_frames, vram_room
 from model.kernel.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
@@ -127,8 +130,13 @@ class ttm_bo_evict(Procedure):
 
     @step
     def reserve(self, tx: Transaction) -> Outcome:
-        """Take the victim's reservation: no fault and no other move of it meanwhile."""
-        return down_write(tx, "dma_resv", self.buffer)
+        """Take the victim's reservation: no fault and no other move of it meanwhile. If it has gone, all the better."""
+        if self.buffer not in tx.buffers:
+            return done()
+        if (wait := down_write(tx, "dma_resv", self.buffer)) is not None:
+            return wait
+        get_buffer(tx, self.buffer)
+        return None
 
     @step
     def move(self, tx: Transaction) -> Outcome:
@@ -137,8 +145,8 @@ class ttm_bo_evict(Procedure):
 
     @step
     def unreserve(self, tx: Transaction) -> Outcome:
-        """Let faults at it again: they will find it in its new place."""
-        up_write(tx, "dma_resv", self.buffer)
+        """Let faults at it again: they will find it in its new place. If its last user has left meanwhile, free it."""
+        unreserve(tx, self.buffer)
         return done(self.ret)
 
 
@@ -158,6 +166,8 @@ class ttm_swapout(Procedure):
         """Tell the importers, copy the content away, and free the pages - again without a look at their refcounts."""
         dma_buf_move_notify(tx, self.buffer)
         bo = tx.buffers[self.buffer]
+        if not bo.frames:
+            return done()
         content = tuple(tx.content.get(pfn) or 0 for pfn in bo.frames)
         free_frames(tx, bo.frames, bo.caching)
         tx.buffers.update(self.buffer, frames=(), place="swapped", swap=content)
@@ -178,13 +188,19 @@ class move_buffer(Procedure):
         bo = lookup_buffer(tx, self.buffer)
         if bo is None:
             return fail(ENOENT)
-        if self.what != "invalidate" and not exporter(tx, bo.exporter).moves:
+        driver = exporter(tx, bo.exporter)
+        if self.what == "evict" and driver.insert == "shmem":
+            return call(i915_gem_shrink(file=bo.file, pages=bo.pages), then=move_buffer.shrunk)
+        if self.what != "invalidate" and not driver.moves:
             return fail(EINVAL)
         if self.what != "invalidate" and bo.pin_count:
             return fail(EBUSY if self.what == "evict" else EINVAL)
         if self.what == bo.place:
             return done()
-        return down_write(tx, "dma_resv", self.buffer)
+        if (wait := down_write(tx, "dma_resv", self.buffer)) is not None:
+            return wait
+        get_buffer(tx, self.buffer)
+        return None
 
     @step
     def move(self, tx: Transaction) -> Outcome:
@@ -207,5 +223,46 @@ class move_buffer(Procedure):
     @step
     def unreserve(self, tx: Transaction) -> Outcome:
         """Give the reservation back: a fault that waited for it finds the buffer in its new place."""
-        up_write(tx, "dma_resv", self.buffer)
+        unreserve(tx, self.buffer)
         return done(self.ret)
+
+    @step
+    def shrunk(self, tx: Transaction) -> Outcome:
+        """A buffer of shmem pages is not moved: its pages were written to swap."""
+        return done(self.ret)
+
+
+class i915_gem_shrink(Procedure):
+    """Swap the pages of a shmem buffer out, like those of any shmem file. A page that somebody references stays."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/i915/gem/i915_gem_shrinker.c, i915_gem_shmem.c: __shmem_writeback"
+    file: str
+    pages: int
+    index: int = 0
+
+    @step
+    def unmap_mapping_range(self, tx: Transaction) -> Outcome:
+        """Nuke the PTEs: they are ordinary ones, and each gives its reference and its mapcount back."""
+        if self.file not in tx.files:
+            return fail(ENOENT)
+        return call(unmap_mapping_range(file=self.file, offset=0))
+
+    @step
+    def writeback(self, tx: Transaction) -> Outcome:
+        """Take the next page, and have it written to swap. *Here* references are asked for: with one more it stays."""
+        while self.index < self.pages and (self.file, self.index) not in tx.page_cache:
+            self.index += 1
+        if self.index == self.pages:
+            return done()
+        pfn = tx.page_cache[self.file, self.index]
+        self.index += 1
+        get_page(tx, pfn)
+        return call(reclaim_pages(holds=(pfn,)), then=i915_gem_shrink.writeback)
+
+
+def unreserve(tx: Transaction, name: str) -> None:
+    """Whoever worked on a buffer is done with it: unlock it, and free it if he was the last."""
+    file = tx.buffers[name].file
+    up_write(tx, "dma_resv", name)
+    if drop_handle(tx, name):
+        release_file(tx, file)

@@ -42,12 +42,20 @@ def orders(pages: int) -> list[int]:
 
 
 def ttm_pool_alloc(tx: Transaction, name: str, pages: int, caching: str) -> tuple[int, ...] | None:
-    """System pages for a buffer: from the pool of its caching, else from the page allocator. None if there are none."""
+    """System pages for a buffer: from the pool of its caching, else from the page allocator. None if there are none.
+
+    Where there is no block of a size, two of half that size will do.
+    """
     frames: list[int] = []
-    for order in orders(pages):
+    wanted = orders(pages)[::-1]
+    while wanted:
+        order = wanted.pop()
         first = pool_take(tx, caching, order)
         if first is None:
             first = alloc_block(tx, order, f"bo:{name}")
+            if first is None and order:
+                wanted += [order - 1, order - 1]
+                continue
             if first is None:
                 free_frames(tx, tuple(frames), caching)
                 return None

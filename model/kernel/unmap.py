@@ -21,6 +21,7 @@ from model.kernel.pgtable import (
     vm_normal_page,
 )
 from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.swap import free_swap_and_cache, free_swap_cache
 from model.kernel.tlb import flush_tlb_range
 from model.memory.flags import PG_DIRTY
 from model.memory.ordered import ceiling
@@ -48,6 +49,8 @@ def zap_range(
         if not pte.present:
             if drop_markers if pte.kind == "marker" else even_cows:
                 del tx.ptes[mm, vpn]
+                if pte.kind == "swap":
+                    free_swap_and_cache(tx, pte.pfn)
             continue
         pfn = vm_normal_page(tx, vma, pte)
         if pfn is not None and not even_cows and tx.frames[pfn].kind == "anon":
@@ -151,6 +154,7 @@ class unmap_vmas(Procedure):
     def put_pages(self, tx: Transaction) -> Outcome:
         """Give up the mapping's reference on each page. The last one frees the frame, and the next owner may get it."""
         for pfn in self.holds:
+            free_swap_cache(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
         return goto(unmap_vmas.clear_ptes)

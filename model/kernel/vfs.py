@@ -180,6 +180,8 @@ class kernel_read(Procedure):
             return fail(ESPIPE)
         if self.page >= file.size:
             return done(EOF)
+        if (self.file, self.page) in tx.swapped:
+            return call(shmem_get_folio(file=self.file, index=self.page))
         if (self.file, self.page) in tx.page_cache or file.kind in NO_DISK:
             return goto(kernel_read.copy_page_to_iter)
         last = self.page or FIRST_READ - 1
@@ -190,6 +192,9 @@ class kernel_read(Procedure):
         """Copy the byte from the page in the cache to the caller."""
         if self.ret < 0:
             return done(self.ret)
+        for held in self.holds:
+            folio_unlock_put(tx, held)
+        self.holds = ()
         pfn = tx.page_cache.get((self.file, self.page))
         if pfn is None:
             return done(0) if tx.files[self.file].kind in NO_DISK else goto(kernel_read.file_read_iter)

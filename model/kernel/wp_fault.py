@@ -17,6 +17,7 @@ from model.kernel.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, step, tail
 from model.kernel.rmap import anon_vma_prepare
+from model.kernel.swap import folio_free_swap, free_swap_cache
 from model.kernel.tlb import flush_tlb_range
 from model.kernel.vm_ops import vm_operations
 from model.memory.flags import (
@@ -77,7 +78,9 @@ def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
     frame = tx.frames[pfn]
     if frame.exclusive:
         return True
-    return not frame.flags & PG_KSM and frame.refcount == 1 + bool(frame.flags & PG_SWAPCACHE)
+    if frame.flags & PG_KSM or frame.refcount > 1 + bool(frame.flags & PG_SWAPCACHE):
+        return False
+    return not frame.flags & PG_SWAPCACHE or folio_free_swap(tx, pfn)
 
 
 def folio_move_anon_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
@@ -210,6 +213,7 @@ class wp_page_copy(Procedure):
     def put_old_page(self, tx: Transaction) -> Outcome:
         """Drop the entry's reference on the old page, and our own. Whoever else had it keeps it."""
         for pfn in self.holds:
+            free_swap_cache(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
         return done()

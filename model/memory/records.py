@@ -45,6 +45,8 @@ class Frame(Record, frozen=True, omit_defaults=True):
     order: int = 0
     mapping: str = ""
     """Page cache: the file's name. Anonymous: `anon_vma:N`. Empty: none (a driver's page, or truncated)."""
+    swap: int = -1
+    """PG_swapcache: the swap slot that the page is the cache of (folio->swap)."""
     mlock_count: int = 0
     """How many VM_LOCKED mappings keep an unevictable page so (folio->mlock_count)."""
     index: int = 0
@@ -191,6 +193,17 @@ class File(Record, frozen=True, omit_defaults=True):
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
     i_mmap: tuple[tuple[str, int], ...] = ()
     """The VMAs that map it: (process, start), sorted. What unmap_mapping_range() walks."""
+
+
+class SwapSlot(Record, frozen=True, omit_defaults=True):
+    """One page of swap space."""
+
+    count: int = 0
+    """swap_map: how many swap entries (or files) refer to it."""
+    pfn: int = -1
+    """The page that is its swap cache; -1 = none."""
+    content: int = 0
+    """What has been written to it."""
 
 
 class AnonVma(Record, frozen=True, omit_defaults=True):

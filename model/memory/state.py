@@ -15,6 +15,9 @@ from hashlib import blake2b
 from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 import msgspec
+from msgspec import Struct
+from msgspec.msgpack import encode
+from msgspec.structs import astuple
 from rpds import HashTrieMap
 
 from model.memory import ordered
@@ -34,6 +37,7 @@ from model.memory.records import (
     Process,
     Pte,
     Reference,
+    SwapSlot,
     Task,
     TlbEntry,
     Vma,
@@ -158,6 +162,11 @@ class Tables:
     """Which indices of a file have a block on disk."""
     disk = Table[tuple[str, int], int]("disk", tuple[str, int], int, indexed=disk_index)
     """(file, index) → the byte that stands on disk, for files that have one."""
+    swap_slots = Table[int, SwapSlot]("swap_slots", int, SwapSlot)
+    swapped_index = Table[tuple[str, int, int], int]("swapped_index", tuple[str, int, int], int, derived=True)
+    """Which indices of a shmem file are swapped out."""
+    swapped = Table[tuple[str, int], int]("swapped", tuple[str, int], int, indexed=swapped_index)
+    """(file, index) → the swap slot that a shmem page was written to."""
     references = Table[str, Reference]("references", str, Reference)
     devices = Table[str, Device]("devices", str, Device)
     buffers = Table[str, Buffer]("buffers", str, Buffer)
@@ -260,8 +269,23 @@ def _task_from_json(raw: object) -> Task:
 
 
 def _entry_hash(table: str, key: object, value: object) -> int:
-    """64 bits that depend on nothing but the entry's value."""
-    return int.from_bytes(blake2b(msgspec.msgpack.encode((table, key, value)), digest_size=8).digest())
+    """64 bits that depend on nothing but the entry's value.
+
+    The fields are spelled out: leaving the defaults out, as JSON does, compares strings by identity.
+    """
+    fields = _spelled_out(value) if table in NESTED else astuple(value) if isinstance(value, Struct) else value
+    return int.from_bytes(blake2b(encode((table, key, fields)), digest_size=8).digest())
+
+
+NESTED: Final = frozenset({"tasks", "tlbs"})
+"""Tables whose records have records inside."""
+
+
+def _spelled_out(value: object) -> object:
+    """A record as the list of its type and all its fields, records inside likewise."""
+    if isinstance(value, Struct):
+        return [type(value).__name__, *map(_spelled_out, astuple(value))]
+    return [*map(_spelled_out, value)] if isinstance(value, tuple) else value
 
 
 def _changes_hash(unhashed: Unhashed) -> int:

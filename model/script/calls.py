@@ -39,6 +39,7 @@ from model.kernel.mprotect import do_mprotect
 from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.munmap import do_munmap
 from model.kernel.procedure import Procedure
+from model.kernel.reclaim import reclaim_page
 from model.kernel.reference import put_reference, take_reference
 from model.kernel.remote import mem_write, process_vm_readv, process_vm_writev
 from model.kernel.ttm_move import move_buffer
@@ -202,6 +203,7 @@ CALLS: Final[dict[str, Builder]] = {
     "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
     "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
     "gup": _gup,
+    "reclaim": lambda call: reclaim_page(mm=call.name("P"), vpn=call.page()),
     "migrate": lambda call: migrate_pages(mm=call.name("P"), vpn=call.page()),
     "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
     "follow": lambda call: _taken(kvm_follow, call),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
 from model.search.calm import calm_path
 from model.search.explore import Kind, Search, worst_first
-from model.search.memo import Actor, Effect
-from model.search.scene import Scene
 from model.search.verdicts import Counted, Tipping, Verdict, count_schedules, tipping_point, verdict
-from model.search.ways import Move, Path, as_script, best_path, replay, turned
+from model.search.ways import Move, Path, actor_of, as_script, best_path, states_along, verified
 
 
 class Finding(NamedTuple):
@@ -56,9 +55,9 @@ def report(search: Search, only: str = "") -> Report:
 
 
 def _finding(search: Search, kind: Kind, said: Verdict | None, counted: Counted | None) -> Finding:
-    shortest = late_starts(search, kind, best_path(search, kind))
+    shortest = verified(search, kind, late_starts(search, kind, best_path(search, kind)))
     share = 1 - counted.clean[kind[0]] / counted.schedules if counted else None
-    return Finding(kind, said, share, shortest, as_script(search.scene, shortest.moves))
+    return Finding(kind, said, share, shortest, as_script(search, shortest.moves))
 
 
 class Story(NamedTuple):
@@ -90,31 +89,11 @@ def late_starts(search: Search, kind: Kind, path: Path) -> Path:
         if move.task in pending:
             moves.append(pending.pop(move.task))
         moves.append(move)
-    if not path.moves or path.moves[-1].starts is not None or not arrives(search.scene, moves, kind):
+    if not path.moves or path.moves[-1].starts is not None:
         return path
-    return Path(tuple(moves), tuple(states_along(search, moves)), path.preemptions)
-
-
-def arrives(scene: Scene, moves: list[Move], kind: Kind) -> bool:
-    """Whether the last of `moves` breaks the rule, on the plain kernel."""
-    try:
-        done = list(replay(scene, moves))
-    except AssertionError:
-        return False
-    return any((broken.invariant, broken.severity) == kind for broken in done[-1].violations)
-
-
-def states_along(search: Search, moves: list[Move]) -> list[int]:
-    """The packed states that moves lead through."""
-    states = [0]
-    for move in moves:
-        effect: Effect = search.memo.effect(_actor(search, move), states[-1])
-        states.append(states[-1] ^ turned(effect))
-    return states
-
-
-def _actor(search: Search, move: Move) -> Actor:
-    """Who makes a move."""
-    if move.starts is not None:
-        return next(actor for actor in search.memo.starters if actor.permission == move.starts)
-    return next(actor for actor in search.memo.tasks if actor.task == move.task)
+    states = states_along(search, moves)
+    effect = search.memo.effect(actor_of(search, moves[-1]), states[-2])
+    moved = all(one != other for one, other in pairwise(states))
+    if not moved or isinstance(effect, int) or kind not in effect[1]:
+        return path
+    return Path(tuple(moves), tuple(states), path.preemptions)

@@ -195,10 +195,10 @@ def replay(scene: Scene, moves: Sequence[Move]) -> Iterator[Done]:
             yield Done(move, state, checker, stepped, violations)
 
 
-def as_script(scene: Scene, moves: Sequence[Move], cut: int = -1) -> tuple[str, ...]:
+def as_script(search: Search, moves: Sequence[Move], cut: int = -1) -> tuple[str, ...]:
     """The commands that lead from an empty machine along `moves`; a new one begins at move number `cut`."""
-    lines = list(scene.script)
-    done = list(replay(scene, moves))
+    lines = list(search.scene.script)
+    states = states_along(search, moves)
     position = 0
     while position < len(moves):
         move, first = moves[position], position
@@ -209,9 +209,33 @@ def as_script(scene: Scene, moves: Sequence[Move], cut: int = -1) -> tuple[str, 
         position += 1
         while position < len(moves) and moves[position] == move and position != cut:
             position += 1
-        stepped, count = done[position - 1].stepped, position - first
-        if stepped is not None and stepped.result is not None:
+        count, actor = position - first, actor_of(search, move)
+        if states[position] & actor.control.mask == actor.idle:
             lines.append(f"finish {move.task}")
         else:
             lines.append(f"step {move.task} {count}" if count > 1 else f"step {move.task}")
     return tuple(lines)
+
+
+def states_along(search: Search, moves: Sequence[Move]) -> list[int]:
+    """The packed states that moves lead through, the start among them. Moves that are not possible change nothing."""
+    states = [0]
+    for move in moves:
+        effect = search.memo.effect(actor_of(search, move), states[-1])
+        states.append(states[-1] ^ turned(effect))
+    return states
+
+
+def actor_of(search: Search, move: Move) -> Actor:
+    """Who makes a move."""
+    if move.starts is not None:
+        return next(actor for actor in search.memo.starters if actor.permission == move.starts)
+    return next(actor for actor in search.memo.tasks if actor.task == move.task)
+
+
+def verified(search: Search, kind: Kind, path: Path) -> Path:
+    """The path, after it was walked on the plain kernel. AssertionError if that does not break the rule."""
+    done = list(replay(search.scene, path.moves))
+    if done and kind not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
+        raise AssertionError(f"the plain kernel does not break {kind[0]} there")
+    return path

@@ -64,14 +64,14 @@ class Verdict(NamedTuple):
 
 def play(recording: Recording) -> Iterator[Played]:
     """Perform the ops one by one. After an op at which the model broke all the others are BROKEN too."""
-    machine = Machine()
+    machine = Machine(swap=str(recording.header.config.get("swap", "off")))
     before = Look()
     broken: Reply | None = None
     for op, answer in zip(recording.ops, recording.answers, strict=True):
         machine.observer.freed.clear()
         if broken is None:
             try:
-                reply = perform(machine, op, recording.header.config)
+                reply = perform(machine, op)
                 look = machine.look()
             except Exception as error:  # noqa: BLE001 - a bug of the model is a finding like any other, not the end
                 reply, look, broken = Reply(f"{BROKEN}: {type(error).__name__}: {error}"), before, Reply(BROKEN)

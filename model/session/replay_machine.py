@@ -28,8 +28,8 @@ UNSUPPORTED: Final = Reply("UNSUPPORTED")
 class Machine:
     """A booted model on which a scenario runs, with what the recorder kept beside the kernel."""
 
-    def __init__(self) -> None:
-        self.state = boot(cpus=1)
+    def __init__(self, swap: str = "off") -> None:
+        self.state = boot(cpus=1, settings={"swap": swap})
         self.observer = Observer()
         self.processes: list[str] = []
         """Those alive, oldest first."""

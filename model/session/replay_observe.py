@@ -101,6 +101,8 @@ class Observer:
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
         self.specials: dict[int, str] = {}
+        self.slots: dict[int, str] = {}
+        self.slots_named = 0
         self.named = 0
         self.pins: dict[str, PinRow] = {}
         self.freed: list[str] = []
@@ -117,6 +119,8 @@ class Observer:
         `processes` are those alive, oldest first; `held` the references by id; `outside` says which page number the
         scenario gave to a mapping that the kernel put elsewhere: start vpn → page number.
         """
+        mapped = {pte.pfn for pte in state.ptes.values() if pte.kind == "swap"}
+        self.slots = {slot: name for slot, name in self.slots.items() if slot in mapped}
         look = Look(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
         for (process, _), vma in sorted(state.vmas.items()):
             look.vmas[process].append(vma_row(state, vma, outside))
@@ -153,7 +157,7 @@ class Observer:
     def frame_name(self, state: State, pte: Pte) -> str:
         """What the recording calls the frame behind an entry; a new one gets the next name."""
         if not pte.present:
-            return "guard" if pte.kind == "marker" else f"{pte.kind}{pte.pfn}"
+            return "guard" if pte.kind == "marker" else self.slot(pte.pfn)
         frame = state.frames.get(pte.pfn) or Frame()
         if frame.kind == "zero":
             return "zero"
@@ -162,6 +166,13 @@ class Observer:
     def special(self, pfn: int) -> str:
         """The name of a frame whose counts the recorder cannot follow: mapped by a special entry, or the vDSO's."""
         return self.specials.setdefault(pfn, f"S{len(self.specials)}")
+
+    def slot(self, number: int) -> str:
+        """The name of a swap slot: it ends when no entry refers to the slot any more."""
+        if number not in self.slots:
+            self.slots[number] = f"swap{self.slots_named}"
+            self.slots_named += 1
+        return self.slots[number]
 
     def name(self, pfn: int) -> str:
         """The name of an ordinary frame."""

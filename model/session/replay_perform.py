@@ -51,9 +51,9 @@ SPECIAL_PAGES: Final = {"vvar": (4, "r"), "vdso": (2, "rx")}
 """Length and protection of the mappings that every process has from the start (Linux 6.18, x86-64)."""
 
 
-def perform(machine: Machine, op: ops.Op | ops.UnknownOp, config: dict[str, Any]) -> Reply:
+def perform(machine: Machine, op: ops.Op | ops.UnknownOp) -> Reply:
     """Do one op; what the recorder answers itself (NOPROC, NOID, UNSUPPORTED) does nothing."""
-    if isinstance(op, ops.UnknownOp) or is_unsupported(op, config):
+    if isinstance(op, ops.UnknownOp) or is_unsupported(op):
         return UNSUPPORTED
     for role in ("proc", "target"):
         if getattr(op, role, "p0") not in machine.processes and hasattr(op, role):
@@ -65,8 +65,8 @@ def perform(machine: Machine, op: ops.Op | ops.UnknownOp, config: dict[str, Any]
     return PERFORMERS[type(op)](machine, op)
 
 
-def is_unsupported(op: ops.Op, config: dict[str, Any]) -> bool:
-    """What the model does not have (yet): 2 MiB pages, swap, and whatever it has no name for."""
+def is_unsupported(op: ops.Op) -> bool:
+    """What the model does not have (yet): 2 MiB pages, and whatever it has no name for."""
     match op:
         case ops.Mmap():
             return not MMAP_FLAGS.keys() >= set(op.flags) or KERNEL_MAPPINGS.get(op.kind, op.kind) not in BACKINGS
@@ -74,8 +74,6 @@ def is_unsupported(op: ops.Op, config: dict[str, Any]) -> bool:
             return not MREMAP_FLAGS.keys() >= set(op.flags)
         case ops.Madvise(advice="HUGEPAGE" | "COLLAPSE"):
             return -(-op.at // 512) * 512 + 512 <= op.at + op.pages
-        case ops.Madvise(advice="PAGEOUT"):
-            return "swap" in config
         case ops.Madvise():
             return op.advice.lower() not in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
         case ops.CreateFile():

@@ -17,11 +17,11 @@ RECORDINGS: Final = sorted([*(FOLDER / "hand").glob("*.json"), *(FOLDER / "rando
 KINDS: Final = """
     demand zero populate mlock fork reuse mprotect prot wipeonfork dontfork shared memfd truncate punch madv fault map
     fclose devzero get pin mixed many cve stale remote odirect force vma mremap growsdown seal ext4 special guard mseal
-    anon file
+    anon file swap
 """.split()  # noqa: SIM905 - it reads better so
 """The kinds in which the model agrees with the kernel in every recording."""
 
-UNSUPPORTED_KINDS: Final = ("thp", "swap", "uffd", "ksm")
+UNSUPPORTED_KINDS: Final = ("thp", "uffd", "ksm")
 """The kinds that need what the model does not have."""
 
 
@@ -124,7 +124,6 @@ def test_an_unknown_op_is_unsupported_and_the_replay_goes_on() -> None:
     [
         ({"op": "mmap", "proc": "p0", "at": 512, "pages": 512, "prot": "rw", "flags": ["hugetlb"]}, {"hugetlb": 4}),
         ({"op": "madvise", "proc": "p0", "at": 512, "pages": 512, "advice": "HUGEPAGE"}, {}),
-        ({"op": "madvise", "proc": "p0", "at": 0, "pages": 4, "advice": "PAGEOUT"}, {"swap": "zram"}),
         ({"op": "madvise", "proc": "p0", "at": 0, "pages": 4, "advice": "SOFT_OFFLINE"}, {}),
         ({"op": "mmap", "proc": "p0", "at": 8, "pages": 1, "prot": "r", "kind": "floppy"}, {}),
         ({"op": "mmap", "proc": "p0", "at": 8, "pages": 1, "prot": "r", "flags": ["sync"]}, {}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from model.kernel.procedure import Outcome, Procedure, begin, step
 from model.memory.flags import PAGE_PRESENT, VM_READ, VM_WRITE
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Cpu, Frame, Process, Pte, Reference, Vma
+from model.memory.records import Buffer, Cpu, Frame, Process, Pte, Reference, Vma
 from model.memory.state import Change, State, Transaction
 
 
@@ -266,3 +266,15 @@ def test_an_index_that_was_emptied_leaves_nothing(numbers: set[int]) -> None:
     state = written(state, [("ptes", ("p0", n), None) for n in numbers])
     assert len(state.pte_index) == 0
     assert state == State()
+
+
+def test_equal_strings_make_equal_states() -> None:
+    """A default that was read from a script is another object than the default itself."""
+    read = b"system".decode()
+    states = []
+    for place in ("system", read):
+        tx = Transaction(State())
+        tx.buffers["b"] = Buffer(pages=1, place=place)  # type: ignore[arg-type]
+        states.append(tx.commit()[0])
+    assert states[0] == states[1]
+    assert State.from_json(states[1].to_json()) == states[0]

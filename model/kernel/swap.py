@@ -1,0 +1,156 @@
+"""Swap: anonymous and shmem pages on a device, and the swap cache between the two (mm/swap_state.c, mm/swapfile.c).
+
+A slot is kept as long as something refers to it: swap entries in page tables, a shmem file, or the page that is its
+cache. Slots are numbered upwards and never used twice, so that a number always means the same page.
+"""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from model.kernel.config import setting
+from model.kernel.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
+from model.kernel.page_alloc import alloc_page
+from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
+from model.memory.ordered import ceiling
+from model.memory.records import SwapSlot
+from model.memory.state import Memory, Transaction
+
+
+def total_swap(mem: Memory) -> bool:
+    """Whether there is any swap space."""
+    return setting(mem, "swap") != "off"
+
+
+def synchronous_io(mem: Memory) -> bool:
+    """SWP_SYNCHRONOUS_IO: what is written is written at once, so reads need no swap cache (zram)."""
+    return setting(mem, "swap") == "zram"
+
+
+def folio_alloc_swap(tx: Transaction, pfn: int) -> None:
+    """Give a page a slot and make it the slot's cache: one reference more; it is dirty, for the slot is empty."""
+    slot = tx.counters.get("next_swap_slot") or 0
+    tx.counters["next_swap_slot"] = slot + 1
+    swap_cache_add(tx, slot, SwapSlot(), pfn)
+    set_page_flags(tx, pfn, PG_DIRTY)
+
+
+def swap_cache_add(tx: Transaction, slot: int, record: SwapSlot, pfn: int) -> None:
+    """The page becomes the cache of the slot (swap_cache_add_folio)."""
+    tx.swap_slots[slot] = replace(record, pfn=pfn)
+    page_ref_add(tx, pfn, 1)
+    frame = tx.frames[pfn]
+    tx.frames[pfn] = replace(frame, flags=frame.flags | PG_SWAPCACHE, swap=slot)
+
+
+def delete_from_swap_cache(tx: Transaction, pfn: int) -> None:
+    """The page is nobody's cache any more: one reference less. A slot that nothing refers to is free."""
+    frame = tx.frames[pfn]
+    slot = tx.swap_slots[frame.swap]
+    if slot.count:
+        tx.swap_slots[frame.swap] = replace(slot, pfn=-1)
+    else:
+        del tx.swap_slots[frame.swap]
+    tx.frames[pfn] = replace(frame, flags=frame.flags & ~PG_SWAPCACHE, swap=-1)
+    put_page(tx, pfn)
+
+
+def folio_free_swap(tx: Transaction, pfn: int) -> bool:
+    """If no swap entry refers to the page's slot any more, free it: the page is the only copy now, and so dirty."""
+    frame = tx.frames[pfn]
+    if not frame.flags & PG_SWAPCACHE or tx.swap_slots[frame.swap].count:
+        return False
+    set_page_flags(tx, pfn, PG_DIRTY)
+    delete_from_swap_cache(tx, pfn)
+    return True
+
+
+def free_swap_cache(tx: Transaction, pfn: int) -> None:
+    """A page is being given up: if nobody maps it, its slot need not be kept for it (mm/swap_state.c)."""
+    frame = tx.frames.get(pfn)
+    if frame is not None and frame.flags & PG_SWAPCACHE and not frame.mapcount:
+        folio_free_swap(tx, pfn)
+
+
+def swap_duplicate(tx: Transaction, slot: int) -> None:
+    """One more swap entry refers to the slot."""
+    record = tx.swap_slots[slot]
+    tx.swap_slots[slot] = replace(record, count=record.count + 1)
+
+
+def swap_free(tx: Transaction, slot: int) -> None:
+    """One swap entry less. With the last one a slot without cache is free."""
+    record = tx.swap_slots[slot]
+    if record.count == 1 and record.pfn < 0:
+        del tx.swap_slots[slot]
+    else:
+        tx.swap_slots[slot] = replace(record, count=record.count - 1)
+
+
+def free_swap_and_cache(tx: Transaction, slot: int) -> None:
+    """A swap entry is zapped: nobody will read it back. A cached page that nobody maps goes with the last entry."""
+    swap_free(tx, slot)
+    record = tx.swap_slots.get(slot)
+    if record is not None and not record.count and record.pfn >= 0:
+        free_swap_cache(tx, record.pfn)
+
+
+def swap_writepage(tx: Transaction, pfn: int) -> None:
+    """Write a page to its slot: it is clean from now on."""
+    slot = tx.frames[pfn].swap
+    tx.swap_slots[slot] = replace(tx.swap_slots[slot], content=tx.content.get(pfn) or 0)
+    clear_page_flags(tx, pfn, PG_DIRTY)
+
+
+# -- shmem: a page of a file that lives in memory alone -----------------------------------------
+
+
+def shmem_writeout(tx: Transaction, pfn: int) -> None:
+    """Move a shmem page from its file's page cache to the swap cache: the file notes the slot instead (mm/shmem.c)."""
+    frame = tx.frames[pfn]
+    file, index = frame.mapping, frame.index
+    folio_alloc_swap(tx, pfn)
+    slot = tx.frames[pfn].swap
+    swap_duplicate(tx, slot)
+    tx.swapped[file, index] = slot
+    del tx.page_cache[file, index]
+    tx.frames.update(pfn, mapping="", index=0)
+    put_page(tx, pfn)
+
+
+def shmem_free_swap(tx: Transaction, file: str, index: int) -> None:
+    """A swapped page of a file is not wanted any more: truncation, a punched hole, the end of the file."""
+    slot = tx.swapped[file, index]
+    del tx.swapped[file, index]
+    free_swap_and_cache(tx, slot)
+
+
+def shmem_swapin(tx: Transaction, file: str, index: int) -> int | None:
+    """Read a swapped page of a file back into the page cache; returns its pfn, or None if memory is exhausted.
+
+    It is dirty at once: the slot is given back.
+    """
+    slot = tx.swapped[file, index]
+    record = tx.swap_slots[slot]
+    pfn = record.pfn
+    if pfn < 0:
+        fresh = alloc_page(tx, "file", content=record.content, flags=PG_SWAPBACKED | PG_UPTODATE)
+        if fresh is None:
+            return None
+        pfn = fresh
+    else:
+        get_page(tx, pfn)
+    del tx.swapped[file, index]
+    swap_free(tx, slot)
+    if record.pfn >= 0:
+        delete_from_swap_cache(tx, pfn)
+    set_page_flags(tx, pfn, PG_DIRTY)
+    return pfn
+
+
+def swapped_pages(mem: Memory, file: str, first: int, last: int) -> Iterator[int]:
+    """The indices in [first, last] of a file that are swapped out, in order."""
+    index = ceiling(mem.swapped_index, file, first)
+    while index is not None and index <= last:
+        yield index
+        index = ceiling(mem.swapped_index, file, index + 1)

@@ -1,0 +1,140 @@
+"""A fault on a swap entry: read the page back, and decide whether it belongs to this process alone."""
+
+from typing import ClassVar
+
+from model.kernel.do_fault import Where, the_vma
+from model.kernel.filemap import folio_lock, folio_unlock
+from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.page_alloc import alloc_page
+from model.kernel.page_prot import mk_pte
+from model.kernel.pgtable import pte_lock
+from model.kernel.procedure import Outcome, Procedure, done, goto, step, tail
+from model.kernel.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
+from model.kernel.wp_fault import do_wp_page
+from model.memory.flags import (
+    FAULT_FLAG_WRITE,
+    PAGE_DIRTY,
+    PAGE_RW,
+    PAGE_SWP_EXCLUSIVE,
+    PG_ANON_EXCLUSIVE,
+    PG_LRU,
+    PG_MLOCKED,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UPTODATE,
+    VM_FAULT_OOM,
+    VM_LOCKED,
+    VM_WRITE,
+)
+from model.memory.records import Pte, Vma
+from model.memory.state import Transaction
+
+
+class do_swap_page(Procedure):
+    """Bring a swapped page back into the page table."""
+
+    source: ClassVar[str] = "mm/memory.c: do_swap_page"
+    mm: str
+    vpn: int
+    flags: int
+    entry: Pte | None = None
+    """The swap entry that we found."""
+
+    def slot(self) -> int:
+        """The slot that it names."""
+        assert self.entry is not None
+        return self.entry.pfn
+
+    @step
+    def swap_cache_get_folio(self, tx: Transaction) -> Outcome:
+        """Is the page still, or again, in the swap cache? Then nothing need be read. Take a reference."""
+        self.entry = tx.ptes.get((self.mm, self.vpn))
+        if self.entry is None or self.entry.kind != "swap":
+            return done()
+        pfn = tx.swap_slots[self.entry.pfn].pfn
+        if pfn < 0:
+            return None
+        get_page(tx, pfn)
+        self.holds = (pfn,)
+        return goto(do_swap_page.folio_lock)
+
+    @step
+    def swapin(self, tx: Transaction) -> Outcome:
+        """Allocate a page and read the slot into it.
+
+        If this is the only entry of the slot, and the device is as fast as memory (zram), that is all: the page is
+        nobody else's. Otherwise it becomes the slot's cache, so that the next one finds it.
+        """
+        record = tx.swap_slots.get(self.slot())
+        if record is None or record.pfn >= 0:
+            return goto(do_swap_page.swap_cache_get_folio)
+        flags = PG_SWAPBACKED | PG_UPTODATE | PG_LRU
+        pfn = alloc_page(tx, "anon", content=record.content, flags=flags)
+        if pfn is None:
+            return done(VM_FAULT_OOM)
+        self.holds = (pfn,)
+        if not synchronous_io(tx) or record.count > 1:
+            swap_cache_add(tx, self.slot(), record, pfn)
+        return None
+
+    @step
+    def folio_lock(self, tx: Transaction) -> Outcome:
+        """Lock the page: reclaim, and whoever else swaps it in, wait."""
+        return folio_lock(tx, self.holds[0])
+
+    @step
+    def set_pte(self, tx: Transaction) -> Outcome:
+        """Under the page table lock, if the entry is still the same: give the slot back, map the page.
+
+        Writable at once if it is ours alone: the entry says so (exclusive), or nobody else can have seen it. A write to
+        a page that others have too goes on to copy-on-write.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        (pfn,) = self.holds
+        if tx.ptes.get((self.mm, self.vpn)) != self.entry:
+            folio_unlock(tx, pfn)
+            self.holds = ()
+            put_page(tx, pfn)
+            return done()
+        vma = the_vma(tx, self.mm, self.vpn)
+        write = bool(self.flags & FAULT_FLAG_WRITE)
+        swap_free(tx, self.slot())
+        if should_try_to_free_swap(tx, pfn, vma, write=write):
+            folio_free_swap(tx, pfn)
+        pte = self.map(tx, vma, pfn, write=write)
+        folio_unlock(tx, pfn)
+        self.holds = ()
+        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        return tail(do_wp_page(**where)) if write and not pte.writable else done()
+
+    def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool) -> Pte:
+        """Make the entry; our reference is the entry's from now on."""
+        assert self.entry is not None
+        frame = tx.frames[pfn]
+        fresh = not frame.mapping
+        exclusive = fresh and not frame.flags & PG_SWAPCACHE
+        exclusive = exclusive or bool(self.entry.bits & PAGE_SWP_EXCLUSIVE) or frame.refcount == 1
+        pte = mk_pte(pfn, vma)
+        if exclusive and vma.flags & VM_WRITE:
+            pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
+        if fresh:
+            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
+        else:
+            folio_add_rmap(tx, pfn, vma)
+        if exclusive:
+            set_page_flags(tx, pfn, PG_ANON_EXCLUSIVE)
+        else:
+            tx.frames.update(pfn, flags=tx.frames[pfn].flags & ~PG_ANON_EXCLUSIVE)
+        tx.ptes[self.mm, self.vpn] = pte
+        return pte
+
+
+def should_try_to_free_swap(tx: Transaction, pfn: int, vma: Vma, *, write: bool) -> bool:
+    """Whether the slot is worth giving up: the page is about to differ from it, or will never be swapped again."""
+    frame = tx.frames[pfn]
+    if not frame.flags & PG_SWAPCACHE:
+        return False
+    if vma.flags & VM_LOCKED or frame.flags & PG_MLOCKED:
+        return True
+    return write and frame.refcount == 2
