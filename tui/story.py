@@ -189,7 +189,7 @@ class Teller:
     def causes(self, told: Story, identity: tuple[str, str]) -> Iterator[Cause]:
         """The links of the chain that ends in the violation."""
         session = Session()
-        lines = [*self.scene.script, *as_script(self.scene, told.path.moves)[len(self.scene.script) :]]
+        lines = [*self.scene.script, *as_script(self.found.search, told.path.moves)[len(self.scene.script) :]]
         for command in parse("\n".join(lines)):
             session.perform(command)
         timeline = session.timeline
@@ -205,8 +205,8 @@ class Teller:
             self.line(2, "No schedule avoids it.")
             return
         cut = told.tipping.moves
-        shared = as_script(self.scene, told.path.moves[:cut])
-        safe = as_script(self.scene, (*told.path.moves[:cut], *told.tipping.safe), cut)
+        shared = as_script(self.found.search, told.path.moves[:cut])
+        safe = as_script(self.found.search, (*told.path.moves[:cut], *told.tipping.safe), cut)
         self.line(2, ("the nearest safe schedule", "bold"), "  (`>` marks the first choice that differs)")
         for number, command in enumerate(safe[len(self.scene.script) :][:MOST_LINES], len(self.scene.script)):
             self.line(4, "> " if number == len(shared) else "  ", command)
