@@ -7,6 +7,7 @@ import msgspec
 from model.kernel.buffer import buffer_under
 from model.kernel.gup import get_user_pages_unlocked, gup_put
 from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.kvm import is_reserved
 from model.kernel.mmu_notifier import follows_invalidations
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.ttm_pool import pfn_valid
@@ -122,9 +123,10 @@ class put_reference(Procedure):
         if self.pinned:
             self.pins = reference.frames
         else:
-            # KVM takes none on memory without struct page, nor on PG_reserved pages.
-            uncounted = is_reserved if reference.kind == "follow" else lambda _mem, pfn: not pfn_valid(pfn)
-            self.holds = tuple(pfn for pfn in reference.frames if pfn_valid(pfn) and not uncounted(tx, pfn))
+            by_kvm = reference.kind == "follow"
+            self.holds = tuple(
+                pfn for pfn in reference.frames if pfn_valid(pfn) and not (by_kvm and is_reserved(tx, pfn))
+            )
         del tx.references[self.name]
         return None
 
