@@ -3,7 +3,7 @@
 What a step does, and what the checker says to it, depends on nothing but the entries that they read. So for each place
 in the code (a value of the task's own record) there is a cell: the bits that steps from there have read so far, and
 for each value of these bits what the step then does, as the bits that it turns over. If a run reads what none before
-it has read, the cell starts anew with more bits.
+it has read, a wider cell takes the place of this one, and asks it before it runs anything.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ Effect = int | tuple[int, Kinds]
 class Cell(Footprint):
     """What is known of one actor at one place."""
 
-    __slots__ = ("effects",)
+    __slots__ = ("effects", "older")
 
-    def __init__(self) -> None:
+    def __init__(self, older: tuple[Cell, ...] = ()) -> None:
         super().__init__()
+        self.older = older
+        """What was known when fewer bits were known to matter, the latest first. It still holds."""
         self.effects: dict[int, Effect] = {}
         """The bits that matter → what happens."""
 
@@ -134,15 +136,21 @@ class Memo:
         return self.learn(actor, packed)
 
     def learn(self, actor: Actor, packed: int) -> Effect:
-        """Run the transition and remember it."""
-        run = self.run(actor, packed)
+        """Run the transition and remember it, unless it was remembered with fewer bits."""
         at = packed & actor.control.mask
-        cell = actor.cells.get(at)
-        if cell is None:
-            cell = actor.cells[at] = Cell()
-        if cell.include(run.reads.components, run.reads.shelves):
-            cell.effects.clear()
+        cell = actor.cells.get(at) or Cell()
+        for older in cell.older:
+            effect = older.effects.get(packed & older.mask)
+            if effect is not None:
+                cell.effects[packed & cell.mask] = effect
+                return effect
+        run = self.run(actor, packed)
+        if cell.effects and not cell.covers(run.reads.components, run.reads.shelves):
+            narrow, cell = cell, Cell((cell, *cell.older))
+            cell.include(narrow.components, narrow.shelves)
+        cell.include(run.reads.components, run.reads.shelves)
         cell.effects[packed & cell.mask] = run.effect
+        actor.cells[at] = cell
         return run.effect
 
     # -- running ---------------------------------------------------------------------------

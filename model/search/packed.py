@@ -66,9 +66,15 @@ class Footprint:
         self.mask = 0
         """All their bits."""
 
-    def include(self, components: Iterable[Component], shelves: Iterable[Shelf] = ()) -> bool:
-        """Depend on more; whether that has added bits."""
-        before = self.mask
+    def covers(self, components: set[Component], shelves: set[Shelf]) -> bool:
+        """Whether depending on these as well would add no bits."""
+        mask = self.mask
+        return all(not component.mask & ~mask for component in components) and all(
+            not component.mask & ~mask for shelf in shelves - self.shelves for component in shelf.components.values()
+        )
+
+    def include(self, components: Iterable[Component], shelves: Iterable[Shelf] = ()) -> None:
+        """Depend on more."""
         for component in components:
             if component not in self.components:
                 self.components.add(component)
@@ -80,7 +86,6 @@ class Footprint:
                 shelf.watchers.append(self)
                 for component in shelf.components.values():
                     self.mask |= component.mask
-        return self.mask != before
 
 
 class Shelf:
