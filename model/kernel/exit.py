@@ -23,12 +23,17 @@ class do_exit(Procedure):
 
     @step
     def wait_for_threads(self, tx: Transaction) -> Outcome:
-        """The address space lives until the last task in it is done (mm_users)."""
+        """The address space lives until the last task in it is done (mm_users); a child lives only when fork is done."""
         if self.mm not in tx.processes:
             return fail(ENOENT)
-        others = [name for name, task in tx.tasks.items() if task.process == self.mm and name != tx.task_name]
+        others = [
+            name
+            for name, task in tx.tasks.items()
+            if name != tx.task_name
+            and (task.process == self.mm or any(getattr(call, "child", "") == self.mm for call in task.stack))
+        ]
         if others:
-            return blocked(f"{', '.join(others)} to leave {self.mm}")
+            return blocked(f"{', '.join(sorted(others))} to leave {self.mm}")
         return None
 
     @step

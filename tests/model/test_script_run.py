@@ -167,6 +167,13 @@ def test_interrupts_off_hold_up_whoever_needs_that_cpu() -> None:
     assert "interrupts off" in answer.on
 
 
+def test_a_child_cannot_end_before_it_lives() -> None:
+    """The process is there from fork's first steps on, but nobody runs in it until fork is done."""
+    blocked, *_, ended = run(PIN + "begin t fork p0 kid\nstep t 2\nexit kid\nfinish t\nexit kid")[-3:]
+    assert (blocked.outcome.status, blocked.outcome.on) == ("blocked", "t to leave kid")
+    assert str(ended.outcome) == "ok"
+
+
 def test_a_task_that_no_script_began_can_be_finished() -> None:
     runner = Runner()
     commands = parse(PIN + "begin t read p0 buf\nfinish t")
