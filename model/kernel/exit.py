@@ -23,7 +23,7 @@ class do_exit(Procedure):
 
     @step
     def wait_for_threads(self, tx: Transaction) -> Outcome:
-        """The address space lives until the last task in it is done (mm_users); a child lives only when fork is done."""
+        """The address space lives until the last task in it is done (mm_users); a child lives once fork is done."""
         if self.mm not in tx.processes:
             return fail(ENOENT)
         others = [
