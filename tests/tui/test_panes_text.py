@@ -79,6 +79,11 @@ raw   code
     assert roles_of["Head"] == "title"
 
 
+def test_long_code_goes_on_in_the_next_row() -> None:
+    rows = markdown("```\ngup p0 buf as=dma1 write pin longterm\nput dma1\n```", 30)
+    assert text(rows).splitlines() == ["  gup p0 buf as=dma1 write", "    pin longterm", "  put dma1"]
+
+
 @given(words, st.integers(12, 60))
 @settings(max_examples=150, deadline=None)
 def test_no_text_is_wider_than_the_pane(source: str, width: int) -> None:

@@ -43,7 +43,8 @@ def markdown(text: str, width: int) -> tuple[Row, ...]:
     blocks = list(_blocks(text))
     for number, block in enumerate(blocks):
         if block.role == "code":
-            rows += [Row((Span(f"{block.lead}{line}", "code"),)) for line in block.text.split("\n")]
+            for line in block.text.split("\n"):
+                rows += _code(block.lead, line, width)
         else:
             lead, room = block.lead, max(width - len(block.lead), NARROWEST)
             hanging = lead if lead.endswith("> ") else " " * len(lead)
@@ -53,6 +54,15 @@ def markdown(text: str, width: int) -> tuple[Row, ...]:
         if not last and (block.loose or blocks[number + 1].loose):
             rows.append(BLANK)
     return tuple(rows)
+
+
+def _code(lead: str, line: str, width: int) -> Iterator[Row]:
+    """A line of code; one that is too long goes on in the next row, further in."""
+    if len(lead) + len(line) <= width:
+        yield Row((Span(f"{lead}{line}", "code"),))
+        return
+    for number, part in enumerate(wrap([Span(line, "code")], max(width - len(lead) - 2, NARROWEST))):
+        yield Row((Span(lead if number == 0 else f"{lead}  ", "code"), *part.spans))
 
 
 def _blocks(text: str) -> Iterator[Block]:

@@ -1,0 +1,72 @@
+"""Every lesson of the course on the stage, without a terminal: each step can be shown, nothing promised is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lessons.library import entries
+from lessons.player import Player
+from lessons.progress import Store
+from tui.lesson_driver import LessonDriver
+from tui.rows.bars import header
+from tui.rows.glyphs import UNICODE
+from tui.rows.history import log, timeline
+from tui.rows.holders import holders
+from tui.rows.physical import physical
+from tui.rows.picture import Picture
+from tui.rows.row import Row
+from tui.rows.scene import Scene, follow, marks
+from tui.rows.spaces import spaces
+from tui.rows.story import combined, steps, story
+from tui.rows.verdict import rules, severities, verdict
+from tui.rows.walk import walk
+
+LESSONS = [entry.name for entry in entries()]
+STORY, SIDE, NARROW = 44, 75, 80
+MOST_MOVES = 3000
+
+
+def rows_of(picture: Picture) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of every pane with the width that they must keep to; 0 where the pane may cut them."""
+    broken = severities(picture.broken)
+    scene = Scene(picture.state, picture.changes, marks(picture.changes), broken, follow(picture.changes))
+    yield STORY, story(picture, STORY, UNICODE)
+    yield STORY, steps(picture, STORY, UNICODE)
+    yield NARROW, combined(picture, NARROW, UNICODE)
+    yield SIDE, spaces(scene, SIDE)
+    yield SIDE, physical(scene, SIDE)
+    yield 0, walk(scene, SIDE)
+    yield 0, holders(scene, SIDE)
+    yield SIDE, log(picture, SIDE)
+    yield SIDE, rules(picture, SIDE, UNICODE)
+    yield NARROW, verdict(picture, NARROW, UNICODE)
+    yield NARROW, timeline(picture.history, NARROW, UNICODE)
+    yield NARROW, [header(picture, NARROW)]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_is_shown_at_every_step_to_its_end(name: str, tmp_path: Path) -> None:
+    entry = next(entry for entry in entries() if entry.name == name)
+    assert entry.lesson is not None, entry.error
+    driver = LessonDriver(Player(entry.lesson), Store(tmp_path / "progress.json"))
+    for _ in range(MOST_MOVES):
+        picture = driver.picture()
+        for width, rows in rows_of(picture):
+            assert not width or not [line.text for line in rows if len(line.text) > width]
+        ask = picture.tale.ask
+        if ask is not None:
+            word = driver.answer(ask.options[0].key if ask.options else "1")
+        elif picture.enter == "leave":
+            break
+        elif "forward" in picture.can:
+            word = driver.step("forward")
+        elif "hint" in picture.can:
+            word = driver.hint()
+        else:
+            word = driver.step("forward")
+        assert not word, "what the key line promises is possible"
+    else:
+        pytest.fail(f"{name} has no end")
+    driver.end(last=False)
+    assert driver.picture().position.startswith("part 1 of")
