@@ -149,6 +149,14 @@ def test_the_recorder_s_own_answers() -> None:
     assert compared(fields).difference is None
 
 
+def test_what_the_kernel_has_placed_itself_stands_behind_the_arena() -> None:
+    fields = recording("001_demand_zero") | {"ops": []}
+    ring = {"op": "mmap", "proc": "p0", "at": 100_000, "pages": 1, "prot": "rw", "kind": "io_uring_ring"}
+    fields["ops"] = [{"op": "mmap", "proc": "p0", "at": 0, "pages": 2, "prot": "rw"}, ring | {"share": "shared"}]
+    emitted = emit(decode(msgspec.json.encode(fields)))
+    assert [row[0] for row in emitted[1]["state"]["procs"]["p0"]["vmas"]] == [0, 100_000]
+
+
 # -- writing ------------------------------------------------------------------------------------
 
 
