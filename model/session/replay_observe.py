@@ -125,8 +125,8 @@ class Observer:
         look = Look(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
         for (process, _), vma in sorted(state.vmas.items()):
             look.vmas[process].append(vma_row(state, vma, outside))
-        for rows in look.vmas.values():
-            rows.sort(key=itemgetter(0))  # the kernel's own choice lies above the arena, the model's below it
+        for vmas in look.vmas.values():
+            vmas.sort(key=itemgetter(0))  # the kernel's own choice lies above the arena, the model's below it
         entries = sorted((key, pte) for key, pte in state.ptes.items() if 0 <= key[1] - ARENA < ARENA_PAGES)
         by_process: dict[str, list[tuple[int, Pte]]] = {process: [] for process in processes}
         for (process, vpn), pte in entries:
