@@ -123,19 +123,17 @@ class wp_page_shared(Procedure):
         """Under the page table lock: writable and dirty, if the entry is still the same."""
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
+        pte = tx.ptes.get((self.mm, self.vpn))
+        told = not self.ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE)
+        if told and pte is not None and pte.present and not pte.writable and self.pfn in {-1, pte.pfn}:
+            wp_page_reuse(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, pte)
+            if self.pfn >= 0:
+                set_page_flags(tx, self.pfn, PG_DIRTY)
         for pfn in self.holds:
             folio_unlock(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
-        if self.ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
-            return done(self.ret)
-        pte = tx.ptes.get((self.mm, self.vpn))
-        if pte is None or not pte.present or pte.writable:
-            return done()
-        wp_page_reuse(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, pte)
-        if self.pfn >= 0:
-            set_page_flags(tx, self.pfn, PG_DIRTY)
-        return done()
+        return done(0 if told else self.ret)
 
 
 class wp_page_copy(Procedure):
