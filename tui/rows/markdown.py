@@ -43,8 +43,8 @@ def markdown(text: str, width: int) -> tuple[Row, ...]:
     blocks = list(_blocks(text))
     for number, block in enumerate(blocks):
         if block.role == "code":
-            for line in block.text.split("\n"):
-                rows += _code(block.lead, line, width)
+            for code in block.text.split("\n"):
+                rows += _code(block.lead, code, width)
         else:
             lead, room = block.lead, max(width - len(block.lead), NARROWEST)
             hanging = lead if lead.endswith("> ") else " " * len(lead)

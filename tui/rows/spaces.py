@@ -172,6 +172,7 @@ def page_cell(scene: Scene, process: str, vpn: int) -> list[Span]:
         Span(frame_name(scene.state, pte.pfn), scene.role(target, role), subject),
         Span(f" {short_bits(pte)} ", role, subject),
         Span(f"={byte:02x}", scene.role(target, role), subject),
+        *(sign._replace(subject=subject) for sign in scene.inline_sign(target)),
     ]
 
 
