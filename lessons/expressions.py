@@ -13,20 +13,21 @@ Every word of it is looked up in the model when it is asked, so no author ever t
 
 import re
 from collections.abc import Callable, Collection
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from lessons.problems import did_you_mean
 from model.invariants.rules import INVARIANTS
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
 from model.memory.ordered import floor
-from model.memory.records import Frame, Pte, Vma
+from model.memory.records import Frame, Place, Pte, Vma
 from model.memory.state import State
 
 LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
 """Page-table levels, lowest first; each takes nine bits of the virtual page number."""
 NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+")
 SIGNALS: Final = ("SIGSEGV", "SIGBUS")
+PLACES: Final[tuple[Place, ...]] = get_args(Place)
 PLACE: Final = re.compile(
     r"(?:@(?P<vpn>0x[0-9a-fA-F]+|\d+)|(?P<label>[A-Za-z][\w-]*)(?:\+(?P<plus>0x[0-9a-fA-F]+|\d+))?)$"
 )
@@ -233,6 +234,18 @@ def _cached(moment: Moment, words: list[str]) -> bool:
     return any((entry.process, entry.vpn) == (subject.process, subject.vpn) for entry in entries)
 
 
+def _place(moment: Moment, words: list[str]) -> bool:
+    """`place B vram`: where the backing store of a buffer is now."""
+    if len(words) < 2:
+        raise ExpressionError("expected `place BUFFER PLACE`")
+    name, place = words.pop(0), words.pop(0)
+    if name not in moment.state.buffers:
+        raise ExpressionError(f"no buffer `{name}`")
+    if place not in PLACES:
+        raise ExpressionError(f"`{place}` is no place of a buffer; {did_you_mean(place, PLACES)}")
+    return moment.state.buffers[name].place == place
+
+
 def _present(moment: Moment, words: list[str]) -> bool:
     return _pte(moment.state, words) is not None
 
@@ -291,6 +304,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "dirty": _bit(lambda entry: entry.dirty),
     "special": _bit(lambda entry: entry.special),
     "accessed": _bit(lambda entry: bool(entry.bits & PAGE_ACCESSED)),
+    "place": _place,
     "exclusive": lambda moment, words: _frame(moment.state, words)[1].exclusive,
     "held": lambda moment, words: bool(words) and words.pop(0) in moment.state.references,
 }

@@ -107,6 +107,25 @@ def test_how_the_last_command_ended_can_be_asked() -> None:
     assert condition("error EFAULT", after("process p0\ngup p0 @16 as=r0"))
 
 
+def test_where_a_buffer_is_can_be_asked() -> None:
+    moment = after("bo b 1 in=gtt\nmove b vram")
+    assert condition("place b vram", moment)
+    assert not condition("place b gtt", moment)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("place", "expected `place BUFFER PLACE`"),
+        ("place x vram", "no buffer `x`"),
+        ("place b vran", "did you mean `vram`?"),
+    ],
+)
+def test_a_malformed_question_for_a_place_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message):
+        condition(text, after("bo b 1 in=gtt"))
+
+
 def test_a_broken_rule_is_seen_by_its_name() -> None:
     moment = after(PINNED + "madvise p0 buf[0:1] dontneed")
     assert condition("violation stale-reference", moment)
