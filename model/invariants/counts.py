@@ -94,9 +94,10 @@ def expected_refs(case: Case) -> int | None:
 def first_of_block(case: Case) -> int:
     """What alloc_pages() without __GFP_COMP leaves on a driver's page: 1 on the first of a block, 0 on all others.
 
-    The defences that mangle the count leave 0 on the first as well.
+    The defences that mangle the count leave 0 on the first as well. A page without `mapping` has been freed by its
+    driver, and lives on for others.
     """
-    if count_is_zero(case.scene.state):
+    if count_is_zero(case.scene.state) or not case.frame.mapping:
         return 0
     for order in range(1, MAX_ORDER + 1):
         first = case.pfn >> order << order

@@ -120,7 +120,7 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
     """__free_pages() of a block that is not compound (mm/page_alloc.c, kernel-facts K.4).
 
     Drops one reference of the first frame. If that was the last, the block is free. If somebody else holds one, all
-    *other* frames are freed all the same, and the first one follows when its holder lets go.
+    *other* frames are freed all the same, and the first one, nobody's page by now, follows when its holder lets go.
     """
     head = tx.frames.get(first) or FREE
     if head.refcount == 1:
@@ -134,7 +134,7 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
                 del tx.frames[pfn]
         _push_free(tx, first, order)
         return
-    tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0)
+    tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0, mapping="")
     for pfn in range(first + (1 << order) - 1, first, -1):
         if pfn in tx.frames and not tx.frames[pfn].refcount:
             del tx.frames[pfn]
