@@ -1,0 +1,213 @@
+"""How fast the search is, next to two written as one would write them first: `python benchmarks/search.py`.
+
+All three search the same scene of the same model, so states and transitions are the same. The plain search keeps whole
+States in a set and runs every step on the kernel. The naive one copies the machine deeply for every step, knows states
+by their printed form and draws the graph with networkx. Both are cut off after some states and compared by states a
+second. Then, for every scene, the time to the first shortest counterexample and to the full verdict, and the memory of
+a state. Exit status 1 if a target is missed.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import networkx as nx
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.steps import resident_bytes
+from model.invariants.checker import Checker
+from model.kernel.procedure import advance
+from model.memory.state import TABLES, State
+from model.script.context import Outcome
+from model.script.execute import task_begun
+from model.script.parser import parse
+from model.search.explore import explore
+from model.search.report import report
+from model.search.scene import Scene, set_up
+
+ROOT: Final = Path(__file__).parents[1]
+SCENES: Final = (*sorted((ROOT / "lessons/scenes").glob("*.pte")), *sorted((ROOT / "tests/model/scenes").glob("*.pte")))
+
+LEAST_NAIVE: Final = 100
+LEAST_PLAIN: Final = 3
+MOST_FIRST: Final = 0.3
+MOST_VERDICT: Final = 2.0
+MOST_BYTES: Final = 100
+
+LARGE: Final = """
+device nic
+process p0
+process p1
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 1 gup p0 buf as=r write by=nic
+may 1 fork p0 kid
+may 2 write p0 buf 7
+may 1 madvise p0 buf dontneed
+may 1 dma r write 65
+"""
+"""Far more than a million states."""
+
+
+# -- searches as one would write them first ----------------------------------------------------
+
+
+class Place(NamedTuple):
+    """A state of the search: the machine, and how often what may still be started."""
+
+    state: State
+    left: tuple[int, ...]
+
+
+def successors(scene: Scene, place: Place) -> Iterator[Place]:
+    """Everything that one start or one micro-step leads to."""
+    for number, permission in enumerate(scene.permissions):
+        name = next((name for name in permission.tasks if name not in place.state.tasks), None)
+        if place.left[number] and name is not None:
+            begun = task_begun(place.state, name, permission.command)
+            if not isinstance(begun, Outcome):
+                left = list(place.left)
+                left[number] -= 1
+                yield Place(begun, tuple(left))
+    for task in place.state.tasks:
+        stepped = advance(place.state, task)
+        if not stepped.blocked:
+            yield Place(stepped.state, place.left)
+
+
+def plain(scene: Scene, most: int) -> int:
+    """Whole States in a set; returns how many were expanded."""
+    start = Place(scene.context.state, tuple(permission.times for permission in scene.permissions))
+    seen, queue = {start}, [start]
+    for number, place in enumerate(queue):
+        if number == most:
+            return number
+        Checker.full(place.state)
+        for after in successors(scene, place):
+            if after not in seen:
+                seen.add(after)
+                queue.append(after)
+    return len(queue)
+
+
+def naive(scene: Scene, most: int) -> int:
+    """Deep copies, printed forms, a graph; returns how many were expanded."""
+    start = Place(scene.context.state, tuple(permission.times for permission in scene.permissions))
+    graph = nx.DiGraph()
+    queue = [(start, printed(start))]
+    graph.add_node(queue[0][1])
+    for number, (place, key) in enumerate(queue):
+        if number == most:
+            return number
+        Checker.full(place.state)
+        for after in successors(scene, place):
+            following = printed(after)
+            if following not in graph:
+                queue.append((after, following))
+            graph.add_edge(key, following)
+    return len(queue)
+
+
+def printed(place: Place) -> str:
+    """A copy of everything, printed in order."""
+    tables = {
+        table.name: dict(entries.items())
+        for table, entries in zip(TABLES, place.state.maps, strict=True)
+        if len(entries)
+    }
+    copied = deepcopy(tables)
+    return repr((place.left, {name: sorted(table.items()) for name, table in sorted(copied.items())}))
+
+
+# -- measuring ---------------------------------------------------------------------------------
+
+
+def rate(search: Callable[[], int]) -> float:
+    """States a second of CPU time."""
+    gc.collect()
+    begun = time.process_time()
+    states = search()
+    return states / (time.process_time() - begun)
+
+
+def remembered(scene: Scene, most: int) -> int:
+    """The search of the model; returns its states."""
+    return len(explore(scene, most).seen)
+
+
+def rates(console: Console, most: int) -> bool:
+    """The three searches side by side."""
+    scene = set_up(parse(LARGE))
+    fast = rate(lambda: remembered(scene, most))
+    others = {"whole States in a set": rate(lambda: plain(scene, 3000))}
+    others["deepcopy, repr and networkx"] = rate(lambda: naive(scene, 600))
+    table = Table("search", "states/s", "ratio", title=f"The same scene, CPU time ({most:,} states, 3000, 600)")
+    table.add_row("what is remembered", f"{fast:,.0f}", "")
+    for name, slow in others.items():
+        table.add_row(name, f"{slow:,.0f}", f"{fast / slow:.0f}")
+    console.print(table)
+    least = dict(zip(others, (LEAST_PLAIN, LEAST_NAIVE), strict=True))
+    return all(fast / slow >= least[name] for name, slow in others.items())
+
+
+def scenes(console: Console) -> bool:
+    """First counterexample and full verdict of every scene that permits something."""
+    table = Table("scene", "states", "first, s", "verdict, s", title="CPU time beyond start-up")
+    met = True
+    for path in SCENES:
+        text = path.read_text(encoding="utf-8")
+        if "\nmay " not in text:
+            continue
+        commands = parse(text)
+        begun = time.process_time()
+        explore(set_up(commands), stop=lambda kind: kind[1] != "hazard")
+        first = time.process_time() - begun
+        begun = time.process_time()
+        search = explore(set_up(commands))
+        found = report(search)
+        verdict = time.process_time() - begun
+        table.add_row(
+            path.stem, f"{len(search.seen):,}", f"{first:.2f}" if found.corrupts else "none", f"{verdict:.2f}"
+        )
+        met &= (first <= MOST_FIRST or not found.corrupts) and verdict <= MOST_VERDICT
+    console.print(table)
+    return met
+
+
+def memory(console: Console, most: int) -> bool:
+    """Bytes a state, everything counted."""
+    scene = set_up(parse(LARGE))
+    gc.collect()
+    before = resident_bytes()
+    search = explore(scene, most)
+    size = (resident_bytes() - before) / len(search.seen)
+    console.print(
+        f"memory: {size:.0f} bytes a state over {len(search.seen):,} states of {search.memo.ledger.bits} bits"
+    )
+    return size <= MOST_BYTES
+
+
+def main() -> int:
+    """Measure, report, compare with the targets."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--states", type=int, default=1_000_000, help="states of the largest search")
+    arguments = parser.parse_args()
+    console = Console(width=100)
+    targets = {
+        f"{LEAST_NAIVE} times naive, {LEAST_PLAIN} times plain": rates(console, 100_000),
+        f"first counterexample in {MOST_FIRST} s, verdict in {MOST_VERDICT} s": scenes(console),
+        f"{MOST_BYTES} bytes a state": memory(console, arguments.states),
+    }
+    for target, met in targets.items():
+        console.print(f"target {target}: {'met' if met else 'MISSED'}")
+    return 0 if all(targets.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
