@@ -30,8 +30,9 @@ check: $(VENV)/develop ## format, lint, types, import directions, doctests, spel
 agreement: $(VENV)/develop ## replay the recordings of real kernels; print the table and put it into the README
 	@$(BIN)/python docs/parts.py agreement
 
-bench: $(VENV)/develop ## measure steps, memory and the screen against their targets
+bench: $(VENV)/develop ## measure steps, memory, the search and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py
+	@$(BIN)/python benchmarks/search.py
 	@$(BIN)/python benchmarks/screen.py
 
 screenshots: $(VENV)/develop ## draw the README's picture from the real app
