@@ -31,7 +31,7 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
     text = wrap([Span(first.message.replace("`", ""))], width - 3)
     body = [line.text for line in text[: lines - 1]]
     if len(text) > lines - 1 and body:
-        body[-1] = f"{body[-1][: width - 7]} ..."
+        body[-1] = f"{body[-1][: width - 7].rpartition(' ')[0]} ..."
     role = "hazard" if first.severity == "hazard" else first.severity
     return [
         row(Span(head.ljust(width), role, subject)),
