@@ -40,6 +40,14 @@ DOUBLE_OWNER: Final = Invariant(
     "or flags on it, or the new owner's memory is freed under it.",
 )
 
+PARTED_PAGES: Final = Invariant(
+    "parted-pages",
+    "hazard",
+    "A buffer made of a file's pages shows what the file shows.",
+    "In 6.1, where udmabuf maps ordinary pages, `BUG: Bad page cache … still mapped when deleted`. Since 6.12 nothing: "
+    "the entries are special, and the driver's reference is what any reference is.",
+)
+
 
 def owner(scene: Scene, pfn: int) -> str:
     """Which buffer a driver's frame belongs to now; empty if it lies in the pool, or is no driver's frame."""
@@ -137,6 +145,36 @@ def explain_double_owner(case: Case) -> Violation:
     )
     subjects = (case.subject, *(holder.subject for holder in scene.holders(case.pfn)))
     return violation(DOUBLE_OWNER, subjects, message)
+
+
+# -- borrowed pages ----------------------------------------------------------------------------
+
+
+def _parted(case: Case) -> Iterator[Holder]:
+    """Pages of buffers that were borrowed from a file, which has another page there by now, or none."""
+    state = case.scene.state
+    for holder in case.scene.holders(case.pfn, "borrowed"):
+        if state.page_cache.get((state.buffers[holder.owner].memfd, holder.number)) != case.pfn:
+            yield holder
+
+
+def parted(case: Case) -> bool:
+    """Some buffer and its file have gone different ways at this page."""
+    return any(True for _ in _parted(case))
+
+
+def explain_parted(case: Case) -> Violation:
+    """Which buffer, which file, and what each of them shows."""
+    holder = next(_parted(case))
+    file = case.scene.state.buffers[holder.owner].memfd
+    now = case.scene.state.page_cache.get((file, holder.number))
+    there = f"has {name_of(case.scene, now)} there now" if now is not None else "has a hole there now"
+    message = (
+        f"{capital(case.name)} is page {holder.number} of buffer {holder.owner}, which borrowed it from file {file}; "
+        f"the file {there}. The driver's reference keeps the page, not its place in the file: what is written on one "
+        "side is not seen on the other, and nobody was told."
+    )
+    return violation(PARTED_PAGES, (case.subject, holder.subject), message)
 
 
 def origin(scene: Scene, process: str, vpn: int, taken_from: str) -> str:

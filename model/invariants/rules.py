@@ -29,6 +29,7 @@ FRAME_RULES: Final = {
         ),
         FrameRule(buffers.UNGUARDED_REFERENCE, buffers.unguarded, buffers.explain_unguarded),
         FrameRule(buffers.STALE_MAPPING, buffers.stale_mapping, buffers.explain_stale_mapping),
+        FrameRule(buffers.PARTED_PAGES, buffers.parted, buffers.explain_parted),
         FrameRule(buffers.DOUBLE_OWNER, buffers.double_owner, buffers.explain_double_owner),
         FrameRule(lifetime.EXCLUSIVE_SHARED, lifetime.exclusive_shared, lifetime.explain_exclusive_shared),
         FrameRule(lifetime.PINNED_SHARED, lifetime.pinned_shared, lifetime.explain_pinned_shared),
