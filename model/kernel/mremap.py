@@ -33,7 +33,7 @@ class do_mremap(Procedure):
     new_pages: int
     flags: int = 0
     to: int = -1
-    """Where to, for MREMAP_FIXED."""
+    """Where to, for MREMAP_FIXED. With MREMAP_DONTUNMAP alone it is a wish, with neither of them it is ignored."""
     populate: bool = False
     """A locked mapping grows: its new pages are brought in at the end."""
     value: int = 0
@@ -259,7 +259,7 @@ class mremap_to(Procedure):
 
     @step
     def move(self, tx: Transaction) -> Outcome:
-        """Find the address, unless it was given, and move."""
+        """Find the address, unless it was given, and move (vrm_set_new_addr)."""
         if self.ret < 0:
             return done(self.ret)
         vma = vma_lookup(tx, self.mm, self.start)
@@ -271,7 +271,8 @@ class mremap_to(Procedure):
             return fail(EPERM)
         to = self.to
         if not self.flags & MREMAP_FIXED:
-            to = get_unmapped_area(tx, self.mm, self.new_pages, hint=self.to)
+            wish = self.to if self.flags & MREMAP_DONTUNMAP else -1
+            to = get_unmapped_area(tx, self.mm, self.new_pages, hint=wish)
             if to < 0:
                 return done(to)
         return tail(

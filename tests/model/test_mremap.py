@@ -131,6 +131,12 @@ def test_dontunmap_without_an_address_takes_any(machine: Machine) -> None:
     assert remap(machine, 100, 4, 4, MREMAP_MAYMOVE | MREMAP_DONTUNMAP) == 16
 
 
+def test_an_address_is_a_wish_with_dontunmap_and_nothing_without_it(machine: Machine) -> None:
+    assert remap(machine, 101, 2, 3, MREMAP_MAYMOVE, to=300) == 16
+    assert remap(machine, 100, 1, 1, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, to=300) == 300
+    assert remap(machine, 100, 1, 1, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, to=300) == 20
+
+
 def test_old_size_zero_is_a_second_mapping_of_shared_memory(machine: Machine) -> None:
     machine.run(memfd_create(file="f", pages=4))
     machine.map("memfd", 4, file="f", at=200)
