@@ -1,5 +1,6 @@
 """What a change of the State is called in text: a sign, the thing, and what is different about it."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
@@ -12,6 +13,9 @@ from model.script.picture import TABLE_NAMES, backing, frame_name, protection, r
 
 HIDDEN: Final = frozenset({"counters", "free", "locks"})
 """The allocator's and the scheduler's own bookkeeping: shown only to those who want to see everything."""
+
+SHORTEST_RUN: Final = 2
+"""More numbers than that in a row are told by the first and the last."""
 
 LEVELS: Final = {1: "PMD", 2: "PUD", 3: "PGD"}
 
@@ -162,6 +166,24 @@ def _plain(value: object) -> str:
         case dict():
             return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
         case list() | tuple():
-            return " ".join(map(_plain, value))
+            return " ".join(_runs(value))
         case _:
             return str(value)
+
+
+def _runs(values: Sequence[object]) -> Iterator[str]:
+    """Each value in words; a run of numbers that follow each other by its ends.
+
+    >>> list(_runs([512, 513, 514, 515, 7, "a"]))
+    ['512-515', '7', 'a']
+    """
+    start = 0
+    while start < len(values):
+        first, end = values[start], start + 1
+        while isinstance(first, int) and end < len(values) and values[end] == first + end - start:
+            end += 1
+        if end - start > SHORTEST_RUN:
+            yield f"{first}-{values[end - 1]}"
+        else:
+            yield from map(_plain, values[start:end])
+        start = end
