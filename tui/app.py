@@ -59,4 +59,6 @@ def _run(store: "Store", driver: "Driver | None") -> int:
 
     app = PtescopeApp(store, driver)
     app.run()
+    if app.bug is not None:
+        raise app.bug
     return app.return_code or 0

@@ -70,6 +70,15 @@ class PtescopeApp(App[None]):
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else PTESCOPE.name)
         self.stylesheet.set_variables(self.get_css_variables())
 
+    def _fatal_error(self) -> None:
+        """A bug: leave the screen and hand it to the command line, which tells of it in one line."""
+        self._close_messages_no_wait()
+
+    @property
+    def bug(self) -> Exception | None:
+        """The exception that ended the app, if one did."""
+        return self._exception
+
     def on_ready(self) -> None:
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""
         gc.freeze()
