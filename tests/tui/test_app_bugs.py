@@ -1,13 +1,18 @@
 """A bug behind the screen leaves the terminal clean: no traceback over it; the command line says it in one line."""
 
+from pathlib import Path
+
 import pytest
 
+import tui
 from tui import app
 from tui.textual_app import PtescopeApp
 
 
 class Tripping(PtescopeApp):
     """An app that breaks as soon as it is ready."""
+
+    CSS_PATH = Path(tui.__file__).with_name("ptescope.tcss")
 
     def on_ready(self) -> None:
         raise RuntimeError("the model tripped")
