@@ -12,7 +12,7 @@ from tui.textual_app import PtescopeApp
 class Tripping(PtescopeApp):
     """An app that breaks as soon as it is ready."""
 
-    CSS_PATH = Path(tui.__file__).with_name("ptescope.tcss")
+    CSS_PATH = str(Path(tui.__file__).with_name("ptescope.tcss"))
 
     def on_ready(self) -> None:
         raise RuntimeError("the model tripped")
