@@ -48,11 +48,13 @@ def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]
         return Help("", "", ())
     walk = _Walk(verb.form, Reading(scope, {}))
     for number, word in enumerate(words[1:], 1):
-        if walk.next_is(Nested):
+        if walk.next_is(Nested) and not walk.takes_option(word):
             return _nested(words[number:], partial, scope)
         walk.take(word)
     if walk.next_is(Nested):
-        return _nested([], partial, scope)
+        options = _matching(partial.text, walk.option_words(partial.text))
+        started = _nested([], partial, scope)
+        return started._replace(suggestions=(*started.suggestions, *options))
     return Help(verb.usage, walk.expected, tuple(_matching(partial.text, walk.candidates(partial.text))))
 
 
@@ -81,7 +83,7 @@ class _Walk:
         """One complete word. What cannot be read is passed over: the parser will complain soon enough."""
         if self.next_is(Rest):
             return
-        if not self.pending:
+        if not self.pending or self.takes_option(word):
             key = word.text.partition("=")[0]
             given = next((option for option in self.options if option.key == key), Option(key))
             self.options = [o for o in self.options if o.key != key and not (o.instead and o.instead == given.instead)]
@@ -107,8 +109,16 @@ class _Walk:
         """Every word that could come next, with what it is."""
         if self.pending:
             yield from ((word, self.pending[0].expected) for word in self.pending[0].words(self.reading))
-        if self.pending and not self.pending[0].optional:
-            return
+        if not self.pending or self.pending[0].optional:
+            yield from self.option_words(partial)
+
+    def takes_option(self, word: Word) -> bool:
+        """Whether a word stands before a command as an option of the verb that starts it."""
+        key, equals, _ = word.text.partition("=")
+        return self.next_is(Nested) and bool(equals) and any(option.key == key for option in self.options)
+
+    def option_words(self, partial: str) -> Iterator[tuple[str, str]]:
+        """The options that are not given yet, with what they are."""
         for option in self.options:
             if option.value is None:
                 yield option.key, "a flag"

@@ -31,6 +31,9 @@ from model.script.verbs import VERBS
 MAIN: Final = "main"
 """The task that plain commands run as."""
 
+ITS_OWN: Final = -2
+"""The CPU that a command runs on by itself; -1 is none."""
+
 MOST_STEPS: Final = 400_000
 """Micro-steps of one command: some ten seconds. What needs more is refused, not endured."""
 
@@ -137,7 +140,7 @@ def _begin(context: Context, command: Command) -> Ended:
     task, inner = str(command.operands["T"]), cast("Command", command.operands["COMMAND"])
     if exists(context.state, "task", task):
         return _ended(context, refused(EEXIST, f"there is a task {task} already"))
-    begun = task_begun(context.state, task, inner)
+    begun = task_begun(context.state, task, inner, cast("int", command.options.get("cpu", ITS_OWN)))
     if isinstance(begun, Outcome):
         return _ended(context, begun)
     return _ended(context._replace(state=begun, begun=context.begun | {task: inner}), OK)
@@ -158,8 +161,11 @@ def _plain(context: Context, command: Command) -> Running | Ended:
     return Running(begun, MAIN, command, context, MOST_STEPS)
 
 
-def task_begun(state: State, task: str, command: Command) -> State | Outcome:
-    """The State in which `task` is about to run `command`, or why it is not even tried."""
+def task_begun(state: State, task: str, command: Command, on: int = ITS_OWN) -> State | Outcome:
+    """The State in which `task` is about to run `command`, or why it is not even tried.
+
+    `on`: the CPU, where it is not that of the process: another thread of it.
+    """
     if problems := _unsimulated(command):
         raise ScriptError(problems)
     try:
@@ -170,7 +176,7 @@ def task_begun(state: State, task: str, command: Command) -> State | Outcome:
     if duplicate := taken(state, command):
         return refused(EEXIST, f"there is a {duplicate} already")
     process, cpu = _where(state, command)
-    return begin(state, task, procedure, process, cpu)
+    return begin(state, task, procedure, process, cpu if on == ITS_OWN else on)
 
 
 def _where(state: State, command: Command) -> tuple[str, int]:

@@ -133,8 +133,9 @@ class _Line:
         while pending:
             operand = pending.pop(0)
             if isinstance(operand, Nested | Rest):
+                early = self._options_before(operand, verb, allowed, values)
                 self._rest(operand, verb, values)
-                continue
+                return values, early
             if not self.words or self._is_option(self.words[0], allowed, operand, values):
                 if not operand.optional:
                     self._missing(operand, verb)
@@ -150,6 +151,18 @@ class _Line:
                 pending = [*branch.operands, *pending]
                 allowed += branch.options
         return values, self._options(verb, allowed, values)
+
+    def _options_before(
+        self, operand: Operand, verb: Verb, allowed: list[Option], values: dict[str, Value]
+    ) -> dict[str, Value]:
+        """The options of a verb that starts a command: they stand before that command, which has its own."""
+        words, count = self.words, 0
+        while count < len(words) and self._is_option(words[count], allowed, operand, values):
+            count += 1
+        self.words = words[:count]
+        options = self._options(verb, allowed, values)
+        self.words = words[count:]
+        return options
 
     def _is_option(self, word: Word, allowed: list[Option], operand: Operand, values: dict[str, Value]) -> bool:
         """Whether an option stands where an operand should."""

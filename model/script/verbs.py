@@ -62,13 +62,17 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _usage(form: Form) -> Iterator[str]:
+    options = form.options
     for operand in form.operands:
+        if isinstance(operand, Nested):
+            yield from options_usage(options)
+            options = ()
         if isinstance(operand, Branch):
             yield "|".join(" ".join((word, *_usage(branch))) for word, branch in operand.forms.items())
         else:
             shown = f"{operand.name}…" if isinstance(operand, Rest | Nested) else operand.name
             yield f"[{shown}]" if operand.optional else shown
-    yield from options_usage(form.options)
+    yield from options_usage(options)
 
 
 def options_usage(options: tuple[Option, ...]) -> Iterator[str]:
@@ -333,6 +337,7 @@ _TABLE: Final = (
         "begin",
         "start COMMAND as task T and stop before its first micro-step",
         *(NewName(name="T", kind="task", reserved=("main",)), _COMMAND),
+        Option("cpu", CpuNumber(name="N", what="a CPU", high=7)),
         role="task",
     ),
     _verb(

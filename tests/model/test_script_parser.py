@@ -66,7 +66,7 @@ destroy B
 dax X PAGES
 migrate P WHERE
 reclaim P WHERE
-begin T COMMAND…
+begin T [cpu=N] COMMAND…
 step T [N]
 finish T
 may N COMMAND…
@@ -164,7 +164,7 @@ WRONG = [
     ("read p0 buf fast", "1:13: `read` does not expect `fast` here (`read P WHERE`)"),
     ("read p0 buf at=7", "1:13: `read` takes no option `at` (`read P WHERE`)"),
     ("note", "1:5: TEXT is missing: expected a text (`note TEXT…`)"),
-    ("begin t2", "1:9: COMMAND is missing: expected a command (`begin T COMMAND…`)"),
+    ("begin t2", "1:9: COMMAND is missing: expected a command (`begin T [cpu=N] COMMAND…`)"),
     ("dma r0", "1:7: ACCESS is missing: expected one of write, read (`dma R[+N] write BYTE|read`)"),
     ("dma r0 write", "1:13: BYTE is missing: expected a byte (0 to 255) (`dma R[+N] write BYTE|read`)"),
     ("dma r0 wriet 3", "1:8: `wriet` is not one of write, read; did you mean `write`?"),
