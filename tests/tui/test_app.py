@@ -1,5 +1,6 @@
 """The app as it is used: home, lessons, the sandbox; keys, clicks and what stands on the screen then."""
 
+import pytest
 from textual.widgets import Input
 
 from lessons.library import find
@@ -74,6 +75,13 @@ async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
         assert "Your guess: 1025" in user.pane("story")
         await user.press("n")
         assert "part 2 of" in user.lines()[0]
+
+
+@pytest.mark.parametrize(("letter", "answer"), [("a", "EFAULT"), ("b", "a fresh frame"), ("c", "the zero page")])
+async def test_each_letter_gives_its_answer(store: Store, letter: str, answer: str) -> None:
+    async with at(store, lesson_driver(find("gup-slow"), store)) as user:
+        await user.press(letter)
+        assert f"Your guess: {answer}" in user.pane("story")
 
 
 async def test_a_typed_answer_that_is_none_is_refused(store: Store) -> None:

@@ -316,8 +316,11 @@ class Stage(Screen[None]):
     # -- moves --------------------------------------------------------------------------------------
 
     def action_step(self, stride: Stride) -> None:
-        """Go on."""
-        self.move(lambda: self.driver.step(stride))
+        """Go on. The key `c` is an answer while the question has one of that letter."""
+        if stride == "command" and self._offers("c"):
+            self.action_choose("c")
+        else:
+            self.move(lambda: self.driver.step(stride))
 
     def action_back(self) -> None:
         """Undo the last move."""
@@ -363,9 +366,13 @@ class Stage(Screen[None]):
 
     def action_choose(self, letter: str) -> None:
         """Answer with a letter."""
-        ask = self.picture.tale.ask
-        if ask is not None and letter in {option.key for option in ask.options}:
+        if self._offers(letter):
             self.move(lambda: self.driver.answer(letter))
+
+    def _offers(self, letter: str) -> bool:
+        """Whether the question has an answer of that letter."""
+        ask = self.picture.tale.ask
+        return ask is not None and letter in {option.key for option in ask.options}
 
     def action_prompt(self) -> None:
         """Type a command of the script language."""
