@@ -37,17 +37,20 @@ def pte_access_permitted(pte: Pte, foll: int) -> bool:
 
 
 def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
-    """What the fast path must leave to the slow one, seen from the page alone (mm/gup.c, 6.12 and newer)."""
+    """What the fast path must leave to the slow one, seen from the page alone (mm/gup.c, 6.12 and newer).
+
+    Whether a page without a mapping, a driver's or a truncated one, may be secret cannot be told: the VMA must decide.
+    """
     if frame.kind in ("anon", "zero"):
         return True
     file = tx.files.get(frame.mapping)
     kind = file.kind if file is not None else ""
-    if kind == "secretmem":
+    if kind == "secretmem" or (not kind and fact(tx, "GUP-fast wants a page's mapping")):
         return False
     long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE
     if foll & long_term_write != long_term_write or not fact(tx, "long-term pin needs no dirty tracking"):
         return True
-    # Only shmem keeps no account of dirty pages. A page without a file, truncated or a driver's: the VMA must decide.
+    # Only shmem keeps no account of dirty pages.
     return kind in ("memfd", "shmem")
 
 

@@ -13,7 +13,16 @@ from model.kernel.remote import mem_read, process_vm_readv
 from model.kernel.special import BTF_PAGES
 from model.kernel.vfs import create_file, fallocate_punch
 from model.memory.errno import EACCES, EBADF, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, EOPNOTSUPP, EPERM
-from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_MLOCKED, PG_UNEVICTABLE, VM_EXEC, VM_READ
+from model.memory.flags import (
+    FOLL_LONGTERM,
+    FOLL_PIN,
+    FOLL_WRITE,
+    PG_MLOCKED,
+    PG_UNEVICTABLE,
+    VM_EXEC,
+    VM_READ,
+    VM_WRITE,
+)
 from tests.model.machine import RW, Machine
 
 ORDINARY = "rd wr sh mr mw me ms"
@@ -174,6 +183,14 @@ def test_special_entries_are_for_cpus_alone(backing: str, kernel: str, allowed: 
         assert pin(machine, start) == (1 if backing != "vdso" else -EFAULT)
     else:
         assert counts == (1, 0), "a special entry counts nothing"
+
+
+@pytest.mark.parametrize(("kernel", "got"), [("6.1", 1), ("6.12", -EFAULT), ("6.18", -EFAULT)])
+def test_the_fast_path_leaves_a_drivers_page_to_the_vma_since_it_looks_for_its_mapping(kernel: str, got: int) -> None:
+    machine = Machine(kernel)
+    start = machine.map("packet", prot=VM_WRITE)
+    assert pin(machine, start, 0) == got
+    assert pin(machine, start, FOLL_PIN | FOLL_WRITE, name="other") == 1
 
 
 def test_secret_memory_has_ordinary_entries_and_yet_nobody_else_gets_at_it() -> None:
