@@ -99,7 +99,7 @@ def settings() -> str:
     return table(
         ("key", "values, the default first", "meaning"),
         (
-            (f"`{key}`", " ".join(f"`{value}`" for value in known.values), known.meaning)
+            (f"`{key}`", " ".join(f"`{value}`" for value in known.values), f"{known.meaning}. {known.breaks}".strip())
             for key, known in SETTINGS.items()
         ),
     )

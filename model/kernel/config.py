@@ -17,22 +17,68 @@ class Setting(NamedTuple):
 
     values: tuple[str, ...]
     meaning: str
+    breaks: str = ""
+    """A defence: which legitimate user it breaks, or why it breaks none."""
 
 
 SETTINGS: Final[dict[str, Setting]] = {
     "kernel": Setting(("6.18", "6.1", "6.12", "7.3"), "behaviour where kernels differ"),
     "cpus": Setting(("2", "1", "3", "4", "5", "6", "7", "8"), "number of processors"),
-    "debug-vm": Setting(("off", "on"), "CONFIG_DEBUG_VM: VM_BUG_ON where a count underflows or a free page is got"),
-    "pte-special": Setting(("on", "off"), "the architecture has a special bit in PTEs (off: no GUP-fast either)"),
-    "pmd-special": Setting(("kernel", "on", "off"), "a special bit in huge PMDs; by default as the kernel has it"),
-    "dma-buf-check": Setting(("off", "warn", "refuse"), "the VM_PFNMAP check after the exporter's mmap"),
-    "ttm-refcount": Setting(("normal", "zero"), "TTM sets the count of its pages to 0 after allocation"),
-    "page-noref": Setting(("off", "on"), "the page flag that forbids references"),
-    "gfp-refcount": Setting(("normal", "zero"), "drivers allocate buffer pages with the count at 0"),
-    "dax-break-layouts": Setting(("on", "off"), "truncating a DAX file waits for references (off: as DAX began)"),
+    "debug-vm": Setting(
+        ("off", "on"),
+        "CONFIG_DEBUG_VM: VM_BUG_ON where a count underflows or a free page is got",
+        "Breaks nobody who is right, but it costs time in every path: distributions leave it off, so what it would "
+        "catch goes unseen where it matters.",
+    ),
+    "pte-special": Setting(
+        ("on", "off"),
+        "the architecture has a special bit in PTEs (off: no GUP-fast either)",
+        "Without the bit the VMA decides: there is no GUP-fast at all, and vmf_insert_mixed() counts what it maps, so "
+        "that get_user_pages() may take it.",
+    ),
+    "pmd-special": Setting(
+        ("kernel", "on", "off"),
+        "a special bit in huge PMDs; by default as the kernel has it",
+        "Breaks nobody: what GUP-fast leaves alone now it should never have taken.",
+    ),
+    "dma-buf-check": Setting(
+        ("off", "warn", "refuse"),
+        "the VM_PFNMAP check after the exporter's mmap",
+        "`refuse` breaks every dma-buf of ordinary pages: udmabuf of 6.1, i915 buffers in system memory, drivers that "
+        "use vm_insert_page() or vm_map_pages() behind an IOMMU. `warn`, as posted, breaks none of them.",
+    ),
+    "ttm-refcount": Setting(
+        ("normal", "zero"),
+        "TTM sets the count of its pages to 0 after allocation",
+        "Breaks drivers that map their TTM pages with vm_insert_page(): -EINVAL, so the process gets SIGBUS. KVM in "
+        "6.1 cannot map such a buffer into a guest any more.",
+    ),
+    "page-noref": Setting(
+        ("off", "on"),
+        "the page flag that forbids references",
+        "Breaks drivers that map such pages with vm_insert_page(), and with them every O_DIRECT read or write of their "
+        "mappings; KVM in 6.1 cannot map them into a guest.",
+    ),
+    "gfp-refcount": Setting(
+        ("normal", "zero"),
+        "drivers allocate buffer pages with the count at 0",
+        "Breaks whoever counts such pages: vm_insert_page() refuses them, KVM in 6.1 fails. A blind get and put frees "
+        "the page under its driver.",
+    ),
+    "frozen-pages": Setting(
+        ("off", "on"),
+        "buffer pages are frozen and typed: get_page warns and does nothing",
+        "Breaks whoever counts such pages: vm_insert_page() refuses them, KVM in 6.1 fails. When slab pages were "
+        "frozen, network and NVMe code that called get_page() on them had to be mended.",
+    ),
+    "dax-break-layouts": Setting(
+        ("on", "off"),
+        "truncating a DAX file waits for references (off: as DAX began)",
+        "Whoever keeps a reference keeps truncation waiting, so FOLL_LONGTERM had to be refused: RDMA and io_uring "
+        "buffers on DAX files do not work.",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
-    "frozen-pages": Setting(("off", "on"), "buffer pages are frozen and typed: get_page warns and does nothing"),
 }
 
 

@@ -335,7 +335,7 @@ _TABLE: Final = (
     _verb("reclaim", "the mm swaps one page out", _P, _ONE),
     _verb(
         "begin",
-        "start COMMAND as task T and stop before its first micro-step",
+        "start COMMAND as task T and stop before its first micro-step; cpu=: as another thread, there",
         *(NewName(name="T", kind="task", reserved=("main",)), _COMMAND),
         Option("cpu", CpuNumber(name="N", what="a CPU", high=7)),
         role="task",
