@@ -34,6 +34,7 @@ class do_exit(Procedure):
         ]
         if others:
             return blocked(f"{', '.join(sorted(others))} to leave {self.mm}")
+        tx.processes.update(self.mm, exiting=True)
         return None
 
     @step

@@ -157,6 +157,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     """mm->def_flags: VM_* bits that every new mapping gets (mlockall)."""
     map_count: int = 0
     """How many VMAs it has; insert_vma() and detach_vma() count."""
+    exiting: bool = False
+    """All its threads have ended, its address space is being torn down: no call of it can begin any more."""
 
 
 class Label(Record, frozen=True, omit_defaults=True):

@@ -52,8 +52,13 @@ def check_names(state: State, command: Command) -> None:
     """Raise Missing for the first name that `command` uses and that does not exist now."""
     for operand, value in arguments(command):
         used = _used(operand, value)
-        if used and not exists(state, *used):
+        if used and (not exists(state, *used) or _exiting(state, *used)):
             raise Missing(*used)
+
+
+def _exiting(state: State, kind: str, name: str) -> bool:
+    """Whether it is a process that has only its own end before it."""
+    return kind == "process" and state.processes[name].exiting
 
 
 def taken(state: State, command: Command) -> str:
