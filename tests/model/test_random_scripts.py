@@ -97,7 +97,7 @@ def test_no_script_breaks_the_model(lines: list[str]) -> None:
         assert not broken, (account.command.text, account.violations)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(EXAMPLES // 4, 1), deadline=None, suppress_health_check=list(HealthCheck))
 @given(scripts(UNCOUNTED))
 def test_no_driver_defence_or_grabber_raises(lines: list[str]) -> None:
     assert len(performed(lines)) <= len(lines)
