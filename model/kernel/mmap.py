@@ -113,7 +113,7 @@ class do_mmap(Procedure):
         more than all of RAM is refused for that.
         """
         self.vm_flags = self.wanted_flags(tx)
-        if self.vm_flags & VM_GROWSDOWN and (self.backing != "anon" or self.vm_flags & VM_SHARED):
+        if self.backing == "anon" and self.vm_flags & VM_GROWSDOWN and self.vm_flags & VM_SHARED:
             return self.refuse(tx, -EINVAL)
         shared = bool(self.flags & MAP_SHARED)
         opened = open_backing(tx, self.backing, self.file, self.pages, self.offset, shared=shared)

@@ -24,6 +24,7 @@ from model.memory.flags import (
     VM_DONTDUMP,
     VM_DONTEXPAND,
     VM_EXEC,
+    VM_GROWSDOWN,
     VM_HUGEPAGE,
     VM_IO,
     VM_LOCKED,
@@ -184,7 +185,7 @@ def do_mmap_file(mem: Memory, backing: str, file: str, vm_flags: int) -> int:
         if vm_flags & VM_EXEC:
             return -EPERM
         vm_flags &= ~VM_MAYEXEC
-    return vm_flags
+    return -EINVAL if vm_flags & VM_GROWSDOWN else vm_flags
 
 
 def memfd_check_seals_mmap(mem: Memory, file: str, vm_flags: int) -> int:

@@ -154,7 +154,7 @@ def place(machine: Machine, op: ops.Place) -> Reply:
     at = machine.vpn(op.at)
     call = mmap.do_mmap(mm=op.proc, pages=pages, prot=prot_bits(prot), flags=flags, backing=op.what, at=at)
     reply = machine.reply(call, op.proc)
-    if op.what == "vdso":
+    if reply == OK and op.what == "vdso":
         machine.run(cpu_load(mm=op.proc, vpn=at), op.proc)
     return reply
 

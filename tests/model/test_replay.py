@@ -149,6 +149,14 @@ def test_the_recorder_s_own_answers() -> None:
     assert compared(fields).difference is None
 
 
+def test_what_could_not_be_placed_is_not_there() -> None:
+    fields = recording("001_demand_zero")
+    place = {"op": "place", "proc": "p0", "at": 10}
+    fields["ops"] = [place | {"what": "vvar"}, place | {"what": "vdso"}]
+    emitted = emit(decode(msgspec.json.encode(fields)))
+    assert (emitted[1]["result"], emitted[1]["state"]) == ("EINVAL", {})
+
+
 def test_what_the_kernel_has_placed_itself_stands_behind_the_arena() -> None:
     fields = recording("001_demand_zero") | {"ops": []}
     ring = {"op": "mmap", "proc": "p0", "at": 100_000, "pages": 1, "prot": "rw", "kind": "io_uring_ring"}

@@ -5,7 +5,7 @@ import pytest
 from model.kernel.fork import kernel_clone
 from model.kernel.madvise import do_madvise
 from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mmap import MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED
 from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
 from model.kernel.munmap import do_munmap
 from model.kernel.reference import put_reference, take_reference
@@ -107,6 +107,7 @@ def test_the_kernels_own_mappings_choose_their_flags_themselves() -> None:
         ("btf", 4, MAP_PRIVATE, VM_READ | VM_EXEC, 0, EPERM),
         ("btf", 4, MAP_PRIVATE, VM_READ, 1, EINVAL),
         ("btf", BTF_PAGES + 1, MAP_PRIVATE, VM_READ, 0, EINVAL),
+        ("devzero", 4, MAP_PRIVATE | MAP_GROWSDOWN, RW, 0, EINVAL),
         ("memfd", 4, MAP_SHARED, RW, 0, EBADF),
         ("file", 4, MAP_SHARED, RW, 0, EBADF),
     ],
@@ -131,7 +132,15 @@ def test_a_ring_that_cannot_be_filled_is_not_mapped() -> None:
     assert (machine.frames_in_use(), len(machine.state.files), len(machine.state.vmas)) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(("share", "prot", "errno"), [(MAP_PRIVATE, RW, EINVAL), (MAP_SHARED, RW | VM_EXEC, EPERM)])
+@pytest.mark.parametrize(
+    ("share", "prot", "errno"),
+    [
+        (MAP_PRIVATE, RW, EINVAL),
+        (MAP_SHARED, RW | VM_EXEC, EPERM),
+        (MAP_SHARED | MAP_GROWSDOWN, RW | VM_EXEC, EPERM),
+        (MAP_SHARED | MAP_GROWSDOWN, RW, EINVAL),
+    ],
+)
 def test_secret_memory_is_shared_and_never_executed(share: int, prot: int, errno: int) -> None:
     assert secret().map("secretmem", file="s", share=share, prot=prot) == -errno
 
