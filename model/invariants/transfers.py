@@ -99,11 +99,16 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, 
             return "everybody: each read of untouched memory in the system now finds the byte" if access.write else ""
         case "anon" if others and (access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES)):
             return listing([f"{other}, which has it at {_at(scene, pfn, other)}" for other in others])
-        case "file" if not counted and process not in mappers:
+        case "file" if not counted and process not in mappers and not _lent(scene, pfn, meant):
             cached = scene.holders(pfn, "cache")
             return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:
             return ""
+
+
+def _lent(scene: Scene, pfn: int, buffer: str) -> bool:
+    """Whether a file's page is lent to a buffer: udmabuf, which its importers are meant to use."""
+    return any(holder.owner == buffer for holder in scene.holders(pfn, "borrowed"))
 
 
 def _file_at(scene: Scene, process: str, access: Access) -> str:

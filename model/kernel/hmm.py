@@ -9,10 +9,10 @@ from typing import ClassVar
 import msgspec
 
 from model.kernel.fault import handle_mm_fault
-from model.kernel.lock import down_read, up_read
+from model.kernel.lock import down_read, down_write, up_read, up_write
 from model.kernel.mmu_notifier import NOT_MAPPED
 from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, step
 from model.kernel.vma import vma_lookup
 from model.memory.errno import EFAULT, ENOENT
 from model.memory.flags import (
@@ -80,6 +80,20 @@ class hmm_range_fault(Procedure):
         return wait if wait is not None else goto(hmm_range_fault.hmm_vma_walk_test)
 
 
+def mm_take_all_locks(tx: Transaction, mm: str) -> Blocked | None:
+    """Wait until no lock is held under which entries of an address space may change (mm/mmap.c).
+
+    So a notifier that is registered misses no second half of an invalidation (mmu_interval_notifier_insert). The
+    locks are given back within the same micro-step.
+    """
+    files = {vma.file for (owner, _), vma in tx.vmas.items() if owner == mm and vma.file}
+    for kind, name in (("mmap_lock", mm), *(("i_mmap_rwsem", file) for file in sorted(files))):
+        if (wait := down_write(tx, kind, name)) is not None:
+            return wait
+        up_write(tx, kind, name)
+    return None
+
+
 class mirror_range(Procedure):
     """A driver mirrors a range into its device's page table. Returns the number of pages, or an errno."""
 
@@ -100,13 +114,15 @@ class mirror_range(Procedure):
 
     @step
     def mmu_interval_read_begin(self, tx: Transaction) -> Outcome:
-        """Note the notifier sequence. If it is odd an invalidation is running: wait for its end."""
+        """Register a notifier, then note its sequence. If that is odd an invalidation is running: wait for its end."""
         process = tx.processes.get(self.mm)
         if process is None:
             return fail(EFAULT)
         if process.notifier_seq % 2:
             return blocked(f"the invalidation of {self.mm} to end")
         if self.name not in tx.references:
+            if (wait := mm_take_all_locks(tx, self.mm)) is not None:
+                return wait
             tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
             tx.references[self.name] = Reference(
                 "mirror",

@@ -91,7 +91,12 @@ class shmem_get_folio(Procedure):
 
     @step
     def shmem_swapin_folio(self, tx: Transaction) -> Outcome:
-        """The page was swapped out: read it back into the page cache, and give its slot back."""
+        """The page was swapped out: read it back into the page cache, and give its slot back.
+
+        Unless it has been read back or truncated meanwhile (shmem_confirm_swap): then start again.
+        """
+        if (self.file, self.index) not in tx.swapped:
+            return goto(shmem_get_folio.filemap_get_entry)
         pfn = shmem_swapin(tx, self.file, self.index)
         if pfn is None:
             return fail(ENOMEM)
