@@ -13,7 +13,7 @@ from model.kernel.config import fact, setting
 from model.kernel.exporter import Exporter, exporter
 from model.kernel.splat import warn_on_once
 from model.memory.errno import EBADF, EINVAL
-from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PFNMAP, VM_SHARED, is_cow_mapping
+from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
 from model.memory.records import Buffer, Vma
 from model.memory.state import Memory, Transaction
 
@@ -39,6 +39,8 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     flags = vma.flags | driver.vm_flags
     if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
         flags &= ~VM_MAYEXEC
+    if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
+        flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
     mapped = msgspec.structs.replace(vma, flags=flags, ops=ops_of(driver))
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
 

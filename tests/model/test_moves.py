@@ -330,3 +330,54 @@ def test_udmabuf_over_a_punched_memfd(kernel: str) -> None:
     assert machine.do("read p0 n") == "ok 178"
     splats = [event.title for account in machine.accounts for event in account.events if isinstance(event, Splat)]
     assert [title.startswith("BUG: Bad page cache") for title in splats] == ([True] if kernel == "6.1" else [])
+
+
+# -- private mappings of PFN-mapped memory -----------------------------------------------------
+
+PRIVATE: Final = {
+    "dma_heap_system": "bo b 1 exporter=system-heap\nexport b as=d\nmmap p0 m dmabuf:d private rw 1",
+    "devmem_reserved_ram": "mmap p0 m devmem private rw 4",
+    "pci_resource_ram(ivshmem)": "mmap p0 m bar:dev private rw 4",
+    "memfd_shared": "memfd f 4\nmmap p0 m memfd:f private rw 4",
+}
+STAGES: Final = {"0.untouched": "", "1.read_touched": "read p0 m", "2.written(COW)": "write p0 m 0x11"}
+DOORS: Final = {
+    "vmsplice": "gup p0 m+0 as=r",
+    "gup_fast(read)": "gup p0 m+0 as=r",
+    "gup_fast(WRITE)": "gup p0 m+0 as=r write",
+    "gup_slow(WRITE)": "gup p0 m+0 as=r write slow",
+    "pin_fast_LONGTERM": "gup p0 m+0 as=r write pin longterm",
+    "pin_slow_LONGTERM": "gup p0 m+0 as=r write pin longterm slow",
+    "process_vm_readv": "remote-read p9 p0 m",
+    "odirect_read": "gup p0 m+0 as=r write pin",
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("mapping", sorted(PRIVATE))
+def test_the_answer_depends_on_the_page_and_not_on_the_vma(kernel: str, mapping: str) -> None:
+    """Finding 9: what was copied on write is an ordinary page in a VM_PFNMAP VMA, and only GUP-slow minds."""
+    recorded = {
+        name.removeprefix(f"{mapping}."): text
+        for name, text in MOVES[kernel]["stale_private_pfnmap"].items()
+        if name.startswith(f"{mapping}.")
+    }
+    machine = Machine(kernel, PRIVATE[mapping])
+    for stage, touch in STAGES.items():
+        machine.do(touch)
+        wanted = {door: refusal(recorded[f"{stage}.{door}"]) for door in DOORS}
+        assert {door: machine.tried(line) for door, line in DOORS.items()} == wanted, stage
+        assert machine.mem() == refusal(recorded[f"{stage}.proc_self_mem_read"])
+    if mapping != "memfd_shared":  # the recorder had the other mappings still there when it forked
+        assert machine.do("fork p0 c") == ("error ENOMEM" if recorded["4.fork"] == "FAILED ENOMEM" else "ok")
+
+
+def refusal(text: str) -> str:
+    """An errno, or `ok` for whatever the recorder printed of a success."""
+    return text if re.fullmatch(r"E[A-Z]+", text) else "ok"
+
+
+def test_a_punched_memfd_reaches_its_own_mappings() -> None:
+    """Unlike that of a udmabuf, which is not in its i_mmap."""
+    machine = Machine("6.12", "memfd f 2\nmmap p0 m memfd:f shared rw 2\nwrite p0 m 1\nfork p0 c\nread c m")
+    assert machine.zapped("punch f 0 1") == [("c", 16, 17), ("p0", 16, 17)]
