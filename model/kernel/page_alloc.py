@@ -135,10 +135,28 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
         _push_free(tx, first, order)
         return
     tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0, mapping="")
-    for pfn in range(first + (1 << order) - 1, first, -1):
-        if pfn in tx.frames and not tx.frames[pfn].refcount:
+    for half in reversed(range(order)):
+        free_part(tx, range(first + (1 << half), first + (2 << half)))
+
+
+def free_part(tx: Transaction, pages: range) -> None:
+    """Free one of the parts into which a block falls whose first frame is held: halves, quarters … behind it.
+
+    A frame in a bad state is reported, and its part is lost, where the kernel checks; elsewhere its count stays on it.
+    """
+    bad = [pfn for pfn in pages if _bad_when_free(tx, pfn, 0)]
+    if bad and page_checks(tx):
+        bad_page(tx, bad[0], "nonzero mapcount" if tx.frames[bad[0]].mapcount else "nonzero _refcount")
+        return
+    for pfn in reversed(pages):
+        frame = tx.frames.get(pfn)
+        if frame is None:
+            continue
+        if frame.refcount:
+            tx.frames[pfn] = Frame(refcount=frame.refcount)
+        else:
             del tx.frames[pfn]
-            _push_free(tx, pfn, 0)
+        _push_free(tx, pfn, 0)
 
 
 def free_frozen_pages(tx: Transaction, first: int, order: int) -> None:

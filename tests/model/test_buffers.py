@@ -10,7 +10,7 @@ import pytest
 
 from model.kernel.pgtable import PMD
 from model.memory.flags import smaps_codes
-from model.memory.records import Buffer, Frame, Pte
+from model.memory.records import Buffer, Frame, Pte, Splat
 from model.memory.state import State
 from model.script.account import Account, Runner
 from model.script.parser import parse
@@ -20,8 +20,9 @@ from model.script.problems import ScriptError
 class Play:
     """A script that is written and run piece by piece."""
 
-    def __init__(self, text: str, kernel: str = "6.12", vram: int = 16) -> None:
-        self.lines = [f"set kernel {kernel}", f"set vram {vram}", "device dev", "process p0", "process p9"]
+    def __init__(self, text: str, kernel: str = "6.12", vram: int = 16, pmd_special: str = "kernel") -> None:
+        self.lines = [f"set kernel {kernel}", f"set vram {vram}", f"set pmd-special {pmd_special}"]
+        self.lines += ["device dev", "process p0", "process p9"]
         self.runner = Runner()
         self.accounts: list[Account] = []
         self.do("")
@@ -274,6 +275,28 @@ def test_pools_of_both_kinds_of_caching_do_not_mix() -> None:
     play = Play("bo b 4\ndestroy b\nbo c 4 caching=cached")
     recycled = play.state.pool
     assert not set(play.buffer("c").frames) & set(recycled)
+
+
+@pytest.mark.parametrize(("kernel", "reported"), [("6.1", True), ("6.12", False)])
+def test_references_on_several_pages_of_a_huge_entry(kernel: str, reported: bool) -> None:
+    """GUP-fast counts all of them on the first page; each put then takes one from the page that it was given."""
+    play = Play(
+        "bo b 512 exporter=ttm-huge caching=cached\nmmap p0 m bo:b shared rw 512 at=512\nwrite p0 m 65\n"
+        "gup p0 m[0:4] as=r write by=dev",
+        kernel=kernel,
+        pmd_special="off",
+    )
+    first = play.pfn()
+    assert [play.frame(first + page).refcount for page in range(4)] == [5, 0, 0, 0]
+    play.do("put r")
+    assert [play.frame(first + page).refcount for page in range(4)] == [4, -1, -1, -1]
+    assert "underflow" in play.broken()
+    play.do("munmap p0 m\ndestroy b")
+    assert play.frame(first).refcount == 3
+    splats = [event.title for account in play.accounts for event in account.events if isinstance(event, Splat)]
+    bad = [title for title in splats if title.startswith("BUG: Bad page state")]
+    assert len(bad) == (2 if reported else 0)  # the part of one page, and that of two
+    assert play.frame(first + 511).kind == "free"
 
 
 # -- what is refused ---------------------------------------------------------------------------
