@@ -41,6 +41,7 @@ def row_at(rows: Sequence[Row], number: int) -> Row:
 def difference(old: Row, new: Row) -> tuple[int, int]:
     """Columns [left, right) outside which two rows look the same.
 
+    >>> from tui.rows.row import Span
     >>> difference(Row((Span("ab"), Span("c"))), Row((Span("ab"), Span("x"))))
     (2, 3)
     """
