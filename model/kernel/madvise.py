@@ -128,13 +128,26 @@ class do_madvise(Procedure):
         if self.start < vma.start:
             self.start, self.unmapped = vma.start, -ENOMEM
         self.stop = min(vma.end, self.end)
-        error = refusal(tx, vma, self.advice)
+        error = refusal(tx, vma, self.advice) or self.cannot_collapse(vma)
         if error:
             self.ret = -error
             return goto(do_madvise.mmap_unlock)
         if self.advice in FLAGS_ADVICE:
             return self.update_vma(tx, vma)
         return self.act(vma)
+
+    def cannot_collapse(self, vma: Vma) -> int:
+        """MADV_COLLAPSE: an errno, or 0 where there is nothing to do (mm/khugepaged.c: madvise_collapse).
+
+        Nothing is to be done where the part touches the border of a huge page and contains none. Inside of one, or
+        where none fits into the VMA, it is EINVAL. Else an order-9 frame would be needed: the model has none.
+        """
+        if self.advice != "collapse":
+            return 0
+        first, end = -(-self.start // HPAGE_PMD_NR), self.stop // HPAGE_PMD_NR
+        if not thp_vma_allowable(vma) or first > end:
+            return EINVAL
+        return ENOMEM if first < end else 0
 
     def update_vma(self, tx: Transaction, vma: Vma) -> Outcome:
         """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
@@ -267,14 +280,20 @@ def refusal(mem: Memory, vma: Vma, advice: str) -> int:
             return EINVAL if vma.flags & (VM_SPECIAL | VM_HUGETLB | VM_LOCKED) else 0
         case "guard_remove":
             return EINVAL if vma.flags & (VM_SPECIAL | VM_HUGETLB) else 0
-        case "collapse":
-            # No order-9 frame can be had: the model's allocator hands out single frames only.
-            return ENOMEM if holds_huge_page(vma) else EINVAL
         case _:
             return 0
 
 
-def holds_huge_page(vma: Vma) -> bool:
-    """Whether an aligned huge page fits into the VMA, and is allowed there (thp_vma_allowable_order)."""
+def thp_vma_allowable(vma: Vma) -> bool:
+    """Whether the VMA may have huge pages, and an aligned one fits into it (mm/huge_memory.c: thp_vma_allowable_order).
+
+    Anonymous memory must have had a page. Of files shmem alone has huge pages, aligned in the file as in the VMA.
+    """
+    if vma.flags & (VM_SPECIAL | VM_HUGETLB | VM_NOHUGEPAGE):
+        return False
+    if vma_is_anonymous(vma):
+        suitable = bool(vma.anon_vma)
+    else:
+        suitable = vma.ops == "shmem" and (vma.start - vma.pgoff) % HPAGE_PMD_NR == 0
     first = -(-vma.start // HPAGE_PMD_NR) * HPAGE_PMD_NR
-    return first + HPAGE_PMD_NR <= vma.end and not vma.flags & (VM_SPECIAL | VM_HUGETLB)
+    return suitable and first + HPAGE_PMD_NR <= vma.end

@@ -164,10 +164,22 @@ def test_populate_says_why_it_cannot(machine: Machine) -> None:
     assert machine.frame(300).kind == "zero"
 
 
-def test_collapse_needs_room_for_a_huge_page(machine: Machine) -> None:
+def test_collapse_needs_room_for_a_huge_page_in_memory_that_was_touched(machine: Machine) -> None:
     assert advise(machine, "collapse") == -EINVAL
     machine.map_private("anon", 1024, at=1024)
+    assert advise(machine, "collapse", 1024, 512) == -EINVAL
+    machine.write(1024, 1)
     assert advise(machine, "collapse", 1024, 512) == -ENOMEM
+    assert [advise(machine, "collapse", start, 5) for start in (1028, 1533, 1536)] == [-EINVAL, 0, 0]
+    advise(machine, "nohugepage", 1024, 1024)
+    assert advise(machine, "collapse", 1536, 5) == -EINVAL
+
+
+@pytest.mark.parametrize(("offset", "result"), [(0, 0), (1, -EINVAL)])
+def test_collapse_of_a_file_wants_it_aligned_as_the_mapping_is(machine: Machine, offset: int, result: int) -> None:
+    machine.run(memfd_create(file="f", pages=8))
+    machine.map("memfd", 512, file="f", at=1024, offset=offset)
+    assert advise(machine, "collapse", 1024, 5) == result
 
 
 def test_dontneed_and_a_write_in_every_order_leave_a_whole_page(machine: Machine) -> None:
