@@ -12,6 +12,7 @@ from model.kernel.filemap import (
     folio_trylock,
     folio_unlock_put,
 )
+from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.page import clear_page_flags, folio_remove_rmap, get_page, put_page, set_page_flags
 from model.kernel.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
@@ -158,7 +159,7 @@ class try_to_unmap(Procedure):
 
     @step
     def ptep_clear_flush(self, tx: Transaction) -> Outcome:
-        """Find the next entry through the reverse map; under its lock clear it, and flush TLBs before anything else.
+        """Find the next entry through the reverse map, tell who mirrors it, clear it under its lock, flush the TLBs.
 
         Locked memory is left alone, and so is an exclusive page that may be pinned. While the entry is empty a fault on
         it waits for the lock.
@@ -169,6 +170,7 @@ class try_to_unmap(Procedure):
             return done()
         if (wait := pte_lock(tx, found.mm, found.vpn)) is not None:
             return wait
+        mmu_notifier_invalidate_range_start(tx, found.mm, found.vpn, found.vpn + 1)
         hold_pte_lock(tx, found.mm, found.vpn)
         self.mm, self.vma, self.vpn = found.mm, found.vma, found.vpn
         self.old = tx.ptes[found.mm, found.vpn]
@@ -204,6 +206,7 @@ class try_to_unmap(Procedure):
             set_page_flags(tx, self.pfn, PG_DIRTY)
         pte_unlock(tx, self.mm, self.vpn)
         self.owes_rmap = self.holds = ()
+        mmu_notifier_invalidate_range_end(tx, self.mm)
         if wanted_again(tx, self.pfn):
             if tx.frames[self.pfn].flags & PG_DIRTY:
                 set_page_flags(tx, self.pfn, PG_SWAPBACKED)

@@ -1,0 +1,119 @@
+"""Cells of the comparison: what the search finds in them, and that the uses of today are described rightly."""
+
+import pytest
+
+from model.script.account import Runner
+from model.script.parser import parse
+from model.search.compare_cells import Cell, judge, try_use
+from model.search.compare_scenes import DEFENCES, DRM_FILE, GRABBERS, Row, defence_name, rows, scene
+from model.search.compare_table import questions
+from model.search.compare_uses import Use, use_scene, uses
+
+ROWS = rows("6.1")
+USES = uses(ROWS)
+BY_NAME = {defence_name(defence): defence for defence in DEFENCES}
+
+
+def cell(exporter: str, grabber: str, defence: str = "none", most_states: int = 300_000) -> Cell:
+    row = next(row for row in ROWS if exporter in row.kinds)
+    grabbing = next(known for known in GRABBERS if known.name == grabber)
+    return judge(scene(row, grabbing, BY_NAME[defence], "6.1"), most_states)
+
+
+def broken(trace: str) -> set[str]:
+    """What the last command of a script breaks on the plain model."""
+    runner = Runner()
+    accounts = [runner.perform(command) for command in parse(trace)]
+    return {violation.invariant for violation in accounts[-1].violations}
+
+
+@pytest.mark.parametrize("grabber", ["gup-slow", "gup-fast", "pin"])
+def test_special_entries_refuse_gup_in_every_schedule(grabber: str) -> None:
+    found = cell("qxl", grabber)
+    assert (found.outcome, found.answer, found.complete) == ("refused", "EFAULT", True)
+
+
+def test_ordinary_entries_do_not_and_the_trace_replays() -> None:
+    found = cell("insert-page", "gup-fast")
+    assert found.outcome == "corrupts"
+    assert found.invariant in broken(found.trace)
+
+
+def test_the_huge_page_hole_and_what_closes_it() -> None:
+    assert cell("ttm-huge", "gup-fast").outcome == "corrupts"
+    assert cell("ttm-huge", "gup-fast", "pmd-special=on").answer == "EFAULT"
+    assert cell("ttm-huge", "gup-fast", "ttm-refcount=zero").answer == "EFAULT"
+    assert cell("ttm-huge", "gup-fast", "dma-buf-check=refuse").outcome == "corrupts"
+
+
+def test_kvm_of_6_1_passes_by_the_special_bit_but_not_by_a_count_of_zero() -> None:
+    assert cell("vgem", "follow").outcome == "corrupts"
+    assert cell("vgem", "follow", "dma-buf-check=refuse").outcome == "corrupts"
+    assert cell("vgem", "follow", "ttm-refcount=zero").outcome == "refused"
+
+
+def test_the_check_refuses_the_mapping_but_not_that_of_the_drm_file() -> None:
+    check = "dma-buf-check=refuse"
+    assert cell("insert-page", "gup-fast", check).answer == "EINVAL at mmap"
+    by_file = judge(scene(Row(("insert-page",), DRM_FILE), GRABBERS[2], BY_NAME[check], "6.1"))
+    assert by_file.outcome == "corrupts"
+
+
+def test_a_blind_grab_is_noticed_only_by_debugging() -> None:
+    assert cell("qxl", "grab", "gfp-refcount=zero").outcome == "corrupts"
+    assert cell("qxl", "grab", "gfp-refcount=zero debug-vm=on").outcome == "splat"
+
+
+@pytest.mark.parametrize("exporter", ["qxl", "insert-page", "mixed"])
+def test_the_right_way_is_safe(exporter: str) -> None:
+    assert cell(exporter, "mirror").outcome == "safe"
+    assert cell(exporter, "import").outcome == "safe"
+
+
+@pytest.mark.parametrize("exporter", ["no-zap", "no-flush"])
+def test_a_driver_that_forgets_corrupts_without_any_grab(exporter: str) -> None:
+    assert cell(exporter, "cpu").outcome == "corrupts"
+
+
+def test_the_bound_is_told() -> None:
+    found = cell("qxl", "mirror", most_states=100)
+    assert (found.outcome, found.complete) == ("open", False)
+    assert str(found).endswith("bound hit")
+
+
+def test_a_warning_while_the_scene_is_set_up_is_told() -> None:
+    assert not cell("insert-page", "pin").splats
+    assert cell("insert-page", "pin", "dma-buf-check=warn").splats
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.name)
+def test_a_use_works_on_the_kernel_as_it_is(use: Use) -> None:
+    trial = try_use(use_scene(use, (), "6.1"))
+    assert trial.works, trial.found
+
+
+def test_what_a_defence_breaks_is_told() -> None:
+    use = next(use for use in USES if use.name == "KVM on a TTM buffer")
+    trial = try_use(use_scene(use, BY_NAME["ttm-refcount=zero"], "6.1"))
+    assert trial.found == "follow p0 buf as=k by=dev: expected ok; found error EFAULT"
+
+
+def test_a_complaint_breaks_a_use() -> None:
+    use = next(use for use in USES if use.name == "mapping: udmabuf")
+    assert not try_use(use_scene(use, BY_NAME["dma-buf-check=warn"], "6.1")).works
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12", "6.18", "7.3"])
+def test_every_scene_is_a_script(kernel: str) -> None:
+    asked = questions(kernel)
+    assert len({(question.row, question.column, question.defence) for question in asked}) == len(asked)
+    for question in asked:
+        parse(question.text)
+
+
+def test_the_named_ones_alone() -> None:
+    asked = questions("6.1", ["cirrus"], ["pin"], ["none", "page-noref=on"])
+    assert [(question.row, question.defence) for question in asked] == [
+        ("vgem, virtio-gpu, cirrus", "none"),
+        ("vgem, virtio-gpu, cirrus", "page-noref=on"),
+    ]

@@ -1,0 +1,94 @@
+"""`ptescope compare` from outside: tables, JSON, Markdown, the cache."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.search.compare_cells import Cell, Trial
+from tui.commands.compare_cache import Cache
+
+ROOT = Path(__file__).parents[2]
+FEW = ("--exporter", "qxl", "--exporter", "insert-page", "--grabber", "gup-fast", "--grabber", "mirror")
+
+
+def compare(cache: Path, *arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tui", "compare", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": str(columns), "PYTHONWARNINGS": "error"},
+    )
+
+
+def object_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_json_and_the_worker_processes(tmp_path: Path) -> None:
+    found = object_of(compare(tmp_path, "--json", "--defence", "none", *FEW, "--jobs", "2"))
+    assert found["kernel"] == "6.1"
+    outcomes = {(one["exporter"], one["grabber"]): one["outcome"] for one in found["cells"]}
+    assert outcomes["qxl, bochs", "gup-fast"] == "refused"
+    assert outcomes["insert-page", "gup-fast"] == "corrupts"
+    assert outcomes["insert-page by DRM file", "mirror"] == "safe"
+    assert len(outcomes) == len(found["cells"]) == 6
+    assert found["uses"] == []
+
+
+def test_the_uses(tmp_path: Path) -> None:
+    found = object_of(compare(tmp_path, "--json", "--defence", "ttm-refcount=zero", "--max-states", "10"))
+    works = {one["use"]: one["works"] for one in found["uses"]}
+    assert works["direct I/O"] is True
+    assert works["KVM on a TTM buffer"] is False
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_fits(tmp_path: Path, columns: int) -> None:
+    arguments = ("--defence", "none", "--exporter", "qxl", "--max-states", "50")
+    done = compare(tmp_path, *arguments, columns=columns)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any("gup-slow" in line for line in lines)
+    assert "\x1b" not in done.stdout
+
+
+def test_markdown(tmp_path: Path) -> None:
+    done = compare(tmp_path, "--markdown", "--defence", "none", "--exporter", "qxl", "--grabber", "pin")
+    assert "| exporter | pin |\n| --- | --- |\n| qxl, bochs | refused EFAULT |\n" in done.stdout
+
+
+def test_what_was_computed_is_used_again_until_it_is_to_be_fresh(tmp_path: Path) -> None:
+    """A cache in which something else stands is believed; `--fresh` does not look at it."""
+    arguments = ("--json", "--defence", "none", "--exporter", "qxl", "--grabber", "pin")
+    first = object_of(compare(tmp_path, *arguments))
+    (file,) = tmp_path.rglob("compare.json")
+    file.write_bytes(file.read_bytes().replace(b"EFAULT", b"EPERM"))
+    assert object_of(compare(tmp_path, *arguments))["cells"][0]["answer"] == "EPERM"
+    assert object_of(compare(tmp_path, *arguments, "--fresh")) == first
+
+
+def test_the_cache_holds_for_one_bound_and_survives_damage(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "compare.json"
+    answers: dict[str, Cell | Trial] = {"one": Cell("safe", states=3), "two": Trial(works=False, found="it")}
+    Cache(10, file).write(answers)
+    assert Cache(10, file).read() == answers
+    assert Cache(11, file).read() == {}
+    file.write_bytes(b"\xff{")
+    assert Cache(10, file).read() == {}
+
+
+def test_a_name_that_is_not_known(tmp_path: Path) -> None:
+    done = compare(tmp_path, "--exporter", "qlx")
+    assert done.returncode == 2
+    assert "did you mean `qxl`?" in done.stderr

@@ -1,0 +1,136 @@
+"""`ptescope compare`: exporters, grabbers and defences against each other, every cell computed by a search."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Final
+
+from tui.commands.explore import positive
+
+if TYPE_CHECKING:
+    from model.search.compare_table import Question
+    from tui.commands.compare_cache import Answer
+
+EXIT_FINE: Final = 0
+
+FEW: Final = 4
+"""So many scenes are searched sooner than worker processes are started."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `ptescope compare`."""
+    # Which kernels, exporters, grabbers and defences there are is known to the model alone.
+    from model.kernel.config import SETTINGS  # noqa: PLC0415
+    from model.kernel.exporter import EXPORTERS  # noqa: PLC0415
+    from model.search.compare_cells import MOST_STATES  # noqa: PLC0415
+    from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name  # noqa: PLC0415
+
+    parser.description = (
+        "Compare what drivers' mappings, those who lay hands on their pages, and the defences that were proposed do "
+        "together: each cell is a small scene, searched in every interleaving. Then: which uses of today each defence "
+        "breaks. What has been computed is kept until the model changes."
+    )
+    kernels = SETTINGS["kernel"].values
+    parser.add_argument(
+        "--kernel", choices=kernels, default="6.1", help="the kernel, by default 6.1, that of the discussion"
+    )
+    for option, names in (
+        ("exporter", list(EXPORTERS)),
+        ("grabber", [grabber.name for grabber in GRABBERS]),
+        ("defence", [defence_name(defence) for defence in DEFENCES]),
+    ):
+        known = ", ".join(names)
+        parser.add_argument(
+            f"--{option}", action="append", choices=names, metavar="NAME", help=f"only this one (repeatable): {known}"
+        )
+    parser.add_argument(
+        "--max-states",
+        metavar="N",
+        type=positive,
+        default=MOST_STATES,
+        help=f"give a cell up after so many states (default {MOST_STATES})",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--json", action="store_true", help="one JSON object, with every scene and a trace of each find"
+    )
+    output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
+    parser.add_argument("--fresh", action="store_true", help="compute everything anew")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
+    )
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from model.search.compare_table import questions  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.commands.compare_print import as_json, print_tables  # noqa: PLC0415
+
+    asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
+    answers = answer_all(asked, args.max_states, args.jobs, fresh=args.fresh)
+    if args.json:
+        sys.stdout.buffer.write(as_json(asked, answers, args.kernel, args.max_states) + b"\n")
+        sys.stdout.flush()
+    else:
+        print_tables(asked, answers, args.kernel, args.max_states, markdown=args.markdown)
+    return EXIT_FINE
+
+
+def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fresh: bool = False) -> "dict[str, Answer]":
+    """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
+    from tui.commands.compare_cache import Cache  # noqa: PLC0415
+
+    cache = Cache(most_states)
+    known = {} if fresh else cache.read()
+    texts = dict.fromkeys(question.text for question in asked)
+    answers = {text: known[text] for text in texts if text in known}
+    missing = {question.text: question for question in asked if question.text not in answers}
+    with progress_bar(len(missing)) as advance:
+        for text, answer in compute(list(missing.values()), most_states, jobs):
+            answers[text] = answer
+            advance()
+    if missing:
+        cache.write(known | answers)
+    return answers
+
+
+def compute(asked: "list[Question]", most_states: int, jobs: int) -> "Iterator[tuple[str, Answer]]":
+    """Answer questions in any order, those that take long first, so that no process is left with one at the end."""
+    asked.sort(key=lambda question: question.heavy, reverse=True)
+    if jobs <= 1 or len(asked) < FEW:
+        yield from (answer_one(question, most_states) for question in asked)
+        return
+    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(answer_one, question, most_states) for question in asked]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def answer_one(question: "Question", most_states: int) -> "tuple[str, Answer]":
+    """Search or try one scene."""
+    from model.search.compare_cells import judge, try_use  # noqa: PLC0415 - in the worker process
+
+    return question.text, try_use(question.text) if question.use else judge(question.text, most_states)
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error where somebody looks at it; yields what moves it on by one."""
+    if not total or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("searching", total=total)
+        yield lambda: bar.advance(task)

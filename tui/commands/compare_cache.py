@@ -1,0 +1,64 @@
+"""What `ptescope compare` has computed before: one file, which holds as long as the model's source does not change."""
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import platformdirs
+
+import model
+from lessons.progress import replace_file
+from model.search.compare_cells import Cell, Trial
+
+Answer = Cell | Trial
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The file."""
+
+    model: str
+    """Digest of the model's source."""
+    most_states: int
+    cells: dict[str, Cell]
+    """By the text of the scene."""
+    trials: dict[str, Trial]
+
+
+class Cache:
+    """The file, under the platform's cache folder. Whoever deletes it loses nothing but a minute."""
+
+    def __init__(self, most_states: int, path: Path | None = None) -> None:
+        self.path: Final = path or platformdirs.user_cache_path("ptescope") / "compare.json"
+        self.most_states: Final = most_states
+        self.model: Final = model_digest()
+
+    def read(self) -> dict[str, Answer]:
+        """Scene text → answer; nothing if the file was made by another model, with another bound, or is damaged."""
+        try:
+            stored = msgspec.json.decode(self.path.read_bytes(), type=Stored)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return {}
+        if (stored.model, stored.most_states) != (self.model, self.most_states):
+            return {}
+        return {**stored.cells, **stored.trials}
+
+    def write(self, answers: dict[str, Answer]) -> None:
+        """Replace the file. Where that is not possible the next run computes anew."""
+        cells = {text: answer for text, answer in answers.items() if isinstance(answer, Cell)}
+        trials = {text: answer for text, answer in answers.items() if isinstance(answer, Trial)}
+        stored = Stored(self.model, self.most_states, cells, trials)
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, msgspec.json.encode(stored))
+
+
+def model_digest() -> str:
+    """A digest of every source file of the model, by name and content."""
+    root = Path(next(iter(model.__path__)))
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

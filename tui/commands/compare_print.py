@@ -1,0 +1,160 @@
+"""The tables of `ptescope compare`: for a terminal, as Markdown, as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from model.search.compare_cells import Cell, Trial
+from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name
+from model.search.compare_table import Question
+from tui.commands.compare_cache import Answer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NARROWEST: Final = 11
+"""Columns of text in which a cell is still easy to read."""
+
+STYLES: Final = {
+    "corrupts": "bold red",
+    "splat": "magenta",
+    "hazard": "yellow",
+    "open": "yellow",
+    "refused": "cyan",
+    "safe": "green",
+}
+"""Colours help the eye; the word says the same."""
+
+LEGEND: Final = (
+    ("corrupts in N", "bytes reach somebody they do not belong to, or are lost; N micro-steps are the fewest"),
+    ("splat in N", "the kernel complains, and nothing worse is reachable; after `corrupts`: it complains too"),
+    ("hazard in N", "a belief is false by then, but nothing is lost yet"),
+    ("refused ERRNO", "the kernel refuses, in every interleaving; `at mmap`: there is nothing to grab"),
+    ("safe, N states", "all N reachable states are in order"),
+    ("bound hit", "the search ended early, and something worse may lie beyond"),
+)
+
+
+class Grid(NamedTuple):
+    """A table: its title, the names of its columns, and its rows with the cells in words."""
+
+    title: str
+    heading: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Answer, ...]], ...]
+
+
+def words(answer: Answer) -> str:
+    """A cell in words."""
+    if isinstance(answer, Cell):
+        return str(answer)
+    return "works" if answer.works else f"breaks: {answer.found.rpartition('; found ')[2].rpartition(': ')[2]}"
+
+
+def grids(asked: Sequence[Question], answers: Mapping[str, Answer]) -> Iterator[Grid]:
+    """One table a defence, and one of the uses with a column a defence."""
+    found = {(question.row, question.column, question.defence): answers[question.text] for question in asked}
+    scenes = [question for question in asked if not question.use]
+    for defence in dict.fromkeys(question.defence for question in scenes):
+        drivers = dict.fromkeys(question.row for question in scenes)
+        grabbers = tuple(dict.fromkeys(question.column for question in scenes))
+        cells = ((row, tuple(found[row, grabber, defence] for grabber in grabbers)) for row in drivers)
+        yield Grid(f"Defence: {defence}", ("exporter", *grabbers), tuple(cells))
+    tried = [question for question in asked if question.use]
+    if tried:
+        defences = tuple(dict.fromkeys(question.defence for question in tried))
+        uses = dict.fromkeys(question.row for question in tried)
+        cells = ((use, tuple(found[use, "", defence] for defence in defences)) for use in uses)
+        yield Grid("Uses that should go on working", ("use", *defences), tuple(cells))
+
+
+def bounds(kernel: str, most_states: int) -> str:
+    """What the figures hold for."""
+    return (
+        f"Kernel {kernel}; one buffer of one page (ttm-huge: 512), two CPUs; one grab and one access through it, "
+        f"against what the driver does with its buffer; at most {most_states} states a cell."
+    )
+
+
+# -- for people --------------------------------------------------------------------------------
+
+
+def print_tables(
+    asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int, *, markdown: bool
+) -> None:
+    """Print every table, what the figures hold for, and what the words mean."""
+    if markdown:
+        print(as_markdown(asked, answers, kernel, most_states), end="")
+        return
+    from rich.console import Console  # noqa: PLC0415 - not needed for the other formats
+
+    console = Console(highlight=False)
+    console.print(bounds(kernel, most_states), style="bold", markup=False)
+    for grid in grids(asked, answers):
+        print_grid(console, grid)
+    for term, meaning in LEGEND:
+        console.print(f"{term}: {meaning}", markup=False)
+
+
+def print_grid(console: "Console", grid: Grid) -> None:
+    """Print a table; if it is wider than the screen, so many columns at a time as fit."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    first, *names = grid.heading
+    width = 2 * NARROWEST
+    fitting = max(1, (console.width - width) // (NARROWEST + 2))
+    for start in range(0, len(names), fitting):
+        table = Table(box=box.SIMPLE, pad_edge=False, title=Text(grid.title), title_justify="left")
+        table.add_column(first, overflow="fold", max_width=width)
+        for name in names[start : start + fitting]:
+            table.add_column(name.replace(" ", "\n"), overflow="fold", min_width=NARROWEST)
+        for row, cells in grid.rows:
+            texts = [Text(words(cell), style_of(cell)) for cell in cells[start : start + fitting]]
+            table.add_row(Text(row), *texts)
+        console.print(table)
+
+
+def style_of(answer: Answer) -> str:
+    """The colour of a cell."""
+    if isinstance(answer, Cell):
+        return STYLES[answer.outcome]
+    return STYLES["safe" if answer.works else "corrupts"]
+
+
+def as_markdown(asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int) -> str:
+    """The same as Markdown."""
+    parts = [f"{bounds(kernel, most_states)}\n"]
+    for grid in grids(asked, answers):
+        lines = [grid.heading, ("---",) * len(grid.heading)]
+        lines += [(row, *map(words, cells)) for row, cells in grid.rows]
+        parts.append(f"\n### {grid.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    parts.append("\n" + "".join(f"* `{term}`: {meaning}\n" for term, meaning in LEGEND))
+    return "".join(parts)
+
+
+# -- for programs ------------------------------------------------------------------------------
+
+
+def as_json(asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int) -> bytes:
+    """One object: the bounds, who is compared, every cell and every use with its scene."""
+    settings = {defence_name(defence): dict(defence) for defence in DEFENCES}
+    cells, uses = [], []
+    for question in asked:
+        answer = answers[question.text]
+        about = {"defence": question.defence, "scene": question.text}
+        if isinstance(answer, Trial):
+            uses.append({"use": question.row, **about, "works": answer.works, "found": answer.found})
+        else:
+            place = {"exporter": question.row, "grabber": question.column, **about}
+            cells.append(place | {name: getattr(answer, name) for name in Cell.__struct_fields__})
+    result = {
+        "kernel": kernel,
+        "max_states": most_states,
+        "grabbers": {grabber.name: grabber.meaning for grabber in GRABBERS},
+        "defences": {name: settings[name] for name in dict.fromkeys(question.defence for question in asked)},
+        "cells": cells,
+        "uses": uses,
+    }
+    return msgspec.json.encode(result)
