@@ -183,6 +183,15 @@ def test_a_small_screen_shows_first_what_is_new() -> None:
     assert text(combined(picture(tale=Tale("Story.")), WIDTH, UNICODE)) == "Story."
 
 
+def test_on_a_small_screen_no_long_account_hides_the_verdict_or_the_remark() -> None:
+    last = Told("a.b", "mm/memory.c", "A long account.", "main", "Mark this.", "", "ok 0")
+    tale = Tale("Story.", judged=(Judged(right=False, guess="7", truth="0", reply="Look again."),))
+    lines = text(combined(picture(tale=tale, last=last), WIDTH, UNICODE)).split("\n")
+    order = ["Look again.", "just now a.b", "│ Mark this.", "The call ends: ok 0", "A long account.", "Story."]
+    assert [line for line in lines if line in order] == order
+    assert lines.count("Look again.") == 1
+
+
 # -- verdict ---------------------------------------------------------------------------------------
 
 

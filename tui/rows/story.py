@@ -28,10 +28,17 @@ def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
 
 
 def combined(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
-    """Story and step in one pane, for a small screen: first what is new."""
-    tale, told = story(picture, width, glyphs), steps(picture, width, glyphs)
-    first, second = (told, tale) if picture.last is not None and picture.tale.ask is None else (tale, told)
-    return [*first, BLANK, *second] if first and second else first or second
+    """Story and step in one pane, for a small screen: first what is new, and of that what the lesson says to it."""
+    if picture.last is None or picture.tale.ask is not None:
+        parts = [story(picture, width, glyphs), steps(picture, width, glyphs)]
+    else:
+        judged = list(_judged(picture.tale._replace(kept=""), width, glyphs))
+        rest = picture._replace(tale=picture.tale._replace(judged=()))
+        parts = [judged, steps(picture, width, glyphs, lesson_first=True), story(rest, width, glyphs)]
+    rows: list[Row] = []
+    for part in parts:
+        rows += [BLANK, *part] if rows and part else part
+    return rows
 
 
 def _labelled(label: str, text: str, width: int) -> list[Row]:
@@ -87,11 +94,11 @@ def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
             yield Row((sign if at == 0 else Span(" " * len(sign.text)), *line.spans))
 
 
-def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = False) -> list[Row]:
     """What the last micro-step did, what that broke, and what the next one is going to do."""
     rows: list[Row] = []
     if picture.last is not None:
-        rows += _told("just now", picture.last, width, "strong", glyphs)
+        rows += _told("just now", picture.last, width, "strong", glyphs, lesson_first=lesson_first)
     for broken in picture.broken:
         if broken.fresh:
             rows += case(broken, width, glyphs)
@@ -102,22 +109,23 @@ def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     return rows
 
 
-def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs) -> list[Row]:
-    """One micro-step: its name, where it stands in the kernel, its words."""
+def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs, *, lesson_first: bool = False) -> list[Row]:
+    """One micro-step: its name, where it stands in the kernel, its words; what it meant here after them or before."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
         name.append(Span(f" (task {told.task})", "dim"))
     rows = wrap([Span("after ", "dim"), Span(", ".join(told.before), "dim")], width) if told.before else []
     rows += wrap(name, width)
-    rows += [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
-    rows += markdown(told.doc, width)
+    always = [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
+    always += markdown(told.doc, width)
+    here: list[Row] = []
     if told.remark:
-        rows += [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(told.remark, width - 2)]
+        here += [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(told.remark, width - 2)]
     if told.waits:
-        rows += wrap([Span("It must wait: ", "hazard"), Span(told.waits)], width)
+        here += wrap([Span("It must wait: ", "hazard"), Span(told.waits)], width)
     if told.outcome:
-        rows += wrap([Span("The call ends: ", "now"), Span(told.outcome, "strong")], width)
-    return rows
+        here += wrap([Span("The call ends: ", "now"), Span(told.outcome, "strong")], width)
+    return [*rows, *here, *always] if lesson_first else [*rows, *always, *here]
 
 
 def case(broken: Broken, width: int, glyphs: Glyphs) -> list[Row]:
