@@ -237,7 +237,8 @@ class _Rehearsal:
                 standing = beats[-1].standing
                 played += beats
             outcome = beats[-1].outcome if beats else None
-            if outcome is not None and outcome.status == "blocked":
+            left_waiting = last and bool(do.until)  # the author means it
+            if outcome is not None and outcome.status == "blocked" and not left_waiting:
                 yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
             if last and do.until and not (beats and beats[-1].is_step(do.until)):
                 hint = did_you_mean(do.until, _step_names(beats))
