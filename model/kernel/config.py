@@ -77,6 +77,7 @@ SETTINGS: Final[dict[str, Setting]] = {
         "Whoever keeps a reference keeps truncation waiting, so FOLL_LONGTERM had to be refused: RDMA and io_uring "
         "buffers on DAX files do not work.",
     ),
+    "cma": Setting(("off", "on"), "pages of programs come from a CMA area, as long as they can be moved away again"),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
 }

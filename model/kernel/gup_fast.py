@@ -9,8 +9,10 @@ from typing import ClassVar
 
 from model.kernel.config import fact, setting
 from model.kernel.exporter import has_pmd_special
-from model.kernel.gup import get_user_pages_unlocked, gup_must_unshare, gup_put
+from model.kernel.gup import gup_must_unshare, gup_put
+from model.kernel.gup_longterm import gup_slow
 from model.kernel.page import try_get_page
+from model.kernel.page_alloc import FREE
 from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.ttm_pool import pfn_valid
@@ -25,6 +27,7 @@ from model.memory.flags import (
     PAGE_DEVMAP,
     PAGE_PRESENT,
     PAGE_USER,
+    PG_CMA,
 )
 from model.memory.records import Frame, Pte
 from model.memory.state import Transaction
@@ -122,6 +125,8 @@ class gup_fast(Procedure):
         """
         assert self.pte is not None
         pfn = self.pte.pfn
+        if self.foll & FOLL_LONGTERM and (tx.frames.get(pfn) or FREE).flags & PG_CMA:
+            return goto(gup_fast.enable_interrupts)
         if self.foll & FOLL_PIN:
             if not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned")):
                 if not try_get_page(tx, pfn, GUP_PIN_COUNTING_BIAS):
@@ -251,7 +256,7 @@ class get_user_pages_fast(Procedure):
         if got == self.pages or self.foll & FOLL_FAST_ONLY:
             return goto(get_user_pages_fast.hand_over)
         foll = self.foll | FOLL_TOUCH
-        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn + got, pages=self.pages - got, foll=foll))
+        return call(gup_slow(self.mm, self.vpn + got, self.pages - got, foll))
 
     @step
     def hand_over(self, tx: Transaction) -> Outcome:

@@ -17,7 +17,7 @@ from model.kernel.rmap_walk import Mapped, rmap_walk
 from model.kernel.tlb import flush_tlb_range
 from model.kernel.vma import vma_lookup
 from model.memory.errno import EAGAIN, EFAULT, ENOENT, ENOMEM
-from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_ANON_EXCLUSIVE, PG_PRIVATE, VM_IO, VM_PFNMAP
+from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_ANON_EXCLUSIVE, PG_CMA, PG_PRIVATE, VM_IO, VM_PFNMAP
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 
@@ -31,6 +31,8 @@ class migrate_pages(Procedure):
     source: ClassVar[str] = "mm/migrate.c: migrate_pages, migrate_folio_unmap, migrate_folio_move"
     mm: str
     vpn: int
+    to_cma: bool = True
+    """The new page may lie in a CMA area again."""
     old: int = -1
     new: int = -1
     passes: int = 0
@@ -111,12 +113,17 @@ class migrate_pages(Procedure):
             self.ret = -EAGAIN
             return goto(migrate_pages.remove_migration_ptes)
         new = alloc_page(
-            tx, frame.kind, content=tx.content.get(self.old) or 0, mapping=frame.mapping, index=frame.index
+            tx,
+            frame.kind,
+            content=tx.content.get(self.old) or 0,
+            mapping=frame.mapping,
+            index=frame.index,
+            cma=self.to_cma,
         )
         if new is None:
             self.ret = -ENOMEM
             return goto(migrate_pages.remove_migration_ptes)
-        tx.frames.update(new, flags=frame.flags)
+        tx.frames.update(new, flags=frame.flags & ~PG_CMA | tx.frames[new].flags & PG_CMA)
         if cached:
             tx.page_cache[frame.mapping, frame.index] = new
             get_page(tx, new)

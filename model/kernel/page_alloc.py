@@ -8,6 +8,7 @@ import msgspec
 
 from model.kernel.config import fact, setting
 from model.kernel.splat import bad_page
+from model.memory.flags import PG_CMA
 from model.memory.records import Frame, FrameKind
 from model.memory.state import Memory, Transaction
 
@@ -16,12 +17,22 @@ FREE = Frame()
 
 
 def alloc_page(
-    tx: Transaction, kind: FrameKind, *, content: int = 0, mapping: str = "", index: int = 0, flags: int = 0
+    tx: Transaction,
+    kind: FrameKind,
+    *,
+    content: int = 0,
+    mapping: str = "",
+    index: int = 0,
+    flags: int = 0,
+    cma: bool = True,
 ) -> int | None:
     """One frame with refcount 1 and the given content; returns its pfn, or None if memory is exhausted.
 
     Source: mm/page_alloc.c: __alloc_pages, prep_new_page. A frame on which somebody left a count is skipped and lost.
+    Movable pages may come from a CMA area, if there is one; `cma` False asks for a page that may stay.
     """
+    if cma and kind in {"anon", "file"} and setting(tx, "cma") == "on":
+        flags |= PG_CMA
     while (pfn := _take_free(tx)) is not None:
         left_over = tx.frames.get(pfn)
         if left_over is None:

@@ -5,8 +5,9 @@ from typing import ClassVar
 import msgspec
 
 from model.kernel.buffer import buffer_under
-from model.kernel.gup import get_user_pages_unlocked, gup_put
+from model.kernel.gup import gup_put
 from model.kernel.gup_fast import get_user_pages_fast
+from model.kernel.gup_longterm import gup_slow
 from model.kernel.kvm import is_reserved
 from model.kernel.mmu_notifier import follows_invalidations
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
@@ -38,7 +39,7 @@ class take_reference(Procedure):
             return fail(EINVAL)
         if self.how == "slow":
             foll = self.foll | FOLL_TOUCH
-            return call(get_user_pages_unlocked(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll))
+            return call(gup_slow(self.mm, self.start, self.pages, foll))
         foll = self.foll | (FOLL_FAST_ONLY if self.how == "fast-only" else 0)
         return call(get_user_pages_fast(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll))
 

@@ -163,6 +163,9 @@ PG_NOREF: Final = 1 << 14
 PG_FROZEN: Final = 1 << 15
 """Stands for a page type (PGTY_slab and others, 6.14 and newer): the count is 0 for life, get_page() warns."""
 
+PG_CMA: Final = 1 << 16
+"""Stands for the migrate type of the page's block (MIGRATE_CMA): only pages that can be moved away may lie there."""
+
 PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_DIRTY, "dirty"),
     (PG_LRU, "lru"),
@@ -180,6 +183,7 @@ PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_KSM, "ksm"),
     (PG_NOREF, "noref"),
     (PG_FROZEN, "frozen"),
+    (PG_CMA, "cma"),
 )
 
 GUP_PIN_COUNTING_BIAS: Final = 1024

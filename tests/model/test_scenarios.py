@@ -2,7 +2,7 @@
 
 from model.kernel.page import put_page
 from model.kernel.pgtable import PMD
-from model.memory.flags import VM_IO, VM_PFNMAP
+from model.memory.flags import PG_CMA, VM_IO, VM_PFNMAP
 from model.memory.records import Frame, Pte, Splat
 from model.memory.state import Transaction
 from model.script.account import Account, Runner
@@ -240,6 +240,30 @@ def test_p18_migration_with_a_get() -> None:
     play.do("put r")
     assert play.do("migrate p0 buf") == "ok"
     assert play.pfn() != page
+
+
+def test_p19_a_long_term_pin_of_a_page_in_a_cma_area() -> None:
+    play = Play(ANON + "write p0 buf 65", HEAD.replace("device", "set cma on\ndevice"))
+    first = play.pfn()
+    assert play.frame(first).flags & PG_CMA
+    play.do("begin T gup p0 buf+0 as=r pin longterm write slow by=nic")
+    seen = set()
+    while play.runner.context.state.tasks.get("T"):
+        play.do("step T")
+        seen.add(play.counts(first))
+    assert (1025, 1) in seen
+    assert play.frame(first).kind == "free"
+    moved = play.pfn()
+    assert moved == play.held("r") != first
+    assert play.counts(moved) == (1025, 1)
+    assert not play.frame(moved).flags & PG_CMA
+    assert play.do("read p0 buf") == "ok 65"
+
+
+def test_p19_whoever_holds_the_page_keeps_it_from_being_pinned_for_long() -> None:
+    play = Play(ANON + "write p0 buf 65\ngup p0 buf+0 as=other", HEAD.replace("device", "set cma on\ndevice"))
+    assert play.do("gup p0 buf+0 as=r pin longterm write by=nic") == "error ENOMEM"
+    assert play.counts(play.pfn()) == (2, 1)
 
 
 def test_p20_fork_of_a_ttm_mapping() -> None:
