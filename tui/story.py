@@ -89,13 +89,12 @@ class Teller:
         named = [finding.kind[0] for finding in self.found.findings]
         for finding in self.found.findings:
             name, severity = finding.kind
-            steps = f"first after {finding.shortest.steps} steps"
+            steps = f"{finding.shortest.steps} steps at least"
             self.line(
                 0,
                 (f"! {severity:11}", SEVERITY_STYLES[severity]),
                 f"{name:24}",
-                f"{finding.verdict or 'broken':10}",
-                f"{share_of(finding)}{steps}",
+                f"{finding.verdict or 'broken'}{share_of(finding)}; {steps}",
             )
         rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
         if rest:
@@ -247,4 +246,4 @@ def share_of(finding: Finding) -> str:
     """In how many schedules, where that was counted."""
     if finding.share is None or finding.verdict == "always":
         return ""
-    return f"in {finding.share:.1%} of the schedules, " if finding.share >= 0.001 else "in less than 0.1%, "
+    return f" (in {finding.share:.1%} of the schedules)" if finding.share >= 0.001 else " (in less than 0.1%)"

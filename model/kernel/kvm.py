@@ -10,7 +10,7 @@ from model.kernel.buffer import buffer_under
 from model.kernel.config import fact
 from model.kernel.fault import handle_mm_fault
 from model.kernel.gup import get_user_pages_unlocked
-from model.kernel.hmm import drop_mirror
+from model.kernel.hmm import drop_mirror, mm_take_all_locks
 from model.kernel.lock import down_read, up_read
 from model.kernel.mmu_notifier import NOT_MAPPED
 from model.kernel.page import get_page, put_page, try_get_page
@@ -173,6 +173,8 @@ class kvm_follow(Procedure):
         if self.seq % 2:
             return blocked(f"the invalidation of {self.mm} to end")
         if not known:
+            if (wait := mm_take_all_locks(tx, self.mm)) is not None:
+                return wait
             self.register(tx)
         return None
 

@@ -21,7 +21,7 @@ WORST = {
     "stale-pin": "lost-write",
     "udmabuf-punched": "splat",
 }
-HARMLESS = ("huge-page-hole-closed",)
+HARMLESS = ("huge-page-hole-closed", "kvm-follows")
 
 
 def scene(name: str) -> Scene:
