@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 SCRIPT: Final = ROOT / "docs" / "script.md"
 MODEL: Final = ROOT / "model" / "README.md"
+COMPARE: Final = ROOT / "docs" / "compare.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
 WIDTH: Final = 100
 """Columns of the example's output."""
@@ -121,6 +122,12 @@ def facts() -> str:
     )
 
 
+def comparison() -> str:
+    """The tables of `ptescope compare`; a minute, unless they are still in the cache."""
+    command = [sys.executable, "-m", "tui", "compare", "--markdown"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 class Part(NamedTuple):
     """A generated part: where it stands and who makes it."""
 
@@ -137,13 +144,17 @@ PARTS: Final = {
     "facts": Part(MODEL, facts),
 }
 
+SLOW_PARTS: Final = {"comparison": Part(COMPARE, comparison)}
+"""Parts that take too long to be made in a test."""
+
 
 def main() -> None:
     """Renew the named parts, by default all."""
+    parts = PARTS | SLOW_PARTS
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
-    for name in parser.parse_args().parts or PARTS:
-        file, make = PARTS[name]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
+    for name in parser.parse_args().parts or parts:
+        file, make = parts[name]
         content = make()
         file.write_text(with_part(file.read_text(), name, content))
 

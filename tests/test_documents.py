@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from docs.parts import PARTS, README, ROOT, part
+from docs.parts import COMPARE, PARTS, README, ROOT, part
+from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name, rows
+from model.search.compare_uses import uses
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 
@@ -13,6 +15,20 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.m
 def test_a_generated_part_is_what_the_program_says_today(name: str) -> None:
     file, make = PARTS[name]
     assert part(file.read_text(), name) == make(), "out of date: make documents"
+
+
+def test_the_comparison_has_every_cell() -> None:
+    """Making it anew takes a minute; what stands in its cells is tested in tests/model/test_compare.py."""
+    text = part(COMPARE.read_text(), "comparison")
+    drivers = rows("6.1")
+    assert re.findall(r"^### Defence: (.*)$", text, re.MULTILINE) == [defence_name(defence) for defence in DEFENCES]
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    cells = [line for line in lines if line[0] in {row.name for row in drivers}]
+    assert len(cells) == len(DEFENCES) * len(drivers)
+    assert {len(line) for line in cells} == {1 + len(GRABBERS)}
+    tried = [line for line in lines if line[0] in {use.name for use in uses(drivers)}]
+    assert len(tried) == len(uses(drivers))
+    assert {len(line) for line in tried} == {1 + len(DEFENCES)}
 
 
 @pytest.mark.parametrize("name", [file.relative_to(ROOT).as_posix() for file in DOCUMENTS])

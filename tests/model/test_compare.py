@@ -117,3 +117,19 @@ def test_the_named_ones_alone() -> None:
         ("vgem, virtio-gpu, cirrus", "none"),
         ("vgem, virtio-gpu, cirrus", "page-noref=on"),
     ]
+
+
+def test_a_device_that_mirrors_follows_swap_too() -> None:
+    assert cell("i915-shmem", "mirror").outcome == "safe"
+
+
+@pytest.mark.parametrize("grabber", ["gup-slow", "gup-fast", "pin"])
+def test_gup_on_a_shmem_buffer_is_in_order(grabber: str) -> None:
+    """Its pages are ordinary ones of a file: a reference keeps them from being swapped out."""
+    assert cell("i915-shmem", grabber).outcome == "safe"
+
+
+def test_importers_of_a_udmabuf_use_the_pages_that_were_lent() -> None:
+    found = cell("udmabuf", "import")
+    assert (found.outcome, found.invariant) == ("splat", "splat")
+    assert "begin punch" in found.trace
