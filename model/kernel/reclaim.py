@@ -161,12 +161,13 @@ class try_to_unmap(Procedure):
     def ptep_clear_flush(self, tx: Transaction) -> Outcome:
         """Find the next entry through the reverse map, tell who mirrors it, clear it under its lock, flush the TLBs.
 
-        Locked memory is left alone, and so is an exclusive page that may be pinned. While the entry is empty a fault on
-        it waits for the lock.
+        Locked memory is left alone, and so is an exclusive page that may be pinned, if it is to get a swap entry. While
+        the entry is empty a fault on it waits for the lock.
         """
         frame = tx.frames[self.pfn]
         found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & VM_LOCKED), None)
-        if found is None or (frame.exclusive and frame.refcount >= GUP_PIN_COUNTING_BIAS):
+        pinned = frame.exclusive and frame.flags & PG_SWAPCACHE and frame.refcount >= GUP_PIN_COUNTING_BIAS
+        if found is None or pinned:
             return done()
         if (wait := pte_lock(tx, found.mm, found.vpn)) is not None:
             return wait

@@ -164,6 +164,17 @@ def test_populate_says_why_it_cannot(machine: Machine) -> None:
     assert machine.frame(300).kind == "zero"
 
 
+def test_pageout_sees_that_a_freed_page_was_written_again_although_it_is_pinned(machine: Machine) -> None:
+    machine.write(100, 1)
+    advise(machine, "free")
+    machine.write(100, 2)
+    machine.run(take_reference(name="dma", mm="p0", start=100, pages=1, foll=FOLL_PIN | FOLL_WRITE))
+    assert not machine.frame(100).flags & PG_SWAPBACKED
+    advise(machine, "pageout")
+    assert machine.frame(100).flags & PG_SWAPBACKED
+    assert machine.read(100) == 2
+
+
 def test_collapse_needs_room_for_a_huge_page_in_memory_that_was_touched(machine: Machine) -> None:
     assert advise(machine, "collapse") == -EINVAL
     machine.map_private("anon", 1024, at=1024)
