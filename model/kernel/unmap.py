@@ -259,7 +259,8 @@ class unmap_mapping_range(Procedure):
     def next_vma(self, tx: Transaction) -> Outcome:
         """Find the next VMA that maps part of the range, and zap that part in its address space."""
         last = self.offset + self.pages if self.pages else 1 << 60
-        for mm, start in tx.files[self.file].i_mmap:
+        file = tx.files.get(self.file)
+        for mm, start in file.i_mmap if file is not None else ():
             vma = tx.vmas.get((mm, start))
             if (mm, start) <= self.after or vma is None:
                 continue
