@@ -25,7 +25,7 @@ from model.memory.state import State
 
 LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
 """Page-table levels, lowest first; each takes nine bits of the virtual page number."""
-NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+")
+NUMBER: Final = re.compile(r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)")
 SIGNALS: Final = ("SIGSEGV", "SIGBUS")
 PLACES: Final[tuple[Place, ...]] = get_args(Place)
 PLACE: Final = re.compile(
@@ -227,7 +227,7 @@ def _vma(moment: Moment, words: list[str]) -> bool:
 def _cached(moment: Moment, words: list[str]) -> bool:
     """`cached CPU P WHERE`: that CPU's TLB holds a translation of the page."""
     cpu = words.pop(0) if words else ""
-    if not NUMBER.fullmatch(cpu):
+    if not NUMBER.fullmatch(cpu) or cpu.startswith("-"):
         raise ExpressionError(f"`{cpu}` is no CPU number")
     subject = _subject(moment.state, words)
     entries = moment.state.tlbs.get(int(cpu, 0)) or ()

@@ -48,7 +48,7 @@ def read_guess(prediction: Prediction, typed: str) -> str:
     match prediction:
         case Number():
             if not NUMBER.fullmatch(text):
-                raise GuessError("a number, please: 0, 1, 1025 or 0x401")
+                raise GuessError("a number, please: 0, 1, -1, 1025 or 0x401")
             return str(int(text, 0))
         case YesNo():
             if text not in YES | NO:

@@ -59,10 +59,16 @@ def test_a_guess_can_be_changed_until_it_is_revealed(player: Player) -> None:
     assert player.judged["count"].right
 
 
-@pytest.mark.parametrize("typed", ["", "many", "-1", "1.5"])
+@pytest.mark.parametrize("typed", ["", "many", "-", "--1", "- 1", "1.5", "007"])
 def test_what_is_no_answer_is_refused(player: Player, typed: str) -> None:
     assert "a number, please" in player.answer(typed)
     assert player.view().guess == ""
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("-1", "-1"), (" -0x10 ", "-16"), ("-0", "0"), ("0X401", "1025")])
+def test_a_number_may_be_negative_or_hexadecimal(player: Player, typed: str, kept: str) -> None:
+    assert player.answer(typed) == ""
+    assert player.view().guess == kept
 
 
 def test_a_choice_is_made_by_number_or_letter(player: Player) -> None:
