@@ -7,6 +7,8 @@ from model.kernel.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
 from model.memory.records import Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
+from model.script.account import Runner
+from model.script.parser import parse
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.rows.glyphs import ASCII
 from tui.rows.holders import holders
@@ -152,6 +154,67 @@ def test_a_huge_leaf_ends_the_walk_one_level_higher(state: State) -> None:
     assert "PMD f3[1]   → f512" in rows[3].text
     assert "pse" in rows[3].text
     assert "PTE no table" in rows[4].text
+
+
+@pytest.fixture(scope="module")
+def huge() -> State:
+    """A driver's buffer of 2 MiB, mapped by one PMD entry, and a reference to its first page."""
+    runner = Runner()
+    for command in parse("""\
+set kernel 6.1
+process p0
+device nic
+bo b 512 in=gtt exporter=ttm-huge
+mmap p0 buf bo:b shared rw 512 at=512
+write p0 buf 65
+gup p0 buf+0 as=r0 write by=nic
+"""):
+        runner.perform(command)
+    return runner.context.state
+
+
+def test_a_huge_mapping_is_one_block_of_its_vma(huge: State) -> None:
+    shown = text(spaces(Scene(huge), WIDTH))
+    assert "512-1023→f512 huge w" in shown
+    assert "512-1023 none" not in shown
+    assert "table:p0:1:1" in {stop.subject for stop in stops(spaces(Scene(huge), WIDTH))}
+
+
+def test_the_block_is_found_among_more_blocks_than_tables(huge: State) -> None:
+    tx = Transaction(huge)
+    tx.vmas["p0", 512] = msgspec.structs.replace(huge.vmas["p0", 512], end=1 << 30)
+    shown = text(spaces(Scene(tx.commit()[0]), WIDTH))
+    assert "512-1023→f512 huge w" in shown
+    assert f"1024-{(1 << 30) - 1} none" in shown
+
+
+def test_a_translation_and_a_reference_inside_a_huge_mapping_are_not_stale(huge: State) -> None:
+    walked, held = text(walk(Scene(huge, focus="pte:p0:512"), WIDTH)), text(holders(Scene(huge), WIDTH))
+    assert "cpu0 → f512 w" in walked
+    assert "p0:512→f512 w" in held
+    assert "STALE" not in walked + held
+    assert "but page 512" not in held
+
+
+def test_a_translation_that_outlives_its_huge_mapping_is_stale(huge: State) -> None:
+    tx = Transaction(huge)
+    del tx.tables["p0", 1, 1]
+    later = Scene(tx.commit()[0], focus="pte:p0:512")
+    assert "cpu0 → f512 w STALE" in text(walk(later, WIDTH))
+    assert "p0:512→f512 w STALE" in text(holders(later, WIDTH))
+    assert "but page 512 now empty" in text(holders(later, WIDTH))
+
+
+def test_a_block_of_memory_is_one_line_beside_the_pages_that_differ(huge: State) -> None:
+    assert "f512-f1023 buffer b" in text(physical(Scene(huge), WIDTH))
+    assert "=41" in text(physical(Scene(huge), WIDTH))
+    tx = Transaction(huge)
+    tx.content[600] = 0x63
+    rows = physical(after(huge, tx), WIDTH)
+    assert "~ f600 buffer bo:b" in text(rows)
+    assert "f601" not in text(rows)
+    created = {f"frame:{pfn}": "+" for pfn in range(512, 1024)}
+    assert len(physical(Scene(huge, marks=created), WIDTH)) < 10
 
 
 def test_a_stale_translation_is_called_so(state: State) -> None:

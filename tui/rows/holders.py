@@ -6,7 +6,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
 from tui.rows.row import Row, Span, cut, flow, row
-from tui.rows.scene import Scene, gone, place
+from tui.rows.scene import Scene, entry_at, gone, place
 from tui.rows.spaces import frame_name, short_bits
 from tui.rows.walk import is_stale
 
@@ -95,7 +95,7 @@ def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
 def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: int) -> Span:
     """The page that it was taken through: nothing to say while it still leads to the frame."""
     subject = f"pte:{reference.process}:{vpn}"
-    pte = state.ptes.get((reference.process, vpn))
+    pte = entry_at(state, reference.process, vpn)
     if pte is not None and pte.kind == "page" and pte.pfn == pfn:
         return Span("")
     now = "empty" if pte is None else _leads_to(scene, pte)
@@ -125,7 +125,7 @@ def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
     """The cached translations of a CPU, those flushed in the last move too."""
     for entry in scene.state.tlbs.get(cpu) or ():
         subject = f"tlb:{cpu}:{entry.process}:{entry.vpn}"
-        now = scene.state.ptes.get((entry.process, entry.vpn))
+        now = entry_at(scene.state, entry.process, entry.vpn)
         target = f"{scene.glyphs.arrow}{frame_name(scene.state, entry.pte.pfn)} {short_bits(entry.pte)}"
         spans = [
             *scene.inline_sign(subject),

@@ -9,7 +9,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.rows.row import Row, Span, flow, grid
-from tui.rows.scene import Scene
+from tui.rows.scene import HUGE_PAGES, Scene
 from tui.rows.walk import LEVEL_NAMES
 
 CELL: Final = 37
@@ -18,6 +18,8 @@ MOST_FRAMES: Final = 512
 """With more frames in use, only those that somebody shown refers to have cells."""
 MOST_FREE: Final = 12
 """Free frames that are listed."""
+HUGE_ORDER: Final = 9
+"""A block of 2 MiB is one cell."""
 USUAL: Final = frozenset({"lru", "swapbacked", "uptodate", "reserved"})
 """Page flags that nearly every page of a kind has: left out of the cells."""
 
@@ -34,6 +36,8 @@ def physical(scene: Scene, width: int) -> list[Row]:
         frame = state.frames.get(pfn)
         if frame is not None and frame.kind == "pgtable":
             tables.append(pfn)
+        elif _in_block(scene, pfn):
+            continue
         elif frame is not None or f"frame:{pfn}" in scene.marks or f"frame:{pfn}" in scene.broken:
             cells.append(list(_cell(scene, pfn, frame or Frame())))
     rows = grid(cells, width, width // columns, 0)
@@ -49,6 +53,9 @@ def shown_frames(state: State) -> set[int]:
     if len(state.frames) <= MOST_FRAMES:
         return set(state.frames)
     found = {pfn for reference in state.references.values() for pfn in reference.frames}
+    for buffer in islice(state.buffers.values(), MOST_FRAMES):
+        heads = islice(buffer.frames, 0, None, HUGE_PAGES)
+        found.update(pfn for pfn in heads if _is_block(state.frames.get(pfn)))
     for process, record in state.processes.items():
         found.add(record.pgd)
         vpn = ceiling(state.pte_index, process, 0)
@@ -58,10 +65,28 @@ def shown_frames(state: State) -> set[int]:
     return {pfn for pfn in found if pfn in state.frames}
 
 
+def _is_block(frame: Frame | None) -> bool:
+    """Whether it is the head of a block of 2 MiB."""
+    return frame is not None and frame.order == HUGE_ORDER
+
+
+def _in_block(scene: Scene, pfn: int) -> bool:
+    """Whether the cell of its block says all about a frame: nobody holds, wrote or broke this page of it alone."""
+    head, frame, subject = pfn - pfn % HUGE_PAGES, scene.state.frames.get(pfn), f"frame:{pfn}"
+    if pfn == head or frame is None or not _is_block(scene.state.frames.get(head)):
+        return False
+    return not frame.refcount and scene.marks.get(subject, "+") == "+" and subject not in scene.broken
+
+
 def owner(frame: Frame) -> str:
-    """Whose page it is, as far as struct page says: the file and index, or for anonymous memory the page number."""
+    """Whose page it is, as far as struct page says: the file and index, or for anonymous memory the page number.
+
+    A block of 2 MiB that a driver owns has the name of its buffer.
+    """
     if not frame.mapping:
         return ""
+    if _is_block(frame) and frame.kind == "buffer":
+        return frame.mapping.removeprefix("bo:")
     if frame.mapping.startswith("anon_vma:"):
         return f"@{frame.index}"
     return f"{frame.mapping}[{frame.index}]"
@@ -72,10 +97,11 @@ def _cell(scene: Scene, pfn: int, frame: Frame) -> Iterator[Span]:
     subject = f"frame:{pfn}"
     role = scene.role(subject)
     yield scene.sign(subject)
-    yield Span(f"f{pfn} ".ljust(4), scene.role(subject, "strong"), subject)
+    pages = f"f{pfn}-f{pfn + HUGE_PAGES - 1} " if _is_block(frame) else f"f{pfn} "
+    yield Span(pages.ljust(4), scene.role(subject, "strong"), subject)
     what = frame.kind if frame.kind in {"free", "zero"} else f"{frame.kind} {owner(frame)}".rstrip()
     yield Span(f"{what} ".ljust(10), role, subject)
-    if frame.order:
+    if frame.order and not _is_block(frame):
         yield Span(f"order {frame.order} ", role, subject)
     counts = "" if frame.kind == "free" else f"{frame.refcount}/{frame.mapcount}/{frame.pins}"
     yield Span(f"{counts} ".rjust(9), role, subject)

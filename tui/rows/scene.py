@@ -5,11 +5,13 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from model.memory.ordered import floor
-from model.memory.records import Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Change, State
 from tui.rows.glyphs import UNICODE, Glyphs
 from tui.rows.row import Span
 
+HUGE_PAGES: Final = 512
+"""Pages of 4 KiB that one PMD entry maps where it is a leaf."""
 MOST_SEARCHED: Final = 4096
 """Entries that are looked through to find one that maps a frame."""
 MOST_CHANGES: Final = 20_000
@@ -131,6 +133,15 @@ def vma_at(state: State, process: str, vpn: int) -> Vma | None:
         return None
     vma = state.vmas[process, start]
     return vma if vpn < vma.end else None
+
+
+def entry_at(state: State, process: str, vpn: int) -> Pte | None:
+    """The entry that maps a page, taken for this one page where a PMD maps the block of 2 MiB around it."""
+    pte = state.ptes.get((process, vpn))
+    if pte is not None:
+        return pte
+    block = state.tables.get((process, 1, vpn // HUGE_PAGES))
+    return Pte(block.pfn + vpn % HUGE_PAGES, block.bits) if block is not None and block.huge else None
 
 
 def place(state: State, process: str, vpn: int) -> str:

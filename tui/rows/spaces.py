@@ -1,5 +1,6 @@
 """Address spaces: one lane a process, its VMAs, and under each VMA its pages as cells."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -8,7 +9,7 @@ from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
 from tui.rows.row import Row, Span, grid, row
-from tui.rows.scene import Scene, gone, page_of
+from tui.rows.scene import HUGE_PAGES, Scene, gone, page_of
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -38,7 +39,8 @@ def spaces(scene: Scene, width: int) -> list[Row]:
                 rows.append(_vma_head(scene, process, lost[process, start], width, "unmapped"))
                 continue
             rows.append(_vma_head(scene, process, vma, width))
-            rows += grid(list(_cells(scene, process, vma)), width, CELL + len(str(vma.end)), INDENT)
+            cells = list(_cells(scene, process, vma))
+            rows += grid(cells, width, _cell_width(cells, vma), INDENT)
         if more:
             rows.append(row(Span("   and more VMAs", "dim")))
     if len(processes) > MOST_LANES:
@@ -128,13 +130,21 @@ def _vma_head(scene: Scene, process: str, vma: Vma, width: int, note: str = "") 
 def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
     """The pages of a VMA; long runs without an entry are one cell."""
     state = scene.state
+    blocks = huge_blocks(state, process, vma)
     vpn, shown = _first_page(scene, process, vma), 0
     if vpn > vma.start:
         yield [Span(f"  {vma.start}-{vpn - 1} ...", "dim", f"pte:{process}:{vma.start}")]
     while vpn < vma.end and shown < MOST_PAGES:
+        block = vpn // HUGE_PAGES
         mapped = ceiling(state.pte_index, process, vpn)
-        stop = vma.end if mapped is None else min(mapped, vma.end)
-        if stop - vpn > SHORT_GAP:
+        following = bisect_left(blocks, block)
+        ahead = blocks[following] if following < len(blocks) else vma.end
+        stop = min(vma.end if mapped is None else mapped, ahead * HUGE_PAGES, vma.end)
+        if ahead == block:
+            end = min((block + 1) * HUGE_PAGES, vma.end)
+            yield block_cell(scene, process, vpn, end)
+            vpn = end
+        elif stop - vpn > SHORT_GAP:
             yield [Span(f"  {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(" none", "dim")]
             vpn = stop
         else:
@@ -145,6 +155,12 @@ def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
         yield [Span(f"  {vpn}-{vma.end - 1} ...", "dim", f"pte:{process}:{vpn}")]
 
 
+def _cell_width(cells: list[list[Span]], vma: Vma) -> int:
+    """Columns of each cell of a VMA: enough for a page, or for a block of 2 MiB where one is shown."""
+    blocks = (sum(len(span.text) for span in spans) + 1 for spans in cells if spans[-1].subject.startswith("table:"))
+    return max((CELL + len(str(vma.end)), *blocks))
+
+
 def _first_page(scene: Scene, process: str, vma: Vma) -> int:
     """Where the shown window of a long VMA starts: around the page under the cursor."""
     kind, _, rest = scene.focus.partition(":")
@@ -152,6 +168,32 @@ def _first_page(scene: Scene, process: str, vma: Vma) -> int:
     if kind != "pte" or owner != process or not vma.start <= int(number) < vma.end:
         return vma.start
     return vma.start if int(number) - vma.start < MOST_PAGES else int(number) - MOST_PAGES // 2
+
+
+def huge_blocks(state: State, process: str, vma: Vma) -> list[int]:
+    """The blocks of 2 MiB, by number, that one PMD entry each maps in a VMA; in order."""
+    inside = range(vma.start // HUGE_PAGES, -(-vma.end // HUGE_PAGES))
+    if len(inside) <= len(state.tables):
+        entries = ((block, state.tables.get((process, 1, block))) for block in inside)
+        return [block for block, entry in entries if entry is not None and entry.huge]
+    return sorted(
+        block
+        for (owner, level, block), entry in state.tables.items()
+        if owner == process and level == 1 and block in inside and entry.huge
+    )
+
+
+def block_cell(scene: Scene, process: str, vpn: int, end: int) -> list[Span]:
+    """A block of 2 MiB, as much of it as the VMA has: its pages, the first frame, whether it may be written."""
+    block = vpn // HUGE_PAGES
+    subject = f"table:{process}:1:{block}"
+    entry = scene.state.tables[process, 1, block]
+    role = scene.role(subject)
+    return [
+        scene.sign(subject),
+        Span(f"{vpn}-{end - 1}{scene.glyphs.arrow}f{entry.pfn + vpn % HUGE_PAGES} huge ", role, subject),
+        Span(short_bits(entry).replace("H", ""), role, subject),
+    ]
 
 
 def page_cell(scene: Scene, process: str, vpn: int) -> list[Span]:

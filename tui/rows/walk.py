@@ -7,7 +7,7 @@ from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
 from tui.rows.row import Row, Span, row
-from tui.rows.scene import Scene, page_of, place, vma_at
+from tui.rows.scene import Scene, entry_at, page_of, place, vma_at
 from tui.rows.spaces import absent, frame_name, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
@@ -93,7 +93,7 @@ def _target(scene: Scene, pfn: int, room: int) -> list[Span]:
 def _tlbs(scene: Scene, process: str, vpn: int) -> Row:
     """What each CPU has cached for this page, and whether the page table still says so."""
     state = scene.state
-    pte = state.ptes.get((process, vpn))
+    pte = entry_at(state, process, vpn)
     spans: list[Span | str] = [Span("  TLB ", "strong")]
     for cpu in sorted(state.cpus):
         subject = f"tlb:{cpu}:{process}:{vpn}"
