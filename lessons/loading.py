@@ -6,7 +6,6 @@ All mistakes of a file are reported together. What can only be known by running 
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -31,6 +30,7 @@ from lessons.format import (
 )
 from lessons.markdown import Block, Prose, scan
 from lessons.problems import LessonError, Problem, did_you_mean
+from model.memory.digest import blake2b
 
 WORLDS: Final = "worlds"
 """The folder beside a lesson that has the scripts of its scenes."""

@@ -11,7 +11,6 @@ path that led to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, ValuesView
-from hashlib import blake2b
 from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 import msgspec
@@ -21,6 +20,7 @@ from msgspec.structs import astuple
 from rpds import HashTrieMap
 
 from model.memory import ordered
+from model.memory.digest import blake2b
 from model.memory.records import (
     AnonVma,
     Attachment,
