@@ -10,38 +10,21 @@ import pytest
 
 from model.kernel.pgtable import PMD
 from model.memory.flags import smaps_codes
-from model.memory.records import Buffer, Frame, Pte, Splat
-from model.memory.state import State
-from model.script.account import Account, Runner
-from model.script.parser import parse
+from model.memory.records import Buffer, Pte, Splat
 from model.script.problems import ScriptError
+from tests.model.play import Play
 
 
-class Play:
-    """A script that is written and run piece by piece."""
+class Buffers(Play):
+    """A machine with a device and two processes, for buffers in system memory and VRAM."""
 
     def __init__(self, text: str, kernel: str = "6.12", vram: int = 16, pmd_special: str = "kernel") -> None:
-        self.lines = [f"set kernel {kernel}", f"set vram {vram}", f"set pmd-special {pmd_special}"]
-        self.lines += ["device dev", "process p0", "process p9"]
-        self.runner = Runner()
-        self.accounts: list[Account] = []
-        self.do("")
-        self.do(text)
-
-    @property
-    def state(self) -> State:
-        return self.runner.context.state
-
-    def do(self, text: str) -> str:
-        """Run some more lines; returns the answer of the last one."""
-        self.lines += text.strip().splitlines()
-        for command in parse("\n".join(self.lines))[len(self.accounts) :]:
-            self.accounts.append(self.runner.perform(command))
-        return str(self.accounts[-1].outcome)
+        settings = f"set kernel {kernel}\nset vram {vram}\nset pmd-special {pmd_special}"
+        super().__init__(f"{settings}\ndevice dev\nprocess p0\nprocess p9", text)
 
     def tried(self, text: str) -> str:
         """What a command would answer, on a machine of its own."""
-        return str(self.runner.copy().perform(parse("\n".join([*self.lines, text]))[-1]).outcome)
+        return str(self.try_out(text))
 
     def entry(self, process: str = "p0", label: str = "m", page: int = 0) -> Pte | None:
         """The entry of a page of a mapping."""
@@ -55,17 +38,9 @@ class Play:
         assert entry is not None
         return entry.pfn
 
-    def frame(self, pfn: int) -> Frame:
-        """struct page; a free one has nothing in it."""
-        return self.state.frames.get(pfn) or Frame()
-
     def buffer(self, name: str = "b") -> Buffer:
         """A buffer object."""
         return self.state.buffers[name]
-
-    def broken(self) -> set[str]:
-        """Everything that has gone wrong so far."""
-        return {violation.invariant for account in self.accounts for violation in account.violations}
 
 
 class Kind(NamedTuple):
@@ -109,12 +84,12 @@ KINDS: Final[dict[tuple[str, str], Kind]] = {
 }
 
 
-def mapped(kernel: str, exporter: str) -> Play:
+def mapped(kernel: str, exporter: str) -> Buffers:
     """A buffer of two pages of that driver, mapped, written and read."""
     udmabuf = exporter == "udmabuf"
     memfd = ("memfd f 2\n", " memfd=f") if udmabuf else ("", "")
     text = f"{memfd[0]}bo b 2 exporter={exporter}{memfd[1]}\nmmap p0 m bo:b shared rw 2\nwrite p0 m 65\nread p0 m"
-    return Play(text, kernel)
+    return Buffers(text, kernel)
 
 
 @pytest.mark.parametrize(("kernel", "exporter"), sorted(KINDS))
@@ -226,7 +201,7 @@ def test_a_device_that_has_mapped_an_i915_buffer_keeps_its_pages() -> None:
 
 
 def test_the_least_recently_used_buffers_leave_vram_first() -> None:
-    play = Play("bo a 6 in=vram\nbo b 6 in=vram\nbo c 4 in=vram\nmove a gtt\nmove a vram", vram=16)
+    play = Buffers("bo a 6 in=vram\nbo b 6 in=vram\nbo c 4 in=vram\nmove a gtt\nmove a vram", vram=16)
     assert [play.buffer(name).place for name in "abc"] == ["vram", "vram", "vram"]
     play.do("bo d 8 in=vram")
     assert [play.buffer(name).place for name in "abcd"] == ["vram", "system", "system", "vram"]
@@ -254,7 +229,9 @@ def test_a_buffer_is_swapped_out_and_comes_back() -> None:
 
 
 def test_write_combined_pages_are_recycled_cleared_with_their_count_untouched() -> None:
-    play = Play("bo b 4 exporter=insert-page\nmmap p0 m bo:b shared rw 4\nwrite p0 m 65\ngup p0 m+0 as=r write by=dev")
+    play = Buffers(
+        "bo b 4 exporter=insert-page\nmmap p0 m bo:b shared rw 4\nwrite p0 m 65\ngup p0 m+0 as=r write by=dev"
+    )
     block = play.buffer().frames
     play.do("munmap p0 m\ndestroy b")
     assert play.frame(block[0]).refcount == 2
@@ -265,14 +242,14 @@ def test_write_combined_pages_are_recycled_cleared_with_their_count_untouched() 
 
 
 def test_cached_pages_are_really_freed() -> None:
-    play = Play("bo b 4 caching=cached\nmmap p0 m bo:b shared rw 4\nwrite p0 m 65")
+    play = Buffers("bo b 4 caching=cached\nmmap p0 m bo:b shared rw 4\nwrite p0 m 65")
     block = play.buffer().frames
     play.do("munmap p0 m\ndestroy b")
     assert all(play.frame(pfn).kind == "free" for pfn in block)
 
 
 def test_pools_of_both_kinds_of_caching_do_not_mix() -> None:
-    play = Play("bo b 4\ndestroy b\nbo c 4 caching=cached")
+    play = Buffers("bo b 4\ndestroy b\nbo c 4 caching=cached")
     recycled = play.state.pool
     assert not set(play.buffer("c").frames) & set(recycled)
 
@@ -280,7 +257,7 @@ def test_pools_of_both_kinds_of_caching_do_not_mix() -> None:
 @pytest.mark.parametrize(("kernel", "reported"), [("6.1", True), ("6.12", False)])
 def test_references_on_several_pages_of_a_huge_entry(kernel: str, reported: bool) -> None:
     """GUP-fast counts all of them on the first page; each put then takes one from the page that it was given."""
-    play = Play(
+    play = Buffers(
         "bo b 512 exporter=ttm-huge caching=cached\nmmap p0 m bo:b shared rw 512 at=512\nwrite p0 m 65\n"
         "gup p0 m[0:4] as=r write by=dev",
         kernel=kernel,
@@ -347,7 +324,7 @@ READY: Final = "bo b 2\nexport b as=d\nmmap p0 m bo:b shared rw 2\nwrite p0 m 65
     ],
 )
 def test_bad_operands_get_the_kernels_answer(before: str, command: str, answer: str) -> None:
-    play = Play(READY + before)
+    play = Buffers(READY + before)
     assert play.do(command) == answer
     assert not play.broken() - {"unguarded-reference"}
 
@@ -361,11 +338,11 @@ def test_bad_operands_get_the_kernels_answer(before: str, command: str, answer: 
 )
 def test_a_name_that_was_never_made_or_is_taken_is_a_mistake_of_the_script(line: str) -> None:
     with pytest.raises(ScriptError, match=r"\d+:\d+: "):
-        Play(line)
+        Buffers(line)
 
 
 def test_a_destroyed_buffer_lives_as_long_as_it_is_mapped() -> None:
-    play = Play(READY + "destroy b")
+    play = Buffers(READY + "destroy b")
     assert play.do("read p0 m") == "ok 65"
     frames = play.buffer().frames
     assert play.do("munmap p0 m") == "ok"
@@ -374,7 +351,7 @@ def test_a_destroyed_buffer_lives_as_long_as_it_is_mapped() -> None:
 
 
 def test_a_buffer_that_is_being_evicted_when_its_last_mapping_goes() -> None:
-    play = Play("bo b 12 in=vram\nmmap p0 m bo:b shared rw 12\nwrite p0 m 65\ndestroy b\nbegin T bo c 12 in=vram")
+    play = Buffers("bo b 12 in=vram\nmmap p0 m bo:b shared rw 12\nwrite p0 m 65\ndestroy b\nbegin T bo c 12 in=vram")
     while ("dma_resv", "b") not in play.state.locks:
         play.do("step T")
     assert play.do("munmap p0 m") == "ok"

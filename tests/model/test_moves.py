@@ -16,9 +16,7 @@ from model.kernel.remote import mem_read
 from model.kernel.unmap import zap_page_range_single
 from model.memory.errno import errno_name
 from model.memory.records import Splat
-from model.memory.state import State
-from model.script.account import Account, Runner
-from model.script.parser import parse
+from tests.model.play import Play
 
 MOVES: Final[dict[str, dict[str, dict[str, str]]]] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "dma-buf" / "moves.json").read_text()
@@ -39,30 +37,15 @@ WAYS_IN: Final = {
 }
 
 
-class Machine:
+class Machine(Play):
     """A machine on which lines of script are run one after the other."""
 
     def __init__(self, kernel: str, text: str) -> None:
-        self.lines = [f"set kernel {kernel}", "set vram 16", "device dev", "process p0", "process p9"]
-        self.runner = Runner()
-        self.accounts: list[Account] = []
-        self.do("")
-        self.do(text)
-
-    @property
-    def state(self) -> State:
-        return self.runner.context.state
-
-    def do(self, text: str) -> str:
-        """Run some more lines; returns the answer of the last one."""
-        self.lines += text.strip().splitlines()
-        for command in parse("\n".join(self.lines))[len(self.accounts) :]:
-            self.accounts.append(self.runner.perform(command))
-        return str(self.accounts[-1].outcome)
+        super().__init__(f"set kernel {kernel}\nset vram 16\ndevice dev\nprocess p0\nprocess p9", text)
 
     def tried(self, line: str) -> str:
         """What a command would answer, on a machine of its own: OK, or the errno or signal."""
-        outcome = self.runner.copy().perform(parse("\n".join([*self.lines, line]))[-1]).outcome
+        outcome = self.try_out(line)
         return "ok" if outcome.status == "ok" else outcome.errno or outcome.signal
 
     def present(self, process: str = "p0", label: str = "m") -> int:

@@ -6,32 +6,15 @@ import pytest
 
 from model.invariants.checker import Checker
 from model.memory.records import Frame, Pte, Splat
-from model.memory.state import State
-from model.script.account import Account, Runner
-from model.script.parser import parse
 from tests.model.machine import interleavings
+from tests.model.play import Play
 
 
-class Race:
+class Race(Play):
     """A machine on which commands are run line by line, and tasks are moved on to a named micro-step."""
 
     def __init__(self, text: str, kernel: str = "6.1") -> None:
-        self.lines = [f"set kernel {kernel}", "set vram 1024", "device dev", "process p0 cpu=0", "process p1 cpu=1"]
-        self.runner = Runner()
-        self.accounts: list[Account] = []
-        self.do("")
-        self.do(text)
-
-    @property
-    def state(self) -> State:
-        return self.runner.context.state
-
-    def do(self, text: str) -> str:
-        """Run some more lines; returns the answer of the last one."""
-        self.lines += text.strip().splitlines()
-        for command in parse("\n".join(self.lines))[len(self.accounts) :]:
-            self.accounts.append(self.runner.perform(command))
-        return str(self.accounts[-1].outcome)
+        super().__init__(f"set kernel {kernel}\nset vram 1024\ndevice dev\nprocess p0 cpu=0\nprocess p1 cpu=1", text)
 
     def next_step(self, task: str) -> str:
         """`procedure.step` that a task is about to do."""
@@ -50,13 +33,6 @@ class Race:
         entry = self.entry(process, label)
         assert entry is not None
         return entry.pfn
-
-    def frame(self, pfn: int) -> Frame:
-        return self.state.frames.get(pfn) or Frame()
-
-    def broken(self) -> set[str]:
-        """Everything that has gone wrong so far."""
-        return {violation.invariant for account in self.accounts for violation in account.violations}
 
     def splats(self) -> list[str]:
         return [event.title for account in self.accounts for event in account.events if isinstance(event, Splat)]
