@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.expressions import NUMBER, ExpressionError, Moment, condition, quantity
 from lessons.format import Choice, Number, PickPage, Prediction, YesNo
+from lessons.language import tr
 
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})
@@ -30,7 +31,7 @@ def choices(prediction: Prediction) -> tuple[str, ...]:
     """The answers to choose from; empty where any number will do."""
     match prediction:
         case YesNo():
-            return "yes", "no"
+            return tr("yes"), tr("no")
         case Choice(option=options):
             return tuple(option.text for option in options)
         case PickPage(among=subjects):
@@ -48,11 +49,15 @@ def read_guess(prediction: Prediction, typed: str) -> str:
     match prediction:
         case Number():
             if not NUMBER.fullmatch(text):
-                raise GuessError("a number, please: 0, 1, -1, 1025 or 0x401")
+                raise GuessError(tr("a number, please: 0, 1, -1, 1025 or 0x401"))
             return str(int(text, 0))
         case YesNo():
+            if text == tr("yes"):
+                return "yes"
+            if text == tr("no"):
+                return "no"
             if text not in YES | NO:
-                raise GuessError("yes or no, please")
+                raise GuessError(tr("yes or no, please"))
             return "yes" if text in YES else "no"
         case Choice(option=options):
             return _chosen(text, tuple(option.text for option in options))
@@ -66,13 +71,15 @@ def _chosen(text: str, offered: tuple[str, ...]) -> str:
     """The number, from 1, of the answer that was chosen by number or letter."""
     number = int(text) if text.isascii() and text.isdigit() else ord(text) - ord("a") + 1 if len(text) == 1 else 0
     if not 1 <= number <= len(offered):
-        raise GuessError(f"choose one of the answers: 1 to {len(offered)}")
+        raise GuessError(tr("choose one of the answers: 1 to {count}").format(count=len(offered)))
     return str(number)
 
 
 def readable(prediction: Prediction, guess: str) -> str:
     """A kept guess as the learner reads it."""
-    return prediction.option[int(guess) - 1].text if isinstance(prediction, Choice) else guess
+    if isinstance(prediction, Choice):
+        return prediction.option[int(guess) - 1].text
+    return tr(guess) if isinstance(prediction, YesNo) else guess
 
 
 def judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
@@ -88,7 +95,7 @@ def _judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
             return _judge_number(prediction, guess, moment)
         case YesNo():
             truth = "yes" if condition(prediction.answer, moment) else "no"
-            return _verdict(prediction, guess, truth, prediction.otherwise)
+            return _verdict(prediction, tr(guess), tr(truth), prediction.otherwise)
         case Choice():
             true = true_option(prediction, moment)
             chosen = prediction.option[int(guess) - 1]

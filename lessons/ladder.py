@@ -8,6 +8,7 @@ from typing import Final
 
 from lessons.expressions import ExpressionError, condition
 from lessons.format import Command, Goal, Hint, Item
+from lessons.language import tr
 from lessons.performing import Standing, play
 from lessons.problems import LessonError
 
@@ -28,14 +29,18 @@ def climb(item: Item, rungs: int, standing: Standing, file: str) -> tuple[Hint, 
         return written
     rest = remaining(goal, standing, file)
     if rest is None:
-        lost = "From here the way that I know does not lead to the goal: go back to where it begins."
+        lost = tr("From here the way that I know does not lead to the goal: go back to where it begins.")
         texts = [lost, lost]
     elif not rest:
-        texts = ["The goal is reached: go forward."] * 2
+        texts = [tr("The goal is reached: go forward.")] * 2
     else:
         lines = "\n".join(command.text for command in rest)
-        ahead = f"{len(rest)} commands remain; the next is" if len(rest) > 1 else "One command remains:"
-        texts = [f"{ahead} `{rest[0].text}`", f"Going forward plays it for you:\n\n```\n{lines}\n```"]
+        ahead = (
+            tr("{count} commands remain; the next is").format(count=len(rest))
+            if len(rest) > 1
+            else tr("One command remains:")
+        )
+        texts = [f"{ahead} `{rest[0].text}`", f"{tr('Going forward plays it for you:')}\n\n```\n{lines}\n```"]
     computed = [Hint(rung, text, goal.line) for rung, text in zip(COMPUTED, texts, strict=True)]
     return (*written, *computed[: rungs - len(written)])
 

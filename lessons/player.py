@@ -13,6 +13,7 @@ from lessons.expressions import ExpressionError
 from lessons.format import Do, Goal, Hint, Item, Lesson, Prediction
 from lessons.judging import GuessError, Verdict, choices, fill, judge, read_guess, readable
 from lessons.ladder import climb, height, holds, reached, remaining
+from lessons.language import tr
 from lessons.performing import Beat, Standing, play_all, power_on, set_scene, try_out
 from lessons.problems import LessonError, Problem
 from lessons.progress import LessonProgress
@@ -177,7 +178,7 @@ class Player:
         if self.goal is not None and not reached(self.goal, spot.standing):
             return self._show_solution(self.goal)
         if spot.item + 1 == len(self.lesson.items):
-            return "This is the end of the lesson."
+            return tr("This is the end of the lesson.")
         known = [child for child in self.children.get(spot.number, ()) if self.spots[child].item > spot.item]
         if known:
             self._visit(known[-1])
@@ -188,14 +189,14 @@ class Player:
     def back(self) -> str:
         """To the place before; what was reached stays."""
         if self.spot.parent < 0:
-            return "This is the beginning of the lesson."
+            return tr("This is the beginning of the lesson.")
         self._stand(self.spot.parent)
         return ""
 
     def go(self, number: int) -> str:
         """Jump to any place that was reached."""
         if not 0 <= number < len(self.spots):
-            return "There is no such place."
+            return tr("There is no such place.")
         at = number
         while self.spots[at].parent >= 0:
             self._visit(at)
@@ -207,9 +208,9 @@ class Player:
         """Answer the question on the screen; until it is revealed the answer may be changed."""
         prediction = self.prediction
         if prediction is None:
-            return "Nothing is asked here."
+            return tr("Nothing is asked here.")
         if prediction.id in self.judged:
-            return "This has been revealed already; your answer stays beside it."
+            return tr("This has been revealed already; your answer stays beside it.")
         try:
             self.guesses[prediction.id] = read_guess(prediction, typed)
         except GuessError as error:
@@ -222,7 +223,7 @@ class Player:
         """Carry out a command that the learner has typed to reach a goal."""
         goal, spot = self.goal, self.spot
         if goal is None:
-            return "Commands can be typed where there is a goal to reach."
+            return tr("Commands can be typed where there is a goal to reach.")
         try:
             beats = try_out(spot.standing, line)
         except ScriptError as error:
@@ -238,7 +239,7 @@ class Player:
         """Climb one rung of the ladder."""
         taken = self.climbed.get(self._key, 0)
         if taken == height(self.item):
-            return "That was the last hint." if taken else "There is no hint here: go forward."
+            return tr("That was the last hint.") if taken else tr("There is no hint here: go forward.")
         self.climbed[self._key] = taken + 1
         return ""
 
@@ -246,17 +247,17 @@ class Player:
         """Why going forward is not possible now; empty if it is."""
         prediction, goal = self.prediction, self.goal
         if prediction is not None and prediction.id not in self.guesses:
-            return "Answer first. A guess is enough: it is the guess that makes you remember."
+            return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
         climbed = self.climbed.get(self._key, 0)
         if goal is not None and climbed < height(self.item) and not reached(goal, self.spot.standing):
-            return "The goal is not reached yet: type commands, or ask for a hint."
+            return tr("The goal is not reached yet: type commands, or ask for a hint.")
         return ""
 
     def _show_solution(self, goal: Goal) -> str:
         """The whole ladder has been climbed: play the next command of the way to the goal."""
         rest = remaining(goal, self.spot.standing, self.lesson.file)
         if not rest:
-            return "From here the way that I know does not lead to the goal: go back to where it begins."
+            return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
         return self.command(rest[0].text)
 
     def _play(self, beats: int) -> str:

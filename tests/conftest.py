@@ -8,3 +8,4 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the caller's terminal. Under pytest-xdist COLUMNS may be set by a readline that somebody loads."""
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TEXTUAL_THEME", "TEXTUAL_ANIMATIONS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PTESCOPE_LANGUAGE", "en")

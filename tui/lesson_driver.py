@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from lessons.format import YesNo
+from lessons.language import tr
 from lessons.player import Player
 from lessons.progress import ProgressError, Store
 from lessons.view import Spot, View
@@ -38,7 +39,7 @@ class LessonDriver:
         hint, enter = self._enter(view)
         return Picture(
             self.player.lesson.header.title,
-            f"part {view.number} of {view.total}",
+            tr("part {at} of {parts}").format(at=view.number, parts=view.total),
             view.standing.context.state,
             self._tale(view),
             _last(view),
@@ -56,19 +57,19 @@ class LessonDriver:
     def _enter(self, view: View) -> tuple[str, str]:
         """What Enter does here."""
         if "answer" in view.may and not view.guess:
-            return "answer", "act"
+            return tr("answer"), "act"
         if view.goal and "forward" not in view.may:
-            return "type a command", "prompt"
+            return tr("type a command"), "prompt"
         if view.finished and "forward" not in view.may:
-            return "back to the lessons", "leave"
-        return "forward", "step('forward')"
+            return tr("back to the lessons"), "leave"
+        return tr("forward"), "step('forward')"
 
     def _tale(self, view: View) -> Tale:
         """What there is to read and to answer."""
         ask = None
         if view.ask and not view.guess:
             options = tuple(Option(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
-            ask = Ask(view.ask, options, "type a number")
+            ask = Ask(view.ask, options, tr("type a number"))
         text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
         text = "\n\n".join((text, *(f"> {asked}" for asked, _ in view.waiting))).strip()
         if view.item.last:
@@ -90,8 +91,8 @@ class LessonDriver:
         """What the lesson has come to."""
         summary = self.player.summary()
         read = "\n".join(f"- `{name}`" for name in summary.read)
-        score = f"{summary.right} of {summary.predictions} predictions were right."
-        return f"**The rule.** {summary.rule}\n\n{score}\n\nRead in the kernel:\n\n{read}"
+        score = tr("{right} of {all} predictions were right.").format(right=summary.right, all=summary.predictions)
+        return f"**{tr('The rule.')}** {summary.rule}\n\n{score}\n\n{tr('Read in the kernel:')}\n\n{read}"
 
     def _history(self, view: View) -> History:
         """The way through the lesson, move by move."""
@@ -108,7 +109,7 @@ class LessonDriver:
             ways = player.children.get(ways[-1])
         nodes = tuple(map(self._node, [*reversed(past), player.spot, *future]))
         what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
-        where = f"part {view.number}, step {player.timeline.here.depth}"
+        where = tr("part {part}, step {step}").format(part=view.number, step=player.timeline.here.depth)
         return History(nodes, len(past), f"{where}: {what}" if what else where)
 
     def _node(self, spot: Spot) -> Node:
@@ -147,7 +148,7 @@ class LessonDriver:
         # A move's micro-steps are numbered in a row, and its spot stands at the last of them.
         scene = self.player.spot.scene
         found = [(spot.at, spot.number) for spot in self.player.spots if spot.scene == scene and spot.at >= moment]
-        return self.player.go(min(found)[1]) if found else "There is no such place."
+        return self.player.go(min(found)[1]) if found else tr("There is no such place.")
 
     def end(self, *, last: bool) -> str:
         """To the first place, or to the last one reached on this way."""
@@ -162,7 +163,7 @@ class LessonDriver:
         """Another of the ways that lead on from here becomes the one ahead."""
         ways = self.player.children.get(self.player.here, [])
         if len(ways) < 2:
-            return "Only one way leads on from here."
+            return tr("Only one way leads on from here.")
         here, target = self.player.here, ways[0 if by > 0 else -2]
         return self.player.go(target) or self.player.go(here)
 

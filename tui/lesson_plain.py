@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lessons.format import Do
+from lessons.language import tr
 from lessons.performing import Beat
 from lessons.player import Player
 from lessons.progress import ProgressError, Store
@@ -80,8 +81,9 @@ class PlainLesson:
     def run(self) -> None:
         """Until the lesson or the input ends, or `q`. Raises LessonError if the lesson itself is broken."""
         header = self.player.lesson.header
-        self.say(f"{header.title}: {len(self.player.lesson.items)} parts, about {header.minutes} minutes.")
-        self.say("Enter goes forward, b back, h gives a hint, s shows the machine, q quits, ? is help.")
+        about = tr("{title}: {parts} parts, about {minutes} minutes.")
+        self.say(about.format(title=header.title, parts=len(self.player.lesson.items), minutes=header.minutes))
+        self.say(tr("Enter goes forward, b back, h gives a hint, s shows the machine, q quits, ? is help."))
         self.show(entered=True)
         while (line := self.ask()) is not None:
             if line == "q":
@@ -100,7 +102,7 @@ class PlainLesson:
         """One line of input without surrounding blanks; None at its end."""
         view = self.player.view()
         what = "answer" if "answer" in view.may and not view.guess else "command" if view.goal else "Enter"
-        prompt = f"[{view.number}/{view.total}] {what}> "
+        prompt = f"[{view.number}/{view.total}] {tr(what)}> "
         self.output.file.write(prompt)
         self.output.file.flush()
         try:
@@ -140,7 +142,7 @@ class PlainLesson:
             return lambda: self.player.command(text)
         if "answer" in view.may:
             return lambda: self.player.answer(text)
-        return lambda: f"`{line}` is no key here; ? is help."
+        return lambda: tr("`{line}` is no key here; ? is help.").format(line=line)
 
     def keep(self) -> None:
         """Write the progress; say once if that is impossible."""
@@ -173,28 +175,28 @@ class PlainLesson:
         """A new part: its text, and what is to be done."""
         self.output.print()
         if view.item.world:
-            self.say(f"--- A new scene: {view.item.world.replace('-', ' ')} ---")
+            self.say(f"--- {tr('A new scene')}: {view.item.world.replace('-', ' ')} ---")
         self.prose(view.text)
         for note in view.notes:
-            self.prose(f"Aside: {note}")
+            self.prose(f"{tr('Aside')}: {note}")
         if view.ask:
-            self.prose(f"**Predict:** {view.ask}")
+            self.prose(f"**{tr('Predict')}:** {view.ask}")
             for number, choice in enumerate(view.choices, 1):
                 self.line(2, Text(f"{number}. {choice}"))
         if view.goal:
             self.goal(view)
         for command in _first_of_each(view):
-            self.say(f"Going forward plays: {command}")
+            self.say(f"{tr('Going forward plays')}: {command}")
         if view.item.last:
             self.ending()
 
     def goal(self, view: View) -> None:
         """Each condition with its sign."""
-        self.say("Goal:")
+        self.say(f"{tr('Goal')}:")
         for met, text in view.goal:
-            self.line(2, Text(f"{self.signs.ok if met else '-'} {'done' if met else 'open'}: {text}"))
+            self.line(2, Text(f"{self.signs.ok if met else '-'} {tr('done') if met else tr('open')}: {text}"))
         if all(met for met, _ in view.goal):
-            self.say("The goal is reached: go forward.")
+            self.say(tr("The goal is reached: go forward."))
 
     def beat(self, beat: Beat, *, brief: bool) -> None:
         """One micro-step: its name and meaning, what changed, what broke, how the command ended.
@@ -212,7 +214,7 @@ class PlainLesson:
             self.source = beat.stepped.source
             self.line(depth, Text(beat.name, "cyan").append(source, "dim"))
             if not brief:
-                self.rows(markdown(beat.stepped.doc, self.width - depth - 2), depth + 2)
+                self.rows(markdown(tr(beat.stepped.doc), self.width - depth - 2), depth + 2)
             if beat.remark:
                 self.rows(markdown(f"> {beat.remark}", self.width - depth - 2), depth + 2)
             for change in beat.changes:
@@ -227,7 +229,7 @@ class PlainLesson:
             head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])
             self.line(depth + 2, head.append(violation.message, "none"))
         if beat.outcome is not None:
-            self.line(2, Text(f"The command ends: {beat.outcome}", "bold"))
+            self.line(2, Text(f"{tr('The command ends')}: {beat.outcome}", "bold"))
 
     def events(self, beat: Beat, indent: int) -> None:
         """What the kernel printed."""
@@ -242,7 +244,7 @@ class PlainLesson:
         """An answer was taken; it is judged at once or later."""
         view = self.player.view()
         if not revealed:
-            self.say(f"Your guess: {view.guess}. Go forward and see.")
+            self.say(tr("Your guess: {guess}. Go forward and see.").format(guess=view.guess))
             return
         for judged in view.judged:
             self.verdict(judged)
@@ -251,18 +253,18 @@ class PlainLesson:
         """The guess beside the truth."""
         verdict = judged.verdict
         if verdict.right:
-            self.line(0, Text(f"{self.signs.ok} Right: {verdict.truth}.", "bold green"))
+            self.line(0, Text(f"{self.signs.ok} {tr('Right')}: {verdict.truth}.", "bold green"))
         else:
             sign = self.signs.broken
-            self.line(
-                0, Text(f"{sign} Not so. You said {verdict.guess}; the model says {verdict.truth}.", "bold yellow")
-            )
+            said = tr("Not so. You said {guess}; the model says {truth}.")
+            said = said.format(guess=verdict.guess, truth=verdict.truth)
+            self.line(0, Text(f"{sign} {said}", "bold yellow"))
         self.prose(verdict.reply)
 
     def hint(self) -> None:
         """The rung that was just climbed."""
         rung = self.player.hints_taken[-1]
-        self.prose(f"Hint, {rung.rung}: {rung.text}")
+        self.prose(f"{tr('Hint')}, {tr(rung.rung)}: {rung.text}")
 
     def machine(self) -> None:
         """All panes, one below the other."""
@@ -275,22 +277,23 @@ class PlainLesson:
             ("Memory", physical(scene, self.width)),
             ("Holders and devices", holders(scene, self.width)),
         ):
-            self.line(0, Text(f"== {title} ==", "bold"))
+            self.line(0, Text(f"== {tr(title)} ==", "bold"))
             self.rows(rows)
 
     def ending(self) -> None:
         """The rule, what to read, and how it went."""
         summary = self.player.summary()
-        self.prose(f"**The rule:** {summary.rule}")
-        self.say("Read in the kernel:")
+        self.prose(f"**{tr('The rule:')}** {summary.rule}")
+        self.say(tr("Read in the kernel:"))
         for place in summary.read:
             self.line(2, Text(place))
-        self.say(f"Predictions right: {summary.right} of {summary.predictions}. Hints taken: {summary.hints}.")
+        score = tr("Predictions right: {right} of {all}. Hints taken: {hints}.")
+        self.say(score.format(right=summary.right, all=summary.predictions, hints=summary.hints))
 
     def help(self) -> None:
         """The keys."""
         for keys, meaning in KEYS:
-            self.line(0, Text(f"{keys:9} {meaning}"))
+            self.line(0, Text(f"{keys:9} {tr(meaning)}"))
 
     # -- printing ------------------------------------------------------------------------------------
 

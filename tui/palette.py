@@ -7,6 +7,7 @@ from typing import NamedTuple
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
+from lessons.language import tr
 from tui.rows.bars import named
 from tui.rows.glyphs import choose
 from tui.screens.help import RENAMED, key_name
@@ -34,9 +35,9 @@ class Actions(Provider):
             if not binding.description or binding.action in seen:
                 continue
             seen.add(binding.action)
-            text = RENAMED.get(binding.description, binding.description)
+            text = tr(RENAMED.get(binding.description, binding.description))
             run = partial(self.app.run_action, binding.action, active.node)
-            yield Entry(text, run, f"key {key_name(binding.key, glyphs)}")
+            yield Entry(text, run, f"{tr('key')} {key_name(binding.key, glyphs)}")
         for command in self.app.get_system_commands(self.screen):
             yield Entry(command.title, command.callback, command.help)
 
@@ -64,7 +65,7 @@ class Lessons(Provider):
         for entry in entries():
             if entry.lesson is None:
                 continue
-            text = f"Lesson: {entry.lesson.header.title}"
+            text = tr("Lesson: {title}").format(title=entry.lesson.header.title)
             if (score := matcher.match(text)) > 0:
                 run = partial(self.app.run_action, f"app.lesson('{entry.name}')")
                 yield Hit(score, matcher.highlight(text), run, help=entry.lesson.header.summary)
@@ -82,6 +83,6 @@ class Things(Provider):
 
         matcher = self.matcher(query)
         for subject in subjects(stage.picture.state):
-            text = f"Point at {named(subject)}"
+            text = tr("Point at {thing}").format(thing=named(subject))
             if (score := matcher.match(text)) > 0:
                 yield Hit(score, matcher.highlight(text), partial(stage.point, subject))

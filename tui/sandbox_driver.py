@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
+from lessons.language import tr
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import Context
@@ -62,7 +63,7 @@ class SandboxDriver:
         nodes, here = strip(timeline)
         return Picture(
             self.title,
-            f"step {node.depth}",
+            tr("step {step}").format(step=node.depth),
             node.state,
             self._tale(),
             told(node.stepped, node.outcome) or _done(node),
@@ -73,7 +74,7 @@ class SandboxDriver:
             History(nodes, here, _caption(node)),
             self.log.at(node),
             _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
-            "to the command's end" if under_way else "type a command",
+            tr("to the command's end") if under_way else tr("type a command"),
             "step('command')" if under_way else "prompt",
         )
 
@@ -81,13 +82,13 @@ class SandboxDriver:
         """The command under way and the tasks beside it; on an empty machine, how to begin."""
         session = self.session
         others = [task for task in session.tasks() if session.running is None or task.task != session.running.task]
-        lines = [f"- task `{task.task}` is in `{task.procedure}`, next `{task.step}`" for task in others]
+        lines = [tr("- task `{task}` is in `{procedure}`, next `{step}`").format(**task._asdict()) for task in others]
         if others:
-            lines.append("\n`step T` makes one micro-step of task T, `finish T` all of them.")
+            lines.append("\n" + tr("`step T` makes one micro-step of task T, `finish T` all of them."))
         command = session.running.command.text if session.running else ""
-        under_way = f"`{command}` is under way." if command else ""
+        under_way = tr("`{command}` is under way.").format(command=command) if command else ""
         text = "\n".join([under_way, *([""] if under_way and lines else []), *lines]).strip()
-        return Tale(text or GUIDE)
+        return Tale(text or tr(GUIDE))
 
     def _changes(self) -> tuple[Change, ...]:
         """What is different from where the last move began."""
@@ -135,13 +136,13 @@ class SandboxDriver:
             return said(error)
         if session.node.number != before.number:
             return ""
-        return "Nothing is under way: type a command with `:`." if session.running is None else _waiting(session)
+        return tr("Nothing is under way: type a command with `:`.") if session.running is None else _waiting(session)
 
     def back(self) -> str:
         """One micro-step back."""
         here = self.session.node
         if here.parent < 0:
-            return "This is the beginning."
+            return tr("This is the beginning.")
         self.session.back()
         self._stand_still()
         return ""
@@ -178,14 +179,14 @@ class SandboxDriver:
         """Another of the ways that lead on from here becomes the one ahead."""
         ways = self.session.timeline.children.get(self.session.node.number, ())
         if len(ways) < 2:
-            return "Only one way leads on from here."
+            return tr("Only one way leads on from here.")
         self.session.timeline.branch(by)
         return ""
 
     def answer(self, typed: str) -> str:
         """Nothing is ever asked here."""
         del typed
-        return "Nothing is asked here."
+        return tr("Nothing is asked here.")
 
     def command(self, line: str) -> str:
         """Begin a command and stop before its first micro-step; the one under way is carried out first.
@@ -215,16 +216,17 @@ class SandboxDriver:
         for _ in range(steps):
             at = session.position(task)
             if at is None:
-                return "" if session.node is not self.came_from else f"There is no task `{task}` now."
+                moved = session.node is not self.came_from
+                return "" if moved else tr("There is no task `{task}` now.").format(task=task)
             session.step_task(task)
             waiting = session.position(task)
             if waiting is not None and waiting.blocked:
-                return f"{task} waits: {waiting.blocked}"
+                return f"{task} {tr('waits')}: {waiting.blocked}"
         return ""
 
     def hint(self) -> str:
         """There is no goal to be led to."""
-        return "Hints belong to lessons; `?` explains the keys."
+        return tr("Hints belong to lessons; `?` explains the keys.")
 
     def keep(self) -> str:
         """The sandbox keeps nothing."""
@@ -239,7 +241,7 @@ def said(error: ScriptError) -> str:
 def _waiting(session: Session) -> str:
     """Why a step has led nowhere."""
     at = session.position(session.running.task if session.running else MAIN)
-    return f"It waits: {at.blocked}" if at is not None and at.blocked else "Nothing more happens here."
+    return f"{tr('It waits')}: {at.blocked}" if at is not None and at.blocked else tr("Nothing more happens here.")
 
 
 def _done(node: Node) -> Told | None:
@@ -255,7 +257,9 @@ def _next(at: Position | None) -> Told | None:
 def _caption(node: Node) -> str:
     """Where a node is, in words."""
     step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
-    return f"step {node.depth}: {node.command}{step}" if node.command else "the machine has just been booted"
+    if not node.command:
+        return tr("the machine has just been booted")
+    return f"{tr('step {step}').format(step=node.depth)}: {node.command}{step}"
 
 
 def _can(under_way: bool, *, ahead: bool, behind: bool) -> frozenset[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from lessons.language import tr
 from model.invariants.violation import Violation
 from model.kernel.procedure import Stepped
 from model.kernel.splat import kernel_log
@@ -71,7 +72,7 @@ def _broken(node: Moment, violation: Violation, here: Moment) -> Broken:
 def since_when(node: Moment) -> str:
     """A place of the history in words: the step's number and the kernel function that made it."""
     what = f" ({node.stepped.procedure})" if node.stepped else ""
-    return f"step {node.depth}{what}"
+    return tr("step {step}").format(step=node.depth) + what
 
 
 class Log:

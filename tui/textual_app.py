@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
 
+from lessons.language import tr
 from lessons.problems import LessonError
 from lessons.progress import ProgressError, Store
 from tui.app import lesson_driver
@@ -117,7 +118,7 @@ class PtescopeApp(App[None]):
         try:
             driver = lesson_driver(find(name), self.store)
         except (LessonError, ProgressError) as error:
-            self.notify(str(error), title="This lesson cannot be played", severity="error", markup=False)
+            self.notify(str(error), title=tr("This lesson cannot be played"), severity="error", markup=False)
             return
         self.push_screen(Stage(driver, self.glyphs))
 
@@ -138,7 +139,7 @@ class PtescopeApp(App[None]):
         ours = [theme.name for theme in THEMES]
         names = [*ours, *sorted(name for name in self.available_themes if name not in ours)]
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
-        self.notify(self.theme, title="Theme", timeout=2)
+        self.notify(self.theme, title=tr("Theme"), timeout=2)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Textual's own commands that make sense here."""

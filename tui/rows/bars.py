@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.picture import Picture
 from tui.rows.row import Row, Span, cut
@@ -21,7 +22,7 @@ def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
     spans: list[Span] = []
     room = width
     for number, title, shown in panes:
-        text = f" {number} {title} "
+        text = f" {number} {tr(title)} "
         if len(text) > room:
             break
         spans.append(Span(text, "here" if shown else "dim", f"action:pane('{number}')"))
@@ -33,7 +34,8 @@ def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
     """The key line: as many hints (key, what it does, action) as fit, the first ones first."""
     spans: list[Span] = []
     room = width
-    for key, does, action in hints:
+    for key, word, action in hints:
+        does = tr(word)
         size = len(key) + len(does) + 3
         if size > room:
             break
@@ -46,16 +48,16 @@ def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
 def relations(subject: str, to: frozenset[str], of: frozenset[str], width: int, glyphs: Glyphs) -> Row:
     """What is under the cursor, what it refers to and what refers to it."""
     spans = [Span(f" {named(subject)} ", "here", subject)]
-    for word, others in (("refers to", to), ("referred to by", of)):
+    for word, others in ((tr("refers to"), to), (tr("referred to by"), of)):
         if not others:
             continue
         spans.append(Span(f"  {word} ", "dim"))
         for other in sorted(others)[:MOST_RELATED]:
             spans += [Span(named(other), "key", other), Span(" ")]
         if len(others) > MOST_RELATED:
-            spans.append(Span(f"and {len(others) - MOST_RELATED} more", "dim"))
+            spans.append(Span(tr("and {count} more").format(count=len(others) - MOST_RELATED), "dim"))
     if not to and not of:
-        spans.append(Span(f"  {glyphs.dot} nothing refers to it, and it refers to nothing", "dim"))
+        spans.append(Span(f"  {glyphs.dot} {tr('nothing refers to it, and it refers to nothing')}", "dim"))
     return _fitting(spans, width)
 
 
@@ -84,12 +86,12 @@ def named(subject: str) -> str:
         case "frame", [pfn]:
             return f"frame f{pfn}"
         case "pte", [process, vpn]:
-            return f"page {process}:{vpn}"
+            return f"{tr('page')} {process}:{vpn}"
         case "table", [process, level, index]:
             return f"{ {'1': 'PMD', '2': 'PUD', '3': 'PGD'}.get(level, level) } {process}[{index}]"
         case "tlb", [cpu, process, vpn]:
             return f"TLB cpu{cpu} {process}:{vpn}"
         case "cache", [file, index]:
-            return f"page cache {file}[{index}]"
+            return f"{tr('page cache')} {file}[{index}]"
         case _:
             return f"{kind} {rest}"

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.picture import History, Picture
 from tui.rows.row import Row, Span, cut, row
@@ -14,7 +15,7 @@ def timeline(history: History, width: int, glyphs: Glyphs) -> list[Row]:
     """Past, present and future as a strip, and below it where we are."""
     caption = row(Span(cut(history.caption, width), "dim"))
     if not history.nodes:
-        return [row(Span("nothing has happened yet", "dim")), caption]
+        return [row(Span(tr("nothing has happened yet"), "dim")), caption]
     room = max((width - 4) // STEP, 1)
     first = max(0, min(history.here - room * 2 // 3, len(history.nodes) - room))
     shown = history.nodes[first : first + room]

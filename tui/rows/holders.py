@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lessons.language import tr
 from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
@@ -24,7 +25,7 @@ def holders(scene: Scene, width: int) -> list[Row]:
         *_devices(scene, width),
         *_locks(scene, width),
     ]
-    return rows or [row(Span("nobody holds anything yet", "dim"))]
+    return rows or [row(Span(tr("nobody holds anything yet"), "dim"))]
 
 
 def _tasks(scene: Scene, width: int) -> Iterator[Row]:
@@ -32,12 +33,12 @@ def _tasks(scene: Scene, width: int) -> Iterator[Row]:
     for name, task in sorted(scene.state.tasks.items()):
         subject = f"task:{name}"
         calls = f" {scene.glyphs.pointer} ".join(type(call).__name__ for call in task.stack)
-        where = f" on cpu{task.cpu}" if task.cpu >= 0 else " on a device"
+        where = " " + (tr("on cpu{cpu}").format(cpu=task.cpu) if task.cpu >= 0 else tr("on a device"))
         sign = Span("  ", "plain", subject) if task.blocked else Span(f" {scene.glyphs.pointer}", "now", subject)
-        head = [sign, Span(f"task {name}", "name", subject), Span(where, "dim", subject)]
+        head = [sign, Span(f"{tr('task')} {name}", "name", subject), Span(where, "dim", subject)]
         room = width - sum(len(span.text) for span in head) - 2
         yield row(*head, Span(f"  {_tail(calls, room)}", "code", subject))
-        waits = f"waits: {task.blocked}" if task.blocked else f"next: {next_step(task)}"
+        waits = f"{tr('waits')}: {task.blocked}" if task.blocked else f"{tr('next')}: {next_step(task)}"
         yield row(Span(f"    {cut(waits, width - 4)}", "hazard" if task.blocked else "now", subject))
 
 
@@ -60,7 +61,7 @@ def _references(scene: Scene, width: int) -> Iterator[Row]:
         subject = f"ref:{name}"
         reference = scene.state.references.get(name)
         if reference is None:
-            yield row(Span(" -", "gone", subject), Span(f"ref {name} given back", "gone", subject))
+            yield row(Span(" -", "gone", subject), Span(tr("ref {name} given back").format(name=name), "gone", subject))
             continue
         yield from flow(_reference_head(scene, name, reference), list(_held(scene, reference)), width, indent=6)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import wrap
 from tui.rows.row import BLANK, Row, Span, cut, row
@@ -33,33 +34,34 @@ class Offer(NamedTuple):
 
 def home(offers: Sequence[Offer], width: int, glyphs: Glyphs) -> list[Row]:
     """The whole list; every line that can be opened is a place for the cursor."""
-    rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(ABOUT)], min(width - 4, 96))), BLANK]
+    rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
     part = ""
     for offer in offers:
         if offer.part != part:
             part = offer.part
-            rows += [BLANK, row(Span(f"  {part}", "title"))]
+            rows += [BLANK, row(Span(f"  {tr(part)}", "title"))]
         rows += _offer(offer, width, glyphs)
-    rows += [BLANK, row(Span("  Free play", "title"))]
+    rows += [BLANK, row(Span(f"  {tr('Free play')}", "title"))]
     rows += _line(
         glyphs.pointer,
         "key",
-        "Sandbox",
+        tr("Sandbox"),
         "",
-        "Build any machine with commands and step through it.",
+        tr("Build any machine with commands and step through it."),
         width,
         "open:sandbox",
     )
-    rows += _line("?", "key", "Help", "", "Keys, signs, words.", width, "action:app.help")
+    rows += _line("?", "key", tr("Help"), "", tr("Keys, signs, words."), width, "action:app.help")
     return rows
 
 
 def _offer(offer: Offer, width: int, glyphs: Glyphs) -> list[Row]:
     """One lesson."""
     if offer.damaged:
-        return _line(glyphs.broken, "splat", offer.name, "damaged", offer.damaged, width, "")
+        return _line(glyphs.broken, "splat", offer.name, tr("damaged"), offer.damaged, width, "")
     sign, role = (glyphs.ok, "ok") if offer.finished else (glyphs.here, "now") if offer.at else (glyphs.ahead, "dim")
-    far = "done" if offer.finished else f"part {offer.at + 1} of {offer.parts}" if offer.at else ""
+    place = tr("part {at} of {parts}").format(at=offer.at + 1, parts=offer.parts)
+    far = tr("done") if offer.finished else place if offer.at else ""
     side = f"{offer.minutes} min  {far}"
     return _line(sign, role, offer.title, side, offer.summary, width, f"lesson:{offer.name}")
 

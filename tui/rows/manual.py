@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import wrap
 from tui.rows.row import BLANK, Row, Span, row
@@ -45,9 +46,9 @@ def manual(groups: Iterable[tuple[str, Sequence[tuple[str, str]]]], width: int, 
             continue
         if rows:
             rows.append(BLANK)
-        rows.append(row(Span(f" {title}", "title")))
+        rows.append(row(Span(f" {tr(title)}", "title")))
         for left, right in lines:
-            for at, line in enumerate(wrap([Span(right)], max(width - KEYS - 2, 20))):
-                lead = f"  {left}".ljust(KEYS) if at == 0 else " " * KEYS
+            for at, line in enumerate(wrap([Span(tr(right))], max(width - KEYS - 2, 20))):
+                lead = f"  {tr(left)}".ljust(KEYS) if at == 0 else " " * KEYS
                 rows.append(Row((Span(f"{lead} ", "key"), *line.spans)))
     return rows

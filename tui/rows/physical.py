@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from lessons.language import tr
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.ordered import ceiling
 from model.memory.records import Frame
@@ -44,8 +45,8 @@ def physical(scene: Scene, width: int) -> list[Row]:
     if tables:
         owners = _table_owners(state)
         items = [_table(scene, pfn, owners.get(pfn, "")) for pfn in tables]
-        rows += flow([Span("  page tables ", "strong")], items, width, indent=4)
-    return rows + flow([Span("  free ", "strong")], list(_free(scene)), width, indent=4)
+        rows += flow([Span(f"  {tr('page tables')} ", "strong")], items, width, indent=4)
+    return rows + flow([Span(f"  {tr('free')} ", "strong")], list(_free(scene)), width, indent=4)
 
 
 def shown_frames(state: State) -> set[int]:
@@ -136,5 +137,6 @@ def _free(scene: Scene) -> Iterator[list[Span]]:
         yield [Span(f"f{pfn}" + (f"={byte:02x}" if byte else ""), scene.role(subject, "dim"), subject)]
         pfn = state.free.get(pfn) or 0
     high, managed = state.counters.get("high_water") or 0, state.counters.get("managed_pages") or 0
-    lead = "... then " if pfn else "then " if state.counters.get("free_head") else ""
-    yield [Span(f"{lead}f{high}-f{managed - 1}, never used", "dim")]
+    never = tr("f{first}-f{last}, never used").format(first=high, last=managed - 1)
+    lead = f"... {tr('then')} " if pfn else f"{tr('then')} " if state.counters.get("free_head") else ""
+    yield [Span(f"{lead}{never}", "dim")]

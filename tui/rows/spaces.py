@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
+from lessons.language import tr
 from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
@@ -28,7 +29,7 @@ def spaces(scene: Scene, width: int) -> list[Row]:
     lost = gone(scene.changes, "vmas")
     processes = sorted({*state.processes, *(process for process, _ in lost)})
     if not processes:
-        return [row(Span("no process yet", "dim"))]
+        return [row(Span(tr("no process yet"), "dim"))]
     rows: list[Row] = []
     for process in processes[:MOST_LANES]:
         rows.append(_lane_head(scene, process))
@@ -36,15 +37,15 @@ def spaces(scene: Scene, width: int) -> list[Row]:
         for start in sorted({*starts, *(start for owner, start in lost if owner == process)}):
             vma = state.vmas.get((process, start))
             if vma is None:
-                rows.append(_vma_head(scene, process, lost[process, start], width, "unmapped"))
+                rows.append(_vma_head(scene, process, lost[process, start], width, tr("unmapped")))
                 continue
             rows.append(_vma_head(scene, process, vma, width))
             cells = list(_cells(scene, process, vma))
             rows += grid(cells, width, _cell_width(cells, vma), INDENT)
         if more:
-            rows.append(row(Span("   and more VMAs", "dim")))
+            rows.append(row(Span(f"   {tr('and more VMAs')}", "dim")))
     if len(processes) > MOST_LANES:
-        rows.append(row(Span(f"and {len(processes) - MOST_LANES} more processes", "dim")))
+        rows.append(row(Span(tr("and {count} more processes").format(count=len(processes) - MOST_LANES), "dim")))
     return rows
 
 
@@ -67,14 +68,14 @@ def _lane_head(scene: Scene, process: str) -> Row:
     subject = f"process:{process}"
     record = scene.state.processes.get(process)
     if record is None:
-        return row(scene.sign(subject), Span(f"{process} ", "gone", subject), Span("has exited", "dim"))
+        return row(scene.sign(subject), Span(f"{process} ", "gone", subject), Span(tr("has exited"), "dim"))
     notes = [f"cpu{record.cpu}", f"pgd f{record.pgd}"]
     if record.parent:
-        notes.append(f"child of {record.parent}")
+        notes.append(tr("child of {parent}").format(parent=record.parent))
     if record.has_pinned:
         notes.append("has_pinned")
     if record.write_protect_seq % 2:
-        notes.append("fork is write-protecting it")
+        notes.append(tr("fork is write-protecting it"))
     return row(
         scene.sign(subject),
         Span(process, scene.role(subject, "name"), subject),
@@ -145,7 +146,7 @@ def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
             yield block_cell(scene, process, vpn, end)
             vpn = end
         elif stop - vpn > SHORT_GAP:
-            yield [Span(f"  {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(" none", "dim")]
+            yield [Span(f"  {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(f" {tr('none')}", "dim")]
             vpn = stop
         else:
             yield page_cell(scene, process, vpn)
@@ -230,11 +231,11 @@ def absent(pte: Pte) -> str:
         case "swap":
             return f"swap {pte.pfn}"
         case "migration":
-            return f"moving f{pte.pfn}"
+            return f"{tr('moving')} f{pte.pfn}"
         case "marker":
             return "marker"
         case _:
-            return "not present"
+            return tr("not present")
 
 
 def short_bits(pte: Pte) -> str:

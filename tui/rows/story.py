@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import markdown, wrap
 from tui.rows.picture import Broken, Picture, Tale, Told
@@ -17,9 +18,9 @@ def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
         list(markdown(tale.text, width)),
         list(_question(tale, width)),
         list(_goal(tale, width, glyphs)),
-        [line for rung, text in tale.hints for line in _labelled(f"hint, {rung}: ", text, width)],
-        [line for text in tale.notes for line in _labelled("aside: ", text, width)],
-        wrap([Span("command: ", "dim"), Span(tale.do, "code")], width) if tale.do else [],
+        [line for rung, text in tale.hints for line in _labelled(f"{tr('hint')}, {tr(rung)}: ", text, width)],
+        [line for text in tale.notes for line in _labelled(f"{tr('aside')}: ", text, width)],
+        wrap([Span(f"{tr('command')}: ", "dim"), Span(tale.do, "code")], width) if tale.do else [],
     ):
         if section and rows:
             rows.append(BLANK)
@@ -53,15 +54,17 @@ def _judged(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
     for number, (right, guess, truth, reply) in enumerate(tale.judged):
         if number:
             yield BLANK
-        sign, role, word = (glyphs.ok, "ok", "Right") if right else (glyphs.broken, "hazard", "Not so")
+        sign, role, word = (glyphs.ok, "ok", tr("Right")) if right else (glyphs.broken, "hazard", tr("Not so"))
         yield from wrap(
-            [Span(f"{sign} {word}.", role), Span(" You said "), Span(f"{guess}", "strong"), Span(".")], width
+            [Span(f"{sign} {word}.", role), Span(f" {tr('You said')} "), Span(f"{guess}", "strong"), Span(".")], width
         )
         if not right:
-            yield from wrap([Span("The model says "), Span(truth, "strong"), Span(".")], width)
+            yield from wrap([Span(f"{tr('The model says')} "), Span(truth, "strong"), Span(".")], width)
         yield from markdown(reply, width)
     if tale.kept:
-        yield from wrap([Span("Your guess: ", "now"), Span(tale.kept, "strong"), Span(". Now see.")], width)
+        yield from wrap(
+            [Span(f"{tr('Your guess')}: ", "now"), Span(tale.kept, "strong"), Span(f". {tr('Now see.')}")], width
+        )
 
 
 def _question(tale: Tale, width: int) -> Iterator[Row]:
@@ -69,7 +72,7 @@ def _question(tale: Tale, width: int) -> Iterator[Row]:
     ask = tale.ask
     if ask is None:
         return
-    yield row(Span(" Predict ", "here"))
+    yield row(Span(f" {tr('Predict')} ", "here"))
     yield from markdown(ask.text, width)
     yield BLANK
     for option in ask.options:
@@ -78,16 +81,16 @@ def _question(tale: Tale, width: int) -> Iterator[Row]:
         for at, line in enumerate(wrap([Span(option.text, "plain", subject)], width - len(lead.text))):
             yield Row((lead if at == 0 else Span(" " * len(lead.text)), *line.spans))
     if ask.options:
-        yield row(Span("up/down or the letter chooses, Enter answers", "dim"))
+        yield row(Span(tr("up/down or the letter chooses, Enter answers"), "dim"))
     else:
-        yield row(Span("Your answer: ", "dim"), Span(ask.wants or "type it", "key", "action:act"))
+        yield row(Span(f"{tr('Your answer')}: ", "dim"), Span(ask.wants or tr("type it"), "key", "action:act"))
 
 
 def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """What is to be reached, and how much of it is."""
     if not tale.goal:
         return
-    yield row(Span(" Goal ", "here"), Span(" type commands with "), Span(":", "key", "action:prompt"))
+    yield row(Span(f" {tr('Goal')} ", "here"), Span(f" {tr('type commands with')} "), Span(":", "key", "action:prompt"))
     for check in tale.goal:
         sign = Span(f"{glyphs.ok} " if check.met else f"{glyphs.ahead} ", "ok" if check.met else "plain")
         for at, line in enumerate(wrap([Span(check.text)], width - len(sign.text))):
@@ -98,14 +101,14 @@ def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = 
     """What the last micro-step did, what that broke, and what the next one is going to do."""
     rows: list[Row] = []
     if picture.last is not None:
-        rows += _told("just now", picture.last, width, "strong", glyphs, lesson_first=lesson_first)
+        rows += _told(tr("just now"), picture.last, width, "strong", glyphs, lesson_first=lesson_first)
     for broken in picture.broken:
         if broken.fresh:
             rows += case(broken, width, glyphs)
     if picture.next is not None:
         if rows:
             rows.append(BLANK)
-        rows += _told("next", picture.next, width, "now", glyphs)
+        rows += _told(tr("next"), picture.next, width, "now", glyphs)
     return rows
 
 
@@ -113,27 +116,27 @@ def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs, *, less
     """One micro-step: its name, where it stands in the kernel, its words; what it meant here after them or before."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
-        name.append(Span(f" (task {told.task})", "dim"))
-    rows = wrap([Span("after ", "dim"), Span(", ".join(told.before), "dim")], width) if told.before else []
+        name.append(Span(f" ({tr('task')} {told.task})", "dim"))
+    rows = wrap([Span(f"{tr('after')} ", "dim"), Span(", ".join(told.before), "dim")], width) if told.before else []
     rows += wrap(name, width)
     always = [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
-    always += markdown(told.doc, width)
+    always += markdown(tr(told.doc), width)
     here: list[Row] = []
     if told.remark:
         here += [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(told.remark, width - 2)]
     if told.waits:
-        here += wrap([Span("It must wait: ", "hazard"), Span(told.waits)], width)
+        here += wrap([Span(f"{tr('It must wait')}: ", "hazard"), Span(told.waits)], width)
     if told.outcome:
-        here += wrap([Span("The call ends: ", "now"), Span(told.outcome, "strong")], width)
+        here += wrap([Span(f"{tr('The call ends')}: ", "now"), Span(told.outcome, "strong")], width)
     return [*rows, *here, *always] if lesson_first else [*rows, *always, *here]
 
 
 def case(broken: Broken, width: int, glyphs: Glyphs) -> list[Row]:
     """One broken invariant, told for this case."""
     sign = glyphs.caution if broken.severity == "hazard" else glyphs.broken
-    head = [Span(f" {sign} {broken.severity.upper()} ", broken.severity), Span(f" {broken.invariant}", "strong")]
+    head = [Span(f" {sign} {tr(broken.severity).upper()} ", broken.severity), Span(f" {broken.invariant}", "strong")]
     rows = wrap(head, width)
     rows += markdown(broken.message, width)
     if broken.symptom:
-        rows += wrap([Span("In a real kernel: ", "dim"), Span(broken.symptom, "dim")], width)
+        rows += wrap([Span(f"{tr('In a real kernel')}: ", "dim"), Span(broken.symptom, "dim")], width)
     return rows

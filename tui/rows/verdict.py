@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from lessons.language import tr
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import wrap
 from tui.rows.picture import Broken, Picture, Rule
@@ -21,12 +22,14 @@ def worst(broken: tuple[Broken, ...]) -> list[Broken]:
 def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> list[Row]:
     """The bar: nothing is wrong; or what broke, since when and why, over the whole width."""
     if not picture.broken:
-        rules = f"all {len(picture.rules)} rules hold" if picture.rules else "no rule is broken"
+        rules = (
+            tr("all {count} rules hold").format(count=len(picture.rules)) if picture.rules else tr("no rule is broken")
+        )
         return [row(Span(f" {glyphs.ok} {rules}", "ok"))] + [Row()] * (lines - 1)
     first, *others = worst(picture.broken)
     sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
-    more = f"  and {len(others)} more" if others else ""
-    head = f" {sign} {first.severity.upper()}  {first.invariant}  since {first.since}{more}"
+    more = "  " + tr("and {count} more").format(count=len(others)) if others else ""
+    head = f" {sign} {tr(first.severity).upper()}  {first.invariant}  {tr('since')} {first.since}{more}"
     subject = f"moment:{first.node}"
     text = wrap([Span(first.message.replace("`", ""))], width - 3)
     body = [line.text for line in text[: lines - 1]]
@@ -50,7 +53,7 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     if width >= SENTENCES:
         for rule in picture.rules:
             head = _rule(rule, states, glyphs)
-            rows.append(row(head, Span(f"  {cut(rule.rule, width - len(head.text) - 2)}", "dim")))
+            rows.append(row(head, Span(f"  {cut(tr(rule.rule), width - len(head.text) - 2)}", "dim")))
         return rows
     return rows + flow([], [[_rule(rule, states, glyphs)] for rule in picture.rules], width, 0)
 
@@ -64,7 +67,11 @@ def _rule(rule: Rule, states: dict[str, str], glyphs: Glyphs) -> Span:
 
 def _pointers(broken: Broken, width: int) -> list[Row]:
     """Since when, and what it points at: both can be gone to."""
-    spans = [Span("since ", "dim"), Span(broken.since, "key", f"moment:{broken.node}"), Span("  see ", "dim")]
+    spans = [
+        Span(f"{tr('since')} ", "dim"),
+        Span(broken.since, "key", f"moment:{broken.node}"),
+        Span(f"  {tr('see')} ", "dim"),
+    ]
     for subject in broken.subjects:
         spans += [Span(subject.replace(":", " "), "key", subject), Span("  ")]
     return wrap(spans, width)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from lessons.language import tr
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
@@ -19,13 +20,13 @@ def walk(scene: Scene, width: int) -> list[Row]:
     """What the MMU does with one virtual page, level by level."""
     page = page_of(scene.state, scene.focus) or first_page(scene.state)
     if page is None:
-        return [row(Span("nothing is mapped yet", "dim"))]
+        return [row(Span(tr("nothing is mapped yet"), "dim"))]
     process, vpn = page
     rows = [_address(scene, process, vpn)]
     table: int | None = scene.state.processes[process].pgd
     for level in (3, 2, 1, 0):
         if table is None:
-            rows.append(row(Span(f"  {LEVEL_NAMES[level]} no table", "dim")))
+            rows.append(row(Span(f"  {LEVEL_NAMES[level]} {tr('no table')}", "dim")))
             continue
         entry, line = _level(scene, process, vpn, level, table, width)
         rows.append(line)
@@ -43,10 +44,10 @@ def _address(scene: Scene, process: str, vpn: int) -> Row:
     """The page, its address, the four indices, and the VMA that covers it."""
     indices = scene.glyphs.dot.join(str(vpn >> INDEX_BITS * level & INDEX_MASK) for level in (3, 2, 1, 0))
     vma = vma_at(scene.state, process, vpn)
-    covered = f"VMA {rights(vma.flags)}" if vma else "no VMA covers it"
+    covered = f"VMA {rights(vma.flags)}" if vma else tr("no VMA covers it")
     return row(
         Span(f"  {process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),
-        f"  page {vpn} = {vpn << 12:#x}  index {indices}  ",
+        f"  {tr('page')} {vpn} = {vpn << 12:#x}  {tr('index')} {indices}  ",
         Span(covered, "dim", f"vma:{process}:{vma.start}" if vma else ""),
     )
 
@@ -67,9 +68,11 @@ def _level(scene: Scene, process: str, vpn: int, level: int, table: int, width: 
         Span(f"[{index & INDEX_MASK}]".ljust(6), role, subject),
     ]
     if entry is None:
-        return None, row(*spans, Span("empty: the walk ends here, the CPU faults", scene.role(subject, "dim"), subject))
+        return None, row(
+            *spans, Span(tr("empty: the walk ends here, the CPU faults"), scene.role(subject, "dim"), subject)
+        )
     if entry.kind != "page":
-        return entry, row(*spans, Span(f"{absent(entry)}: not present, the CPU faults", role, subject))
+        return entry, row(*spans, Span(f"{absent(entry)}: {tr('not present, the CPU faults')}", role, subject))
     target = f"frame:{entry.pfn}"
     spans += [
         Span(f"{scene.glyphs.arrow} ", role, subject),
@@ -100,7 +103,7 @@ def _tlbs(scene: Scene, process: str, vpn: int) -> Row:
         cached = next(tlb_entries(state, cpu, process, vpn), None)
         spans += scene.inline_sign(subject) if cached else []
         if cached is None:
-            spans.append(Span(f"cpu{cpu} nothing  ", scene.role(subject, "dim")))
+            spans.append(Span(f"cpu{cpu} {tr('nothing')}  ", scene.role(subject, "dim")))
             continue
         what = f"cpu{cpu} {scene.glyphs.arrow} {frame_name(state, cached.pfn)} {short_bits(cached)}"
         spans.append(Span(what, scene.role(subject), subject))

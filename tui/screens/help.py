@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
+from lessons.language import tr
 from tui.panes.line_pane import LinePane
 from tui.rows.glyphs import Glyphs
 from tui.rows.manual import manual
@@ -59,7 +60,7 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """One long list."""
-        pane = LinePane("Help: q closes, arrows and wheel scroll", "help", "", self.glyphs)
+        pane = LinePane(tr("Help: q closes, arrows and wheel scroll"), "help", "", self.glyphs)
         pane.build = self._rows
         yield pane
 

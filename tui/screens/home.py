@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from lessons.language import tr
 from lessons.library import Entry, entries
 from lessons.progress import LessonProgress, Progress, ProgressError, Store
 from tui.panes.bar import Bar
@@ -16,7 +17,7 @@ from tui.rows.glyphs import Glyphs
 from tui.rows.home import Offer, home
 from tui.rows.row import Row, Span
 
-HEADER: Final = Row((Span(" ptescope", "title"), Span("  page tables, references, and who holds what")), "bar")
+HEADER: Final = Row((Span(" ptescope", "title"), Span(f"  {tr('page tables, references, and who holds what')}")), "bar")
 
 
 class Home(Screen[None]):
@@ -83,7 +84,7 @@ class Home(Screen[None]):
     def _offer(self, entry: Entry) -> Offer:
         """A line of the list."""
         if entry.lesson is None:
-            return Offer(entry.name, "", "Damaged lessons", "", 0, 0, 0, finished=False, damaged=str(entry.error))
+            return Offer(entry.name, "", tr("Damaged lessons"), "", 0, 0, 0, finished=False, damaged=str(entry.error))
         header, done = entry.lesson.header, self._of(entry.lesson.id)
         return Offer(
             header.id,

@@ -9,6 +9,7 @@ from textual.containers import Container
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from lessons.language import tr
 from tui.panes.line_pane import LinePane
 from tui.rows.row import Row, Span, cut, row
 
@@ -55,7 +56,7 @@ class Prompt(ModalScreen[str]):
         self.pane = Suggestions(pane_id="suggestions")
         self.line = Input(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
         box = Container(id="prompt")
-        box.border_title = f"{self.wants} (Enter: done, Esc: close)"
+        box.border_title = f"{self.wants} ({tr('Enter: done, Esc: close')})"
         with box:
             if self.assist is not None:
                 yield self.pane
@@ -84,15 +85,18 @@ class Prompt(ModalScreen[str]):
             return []
         found = self.assist(line)
         self.suggested = [suggestion.word for suggestion in found.suggestions]
-        expected = f"here: {found.expected}" if found.expected else "nothing more is needed: Enter"
-        rows = [row(Span(f" {cut(found.usage or 'a command', width - 2)}", "strong")), row(Span(f" {expected}", "dim"))]
+        expected = f"{tr('here')}: {found.expected}" if found.expected else tr("nothing more is needed: Enter")
+        rows = [
+            row(Span(f" {cut(found.usage or tr('a command'), width - 2)}", "strong")),
+            row(Span(f" {expected}", "dim")),
+        ]
         for number, suggestion in enumerate(found.suggestions[:MOST_SHOWN]):
             lead = " Tab " if number == 0 else "     "
             text = cut(suggestion.help, max(width - len(suggestion.word) - 8, 0))
             rows.append(row(Span(lead, "key"), Span(f"{suggestion.word}  ", "name"), Span(text, "dim")))
         if len(found.suggestions) > MOST_SHOWN:
             others = " ".join(self.suggested[MOST_SHOWN:])
-            rows.append(row(Span(cut(f"     and {others}", width), "dim")))
+            rows.append(row(Span(cut(f"     {tr('and')} {others}", width), "dim")))
         return rows
 
     def action_complete(self) -> None:

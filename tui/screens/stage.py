@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
+from lessons.language import tr
 from lessons.problems import LessonError
 from model.memory.state import TABLES
 from tui.driver import Driver, Stride
@@ -142,7 +143,7 @@ class Stage(Screen[None]):
             self.word = make()
             before, self.picture = self.picture, self.driver.picture()
         except LessonError as error:
-            self.notify(str(error), title="This lesson is damaged", severity="error", markup=False)
+            self.notify(str(error), title=tr("This lesson is damaged"), severity="error", markup=False)
             return
         if self._keeping is None:
             self._keeping = self.set_timer(KEEP_AFTER, self._keep)
@@ -350,7 +351,7 @@ class Stage(Screen[None]):
         elif ask is not None and ask.options:
             self.panes["story"].focus()
         elif ask is not None:
-            self._ask(ask.wants or "your answer", self.driver.answer)
+            self._ask(ask.wants or tr("your answer"), self.driver.answer)
         else:
             self.call_later(self.run_action, self.picture.enter)
 
@@ -376,7 +377,7 @@ class Stage(Screen[None]):
 
     def action_prompt(self) -> None:
         """Type a command of the script language."""
-        self._ask("command", self.driver.command, self.driver.assist)
+        self._ask(tr("command"), self.driver.command, self.driver.assist)
 
     def _ask(
         self,
