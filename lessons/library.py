@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from lessons.format import PARTS, Lesson
 from lessons.loading import load
 from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.translating import translated
 
 COURSE: Final = Path(__file__).parent / "course"
 
@@ -27,7 +28,7 @@ def entries(folder: Path = COURSE) -> list[Entry]:
     found = []
     for path in sorted(folder.glob("*.md")):
         try:
-            found.append(Entry(path.stem, path, load(path)))
+            found.append(Entry(path.stem, path, translated(load(path))))
         except LessonError as error:
             found.append(Entry(path.stem, path, None, error))
     return sorted(found, key=_place)
@@ -48,8 +49,8 @@ def find(name: str) -> Lesson:
     """
     path = Path(name)
     if path.suffix == ".md" and path.is_file():
-        return load(path)
+        return translated(load(path))
     known = {path.stem: path for path in COURSE.glob("*.md")}
     if name not in known:
         raise LessonError([Problem(name, 1, 1, "no such lesson", did_you_mean(name, known))])
-    return load(known[name])
+    return translated(load(known[name]))

@@ -1,0 +1,34 @@
+"""A lesson in the reader's language: the same lesson with other words. Its logic is not touched."""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from lessons.format import Lesson
+from lessons.language import lesson_texts, plain
+
+WORDS: Final = frozenset({"title", "summary", "rule", "text", "ask", "right", "otherwise", "reply"})
+"""The fields of a lesson's records that are read by the learner."""
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+def translated(lesson: Lesson) -> Lesson:
+    """The lesson as the learner reads it; what has no translation stays English."""
+    texts = lesson_texts(lesson.id)
+    return _translated(lesson, texts) if texts else lesson
+
+
+def _translated(record: Record, texts: Mapping[str, str]) -> Record:
+    """A record with every text in it replaced."""
+    changed: dict[str, object] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, str) and name in WORDS:
+            changed[name] = texts.get(plain(value), value)
+        elif isinstance(value, msgspec.Struct):
+            changed[name] = _translated(value, texts)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(_translated(one, texts) if isinstance(one, msgspec.Struct) else one for one in value)
+    return msgspec.structs.replace(record, **changed)

@@ -1,0 +1,129 @@
+"""The program in another language: what is translated, and that nothing but words is different."""
+
+import string
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from lessons import language
+from lessons.format import PARTS, Do, Goal, Lesson
+from lessons.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
+from lessons.library import COURSE, find
+from lessons.loading import load
+from lessons.performing import play, play_all, set_scene
+from lessons.translating import WORDS
+from tui.rows.home import ABOUT
+from tui.rows.manual import SIGNS
+from tui.rows.manual import WORDS as MANUAL_WORDS
+from tui.sandbox_driver import GUIDE
+from tui.screens.help import RENAMED
+from tui.screens.stage_keys import HINTS, PANES
+from tui.telling import all_rules
+
+FIRST = "a-mapping-costs-no-memory"
+SAME = {"0", "0.", "3.", "SIGSEGV", "SIGSEGV.", "SIGBUS"}
+"""What is the same in every language."""
+
+
+@pytest.fixture(params=languages())
+def code(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each language that there is a translation into; English again afterwards."""
+    use(request.param)
+    yield request.param
+    use(ENGLISH)
+
+
+def words(record: object) -> Iterator[str]:
+    """Every text of a lesson that the learner reads."""
+    if isinstance(record, tuple):
+        for one in record:
+            yield from words(one)
+    elif isinstance(record, msgspec.Struct):
+        for name in record.__struct_fields__:
+            value = getattr(record, name)
+            if isinstance(value, str):
+                if name in WORDS and value and not (name == "text" and hasattr(record, "remarks")):
+                    yield value
+            else:
+                yield from words(value)
+
+
+def fields(text: str) -> set[str]:
+    """What a text leaves open: `{count}`."""
+    return {f"{name}:{form}" for _, name, form, _ in string.Formatter().parse(text) if name is not None}
+
+
+def told(lesson: Lesson) -> Iterator[str]:
+    """What every micro-step of a lesson says of itself."""
+    standing = None
+    for item in lesson.items:
+        standing = set_scene(lesson, item) if item.world else standing
+        assert standing is not None
+        action = item.action
+        beats = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
+        for command in action.solution if isinstance(action, Goal) else ():
+            beats += play(beats[-1].standing if beats else standing, command, lesson.file)
+        for beat in beats:
+            standing = beat.standing
+            if beat.stepped is not None:
+                yield beat.stepped.doc
+
+
+def test_a_translation_leaves_open_what_the_english_text_leaves_open(code: str) -> None:
+    texts = {english: other for english, other in catalogue(code).items() if "```" not in english}
+    for path in (LANGUAGES / code / "lessons").glob("*.toml"):
+        texts |= lesson_texts(path.stem)
+    assert [english for english, other in texts.items() if fields(english) != fields(other)] == []
+
+
+def test_what_tables_say_is_translated(code: str) -> None:
+    said = [
+        *PARTS,
+        ABOUT,
+        GUIDE,
+        *RENAMED.values(),
+        *(title for _, title, _ in PANES),
+        *(does for _, _, does, _ in HINTS),
+        *(text for _, text in SIGNS),
+        *(text for _, text in MANUAL_WORDS),
+        *(rule.rule for rule in all_rules()),
+    ]
+    known = catalogue(code)
+    assert [text for text in said if plain(text) not in known] == []
+
+
+@pytest.mark.usefixtures("code")
+def test_the_first_lesson_is_translated_to_the_last_word() -> None:
+    lesson = load(COURSE / f"{FIRST}.md")
+    texts = lesson_texts(FIRST)
+    assert [text for text in words(lesson) if plain(text) not in texts and plain(text) not in SAME] == []
+    assert [doc for doc in dict.fromkeys(told(lesson)) if tr(doc) == doc] == []
+    assert set(texts) <= {plain(text) for text in words(lesson)}, "translations of what the lesson does not say"
+
+
+def test_only_the_words_are_different(code: str) -> None:
+    assert code != ENGLISH
+    english, other = load(COURSE / f"{FIRST}.md"), find(FIRST)
+    assert other.header.title != english.header.title
+    assert other.revision == english.revision, "progress made in one language goes on in the other"
+    assert list(told(other)) == list(told(english))
+
+
+def test_a_lesson_without_translation_stays_english(code: str) -> None:
+    assert not lesson_texts("the-huge-page-hole"), code
+    assert find("the-huge-page-hole").header.title == "The huge-page hole"
+
+
+def test_the_language_is_chosen_as_gettext_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "_spoken", [])
+    monkeypatch.delenv("PTESCOPE_LANGUAGE")
+    monkeypatch.setenv("LANG", "de_AT.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.delenv("LANGUAGE", raising=False)
+    assert tr("forward") == "weiter"
+
+
+def test_an_unknown_language_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match="there are: de"):
+        use("tlh")
