@@ -2,8 +2,9 @@
 
 from typing import ClassVar
 
-from model.kernel.buffer import lookup_buffer
+from model.kernel.buffer import drop_handle, lookup_buffer
 from model.kernel.exporter import exporter
+from model.kernel.filemap import release_file
 from model.kernel.lock import down_write, up_write
 from model.kernel.mmu_notifier import NOT_MAPPED
 from model.kernel.page import get_page, put_page
@@ -27,7 +28,7 @@ class dma_buf_export(Procedure):
     def export(self, tx: Transaction) -> Outcome:
         """The file holds the buffer alive. Its f_mapping is the device's, so that a move finds its mappings too."""
         bo = lookup_buffer(tx, self.buffer)
-        if bo is None:
+        if bo is None or bo.closed:
             return fail(ENOENT)
         if self.name in tx.dma_bufs:
             return fail(EEXIST)
@@ -48,7 +49,7 @@ class dma_buf_attach(Procedure):
     def reserve(self, tx: Transaction) -> Outcome:
         """Take the reservation lock of the buffer."""
         exported = tx.dma_bufs.get(self.dmabuf)
-        if exported is None or self.device not in tx.devices:
+        if exported is None or exported.closed or self.device not in tx.devices:
             return fail(ENOENT)
         if (self.dmabuf, self.device) in tx.attachments:
             return fail(EBUSY)
@@ -154,7 +155,10 @@ class dma_buf_unmap_attachment(Procedure):
 
 
 class dma_buf_detach(Procedure):
-    """A device stops being an importer; with the last static one the buffer may move again."""
+    """A device stops being an importer; with the last static one the buffer may move again.
+
+    A dma-buf whose file descriptor has been closed goes with its last importer, and so may the buffer.
+    """
 
     source: ClassVar[str] = "drivers/dma-buf/dma-buf.c: dma_buf_detach"
     dmabuf: str
@@ -162,14 +166,19 @@ class dma_buf_detach(Procedure):
 
     @step
     def detach(self, tx: Transaction) -> Outcome:
-        """Refused as long as it has a mapping; else the pin of a static importer goes."""
+        """Refused as long as it has a mapping; else the pin of a static importer goes, and its hold on the file."""
         attachment = tx.attachments.get((self.dmabuf, self.device))
         if attachment is None:
             return fail(ENOENT)
         if any(ref.dmabuf == self.dmabuf and ref.by == self.device for _, ref in tx.references.items()):
             return fail(EBUSY)
-        name = tx.dma_bufs[self.dmabuf].buffer
+        exported = tx.dma_bufs[self.dmabuf]
+        bo = tx.buffers[exported.buffer]
         if attachment.pinned:
-            tx.buffers.update(name, pin_count=tx.buffers[name].pin_count - 1)
+            bo = tx.buffers.update(exported.buffer, pin_count=bo.pin_count - 1)
         del tx.attachments[self.dmabuf, self.device]
+        if exported.closed and not any(dmabuf == self.dmabuf for (dmabuf, _), _ in tx.attachments.items()):
+            del tx.dma_bufs[self.dmabuf]
+            if drop_handle(tx, exported.buffer):
+                release_file(tx, bo.file)
         return done()

@@ -17,7 +17,7 @@ from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.shmem_pages import shmem_pages
 from model.kernel.ttm_move import ttm_bo_evict
 from model.kernel.ttm_pool import vram_room
-from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
+from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Transaction
 
@@ -106,29 +106,33 @@ class gem_create(Procedure):
 
 
 class gem_destroy(Procedure):
-    """The driver gives a buffer up: its GEM handle is closed. The memory goes with the last mapping and dma-buf."""
+    """The driver gives a buffer up: its GEM handle is closed. The memory goes with the last mapping and importer."""
 
     source: ClassVar[str] = "drivers/gpu/drm/drm_gem.c: drm_gem_handle_delete, drm_gem_object_put"
     name: str
 
     @step
     def close_handle(self, tx: Transaction) -> Outcome:
-        """Wait for a move of it to end. Then drop the handle and the dma-bufs made of it that nobody imports.
+        """Wait for a move of it to end. Then close the handle, and the file descriptors of the dma-bufs made of it.
 
-        If nothing maps it either, free its memory now.
+        A dma-buf that a device imports lives on: the attachment holds its file. If nobody imports the buffer and
+        nothing maps it, its memory is freed now.
         """
-        if lookup_buffer(tx, self.name) is None:
+        bo = lookup_buffer(tx, self.name)
+        if bo is None or bo.closed:
             return fail(ENOENT)
-        exports = [name for name, exported in tx.dma_bufs.items() if exported.buffer == self.name]
-        if any(dmabuf in exports for (dmabuf, _), _ in tx.attachments.items()):
-            return fail(EBUSY)
         if (wait := down_write(tx, "dma_resv", self.name)) is not None:
             return wait
         up_write(tx, "dma_resv", self.name)
-        for name in exports:
-            del tx.dma_bufs[name]
-        tx.buffers.update(self.name, handles=1)
-        file = tx.buffers[self.name].file
+        imported = {dmabuf for (dmabuf, _), _ in tx.attachments.items()}
+        kept = 0
+        for name in [name for name, exported in tx.dma_bufs.items() if exported.buffer == self.name]:
+            if name in imported:
+                kept += 1
+                tx.dma_bufs.update(name, closed=True)
+            else:
+                del tx.dma_bufs[name]
+        file = tx.buffers.update(self.name, handles=1 + kept, closed=True).file
         if drop_handle(tx, self.name):
             release_file(tx, file)
         return done()

@@ -20,6 +20,7 @@ from model.memory.flags import (
     FAULT_FLAG_REMOTE,
     FAULT_FLAG_TRIED,
     FAULT_FLAG_WRITE,
+    PAGE_DEVMAP,
     VM_FAULT_ERROR,
     VM_FAULT_RETRY,
     VM_IO,
@@ -49,7 +50,10 @@ class hmm_range_fault(Procedure):
 
     @step
     def hmm_vma_handle_pte(self, tx: Transaction) -> Outcome:
-        """Read the entry under its lock. Present and writable: that is the frame. Otherwise fault first."""
+        """Read the entry under its lock. Present and writable: that is the frame. Otherwise fault first.
+
+        An entry without a normal page is refused, EFAULT; one of DAX storage (devmap, up to 6.12) is not.
+        """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = vma_lookup(tx, self.mm, self.vpn)
@@ -57,8 +61,9 @@ class hmm_range_fault(Procedure):
             return fail(EFAULT)
         pte = tx.ptes.get((self.mm, self.vpn))
         if pte is not None and pte.present and pte.writable:
-            return done(pte.pfn) if vm_normal_page(tx, vma, pte) is not None else fail(EFAULT)
-        if pte is not None and pte.special and not is_zero_pfn(pte.pfn):
+            usable = pte.bits & PAGE_DEVMAP or vm_normal_page(tx, vma, pte) is not None
+            return done(pte.pfn) if usable else fail(EFAULT)
+        if pte is not None and pte.special and not pte.bits & PAGE_DEVMAP and not is_zero_pfn(pte.pfn):
             return fail(EFAULT)
         flags = FAULT_FLAG_REMOTE | FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY
         return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags | (FAULT_FLAG_TRIED if self.tried else 0)))

@@ -25,9 +25,9 @@ def open_buffer(mem: Memory, backing: str, name: str) -> str | int:
     """The file of a buffer or of a dma-buf; -EBADF if there is none, or it has been closed."""
     if backing == "dmabuf":
         exported = mem.dma_bufs.get(name)
-        return mem.buffers[exported.buffer].file if exported is not None else -EBADF
+        return mem.buffers[exported.buffer].file if exported is not None and not exported.closed else -EBADF
     buffer = lookup_buffer(mem, name)
-    return buffer.file if buffer is not None else -EBADF
+    return buffer.file if buffer is not None and not buffer.closed else -EBADF
 
 
 def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:

@@ -275,6 +275,8 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
     handles: int = 1
     """GEM handles and dma-bufs that keep it alive, besides its mappings."""
+    closed: bool = False
+    """Its GEM handle has been closed: what is left of it lives for those who map or import it."""
     last_use: int = 0
     """For eviction: the smallest is the least recently used."""
     swap: tuple[int, ...] = ()
@@ -285,6 +287,8 @@ class DmaBuf(Record, frozen=True, omit_defaults=True):
     """struct dma_buf: a buffer exported as a file descriptor."""
 
     buffer: str
+    closed: bool = False
+    """The file descriptor has been closed: its importers hold the file."""
 
 
 class Attachment(Record, frozen=True, omit_defaults=True):

@@ -329,7 +329,12 @@ _TABLE: Final = (
     _verb("move", "move the backing store of a buffer", _B, Choice(name="PLACE", choices=PLACEMENTS)),
     _verb("evict", "the memory manager moves the buffer out of its place", _B),
     _verb("invalidate", "only unmap_mapping_range() on the buffer's mappings", _B),
-    _verb("destroy", "the last reference to the buffer goes: its backing store is freed", _B, gives_up=("B",)),
+    _verb(
+        "destroy",
+        "close its handle and dma-bufs: the memory goes with the last mapping and importer",
+        _B,
+        gives_up=("B",),
+    ),
     _verb("dax", "a file on a DAX filesystem", NewName(name="X", kind="file"), _PAGES),
     _verb("migrate", "the mm moves one page itself (compaction)", _P, _ONE),
     _verb("reclaim", "the mm swaps one page out", _P, _ONE),

@@ -304,7 +304,10 @@ READY: Final = "bo b 2\nexport b as=d\nmmap p0 m bo:b shared rw 2\nwrite p0 m 65
         ("attach d dev", "attach d dev", "error EBUSY"),
         ("attach d dev", "move b vram", "error EINVAL"),
         ("attach d dev", "evict b", "error EBUSY"),
-        ("attach d dev", "destroy b", "error EBUSY"),
+        ("attach d dev\ndestroy b", "destroy b", "error ENOENT"),
+        ("attach d dev\ndestroy b", "attach d dev", "error ENOENT"),
+        ("attach d dev\ndestroy b", "mmap p0 n dmabuf:d shared rw 2", "error EBADF"),
+        ("attach d dev\ndestroy b", "mmap p0 n bo:b shared rw 2", "error EBADF"),
         ("attach d dev\nmap d dev as=i", "detach d dev", "error EBUSY"),
         ("attach d dev\nmap d dev as=i\nunmap i", "unmap i", "error ENOENT"),
         ("attach d dev\nmap d dev as=i\nunmap i", "dma i write 1", "error ENOENT"),
@@ -348,6 +351,23 @@ def test_a_destroyed_buffer_lives_as_long_as_it_is_mapped() -> None:
     assert play.do("munmap p0 m") == "ok"
     assert "b" not in play.state.buffers
     assert play.frame(frames[0]).mapping == "ttm_pool"
+
+
+def test_a_destroyed_buffer_lives_as_long_as_somebody_imports_it() -> None:
+    play = Buffers(READY + "device gpu\nattach d dev\nattach d gpu dynamic\nmap d dev as=i\ndestroy b\nmunmap p0 m")
+    assert play.do("dma i read") == "ok 65"
+    (frame, _) = play.buffer().frames
+    play.do("unmap i")
+    assert play.do("detach d dev") == "ok"
+    assert play.do("move b vram") == "ok", "a driver moves what is only imported as well"
+    play.do("map d gpu as=j")
+    assert play.do("dma j read") == "ok 65"
+    play.do("unmap j")
+    assert play.do("detach d gpu") == "ok"
+    assert "b" not in play.state.buffers
+    assert "d" not in play.state.dma_bufs
+    assert play.frame(frame).mapping == "ttm_pool"
+    assert play.broken() == set()
 
 
 def test_a_buffer_that_is_being_evicted_when_its_last_mapping_goes() -> None:
