@@ -90,7 +90,7 @@ def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
             spans.append(_moved_on(state, scene, reference, vpn, pfn))
         yield spans
     if len(reference.frames) > MOST_PAGES:
-        yield [Span(f"and {len(reference.frames) - MOST_PAGES} more", "dim")]
+        yield [Span(tr("and {count} more").format(count=len(reference.frames) - MOST_PAGES), "dim")]
 
 
 def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: int) -> Span:
@@ -99,13 +99,13 @@ def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: i
     pte = entry_at(state, reference.process, vpn)
     if pte is not None and pte.kind == "page" and pte.pfn == pfn:
         return Span("")
-    now = "empty" if pte is None else _leads_to(scene, pte)
-    return Span(f" but page {vpn} now {now}", "hazard", subject)
+    now = tr("empty") if pte is None else _leads_to(scene, pte)
+    return Span(f" {tr('but page {vpn} now').format(vpn=vpn)} {now}", "hazard", subject)
 
 
 def _leads_to(scene: Scene, pte: Pte) -> str:
     """Where an entry leads, in a word."""
-    return f"{scene.glyphs.arrow}{frame_name(scene.state, pte.pfn)}" if pte.present else "not present"
+    return f"{scene.glyphs.arrow}{frame_name(scene.state, pte.pfn)}" if pte.present else tr("not present")
 
 
 def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
@@ -118,8 +118,8 @@ def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
             continue
         head = [scene.sign(subject), Span(f"cpu{cpu}", scene.role(subject, "name"), subject)]
         if record.irqs_off_by:
-            head.append(Span(f" interrupts off by {record.irqs_off_by},", "hazard", subject))
-        yield from flow([*head, Span(" TLB ")], items or [[Span("empty", "dim")]], width, indent=6)
+            head.append(Span(f" {tr('interrupts off by {task},').format(task=record.irqs_off_by)}", "hazard", subject))
+        yield from flow([*head, Span(" TLB ")], items or [[Span(tr("empty"), "dim")]], width, indent=6)
 
 
 def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
@@ -138,7 +138,7 @@ def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
     for name, mark in scene.marks.items():
         kind, *parts = name.split(":")
         if mark == "-" and kind == "tlb" and parts[0] == str(cpu):
-            yield [Span("-", "gone", name), Span(f"{parts[1]}:{parts[2]} flushed", "gone", name)]
+            yield [Span("-", "gone", name), Span(f"{parts[1]}:{parts[2]} {tr('flushed')}", "gone", name)]
 
 
 def _files(scene: Scene, width: int) -> Iterator[Row]:
@@ -148,17 +148,18 @@ def _files(scene: Scene, width: int) -> Iterator[Row]:
         head = [
             scene.sign(subject),
             Span(f"{file.kind} {name}", scene.role(subject, "name"), subject),
-            Span(f" {_file_traits(file)} page cache ", "plain", subject),
+            Span(f" {_file_traits(file)} {tr('page cache')} ", "plain", subject),
         ]
-        yield from flow(head, list(_cache(scene, name)) or [[Span("empty", "dim")]], width, indent=6)
+        yield from flow(head, list(_cache(scene, name)) or [[Span(tr("empty"), "dim")]], width, indent=6)
     for name in sorted(gone(scene.changes, "files")):
-        yield row(Span(" -", "gone"), Span(f"file {name} freed", "gone"))
+        yield row(Span(" -", "gone"), Span(tr("file {name} freed").format(name=name), "gone"))
 
 
 def _file_traits(file: File) -> str:
     """Size, seals, and whether a descriptor is left."""
-    seals = f" sealed {','.join(file.seals)}" if file.seals else ""
-    return f"{file.size} page{'s' * (file.size != 1)}{seals}{'' if file.open else ' closed'}"
+    seals = f" {tr('sealed')} {','.join(file.seals)}" if file.seals else ""
+    pages = tr("1 page") if file.size == 1 else tr("{count} pages").format(count=file.size)
+    return f"{pages}{seals}{'' if file.open else ' ' + tr('closed')}"
 
 
 def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
@@ -176,10 +177,10 @@ def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
         ]
         index, shown = ceiling(state.cache_index, name, index + 1), shown + 1
     if index is not None:
-        yield [Span("and more", "dim")]
+        yield [Span(tr("and more"), "dim")]
     for index, pfn in sorted(lost.items()):
         subject = f"cache:{name}:{index}"
-        yield [Span("-", "gone", subject), Span(f"{index} was f{pfn}", "gone", subject)]
+        yield [Span("-", "gone", subject), Span(tr("{index} was f{pfn}").format(index=index, pfn=pfn), "gone", subject)]
 
 
 def _devices(scene: Scene, width: int) -> Iterator[Row]:
@@ -192,8 +193,8 @@ def _devices(scene: Scene, width: int) -> Iterator[Row]:
         reach = [[Span(reference, "plain", f"ref:{reference}")] for reference in sorted(held.get(name, ()))]
         head = [
             scene.sign(subject),
-            Span(f"device {name}", scene.role(subject, "name"), subject),
-            Span(" can DMA through " if reach else " has nothing mapped", "plain", subject),
+            Span(f"{tr('device')} {name}", scene.role(subject, "name"), subject),
+            Span(f" {tr('can DMA through')} " if reach else f" {tr('has nothing mapped')}", "plain", subject),
         ]
         yield from flow(head, reach, width, indent=6)
 
@@ -203,7 +204,10 @@ def _locks(scene: Scene, width: int) -> Iterator[Row]:
     items = []
     for (kind, owner), lock in sorted(scene.state.locks.items()):
         subject = f"lock:{kind}:{owner}"
-        who = f"written by {lock.writer}" if lock.writer else f"read by {', '.join(lock.readers)}"
-        items.append([*scene.inline_sign(subject), Span(f"{kind} of {owner} {who}", scene.role(subject), subject)])
+        readers = tr("read by {tasks}").format(tasks=", ".join(lock.readers))
+        who = tr("written by {task}").format(task=lock.writer) if lock.writer else readers
+        items.append(
+            [*scene.inline_sign(subject), Span(f"{kind} {tr('of')} {owner} {who}", scene.role(subject), subject)]
+        )
     if items:
-        yield from flow([Span("  locks ", "strong")], items, width, indent=6)
+        yield from flow([Span(f"  {tr('locks')} ", "strong")], items, width, indent=6)

@@ -75,7 +75,7 @@ class Stage(Screen[None]):
         """Every widget once; from then on none comes or goes."""
         for number, title, name in PANES:
             kind = Tail if name == "log" else LinePane
-            self.panes[name] = kind(title, name, number, self.glyphs)
+            self.panes[name] = kind(tr(title), name, number, self.glyphs)
         for name in ("head", "foot"):
             self.panes[name] = Bar("", name, "", self.glyphs)
         for name, pane in self.panes.items():
