@@ -42,7 +42,58 @@ PTESCOPE: Final = Theme(
 )
 """The usual look. New is green with a `+`, changed amber with a `~`, broken red in reverse with a `!`."""
 
-THEMES: Final = (PTESCOPE, HIGH_CONTRAST)
+COLOUR_BLIND: Final = Theme(
+    name="ptescope-colour-blind",
+    primary="#f5f5f5",
+    secondary="#f5f5f5",
+    accent="#d6b4fc",
+    warning="#f7f07a",
+    error="#ec6a1e",
+    success="#56b4e9",
+    foreground="#e8e8e8",
+    background="#101418",
+    surface="#101418",
+    panel="#1f2730",
+    dark=True,
+    variables={"text-muted": "#a0a8b0"},
+)
+"""New is blue, changed yellow, broken orange (after Okabe and Ito): as different without red, green or blue cones."""
+
+LIGHT: Final = Theme(
+    name="ptescope-light",
+    primary="#0b4f9e",
+    secondary="#00606a",
+    accent="#00606a",
+    warning="#7a4b00",
+    error="#a81b12",
+    success="#14602a",
+    foreground="#1b1f24",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#e6ebf0",
+    dark=False,
+    variables={"text-muted": "#545c66"},
+)
+"""Dark on white, for a bright room and for a projector."""
+
+MONOCHROME: Final = Theme(
+    name="ptescope-monochrome",
+    primary="#ffffff",
+    secondary="#ffffff",
+    accent="#ffffff",
+    warning="#ffffff",
+    error="#ffffff",
+    success="#ffffff",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    dark=True,
+    variables={"text-muted": "#ffffff"},
+)
+"""One colour: signs, bold, underline and reverse say everything. NO_COLOR comes to the same in every theme."""
+
+THEMES: Final = (PTESCOPE, HIGH_CONTRAST, COLOUR_BLIND, LIGHT, MONOCHROME)
 
 MUTED: Final = 0.62
 """How much of the foreground is left in text of less weight, where the theme names no colour of its own for it."""

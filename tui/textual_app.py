@@ -135,7 +135,7 @@ class PtescopeApp(App[None]):
         self.push_screen(Help(self.screen, self.glyphs))
 
     def action_next_theme(self) -> None:
-        """Our two themes, then Textual's."""
+        """Our own themes, then Textual's."""
         ours = [theme.name for theme in THEMES]
         names = [*ours, *sorted(name for name in self.available_themes if name not in ours)]
         self.theme = names[(names.index(self.theme) + 1) % len(names)]

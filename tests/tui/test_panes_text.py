@@ -2,7 +2,6 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textual.color import Color
 
 from model.kernel.boot import boot
 from tui.panes.drawing import difference
@@ -16,7 +15,7 @@ from tui.rows.picture import Ask, Broken, Check, History, Judged, Node, Option, 
 from tui.rows.row import Row, Span, cut, flow, row, stops
 from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict, worst
-from tui.style import HIGH_CONTRAST, PTESCOPE, roles
+from tui.style import roles
 
 STATE = boot()
 WIDTH = 44
@@ -293,19 +292,6 @@ def test_signs_are_ascii_where_the_terminal_asks_for_it() -> None:
     assert choose({"LANG": "C.UTF-8", "PTESCOPE_ASCII": "1"}) is ASCII
 
 
-def test_every_colour_of_the_high_contrast_theme_stands_out_seven_to_one() -> None:
-    background = Color.parse(HIGH_CONTRAST.background or "")
-    for name in ("primary", "secondary", "accent", "warning", "error", "success", "foreground"):
-        assert contrast(Color.parse(getattr(HIGH_CONTRAST, name)).rgb, background.rgb) >= 7, name
-
-
-def test_the_usual_theme_is_readable() -> None:
-    background = Color.parse(PTESCOPE.background or "")
-    used = [getattr(PTESCOPE, name) for name in ("primary", "accent", "warning", "error", "success", "foreground")]
-    for value in [*used, PTESCOPE.variables["text-muted"]]:
-        assert contrast(Color.parse(value).rgb, background.rgb) >= 4.5, value
-
-
 def test_nothing_is_told_by_colour_alone() -> None:
     variables = {"foreground": "#fff", "background": "#000", "panel": "#111"} | dict.fromkeys(
         ("primary", "accent", "warning", "error", "success"), "#fff"
@@ -316,16 +302,3 @@ def test_nothing_is_told_by_colour_alone() -> None:
     assert styles["cursor"].reverse
     assert styles["lit"].underline
     assert styles["gone"].strike
-
-
-def luminance(rgb: tuple[int, int, int]) -> float:
-    """Relative luminance (WCAG 2)."""
-    parts = [value / 255 for value in rgb]
-    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
-    """Contrast ratio (WCAG 2)."""
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
