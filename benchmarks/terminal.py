@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -115,6 +115,11 @@ class Screen:
         """The screen as lines of text."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
+    @property
+    def cells(self) -> list[pyte.screens.Char]:
+        """Every cell that something was written to, with its looks."""
+        return [cell for line in self._screen.buffer.values() for cell in line.values()]
+
 
 class Cost(NamedTuple):
     """What something cost, from its cause to the last byte that it made the program write."""
@@ -137,7 +142,9 @@ class Chunk(NamedTuple):
 class Program:
     """A program on a pseudo-terminal, its home directory empty; use it as a context manager."""
 
-    def __init__(self, argv: Sequence[str], columns: int = 120, rows: int = 40) -> None:
+    def __init__(
+        self, argv: Sequence[str], columns: int = 120, rows: int = 40, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.screen = Screen(columns, rows)
         self._received: list[Chunk] = []
         """What is not drawn yet."""
@@ -152,7 +159,7 @@ class Program:
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            env=_environment(self._home.name),
+            env=_environment(self._home.name) | dict(environment or {}),
             start_new_session=True,
             close_fds=True,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.filter import NoColor
 from textual.screen import Screen
 
 from lessons.language import tr
@@ -70,6 +71,10 @@ class PtescopeApp(App[None]):
         # Set without its watcher: the stylesheet has not been parsed yet, and need not be parsed twice.
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else PTESCOPE.name)
         self.stylesheet.set_variables(self.get_css_variables())
+        if self.no_color:
+            self._filters.append(NoColor())  # Textual's own makes colours grey, which are colours still.
+        if os.environ.get("PTESCOPE_REDUCED_MOTION"):
+            self.animation_level = "none"
 
     def _fatal_error(self) -> None:
         """A bug: leave the screen and hand it to the command line, which tells of it in one line."""

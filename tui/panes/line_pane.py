@@ -58,8 +58,8 @@ class LinePane(Widget, can_focus=True):
         self.build: Callable[[int], Sequence[Row]] | None = None
         """Makes the rows for a width; None where somebody calls `show`."""
         self.rows: Sequence[Row] = ()
-        self._built_for = -1
-        """The width for which the rows were built; -1 while they are out of date."""
+        self._built_for: Size | None = None
+        """The size for which the rows were built; None while they are out of date."""
         self._fitted = Size(0, 0)
         """The size for which the window was last set."""
         self._wanted = ""
@@ -93,16 +93,16 @@ class LinePane(Widget, can_focus=True):
         """What the rows are made of has changed. A pane out of sight builds its rows when it comes into sight."""
         if self.build is None:
             return
-        if not self.display or not self.outer_size.width or self._built_for != self.outer_size.width:
-            self._built_for = -1
+        if not self.display or not self.outer_size.width or self._built_for != self.outer_size:
+            self._built_for = None
             return
         self.show(self.build(self.outer_size.width))
 
     def _fit(self) -> None:
-        """Rows depend on the width: they are built when the pane is first drawn with it. The window on the height."""
+        """Rows are made for a width, and some for the room that the screen has: built when first drawn in a size."""
         size = self.outer_size
-        if self.build is not None and self._built_for != size.width:
-            self._built_for = size.width
+        if self.build is not None and self._built_for != size:
+            self._built_for = size
             self._take(self.build(size.width))
             if self._wanted:
                 self.point_at(self._wanted)
@@ -182,7 +182,7 @@ class LinePane(Widget, can_focus=True):
 
     def point_at(self, subject: str) -> bool:
         """Put the cursor on the first place of a subject, silently; False if it stands nowhere here."""
-        if self._built_for < 0 and self.build is not None:
+        if self._built_for is None and self.build is not None:
             self._wanted = subject
             return False
         self._wanted = ""

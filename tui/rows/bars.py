@@ -8,6 +8,8 @@ from tui.rows.picture import Picture
 from tui.rows.row import Row, Span, cut
 
 MOST_RELATED = 12
+HELP = "app.help"
+"""Whoever knows no other key needs this one."""
 
 
 def header(picture: Picture, width: int) -> Row:
@@ -31,18 +33,25 @@ def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
 
 
 def keys(hints: Iterable[tuple[str, str, str]], width: int) -> Row:
-    """The key line: as many hints (key, what it does, action) as fit, the first ones first."""
+    """The key line: as many hints (key, what it does, action) as fit, the first ones first; help always."""
     spans: list[Span] = []
-    room = width
-    for key, word, action in hints:
-        does = tr(word)
-        size = len(key) + len(does) + 3
+    said = [(key, tr(does), action) for key, does, action in hints]
+    kept = sum(_columns(key, does) for key, does, action in said if action == HELP)
+    room = width - kept
+    for key, does, action in said:
+        size = 0 if action == HELP else _columns(key, does)
         if size > room:
-            break
+            room = 0
+            continue
         subject = f"action:{action}"
         spans += [Span(f" {key} ", "key", subject), Span(f"{does} ", "plain", subject)]
         room -= size
     return Row(tuple(spans), "bar")
+
+
+def _columns(key: str, does: str) -> int:
+    """What a hint takes of the line."""
+    return len(key) + len(does) + 3
 
 
 def relations(subject: str, to: frozenset[str], of: frozenset[str], width: int, glyphs: Glyphs) -> Row:

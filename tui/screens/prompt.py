@@ -55,6 +55,7 @@ class Prompt(ModalScreen[str]):
         """The words above, the line below."""
         self.pane = Suggestions(pane_id="suggestions")
         self.line = Input(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
+        self.line.cursor_blink = False  # nothing moves, and nothing is written, while nobody types
         box = Container(id="prompt")
         box.border_title = f"{self.wants} ({tr('Enter: done, Esc: close')})"
         with box:
