@@ -139,12 +139,17 @@ class dax_iomap_fault(vm_fault):
 
 
 class dax_break_layout(Procedure):
-    """Take a range of a file away from everybody: unmap it, then wait until nobody holds a reference on its pages."""
+    """Take a range of a file away from everybody: unmap it, then wait until nobody holds a reference on its pages.
+
+    The caller holds the invalidate_lock.
+    """
 
     source: ClassVar[str] = "fs/dax.c: dax_break_layout; 6.1: fs/ext4/inode.c: ext4_break_layouts"
     file: str
     first: int
     last: int
+    waits_for: int = 0
+    """The page of the file that somebody holds."""
 
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
@@ -156,15 +161,36 @@ class dax_break_layout(Procedure):
     def wait_page_idle(self, tx: Transaction) -> Outcome:
         """Look at the refcounts. As long as somebody holds a page of the range, sleep: this is what TTM does not do.
 
-        With dax-break-layouts off (as DAX began) nobody waits.
+        While it sleeps the invalidate_lock is free, and faults may map the page again (ext4_wait_dax_page). With
+        dax-break-layouts off (as DAX began) nobody waits.
         """
         if setting(tx, "dax-break-layouts") == "off":
             return done()
         for index in i_pages(tx, self.file, self.first, self.last):
-            pfn = tx.page_cache[self.file, index]
-            if page_count(tx, pfn) > idle_count(tx) + tx.frames[pfn].mapcount:
-                return blocked(f"the last reference on page {index} of {self.file} (frame {pfn}) to be put")
+            if self.busy(tx, index):
+                self.waits_for = index
+                up_write(tx, "invalidate_lock", self.file)
+                return None
         return done()
+
+    @step
+    def ext4_wait_dax_page(self, tx: Transaction) -> Outcome:
+        """Sleep until the last reference on that page is put."""
+        if self.busy(tx, self.waits_for):
+            pfn = tx.page_cache[self.file, self.waits_for]
+            return blocked(f"the last reference on page {self.waits_for} of {self.file} (frame {pfn}) to be put")
+        return None
+
+    @step
+    def filemap_invalidate_lock_again(self, tx: Transaction) -> Outcome:
+        """Lock faults out again, and start anew: somebody may have mapped or taken a page meanwhile."""
+        wait = down_write(tx, "invalidate_lock", self.file)
+        return wait if wait is not None else goto(dax_break_layout.unmap_mapping_range)
+
+    def busy(self, tx: Transaction, index: int) -> bool:
+        """Whether somebody holds a page of the file, by more than its mappings."""
+        pfn = tx.page_cache.get((self.file, index))
+        return pfn is not None and page_count(tx, pfn) > idle_count(tx) + tx.frames[pfn].mapcount
 
 
 class dax_truncate(Procedure):

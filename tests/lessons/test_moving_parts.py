@@ -4,6 +4,7 @@ import pytest
 
 from lessons.library import find
 from tests.lessons.playing import answers, knowing, play
+from tests.model.play import Play
 
 ANSWERS = {
     # mm/memory.c: vmf_insert_pfn counts nothing; EFAULT is the VMA's refusal, EEXIST that of an entry without a page
@@ -13,6 +14,47 @@ ANSWERS = {
         "slow-on-mixed": "EEXIST: there is an entry, but no page to hand out",
         "fast-on-insert-page": "ok: refcount 3",
         "grab-on-pfn": "no",
+    },
+    # mm/memory.c: vm_normal_page, vma_needs_copy, remap_pfn_range; kernel-facts B.3, G.3, P22
+    "whose-page-is-it": {
+        "rss-of-three-kinds": "1",
+        "refcount-after-unmapping-special": "1",
+        "does-fork-copy-special": "yes",
+        "write-to-a-private-pfn-mapping": "into a page of p0's own",
+        "fast-on-the-copy": "ok: an ordinary entry, an ordinary page",
+        "slow-on-the-copy": "no",
+        "two-private-pages": "EINVAL",
+        "mixed-without-the-bit": "2",
+        "slow-on-mixed-without-the-bit": "ok: it takes the driver's page",
+    },
+    # mm/gup.c: check_vma_flags, gup_fast_folio_allowed; ttm_bo_vm_access; virt/kvm (6.1): hva_to_pfn_remapped
+    "each-mapping-each-grab": {
+        "column-of-fast": "all but mix, pfn and sec",
+        "the-unguarded-one": "ins: its driver moves and recycles without asking",
+        "column-of-slow": "the same five",
+        "column-of-longterm": "dax and disk",
+        "write-through-proc": "ok: 42 is written",
+        "what-kvm-gets": "p0 pfn",
+    },
+    # fs/dax.c, fs/ext4/inode.c: ext4_break_layouts; kernel-facts L
+    "the-dax-mistake": {
+        "refcount-of-mapped-storage": "1",
+        "fast-on-devmap": "ok: refcount 2",
+        "truncate-as-it-began": "it goes through, and the block is free",
+        "what-is-in-the-strangers-file": "99",
+        "truncate-mended": "it unmaps, then waits for the card",
+        "read-while-truncate-waits": "65: it maps the page once more",
+        "refcount-today": "1",
+    },
+    # drivers/dma-buf/dma-buf.c; thread, point 1; the udmabuf part was observed (dma-buf/moves.json, stale_udmabuf)
+    "a-dma-buf-and-its-lifetime": {
+        "refcount-of-a-shared-buffer": "1",
+        "read-after-destroy": "65",
+        "does-c-get-the-page": "no",
+        "frame-of-the-next-buffer": "3",
+        "does-the-move-find-both": "both",
+        "refcount-of-a-udmabuf-page": "3",
+        "what-the-dma-buf-shows": "1, the old byte",
     },
     # mm/gup.c (6.1): gup_huge_pmd() adds all references to one frame; a special bit in PMDs came with 6.12
     "the-huge-page-hole": {
@@ -39,6 +81,33 @@ ANSWERS = {
 @pytest.mark.parametrize("lesson", ANSWERS)
 def test_the_answers_are_those_of_the_sources(lesson: str) -> None:
     assert answers(find(lesson)) == ANSWERS[lesson]
+
+
+GRABS = {
+    "fast": "gup p0 {label} as=r fast-only write by=nic",
+    "slow": "gup p0 {label} as=r slow write by=nic",
+    "longterm": "gup p0 {label} as=r write pin longterm by=nic",
+    "/proc": "force-write p1 p0 {label} 42",
+    "KVM": "follow p0 {label} as=r by=nic",
+}
+
+
+def test_the_table_of_mappings_and_grabs_is_what_the_model_answers() -> None:
+    """The columns are of 6.18, KVM's is of 6.1."""
+    lesson = find("each-mapping-each-grab")
+    *_, table = [item.text for item in lesson.items if "longterm  /proc" in item.text]
+    head, *rows = table.split("```")[1].strip().splitlines()
+    machines = {kernel: Play(f"set kernel {kernel}", lesson.worlds["eight-mappings"]) for kernel in ("6.18", "6.1")}
+    computed = {
+        label: [
+            "ok"
+            if str(machines["6.1" if grab == "KVM" else "6.18"].try_out(GRABS[grab].format(label=label))) == "ok"
+            else "-"
+            for grab in head.split()
+        ]
+        for label in ("any", "mem", "disk", "sec", "dax", "ins", "mix", "pfn")
+    }
+    assert {label: cells for label, *cells in map(str.split, rows)} == computed
 
 
 def corrupted(lesson: str) -> set[tuple[str, str]]:
