@@ -9,9 +9,11 @@ from textual.screen import ModalScreen, Screen
 
 from lessons.language import tr
 from tui.panes.line_pane import LinePane
+from tui.rows.context import context
 from tui.rows.glyphs import Glyphs
 from tui.rows.manual import manual
 from tui.rows.row import Row
+from tui.screens.stage import Stage
 
 NAMES = {
     "right": "→",
@@ -56,6 +58,8 @@ class Help(ModalScreen[None]):
     def __init__(self, below: Screen[object], glyphs: Glyphs) -> None:
         super().__init__()
         self.groups = groups(below, glyphs)
+        if isinstance(below, Stage):
+            self.groups.insert(0, ("Here and now", context(below.picture, below.word)))
         self.glyphs = glyphs
 
     def compose(self) -> ComposeResult:
@@ -78,7 +82,7 @@ def groups(below: Screen[object], glyphs: Glyphs) -> list[tuple[str, Sequence[tu
         description = RENAMED.get(binding.description, binding.description)
         group = "Screen" if node is below else "Panes" if isinstance(node, LinePane) else "App"
         found[group].setdefault((binding.action, description), []).append(key_name(binding.key, glyphs))
-    titles = {"Screen": "Here", "Panes": "In a pane", "App": "Everywhere"}
+    titles = {"Screen": "On this screen", "Panes": "In a pane", "App": "Everywhere"}
     return [
         (titles[group], [("  ".join(keys), description) for (_, description), keys in actions.items()])
         for group, actions in found.items()
