@@ -15,7 +15,7 @@ from lessons.expressions import NUMBER, ExpressionError, Moment, condition
 from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.ladder import holds, reached
-from lessons.library import COURSE
+from lessons.library import COURSE, TOUR
 from lessons.loading import WORLDS, load, read
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
@@ -23,13 +23,13 @@ from lessons.problems import LessonError, Problem, did_you_mean
 
 
 def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:
-    """Check lesson files and folders of lessons; no paths: the course.
+    """Check lesson files and folders of lessons; no paths: the course and the tour.
 
     Returns the lessons that could be loaded, and every problem found.
     """
     lessons: list[Lesson] = []
     problems: list[Problem] = []
-    for path in paths or [COURSE]:
+    for path in paths or [COURSE, TOUR.parent]:
         if path.is_dir():
             found = sorted(path.glob("*.md"))
             if not found:

@@ -12,6 +12,8 @@ from lessons.problems import LessonError, Problem, did_you_mean
 from lessons.translating import translated
 
 COURSE: Final = Path(__file__).parent / "course"
+TOUR: Final = Path(__file__).parent / "tour" / "tour.md"
+"""What the app shows to those who open it for the first time."""
 
 
 class Entry(NamedTuple):
@@ -50,7 +52,7 @@ def find(name: str) -> Lesson:
     path = Path(name)
     if path.suffix == ".md" and path.is_file():
         return translated(load(path))
-    known = {path.stem: path for path in COURSE.glob("*.md")}
+    known = {path.stem: path for path in (*COURSE.glob("*.md"), TOUR)}
     if name not in known:
         raise LessonError([Problem(name, 1, 1, "no such lesson", did_you_mean(name, known))])
     return translated(load(known[name]))

@@ -36,11 +36,21 @@ def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
 
 
 def home(store: "Store | None" = None) -> int:
-    """Open at home. Returns the exit status."""
+    """Open at home, the first time with the tour. Returns the exit status."""
     hold_collector()
     from lessons.progress import Store  # noqa: PLC0415
 
-    return _run(store or Store(), None)
+    store = store or Store()
+    return _run(store, opening(store))
+
+
+def opening(store: "Store") -> "Driver | None":
+    """What the app opens with: for those who have never been here the tour, else home (None)."""
+    if store.path.exists():
+        return None
+    from lessons.library import TOUR, find  # noqa: PLC0415
+
+    return lesson_driver(find(TOUR.stem), store)
 
 
 def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":

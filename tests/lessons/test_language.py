@@ -9,11 +9,11 @@ import pytest
 from lessons import language
 from lessons.format import PARTS, Do, Goal, Lesson
 from lessons.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
-from lessons.library import COURSE, find
+from lessons.library import COURSE, TOUR, find
 from lessons.loading import load
 from lessons.performing import play, play_all, set_scene
 from lessons.translating import WORDS
-from tui.rows.home import ABOUT
+from tui.rows.home import ABOUT, WAYS
 from tui.rows.manual import SIGNS
 from tui.rows.manual import WORDS as MANUAL_WORDS
 from tui.sandbox_driver import GUIDE
@@ -22,6 +22,7 @@ from tui.screens.stage_keys import HINTS, PANES
 from tui.telling import all_rules
 
 FIRST = "a-mapping-costs-no-memory"
+TRANSLATED = ("tour", FIRST)
 SAME = {"0", "0.", "3.", "SIGSEGV", "SIGSEGV.", "SIGBUS"}
 """What is the same in every language."""
 
@@ -83,6 +84,7 @@ def test_what_tables_say_is_translated(code: str) -> None:
         ABOUT,
         GUIDE,
         *RENAMED.values(),
+        *(text for title, summary, _ in WAYS for text in (title, summary)),
         *(title for _, title, _ in PANES),
         *(does for _, _, does, _ in HINTS),
         *(text for _, text in SIGNS),
@@ -94,9 +96,10 @@ def test_what_tables_say_is_translated(code: str) -> None:
 
 
 @pytest.mark.usefixtures("code")
-def test_the_first_lesson_is_translated_to_the_last_word() -> None:
-    lesson = load(COURSE / f"{FIRST}.md")
-    texts = lesson_texts(FIRST)
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_the_first_lesson_is_translated_to_the_last_word(name: str) -> None:
+    lesson = load(TOUR if name == TOUR.stem else COURSE / f"{name}.md")
+    texts = lesson_texts(name)
     assert [text for text in words(lesson) if plain(text) not in texts and plain(text) not in SAME] == []
     assert [doc for doc in dict.fromkeys(told(lesson)) if tr(doc) == doc] == []
     assert set(texts) <= {plain(text) for text in words(lesson)}, "translations of what the lesson does not say"

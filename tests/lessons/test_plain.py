@@ -145,7 +145,7 @@ def test_the_list_of_lessons_shows_how_far_one_is(terminal: Terminal) -> None:
 
 
 def test_lesson_check_finds_nothing_in_the_course(terminal: Terminal) -> None:
-    assert terminal.run("lesson", "check") == f"{len(entries())} lessons checked, 0 problems\n"
+    assert terminal.run("lesson", "check") == f"{len(entries()) + 1} lessons checked, 0 problems\n"
 
 
 def test_lesson_check_reports_each_problem_at_its_place(terminal: Terminal, small_lesson: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 from lessons.library import entries
 from lessons.player import Player
 from lessons.progress import Store
+from tests.tui.user import at
+from tui.app import opening
 from tui.lesson_driver import LessonDriver
 from tui.rows.bars import header
 from tui.rows.glyphs import UNICODE
@@ -21,6 +23,7 @@ from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
+from tui.screens.home import Home
 
 LESSONS = [entry.name for entry in entries()]
 STORY, SIDE, NARROW = 44, 75, 80
@@ -70,3 +73,15 @@ def test_a_lesson_is_shown_at_every_step_to_its_end(name: str, tmp_path: Path) -
         pytest.fail(f"{name} has no end")
     driver.end(last=False)
     assert driver.picture().position.startswith("part 1 of")
+
+
+async def test_the_first_time_the_tour_opens_and_later_home(store: Store) -> None:
+    async with at(store, opening(store)) as user:
+        assert "A tour in ninety seconds" in user.lines()[0]
+        await user.press("a")
+        for _ in range(3):
+            await user.press("n")
+        await user.press("q")
+        assert user.is_on(Home)
+        assert "What stands where, in ninety seconds." in user.seen(), "it can be seen again"
+    assert opening(store) is None

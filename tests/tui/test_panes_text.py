@@ -8,7 +8,7 @@ from tui.panes.drawing import difference
 from tui.rows.bars import header, keys, named, relations, tabs
 from tui.rows.glyphs import ASCII, UNICODE, choose
 from tui.rows.history import timeline
-from tui.rows.home import Offer, home
+from tui.rows.home import WAYS, Offer, home
 from tui.rows.manual import manual
 from tui.rows.markdown import markdown, wrap
 from tui.rows.picture import Ask, Broken, Check, History, Judged, Node, Option, Picture, Rule, Tale, Told
@@ -272,7 +272,7 @@ def test_home_shows_how_far_one_is() -> None:
     assert "done" in shown
     assert "part 4 of 9" in shown
     assert "c.md:3:1: what" in shown
-    assert [stop.subject for stop in stops(rows)] == ["lesson:a", "lesson:b", "open:sandbox", "action:app.help"]
+    assert [stop.subject for stop in stops(rows)] == [*(subject for *_, subject in WAYS), "lesson:a", "lesson:b"]
 
 
 def test_help_lists_keys_signs_and_words() -> None:

@@ -1,7 +1,7 @@
 """The home screen: what there is to learn, how far one is, and the sandbox."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lessons.language import tr
 from tui.rows.glyphs import Glyphs
@@ -12,6 +12,14 @@ ABOUT = (
     "Holding a reference to a page does not keep the page table from changing. "
     "See why, byte by byte, on a simulated Linux memory manager that runs one micro-step a key press."
 )
+WAYS: Final = (
+    ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
+    ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
+    ("Help", "Keys, signs, words.", "action:app.help"),
+)
+"""What there is besides lessons: title, summary, and what opens it."""
+TITLE: Final = 16
+"""Columns for the title of one of these."""
 SIDE = 24
 """Columns for minutes and progress."""
 
@@ -35,24 +43,25 @@ class Offer(NamedTuple):
 def home(offers: Sequence[Offer], width: int, glyphs: Glyphs) -> list[Row]:
     """The whole list; every line that can be opened is a place for the cursor."""
     rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
+    rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in WAYS]
     part = ""
     for offer in offers:
         if offer.part != part:
             part = offer.part
             rows += [BLANK, row(Span(f"  {tr(part)}", "title"))]
         rows += _offer(offer, width, glyphs)
-    rows += [BLANK, row(Span(f"  {tr('Free play')}", "title"))]
-    rows += _line(
-        glyphs.pointer,
-        "key",
-        tr("Sandbox"),
-        "",
-        tr("Build any machine with commands and step through it."),
-        width,
-        "open:sandbox",
-    )
-    rows += _line("?", "key", tr("Help"), "", tr("Keys, signs, words."), width, "action:app.help")
     return rows
+
+
+def _way(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> Row:
+    """A line of what there is besides lessons."""
+    lead = f"  {glyphs.pointer} ".ljust(5)
+    name = tr(title).ljust(TITLE)
+    return row(
+        Span(lead, "key", subject),
+        Span(name, "strong", subject),
+        Span(cut(tr(summary), width - len(lead + name)), "dim"),
+    )
 
 
 def _offer(offer: Offer, width: int, glyphs: Glyphs) -> list[Row]:
