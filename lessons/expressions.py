@@ -246,6 +246,14 @@ def _place(moment: Moment, words: list[str]) -> bool:
     return moment.state.buffers[name].place == place
 
 
+def _waits(moment: Moment, words: list[str]) -> bool:
+    """`waits T`: a task was to go on and could not; false if there is no such task (any more)."""
+    if not words:
+        raise ExpressionError("which task? `waits TASK`")
+    task = moment.state.tasks.get(words.pop(0))
+    return task is not None and bool(task.blocked)
+
+
 def _present(moment: Moment, words: list[str]) -> bool:
     return _pte(moment.state, words) is not None
 
@@ -306,6 +314,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "accessed": _bit(lambda entry: bool(entry.bits & PAGE_ACCESSED)),
     "place": _place,
     "exclusive": lambda moment, words: _frame(moment.state, words)[1].exclusive,
+    "waits": _waits,
     "held": lambda moment, words: bool(words) and words.pop(0) in moment.state.references,
 }
 

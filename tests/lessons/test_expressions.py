@@ -107,6 +107,13 @@ def test_how_the_last_command_ended_can_be_asked() -> None:
     assert condition("error EFAULT", after("process p0\ngup p0 @16 as=r0"))
 
 
+def test_whether_a_task_waits_can_be_asked() -> None:
+    meeting = "process p0\nbo b 1 in=gtt\nmmap p0 m bo:b shared rw 1\nbegin M move b vram\nstep M\nbegin W write p0 m 1"
+    assert not condition("waits W", after(meeting))
+    assert condition("waits W and not waits M", after(f"{meeting}\nfinish W"))
+    assert not condition("waits W", after(f"{meeting}\nfinish W\nfinish M\nfinish W"))
+
+
 def test_where_a_buffer_is_can_be_asked() -> None:
     moment = after("bo b 1 in=gtt\nmove b vram")
     assert condition("place b vram", moment)
