@@ -66,6 +66,33 @@ ANSWERS = {
     },
     # drivers/gpu/drm/ttm: all entries go before the copy, and a fault waits for the reservation
     "a-move-nukes-the-ptes": {"whose-ptes": "none", "fault-against-move": "it waits", "is-the-write-lost": "66"},
+    # drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_reserve, TTM_BO_VM_NUM_PREFAULT; kernel-facts K.2, P27
+    "fault-against-move": {
+        "how-many-entries": "16",
+        "move-before-the-write": "to the new place: W faults once more",
+        "munmap-in-a-fault": "it goes through: buf is gone",
+        "write-after-munmap": "SIGSEGV",
+        "munmap-in-a-second-attempt": "it waits",
+    },
+    # drivers/dma-buf/dma-buf.c: dma_buf_dynamic_attach, dma_buf_move_notify; kernel-facts J.1
+    "static-and-dynamic-importers": {
+        "place-after-a-static-attach": "in system memory (GTT)",
+        "refcount-of-a-pinned-buffer": "1",
+        "move-of-a-pinned-buffer": "it fails: EINVAL",
+        "what-a-dynamic-importer-holds": "none",
+        "dma-in-the-middle": "it waits",
+        "both-kinds": "no",
+    },
+    # mm/hmm.c, mm/mmu_notifier.c; kernel-facts F.3
+    "notifiers-and-hmm": {
+        "refcount-of-a-mirror": "1",
+        "packet-after-dontneed": "9",
+        "a-guess-out-of-date": "the frame that p0 maps then",
+        "device-fault-in-an-invalidation": "it waits",
+        "migration-under-a-mirror": "yes",
+        "whom-does-the-device-follow": "p0 buf",
+        "mirror-of-a-pfn-mapping": "EFAULT",
+    },
     # drivers/gpu/drm/ttm/ttm_pool.c: write-combined pages are recycled whatever their count, cached ones are freed
     "the-secret-of-a-stranger": {
         "is-the-pin-given": "ok: the page is pinned",
@@ -122,8 +149,18 @@ def corrupted(lesson: str) -> set[tuple[str, str]]:
     }
 
 
-def test_a_move_that_nukes_and_locks_corrupts_nothing() -> None:
-    assert corrupted("a-move-nukes-the-ptes") == set()
+@pytest.mark.parametrize(
+    "lesson",
+    ["a-move-nukes-the-ptes", "fault-against-move", "static-and-dynamic-importers", "notifiers-and-hmm"],
+)
+def test_who_locks_and_who_is_told_corrupts_nothing(lesson: str) -> None:
+    assert corrupted(lesson) == set()
+
+
+def test_the_dax_mistake_ends_in_a_strangers_file_only_where_nobody_waits() -> None:
+    assert {("truncate x 0", "freed-while-referenced"), ("dma r0 write 99", "foreign-dma")} == corrupted(
+        "the-dax-mistake"
+    )
 
 
 def test_the_secret_leaks_at_the_dma_and_a_freed_page_is_no_strangers() -> None:
