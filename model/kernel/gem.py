@@ -115,7 +115,7 @@ class gem_destroy(Procedure):
     def close_handle(self, tx: Transaction) -> Outcome:
         """Wait for a move of it to end. Then close the handle, and the file descriptors of the dma-bufs made of it.
 
-        A dma-buf that a device imports lives on: the attachment holds its file. If nobody imports the buffer and
+        A dma-buf that a device imports lives on: the importer holds its file. If nobody imports the buffer and
         nothing maps it, its memory is freed now.
         """
         bo = lookup_buffer(tx, self.name)
