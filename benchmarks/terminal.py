@@ -260,6 +260,19 @@ class Program:
         answered = max(self._last_byte - pressed, 0.0) * 1000
         return Cost(answered, self.cpu_ms - cpu, self._bytes - size, self.screen.frames - frames)
 
+    def hold(self, key: str, times: int, hertz: float) -> Cost:
+        """A key held down: it comes `times` times at this rate, whether the program keeps up or not."""
+        self.settle()
+        cpu, size, frames, begun = self.cpu_ms, self._bytes, self.screen.frames, now()
+        for number in range(times):
+            os.write(self._terminal, KEYS.get(key) or key.encode())
+            due = begun + (number + 1) / hertz
+            while now() < due:
+                self._read(due)
+        self.settle()
+        elapsed = (self._last_byte - begun) * 1000
+        return Cost(elapsed, self.cpu_ms - cpu, self._bytes - size, self.screen.frames - frames)
+
     def idle(self, seconds: float) -> Cost:
         """What doing nothing costs, a second."""
         self.settle(quiet=0.3)

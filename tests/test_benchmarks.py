@@ -68,8 +68,8 @@ def test_a_step_is_one_small_frame_and_idling_writes_nothing(running: tuple[App,
 
 
 def test_the_report_names_every_target(capsys: pytest.CaptureFixture[str]) -> None:
-    measured = screen.Measured(100, 100, 30, 2, 2, 200, 1, 1, 0)
-    lesson = screen.Measured(130, 150, 30, 2, 5, 7000, 1, 1, 0)
+    measured = screen.Measured(100, 100, 30, 2, 2, 200, 1, 30, 1, 0)
+    lesson = screen.Measured(130, 150, 30, 2, 5, 7000, 1, 30, 1, 0)
     rows = screen.rows(measured, lesson)
     Console(width=100).print(screen.report(rows))
     assert [row.what for row in rows if not row.met] == ["first complete frame: CPU", "step: written"]
