@@ -1,5 +1,6 @@
 """Every lesson of the course: it is checked, and played to its end with right and with wrong answers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lessons.player import Player
 from tests.lessons.playing import answers, knowing, mistaken, play
 
 LESSONS = [entry.name for entry in entries()]
+SCENES = {path.stem for path in (COURSE.parent / "scenes").glob("*.pte")}
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "hand"
 
 
@@ -55,6 +57,14 @@ def test_every_surprise_is_predicted_and_the_learner_acts_soon(lesson: Lesson) -
 def test_recordings_that_a_lesson_names_exist(lesson: Lesson) -> None:
     for name in lesson.header.recordings:
         assert (RECORDINGS / f"{name}.json").is_file(), name
+
+
+def test_a_lesson_ends_in_the_sandbox_with_scenes_that_exist(lesson: Lesson) -> None:
+    after = " ".join(lesson.items[-1].text.split())
+    assert lesson.items[-1].last
+    assert "in the sandbox" in after
+    for named in re.findall(r"scenes? ((?:`[a-z0-9-]+`(?:,| and)? ?)+)", after):
+        assert set(re.findall(r"`([a-z0-9-]+)`", named)) <= SCENES
 
 
 def test_each_micro_step_explains_itself(lesson: Lesson) -> None:
