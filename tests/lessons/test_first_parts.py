@@ -45,6 +45,7 @@ ANSWERS = {
         "refcount-in-the-middle": "3",
         "write-through-a-stale-tlb": "it goes into the old frame: p1 sees it",
         "does-invlpg-reach-the-other": "no",
+        "refcount-after-the-answer": "2",
         "write-without-a-flush": "into p1's buffer c",
     },
     # 027: a read takes the zero page; 049: read-only memory and holes EFAULT, what was faulted in stays; 117: [vvar]
