@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from tui.rows.picture import Picture
 
 if TYPE_CHECKING:
+    from model.invariants.checker import Checker
     from model.script.complete import Help
+    from model.script.context import Context
 
 Stride = Literal["forward", "into", "over", "out", "command"]
 """How far one move goes: as the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
@@ -49,6 +51,9 @@ class Driver(Protocol):
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
+
+    def machine(self) -> "tuple[Context, Checker]":
+        """The machine as it stands, and what its checker knows: what a search sets out from."""
 
     def keep(self) -> str:
         """Keep what must not be lost; called when the learner pauses and when the screen is left."""

@@ -7,7 +7,9 @@ from lessons.language import tr
 from lessons.player import Player
 from lessons.progress import ProgressError, Store
 from lessons.view import Spot, View
+from model.invariants.checker import Checker
 from model.memory.state import Change
+from model.script.context import Context
 from tui.driver import Stride
 from tui.rows.picture import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
 from tui.rows.scene import net
@@ -128,6 +130,11 @@ class LessonDriver:
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
         return related(self.player.spot.standing.checker.scene, subject)
+
+    def machine(self) -> tuple[Context, Checker]:
+        """The machine as it stands; the lesson's own is not touched by what is done with it."""
+        standing = self.player.spot.standing
+        return standing.context, standing.checker
 
     # -- moves -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from lessons.language import tr
+from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import Context
@@ -45,8 +46,14 @@ Who got the 66? Go back with `p` and do something else: both ways are kept (`[` 
 class SandboxDriver:
     """Free play. `script` is carried out first; then the learner is at its end."""
 
-    def __init__(self, script: Iterable[Command] = (), title: str = "Sandbox", start: Context | None = None) -> None:
-        self.session: Final = Session(start)
+    def __init__(
+        self,
+        script: Iterable[Command] = (),
+        title: str = "Sandbox",
+        start: Context | None = None,
+        session: Session | None = None,
+    ) -> None:
+        self.session: Final = session or Session(start)
         self.title = title
         for command in script:
             self.session.perform(command)
@@ -114,6 +121,11 @@ class SandboxDriver:
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
         return related(self.session.node.checker.scene, subject)
+
+    def machine(self) -> tuple[Context, Checker]:
+        """The machine as it stands, with what is under way on it."""
+        node = self.session.node
+        return node.context, node.checker
 
     # -- moves -----------------------------------------------------------------------------------
 

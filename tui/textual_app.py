@@ -133,6 +133,13 @@ class PtescopeApp(App[None]):
 
         self.push_screen(Stage(SandboxDriver(), self.glyphs))
 
+    def action_explore(self) -> None:
+        """Search from the state on the stage."""
+        from tui.screens.explorer import Explorer  # noqa: PLC0415 - the search is imported when it is wanted
+
+        if isinstance(self.screen, Stage):
+            self.push_screen(Explorer(*self.screen.driver.machine(), self.glyphs))
+
     def action_help(self) -> None:
         """Keys, signs, words."""
         from tui.screens.help import Help  # noqa: PLC0415

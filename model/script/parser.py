@@ -7,7 +7,7 @@ Traceback (most recent call last):
 model.script.problems.ScriptError: 2:1: unknown command `raed`; did you mean `read`?
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from model.script.command import Command, Place, Value
@@ -49,6 +49,15 @@ def parse_line(line: str, scope: Scope, number: int = 1) -> Command | None:
         raise ScriptError(problems)
     scope.become(attempt)
     return command
+
+
+def parse_permissions(lines: Iterable[str], scope: Scope) -> tuple[Command, ...]:
+    """`may` lines as typed before a machine: each may use what the others of them may create.
+
+    The problems of the ScriptError count lines from 1.
+    """
+    reading = scope.copy()
+    return _with_permissions("\n".join(lines), [], reading, [])
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

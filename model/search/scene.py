@@ -59,6 +59,18 @@ def set_up(commands: Sequence[Command]) -> Scene:
     return Scene(runner.context, runner.checker, permissions(allowed, tasks), script)
 
 
+def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) -> Scene:
+    """A search from a machine at hand, under the permissions of `may` lines. Raises ScriptError.
+
+    Its scripts lead on from that machine, not from an empty one.
+    """
+    check_simulated([_inner(command) for command in allowed])
+    tasks = set(context.state.tasks)
+    if not allowed and not tasks:
+        raise ScriptError([Problem(1, 1, "nothing may happen: permit a command")])
+    return Scene(context, checker, permissions(allowed, tasks), ())
+
+
 def permissions(allowed: Sequence[Command], taken: set[str]) -> tuple[Permission, ...]:
     """What `may` lines permit, with names for the tasks: the verb, numbered where that is needed.
 

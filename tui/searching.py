@@ -1,0 +1,82 @@
+"""A search as a screen wants it: in a process of its own, telling how far it is, with a result of plain values."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import NamedTuple
+
+from model.invariants.checker import Checker
+from model.script.command import Command
+from model.script.context import Context
+from model.script.problems import ScriptError
+from model.search.explore import MOST_STATES, Kind, Progress, explore
+from model.search.outcome import Found, outcome
+from model.search.scene import from_here
+from tui.elsewhere import GoneError, elsewhere
+
+TOLD_EVERY = 0.1
+"""Seconds between two words of how far it is."""
+
+
+class Request(NamedTuple):
+    """What is to be searched."""
+
+    context: Context
+    checker: Checker
+    allowed: tuple[Command, ...]
+    """`may` commands."""
+    most_states: int = MOST_STATES
+    first: bool = False
+    """End at the first corruption or splat."""
+
+
+class Told(NamedTuple):
+    """How far the search is."""
+
+    progress: Progress
+    seconds: float
+
+
+class Failed(NamedTuple):
+    """Why there is no result."""
+
+    why: str
+
+
+Word = Told | Found | Failed
+"""What the process says; the last word is the result or why there is none."""
+
+
+async def search(request: Request) -> AsyncGenerator[Word]:
+    """Search in another process, which ends when it is no longer listened to."""
+    try:
+        async with aclosing(elsewhere(searched, request)) as words:
+            async for word in words:
+                yield word
+    except GoneError as gone:
+        yield Failed(f"the process that searched is gone: {gone}")
+
+
+def searched(tell: Callable[[Word], None], request: Request) -> None:
+    """The search itself; runs in the other process."""
+    began = time.monotonic()
+    due = began
+
+    def progressed(progress: Progress) -> bool:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + TOLD_EVERY
+            tell(Told(progress, now - began))
+        return True
+
+    def stop(kind: Kind) -> bool:
+        return request.first and kind[1] != "hazard"
+
+    try:
+        scene = from_here(request.context, request.checker, request.allowed)
+        tell(outcome(explore(scene, request.most_states, stop, progressed)))
+    except ScriptError as error:
+        tell(Failed(str(error)))
+    except MemoryError:
+        tell(Failed("memory ran out; permit less, or set a lower bound"))
