@@ -77,7 +77,7 @@ async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
         assert "part 2 of" in user.lines()[0]
 
 
-@pytest.mark.parametrize(("letter", "answer"), [("a", "EFAULT"), ("b", "a fresh frame"), ("c", "the zero page")])
+@pytest.mark.parametrize(("letter", "answer"), [("a", "the zero page"), ("b", "EFAULT"), ("c", "a fresh frame")])
 async def test_each_letter_gives_its_answer(store: Store, letter: str, answer: str) -> None:
     async with at(store, lesson_driver(find("gup-slow"), store)) as user:
         await user.press(letter)
