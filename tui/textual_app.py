@@ -57,6 +57,7 @@ class PtescopeApp(App[None]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("t", "next_theme", "Next theme", id="app.theme"),
     ]
 
@@ -139,6 +140,12 @@ class PtescopeApp(App[None]):
 
         if isinstance(self.screen, Stage):
             self.push_screen(Explorer(*self.screen.driver.machine(), self.glyphs))
+
+    def action_compare(self) -> None:
+        """Exporters, grabbers and defences."""
+        from tui.screens.comparison import Comparison  # noqa: PLC0415
+
+        self.push_screen(Comparison(self.glyphs))
 
     def action_help(self) -> None:
         """Keys, signs, words."""

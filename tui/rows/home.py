@@ -15,6 +15,7 @@ ABOUT = (
 WAYS: Final = (
     ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
+    ("Compare", "Which driver, grabbed by whom, survives under which defence.", "action:app.compare"),
     ("Help", "Keys, signs, words.", "action:app.help"),
 )
 """What there is besides lessons: title, summary, and what opens it."""

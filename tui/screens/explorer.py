@@ -1,7 +1,6 @@
 """The explorer: what may happen from the state on the stage, a search of every schedule of it, and what that found."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import ClassVar, Final
 
@@ -9,8 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Checkbox, DataTable, Input, SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import DataTable, Input, Static
 
 from lessons.language import tr
 from model.invariants.checker import Checker
@@ -23,15 +21,16 @@ from model.search.explore import MOST_STATES
 from model.search.offers import offers
 from model.search.outcome import Found, Judgement
 from tui.panes.bar import Bar
+from tui.panes.line_pane import LinePane
 from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row
+from tui.rows.row import BLANK, Row, Span, row
 from tui.searching import Failed, Request, Told, search
 from tui.story import number_of
 from tui.trail_driver import TrailDriver
 
 HINTS: Final = (
-    ("Space", "permit or not", "focus('permitted')"),
+    ("Space", "permit or not", "permit"),
     ("^r", "search", "search"),
     ("Tab", "next field", "app.focus_next"),
     ("Esc", "cancel, leave", "leave"),
@@ -44,11 +43,8 @@ class Explorer(Screen[None]):
     DEFAULT_CSS = """
     Explorer #title { height: 1; background: $panel; color: $primary; text-style: bold; }
     Explorer #asked { height: 1fr; }
-    Explorer #choice { width: 1fr; height: 1fr; }
-    Explorer SelectionList { height: 1fr; border: none; padding: 0; }
     Explorer Input { height: 1; border: none; background: $panel; }
     Explorer .label { height: 1; color: $primary; text-style: bold; }
-    Explorer Checkbox { height: 1; border: none; padding: 0; }
     Explorer #limits { height: 1; }
     Explorer #limits Input { width: 16; }
     Explorer #limits Static { width: auto; margin: 0 1; }
@@ -57,6 +53,7 @@ class Explorer(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "search", "Search every schedule", priority=True, id="explorer.search"),
+        Binding("space", "permit", "Permit or not", id="explorer.permit"),
         Binding("escape", "leave", "Cancel the search, or leave", id="explorer.leave"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
@@ -68,23 +65,22 @@ class Explorer(Screen[None]):
         self.glyphs = glyphs
         self.searching: asyncio.Task[None] | None = None
         self.found: Found | None = None
+        self.offers = {offer.command: offer.usual for offer in offers(context.state)}
+        """What could happen → whether it is permitted."""
+        self.first = False
+        """End at the first corruption."""
 
     def compose(self) -> ComposeResult:
         """What may happen on top, what was found below."""
         yield Static(tr(" Explore: what may happen from this state?"), id="title")
         with Vertical(id="asked"):
-            choice: SelectionList[str] = SelectionList(
-                *(Selection(offer.command, offer.command, offer.usual) for offer in offers(self.context.state)),
-                id="permitted",
-            )
-            yield choice
+            yield LinePane(tr("Permitted, once each"), "permitted", "", self.glyphs)
             yield Static(tr("More, separated by `;` (a number before a command: how often):"), classes="label")
             yield Input(placeholder="2 gup p0 buf as=r1 write; fork p0 c", id="own", select_on_focus=False)
             with Horizontal(id="limits"):
                 yield Static(tr("at most"))
                 yield Input(str(MOST_STATES), id="states", type="integer", select_on_focus=False)
                 yield Static(tr("states"))
-                yield Checkbox(tr("stop at the first corruption"), id="first")
         yield Static("", id="status")
         table: DataTable[str] = DataTable(id="verdicts", cursor_type="row", zebra_stripes=False)
         yield table
@@ -98,8 +94,42 @@ class Explorer(Screen[None]):
         table = self.query_one(DataTable)
         table.add_columns(*map(tr, ("rule", "verdict", "worst", "share", "steps", "pre-emptions")))
         table.display = False
-        self.query_one("#permitted").focus()
+        pane = self.query_one("#permitted", LinePane)
+        pane.build = self._choice
+        pane.renew()
+        pane.point_at(f"permit:{next(iter(self.offers), '')}")
+        pane.focus()
         self._say(tr("^r searches every order of what is permitted, interleaved micro-step by micro-step."))
+
+    def _choice(self, width: int) -> list[Row]:
+        """A line for each command, and one for when to end."""
+        rows = [self._box(permitted, command, f"permit:{command}") for command, permitted in self.offers.items()]
+        end = self._box(self.first, tr("end at the first corruption"), "end:first")
+        return [*rows, BLANK, end]
+
+    @staticmethod
+    def _box(ticked: bool, text: str, subject: str) -> Row:
+        box = Span("[x] " if ticked else "[ ] ", "key" if ticked else "dim", subject)
+        return row(box, Span(text, "plain", subject))
+
+    def action_permit(self) -> None:
+        """Permit what the cursor is on, or no more."""
+        pane = self.query_one("#permitted", LinePane)
+        kind, _, rest = pane.cursor.subject.partition(":") if pane.cursor else ("", "", "")
+        if kind == "permit" and rest in self.offers:
+            self.offers[rest] = not self.offers[rest]
+        elif kind == "end":
+            self.first = not self.first
+        pane.renew()
+
+    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
+        """A click ticks, or does what the key line says."""
+        message.stop()
+        kind, _, rest = message.subject.partition(":")
+        if kind == "action":
+            self.call_later(self.run_action, rest)
+        elif message.clicked:
+            self.action_permit()
 
     def _keys(self, width: int) -> list[Row]:
         enter = [("Enter", "see how", "see")] if self.found else []
@@ -112,7 +142,7 @@ class Explorer(Screen[None]):
 
     def allowed(self) -> tuple[Command, ...]:
         """The permissions as commands. Raises ScriptError."""
-        chosen: Sequence[str] = self.query_one("#permitted", SelectionList).selected
+        chosen = [command for command, permitted in self.offers.items() if permitted]
         own = [part.strip() for part in self.query_one("#own", Input).value.split(";") if part.strip()]
         lines = [f"may 1 {command}" for command in chosen]
         lines += [f"may {line}" if line.partition(" ")[0].isdecimal() else f"may 1 {line}" for line in own]
@@ -131,9 +161,8 @@ class Explorer(Screen[None]):
         except ScriptError as error:
             self._say(next(iter(error.problems)).message)
             return
-        first = self.query_one("#first", Checkbox).value
         self.query_one(DataTable).display = False
-        request = Request(self.context, self.checker, allowed, int(most), first)
+        request = Request(self.context, self.checker, allowed, int(most), self.first)
         self.searching = asyncio.create_task(self._search(request))
 
     async def _search(self, request: Request) -> None:

@@ -1,0 +1,59 @@
+"""The comparison on the screen: cells as they are searched, one table a defence, Enter opens the trace."""
+
+from pathlib import Path
+
+import pytest
+
+from lessons.progress import Store
+from model.search.compare_table import questions
+from tests.tui.user import NORMAL, SMALL, User, at
+from tui.rows.glyphs import UNICODE
+from tui.screens.comparison import Comparison
+from tui.screens.home import Home
+from tui.screens.stage import Stage
+
+FEW = questions("6.1", ("insert-page", "qxl"), ("cpu", "gup-fast"), ("none", "dma-buf-check=refuse"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+async def opened(user: User) -> Comparison:
+    """The screen, with every answer in."""
+    screen = Comparison(UNICODE, asked=FEW)
+    await user.app.push_screen(screen)
+    assert screen.computing is not None
+    await screen.computing
+    await user.pilot.pause()
+    return screen
+
+
+@pytest.mark.parametrize("size", [SMALL, NORMAL])
+async def test_cells_are_searched_and_enter_opens_the_trace(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, size=size) as user:
+        await opened(user)
+        assert "Compare, kernel 6.1, defence: none" in user.lines()[0]
+        assert "✗ corrupts in" in user.seen()
+        await user.press("down", "right", "enter")
+        assert user.is_on(Stage)
+        assert "gup-fast: corrupts in" in user.lines()[0]
+        assert any(broken.severity == "corruption" for broken in user.stage.picture.broken)
+        await user.press("p", "q")
+        assert user.is_on(Comparison)
+        await user.press("tab")
+        assert "dma-buf-check=refuse" in user.lines()[0]
+        assert "refused EINVAL at mmap" in user.seen()
+        await user.press("q")
+        assert user.is_on(Home)
+
+
+async def test_what_was_searched_is_not_searched_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with at(store) as user:
+        await opened(user)
+        before = user.seen()
+        await user.press("q")
+        monkeypatch.setattr("tui.comparing.elsewhere", None)
+        await opened(user)
+        assert user.seen() == before

@@ -1,0 +1,227 @@
+"""The comparison: exporters and grabbers under one defence, and the uses it breaks; Enter on a cell opens its trace."""
+
+import asyncio
+import os
+from contextlib import aclosing
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import DataTable, Static
+
+from lessons.language import tr
+from model.script.parser import parse
+from model.search.compare_cells import MOST_STATES, Cell
+from model.search.compare_scenes import GRABBERS
+from model.search.compare_table import Question, questions
+from tui.commands.compare_cache import Answer
+from tui.commands.compare_print import LEGEND, bounds, words
+from tui.comparing import answers
+from tui.elsewhere import GoneError
+from tui.panes.bar import Bar
+from tui.rows.bars import keys
+from tui.rows.glyphs import Glyphs
+from tui.rows.row import Row
+from tui.sandbox_driver import SandboxDriver
+
+KERNEL: Final = "6.1"
+"""That of the discussion."""
+SIGNS: Final = {"corrupts": "broken", "splat": "broken", "hazard": "caution", "open": "caution", "refused": "bar"}
+"""Outcome → which glyph stands before its words; `ok` for all others."""
+USE: Final = "use"
+
+
+class Comparison(Screen[None]):
+    """One table a defence; left and right of it the others."""
+
+    DEFAULT_CSS = """
+    Comparison #title { height: 1; background: $panel; color: $primary; text-style: bold; }
+    Comparison DataTable { height: 1fr; }
+    Comparison #status { height: auto; max-height: 4; padding: 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab,right_square_bracket", "defence(1)", "Next defence", priority=True, id="comparison.next"),
+        Binding(
+            "shift+tab,left_square_bracket", "defence(-1)", "Previous defence", priority=True, id="comparison.before"
+        ),
+        Binding("u", "uses", "Uses that each defence breaks", id="comparison.uses"),
+        Binding("q,escape", "app.pop_screen", "Leave", id="comparison.leave"),
+    ]
+
+    def __init__(self, glyphs: Glyphs, kernel: str = KERNEL, asked: tuple[Question, ...] = ()) -> None:
+        super().__init__()
+        self.glyphs = glyphs
+        self.kernel = kernel
+        self.asked = asked or questions(kernel)
+        self.answers: dict[str, Answer] = {}
+        self.defences = list(dict.fromkeys(question.defence for question in self.asked))
+        self.at = 0
+        """Which defence is shown."""
+        self.shows_uses = False
+        self.missing = 0
+        self.computing: asyncio.Task[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Title, table, what the cell under the cursor says, keys."""
+        yield Static("", id="title")
+        table: DataTable[Text] = DataTable(cursor_type="cell")
+        yield table
+        yield Static("", id="status")
+        yield Bar(pane_id="keys")
+
+    def on_mount(self) -> None:
+        """Show what is known; compute the rest."""
+        self.query_one(Bar).build = self._keys
+        self._fill()
+        self.query_one(DataTable).focus()
+        self.computing = asyncio.create_task(self._compute())
+
+    def on_unmount(self) -> None:
+        """What has been computed is kept; the rest is not needed now."""
+        if self.computing is not None:
+            self.computing.cancel()
+
+    def _keys(self, width: int) -> list[Row]:
+        other = tr("the table") if self.shows_uses else tr("uses it breaks")
+        hints = [("Enter", tr("open the trace"), "screen.open"), ("Tab", tr("next defence"), "screen.defence(1)")]
+        return [
+            keys(
+                [*hints, ("u", other, "screen.uses"), ("?", "help", "app.help"), ("q", "leave", "app.pop_screen")],
+                width,
+            )
+        ]
+
+    async def _compute(self) -> None:
+        """Fill the cells as their answers come."""
+        places: dict[str, list[Question]] = {}
+        for question in self.asked:
+            places.setdefault(question.text, []).append(question)
+        self.missing = len(places)
+        try:
+            async with aclosing(answers(self.asked, MOST_STATES, os.cpu_count() or 1)) as coming:
+                async for text, answer in coming:
+                    self.answers[text] = answer
+                    self.missing -= 1
+                    self._came(places[text])
+        except GoneError as gone:
+            self.notify(tr("The search ended: {why}").format(why=gone), severity="error", markup=False)
+        self._fill()
+
+    def _came(self, here: list[Question]) -> None:
+        """Show an answer where it belongs, if that is on the screen."""
+        table = self.query_one(DataTable)
+        for question in here:
+            if self._is_shown(question):
+                column = question.defence if self.shows_uses else question.column
+                table.update_cell(question.row, column, self._cell(question))
+        self._entitle()
+
+    # -- showing -----------------------------------------------------------------------------------
+
+    @property
+    def defence(self) -> str:
+        """The one that is shown."""
+        return self.defences[self.at]
+
+    def _is_shown(self, question: Question) -> bool:
+        return question.use if self.shows_uses else not question.use and question.defence == self.defence
+
+    def _fill(self) -> None:
+        """The table anew."""
+        shown = [question for question in self.asked if self._is_shown(question)]
+        table = self.query_one(DataTable)
+        table.clear(columns=True)
+        columns = [question.defence if self.shows_uses else question.column for question in shown]
+        table.add_column(tr(USE) if self.shows_uses else tr("exporter"), key="")
+        for column in dict.fromkeys(columns):
+            table.add_column(column, key=column)
+        rows: dict[str, list[Question]] = {}
+        for question in shown:
+            rows.setdefault(question.row, []).append(question)
+        for name, cells in rows.items():
+            table.add_row(Text(name, "bold"), *map(self._cell, cells), key=name)
+        table.fixed_columns = 1
+        if columns:
+            table.move_cursor(column=1)
+        self._entitle()
+        self.query_one(Bar).renew()
+
+    def _entitle(self) -> None:
+        """The title: what is compared, and how much is still being searched."""
+        what = tr("uses of today") if self.shows_uses else tr("defence: {name}").format(name=self.defence)
+        where = "" if self.shows_uses else f"  {self.at + 1}/{len(self.defences)}"
+        rest = "  " + tr("{count} cells are still being searched").format(count=self.missing) if self.missing else ""
+        title = tr(" Compare, kernel {kernel}, {what}").format(kernel=self.kernel, what=what)
+        self.query_one("#title", Static).update(Text(f"{title}{where}{rest}"))
+
+    def _cell(self, question: Question) -> Text:
+        """A cell: sign and words; nothing by colour alone."""
+        answer = self.answers.get(question.text)
+        if answer is None:
+            return Text("...", "dim")
+        outcome = answer.outcome if isinstance(answer, Cell) else "safe" if answer.works else "corrupts"
+        sign = getattr(self.glyphs, SIGNS.get(outcome, "ok"))
+        style = "bold" if outcome in {"corrupts", "splat"} else ""
+        return Text(f"{sign} {words(answer)}", style)
+
+    def _question(self) -> Question | None:
+        """What stands under the cursor."""
+        table = self.query_one(DataTable)
+        if not table.row_count:
+            return None
+        row, column = table.coordinate_to_cell_key(table.cursor_coordinate)
+        wanted = (row.value, column.value)
+        for question in self.asked:
+            at = (question.row, question.defence if self.shows_uses else question.column)
+            if self._is_shown(question) and at == wanted:
+                return question
+        return None
+
+    def on_data_table_cell_highlighted(self, message: DataTable.CellHighlighted) -> None:
+        """Say what the cell under the cursor means."""
+        message.stop()
+        question = self._question()
+        answer = self.answers.get(question.text) if question is not None else None
+        if question is None or answer is None:
+            said = bounds(self.kernel, MOST_STATES)
+        elif isinstance(answer, Cell):
+            grabber = next(grabber for grabber in GRABBERS if grabber.name == question.column)
+            meaning = next((text for term, text in LEGEND if term.startswith(answer.outcome)), "")
+            said = f"{question.column}: {grabber.meaning}. {answer}: {meaning}."
+        else:
+            said = f"{question.row}: {words(answer)}"
+        self.query_one("#status", Static).update(Text(said))
+
+    # -- moving ------------------------------------------------------------------------------------
+
+    def action_defence(self, by: int) -> None:
+        """Another defence."""
+        self.at = (self.at + by) % len(self.defences)
+        self.shows_uses = False
+        self._fill()
+
+    def action_uses(self) -> None:
+        """The uses, or the table again."""
+        self.shows_uses = not self.shows_uses
+        self._fill()
+
+    def on_data_table_cell_selected(self, message: DataTable.CellSelected) -> None:
+        """Enter on a cell."""
+        message.stop()
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Open the trace of a cell, or where there is none its scene, on a stage: at the end, to go back through."""
+        question = self._question()
+        answer = self.answers.get(question.text) if question is not None else None
+        if question is None or answer is None:
+            self.notify(tr("This cell is not searched yet."), markup=False)
+            return
+        trace = answer.trace if isinstance(answer, Cell) and answer.trace else question.text
+        script = [command for command in parse(trace) if command.verb != "may"]
+        from tui.screens.stage import Stage  # noqa: PLC0415 - the stage opens other screens
+
+        title = f"{question.row} / {question.column or question.defence}: {words(answer)}"
+        self.app.push_screen(Stage(SandboxDriver(script, title), self.glyphs))
