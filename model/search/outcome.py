@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
+from model.search.atlas import MOST_STATES, Atlas, atlas
 from model.search.explore import Search
 from model.search.report import Finding, Report, report, story
 from model.search.verdicts import Verdict
@@ -50,6 +51,8 @@ class Found(NamedTuple):
     """In some schedule tasks wait for each other for ever."""
     judgements: tuple[Judgement, ...]
     """Every rule: the broken ones first, the worst of them first."""
+    atlas: Atlas | None
+    """The whole space, where it is small enough to be looked at."""
 
 
 def outcome(search: Search) -> Found:
@@ -64,7 +67,10 @@ def outcome(search: Search) -> Found:
     schedules = drawn.counted.schedules if drawn.counted else None
     depth = len(search.levels) - 1
     stuck = search.stuck is not None
-    return Found(len(search.seen), search.transitions, depth, search.complete, schedules, stuck, (*judged, *rest))
+    small = search.complete and len(search.seen) <= MOST_STATES
+    mapped = atlas(search) if small else None
+    every = (*judged, *rest)
+    return Found(len(search.seen), search.transitions, depth, search.complete, schedules, stuck, every, mapped)
 
 
 def _trail(search: Search, finding: Finding) -> Trail:

@@ -11,6 +11,7 @@ from model.script.parser import parse
 from tests.tui.user import NORMAL, SMALL, User, at
 from tui.app import lesson_driver
 from tui.sandbox_driver import SandboxDriver
+from tui.screens.atlas import Map
 from tui.screens.explorer import Explorer
 from tui.screens.stage import Stage
 from tui.trail_driver import TrailDriver
@@ -91,6 +92,41 @@ async def test_what_is_permitted_is_up_to_the_user(store: Store) -> None:
         assert all(table.get_row_at(row)[1] == "never" for row in range(table.row_count))
         await user.press("enter")
         assert user.is_on(Explorer), "where no rule is broken there is nothing to step through"
+
+
+@pytest.mark.parametrize("size", [SMALL, NORMAL])
+async def test_the_map_of_a_small_space_is_walked_with_the_arrows(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, sandbox(f"{SCENE}gup p0 buf as=r0 write by=nic"), size) as user:
+        await user.press("x")
+        screen = user.screen
+        assert isinstance(screen, Explorer)
+        screen.offers = {command: command.startswith(("dma r0 write", "madvise")) for command in screen.offers}
+        await searched(user)
+        await user.press("M")
+        assert isinstance(user.screen, Map)
+        assert "corruption" in user.lines()[0], "the ends by class"
+        walked = [user.screen.here]
+        for _ in range(8):
+            await user.press("down")
+            walked.append(user.screen.here)
+        assert len(set(walked)) == len(walked)
+        depth = user.screen.atlas.places[walked[-1]].depth
+        await user.press("up", "right", "enter")
+        assert user.is_on(Stage)
+        assert user.stage.picture.title == "From the map"
+        assert any("begin" in line.text for line in user.stage.picture.log)
+        await user.press("q", "q")
+        assert user.is_on(Explorer)
+        assert depth == 8
+
+
+async def test_a_large_space_is_not_drawn(store: Store) -> None:
+    async with at(store, sandbox()) as user:
+        await user.press("x")
+        await searched(user)
+        await user.press("M")
+        assert user.is_on(Explorer)
+        assert "too many" in user.seen()
 
 
 async def test_a_command_of_ones_own_and_what_is_wrong_with_it(store: Store) -> None:

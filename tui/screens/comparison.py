@@ -115,7 +115,7 @@ class Comparison(Screen[None]):
         for question in here:
             if self._is_shown(question):
                 column = question.defence if self.shows_uses else question.column
-                table.update_cell(question.row, column, self._cell(question))
+                table.update_cell(question.row, column, self._cell(question), update_width=True)
         self._entitle()
 
     # -- showing -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.problems import ScriptError
 from model.script.scope import Scope
+from model.search.atlas import MOST_STATES as MOST_DRAWN
 from model.search.explore import MOST_STATES
 from model.search.offers import offers
 from model.search.outcome import Found, Judgement
@@ -54,6 +55,7 @@ class Explorer(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "search", "Search every schedule", priority=True, id="explorer.search"),
         Binding("space", "permit", "Permit or not", id="explorer.permit"),
+        Binding("M", "map", "Map of the state space", id="explorer.map"),
         Binding("escape", "leave", "Cancel the search, or leave", id="explorer.leave"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
@@ -132,7 +134,7 @@ class Explorer(Screen[None]):
             self.action_permit()
 
     def _keys(self, width: int) -> list[Row]:
-        enter = [("Enter", "see how", "see")] if self.found else []
+        enter = [("Enter", "see how", "see"), ("M", "map", "map")] if self.found else []
         return [keys([*enter, *HINTS, ("?", "help", "app.help")], width)]
 
     def _say(self, text: str) -> None:
@@ -216,6 +218,20 @@ class Explorer(Screen[None]):
         from tui.screens.stage import Stage  # noqa: PLC0415 - the stage opens this screen
 
         self.app.push_screen(Stage(TrailDriver(self.context, self.checker, judged), self.glyphs))
+
+    def action_map(self) -> None:
+        """The map, where the space is small."""
+        if self.found is None:
+            self.notify(tr("First search: ^r."), markup=False)
+        elif self.found.atlas is None:
+            large = tr(
+                "{states} states are too many to be looked at one by one: permit less, at most {most} can be drawn."
+            )
+            self.notify(large.format(states=self.found.states, most=MOST_DRAWN), markup=False)
+        else:
+            from tui.screens.atlas import Map  # noqa: PLC0415 - networkx comes with it
+
+            self.app.push_screen(Map(self.found.atlas, self.context, self.checker, self.glyphs))
 
     def action_leave(self) -> None:
         """End the search, or leave where none is under way."""
