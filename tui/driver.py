@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from model.invariants.checker import Checker
     from model.script.complete import Help
     from model.script.context import Context
+    from model.session.timeline import Timeline
 
 Stride = Literal["forward", "into", "over", "out", "command"]
 """How far one move goes: as the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
@@ -54,6 +55,9 @@ class Driver(Protocol):
 
     def machine(self) -> "tuple[Context, Checker]":
         """The machine as it stands, and what its checker knows: what a search sets out from."""
+
+    def past(self) -> "Timeline":
+        """The history that led here."""
 
     def keep(self) -> str:
         """Keep what must not be lost; called when the learner pauses and when the screen is left."""

@@ -10,6 +10,7 @@ from lessons.view import Spot, View
 from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
+from model.session.timeline import Timeline
 from tui.driver import Stride
 from tui.rows.picture import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
 from tui.rows.scene import net
@@ -130,6 +131,10 @@ class LessonDriver:
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
         return related(self.player.spot.standing.checker.scene, subject)
+
+    def past(self) -> Timeline:
+        """The history of this scene."""
+        return self.player.timeline
 
     def machine(self) -> tuple[Context, Checker]:
         """The machine as it stands; the lesson's own is not touched by what is done with it."""

@@ -11,7 +11,7 @@ from model.script.context import Context
 from model.script.execute import MAIN, Ended, Running, proceed
 from model.script.problems import ScriptError
 from model.session.session import Position, Session
-from model.session.timeline import Node
+from model.session.timeline import Node, Timeline
 from tui.driver import Stride
 from tui.rows.picture import History, Picture, Tale, Told
 from tui.rows.scene import net
@@ -121,6 +121,10 @@ class SandboxDriver:
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
         return related(self.session.node.checker.scene, subject)
+
+    def past(self) -> Timeline:
+        """The whole history."""
+        return self.session.timeline
 
     def machine(self) -> tuple[Context, Checker]:
         """The machine as it stands, with what is under way on it."""

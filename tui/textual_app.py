@@ -141,6 +141,19 @@ class PtescopeApp(App[None]):
         if isinstance(self.screen, Stage):
             self.push_screen(Explorer(*self.screen.driver.machine(), self.glyphs))
 
+    def action_why(self) -> None:
+        """The steps behind what the cursor points at, or behind the broken rules."""
+        from tui.screens.why import Why  # noqa: PLC0415
+
+        stage = self.screen
+        if isinstance(stage, Stage):
+
+            def go(node: int | None) -> None:
+                if node is not None:
+                    stage.move(lambda: stage.driver.revisit(node))
+
+            self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs), go)
+
     def action_compare(self) -> None:
         """Exporters, grabbers and defences."""
         from tui.screens.comparison import Comparison  # noqa: PLC0415

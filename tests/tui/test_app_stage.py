@@ -8,6 +8,7 @@ from textual.screen import Screen
 from textual.selection import SELECT_ALL
 
 from lessons.progress import Store
+from model.script.parser import parse
 from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
 from tui.panes.line_pane import LinePane
 from tui.sandbox_driver import SandboxDriver
@@ -202,3 +203,33 @@ async def test_a_step_repaints_what_changed_without_a_layout(
         drawn.clear()
         await user.pilot.pause(0.3)
         assert not drawn, "at rest nothing is drawn"
+
+
+async def test_why_names_the_steps_behind_a_violation_and_goes_there(store: Store) -> None:
+    script = """
+    process p0
+    mmap p0 buf anon private rw 1
+    gup p0 buf as=r write pin
+    madvise p0 buf dontneed
+    """
+    async with at(store, SandboxDriver(parse(script))) as user:
+        before = user.stage.picture.position
+        await user.press("W")
+        shown = " ".join(user.seen().split())
+        assert "stale-reference" in shown
+        assert "madvise p0 buf dontneed: unmap_vmas.clear_ptes" in shown
+        await user.press("down", "enter")
+        assert user.is_on(Stage)
+        assert user.stage.picture.position != before
+
+
+async def test_why_explains_what_the_cursor_points_at(store: Store) -> None:
+    async with at(store, SandboxDriver(parse("process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 65"))) as user:
+        user.stage.point("pte:p0:16")
+        await user.pilot.pause()
+        await user.press("W")
+        shown = user.seen()
+        assert "the refcount of frame" in shown
+        assert "write p0 buf 65: cpu_store.store_byte" in shown
+        await user.press("q")
+        assert user.is_on(Stage)

@@ -126,7 +126,7 @@ async def test_a_large_space_is_not_drawn(store: Store) -> None:
         await searched(user)
         await user.press("M")
         assert user.is_on(Explorer)
-        assert "too many" in user.seen()
+        assert "too many" in status(user)
 
 
 async def test_a_command_of_ones_own_and_what_is_wrong_with_it(store: Store) -> None:

@@ -222,12 +222,12 @@ class Explorer(Screen[None]):
     def action_map(self) -> None:
         """The map, where the space is small."""
         if self.found is None:
-            self.notify(tr("First search: ^r."), markup=False)
+            self._say(tr("First search: ^r."))
         elif self.found.atlas is None:
             large = tr(
                 "{states} states are too many to be looked at one by one: permit less, at most {most} can be drawn."
             )
-            self.notify(large.format(states=self.found.states, most=MOST_DRAWN), markup=False)
+            self._say(large.format(states=self.found.states, most=MOST_DRAWN))
         else:
             from tui.screens.atlas import Map  # noqa: PLC0415 - networkx comes with it
 

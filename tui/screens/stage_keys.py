@@ -63,6 +63,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("h", "hint", "Hint", id="stage.hint"),
     Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
+    Binding("W", "app.why", "Why is it so?", id="stage.why"),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
     *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),

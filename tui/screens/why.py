@@ -1,0 +1,56 @@
+"""Why is this as it is? The chain of steps behind what the cursor points at; Enter goes to one of them."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from lessons.language import tr
+from model.session.timeline import Timeline
+from tui.panes.line_pane import LinePane
+from tui.rows.glyphs import Glyphs
+from tui.rows.row import Row, stops
+from tui.rows.why import accounts, rows
+
+
+class Why(ModalScreen[int | None]):
+    """Ends with the node to go to, or nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "Go to this step", id="why.go"),
+        Binding("q,escape,W", "dismiss(None)", "Close", id="why.close"),
+    ]
+
+    def __init__(self, timeline: Timeline, subject: str, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.found = accounts(timeline, subject)
+        self.glyphs = glyphs
+
+    def compose(self) -> ComposeResult:
+        """One list."""
+        self.pane = LinePane(tr("Why? Enter goes to a step, q closes"), "why", "", self.glyphs)
+        self.pane.build = self._rows
+        yield self.pane
+
+    def on_mount(self) -> None:
+        """The cursor on the last link: the step that made it so."""
+        last = [stop.subject for stop in stops(self._rows(self.app.size.width))]
+        if last:
+            self.pane.point_at(last[0])
+        self.pane.focus()
+
+    def _rows(self, width: int) -> list[Row]:
+        return rows(self.found, width, self.glyphs)
+
+    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
+        """A click goes there."""
+        message.stop()
+        if message.clicked:
+            self.action_go()
+
+    def action_go(self) -> None:
+        """To the step under the cursor."""
+        kind, _, node = self.pane.cursor.subject.partition(":") if self.pane.cursor else ("", "", "")
+        if kind == "moment":
+            self.dismiss(int(node))
