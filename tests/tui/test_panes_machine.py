@@ -9,6 +9,8 @@ from model.memory.records import Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
 from model.script.account import Runner
 from model.script.parser import parse
+from model.session.timeline import differing
+from tests.model.play import Play
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.rows.glyphs import ASCII
 from tui.rows.holders import holders
@@ -314,3 +316,27 @@ def test_thousands_of_vmas_and_processes_cost_only_what_is_shown(state: State) -
     assert "more processes" in text(rows)
     around = spaces(Scene(later, focus="vma:p0:13000"), WIDTH)
     assert "vma:p0:13000" in {stop.subject for stop in stops(around)}
+
+
+def test_a_buffer_shows_where_it_is_and_who_keeps_it_alive() -> None:
+    play = Play(
+        "process p0\ndevice nic\ndevice gpu",
+        "bo b 3 in=gtt\nmmap p0 buf bo:b shared rw 3\nexport b as=d\nattach d nic\nattach d gpu dynamic",
+    )
+    first = play.state.buffers["b"].frames[0]
+    held = text(holders(Scene(play.state), WIDTH)).splitlines()
+    assert held[:2] == [
+        f"  buffer b qxl in gtt 3 pages f{first}-f{first + 2}  handle  dma-buf d  1 VMA  pin_count 1",
+        "  dma-buf d of b gpu dynamic  nic static pin",
+    ]
+    play.do("munmap p0 buf\ndetach d nic\ndestroy b")
+    held = text(holders(Scene(play.state), WIDTH)).splitlines()
+    assert held[:2] == [
+        f"  buffer b qxl in gtt 3 pages f{first}-f{first + 2}  dma-buf d",
+        "  dma-buf d of b closed gpu dynamic",
+    ]
+    before = play.state
+    play.do("detach d gpu")
+    changes = tuple(differing(before, play.state, [("buffers", "b"), ("dma_bufs", "d")]))
+    gone = text(holders(Scene(play.state, changes, marks(changes)), WIDTH))
+    assert " -buffer b freed\n -dma-buf d freed" in gone

@@ -1,4 +1,4 @@
-"""Who holds what besides the page tables: references, tasks, TLBs, files, devices, locks."""
+"""Who holds what besides the page tables: references, buffers, tasks, TLBs, files, devices, locks."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from lessons.language import tr
 from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
+from tui.rows.buffers import buffers, dma_bufs
 from tui.rows.row import Row, Span, cut, flow, row
 from tui.rows.scene import Scene, entry_at, gone, place
 from tui.rows.spaces import frame_name, short_bits
@@ -20,6 +21,8 @@ def holders(scene: Scene, width: int) -> list[Row]:
     rows = [
         *_tasks(scene, width),
         *_references(scene, width),
+        *buffers(scene, width),
+        *dma_bufs(scene, width),
         *_tlbs(scene, width),
         *_files(scene, width),
         *_devices(scene, width),
@@ -142,8 +145,10 @@ def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
 
 
 def _files(scene: Scene, width: int) -> Iterator[Row]:
-    """Files and the pages that their page cache holds."""
+    """Files and the pages that their page cache holds. A buffer's range of the device file has no such pages."""
     for name, file in sorted(scene.state.files.items()):
+        if file.kind == "drm":
+            continue
         subject = f"file:{name}"
         head = [
             scene.sign(subject),
@@ -151,7 +156,9 @@ def _files(scene: Scene, width: int) -> Iterator[Row]:
             Span(f" {_file_traits(file)} {tr('page cache')} ", "plain", subject),
         ]
         yield from flow(head, list(_cache(scene, name)) or [[Span(tr("empty"), "dim")]], width, indent=6)
-    for name in sorted(gone(scene.changes, "files")):
+    for name, lost in sorted(gone(scene.changes, "files").items()):
+        if lost.kind == "drm":
+            continue
         yield row(Span(" -", "gone"), Span(tr("file {name} freed").format(name=name), "gone"))
 
 

@@ -105,6 +105,8 @@ SUBJECTS: Final = {
     "page_cache": "cache",
     "references": "ref",
     "devices": "device",
+    "buffers": "buffer",
+    "dma_bufs": "dmabuf",
     "locks": "lock",
     "tasks": "task",
 }
