@@ -3,6 +3,9 @@
 import pytest
 
 from lessons.library import find
+from model.script.parser import parse
+from model.search.explore import explore
+from model.search.scene import set_up
 from tests.lessons.playing import answers, knowing, play
 from tests.model.play import Play
 
@@ -171,3 +174,34 @@ def test_the_secret_leaks_at_the_dma_and_a_freed_page_is_no_strangers() -> None:
 
 def test_the_huge_page_hole_leaves_a_negative_count_and_a_foreign_write() -> None:
     assert {("put two", "underflow"), ("dma r0 write 99", "foreign-dma")} <= corrupted("the-huge-page-hole")
+
+
+FAULT_AGAINST_MOVE = """\
+process p0
+bo b 1 in=gtt
+mmap p0 buf bo:b shared rw 1
+may 1 write p0 buf 7
+may 1 read p0 buf
+may 1 move b vram
+"""
+MIRROR = """\
+process p0
+device nic
+mmap p0 buf anon private rw 1
+mirror p0 buf as=m by=nic
+may 2 madvise p0 buf dontneed
+may 1 dma m write 9
+"""
+
+
+@pytest.mark.parametrize("script", [FAULT_AGAINST_MOVE, MIRROR])
+def test_what_the_lessons_send_to_the_search_is_never_broken(script: str) -> None:
+    search = explore(set_up(parse(script)))
+    assert search.complete
+    assert search.distance == {}
+
+
+def test_a_driver_that_forgets_to_unmap_is_found_at_once() -> None:
+    forgetful = FAULT_AGAINST_MOVE.replace("in=gtt", "in=gtt exporter=no-zap")
+    search = explore(set_up(parse(forgetful)), stop=lambda kind: kind[1] == "corruption")
+    assert ("foreign-access", "corruption") in search.distance
