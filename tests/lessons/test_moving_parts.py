@@ -194,14 +194,34 @@ may 1 dma m write 9
 """
 
 
-@pytest.mark.parametrize("script", [FAULT_AGAINST_MOVE, MIRROR])
+DAX = """\
+set kernel 6.1
+process p0
+device nic
+dax x 1
+mmap p0 buf dax:x shared rw 1
+write p0 buf 65
+may 1 gup p0 buf as=r write by=nic
+may 1 truncate x 0
+may 1 dma r write 9
+may 1 put r
+"""
+
+
+@pytest.mark.parametrize("script", [FAULT_AGAINST_MOVE, MIRROR, DAX])
 def test_what_the_lessons_send_to_the_search_is_never_broken(script: str) -> None:
     search = explore(set_up(parse(script)))
     assert search.complete
     assert search.distance == {}
 
 
-def test_a_driver_that_forgets_to_unmap_is_found_at_once() -> None:
-    forgetful = FAULT_AGAINST_MOVE.replace("in=gtt", "in=gtt exporter=no-zap")
-    search = explore(set_up(parse(forgetful)), stop=lambda kind: kind[1] == "corruption")
-    assert ("foreign-access", "corruption") in search.distance
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        (FAULT_AGAINST_MOVE.replace("in=gtt", "in=gtt exporter=no-zap"), "foreign-access"),
+        (f"set dax-break-layouts off\n{DAX}", "freed-while-referenced"),
+    ],
+)
+def test_who_forgets_to_unmap_or_to_wait_is_found_at_once(script: str, found: str) -> None:
+    search = explore(set_up(parse(script)), stop=lambda kind: kind[1] == "corruption")
+    assert (found, "corruption") in search.distance
