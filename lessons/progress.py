@@ -13,6 +13,8 @@ from typing import Annotated, Final
 import msgspec
 import platformdirs
 
+from lessons.drills.score import Score
+
 FORMAT: Final = 1
 NAME: Final = "progress.json"
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -41,6 +43,8 @@ class Progress(msgspec.Struct, frozen=True):
 
     format: int = FORMAT
     lessons: dict[str, LessonProgress] = {}
+    drills: dict[str, Score] = {}
+    """How the exercises of each kind have gone."""
 
 
 class ProgressError(OSError):
@@ -90,12 +94,24 @@ class Store:
         Raises:
             ProgressError: it cannot be written.
         """
-        self._write(Progress(lessons={**self.read().lessons, name: lesson}))
+        known = self.read()
+        self._write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
+
+    def answered(self, kind: str, *, right: bool) -> Score:
+        """Count one more exercise of that kind; how it stands now. Raises ProgressError."""
+        known = self.read()
+        score = known.drills.get(kind, Score()).after(right=right)
+        self._write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
+        return score
 
     def reset(self, name: str = "") -> None:
-        """Forget one lesson, or all of them. Raises ProgressError."""
-        lessons = self.read().lessons
-        self._write(Progress(lessons={key: value for key, value in lessons.items() if name and key != name}))
+        """Forget one lesson, or all of them and the exercises. Raises ProgressError."""
+        if not name:
+            self._write(Progress())
+            return
+        known = self.read()
+        lessons = {key: value for key, value in known.lessons.items() if key != name}
+        self._write(msgspec.structs.replace(known, lessons=lessons))
 
     def _write(self, progress: Progress) -> None:
         """Replace the file atomically."""

@@ -35,6 +35,14 @@ def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
     return _run(Store(), SandboxDriver(script, title))
 
 
+def drill(store: "Store", kind: str = "", seed: int = 1) -> int:
+    """Exercises. Returns the exit status. Raises ProgressError before it opens."""
+    hold_collector()
+    from tui.drill_driver import DrillDriver  # noqa: PLC0415
+
+    return _run(store, DrillDriver(store, kind, seed))
+
+
 def home(store: "Store | None" = None) -> int:
     """Open at home, the first time with the tour. Returns the exit status."""
     hold_collector()

@@ -57,6 +57,7 @@ class PtescopeApp(App[None]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+d", "drill", "Drills: exercises without end", id="app.drill"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("t", "next_theme", "Next theme", id="app.theme"),
     ]
@@ -140,6 +141,18 @@ class PtescopeApp(App[None]):
 
         if isinstance(self.screen, Stage):
             self.push_screen(Explorer(*self.screen.driver.machine(), self.glyphs))
+
+    def action_drill(self, kind: str = "") -> None:
+        """Exercises, from today's number on."""
+        from tui.commands.drill import today  # noqa: PLC0415
+        from tui.drill_driver import DrillDriver  # noqa: PLC0415
+
+        try:
+            driver = DrillDriver(self.store, kind, today())
+        except ProgressError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.push_screen(Stage(driver, self.glyphs))
 
     def action_why(self) -> None:
         """The steps behind what the cursor points at, or behind the broken rules."""

@@ -1,0 +1,110 @@
+"""`refcount` and `mapcount`: what becomes of a count of struct page by the next command."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Literal
+
+from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.scenes import next_commands, pfn_at, scene
+from model.memory.records import Frame
+from model.memory.state import State
+
+Count = Literal["refcount", "mapcount"]
+PIN = 1024
+"""GUP_PIN_COUNTING_BIAS."""
+CHOICES = 4
+
+
+def refcount(seed: int, dice: Random) -> Exercise:
+    """How many references the page has afterwards."""
+    return _count("refcount", seed, dice)
+
+
+def mapcount(seed: int, dice: Random) -> Exercise:
+    """How many entries map it afterwards."""
+    return _count("mapcount", seed, dice)
+
+
+def _count(count: Count, seed: int, dice: Random) -> Exercise:
+    setting = scene(dice)
+    before = machine(setting.lines)
+    pfn = pfn_at(before.context.state, setting.process, setting.label, setting.page)
+    if pfn is None:
+        raise UnsuitableError("the page is not there")
+    command = next_commands(setting, dice)[0]
+    after, account = tried(before, command)
+    if account.outcome.status != "ok":
+        raise UnsuitableError(command)
+    old, new = _frame(before.context.state, pfn), _frame(after.context.state, pfn)
+    truth = getattr(new, count)
+    if truth == getattr(old, count) and dice.random() < 0.6:
+        raise UnsuitableError("nothing changes: too often the same")
+    answers = {truth: Answer(str(truth), _because(count, getattr(old, count), truth))}
+    for value, reply in _beliefs(count, command, old, new):
+        if value >= 0 and value not in answers and len(answers) < CHOICES:
+            answers[value] = Answer(str(value), reply)
+    ordered = sorted(answers)
+    ask = (
+        f"`{command}` is next. Frame f{pfn} has {count} {getattr(old, count)} now; "
+        f"what is the {count} of f{pfn} after it?"
+    )
+    return Exercise(
+        count,
+        seed,
+        setting.lines,
+        ask,
+        tuple(answers[value] for value in ordered),
+        ordered.index(truth),
+        (command,),
+    )
+
+
+def _frame(state: State, pfn: int) -> Frame:
+    return state.frames.get(pfn) or Frame(kind="free")
+
+
+def _because(count: Count, old: int, new: int) -> str:
+    """What to say to the right answer."""
+    if old == new:
+        return f"Nothing that is done there takes or gives back what {count} counts."
+    return f"{old} {'+' if new > old else '-'} {abs(new - old)}."
+
+
+def _beliefs(count: Count, command: str, old: Frame, new: Frame) -> Iterator[tuple[int, str]]:
+    """Wrong values and the beliefs behind them, the most likely first; some may be right and are left out then."""
+    verb = command.split(maxsplit=1)[0]
+    value, other = getattr(old, count), "mapcount" if count == "refcount" else "refcount"
+    if count == "refcount":
+        if " pin" in command:
+            yield (
+                value + 1,
+                "That would be a get. A pin counts 1024 (GUP_PIN_COUNTING_BIAS), to be told apart.",
+            )
+        elif verb == "gup":
+            yield value + PIN, "1024 is what a FOLL_PIN adds. FOLL_GET adds one, like any other holder."
+        if verb in {"munmap", "madvise", "punch", "truncate"}:
+            yield 0, "Unmapping gives back the reference of that entry only; whoever else holds the page still does."
+            yield value, "The entry itself held a reference. It goes with the entry, after the TLB flush."
+        if verb == "put":
+            yield 0, "put gives back what this holder took, and nothing else."
+            yield (
+                value - 1,
+                "A pin is given back as it was taken: 1024 at once." if old.pins else "One get is one reference.",
+            )
+        if verb == "fork":
+            yield value, "The child's entries lead to the same page, and each entry holds a reference."
+    else:
+        if verb == "gup":
+            yield value + 1, "A reference is no mapping: GUP adds no page-table entry, so mapcount does not change."
+        if verb == "put":
+            yield value - 1, "No entry goes when a reference is put. mapcount counts entries."
+        if verb == "fork":
+            yield value, "fork copies the entries: the child has one that leads to this page too."
+        if verb in {"munmap", "madvise"}:
+            yield value, "One entry less leads to the page."
+    yield getattr(new, other), f"That is the {other}: refcount counts everybody who holds the page, mapcount entries."
+    yield value, "As before: but look at who has been added, or has gone."
+    yield value + 1, "One more would be right if one more of what it counts had come."
+    yield value - 1, "One less would be right if one of what it counts had gone."
+    yield 0, "0 means that nobody is left at all."
+    yield value + 2, "Count again: who holds the page before, and who after?"

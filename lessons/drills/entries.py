@@ -1,0 +1,82 @@
+"""`pte`: what a page-table entry says after the next command. `walk`: which entry of which table."""
+
+from random import Random
+
+from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.scenes import next_commands, scene
+from model.memory.flags import PAGE_BITS, names
+from model.memory.records import Pte
+from model.memory.state import State
+
+LEVELS = ("PTE", "PMD", "PUD", "PGD")
+INDEX = 511
+CHOICES = 4
+
+
+def pte(seed: int, dice: Random) -> Exercise:
+    """The bits of an entry."""
+    setting = scene(dice)
+    before = machine(setting.lines)
+    command = next_commands(setting, dice)[0]
+    after, account = tried(before, command)
+    if account.outcome.status not in {"ok", "signal"}:
+        raise UnsuitableError(command)
+    old, new = _entry(before.context.state, setting.page), _entry(after.context.state, setting.page)
+    truth = said(new)
+    if said(old) == truth and dice.random() < 0.6:
+        raise UnsuitableError("nothing changes: too often the same")
+    beliefs = {
+        said(old): "As before: but this command changes what the entry says.",
+        "empty": "Only what unmaps clears an entry: munmap, MADV_DONTNEED, truncation, reclaim.",
+        "present rw user accessed dirty nx": "Writable and dirty is what a write leaves, where the VMA allows it.",
+        "present user accessed dirty nx": "Read-only where writing was allowed: that is fork, or mprotect.",
+        "present user accessed nx": "Read-only and clean: a page that was only ever read, e.g. the zero page.",
+        "present rw user accessed nx": "Writable and clean: a write sets the dirty bit in the same walk.",
+    }
+    beliefs.pop(truth, None)
+    wrong = list(beliefs.items())[: CHOICES - 1]
+    answers = [Answer(truth, f"So it is: {truth}."), *(Answer(text, reply) for text, reply in wrong)]
+    dice.shuffle(answers)
+    right = next(number for number, answer in enumerate(answers) if answer.text == truth)
+    ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? It says now: {said(old)}."
+    return Exercise("pte", seed, setting.lines, ask, tuple(answers), right, (command,))
+
+
+def _entry(state: State, page: int) -> Pte | None:
+    place = state.labels.get(("p0", "buf"))
+    return state.ptes.get(("p0", place.start + page)) if place else None
+
+
+def said(entry: Pte | None) -> str:
+    """An entry in words, without the frame.
+
+    >>> said(None), said(Pte(5, 0x67))
+    ('empty', 'present rw user accessed dirty')
+    """
+    if entry is None:
+        return "empty"
+    return " ".join(names(entry.bits, PAGE_BITS)) if entry.present else f"not present: {entry.kind}"
+
+
+def walk(seed: int, dice: Random) -> Exercise:
+    """Four indices of nine bits."""
+    vpn = dice.randrange(1 << 9, 1 << 34)
+    level = dice.randrange(4)
+    lines = ("process p0", f"mmap p0 buf anon private rw 1 at={vpn:#x}")
+    if ("p0", vpn) not in machine((*lines, "read p0 buf")).context.state.ptes:
+        raise UnsuitableError("not mapped there")
+    indices = [vpn >> 9 * number & INDEX for number in range(4)]
+    truth = indices[level]
+    found = {truth: Answer(str(truth), f"{vpn:#x} shifted right by {9 * level}, and of that the low 9 bits.")}
+    for number, index in enumerate(indices):
+        found.setdefault(index, Answer(str(index), f"That is the index into the {LEVELS[number]} table."))
+    for guess in (truth + 1 & INDEX, truth - 1 & INDEX, truth ^ 256):
+        found.setdefault(guess, Answer(str(guess), "Near: count the bits again, nine for each level."))
+    values = [truth, *dice.sample(sorted(set(found) - {truth}), CHOICES - 1)]
+    values.sort()
+    ask = (
+        f"`buf` is the page with number {vpn:#x} ({vpn}). Which entry of its {LEVELS[level]} table does the walk read?"
+        f" {1 << 9 * level} page{'s' * (level > 0)} lie behind each."
+    )
+    answers = tuple(found[value] for value in values)
+    return Exercise("walk", seed, lines, ask, answers, values.index(truth), ("read p0 buf",), blind=True)

@@ -1,0 +1,82 @@
+"""Exercises: made from a number, one right answer by the model, the others wrong by it."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lessons.drills.book import KINDS, LARGEST_SEED, choose, exercise
+from lessons.drills.entries import said
+from lessons.drills.exercise import Exercise, machine, perform
+from lessons.drills.score import Score
+from model.memory.state import State
+from model.script.parser import parse
+from model.search.scene import set_up
+from tests.model.naive_search import search
+
+FEW = {"corrupts": 6}
+"""Each needs a search."""
+
+
+def played(made: Exercise) -> tuple[State, State, str]:
+    """The machine before and after the account, and the last answer."""
+    runner = machine(made.scene)
+    before = runner.context.state
+    answer = ""
+    for line in made.account:
+        answer = str(perform(runner, line).outcome.errno)
+    return before, runner.context.state, answer
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "corrupts"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, LARGEST_SEED))
+def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -> None:
+    made = exercise(kind, seed)
+    assert made == exercise(kind, seed), "a number gives the same exercise to everybody"
+    texts = [answer.text for answer in made.answers]
+    assert len(set(texts)) == len(texts) >= 3
+    assert all(answer.reply for answer in made.answers)
+    before, after, errno = played(made)
+    truth = texts[made.right]
+    match kind:
+        case "refcount" | "mapcount":
+            pfn = int(made.ask.split("Frame f")[1].split()[0])
+            frame = after.frames.get(pfn)
+            assert truth == str(getattr(frame, kind) if frame else 0)
+        case "pte":
+            place = before.labels["p0", "buf"]
+            page = int(made.ask.split("p0 buf+")[-1].split("`")[0])
+            assert truth == said(after.ptes.get(("p0", place.start + page)))
+        case "walk":
+            level = ("PTE", "PMD", "PUD", "PGD").index(made.ask.split(" table does")[0].split()[-1])
+            vpn = next(vpn for _, vpn in after.ptes)
+            assert int(truth) == (vpn >> 9 * level) % 512
+        case "errno":
+            assert truth == (errno or "it gets the page")
+        case "which-op":
+            assert truth == made.account[0]
+            for other in set(texts) - {truth}:
+                runner = machine(made.scene)
+                perform(runner, other)
+                assert runner.context.state != after
+
+
+@pytest.mark.parametrize("seed", range(FEW["corrupts"]))
+def test_what_can_corrupt_is_judged_as_a_plain_search_judges_it(seed: int) -> None:
+    made = exercise("corrupts", seed)
+    permitted = [part.strip("`") for part in made.ask.split("once each: ")[1].split(". Can this")[0].split("; ")]
+    script = "\n".join([*made.scene, *(f"may 1 {command}" for command in permitted)])
+    severities = {severity for _, severity in search(set_up(parse(script))).distances}
+    worst = 2 if severities - {"hazard"} else 1 if severities else 0
+    assert made.right == worst
+    if made.account:
+        runner = machine(made.scene)
+        broken = {violation.severity for line in made.account for violation in perform(runner, line).violations}
+        assert broken & severities
+
+
+def test_what_goes_badly_comes_more_often() -> None:
+    scores = dict.fromkeys(KINDS, Score(20, 20, 20)) | {"pte": Score(20, 2, 0)}
+    chosen = [choose(scores, seed) for seed in range(300)]
+    assert chosen.count("pte") > 150
+    assert len(set(chosen)) > 3, "what goes well is not forgotten"

@@ -1,0 +1,78 @@
+"""Drills as they are used: on the stage with the keyboard, and as text; scores are kept."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from lessons.drills.book import exercise
+from lessons.progress import Store
+from tests.tui.user import NORMAL, SMALL, at
+from tui import cli
+from tui.drill_driver import DrillDriver
+
+
+@pytest.mark.parametrize("size", [SMALL, NORMAL])
+async def test_answer_account_next(store: Store, size: tuple[int, int]) -> None:
+    made = exercise("refcount", 4)
+    async with at(store, DrillDriver(store, "refcount", 4), size) as user:
+        assert "refcount 4" in user.lines()[0]
+        before = user.stage.picture
+        await user.press("n")
+        assert user.stage.picture.state is before.state, "nothing is shown before the answer"
+        await user.press("abcd"[made.right])
+        assert "Right." in user.pane("story")
+        await user.press("n", "n")
+        assert user.stage.picture.last is not None
+        await user.press("enter")
+        assert "refcount 5" in user.lines()[0]
+        assert "1 of 1 right" in user.lines()[0]
+    assert store.read().drills["refcount"].right == 1
+
+
+async def test_before_and_after_can_be_compared(store: Store) -> None:
+    async with at(store, DrillDriver(store, "which-op", 1)) as user:
+        assert "before" in user.lines()[0]
+        before = user.stage.picture.state
+        await user.press("n")
+        assert "after" in user.lines()[0]
+        assert user.stage.picture.state != before
+        assert user.stage.picture.changes, "what is different is marked"
+        assert not user.stage.picture.log, "but not what did it"
+        await user.press("p")
+        assert user.stage.picture.state == before
+
+
+def plain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, *words: str) -> str:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert cli.main(["drill", "--plain", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_as_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    made = exercise("pte", 9)
+    right = "abcd"[made.right]
+    out = plain(monkeypatch, capsys, f"x\n{right}\nw\n", "pte", "--seed", "9", "--count", "1")
+    assert "=== Drill pte 9 ===" in out
+    assert "Choose one of the answers by its letter" in out
+    assert f"Right: {made.answers[made.right].text}." in out
+    assert made.account[0] in out.rpartition("w shows how")[2], "the worked account"
+    assert "Right so far: 1 of 1." in out
+    assert Store(tmp_path / "ptescope" / "progress.json").read().drills["pte"].asked == 1
+
+
+def test_the_same_number_asks_everybody_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert plain(monkeypatch, capsys, "q\n", "corrupts", "--seed", "7") == plain(
+        monkeypatch, capsys, "q\n", "corrupts", "--seed", "7"
+    )
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["drill", "refcuont"])
+    assert ended.value.code == 2
+    assert "did you mean `refcount`?" in capsys.readouterr().err

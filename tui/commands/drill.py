@@ -1,0 +1,68 @@
+"""`ptescope drill [KIND]`: exercises without end, on the screen or, with --plain, as text in and text out."""
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from datetime import UTC, datetime
+from typing import Final
+
+from tui.app import hold_collector
+from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+
+EXIT_FINE: Final = 0
+EXIT_NO_PROGRESS: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The operands and options of `ptescope drill`."""
+    from lessons.drills.book import KINDS  # noqa: PLC0415 - they are made with the kernel
+
+    parser.description = (
+        "Exercises without end; every answer is computed by the model, and a worked account stands behind it. Kinds: "
+        + "; ".join(f"{name}, {asks}" for name, (asks, _) in KINDS.items())
+        + ". Without a kind all of them, those that go badly more often. The same kind and number give the same "
+        "exercise everywhere."
+    )
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
+    parser.add_argument("--count", type=seed, default=0, metavar="N", help="end after N exercises (with --plain)")
+    parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
+
+
+def seed(text: str) -> int:
+    """The number of an exercise."""
+    from lessons.drills.book import LARGEST_SEED  # noqa: PLC0415
+
+    if not text.isascii() or not text.isdigit() or int(text) > LARGEST_SEED:
+        raise ArgumentTypeError(f"expected a number from 0 to {LARGEST_SEED}, not `{text}`")
+    return int(text)
+
+
+def today() -> int:
+    """The number of the day's first exercise: the same for everybody, and another tomorrow."""
+    return int(f"{datetime.now(UTC):%y%m%d}00")
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    if not args.plain:
+        hold_collector()
+    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+
+    first = today() if args.seed is None else args.seed
+    store = Store()
+    try:
+        if args.plain:
+            from tui.drill_plain import PlainDrill  # noqa: PLC0415
+            from tui.plain import console  # noqa: PLC0415
+
+            PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count)
+            return EXIT_FINE
+        if refusal := no_terminal():
+            print(f"ptescope: {refusal}; `ptescope drill --plain` needs none", file=sys.stderr)
+            return EXIT_NO_TERMINAL
+        from tui.app import drill  # noqa: PLC0415
+
+        return drill(store, args.kind or "", first)
+    except ProgressError as error:
+        print(error, file=sys.stderr)
+        return EXIT_NO_PROGRESS

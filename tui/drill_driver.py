@@ -1,0 +1,183 @@
+"""Exercises on the stage: the scene in the panes, the question in the story, then the worked account step by step."""
+
+from typing import TYPE_CHECKING, Final
+
+from lessons.drills.book import choose, exercise
+from lessons.drills.exercise import Exercise, machine
+from lessons.drills.score import summary
+from lessons.language import tr
+from lessons.progress import ProgressError, Store
+from model.invariants.checker import Checker
+from model.kernel.boot import boot
+from model.script.context import Context
+from model.session.session import Session
+from model.session.timeline import Timeline
+from tui.driver import Stride
+from tui.rows.picture import Ask, Judged, Option, Picture, Tale
+from tui.sandbox_driver import SandboxDriver
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+LETTERS: Final = "abcdef"
+
+
+class DrillDriver:
+    """One exercise after the other. `kind` empty: of all kinds, those that go badly more often."""
+
+    def __init__(self, store: Store, kind: str = "", seed: int = 1) -> None:
+        self.store: Final = store
+        self.kind: Final = kind
+        self.complaint = ""
+        self.scores = dict(store.read().drills)
+        self._take(seed)
+
+    def _take(self, seed: int) -> None:
+        """Set up the exercise of that number."""
+        self.exercise: Exercise = exercise(self.kind or choose(self.scores, seed), seed)
+        self.chosen = -1
+        runner = machine(self.exercise.scene)
+        self.inner = SandboxDriver(session=Session(runner.context, runner.checker))
+        self.start = self.inner.session.node.number
+        for line in self.exercise.account:
+            self.inner.session.run(line)
+        self.last = self.inner.session.node.number
+        self._stand(self.start)
+
+    def _stand(self, node: int) -> None:
+        """Be at a node of the account; everything that is different from the start is marked."""
+        self.inner.session.goto(node)
+        self.inner.came_from = self.inner.session.timeline.nodes[self.start]
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def picture(self) -> Picture:
+        """The exercise; before it is answered nothing of the account but the machine after it, where that is asked."""
+        picture = self.inner.picture()
+        made = self.exercise
+        right = summary(self.scores)
+        position = f"{made.kind} {made.seed}" + (f"  {tr('{score} right').format(score=right)}" if right else "")
+        if self.chosen < 0:
+            can = {"forward", "back"} if made.both else set()
+            side = tr("after") if self.inner.session.node.number != self.start else tr("before")
+            return picture._replace(
+                state=boot() if made.blind else picture.state,
+                title=f"{tr('Drill')}: {made.kind}" + (f", {side}" if made.both else ""),
+                position=position,
+                tale=self._question(),
+                last=None,
+                next=None,
+                broken=(),
+                log=(),
+                history=picture.history._replace(caption=side if made.both else "", nodes=()),
+                can=frozenset(can),
+                hint=tr("answer"),
+                enter="act",
+            )
+        return picture._replace(
+            title=f"{tr('Drill')}: {made.kind}",
+            position=position,
+            tale=self._judged(),
+            can=picture.can - {"command"},
+            hint=tr("next exercise"),
+            enter="end(True)",
+        )
+
+    def _question(self) -> Tale:
+        options = tuple(
+            Option(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
+        )
+        return Tale(ask=Ask(self.exercise.ask, options))
+
+    def _judged(self) -> Tale:
+        made, chosen = self.exercise, self.exercise.answers[self.chosen]
+        truth = made.answers[made.right]
+        judged = Judged(self.chosen == made.right, chosen.text, truth.text, chosen.reply)
+        how = tr("`n` and `p` go through the worked account, micro-step by micro-step; Enter takes the next exercise.")
+        return Tale(f"{made.ask}\n\n{how}", judged=(judged,))
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    def step(self, stride: Stride) -> str:
+        """On through the account; where the question is what happened, to the machine after it."""
+        if self.chosen < 0:
+            if not self.exercise.both:
+                return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
+            self._stand(self.last)
+            return ""
+        if self.inner.session.node.number == self.last:
+            return tr("This is the end of the account: Enter takes the next exercise.")
+        return self.inner.step(stride)
+
+    def back(self) -> str:
+        """Back through the account."""
+        if self.chosen < 0:
+            self._stand(self.start)
+            return ""
+        return self.inner.back()
+
+    def answer(self, typed: str) -> str:
+        """Answer by letter."""
+        number = LETTERS.find(typed) if len(typed) == 1 else -1
+        if self.chosen >= 0 or not 0 <= number < len(self.exercise.answers):
+            return tr("Choose one of the answers.")
+        self.chosen = number
+        self._stand(self.start)
+        try:
+            score = self.store.answered(self.exercise.kind, right=number == self.exercise.right)
+        except ProgressError as error:
+            self.complaint = str(error)
+            return ""
+        self.scores[self.exercise.kind] = score
+        return ""
+
+    def end(self, *, last: bool) -> str:
+        """The next exercise, once this one is answered; or to the start of the account."""
+        if not last:
+            self._stand(self.start)
+        elif self.chosen < 0:
+            return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
+        else:
+            self._take(self.exercise.seed + 1)
+        return ""
+
+    def go(self, node: int) -> str:
+        """Jump to a step of the account."""
+        return self.inner.go(node) if self.chosen >= 0 else ""
+
+    def revisit(self, moment: int) -> str:
+        """Jump to a step of the account."""
+        return self.go(moment)
+
+    def branch(self, by: int) -> str:
+        """There is one way."""
+        return self.inner.branch(by)
+
+    def command(self, line: str) -> str:
+        """No commands here."""
+        return tr("Commands belong to the sandbox; here you answer.")
+
+    def hint(self) -> str:
+        """No hints: the account tells all."""
+        return tr("There is no hint here; after the answer `n` shows how it comes about.")
+
+    def assist(self, line: str) -> "Help":
+        """Help for a command that is being typed."""
+        return self.inner.assist(line)
+
+    def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+        """What a subject refers to, and what refers to it."""
+        return self.inner.refers(subject)
+
+    def machine(self) -> tuple[Context, Checker]:
+        """The machine as it stands."""
+        return self.inner.machine()
+
+    def past(self) -> Timeline:
+        """The account, as far as it may be seen."""
+        return self.inner.past()
+
+    def keep(self) -> str:
+        """Scores are kept with each answer."""
+        complaint, self.complaint = self.complaint, ""
+        return complaint or self.store.report

@@ -1,0 +1,123 @@
+"""Exercises as text in and text out."""
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from lessons.drills.book import choose, exercise
+from lessons.drills.exercise import Exercise, machine, perform
+from lessons.drills.score import summary
+from lessons.language import tr
+from lessons.progress import ProgressError, Store
+from model.memory.state import State
+from tui.plain import Narrator
+from tui.rows.holders import holders
+from tui.rows.physical import physical
+from tui.rows.scene import Scene
+from tui.rows.spaces import spaces
+
+WIDEST = 100
+LETTERS = "abcdef"
+
+
+class PlainDrill:
+    """One exercise after the other, until the input ends, `q`, or `count` are done."""
+
+    def __init__(self, store: Store, lines: TextIO, output: Console) -> None:
+        self.store = store
+        self.lines = lines
+        self.narrator = Narrator(output)
+        self.output = output
+        self.scores = dict(store.read().drills)
+
+    def run(self, kind: str, seed: int, count: int) -> None:
+        """Ask `count` exercises (0: without end) from number `seed` on."""
+        number = seed
+        while not count or number < seed + count:
+            made = exercise(kind or choose(self.scores, number), number)
+            self.ask(made)
+            chosen = self.choose(made)
+            if chosen is None:
+                break
+            self.judge(made, chosen)
+            number += 1
+        if score := summary(self.scores):
+            self.say(tr("Right so far: {score}.").format(score=score))
+
+    def ask(self, made: Exercise) -> None:
+        """The scene and the question."""
+        runner = machine(made.scene)
+        self.say("")
+        self.say(f"=== {tr('Drill')} {made.kind} {made.seed} ===", "bold")
+        before = runner.context.state
+        if not made.blind:
+            self.show(before, tr("before") if made.both else "")
+        if made.both:
+            after = runner.copy()
+            for line in made.account:
+                perform(after, line)
+            self.show(after.context.state, tr("after"))
+        self.say(made.ask.replace("`", ""))
+        for letter, answer in zip(LETTERS, made.answers, strict=False):
+            self.say(f"  {letter}  {answer.text}")
+
+    def show(self, state: State, title: str) -> None:
+        """The machine, pane by pane."""
+        if title:
+            self.say(f"--- {title} ---", "bold")
+        scene = Scene(state, glyphs=self.narrator.signs)
+        width = min(self.output.width, WIDEST)
+        for rows in (spaces(scene, width), physical(scene, width), holders(scene, width)):
+            for row in rows:
+                self.output.print(Text(row.text.rstrip()), soft_wrap=True)
+
+    def choose(self, made: Exercise) -> int | None:
+        """The answer; None at the end of the input or `q`."""
+        for line in self.typed():
+            word = line.strip().lower()
+            if word == "q":
+                return None
+            number = int(word) - 1 if word.isascii() and word.isdigit() else LETTERS.find(word) if word else -1
+            if 0 <= number < len(made.answers):
+                return number
+            self.say(tr("Choose one of the answers by its letter; q ends."))
+        return None
+
+    def typed(self) -> Iterator[str]:
+        """Lines of input, each after a prompt."""
+        while True:
+            self.output.file.write("> ")
+            self.output.file.flush()
+            line = self.lines.readline()
+            if not self.lines.isatty():
+                self.output.file.write(line if line.endswith("\n") else f"{line}\n")
+            if not line:
+                return
+            yield line
+
+    def judge(self, made: Exercise, chosen: int) -> None:
+        """Right or not, why, and on demand the account."""
+        right = chosen == made.right
+        signs = self.narrator.signs
+        if right:
+            self.say(f"{signs.ok} {tr('Right')}: {made.answers[made.right].text}.", "bold green")
+        else:
+            said = tr("Not so. You said {guess}; the model says {truth}.")
+            text = said.format(guess=made.answers[chosen].text, truth=made.answers[made.right].text)
+            self.say(f"{signs.broken} {text}", "bold yellow")
+        self.say(made.answers[chosen].reply)
+        try:
+            self.scores[made.kind] = self.store.answered(made.kind, right=right)
+        except ProgressError as error:
+            self.say(str(error))
+        self.say(tr("w shows how it comes about, Enter goes on."))
+        if next(self.typed(), "").strip().lower() == "w":
+            runner = machine(made.scene)
+            for line in made.account:
+                self.narrator.tell(perform(runner, line))
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of our own."""
+        self.output.print(Text(text, style))
