@@ -32,7 +32,7 @@ def which_op(seed: int, dice: Random) -> Exercise:
     truth = commands[0]
     dice.shuffle(commands)
     answers = tuple(Answer(command, _reply(before, command, right=command == truth)) for command in commands)
-    ask = "Something was done: the machine before, and after it (`n` and `p` go to and fro). What was it?"
+    ask = "Something was done: the machine before, and after it (`n` and `p` go back and forth). What was it?"
     return Exercise("which-op", seed, setting.lines, ask, answers, commands.index(truth), (truth,), both=True)
 
 
