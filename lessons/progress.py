@@ -95,25 +95,67 @@ class Store:
             ProgressError: it cannot be written.
         """
         known = self.read()
-        self._write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
+        self.write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
 
     def answered(self, kind: str, *, right: bool) -> Score:
         """Count one more exercise of that kind; how it stands now. Raises ProgressError."""
         known = self.read()
         score = known.drills.get(kind, Score()).after(right=right)
-        self._write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
+        self.write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
         return score
 
     def reset(self, name: str = "") -> None:
         """Forget one lesson, or all of them and the exercises. Raises ProgressError."""
         if not name:
-            self._write(Progress())
+            self.write(Progress())
             return
         known = self.read()
         lessons = {key: value for key, value in known.lessons.items() if key != name}
-        self._write(msgspec.structs.replace(known, lessons=lessons))
+        self.write(msgspec.structs.replace(known, lessons=lessons))
 
-    def _write(self, progress: Progress) -> None:
+    def reset_keeping_a_copy(self, name: str = "") -> Path | None:
+        """Forget, after the file was copied under a name that is free; that name, None where there is no file.
+
+        Raises ProgressError.
+        """
+        if not self.path.exists():
+            return None
+        aside = self._free_name("before-reset")
+        self.copy_to(aside)
+        self.reset(name)
+        return aside
+
+    def copy_to(self, file: Path) -> None:
+        """Write a copy of everything. Raises ProgressError."""
+        Store(file).write(self.read())
+
+    def bring_in(self, file: Path) -> tuple[int, int]:
+        """Add what another file has: of each lesson the further progress, of each drill the one with more answers.
+
+        Returns how many lessons and kinds of drills are further than before. Raises ProgressError where the file cannot
+        be read; it is left as it is.
+        """
+        try:
+            other = msgspec.json.decode(file.read_bytes(), type=Progress)
+        except OSError as error:
+            raise ProgressError(f"{file}: cannot be read: {error.strerror}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ProgressError(f"{file}: this is no progress file: {error}") from None
+        if other.format != FORMAT:
+            raise ProgressError(f"{file}: format {other.format}; this program reads format {FORMAT}")
+        known = self.read()
+        lessons = {
+            name: lesson
+            for name, lesson in other.lessons.items()
+            if how_far(lesson) > how_far(known.lessons.get(name, LessonProgress()))
+        }
+        drills = {
+            kind: score for kind, score in other.drills.items() if score.asked > known.drills.get(kind, Score()).asked
+        }
+        self.write(Progress(lessons={**known.lessons, **lessons}, drills={**known.drills, **drills}))
+        return len(lessons), len(drills)
+
+    def write(self, progress: Progress) -> None:
         """Replace the file atomically."""
         text = msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n"
         try:
@@ -124,14 +166,24 @@ class Store:
 
     def _set_aside(self, why: str) -> None:
         """Rename the file to the first free name and say so."""
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
-            number += 1
+        aside = self._free_name("damaged")
         try:
             self.path.rename(aside)
         except OSError as error:
             raise ProgressError(f"{self.path} cannot be read ({why}) nor set aside: {error.strerror}") from error
         self.report = f"{self.path} could not be read ({why}); it is kept as {aside.name}"
+
+    def _free_name(self, word: str) -> Path:
+        """The first name of that kind beside the file that is not taken."""
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.{word}-{number}")).exists():
+            number += 1
+        return aside
+
+
+def how_far(lesson: LessonProgress) -> tuple[bool, int, int, int]:
+    """For comparing the progress of two: finished, item, step, guesses made."""
+    return lesson.finished, lesson.item, lesson.step, len(lesson.guesses)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -41,6 +41,8 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS: Final = (
     Subcommand("learn", "learn", "play a lesson, by default the one where you stopped"),
     Subcommand("drill", "drill", "exercises without end, every answer computed by the model"),
+    Subcommand("recap", "recap", "print what you have learnt, as Markdown"),
+    Subcommand("progress", "progress", "show, export, import or reset your progress"),
     Subcommand("sandbox", "sandbox", "play freely on an empty machine, or on the one that a script sets up"),
     Subcommand("lessons", "lessons", "list the lessons and how far you are in each"),
     Subcommand("lesson", "lesson", "check lesson files"),

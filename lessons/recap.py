@@ -1,0 +1,63 @@
+"""What was learnt, as Markdown: the rules, one's own wrong guesses beside the truth, what to read, what comes next."""
+
+from collections.abc import Iterable, Iterator
+
+from lessons.drills.score import summary
+from lessons.format import Lesson, Prediction
+from lessons.language import tr
+from lessons.player import Player
+from lessons.progress import LessonProgress, Progress
+
+
+def recap(course: Iterable[Lesson], progress: Progress) -> str:
+    """The whole recap. Raises LessonError where a lesson that was begun cannot be played any more."""
+    lessons = list(course)
+    begun = [lesson for lesson in lessons if lesson.id in progress.lessons]
+    texts = [f"# {tr('What I have learnt')}"]
+    if not begun and not progress.drills:
+        texts.append(tr("Nothing yet: `ptescope` opens the course, `ptescope drill` asks a question."))
+    part = ""
+    for lesson in begun:
+        if lesson.header.part != part:
+            part = lesson.header.part
+            texts.append(f"## {tr(part)}")
+        texts.append("\n\n".join(_lesson(lesson, progress.lessons[lesson.id])))
+    if progress.drills:
+        texts.append("\n\n".join(_drills(progress)))
+    done = {name for name, one in progress.lessons.items() if one.finished}
+    following = next((lesson for lesson in lessons if lesson.id not in done), None)
+    if following is not None:
+        texts.append(f"## {tr('Next')}\n\n**{following.header.title}**: {following.header.summary}")
+    return "\n\n".join(texts) + "\n"
+
+
+def _lesson(lesson: Lesson, progress: LessonProgress) -> Iterator[str]:
+    """One lesson: its rule once it is finished, and the guesses that were wrong."""
+    header = lesson.header
+    player = Player(lesson, progress)
+    yield f"### {header.title}"
+    if progress.finished:
+        yield f"**{header.rule.strip()}**"
+    else:
+        yield tr("Begun: part {at} of {parts}.").format(at=progress.item + 1, parts=len(lesson.items))
+    asked = {item.action.id: item.action.ask for item in lesson.items if isinstance(item.action, Prediction)}
+    wrong = [(asked[name], verdict) for name, verdict in player.judged.items() if not verdict.right]
+    right = len(player.judged) - len(wrong)
+    if player.judged:
+        score = tr("{right} of {all} predictions were right.").format(right=right, all=len(player.judged))
+        yield score if not wrong else f"{score} {tr('These were not:')}"
+    for question, verdict in wrong:
+        said = tr("I said {guess}; it is {truth}.").format(guess=verdict.guess, truth=verdict.truth)
+        yield f"- {' '.join(question.split())}\n  {said} {verdict.reply}"
+    if progress.finished:
+        yield tr("Read in the kernel:") + " " + ", ".join(f"`{place}`" for place in header.read)
+
+
+def _drills(progress: Progress) -> Iterator[str]:
+    """How the exercises went, kind by kind."""
+    yield f"## {tr('Drills')}"
+    yield tr("{score} right.").format(score=summary(progress.drills))
+    yield "\n".join(
+        f"- `{kind}`: " + tr("{right} of {asked}").format(right=score.right, asked=score.asked)
+        for kind, score in sorted(progress.drills.items())
+    )

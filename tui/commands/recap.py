@@ -1,0 +1,40 @@
+"""`ptescope recap`: what was learnt, as Markdown."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Final
+
+EXIT_FINE: Final = 0
+EXIT_UNREADABLE: Final = 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `ptescope recap`."""
+    parser.description = (
+        "Print what you have learnt, as Markdown: the rule of each lesson that is done, your wrong guesses beside the "
+        "truth, what to read in the kernel, how the drills went, and what comes next."
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there instead of printing it")
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from lessons.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.problems import LessonError  # noqa: PLC0415
+    from lessons.progress import ProgressError, Store, replace_file  # noqa: PLC0415
+    from lessons.recap import recap  # noqa: PLC0415
+
+    store = Store()
+    try:
+        text = recap((entry.lesson for entry in entries() if entry.lesson is not None), store.read())
+    except (LessonError, ProgressError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNREADABLE
+    if store.report:
+        print(store.report, file=sys.stderr)
+    if args.output is not None:
+        replace_file(args.output, text.encode())
+    else:
+        print(text, end="")
+    return EXIT_FINE
