@@ -5,14 +5,14 @@ that stay, and looking through them again and again would be a tenth of the star
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lessons.format import Lesson
     from lessons.progress import Store
-    from model.script.command import Command
     from tui.driver import Driver
+    from tui.sandbox_driver import SandboxDriver
 
 
 def hold_collector() -> None:
@@ -26,13 +26,24 @@ def learn(lesson: "Lesson", store: "Store") -> int:
     return _run(store, lesson_driver(lesson, store))
 
 
-def sandbox(script: Sequence["Command"] = (), title: str = "Sandbox") -> int:
-    """Free play, after a script. Returns the exit status. Raises ScriptError if the script cannot be run."""
+def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str = "Sandbox") -> int:
+    """Free play, after `open_it` has set the scene. Returns the exit status. Raises what `open_it` raises."""
     hold_collector()
     from lessons.progress import Store  # noqa: PLC0415 - imported where it is needed
+
+    store = Store()
+    driver = free_driver(store, title)
+    if open_it is not None:
+        open_it(driver)
+    return _run(store, driver)
+
+
+def free_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
+    """A sandbox on an empty machine, kept beside the progress."""
+    from tui.autosave import FOLDER, Autosave  # noqa: PLC0415 - imported where it is needed
     from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
 
-    return _run(Store(), SandboxDriver(script, title))
+    return SandboxDriver(title=title, autosave=Autosave(store.path.parent / FOLDER))
 
 
 def drill(store: "Store", kind: str = "", seed: int = 1) -> int:

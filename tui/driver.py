@@ -17,6 +17,9 @@ Stride = Literal["forward", "into", "over", "out", "command"]
 class Driver(Protocol):
     """Every move answers with a word to the learner if it could not be made, and with an empty text if it was."""
 
+    free: bool
+    """One plays freely: the stage has the sandbox's keys."""
+
     def picture(self) -> Picture:
         """What to show now."""
 

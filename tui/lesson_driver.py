@@ -26,6 +26,8 @@ LETTERS: Final = "abcdef"
 class LessonDriver:
     """One learner in one lesson. Raises LessonError where the lesson itself cannot be played."""
 
+    free = False
+
     def __init__(self, player: Player, store: Store) -> None:
         self.player: Final = player
         self.store: Final = store

@@ -86,3 +86,38 @@ class Things(Provider):
             text = tr("Point at {thing}").format(thing=named(subject))
             if (score := matcher.match(text)) > 0:
                 yield Hit(score, matcher.highlight(text), partial(stage.point, subject))
+
+
+class Forms(Provider):
+    """A form for each command of the script language, and what can be done with the session, in free play."""
+
+    def _entries(self) -> Iterator[Entry]:
+        from model.script.verbs import VERBS  # noqa: PLC0415 - needed when somebody searches
+        from tui.sandbox_words import WORDS  # noqa: PLC0415
+        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
+
+        stage = self.screen
+        if not isinstance(stage, SandboxStage):
+            return
+        for verb in VERBS.values():
+            text = tr("Command {name}: {what}").format(name=verb.name, what=verb.help)
+            yield Entry(text, partial(stage.open_form, verb.name), verb.usage)
+        for word in WORDS:
+            text = tr("Session {name}: {what}").format(name=word.name, what=tr(word.help))
+            yield Entry(text, partial(stage.use_word, word.name), word.usage)
+
+    async def discover(self) -> Hits:
+        """One entry that leads to all of the commands, before anything is typed."""
+        if isinstance(self.screen, Stage) and self.screen.driver.free:
+            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - loaded already where there is one
+
+            assert isinstance(self.screen, SandboxStage)
+            text = tr("Fill in a command: choose a verb, then its fields")
+            yield DiscoveryHit(text, partial(self.screen.open_form, ""))
+
+    async def search(self, query: str) -> Hits:
+        """Those that match."""
+        matcher = self.matcher(query)
+        for entry in self._entries():
+            if (score := matcher.match(entry.text)) > 0:
+                yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.help)

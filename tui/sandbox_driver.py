@@ -13,13 +13,15 @@ from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
 from tui.driver import Stride
-from tui.rows.picture import History, Picture, Tale, Told
+from tui.rows.picture import History, Picture, Seen, Tale, Told
 from tui.rows.scene import net
 from tui.telling import Log, all_rules, broken, strip, told
 from tui.words import help_for, related
 
 if TYPE_CHECKING:
+    from lessons.watching import Watched, Watches
     from model.script.complete import Help
+    from tui.autosave import Autosave
 
 MOST_AHEAD: Final = 2000
 """Micro-steps of a command under way that the prompt looks ahead."""
@@ -46,11 +48,14 @@ Who got the 66? Go back with `p` and do something else: both ways are kept (`[` 
 class SandboxDriver:
     """Free play. `script` is carried out first; then the learner is at its end."""
 
+    free = True
+
     def __init__(
         self,
         script: Iterable[Command] = (),
         title: str = "Sandbox",
         start: Context | None = None,
+        autosave: "Autosave | None" = None,
         session: Session | None = None,
     ) -> None:
         self.session: Final = session or Session(start)
@@ -59,6 +64,13 @@ class SandboxDriver:
             self.session.perform(command)
         self.log: Final = Log(self.session.timeline)
         self.came_from = self.session.node
+        self.autosave: Final = autosave
+        self.watches: Watches | None = None
+        """What is watched, once anything is."""
+        self.word = ""
+        """What is to be said when the stage opens."""
+        self._kept = ""
+        """What the file of this session has."""
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -78,7 +90,7 @@ class SandboxDriver:
             self._changes(),
             broken(timeline),
             all_rules(),
-            History(nodes, here, _caption(node)),
+            History(nodes, here, _caption(node, timeline.bookmarks.get(node.number, ""))),
             self.log.at(node),
             _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
             tr("to the command's end") if under_way else tr("type a command"),
@@ -95,7 +107,22 @@ class SandboxDriver:
         command = session.running.command.text if session.running else ""
         under_way = tr("`{command}` is under way.").format(command=command) if command else ""
         text = "\n".join([under_way, *([""] if under_way and lines else []), *lines]).strip()
-        return Tale(text or tr(GUIDE))
+        watched = self.watches.at(session.node) if self.watches is not None else ()
+        return Tale(text or ("" if watched else self._welcome()), watched=tuple(map(self._seen, watched)))
+
+    def _welcome(self) -> str:
+        """How to begin; on an empty machine also what there is from before."""
+        kept = self.autosave.last() if self.autosave is not None and len(self.session.timeline.nodes) == 1 else None
+        if kept is None:
+            return tr(GUIDE)
+        text = tr("Your last session is kept ({when}, {count} commands): `:restore` brings it back.")
+        return f"{text.format(when=kept.when, count=kept.commands)}\n\n{tr(GUIDE)}"
+
+    def _seen(self, watched: "Watched") -> Seen:
+        """A watched expression as the story shows it."""
+        since = self.session.timeline.nodes[watched.node].depth
+        was = tr("was {value} until step {step}").format(value=watched.before, step=since) if watched.before else ""
+        return Seen(watched.text, watched.value, was, watched.fresh)
 
     def _changes(self) -> tuple[Change, ...]:
         """What is different from where the last move began."""
@@ -207,27 +234,35 @@ class SandboxDriver:
     def command(self, line: str) -> str:
         """Begin a command and stop before its first micro-step; the one under way is carried out first.
 
-        `step` and `finish` move another task on while the command under way stays where it is, as it must if it
-        waits for that task.
+        `begin`, `step` and `finish` are about other tasks: the command under way stays where it is, as it must if it
+        waits for one of them.
         """
         session = self.session
         try:
             if session.running is not None and line.split(maxsplit=1)[:1] in (["step"], ["finish"]):
                 command = session.understand(line)
                 return self._beside(command) if command is not None else ""
-            session.finish()
+            begins = line.split(maxsplit=1)[:1] == ["begin"]
+            if not begins:
+                session.finish()
+            if session.running is not None and not begins:
+                return _waiting(session)
             command = session.understand(line)
             if command is not None:
                 self.came_from = session.node
-                session.begin_command(command)
+                session.begin_beside(command)
         except ScriptError as error:
             return said(error)
         return ""
 
     def _beside(self, command: Command) -> str:
         """Let another task make some micro-steps, or all of them, beside the command under way."""
-        session, task = self.session, str(command.operands["T"])
         steps = cast("int", command.get("N", 1)) if command.verb == "step" else MOST_AHEAD
+        return self.step_task(str(command.operands["T"]), steps)
+
+    def step_task(self, task: str, steps: int = 1) -> str:
+        """Some micro-steps of any task, until it ends or has to wait; says what for."""
+        session = self.session
         self.came_from = session.node
         for _ in range(steps):
             at = session.position(task)
@@ -245,8 +280,47 @@ class SandboxDriver:
         return tr("Hints belong to lessons; `?` explains the keys.")
 
     def keep(self) -> str:
-        """The sandbox keeps nothing."""
+        """Write this session's file, where it has one and is worth it."""
+        from tui.session_file import SaveError, as_text  # noqa: PLC0415 - needed once something has been done
+
+        if self.autosave is None or len(self.session.timeline.nodes) == 1:
+            return ""
+        try:
+            text, _ = as_text(self.session, verify=False)
+            if text != self._kept:
+                self.autosave.write(text)
+                self._kept = text
+        except (SaveError, OSError) as error:
+            return tr("This session cannot be kept: {why}").format(why=error)
         return ""
+
+    def watch(self, text: str) -> str:
+        """Watch an expression, or no longer if it is watched already."""
+        from lessons.watching import Watches  # noqa: PLC0415 - needed by those who watch
+
+        if self.watches is None:
+            self.watches = Watches(self.session.timeline)
+        known = " ".join(text.split()) in self.watches.texts
+        return self.watches.remove(text) if known else self.watches.add(text)
+
+    def bookmark(self, name: str) -> str:
+        """Give the present place a name; an empty one takes it away."""
+        from model.session.record import tidy  # noqa: PLC0415 - needed by those who name places
+
+        self.session.timeline.bookmark(tidy(name))
+        return ""
+
+    def adopt(self, script: str) -> str:
+        """Carry a script out as another branch, from the start."""
+        from tui.session_file import load  # noqa: PLC0415 - needed by those who load
+
+        load(self.session, script)
+        self._stand_still()
+        return ""
+
+    def jumped(self) -> None:
+        """Somebody else has moved the session: show what the step that led here changed."""
+        self._stand_still()
 
 
 def said(error: ScriptError) -> str:
@@ -270,12 +344,13 @@ def _next(at: Position | None) -> Told | None:
     return None if at is None else Told(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
 
 
-def _caption(node: Node) -> str:
+def _caption(node: Node, name: str) -> str:
     """Where a node is, in words."""
+    name = f"[{name}] " if name else ""
     step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
     if not node.command:
-        return tr("the machine has just been booted")
-    return f"{tr('step {step}').format(step=node.depth)}: {node.command}{step}"
+        return name + tr("the machine has just been booted")
+    return f"{name}{tr('step {step}').format(step=node.depth)}: {node.command}{step}"
 
 
 def _can(under_way: bool, *, ahead: bool, behind: bool) -> frozenset[str]:

@@ -19,6 +19,8 @@ from tui.driver import Driver
 from tui.rows.glyphs import choose
 from tui.screens.stage import Stage
 from tui.style import PTESCOPE, THEMES
+from tui.typed import NAME as TYPED
+from tui.typed import Typed
 
 if TYPE_CHECKING:
     from tui.screens.home import Home
@@ -45,6 +47,12 @@ def _things() -> type[Provider]:
     return Things
 
 
+def _forms() -> type[Provider]:
+    from tui.palette import Forms  # noqa: PLC0415
+
+    return Forms
+
+
 class PtescopeApp(App[None]):
     """ptescope on the screen. It opens on a driver's stage, or at home."""
 
@@ -54,6 +62,7 @@ class PtescopeApp(App[None]):
         _actions,
         _lessons,
         _things,
+        _forms,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
@@ -67,6 +76,7 @@ class PtescopeApp(App[None]):
         self.store = store
         self.glyphs = choose()
         self.first = driver
+        self.typed = Typed(store.path.with_name(TYPED))
         for theme in THEMES:
             self.register_theme(theme)
         wanted = os.environ.get("TEXTUAL_THEME", "")
@@ -96,7 +106,20 @@ class PtescopeApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The first screen is the one that was asked for: no other is laid out and painted before it."""
-        return self._home() if self.first is None else Stage(self.first, self.glyphs)
+        return self._home() if self.first is None else self.stage(self.first)
+
+    def stage(self, driver: Driver, *, aside: bool = False) -> Stage:
+        """The stage that shows a driver. `aside`: a sandbox that was opened from a lesson."""
+        if driver.free:
+            from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415 - a lesson is opened without it
+            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
+
+            assert isinstance(driver, SandboxDriver)
+            stage: Stage = SandboxStage(driver, self.glyphs, aside=aside)
+        else:
+            stage = Stage(driver, self.glyphs)
+        stage.typed = self.typed
+        return stage
 
     def _home(self) -> Screen[None]:
         from tui.screens.home import Home  # noqa: PLC0415 - a lesson may be opened without it
@@ -127,13 +150,21 @@ class PtescopeApp(App[None]):
         except (LessonError, ProgressError) as error:
             self.notify(str(error), title=tr("This lesson cannot be played"), severity="error", markup=False)
             return
-        self.push_screen(Stage(driver, self.glyphs))
+        self.push_screen(self.stage(driver))
 
     def action_sandbox(self) -> None:
         """Free play on an empty machine."""
-        from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+        from tui.app import free_driver  # noqa: PLC0415
 
-        self.push_screen(Stage(SandboxDriver(), self.glyphs))
+        self.push_screen(self.stage(free_driver(self.store)))
+
+    def action_aside(self) -> None:
+        """From a lesson to a sandbox on the very state on the screen; leaving it leads back."""
+        from tui.aside import aside  # noqa: PLC0415 - imported when somebody wants it
+        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+
+        if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
+            self.push_screen(self.stage(aside(self.screen.driver.player), aside=True))
 
     def action_explore(self) -> None:
         """Search from the state on the stage."""

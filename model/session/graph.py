@@ -89,6 +89,8 @@ def _from_pte(scene: Scene, process: str, vpn: int) -> Iterator[str]:
     entry = scene.entry(process, vpn)
     if entry is not None and (entry.present or entry.kind == "migration"):
         yield subject("frame", entry.pfn)
+    elif entry is not None and entry.kind == "swap":
+        yield subject("swap", entry.pfn)
 
 
 def _from_table(scene: Scene, process: str, level: int, index: int) -> Iterator[str]:
@@ -157,7 +159,7 @@ def _from_device(scene: Scene, name: str) -> Iterator[str]:
             yield subject("ref", reference)
     for exported, importer in scene.state.attachments:
         if importer == name:
-            yield subject("dmabuf", exported)
+            yield subject("attachment", exported, importer)
 
 
 def _from_buffer(scene: Scene, name: str) -> Iterator[str]:
@@ -173,6 +175,23 @@ def _from_dma_buf(scene: Scene, name: str) -> Iterator[str]:
     exported = scene.state.dma_bufs.get(name)
     if exported is not None:
         yield subject("buffer", exported.buffer)
+
+
+def _from_attachment(scene: Scene, exported: str, importer: str) -> Iterator[str]:
+    if (exported, importer) in scene.state.attachments:
+        yield subject("dmabuf", exported)
+
+
+def _from_swap(scene: Scene, slot: int) -> Iterator[str]:
+    record = scene.state.swap_slots.get(slot)
+    if record is not None and record.pfn >= 0:
+        yield subject("frame", record.pfn)
+
+
+def _from_notifier(scene: Scene, process: str) -> Iterator[str]:
+    for name, reference in scene.state.references.items():
+        if reference.kind == "mirror" and reference.process == process:
+            yield subject("ref", name)
 
 
 def _from_lock(scene: Scene, kind: str, owner: str) -> Iterator[str]:
@@ -197,6 +216,9 @@ POINTS_TO: Final[dict[str, Arrows]] = {
     "buffer": _from_buffer,
     "dmabuf": _from_dma_buf,
     "lock": _from_lock,
+    "attachment": _from_attachment,
+    "swap": _from_swap,
+    "notifier": _from_notifier,
 }
 """Kind of subject → what one of its kind points to. A frame points to nothing: that is what makes it hard."""
 
@@ -251,7 +273,7 @@ def _at_buffer(scene: Scene, name: str) -> Iterator[str]:
 def _at_dma_buf(scene: Scene, name: str) -> Iterator[str]:
     for exported, importer in scene.state.attachments:
         if exported == name:
-            yield subject("device", importer)
+            yield subject("attachment", exported, importer)
     for reference, found in scene.state.references.items():
         if found.dmabuf == name:
             yield subject("ref", reference)
@@ -275,6 +297,25 @@ def _at_task(scene: Scene, name: str) -> Iterator[str]:
             yield subject("cpu", number)
 
 
+def _at_attachment(scene: Scene, exported: str, importer: str) -> Iterator[str]:
+    if (exported, importer) in scene.state.attachments:
+        yield subject("device", importer)
+
+
+def _at_swap(scene: Scene, slot: int) -> Iterator[str]:
+    for key, entry in scene.state.ptes.items():
+        if entry.kind == "swap" and entry.pfn == slot:
+            yield subject("pte", *key)
+    for (file, _), swapped in scene.state.swapped.items():
+        if swapped == slot:
+            yield subject("file", file)
+
+
+def _at_notifier(scene: Scene, process: str) -> Iterator[str]:
+    if process in scene.state.processes:
+        yield subject("process", process)
+
+
 POINTED_AT: Final[dict[str, Arrows]] = {
     "process": _at_process,
     "vma": _at_vma,
@@ -288,6 +329,9 @@ POINTED_AT: Final[dict[str, Arrows]] = {
     "task": _at_task,
     "buffer": _at_buffer,
     "dmabuf": _at_dma_buf,
+    "attachment": _at_attachment,
+    "swap": _at_swap,
+    "notifier": _at_notifier,
 }
 """Kind of subject → what points at one of its kind: the same arrows from their other end."""
 
@@ -309,6 +353,8 @@ def subjects(state: State) -> Iterator[str]:
         ("device", state.devices),
         ("buffer", state.buffers),
         ("dmabuf", state.dma_bufs),
+        ("attachment", state.attachments),
+        ("swap", state.swap_slots),
         ("cpu", state.cpus),
         ("task", state.tasks),
         ("lock", state.locks),

@@ -113,21 +113,41 @@ class Session:
         """
         if self.running:
             self.finish()
+        return self.commence(command)
+
+    def commence(self, command: Command) -> Node:
+        """The same, but a command that is under way is given up: nothing of it has happened, whoever else moved."""
         now = start(self.node.context, command)
         after = now.state if isinstance(now, Running) else now.context.state
         changes = tuple(_differences(self.state, after))
         return self._keep(now, command, None, self.node.checker.follow(after, changes), changes, ())
 
+    def begin_beside(self, command: Command) -> Node:
+        """Carry out a `begin` while a plain command is under way and stays where it is. Raises ScriptError."""
+        running = self.running
+        if running is None:
+            return self.commence(command)
+        begun = start(running.before._replace(state=self.state), command)
+        assert isinstance(begun, Ended), "only `begin` may come beside a command"
+        before = running.before._replace(begun=begun.context.begun)
+        after = running._replace(state=begun.context.state, before=before)
+        checker = self.node.checker.follow(after.state, ())
+        return self._keep(after, command, None, checker, (), (), begun.outcome)
+
     def perform(self, command: Command) -> Node:
         """Carry a command to its end, as a script does: a plain one that would have to wait is undone instead."""
         self.begin_command(command)
         node = self.finish()
-        if node.running is None or node.running.task != MAIN:
-            return node
-        stepped, undone = proceed(node.running)
-        start_of_it = self._where(node.running.before.state)
+        return node if node.running is None or node.running.task != MAIN else self.undo()
+
+    def undo(self) -> Node:
+        """Undo the plain command under way, which would have to wait: it answers `blocked`."""
+        node, running = self.node, self.running
+        assert running is not None, "nothing is under way"
+        stepped, undone = proceed(running)
+        start_of_it = self._where(running.before.state)
         changes = self.timeline.difference(node, start_of_it)
-        return self._keep(undone, command, stepped, start_of_it.checker, changes, ())
+        return self._keep(undone, running.command, stepped, start_of_it.checker, changes, ())
 
     def run(self, line: str) -> Node:
         """Understand a line and perform it. Raises ScriptError."""
@@ -195,9 +215,9 @@ class Session:
             node = self.step_into()
             if arrived() or (node.stepped and node.stepped.blocked):
                 return node
-        return self._far_stride()
+        return self.leap()
 
-    def _far_stride(self) -> Node:
+    def leap(self) -> Node:
         """The rest of a very long command, as one node."""
         running = self.running
         if running is None:

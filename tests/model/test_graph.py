@@ -54,7 +54,7 @@ def test_from_the_process_down_to_the_frame(session: Session) -> None:
 
 
 def test_references_devices_files_tasks_and_cpus(session: Session) -> None:
-    assert session.refers("device:nic").to == {"ref:r0", "ref:m", "dmabuf:d"}
+    assert session.refers("device:nic").to == {"ref:r0", "ref:m", "attachment:d:nic"}
     assert session.refers("ref:r0").by == {"device:nic"}
     assert "pte:p0:16" in session.refers("ref:r0").to
     assert session.refers("file:f").by == {"vma:p0:21", "vma:p1:21"}
@@ -74,7 +74,8 @@ def test_buffers_and_what_is_made_of_them(session: Session) -> None:
     assert session.refers("buffer:b") == Relations(
         frozenset({"file:bo:b", f"frame:{first}", f"frame:{second}"}), frozenset({"dmabuf:d"})
     )
-    assert session.refers("dmabuf:d") == Relations(frozenset({"buffer:b"}), frozenset({"device:nic", "ref:m"}))
+    assert session.refers("dmabuf:d") == Relations(frozenset({"buffer:b"}), frozenset({"attachment:d:nic", "ref:m"}))
+    assert session.refers("attachment:d:nic") == Relations(frozenset({"dmabuf:d"}), frozenset({"device:nic"}))
     assert session.refers("ref:m").to == {"dmabuf:d", f"frame:{first}", f"frame:{second}"}
     assert {"buffer:b", "ref:m", "pte:p0:27"} <= session.refers(f"frame:{second}").by
     assert "buffer:b" in session.refers("file:bo:b").by
@@ -103,3 +104,15 @@ def test_the_whole_graph_has_the_same_arrows(session: Session) -> None:
     assert nx.has_path(graph, "device:nic", f"frame:{session.state.ptes['p0', 16].pfn}")
     assert graph.nodes["ref:r0"]["kind"] == "ref"
     assert nx.utils.graphs_equal(graph, reference_graph(session.state))
+
+
+def test_a_swap_slot_and_a_notifier_have_both_ends() -> None:
+    session = Session()
+    for line in ("process p0", "device gpu", "mmap p0 buf anon private rw 2", "write p0 buf 1", "reclaim p0 buf"):
+        session.run(line)
+    slot = session.state.ptes["p0", 16].pfn
+    assert session.refers(f"swap:{slot}").by == {"pte:p0:16"}
+    assert session.refers("pte:p0:16").to == {f"swap:{slot}"}
+    session.run("mirror p0 buf+1 as=m by=gpu")
+    assert session.refers("notifier:p0") == Relations(frozenset({"ref:m"}), frozenset({"process:p0"}))
+    assert f"swap:{slot}" in set(subjects(session.state))

@@ -60,7 +60,7 @@ async def test_a_row_can_be_copied(store: Store, made: SandboxDriver, monkeypatc
     copied: list[str] = []
     async with at(store, made) as user:
         monkeypatch.setattr(user.app, "copy_to_clipboard", copied.append)
-        await user.press("2", "down", "y")
+        await user.press("2", "down", "Y")
         assert copied == ["p0  cpu0 · pgd f1"]
 
 

@@ -3,47 +3,100 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 from tui.commands.run import complain
 from tui.reading import UnreadableError, read_text
 
+if TYPE_CHECKING:
+    from tui.sandbox_driver import SandboxDriver
+
 EXIT_MALFORMED: Final = 2
+OTHER_VERSION: Final = "the code was made by another version: its moves now lead to another state than there"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The operand of `ptescope sandbox`."""
+    """The operand and options of `ptescope sandbox`."""
     parser.description = (
         "Play freely: type commands, step through them, go back, try something else. With a script its commands are "
-        "carried out first. Exit status: 0, or 2 if the script is malformed or cannot be read."
+        "carried out first; a saved session is opened with every branch. Exit status: 0, or 2 if the script or code is "
+        "malformed or cannot be read."
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="a script (.pte) that sets the scene")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a script or a saved session (.pte)")
+    parser.add_argument("--code", metavar="CODE", help="open a state code")
     parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
 
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.script.execute import check_simulated  # noqa: PLC0415 - the kernel is imported where it is run
-    from model.script.parser import parse  # noqa: PLC0415
-    from model.script.problems import ScriptError  # noqa: PLC0415
+    from model.script.problems import ScriptError  # noqa: PLC0415 - the kernel is imported where it is run
+    from model.session.code import CodeError  # noqa: PLC0415
 
+    if args.file and args.code:
+        print("ptescope sandbox: a file or a code, not both", file=sys.stderr)
+        return EXIT_MALFORMED
     try:
-        commands = parse(read_text(args.file)) if args.file else ()
-        check_simulated(commands)
-        if args.plain:
-            from tui.plain import console  # noqa: PLC0415
-            from tui.sandbox_plain import PlainSandbox  # noqa: PLC0415
-
-            return PlainSandbox(commands, sys.stdin, console()).run()
-        if refusal := no_terminal():
-            print(f"ptescope: {refusal}; `ptescope sandbox --plain` needs none", file=sys.stderr)
-            return EXIT_NO_TERMINAL
-        from tui.app import sandbox  # noqa: PLC0415 - Textual only where there is a screen
-
-        return sandbox(commands, Path(args.file).name) if args.file else sandbox()
+        return _plain(args) if args.plain else _screen(args)
     except UnreadableError as error:
         print(error, file=sys.stderr)
+    except CodeError as error:
+        print(f"ptescope sandbox: {error}", file=sys.stderr)
     except ScriptError as error:
         complain(args.file, error)
     return EXIT_MALFORMED
+
+
+def _plain(args: Namespace) -> int:
+    """Without a screen: the way to the present state is carried out and told, then one goes on from there."""
+    from model.script.execute import check_simulated  # noqa: PLC0415
+    from model.script.parser import parse  # noqa: PLC0415
+    from model.session.code import follow  # noqa: PLC0415
+    from model.session.scribe import script_of  # noqa: PLC0415
+    from model.session.session import Session  # noqa: PLC0415
+    from tui.plain import console  # noqa: PLC0415
+    from tui.sandbox_plain import PlainSandbox  # noqa: PLC0415
+
+    text = read_text(args.file) if args.file else ""
+    if args.code:
+        session = Session()
+        if not follow(session, args.code):
+            print(f"ptescope sandbox: {OTHER_VERSION}", file=sys.stderr)
+        text = "\n".join(script_of(session.timeline, session.node).lines)
+    commands = parse(text)
+    check_simulated(commands)
+    return PlainSandbox(commands, sys.stdin, console()).run()
+
+
+def _screen(args: Namespace) -> int:
+    """On the screen."""
+    text = read_text(args.file) if args.file else ""
+    if args.code:
+        from model.session.code import unpack  # noqa: PLC0415
+
+        unpack(args.code)  # What is no code is said before anything else is.
+    elif text:
+        from model.script.execute import check_simulated  # noqa: PLC0415
+        from model.script.parser import parse  # noqa: PLC0415
+
+        check_simulated(parse(text))
+    if refusal := no_terminal():
+        print(f"ptescope: {refusal}; `ptescope sandbox --plain` needs none", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    from tui.app import sandbox  # noqa: PLC0415 - Textual only where there is a screen
+
+    if not args.file and not args.code:
+        return sandbox()
+    return sandbox(lambda driver: _open(driver, args.code, text), Path(args.file).name if args.file else "Sandbox")
+
+
+def _open(driver: "SandboxDriver", code: str | None, text: str) -> None:
+    """Set the scene on a driver, and leave a word where something is to be said."""
+    from model.session.code import follow  # noqa: PLC0415
+    from tui.session_file import load  # noqa: PLC0415
+
+    if code:
+        driver.word = "" if follow(driver.session, code) else OTHER_VERSION
+    else:
+        driver.word = load(driver.session, text)
+    driver.jumped()

@@ -34,11 +34,11 @@ class LinePane(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Cursor up", show=False, id="pane.up"),
         Binding("down,j", "move(1)", "Cursor down", show=False, id="pane.down"),
-        Binding("full_stop,shift+right", "along(1)", "Next cell", show=False, id="pane.next-cell"),
-        Binding("comma,shift+left", "along(-1)", "Previous cell", show=False, id="pane.previous-cell"),
+        Binding("full_stop,greater_than_sign,shift+right", "along(1)", "Next cell", show=False, id="pane.next-cell"),
+        Binding("less_than_sign,shift+left", "along(-1)", "Previous cell", show=False, id="pane.previous-cell"),
         Binding("pagedown", "page(1)", "Page down", show=False, id="pane.page-down"),
         Binding("pageup", "page(-1)", "Page up", show=False, id="pane.page-up"),
-        Binding("y", "copy_row", "Copy the row", show=False, id="pane.copy"),
+        Binding("Y", "copy_row", "Copy the row", show=False, id="pane.copy"),
     ]
 
     class Pointed(Message):

@@ -68,7 +68,7 @@ def dma_bufs(scene: Scene, width: int) -> Iterator[Row]:
             Span(f" {tr('of')} {dma_buf.buffer}{closed} ", scene.role(subject), subject),
         ]
         importers = [
-            [_importer(scene, device, found)]
+            _importer(scene, exported, device, found)
             for (exported, device), found in sorted(scene.state.attachments.items())
             if exported == name
         ]
@@ -77,7 +77,9 @@ def dma_bufs(scene: Scene, width: int) -> Iterator[Row]:
         yield row(Span(" -", "gone"), Span(tr("dma-buf {name} freed").format(name=name), "gone"))
 
 
-def _importer(scene: Scene, device: str, found: Attachment) -> Span:
+def _importer(scene: Scene, exported: str, device: str, found: Attachment) -> list[Span]:
     """A device that is attached, and whether it can follow a move."""
+    subject = f"attachment:{exported}:{device}"
     kind = tr("dynamic") if found.dynamic else tr("static")
-    return Span(f"{device} {kind}{' pin' if found.pinned else ''}", scene.role(f"device:{device}"), f"device:{device}")
+    text = f"{device} {kind}{' pin' if found.pinned else ''}"
+    return [*scene.inline_sign(subject), Span(text, scene.role(subject), subject)]

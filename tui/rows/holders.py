@@ -7,6 +7,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
 from tui.rows.buffers import buffers, dma_bufs
+from tui.rows.reclaim import notifiers, swap_slots
 from tui.rows.row import Row, Span, cut, flow, row
 from tui.rows.scene import Scene, entry_at, gone, place
 from tui.rows.spaces import frame_name, short_bits
@@ -26,6 +27,8 @@ def holders(scene: Scene, width: int) -> list[Row]:
         *_tlbs(scene, width),
         *_files(scene, width),
         *_devices(scene, width),
+        *notifiers(scene, width),
+        *swap_slots(scene, width),
         *_locks(scene, width),
     ]
     return rows or [row(Span(tr("nobody holds anything yet"), "dim"))]

@@ -113,6 +113,17 @@ class Check(NamedTuple):
     text: str
 
 
+class Seen(NamedTuple):
+    """A watched expression."""
+
+    text: str
+    value: str
+    was: str
+    """What it was before, and until when; empty if it has not changed."""
+    fresh: bool
+    """The last micro-step changed it."""
+
+
 class Tale(NamedTuple):
     """The story pane: what to read, what to answer, what to reach."""
 
@@ -128,6 +139,7 @@ class Tale(NamedTuple):
     notes: tuple[str, ...] = ()
     do: str = ""
     """What to do now, in one line: what the forward key is about to start."""
+    watched: tuple[Seen, ...] = ()
 
 
 class Picture(NamedTuple):

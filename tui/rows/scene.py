@@ -107,6 +107,8 @@ SUBJECTS: Final = {
     "devices": "device",
     "buffers": "buffer",
     "dma_bufs": "dmabuf",
+    "attachments": "attachment",
+    "swap_slots": "swap",
     "locks": "lock",
     "tasks": "task",
 }

@@ -14,6 +14,7 @@ def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     tale = picture.tale
     rows: list[Row] = []
     for section in (
+        list(_watched(tale, width)),
         list(_judged(tale, width, glyphs)),
         list(markdown(tale.text, width)),
         list(_question(tale, width)),
@@ -33,8 +34,8 @@ def combined(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     if picture.last is None or picture.tale.ask is not None:
         parts = [story(picture, width, glyphs), steps(picture, width, glyphs)]
     else:
-        judged = list(_judged(picture.tale._replace(kept=""), width, glyphs))
-        rest = picture._replace(tale=picture.tale._replace(judged=()))
+        judged = [*_watched(picture.tale, width), *_judged(picture.tale._replace(kept=""), width, glyphs)]
+        rest = picture._replace(tale=picture.tale._replace(judged=(), watched=()))
         parts = [judged, steps(picture, width, glyphs, lesson_first=True), story(rest, width, glyphs)]
     rows: list[Row] = []
     for part in parts:
@@ -95,6 +96,15 @@ def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
         sign = Span(f"{glyphs.ok} " if check.met else f"{glyphs.ahead} ", "ok" if check.met else "plain")
         for at, line in enumerate(wrap([Span(check.text)], width - len(sign.text))):
             yield Row((sign if at == 0 else Span(" " * len(sign.text)), *line.spans))
+
+
+def _watched(tale: Tale, width: int) -> Iterator[Row]:
+    """Watched expressions with what they are worth; what the last step changed has a sign."""
+    for one in tale.watched:
+        role = "changed" if one.fresh else "plain"
+        was = f"  ({one.was})" if one.was else ""
+        spans = [Span("~ " if one.fresh else "  ", role), Span(one.text, "code"), Span(" = "), Span(one.value, role)]
+        yield from wrap([*spans, Span(was, "dim")], width)
 
 
 def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = False) -> list[Row]:

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from lessons.language import tr
 from tui.panes.line_pane import LinePane
 from tui.rows.row import Row, Span, cut, row
+from tui.typed import Typed
 
 if TYPE_CHECKING:
     from model.script.complete import Help
@@ -25,7 +26,7 @@ class Suggestions(LinePane, can_focus=False):
 
 
 class Prompt(ModalScreen[str]):
-    """Ends with the line that was typed, or with None. `typed` is the history, oldest first; it grows."""
+    """Ends with the line that was typed, or with None. `typed` is the history; it grows."""
 
     DEFAULT_CSS = """
     Prompt { align: left bottom; background: $background 0%; }
@@ -38,17 +39,26 @@ class Prompt(ModalScreen[str]):
         Binding("tab", "complete", "Complete", priority=True, id="prompt.complete"),
         Binding("up", "recall(-1)", "Line before", id="prompt.before"),
         Binding("down", "recall(1)", "Line after", id="prompt.after"),
+        Binding("ctrl+r", "search", "Earlier line with what is typed", priority=True, id="prompt.search"),
     ]
 
     def __init__(
-        self, wants: str, typed: list[str], assist: Callable[[str], "Help"] | None = None, begin: str = ""
+        self,
+        wants: str,
+        typed: Typed | None = None,
+        assist: Callable[[str], "Help"] | None = None,
+        begin: str = "",
     ) -> None:
         super().__init__()
         self.begin = begin
         self.wants = wants
-        self.typed = typed
+        self.typed = typed or Typed()
         self.assist = assist
-        self.at = len(typed)
+        self.at = len(self.typed.lines)
+        self.sought = ""
+        """What an earlier line is searched for."""
+        self.found = ""
+        """The line that the search has put here."""
         self.suggested: Sequence[str] = ()
 
     def compose(self) -> ComposeResult:
@@ -76,8 +86,7 @@ class Prompt(ModalScreen[str]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Done; an empty line closes."""
         line = event.value.strip()
-        if line and self.typed[-1:] != [line]:
-            self.typed.append(line)
+        self.typed.add(line)
         self.dismiss(line or None)
 
     def _rows(self, line: str, width: int) -> list[Row]:
@@ -107,11 +116,24 @@ class Prompt(ModalScreen[str]):
             return
         start = len(line) if line[-1:].isspace() else len(line) - len(line.split()[-1]) if line else 0
         word = self.suggested[0]
-        self.line.value = f"{line[:start]}{word}{'' if word.endswith('=') else ' '}"
-        self.line.cursor_position = len(self.line.value)
+        self._put(f"{line[:start]}{word}{'' if word.endswith('=') else ' '}")
 
     def action_recall(self, by: int) -> None:
         """A line that was typed before."""
-        self.at = max(0, min(len(self.typed), self.at + by))
-        self.line.value = self.typed[self.at] if self.at < len(self.typed) else ""
-        self.line.cursor_position = len(self.line.value)
+        lines = self.typed.lines
+        self.at = max(0, min(len(lines), self.at + by))
+        self._put(lines[self.at] if self.at < len(lines) else "")
+
+    def action_search(self) -> None:
+        """The last line before that contains what was typed; again: the one before it."""
+        lines = self.typed.lines
+        if self.line.value != self.found or not self.found:
+            self.sought, self.at = self.line.value, len(lines)
+        found = self.typed.search(self.sought, self.at)
+        if found >= 0:
+            self.at, self.found = found, lines[found]
+            self._put(self.found)
+
+    def _put(self, line: str) -> None:
+        self.line.value = line
+        self.line.cursor_position = len(line)

@@ -31,6 +31,7 @@ from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
 from tui.screens.stage_keys import HINTS, HOMES, JUMPS, KEEP_AFTER, KEYS, LOW, MACHINE_LEAST, NARROW, PANES, STORY, WIDE
+from tui.typed import Typed
 
 if TYPE_CHECKING:
     from model.script.complete import Help
@@ -59,7 +60,7 @@ class Stage(Screen[None]):
         """The pane in sight where there is room for one."""
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
-        self.typed: list[str] = []
+        self.typed = Typed()
         """Lines typed at the prompt, for its history."""
         self._narrow_rows = ""
         self._made: dict[str, tuple[tuple[object, ...], tuple[object, ...], list[Row]]] = {}
@@ -393,7 +394,7 @@ class Stage(Screen[None]):
             if line:
                 self.move(lambda: carry_out(line))
 
-        self.app.push_screen(Prompt(wants, self.typed if assist else [], assist, begin), typed)
+        self.app.push_screen(Prompt(wants, self.typed if assist else None, assist, begin), typed)
 
     # -- panes --------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
     Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
     Binding("h", "hint", "Hint", id="stage.hint"),
+    Binding("s", "app.aside", "This very state in the sandbox, and back", id="stage.aside"),
     Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
     Binding("W", "app.why", "Why is it so?", id="stage.why"),

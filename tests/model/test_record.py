@@ -1,0 +1,115 @@
+"""A session as text: the same moves grow the same history, and its way as a script leads to the same state."""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from model.script.command import Command
+from model.script.parser import parse
+from model.script.problems import ScriptError
+from model.script.scope import Scope
+from model.session import scribe
+from model.session.record import record, replay
+from model.session.scribe import reproduces, script_of
+from model.session.session import Session
+from tests.model.drawing import Dialect, scripts
+from tests.model.test_random_scripts import COUNTED
+
+WITH_TASKS: Final = COUNTED._replace(
+    verbs=("begin", "begin", "step", "gup", "munmap", "madvise", "write", "mmap", "fork", "put", "mprotect", "exit")
+)
+
+
+@st.composite
+def sessions(draw: st.DrawFn, dialect: Dialect = WITH_TASKS) -> Session:
+    """Somebody at work: commands begun, stepped, interleaved, given up and undone; going back and elsewhere."""
+    session = Session()
+    lines = draw(scripts(dialect))
+    for line in lines:
+        for _ in range(draw(st.integers(0, 3))):
+            wander(session, draw)
+        if session.running is not None and (not line.startswith("begin") or draw(st.booleans())):
+            session.finish()
+        try:
+            if session.running is not None and not line.startswith("begin"):
+                continue  # it waits
+            command = session.understand(line)
+            if command is None or unsayable(command, list(in_flight(session))):
+                continue
+            if session.running is not None and command.verb == "begin":
+                session.begin_beside(command)
+            elif draw(st.booleans()):
+                session.perform(command)
+            else:
+                session.begin_command(command)
+        except ScriptError:
+            continue
+    for _ in range(draw(st.integers(0, 4))):
+        wander(session, draw)
+    return session
+
+
+def in_flight(session: Session) -> Iterator[Command]:
+    """The commands that are not over."""
+    running = session.running
+    context = session.node.context if running is None else running.before
+    yield from context.begun.values()
+    if running is not None:
+        yield running.command
+
+
+def unsayable(command: Command, others: list[Command]) -> bool:
+    """Whether no script can have a command beside these: it is read before it runs, and who gets a label is not known.
+
+    A saved session says it all the same, by the record below its script.
+    """
+    taken = {name for each in others for name in asked_for(each)}
+    words = {word for each in (command, *others) for word in each.text.split()}
+    return bool(asked_for(command) & taken) or (bool(others) and bool(words & {"mmap", "fork"}))
+
+
+def asked_for(command: Command) -> set[tuple[str, str]]:
+    return {(kind, name) for kind, name, _ in scribe._asked_for(command, Scope())}
+
+
+def wander(session: Session, draw: st.DrawFn) -> None:
+    """A few micro-steps of somebody, or a jump."""
+    match draw(st.integers(0, 9)):
+        case 0:
+            session.goto(draw(st.integers(0, len(session.timeline.nodes) - 1)))
+        case 1:
+            session.timeline.bookmark(draw(st.sampled_from(["here", "before the move", ""])))
+        case 2 | 3 | 4:
+            tasks = [at.task for at in session.tasks()]
+            if tasks:
+                session.step_task(draw(st.sampled_from(tasks)))
+        case _:
+            for _ in range(draw(st.integers(1, 5))):
+                session.step_into()
+
+
+@settings(
+    max_examples=int(os.environ.get("EX", "60")),
+    phases=(Phase.generate,),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(sessions())
+def test_a_record_grows_the_same_history_and_a_script_leads_to_the_same_state(session: Session) -> None:
+    timeline, twin = session.timeline, Session()
+    text = record(timeline)
+    replay(twin, text)
+    grown = twin.timeline
+    assert [(node.parent, node.command, node.outcome) for node in grown.nodes] == [
+        (node.parent, node.command, node.outcome) for node in timeline.nodes
+    ]
+    assert [node.state for node in grown.nodes] == [node.state for node in timeline.nodes]
+    assert grown.bookmarks == timeline.bookmarks
+    assert grown.here.number == timeline.here.number
+    assert record(grown) == text
+    script = script_of(timeline, timeline.here)
+    parse("\n".join(script.lines))
+    assert reproduces(script, timeline.here), script

@@ -1,0 +1,264 @@
+"""The sandbox beyond single steps: history tree, tasks, watches, differences, codes, files, settings, forms."""
+
+from pathlib import Path
+
+import pytest
+
+from lessons.library import find
+from lessons.progress import Store
+from tests.tui.user import KEYS, NORMAL, SMALL, User, at
+from tui.app import free_driver, lesson_driver
+from tui.sandbox_driver import SandboxDriver
+from tui.screens.code import Code
+from tui.screens.form import Form
+from tui.screens.overlay import Overlay
+from tui.screens.settings import Settings
+from tui.screens.stage import Stage
+
+STALE = (
+    "process p0",
+    "mmap p0 buf anon private rw 1",
+    "write p0 buf 1",
+    "gup p0 buf as=r write pin",
+    "madvise p0 buf dontneed",
+)
+SIZES = pytest.mark.parametrize("size", [SMALL, NORMAL])
+
+
+def driver_of(*lines: str, store: Store | None = None) -> SandboxDriver:
+    driver = SandboxDriver() if store is None else free_driver(store)
+    for line in lines:
+        assert not driver.command(line)
+        driver.step("command")
+    return driver
+
+
+def overlay(user: User) -> str:
+    assert isinstance(user.screen, Overlay)
+    return "\n".join(row.text for row in user.screen.pane.rows)
+
+
+# -- the history ---------------------------------------------------------------------------------------
+
+
+@SIZES
+async def test_the_tree_shows_every_way_and_leads_anywhere(store: Store, size: tuple[int, int]) -> None:
+    driver = driver_of(*STALE)
+    async with at(store, driver, size) as user:
+        await user.press("B")
+        await user.enter("stale")
+        await user.press("home")
+        await user.command("memfd f 2")
+        await user.press("c", "T")
+        shown = overlay(user)
+        assert "[stale] madvise p0 buf dontneed" in shown
+        assert "memfd f 2" in shown
+        assert shown.index("memfd f 2") < shown.index("mmap p0 buf"), "a side branch stands before the trunk goes on"
+        await user.press("right_square_bracket", "enter")
+        assert user.is_on(Stage)
+        timeline = driver.session.timeline
+        assert timeline.bookmarks[timeline.here.number] == "stale"
+        await user.command("goto 0")
+        assert timeline.here.number == 0
+        await user.command("goto stael")
+        assert "did you mean `stale`" in user.pane("foot")
+
+
+@SIZES
+async def test_what_differs_names_old_and_new(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, driver_of(*STALE[:3]), size) as user:
+        await user.press("B")
+        await user.enter("before")
+        await user.command(STALE[3])
+        await user.press("c")
+        await user.command("diff before")
+        shown = overlay(user)
+        assert "~ frame 5: refcount 1 → 1025" in shown
+        assert "+ reference r: kind pin" in shown
+        assert "free" not in shown
+        await user.press("2")
+        await user.press("q")
+        await user.press("D", "3")
+        assert "+ process p0" in overlay(user)
+
+
+async def test_watched_expressions_say_when_they_changed(store: Store) -> None:
+    async with at(store, driver_of(*STALE[:3]), SMALL) as user:
+        await user.press("w")
+        await user.enter("refcount p0 buf")
+        await user.command("watch present p0 buf")
+        await user.command("watch refcuont p0 buf")
+        assert "refcount" in user.pane("foot"), "the nearest word is named"
+        await user.command(STALE[3])
+        await user.press("c")
+        step = user.stage.picture.position
+        assert "refcount p0 buf = 1025  (was 1 until " in user.pane("story")
+        await user.command(STALE[4])
+        await user.press("c")
+        assert "refcount p0 buf = no page" in user.pane("story")
+        assert "present p0 buf = no  (was yes until" in user.pane("story")
+        assert user.stage.picture.position != step
+        await user.command("watch present p0 buf")
+        assert "present p0 buf" not in user.pane("story")
+
+
+# -- tasks ---------------------------------------------------------------------------------------------
+
+
+@SIZES
+async def test_tasks_are_scheduled_by_number_and_say_who_is_in_the_way(store: Store, size: tuple[int, int]) -> None:
+    driver = driver_of(*STALE[:3])
+    async with at(store, driver, size) as user:
+        await user.command("begin a mprotect p0 buf r")
+        await user.press("r")
+        for _ in range(10):
+            if any(lock.writer == "a" for lock in driver.session.state.locks.values()):
+                break
+            await user.press("1")
+        await user.press("q")
+        await user.command("munmap p0 buf")
+        await user.press("r", "2", "f")
+        shown = user.seen()
+        assert "mmap_lock of p0" in shown
+        assert "a is at" in shown
+        await user.press("q")
+        await user.command("read p0 buf")
+        assert "waits" in user.pane("foot"), "a command that waits is not given up silently"
+        await user.command("finish a")
+        await user.press("c")
+        assert not len(driver.session.state.vmas)
+
+
+# -- codes and files -----------------------------------------------------------------------------------
+
+
+async def test_a_code_carries_a_state_to_another_sandbox(store: Store) -> None:
+    driver = driver_of(*STALE)
+    async with at(store, driver) as user:
+        await user.press("y")
+        assert isinstance(user.screen, Code)
+        code = user.screen.text
+        await user.press("q")
+    other = SandboxDriver()
+    async with at(store, other, SMALL) as user:
+        await user.command(f"code {code[:-1]}")
+        assert "damaged" in user.pane("foot")
+        await user.command(f"code {code}")
+        assert other.session.state == driver.session.state
+        assert "stale-reference" in user.seen()
+
+
+async def test_a_saved_session_comes_back_with_every_branch(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.pte").write_text("process p0\nraed p0 buf\n")
+    driver = driver_of(*STALE)
+    async with at(store, driver) as user:
+        await user.press("home")
+        await user.command("memfd f 2")
+        await user.press("n", "ctrl+s")
+        await user.enter("mine")
+        assert "Saved as mine.pte" in user.pane("foot")
+    other = SandboxDriver()
+    async with at(store, other) as user:
+        await user.command("load mine.pte")
+        assert len(other.session.timeline.nodes) == len(driver.session.timeline.nodes)
+        assert other.session.state == driver.session.state
+        await user.command("load nobody.pte")
+        assert "nobody.pte" in user.pane("foot")
+        await user.command("load bad.pte")
+        assert "2:1" in user.pane("foot")
+
+
+async def test_what_was_not_saved_is_offered_the_next_time(store: Store) -> None:
+    driver = driver_of(*STALE, store=store)
+    assert not driver.keep()
+    other = free_driver(store)
+    async with at(store, other, SMALL) as user:
+        assert ":restore" in user.pane("story")
+        await user.command("restore")
+        assert other.session.state == driver.session.state
+
+
+async def test_what_was_typed_is_there_in_the_next_session(store: Store) -> None:
+    async with at(store, driver_of(*STALE[:2])) as user:
+        await user.command("write p0 buf 1")
+        await user.command("read p0 buf")
+    async with at(store, driver_of(*STALE[:2])) as user:
+        await user.press("colon", "up", "up", "enter")
+        assert "write p0 buf 1" in user.pane("foot")
+        await user.press("c", "colon", *(KEYS.get(char, char) for char in "read"), "ctrl+r", "enter")
+        assert "read p0 buf" in user.pane("foot")
+
+
+@SIZES
+async def test_a_ready_scene_is_loaded_by_its_number(store: Store, size: tuple[int, int]) -> None:
+    driver = driver_of("memfd f 2")
+    async with at(store, driver, size) as user:
+        await user.press("L", "1", "9")
+        assert "stale-pin-punch" in driver.session.timeline.bookmarks.values()
+        assert "lost-write" in user.seen() or "stale-reference" in user.seen()
+        assert any(node.command == "memfd f 2" for node in driver.session.timeline.nodes), "nothing is lost"
+
+
+# -- other machines, forms, lessons --------------------------------------------------------------------
+
+
+@SIZES
+async def test_another_kernel_side_by_side(store: Store, size: tuple[int, int]) -> None:
+    driver = SandboxDriver()
+    async with at(store, driver, size) as user:
+        await user.command("scene kvm-read-only")
+        await user.press("comma")
+        assert isinstance(user.screen, Settings)
+        await user.press("left")
+        shown = overlay(user)
+        assert "6.1 → 6.18" in shown or "6.1 → 7.3" in shown
+        first = user.screen.pairs[user.screen.first]
+        assert first.command.startswith("follow p0 buf")
+        await user.press("d")
+        assert user.screen.chosen == f"pair:{user.screen.first}"
+        await user.press("a")
+        assert user.is_on(Stage)
+        assert driver.session.state.settings.get("kernel") != "6.1"
+
+
+@SIZES
+async def test_a_form_makes_a_command_of_what_is_valid_here(store: Store, size: tuple[int, int]) -> None:
+    driver = driver_of(*STALE[:3], "device nic")
+    async with at(store, driver, size) as user:
+        await user.command("form gup")
+        assert isinstance(user.screen, Form)
+        form = user.screen
+        assert form.line == "gup p0 buf as=r0"
+        await user.press(*["tab"] * 7, "space")
+        assert form.line.endswith(" pin")
+        await user.press("enter")
+        assert user.is_on(Stage)
+        assert "gup p0 buf as=r0 pin" in user.pane("foot")
+        await user.press("c")
+        await user.command("form dma")
+        assert isinstance(user.screen, Form)
+        form = user.screen
+        assert form.line == "dma r0 write 65"
+        await user.press("tab", "down")
+        assert form.line == "dma r0 read"
+        await user.press("escape")
+        assert user.is_on(Stage)
+
+
+async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) -> None:
+    driver = lesson_driver(find("a-reference-is-not-a-mapping"), store)
+    async with at(store, driver) as user:
+        lesson = user.stage
+        before = (lesson.picture, user.lines())
+        await user.press("s")
+        assert user.stage is not lesson
+        beside = user.stage.driver
+        assert isinstance(beside, SandboxDriver)
+        assert beside.session.state == lesson.picture.state
+        await user.command("munmap p0 buf")
+        await user.press("c", "s")
+        assert user.stage is lesson
+        assert (lesson.picture, user.lines()) == before

@@ -1,0 +1,229 @@
+"""What can be typed at the sandbox's prompt besides commands: words about the session, not about the machine."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from lessons.language import tr
+from model.script.problems import ScriptError, did_you_mean
+
+if TYPE_CHECKING:
+    from model.memory.state import State
+    from model.script.complete import Help, Suggestion
+    from tui.sandbox_driver import SandboxDriver
+
+
+class Word(NamedTuple):
+    """A word, how it is used, and what it does."""
+
+    name: str
+    usage: str
+    help: str
+
+
+WORDS: Final = (
+    Word("save", "save FILE", "write a script that leads here, with the whole history below it"),
+    Word("load", "load FILE", "carry a script out, or open a saved session, as another branch"),
+    Word("scene", "scene NAME", "load a ready scene as another branch"),
+    Word("restore", "restore", "bring the session back that was open last"),
+    Word("code", "code [CODE]", "show the code of this state, or open one"),
+    Word("bookmark", "bookmark [NAME]", "name this place of the history; without a name: take it away"),
+    Word("goto", "goto NAME|STEP", "go to a named place of the history, or to a step of this way"),
+    Word("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
+    Word("script", "script", "show the script that leads here"),
+    Word("history", "history", "the tree of every way that was gone"),
+    Word("diff", "diff [NAME]", "what differs from the step before, or from a named place"),
+    Word("run", "run", "choose which task makes the next micro-step"),
+    Word("scenes", "scenes", "the list of ready scenes"),
+    Word("settings", "settings", "another kernel or another defence, side by side with this one"),
+    Word("form", "form VERB", "fill in a command in fields"),
+)
+BY_NAME: Final = {word.name: word for word in WORDS}
+SCREENS: Final = frozenset({"history", "diff", "run", "scenes", "settings", "script", "form"})
+"""Words that open something; the stage knows how."""
+
+
+def is_word(line: str) -> bool:
+    """Whether a line is about the session."""
+    return line.split(maxsplit=1)[0] in BY_NAME if line.strip() else False
+
+
+def carry_out(driver: "SandboxDriver", line: str) -> str:
+    """Do what a word says that opens nothing. Returns a word to the user, empty if there is nothing to say."""
+    name, _, rest = line.strip().partition(" ")
+    rest = rest.strip()
+    try:
+        match name:
+            case "save":
+                return _save(driver, rest)
+            case "load":
+                return _load(driver, rest)
+            case "scene":
+                return load_scene(driver, rest)
+            case "restore":
+                return _restore(driver)
+            case "code":
+                return open_code(driver, rest)
+            case "bookmark":
+                driver.bookmark(rest)
+                return ""
+            case "goto":
+                return _goto(driver, rest)
+            case _:
+                return driver.watch(rest) if rest else tr("What is to be watched? For example `watch refcount p0 buf`.")
+    except ScriptError as error:
+        first = error.problems[0]
+        more = f" (+{len(error.problems) - 1})" if len(error.problems) > 1 else ""
+        return f"{rest}:{first.line}:{first.column}: {first.message}{more}"
+    except OSError as error:
+        return f"{rest or name}: {error.strerror or error}"
+
+
+def _save(driver: "SandboxDriver", name: str) -> str:
+    from tui.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
+
+    if not name:
+        return tr("A file name is missing: `save FILE`.")
+    path = Path(name).expanduser()
+    path = path if path.suffix else path.with_suffix(".pte")
+    try:
+        word = save(driver.session, path)
+    except SaveError as error:
+        return str(error)
+    return f"{tr('Saved as {file}.').format(file=path)} {word}".strip()
+
+
+def _load(driver: "SandboxDriver", name: str) -> str:
+    from tui.reading import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
+    from tui.session_file import load  # noqa: PLC0415
+
+    if not name or name == "-":
+        return tr("A file name is missing: `load FILE`.")
+    try:
+        text = read_text(str(Path(name).expanduser()))
+    except UnreadableError as error:
+        return str(error)
+    return _loaded(driver, load(driver.session, text), Path(name).stem)
+
+
+def load_scene(driver: "SandboxDriver", name: str) -> str:
+    """Load a ready scene."""
+    from lessons.scenes import ready_scenes  # noqa: PLC0415 - needed by those who want one
+    from tui.session_file import load  # noqa: PLC0415
+
+    scenes = {scene.name: scene for scene in ready_scenes()}
+    if name not in scenes:
+        return tr("There is no scene `{name}`{hint}").format(name=name[:40], hint=did_you_mean(name, scenes))
+    load(driver.session, scenes[name].text)
+    _loaded(driver, "", name)
+    return tr("{about} (`g` goes to its start, `c` on by a command)").format(about=scenes[name].about)
+
+
+def _loaded(driver: "SandboxDriver", word: str, name: str) -> str:
+    """The end of what was loaded gets a name, so that it is found again."""
+    if driver.session.node.number not in driver.session.timeline.bookmarks:
+        driver.bookmark(name)
+    driver.jumped()
+    return word
+
+
+def _restore(driver: "SandboxDriver") -> str:
+    from tui.session_file import load  # noqa: PLC0415 - needed by those who restore
+
+    kept = driver.autosave.last() if driver.autosave is not None else None
+    if kept is None:
+        return tr("No earlier session is kept.")
+    word = load(driver.session, kept.path.read_text(encoding="utf-8"))
+    driver.jumped()
+    return word or tr("The session of {when} is back.").format(when=kept.when)
+
+
+def open_code(driver: "SandboxDriver", code: str) -> str:
+    """Go where a state code leads."""
+    from model.session.code import CodeError, follow  # noqa: PLC0415 - needed by those who have one
+
+    try:
+        same = follow(driver.session, code)
+    except CodeError as error:
+        return str(error)
+    driver.jumped()
+    return "" if same else tr("The code was made by another version: its moves now lead to another state than there.")
+
+
+def _goto(driver: "SandboxDriver", where: str) -> str:
+    timeline = driver.session.timeline
+    named = {name: number for number, name in timeline.bookmarks.items()}
+    if where in named:
+        return driver.go(named[where])
+    way = timeline.way()
+    if where.isascii() and where.isdigit() and int(where) < len(way):
+        return driver.go(way[int(where)].number)
+    return tr("There is no place `{name}`{hint}").format(name=where[:40], hint=did_you_mean(where, named))
+
+
+# -- completion ----------------------------------------------------------------------------------
+
+
+def assist(driver: "SandboxDriver", line: str, commands: "Help") -> "Help":
+    """Help for a line that may be a command or a word."""
+    from model.script.complete import Help, Suggestion  # noqa: PLC0415 - loaded with the commands' help
+
+    name, blank, rest = line.lstrip().partition(" ")
+    if not blank:
+        more = (Suggestion(word.name, tr(word.help)) for word in WORDS if word.name.startswith(name) and name)
+        same = (Suggestion("", tr(word.help)) for word in WORDS if word.name == name)
+        usage = BY_NAME[name].usage if name in BY_NAME else commands.usage
+        expected = next((one.help for one in same), commands.expected)
+        return Help(usage, expected, (*commands.suggestions, *more))
+    if name not in BY_NAME:
+        return commands
+    word = BY_NAME[name]
+    typed = rest.split()[-1] if rest and not rest[-1].isspace() else ""
+    given = rest.split()[: -1 if typed else None]
+    fitting = (one for one in _operands(driver, name, given) if one.word.startswith(typed) and one.word != typed)
+    return Help(word.usage, tr(word.help), tuple(fitting))
+
+
+def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator[Suggestion]":
+    """What may follow a word."""
+    from model.script.complete import Suggestion  # noqa: PLC0415
+
+    found: Iterable[tuple[str, str]] = ()
+    match name:
+        case "scene" if not given:
+            from lessons.scenes import ready_scenes  # noqa: PLC0415
+
+            found = ((scene.name, scene.about) for scene in ready_scenes())
+        case "goto" | "diff" if not given:
+            nodes = driver.session.timeline.nodes
+            found = ((name, nodes[number].command) for number, name in driver.session.timeline.bookmarks.items())
+        case "watch":
+            found = expression_words(driver, given)
+        case "form" if not given:
+            from model.script.verbs import VERBS  # noqa: PLC0415
+
+            found = ((verb.name, verb.help) for verb in VERBS.values())
+        case "load" | "save" if not given:
+            found = ((str(path), "") for path in sorted(Path().glob("*.pte")))
+        case _:
+            pass
+    return (Suggestion(word, text) for word, text in found)
+
+
+def expression_words(driver: "SandboxDriver", given: list[str]) -> Iterator[tuple[str, str]]:
+    """What may come next in an expression: a quantity or condition, then processes, references, places."""
+    from lessons.watching import heads  # noqa: PLC0415 - loaded by those who watch
+
+    state: State = driver.session.state
+    if not given:
+        if driver.watches is not None:
+            yield from ((text, tr("no longer watch it")) for text in driver.watches.texts)
+        yield from ((head, "") for head in heads())
+        return
+    last = given[-1]
+    if last in state.processes:
+        yield from ((label, tr("a label")) for process, label in sorted(state.labels) if process == last)
+        return
+    yield from ((name, tr("a process")) for name in sorted(state.processes))
+    yield from ((name, tr("a reference")) for name in sorted(state.references))
+    yield from ((name, tr("a buffer")) for name in sorted(state.buffers))

@@ -1,0 +1,107 @@
+"""What differs between two places of the history: by table and key, with the old value and the new one."""
+
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+
+from lessons.language import tr
+from model.memory.state import Change
+from model.session.timeline import Node, Timeline
+from tui.rows.difference import difference
+from tui.rows.glyphs import Glyphs
+from tui.rows.row import BLANK, Row, Span, cut, row
+from tui.screens.overlay import Overlay
+
+MOST_BASES: Final = 9
+
+
+class Difference(Overlay):
+    """Ends with the thing to point at. The first rows choose what the present state is compared with."""
+
+    title_text = "What differs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "all", "Show the kernel's own bookkeeping too", id="difference.all"),
+        *(Binding(str(digit), f"base({digit})", show=False) for digit in range(1, MOST_BASES + 1)),
+    ]
+
+    def __init__(self, timeline: Timeline, glyphs: Glyphs, base: int = -1) -> None:
+        super().__init__(glyphs)
+        self.timeline = timeline
+        self.bases = _bases(timeline, base)
+        self.base = self.bases[0][1]
+        self.everything = False
+
+    def rows(self, width: int) -> list[Row]:
+        """The places to compare with, then the differences."""
+        here = self.timeline.here
+        rows = []
+        for number, (name, node) in enumerate(self.bases, 1):
+            chosen = node.number == self.base.number
+            sign = self.glyphs.pointer if chosen else " "
+            text = cut(f"{sign} {number} {name}: {_where(node)}", width)
+            rows.append(row(Span(text, "strong" if chosen else "dim", f"base:{number}")))
+        rows += [BLANK, row(Span(cut(f"{_where(self.base)}  {self.glyphs.arrow}  {_where(here)}", width), "title"))]
+        found = difference(here.state, self.changes(), width, self.glyphs, everything=self.everything)
+        return [*rows, *(found or [row(Span(tr("Nothing differs: it is the same machine."), "ok"))])]
+
+    def changes(self) -> tuple[Change, ...]:
+        """What turns the base into the present state, tasks included."""
+        old, new = self.base.state.tasks, self.timeline.here.state.tasks
+        tasks = [
+            Change("tasks", name, old.get(name), new.get(name))
+            for name in sorted({*old, *new})
+            if old.get(name) != new.get(name)
+        ]
+        return (*self.timeline.difference(self.base, self.timeline.here), *tasks)
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """The keys."""
+        last = min(len(self.bases), MOST_BASES)
+        return [
+            (f"1-{last}", tr("compare with"), "base(1)"),
+            ("Enter", tr("point at it"), "choose"),
+            ("a", tr("less") if self.everything else tr("everything"), "all"),
+        ]
+
+    def choose(self, subject: str) -> None:
+        """Another place to compare with, or a thing to point at."""
+        kind, _, rest = subject.partition(":")
+        if kind == "base":
+            self.action_base(int(rest))
+        else:
+            self.dismiss(subject)
+
+    def action_base(self, number: int) -> None:
+        """Compare with another place."""
+        if number <= len(self.bases):
+            self.base = self.bases[number - 1][1]
+            self.renew()
+
+    def action_all(self) -> None:
+        """Show everything, or only what matters."""
+        self.everything = not self.everything
+        self.renew()
+
+
+def _bases(timeline: Timeline, wanted: int) -> list[tuple[str, Node]]:
+    """What one may want to compare with, each once."""
+    here = timeline.here
+    before = timeline.nodes[max(here.parent, 0)]
+    begun = before
+    while begun.running is not None and begun.parent >= 0:
+        begun = timeline.nodes[begun.parent]
+    found = [(tr("this step"), before), (tr("this command"), begun), (tr("the start"), timeline.nodes[0])]
+    found += [(name, timeline.nodes[number]) for number, name in sorted(timeline.bookmarks.items())]
+    if wanted >= 0:
+        found.insert(0, (tr("chosen"), timeline.nodes[wanted]))
+    seen: dict[int, tuple[str, Node]] = {}
+    for name, node in found:
+        if node.number != here.number or node.number == wanted:
+            seen.setdefault(node.number, (name, node))
+    return list(seen.values()) or [(tr("the start"), timeline.nodes[0])]
+
+
+def _where(node: Node) -> str:
+    """A place in words."""
+    step = tr("step {step}").format(step=node.depth)
+    return f"{step} ({node.command})" if node.command else step

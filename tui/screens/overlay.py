@@ -1,0 +1,89 @@
+"""A list over the stage: rows to read or to choose from, and a line that tells the keys."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import ModalScreen
+
+from lessons.language import tr
+from tui.panes.bar import Bar
+from tui.panes.line_pane import LinePane
+from tui.rows.bars import keys
+from tui.rows.glyphs import Glyphs
+from tui.rows.row import Row
+
+
+class Overlay(ModalScreen[str]):
+    """Ends with what was chosen, or with None."""
+
+    DEFAULT_CSS = """
+    Overlay { align: center middle; background: $background; }
+    Overlay #box { width: 100%; max-width: 160; height: 100%; }
+    Overlay #keys { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape", "dismiss(None)", "Close", id="overlay.close"),
+        Binding("enter", "choose", "Choose", id="overlay.choose"),
+    ]
+    title_text = ""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.glyphs = glyphs
+
+    def compose(self) -> ComposeResult:
+        """The list, and below it the keys."""
+        self.pane = LinePane(tr(self.title_text), "overlay", "", self.glyphs)
+        self.pane.build = self.rows
+        self.keys = Bar(pane_id="keys")
+        self.keys.build = lambda width: [keys([*self.hints(), ("q", tr("close"), "dismiss(None)")], width)]
+        with Container(id="box"):
+            yield self.pane
+            yield self.keys
+
+    def on_mount(self) -> None:
+        """The list has the cursor."""
+        self.pane.focus()
+
+    def rows(self, width: int) -> list[Row]:
+        """What to show."""
+        raise NotImplementedError
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """What the key line says: key, what it does, the action behind it."""
+        return []
+
+    def renew(self) -> None:
+        """Show what has changed."""
+        self.pane.renew()
+        self.keys.renew()
+
+    @property
+    def chosen(self) -> str:
+        """The subject under the cursor."""
+        return self.pane.cursor.subject if self.pane.cursor is not None else ""
+
+    def action_choose(self) -> None:
+        """Take what is under the cursor."""
+        if self.chosen:
+            self.choose(self.chosen)
+
+    def choose(self, subject: str) -> None:
+        """What Enter, or a click, does with what is under the cursor."""
+        self.dismiss(subject)
+
+    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
+        """A click chooses; on the key line it does what the key does."""
+        message.stop()
+        kind, _, rest = message.subject.partition(":")
+        if kind == "action":
+            self.call_later(self.run_action, rest)
+        elif message.clicked:
+            self.choose(message.subject)
+        else:
+            self.moved()
+
+    def moved(self) -> None:
+        """The cursor stands on something else."""

@@ -1,0 +1,222 @@
+"""The stage of the sandbox: the same picture as in a lesson, and the moves that only free play has."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.binding import BindingType
+
+from lessons.language import tr
+from tui.screens.sandbox_keys import HINTS, SANDBOX_KEYS
+from tui.screens.stage import Stage
+from tui.screens.stage_keys import NARROW
+
+if TYPE_CHECKING:
+    from model.script.complete import Help
+    from tui.rows.glyphs import Glyphs
+    from tui.sandbox_driver import SandboxDriver
+
+
+class SandboxStage(Stage):
+    """A stage whose driver is a session. `aside`: it was opened from a lesson, to which one goes back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = SANDBOX_KEYS
+
+    def __init__(self, driver: "SandboxDriver", glyphs: "Glyphs", *, aside: bool = False) -> None:
+        super().__init__(driver, glyphs)
+        self.aside = aside
+        self.word = driver.word
+
+    @property
+    def sandbox(self) -> "SandboxDriver":
+        """The driver, as what it is."""
+        return cast("SandboxDriver", self.driver)
+
+    def _key_hints(self) -> list[tuple[str, str, str]]:
+        """The usual ones, and ours where there is room."""
+        *first, panes, helped, leave, palette = super()._key_hints()
+        ours = [(key, tr(does), action) for key, does, action in HINTS] if self.size.width >= NARROW else []
+        back = [("s", tr("back to the lesson"), "leave")] if self.aside else []
+        return [*first, *back, panes, helped, leave, palette, *ours]
+
+    # -- the prompt ---------------------------------------------------------------------------------
+
+    def action_prompt(self) -> None:
+        """Type a command of the script language, or a word about the session."""
+        self.ask_line("")
+
+    def ask_line(self, begin: str) -> None:
+        """Open the prompt with something typed already."""
+        self._ask(tr("command"), self._carry_out, self._help, begin)
+
+    def _help(self, line: str) -> "Help":
+        from tui.sandbox_words import assist  # noqa: PLC0415 - needed when somebody types
+
+        return assist(self.sandbox, line, self.sandbox.assist(line))
+
+    def _carry_out(self, line: str) -> str:
+        """What a typed line says; a word that opens a screen opens it after this."""
+        from tui.sandbox_words import SCREENS, carry_out, is_word  # noqa: PLC0415 - needed when somebody has typed
+
+        if not is_word(line):
+            return self.sandbox.command(line)
+        name, _, rest = line.partition(" ")
+        if name == "code" and not rest.strip():
+            self.call_later(self.action_code)
+        elif name in SCREENS:
+            self.call_later(self._open, name, rest.strip())
+        else:
+            return carry_out(self.sandbox, line)
+        return ""
+
+    def _open(self, name: str, rest: str) -> None:
+        """Open what a word names."""
+        match name:
+            case "history":
+                self.action_tree()
+            case "diff":
+                self.open_difference(rest)
+            case "run":
+                self.action_tasks()
+            case "scenes":
+                self.action_scenes()
+            case "settings":
+                self.action_settings()
+            case "script":
+                self.action_script()
+            case _:
+                self.open_form(rest)
+
+    def use_word(self, name: str) -> None:
+        """Use a word about the session; the prompt opens where something is to follow it."""
+        from tui.sandbox_words import BY_NAME, SCREENS  # noqa: PLC0415
+
+        if name in SCREENS - {"form"}:
+            self._open(name, "")
+        elif name == "code":
+            self.action_code()
+        elif name == "form":
+            self.open_form("")
+        elif " " in BY_NAME[name].usage:
+            self.ask_line(f"{name} ")
+        else:
+            self.move(lambda: self._carry_out(name))
+
+    # -- moves --------------------------------------------------------------------------------------
+
+    def action_tasks(self) -> None:
+        """Choose who moves."""
+        from tui.screens.tasks import Tasks  # noqa: PLC0415 - each screen is imported when it opens
+
+        self.app.push_screen(Tasks(self))
+
+    def action_bookmark(self) -> None:
+        """Give this place a name."""
+        timeline = self.sandbox.session.timeline
+        here = timeline.here.number
+        self._ask(tr("name of this place"), self.sandbox.bookmark, begin=timeline.bookmarks.get(here, ""))
+
+    def action_tree(self) -> None:
+        """Walk the history."""
+        from tui.screens.tree import Tree  # noqa: PLC0415
+
+        def chosen(subject: str | None) -> None:
+            if subject:
+                self.move(lambda: self.sandbox.go(int(subject.partition(":")[2])))
+            else:
+                self.move(lambda: "")
+
+        self.app.push_screen(Tree(self.sandbox.session.timeline, self.glyphs), chosen)
+
+    def action_watch(self) -> None:
+        """Watch an expression, or no longer."""
+        self.ask_line("watch ")
+
+    def action_save(self) -> None:
+        """Save the session."""
+        self.ask_line("save ")
+
+    def action_load(self) -> None:
+        """Load a script or a session."""
+        self.ask_line("load ")
+
+    def action_difference(self) -> None:
+        """What differs from another state."""
+        self.open_difference("")
+
+    def open_difference(self, name: str) -> None:
+        """The same, first of all from a named place."""
+        from tui.screens.difference import Difference  # noqa: PLC0415
+
+        timeline = self.sandbox.session.timeline
+        named = {known: number for number, known in timeline.bookmarks.items()}
+        if name and name not in named:
+            self.move(lambda: tr("There is no place `{name}`{hint}").format(name=name[:40], hint=""))
+            return
+
+        def chosen(subject: str | None) -> None:
+            if subject:
+                self.point(subject)
+
+        self.app.push_screen(Difference(timeline, self.glyphs, named.get(name, -1)), chosen)
+
+    def action_scenes(self) -> None:
+        """Load a ready scene."""
+        from tui.sandbox_words import load_scene  # noqa: PLC0415
+        from tui.screens.scenes import Scenes  # noqa: PLC0415
+
+        def chosen(name: str | None) -> None:
+            if name:
+                self.move(lambda: load_scene(self.sandbox, name))
+
+        self.app.push_screen(Scenes(self.glyphs), chosen)
+
+    def action_code(self) -> None:
+        """Show the code of this state; open another."""
+        from tui.sandbox_words import open_code  # noqa: PLC0415
+        from tui.screens.code import Code  # noqa: PLC0415
+
+        def typed(code: str | None) -> None:
+            if code:
+                self.move(lambda: open_code(self.sandbox, code))
+
+        self.app.push_screen(Code(self.sandbox.session, self.glyphs), typed)
+
+    def action_script(self) -> None:
+        """Show the script that leads here."""
+        from tui.screens.code import ScriptText  # noqa: PLC0415
+
+        self.app.push_screen(ScriptText(self.sandbox.session, self.glyphs))
+
+    def action_settings(self) -> None:
+        """Another kernel or defence, side by side."""
+        from tui.screens.settings import Settings  # noqa: PLC0415
+
+        def adopted(script: str | None) -> None:
+            if script:
+                self.move(lambda: self.sandbox.adopt(script))
+
+        self.app.push_screen(Settings(self.sandbox.session, self.glyphs), adopted)
+
+    def open_form(self, verb: str) -> None:
+        """Fill in a command in fields."""
+        from tui.screens.form import Form, FormChoice  # noqa: PLC0415
+
+        def filled(line: str | None) -> None:
+            if line:
+                self.typed.add(line)
+                self.move(lambda: self.sandbox.command(line))
+
+        def named(name: str | None) -> None:
+            if name:
+                self.app.push_screen(Form(name, self.sandbox.session.state, self.glyphs), filled)
+
+        if verb:
+            named(verb)
+        else:
+            self.app.push_screen(FormChoice(self.glyphs), named)
+
+    def action_aside_back(self) -> None:
+        """Back to the lesson."""
+        if self.aside:
+            self.action_leave()
+        else:
+            self.move(lambda: tr("This sandbox was not opened from a lesson."))

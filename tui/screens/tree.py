@@ -1,0 +1,83 @@
+"""The tree of the history: walk it, go anywhere, give places names."""
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from lessons.language import tr
+from model.session.record import tidy
+from model.session.timeline import Timeline
+from tui.rows.glyphs import Glyphs
+from tui.rows.row import Row
+from tui.rows.tree import tree
+from tui.screens.overlay import Overlay
+from tui.screens.prompt import Prompt
+
+
+class Tree(Overlay):
+    """Ends with the node to go to."""
+
+    title_text = "History: every way that was gone"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("b,B", "name", "Give this place a name", id="tree.name"),
+        Binding("x,delete", "forget", "Take its name away", id="tree.forget"),
+        Binding("right_square_bracket", "named(1)", "Next named place", id="tree.next-named"),
+        Binding("left_square_bracket", "named(-1)", "Previous named place", id="tree.previous-named"),
+    ]
+
+    def __init__(self, timeline: Timeline, glyphs: Glyphs) -> None:
+        super().__init__(glyphs)
+        self.timeline = timeline
+
+    def on_mount(self) -> None:
+        """The cursor begins where we are."""
+        super().on_mount()
+        self.pane.point_at(f"node:{self.timeline.here.number}")
+
+    def rows(self, width: int) -> list[Row]:
+        """The tree."""
+        return tree(self.timeline, width, self.glyphs)
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """The keys."""
+        return [
+            ("Enter", tr("go there"), "choose"),
+            ("b", tr("name"), "name"),
+            ("x", tr("no name"), "forget"),
+            ("[ ]", tr("named places"), "named(1)"),
+        ]
+
+    @property
+    def number(self) -> int:
+        """The node under the cursor."""
+        return int(self.chosen.partition(":")[2] or self.timeline.here.number)
+
+    def action_name(self) -> None:
+        """Name the place under the cursor."""
+        number = self.number
+
+        def named(name: str | None) -> None:
+            if name:
+                self.timeline.bookmarks[number] = tidy(name)
+                self.renew()
+
+        self.app.push_screen(Prompt(tr("name"), begin=self.timeline.bookmarks.get(number, "")), named)
+
+    def action_forget(self) -> None:
+        """Take the name away."""
+        self.timeline.bookmarks.pop(self.number, None)
+        self.renew()
+
+    def action_named(self, by: int) -> None:
+        """To the next, or previous, place with a name, in the order of the rows."""
+        order = [
+            int(span.subject.partition(":")[2])
+            for row in self.pane.rows
+            for span in row.spans[1:2]
+            if span.subject.startswith("node:")
+        ]
+        at = order.index(self.number) if self.number in order else 0
+        around = [*order[at + 1 :], *order[:at]] if by > 0 else [*order[:at][::-1], *order[at + 1 :][::-1]]
+        found = next((number for number in around if number in self.timeline.bookmarks), None)
+        if found is not None:
+            self.pane.point_at(f"node:{found}")
