@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+from rich.markup import escape
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
@@ -101,10 +102,10 @@ class Forms(Provider):
             return
         for verb in VERBS.values():
             text = tr("Command {name}: {what}").format(name=verb.name, what=verb.help)
-            yield Entry(text, partial(stage.open_form, verb.name), verb.usage)
+            yield Entry(text, partial(stage.open_form, verb.name), escape(verb.usage))
         for word in WORDS:
             text = tr("Session {name}: {what}").format(name=word.name, what=tr(word.help))
-            yield Entry(text, partial(stage.use_word, word.name), word.usage)
+            yield Entry(text, partial(stage.use_word, word.name), escape(word.usage))
 
     async def discover(self) -> Hits:
         """One entry that leads to all of the commands, before anything is typed."""
