@@ -134,10 +134,10 @@ class Map(Screen[None]):
 
     def action_open(self) -> None:
         """The way here on a stage, at its end."""
-        from tui.screens.stage import Stage  # noqa: PLC0415 - the stage opens other screens
+        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens other screens
 
         driver = SandboxDriver(session=Session(self.context, self.checker), title=tr("From the map"))
         for step in self.path:
             driver.session.run(step.line)
         driver.came_from = driver.session.node
-        self.app.push_screen(Stage(driver, self.glyphs))
+        self.app.push_screen(SandboxStage(driver, self.glyphs))

@@ -215,9 +215,9 @@ class Explorer(Screen[None]):
         if judged.trail is None:
             self.notify(tr("{rule} is not broken in any schedule.").format(rule=judged.invariant), markup=False)
             return
-        from tui.screens.stage import Stage  # noqa: PLC0415 - the stage opens this screen
+        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens this screen
 
-        self.app.push_screen(Stage(TrailDriver(self.context, self.checker, judged), self.glyphs))
+        self.app.push_screen(SandboxStage(TrailDriver(self.context, self.checker, judged), self.glyphs))
 
     def action_map(self) -> None:
         """The map, where the space is small."""

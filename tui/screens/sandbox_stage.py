@@ -25,6 +25,11 @@ class SandboxStage(Stage):
         self.aside = aside
         self.word = driver.word
 
+    def on_mount(self) -> None:
+        """What was typed in other sandboxes can be recalled in this one."""
+        super().on_mount()
+        self.typed = getattr(self.app, "typed", self.typed)
+
     @property
     def sandbox(self) -> "SandboxDriver":
         """The driver, as what it is."""
