@@ -25,6 +25,8 @@ LETTERS: Final = "abcdef"
 class DrillDriver:
     """One exercise after the other. `kind` empty: of all kinds, those that go badly more often."""
 
+    free = False
+
     def __init__(self, store: Store, kind: str = "", seed: int = 1) -> None:
         self.store: Final = store
         self.kind: Final = kind
