@@ -1,5 +1,6 @@
 """A search as a screen wants it: in a process of its own, telling how far it is, with a result of plain values."""
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -14,6 +15,8 @@ from model.search.outcome import Found, outcome
 from model.search.scene import from_here
 from tui.elsewhere import GoneError, elsewhere
 
+MOST_MEMORY = 2 << 30
+"""Bytes of address space that the process that searches may take."""
 TOLD_EVERY = 0.1
 """Seconds between two words of how far it is."""
 
@@ -57,8 +60,19 @@ async def search(request: Request) -> AsyncGenerator[Word]:
         yield Failed(f"the process that searched is gone: {gone}")
 
 
+def limit_memory() -> None:
+    """Let an allocation fail before the machine begins to swap; where the system has no such limit, do without."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - not on every system
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 def searched(tell: Callable[[Word], None], request: Request) -> None:
     """The search itself; runs in the other process."""
+    limit_memory()
     began = time.monotonic()
     due = began
 

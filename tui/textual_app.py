@@ -166,12 +166,13 @@ class PtescopeApp(App[None]):
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
             self.push_screen(self.stage(aside(self.screen.driver.player), aside=True))
 
-    def action_explore(self) -> None:
-        """Search from the state on the stage."""
+    def action_explore(self, draw: bool = False) -> None:
+        """Search from the state on the stage; `draw`: at once, and show the map of its states."""
         from tui.screens.explorer import Explorer  # noqa: PLC0415 - the search is imported when it is wanted
 
         if isinstance(self.screen, Stage):
-            self.push_screen(Explorer(*self.screen.driver.machine(), self.glyphs))
+            timeline, title = self.screen.driver.past(), self.screen.picture.title
+            self.push_screen(Explorer(timeline, title, self.glyphs, draw=draw))
 
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""

@@ -1,76 +1,181 @@
-"""A way that a search has found, on the stage: ready to step through, with the nearest safe schedule beside it."""
+"""What a search has found, on the stage: a way that leads on from where somebody stood, ready to be walked.
 
-from collections.abc import Iterable
+The history before it comes along, so that "why?" reaches back to the commands. What is done here is done to a copy:
+the lesson or the sandbox that it was searched from stays as it was.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from lessons.language import tr
-from model.invariants.checker import Checker
-from model.script.context import Context
-from model.search.outcome import Judgement
+from model.invariants.rules import INVARIANTS
+from model.script.command import Command
+from model.search.atlas import Step
+from model.search.outcome import Judgement, Trail
+from model.search.scene import Permission
 from model.session.session import Session
-from tui.rows.picture import Tale
+from model.session.timeline import Node, Timeline
+from tui.rows.picture import History, Picture, Tale, Told
 from tui.sandbox_driver import SandboxDriver
+
+WIDTH: Final = 40
+"""Columns of the story pane that a line of the schedule may take."""
+
+
+class Turn(NamedTuple):
+    """Moves of one task in a row."""
+
+    task: str
+    first: int
+    """The number of its first move, from 0."""
+    moves: int
 
 
 class TrailDriver(SandboxDriver):
-    """A sandbox in which both ways have been walked already; one stands where they begin."""
+    """Free play on a copy, with a way laid out ahead."""
 
-    def __init__(self, context: Context, checker: Checker, found: Judgement) -> None:
-        super().__init__(session=Session(context, checker), title=f"{found.severity} {found.invariant}")
-        self.found = found
-        session, start = self.session, self.session.node.number
+    def __init__(self, timeline: Timeline, origin: Node, permissions: Sequence[Permission], title: str) -> None:
+        super().__init__(title=title, session=copied(timeline, origin))
+        self.permissions: Final = permissions
+        self.start: Final = self.session.node.number
+        """Where the search set out from."""
+        self.found: Judgement | None = None
+        self.nodes: list[int] = [self.start]
+        """The nodes of the way, the start first: one more than there are moves."""
+        self.safe: list[int] = []
+        """The nodes of the nearest safe schedule, from the point of no return on."""
+
+    def lay(self, found: Judgement) -> None:
+        """Put a way into a violation on the timeline, and the way out as another branch; stand at its beginning."""
         trail = found.trail
         assert trail is not None, "only a broken rule has a way into it"
-        self.tipping = -1
-        """The node of the last state from which a safe schedule exists; -1: there is none."""
+        self.found = found
+        self.nodes += self._walk(trail.moves)
         if trail.cut >= 0:
-            self._walk(trail.lines[: trail.cut])
-            self.tipping = session.node.number
-            self._walk(trail.safe)
-            session.goto(self.tipping)
-            self._walk(trail.lines[trail.cut :])
-        else:
-            self._walk(trail.lines)
-        self.last = session.node.number
-        session.goto(start)
-        self.came_from = session.node
+            self.session.goto(self.nodes[trail.cut])
+            self.session.timeline.bookmark(tr("point of no return"))
+            self.safe = [self.nodes[trail.cut], *self._walk(trail.safe)]
+        self.session.goto(self.nodes[-1])
+        self.session.goto(self.start)
+        self._stand_still()
 
-    def _walk(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.session.run(line)
+    def lead(self, steps: Sequence[Step]) -> None:
+        """Walk to the end of some moves, and stand there."""
+        self.nodes += self._walk(steps)
+        self._stand_still()
+
+    def _walk(self, steps: Sequence[Step]) -> list[int]:
+        """Make moves from here; the nodes that they lead to."""
+        return [self._make(step).number for step in steps]
+
+    def _make(self, step: Step) -> Node:
+        """One move of the search, on the session."""
+        if step.starts < 0:
+            return self.session.step_task(step.task)
+        inner = self.permissions[step.starts].command
+        text = f"begin {step.task} {inner.text}"
+        return self.session.begin_beside(Command("begin", {"T": step.task, "COMMAND": inner}, {}, text))
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def picture(self) -> Picture:
+        """The sandbox's picture, with the move that comes next on this way."""
+        shown = super().picture()
+        timeline = self.session.timeline
+        shown = shown._replace(history=self._turn_by_turn(shown.history))
+        here = timeline.here
+        if shown.last is not None and here.stepped is not None and here.stepped.result is None:
+            # That one `step` command is over says nothing about the task that it moved.
+            shown = shown._replace(last=shown.last._replace(outcome=""))
+        ahead = timeline.onward(timeline.here.number)
+        if self.session.running is not None or ahead is None:
+            return shown
+        stepped = timeline.nodes[ahead].stepped
+        following = None
+        if stepped is not None:
+            following = Told(f"{stepped.procedure}.{stepped.step}", stepped.source, stepped.doc, stepped.task)
+        return shown._replace(next=following, hint=tr("forward"), enter="step('forward')")
+
+    def _turn_by_turn(self, history: History) -> History:
+        """The strip with a mark where another task moves on, instead of one at each `step`."""
+        known = self.session.timeline.nodes
+        tasks = [stepped.task if (stepped := known[node.number].stepped) else "" for node in history.nodes]
+        nodes = [
+            node._replace(command=node.command if not following or following != task else "")
+            for node, task, following in zip(history.nodes, tasks, [*tasks[1:], ""], strict=True)
+        ]
+        return history._replace(nodes=tuple(nodes))
 
     def _tale(self) -> Tale:
-        """What was found, and where one stands on the way."""
-        trail = self.found.trail
-        assert trail is not None
-        here = self.session.node
-        steps = tr("**{invariant}**, a {severity}, in {steps} micro-steps, with {count} pre-emptions.").format(
-            invariant=self.found.invariant,
-            severity=tr(self.found.severity),
-            steps=trail.steps,
-            count=trail.preemptions,
-        )
-        texts = [steps]
-        if self.tipping < 0:
-            texts.append(tr("No schedule avoids it."))
-        elif here.number == self.tipping:
-            texts.append(
-                tr("**The point of no return**: here a safe schedule is open for the last time. `[` goes over to it.")
-            )
-        elif self._is_behind(self.tipping):
-            texts.append(tr("The point of no return lies behind: go back with `p`, and choose the other way with `[`."))
-        else:
-            texts.append(tr("The point of no return lies ahead."))
-        if here.number == self.last:
-            texts.append(tr("This is where the rule breaks. `W` tells why."))
-        else:
-            texts.append(tr("`n` goes on by a micro-step, `c` by a command. Whatever else you do makes a branch."))
-        return Tale("\n\n".join([*texts, super()._tale().text if self.session.tasks() else ""]).strip())
+        """Which way this is, where on it one stands, and the schedule as a list."""
+        usual, found, here = super()._tale(), self.found, self.session.node.number
+        if found is None or found.trail is None:
+            return usual
+        trail = found.trail
+        many = tr("{steps} micro-steps, {preemptions} pre-emptions")
+        count = many.format(steps=trail.steps, preemptions=trail.preemptions)
+        text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{INVARIANTS[found.invariant].rule}\n\n"
+        schedule = "\n".join(self._schedule(trail, here))
+        return usual._replace(text=f"{text}{self._standing(trail, here)}\n\n```\n{schedule}\n```")
 
-    def _is_behind(self, number: int) -> bool:
-        """Whether a node lies on the way here."""
-        node = self.session.node
-        while node.parent >= 0:
-            node = self.session.timeline.nodes[node.parent]
-            if node.number == number:
-                return True
-        return False
+    def _standing(self, way: Trail, here: int) -> str:
+        """Where on the way one is, and what can be done there."""
+        if way.cut >= 0 and here == self.nodes[way.cut]:
+            return tr(
+                "**The point of no return.** From here a safe schedule still exists; after the next move of this way "
+                "none does. `]` turns to the nearest safe schedule, then go forward."
+            )
+        if here == self.nodes[-1]:
+            return tr("**Here the rule is broken.** Point at what is wrong and press `W`: why is it so?")
+        if here in self.safe:
+            return tr("This is the nearest safe schedule. Back to the point of no return, and `[`, for the other one.")
+        if here not in self.nodes:
+            return tr("You have left the way that was found. It is kept: go back to get to it.")
+        if way.cut < 0:
+            return tr("No schedule avoids it. Go forward and see.")
+        if self.nodes.index(here) > way.cut:
+            return tr("The point of no return is passed: no schedule from here on is safe.")
+        return tr("Go forward. Until the point of no return another order would be safe.")
+
+    def _schedule(self, way: Trail, here: int) -> Iterator[str]:
+        """One line a turn: a column a task, then the micro-steps that it makes; `>` is where one stands."""
+        tasks = list(dict.fromkeys(step.task for step in way.moves))
+        at = self.nodes.index(here) if here in self.nodes else -1
+        for number, task in enumerate(tasks):
+            yield f"  {'. ' * number}{number + 1} {task}"
+        for turn in turns(way.moves, way.cut):
+            if turn.first == way.cut:
+                yield f"  {'-' * 4} {tr('point of no return')} {'-' * 4}"
+            inside = turn.first <= at < turn.first + turn.moves
+            columns = " ".join("*" if task == turn.task else "|" for task in tasks)
+            nodes = [self.session.timeline.nodes[node] for node in self.nodes[turn.first + 1 :][: turn.moves]]
+            names = [node.stepped.procedure for node in nodes if node.stepped] or ["begin"]
+            through = names[0] if names[0] == names[-1] else f"{names[0]} .. {names[-1]}"
+            yield f"{'>' if inside else ' '} {columns}  {turn.moves:2} {through}"[:WIDTH]
+        if at == len(self.nodes) - 1:
+            yield f"> {tr('broken')}"
+
+
+def copied(timeline: Timeline, origin: Node) -> Session:
+    """A session that stands at a node of a timeline, with the way that led there, and nothing else of it."""
+    first, *later = timeline.path_to(origin)
+    session = Session(first.context, first.checker)
+    for node in later:
+        session.timeline.grow(node)
+    return session
+
+
+def turns(steps: Sequence[Step], cut: int) -> list[Turn]:
+    """Moves in a row of one task together; a new turn begins at the point of no return.
+
+    >>> turns([Step("gup", 0), Step("gup"), Step("evict", 1), Step("gup")], 1)
+    [Turn(task='gup', first=0, moves=1), Turn(task='gup', first=1, moves=1), Turn(task='evict', first=2, moves=1), \
+Turn(task='gup', first=3, moves=1)]
+    """
+    found: list[Turn] = []
+    for number, step in enumerate(steps):
+        if found and found[-1].task == step.task and number != cut:
+            found[-1] = found[-1]._replace(moves=found[-1].moves + 1)
+        else:
+            found.append(Turn(step.task, number, 1))
+    return found

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from collections import Counter
+from typing import Final, Literal, NamedTuple, cast
 
+from model.invariants.checker import Checker
 from model.invariants.violation import SEVERITIES
-from model.memory.records import Task
+from model.kernel.procedure import Procedure
+from model.memory.state import State
+from model.script.context import Context
 from model.search.explore import Search
-from model.search.memo import Actor
-from model.search.verdicts import successors
-from model.search.ways import move_of
+from model.search.memo import Actor, Effect
+from model.search.scene import Scene
+from model.search.ways import Move, move_of, replay, turned
 
-MOST_STATES: Final = 400
-"""States that can still be looked at one by one."""
-NAMES: Final[tuple[str, ...]] = ("", *SEVERITIES)
-"""From good to bad."""
+MOST_STATES: Final = 1000
+"""States of the largest space that is drawn: two calls against each other."""
+MOST_CLASSED: Final = 60_000
+"""States of the largest space whose layers are sorted by what is broken in them."""
 
-
-class Place(NamedTuple):
-    """A state."""
-
-    depth: int
-    """Transitions from the start, by the shortest way."""
-    best: str
-    """The worst that is broken on the best way here: a severity, or nothing."""
-    worst: str
-    """The worst that is broken on any way here."""
-    ends: bool
-    """Nothing more can happen …"""
-    stuck: bool
-    """… because every task waits for another."""
+Class = Literal["safe", "hazard", "corruption", "splat", "blocked"]
+"""How a state stands. `blocked`: every task waits for another, and nothing worse has happened."""
 
 
 class Step(NamedTuple):
-    """A transition."""
+    """One transition, by names that mean something in another process too."""
+
+    task: str
+    starts: int = -1
+    """The number of the permission that starts it; -1: it makes a micro-step."""
+
+
+class Place(NamedTuple):
+    """A state; one that is reached with and without harm is two places."""
+
+    depth: int
+    """Transitions from the start, starts of commands among them."""
+    standing: Class
+    """The worst that stands in it, or was done on the way to it and is not taken back."""
+    ends: bool
+    """Nothing more can happen."""
+
+
+class Edge(NamedTuple):
+    """A transition between places."""
 
     start: int
     end: int
     """Indices of places."""
-    line: str
-    """The command that makes it."""
-    label: str
-    """What it does, for people: `gup: gup_fast.read_pte`."""
+    step: Step
+    name: str
+    """`procedure.step`, or the command that begins."""
     severity: str
     """The worst that it breaks; empty: nothing."""
 
@@ -50,61 +59,114 @@ class Step(NamedTuple):
 class Atlas(NamedTuple):
     """The whole space."""
 
+    states: int
     places: tuple[Place, ...]
     """The start first, then by depth."""
-    steps: tuple[Step, ...]
+    edges: tuple[Edge, ...]
+
+
+class Layer(NamedTuple):
+    """How many states there are at one depth in micro-steps."""
+
+    states: int
+    broken: tuple[tuple[str, int], ...] = ()
+    """Severity → into how many of them a step leads that does it. Of very large spaces it is not counted."""
+
+
+def step_of(scene: Scene, move: Move) -> Step:
+    """A move by numbers."""
+    return Step(move.task, scene.permissions.index(move.starts) if move.starts else -1)
 
 
 def atlas(search: Search) -> Atlas:
     """Every state of a complete search, in the order in which a walk by single transitions finds them."""
-    memo = search.memo
-    numbers = {0: 0}
-    order = [0]
-    depths = [0]
-    steps: list[Step] = []
-    waiting: list[bool] = []
-    for at, packed in enumerate(order):
-        ways = successors(memo, packed)
-        waiting.append(any(packed & task.control.mask != task.idle for task in memo.tasks))
-        for actor, after, _ in ways:
-            if after not in numbers:
-                numbers[after] = len(order)
-                order.append(after)
-                depths.append(depths[at] + 1)
-            effect = memo.effect(actor, packed)
-            worst = "" if isinstance(effect, int) else max((severity for _, severity in effect[1]), key=NAMES.index)
-            line, label = _named(search, actor, packed)
-            steps.append(Step(at, numbers[after], line, label, worst))
-    ends = set(range(len(order))) - {step.start for step in steps}
-    best, bad = _ranks(len(order), steps, min, len(SEVERITIES)), _ranks(len(order), steps, max, 0)
-    places = (
-        Place(depths[at], NAMES[best[at]], NAMES[bad[at]], at in ends, at in ends and waiting[at])
-        for at in range(len(order))
+    return _Walk(search).walked()
+
+
+Spot = tuple[int, str]
+"""A packed state, and the worst harm of the way to it that is not taken back: corruption, splat or nothing."""
+
+
+class _Walk:
+    """Breadth first; the plain kernel comes along, for what stands in each state.
+
+    Two ways that end in the same memory, one with and one without corruption, end in two places.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self.search: Final = search
+        self.numbers: Final[dict[Spot, int]] = {(0, ""): 0}
+        scene = search.scene
+        self.machines: Final[list[tuple[State, Checker]]] = [(scene.context.state, scene.checker)]
+        self.depths: Final = [0]
+        self.edges: Final[list[Edge]] = []
+
+    def walked(self) -> Atlas:
+        """Every place and every edge."""
+        order: list[Spot] = [(0, "")]
+        for spot in order:
+            for actor in (*self.search.memo.tasks, *self.search.memo.starters):
+                if effect := self.search.memo.effect(actor, spot[0]):
+                    self._edge(spot, actor, effect, order)
+        return Atlas(len(self.search.seen), tuple(self._places(order)), tuple(self.edges))
+
+    def _edge(self, spot: Spot, actor: Actor, effect: Effect, order: list[Spot]) -> None:
+        """A transition, and the place behind it if that is new."""
+        packed, harm = spot
+        here = self.numbers[spot]
+        move = move_of(self.search, actor, packed)
+        severity = worst_of(effect)
+        lasting = [one for one in (harm, severity) if one not in {"", "hazard"}]
+        after = packed ^ turned(effect), max(lasting, key=SEVERITIES.index, default="")
+        if after not in self.numbers:
+            self.numbers[after] = len(order)
+            order.append(after)
+            self.depths.append(self.depths[here] + 1)
+            state, checker = self.machines[here]
+            done = next(replay(self.search.scene._replace(context=Context(state), checker=checker), (move,)))
+            self.machines.append((done.state, done.checker))
+        name = move.starts.command.text if move.starts else self._step(here, move)
+        self.edges.append(Edge(here, self.numbers[after], step_of(self.search.scene, move), name, severity))
+
+    def _step(self, here: int, move: Move) -> str:
+        """The micro-step that a task makes next."""
+        running = cast("Procedure", self.machines[here][0].tasks[move.task].stack[-1])
+        return f"{type(running).__name__}.{running.steps[running.pc].name}"
+
+    def _places(self, order: list[Spot]) -> list[Place]:
+        """The places with their classes."""
+        onward = {edge.start for edge in self.edges}
+        tasks = self.search.memo.tasks
+        places = []
+        for number, (packed, harm) in enumerate(order):
+            found: list[str] = [violation.severity for violation in self.machines[number][1].violations]
+            worst = max((*found, *([harm] if harm else [])), key=SEVERITIES.index, default="safe")
+            ends = number not in onward
+            if ends and worst == "safe" and any(packed & task.control.mask != task.idle for task in tasks):
+                worst = "blocked"
+            places.append(Place(self.depths[number], cast("Class", worst), ends))
+        return places
+
+
+def worst_of(effect: Effect) -> str:
+    """The worst that a transition breaks; empty: nothing."""
+    severities = [] if isinstance(effect, int) else [severity for _, severity in effect[1]]
+    return max(severities, key=SEVERITIES.index, default="")
+
+
+def layers(search: Search) -> tuple[Layer, ...]:
+    """How many states there are at each depth, by the worst that a step into them does."""
+    if len(search.seen) > MOST_CLASSED:
+        return tuple(Layer(len(level)) for level in search.levels)
+    worst: dict[int, str] = {}
+    for level in search.levels:
+        for packed in level:
+            for actor in search.memo.tasks:
+                effect = search.memo.effect(actor, packed)
+                if severity := worst_of(effect):
+                    after = packed ^ turned(effect)
+                    worst[after] = max(severity, worst.get(after, severity), key=SEVERITIES.index)
+    counted = [Counter(worst[packed] for packed in level if packed in worst) for level in search.levels]
+    return tuple(
+        Layer(len(level), tuple(sorted(count.items()))) for level, count in zip(search.levels, counted, strict=True)
     )
-    return Atlas(tuple(places), tuple(steps))
-
-
-def _named(search: Search, actor: Actor, packed: int) -> tuple[str, str]:
-    """The command that makes an actor's move, and what to call the move."""
-    move = move_of(search, actor, packed)
-    if move.starts is not None:
-        text = move.starts.command.text
-        return f"begin {move.task} {text}", text
-    task = cast("Task", actor.control.by_code[packed & actor.control.mask])
-    running = task.stack[-1]
-    step = getattr(type(running), "steps", ())[running.pc].name
-    return f"step {move.task}", f"{move.task}: {type(running).__name__}.{step}"
-
-
-def _ranks(places: int, steps: list[Step], choose: Callable[[int, int], int], unknown: int) -> list[int]:
-    """For each state how bad the chosen way there is, the best (min) or the worst (max)."""
-    ranks = [0, *([unknown] * (places - 1))]
-    changed = True
-    while changed:
-        changed = False
-        for step in steps:
-            through = choose(ranks[step.end], max(ranks[step.start], NAMES.index(step.severity)))
-            if through != ranks[step.end]:
-                ranks[step.end] = through
-                changed = True
-    return ranks

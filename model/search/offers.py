@@ -1,101 +1,147 @@
-"""What could happen next on a machine: commands that somebody may want to permit a search from there."""
+"""What may happen next: the commands that make sense in a state, for a search that sets out from it.
+
+Each is a line as `may` permits it. Whoever explores chooses among them; a few that are most likely to meet each other
+are proposed: a grab and its use, the owner who takes the page away meanwhile, the process that looks at it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Final, NamedTuple
 
-from model.memory.records import Buffer, Reference
+from model.kernel.exporter import EXPORTERS
+from model.memory.records import Reference
 from model.memory.state import State
+from model.script.words import is_name
 
-PLACES: Final = {"system": "vram", "gtt": "vram", "vram": "gtt"}
-"""Where a buffer is → where it would move to."""
-MOST_OFFERS: Final = 40
-DMA: Final = 99
-WRITE: Final = 7
+MOST_LABELS: Final = 8
+"""Labelled ranges that lines are offered for: the first ones by process and name."""
+MOST_PROPOSED: Final = 3
+"""Each further command multiplies the states; one more where the pages must be grabbed first."""
+DEVICE_BYTE: Final = 99
+PROCESS_BYTE: Final = 66
+"""What the offered writes write; two bytes that tell who wrote."""
 
 
 class Offer(NamedTuple):
-    """A command that could be permitted."""
+    """A command that a search may be permitted to start."""
 
-    command: str
-    usual: bool
-    """It changes a mapping or uses a page behind the CPU's back: what a search is usually about."""
+    line: str
+    """The command, without `may` and its number."""
+    about: str
+    """Whose doing it is, e.g. `process p0`; lines of one kind stand together."""
+    wish: int = 0
+    """How much it is worth proposing; 0: not at all."""
 
 
-def offers(state: State) -> list[Offer]:
-    """What each process, buffer, device, file and reference of a machine can do next; the usual ones marked."""
-    found = [*_grabs(state), *_transfers(state), *_moves(state), *_mappings(state), *_files(state)]
-    return list({offer.command: offer for offer in found}.values())[:MOST_OFFERS]
+def offers(state: State) -> tuple[Offer, ...]:
+    """Every line that makes sense in a state, grouped by whose doing it is. The same state gives the same lines."""
+    found = (*_references(state), *_grabs(state), *_buffers(state), *_processes(state), *_files(state))
+    kept: dict[str, Offer] = {}
+    for offer in found:
+        kept.setdefault(offer.line, offer)
+    groups = list(dict.fromkeys(offer.about for offer in kept.values()))
+    return tuple(sorted(kept.values(), key=lambda offer: groups.index(offer.about)))
+
+
+def proposed(found: tuple[Offer, ...]) -> frozenset[str]:
+    """The lines to begin with: those most wished for."""
+    best = sorted((offer for offer in found if offer.wish), key=lambda offer: -offer.wish)
+    grab = bool(best) and best[0].line.startswith("gup ")
+    return frozenset(offer.line for offer in best[: MOST_PROPOSED + grab])
 
 
 def _labels(state: State) -> list[tuple[str, str]]:
-    """(process, label) of what is mapped and has a name."""
-    return sorted(state.labels)
+    """The labelled ranges: (process, label)."""
+    return sorted(key for key in state.labels if key[0] in state.processes and is_name(key[1]))[:MOST_LABELS]
+
+
+def _references(state: State) -> Iterator[Offer]:
+    """What those who hold something do with it."""
+    for name, reference in sorted(state.references.items()):
+        about = f"reference {name}"
+        if not is_name(name):
+            continue
+        if reference.write or reference.kind == "map":
+            yield Offer(f"dma {name} write {DEVICE_BYTE}", about, 9)
+        yield Offer(f"dma {name} read", about, 0 if reference.write else 9)
+        yield Offer(f"{'unmap' if reference.kind == 'map' else 'put'} {name}", about, 2)
+        if where := _where(state, reference):
+            yield Offer(f"madvise {where} dontneed", f"process {reference.process}", 0 if reference.buffer else 8)
+            yield Offer(f"read {where}", f"process {reference.process}", 7)
+
+
+def _where(state: State, reference: Reference) -> str:
+    """The process and the label of what a reference was taken through; empty if that is mapped no more."""
+    for process, label in _labels(state):
+        record = state.labels[process, label]
+        if process == reference.process and record.start <= reference.vpn < record.start + record.pages:
+            return f"{process} {label}"
+    return ""
 
 
 def _grabs(state: State) -> Iterator[Offer]:
-    """Each device, or the CPU where there is none, takes the first page of each mapping."""
-    if any(_is_page_reference(reference) for reference in state.references.values()):
-        return
-    names = (name for number in count() if (name := f"r{number}") not in state.references)
-    for process, label in _labels(state):
-        for device in sorted(state.devices) or [""]:
-            name = next(names)
-            by = f" by={device}" if device else ""
-            yield Offer(f"gup {process} {label}+0 as={name} write{by}", usual=True)
-            if device:
-                yield Offer(f"dma {name} write {DMA}", usual=True)
+    """Who could lay hands on pages: the devices."""
+    wish = 0 if len(state.references) else 1
+    for device in sorted(filter(is_name, state.devices)):
+        about = f"device {device}"
+        name = next(name for name in (f"r{number}" for number in range(1000)) if name not in state.references)
+        for process, label in _labels(state):
+            at = f"{process} {label}+0 as={name}"
+            yield Offer(f"gup {at} write by={device}", about, 9 * wish)
+            yield Offer(f"gup {at} slow write by={device}", about)
+            yield Offer(f"gup {at} write pin longterm by={device}", about)
+            yield Offer(f"follow {at} by={device}", about)
+            yield Offer(f"grab {at} by={device}", about)
+            yield Offer(f"mirror {at} by={device}", about)
+        if _labels(state):
+            yield Offer(f"dma {name} write {DEVICE_BYTE}", about, 8 * wish)
+            yield Offer(f"dma {name} read", about)
+            yield Offer(f"put {name}", about)
+        for dmabuf in sorted(filter(is_name, state.dma_bufs)):
+            if (dmabuf, device) in state.attachments:
+                yield Offer(f"map {dmabuf} {device} as={name}", about, wish)
 
 
-def _transfers(state: State) -> Iterator[Offer]:
-    """What is held is used, and given back."""
-    for name, reference in sorted(state.references.items()):
-        if reference.by:
-            yield Offer(f"dma {name} write {DMA}", usual=True)
-            yield Offer(f"dma {name} read", usual=False)
-        if _is_page_reference(reference):
-            yield Offer(f"put {name}", usual=False)
-
-
-def _is_page_reference(reference: Reference) -> bool:
-    return reference.kind in {"get", "pin"}
-
-
-def _moves(state: State) -> Iterator[Offer]:
-    """Each buffer moves, is evicted, invalidated, destroyed."""
+def _buffers(state: State) -> Iterator[Offer]:
+    """What a driver does with its buffers."""
     for name, buffer in sorted(state.buffers.items()):
-        if _can_move(buffer):
-            yield Offer(f"move {name} {PLACES[buffer.place]}", usual=True)
-            yield Offer(f"evict {name}", usual=False)
-        yield Offer(f"invalidate {name}", usual=False)
-        yield Offer(f"destroy {name}", usual=False)
+        about = f"buffer {name}"
+        if EXPORTERS[buffer.exporter].moves and not buffer.closed:
+            yield Offer(f"evict {name}", about, 8)
+            for place in ("vram", "gtt", "system"):
+                if place != buffer.place:
+                    yield Offer(f"move {name} {place}", about)
+        yield Offer(f"invalidate {name}", about)
+        yield Offer(f"destroy {name}", about)
 
 
-def _can_move(buffer: Buffer) -> bool:
-    return not buffer.closed and not buffer.memfd and buffer.place in PLACES
-
-
-def _mappings(state: State) -> Iterator[Offer]:
-    """Each mapping is written, read, thrown away, unmapped; each process forks."""
+def _processes(state: State) -> Iterator[Offer]:
+    """What programs do, and what the mm does to their pages."""
+    buffers = bool(len(state.buffers))
     for process, label in _labels(state):
-        yield Offer(f"write {process} {label}+0 {WRITE}", usual=True)
-        yield Offer(f"read {process} {label}+0", usual=False)
-        yield Offer(f"madvise {process} {label} dontneed", usual=_is_anonymous(state, process, label))
-        yield Offer(f"munmap {process} {label}", usual=False)
-    for process in sorted(state.processes):
-        child = f"{process}-child"
-        if child not in state.processes:
-            yield Offer(f"fork {process} {child}", usual=False)
-
-
-def _is_anonymous(state: State, process: str, label: str) -> bool:
-    vma = state.vmas.get((process, state.labels[process, label].start))
-    return vma is not None and not vma.file and not vma.ops
+        about = f"process {process}"
+        yield Offer(f"read {process} {label}", about, 6)
+        yield Offer(f"write {process} {label} {PROCESS_BYTE}", about, 4)
+        yield Offer(f"madvise {process} {label} dontneed", about, 0 if buffers else 5)
+        yield Offer(f"munmap {process} {label}", about)
+        yield Offer(f"mprotect {process} {label} r", about)
+        yield Offer(f"migrate {process} {label}", about, 1)
+        yield Offer(f"reclaim {process} {label}", about)
+    for process in sorted(filter(is_name, state.processes)):
+        child = next(name for name in (f"c{number}" for number in range(1000)) if name not in state.processes)
+        yield Offer(f"fork {process} {child}", f"process {process}")
+        yield Offer(f"exit {process}", f"process {process}")
 
 
 def _files(state: State) -> Iterator[Offer]:
-    """Each file with a size is truncated, or gets a hole."""
+    """What may happen to files."""
     for name, file in sorted(state.files.items()):
-        if file.kind in {"memfd", "ext4", "dax"} and file.size:
-            yield Offer(f"truncate {name} 0", usual=True)
-            yield Offer(f"punch {name} 0 1", usual=False)
+        if file.kind not in {"memfd", "ext4", "dax"} or not is_name(name):
+            continue
+        about = f"file {name}"
+        yield Offer(f"truncate {name} 0", about, 5)
+        if file.size:
+            yield Offer(f"punch {name} 0 1", about)
+            yield Offer(f"pread {name} 0", about)
+            yield Offer(f"pwrite {name} 0 {PROCESS_BYTE}", about)

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
-from model.search.atlas import MOST_STATES, Atlas, atlas
+from model.search.atlas import MOST_STATES, Atlas, Layer, Step, atlas, layers, step_of
 from model.search.explore import Search
 from model.search.report import Finding, Report, report, story
+from model.search.scene import Scene
 from model.search.verdicts import Verdict
-from model.search.ways import as_script
+from model.search.ways import Move
 
 
 class Trail(NamedTuple):
-    """A way into a violation, as commands that lead on from where the search began."""
+    """A way into a violation, as moves that lead on from where the search began."""
 
-    lines: tuple[str, ...]
+    moves: tuple[Step, ...]
     steps: int
     """Micro-steps."""
     preemptions: int
     cut: int
-    """After so many commands a safe schedule is open for the last time; -1: no schedule is safe."""
-    safe: tuple[str, ...]
-    """The commands of the nearest safe schedule from there on."""
+    """After so many moves a safe schedule is open for the last time; -1: no schedule is safe."""
+    safe: tuple[Step, ...]
+    """The moves of the nearest safe schedule from there on."""
 
 
 class Judgement(NamedTuple):
@@ -35,6 +36,8 @@ class Judgement(NamedTuple):
     """The worst that breaking it here amounts to; empty where it holds."""
     share: float | None = None
     """In how large a part of all schedules it is broken; None where they are not counted."""
+    shortest: int = 0
+    """The fewest micro-steps into it."""
     trail: Trail | None = None
 
 
@@ -47,12 +50,14 @@ class Found(NamedTuple):
     """Micro-steps from the start to the farthest state."""
     complete: bool
     schedules: int | None
-    stuck: bool
-    """In some schedule tasks wait for each other for ever."""
+    stuck: tuple[str, ...]
+    """Not empty: in some schedule these tasks wait for each other for ever."""
     judgements: tuple[Judgement, ...]
     """Every rule: the broken ones first, the worst of them first."""
     atlas: Atlas | None
-    """The whole space, where it is small enough to be looked at."""
+    """The whole space, where it is small enough to be drawn …"""
+    layers: tuple[Layer, ...]
+    """… else how many states there are at each depth."""
 
 
 def outcome(search: Search) -> Found:
@@ -60,28 +65,35 @@ def outcome(search: Search) -> Found:
     drawn: Report = report(search)
     broken = {finding.kind[0]: finding for finding in drawn.findings}
     judged = [
-        Judgement(name, finding.verdict, finding.kind[1], finding.share, _trail(search, finding))
-        for name, finding in broken.items()
+        Judgement(name, found.verdict, found.kind[1], found.share, found.shortest.steps, _trail(search, found))
+        for name, found in broken.items()
     ]
     rest = [Judgement(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
-    schedules = drawn.counted.schedules if drawn.counted else None
-    depth = len(search.levels) - 1
-    stuck = search.stuck is not None
     small = search.complete and len(search.seen) <= MOST_STATES
-    mapped = atlas(search) if small else None
-    every = (*judged, *rest)
-    return Found(len(search.seen), search.transitions, depth, search.complete, schedules, stuck, every, mapped)
+    stuck = search.stuck
+    waiting = (task.task for task in search.memo.tasks if stuck and stuck.packed & task.control.mask != task.idle)
+    return Found(
+        states=len(search.seen),
+        transitions=search.transitions,
+        depth=max(len(search.levels) - 1, 0),
+        complete=search.complete,
+        schedules=drawn.counted.schedules if drawn.counted else None,
+        stuck=tuple(waiting),
+        judgements=(*judged, *rest),
+        atlas=atlas(search) if small else None,
+        layers=() if small else layers(search),
+    )
 
 
 def _trail(search: Search, finding: Finding) -> Trail:
     """The way that is easiest to follow, and the nearest way round it."""
     told = story(search, finding)
-    moves, first = told.path.moves, len(search.scene.script)
-    if told.tipping is None:
-        lines = as_script(search, moves)[first:]
-        return Trail(lines, told.path.steps, told.path.preemptions, -1, ())
-    cut = told.tipping.moves
-    lines = as_script(search, moves, cut)[first:]
-    shared = len(as_script(search, moves[:cut])) - first
-    safe = as_script(search, (*moves[:cut], *told.tipping.safe), cut)[first + shared :]
-    return Trail(lines, told.path.steps, told.path.preemptions, shared, safe)
+    path, tipping = told.path, told.tipping
+    moves = _steps(search.scene, path.moves)
+    if tipping is None:
+        return Trail(moves, path.steps, path.preemptions, -1, ())
+    return Trail(moves, path.steps, path.preemptions, tipping.moves, _steps(search.scene, tipping.safe))
+
+
+def _steps(scene: Scene, moves: tuple[Move, ...]) -> tuple[Step, ...]:
+    return tuple(step_of(scene, move) for move in moves)

@@ -1,9 +1,11 @@
-"""The explorer: choose what may happen, watch the search in its own process, land in the counterexample."""
+"""The explorer: chosen, searched in a process of its own, walked into; nothing is left behind."""
 
 import asyncio
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from textual.widgets import DataTable, Input, Static
 
 from lessons.library import find
 from lessons.progress import Store
@@ -16,152 +18,252 @@ from tui.screens.explorer import Explorer
 from tui.screens.stage import Stage
 from tui.trail_driver import TrailDriver
 
-SCENE = """
-device nic
+PINNED = """
 process p0
+device nic
 mmap p0 buf anon private rw 1
-write p0 buf 1
+write p0 buf 65
+gup p0 buf as=r0 write pin by=nic
+"""
+BUFFER = """
+process p0
+device nic
+bo b 1 in=gtt exporter=insert-page caching=cached
+export b as=d
+mmap p0 buf dmabuf:d shared rw 1
 """
 
 
-def sandbox(script: str = SCENE) -> SandboxDriver:
-    return SandboxDriver(parse(script))
+def sandbox(text: str) -> SandboxDriver:
+    return SandboxDriver(parse(text))
 
 
-def status(user: User) -> str:
-    return str(user.screen.query_one("#status", Static).content)
+async def until(user: User, true: Callable[[], bool]) -> None:
+    """Wait for the worker."""
+    for _ in range(600):
+        await user.pilot.pause(0.02)
+        if true():
+            return
+    raise AssertionError(user.seen())
 
 
-async def searched(user: User) -> str:
-    """Search, and wait for the end; what is said then."""
-    await user.press("ctrl+r")
+def explorer(user: User) -> Explorer:
     assert isinstance(user.screen, Explorer)
-    if user.screen.searching is not None:
-        await user.screen.searching
-    await user.pilot.pause()
-    return status(user)
+    return user.screen
+
+
+async def searched(user: User) -> None:
+    """Wait for the result."""
+    screen = explorer(user)
+    await until(user, lambda: screen.shown.found is not None and not screen.searching)
+
+
+def rows(user: User, pane: str) -> str:
+    return "\n".join(line.text.rstrip() for line in getattr(explorer(user), pane).rows)
 
 
 @pytest.mark.parametrize("size", [SMALL, NORMAL])
-async def test_from_the_stage_into_the_counterexample_and_back(store: Store, size: tuple[int, int]) -> None:
-    async with at(store, sandbox(), size) as user:
+async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, sandbox(PINNED), size) as user:
         await user.press("x")
-        assert "gup p0 buf+0 as=r0 write by=nic" in user.seen()
-        assert "Every schedule searched" in await searched(user)
-        table = user.screen.query_one(DataTable)
-        assert table.get_row_at(0)[:3] == ["✗ lost-write", "sometimes", "corruption"]
+        assert "[x] 1 x dma r0 write 99" in rows(user, "may")
+        assert "[x] 1 x madvise p0 buf dontneed" in rows(user, "may")
         await user.press("enter")
-        assert user.is_on(Stage)
-        assert isinstance(user.stage.driver, TrailDriver)
-        assert "The point of no return lies ahead." in user.pane("story")
-        assert not user.stage.picture.broken
-        await user.press("end")
-        assert "lost-write" in user.seen()
-        assert "The point of no return lies behind" in user.pane("story")
-        await user.press("q")
-        assert user.is_on(Explorer)
-        await user.press("escape")
-        assert user.is_on(Stage)
-        assert not isinstance(user.stage.driver, TrailDriver)
-
-
-async def test_the_safe_schedule_is_the_other_branch_at_the_point_of_no_return(store: Store) -> None:
-    async with at(store, sandbox()) as user:
-        await user.press("x")
         await searched(user)
+        result = rows(user, "result")
+        assert "✗ lost-write" in result
+        assert "Sometimes" in result
+        assert "✓ foreign-dma" in result
+        assert "7 steps at least" in result
+        assert "Never" in result
+        assert "every schedule searched" in result
         await user.press("enter")
+        await until(user, lambda: isinstance(user.screen, Stage))
         driver = user.stage.driver
         assert isinstance(driver, TrailDriver)
-        await user.pilot.pause()
-        user.stage.move(lambda: driver.go(driver.tipping))
-        await user.pilot.pause()
-        assert "The point of no return: here a safe schedule is open for the last time." in " ".join(
-            user.pane("story").split()
-        )
-        await user.press("left_square_bracket", "end")
-        assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
+        assert driver.found is not None
+        assert driver.found.trail is not None
+        for _ in driver.found.trail.moves:
+            assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
+            await user.press("n")
+        assert any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
+        assert "Here the rule is broken" in user.pane("story")
+        await user.press("q")
+        assert user.is_on(Explorer)
+        await user.press("q")
+        assert user.stage.driver is not driver
 
 
-async def test_what_is_permitted_is_up_to_the_user(store: Store) -> None:
-    async with at(store, sandbox()) as user:
-        await user.press("x")
-        for _ in range(2):  # neither the card nor its DMA
-            await user.press("space", "down")
-        assert "Every schedule searched" in await searched(user)
-        table = user.screen.query_one(DataTable)
-        assert all(table.get_row_at(row)[1] == "never" for row in range(table.row_count))
+async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store) -> None:
+    async with at(store, sandbox(PINNED)) as user:
+        await user.press("x", "enter")
+        await searched(user)
         await user.press("enter")
-        assert user.is_on(Explorer), "where no rule is broken there is nothing to step through"
+        await until(user, lambda: isinstance(user.screen, Stage))
+        driver = user.stage.driver
+        assert isinstance(driver, TrailDriver)
+        assert driver.found is not None
+        assert driver.found.trail is not None
+        assert driver.found.trail.cut >= 0
+        await user.press(*["n"] * driver.found.trail.cut)
+        assert "The point of no return" in user.pane("story")
+        await user.press("right_square_bracket", "n")
+        assert "nearest safe schedule" in user.pane("story")
+        await user.press("end")
+        assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
+        assert not driver.session.tasks()
+
+
+async def test_a_line_of_ones_own_more_often_and_less(store: Store) -> None:
+    async with at(store, sandbox(BUFFER)) as user:
+        await user.press("x", "colon")
+        await user.enter("may 2 grab p0 buf as=m")
+        await user.press("minus", "plus", "plus")
+        assert "[x] 3 x grab p0 buf as=m" in rows(user, "may")
+        await user.press("plus", "space")
+        assert "[ ]     grab p0 buf as=m" in rows(user, "may")
+        await user.press("colon")
+        await user.enter("dma m wriet 3")
+        assert user.is_on(Explorer)
+        assert "m wriet" not in rows(user, "may")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Process]:
+    """Every process that is started."""
+    processes: list[Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*arguments: str, **options: Any) -> Process:
+        processes.append(await start(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    return processes
+
+
+def permit(user: User, lines: int) -> Explorer:
+    """Permit the first lines, and no others."""
+    screen = explorer(user)
+    screen.choices = [choice._replace(on=number < lines) for number, choice in enumerate(screen.choices)]
+    return screen
+
+
+async def test_escape_ends_the_search_at_once_and_the_process_with_it(store: Store, started: list[Process]) -> None:
+    async with at(store, sandbox(BUFFER)) as user:
+        await user.press("x", "b", "b")
+        screen = permit(user, 9)
+        await user.press("x")
+        await until(user, lambda: screen.shown.reached is not None)
+        assert "frontier" in user.seen()
+        await user.press("escape")
+        await until(user, lambda: "You ended the search" in user.seen())
+        assert started[0].returncode is not None
+        assert user.is_on(Explorer)
+
+
+async def test_a_killed_worker_is_told_of_and_the_next_search_has_another(store: Store, started: list[Process]) -> None:
+    async with at(store, sandbox(BUFFER)) as user:
+        await user.press("x", "b", "b")
+        screen = permit(user, 9)
+        await user.press("x")
+        await until(user, lambda: screen.shown.reached is not None)
+        started[0].kill()
+        await until(user, lambda: bool(screen.shown.failed))
+        assert "killed" in user.seen()
+        permit(user, 1)
+        await user.press("x")
+        await searched(user)
+
+
+async def test_leaving_in_the_middle_of_a_search_leaves_no_process(store: Store, started: list[Process]) -> None:
+    async with at(store, sandbox(BUFFER)) as user:
+        await user.press("x")
+        permit(user, 9)
+        await user.press("x")
+        await until(user, lambda: bool(started))
+    for _ in range(100):
+        if started[0].returncode is not None:
+            break
+        await asyncio.sleep(0.02)
+    assert started[0].returncode is not None
+
+
+async def test_from_a_lesson_the_lesson_stays_untouched(store: Store) -> None:
+    driver = lesson_driver(find("a-reference-is-not-a-mapping"), store)
+    async with at(store, driver) as user:
+        await user.press("n", "n")
+        before = user.stage.picture
+        await user.press("x", "enter")
+        await until(user, lambda: not explorer(user).searching)
+        await user.press("q")
+        assert user.stage.driver is driver
+        assert user.stage.picture == before
+        assert driver.picture() == before
+
+
+async def test_a_command_under_way_is_one_of_the_tasks(store: Store) -> None:
+    driver = sandbox(PINNED)
+    driver.command("madvise p0 buf dontneed")
+    async with at(store, driver) as user:
+        await user.press("n", "n", "x", "x")
+        await searched(user)
+        await user.press("enter")
+        await until(user, lambda: isinstance(user.screen, Stage))
+        found = user.stage.driver
+        assert isinstance(found, TrailDriver)
+        assert found.found is not None
+        assert found.found.trail is not None
+        assert {"main", "dma"} <= {step.task for step in found.found.trail.moves}
+        await user.press(*["n"] * len(found.found.trail.moves))
+        assert any(broken.invariant == found.found.invariant for broken in user.stage.picture.broken)
 
 
 @pytest.mark.parametrize("size", [SMALL, NORMAL])
-async def test_the_map_of_a_small_space_is_walked_with_the_arrows(store: Store, size: tuple[int, int]) -> None:
-    async with at(store, sandbox(f"{SCENE}gup p0 buf as=r0 write by=nic"), size) as user:
+async def test_the_map_is_walked_along_its_edges_to_any_state(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, sandbox(PINNED), size) as user:
+        await user.press("x", *["down"] * 3)
+        screen = explorer(user)
+        wanted = {"dma r0 write 99", "madvise p0 buf dontneed"}
+        screen.choices = [choice._replace(on=choice.line in wanted) for choice in screen.choices]
         await user.press("x")
-        screen = user.screen
-        assert isinstance(screen, Explorer)
-        screen.offers = {command: command.startswith(("dma r0 write", "madvise")) for command in screen.offers}
         await searched(user)
-        await user.press("M")
+        await user.press("X")
+        await until(user, lambda: user.is_on(Map))
+        await user.pilot.pause()
         assert isinstance(user.screen, Map)
-        assert "corruption" in user.lines()[0], "the ends by class"
-        walked = [user.screen.here]
-        for _ in range(8):
-            await user.press("down")
-            walked.append(user.screen.here)
-        assert len(set(walked)) == len(walked)
-        depth = user.screen.atlas.places[walked[-1]].depth
-        await user.press("up", "right", "enter")
-        assert user.is_on(Stage)
-        assert user.stage.picture.title == "From the map"
-        assert any("begin" in line.text for line in user.stage.picture.log)
-        await user.press("q", "q")
+        drawn = user.screen.drawn
+        assert drawn is not None
+        assert screen.shown.found is not None
+        assert drawn.states == screen.shown.found.states
+        assert {place.standing for place in drawn.places if place.ends} == {"hazard", "corruption"}
+        shown = "\n".join(line.text for line in user.screen.map.rows)
+        assert "[▲]" in shown
+        assert "[✗]" in shown
+        await user.press("down", "right", "down")
+        assert [drawn.edges[number].step.starts for number in user.screen.walk.way] in (
+            [0, 1],
+            [0, -1],
+            [1, 0],
+            [1, -1],
+        )
+        await user.press("up", "up")
+        assert not user.screen.walk.way
+        await user.press("e")
+        way: tuple[int, ...] = user.screen.walk.way
+        assert drawn.places[drawn.edges[way[-1]].end].ends
+        assert user.screen.map.cursor is not None
+        await user.press("enter")
+        found = user.stage.driver
+        assert isinstance(found, TrailDriver)
+        assert found.session.node.depth == screen.origin.depth + len(way)
+        assert not found.session.tasks()
+
+
+async def test_a_space_that_is_too_large_for_a_map_is_shown_by_depth(store: Store) -> None:
+    async with at(store, sandbox(PINNED), SMALL) as user:
+        await user.press("X")
+        await until(user, lambda: "too many for a map" in user.seen())
+        assert "▲" in user.seen()
+        await user.press("down", "q")
         assert user.is_on(Explorer)
-        assert depth == 8
-
-
-async def test_a_large_space_is_not_drawn(store: Store) -> None:
-    async with at(store, sandbox()) as user:
-        await user.press("x")
-        await searched(user)
-        await user.press("M")
-        assert user.is_on(Explorer)
-        assert "too many" in status(user)
-
-
-async def test_a_command_of_ones_own_and_what_is_wrong_with_it(store: Store) -> None:
-    async with at(store, sandbox()) as user:
-        await user.press("x")
-        user.screen.query_one("#own", Input).value = "2 raed p0 buf"
-        assert "did you mean `read`?" in await searched(user)
-        user.screen.query_one("#own", Input).value = "2 read p0 buf; fork p0 c"
-        user.screen.query_one("#states", Input).value = "0"
-        assert "above 0" in await searched(user)
-        user.screen.query_one("#states", Input).value = "50"
-        assert "Ended before everything was searched" in await searched(user)
-
-
-async def test_a_search_is_ended_by_escape_and_leaves_no_process(store: Store) -> None:
-    async with at(store, sandbox()) as user:
-        await user.press("x")
-        user.screen.query_one("#own", Input).value = "8 write p0 buf 3; 8 madvise p0 buf dontneed; 3 fork p0 c"
-        await user.press("ctrl+r")
-        assert isinstance(user.screen, Explorer)
-        task = user.screen.searching
-        assert task is not None
-        await asyncio.sleep(1)
-        assert status(user).startswith("searching")
-        await user.press("escape")
-        await task
-        assert "ended" in status(user)
-        await user.press("escape")
-        assert user.is_on(Stage)
-
-
-async def test_a_lesson_is_explored_and_stays_where_it_was(store: Store) -> None:
-    async with at(store, lesson_driver(find("a-reference-is-not-a-mapping"), store)) as user:
-        before = user.stage.picture
-        await user.press("x")
-        assert "Every schedule searched" in await searched(user)
-        await user.press("enter", "n", "q", "escape")
-        assert user.stage.picture is before

@@ -1,130 +1,289 @@
-"""A state space drawn as text: a row for each depth, a sign for each state, and the ways on from one of them."""
+"""The map of a state space: every state a sign, the start at the top, one row a move, end states by class."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Final, NamedTuple
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.language import tr
-from model.search.atlas import Atlas, Place
+from model.search.atlas import Atlas, Edge
+from model.search.outcome import Found
 from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, Span, cut, row
+from tui.rows.row import BLANK, Row, Span, cut, row
 
-STEP: Final = 3
-"""Columns from one state of a row to the next."""
+if TYPE_CHECKING:
+    import networkx as nx
+
+LEFT: Final = 5
+"""Columns before the map: the depth."""
+GAPS: Final = (4, 2)
+"""Columns from one state to the next: the first with which the widest row has room, else the last."""
+SWEEPS: Final = 6
+"""How often each row is put in the order of its neighbours."""
+UNICODE_SIGNS: Final = {"safe": "○", "end": "✓", "hazard": "▲", "corruption": "✗", "splat": "!", "blocked": "="}
+ASCII_SIGNS: Final = {"safe": "o", "end": "v", "hazard": "^", "corruption": "X", "splat": "!", "blocked": "="}
+ROLES: Final = {"safe": "dim", "end": "ok", "hazard": "hazard", "corruption": "corruption", "splat": "splat"}
+WORDS: Final = {
+    "safe": "on the way",
+    "end": "safe end",
+    "hazard": "hazard",
+    "corruption": "corruption",
+    "splat": "splat",
+    "blocked": "stuck: all wait",
+}
+WIDEST_BAR: Final = 30
+MOST_PAST: Final = 40
 
 
-class Drawing(NamedTuple):
+class Plan(NamedTuple):
     """Where each state stands."""
 
-    columns: tuple[int, ...]
-    """By state."""
     layers: tuple[tuple[int, ...], ...]
-    """The states of each depth, from left to right."""
+    """The states by depth, from left to right."""
+    columns: tuple[float, ...]
+    """State → how far right of the middle, in states."""
+    widest: int
 
 
-@cache
-def draw(atlas: Atlas) -> Drawing:
-    """A layered layout: by depth from top to bottom, each state near those that lead to it."""
-    import networkx as nx  # noqa: PLC0415 - a large import, needed only where a map is looked at
+class Walk(NamedTuple):
+    """Where on the map one is."""
 
-    graph: nx.DiGraph[int] = nx.DiGraph((step.start, step.end) for step in atlas.steps)
-    graph.add_node(0)
-    rank: dict[int, float] = {}
-    layers = []
-    for layer in nx.bfs_layers(graph, 0):
-        ordered = sorted(layer, key=lambda number: _middle(list(graph.predecessors(number)), rank))
-        rank.update({number: at - len(ordered) / 2 for at, number in enumerate(ordered)})
-        layers.append(tuple(ordered))
-    widest = max(map(len, layers))
-    columns = {
-        number: (widest - len(layer)) * STEP // 2 + at * STEP for layer in layers for at, number in enumerate(layer)
-    }
-    return Drawing(tuple(columns[number] for number in range(len(atlas.places))), tuple(layers))
+    way: tuple[int, ...]
+    """The numbers of the edges that led here."""
+    chosen: int
+    """Of the edges that lead on: which one is next."""
 
 
-def _middle(before: Sequence[int], rank: dict[int, float]) -> float:
-    """Where the states before stand, on average."""
-    known = [rank[number] for number in before if number in rank]
-    return sum(known) / len(known) if known else 0.0
+def graph_of(drawn: Atlas) -> nx.DiGraph:
+    """The map for networkx: states by number; edges with their number."""
+    import networkx as nx  # noqa: PLC0415 - a quarter of a second that few need
+
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(drawn.places)))
+    graph.add_edges_from((edge.start, edge.end, {"number": number}) for number, edge in enumerate(drawn.edges))
+    return graph
 
 
-def sign_of(place: Place, glyphs: Glyphs) -> tuple[str, str]:
-    """A state's sign and role: more can happen, or how it ends."""
-    if place.stuck:
-        return "=", "hazard"
-    worse = {"": glyphs.ok if place.ends else glyphs.ahead, "hazard": glyphs.caution}
-    sign = worse.get(place.worst, glyphs.broken)
-    return sign, "ok" if place.ends and not place.worst else place.worst or "dim"
+def plan(graph: nx.DiGraph) -> Plan:
+    """Rows by depth; within a row the states stand below those that lead to them (barycentres, swept both ways)."""
+    import networkx as nx  # noqa: PLC0415
+
+    layers = [list(layer) for layer in nx.bfs_layers(graph, 0)]
+    columns = dict.fromkeys(graph, 0.0)
+
+    def spread(layer: list[int]) -> None:
+        for place, state in enumerate(layer):
+            columns[state] = place - (len(layer) - 1) / 2
+
+    def near(state: int, neighbours: Sequence[int]) -> float:
+        return sum(columns[one] for one in neighbours) / len(neighbours) if neighbours else columns[state]
+
+    for layer in layers:
+        spread(layer)
+    for sweep in range(SWEEPS):
+        ahead = graph.predecessors if sweep % 2 == 0 else graph.successors
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            middles = {state: near(state, list(ahead(state))) for state in layer}
+            layer.sort(key=middles.__getitem__)
+            spread(layer)
+    return Plan(
+        tuple(map(tuple, layers)), tuple(columns[state] for state in sorted(graph)), max(map(len, layers), default=0)
+    )
 
 
-def chart(atlas: Atlas, here: int, way: Sequence[int], ahead: int, width: int, glyphs: Glyphs) -> list[Row]:
-    """The map around `here`; `way` are the states on the way there, `ahead` the one that the chosen step leads to."""
-    drawing = draw(atlas)
-    room = width - 5
-    first = max(0, drawing.columns[here] - room // 2) if max(drawing.columns) >= room else 0
-    rows = []
-    for depth, layer in enumerate(drawing.layers):
-        spans = [Span(f"{depth:3}  ", "dim")]
-        at = 0
-        for number in layer:
-            column = drawing.columns[number] - first
-            if not 0 <= column < room:
-                continue
-            sign, role = sign_of(atlas.places[number], glyphs)
-            if number == here:
-                sign, role = glyphs.here, "here"
-            elif number in way:
-                role = "now"
-            elif number == ahead:
-                role = "lit"
-            spans += [Span(" " * (column - at)), Span(sign, role, f"place:{number}")]
-            at = column + 1
-        rows.append(row(*spans))
+def kind(drawn: Atlas, state: int) -> str:
+    """What a state counts as on the map: its class, or `end` for a safe one from which nothing leads on."""
+    spot = drawn.places[state]
+    return "end" if spot.ends and spot.standing == "safe" else spot.standing
+
+
+def signs(glyphs: Glyphs) -> dict[str, str]:
+    """Kind → sign."""
+    return UNICODE_SIGNS if glyphs.arrow == "→" else ASCII_SIGNS
+
+
+def here(drawn: Atlas, walk: Walk) -> int:
+    """The state at which one is."""
+    return drawn.edges[walk.way[-1]].end if walk.way else 0
+
+
+def onward(drawn: Atlas, state: int) -> list[int]:
+    """The numbers of the edges that lead on from a state."""
+    return [number for number, edge in enumerate(drawn.edges) if edge.start == state]
+
+
+# -- the picture -------------------------------------------------------------------------------
+
+
+def picture(drawn: Atlas, laid: Plan, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
+    """The whole map; where it is wider than the pane, the part around the cursor."""
+    room = max(width - LEFT, 10)
+    gap = next((gap for gap in GAPS if laid.widest * gap <= room), GAPS[-1])
+    at = here(drawn, walk)
+    half = laid.widest * gap // 2
+    middle = room // 2
+    if half * 2 > room:
+        middle = max(room - half - 1, min(half, middle - round(laid.columns[at] * gap)))
+    places = [middle + round(column * gap) for column in laid.columns]
+    marks = signs(glyphs)
+    trodden = set(walk.way)
+    ways = onward(drawn, at)
+    following = ways[walk.chosen] if walk.chosen < len(ways) else -1
+    by_start: dict[int, list[tuple[int, Edge]]] = {}
+    for number, edge in enumerate(drawn.edges):
+        by_start.setdefault(edge.start, []).append((number, edge))
+    depth_of = {state: depth for depth, layer in enumerate(laid.layers) for state in layer}
+    rows: list[Row] = []
+    for depth, layer in enumerate(laid.layers):
+        states = Canvas(room)
+        links = Canvas(room)
+        for state in layer:
+            is_kind = kind(drawn, state)
+            role = "now" if state == at else ROLES.get(is_kind, "hazard")
+            end = drawn.places[state].ends and gap > 2
+            states.put(places[state], marks[is_kind], role, f"place:{state}")
+            if end:
+                states.put(places[state] - 1, "[", role, f"place:{state}")
+                states.put(places[state] + 1, "]", role, f"place:{state}")
+            for number, edge in by_start.get(state, ()):
+                if depth_of[edge.end] != depth + 1:
+                    continue
+                role = "key" if number == following else "now" if number in trodden else edge.severity or "dim"
+                links.link(places[state], places[edge.end], gap, role)
+        rows.append(Row((Span(f"{depth:3}  ", "dim"), *states.spans())))
+        if depth + 1 < len(laid.layers):
+            rows.append(Row((Span(" " * LEFT), *links.spans())))
     return rows
 
 
-def ways_on(atlas: Atlas, here: int, chosen: int, width: int, glyphs: Glyphs) -> list[Row]:
-    """What is known of a state, and each step that leads on from it."""
-    place = atlas.places[here]
-    rows = [row(Span(cut(said(place), width), place.worst or ("ok" if place.ends else "strong")))]
-    for number, step in enumerate(step for step in atlas.steps if step.start == here):
-        lead = f" {glyphs.pointer} " if number == chosen else "   "
-        sign, role = sign_of(atlas.places[step.end], glyphs)
-        breaks = f"  {tr(step.severity)}" if step.severity else ""
+STRONGER: Final = ("dim", "hazard", "corruption", "splat", "now", "key")
+"""Roles of links, the weakest first: what is drawn over what."""
+
+
+class Canvas:
+    """One row of the map, column by column."""
+
+    def __init__(self, width: int) -> None:
+        self.cells: Final[list[Span | None]] = [None] * width
+
+    def put(self, at: int, sign: str, role: str, subject: str = "") -> None:
+        """A sign in a column, if that is in sight."""
+        if 0 <= at < len(self.cells):
+            self.cells[at] = Span(sign, role, subject)
+
+    def link(self, start: int, end: int, gap: int, role: str) -> None:
+        """A line from a state to one of the row below."""
+        slash = "|" if start == end else "/" if end < start else "\\"
+        if abs(end - start) <= gap:
+            self._over((start + end) // 2 if end != start else start, slash, role)
+            return
+        step = 1 if end > start else -1
+        for at in range(start + step, end - step, step):
+            self._over(at, "-", role)
+        self._over(end - step, slash, role)
+
+    def _over(self, at: int, sign: str, role: str) -> None:
+        """The stronger role stays; two slashes that cross are an x."""
+        if not 0 <= at < len(self.cells):
+            return
+        old = self.cells[at]
+        if old is not None:
+            if {old.text, sign} == {"/", "\\"}:
+                sign = "x"
+            elif sign == "-":
+                sign = old.text
+            role = max(role, old.role, key=lambda one: STRONGER.index(one) if one in STRONGER else 0)
+        self.cells[at] = Span(sign, role)
+
+    def spans(self) -> Iterator[Span]:
+        """The row; blanks together."""
+        blank = 0
+        for cell in self.cells:
+            if cell is None:
+                blank += 1
+                continue
+            if blank:
+                yield Span(" " * blank)
+                blank = 0
+            yield cell
+
+
+# -- beside it ---------------------------------------------------------------------------------
+
+
+def beside(drawn: Atlas, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
+    """The state under the cursor, what leads on from it, and the way that led there."""
+    at = here(drawn, walk)
+    spot, marks = drawn.places[at], signs(glyphs)
+    is_kind = kind(drawn, at)
+    word = tr(WORDS[is_kind])
+    end = tr(", an end") if spot.ends and is_kind != "end" else ""
+    rows = [row(Span(f" {marks[is_kind]} ", ROLES.get(is_kind, "hazard")), Span(f"{word}{end}", "strong"))]
+    rows[0] = Row((*rows[0].spans, Span(f"  {tr('after {moves} moves').format(moves=len(walk.way))}", "dim")))
+    for place, number in enumerate(onward(drawn, at)):
+        edge = drawn.edges[number]
+        chosen = place == walk.chosen
+        sign = marks[kind(drawn, edge.end)]
+        text = f" {glyphs.pointer if chosen else ' '} {_named(edge)} "
+        broken = f" {edge.severity}" if edge.severity else ""
         rows.append(
             row(
-                Span(lead, "now"),
-                Span(f"{sign} ", role),
-                Span(cut(step.label, width - 6 - len(breaks)), "strong" if number == chosen else "plain"),
-                Span(breaks, step.severity or "plain"),
+                Span(cut(text, width - 4 - len(broken)), "key" if chosen else "plain", f"edge:{place}"),
+                Span(f"{glyphs.arrow[0]} ", "dim"),
+                Span(sign, ROLES.get(kind(drawn, edge.end), "hazard")),
+                Span(broken, edge.severity or "dim"),
             )
         )
+    if walk.way:
+        rows += [BLANK, row(Span(f" {tr('the way here, the last move first')}", "dim"))]
+        rows += [row(Span(cut(f"   {_named(drawn.edges[n])}", width), "dim")) for n in walk.way[::-1][:MOST_PAST]]
     return rows
 
 
-def said(place: Place) -> str:
-    """What a state is, in words."""
-    if place.stuck:
-        return tr("Every task waits for another, for ever.")
-    if place.worst and not place.best:
-        what = tr("on some way here: {worst}").format(worst=tr(place.worst))
-    elif place.worst:
-        what = tr("on every way here: {best}").format(best=tr(place.best))
-    else:
-        what = tr("nothing is broken on any way here")
-    end = tr("An end") if place.ends else tr("More can happen")
-    return f"{end}; {what}."
+def _named(edge: Edge) -> str:
+    """A transition in words.
+
+    >>> from model.search.atlas import Step
+    >>> _named(Edge(0, 1, Step("gup", 0), "gup p0 buf as=r", ""))
+    'begin gup: gup p0 buf as=r'
+    >>> _named(Edge(0, 1, Step("gup"), "gup_fast.read_pte", ""))
+    'gup: gup_fast.read_pte'
+    """
+    return f"{'begin ' if edge.step.starts >= 0 else ''}{edge.step.task}: {edge.name}"
 
 
-def legend(atlas: Atlas, glyphs: Glyphs) -> str:
-    """How many ends of each class there are."""
-    ends = [place for place in atlas.places if place.ends]
-    counts: dict[str, int] = {}
-    for place in ends:
-        sign, _ = sign_of(place, glyphs)
-        name = tr("stuck") if place.stuck else tr(place.worst) if place.worst else tr("safe")
-        counts[f"{sign} {name}"] = counts.get(f"{sign} {name}", 0) + 1
-    text = tr("{states} states, {steps} steps, {count} ends").format(
-        states=len(atlas.places), steps=len(atlas.steps), count=len(ends)
-    )
-    return f"{text}: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+def legend(drawn: Atlas, width: int, glyphs: Glyphs) -> Row:
+    """How many ends there are of each class, with the signs."""
+    marks = signs(glyphs)
+    counted: dict[str, int] = {}
+    for state, spot in enumerate(drawn.places):
+        if spot.ends:
+            is_kind = kind(drawn, state)
+            counted[is_kind] = counted.get(is_kind, 0) + 1
+    text = tr("{states} states; ends:").format(states=drawn.states)
+    spans = [Span(f" {text} ", "dim")]
+    for is_kind, word in WORDS.items():
+        if is_kind in counted:
+            spans.append(Span(f" {marks[is_kind]} ", ROLES.get(is_kind, "hazard")))
+            spans.append(Span(f"{counted[is_kind]} {tr(word)} "))
+    used = sum(len(span.text) for span in spans)
+    rest = f"  {marks['safe']} {tr(WORDS['safe'])}"
+    return row(*spans, Span(cut(rest, max(width - used, 0)), "dim"))
+
+
+def too_large(found: Found, most: int, width: int, glyphs: Glyphs) -> list[Row]:
+    """A space that nobody could read as a map: how many states of each class there are at each depth."""
+    words = tr("{states} states: too many for a map, which shows {most} at most. New states by depth and class:")
+    head = words.format(states=f"{found.states:,}", most=f"{most:,}")
+    rows = [row(Span(f" {line}", "strong")) for line in textwrap.wrap(head, max(width - 2, 20))]
+    rows.append(BLANK)
+    fullest = max((layer.states for layer in found.layers), default=1)
+    marks = signs(glyphs)
+    for depth, layer in enumerate(found.layers):
+        bar = -(-layer.states * min(WIDEST_BAR, width // 3) // max(fullest, 1))
+        spans = [Span(f"{depth:4} ", "dim"), Span("#" * bar, "now"), Span(f" {layer.states:,} ", "strong")]
+        for severity, states in layer.broken:
+            spans += [Span(f" {marks[severity]} ", ROLES[severity]), Span(f"{states:,} {tr(WORDS[severity])} ")]
+        rows.append(Row(tuple(spans)))
+    return rows

@@ -1,143 +1,229 @@
-"""The map of a small state space: walk any path with the arrows, and step onto the stage where you like."""
+"""The map of a state space on the screen: arrows walk along its edges, Enter goes to a state on a stage."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
 
 from lessons.language import tr
-from model.invariants.checker import Checker
-from model.script.context import Context
-from model.search.atlas import Atlas, Step
-from model.session.session import Session
+from model.invariants.violation import SEVERITIES
+from model.search.atlas import MOST_STATES, Place
+from model.search.outcome import Found
 from tui.panes.bar import Bar
 from tui.panes.line_pane import LinePane
-from tui.rows.atlas import chart, legend, ways_on
+from tui.rows.atlas import Plan, Walk, beside, graph_of, here, legend, onward, picture, plan, too_large
 from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row, Span, cut, row
-from tui.sandbox_driver import SandboxDriver
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from tui.trail_driver import TrailDriver
+
+NARROW: Final = 100
+
+
+class MapPane(LinePane):
+    """A pane whose cursor keys walk along edges instead of rows."""
+
+    class Walked(Message):
+        """Along the chosen edge (1), or back (-1)."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    def action_move(self, rows: int) -> None:
+        """Down is on, up is back."""
+        self.post_message(self.Walked(rows))
 
 
 class Map(Screen[None]):
-    """Down takes the chosen step, up goes back, left and right choose."""
+    """Every state of a small scene. `play` makes a driver that stands where the search set out from."""
 
     DEFAULT_CSS = """
-    Map #chart { height: 2fr; }
-    Map #ways { height: 8; }
+    Map #state-map { layout: horizontal; height: 1fr; }
+    Map #map { width: 2fr; height: 1fr; }
+    Map #ways { width: 1fr; height: 1fr; margin: 0 0 0 1; }
+    Map.-narrow #state-map { layout: vertical; }
+    Map.-narrow #map { width: 1fr; }
+    Map.-narrow #ways { width: 1fr; height: 7; margin: 0; }
+    Map #foot { height: 2; }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal")]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j,n", "on", "Take the chosen step", id="map.on"),
-        Binding("up,k,p", "back", "Back by a step", id="map.back"),
-        Binding("right", "choose(1)", "Choose the next step", id="map.next"),
-        Binding("left", "choose(-1)", "Choose the step before", id="map.before"),
+        Binding("enter", "open", "Go to this state on a stage", id="map.open"),
+        Binding("n", "walk(1)", "Along the chosen edge", id="map.on"),
+        Binding("p", "walk(-1)", "Back along the way", id="map.back"),
+        Binding("left", "choose(-1)", "Choose another edge", id="map.left"),
+        Binding("right", "choose(1)", "Choose another edge", id="map.right"),
+        Binding("e", "end", "To the next end, the worst first", id="map.end"),
         Binding("home,g", "start", "To the start", id="map.start"),
-        Binding("enter", "open", "Open this state on the stage", id="map.open"),
-        Binding("q,escape", "app.pop_screen", "Leave", id="map.leave"),
+        Binding("tab", "app.focus_next", "Next pane", id="map.next-pane"),
+        Binding("q,escape", "leave", "Back", id="map.leave"),
     ]
 
-    def __init__(self, atlas: Atlas, context: Context, checker: Checker, glyphs: Glyphs) -> None:
+    def __init__(self, found: Found, play: "Callable[[str], TrailDriver]", title: str, glyphs: Glyphs) -> None:
         super().__init__()
-        self.atlas = atlas
-        self.context = context
-        self.checker = checker
+        self.found = found
+        self.drawn = found.atlas
+        """None: there are too many states to be drawn."""
+        self.play = play
+        self.name_of_it = title
         self.glyphs = glyphs
-        self.ways: dict[int, list[Step]] = {}
-        for step in atlas.steps:
-            self.ways.setdefault(step.start, []).append(step)
-        self.path: list[Step] = []
-        """How one came here from the start."""
-        self.chosen = 0
-
-    @property
-    def here(self) -> int:
-        """Where the cursor is."""
-        return self.path[-1].end if self.path else 0
+        self.walk = Walk((), 0)
+        self.graph: nx.DiGraph[int] | None = None
+        self.plan: Plan | None = None
+        self.ends: list[int] = []
+        """The ends, the worst first."""
+        if self.drawn is not None:
+            self.graph = graph_of(self.drawn)
+            self.plan = plan(self.graph)
+            ends = [(number, place) for number, place in enumerate(self.drawn.places) if place.ends]
+            self.ends = [number for number, place in sorted(ends, key=lambda one: (-badness(one[1]), one[1].depth))]
 
     def compose(self) -> ComposeResult:
-        """Title, map, ways on, keys."""
+        """The map, and beside it the way and the choices."""
         self.head = Bar(pane_id="head")
-        self.chart = LinePane(tr("Map: a row for each depth"), "chart", "", self.glyphs)
-        self.ahead = LinePane(tr("Here, and the ways on"), "ways", "", self.glyphs)
-        self.foot = Bar(pane_id="keys")
-        self.head.build = self._title
-        self.chart.build = self._chart
-        self.ahead.build = lambda width: ways_on(self.atlas, self.here, self.chosen, width, self.glyphs)
-        self.foot.build = self._keys
-        for pane in (self.chart, self.ahead):
-            pane.can_focus = False  # the arrows walk the map
-        yield from (self.head, self.chart, self.ahead, self.foot)
+        self.map = MapPane(tr("State space"), "map", "", self.glyphs)
+        self.ways = LinePane(tr("Here"), "ways", "", self.glyphs)
+        self.foot = Bar(pane_id="foot")
+        title = tr("every schedule of {title}").format(title=self.name_of_it)
+        self.head.build = lambda width: [Row((Span(" ptescope", "title"), Span(cut(f"  {title}", width - 10))), "bar")]
+        self.map.build = self._map
+        self.ways.build = self._beside
+        self.foot.build = self._foot
+        yield self.head
+        with Container(id="state-map"):
+            yield self.map
+            yield self.ways
+        yield self.foot
+
+    def on_mount(self) -> None:
+        """The cursor at the start."""
+        self.map.focus()
+        self._show()
+
+    # -- showing ------------------------------------------------------------------------------------
+
+    def _map(self, width: int) -> list[Row]:
+        if self.drawn is None or self.plan is None:
+            return too_large(self.found, MOST_STATES, width, self.glyphs)
+        return picture(self.drawn, self.plan, self.walk, width, self.glyphs)
+
+    def _beside(self, width: int) -> list[Row]:
+        if self.drawn is None:
+            return [row(Span(cut(f" {tr('Permit less, or begin later, for a map.')}", width), "dim"))]
+        return beside(self.drawn, self.walk, width, self.glyphs)
+
+    def _foot(self, width: int) -> list[Row]:
+        """The legend and the keys."""
+        hints = [
+            ("down/up", "on/back", "walk(1)"),
+            ("left/right", "which edge", "choose(1)"),
+            ("e", "ends", "end"),
+            ("Enter", "on a stage", "open"),
+            ("?", "help", "app.help"),
+            ("q", "back", "leave"),
+        ]
+        shown = hints if self.drawn is not None else hints[-2:]
+        signs = legend(self.drawn, width, self.glyphs) if self.drawn is not None else row()
+        return [signs, keys(shown, width)]
+
+    def _show(self) -> None:
+        """Everything anew; the cursor stands on the state where one is, and what leads on from it is lit."""
+        for pane in (self.map, self.ways, self.foot):
+            pane.renew()
+        if self.drawn is not None:
+            at = here(self.drawn, self.walk)
+            self.map.point_at(f"place:{at}")
+            self.map.light({f"place:{self.drawn.edges[number].end}": "to" for number in onward(self.drawn, at)})
+
+    # -- walking ------------------------------------------------------------------------------------
+
+    def on_map_pane_walked(self, message: MapPane.Walked) -> None:
+        """The cursor keys."""
+        message.stop()
+        if self.drawn is not None:
+            self.action_walk(message.by)
+        else:
+            self.map.scroll_rows(message.by)
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
-        """A key of the key line was clicked."""
+        """A click goes to a state, along an edge, or does what the key line says."""
         message.stop()
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
             self.call_later(self.run_action, rest)
+        elif kind == "place" and message.clicked:
+            self._go(int(rest))
+        elif kind == "edge":
+            self.walk = self.walk._replace(chosen=int(rest))
+            if message.clicked:
+                self.action_walk(1)
+            else:
+                self._show()
 
-    def _title(self, width: int) -> list[Row]:
-        return [row(Span(cut(f" {legend(self.atlas, self.glyphs)}", width).ljust(width), "title"))]
-
-    def _chart(self, width: int) -> list[Row]:
-        ways = self.ways.get(self.here, [])
-        ahead = ways[self.chosen].end if ways else -1
-        way = {0, *(step.end for step in self.path)}
-        return chart(self.atlas, self.here, tuple(way), ahead, width, self.glyphs)
-
-    def _keys(self, width: int) -> list[Row]:
-        hints = [
-            ("Enter", "open this state", "screen.open"),
-            ("down", "take the step", "screen.on"),
-            ("up", "back", "screen.back"),
-            ("left/right", "choose", "screen.choose(1)"),
-            ("?", "help", "app.help"),
-            ("q", "leave", "app.pop_screen"),
-        ]
-        return [keys(hints, width)]
-
-    def _moved(self) -> None:
-        """Show where one is now."""
-        for pane in (self.chart, self.ahead):
-            pane.renew()
-        depth = self.atlas.places[self.here].depth
-        if not self.chart.top <= depth < self.chart.top + self.chart.window:
-            self.chart.scroll_rows(depth - self.chart.window // 2 - self.chart.top)
-
-    def action_on(self) -> None:
-        """Take the chosen step."""
-        ways = self.ways.get(self.here, [])
-        if ways:
-            self.path.append(ways[self.chosen])
-            self.chosen = 0
-            self._moved()
-
-    def action_back(self) -> None:
-        """Back by a step; that step stays chosen."""
-        if self.path:
-            step = self.path.pop()
-            self.chosen = self.ways[self.here].index(step)
-            self._moved()
+    def action_walk(self, by: int) -> None:
+        """Along the chosen edge, or back along the way."""
+        if self.drawn is None:
+            return
+        way = self.walk.way
+        if by < 0:
+            if way:
+                before = self.drawn.edges[way[-1]].start
+                self.walk = Walk(way[:-1], onward(self.drawn, before).index(way[-1]))
+        elif ways := onward(self.drawn, here(self.drawn, self.walk)):
+            self.walk = Walk((*way, ways[self.walk.chosen]), 0)
+        self._show()
 
     def action_choose(self, by: int) -> None:
-        """Another of the steps that lead on."""
-        ways = self.ways.get(self.here, [])
-        if ways:
-            self.chosen = (self.chosen + by) % len(ways)
-            self._moved()
+        """Another of the edges that lead on."""
+        if self.drawn is not None and (ways := onward(self.drawn, here(self.drawn, self.walk))):
+            self.walk = self.walk._replace(chosen=(self.walk.chosen + by) % len(ways))
+            self._show()
 
     def action_start(self) -> None:
-        """To where it begins."""
-        self.path.clear()
-        self.chosen = 0
-        self._moved()
+        """To the start."""
+        self.walk = Walk((), 0)
+        self._show()
+
+    def action_end(self) -> None:
+        """To the next end, the shortest way."""
+        if self.drawn is not None and self.ends:
+            at = here(self.drawn, self.walk)
+            self._go(self.ends[(self.ends.index(at) + 1) % len(self.ends) if at in self.ends else 0])
+
+    def _go(self, state: int) -> None:
+        """To a state, the shortest way."""
+        import networkx as nx  # noqa: PLC0415 - it is loaded by now
+
+        assert self.graph is not None
+        way = nx.shortest_path(self.graph, 0, state)
+        numbers = [self.graph.edges[pair]["number"] for pair in pairwise(way)]
+        self.walk = Walk(tuple(numbers), 0)
+        self._show()
 
     def action_open(self) -> None:
-        """The way here on a stage, at its end."""
-        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens other screens
+        """This state on a stage, with the way that was walked behind it."""
+        if self.drawn is not None:
+            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens other screens
 
-        driver = SandboxDriver(session=Session(self.context, self.checker), title=tr("From the map"))
-        for step in self.path:
-            driver.session.run(step.line)
-        driver.came_from = driver.session.node
-        self.app.push_screen(SandboxStage(driver, self.glyphs))
+            driver = self.play(tr("on the map of {title}").format(title=self.name_of_it))
+            driver.lead([self.drawn.edges[number].step for number in self.walk.way])
+            self.app.push_screen(SandboxStage(driver, self.glyphs))
+
+    def action_leave(self) -> None:
+        """Back."""
+        self.dismiss()
+
+
+def badness(place: Place) -> int:
+    """For sorting ends: stuck and safe ones last."""
+    return SEVERITIES.index(place.standing) + 1 if place.standing in SEVERITIES else 0

@@ -1,287 +1,347 @@
-"""The explorer: what may happen from the state on the stage, a search of every schedule of it, and what that found."""
+"""The explorer: from the machine on the screen, what may happen, the search over every schedule, and what it found."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import DataTable, Input, Static
 
 from lessons.language import tr
-from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.search.atlas import MOST_STATES as MOST_DRAWN
-from model.search.explore import MOST_STATES
-from model.search.offers import offers
-from model.search.outcome import Found, Judgement
+from model.search.offers import offers, proposed
+from model.search.outcome import Found
+from model.search.scene import Permission, permissions
+from model.session.timeline import Timeline
 from tui.panes.bar import Bar
 from tui.panes.line_pane import LinePane
 from tui.rows.bars import keys
+from tui.rows.explorer import Choice, Outcome, Terms, choices, outcome
 from tui.rows.glyphs import Glyphs
-from tui.rows.row import BLANK, Row, Span, row
+from tui.rows.row import Row, Span, cut
 from tui.searching import Failed, Request, Told, search
-from tui.story import number_of
 from tui.trail_driver import TrailDriver
+from tui.typed import Typed
+from tui.words import help_for
 
-HINTS: Final = (
-    ("Space", "permit or not", "permit"),
-    ("^r", "search", "search"),
-    ("Tab", "next field", "app.focus_next"),
-    ("Esc", "cancel, leave", "leave"),
-)
+if TYPE_CHECKING:
+    from model.script.complete import Help
+
+BOUNDS: Final = (20_000, 100_000, 300_000, 1_000_000)
+MOST_TIMES: Final = 3
+"""How often a command may happen before the next press means any number of times."""
+NARROW: Final = 100
 
 
 class Explorer(Screen[None]):
-    """Choose, watch, look at what was found; Enter on a broken rule lands in the way into it."""
+    """Choose, search, walk into what was found. `timeline` is that of the stage below and is only read."""
 
     DEFAULT_CSS = """
-    Explorer #title { height: 1; background: $panel; color: $primary; text-style: bold; }
-    Explorer #asked { height: 1fr; }
-    Explorer Input { height: 1; border: none; background: $panel; }
-    Explorer .label { height: 1; color: $primary; text-style: bold; }
-    Explorer #limits { height: 1; }
-    Explorer #limits Input { width: 16; }
-    Explorer #limits Static { width: auto; margin: 0 1; }
-    Explorer #status { height: auto; max-height: 3; padding: 0 1; }
-    Explorer DataTable { height: 1fr; }
+    Explorer #explorer { layout: horizontal; height: 1fr; }
+    Explorer #may { width: 5fr; height: 1fr; }
+    Explorer #result { width: 6fr; height: 1fr; margin: 0 0 0 1; }
+    Explorer.-narrow #explorer { layout: vertical; }
+    Explorer.-narrow #may { width: 1fr; }
+    Explorer.-narrow #result { width: 1fr; margin: 0; }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal")]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "search", "Search every schedule", priority=True, id="explorer.search"),
-        Binding("space", "permit", "Permit or not", id="explorer.permit"),
-        Binding("M", "map", "Map of the state space", id="explorer.map"),
-        Binding("escape", "leave", "Cancel the search, or leave", id="explorer.leave"),
-        Binding("question_mark", "app.help", "Help", show=False),
+        Binding("enter", "go", "Search, or walk into what was found", id="explorer.go"),
+        Binding("x", "search", "Search", id="explorer.search"),
+        Binding("space", "tick", "May happen, or not", id="explorer.tick"),
+        Binding("plus,equals_sign", "often(1)", "May happen more often", id="explorer.more"),
+        Binding("minus", "often(-1)", "May happen less often", id="explorer.less"),
+        Binding("colon", "own", "A line of your own", key_display=":", id="explorer.own"),
+        Binding("f", "first", "Everything, or until the first corruption", id="explorer.first"),
+        Binding("b", "bound", "The most states to search", id="explorer.bound"),
+        Binding("X", "map", "Map of the state space", id="explorer.map"),
+        Binding("tab", "app.focus_next", "Next pane", id="explorer.next-pane"),
+        Binding("shift+tab", "app.focus_previous", "Previous pane", id="explorer.previous-pane"),
+        Binding("escape", "stop", "End the search, or go back", id="explorer.stop"),
+        Binding("q", "leave", "Back", id="explorer.leave"),
     ]
 
-    def __init__(self, context: Context, checker: Checker, glyphs: Glyphs) -> None:
+    def __init__(self, timeline: Timeline, title: str, glyphs: Glyphs, *, draw: bool = False) -> None:
         super().__init__()
-        self.context = context
-        self.checker = checker
+        self.draw = draw
+        """Search at once, and show the map."""
+        self.timeline = timeline
+        self.origin: Final = timeline.here
+        """Where the search sets out from, whatever the stage below does meanwhile."""
+        self.name_of_it = title
         self.glyphs = glyphs
-        self.searching: asyncio.Task[None] | None = None
-        self.found: Found | None = None
-        self.offers = {offer.command: offer.usual for offer in offers(context.state)}
-        """What could happen → whether it is permitted."""
-        self.first = False
-        """End at the first corruption."""
+        found = offers(self.origin.state)
+        wanted = proposed(found)
+        self.choices = [Choice(offer.line, offer.about, offer.line in wanted) for offer in found]
+        self.terms = Terms(BOUNDS[1], first=False)
+        self.shown = Outcome()
+        self.searched: tuple[Permission, ...] = ()
+        """What was permitted in the search whose result is shown."""
+        self.typed = Typed()
+        self.under_way: asyncio.Task[None] | None = None
+        """The search under way."""
+
+    # -- showing ------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """What may happen on top, what was found below."""
-        yield Static(tr(" Explore: what may happen from this state?"), id="title")
-        with Vertical(id="asked"):
-            yield LinePane(tr("Permitted, once each"), "permitted", "", self.glyphs)
-            yield Static(tr("More, separated by `;` (a number before a command: how often):"), classes="label")
-            yield Input(placeholder="2 gup p0 buf as=r1 write; fork p0 c", id="own", select_on_focus=False)
-            with Horizontal(id="limits"):
-                yield Static(tr("at most"))
-                yield Input(str(MOST_STATES), id="states", type="integer", select_on_focus=False)
-                yield Static(tr("states"))
-        yield Static("", id="status")
-        table: DataTable[str] = DataTable(id="verdicts", cursor_type="row", zebra_stripes=False)
-        yield table
-        yield Bar(pane_id="keys")
+        """Two panes between a title and the keys."""
+        self.head = Bar(pane_id="head")
+        self.may = LinePane(tr("What may happen"), "may", "", self.glyphs)
+        self.result = LinePane(tr("What the search says"), "result", "", self.glyphs)
+        self.foot = Bar(pane_id="foot")
+        self.head.build = self._head
+        self.may.build = lambda width: choices(self.choices, self.terms, width)
+        self.result.build = lambda width: outcome(self.shown, self.terms, self._at(), width, self.glyphs)
+        self.foot.build = self._keys
+        yield self.head
+        with Container(id="explorer"):
+            yield self.may
+            yield self.result
+        yield self.foot
 
     def on_mount(self) -> None:
-        """Ready to choose."""
-        self.query_one("#keys", Bar).build = self._keys
-        for field in self.query(Input):
-            field.cursor_blink = False
-        table = self.query_one(DataTable)
-        table.add_columns(*map(tr, ("rule", "verdict", "worst", "share", "steps", "pre-emptions")))
-        table.display = False
-        pane = self.query_one("#permitted", LinePane)
-        pane.build = self._choice
-        pane.renew()
-        pane.point_at(f"permit:{next(iter(self.offers), '')}")
-        pane.focus()
-        self._say(tr("^r searches every order of what is permitted, interleaved micro-step by micro-step."))
+        """The first proposed line has the cursor."""
+        first = next((number for number, choice in enumerate(self.choices) if choice.on), 0)
+        self.may.point_at(f"may:{first}")
+        self.may.focus()
+        if self.draw:
+            self.action_search()
 
-    def _choice(self, width: int) -> list[Row]:
-        """A line for each command, and one for when to end."""
-        rows = [self._box(permitted, command, f"permit:{command}") for command, permitted in self.offers.items()]
-        end = self._box(self.first, tr("end at the first corruption"), "end:first")
-        return [*rows, BLANK, end]
+    def renew(self) -> None:
+        """Bring everything up to date."""
+        for pane in (self.head, self.may, self.result, self.foot):
+            pane.renew()
 
-    @staticmethod
-    def _box(ticked: bool, text: str, subject: str) -> Row:
-        box = Span("[x] " if ticked else "[ ] ", "key" if ticked else "dim", subject)
-        return row(box, Span(text, "plain", subject))
+    def _head(self, width: int) -> list[Row]:
+        where = tr("explore from step {step} of {title}").format(step=self.origin.depth, title=self.name_of_it)
+        return [Row((Span(" ptescope", "title"), Span(cut(f"  {where}", width - 10))), "bar")]
 
-    def action_permit(self) -> None:
-        """Permit what the cursor is on, or no more."""
-        pane = self.query_one("#permitted", LinePane)
-        kind, _, rest = pane.cursor.subject.partition(":") if pane.cursor else ("", "", "")
-        if kind == "permit" and rest in self.offers:
-            self.offers[rest] = not self.offers[rest]
-        elif kind == "end":
-            self.first = not self.first
-        pane.renew()
+    def _keys(self, width: int) -> list[Row]:
+        """The key line."""
+        if self.searching:
+            hints = [("Esc", "end the search", "stop")]
+        elif self.focused is self.result and self.shown.found is not None:
+            hints = [("Enter", "walk into it", "go"), ("X", "map", "map"), ("x", "search again", "search")]
+        else:
+            hints = [
+                ("Enter", "search", "search"),
+                ("Space", "choose", "tick"),
+                ("+/-", "how often", "often(1)"),
+                (":", "own line", "own"),
+                ("f", "first/all", "first"),
+                ("b", "bound", "bound"),
+            ]
+        return [keys([*hints, ("?", "help", "app.help"), ("q", "back", "leave")], width)]
+
+    def _at(self) -> str:
+        """The subject under the cursor of the result."""
+        return self.result.cursor.subject if self.result.cursor is not None else ""
+
+    def on_descendant_focus(self) -> None:
+        """The keys depend on which pane has the cursor."""
+        self.foot.renew()
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
-        """A click ticks, or does what the key line says."""
+        """A click ticks a line, or walks into what was found; the keys can be clicked."""
         message.stop()
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
             self.call_later(self.run_action, rest)
-        elif message.clicked:
-            self.action_permit()
+        elif message.clicked and kind == "may":
+            self.action_tick()
+        elif message.clicked and kind == "found":
+            self.action_go()
+        elif kind == "found":
+            self.result.renew()
 
-    def _keys(self, width: int) -> list[Row]:
-        enter = [("Enter", "see how", "see"), ("M", "map", "map")] if self.found else []
-        return [keys([*enter, *HINTS, ("?", "help", "app.help")], width)]
+    # -- choosing -----------------------------------------------------------------------------------
 
-    def _say(self, text: str) -> None:
-        self.query_one("#status", Static).update(text)
+    def _change(self, change: Callable[[Choice], Choice]) -> None:
+        """Another choice for the line under the cursor."""
+        cursor = self.may.cursor
+        if cursor is None or self.searching:
+            return
+        number = int(cursor.subject.partition(":")[2])
+        self.choices[number] = change(self.choices[number])
+        self.renew()
 
-    # -- asking ------------------------------------------------------------------------------------
+    def action_tick(self) -> None:
+        """It may happen, or it may not."""
+        self._change(lambda choice: choice._replace(on=not choice.on))
 
-    def allowed(self) -> tuple[Command, ...]:
-        """The permissions as commands. Raises ScriptError."""
-        chosen = [command for command, permitted in self.offers.items() if permitted]
-        own = [part.strip() for part in self.query_one("#own", Input).value.split(";") if part.strip()]
-        lines = [f"may 1 {command}" for command in chosen]
-        lines += [f"may {line}" if line.partition(" ")[0].isdecimal() else f"may 1 {line}" for line in own]
-        return parse_permissions(lines, Scope.of(self.context.state))
+    def action_often(self, by: int) -> None:
+        """It may happen once, twice, three times, any number of times."""
+        self._change(lambda choice: choice._replace(on=True, times=next_number(choice.times, by)))
+
+    def action_first(self) -> None:
+        """Search everything, or until something bad is found."""
+        self.terms = self.terms._replace(first=not self.terms.first)
+        self.renew()
+
+    def action_bound(self) -> None:
+        """The next larger bound; after the largest the smallest."""
+        self.terms = self.terms._replace(bound=BOUNDS[(BOUNDS.index(self.terms.bound) + 1) % len(BOUNDS)])
+        self.renew()
+
+    def action_own(self) -> None:
+        """Type a line."""
+        from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
+
+        self.app.push_screen(Prompt(tr("what may happen"), self.typed, self._assist), self._typed)
+
+    def _assist(self, line: str) -> "Help":
+        """Help for a `may` line: what stands before the command is understood."""
+        return help_for(self.origin.state, line if line.startswith("may ") else f"may 1 {line}")
+
+    def _typed(self, line: str | None) -> None:
+        """Add a line, if it can be understood; `may N` may stand before it."""
+        if not line:
+            return
+        words = line.split(maxsplit=2)
+        times, command = (words[1], words[2]) if words[0] == "may" and len(words) == 3 else ("1", line)
+        try:
+            self._understood([*self.choices, Choice(command, "", on=True)], times)
+        except ScriptError as error:
+            self.notify(error.problems[0].message, severity="warning", markup=False)
+            return
+        number = 0 if times == "*" else int(times)
+        self.choices.append(Choice(command, tr("your own lines"), on=True, times=number, own=True))
+        self.may.renew()
+        self.may.point_at(f"may:{len(self.choices) - 1}")
+
+    def _understood(self, lines: list[Choice], times: str = "") -> tuple[Command, ...]:
+        """The `may` commands of the lines, each of which may use what another would create. Raises ScriptError.
+
+        `times`: how often the last one may happen, as typed.
+        """
+        texts = [f"may {choice.often} {choice.line}" for choice in lines]
+        if times:
+            texts[-1] = f"may {times} {lines[-1].line}"
+        return parse_permissions(texts, Scope.of(self.origin.state))
+
+    # -- searching ----------------------------------------------------------------------------------
+
+    @property
+    def searching(self) -> bool:
+        """A search is under way."""
+        return self.under_way is not None
+
+    def action_go(self) -> None:
+        """Walk into what the cursor stands on, else search."""
+        kind, _, rest = self._at().partition(":") if self.focused is self.result else ("", "", "")
+        if kind == "found":
+            self._walk_into(rest.partition(":")[0])
+        else:
+            self.action_search()
 
     def action_search(self) -> None:
-        """Search, unless something is being searched already."""
-        if self.searching is not None:
+        """Search what is chosen."""
+        if self.searching:
             return
-        most = self.query_one("#states", Input).value
-        if not most.isdecimal() or not int(most):
-            self._say(tr("A number of states is needed, above 0."))
+        understood = zip(self.choices, self._understood(self.choices), strict=True)
+        allowed = tuple(command for choice, command in understood if choice.on)
+        state, running = self.origin.state, self.origin.running
+        if not allowed and not len(state.tasks):
+            self.notify(tr("Choose at least one line that may happen."), severity="warning", markup=False)
             return
-        try:
-            allowed = self.allowed()
-        except ScriptError as error:
-            self._say(next(iter(error.problems)).message)
-            return
-        self.query_one(DataTable).display = False
-        request = Request(self.context, self.checker, allowed, int(most), self.first)
-        self.searching = asyncio.create_task(self._search(request))
+        begun = self.origin.context.begun if running is None else running.before.begun
+        self.searched = permissions(allowed, set(state.tasks))
+        request = Request(Context(state, begun), self.origin.checker, allowed, self.terms.bound, self.terms.first)
+        self.show(Outcome(running=True))
+        self.under_way = asyncio.create_task(self._search(request))
 
     async def _search(self, request: Request) -> None:
-        """Show how far it is, and then what it has found."""
-        self._say(tr("searching … Esc ends it"))
+        """Ask another process, and show what comes."""
         try:
             async with aclosing(search(request)) as words:
                 async for word in words:
-                    if isinstance(word, Told):
-                        self._say(said(word))
-                    elif isinstance(word, Failed):
-                        self._say(word.why)
-                    else:
-                        self._show(word)
+                    match word:
+                        case Told():
+                            self.show(Outcome(running=True, reached=word))
+                        case Failed():
+                            self.show(Outcome(failed=word.why))
+                        case Found():
+                            self.show(Outcome(found=word))
         except asyncio.CancelledError:
-            self._say(tr("The search was ended; nothing is known."))
+            reached = self.shown.reached
+            states = f"{reached.progress.states:,}" if reached is not None else "0"
+            self.show(Outcome(failed=tr("You ended the search after {states} states.").format(states=states)))
         finally:
-            self.searching = None
+            self.under_way = None
+            self.foot.renew()
+        if self.shown.found is not None and self.is_current:
+            self._arrive()
 
-    # -- what was found ----------------------------------------------------------------------------
+    def _arrive(self) -> None:
+        """The cursor goes to the worst that was found, or the map is shown if that was asked for."""
+        self.result.focus()
+        self.result.action_move(1)
+        if self.draw:
+            self.draw = False
+            self.action_map()
 
-    def _show(self, found: Found) -> None:
-        """The verdict on every rule, and the bounds."""
-        self.found = found
-        table = self.query_one(DataTable)
-        table.clear()
-        for judged in found.judgements:
-            table.add_row(*cells(judged, self.glyphs))
-        table.display = True
-        table.focus()
-        self._say(bounds(found))
-        self.query_one("#keys", Bar).renew()
+    def show(self, shown: Outcome) -> None:
+        """Show a search, or its result."""
+        self.shown = shown
+        self.result.renew()
+        self.foot.renew()
 
-    def on_data_table_row_selected(self, message: DataTable.RowSelected) -> None:
-        """Enter on a rule: the way into it."""
-        message.stop()
-        self.see(message.cursor_row)
+    def action_stop(self) -> None:
+        """End the search; where none is under way go back."""
+        if self.under_way is not None:
+            self.under_way.cancel()
+        else:
+            self.action_leave()
 
-    def action_see(self) -> None:
-        """The rule under the cursor."""
-        self.see(self.query_one(DataTable).cursor_row)
+    # -- what was found -----------------------------------------------------------------------------
 
-    def see(self, row: int) -> None:
-        """Open the way into a broken rule on a stage."""
-        if self.found is None:
-            return
-        judged = self.found.judgements[row]
-        if judged.trail is None:
-            self.notify(tr("{rule} is not broken in any schedule.").format(rule=judged.invariant), markup=False)
-            return
+    def _walk_into(self, invariant: str) -> None:
+        """A stage on which the way into a violation lies ahead."""
         from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens this screen
 
-        self.app.push_screen(SandboxStage(TrailDriver(self.context, self.checker, judged), self.glyphs))
+        found = self.shown.found
+        judged = next(judged for judged in found.judgements if judged.invariant == invariant) if found else None
+        if judged is not None and judged.trail is not None:
+            driver = self.driver(f"{invariant}: {self.name_of_it}")
+            driver.lay(judged)
+            self.app.push_screen(SandboxStage(driver, self.glyphs))
+
+    def driver(self, title: str) -> TrailDriver:
+        """Play on a copy of where the search set out from."""
+        return TrailDriver(self.timeline, self.origin, self.searched, title)
 
     def action_map(self) -> None:
-        """The map, where the space is small."""
-        if self.found is None:
-            self._say(tr("First search: ^r."))
-        elif self.found.atlas is None:
-            large = tr(
-                "{states} states are too many to be looked at one by one: permit less, at most {most} can be drawn."
-            )
-            self._say(large.format(states=self.found.states, most=MOST_DRAWN))
-        else:
-            from tui.screens.atlas import Map  # noqa: PLC0415 - networkx comes with it
+        """The state space of what was searched."""
+        if self.shown.found is None:
+            self.notify(tr("Search first: the map shows what the search has found."), severity="warning", markup=False)
+            return
+        from tui.screens.atlas import Map  # noqa: PLC0415 - opened by a key
 
-            self.app.push_screen(Map(self.found.atlas, self.context, self.checker, self.glyphs))
+        self.app.push_screen(Map(self.shown.found, self.driver, self.name_of_it, self.glyphs))
 
     def action_leave(self) -> None:
-        """End the search, or leave where none is under way."""
-        if self.searching is not None:
-            self.searching.cancel()
-        else:
-            self.dismiss()
+        """Back to the stage."""
+        self.dismiss()
 
     def on_unmount(self) -> None:
         """Nobody is there any more to hear what is found."""
-        if self.searching is not None:
-            self.searching.cancel()
+        if self.under_way is not None:
+            self.under_way.cancel()
 
 
-def said(word: Told) -> str:
-    """How far a search is."""
-    progress = word.progress
-    text = tr(
-        "searching: {states} states, depth {depth}, frontier {frontier}, {rate} states/s, {seconds} s. Esc ends it."
-    )
-    rate = round(progress.states / max(word.seconds, 0.001))
-    return text.format(**progress._asdict(), rate=rate, seconds=f"{word.seconds:.1f}")
+def next_number(times: int, by: int) -> int:
+    """One time more or less; after the largest number any number, which is 0.
 
-
-def bounds(found: Found) -> str:
-    """What the verdicts hold for."""
-    how = tr("Every schedule searched") if found.complete else tr("Ended before everything was searched")
-    shown = tr("{how}: {states} states, {transitions} transitions, {depth} steps deep, {schedules} schedules.").format(
-        how=how,
-        states=found.states,
-        transitions=found.transitions,
-        depth=found.depth,
-        schedules=tr("uncounted") if found.schedules is None else number_of(found.schedules),
-    )
-    return f"{shown} {tr('In some schedule tasks wait for each other for ever.')}" if found.stuck else shown
-
-
-def cells(judged: Judgement, glyphs: Glyphs) -> tuple[str, ...]:
-    """A rule's row: sign and name, verdict, the worst, share of schedules, steps and pre-emptions into it."""
-    sign = glyphs.ok if not judged.severity else glyphs.caution if judged.severity == "hazard" else glyphs.broken
-    verdict = tr(judged.verdict) if judged.verdict else tr("not found so far")
-    trail = judged.trail
-    if trail is None:
-        return f"{sign} {judged.invariant}", verdict, "", "", "", ""
-    share = "" if judged.share is None else "< 0.1%" if judged.share < 0.001 else f"{judged.share:.1%}"
-    return (
-        f"{sign} {judged.invariant}",
-        verdict,
-        tr(judged.severity),
-        share,
-        str(trail.steps),
-        str(trail.preemptions),
-    )
+    >>> next_number(1, 1), next_number(3, 1), next_number(0, 1), next_number(1, -1)
+    (2, 0, 0, 1)
+    """
+    ways: list[int] = [*range(1, MOST_TIMES + 1), 0]
+    at: int = ways.index(times) if times in ways else MOST_TIMES
+    return ways[max(0, min(at + by, len(ways) - 1))]

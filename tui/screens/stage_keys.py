@@ -66,6 +66,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
     Binding("W", "app.why", "Why is it so?", id="stage.why"),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
+    Binding("X", "app.explore(True)", "Map of every state that can be reached from here", id="stage.map"),
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
     *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
     *(
