@@ -87,7 +87,7 @@ class Watches:
                 break
             place = self.timeline.nodes[place.parent]
         for later in reversed(unknown):
-            value, before = worth(text, later), known.get(later.parent)
+            value, before = worth(text, moment_at(later)), known.get(later.parent)
             if before is not None and before.value == value:
                 known[later.number] = before
             else:
@@ -101,9 +101,8 @@ def moment_at(node: Node) -> Moment:
     return Standing(node.context._replace(state=node.state), node.checker).moment
 
 
-def worth(text: str, node: Node) -> str:
+def worth(text: str, moment: Moment) -> str:
     """The value of an expression in words: a number, yes or no, or why it has none."""
-    moment = moment_at(node)
     head = text.split(maxsplit=1)[0]
     try:
         number = quantity(text, moment)

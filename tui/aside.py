@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lessons.language import tr
+from model.script.execute import MAIN
 from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.session.session import Session
@@ -35,7 +36,7 @@ def _again(player: "Player") -> Session | None:
         timeline = player.timeline
         for node in timeline.path_to(timeline.nodes[player.spot.at])[1:]:
             _follow(session, timeline, node)
-    except ScriptError:
+    except (ScriptError, ValueError):
         return None
     return session
 
@@ -53,10 +54,14 @@ def _set_scene(player: "Player", session: Session) -> None:
 
 
 def _follow(session: Session, timeline: Timeline, node: Node) -> None:
-    """The move of a lesson that led to a node: there a command's first micro-step begins it."""
-    if timeline.nodes[node.parent].running is None:
+    """The move of a lesson that led to a node: there a command's first micro-step begins it; `finish T` may stop."""
+    stepped = node.stepped
+    if stepped is not None and stepped.task != MAIN:
+        session.step_task(stepped.task)
+        return
+    if timeline.nodes[node.parent].running is None or timeline.nodes[node.parent].command != node.command:
         command = session.understand(node.command)
         if command is not None:
             session.begin_command(command)
-    if node.stepped is not None:
+    if stepped is not None:
         session.step_into()

@@ -6,21 +6,29 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from lessons.performing import Standing
+from lessons.watching import worth
 from model.script.account import Runner
 from model.script.command import Command
+from model.script.execute import check_simulated
 from model.script.parser import parse_line
 from model.script.problems import ScriptError, did_you_mean
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 from tui.plain import Narrator
+from tui.plain_words import PLAIN_WORDS, use
 
 PROMPT: Final = "ptescope> "
 HELP: Final = (
     ("COMMAND", "carry it out, and tell what happened"),
     ("undo", "take the last command back"),
+    *((word.usage, word.help) for word in PLAIN_WORDS),
     ("? [VERB]", "this help, or what a verb does"),
     ("quit", "leave (so does the end of the input)"),
 )
+
+
+WORD_NAMES: Final = frozenset(word.name for word in PLAIN_WORDS)
 
 
 class PlainSandbox:
@@ -32,8 +40,11 @@ class PlainSandbox:
         self.output = output
         self.narrator = Narrator(output)
         self.runner = Runner()
-        self.earlier: list[Runner] = []
-        """The machine before each command: a State costs nothing to keep."""
+        self.done: tuple[str, ...] = ()
+        """The commands that led here from an empty machine."""
+        self.earlier: list[tuple[Runner, tuple[str, ...]]] = []
+        """The machine before each command, and what led there: a State costs nothing to keep."""
+        self.watched: list[str] = []
         self.number = 0
 
     def run(self) -> int:
@@ -51,6 +62,8 @@ class PlainSandbox:
                     self.undo()
                 case ["quit" | "q" | "exit"]:
                     break
+                case [word, *_] if word in WORD_NAMES:
+                    self.say(use(self, line))
                 case _:
                     self.type(line)
         return 0
@@ -74,14 +87,36 @@ class PlainSandbox:
 
     def perform(self, command: Command) -> None:
         """Carry a command out and tell it."""
-        before = self.runner.copy()
+        before = self.runner.copy(), self.done
         self.narrator.tell(self.runner.perform(command))
+        self.done = (*self.done, command.text)
         self.earlier.append(before)
+        self.tell_watched()
+
+    def start_over(self, commands: Iterable[Command]) -> None:
+        """An empty machine, and on it these commands; `undo` leads back to what was before."""
+        commands = tuple(commands)
+        check_simulated(commands)
+        self.earlier.append((self.runner.copy(), self.done))
+        self.runner, self.done = Runner(), ()
+        for command in commands:
+            self.perform(command)
+
+    def tell_watched(self) -> None:
+        """What the watched expressions are worth now."""
+        for text in self.watched:
+            moment = Standing(self.runner.context, self.runner.checker).moment
+            self.narrator.line(6, Text.assemble((text, "bold"), f" = {worth(text, moment)}"))
+
+    def say(self, text: str) -> None:
+        """A word to the user, line by line."""
+        for line in text.split("\n") if text else ():
+            self.narrator.line(6, Text(line))
 
     def undo(self) -> None:
         """Go back to before the last command."""
         if self.earlier:
-            self.runner = self.earlier.pop()
+            self.runner, self.done = self.earlier.pop()
             self.narrator.line(6, Text("The last command is undone."))
         else:
             self.narrator.line(6, Text("There is nothing to undo."))
@@ -93,5 +128,5 @@ class PlainSandbox:
             return
         if not verb:
             for key, text in HELP:
-                self.narrator.line(2, Text(f"{key:10}", "bold").append(text, "none"))
+                self.narrator.line(2, Text(f"{key:18}", "bold").append(text, "none"))
         self.narrator.verbs(known for known in VERBS.values() if verb in {"", known.name})

@@ -28,6 +28,7 @@ from model.session.session import Session
 from model.session.timeline import Node, Timeline
 
 WAITS: Final = re.compile(r'"blocked":"[^"]*"')
+READERS: Final = re.compile(r'(?<="readers":\[)[^]]*')
 MOST_RENAMED: Final = 200
 """Names that are changed at most to make a script well-formed."""
 
@@ -123,7 +124,8 @@ def _segments(timeline: Timeline, path: Sequence[Node]) -> list[_Segment]:
                 segment.pieces.append(_Piece(before.task, before.most - node.running.most))
             case _:
                 waits = node.stepped is not None and bool(node.stepped.blocked)
-                segment.step(move.what or before.task, waits=waits)
+                if not waits or node.state != timeline.nodes[node.parent].state:
+                    segment.step(move.what or before.task, waits=waits)
     return segments
 
 
@@ -159,13 +161,17 @@ def reproduces(script: Script, node: Node) -> bool:
 def _entries(state: State, instead: str = "") -> list[str]:
     """Every entry of a State as text, with another name for the task that plain commands run as.
 
-    Whom a task waits for it says in words, of which only that there are some counts.
+    Whom a task waits for it says in words, of which only that there are some counts; readers have no order.
     """
     tables = msgspec.json.decode(state.to_json(), type=dict[str, list[msgspec.Raw]])
-    texts = (
-        WAITS.sub('"blocked":""', f"{name} {bytes(each).decode()}") for name, rows in tables.items() for each in rows
-    )
-    return sorted(re.sub(rf"\b{MAIN}\b", instead, text) if instead else text for text in texts)
+    texts = [f"{name} {bytes(each).decode()}" for name, rows in tables.items() for each in rows]
+    if instead:
+        texts = [re.sub(rf"\b{MAIN}\b", instead, text) for text in texts]
+    return sorted(READERS.sub(_in_order, WAITS.sub('"blocked":""', text)) for text in texts)
+
+
+def _in_order(readers: re.Match[str]) -> str:
+    return ",".join(sorted(readers[0].split(",")))
 
 
 # -- names that are taken ----------------------------------------------------------------------
