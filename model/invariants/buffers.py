@@ -8,7 +8,7 @@ move. These are the two bug classes of the thread, and they are told apart here:
 from collections.abc import Iterator
 from typing import Final
 
-from model.invariants.counts import Case
+from model.invariants.counts import Case, first_of_block
 from model.invariants.holders import Holder
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
@@ -63,17 +63,35 @@ def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | Non
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
+def at_rest(case: Case) -> bool:
+    """A page that only its buffer has, with the count that its driver gave it: no rule about frames is broken there.
+
+    Most pages of a buffer of 2 MiB are, and one question answers for all rules.
+    """
+    frame, held = case.frame, case.held
+    return (
+        frame.kind == "buffer"
+        and len(held) == 1
+        and held[0].kind == "buffer"
+        and frame.mapping == FILE_PREFIX + held[0].owner
+        and not frame.flags
+        and not frame.mapcount
+        and not frame.pins
+        and frame.refcount == first_of_block(case)
+    )
+
+
 # -- references --------------------------------------------------------------------------------
 
 
 def unguarded(case: Case) -> bool:
     """A counted reference on a driver's page."""
-    return case.frame.kind == "buffer" and bool(case.tally.refs) and bool(case.scene.holders(case.pfn, "get", "pin"))
+    return case.frame.kind == "buffer" and bool(case.tally.refs) and bool(case.holders("get", "pin"))
 
 
 def explain_unguarded(case: Case) -> Violation:
     """Who holds it, whose page it is, and what a move will do."""
-    scene, holders = case.scene, case.scene.holders(case.pfn, "get", "pin")
+    scene, holders = case.scene, case.holders("get", "pin")
     name = owner(scene, case.pfn)
     whose = f"a page of buffer {name}" if name else "a recycled page that waits for the next buffer"
     verb = "holds" if len(holders) == 1 else "hold"
@@ -89,7 +107,7 @@ def explain_unguarded(case: Case) -> Violation:
 
 def _stale_entries(case: Case) -> Iterator[tuple[Holder, str, int]]:
     """Entries of buffer mappings that lead here although that page is elsewhere: (entry, buffer, page)."""
-    for holder in case.scene.holders(case.pfn, "pte", "special", "huge", "huge-special"):
+    for holder in case.holders("pte", "special", "huge", "huge-special"):
         vpn = holder.number << 9 if holder.kind.startswith("huge") else holder.number
         shown = mapped_buffer(case.scene, holder.owner, vpn)
         if shown is not None and case.scene.sees_next(holder.owner, vpn) != case.pfn:
@@ -129,21 +147,21 @@ def double_owner(case: Case) -> bool:
     """A driver lists the frame, but it has become something else."""
     if case.frame.kind == "free":
         return False
-    return any(case.frame.mapping != FILE_PREFIX + holder.owner for holder in case.scene.holders(case.pfn, "buffer"))
+    return any(case.frame.mapping != FILE_PREFIX + holder.owner for holder in case.holders("buffer"))
 
 
 def explain_double_owner(case: Case) -> Violation:
     """Both owners, and how it ends."""
     scene = case.scene
-    listed = [who(scene, holder) for holder in scene.holders(case.pfn, "buffer")]
-    others = [who(scene, h) for h in scene.holders(case.pfn, "pte", "cache", "table", "get", "pin")]
+    listed = [who(scene, holder) for holder in case.holders("buffer")]
+    others = [who(scene, h) for h in case.holders("pte", "cache", "table", "get", "pin")]
     use = f" ({listing(others)})" if others else ""
     message = (
         f"{capital(case.name)} is {listing(listed)} for its driver, but it was freed behind the driver's back and is "
         f"used as {case.frame.kind} memory now{use}. Both read and write the same bytes, and whoever frees it first "
         "frees it under the other."
     )
-    subjects = (case.subject, *(holder.subject for holder in scene.holders(case.pfn)))
+    subjects = (case.subject, *(holder.subject for holder in case.holders()))
     return violation(DOUBLE_OWNER, subjects, message)
 
 
@@ -153,7 +171,7 @@ def explain_double_owner(case: Case) -> Violation:
 def _parted(case: Case) -> Iterator[Holder]:
     """Pages of buffers that were borrowed from a file, which has another page there by now, or none."""
     state = case.scene.state
-    for holder in case.scene.holders(case.pfn, "borrowed"):
+    for holder in case.holders("borrowed"):
         if state.page_cache.get((state.buffers[holder.owner].memfd, holder.number)) != case.pfn:
             yield holder
 

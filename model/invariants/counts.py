@@ -9,7 +9,7 @@ share one count; only its sign is checked here.
 
 from typing import Final, NamedTuple
 
-from model.invariants.holders import WEIGHTS, Tally
+from model.invariants.holders import WEIGHTS, Held, Holder, Tally, some
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Severity, Violation, violation
@@ -59,6 +59,12 @@ class Case(NamedTuple):
     pfn: int
     frame: Frame
     tally: Tally
+    held: Held
+    """Everybody who holds it."""
+
+    def holders(self, *kinds: str) -> list[Holder]:
+        """Some holders, in order; only of these kinds where any are given."""
+        return [holder for holder in some(self.held) if not kinds or holder.kind in kinds]
 
     @property
     def subject(self) -> str:
@@ -73,7 +79,7 @@ class Case(NamedTuple):
     @property
     def reachable(self) -> bool:
         """Somebody points at it, with or without a reference."""
-        return any(holder.kind not in {"tlb", "loose"} for holder in self.scene.holders(self.pfn))
+        return any(holder.kind not in {"tlb", "loose"} for holder in self.holders())
 
 
 def expected_refs(case: Case) -> int | None:
@@ -84,7 +90,7 @@ def expected_refs(case: Case) -> int | None:
     if frame.kind == "buffer":
         return case.tally.refs + first_of_block(case)
     if frame.kind == "dax":
-        return case.tally.refs - len(case.scene.holders(case.pfn, "cache")) + idle_count(case.scene.state)
+        return case.tally.refs - len(case.holders("cache")) + idle_count(case.scene.state)
     if frame.kind in NOT_COUNTED or frame.order:
         return None
     data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
@@ -97,13 +103,15 @@ def first_of_block(case: Case) -> int:
     The defences that mangle the count leave 0 on the first as well. A page without `mapping` has been freed by its
     driver, and lives on for others.
     """
-    if count_is_zero(case.scene.state) or not case.frame.mapping:
+    if not case.frame.mapping:
         return 0
-    for order in range(1, MAX_ORDER + 1):
+    for order in range(MAX_ORDER, 0, -1):
         first = case.pfn >> order << order
-        if first != case.pfn and case.scene.frame(first).order >= order and case.scene.frame(first).kind == "buffer":
-            return 0
-    return 1
+        if first != case.pfn:
+            head = case.scene.frame(first)
+            if head.order >= order and head.kind == "buffer":
+                return 0
+    return 0 if count_is_zero(case.scene.state) else 1
 
 
 def surplus_refs(case: Case) -> int:
@@ -151,7 +159,7 @@ def _freed_in_use(case: Case) -> bool:
 def explain_references(case: Case) -> Violation:
     """Too many or too few, who the holders are, and what that leads to."""
     surplus, expected = surplus_refs(case), expected_refs(case) or 0
-    counted = [holder for holder in case.scene.holders(case.pfn) if WEIGHTS[holder.kind].refs]
+    counted = [holder for holder in case.holders() if WEIGHTS[holder.kind].refs]
     holders = [weighed(case.scene, holder) for holder in counted]
     holders += ["the driver that allocated it"] if case.frame.kind == "buffer" and first_of_block(case) else []
     holders += ["the filesystem, idle (1)"] if case.frame.kind == "dax" and idle_count(case.scene.state) else []
@@ -176,7 +184,7 @@ def explain_references(case: Case) -> Violation:
 
 def explain_maps(case: Case) -> Violation:
     """How many entries there are, and which."""
-    entries = [who(case.scene, h) for h in case.scene.holders(case.pfn, "pte", "huge")]
+    entries = [who(case.scene, h) for h in case.holders("pte", "huge")]
     real = f"{plural(len(entries), 'entry')}: {listing(entries)}" if entries else "no entry at all"
     fate = (
         "Reclaim and copy-on-write will think that somebody still maps it."
@@ -202,7 +210,7 @@ def explain_underflow(case: Case) -> Violation:
 
 def explain_special(case: Case) -> Violation:
     """Which special entries, and what was counted for them."""
-    entries = [who(case.scene, h) for h in case.scene.holders(case.pfn, "special", "huge-special")]
+    entries = [who(case.scene, h) for h in case.holders("special", "huge-special")]
     counted = listing(
         [
             f"{name} {count} where {count - surplus} is right"
@@ -222,4 +230,4 @@ def explain_special(case: Case) -> Violation:
 
 def _subjects(case: Case) -> tuple[str, ...]:
     """Whoever points at the frame, each once."""
-    return tuple(dict.fromkeys(holder.subject for holder in case.scene.holders(case.pfn)))
+    return tuple(dict.fromkeys(holder.subject for holder in case.holders()))

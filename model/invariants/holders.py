@@ -171,4 +171,4 @@ def members(held: Held) -> Iterator[Holder]:
 
 def some(held: Held, most: int = FEW) -> list[Holder]:
     """At most `most` holders, the least ones, in order. O(all holders) for a Crowd."""
-    return sorted(members(held))[:most]
+    return sorted(held.members)[:most] if isinstance(held, Crowd) else list(held[:most])

@@ -37,12 +37,12 @@ PINNED_SHARED: Final = Invariant(
 
 def freed_while_mapped(case: Case) -> bool:
     """A free frame that a page table or the page cache points at."""
-    return given_back(case) and bool(case.scene.holders(case.pfn, *MAPPING))
+    return given_back(case) and bool(case.holders(*MAPPING))
 
 
 def freed_while_referenced(case: Case) -> bool:
     """A free frame that a reference or a call in flight counts on."""
-    return given_back(case) and bool(case.scene.holders(case.pfn, *HOLDING))
+    return given_back(case) and bool(case.holders(*HOLDING))
 
 
 def given_back(case: Case) -> bool:
@@ -61,7 +61,7 @@ HOLDING: Final = ("get", "pin", "task", "task-pin")
 
 def explain_freed_while_mapped(case: Case) -> Violation:
     """Who still gets there, and what the next owner will see."""
-    holders = case.scene.holders(case.pfn, *MAPPING)
+    holders = case.holders(*MAPPING)
     verb = "still points at it" if len(holders) == 1 else "still point at it"
     message = (
         f"{capital(case.name)} was given back to {allocator(case)}, "
@@ -74,7 +74,7 @@ def explain_freed_while_mapped(case: Case) -> Violation:
 
 def explain_freed_while_referenced(case: Case) -> Violation:
     """Who holds it, and what happens at the next access and at the put."""
-    holders = case.scene.holders(case.pfn, *HOLDING)
+    holders = case.holders(*HOLDING)
     verb = "still holds it" if len(holders) == 1 else "still hold it"
     message = (
         f"{capital(case.name)} was given back to {allocator(case)}, "
@@ -92,7 +92,7 @@ def exclusive_shared(case: Case) -> bool:
 
 def explain_exclusive_shared(case: Case) -> Violation:
     """Who shares it, and that a write will not copy."""
-    holders = case.scene.holders(case.pfn, "pte", "huge")
+    holders = case.holders("pte", "huge")
     places = listing([place(case.scene, h.owner, h.number) for h in holders])
     message = (
         f"{capital(case.name)} is marked AnonExclusive, yet {plural(case.tally.entries, 'entry')} map it: {places}. "
@@ -106,13 +106,13 @@ def pinned_shared(case: Case) -> bool:
     frame = case.frame
     if frame.kind != "anon" or frame.exclusive or not case.tally.pins or not case.tally.entries:
         return False
-    return bool(case.scene.holders(case.pfn, "pin"))
+    return bool(case.holders("pin"))
 
 
 def explain_pinned_shared(case: Case) -> Violation:
     """Which pin, and how it comes to miss writes."""
-    pins = case.scene.holders(case.pfn, "pin")
-    entries = case.scene.holders(case.pfn, "pte", "huge")
+    pins = case.holders("pin")
+    entries = case.holders("pte", "huge")
     message = (
         f"{capital(case.name)} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
         f"{listing([place(case.scene, h.owner, h.number) for h in entries])}, but it is not marked AnonExclusive. "

@@ -7,11 +7,13 @@ concerns references to pages that have no entry, and so on. Everything here cost
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rpds import HashTrieMap, HashTrieSet
 
+from model.invariants.buffers import at_rest
 from model.invariants.counts import Case
-from model.invariants.holders import REFERENCE_KINDS
+from model.invariants.holders import REFERENCE_KINDS, tally
 from model.invariants.index import Draft, Place
 from model.invariants.rules import FRAME_RULES
 from model.invariants.scene import Scene
@@ -23,9 +25,21 @@ Translation = tuple[int, str, int]
 """What a TLB remembers: CPU, process, vpn."""
 
 
+BREAKS: Final = tuple((name, rule.broken) for name, rule in FRAME_RULES.items())
+
+
+def _known(broken: HashTrieSet[tuple[str, int]], pfn: int) -> bool:
+    """Whether the frame broke any rule before. A search keeps that frame by frame, and can be asked for the frame."""
+    about = getattr(broken, "get", None)
+    if about is not None:
+        return about(pfn) is not None
+    return bool(len(broken)) and any((name, pfn) in broken for name, _ in BREAKS)
+
+
 def case_of(scene: Scene, pfn: int) -> Case:
     """Everything that the rules about one frame need."""
-    return Case(scene, pfn, scene.frame(pfn), scene.holding.tally(pfn))
+    held = scene.holding.holders(pfn)
+    return Case(scene, pfn, scene.frame(pfn), tally(held), held)
 
 
 class Look:
@@ -64,6 +78,8 @@ class Look:
             case "processes":
                 self._through(key, 0, 1 << 36)
             case "buffers":
+                if old and new and (old.frames, old.memfd) == (new.frames, new.memfd):
+                    return  # neither where it is nor whose pages it has
                 frames = {*(old.frames if old else ()), *(new.frames if new else ())}
                 self.pfns |= frames
                 self.pages |= self.draft.references_of(frames)
@@ -84,11 +100,14 @@ class Look:
         """The frames that break a rule, given those that did before."""
         for pfn in self.pfns:
             case = case_of(self.scene, pfn)
-            for name, rule in FRAME_RULES.items():
-                if rule.broken(case):
-                    broken = broken.insert((name, pfn))
-                elif (name, pfn) in broken:
-                    broken = broken.remove((name, pfn))
+            names = [] if at_rest(case) else [name for name, breaks in BREAKS if breaks(case)]
+            # Nearly always nothing is broken, before and after: one question answers that for all rules.
+            if names or _known(broken, pfn):
+                for name, _ in BREAKS:
+                    if name in names:
+                        broken = broken.insert((name, pfn))
+                    elif (name, pfn) in broken:
+                        broken = broken.remove((name, pfn))
         return broken
 
     def references(self, stale: HashTrieMap[str, int]) -> HashTrieMap[str, int]:
@@ -109,8 +128,9 @@ class Look:
 
     def translations(self, known: HashTrieSet[Translation]) -> HashTrieSet[Translation]:
         """The cached translations that are outdated, given those that were before."""
+        any_known = bool(self.places) and len(known) > 0
         for process, vpn in self.places:
-            if len(known):
+            if any_known:
                 for cpu in self.scene.state.cpus:
                     known = known.discard((cpu, process, vpn))
             for holder in self.scene.holding.watched.get((process, vpn), ()):

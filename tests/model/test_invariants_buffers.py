@@ -1,10 +1,19 @@
 """Buffers, whose owners never ask for a refcount: what may not refer to them, and what must be gone before a move."""
 
+from pathlib import Path
+
 import pytest
 
+from model.invariants.buffers import at_rest
 from model.invariants.checker import Checker
+from model.invariants.look import case_of
+from model.invariants.rules import FRAME_RULES
 from model.invariants.violation import Violation
+from model.script.account import Runner
+from model.script.parser import parse
 from model.session.session import Session
+
+ROOT = Path(__file__).parents[2]
 
 MAPPED = (
     "device nic",
@@ -171,3 +180,15 @@ def test_many_frames_alike_are_counted_not_listed() -> None:
     found = [violation for violation in session.violations if violation.invariant == "unguarded-reference"]
     assert len(found) == 4
     assert found[-1].message.endswith("(4 more frames likewise)")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons/scenes").glob("*.pte")), ids=lambda path: path.stem)
+def test_a_page_at_rest_breaks_no_rule(path: Path) -> None:
+    """The short cut for buffers of many pages never hides anything."""
+    runner = Runner()
+    for command in parse(path.read_text(encoding="utf-8")):
+        runner.perform(command)
+        scene = runner.checker.scene
+        for pfn in scene.state.frames:
+            case = case_of(scene, pfn)
+            assert not at_rest(case) or not any(rule.broken(case) for rule in FRAME_RULES.values())
