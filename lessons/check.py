@@ -14,12 +14,12 @@ from lessons import wording
 from lessons.expressions import NUMBER, ExpressionError, Moment, condition
 from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
-from lessons.ladder import holds, reached
 from lessons.library import COURSE, TOUR
 from lessons.loading import WORLDS, load, read
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
 from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.ways import holds, reached
 
 
 def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:

@@ -4,13 +4,12 @@ An author writes the rungs of a prediction. For a goal the author writes the fir
 the way are computed from where the learner stands, so they fit what has been done already.
 """
 
+from collections.abc import Callable
 from typing import Final
 
-from lessons.expressions import ExpressionError, condition
-from lessons.format import Command, Goal, Hint, Item
+from lessons.format import Goal, Hint, Item
 from lessons.language import tr
-from lessons.performing import Standing, play
-from lessons.problems import LessonError
+from lessons.ways import Way
 
 COMPUTED: Final = ("next", "show")
 """The rungs of a goal's ladder that no author writes."""
@@ -21,13 +20,16 @@ def height(item: Item) -> int:
     return len(item.hints) + (len(COMPUTED) if isinstance(item.action, Goal) else 0)
 
 
-def climb(item: Item, rungs: int, standing: Standing, file: str) -> tuple[Hint, ...]:
-    """The first `rungs` rungs of an item's ladder, as they read where the learner stands."""
+def climb(item: Item, rungs: int, remaining: Callable[[Goal], Way | None]) -> tuple[Hint, ...]:
+    """The first `rungs` rungs of an item's ladder, as they read where the learner stands.
+
+    `remaining`: the shortest way from there to the goal, which is searched for only when a rung tells of it.
+    """
     written = item.hints[:rungs]
     goal = item.action
     if rungs <= len(item.hints) or not isinstance(goal, Goal):
         return written
-    rest = remaining(goal, standing, file)
+    rest = remaining(goal)
     if rest is None:
         lost = tr("From here the way that I know does not lead to the goal: go back to where it begins.")
         texts = [lost, lost]
@@ -43,36 +45,3 @@ def climb(item: Item, rungs: int, standing: Standing, file: str) -> tuple[Hint, 
         texts = [f"{ahead} `{rest[0].text}`", f"{tr('Going forward plays it for you:')}\n\n```\n{lines}\n```"]
     computed = [Hint(rung, text, goal.line) for rung, text in zip(COMPUTED, texts, strict=True)]
     return (*written, *computed[: rungs - len(written)])
-
-
-def reached(goal: Goal, standing: Standing) -> bool:
-    """Every condition of a goal holds."""
-    return all(holds(check.condition, standing) for check in goal.checks)
-
-
-def holds(text: str, standing: Standing) -> bool:
-    """Whether a goal's condition holds; one that speaks of something that does not exist does not."""
-    try:
-        return condition(text, standing.moment)
-    except ExpressionError:
-        return False
-
-
-def remaining(goal: Goal, standing: Standing, file: str) -> tuple[Command, ...] | None:
-    """The shortest end of the stored solution that leads from here to the goal; None if none does."""
-    for start in range(len(goal.solution), -1, -1):
-        rest = goal.solution[start:]
-        if _leads_to(goal, rest, standing, file):
-            return rest
-    return None
-
-
-def _leads_to(goal: Goal, commands: tuple[Command, ...], standing: Standing, file: str) -> bool:
-    """Whether these commands, from here, reach the goal. What cannot be played from here leads nowhere."""
-    for command in commands:
-        try:
-            beats = play(standing, command, file)
-        except LessonError:
-            return False
-        standing = beats[-1].standing
-    return reached(goal, standing)

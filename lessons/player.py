@@ -12,13 +12,14 @@ from typing import Final
 from lessons.expressions import ExpressionError
 from lessons.format import Do, Goal, Hint, Item, Lesson, Prediction
 from lessons.judging import GuessError, Verdict, choices, fill, judge, read_guess, readable
-from lessons.ladder import climb, height, holds, reached, remaining
+from lessons.ladder import climb, height
 from lessons.language import tr
 from lessons.performing import Beat, Standing, play_all, power_on, set_scene, try_out
 from lessons.problems import LessonError, Problem
 from lessons.progress import LessonProgress
 from lessons.strides import Stride, length
 from lessons.view import Act, Judged, Spot, Summary, View
+from lessons.ways import Way, holds, reached, remaining
 from model.script.problems import ScriptError
 from model.session.timeline import Timeline
 
@@ -35,6 +36,8 @@ class Player:
         self.guesses: dict[str, str] = {}
         self.judged: dict[str, Verdict] = {}
         """Prediction id → the verdict, once it has been revealed."""
+        self._ways: dict[int, Way | None] = {}
+        """Spot → the shortest way from there to its goal."""
         self.climbed: dict[str, int] = {}
         """Prediction or goal id → rungs climbed."""
         self.reached: set[str] = set()
@@ -90,7 +93,13 @@ class Player:
     @property
     def hints_taken(self) -> tuple[Hint, ...]:
         """The rungs of this item's ladder that have been climbed."""
-        return climb(self.item, self.climbed.get(self._key, 0), self.spot.standing, self.lesson.file)
+        return climb(self.item, self.climbed.get(self._key, 0), self._remaining)
+
+    def _remaining(self, goal: Goal) -> Way | None:
+        """The shortest way from here to the goal; searched for once a place."""
+        if self.here not in self._ways:
+            self._ways[self.here] = remaining(goal, self.spot.standing, self.lesson.file)
+        return self._ways[self.here]
 
     def view(self) -> View:
         """What to show now."""
@@ -255,7 +264,7 @@ class Player:
 
     def _show_solution(self, goal: Goal) -> str:
         """The whole ladder has been climbed: play the next command of the way to the goal."""
-        rest = remaining(goal, self.spot.standing, self.lesson.file)
+        rest = self._remaining(goal)
         if not rest:
             return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
         return self.command(rest[0].text)

@@ -1,0 +1,122 @@
+"""The shortest way to a goal from where the learner stands: a search over commands, breadth first.
+
+The stored solution is one way from the beginning. A learner may have done half of it in another order, or something
+else that is in the way now. So its commands are tried in every order, then together with whatever else could be done
+to the machine; equal machines are looked at once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from lessons.expressions import ExpressionError, condition
+from lessons.format import Command, Goal
+from lessons.performing import Beat, Standing, play, understand
+from lessons.problems import LessonError
+from model.memory.state import State
+from model.script.context import Outcome
+from model.script.problems import ScriptError
+from model.search.offers import offers
+
+MOST_PLAYED: Final = 400
+"""Commands that one search plays at most …"""
+MOST_STEPS: Final = 2000
+"""… and their micro-steps, a little more if one command has many: about half a second."""
+DETOUR: Final = 2
+"""How many commands more than the solution has a way may take."""
+
+Way = tuple[Command, ...]
+
+
+class _Seen(NamedTuple):
+    """What counts as the same place: the machine, and the answer that the goal may ask for."""
+
+    state: State
+    last: Outcome
+
+
+def reached(goal: Goal, standing: Standing) -> bool:
+    """Every condition of a goal holds."""
+    return all(holds(check.condition, standing) for check in goal.checks)
+
+
+def holds(text: str, standing: Standing) -> bool:
+    """Whether a goal's condition holds; one that speaks of something that does not exist does not."""
+    try:
+        return condition(text, standing.moment)
+    except ExpressionError:
+        return False
+
+
+def remaining(goal: Goal, standing: Standing, file: str) -> Way | None:
+    """The shortest way that is found from here to the goal; None if none is."""
+    known = _rest_of_solution(goal, standing, file)
+    if known is not None and len(known) <= 1:
+        return known
+    most = len(known) - 1 if known is not None else len(goal.solution) + DETOUR
+    found = _search(goal, standing, file, lambda _: goal.solution, most)
+    if found is not None or known is not None:
+        return found if found is not None else known
+    return _search(goal, standing, file, lambda here: _everything(goal, here), most)
+
+
+def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Way | None:
+    """The shortest end of the stored solution that leads from here to the goal; None if none does."""
+    for start in range(len(goal.solution), -1, -1):
+        rest = goal.solution[start:]
+        here = standing
+        for command in rest:
+            beats = _played(here, command, file)
+            if not beats:
+                break
+            here = beats[-1].standing
+        else:
+            if reached(goal, here):
+                return rest
+    return None
+
+
+def _everything(goal: Goal, standing: Standing) -> Iterator[Command]:
+    """What the solution uses, then all else that makes sense on this machine."""
+    yield from goal.solution
+    for offer in offers(standing.context.state):
+        try:
+            command = understand(offer.line, standing)
+        except ScriptError:
+            continue
+        if command is not None:
+            yield Command(command.text, command.line)
+
+
+def _search(
+    goal: Goal, standing: Standing, file: str, choices: Callable[[Standing], Iterable[Command]], most: int
+) -> Way | None:
+    """Breadth first over commands, at most `most` of them in a row."""
+    seen = {_Seen(standing.context.state, standing.context.last)}
+    level: list[tuple[Standing, Way]] = [(standing, ())]
+    played = steps = 0
+    for _ in range(most):
+        following: list[tuple[Standing, Way]] = []
+        for here, way in level:
+            for command in choices(here):
+                beats = _played(here, command, file)
+                played += 1
+                steps += len(beats)
+                if played > MOST_PLAYED or steps > MOST_STEPS:
+                    return None
+                after = beats[-1].standing if beats else here
+                if (place := _Seen(after.context.state, after.context.last)) in seen:
+                    continue
+                if reached(goal, after):
+                    return (*way, command)
+                seen.add(place)
+                following.append((after, (*way, command)))
+        level = following
+    return None
+
+
+def _played(standing: Standing, command: Command, file: str) -> tuple[Beat, ...]:
+    """The beats of a command; none if it cannot be played from here."""
+    try:
+        return play(standing, command, file)
+    except LessonError:
+        return ()
