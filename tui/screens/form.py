@@ -1,7 +1,7 @@
 """A command as a form, for those who do not know the verbs: fields with what is valid now, and the line they make."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,13 +23,6 @@ from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row, Span, cut, row
 from tui.screens.overlay import Overlay
-
-ROLES: Final = {
-    "kernel": "what the kernel does",
-    "machine": "the machine",
-    "task": "tasks",
-    "word": "to the reader, the search, the checker",
-}
 
 
 class FormChoice(Overlay):
@@ -105,6 +98,7 @@ class Form(ModalScreen[str]):
     DEFAULT_CSS = """
     Form { align: center middle; background: $background; }
     Form #form { width: 100%; max-width: 120; height: 1fr; }
+    Form #about { height: 1; width: 100%; max-width: 120; text-style: bold; background: $panel; padding-left: 1; }
     Form .line { height: 1; }
     Form .label { width: 18; }
     Form .field { width: 26; background: $panel; }
@@ -137,6 +131,7 @@ class Form(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         """The fields, the line, the keys."""
+        yield Static(f"{self.verb}: {VERBS[self.verb].help}", id="about", markup=False)
         with VerticalScroll(id="form", can_focus=False):
             yield from self._lines()
         self.pane = LinePane(tr("The command"), "line", "", self.glyphs)
@@ -153,7 +148,7 @@ class Form(ModalScreen[str]):
             sign = "*" if field.required else " "
             label = Static(f"{sign} {field.key}", classes="label", markup=False)
             value = FieldInput(field, self.given.get(field.key, field.proposed))
-            choices = Static(" ".join(field.choices) or field.expected, classes="choices", markup=False)
+            choices = Static(_choices(field), classes="choices", markup=False)
             yield Horizontal(label, value, choices, classes="line")
 
     def on_mount(self) -> None:
@@ -210,7 +205,7 @@ class Form(ModalScreen[str]):
             for known, old, now in zip(self.query(FieldInput), before, self.shown, strict=True):
                 known.field = now
                 if old.choices != now.choices:
-                    known.parent.query_one(".choices", Static).update(" ".join(now.choices) or now.expected)  # type: ignore[union-attr]
+                    known.parent.query_one(".choices", Static).update(_choices(now))  # type: ignore[union-attr]
                     if now.key not in self.given:
                         known.value = now.proposed
         self.pane.renew()
@@ -246,3 +241,10 @@ class Form(ModalScreen[str]):
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
             self.call_later(self.run_action, rest)
+
+
+def _choices(field: Field) -> str:
+    """What a field may hold, in a line."""
+    if field.flag:
+        return tr("space: yes or no")
+    return " ".join(field.choices) or field.expected
