@@ -286,13 +286,18 @@ class SandboxDriver:
         if self.autosave is None or len(self.session.timeline.nodes) == 1:
             return ""
         try:
-            text, _ = as_text(self.session, verify=False)
+            text, _ = as_text(self.session, self.watched, verify=False)
             if text != self._kept:
                 self.autosave.write(text)
                 self._kept = text
         except (SaveError, OSError) as error:
             return tr("This session cannot be kept: {why}").format(why=error)
         return ""
+
+    @property
+    def watched(self) -> list[str]:
+        """The watched expressions."""
+        return self.watches.texts if self.watches is not None else []
 
     def watch(self, text: str) -> str:
         """Watch an expression, or no longer if it is watched already."""

@@ -87,7 +87,7 @@ def _save(driver: "SandboxDriver", name: str) -> str:
     path = Path(name).expanduser()
     path = path if path.suffix else path.with_suffix(".pte")
     try:
-        word = save(driver.session, path)
+        word = save(driver.session, path, driver.watched)
     except SaveError as error:
         return str(error)
     return f"{tr('Saved as {file}.').format(file=path)} {word}".strip()
@@ -95,7 +95,6 @@ def _save(driver: "SandboxDriver", name: str) -> str:
 
 def _load(driver: "SandboxDriver", name: str) -> str:
     from tui.reading import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
-    from tui.session_file import load  # noqa: PLC0415
 
     if not name or name == "-":
         return tr("A file name is missing: `load FILE`.")
@@ -103,7 +102,18 @@ def _load(driver: "SandboxDriver", name: str) -> str:
         text = read_text(str(Path(name).expanduser()))
     except UnreadableError as error:
         return str(error)
-    return _loaded(driver, load(driver.session, text), Path(name).stem)
+    return _loaded(driver, open_text(driver, text), Path(name).stem)
+
+
+def open_text(driver: "SandboxDriver", text: str) -> str:
+    """Carry out a script, or open a saved session with what was watched in it. Raises ScriptError."""
+    from tui.session_file import load, watched_in  # noqa: PLC0415
+
+    word = load(driver.session, text)
+    for watched in watched_in(text):
+        if watched not in driver.watched:
+            driver.watch(watched)
+    return word
 
 
 def load_scene(driver: "SandboxDriver", name: str) -> str:
@@ -128,12 +138,10 @@ def _loaded(driver: "SandboxDriver", word: str, name: str) -> str:
 
 
 def _restore(driver: "SandboxDriver") -> str:
-    from tui.session_file import load  # noqa: PLC0415 - needed by those who restore
-
     kept = driver.autosave.last() if driver.autosave is not None else None
     if kept is None:
         return tr("No earlier session is kept.")
-    word = load(driver.session, kept.path.read_text(encoding="utf-8"))
+    word = open_text(driver, kept.path.read_text(encoding="utf-8"))
     driver.jumped()
     return word or tr("The session of {when} is back.").format(when=kept.when)
 

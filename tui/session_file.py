@@ -18,11 +18,13 @@ from model.script.execute import check_simulated
 from model.script.parser import parse
 from model.session.code import CodeError, Opened, pack, unpack
 from model.session.record import Bounds, RecordError, can_be_recorded, record, replay
-from model.session.scribe import Script, reproduces, script_of
+from model.session.scribe import reproduces, script_of
 from model.session.session import Session
 
 MARK: Final = "#: "
-"""What a line of the history begins with."""
+"""What a line of the history begins with …"""
+WATCHED: Final = "# watch "
+"""… and one with a watched expression."""
 WIDTH: Final = 100
 MOST_CHARACTERS: Final = 3_000_000
 """Of the history in a file."""
@@ -36,8 +38,10 @@ class SaveError(ValueError):
     """A session that cannot be saved."""
 
 
-def as_text(session: Session, title: str = "", *, verify: bool = True) -> tuple[str, str]:
+def as_text(session: Session, watched: Sequence[str] = (), *, verify: bool = True) -> tuple[str, str]:
     """The content of a file, and a word of warning where the script alone does not come to the present state.
+
+    `watched`: the expressions that the file remembers.
 
     Raises SaveError where the session did not begin on an empty machine.
     """
@@ -45,7 +49,7 @@ def as_text(session: Session, title: str = "", *, verify: bool = True) -> tuple[
     if not can_be_recorded(timeline):
         raise SaveError(tr("This machine did not begin empty: no script can say how it came to be."))
     script = script_of(timeline, here)
-    head = [f"# {title}"] if title else []
+    head = [f"{WATCHED}{text}" for text in watched]
     if script.stopped:
         head.append(f"# It ends in the middle of a command; `finish {script.stopped}` carries it out.")
     lines = "\n".join([*head, *script.lines])
@@ -98,13 +102,13 @@ def perform_all(session: Session, commands: Sequence[Command]) -> None:
         session.perform(command)
 
 
-def save(session: Session, path: Path, title: str = "") -> str:
+def watched_in(text: str) -> list[str]:
+    """The watched expressions of a file."""
+    return [line.removeprefix(WATCHED) for line in text.splitlines() if line.startswith(WATCHED)]
+
+
+def save(session: Session, path: Path, watched: Sequence[str] = ()) -> str:
     """Write a session to a file, atomically. Returns a word of warning, if any. Raises SaveError and OSError."""
-    text, word = as_text(session, title)
+    text, word = as_text(session, watched)
     replace_file(path, text.encode())
     return word
-
-
-def script_text(script: Script) -> str:
-    """A script as it is shown."""
-    return "\n".join(script.lines)

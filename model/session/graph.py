@@ -19,6 +19,7 @@ from model.invariants.subjects import parse, subject
 from model.kernel.buffer import buffer_of
 from model.kernel.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
+from model.memory.records import Task
 from model.memory.state import State
 
 if TYPE_CHECKING:
@@ -151,6 +152,14 @@ def _from_task(scene: Scene, name: str) -> Iterator[str]:
     for call in task.stack:
         for pfn in (*call.holds, *call.pins, *call.owes_rmap):
             yield subject("frame", pfn)
+    for kind, owner in scene.state.locks:
+        if _waits_for(task, kind, owner):
+            yield subject("lock", kind, owner)
+
+
+def _waits_for(task: Task, kind: str, owner: str) -> bool:
+    """Whether a task waits for a lock, as `model.kernel.lock` says it."""
+    return task.blocked.startswith(f"{kind} of {owner},")
 
 
 def _from_device(scene: Scene, name: str) -> Iterator[str]:
@@ -297,6 +306,10 @@ def _at_task(scene: Scene, name: str) -> Iterator[str]:
             yield subject("cpu", number)
 
 
+def _at_lock(scene: Scene, kind: str, owner: str) -> Iterator[str]:
+    return (subject("task", name) for name, task in scene.state.tasks.items() if _waits_for(task, kind, owner))
+
+
 def _at_attachment(scene: Scene, exported: str, importer: str) -> Iterator[str]:
     if (exported, importer) in scene.state.attachments:
         yield subject("device", importer)
@@ -329,6 +342,7 @@ POINTED_AT: Final[dict[str, Arrows]] = {
     "task": _at_task,
     "buffer": _at_buffer,
     "dmabuf": _at_dma_buf,
+    "lock": _at_lock,
     "attachment": _at_attachment,
     "swap": _at_swap,
     "notifier": _at_notifier,

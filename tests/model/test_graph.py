@@ -116,3 +116,14 @@ def test_a_swap_slot_and_a_notifier_have_both_ends() -> None:
     session.run("mirror p0 buf+1 as=m by=gpu")
     assert session.refers("notifier:p0") == Relations(frozenset({"ref:m"}), frozenset({"process:p0"}))
     assert f"swap:{slot}" in set(subjects(session.state))
+
+
+def test_a_lock_lights_up_its_holder_and_whoever_waits_for_it() -> None:
+    session = Session()
+    for line in ("process p0", "mmap p0 buf anon private rw 1", "begin a mprotect p0 buf r", "begin b munmap p0 buf"):
+        session.run(line)
+    while "lock:mmap_lock:p0" not in set(subjects(session.state)):
+        session.step_task("a")
+    session.step_task("b", 3)
+    assert session.refers("lock:mmap_lock:p0") == Relations(frozenset({"task:a"}), frozenset({"task:b"}))
+    assert "lock:mmap_lock:p0" in session.refers("task:b").to

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from lessons.library import find
+from lessons.player import Player
 from lessons.progress import Store
+from model.session.record import can_be_recorded
 from tests.tui.user import KEYS, NORMAL, SMALL, User, at
 from tui.app import free_driver, lesson_driver
+from tui.aside import aside
 from tui.sandbox_driver import SandboxDriver
 from tui.screens.code import Code
 from tui.screens.form import Form
@@ -58,6 +61,9 @@ async def test_the_tree_shows_every_way_and_leads_anywhere(store: Store, size: t
         assert user.is_on(Stage)
         timeline = driver.session.timeline
         assert timeline.bookmarks[timeline.here.number] == "stale"
+        await user.press("T", "end", "up", "d")
+        assert "step " in overlay(user)
+        await user.press("q")
         await user.command("goto 0")
         assert timeline.here.number == 0
         await user.command("goto stael")
@@ -155,6 +161,7 @@ async def test_a_saved_session_comes_back_with_every_branch(
     (tmp_path / "bad.pte").write_text("process p0\nraed p0 buf\n")
     driver = driver_of(*STALE)
     async with at(store, driver) as user:
+        await user.command("watch refcount p0 buf")
         await user.press("home")
         await user.command("memfd f 2")
         await user.press("n", "ctrl+s")
@@ -165,6 +172,7 @@ async def test_a_saved_session_comes_back_with_every_branch(
         await user.command("load mine.pte")
         assert len(other.session.timeline.nodes) == len(driver.session.timeline.nodes)
         assert other.session.state == driver.session.state
+        assert other.watched == ["refcount p0 buf"]
         await user.command("load nobody.pte")
         assert "nobody.pte" in user.pane("foot")
         await user.command("load bad.pte")
@@ -262,3 +270,19 @@ async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) 
         await user.press("c", "s")
         assert user.stage is lesson
         assert (lesson.picture, user.lines()) == before
+
+
+def test_every_step_of_a_lesson_with_tasks_left_waiting_is_reached_by_its_own_way() -> None:
+    player = Player(find("gup-fast"))
+    reached = 0
+    while player.spot.item < 11:
+        view = player.view()
+        if "answer" in view.may and not view.guess:
+            assert not player.answer("1") or not player.answer(view.choices[0])
+        elif player.forward():
+            break
+        driver = aside(player)
+        assert driver.session.state == player.spot.standing.context.state
+        assert can_be_recorded(driver.session.timeline), "so it can be saved and handed on"
+        reached += 1
+    assert reached > 20

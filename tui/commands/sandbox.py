@@ -93,10 +93,10 @@ def _screen(args: Namespace) -> int:
 def _open(driver: "SandboxDriver", code: str | None, text: str) -> None:
     """Set the scene on a driver, and leave a word where something is to be said."""
     from model.session.code import follow  # noqa: PLC0415
-    from tui.session_file import load  # noqa: PLC0415
+    from tui.sandbox_words import open_text  # noqa: PLC0415
 
     if code:
         driver.word = "" if follow(driver.session, code) else OTHER_VERSION
     else:
-        driver.word = load(driver.session, text)
+        driver.word = open_text(driver, text)
     driver.jumped()

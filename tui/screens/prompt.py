@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.events import Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 MOST_SHOWN: Final = 6
 """Suggestions in sight."""
+
+
+class Line(Input):
+    """The line itself. A state code that was broken over several lines is put together again when it is pasted."""
+
+    def _on_paste(self, event: Paste) -> None:
+        if "\n" in event.text.strip() and (event.text.lstrip().startswith("pte") or self.value.startswith("code ")):
+            event.prevent_default()
+            event.stop()
+            self.insert_text_at_cursor("".join(event.text.split()))
 
 
 class Suggestions(LinePane, can_focus=False):
@@ -64,7 +75,7 @@ class Prompt(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """The words above, the line below."""
         self.pane = Suggestions(pane_id="suggestions")
-        self.line = Input(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
+        self.line = Line(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
         self.line.cursor_blink = False  # nothing moves, and nothing is written, while nobody types
         box = Container(id="prompt")
         box.border_title = f"{self.wants} ({tr('Enter: done, Esc: close')})"

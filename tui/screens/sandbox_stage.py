@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import BindingType
 
 from lessons.language import tr
+from model.script.problems import did_you_mean
 from tui.screens.sandbox_keys import HINTS, SANDBOX_KEYS
 from tui.screens.stage import Stage
 from tui.screens.stage_keys import NARROW
@@ -124,10 +125,10 @@ class SandboxStage(Stage):
         from tui.screens.tree import Tree  # noqa: PLC0415
 
         def chosen(subject: str | None) -> None:
-            if subject:
-                self.move(lambda: self.sandbox.go(int(subject.partition(":")[2])))
-            else:
-                self.move(lambda: "")
+            kind, _, number = (subject or "").partition(":")
+            self.move(lambda: self.sandbox.go(int(number)) if kind == "node" else "")
+            if kind == "diff":
+                self._compare_with(int(number))
 
         self.app.push_screen(Tree(self.sandbox.session.timeline, self.glyphs), chosen)
 
@@ -149,19 +150,22 @@ class SandboxStage(Stage):
 
     def open_difference(self, name: str) -> None:
         """The same, first of all from a named place."""
-        from tui.screens.difference import Difference  # noqa: PLC0415
-
-        timeline = self.sandbox.session.timeline
-        named = {known: number for number, known in timeline.bookmarks.items()}
+        named = {known: number for number, known in self.sandbox.session.timeline.bookmarks.items()}
         if name and name not in named:
-            self.move(lambda: tr("There is no place `{name}`{hint}").format(name=name[:40], hint=""))
-            return
+            hint = did_you_mean(name, named)
+            self.move(lambda: tr("There is no place `{name}`{hint}").format(name=name[:40], hint=hint))
+        else:
+            self._compare_with(named.get(name, -1))
+
+    def _compare_with(self, node: int) -> None:
+        """What differs between a node and the present state; -1: the step before."""
+        from tui.screens.difference import Difference  # noqa: PLC0415
 
         def chosen(subject: str | None) -> None:
             if subject:
                 self.point(subject)
 
-        self.app.push_screen(Difference(timeline, self.glyphs, named.get(name, -1)), chosen)
+        self.app.push_screen(Difference(self.sandbox.session.timeline, self.glyphs, node), chosen)
 
     def action_scenes(self) -> None:
         """Load a ready scene."""

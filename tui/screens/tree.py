@@ -15,11 +15,12 @@ from tui.screens.prompt import Prompt
 
 
 class Tree(Overlay):
-    """Ends with the node to go to."""
+    """Ends with the node to go to, `node:N`, or to compare with, `diff:N`."""
 
     title_text = "History: every way that was gone"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b,B", "name", "Give this place a name", id="tree.name"),
+        Binding("d,D", "compare", "Compare the present state with this place", id="tree.compare"),
         Binding("x,delete", "forget", "Take its name away", id="tree.forget"),
         Binding("right_square_bracket", "named(1)", "Next named place", id="tree.next-named"),
         Binding("left_square_bracket", "named(-1)", "Previous named place", id="tree.previous-named"),
@@ -42,6 +43,7 @@ class Tree(Overlay):
         """The keys."""
         return [
             ("Enter", tr("go there"), "choose"),
+            ("d", tr("compare"), "compare"),
             ("b", tr("name"), "name"),
             ("x", tr("no name"), "forget"),
             ("[ ]", tr("named places"), "named(1)"),
@@ -51,6 +53,10 @@ class Tree(Overlay):
     def number(self) -> int:
         """The node under the cursor."""
         return int(self.chosen.partition(":")[2] or self.timeline.here.number)
+
+    def action_compare(self) -> None:
+        """What differs between there and here."""
+        self.dismiss(f"diff:{self.number}")
 
     def action_name(self) -> None:
         """Name the place under the cursor."""
