@@ -64,6 +64,9 @@ class Search:
             self.distance[violation.invariant, violation.severity] = 0
             self.found[violation.invariant, violation.severity] = []
         self._due = SAMPLE
+        self._far: Callable[[Progress], bool] = lambda _: True
+        self._ended = False
+        """The search was ended from outside."""
 
     def run(
         self,
@@ -73,25 +76,29 @@ class Search:
     ) -> None:
         """Search until nothing new is reachable, `most_states` are known, or a violation for which `stop` holds is met.
 
-        `progress` hears of every level and ends the search by returning False.
+        `progress` hears of every level, and of a large one more often; it ends the search by returning False.
         """
+        self._far = progress
         while self.levels[-1]:
             if any(stop(kind) for kind in self.found):
                 return
             level = self.levels[-1]
-            self._start_commands(level)
+            self._start_commands(level, most_states)
+            if len(self.seen) > most_states or self._ended:
+                return
             following: list[int] = []
             self._step_tasks(level, following, most_states)
             self.levels.append(following)
-            if len(self.seen) > most_states or not progress(
-                Progress(len(self.seen), len(self.levels) - 1, len(following))
-            ):
+            if len(self.seen) > most_states or self._ended or not progress(self._progress(len(following))):
                 return
         self.levels.pop()
         self.complete = True
 
-    def _start_commands(self, level: list[int]) -> None:
-        """Add to a level what starting commands leads to."""
+    def _progress(self, frontier: int) -> Progress:
+        return Progress(len(self.seen), len(self.levels) - 1, frontier)
+
+    def _start_commands(self, level: list[int], most_states: int) -> None:
+        """Add to a level what starting commands leads to: with many permissions that alone are very many states."""
         effect_of, seen, starters = self.memo.effect, self.seen, self.memo.starters
         for packed in level:
             for actor in starters:
@@ -103,6 +110,11 @@ class Search:
                 if after not in seen:
                     seen.add(after)
                     level.append(after)
+            if len(seen) > self._due:
+                self._due = len(seen) + SAMPLE
+                self._ended = self._ended or not self._far(self._progress(len(level)))
+                if len(seen) > most_states or self._ended:
+                    return
 
     def _step_tasks(self, level: list[int], following: list[int], most_states: int) -> None:
         """One micro-step of every task in every state of a level. The inner loop of everything.
@@ -138,7 +150,8 @@ class Search:
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
                 self._verify(packed)
-                if len(seen) > most_states:
+                self._ended = not self._far(self._progress(len(following)))
+                if len(seen) > most_states or self._ended:
                     break
         self.transitions += transitions
 
