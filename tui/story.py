@@ -5,7 +5,7 @@ each turn stands only what it has changed.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Final, NamedTuple
 
 from rich.text import Text
@@ -22,6 +22,8 @@ from tui.plain import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
+BESIDE: Final = 34
+"""Columns for the commands of the left one of two schedules; a longer one pushes its neighbour."""
 MOST_LINES: Final = 24
 """Commands of the safe schedule that are shown."""
 
@@ -203,14 +205,32 @@ class Teller:
         if told.tipping is None:
             self.line(2, "No schedule avoids it.")
             return
-        cut = told.tipping.moves
-        shared = as_script(self.found.search, told.path.moves[:cut])
-        safe = as_script(self.found.search, (*told.path.moves[:cut], *told.tipping.safe), cut)
-        self.line(2, ("the nearest safe schedule", "bold"), "  (`>` marks the first choice that differs)")
-        for number, command in enumerate(safe[len(self.scene.script) :][:MOST_LINES], len(self.scene.script)):
-            self.line(4, "> " if number == len(shared) else "  ", command)
-        if len(safe) - len(self.scene.script) > MOST_LINES:
-            self.line(6, "...")
+        search, cut, before = self.found.search, told.tipping.moves, len(self.scene.script)
+        shared = as_script(search, told.path.moves[:cut])[before:]
+        broken = as_script(search, told.path.moves, cut)[before + len(shared) :]
+        safe = as_script(search, (*told.path.moves[:cut], *told.tipping.safe), cut)[before + len(shared) :]
+        self.line(
+            2, ("the nearest safe schedule", "bold"), ", beside the one above (`>` marks the choice that differs)"
+        )
+        for command in shared:
+            self.line(4, "  ", command)
+        for left, right in beside(broken, safe):
+            self.line(4, left, right, hanging=len(left))
+
+
+def beside(broken: Sequence[str], safe: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The commands of two schedules that part, in two columns; the first of each is marked.
+
+    >>> [left + right for left, right in beside(["finish cut", "dma r write 9"], ["finish read"])]
+    ['> finish cut     | > finish read', '  dma r write 9  |   ']
+    """
+    column = min(max(map(len, broken), default=0), BESIDE) + 4
+    rows = list(zip_longest(broken, safe, fillvalue=""))
+    for number, (left, right) in enumerate(rows[:MOST_LINES]):
+        sign = "> " if not number else "  "
+        yield f"{sign if left else '  '}{left}".ljust(column) + "| ", f"{sign if right else '  '}{right}"
+    if len(rows) > MOST_LINES:
+        yield "  ...".ljust(column) + "| ", "  ..."
 
 
 def turns(done: Sequence[Done], tip: int) -> list[Turn]:

@@ -84,15 +84,19 @@ class Search:
                 return
             level = self.levels[-1]
             self._start_commands(level, most_states)
-            if len(self.seen) > most_states or self._ended:
+            if self._is_over(most_states):
                 return
             following: list[int] = []
             self._step_tasks(level, following, most_states)
             self.levels.append(following)
-            if len(self.seen) > most_states or self._ended or not progress(self._progress(len(following))):
+            if self._is_over(most_states) or not progress(self._progress(len(following))):
                 return
         self.levels.pop()
         self.complete = True
+
+    def _is_over(self, most_states: int) -> bool:
+        """It is not to go on, although there may be more."""
+        return len(self.seen) > most_states or self._ended
 
     def _progress(self, frontier: int) -> Progress:
         return Progress(len(self.seen), len(self.levels) - 1, frontier)
@@ -112,8 +116,8 @@ class Search:
                     level.append(after)
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
-                self._ended = self._ended or not self._far(self._progress(len(level)))
-                if len(seen) > most_states or self._ended:
+                self._ended = not self._far(self._progress(len(level)))
+                if self._is_over(most_states):
                     return
 
     def _step_tasks(self, level: list[int], following: list[int], most_states: int) -> None:
@@ -151,7 +155,7 @@ class Search:
                 self._due = len(seen) + SAMPLE
                 self._verify(packed)
                 self._ended = not self._far(self._progress(len(following)))
-                if len(seen) > most_states or self._ended:
+                if self._is_over(most_states):
                     break
         self.transitions += transitions
 
