@@ -256,6 +256,19 @@ async def test_a_form_makes_a_command_of_what_is_valid_here(store: Store, size: 
         assert user.is_on(Stage)
 
 
+async def test_the_palette_has_a_form_for_every_verb_and_the_words_of_the_session(store: Store) -> None:
+    async with at(store, driver_of(*STALE[:2])) as user:
+        for typed, screen in (("command madvise", Form), ("session history", Overlay)):
+            await user.press("ctrl+p")
+            await user.pilot.pause(0.3)
+            await user.press(*(KEYS.get(char, char) for char in typed))
+            await user.pilot.pause(0.5)
+            await user.press("enter")
+            await user.pilot.pause(0.3)
+            assert isinstance(user.screen, screen)
+            await user.press("escape")
+
+
 async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) -> None:
     driver = lesson_driver(find("a-reference-is-not-a-mapping"), store)
     async with at(store, driver) as user:

@@ -67,7 +67,7 @@ class Tasks(ModalScreen[None]):
         return self.stage.sandbox.session.tasks()
 
     def _rows(self, width: int) -> list[Row]:
-        """Two rows a task: where it is; what comes next or what it waits for, and where the holder is."""
+        """A few rows a task: where it is; what comes next, or what it waits for and where the holder is."""
         if not self.tasks:
             return [
                 row(Span(tr("No task is in flight."), "dim")),
@@ -88,17 +88,19 @@ class Tasks(ModalScreen[None]):
                     Span(cut(text, width - len(head) - len(lead)), "plain", subject),
                 )
             )
-            rows.append(self._next(task, subject, width))
+            rows += self._next(task, subject, width)
         return rows
 
-    def _next(self, task: Position, subject: str, width: int) -> Row:
-        """What a task does next, or what it waits for."""
+    def _next(self, task: Position, subject: str, width: int) -> list[Row]:
+        """What a task does next; or what it waits for, and where whoever is in its way stands."""
         if not task.blocked:
-            return row(Span(cut(f"     {tr('next')}: {task.procedure}.{task.step}", width), "now", subject))
-        holders = (other for other in self.tasks if other.task != task.task and _named(other.task, task.blocked))
-        held = "; ".join(f"{other.task} {tr('is at')} {other.procedure}.{other.step}" for other in holders)
-        text = f"     {tr('waits')}: {task.blocked}{f' ({held})' if held else ''}"
-        return row(Span(cut(text, width), "hazard", subject))
+            return [row(Span(cut(f"     {tr('next')}: {task.procedure}.{task.step}", width), "now", subject))]
+        rows = [row(Span(cut(f"     {tr('waits')}: {task.blocked}", width), "hazard", subject))]
+        for other in self.tasks:
+            if other.task != task.task and _named(other.task, task.blocked):
+                text = f"       {other.task} {tr('is at')} {other.procedure}.{other.step}"
+                rows.append(row(Span(cut(text, width), "dim", subject)))
+        return rows
 
     def _keys(self, width: int) -> list[Row]:
         hints = [
@@ -124,17 +126,11 @@ class Tasks(ModalScreen[None]):
         task = self._chosen()
         if task:
             self.stage.move(lambda: self.stage.sandbox.step_task(task, steps))
-            self._told()
+            self.pane.renew()
 
     def action_back(self) -> None:
         """Undo the last move."""
         self.stage.move(self.stage.driver.back)
-        self._told()
-
-    def _told(self) -> None:
-        """Show what has become of them."""
-        if self.stage.word:
-            self.notify(self.stage.word, timeout=3, markup=False)
         self.pane.renew()
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
