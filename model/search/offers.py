@@ -67,7 +67,8 @@ def _references(state: State) -> Iterator[Offer]:
         yield Offer(f"dma {name} read", about, 0 if reference.write else 9)
         yield Offer(f"{'unmap' if reference.kind == 'map' else 'put'} {name}", about, 2)
         if where := _where(state, reference):
-            yield Offer(f"madvise {where} dontneed", f"process {reference.process}", 0 if reference.buffer else 8)
+            lost = 8 if _is_anonymous(state, *where.split()) else 0
+            yield Offer(f"madvise {where} dontneed", f"process {reference.process}", lost)
             yield Offer(f"read {where}", f"process {reference.process}", 7)
 
 
@@ -78,6 +79,12 @@ def _where(state: State, reference: Reference) -> str:
         if process == reference.process and record.start <= reference.vpn < record.start + record.pages:
             return f"{process} {label}"
     return ""
+
+
+def _is_anonymous(state: State, process: str, label: str) -> bool:
+    """Its pages go when they are thrown away: no file and no buffer keeps them."""
+    vma = state.vmas.get((process, state.labels[process, label].start))
+    return vma is not None and not vma.file and not vma.ops
 
 
 def _grabs(state: State) -> Iterator[Offer]:
@@ -118,12 +125,11 @@ def _buffers(state: State) -> Iterator[Offer]:
 
 def _processes(state: State) -> Iterator[Offer]:
     """What programs do, and what the mm does to their pages."""
-    buffers = bool(len(state.buffers))
     for process, label in _labels(state):
         about = f"process {process}"
         yield Offer(f"read {process} {label}", about, 6)
         yield Offer(f"write {process} {label} {PROCESS_BYTE}", about, 4)
-        yield Offer(f"madvise {process} {label} dontneed", about, 0 if buffers else 5)
+        yield Offer(f"madvise {process} {label} dontneed", about, 5 if _is_anonymous(state, process, label) else 0)
         yield Offer(f"munmap {process} {label}", about)
         yield Offer(f"mprotect {process} {label} r", about)
         yield Offer(f"migrate {process} {label}", about, 1)
@@ -140,7 +146,7 @@ def _files(state: State) -> Iterator[Offer]:
         if file.kind not in {"memfd", "ext4", "dax"} or not is_name(name):
             continue
         about = f"file {name}"
-        yield Offer(f"truncate {name} 0", about, 5)
+        yield Offer(f"truncate {name} 0", about, 8 if file.i_mmap else 1)
         if file.size:
             yield Offer(f"punch {name} 0 1", about)
             yield Offer(f"pread {name} 0", about)

@@ -125,10 +125,10 @@ class Map(Screen[None]):
     def _foot(self, width: int) -> list[Row]:
         """The legend and the keys."""
         hints = [
-            ("down/up", "on/back", "walk(1)"),
-            ("left/right", "which edge", "choose(1)"),
+            ("down/up", "go on, back", "walk(1)"),
+            ("left/right", "edge", "choose(1)"),
             ("e", "ends", "end"),
-            ("Enter", "on a stage", "open"),
+            ("Enter", "stage", "open"),
             ("?", "help", "app.help"),
             ("q", "back", "leave"),
         ]

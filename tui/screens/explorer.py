@@ -245,7 +245,11 @@ class Explorer(Screen[None]):
         """Search what is chosen."""
         if self.searching:
             return
-        understood = zip(self.choices, self._understood(self.choices), strict=True)
+        try:
+            understood = zip(self.choices, self._understood(self.choices), strict=True)
+        except ScriptError as error:
+            self.notify(error.problems[0].message, severity="error", markup=False)
+            return
         allowed = tuple(command for choice, command in understood if choice.on)
         state, running = self.origin.state, self.origin.running
         if not allowed and not len(state.tasks):
