@@ -16,6 +16,7 @@ from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Pre
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.library import COURSE, TOUR
 from lessons.loading import WORLDS, load, read
+from lessons.par import shortest
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
 from lessons.problems import LessonError, Problem, did_you_mean
@@ -249,6 +250,8 @@ class _Rehearsal:
         """The goal must be ahead at the start, and reached by the solution."""
         if reached(goal, self.standing):
             yield self._problem(item, f"the goal `{goal.id}` is met before anything is done")
+        if goal.par:
+            yield from self._par(item, goal)
         try:
             solution = Do(goal.solution, "command", goal.line)
             for beat in play_all(solution, self.standing, self.lesson.file):
@@ -261,6 +264,17 @@ class _Rehearsal:
                 yield self._problem(
                     item, f"the solution does not reach `{check.condition}`{self._why(check.condition)}", check.line
                 )
+
+    def _par(self, item: Item, goal: Goal) -> Iterator[Problem]:
+        """Par is what the stored solution takes, and no search finds a shorter way."""
+        if len(goal.solution) != goal.par:
+            yield self._problem(item, f"par={goal.par}, but the solution has {len(goal.solution)} commands", goal.line)
+            return
+        way, complete = shortest(goal, self.standing, goal.par)
+        if way is not None:
+            yield self._problem(item, f"par={goal.par}, but {len(way)} will do: {'; '.join(way)}", goal.line)
+        elif not complete:
+            yield self._problem(item, f"par={goal.par} cannot be proved: too many ways to try; leave it out", goal.line)
 
     def _why(self, text: str) -> str:
         """What keeps a condition from having an answer, if something does."""

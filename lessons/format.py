@@ -174,6 +174,8 @@ class Goal(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     line: int
     solution: tuple[Command, ...] = ()
+    par: int = 0
+    """The fewest commands that will do; 0: not said."""
 
 
 RUNGS: Final = ("where", "what", "next", "show")

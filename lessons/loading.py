@@ -194,8 +194,12 @@ class _Builder:
             self._act(prediction, block)
 
     def goal(self, block: Block) -> None:
-        """`~~~goal id=NAME`: lines `expect CONDITION  # what the learner reads`."""
-        options = self._options(block, {"id": None})
+        """`~~~goal id=NAME [par=N]`: lines `expect CONDITION  # what the learner reads`."""
+        options = self._options(block, {"id": None, "par": None})
+        par = options.get("par", "0")
+        if not par.isdecimal():
+            self.problem(block.line, f"`par` is a number of commands, not `{par}`", "par=3")
+            par = "0"
         if "id" not in options:
             self.problem(block.line, "a goal needs an id", "~~~goal id=NAME")
         self._identify(options.get("id", ""), block)
@@ -208,7 +212,7 @@ class _Builder:
                 self.problem(number, "a goal's line is not `expect CONDITION  # what the learner reads`")
         if not checks:
             self.problem(block.line, "a goal without an `expect` line")
-        self._act(Goal(options.get("id", ""), tuple(checks), block.line), block)
+        self._act(Goal(options.get("id", ""), tuple(checks), block.line, par=int(par)), block)
 
     def solution(self, block: Block) -> None:
         """`~~~solution`: commands that reach the goal before it."""

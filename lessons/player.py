@@ -110,7 +110,7 @@ class Player:
             number=spot.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=self._filled(item.text, self.spots[spot.entry].standing),
+            text=_with_par(self._filled(item.text, self.spots[spot.entry].standing), goal),
             ask=self._filled(prediction.ask, spot.standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
@@ -400,6 +400,14 @@ class Player:
             rule=self.lesson.header.rule,
             read=self.lesson.header.read,
         )
+
+
+def _with_par(text: str, goal: Goal | None) -> str:
+    """What there is to read at a goal, and how few commands will do."""
+    if goal is None or not goal.par:
+        return text
+    many = tr("{count} commands will do.").format(count=goal.par)
+    return f"{text}\n\n{many if goal.par > 1 else tr('One command will do.')}".strip()
 
 
 def pending(lesson: Lesson, item: int) -> tuple[Prediction, ...]:

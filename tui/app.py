@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lessons.format import Lesson
     from lessons.progress import Store
     from tui.driver import Driver
@@ -52,6 +54,16 @@ def drill(store: "Store", kind: str = "", seed: int = 1) -> int:
     from tui.drill_driver import DrillDriver  # noqa: PLC0415
 
     return _run(store, DrillDriver(store, kind, seed))
+
+
+def author(path: "Path") -> int:
+    """A lesson that is being written. Returns the exit status. Raises LessonError before it opens."""
+    hold_collector()
+    from lessons.progress import Store  # noqa: PLC0415
+    from tui.author_driver import AuthorDriver  # noqa: PLC0415
+
+    store = Store()
+    return _run(store, AuthorDriver(path, store))
 
 
 def home(store: "Store | None" = None) -> int:

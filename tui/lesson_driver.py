@@ -29,7 +29,7 @@ class LessonDriver:
     free = False
 
     def __init__(self, player: Player, store: Store) -> None:
-        self.player: Final = player
+        self.player = player
         self.store: Final = store
         self.log = Log(player.timeline)
 

@@ -116,6 +116,12 @@ class PtescopeApp(App[None]):
 
             assert isinstance(driver, SandboxDriver)
             stage: Stage = SandboxStage(driver, self.glyphs, aside=aside)
+        elif getattr(driver, "reload", None) is not None:
+            from tui.author_driver import AuthorDriver  # noqa: PLC0415
+            from tui.screens.author_stage import AuthorStage  # noqa: PLC0415
+
+            assert isinstance(driver, AuthorDriver)
+            stage = AuthorStage(driver, self.glyphs)
         else:
             stage = Stage(driver, self.glyphs)
         stage.typed = self.typed

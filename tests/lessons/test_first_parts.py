@@ -22,6 +22,7 @@ ANSWERS = {
         "does-the-write-fault": "yes",
         "rss-after-populate": "1",
         "read-after-dontneed": "0",
+        "write-after-mprotect": "SIGSEGV",
         "rss-after-reading-a-file": "1",
     },
     # 075: ref = map + 1 for the page cache; 021: fork copies nothing of a shared mapping; 047: a reference is no PTE
@@ -47,6 +48,7 @@ ANSWERS = {
         "does-invlpg-reach-the-other": "no",
         "refcount-after-the-answer": "2",
         "write-without-a-flush": "into p1's buffer c",
+        "tables-after-munmap": "1",
     },
     # 027: a read takes the zero page; 049: read-only memory and holes EFAULT, what was faulted in stays; 117: [vvar]
     "gup-slow": {
@@ -63,6 +65,7 @@ ANSWERS = {
         "count-of-the-grab": "4",
         "is-it-kept": "no",
         "what-take-gets": "a reference on what p0 maps now",
+        "may-the-tables-go": "no",
         "count-after-the-punch": "1",
         "who-must-look": "that the frame is not freed under the card",
         "what-stops-fast": "no: the special bit in the PTE stops it",

@@ -1,18 +1,28 @@
-"""`ptescope lesson check`: what is wrong with lesson files, for authors and for CI."""
+"""`ptescope lesson new|check|play|promote|diff|mutate`: for authors of lessons, and for CI."""
 
+import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lessons.drafting import Draft
+    from lessons.format import Lesson
 
 EXIT_FINE: Final = 0
 EXIT_PROBLEMS: Final = 1
+EXIT_MALFORMED: Final = 2
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The deeds of `ptescope lesson`, and their operands."""
-    parser.description = "For authors of lessons."
+    parser.description = "For authors of lessons; docs/authoring.md has three worked lessons."
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True)
+    new = deeds.add_parser("new", help="write a small lesson to begin with")
+    new.add_argument("id", type=identity, metavar="ID", help="its name: the file is called ID.md")
+    new.add_argument("--title", metavar="TITLE", help="by default the name in words")
+    new.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="where to write it (default: here)")
     checking = deeds.add_parser("check", help="say what is wrong with lesson files")
     checking.description = (
         "Check lesson files: their form, their texts, and, by playing them on the model, every answer, goal and "
@@ -21,10 +31,48 @@ def add_arguments(parser: ArgumentParser) -> None:
     checking.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="lessons, or folders of them; default: the course"
     )
+    play = deeds.add_parser("play", help="play a lesson file; it is read again whenever it is saved")
+    play.add_argument("file", type=Path, metavar="FILE.md")
+    play.add_argument("--plain", action="store_true", help="text in, text out, read once")
+    promote = deeds.add_parser("promote", help="make a lesson of a script or a saved session")
+    promote.add_argument("script", type=Path, metavar="SCRIPT.pte")
+    promote.add_argument("id", nargs="?", type=identity, metavar="ID", help="by default the name of the script")
+    promote.add_argument("--title", metavar="TITLE")
+    promote.add_argument("--folder", type=Path, default=Path(), metavar="DIR")
+    diff = deeds.add_parser("diff", help="say what a learner would notice between two versions")
+    diff.description = "Exit status: 0 nothing, 1 something, 2 one of them cannot be played."
+    diff.add_argument("old", type=Path, metavar="OLD.md")
+    diff.add_argument("new", type=Path, metavar="NEW.md")
+    mutate = deeds.add_parser("mutate", help="break the model on purpose: some lesson must notice each time")
+    mutate.description = "Exit status: 0 every mutant is noticed by some lesson, 1 one survives."
+    mutate.add_argument("names", nargs="*", metavar="MUTANT", help="default: all of them")
+
+
+def identity(text: str) -> str:
+    """The name of a lesson."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
+        raise ArgumentTypeError(f"expected small letters, digits and hyphens, not `{text}`")
+    return text
 
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
+    from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from model.script.problems import ScriptError  # noqa: PLC0415
+
+    try:
+        return DEEDS[args.deed](args)
+    except LessonError as error:
+        print(error, file=sys.stderr)
+    except ScriptError as error:
+        from tui.commands.run import complain  # noqa: PLC0415
+
+        complain(str(args.script), error)
+    return EXIT_MALFORMED
+
+
+def check(args: Namespace) -> int:
+    """Say what is wrong."""
     from lessons.check import check_paths  # noqa: PLC0415 - the kernel is imported where it is run
 
     lessons, problems = check_paths(args.paths)
@@ -33,3 +81,97 @@ def main(args: Namespace) -> int:
     noun = "lesson" if len(lessons) == 1 else "lessons"
     print(f"{len(lessons)} {noun} checked, {len(problems)} problem{'' if len(problems) == 1 else 's'}")
     return EXIT_PROBLEMS if problems else EXIT_FINE
+
+
+def new(args: Namespace) -> int:
+    """A lesson to begin with."""
+    from lessons.drafting import empty  # noqa: PLC0415
+
+    return _write(args.id, empty(args.id, args.title or _in_words(args.id)), args.folder)
+
+
+def promote(args: Namespace) -> int:
+    """A lesson of what was played."""
+    from lessons.drafting import from_script  # noqa: PLC0415
+    from tui.reading import UnreadableError, read_text  # noqa: PLC0415
+
+    try:
+        text = read_text(str(args.script))
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
+    name = args.id or identity(args.script.stem.lower().replace("_", "-"))
+    try:
+        draft = from_script(name, args.title or _in_words(name), text)
+    except ValueError as error:
+        print(f"{args.script}: {error}", file=sys.stderr)
+        return EXIT_MALFORMED
+    return _write(name, draft, args.folder)
+
+
+def _in_words(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
+def _write(name: str, draft: "Draft", folder: Path) -> int:
+    """Write both files, and say what is left to do. Nothing that exists is replaced."""
+    from lessons.check import check_lesson  # noqa: PLC0415
+    from lessons.loading import WORLDS, load  # noqa: PLC0415
+    from lessons.progress import replace_file  # noqa: PLC0415
+
+    lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"
+    for path in (lesson, world):
+        if path.exists():
+            print(f"{path} exists; choose another name or another --folder", file=sys.stderr)
+            return EXIT_MALFORMED
+    world.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(world, draft.world.encode())
+    replace_file(lesson, draft.lesson.encode())
+    for problem in check_lesson(load(lesson)):
+        print(problem, file=sys.stderr)
+    print(f"{lesson} and {world} are written. `ptescope lesson play {lesson}` plays it and follows what you save.")
+    return EXIT_FINE
+
+
+def play(args: Namespace) -> int:
+    """Play a file."""
+    from tui.commands.home import EXIT_NO_TERMINAL, no_terminal  # noqa: PLC0415
+
+    if args.plain:
+        from lessons.progress import Store  # noqa: PLC0415
+        from tui.commands.learn import play_plain  # noqa: PLC0415
+
+        play_plain(_load(args.file), Store())
+        return EXIT_FINE
+    if refusal := no_terminal():
+        print(f"ptescope: {refusal}; `--plain` needs none", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    from tui.app import author  # noqa: PLC0415
+
+    return author(args.file)
+
+
+def _load(path: Path) -> "Lesson":
+    from lessons.loading import load  # noqa: PLC0415
+
+    return load(path)
+
+
+def diff(args: Namespace) -> int:
+    """What is different."""
+    from lessons.differing import differences  # noqa: PLC0415
+
+    found = list(differences(_load(args.old), _load(args.new)))
+    for line in found:
+        print(line)
+    return EXIT_PROBLEMS if found else EXIT_FINE
+
+
+def mutate(args: Namespace) -> int:
+    """Which lessons notice which mutant."""
+    from tui.commands.lesson_mutate import report  # noqa: PLC0415
+
+    return report(args.names)
+
+
+DEEDS: Final = {"new": new, "check": check, "play": play, "promote": promote, "diff": diff, "mutate": mutate}

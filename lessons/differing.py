@@ -1,0 +1,123 @@
+"""What a learner would notice between two versions of a lesson."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from lessons.format import Choice, Do, Goal, Item, Lesson, PickPage, Prediction, YesNo
+from lessons.player import Player
+
+MOST_MOVES = 2000
+
+
+def differences(old: Lesson, new: Lesson) -> Iterator[str]:
+    """One line a difference: the header, what was added and removed, what reads or answers differently."""
+    for name in old.header.__struct_fields__:
+        one, other = getattr(old.header, name), getattr(new.header, name)
+        if one != other:
+            yield f"~ {name}: {_short(one)} -> {_short(other)}"
+    before, after = _named(old), _named(new)
+    for name in before:
+        if name not in after:
+            yield f"- {name}"
+    answered_before, answered_after = truths(old), truths(new)
+    for name, item in after.items():
+        if name not in before:
+            truth = answered_after.get(name.rpartition(" ")[2])
+            yield f"+ {name}" + (f", answer: {truth}" if truth is not None else "")
+            continue
+        yield from (f"~ {name}: {what}" for what in _changed(before[name], item))
+        key = name.rpartition(" ")[2]
+        if answered_before.get(key) != answered_after.get(key):
+            yield f"! {name}: the answer was {answered_before.get(key)}, and is {answered_after.get(key)}"
+    if [name for name in before if name in after] != [name for name in after if name in before]:
+        yield "~ the order of the items"
+    for world in sorted({*old.worlds, *new.worlds}):
+        if old.worlds.get(world) != new.worlds.get(world):
+            sign = "+" if world not in old.worlds else "-" if world not in new.worlds else "~"
+            yield f"{sign} world {world}"
+
+
+def _named(lesson: Lesson) -> dict[str, Item]:
+    """The items by what stays when they are edited: the ids of questions and goals, else their number of the kind."""
+    found: dict[str, Item] = {}
+    for item in lesson.items:
+        match item.action:
+            case Goal(id=name):
+                found[f"goal {name}"] = item
+            case Do(commands=commands):
+                found[_free(found, f"commands {commands[0].text}" if commands else "commands")] = item
+            case None:
+                found[_free(found, "text" if not item.last else "end")] = item
+            case prediction:
+                found[f"prediction {prediction.id}"] = item
+    return found
+
+
+def _free(found: dict[str, Item], name: str) -> str:
+    """The name, numbered if it is taken."""
+    number = 1
+    while (numbered := name if number == 1 else f"{name} ({number})") in found:
+        number += 1
+    return numbered
+
+
+def _changed(old: Item, new: Item) -> Iterator[str]:
+    """Which parts of an item read differently; lines do not matter."""
+    for name in ("text", "world", "hints", "notes"):
+        if _words(getattr(old, name)) != _words(getattr(new, name)):
+            yield name
+    if _words(old.setup) != _words(new.setup):
+        yield "what sets the scene"
+    one, other = old.action, new.action
+    if one is None or other is None:
+        return
+    for name in other.__struct_fields__:
+        if name not in {"line", "id"} and _words(getattr(one, name, None)) != _words(getattr(other, name)):
+            yield name
+
+
+def _words(value: object) -> object:
+    """A value without the lines at which it stands."""
+    if isinstance(value, msgspec.Struct):
+        return {
+            name: _words(getattr(value, name)) for name in value.__struct_fields__ if name not in {"line", "column"}
+        }
+    if isinstance(value, tuple):
+        return [_words(one) for one in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def truths(lesson: Lesson) -> dict[str, str]:
+    """The right answer to every prediction, as the model has it. Raises LessonError."""
+    player = Player(lesson)
+    for _ in range(MOST_MOVES):
+        view = player.view()
+        if player.finished:
+            break
+        if "forward" in view.may:
+            word = player.forward()
+        elif player.prediction is not None:
+            word = player.answer(_any_answer(player.prediction))
+        else:
+            assert player.goal is not None
+            word = player.command(player.goal.solution[len(player.spot.typed)].text)
+        if word:
+            break
+    return {name: verdict.truth for name, verdict in player.judged.items()}
+
+
+def _any_answer(prediction: Prediction) -> str:
+    """Something that answers it, whatever it is."""
+    match prediction:
+        case YesNo():
+            return "yes"
+        case Choice() | PickPage():
+            return "1"
+        case _:
+            return "0"
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,181 @@
+"""The model broken on purpose: would any lesson notice? Each mutant forgets one micro-step, or one look at a flag.
+
+What a lesson says is only worth something if it would say otherwise on a wrong model. So for each mutant some lesson of
+the course must fail its check, or have another answer than it has on the true model.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from lessons.check import check_lesson
+from lessons.differing import truths
+from lessons.format import Do, Goal, Lesson
+from lessons.performing import Standing, play, play_all, set_scene
+from lessons.problems import LessonError
+from model.kernel.procedure import Procedure
+from model.memory.records import Locals, Pte
+from model.script import execute
+
+
+class Mutant(NamedTuple):
+    """One way to be wrong."""
+
+    name: str
+    what: str
+    """The bug, as a kernel developer would call it."""
+    step: str
+    """`procedure.step` that is forgotten; of a property of entries, the steps that ask for it."""
+    never: str = ""
+    """Instead of forgetting a step: this property of Pte is never true."""
+
+
+ZAP: Final = "zap_page_range_single"
+MOST_STEPS: Final = 20_000
+"""A mutant may go round in circles: so many micro-steps of one command are enough to know."""
+MUTANTS: Final = (
+    Mutant("no-recheck", "GUP-fast does not look at the entry again", "gup_fast.recheck_pte"),
+    Mutant("irqs-on", "GUP-fast leaves interrupts on", "gup_fast.disable_interrupts"),
+    Mutant("no-vma-flags", "GUP does not ask for the VMA's flags", "get_user_pages.check_vma_flags"),
+    Mutant("no-special", "no walker sees the special bit", "gup_fast.read_pte", never="special"),
+    Mutant("no-flush", "unmapping does not flush the TLB", "unmap_vmas.flush"),
+    Mutant("no-local-flush", "the own CPU is not flushed", "flush_tlb_range.flush_local"),
+    Mutant("no-ipi", "other CPUs are not waited for", "flush_tlb_range.wait_for_ipi"),
+    Mutant("no-rmap", "unmapping leaves mapcount as it was", "unmap_vmas.remove_rmaps"),
+    Mutant("no-put", "unmapping keeps the reference of the entry", "unmap_vmas.put_pages"),
+    Mutant("no-clear", "unmapping leaves the entries", "unmap_vmas.clear_ptes"),
+    Mutant(
+        "no-notifier", "nobody is told of an invalidation", "zap_page_range_single.mmu_notifier_invalidate_range_start"
+    ),
+    Mutant("no-nuke", "a move leaves the entries of the buffer", "ttm_bo_move.unmap_virtual"),
+    Mutant("no-copy", "a move does not copy", "ttm_bo_move.copy"),
+    Mutant("no-move-notify", "dynamic importers are not told of a move", "ttm_bo_move.move_notify"),
+    Mutant("no-buffer-lock", "a fault does not wait for a move", "ttm_bo_vm_fault.ttm_bo_vm_reserve"),
+    Mutant("no-fault-check", "a fault does not ask whether the VMA allows it", "exc_page_fault.find_vma"),
+    Mutant("no-exclusive", "a write fault never copies", "do_wp_page.reuse_or_copy"),
+    Mutant("no-fork-flush", "fork does not flush the parent's TLB", "kernel_clone.flush_tlb_mm"),
+    Mutant("no-migration-check", "migration does not compare the count", "migrate_pages.folio_migrate_mapping"),
+    Mutant("no-dax-wait", "truncating a DAX file does not wait for references", "dax_break_layout.wait_page_idle"),
+    Mutant("no-punch-unmap", "punching a hole does not unmap", "shmem_fallocate.unmap_mapping_range"),
+    Mutant(
+        "no-mirror-retry", "a mirror does not ask whether it was invalidated", "mirror_range.mmu_interval_read_retry"
+    ),
+    Mutant("no-forget", "put does not give the reference back", "put_reference.put_pages"),
+    Mutant("no-read-protect", "mprotect leaves the entries writable", "change_protection.change_pte_range"),
+    Mutant("no-tables-freed", "munmap keeps page tables that became useless", "free_pgtables.unhook_tables"),
+)
+
+
+class Noticed(NamedTuple):
+    """What a lesson says to a mutant."""
+
+    lesson: str
+    how: str
+    """The first problem of its check, or the answer that became another."""
+
+
+class Baseline(NamedTuple):
+    """A lesson on the true model."""
+
+    lesson: Lesson
+    answers: dict[str, str]
+    steps: frozenset[str]
+    """Micro-steps that it plays."""
+
+
+def baseline(lesson: Lesson) -> Baseline:
+    """What a lesson says and does without a mutant. Raises LessonError."""
+    return Baseline(lesson, truths(lesson), frozenset(_steps(lesson)))
+
+
+def _steps(lesson: Lesson) -> Iterator[str]:
+    """Every micro-step that is made while the lesson is played."""
+    standing: Standing | None = None
+    for item in lesson.items:
+        standing = set_scene(lesson, item) if item.world else standing
+        assert standing is not None
+        action = item.action
+        beats = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
+        for command in action.solution if isinstance(action, Goal) else ():
+            beats += play(beats[-1].standing if beats else standing, command, lesson.file)
+        if beats:
+            standing = beats[-1].standing
+        yield from (beat.name for beat in beats if beat.stepped)
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[None]:
+    """The model with this bug, for as long as the block runs."""
+    limit = execute.MOST_STEPS
+    vars(execute)["MOST_STEPS"] = MOST_STEPS
+    try:
+        with _broken(mutant):
+            yield
+    finally:
+        vars(execute)["MOST_STEPS"] = limit
+
+
+@contextmanager
+def _broken(mutant: Mutant) -> Iterator[None]:
+    """One property or one step as the mutant has it."""
+    if mutant.never:
+        true = getattr(Pte, mutant.never)
+        setattr(Pte, mutant.never, property(lambda _: False))
+        try:
+            yield
+        finally:
+            setattr(Pte, mutant.never, true)
+        return
+    procedure, _, name = mutant.step.partition(".")
+    body = next(micro.body for micro in _procedure(procedure).steps if micro.name == name)
+    changed: list[tuple[type[Procedure], tuple[Any, ...]]] = []
+    for other in Locals.registry.values():
+        steps = getattr(other, "steps", ())
+        if any(micro.body is body for micro in steps):
+            changed.append((other, steps))  # type: ignore[arg-type]
+            other.steps = tuple(  # type: ignore[attr-defined]
+                micro._replace(body=_nothing) if micro.body is body else micro for micro in steps
+            )
+    try:
+        yield
+    finally:
+        for other_procedure, steps in changed:
+            other_procedure.steps = steps
+
+
+def _procedure(name: str) -> type[Procedure]:
+    return Locals.registry[name]  # type: ignore[return-value]
+
+
+def _nothing(*_: object) -> None:
+    """A step that does nothing and goes on."""
+
+
+def noticed(mutant: Mutant, lessons: Sequence[Baseline], *, all_of_them: bool = False) -> Iterator[Noticed]:
+    """Lessons that notice the mutant, by default only the first; only those that make the step are asked."""
+    asked = [one for one in lessons if mutant.step in one.steps]
+    with mutated(mutant):
+        for one in sorted(asked, key=lambda one: len(one.steps)):
+            how = _how(one)
+            if how:
+                yield Noticed(one.lesson.id, how)
+                if not all_of_them:
+                    return
+
+
+def _how(known: Baseline) -> str:
+    """How a lesson notices that the model is another; empty: it does not."""
+    try:
+        answers = truths(known.lesson)
+    except Exception as error:  # noqa: BLE001 - a broken model may fail anywhere; that is noticed too
+        return f"cannot be played: {error}"
+    for name, answer in known.answers.items():
+        if answers.get(name) != answer:
+            return f"{name}: {answers.get(name)} instead of {answer}"
+    try:
+        problems = check_lesson(known.lesson)
+    except LessonError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001
+        return f"cannot be checked: {error}"
+    return problems[0].text if problems else ""

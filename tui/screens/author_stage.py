@@ -1,0 +1,31 @@
+"""The stage of a lesson that is being written: it follows the file."""
+
+from textual.timer import Timer
+
+from tui.author_driver import AuthorDriver
+from tui.rows.glyphs import Glyphs
+from tui.screens.stage import Stage
+
+
+class AuthorStage(Stage):
+    """Shows the lesson as it was saved last; what is wrong with it is said, and the last good one stays."""
+
+    def __init__(self, driver: AuthorDriver, glyphs: Glyphs) -> None:
+        super().__init__(driver, glyphs)
+        self.author = driver
+        self.looking: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Look at the files from time to time."""
+        self.looking = self.set_interval(AuthorDriver.every, self.look)
+
+    def look(self) -> None:
+        """Show what was saved."""
+        word = self.author.reload()
+        if word is None:
+            return
+        self.word = word.splitlines()[0]
+        if self.author.damaged:
+            self.notify(word, title=self.author.path.name, severity="error", markup=False, timeout=20)
+        self.picture = self.driver.picture()
+        self.show_picture()
