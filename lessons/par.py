@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from lessons.format import Goal
-from lessons.ladder import reached
 from lessons.performing import Standing, try_out
 from lessons.problems import LessonError
+from lessons.ways import reached
 from model.script.problems import ScriptError
 from model.search.offers import offers
 
