@@ -264,7 +264,11 @@ class Session:
     # -- keeping -------------------------------------------------------------------------------
 
     def _arrive(self, now: Running | Ended, command: Command, stepped: Stepped, outcome: Outcome | None = None) -> Node:
-        """Keep the place that a micro-step has led to."""
+        """Keep the place that a micro-step has led to; one that had to wait and waits again leads nowhere."""
+        last = self.node.stepped
+        again = last is not None and (last.task, last.blocked) == (stepped.task, stepped.blocked)
+        if stepped.blocked and again and stepped.state == self.state:
+            return self.node
         checker, new = self.node.checker.advance(self.state, stepped)
         return self._keep(now, command, stepped, checker, stepped.changes, new, outcome)
 

@@ -75,7 +75,8 @@ def _words(timeline: Timeline, node: Node, passed: int) -> Iterator[tuple[str, s
     elif node.stepped is not None:
         yield f" > {node.stepped.procedure}.{node.stepped.step}", "plain"
     if passed:
-        yield "  " + tr("({count} micro-steps)").format(count=passed), "dim"
+        steps = tr("({count} micro-steps)") if passed > 1 else tr("(1 micro-step)")
+        yield "  " + steps.format(count=passed), "dim"
     broken = list(dict.fromkeys(violation.invariant for violation in node.new))
     if broken:
         yield f"  ! {', '.join(broken)}", "wrong"
