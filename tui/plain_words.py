@@ -11,6 +11,7 @@ from model.session.code import CodeError, encode, follow
 from model.session.scribe import script_of
 from model.session.session import Session
 from model.session.twins import apart
+from tui.asking import AskError, answer
 from tui.changes import HIDDEN, change_line
 from tui.reading import UnreadableError, read_text
 from tui.sandbox_words import Word
@@ -27,6 +28,7 @@ PLAIN_WORDS: Final = (
     Word("code", "code [CODE]", "show the code of this state, or start over with one"),
     Word("script", "script", "show the script that leads here"),
     Word("watch", "watch EXPRESSION", "tell after each command what it is worth; again: no longer"),
+    Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
     Word("diff", "diff [N]", "what the last N commands have changed (default 1)"),
 )
 
@@ -39,7 +41,7 @@ def use(sandbox: "PlainSandbox", line: str) -> str:
         return _use(sandbox, name, rest)
     except ScriptError as error:
         return "\n".join(problem.located(rest) for problem in error.problems)
-    except (CodeError, SaveError, UnreadableError) as error:
+    except (AskError, CodeError, SaveError, UnreadableError) as error:
         return str(error)
     except OSError as error:
         return f"{rest}: {error.strerror or error}"
@@ -74,6 +76,8 @@ def _use(sandbox: "PlainSandbox", name: str, rest: str) -> str:
             return "\n".join(sandbox.done)
         case "watch" if rest:
             return _watch(sandbox, rest)
+        case "why":
+            return answer(session_of(sandbox.done).timeline, rest)
         case "diff" if rest in {"", "0"} or (rest.isascii() and rest.isdigit()):
             return _difference(sandbox, int(rest or 1))
         case _:

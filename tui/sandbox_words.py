@@ -33,13 +33,14 @@ WORDS: Final = (
     Word("script", "script", "show the script that leads here"),
     Word("history", "history", "the tree of every way that was gone"),
     Word("diff", "diff [NAME]", "what differs from the step before, or from a named place"),
+    Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
     Word("run", "run", "choose which task makes the next micro-step"),
     Word("scenes", "scenes", "the list of ready scenes"),
     Word("settings", "settings", "another kernel or another defence, side by side with this one"),
     Word("form", "form VERB", "fill in a command in fields"),
 )
 BY_NAME: Final = {word.name: word for word in WORDS}
-SCREENS: Final = frozenset({"history", "diff", "run", "scenes", "settings", "script", "form"})
+SCREENS: Final = frozenset({"history", "diff", "why", "run", "scenes", "settings", "script", "form"})
 """Words that open something; the stage knows how."""
 
 

@@ -34,10 +34,11 @@ def accounts(timeline: Timeline, subject: str) -> list[Account]:
 
 
 def _violations(timeline: Timeline) -> Iterator[Account]:
-    """The broken rules: what is wrong now, and what this very step broke."""
+    """The broken rules: what this very step broke, what is wrong now, and the harm done on the way here."""
     here = timeline.here
     told = set()
-    for violation in (*here.new, *here.checker.violations):
+    suffered = (violation for _, violation in timeline.suffered())
+    for violation in (*here.new, *here.checker.violations, *suffered):
         if violation.identity not in told:
             told.add(violation.identity)
             yield f"{tr(violation.severity)} {violation.invariant}", why_violation(timeline, violation)

@@ -80,6 +80,8 @@ class SandboxStage(Stage):
                 self.action_tree()
             case "diff":
                 self.open_difference(rest)
+            case "why":
+                self.ask_why(rest)
             case "run":
                 self.action_tasks()
             case "scenes":
@@ -105,6 +107,19 @@ class SandboxStage(Stage):
             self.ask_line(f"{name} ")
         else:
             self.move(lambda: self._carry_out(name))
+
+    def ask_why(self, words: str) -> None:
+        """Why something is as it is, by its name; alone why the rules are broken."""
+        from tui.asking import AskError, asked  # noqa: PLC0415 - needed when somebody asks
+
+        try:
+            subject = asked(self.sandbox.session.state, words)
+        except AskError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        self.focus_subject = subject
+        self.show_picture()
+        self.call_later(self.run_action, "app.why")
 
     # -- moves --------------------------------------------------------------------------------------
 

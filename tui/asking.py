@@ -1,0 +1,50 @@
+"""`why` as a word: what somebody asks about, by the names that scripts use, and the answer as text."""
+
+from typing import Final
+
+from lessons.expressions import ExpressionError, virtual_page
+from model.invariants.subjects import subject
+from model.memory.state import State
+from model.session.timeline import Timeline
+from tui.rows.why import accounts
+
+FRAMES: Final = "f"
+"""Frames are written `f5`, as in the panes."""
+
+
+class AskError(Exception):
+    """Nothing of that name; the message says what was expected."""
+
+
+def asked(state: State, words: str) -> str:
+    """The subject that is meant by `P WHERE`, a reference, a buffer, a file, a process or `f5`; AskError if none is."""
+    named = words.split()
+    match named:
+        case []:
+            return ""
+        case [process, where]:
+            try:
+                return subject("pte", process, virtual_page(state, process, where))
+            except ExpressionError as error:
+                raise AskError(str(error)) from None
+        case [one] if one[:1] == FRAMES and one[1:].isdecimal():
+            return subject("frame", int(one[1:]))
+        case [one]:
+            kinds = {"ref": state.references, "buffer": state.buffers, "file": state.files, "process": state.processes}
+            for kind, table in kinds.items():
+                if one in table:
+                    return subject(kind, one)
+            raise AskError(
+                f"there is no `{one[:40]}`; expected PROCESS WHERE, a reference, buffer, file or frame (`f5`)"
+            )
+        case _:
+            raise AskError("expected PROCESS WHERE, a reference, buffer, file or frame (`f5`), or nothing")
+
+
+def answer(timeline: Timeline, words: str) -> str:
+    """The steps that made it so, oldest first; for no words, those that broke the rules. Raises AskError."""
+    lines: list[str] = []
+    for title, causes in accounts(timeline, asked(timeline.here.state, words)):
+        lines.append(f"{title}:")
+        lines += [f"  {cause}" for cause in causes] or ["  nothing in this history has made or changed it"]
+    return "\n".join(lines) or "No rule is broken. Ask about something: `why p0 buf`, `why r0`, `why f5`."
