@@ -51,6 +51,14 @@ def proposed(found: tuple[Offer, ...]) -> frozenset[str]:
     return frozenset(offer.line for offer in best[: MOST_PROPOSED + grab])
 
 
+def drawable(found: tuple[Offer, ...]) -> frozenset[str]:
+    """The two lines whose interleavings are worth a map: more would be too many states to be looked at."""
+    best = sorted((offer for offer in found if offer.wish), key=lambda offer: -offer.wish)
+    if best and best[0].line.startswith("gup "):  # what uses the pages comes after the grab in every schedule
+        best = [best[0], *(offer for offer in best[1:] if not offer.line.startswith("dma "))]
+    return frozenset(offer.line for offer in best[:2])
+
+
 def _labels(state: State) -> list[tuple[str, str]]:
     """The labelled ranges: (process, label)."""
     return sorted(key for key in state.labels if key[0] in state.processes and is_name(key[1]))[:MOST_LABELS]

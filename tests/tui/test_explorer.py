@@ -15,6 +15,7 @@ from tui.app import lesson_driver
 from tui.sandbox_driver import SandboxDriver
 from tui.screens.atlas import Map
 from tui.screens.explorer import Explorer
+from tui.screens.sandbox_stage import SandboxStage
 from tui.screens.stage import Stage
 from tui.trail_driver import TrailDriver
 
@@ -260,8 +261,21 @@ async def test_the_map_is_walked_along_its_edges_to_any_state(store: Store, size
         assert not found.session.tasks()
 
 
+@pytest.mark.parametrize("scene", [PINNED, BUFFER])
+async def test_the_map_is_one_key_away(store: Store, scene: str) -> None:
+    async with at(store, sandbox(scene)) as user:
+        await user.press("X")
+        await until(user, lambda: "[▲]" in user.seen() or user.is_on(Map))
+        assert isinstance(user.screen, Map)
+        assert user.screen.drawn is not None
+        await user.press("q", "q")
+        assert user.is_on(SandboxStage)
+
+
 async def test_a_space_that_is_too_large_for_a_map_is_shown_by_depth(store: Store) -> None:
     async with at(store, sandbox(PINNED), SMALL) as user:
+        await user.press("x", "x")
+        await searched(user)
         await user.press("X")
         await until(user, lambda: "too many for a map" in user.seen())
         assert "▲" in user.seen()

@@ -16,7 +16,7 @@ from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.search.offers import offers, proposed
+from model.search.offers import drawable, offers, proposed
 from model.search.outcome import Found
 from model.search.scene import Permission, permissions
 from model.session.timeline import Timeline
@@ -78,7 +78,7 @@ class Explorer(Screen[None]):
         self.name_of_it = title
         self.glyphs = glyphs
         found = offers(self.origin.state)
-        wanted = proposed(found)
+        wanted = drawable(found) if draw else proposed(found)
         self.choices = [Choice(offer.line, offer.about, offer.line in wanted) for offer in found]
         self.terms = Terms(BOUNDS[1], first=False)
         self.shown = Outcome()
