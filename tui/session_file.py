@@ -109,6 +109,8 @@ def watched_in(text: str) -> list[str]:
 
 def save(session: Session, path: Path, watched: Sequence[str] = ()) -> str:
     """Write a session to a file, atomically. Returns a word of warning, if any. Raises SaveError and OSError."""
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise SaveError(tr("{file} exists and is no saved session: choose another name.").format(file=path))
     text, word = as_text(session, watched)
     replace_file(path, text.encode())
     return word

@@ -13,11 +13,11 @@ One move a line. Nothing in it is code, and how far it may go can be bounded: a 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from model.kernel.boot import boot
 from model.script.command import Command
-from model.script.execute import MAIN, proceed
+from model.script.execute import MAIN, MOST_STEPS, proceed
 from model.script.parser import parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
@@ -65,11 +65,12 @@ def move_to(timeline: Timeline, node: Node) -> Move:
 
 def _is_leap(timeline: Timeline, node: Node) -> bool:
     """Whether a node stands for the rest of a command: only far behind its beginning can it be one."""
-    before = timeline.nodes[node.parent]
-    running, place, kept = before.running, before, 0
-    while place.running is not None and kept < sessions.MOST_KEPT:
-        place, kept = timeline.nodes[place.parent], kept + 1
-    return running is not None and kept >= sessions.MOST_KEPT and proceed(running)[0].state != node.state
+    running = timeline.nodes[node.parent].running
+    if running is None:
+        return False
+    allowed = cast("int", running.command.get("N", 1)) if running.command.verb == "step" else MOST_STEPS
+    made = allowed - running.most
+    return made >= sessions.MOST_KEPT and proceed(running)[0].state != node.state
 
 
 def record(timeline: Timeline) -> str:

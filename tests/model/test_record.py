@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,8 @@ from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.session import scribe
-from model.session.record import record, replay
-from model.session.scribe import reproduces, script_of
+from model.session.record import RecordError, record, replay
+from model.session.scribe import reproduces, script_of, with_setting
 from model.session.session import Session
 from tests.model.drawing import Dialect, scripts
 from tests.model.test_random_scripts import COUNTED
@@ -113,3 +114,70 @@ def test_a_record_grows_the_same_history_and_a_script_leads_to_the_same_state(se
     script = script_of(timeline, timeline.here)
     parse("\n".join(script.lines))
     assert reproduces(script, timeline.here), script
+
+
+def test_a_very_long_command_is_recorded_with_its_leap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.session.session.MOST_KEPT", 30)
+    session = Session()
+    for line in ("process p0", "mmap p0 buf anon private rw 40 populate", "write p0 buf 1"):
+        session.run(line)
+    text = record(session.timeline)
+    assert "&" in text.split("\n")
+    twin = Session()
+    replay(twin, text)
+    assert twin.state == session.state
+    assert len(twin.timeline.nodes) == len(session.timeline.nodes)
+    assert script_of(session.timeline, session.node).lines[1] == "mmap p0 buf anon private rw 40 populate"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3", "nothing is under way"),
+        ("@7", "there is no node 7 yet"),
+        (">raed p0 buf", "did you mean `read`"),
+        ("^memfd f 1", "only `begin` may come beside"),
+        ("t 3", "there is no task t"),
+        ("some words", "a number is expected"),
+    ],
+)
+def test_a_record_that_cannot_be_followed_says_where(text: str, message: str) -> None:
+    with pytest.raises(RecordError, match=r"move 3, `.*`: .*") as caught:
+        replay(Session(), f">process p0\n1\n{text}")
+    assert message in str(caught.value)
+
+
+def test_a_script_says_what_was_interleaved() -> None:
+    session = Session()
+    for line in ("process p0", "mmap p0 buf anon private rw 1", "write p0 buf 1"):
+        session.run(line)
+    command = session.understand("madvise p0 buf dontneed")
+    assert command is not None
+    session.begin_command(command)
+    session.step_task("main", 2)
+    beside = session.understand("begin r read p0 buf")
+    assert beside is not None
+    session.begin_beside(beside)
+    session.step_task("r", 3)
+    session.step_task("main")
+    script = script_of(session.timeline, session.node)
+    assert script.stopped == "t1"
+    assert script.lines[3:] == (
+        "begin t1 madvise p0 buf dontneed",
+        "step t1 2",
+        "begin r read p0 buf",
+        "step r 3",
+        "step t1",
+    )
+    assert reproduces(script, session.node)
+    assert with_setting(script.lines, "kernel", "6.1")[0] == "set kernel 6.1"
+
+
+def test_a_name_that_was_refused_is_free_at_the_prompt_and_gets_another_one_in_the_script() -> None:
+    session = Session()
+    for line in ("process p0", "gup p0 @16 as=r", "mmap p0 buf anon private rw 1", "gup p0 buf as=r"):
+        session.run(line)
+    script = script_of(session.timeline, session.node)
+    assert script.lines[1] == "gup p0 @16 as=r_1"
+    assert script.lines[3] == "gup p0 buf as=r"
+    assert reproduces(script, session.node)

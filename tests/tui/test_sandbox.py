@@ -167,6 +167,10 @@ async def test_a_saved_session_comes_back_with_every_branch(
         await user.press("n", "ctrl+s")
         await user.enter("mine")
         assert "Saved as mine.pte" in user.pane("foot")
+        await user.command("save mine.pte")
+        assert "Saved as mine.pte" in user.pane("foot")
+        await user.command("save bad.pte")
+        assert "is no saved session" in user.pane("foot"), "what somebody has written by hand is not replaced"
     other = SandboxDriver()
     async with at(store, other) as user:
         await user.command("load mine.pte")
