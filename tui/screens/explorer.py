@@ -132,13 +132,16 @@ class Explorer(Screen[None]):
         else:
             hints = [
                 ("Enter", "search", "search"),
-                ("Space", "choose", "tick"),
-                ("+/-", "how often", "often(1)"),
+                ("Space", "tick", "tick"),
+                ("+/-", "often", "often(1)"),
                 (":", "own line", "own"),
+                ("q", "back", "leave"),
                 ("f", "first/all", "first"),
                 ("b", "bound", "bound"),
             ]
-        return [keys([*hints, ("?", "help", "app.help"), ("q", "back", "leave")], width)]
+        if ("q", "back", "leave") not in hints:
+            hints.append(("q", "back", "leave"))
+        return [keys([*hints, ("?", "help", "app.help")], width)]
 
     def _at(self) -> str:
         """The subject under the cursor of the result."""

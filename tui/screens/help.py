@@ -37,6 +37,12 @@ NAMES = {
     "escape": "Esc",
     "tab": "Tab",
     "f1": "F1",
+    "space": "Space",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 RENAMED = {
     "palette": "Command palette: every action, lesson and thing",
