@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from lessons.language import tr
 from model.invariants.checker import Checker
-from model.memory.state import Change
+from model.kernel.config import SETTINGS
+from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context
 from model.script.execute import MAIN, Ended, Running, proceed
@@ -81,7 +82,7 @@ class SandboxDriver:
         under_way = session.running is not None
         nodes, here = strip(timeline)
         return Picture(
-            self.title,
+            f"{self.title}{_settings(node.state)}",
             tr("step {step}").format(step=node.depth),
             node.state,
             self._tale(),
@@ -347,6 +348,13 @@ def _done(node: Node) -> Told | None:
 def _next(at: Position | None) -> Told | None:
     """The micro-step that comes next."""
     return None if at is None else Told(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
+
+
+def _settings(state: State) -> str:
+    """What is special about this machine: every setting that is not as usual."""
+    special = (f"{key} {value}" for key, value in sorted(state.settings.items()) if value != SETTINGS[key].values[0])
+    text = ", ".join(special)
+    return f"  ({text})" if text else ""
 
 
 def _caption(node: Node, name: str) -> str:
