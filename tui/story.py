@@ -41,16 +41,17 @@ class Turn(NamedTuple):
         return self.done[0].move
 
 
-def tell(found: Report, seconds: float) -> None:
-    """Print a report."""
-    Teller(found).all(seconds)
+def tell(found: Report, seconds: float, ended: str = "") -> None:
+    """Print a report. `ended`: why the search did not go on, where neither its bound nor its end was reached."""
+    Teller(found, ended).all(seconds)
 
 
 class Teller:
     """Prints one report."""
 
-    def __init__(self, found: Report) -> None:
+    def __init__(self, found: Report, ended: str = "") -> None:
         self.found = found
+        self.ended = ended
         self.scene: Scene = found.search.scene
         self.narrator = Narrator(console())
         self.signs = self.narrator.signs
@@ -77,7 +78,8 @@ class Teller:
             self.line(0, "may happen:  " if not number else " " * 13, permission.command.text, f"  ({times})")
         rate = len(search.seen) / max(seconds, 0.001)
         counts = f"{len(search.seen)} states, {search.transitions} transitions, {len(search.levels) - 1} steps deep"
-        how = "every schedule searched" if search.complete else "ended before everything was searched"
+        because = f", for {self.ended}" if self.ended else ""
+        how = "every schedule searched" if search.complete else f"ended before everything was searched{because}"
         self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
         if self.found.counted is not None:
             self.line(0, "schedules:   ", number_of(self.found.counted.schedules))

@@ -2,10 +2,19 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from model.script.parser import parse
+from model.search.explore import Progress, explore
+from model.search.scene import set_up
+from tui.commands.explore import EXIT_INCOMPLETE
+from tui.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,3 +146,30 @@ def test_every_line_fits_a_narrow_terminal() -> None:
         env={**os.environ, "COLUMNS": "80"},
     )
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+LARGE = "process p\nmmap p a anon private rw 1\nmay 8 write p a 1\nmay 8 madvise p a dontneed\nmay 3 read p a\n"
+
+
+def test_a_search_ends_where_memory_does() -> None:
+    done = ptescope("explore", "--max-memory", "1", "-", text=LARGE)
+    assert done.returncode == EXIT_INCOMPLETE
+    assert "for it took more than 1 MiB" in " ".join(done.stdout.split())
+
+
+def test_an_interrupt_ends_the_search_in_good_order_and_only_the_search() -> None:
+    told: list[int] = []
+
+    def show(progress: Progress) -> None:
+        told.append(progress.states)
+        if len(told) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    limits = Limits(1 << 20, show)
+    with limits.interruptible():
+        search = explore(set_up(parse(LARGE)), progress=limits.allow)
+    assert not search.complete
+    assert len(search.seen) == told[-1]
+    assert limits.ended == "you interrupted it"
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
 from tui.commands.run import complain
+from tui.limits import Limits
 from tui.reading import UnreadableError, read_text
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from model.search.report import Report
     from model.search.scene import Scene
 
+MOST_MEMORY: Final = 4096
+"""MiB that a search may take unless told otherwise."""
 EXIT_SAFE: Final = 0
 EXIT_CORRUPTS: Final = 1
 EXIT_MALFORMED: Final = 2
@@ -40,6 +43,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=positive,
         default=MOST_STATES,
         help=f"give up after so many states (default {MOST_STATES})",
+    )
+    parser.add_argument(
+        "--max-memory",
+        metavar="MIB",
+        type=positive,
+        default=MOST_MEMORY,
+        help=f"give up where so many MiB are taken (default {MOST_MEMORY})",
     )
     parser.add_argument(
         "--first",
@@ -73,7 +83,7 @@ def main(args: Namespace) -> int:
         complain(args.file, error)
         return EXIT_MALFORMED
     began = time.process_time()
-    search = run(scene, args)
+    search, ended = run(scene, args)
     found = report(search, args.violation or "")
     seconds = time.process_time() - began
     if args.json:
@@ -81,34 +91,37 @@ def main(args: Namespace) -> int:
     else:
         from tui.story import tell  # noqa: PLC0415
 
-        tell(found, seconds)
+        tell(found, seconds, ended)
     if found.corrupts:
         return EXIT_CORRUPTS
     return EXIT_SAFE if search.complete else EXIT_INCOMPLETE
 
 
-def run(scene: "Scene", args: Namespace) -> "Search":
-    """Search, and say how far it is where somebody is looking."""
+def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
+    """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
     from model.search.explore import explore  # noqa: PLC0415
 
     def stop(kind: "Kind") -> bool:
         return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
 
     if args.json or not sys.stderr.isatty():
-        return explore(scene, args.max_states, stop)
+        limits = Limits(args.max_memory, lambda _: None)
+        with limits.interruptible():
+            return explore(scene, args.max_states, stop, limits.allow), limits.ended
     from rich.console import Console  # noqa: PLC0415
 
     began = time.monotonic()
     with Console(stderr=True).status("searching") as status:
 
-        def show(progress: "Progress") -> bool:
+        def show(progress: "Progress") -> None:
             rate = progress.states / max(time.monotonic() - began, 0.001)
             status.update(
                 f"{progress.states} states, depth {progress.depth}, frontier {progress.frontier}, {rate:.0f} states/s"
             )
-            return True
 
-        return explore(scene, args.max_states, stop, show)
+        limits = Limits(args.max_memory, show)
+        with limits.interruptible():
+            return explore(scene, args.max_states, stop, limits.allow), limits.ended
 
 
 def print_json(found: "Report", seconds: float) -> None:

@@ -1,0 +1,55 @@
+"""What ends a search besides the number of states: memory, and somebody who presses Ctrl+C."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from model.search.explore import Progress
+
+MIB: Final = 1 << 20
+
+
+class Limits:
+    """Asked now and then while a search runs; `ended` says why it was not to go on."""
+
+    def __init__(self, most_memory: int, show: "Callable[[Progress], None]") -> None:
+        self.most_memory: Final = most_memory
+        """MiB that the process may take."""
+        self.show: Final = show
+        self.ended = ""
+
+    def allow(self, progress: "Progress") -> bool:
+        """Whether the search may go on."""
+        self.show(progress)
+        if not self.ended and memory() > self.most_memory:
+            self.ended = f"it took more than {self.most_memory} MiB"
+        return not self.ended
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The first Ctrl+C ends the search in good order; what is known by then is told. The second one is as usual."""
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self.ended = "you interrupted it"
+            signal.signal(signal.SIGINT, before)
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def memory() -> float:
+    """The most MiB that this process has taken; 0 where the system does not say."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return 0
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return taken / MIB if sys.platform == "darwin" else taken / 1024
