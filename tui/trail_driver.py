@@ -87,7 +87,9 @@ class TrailDriver(SandboxDriver):
         if shown.last is not None and here.stepped is not None and here.stepped.result is None:
             # That one `step` command is over says nothing about the task that it moved.
             shown = shown._replace(last=shown.last._replace(outcome=""))
-        ahead = timeline.onward(timeline.here.number)
+        if self.found is not None and here.number == self.start:
+            shown = shown._replace(last=None)  # what is told first is which way this is
+        ahead = timeline.onward(here.number)
         if self.session.running is not None or ahead is None:
             return shown
         stepped = timeline.nodes[ahead].stepped

@@ -84,6 +84,8 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         assert isinstance(driver, TrailDriver)
         assert driver.found is not None
         assert driver.found.trail is not None
+        await user.pilot.pause()
+        assert "lost-write (corruption): 18 micro-steps" in user.seen()
         for _ in driver.found.trail.moves:
             assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
             await user.press("n")
