@@ -118,7 +118,28 @@ class TrailDriver(SandboxDriver):
         count = many.format(steps=trail.steps, preemptions=trail.preemptions)
         text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{INVARIANTS[found.invariant].rule}\n\n"
         schedule = "\n".join(self._schedule(trail, here))
-        return usual._replace(text=f"{text}{self._standing(trail, here)}\n\n```\n{schedule}\n```")
+        standing = "\n\n".join((self._standing(trail, here), *self._instead()))
+        return usual._replace(text=f"{text}{standing}\n\n```\n{schedule}\n```")
+
+    def _instead(self) -> Iterator[str]:
+        """Who else could move here: a schedule is a choice at every step."""
+        timeline = self.session.timeline
+        ahead = timeline.onward(timeline.here.number)
+        if ahead is None:
+            return
+        following = timeline.nodes[ahead]
+        if following.stepped is None and not following.command.startswith("begin "):
+            return  # somebody's own command, not a move of the search
+        mover = following.stepped.task if following.stepped else following.command.split()[1]
+        could = [f"`{task.task}`" for task in self.session.tasks() if task.task != mover and not task.blocked]
+        begun = {node.command.split()[1] for node in timeline.path_to(timeline.here) if node.command[:6] == "begin "}
+        could += [
+            f"`{permission.command.text}`"
+            for permission in self.permissions
+            if mover not in permission.tasks and not begun.issuperset(permission.tasks)
+        ]
+        if could:
+            yield tr("Next moves `{task}`. Instead could: {others}.").format(task=mover, others=", ".join(could))
 
     def _standing(self, way: Trail, here: int) -> str:
         """Where on the way one is, and what can be done there."""

@@ -110,6 +110,9 @@ async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store
         assert driver.found.trail.cut >= 0
         await user.press(*["n"] * driver.found.trail.cut)
         assert "The point of no return" in user.pane("story")
+        assert "Next moves madvise. Instead could: dma r0 write 99, read p0 buf." in " ".join(
+            user.pane("story").split()
+        )
         await user.press("right_square_bracket", "n")
         assert "nearest safe schedule" in user.pane("story")
         await user.press("end")
