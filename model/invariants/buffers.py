@@ -64,21 +64,16 @@ def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | Non
 
 
 def at_rest(case: Case) -> bool:
-    """A page that only its buffer has, with the count that its driver gave it: no rule about frames is broken there.
+    """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
-    Most pages of a buffer of 2 MiB are, and one question answers for all rules.
+    Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory.
     """
     frame, held = case.frame, case.held
-    return (
-        frame.kind == "buffer"
-        and len(held) == 1
-        and held[0].kind == "buffer"
-        and frame.mapping == FILE_PREFIX + held[0].owner
-        and not frame.flags
-        and not frame.mapcount
-        and not frame.pins
-        and frame.refcount == first_of_block(case)
-    )
+    if frame.flags or frame.mapcount or frame.pins or frame.kind not in {"buffer", "vram"} or len(held) > 1:
+        return False
+    if held and (held[0].kind != "buffer" or frame.mapping != FILE_PREFIX + held[0].owner):
+        return False
+    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(case)
 
 
 # -- references --------------------------------------------------------------------------------
