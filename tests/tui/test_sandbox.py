@@ -88,6 +88,15 @@ async def test_what_differs_names_old_and_new(store: Store, size: tuple[int, int
         assert "+ process p0" in overlay(user)
 
 
+async def test_a_block_of_2_mib_is_one_difference(store: Store) -> None:
+    async with at(store, SandboxDriver(), SMALL) as user:
+        await user.command("scene huge-page-hole")
+        await user.press("D", "3")
+        shown = overlay(user)
+        assert "frame 513-1023: buffer, refcount 0, mapcount 0" in shown
+        assert len(shown.splitlines()) < 70
+
+
 async def test_watched_expressions_say_when_they_changed(store: Store) -> None:
     async with at(store, driver_of(*STALE[:3]), SMALL) as user:
         await user.press("w")

@@ -1,11 +1,12 @@
 """Changes as rows, table by table: the sign, the thing, what is different about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from model.memory.state import TABLES, Change, State
 from model.script.picture import TABLE_NAMES
-from tui.changes import HIDDEN, change_line
+from tui.changes import HIDDEN, Line, change_line
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import wrap
 from tui.rows.row import BLANK, Row, Span, row
@@ -25,9 +26,35 @@ def difference(
         if rows:
             rows.append(BLANK)
         rows.append(row(Span(TABLE_NAMES.get(table, table).replace("_", " "), "strong")))
-        for change in members:
-            rows += _change(state, change, width, glyphs)
+        for run in _runs(state, members, glyphs):
+            rows += _change(run, width)
     return rows
+
+
+class _Run(NamedTuple):
+    """One change, or as many frames in a row as have changed alike."""
+
+    change: Change
+    line: Line
+    last: int = -1
+    """The last of the frames; -1: it is one change."""
+
+
+def _runs(state: State, changes: Iterable[Change], glyphs: Glyphs) -> Iterator[_Run]:
+    """The changes in words; a block of 2 MiB is one line, not 512."""
+    run: _Run | None = None
+    for change in changes:
+        line = change_line(state, change, glyphs.arrow)
+        if run is not None and isinstance(change.key, int):
+            end = run.last if run.last >= 0 else run.change.key
+            if change.key == end + 1 and line._replace(subject="") == run.line._replace(subject=""):
+                run = run._replace(last=change.key)
+                continue
+        if run is not None:
+            yield run
+        run = _Run(change, line)
+    if run is not None:
+        yield run
 
 
 def _sortable(key: object) -> tuple[tuple[int, int, str], ...]:
@@ -36,21 +63,19 @@ def _sortable(key: object) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in parts)
 
 
-def _change(state: State, change: Change, width: int, glyphs: Glyphs) -> list[Row]:
+def _change(run: _Run, width: int) -> list[Row]:
     """One change; it is a place for the cursor where the thing is shown in a pane."""
-    line = change_line(state, change, glyphs.arrow)
-    about = subject_of(change)
+    line, about = run.line, subject_of(run.change)
     role = MARK_ROLES[line.sign]
+    name = f"{line.subject}-{run.last}" if run.last >= 0 else line.subject
     text = f": {line.text}" if line.text else ""
-    spans = [Span(f"{line.sign} ", role, about), Span(line.subject, role, about), Span(text, "plain", about)]
+    spans = [Span(f"{line.sign} ", role, about), Span(name, role, about), Span(text, "plain", about)]
     first, *more = wrap(spans, width - 4)
     return [Row((Span("  "), *first.spans)), *(Row((Span("      "), *each.spans)) for each in more)]
 
 
 def subject_of(change: Change) -> str:
     """What a change is about, as the panes name it; empty where no pane shows it."""
-    if change.table == "content":
-        return f"frame:{change.key}"
-    if change.table == "frames":
+    if change.table in {"content", "frames"}:
         return f"frame:{change.key}"
     return subject(change.table, change.key) if change.table in SUBJECTS else ""
