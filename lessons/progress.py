@@ -186,15 +186,20 @@ def how_far(lesson: LessonProgress) -> tuple[bool, int, int, int]:
     return lesson.finished, lesson.item, lesson.step, len(lesson.guesses)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, private: bool = True) -> None:
     """Put `content` into `path` so that any reader, and a crash, sees the old or the new file, whole.
 
+    A private file is for its owner alone; others get what the umask leaves.
     Raises OSError, and then leaves the old file and no temporary one.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            if not private and os.name == "posix":
+                mask = os.umask(0)
+                os.umask(mask)
+                os.fchmod(file.fileno(), 0o666 & ~mask)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -22,10 +22,13 @@ def hold_collector() -> None:
     gc.disable()
 
 
-def learn(lesson: "Lesson", store: "Store") -> int:
-    """Play a lesson on the screen. Returns the exit status. Raises LessonError and ProgressError before it opens."""
+def learn(lesson: "Lesson", store: "Store", *, present: bool = False, autoplay: float = 0.0) -> int:
+    """Play a lesson on the screen. Returns the exit status. Raises LessonError and ProgressError before it opens.
+
+    `present`: for a room. `autoplay`: the speed at which it steps by itself; 0: it does not.
+    """
     hold_collector()
-    return _run(store, lesson_driver(lesson, store))
+    return _run(store, lesson_driver(lesson, store), present=present, autoplay=autoplay)
 
 
 def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str = "Sandbox") -> int:
@@ -94,11 +97,12 @@ def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
     return driver
 
 
-def _run(store: "Store", driver: "Driver | None") -> int:
+def _run(store: "Store", driver: "Driver | None", *, present: bool = False, autoplay: float = 0.0) -> int:
     """Run the app to its end; the exit status."""
     from tui.textual_app import PtescopeApp  # noqa: PLC0415
 
     app = PtescopeApp(store, driver)
+    app.presents, app.speed_wanted = present, autoplay
     app.run()
     if app.bug is not None:
         raise app.bug

@@ -15,6 +15,7 @@ from lessons.language import tr
 from lessons.problems import LessonError
 from lessons.progress import ProgressError, Store
 from tui.app import lesson_driver
+from tui.autoplay import Autoplay
 from tui.driver import Driver
 from tui.rows.glyphs import choose
 from tui.screens.stage import Stage
@@ -68,6 +69,8 @@ class PtescopeApp(App[None]):
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+d", "drill", "Drills: exercises without end", id="app.drill"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
+        Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
+        Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
         Binding("t", "next_theme", "Next theme", id="app.theme"),
     ]
 
@@ -76,6 +79,11 @@ class PtescopeApp(App[None]):
         self.store = store
         self.glyphs = choose()
         self.first = driver
+        self.presents = False
+        """Open as a presentation."""
+        self.speed_wanted = 0.0
+        """Open with autoplay at this speed; 0: not."""
+        self.autoplay = Autoplay(self)
         self.typed = Typed(store.path.with_name(TYPED))
         for theme in THEMES:
             self.register_theme(theme)
@@ -101,6 +109,10 @@ class PtescopeApp(App[None]):
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""
         gc.freeze()
         gc.enable()
+        if self.presents:
+            self.action_present()
+        if self.speed_wanted:
+            self.autoplay.start(self.speed_wanted)
 
     # -- screens ------------------------------------------------------------------------------------
 
@@ -204,6 +216,25 @@ class PtescopeApp(App[None]):
                     stage.move(lambda: stage.driver.revisit(node))
 
             self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs), go)
+
+    def action_present(self) -> None:
+        """The lesson on the stage, for a room."""
+        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+        from tui.screens.presenter import Presenter  # noqa: PLC0415
+
+        stage = self.screen
+        if not isinstance(stage, Stage) or not isinstance(stage.driver, LessonDriver):
+            self.notify(tr("Only a lesson can be presented."), markup=False)
+            return
+        self.push_screen(Presenter(stage.driver, self.glyphs), lambda _: stage.move(str))
+
+    def action_autoplay(self) -> None:
+        """Let the lesson or session step by itself, or stop that."""
+        self.autoplay.toggle()
+
+    def action_faster(self, factor: float) -> None:
+        """Change the speed of autoplay."""
+        self.autoplay.change(factor)
 
     def action_compare(self) -> None:
         """Exporters, grabbers and defences."""

@@ -1,5 +1,6 @@
 """`ptescope` without a subcommand: the app, at home."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import Final
@@ -25,6 +26,8 @@ def main(args: Namespace) -> int:
 
 def no_terminal() -> str:
     """Why no screen can be opened here; empty if one can."""
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return ""  # `ptescope serve`: the screen is a browser's
     if not sys.stdin or not sys.stdin.isatty():
         return "the app needs a terminal, and standard input is none"
     return "" if sys.stdout.isatty() else "the app needs a terminal, and standard output is none"

@@ -1,7 +1,7 @@
 """`ptescope learn [LESSON]`: play a lesson, on the screen or, with --plain, as text in and text out."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
 from tui.app import hold_collector, learn
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 EXIT_FINE: Final = 0
 EXIT_NO_LESSON: Final = 2
+SLOWEST: Final = 0.25
+FASTEST: Final = 8.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,7 +25,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("lesson", nargs="?", metavar="LESSON", help="its name (see `ptescope lessons`), or a .md file")
     parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
+    parser.add_argument("--present", action="store_true", help="for a room: large, one thing at a time, clicker keys")
+    parser.add_argument(
+        "--autoplay",
+        nargs="?",
+        const=1.0,
+        type=speed,
+        metavar="SPEED",
+        help="step by itself, at 1 every three seconds; it stops at questions (`A`, `+` and `-` while it plays)",
+    )
     parser.add_argument("--reset", action="store_true", help="start this lesson from the beginning")
+
+
+def speed(text: str) -> float:
+    """How fast: from a quarter to eight times."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not SLOWEST <= number <= FASTEST:
+        raise ArgumentTypeError(f"expected a speed from {SLOWEST} to {FASTEST}, not `{text}`")
+    return number
 
 
 def main(args: Namespace) -> int:
@@ -44,7 +66,7 @@ def main(args: Namespace) -> int:
         if refusal := no_terminal():
             print(f"ptescope: {refusal}; `ptescope learn --plain` needs none", file=sys.stderr)
             return EXIT_NO_TERMINAL
-        return learn(lesson, store)
+        return learn(lesson, store, present=args.present, autoplay=args.autoplay or 0.0)
     except (LessonError, ProgressError) as error:
         print(error, file=sys.stderr)
         return EXIT_NO_LESSON

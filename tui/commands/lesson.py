@@ -125,8 +125,8 @@ def _write(name: str, draft: "Draft", folder: Path) -> int:
             print(f"{path} exists; choose another name or another --folder", file=sys.stderr)
             return EXIT_MALFORMED
     world.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(world, draft.world.encode())
-    replace_file(lesson, draft.lesson.encode())
+    replace_file(world, draft.world.encode(), private=False)
+    replace_file(lesson, draft.lesson.encode(), private=False)
     for problem in check_lesson(load(lesson)):
         print(problem, file=sys.stderr)
     print(f"{lesson} and {world} are written. `ptescope lesson play {lesson}` plays it and follows what you save.")

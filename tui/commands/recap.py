@@ -34,7 +34,7 @@ def main(args: Namespace) -> int:
     if store.report:
         print(store.report, file=sys.stderr)
     if args.output is not None:
-        replace_file(args.output, text.encode())
+        replace_file(args.output, text.encode(), private=False)
     else:
         print(text, end="")
     return EXIT_FINE

@@ -64,6 +64,8 @@ KEYS: Final[list[BindingType]] = [
     Binding("s", "app.aside", "This very state in the sandbox, and back", id="stage.aside"),
     Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
+    Binding("P", "app.present", "Present to a room", id="stage.present"),
+    Binding("A", "app.autoplay", "Autoplay, or stop it", id="stage.autoplay"),
     Binding("W", "app.why", "Why is it so?", id="stage.why"),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
     Binding("X", "app.explore(True)", "Map of every state that can be reached from here", id="stage.map"),

@@ -1,0 +1,221 @@
+"""Exports: what is written is what was on the screen, in a form that others can read."""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from xml.etree import ElementTree as ET
+
+import pyte
+import pytest
+
+from lessons.library import find
+from lessons.reference import reference, worksheet
+from tui import cli
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LESSON = "a-reference-is-not-a-mapping"
+SCRIPT = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 65\ngup p0 buf as=r write\nmadvise p0 buf dontneed\n"
+
+
+def exported(what: object, file: Path, *options: str) -> str:
+    assert cli.main(["export", str(what), "-o", str(file), *options]) == 0
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "stale.pte"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_a_lesson_as_text_has_every_answer_and_a_worksheet_none(tmp_path: Path) -> None:
+    text = exported(LESSON, tmp_path / "l.md")
+    assert "**The model says: 1025.**" in text
+    assert text == reference(find(LESSON))
+    sheet = worksheet(find(LESSON))
+    assert "The model says" not in sheet
+    assert "What is it after one pin?" in sheet
+
+
+def test_a_picture_is_well_formed(tmp_path: Path) -> None:
+    root = ET.fromstring(exported(LESSON, tmp_path / "l.svg", "--size", "100x30"))
+    assert root.tag.endswith("svg")
+    assert "Address" in "".join(root.itertext())
+
+
+def test_a_recording_replayed_is_the_screen(script: Path, tmp_path: Path) -> None:
+    lines = exported(script, tmp_path / "s.cast", "--size", "100x32").splitlines()
+    header, *events = map(json.loads, lines)
+    assert (header["version"], header["width"], header["height"]) == (2, 100, 32)
+    assert len(events) > 20
+    assert [event[0] for event in events] == sorted(event[0] for event in events)
+    screen = pyte.Screen(100, 32)
+    stream = pyte.Stream(screen)
+    for _, kind, text in events:
+        assert kind == "o"
+        stream.feed(text)
+    assert "stale.pte" in screen.display[0]
+    assert any("stale-reference" in line for line in screen.display)
+
+
+def test_a_lesson_is_recorded_to_its_end(tmp_path: Path) -> None:
+    text = exported(LESSON, tmp_path / "l.cast", "--size", "80x24")
+    parts = len(find(LESSON).items)
+    assert f"part {parts} of {parts}" in text
+
+
+MESSAGE = re.compile(r"    (\w+)->>(\w+): [^;#]+|    Note over (\w+): [^;#:]+|    %% .*")
+
+
+def test_a_diagram_is_what_mermaid_reads(script: Path, tmp_path: Path) -> None:
+    head, *rest = exported(script, tmp_path / "s.mmd").splitlines()
+    assert head == "sequenceDiagram"
+    known = {match[1] for line in rest if (match := re.fullmatch(r"    participant (\w+) as [^;#:]+", line))}
+    messages = [line for line in rest if not line.startswith("    participant")]
+    for line in messages:
+        match = MESSAGE.fullmatch(line)
+        assert match, line
+        assert {name for name in match.groups() if name} <= known
+    assert any("HAZARD stale-reference" in line for line in messages)
+
+
+def test_what_cannot_be_exported_is_said(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(script), "-o", str(tmp_path / "x.gif")]) == 2
+    assert "no format has that suffix" in capsys.readouterr().err
+    assert cli.main(["export", LESSON, "-o", str(tmp_path / "x.mmd")]) == 2
+    assert "made of a script" in capsys.readouterr().err
+    script.write_text("process p0\nraed p0 buf\n")
+    assert cli.main(["export", str(script), "-o", str(tmp_path / "x.mmd")]) == 2
+    assert "did you mean `read`?" in capsys.readouterr().err
+
+
+def test_a_class_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["class", "gup-fast", LESSON, "--out", str(tmp_path)]) == 0
+    plan = (tmp_path / "plan.md").read_text()
+    assert plan.startswith("# Plan for 50 minutes")
+    times = [tuple(map(int, pair)) for pair in re.findall(r"^## (\d+)-(\d+) ", plan, re.MULTILINE)]
+    assert times[0][0] == 0
+    assert times[-1][1] == 50
+    assert all(before[1] == after[0] for before, after in pairwise(times))
+    assert "The model says" in (tmp_path / "key.md").read_text()
+    assert cli.main(["class", "gup-fast", "--out", str(tmp_path)]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Browser:
+    """Chromium without a window, told what to do over its debugging port."""
+
+    def __init__(self, socket_: "aiohttp.ClientWebSocketResponse") -> None:
+        self.socket = socket_
+        self.number = 0
+
+    async def ask(self, method: str, **params: object) -> dict[str, Any]:
+        """One command, and its result."""
+        self.number += 1
+        await self.socket.send_json({"id": self.number, "method": method, "params": params})
+        while True:
+            answer = await self.socket.receive_json(timeout=20)
+            if answer.get("id") == self.number:
+                return cast("dict[str, Any]", answer.get("result", {}))
+
+    async def picture(self) -> bytes:
+        """What is in the window; nothing while a page is being loaded."""
+        return base64.b64decode((await self.ask("Page.captureScreenshot")).get("data", ""))
+
+
+async def until(port: int) -> None:
+    """Somebody listens there."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        await asyncio.sleep(0.05)
+    raise TimeoutError(f"nobody listens at {port}")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+async def test_a_served_lesson_is_played_in_a_real_browser(tmp_path: Path) -> None:
+    aiohttp = pytest.importorskip("aiohttp", reason="the extra `web` is not installed")
+    assert CHROMIUM is not None
+    port, debugging = free_port(), free_port()
+    words = [sys.executable, "-m", "tui", "serve", LESSON, "--host", "127.0.0.1", "--port", str(port)]
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,800", "--remote-allow-origins=*"]
+    options = [f"--user-data-dir={tmp_path / 'profile'}", f"--remote-debugging-port={debugging}", "about:blank"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    server = await started(words, environment)
+    chromium = await started([CHROMIUM, *flags, *options], environment)
+    try:
+        await until(port)
+        await until(debugging)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{debugging}/json") as found:
+                page = next(one for one in await found.json() if one["type"] == "page")
+            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as connection:
+                browser = Browser(connection)
+                await browser.ask("Page.navigate", url=f"http://127.0.0.1:{port}/")
+                await drawn(browser)
+                for kind in ("mousePressed", "mouseReleased"):
+                    await browser.ask("Input.dispatchMouseEvent", type=kind, x=600, y=300, button="left", clickCount=1)
+                for key in ("7", "Enter"):
+                    text = "\r" if key == "Enter" else key
+                    await browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
+                    await browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+                    await asyncio.sleep(1)
+                progress = await kept(tmp_path)
+        assert '"count-of-a-pin": "7"' in progress, "what was typed in the browser has reached the lesson"
+    finally:
+        for process in (server, chromium):
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+async def started(words: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
+    """A program in the background, whose output nobody reads."""
+    nowhere = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(
+        *words, stdout=nowhere, stderr=nowhere, env=environment, start_new_session=True
+    )
+
+
+async def drawn(browser: Browser) -> None:
+    """The page has a screen of text on it; the page that only waits is far smaller."""
+    for _ in range(80):
+        if len(await browser.picture()) > 60_000:
+            return
+        await asyncio.sleep(0.25)
+    raise AssertionError("the browser never shows the lesson")
+
+
+async def kept(folder: Path) -> str:
+    """The progress of the only session, in a folder of its own."""
+    for _ in range(80):
+        text = await asyncio.to_thread(_read, folder)
+        if "guesses" in text:
+            return text
+        await asyncio.sleep(0.25)
+    raise AssertionError("the session has kept no guess")
+
+
+def _read(folder: Path) -> str:
+    return "".join(file.read_text() for file in folder.glob("ptescope-session-*/ptescope/progress.json"))

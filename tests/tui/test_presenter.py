@@ -1,0 +1,128 @@
+"""For teachers: the presentation, ballots, notes in a second terminal, autoplay."""
+
+from pathlib import Path
+
+import pytest
+
+from lessons import presenting
+from lessons.library import find
+from lessons.progress import Store
+from tests.tui.user import SMALL, User, at
+from tui.app import lesson_driver
+from tui.autoplay import Autoplay
+from tui.lesson_driver import LessonDriver
+from tui.notes_app import Notes
+from tui.screens.presenter import Presenter
+from tui.screens.stage import Stage
+
+WIDE = (160, 50)
+LESSON = "the-secret-of-a-stranger"
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def is_on(playing: Autoplay) -> bool:
+    return playing.timer is not None
+
+
+async def present(user: User) -> Presenter:
+    await user.press("P")
+    assert isinstance(user.screen, Presenter)
+    await user.pilot.pause()
+    return user.screen
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE])
+async def test_a_clicker_is_enough_and_ballots_answer_for_the_room(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, lesson_driver(find(LESSON), store), size) as user:
+        screen = await present(user)
+        assert "What does GUP answer?" in user.seen() or "uffer" in user.seen()
+        await user.press("space")
+        assert "V takes the counts of a ballot" in user.seen(), "nothing is shown before the room has voted"
+        await user.press("V")
+        await user.enter("3 14 5")
+        await user.press("V")
+        await user.enter("12 6 4")
+        assert screen.ballots["is-the-pin-given"].counts == ((3, 14, 5), (12, 6, 4))
+        await user.press("space", "pagedown", "space")
+        assert screen.picture.last is not None
+        await user.press("pageup", "q")
+        assert user.is_on(Stage)
+        assert user.stage.driver.player.guesses["is-the-pin-given"] == "1"  # type: ignore[attr-defined]
+
+
+async def test_a_ballot_of_the_wrong_length_is_refused(store: Store) -> None:
+    async with at(store, lesson_driver(find(LESSON), store)) as user:
+        screen = await present(user)
+        await user.press("V")
+        await user.enter("3 14")
+        assert "3 counts, one for each answer" in " ".join(user.seen().split())
+        assert not screen.ballots
+        await user.press("full_stop")
+        assert screen.has_class("-blank")
+
+
+async def test_the_second_terminal_follows(store: Store) -> None:
+    async with at(store, lesson_driver(find(LESSON), store)) as user:
+        await present(user)
+        notes = Notes()
+        async with notes.run_test(size=(100, 40)) as pilot:
+            await pilot.pause()
+            shown = "\n".join(line.text for line in notes.pane.rows)
+            assert "The secret of a stranger" in shown
+            assert "/ 12:00" in shown, "the clock"
+            assert "EFAULT: this memory belongs to a driver: How should GUP know?" in shown, "the belief"
+        await user.press("b")
+        heard = presenting.heard()
+        assert heard is not None
+        assert heard.part == 1
+        await user.press("q")
+        assert presenting.heard() is None, "nobody presents any more"
+
+
+async def test_notes_without_a_presenter_say_so() -> None:
+    notes = Notes()
+    async with notes.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "Nobody is presenting" in notes.pane.rows[1].text
+
+
+async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) -> None:
+    async with at(store, lesson_driver(find(LESSON), store)) as user:
+        playing = user.app.autoplay
+        await user.press("A")
+        assert is_on(playing)
+        playing._step()
+        assert not is_on(playing), "a question waits"
+        await user.press("a", "n", "A", "plus")
+        assert playing.speed > 1
+        before = user.stage.picture.position, user.stage.picture.history.here
+        playing._step()
+        await user.pilot.pause()
+        assert (user.stage.picture.position, user.stage.picture.history.here) != before
+        await user.press("A")
+        assert not is_on(playing), "nothing is done at rest"
+
+
+async def test_only_lessons_are_presented(store: Store, made: object) -> None:
+    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+
+    assert isinstance(made, SandboxDriver)
+    async with at(store, made) as user:
+        await user.press("P")
+        assert not isinstance(user.screen, Presenter)
+
+
+def test_a_ballot_on_a_number(store: Store) -> None:
+    driver = lesson_driver(find("a-reference-is-not-a-mapping"), store)
+    assert isinstance(driver, LessonDriver)
+    votes = presenting.ballot_of(driver.player, "2:11 1025:4")
+    assert votes.answers == ("2", "1025")
+    second = presenting.joined(votes, presenting.ballot_of(driver.player, "1025:9 1:2"))
+    assert second.answers == ("2", "1025", "1")
+    assert second.counts == ((11, 4, 0), (0, 9, 2))
+    with pytest.raises(ValueError, match="answers with their counts"):
+        presenting.ballot_of(driver.player, "11 4")

@@ -1,0 +1,113 @@
+"""`ptescope export LESSON|SCRIPT -o FILE`: a picture, a text, a recording, a diagram; the suffix says which."""
+
+import sys
+import tempfile
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lessons.progress import Store
+    from model.script.command import Command
+
+EXIT_FINE: Final = 0
+EXIT_MALFORMED: Final = 2
+FORMATS: Final = {
+    ".svg": "the first screen as a picture",
+    ".md": "a text to read",
+    ".cast": "a recording for asciinema, played to the end",
+    ".mmd": "a Mermaid sequence diagram of a script's trace",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The operands and options of `ptescope export`."""
+    kinds = "; ".join(f"{suffix}, {what}" for suffix, what in FORMATS.items())
+    parser.description = f"Export a lesson or a script. The suffix of the file says as what: {kinds}."
+    parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.add_argument("--size", type=size, default=(120, 40), metavar="WxH", help="of the screen (default 120x40)")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Columns and lines."""
+    width, cross, height = text.partition("x")
+    if not cross or not width.isdecimal() or not height.isdecimal() or int(width) < 80 or int(height) < 24:
+        raise ArgumentTypeError(f"expected at least 80x24, not `{text}`")
+    return int(width), int(height)
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from lessons.problems import LessonError, did_you_mean  # noqa: PLC0415
+    from lessons.progress import Store, replace_file  # noqa: PLC0415
+    from model.script.problems import ScriptError  # noqa: PLC0415
+    from tui.commands.run import complain  # noqa: PLC0415
+    from tui.reading import UnreadableError  # noqa: PLC0415
+
+    if args.output.suffix not in FORMATS:
+        near = did_you_mean(args.output.suffix, FORMATS)
+        print(f"{args.output}: no format has that suffix ({near})", file=sys.stderr)
+        return EXIT_MALFORMED
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder) / "progress.json")
+            text = _script(args, store) if args.what.endswith(".pte") else _lesson(args, store)
+    except ScriptError as error:
+        complain(args.what, error)
+        return EXIT_MALFORMED
+    except (LessonError, UnreadableError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
+    replace_file(args.output, text.encode(), private=False)
+    print(args.output)
+    return EXIT_FINE
+
+
+def _lesson(args: Namespace, store: "Store") -> str:
+    """A lesson in the wanted format."""
+    from lessons.library import find  # noqa: PLC0415
+    from lessons.reference import reference  # noqa: PLC0415
+    from tui.app import lesson_driver  # noqa: PLC0415
+    from tui.exporting import asciicast, recording, screen, svg  # noqa: PLC0415
+    from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+
+    lesson = find(args.what)
+    if args.output.suffix == ".md":
+        return reference(lesson)
+    if args.output.suffix == ".mmd":
+        raise ValueError("a diagram is made of a script: `ptescope export SCRIPT.pte -o FILE.mmd`")
+    driver = lesson_driver(lesson, store)
+    assert isinstance(driver, LessonDriver)
+    if args.output.suffix == ".svg":
+        return screen(driver, store, svg, args.size)
+    from tui.rehearsing import onward  # noqa: PLC0415
+
+    frames = recording(driver, store, lambda: onward(driver.player), args.size)
+    return asciicast(frames, lesson.header.title, *args.size)
+
+
+def _script(args: Namespace, store: "Store") -> str:
+    """A script in the wanted format."""
+    from model.script.parser import parse  # noqa: PLC0415
+    from tui.exporting import asciicast, markdown, recording, screen, svg  # noqa: PLC0415
+    from tui.mermaid import diagram  # noqa: PLC0415
+    from tui.reading import read_text  # noqa: PLC0415
+    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+
+    commands: tuple[Command, ...] = parse(read_text(args.what))
+    commands = tuple(command for command in commands if command.verb != "may")
+    driver = SandboxDriver(commands, args.what)
+    timeline = driver.session.timeline
+    match args.output.suffix:
+        case ".mmd":
+            return diagram(tuple(timeline.path_to(driver.session.node)))
+        case ".svg":
+            return screen(driver, store, svg, args.size)
+        case ".md":
+            head = "\n".join(command.text for command in commands)
+            return f"# {Path(args.what).stem}\n\n```sh\n{head}\n```\n\n{screen(driver, store, markdown, args.size)}"
+        case _:
+            driver.end(last=False)
+            frames = recording(driver, store, lambda: driver.step("forward") == "", args.size)
+            return asciicast(frames, args.what, *args.size)

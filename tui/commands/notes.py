@@ -1,0 +1,27 @@
+"""`ptescope notes`: the teacher's notes in a second terminal, beside `ptescope learn --present`."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """It takes none."""
+    parser.description = (
+        "Show the notes to what `ptescope learn LESSON --present` shows in another terminal: what to say, the wrong "
+        "answers and the beliefs behind them, ballots, what comes next, and how long the lesson has taken."
+    )
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    del args
+    if refusal := no_terminal():
+        print(f"ptescope: {refusal}", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    from tui.notes_app import Notes  # noqa: PLC0415
+
+    app = Notes()
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,77 @@
+"""A trace as a Mermaid sequence diagram: tasks, what they touch, and one message for each telling step."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from model.memory.state import Change
+from model.session.timeline import Node
+from tui.changes import HIDDEN, change_line
+
+TOUCHED: Final = {
+    "ptes": "page tables",
+    "tables": "page tables",
+    "vmas": "address space",
+    "frames": "memory",
+    "content": "memory",
+    "tlbs": "TLBs",
+    "references": "references",
+    "page_cache": "page cache",
+    "buffers": "buffers",
+    "locks": "locks",
+}
+"""Table → who is told of its changes; all others are not drawn."""
+MOST_WORDS: Final = 3
+"""Changes that one message names."""
+
+
+def diagram(nodes: Sequence[Node]) -> str:
+    """The way along these nodes. Steps that change nothing that is drawn are left out."""
+    messages = [line for node in nodes for line in _messages(node)]
+    tasks = dict.fromkeys(_actor(node) for node in nodes if node.stepped is not None)
+    touched = dict.fromkeys(TOUCHED[change.table] for node in nodes for change in node.changes if _drawn(change))
+    lines = ["sequenceDiagram"]
+    lines += [f"    participant {_id(task)} as {_text(task)}" for task in tasks]
+    lines += [f"    participant {_id(thing)} as {_text(thing)}" for thing in touched]
+    return "\n".join((*lines, *messages)) + "\n"
+
+
+def _actor(node: Node) -> str:
+    """Who makes a step: its task, by its process where it has none of its own."""
+    assert node.stepped is not None
+    record = node.state.tasks.get(node.stepped.task)
+    return node.stepped.task if node.stepped.task != "main" or record is None or not record.process else record.process
+
+
+def _drawn(change: Change) -> bool:
+    return change.table in TOUCHED and change.table not in HIDDEN
+
+
+def _messages(node: Node) -> Iterator[str]:
+    """What one node shows: the command that begins with it, what its step did to whom, and what that broke."""
+    if node.stepped is None:
+        if node.command:
+            yield f"    %% {_text(node.command)}"
+        return
+    actor = _id(_actor(node))
+    by_thing: dict[str, list[str]] = {}
+    for change in filter(_drawn, node.changes):
+        _, subject, words = change_line(node.state, change, "to")
+        by_thing.setdefault(TOUCHED[change.table], []).append(f"{subject} {words}".strip())
+    step = f"{node.stepped.procedure}.{node.stepped.step}"
+    for thing, changes in by_thing.items():
+        more = f" and {len(changes) - MOST_WORDS} more" if len(changes) > MOST_WORDS else ""
+        yield f"    {actor}->>{_id(thing)}: {_text(step)}: {_text(', '.join(changes[:MOST_WORDS]) + more)}"
+    if node.stepped.blocked:
+        yield f"    Note over {actor}: waits for {_text(node.stepped.blocked)}"
+    for violation in node.new:
+        yield f"    Note over {actor}: {_text(violation.severity.upper())} {_text(violation.invariant)}"
+
+
+def _id(name: str) -> str:
+    """A name as Mermaid can use it."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def _text(text: str) -> str:
+    """Text that ends no statement and starts no entity."""
+    return " ".join(text.split()).replace(";", ",").replace("#", "no. ").replace(":", " ")

@@ -1,0 +1,38 @@
+"""A lesson that plays itself: what a knowing learner would do next."""
+
+from lessons.differing import truths
+from lessons.format import Choice, Lesson, PickPage, Prediction
+from lessons.player import Player
+
+
+def onward(player: Player) -> bool:
+    """Do the next thing rightly; False at the end of the lesson."""
+    view = player.view()
+    if player.finished and "forward" not in view.may:
+        return False
+    if "forward" in view.may:
+        return player.forward() == ""
+    if player.prediction is not None:
+        return player.answer(_right(player.lesson, player.prediction)) == ""
+    goal = player.goal
+    if goal is None or len(player.spot.typed) >= len(goal.solution):
+        return False
+    return player.command(goal.solution[len(player.spot.typed)].text) == ""
+
+
+_known: dict[str, dict[str, str]] = {}
+"""Revision of a lesson → its answers, computed when they are first needed."""
+
+
+def _right(lesson: Lesson, prediction: Prediction) -> str:
+    """The right answer as one types it."""
+    if lesson.revision not in _known:
+        _known[lesson.revision] = truths(lesson)
+    truth = _known[lesson.revision].get(prediction.id, "")
+    match prediction:
+        case Choice(option=options):
+            return str(next((at for at, option in enumerate(options, 1) if option.text == truth), 1))
+        case PickPage(among=subjects):
+            return str(subjects.index(truth) + 1) if truth in subjects else "1"
+        case _:
+            return truth or "0"

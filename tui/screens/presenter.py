@@ -1,0 +1,200 @@
+"""The presenter: a lesson for a room, one thing at a time, moved on with a clicker; ballots instead of one guess."""
+
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from lessons import presenting
+from lessons.language import tr
+from lessons.presenting import Ballots
+from tui.lesson_driver import LessonDriver
+from tui.panes.bar import Bar
+from tui.panes.line_pane import LinePane
+from tui.rows.bars import header, keys
+from tui.rows.glyphs import Glyphs
+from tui.rows.physical import physical
+from tui.rows.presenting import ballots, shown
+from tui.rows.row import Row, Span, cut, row
+from tui.rows.scene import Scene, follow, marks
+from tui.rows.spaces import spaces
+from tui.rows.verdict import severities, verdict
+from tui.rows.walk import walk
+
+PANES: Final[dict[str, tuple[str, Callable[[Scene, int], list[Row]]]]] = {
+    "pte": ("Walk", walk),
+    "table": ("Walk", walk),
+    "tlb": ("Walk", walk),
+    "frame": ("Memory", physical),
+}
+"""Kind of thing that changed → the pane that shows it to the room; all else: the address spaces."""
+
+
+class Presenter(Screen[None]):
+    """Text above, the one pane that matters below, and as few keys as a clicker has."""
+
+    DEFAULT_CSS = """
+    Presenter #text { height: 2fr; }
+    Presenter #machine { height: 1fr; }
+    Presenter #bars { height: 3; }
+    Presenter.-blank #text, Presenter.-blank #machine { visibility: hidden; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,pagedown,right,n,enter", "on", "On", id="presenter.on"),
+        Binding("pageup,left,p", "back", "Back", id="presenter.back"),
+        Binding("V", "vote", "Ballot: type the counts", id="presenter.vote"),
+        Binding("full_stop", "blank", "Blank the screen, or show it again", id="presenter.blank"),
+        Binding("A", "app.autoplay", "Autoplay, or stop it", id="presenter.autoplay"),
+        Binding("colon", "command", "Type a command", id="presenter.command"),
+        Binding("P,q,escape", "leave", "Leave the presentation", id="presenter.leave"),
+        *(Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False) for letter in "abcdef"),
+    ]
+
+    def __init__(self, driver: LessonDriver, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.driver = driver
+        self.glyphs = glyphs
+        self.picture = driver.picture()
+        self.began = time.time()
+        self.ballots: dict[str, Ballots] = {}
+        self.word = ""
+
+    def compose(self) -> ComposeResult:
+        """Title, text, machine, verdict and keys."""
+        self.head = Bar(pane_id="head")
+        self.text = LinePane("", "text", "", self.glyphs)
+        self.machine = LinePane("", "machine", "", self.glyphs)
+        self.bars = Bar(pane_id="bars")
+        self.head.build = lambda width: [header(self.picture, width)]
+        self.text.build = self._text
+        self.machine.build = self._machine
+        self.bars.build = lambda width: [*self._said(width), self._keys(width)]
+        for pane in (self.text, self.machine):
+            pane.can_focus = False
+        yield from (self.head, self.text, self.machine, self.bars)
+
+    def on_mount(self) -> None:
+        """Tell the notes where we stand."""
+        self._tell()
+
+    def on_unmount(self) -> None:
+        """The class is over."""
+        self.driver.keep()
+        presenting.ended()
+
+    def _said(self, width: int) -> list[Row]:
+        """Why the last key could not be obeyed, or how the rules stand."""
+        if not self.word:
+            return verdict(self.picture, width, self.glyphs)
+        return [row(Span(f" {self.glyphs.pointer} {cut(self.word, width - 4)}", "hazard")), Row()]
+
+    def say(self, word: str) -> None:
+        """A word to the teacher."""
+        self.word = word
+        self.bars.renew()
+
+    def _tell(self) -> None:
+        presenting.tell(presenting.presented(self.driver.player, self.began, self.ballots))
+
+    def _text(self, width: int) -> list[Row]:
+        rows = shown(self.picture, width, self.glyphs)
+        prediction = self.driver.player.prediction
+        votes = self.ballots.get(prediction.id) if prediction is not None else None
+        return rows + (ballots(votes, width, self.glyphs) if votes is not None else [])
+
+    def _machine(self, width: int) -> list[Row]:
+        """The pane in which something changed."""
+        picture = self.picture
+        subject = follow(picture.changes)
+        changed = marks(picture.changes)
+        broken = severities(picture.broken)
+        scene = Scene(picture.state, picture.changes, changed, broken, subject, self.glyphs)
+        title, build = PANES.get(subject.partition(":")[0], ("Address spaces", spaces))
+        self.machine.heading = tr(title)
+        return build(scene, width)
+
+    def _keys(self, width: int) -> Row:
+        hints = [("space", "on", "screen.on"), ("PgUp", "back", "screen.back")]
+        if self.picture.tale.ask is not None:
+            hints.insert(0, ("V", "ballot", "screen.vote"))
+        hints += [("A", "autoplay", "app.autoplay"), (".", "blank", "screen.blank"), ("?", "help", "app.help")]
+        return keys([*hints, ("q", "leave", "screen.leave")], width)
+
+    def move(self, make: Callable[[], str]) -> None:
+        """Make a move, show it, and tell the notes."""
+        self.word = make()
+        self.picture = self.driver.picture()
+        self.text.to_top()
+        for pane in (self.head, self.text, self.machine, self.bars):
+            pane.renew()
+        self._tell()
+
+    def action_on(self) -> None:
+        """Forward; a question that the room has voted on is answered with what most of them said."""
+        prediction = self.driver.player.prediction
+        if self.picture.tale.ask is None or prediction is None:
+            self.move(lambda: self.driver.step("forward"))
+            return
+        votes = self.ballots.get(prediction.id)
+        if votes is None:
+            self.say(tr("The room first: V takes the counts of a ballot, or a letter answers."))
+            return
+        last = votes.counts[-1]
+        self.move(lambda: self.driver.player.answer(self._most(votes.answers[last.index(max(last))])))
+
+    def _most(self, answer: str) -> str:
+        """The room's answer as one types it."""
+        options = self.driver.player.view().choices
+        return str(options.index(answer) + 1) if answer in options and len(options) > 2 else answer
+
+    def action_back(self) -> None:
+        """Back."""
+        self.move(self.driver.back)
+
+    def action_choose(self, letter: str) -> None:
+        """Answer for the room."""
+        ask = self.picture.tale.ask
+        if ask is not None and letter in {option.key for option in ask.options}:
+            self.move(lambda: self.driver.answer(letter))
+
+    def action_blank(self) -> None:
+        """Nothing to look at: they shall talk."""
+        self.toggle_class("-blank")
+
+    def action_vote(self) -> None:
+        """The counts of a ballot; the second stands beside the first."""
+        prediction = self.driver.player.prediction
+        if self.picture.tale.ask is None or prediction is None:
+            self.say(tr("There is nothing to vote on here."))
+            return
+        from tui.screens.prompt import Prompt  # noqa: PLC0415
+
+        def typed(line: str | None) -> None:
+            if not line:
+                return
+            try:
+                votes = presenting.ballot_of(self.driver.player, line)
+            except ValueError as error:
+                self.say(str(error))
+                return
+            self.ballots[prediction.id] = presenting.joined(self.ballots.get(prediction.id), votes)
+            self.move(str)
+
+        self.app.push_screen(Prompt(tr("counts, one for each answer")), typed)
+
+    def action_command(self) -> None:
+        """Type a command at a goal."""
+        from tui.screens.prompt import Prompt  # noqa: PLC0415
+
+        def typed(line: str | None) -> None:
+            if line:
+                self.move(lambda: self.driver.command(line))
+
+        self.app.push_screen(Prompt(tr("command"), assist=self.driver.assist), typed)
+
+    def action_leave(self) -> None:
+        """Back to the stage, at this very place."""
+        self.dismiss()
