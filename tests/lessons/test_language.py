@@ -1,5 +1,6 @@
 """The program in another language: what is translated, and that nothing but words is different."""
 
+import ast
 import string
 from collections.abc import Iterator
 
@@ -130,3 +131,23 @@ def test_the_language_is_chosen_as_gettext_does(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_language_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="there are: de"):
         use("tlh")
+
+
+def said_in_the_source() -> Iterator[str]:
+    """Every text that the source gives to `tr`, and what every key is said to do."""
+    for folder in ("tui", "lessons"):
+        for path in sorted((COURSE.parents[1] / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                    continue
+                place = {"tr": 0, "Binding": 2}.get(node.func.id)
+                if place is None or len(node.args) <= place:
+                    continue
+                text = node.args[place]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value.strip():
+                    yield text.value
+
+
+def test_nothing_that_the_source_says_is_left_untranslated(code: str) -> None:
+    known = catalogue(code)
+    assert [text for text in dict.fromkeys(said_in_the_source()) if plain(text) not in known] == []
