@@ -1,18 +1,19 @@
 """One cell of the comparison: what the search finds in a scene, and whether a use of today still works."""
 
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 
 from model.invariants.violation import Severity
+from model.kernel.config import SETTINGS as KNOWN_SETTINGS
 from model.memory.state import TABLES
 from model.script.account import Account, Runner
 from model.script.command import Command
 from model.script.context import Outcome
 from model.script.parser import parse
 from model.search.explore import Kind, Search, explore
-from model.search.scene import set_up
-from model.search.ways import as_script, best_path, verified
+from model.search.scene import Scene, set_up
+from model.search.ways import Move, Path, as_script, best_path, verified_in
 
 CellOutcome = Literal["corrupts", "splat", "hazard", "refused", "safe", "open"]
 """From bad to good; `open`: the bound was hit before anything was found."""
@@ -28,6 +29,7 @@ WORST: Final[tuple[tuple[Severity, CellOutcome], ...]] = (
 """What a cell says if several are found: silent damage counts more than a complaint."""
 
 REFERENCES: Final = next(number for number, table in enumerate(TABLES) if table.name == "references")
+SETTINGS: Final = next(number for number, table in enumerate(TABLES) if table.name == "settings")
 
 
 class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,25 +81,112 @@ class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def judge(text: str, most_states: int = MOST_STATES) -> Cell:
     """Search a scene whose first `may` line is the grab. Raises ScriptError."""
-    commands = parse(text)
-    first = next(number for number, command in enumerate(commands) if command.verb == "may")
-    runner = Runner()
-    accounts = [runner.perform(command) for command in commands[:first]]
-    splats = any(violation.severity == "splat" for account in accounts for violation in account.violations)
-    if answer := _refused_mapping(accounts):
-        return Cell("refused", f"{answer} at mmap", splats=splats)
-    alone = runner.perform(cast("Command", commands[first].operands["COMMAND"])).outcome
-    search = explore(set_up(commands), most_states, stop=lambda kind: kind[1] == "corruption")
-    splats = splats or any(severity == "splat" for _, severity in search.found)
-    for severity, outcome in WORST:
-        if kinds := [kind for kind in search.found if kind[1] == severity]:
-            return _found(search, outcome, min(kinds, key=lambda kind: (search.distance[kind], kind)), splats=splats)
-    states = len(search.seen)
-    if not search.complete:
-        return Cell("open", splats=splats, states=states, complete=False)
-    if (answer := _answer(alone)) and not _granted(search):
-        return Cell("refused", answer, splats=splats, states=states)
-    return Cell("safe", splats=splats, states=states)
+    return Judge(most_states).cell(text)
+
+
+class Searched(NamedTuple):
+    """A search that was made, as far as cells tell of it."""
+
+    scene: Scene
+    settings: dict[str, str | None]
+    """The settings that it has read, with their values; None for one that was not set."""
+    states: int
+    complete: bool
+    splats: bool
+    granted: bool
+    """In some state the grabber holds what it asked for: refused when alone may be granted in a race."""
+    outcome: CellOutcome | None
+    """The worst that is reachable; None if nothing is."""
+    kind: Kind
+    """Which rule is broken."""
+    steps: int
+    moves: tuple[Move, ...]
+    lines: tuple[str, ...]
+    """The moves as commands."""
+
+    def holds_for(self, scene: Scene) -> bool:
+        """Whether the search of another scene would go the very same way.
+
+        It would if the same may happen on the same machine, apart from settings that this search never looked at: a
+        micro-step does nothing else than what follows from the entries that it reads.
+        """
+        mine, other = self.scene.context.state.maps, scene.context.state.maps
+        return (
+            self.scene.permissions == scene.permissions
+            and all(scene.context.state.settings.get(key) == value for key, value in self.settings.items())
+            and all(
+                one == another
+                for number, (one, another) in enumerate(zip(mine, other, strict=True))
+                if number != SETTINGS
+            )
+            and self.scene.checker.broken == scene.checker.broken
+            and self.scene.checker.scene.holding == scene.checker.scene.holding
+        )
+
+
+class Judge:
+    """Judges scenes that differ in their defences; a defence that nobody asks about is not searched again."""
+
+    def __init__(self, most_states: int = MOST_STATES) -> None:
+        self.most_states: Final = most_states
+        self.searched: Final[list[Searched]] = []
+
+    def cell(self, text: str) -> Cell:
+        """What is found in a scene whose first `may` line is the grab. Raises ScriptError."""
+        commands = parse(text)
+        first = next(number for number, command in enumerate(commands) if command.verb == "may")
+        runner = Runner()
+        accounts = [runner.perform(command) for command in commands[:first]]
+        splats = any(violation.severity == "splat" for account in accounts for violation in account.violations)
+        if answer := _refused_mapping(accounts):
+            return Cell("refused", f"{answer} at mmap", splats=splats)
+        alone = runner.perform(cast("Command", commands[first].operands["COMMAND"])).outcome
+        scene = set_up(commands)
+        found = next((known for known in self.searched if known.holds_for(scene)), None)
+        if found is None:
+            found = _search(scene, self.most_states)
+            self.searched.append(found)
+        splats = splats or found.splats
+        if found.outcome is not None:
+            return _found(found, scene, found.outcome, splats=splats)
+        if not found.complete:
+            return Cell("open", splats=splats, states=found.states, complete=False)
+        if (answer := _answer(alone)) and not found.granted:
+            return Cell("refused", answer, splats=splats, states=found.states)
+        return Cell("safe", splats=splats, states=found.states)
+
+
+def _search(scene: Scene, most_states: int) -> Searched:
+    """Search a scene to its first corruption."""
+    search = explore(scene, most_states, stop=lambda kind: kind[1] == "corruption")
+    outcome: CellOutcome | None = None
+    kind: Kind = ("", "hazard")
+    steps, path = 0, Path((), (0,), 0)
+    for severity, named in WORST:
+        if kinds := [each for each in search.found if each[1] == severity]:
+            outcome, kind = named, min(kinds, key=lambda each: (search.distance[each], each))
+            steps, path = search.distance[kind], best_path(search, kind)
+            break
+    return Searched(
+        scene,
+        _settings_read(search),
+        len(search.seen),
+        search.complete,
+        any(severity == "splat" for _, severity in search.found),
+        _granted(search),
+        outcome,
+        kind,
+        steps,
+        path.moves,
+        as_script(search, path.moves)[len(scene.script) :],
+    )
+
+
+def _settings_read(search: Search) -> dict[str, str | None]:
+    """The settings that any run of the search has read: all of them if one has gone through the whole table."""
+    shelf, given = search.memo.tables[SETTINGS], search.scene.context.state.settings
+    keys = KNOWN_SETTINGS if shelf.watchers else shelf.components
+    return {str(key): given.get(str(key)) for key in keys}
 
 
 def _refused_mapping(accounts: list[Account]) -> str:
@@ -115,17 +204,17 @@ def _answer(outcome: Outcome) -> str:
 
 
 def _granted(search: Search) -> bool:
-    """Whether in some state the grabber holds what it asked for: refused when alone may be granted in a race."""
+    """Whether in some state the grabber holds what it asked for."""
     references = search.memo.tables[REFERENCES].components
     return any(value is not None for component in references.values() for value in component.by_code.values())
 
 
-def _found(search: Search, outcome: CellOutcome, kind: Kind, *, splats: bool) -> Cell:
-    """The cell of a violation, with the way into it walked once more on the plain kernel."""
-    path = verified(search, kind, best_path(search, kind))
-    trace = "".join(f"{line}\n" for line in as_script(search, path.moves))
-    complete = search.complete or outcome == "corrupts"
-    return Cell(outcome, "", kind[0], search.distance[kind], splats, len(search.seen), complete, trace)
+def _found(found: Searched, scene: Scene, outcome: CellOutcome, *, splats: bool) -> Cell:
+    """The cell of a violation, with the way into it walked once more on the plain kernel of this very scene."""
+    verified_in(scene, found.kind, found.moves)
+    trace = "".join(f"{line}\n" for line in (*scene.script, *found.lines))
+    complete = found.complete or outcome == "corrupts"
+    return Cell(outcome, "", found.kind[0], found.steps, splats, found.states, complete, trace)
 
 
 def try_use(text: str) -> Trial:

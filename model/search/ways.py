@@ -235,7 +235,12 @@ def actor_of(search: Search, move: Move) -> Actor:
 
 def verified(search: Search, kind: Kind, path: Path) -> Path:
     """The path, after it was walked on the plain kernel. AssertionError if that does not break the rule."""
-    done = list(replay(search.scene, path.moves))
+    verified_in(search.scene, kind, path.moves)
+    return path
+
+
+def verified_in(scene: Scene, kind: Kind, moves: Sequence[Move]) -> None:
+    """Walk moves on the plain kernel of a scene. AssertionError if that does not break the rule."""
+    done = list(replay(scene, moves))
     if done and kind not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
         raise AssertionError(f"the plain kernel does not break {kind[0]} there")
-    return path

@@ -4,7 +4,7 @@ import pytest
 
 from model.script.account import Runner
 from model.script.parser import parse
-from model.search.compare_cells import Cell, judge, try_use
+from model.search.compare_cells import Cell, Judge, judge, try_use
 from model.search.compare_scenes import DEFENCES, DRM_FILE, GRABBERS, Row, defence_name, rows, scene
 from model.search.compare_table import questions
 from model.search.compare_uses import Use, use_scene, uses
@@ -133,3 +133,24 @@ def test_importers_of_a_udmabuf_use_the_pages_that_were_lent() -> None:
     found = cell("udmabuf", "import")
     assert (found.outcome, found.invariant) == ("splat", "splat")
     assert "begin punch" in found.trace
+
+
+def test_what_a_search_never_reads_is_not_searched_again_and_what_it_reads_is() -> None:
+    """For each driver and grabber, the cells that one judge finds are those that each scene's own search finds."""
+    shared = 0
+    for row in (row for row in rows("6.18") if not {"i915-shmem", "insert-page"}.isdisjoint(row.kinds)):
+        for grabber in GRABBERS[-3:]:
+            together = Judge(500)
+            scenes = [scene(row, grabber, defence, "6.18") for defence in DEFENCES]
+            assert [together.cell(text) for text in scenes] == [judge(text, 500) for text in scenes]
+            shared += len(scenes) - len(together.searched)
+            assert together.searched
+    assert shared > 0
+
+
+def test_a_defence_that_matters_is_searched_on_its_own() -> None:
+    row = next(row for row in rows("6.1") if "qxl" in row.kinds)
+    grabber = next(grabber for grabber in GRABBERS if grabber.name == "grab")
+    together = Judge(5000)
+    cells = {defence_name(defence): together.cell(scene(row, grabber, defence, "6.1")) for defence in DEFENCES}
+    assert len({(cell.outcome, cell.invariant) for cell in cells.values()}) > 1

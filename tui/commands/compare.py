@@ -99,26 +99,35 @@ def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fres
 
 
 def compute(asked: "list[Question]", most_states: int, jobs: int) -> "Iterator[tuple[str, Answer]]":
-    """Answer questions in any order, those that take long first, so that no process is left with one at the end."""
-    asked.sort(key=lambda question: question.heavy, reverse=True)
+    """Answer questions in any order, those that take long first, so that no process is left with one at the end.
+
+    Scenes that differ in nothing but their defences go to one process: what a search never reads it need not try.
+    """
+    alike: dict[tuple[str, str, bool], list[Question]] = {}
+    for question in sorted(asked, key=lambda question: question.heavy, reverse=True):
+        alike.setdefault((question.row, question.column, question.use), []).append(question)
     if jobs <= 1 or len(asked) < FEW:
-        yield from (answer_one(question, most_states) for question in asked)
+        for questions in alike.values():
+            yield from answer_alike(questions, most_states)
         return
     # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(answer_one, question, most_states) for question in asked]
+        futures = [pool.submit(answer_alike, questions, most_states) for questions in alike.values()]
         try:
             for future in as_completed(futures):
-                yield future.result()
+                yield from future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def answer_one(question: "Question", most_states: int) -> "tuple[str, Answer]":
-    """Search or try one scene."""
-    from model.search.compare_cells import judge, try_use  # noqa: PLC0415 - in the worker process
+def answer_alike(asked: "list[Question]", most_states: int) -> "list[tuple[str, Answer]]":
+    """Search or try scenes that differ in their defences only."""
+    from model.search.compare_cells import Judge, try_use  # noqa: PLC0415 - in the worker process
 
-    return question.text, try_use(question.text) if question.use else judge(question.text, most_states)
+    judge = Judge(most_states)
+    return [
+        (question.text, try_use(question.text) if question.use else judge.cell(question.text)) for question in asked
+    ]
 
 
 @contextmanager
