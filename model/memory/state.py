@@ -14,13 +14,10 @@ from collections.abc import Callable, Hashable, Iterator, ValuesView
 from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 import msgspec
-from msgspec import Struct
-from msgspec.msgpack import encode
-from msgspec.structs import astuple
 from rpds import HashTrieMap
 
 from model.memory import ordered
-from model.memory.digest import blake2b
+from model.memory.digest import entry_hash
 from model.memory.records import (
     AnonVma,
     Attachment,
@@ -268,26 +265,6 @@ def _task_from_json(raw: object) -> Task:
     return msgspec.structs.replace(msgspec.convert(fields, Task), stack=tuple(calls))
 
 
-def _entry_hash(table: str, key: object, value: object) -> int:
-    """64 bits that depend on nothing but the entry's value.
-
-    The fields are spelled out: leaving the defaults out, as JSON does, compares strings by identity.
-    """
-    fields = _spelled_out(value) if table in NESTED else astuple(value) if isinstance(value, Struct) else value
-    return int.from_bytes(blake2b(encode((table, key, fields)), digest_size=8).digest())
-
-
-NESTED: Final = frozenset({"tasks", "tlbs"})
-"""Tables whose records have records inside."""
-
-
-def _spelled_out(value: object) -> object:
-    """A record as the list of its type and all its fields, records inside likewise."""
-    if isinstance(value, Struct):
-        return [type(value).__name__, *map(_spelled_out, astuple(value))]
-    return [*map(_spelled_out, value)] if isinstance(value, tuple) else value
-
-
 def _changes_hash(unhashed: Unhashed) -> int:
     """What the changes do to the fingerprint: xor the oldest entries out and the newest in.
 
@@ -304,10 +281,10 @@ def _changes_hash(unhashed: Unhashed) -> int:
     total = 0
     for (table, key), old in oldest.items():
         if old is not None:
-            total ^= _entry_hash(table, key, old)
+            total ^= entry_hash(table, key, old)
         new = newest[table, key]
         if new is not None:
-            total ^= _entry_hash(table, key, new)
+            total ^= entry_hash(table, key, new)
     return total
 
 
