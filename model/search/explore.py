@@ -6,7 +6,8 @@ costs nothing, and happens before the level is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
@@ -15,6 +16,13 @@ from model.search.scene import Scene
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: some two hundred megabytes."""
+
+SWITCH: Final = 200_000
+"""States above which the search goes on in arrays, where there is numpy: as fast as sets then, at less than half the
+memory. Below, the fixed cost of each level is more than arrays save.
+"""
+
+HAS_NUMPY: Final = find_spec("numpy") is not None
 
 SAMPLE: Final = 1000
 """One in so many states has its remembered transitions run anew, as a guard."""
@@ -63,6 +71,8 @@ class Search:
         for violation in scene.checker.violations:
             self.distance[violation.invariant, violation.severity] = 0
             self.found[violation.invariant, violation.severity] = []
+        self.switch = SWITCH
+        """Above so many states the search goes on in arrays, where numpy is installed."""
         self._due = SAMPLE
         self._far: Callable[[Progress], bool] = lambda _: True
         self._ended = False
@@ -82,6 +92,11 @@ class Search:
         while self.levels[-1]:
             if any(stop(kind) for kind in self.found):
                 return
+            if len(self.seen) > self.switch and HAS_NUMPY:
+                from model.search.leveled import search_in_arrays  # noqa: PLC0415 - numpy is an extra
+
+                search_in_arrays(self, most_states, stop, progress)
+                return
             level = self.levels[-1]
             self._start_commands(level, most_states)
             if self._is_over(most_states):
@@ -89,7 +104,7 @@ class Search:
             following: list[int] = []
             self._step_tasks(level, following, most_states)
             self.levels.append(following)
-            if self._is_over(most_states) or not progress(self._progress(len(following))):
+            if self._is_over(most_states) or not progress(self.progressed(len(following))):
                 return
         self.levels.pop()
         self.complete = True
@@ -98,7 +113,8 @@ class Search:
         """It is not to go on, although there may be more."""
         return len(self.seen) > most_states or self._ended
 
-    def _progress(self, frontier: int) -> Progress:
+    def progressed(self, frontier: int) -> Progress:
+        """How far it is, with so many states of the last depth."""
         return Progress(len(self.seen), len(self.levels) - 1, frontier)
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
@@ -116,7 +132,7 @@ class Search:
                     level.append(after)
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
-                self._ended = not self._far(self._progress(len(level)))
+                self._ended = not self._far(self.progressed(len(level)))
                 if self._is_over(most_states):
                     return
 
@@ -150,19 +166,21 @@ class Search:
                     seen.add(after)
                     following.append(after)
             if waiting is not None and before == transitions and self.stuck is None:
-                self._note_stuck(packed, waiting)
+                self.note_stuck(packed, waiting)
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
-                self._verify(packed)
-                self._ended = not self._far(self._progress(len(following)))
+                self.verify(packed)
+                self._ended = not self._far(self.progressed(len(following)))
                 if self._is_over(most_states):
                     break
         self.transitions += transitions
 
-    def _note_stuck(self, packed: int, waiting: Actor) -> None:
-        """Every task waits; unless something can be started that might help, that is for ever."""
-        if not any(self.memo.effect(actor, packed) for actor in self.memo.starters):
+    def note_stuck(self, packed: int, waiting: Actor) -> bool:
+        """Every task waits; unless something can be started that might help, that is for ever. Whether it is."""
+        for_ever = not any(self.memo.effect(actor, packed) for actor in self.memo.starters)
+        if for_ever:
             self.stuck = Way(packed, waiting)
+        return for_ever
 
     def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
         """The bits that a transition turns over; what it violates is noted."""
@@ -178,7 +196,18 @@ class Search:
             if self.distance.setdefault(kind, distance) == distance and len(ways) < MOST_WAYS:
                 ways.append(way)
 
-    def _verify(self, packed: int) -> None:
+    def note(self, kinds: Kinds, actor: Actor, places: Iterator[int], cost: int) -> None:
+        """Note that an actor violates something in several states, as far as ways into it are kept."""
+        distance = len(self.levels) - 1 + cost
+        for kind in kinds:
+            self.found.setdefault(kind, [])
+            self.distance.setdefault(kind, distance)
+        for packed in places:
+            if all(self.distance[kind] < distance or len(self.found[kind]) >= MOST_WAYS for kind in kinds):
+                return
+            self._note(kinds, Way(packed, actor), distance)
+
+    def verify(self, packed: int) -> None:
         """Run the transitions out of a state anew, and compare."""
         for actor in self.memo.tasks:
             if packed & actor.control.mask != actor.idle:

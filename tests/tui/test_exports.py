@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import re
@@ -186,7 +187,8 @@ async def test_a_served_lesson_is_played_in_a_real_browser(tmp_path: Path) -> No
         assert '"count-of-a-pin": "7"' in progress, "what was typed in the browser has reached the lesson"
     finally:
         for process in (server, chromium):
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
