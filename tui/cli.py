@@ -45,7 +45,7 @@ SUBCOMMANDS: Final = (
     Subcommand("progress", "progress", "show, export, import or reset your progress"),
     Subcommand("sandbox", "sandbox", "play freely on an empty machine, or on the one that a script sets up"),
     Subcommand("lessons", "lessons", "list the lessons and how far you are in each"),
-    Subcommand("lesson", "lesson", "check lesson files"),
+    Subcommand("lesson", "lesson", "for authors: new, check, play, promote, diff, mutate"),
     Subcommand("notes", "notes", "show the teacher's notes beside a presentation"),
     Subcommand("serve", "serve", "serve the app to browsers (extra `web`)"),
     Subcommand("class", "class_pack", "write a plan, a worksheet and a key for a class"),

@@ -163,9 +163,9 @@ async def test_a_served_lesson_is_played_in_a_real_browser(tmp_path: Path) -> No
     words = [sys.executable, "-m", "tui", "serve", LESSON, "--host", "127.0.0.1", "--port", str(port)]
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,800", "--remote-allow-origins=*"]
     options = [f"--user-data-dir={tmp_path / 'profile'}", f"--remote-debugging-port={debugging}", "about:blank"]
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    server = await started(words, environment)
-    chromium = await started([CHROMIUM, *flags, *options], environment)
+    server = await started(words, os.environ | {"TMPDIR": str(tmp_path)})
+    # Chromium puts a socket into the folder for temporary files, and a socket's path has 107 bytes at most.
+    chromium = await started([CHROMIUM, *flags, *options], dict(os.environ))
     try:
         await until(port)
         await until(debugging)

@@ -97,7 +97,8 @@ def _script(args: Namespace, store: "Store") -> str:
 
     commands: tuple[Command, ...] = parse(read_text(args.what))
     commands = tuple(command for command in commands if command.verb != "may")
-    driver = SandboxDriver(commands, args.what)
+    name = Path(args.what).name
+    driver = SandboxDriver(commands, name)
     timeline = driver.session.timeline
     match args.output.suffix:
         case ".mmd":
@@ -110,4 +111,4 @@ def _script(args: Namespace, store: "Store") -> str:
         case _:
             driver.end(last=False)
             frames = recording(driver, store, lambda: driver.step("forward") == "", args.size)
-            return asciicast(frames, args.what, *args.size)
+            return asciicast(frames, name, *args.size)
