@@ -28,7 +28,7 @@ ANSWERS = {
     },
     # mm/gup.c, mm/memory.c: vmf_insert_mixed without CONFIG_ARCH_HAS_PTE_SPECIAL; kernel-facts B.3, D.4
     "special-ptes-and-pmds": {
-        "fast-without-the-bit": "EFAULT: there is no GUP-fast here at all",
+        "fast-without-the-bit": "EFAULT: GUP-fast takes no PTE here at all",
         "mixed-without-the-bit": "2",
         "gup-on-mixed": "it gets the page: the hole is back, by architecture",
         "bit-in-the-pmd": "no",
@@ -52,7 +52,7 @@ ANSWERS = {
     },
     "review-six-exporters": {
         "who-hands-out": "b, d and e",
-        "who-may-hand-out": "d: its owner, shmem, asks the count before it takes a page away",
+        "who-may-hand-out": "rd alone: shmem asks the count before it takes a page away",
         "who-keeps-an-entry": "c",
         "who-remembers": "f",
     },
@@ -64,7 +64,7 @@ def test_the_answers_are_those_of_the_sources(lesson: str) -> None:
     assert answers(find(lesson)) == ANSWERS[lesson]
 
 
-def test_under_the_check_no_reference_to_a_dma_buf_goes_astray() -> None:
+def test_under_the_check_gup_gets_no_page_of_the_three_dma_bufs() -> None:
     """What the first lesson says of the search, for the drivers that it has."""
     asked = questions(
         "6.1", ("insert-page", "qxl", "udmabuf"), ("gup-slow", "gup-fast", "pin"), ("dma-buf-check=refuse",)
@@ -73,6 +73,12 @@ def test_under_the_check_no_reference_to_a_dma_buf_goes_astray() -> None:
     assert {judge(question.text).outcome for question in through_dma_buf} == {"refused"}
     around_it = [question for question in asked if "DRM file" in question.row]
     assert "corrupts" in {judge(question.text).outcome for question in around_it}
+
+
+@pytest.mark.parametrize(("exporter", "grabber"), [("ttm-huge", "gup-fast"), ("qxl", "follow"), ("qxl", "grab")])
+def test_what_the_check_leaves_open_is_what_the_lesson_says(exporter: str, grabber: str) -> None:
+    asked = questions("6.1", (exporter,), (grabber,), ("dma-buf-check=refuse",))
+    assert {judge(question.text).outcome for question in asked} == {"corrupts"}
 
 
 @pytest.mark.parametrize(("buffer", "breaks"), [("a", False), ("b", True), ("c", True), ("d", False), ("f", True)])
