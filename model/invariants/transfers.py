@@ -130,9 +130,9 @@ def _not_to_be_written(scene: Scene, access: Access, reference: Reference) -> st
     """Whose page a device writes to that the process itself may only read, or only copy; empty if it may write there.
 
     A reference that was taken for writing has been through the fault that gives a private copy. One taken for reading
-    has not, and KVM's walk (6.1) or a blind grab ask nobody: they go past a read-only entry (thread, point 10).
+    has not, and a blind grab asks nobody: it goes past a read-only entry.
     """
-    if not access.write or (reference.write and reference.kind not in {"follow", "grab"}):
+    if not access.write or (reference.write and reference.kind != "grab"):
         return ""
     vma = scene.vma_at(reference.process, reference.vpn + access.page)
     if vma is None or vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:

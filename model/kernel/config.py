@@ -105,7 +105,6 @@ FACTS: Final[dict[str, Fact]] = {
     "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
     "KVM takes references on PFN mappings": Fact("6.1", "6.12", "kvm_try_get_pfn; kernel-facts N.2"),
-    "KVM ignores read-only entries": Fact("6.1", "6.1", "thread, point 10; since: follow_pfnmap_args.writable"),
     "dma-bufs are never executable": Fact("7.3", "7.3", "dma-buf-truth matrix: no `me` on dma-buf files"),
     "mremap extends any VMA": Fact("6.1", "6.1", "no vma_merge_extend; dma-buf-truth: a packet ring grows"),
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf-truth matrix: `ar` on /dev/mem and PCI resources"),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from model.kernel.buffer import buffer_under
 from model.kernel.config import fact
-from model.kernel.fault import handle_mm_fault
+from model.kernel.fault import access_error, handle_mm_fault
 from model.kernel.gup import get_user_pages_unlocked
 from model.kernel.hmm import drop_mirror, mm_take_all_locks
 from model.kernel.lock import down_read, up_read
@@ -21,6 +21,7 @@ from model.kernel.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_WRITE,
     FOLL_GET,
     PG_RESERVED,
     VM_FAULT_ERROR,
@@ -41,8 +42,15 @@ def pfn_at(mem: Memory, mm: str, vpn: int) -> int | None:
     return pte.pfn if pte is not None and pte.present else None
 
 
+def entry_writable(mem: Memory, mm: str, vpn: int) -> bool:
+    """pte_write() of the entry for `vpn`, on whichever level it is."""
+    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
+    entry = pmd if pmd is not None and pmd.huge else mem.ptes.get((mm, vpn))
+    return entry is not None and entry.writable
+
+
 class hva_to_pfn(Procedure):
-    """Find the frame behind one page of a guest's memory. Returns the pfn; a reference, if taken, is handed over."""
+    """Find the frame behind one page that a guest writes. Returns the pfn; a reference, if taken, is handed over."""
 
     source: ClassVar[str] = "virt/kvm/kvm_main.c: hva_to_pfn, hva_to_pfn_remapped (6.1)"
     mm: str
@@ -64,9 +72,10 @@ class hva_to_pfn(Procedure):
 
     @step
     def follow_pte(self, tx: Transaction) -> Outcome:
-        """Read the entry under its lock. The special bit is ignored, and so is the missing write permission.
+        """Read the entry under its lock. The special bit is ignored; an entry without write permission is refused.
 
-        (Since 6.12 a read-only entry is refused.) As soon as the lock is dropped the frame may be somebody else's.
+        (Since 5.12: before, the guest was told that it may write whatever it found.) As soon as the lock is dropped
+        the frame may be somebody else's.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or not vma.flags & (VM_IO | VM_PFNMAP):
@@ -74,7 +83,7 @@ class hva_to_pfn(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         pfn = pfn_at(tx, self.mm, self.vpn)
-        if pfn is not None and not self.may_write(tx):
+        if pfn is not None and not entry_writable(tx, self.mm, self.vpn):
             return self.give_up(tx)
         if pfn is not None:
             self.out = (pfn,)
@@ -85,9 +94,15 @@ class hva_to_pfn(Procedure):
 
     @step
     def fixup_user_fault(self, tx: Transaction) -> Outcome:
-        """No entry: fault it in by hand, then look a second time. An invalidation between the two is not noticed."""
+        """No entry: fault it in by hand, for writing, if the VMA allows that; then look a second time.
+
+        An invalidation between the two is not noticed.
+        """
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None or access_error(vma, write=True):
+            return self.give_up(tx)
         self.looked = True
-        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=FAULT_FLAG_ALLOW_RETRY))
+        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_WRITE))
 
     @step
     def after_fault(self, tx: Transaction) -> Outcome:
@@ -122,12 +137,6 @@ class hva_to_pfn(Procedure):
         (pfn,) = self.holds
         self.holds = ()
         return hand_over(pfn, (pfn,))
-
-    def may_write(self, tx: Transaction) -> bool:
-        """Whether the guest's write permission is asked of the entry, and granted."""
-        pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        entry = pmd if pmd is not None and pmd.huge else tx.ptes.get((self.mm, self.vpn))
-        return fact(tx, "KVM ignores read-only entries") or (entry is not None and entry.writable)
 
     def give_up(self, tx: Transaction) -> Outcome:
         """Unlock and fail with EFAULT."""

@@ -38,7 +38,8 @@ ANSWERS = {
     "kvms-own-walk": {
         "what-follow-gets": "it looks the PTE up itself and takes the page",
         "what-p0-reads": "65",
-        "read-only-too": "yes",
+        "read-only-too": "no",
+        "asked-once": "yes",
         "count-in-7-3": "1",
         "p0-in-7-3": "99",
     },

@@ -26,7 +26,7 @@ ASKED_FOR: Final = {
     "a secret leaks through a grabbed page": "secret-leaks",
     "the CPU corrupts after a missing unmap": "missing-unmap",
     "a stale TLB": "stale-tlb",
-    "KVM writes through a read-only mapping": "kvm-read-only",
+    "KVM and a read-only mapping": "kvm-read-only",
     "DAX waits for a reference": "dax-truncate",
     "the DAX mistake": "dax-mistake",
     "a mangled refcount saves the day": "mangled-refcount-saves",

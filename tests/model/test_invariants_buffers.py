@@ -145,12 +145,15 @@ def test_without_the_mangled_count_the_same_grab_only_leaves_a_hazard() -> None:
     assert session.violations == ()
 
 
-def test_a_walk_that_ignores_the_read_only_bit() -> None:
+def test_a_blind_grab_ignores_the_read_only_bit_and_kvms_walk_does_not() -> None:
     lines = ("device nic", "process p0", "bo a 1 in=system", "mmap p0 buf bo:a shared r 1", "read p0 buf")
-    session = played("set kernel 6.1", *lines, "follow p0 buf as=r0 by=nic", "dma r0 write 9")
+    session = played("set kernel 6.1", *lines, "grab p0 buf as=r0 by=nic", "dma r0 write 9")
     assert broke(session) == ["foreign-dma"]
     assert "belongs to buffer a, which p0 may only read" in the(session, "foreign-dma").message
-    assert broke(played("set kernel 6.1", *MAPPED, "follow p0 buf as=r0 by=nic", "dma r0 write 9")) == []
+    assert broke(played("set kernel 6.1", *MAPPED, "grab p0 buf as=r0 by=nic", "dma r0 write 9")) == []
+    # Who has asked for the permission may write as long as he holds the page, as after get_user_pages().
+    asked = ("follow p0 buf as=r0 by=nic", "mprotect p0 buf r", "dma r0 write 9")
+    assert broke(played("set kernel 6.1", *MAPPED, *asked)) == []
 
 
 def test_an_importer_that_follows_moves_and_one_that_has_the_buffer_pinned() -> None:
