@@ -32,9 +32,10 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     "pte-special": Setting(
         ("on", "off"),
-        "the architecture has a special bit in PTEs (off: no GUP-fast either)",
-        "Without the bit the VMA decides: there is no GUP-fast at all, and vmf_insert_mixed() counts what it maps, so "
-        "that get_user_pages() may take it.",
+        "the architecture has a special bit in PTEs (off: GUP-fast takes huge entries only)",
+        "Without the bit the VMA decides: GUP-fast leaves every PTE to the slow path, but a 2 MiB entry of a driver it "
+        "takes for a huge page as before, and vmf_insert_mixed() counts what it maps, so that get_user_pages() may take "
+        "it.",
     ),
     "pmd-special": Setting(
         ("kernel", "on", "off"),

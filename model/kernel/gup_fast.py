@@ -74,8 +74,6 @@ class gup_fast(Procedure):
     @step
     def read_write_protect_seq(self, tx: Transaction) -> Outcome:
         """For a pin: read the mm's write_protect_seq. If it is odd a fork is write-protecting right now: leave it."""
-        if setting(tx, "pte-special") == "off":
-            return done(0)
         if self.foll & FOLL_PIN:
             self.seq = tx.processes[self.mm].write_protect_seq
             if self.seq % 2:
@@ -105,8 +103,11 @@ class gup_fast(Procedure):
         """Read the entry once, without any lock. From here on it may change at any moment.
 
         Not present, PROT_NONE, not writable for a write, or *special*: leave it. The special bit is all that keeps
-        this path away from pages that must not be referenced; it cannot see the VMA.
+        this path away from pages that must not be referenced; it cannot see the VMA. So an architecture without such a
+        bit leaves every PTE to the slow path: gup_pte_range() is a stub there.
         """
+        if setting(tx, "pte-special") == "off":
+            return goto(gup_fast.enable_interrupts)
         self.pte = tx.ptes.get((self.mm, self.vpn))
         if self.pte is None or not pte_access_permitted(self.pte, self.foll) or self.off_limits(self.pte):
             return goto(gup_fast.enable_interrupts)

@@ -258,6 +258,18 @@ def test_the_special_bit_of_ptes() -> None:
     assert last("set pte-special off\n" + private) == "ok 1"
 
 
+HUGE: Final = (
+    "set vram 1024\nprocess p0\nbo b 512 in=gtt exporter=ttm-huge\nmmap p0 m bo:b shared rw 512 at=512\n"
+    "write p0 m 1\ngup p0 m+0 as=r write fast-only"
+)
+
+
+@pytest.mark.parametrize(("bit", "outcome"), [("off", "ok"), ("on", "error EFAULT")])
+def test_without_a_bit_in_ptes_gup_fast_still_takes_huge_entries(bit: str, outcome: str) -> None:
+    """gup_pte_range() is a stub there, gup_huge_pmd() is not; kernel-facts on HAVE_FAST_GUP."""
+    assert last(f"set kernel 6.1\nset pte-special off\nset pmd-special {bit}\n{HUGE}") == outcome
+
+
 @pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.3"])
 @pytest.mark.parametrize("bit", ["kernel", "on", "off"])
 def test_the_special_bit_of_pmds(kernel: str, bit: str) -> None:
