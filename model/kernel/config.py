@@ -33,9 +33,8 @@ SETTINGS: Final[dict[str, Setting]] = {
     "pte-special": Setting(
         ("on", "off"),
         "the architecture has a special bit in PTEs (off: GUP-fast takes huge entries only)",
-        "Without the bit the VMA decides: GUP-fast leaves every PTE to the slow path, but a 2 MiB entry of a driver it "
-        "takes for a huge page as before, and vmf_insert_mixed() counts what it maps, so that get_user_pages() may take "
-        "it.",
+        "Without the bit the VMA decides: GUP-fast leaves every PTE to the slow path, but takes a driver's 2 MiB entry "
+        "for a huge page as before; vmf_insert_mixed() counts what it maps, so that get_user_pages() may take it.",
     ),
     "pmd-special": Setting(
         ("kernel", "on", "off"),
