@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lessons import wording
-from lessons.expressions import NUMBER, ExpressionError, Moment, condition
+from lessons.expressions import NUMBER, Moment, condition
 from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.library import COURSE, TOUR
@@ -20,6 +20,7 @@ from lessons.par import shortest
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
 from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.subjects import ExpressionError
 from lessons.ways import holds, reached
 
 

@@ -16,11 +16,19 @@ from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, get_args
 
 from lessons.problems import did_you_mean
+from lessons.subjects import (
+    ExpressionError,
+    NoValueError,
+    frame_number,
+    take_entry,
+    take_frame,
+    take_subject,
+    vma_at,
+)
 from model.invariants.rules import INVARIANTS
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
-from model.memory.ordered import floor
-from model.memory.records import Frame, Place, Pte, Vma
+from model.memory.records import Place, Pte
 from model.memory.state import State
 
 LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
@@ -28,17 +36,6 @@ LEVELS: Final = {"pte": 0, "pmd": 1, "pud": 2, "pgd": 3}
 NUMBER: Final = re.compile(r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)")
 SIGNALS: Final = ("SIGSEGV", "SIGBUS")
 PLACES: Final[tuple[Place, ...]] = get_args(Place)
-PLACE: Final = re.compile(
-    r"(?:@(?P<vpn>0x[0-9a-fA-F]+|\d+)|(?P<label>[A-Za-z][\w-]*)(?:\+(?P<plus>0x[0-9a-fA-F]+|\d+))?)$"
-)
-
-
-class ExpressionError(ValueError):
-    """An expression that is malformed, or that asks for something this state does not have."""
-
-
-class NoValueError(ExpressionError):
-    """A well-formed quantity that has no value now: no page is there, or the command returned nothing."""
 
 
 class Moment(NamedTuple):
@@ -54,93 +51,6 @@ class Moment(NamedTuple):
     """Names of the invariants that do not hold now."""
 
 
-# -- places and what is behind them --------------------------------------------------------------
-
-
-def virtual_page(state: State, process: str, where: str) -> int:
-    """The virtual page number of a place of one page (`buf`, `buf+1`, `@16`) in a process.
-
-    Raises ExpressionError if there is no such process or label.
-    """
-    match = PLACE.match(where)
-    if not match:
-        raise ExpressionError(f"`{where}` is no place; expected LABEL, LABEL+N or @N")
-    if process not in state.processes:
-        raise ExpressionError(f"no process `{process}`")
-    if match["vpn"]:
-        return int(match["vpn"], 0)
-    label = state.labels.get((process, match["label"]))
-    if label is None:
-        raise ExpressionError(f"no label `{match['label']}` in process {process}")
-    return label.start + int(match["plus"] or "0", 0)
-
-
-def vma_at(state: State, process: str, vpn: int) -> Vma | None:
-    """The VMA that covers a virtual page."""
-    start = floor(state.vma_index, process, vpn)
-    if start is None:
-        return None
-    vma = state.vmas[process, start]
-    return vma if vpn < vma.end else None
-
-
-def entry_at(state: State, process: str, vpn: int) -> Pte | None:
-    """The leaf that translates a virtual page: its PTE, or the huge PMD above it."""
-    upper = state.tables.get((process, 1, vpn >> 9))
-    return upper if upper is not None and upper.huge else state.ptes.get((process, vpn))
-
-
-class _Subject(NamedTuple):
-    """A process and one of its pages, or one page of what a reference holds."""
-
-    process: str
-    vpn: int
-    reference: str
-    page: int
-
-
-def _subject(state: State, words: list[str]) -> _Subject:
-    """Take one subject off the front of `words`."""
-    if not words:
-        raise ExpressionError("a subject is missing: PROCESS WHERE, or REFERENCE")
-    first = words.pop(0)
-    name, _, page = first.partition("+")
-    if name in state.references:
-        return _Subject("", 0, name, int(page or "0", 0))
-    if not words:
-        raise ExpressionError(f"no reference `{first}`")
-    return _Subject(first, virtual_page(state, first, words.pop(0)), "", 0)
-
-
-def _pfn(state: State, subject: _Subject) -> int | None:
-    """The page frame behind a subject, None if no present entry leads to one."""
-    if subject.reference:
-        frames = state.references[subject.reference].frames
-        return frames[subject.page] if subject.page < len(frames) else None
-    entry = entry_at(state, subject.process, subject.vpn)
-    if entry is None or not entry.present:
-        return None
-    return entry.pfn + (subject.vpn % 512 if entry.huge else 0)
-
-
-def _frame(state: State, words: list[str]) -> tuple[int, Frame]:
-    """The frame behind the subject at the front of `words`; ExpressionError if there is none."""
-    phrase = " ".join(words)
-    pfn = _pfn(state, _subject(state, words))
-    if pfn is None:
-        raise NoValueError(f"no page behind `{phrase}`")
-    return pfn, state.frames.get(pfn) or Frame()
-
-
-def _pte(state: State, words: list[str]) -> Pte | None:
-    """The present entry of the process and place at the front of `words`."""
-    subject = _subject(state, words)
-    if subject.reference:
-        raise ExpressionError(f"`{subject.reference}` is a reference; it has no page-table entry of its own")
-    entry = entry_at(state, subject.process, subject.vpn)
-    return entry if entry is not None and entry.present else None
-
-
 # -- quantities ----------------------------------------------------------------------------------
 
 Quantity = Callable[[Moment, list[str]], int]
@@ -152,7 +62,7 @@ def _index(moment: Moment, words: list[str]) -> int:
     level = words.pop(0) if words else ""
     if level not in LEVELS:
         raise ExpressionError(f"`{level}` is no page-table level; expected one of: {', '.join(LEVELS)}")
-    return _subject(moment.state, words).vpn >> 9 * LEVELS[level] & 511
+    return take_subject(moment.state, words).vpn >> 9 * LEVELS[level] & 511
 
 
 def _process(moment: Moment, words: list[str]) -> str:
@@ -190,13 +100,13 @@ def _value(moment: Moment, _words: list[str]) -> int:
 
 
 QUANTITIES: Final[dict[str, Quantity]] = {
-    "refcount": lambda moment, words: _frame(moment.state, words)[1].refcount,
-    "mapcount": lambda moment, words: _frame(moment.state, words)[1].mapcount,
-    "pincount": lambda moment, words: _frame(moment.state, words)[1].pins,
-    "content": lambda moment, words: moment.state.content.get(_frame(moment.state, words)[0]) or 0,
-    "frame": lambda moment, words: _frame(moment.state, words)[0],
-    "page-number": lambda moment, words: _subject(moment.state, words).vpn,
-    "address": lambda moment, words: _subject(moment.state, words).vpn << 12,
+    "refcount": lambda moment, words: take_frame(moment.state, words)[1].refcount,
+    "mapcount": lambda moment, words: take_frame(moment.state, words)[1].mapcount,
+    "pincount": lambda moment, words: take_frame(moment.state, words)[1].pins,
+    "content": lambda moment, words: moment.state.content.get(take_frame(moment.state, words)[0]) or 0,
+    "frame": lambda moment, words: take_frame(moment.state, words)[0],
+    "page-number": lambda moment, words: take_subject(moment.state, words).vpn,
+    "address": lambda moment, words: take_subject(moment.state, words).vpn << 12,
     "index": _index,
     "table-pages": _table_pages,
     "vmas": _vmas,
@@ -212,13 +122,13 @@ Condition = Callable[[Moment, list[str]], bool]
 
 def _same(moment: Moment, words: list[str]) -> bool:
     """Two subjects lead to the same physical page; false where either leads to none."""
-    one, other = (_pfn(moment.state, _subject(moment.state, words)) for _ in range(2))
+    one, other = (frame_number(moment.state, take_subject(moment.state, words)) for _ in range(2))
     return one is not None and one == other
 
 
 def _vma(moment: Moment, words: list[str]) -> bool:
     """`vma P WHERE [flags=pf,io]`: a VMA covers the page, with these VmFlags."""
-    subject = _subject(moment.state, words)
+    subject = take_subject(moment.state, words)
     vma = vma_at(moment.state, subject.process, subject.vpn)
     wanted = words.pop(0).removeprefix("flags=").split(",") if words and words[0].startswith("flags=") else []
     return vma is not None and set(wanted) <= set(smaps_codes(vma.flags))
@@ -229,7 +139,7 @@ def _cached(moment: Moment, words: list[str]) -> bool:
     cpu = words.pop(0) if words else ""
     if not NUMBER.fullmatch(cpu) or cpu.startswith("-"):
         raise ExpressionError(f"`{cpu}` is no CPU number")
-    subject = _subject(moment.state, words)
+    subject = take_subject(moment.state, words)
     entries = moment.state.tlbs.get(int(cpu, 0)) or ()
     return any((entry.process, entry.vpn) == (subject.process, subject.vpn) for entry in entries)
 
@@ -254,8 +164,17 @@ def _waits(moment: Moment, words: list[str]) -> bool:
     return task is not None and bool(task.blocked)
 
 
+def _holds(moment: Moment, words: list[str]) -> bool:
+    """`holds T S`: a task in flight has a reference on the page, which nobody else knows of yet."""
+    if len(words) < 2:
+        raise ExpressionError("which task, and which page? `holds TASK PROCESS WHERE`")
+    task = moment.state.tasks.get(words.pop(0))
+    pfn = frame_number(moment.state, take_subject(moment.state, words))
+    return task is not None and any(pfn in (*call.holds, *call.pins) for call in task.stack)
+
+
 def _present(moment: Moment, words: list[str]) -> bool:
-    return _pte(moment.state, words) is not None
+    return take_entry(moment.state, words) is not None
 
 
 def _ended(status: str, details: Collection[str] = ()) -> Condition:
@@ -289,7 +208,7 @@ def _bit(test: Callable[[Pte], bool]) -> Condition:
     """A condition on the present entry of a page; false where there is none."""
 
     def holds(moment: Moment, words: list[str]) -> bool:
-        entry = _pte(moment.state, words)
+        entry = take_entry(moment.state, words)
         return entry is not None and test(entry)
 
     return holds
@@ -313,8 +232,9 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "special": _bit(lambda entry: entry.special),
     "accessed": _bit(lambda entry: bool(entry.bits & PAGE_ACCESSED)),
     "place": _place,
-    "exclusive": lambda moment, words: _frame(moment.state, words)[1].exclusive,
+    "exclusive": lambda moment, words: take_frame(moment.state, words)[1].exclusive,
     "waits": _waits,
+    "holds": _holds,
     "held": lambda moment, words: bool(words) and words.pop(0) in moment.state.references,
 }
 

@@ -3,9 +3,10 @@
 import re
 from typing import Final, NamedTuple
 
-from lessons.expressions import NUMBER, ExpressionError, Moment, condition, quantity
+from lessons.expressions import NUMBER, Moment, condition, quantity
 from lessons.format import Choice, Number, PickPage, Prediction, YesNo
 from lessons.language import tr
+from lessons.subjects import ExpressionError
 
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lessons import format as lesson_format
-from lessons.expressions import ExpressionError, Moment
+from lessons.expressions import Moment
 from lessons.judging import fill
 from lessons.problems import LessonError, Problem
+from lessons.subjects import ExpressionError
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.boot import boot

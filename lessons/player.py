@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.expressions import ExpressionError
 from lessons.format import Do, Goal, Hint, Item, Lesson, Prediction
 from lessons.judging import GuessError, Verdict, choices, fill, judge, read_guess, readable
 from lessons.ladder import climb, height
@@ -18,6 +17,7 @@ from lessons.performing import Beat, Standing, play_all, power_on, set_scene, tr
 from lessons.problems import LessonError, Problem
 from lessons.progress import LessonProgress
 from lessons.strides import Stride, length
+from lessons.subjects import ExpressionError
 from lessons.view import Act, Judged, Spot, Summary, View
 from lessons.ways import Way, holds, reached, remaining
 from model.script.problems import ScriptError

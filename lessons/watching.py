@@ -6,18 +6,10 @@ An expression is what a lesson may ask (`lessons.expressions`): a quantity such 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from lessons.expressions import (
-    CONDITIONS,
-    QUANTITIES,
-    WORDS,
-    ExpressionError,
-    Moment,
-    NoValueError,
-    condition,
-    quantity,
-)
+from lessons.expressions import CONDITIONS, QUANTITIES, WORDS, Moment, condition, quantity
 from lessons.performing import Standing
 from lessons.problems import did_you_mean
+from lessons.subjects import ExpressionError, NoValueError
 from model.session.timeline import Node, Timeline
 
 MOST_WATCHED: Final = 12

@@ -8,10 +8,11 @@ to the machine; equal machines are looked at once.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from lessons.expressions import ExpressionError, condition
+from lessons.expressions import condition
 from lessons.format import Command, Goal
 from lessons.performing import Beat, Standing, play, understand
 from lessons.problems import LessonError
+from lessons.subjects import ExpressionError
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.problems import ScriptError

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lessons.expressions import ExpressionError, virtual_page
+from lessons.subjects import ExpressionError, virtual_page
 from model.invariants.subjects import subject
 from model.memory.state import State
 from model.session.timeline import Timeline

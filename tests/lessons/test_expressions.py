@@ -2,9 +2,10 @@
 
 import pytest
 
-from lessons.expressions import ExpressionError, Moment, NoValueError, condition, quantity
+from lessons.expressions import Moment, condition, quantity
 from lessons.judging import fill
 from lessons.performing import Standing, power_on, try_out
+from lessons.subjects import ExpressionError, NoValueError
 
 
 def after(script: str) -> Moment:
@@ -112,6 +113,15 @@ def test_whether_a_task_waits_can_be_asked() -> None:
     assert not condition("waits W", after(meeting))
     assert condition("waits W and not waits M", after(f"{meeting}\nfinish W"))
     assert not condition("waits W", after(f"{meeting}\nfinish W\nfinish M\nfinish W"))
+
+
+def test_whether_a_task_holds_a_page_can_be_asked() -> None:
+    taking = "process p0\nmmap p0 m anon private rw 1\nwrite p0 m 1\nbegin T gup p0 m as=r\n"
+    assert not condition("holds T p0 m", after(f"{taking}step T 6"))
+    assert condition("holds T p0 m", after(f"{taking}step T 7"))
+    assert not condition("holds T p0 m", after(f"{taking}finish T")), "it has handed the page over, to r"
+    with pytest.raises(ExpressionError, match="which task"):
+        condition("holds T", after(taking))
 
 
 def test_where_a_buffer_is_can_be_asked() -> None:
