@@ -81,6 +81,9 @@ class Teller:
         because = f", for {self.ended}" if self.ended else ""
         how = "every schedule searched" if search.complete else f"ended before everything was searched{because}"
         self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
+        if search.symmetry is not None:
+            alike = "; ".join(", ".join(group) for group in search.symmetry.alike)
+            self.line(0, "counted once:", f" states that differ only in which of these is which: {alike}")
         if self.found.counted is not None:
             self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
         if search.stuck is not None:

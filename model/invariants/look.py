@@ -20,8 +20,9 @@ from model.invariants.scene import Scene
 from model.invariants.translations import outdated, stale_page, tlb_entry
 from model.memory.flags import PG_SWAPCACHE
 from model.memory.state import Change
+from model.memory.units import CpuNumber
 
-Translation = tuple[int, str, int]
+Translation = tuple[CpuNumber, str, int]
 """What a TLB remembers: CPU, process, vpn."""
 
 

@@ -4,7 +4,7 @@ A record is frozen; `msgspec.structs.replace` makes the changed one. Sizes, offs
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from model.memory.flags import (
     PAGE_SPECIAL,
     PG_ANON_EXCLUSIVE,
 )
+from model.memory.units import ORDERED
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -193,7 +194,7 @@ class File(Record, frozen=True, omit_defaults=True):
     seals: tuple[str, ...] = ()
     open: bool = True
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
-    i_mmap: tuple[tuple[str, int], ...] = ()
+    i_mmap: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
     """The VMAs that map it: (process, start), sorted. What unmap_mapping_range() walks."""
 
 
@@ -211,7 +212,7 @@ class SwapSlot(Record, frozen=True, omit_defaults=True):
 class AnonVma(Record, frozen=True, omit_defaults=True):
     """struct anon_vma: which VMAs may map the anonymous pages that belong to it."""
 
-    vmas: tuple[tuple[str, int], ...] = ()
+    vmas: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
     """(process, start) of each, sorted."""
     parent: int = 0
     root: int = 0
@@ -223,7 +224,7 @@ class Lock(Record, frozen=True, omit_defaults=True):
     """A sleeping lock: one writer or several readers (task names)."""
 
     writer: str = ""
-    readers: tuple[str, ...] = ()
+    readers: Annotated[tuple[str, ...], ORDERED] = ()
 
 
 RefKind = Literal["get", "pin", "follow", "grab", "mirror", "map"]

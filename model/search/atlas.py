@@ -108,7 +108,7 @@ class _Walk:
             for actor in (*self.search.memo.tasks, *self.search.memo.starters):
                 if effect := self.search.memo.effect(actor, spot[0]):
                     self._edge(spot, actor, effect, order)
-        return Atlas(len(self.search.seen), tuple(self._places(order)), tuple(self.edges))
+        return Atlas(len({packed for packed, _ in order}), tuple(self._places(order)), tuple(self.edges))
 
     def _edge(self, spot: Spot, actor: Actor, effect: Effect, order: list[Spot]) -> None:
         """A transition, and the place behind it if that is new."""
@@ -164,7 +164,7 @@ def layers(search: Search) -> tuple[Layer, ...]:
             for actor in search.memo.tasks:
                 effect = search.memo.effect(actor, packed)
                 if severity := worst_of(effect):
-                    after = packed ^ turned(effect)
+                    after = search.canonical(packed ^ turned(effect))
                     worst[after] = max(severity, worst.get(after, severity), key=SEVERITIES.index)
     counted = [Counter(worst[packed] for packed in level if packed in worst) for level in search.levels]
     return tuple(

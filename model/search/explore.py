@@ -6,13 +6,14 @@ costs nothing, and happens before the level is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
 from model.search.memo import Actor, Effect, Kinds, Memo
 from model.search.scene import Scene
+from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: some two hundred megabytes."""
@@ -54,9 +55,11 @@ class Progress(NamedTuple):
 class Search:
     """A search under way, and what it has found. `run` does it."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, *, symmetry: bool = True) -> None:
         self.scene: Final = scene
         self.memo: Final = Memo(scene)
+        self.symmetry: Final[Symmetry | None] = symmetry_of(scene, self.memo) if symmetry else None
+        """Which states count as the same; None: only equal ones."""
         self.levels: list[list[int]] = [[0]]
         """The states by their distance from the start, each once."""
         self.seen: set[int] = {0}
@@ -98,6 +101,8 @@ class Search:
                 search_in_arrays(self, most_states, stop, progress)
                 return
             level = self.levels[-1]
+            if self.symmetry is not None:
+                self.symmetry.check(level[0])
             self._start_commands(level, most_states)
             if self._is_over(most_states):
                 return
@@ -119,7 +124,7 @@ class Search:
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
         """Add to a level what starting commands leads to: with many permissions that alone are very many states."""
-        effect_of, seen, starters = self.memo.effect, self.seen, self.memo.starters
+        effect_of, seen, starters, canonical = self.memo.effect, self.seen, self.memo.starters, self.canonical
         for packed in level:
             for actor in starters:
                 effect = effect_of(actor, packed)
@@ -127,7 +132,7 @@ class Search:
                     continue
                 after = packed ^ (effect if effect.__class__ is int else self._noted(effect, packed, actor, 0))
                 self.transitions += 1
-                if after not in seen:
+                if after not in seen and (after := canonical(after)) not in seen:
                     seen.add(after)
                     level.append(after)
             if len(seen) > self._due:
@@ -141,7 +146,7 @@ class Search:
 
         Bits that are added meanwhile are 0 in all states of this level, so the masks of before still do.
         """
-        learn, seen = self.memo.learn, self.seen
+        learn, seen, symmetric, canonical = self.memo.learn, self.seen, self.symmetry is not None, self.canonical
         tasks = [(actor.control.mask, actor.idle, actor.cells, actor) for actor in self.memo.tasks]
         transitions = 0
         for packed in level:
@@ -163,6 +168,8 @@ class Search:
                 after = packed ^ effect
                 transitions += 1
                 if after not in seen:
+                    if symmetric and (after := canonical(after)) in seen:
+                        continue
                     seen.add(after)
                     following.append(after)
             if waiting is not None and before == transitions and self.stuck is None:
@@ -174,6 +181,19 @@ class Search:
                 if self._is_over(most_states):
                     break
         self.transitions += transitions
+
+    def canonical(self, packed: int) -> int:
+        """The state that stands for this one and all that count as the same."""
+        return packed if self.symmetry is None else self.symmetry.canonical(packed)
+
+    def stands_for(self, packed: int) -> tuple[int, Image | None]:
+        """The same, with the permutation of names that leads there; None where it is the state itself."""
+        return (packed, None) if self.symmetry is None else self.symmetry.standing_for(packed)
+
+    def as_it_happens(self, ways: Sequence[Way]) -> list[Actor]:
+        """Who moves on a way from the start, where each transition is told of a state that stands for others."""
+        actors = [way.actor for way in ways]
+        return actors if self.symmetry is None else self.symmetry.under_one_name(ways)
 
     def note_stuck(self, packed: int, waiting: Actor) -> bool:
         """Every task waits; unless something can be started that might help, that is for ever. Whether it is."""
@@ -208,13 +228,15 @@ class Search:
             self._note(kinds, Way(packed, actor), distance)
 
     def verify(self, packed: int) -> None:
-        """Run the transitions out of a state anew, and compare."""
+        """Run the transitions out of a state anew, and compare; also with those of states that count as the same."""
         for actor in self.memo.tasks:
             if packed & actor.control.mask != actor.idle:
                 remembered = self.memo.effect(actor, packed)
                 run = self.memo.run(actor, packed)
                 if run.effect != remembered:
                     raise AssertionError(f"{actor.name} does {run.effect}, but {remembered} is remembered")
+        if self.symmetry is not None:
+            self.symmetry.check(packed)
 
 
 def worst_first(kind: Kind) -> tuple[int, str]:
@@ -227,8 +249,13 @@ def explore(
     most_states: int = MOST_STATES,
     stop: Callable[[Kind], bool] = lambda _: False,
     progress: Callable[[Progress], bool] = lambda _: True,
+    *,
+    symmetry: bool = True,
 ) -> Search:
-    """Search a scene; see `Search.run`."""
-    search = Search(scene)
-    search.run(most_states, stop, progress)
+    """Search a scene; see `Search.run`. If its symmetry turns out to be none, it is searched without."""
+    search = Search(scene, symmetry=symmetry)
+    try:
+        search.run(most_states, stop, progress)
+    except AsymmetryError:
+        return explore(scene, most_states, stop, progress, symmetry=False)
     return search

@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from model.search.vector import Known, Levels, Outcome, moves, packed_of, rows_of, wider, words_of
+from model.search.vector import (
+    Known,
+    Levels,
+    Outcome,
+    groups,
+    moves,
+    packed_of,
+    row_of,
+    rows_of,
+    smaller,
+    wider,
+    words_of,
+)
 from model.search.ways import turned
 
 if TYPE_CHECKING:
     from model.search.explore import Kind, Progress, Search
     from model.search.memo import Actor
+    from model.search.symmetry import Image, Symmetry
     from model.search.vector import Rows
 
 EVERY: Final = 1000
@@ -70,7 +83,7 @@ def _waves(search: Search, level: list[int]) -> dict[int, list[int]]:
     wave = dict.fromkeys(level, 0)
     for packed in level:
         for actor in search.memo.starters:
-            after = packed ^ turned(search.memo.effect(actor, packed))
+            after = search.canonical(packed ^ turned(search.memo.effect(actor, packed)))
             if after != packed and after in wave:
                 wave[after] = max(wave[after], wave[packed] + 1)
     found: dict[int, list[int]] = {}
@@ -119,7 +132,33 @@ def _new(search: Search, known: Known, after: list[Rows], depth: int, wave: int,
     search.transitions += sum(len(rows) for rows in after)
     known.widen(words_of(search.memo.ledger.bits))
     after = [wider(rows, known.words) for rows in after if len(rows)]
-    return known.new(np.concatenate(after), depth, wave, most + 1) if after else np.zeros((0, known.words), np.uint64)
+    if not after:
+        return np.zeros((0, known.words), np.uint64)
+    rows = np.concatenate(after)
+    if search.symmetry is not None:
+        rows = _standing_for(search.symmetry, known.unknown(rows))
+        known.widen(rows.shape[1])
+    return known.new(rows, depth, wave, most + 1)
+
+
+def _standing_for(symmetry: Symmetry, rows: Rows) -> Rows:
+    """The states that stand for some."""
+    least = rows
+    for image in symmetry.images:
+        other = _under_other_names(image, rows)
+        least = smaller(wider(least, other.shape[1]), other)
+    return least
+
+
+def _under_other_names(image: Image, rows: Rows) -> Rows:
+    """The same states under other names: each chunk is looked up once for all rows that are alike in it."""
+    image.look_again()
+    words = max(words_of(image.memo.ledger.bits), rows.shape[1])
+    others = wider(rows, words) & np.array(row_of(image.still, words), np.uint64)
+    for chunk in image.chunks:
+        alike, which = groups(rows, chunk.mask)
+        others |= rows_of([image.part(chunk, packed_of(row)) for row in alike], words)[which]
+    return others
 
 
 def _note(search: Search, actor: Actor, outcome: Outcome, cost: int) -> None:

@@ -98,12 +98,12 @@ class Memo:
         self.frames: Final = self.ledger.shelf(_map(rules))
         self.references: Final = self.ledger.shelf(broken.references)
         self.outdated: Final = self.ledger.shelf(_map(dict.fromkeys(broken.outdated, True)))
-        budgets = {f"may {number}": permission.times for number, permission in enumerate(scene.permissions)}
+        budgets = {budget_key(number): permission.times for number, permission in enumerate(scene.permissions)}
         self.single: Final = self.ledger.shelf(_map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets}))
         """Whatever stands alone: sets that the checker keeps whole, and how often what may still be started."""
         self.tasks: Final = [self._task(name) for name in self._names(scene)]
         self.starters: Final = [
-            Actor(budget := self.single.component(f"may {number}"), self._spent(budget, permission), "", permission)
+            Actor(budget := self.single.component(budget_key(number)), self._spent(budget, permission), "", permission)
             for number, permission in enumerate(scene.permissions)
         ]
         self.runs = 0
@@ -263,6 +263,11 @@ def _newly(old: Broken, new: Broken) -> Broken:
 
 def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
     return HashTrieMap(entries)
+
+
+def budget_key(number: int) -> str:
+    """Under what is kept how often a permission may still be used."""
+    return f"may {number}"
 
 
 # -- tasks in short ----------------------------------------------------------------------------

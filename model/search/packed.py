@@ -40,6 +40,7 @@ class Component:
                 self._widen()
             code = self.codes[identity] = self.free_codes.pop()
             self.by_code[code] = value
+            self.shelf.ledger.news.append((self, code))
         return code
 
     def _widen(self) -> None:
@@ -129,6 +130,8 @@ class Ledger:
     def __init__(self) -> None:
         self.bits = 0
         self.shelves: Final[list[Shelf]] = []
+        self.news: Final[list[tuple[Component, int]]] = []
+        """Every value but those of the start, in the order in which they came: component and code."""
 
     def allot(self, width: int) -> int:
         """Take the next `width` bits; returns how far they are shifted."""

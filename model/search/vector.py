@@ -87,6 +87,15 @@ def groups(rows: Rows, mask: int) -> tuple[Rows, NDArray[np.intp]]:
     return whole, inverse
 
 
+def smaller(rows: Rows, others: Rows) -> Rows:
+    """Of each row and the one in its place among the others, the one that is the smaller number."""
+    less, same = np.zeros(len(rows), bool), np.ones(len(rows), bool)
+    for word in range(rows.shape[1] - 1, -1, -1):
+        less |= same & (others[:, word] < rows[:, word])
+        same &= others[:, word] == rows[:, word]
+    return np.where(less[:, np.newaxis], others, rows)
+
+
 class Known:
     """Every state that was found, and when."""
 
@@ -110,14 +119,21 @@ class Known:
             self.words = words
             self.runs = [(keys_of(wider(rows_again(keys), words)), depths) for keys, depths in self.runs]
 
-    def new(self, rows: Rows, depth: int, wave: int, most: int) -> Rows:
-        """Add those of the rows that are not known, at most `most` states in all; returns these, each once."""
+    def unknown(self, rows: Rows) -> Rows:
+        """Those of the rows that are not known, each once."""
+        return rows_again(self._unknown(rows))
+
+    def _unknown(self, rows: Rows) -> Keys:
         keys = np.unique(keys_of(rows))
         for known, _ in self.runs:
             at = np.searchsorted(known, keys)
             at[at == len(known)] = 0
             keys = keys[known[at] != keys]
-        keys = keys[: max(0, most - len(self))]
+        return keys
+
+    def new(self, rows: Rows, depth: int, wave: int, most: int) -> Rows:
+        """Add those of the rows that are not known, at most `most` states in all; returns these, each once."""
+        keys = self._unknown(rows)[: max(0, most - len(self))]
         if len(keys):
             self.depth = max(self.depth, depth)
             moment = depth * WAVES + min(wave, WAVES - 1)

@@ -66,7 +66,10 @@ def count_schedules(search: Search) -> Counted | None:
             continue
         following = open_ones.get(packed)
         if following is None:
-            following = open_ones[packed] = successors(search.memo, packed)
+            following = [
+                (actor, search.canonical(after), broken) for actor, after, broken in successors(search.memo, packed)
+            ]
+            open_ones[packed] = following
             ahead = [after for _, after, _ in following if after not in counts]
             if any(after in open_ones for after in ahead):
                 return None

@@ -1,7 +1,8 @@
 """From a violation back to the start: the best of all nearest ways, and the same way on the plain kernel.
 
 The search keeps no parents. The levels are walked back, each expanded once more, which the memo makes cheap; then the
-way with the fewest pre-emptions is picked among those that are left.
+way with the fewest pre-emptions is picked among those that are left. Where one state stands for several, that way
+goes from one such state to the next, under names that change; at last it is made again under the names of the start.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from model.script.execute import task_begun
 from model.search.explore import Kind, Search, Way
 from model.search.memo import Actor, Effect
 from model.search.scene import Permission, Scene
+from model.search.symmetry import Image
 
 
 class Move(NamedTuple):
@@ -89,40 +91,54 @@ def best_path(search: Search, kind: Kind) -> Path:
                 best = cost, way, last
     if best is None:
         raise AssertionError(f"no way back from {kind}")
-    cost, way, last = best
-    return _walk(search, arrivals, way, last, cost[0])
+    _, way, last = best
+    return _walk(search, arrivals, way, last)
 
 
-Edges = dict[int, list[tuple[int, Actor]]]
-"""State → the states before it on nearest ways, and who moves there."""
+class Edge(NamedTuple):
+    """A transition on a nearest way, seen from where it leads to."""
+
+    before: int
+    actor: Actor
+    image: Image | None
+    """How the names change with it; None: not at all."""
+
+
+Edges = dict[int, list[Edge]]
+"""State → the transitions into it."""
 
 
 def _ancestry(search: Search, ways: Sequence[Way], depth: int) -> tuple[list[int], Edges]:
     """The states on nearest ways to any of `ways`, first ones first, and the transitions between them."""
-    memo = search.memo
     wanted = {way.packed for way in ways}
     order: list[int] = []
     edges: Edges = {}
     for level in range(depth, -1, -1):
         later: set[int] = set()
         for packed in reversed(search.levels[level]):
-            for actor in memo.starters:
-                effect = turned(memo.effect(actor, packed))
-                if effect and packed ^ effect in later:
-                    wanted.add(packed)
-                    edges.setdefault(packed ^ effect, []).append((packed, actor))
+            if _leads(search, packed, search.memo.starters, later, edges):
+                wanted.add(packed)
             if packed in wanted:
                 later.add(packed)
                 order.append(packed)
-        wanted = set()
-        for packed in search.levels[level - 1] if level else ():
-            for actor in memo.tasks:
-                effect = turned(memo.effect(actor, packed))
-                if effect and packed ^ effect in later:
-                    wanted.add(packed)
-                    edges.setdefault(packed ^ effect, []).append((packed, actor))
+        before = search.levels[level - 1] if level else ()
+        wanted = {packed for packed in before if _leads(search, packed, search.memo.tasks, later, edges)}
     order.reverse()
     return order, edges
+
+
+def _leads(search: Search, packed: int, actors: Sequence[Actor], later: set[int], edges: Edges) -> bool:
+    """Whether one of the actors leads from a state to one of `later`; the transitions are added to `edges`."""
+    found = False
+    for actor in actors:
+        effect = turned(search.memo.effect(actor, packed))
+        if not effect:
+            continue
+        after, image = search.stands_for(packed ^ effect)
+        if after in later and after != packed:
+            edges.setdefault(after, []).append(Edge(packed, actor, image))
+            found = True
+    return found
 
 
 def _arrivals(search: Search, order: list[int], edges: Edges) -> dict[int, dict[Actor | None, _Arrival]]:
@@ -130,10 +146,12 @@ def _arrivals(search: Search, order: list[int], edges: Edges) -> dict[int, dict[
     arrivals: dict[int, dict[Actor | None, _Arrival]] = {0: {None: _Arrival((0, 0), 0, None, None)}}
     for packed in order:
         here = arrivals.setdefault(packed, {})
-        for before, actor in edges.get(packed, ()):
+        for before, actor, image in edges.get(packed, ()):
             for last, arrival in arrivals.get(before, {}).items():
                 cost = _cost(search, arrival.cost, before, last, actor)
                 mover = last if actor.permission is not None else actor
+                if mover is not None and image is not None:
+                    mover = image.actor(mover)
                 if mover is not None and packed & mover.control.mask == mover.idle:
                     mover = None
                 if mover not in here or cost < here[mover].cost:
@@ -154,17 +172,31 @@ def _walk(
     arrivals: dict[int, dict[Actor | None, _Arrival]],
     way: Way,
     last: Actor | None,
-    preemptions: int,
 ) -> Path:
     """The way that ends with `way`, from the start."""
-    moves = [move_of(search, way.actor, way.packed)]
-    states = [way.packed ^ turned(search.memo.effect(way.actor, way.packed)), way.packed]
+    steps = [way]
     packed = way.packed
     while (arrival := arrivals[packed][last]).actor is not None:
         packed, last = arrival.before, arrival.last
-        moves.append(move_of(search, arrival.actor, packed))
-        states.append(packed)
-    return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions)
+        steps.append(Way(packed, arrival.actor))
+    steps.reverse()
+    return path_of(search, search.as_it_happens(steps))
+
+
+def path_of(search: Search, actors: Sequence[Actor]) -> Path:
+    """What happens if these move one after the other, from the start."""
+    states, moves, preemptions = [0], [], 0
+    last: Actor | None = None
+    for actor in actors:
+        packed = states[-1]
+        moves.append(move_of(search, actor, packed))
+        preemptions = _cost(search, (preemptions, 0), packed, last, actor)[0]
+        after = packed ^ turned(search.memo.effect(actor, packed))
+        states.append(after)
+        last = last if actor.permission is not None else actor
+        if last is not None and after & last.control.mask == last.idle:
+            last = None
+    return Path(tuple(moves), tuple(states), preemptions)
 
 
 def move_of(search: Search, actor: Actor, packed: int) -> Move:

@@ -1,5 +1,6 @@
 """The search as one would write it first: whole States in a set, every step run on the kernel, nothing remembered."""
 
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from model.invariants.checker import Checker
@@ -28,9 +29,14 @@ class Place(NamedTuple):
     """How often each permission may still be used; -1 for one without limit."""
 
 
-def search(scene: Scene) -> Found:
+Same = Callable[[Place], Hashable]
+"""What two places have in common that count as the same."""
+
+
+def search(scene: Scene, same: Same = lambda place: place) -> Found:
     """Everything that a scene can reach."""
     start = Place(scene.context.state, tuple(permission.times or -1 for permission in scene.permissions))
+    seen = {same(start)}
     checkers = {start: scene.checker}
     distances = {(broken.invariant, broken.severity): 0 for broken in scene.checker.violations}
     level, depth, transitions = [start], 0, 0
@@ -47,7 +53,8 @@ def search(scene: Scene) -> Found:
                 left = list(place.left)
                 left[number] -= left[number] > 0
                 after = Place(begun, tuple(left))
-                if after not in checkers:
+                if same(after) not in seen:
+                    seen.add(same(after))
                     checkers[after] = Checker.full(begun)
                     level.append(after)
         following = []
@@ -61,7 +68,8 @@ def search(scene: Scene) -> Found:
                 for broken in violations:
                     distances.setdefault((broken.invariant, broken.severity), depth + 1)
                 after = Place(stepped.state, place.left)
-                if after not in checkers:
+                if same(after) not in seen:
+                    seen.add(same(after))
                     checkers[after] = checker
                     following.append(after)
         level, depth = following, depth + 1

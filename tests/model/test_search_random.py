@@ -65,18 +65,18 @@ def random_scene(dice: random.Random) -> Scene | None:
         return None
 
 
-def random_search(seed: int) -> Search:
+def random_search(seed: int, *, symmetry: bool = True) -> Search:
     """A whole search of the first random scene that is small enough."""
     for attempt in count():
         scene = random_scene(random.Random(1000 * seed + attempt))
-        if scene is not None and (search := explore(scene, MOST_STATES)).complete:
+        if scene is not None and (search := explore(scene, MOST_STATES, symmetry=symmetry)).complete:
             return search
     raise AssertionError("unreachable: attempts never end")
 
 
 @pytest.mark.parametrize("seed", range(16))
 def test_equals_a_search_that_remembers_nothing(seed: int) -> None:
-    search = random_search(seed)
+    search = random_search(seed, symmetry=False)
     assert naive_search.search(search.scene) == (len(search.seen), search.transitions, search.distance)
     for kind, distance in search.distance.items():
         path = verified(search, kind, best_path(search, kind))
@@ -103,3 +103,16 @@ def told(search: Search) -> Iterator[object]:
     drawn = report(search)
     yield drawn.verdicts
     yield [(found.kind, found.shortest.steps, found.shortest.preemptions, found.share) for found in drawn.findings]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_symmetry_loses_nothing(seed: int) -> None:
+    whole = random_search(seed, symmetry=False)
+    search = explore(whole.scene)
+    assert search.distance == whole.distance
+    drawn, wholly = report(search), report(whole)
+    assert (drawn.verdicts, drawn.counted) == (wholly.verdicts, wholly.counted)
+    assert len(search.seen) <= len(whole.seen)
+    if search.symmetry is not None:
+        for packed in list(search.seen)[::7]:
+            search.symmetry.check(packed)

@@ -56,6 +56,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="stop at the first corruption or splat, or with --violation at the first violation of that rule",
     )
+    parser.add_argument(
+        "--no-symmetry",
+        action="store_true",
+        help="search states that differ only in which of two equal tasks is which as well, one by one",
+    )
 
 
 def positive(text: str) -> int:
@@ -107,7 +112,7 @@ def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
     if args.json or not sys.stderr.isatty():
         limits = Limits(args.max_memory, lambda _: None)
         with limits.interruptible():
-            return explore(scene, args.max_states, stop, limits.allow), limits.ended
+            return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
     from rich.console import Console  # noqa: PLC0415
 
     began = time.monotonic()
@@ -121,7 +126,7 @@ def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
 
         limits = Limits(args.max_memory, show)
         with limits.interruptible():
-            return explore(scene, args.max_states, stop, limits.allow), limits.ended
+            return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
 
 
 def print_json(found: "Report", seconds: float) -> None:

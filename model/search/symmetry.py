@@ -1,0 +1,298 @@
+"""States that differ only in names are searched once.
+
+Of two tasks that run the same permitted command it does not matter which is which; nor of two processes, or devices,
+that are set up alike and may do the same. A permutation of names that turns the scene into itself turns every state
+that it can reach into another one that it can reach, with the same future under other names. So of all states that
+such permutations turn into each other one stands for all: the one whose packed form is the smallest number.
+
+Frames need no permutation of their own: the allocator hands them out in an order that depends on nothing but what was
+done before, so none that a scene leaves unnamed can take the place of another, except together with its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
+
+from model.invariants.holders import Held, Holder
+from model.invariants.look import Translation
+from model.memory.records import Task
+from model.memory.state import TABLES
+from model.memory.units import ORDERED, Pfn
+from model.search.memo import budget_key
+from model.search.renaming import Renaming, rename
+from model.search.scene import Permission, Scene
+
+if TYPE_CHECKING:
+    from model.search.memo import Actor, Memo
+    from model.search.packed import Component, Shelf
+
+MOST_RENAMINGS: Final = 24
+"""Permutations of names that a search makes use of: each is tried on every new state."""
+
+CHUNK: Final = 16
+"""Bits of a state that are looked up at once."""
+
+COUNTERS: Final = next(number for number, table in enumerate(TABLES) if table.name == "counters")
+LISTS: Final = ("free_head", "pmem_free_head", "vram_free_head", "ttm_pool:")
+"""How the names of counters begin that are the head of a list of frames."""
+
+SINGLE: Final[dict[str, Any]] = {"dangerous": frozenset[Translation], "locks": frozenset[tuple[str, str]]}
+"""The types of what the memo keeps alone."""
+
+
+class Hints:
+    """The types of everything that a packed state is made of."""
+
+    def __init__(self, memo: Memo) -> None:
+        self.memo: Final = memo
+        self.types: Final[dict[Shelf, tuple[Any, Any]]] = {
+            shelf: (table.key, table.value) for shelf, table in zip(memo.tables, TABLES, strict=True)
+        } | {
+            memo.work: (str, Task),
+            memo.alive: (str, bool),
+            memo.held: (Pfn, Held),
+            memo.watched: (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
+            memo.frames: (Pfn, int),  # the names of rules are nobody's
+            memo.references: (str, int),
+            memo.outdated: (Translation, bool),
+        }
+        """Table → the types of its keys and values, with marks of `model.memory.units`."""
+        self.budgets: Final = {budget_key(number): number for number in range(len(memo.starters))}
+
+    def key(self, component: Component, renaming: Renaming) -> Hashable:
+        """The key of a component under other names."""
+        key: Any = component.key
+        if component.shelf is self.memo.single:
+            number = self.budgets.get(key)
+            return key if number is None else budget_key(renaming.permissions[number])
+        return cast("Hashable", rename(self.types[component.shelf][0], key, renaming))
+
+    def value(self, component: Component, value: Any, renaming: Renaming) -> Any:
+        """A value of a component under other names."""
+        hint = self.types.get(component.shelf, (str, int))[1]
+        if component.shelf is self.memo.single:
+            hint = SINGLE.get(str(component.key), int)
+        elif component.shelf is self.memo.tables[COUNTERS] and str(component.key).startswith(LISTS):
+            hint = Pfn
+        return rename(hint, value, renaming)
+
+
+class Chunk(NamedTuple):
+    """Some components, looked up together."""
+
+    mask: int
+    known: dict[int, int]
+    """Their bits → these bits of the same state under other names."""
+    components: tuple[Component, ...]
+
+
+def chunk_of(components: Sequence[Component]) -> Chunk:
+    """A chunk of which nothing is known yet."""
+    return Chunk(sum(component.mask for component in components), {}, tuple(components))
+
+
+class Image:
+    """One permutation of names, at work on packed states."""
+
+    __slots__ = ("chunks", "codes", "hints", "memo", "moving", "news", "partners", "renaming", "still")
+
+    def __init__(self, memo: Memo, hints: Hints, renaming: Renaming) -> None:
+        self.memo: Final = memo
+        self.hints: Final = hints
+        self.renaming: Final = renaming
+        self.news = 0
+        """How many of the values that the ledger knows have been looked at."""
+        self.partners: dict[Component, Component] = {}
+        """Component → the one that has its values under the other names."""
+        self.moving: dict[Component, int] = {}
+        """Components with values that the names make a difference to, and their masks when they were put in chunks."""
+        self.codes: dict[tuple[Component, int], int] = {}
+        """A component's value as bits → the bits of its partner for that value under the other names."""
+        self.still = 0
+        """The bits of all other components."""
+        self.chunks: list[Chunk] = []
+        """The moving ones, some at a time."""
+
+    def of(self, packed: int) -> int:
+        """The same state under the other names."""
+        if self.news != len(self.memo.ledger.news):
+            self.look_again()
+        image = packed & self.still
+        for chunk in self.chunks:
+            bits = packed & chunk.mask
+            part = chunk.known.get(bits)
+            image |= self.part(chunk, bits) if part is None else part
+        return image
+
+    def part(self, chunk: Chunk, bits: int) -> int:
+        """The image of the bits of a chunk."""
+        part = chunk.known.get(bits)
+        if part is None:
+            part = 0
+            for component in chunk.components:
+                if code := bits & component.mask:  # the value of the start becomes the value of the start
+                    part |= self.codes[component, code]
+            chunk.known[bits] = part
+        return part
+
+    def look_again(self) -> None:
+        """Find out what the names make of values that are new. Their images may be new values too."""
+        news, moving = self.memo.ledger.news, self.moving
+        while self.news < len(news):
+            component, code = news[self.news]
+            self.news += 1
+            partner = self._partner(component)
+            value = component.by_code[code]
+            image = None if value is None else self.hints.value(component, value, self.renaming)
+            self.codes[component, code] = partner.code(image)
+            if component not in moving and (partner is not component or image != value):
+                moving[component] = 0
+        if any(component.mask != mask for component, mask in moving.items()):
+            self._put_in_chunks()
+        self.still = ((1 << self.memo.ledger.bits) - 1) & ~sum(moving.values())
+
+    def _partner(self, component: Component) -> Component:
+        partner = self.partners.get(component)
+        if partner is None:
+            partner = component.shelf.component(self.hints.key(component, self.renaming))
+            self.partners[component] = partner
+        return partner
+
+    def _put_in_chunks(self) -> None:
+        """Share the moving components out anew."""
+        self.chunks = []
+        part: list[Component] = []
+        width = 0
+        for component in self.moving:
+            self.moving[component] = component.mask
+            bits = component.mask.bit_count()
+            if part and width + bits > CHUNK:
+                self.chunks.append(chunk_of(part))
+                part, width = [], 0
+            part.append(component)
+            width += bits
+        self.chunks.append(chunk_of(part))
+
+    def actor(self, actor: Actor) -> Actor:
+        """Who does under the other names what an actor does."""
+        if actor.permission is None:
+            name = self.renaming.strings.get(actor.task, actor.task)
+            return next(other for other in self.memo.tasks if other.task == name)
+        number = self.memo.starters.index(actor)
+        return self.memo.starters[self.renaming.permissions[number]]
+
+
+class AsymmetryError(Exception):
+    """A permutation of names has turned out to make a difference after all."""
+
+
+class Symmetry:
+    """All permutations of names that a search makes use of."""
+
+    def __init__(self, memo: Memo, renamings: Iterable[Renaming]) -> None:
+        self.memo: Final = memo
+        hints = Hints(memo)
+        self.images: Final = [Image(memo, hints, renaming) for renaming in renamings]
+        """Without the one that leaves every name as it is."""
+
+    @property
+    def alike(self) -> tuple[tuple[str, ...], ...]:
+        """The names that can take each other's place, in groups."""
+        import networkx as nx  # noqa: PLC0415 - it takes longer to import than most searches take
+
+        graph = nx.Graph(pair for image in self.images for pair in image.renaming.strings.items())
+        return tuple(sorted(tuple(sorted(group)) for group in nx.connected_components(graph)))
+
+    def canonical(self, packed: int) -> int:
+        """The state that stands for this one."""
+        least = packed
+        for image in self.images:
+            other = image.of(packed)
+            least = min(least, other)
+        return least
+
+    def standing_for(self, packed: int) -> tuple[int, Image | None]:
+        """The same, and the permutation of names that leads there; None where it is the state itself."""
+        least, by = packed, None
+        for image in self.images:
+            if (other := image.of(packed)) < least:
+                least, by = other, image
+        return least, by
+
+    def under_one_name(self, ways: Sequence[tuple[int, Actor]]) -> list[Actor]:
+        """Who moves on a way from the start, under the names of the start.
+
+        `ways`: the states that stand for those on the way, each with who moves on from there.
+        """
+        here = 0
+        found: list[Actor] = []
+        for packed, actor in ways:
+            movers = [actor] if packed == here else []
+            movers += [image.actor(actor) for image in self.images if image.of(packed) == here]
+            mover = found[-1] if found and found[-1] in movers else movers[0]
+            found.append(mover)
+            effect = self.memo.effect(mover, here)
+            here ^= effect if isinstance(effect, int) else effect[0]
+        return found
+
+    def check(self, packed: int) -> None:
+        """See whether the names make no difference to what can happen in a state. Raises AsymmetryError."""
+        for image in self.images:
+            other = image.of(packed)
+            for actor in (*self.memo.tasks, *self.memo.starters):
+                mine, its = self.memo.effect(actor, packed), self.memo.effect(image.actor(actor), other)
+                (turned, kinds), (its_turned, its_kinds) = (
+                    (effect, frozenset()) if isinstance(effect, int) else effect for effect in (mine, its)
+                )
+                if kinds != its_kinds or self.canonical(packed ^ turned) != self.canonical(other ^ its_turned):
+                    raise AsymmetryError(f"{actor.name} is not {image.actor(actor).name} under other names")
+
+
+def symmetry_of(scene: Scene, memo: Memo) -> Symmetry | None:
+    """The symmetry of a scene, None if it has none."""
+    found = renamings(scene)
+    return Symmetry(memo, found) if found else None
+
+
+def renamings(scene: Scene) -> list[Renaming]:
+    """The permutations of names that turn a scene into itself, without the one that moves nothing."""
+    group = [Renaming({}, {}, tuple(range(len(scene.permissions))))]
+    taken = words(scene)
+    for permission in scene.permissions:
+        if len(permission.tasks) > 1 and not taken & set(permission.tasks):
+            group = _product(group, list(slots(permission)))
+    return group[1:]
+
+
+def slots(permission: Permission) -> Iterator[dict[str, str]]:
+    """Every way in which the tasks of a permission can change places; of many tasks only the first ones do."""
+    for count in range(len(permission.tasks), 1, -1):
+        first = permission.tasks[:count]
+        ways = [dict(zip(first, order, strict=True)) for order in permutations(first)]
+        if len(ways) <= MOST_RENAMINGS:
+            yield from ways
+            return
+
+
+def _product(group: list[Renaming], more: list[dict[str, str]]) -> list[Renaming]:
+    """All combinations, unless they would be too many. What moves nothing stays first."""
+    if len(group) * len(more) > MOST_RENAMINGS:
+        return group
+    return [
+        one._replace(strings={**one.strings, **{old: new for old, new in other.items() if old != new}})
+        for one in group
+        for other in more
+    ]
+
+
+def words(scene: Scene) -> set[str]:
+    """Every name that the machine of a scene, or what may happen to it, knows already."""
+    state = scene.context.state
+    tables: tuple[Any, ...] = (
+        state.processes, state.labels, state.files, state.references, state.devices, state.buffers, state.dma_bufs,
+        state.tasks,
+    )  # fmt: skip
+    names = {part for table in tables for key in table for part in (key if isinstance(key, tuple) else (key,))}
+    return names.union(*(permission.command.text.replace("=", " ").split() for permission in scene.permissions))

@@ -1,0 +1,151 @@
+"""States that differ only in names are searched once, and nothing is lost by it."""
+
+import json
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.script.parser import parse
+from model.search.explore import HAS_NUMPY, Search, explore
+from model.search.report import report
+from model.search.scene import Scene, set_up
+from model.search.symmetry import AsymmetryError, renamings
+from model.search.ways import best_path, verified
+from tests.model import naive_search
+from tests.model.naive_search import Place
+
+SCENES = Path(__file__).parent / "scenes"
+
+TWO_READERS = """
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 2 read p0 buf
+"""
+THREE_WRITERS = """
+process p0
+mmap p0 buf anon private rw 1
+may 3 write p0 buf 5
+"""
+TWO_PAIRS = """
+device nic
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+gup p0 buf as=r write by=nic
+may 2 madvise p0 buf dontneed
+may 2 read p0 buf
+"""
+MISSING_FLUSH = (SCENES / "missing-flush.pte").read_text(encoding="utf-8")
+
+WITH_SYMMETRY = {
+    "two readers": TWO_READERS,
+    "three writers": THREE_WRITERS,
+    "two pairs": TWO_PAIRS,
+    "a flush that is missing": MISSING_FLUSH,
+}
+SMALL = ("two readers", "a flush that is missing")
+"""Those that can be searched without remembering anything."""
+
+
+def scene_of(text: str) -> Scene:
+    return set_up(parse(text))
+
+
+def under(names: dict[str, str], value: Any) -> Any:
+    """JSON under other names; what is a set in the kernel is sorted anew."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, list):
+        return [under(names, one) for one in value]
+    if isinstance(value, dict):
+        new = {under(names, key): under(names, one) for key, one in value.items()}
+        return new | {"readers": sorted(new["readers"])} if "readers" in new else new
+    return value
+
+
+def same_tasks(scene: Scene) -> naive_search.Same:
+    """What is left of a place if nobody looks at which of the equal tasks is which: the least of all JSON texts."""
+    groups = [permission.tasks for permission in scene.permissions]
+    orders = [
+        dict(zip([name for group in groups for name in group], [name for way in ways for name in way], strict=True))
+        for ways in product(*(permutations(group) for group in groups))
+    ]
+
+    def text(place: Place, names: dict[str, str]) -> str:
+        tables = under(names, json.loads(place.state.to_json()))
+        return json.dumps({name: sorted(entries, key=repr) for name, entries in tables.items()}, sort_keys=True)
+
+    return lambda place: (min(text(place, names) for names in orders), place.left)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_as_many_states_as_a_search_that_remembers_nothing_tells_apart(name: str) -> None:
+    scene = scene_of(WITH_SYMMETRY[name])
+    search = explore(scene)
+    assert search.symmetry is not None
+    assert naive_search.search(scene, same_tasks(scene)) == (len(search.seen), search.transitions, search.distance)
+
+
+@pytest.mark.parametrize("name", WITH_SYMMETRY)
+def test_finds_what_a_search_without_symmetry_finds(name: str) -> None:
+    scene = scene_of(WITH_SYMMETRY[name])
+    search, whole = explore(scene), explore(scene, symmetry=False)
+    assert search.complete
+    assert search.distance == whole.distance
+    drawn, wholly = report(search), report(whole)
+    assert drawn.verdicts == wholly.verdicts
+    assert drawn.counted == wholly.counted, "every schedule counts, whichever task is called what"
+    assert [(one.kind, one.shortest.steps, one.shortest.preemptions) for one in drawn.findings] == [
+        (one.kind, one.shortest.steps, one.shortest.preemptions) for one in wholly.findings
+    ]
+
+
+@pytest.mark.parametrize("name", WITH_SYMMETRY)
+def test_every_state_has_one_that_stands_for_it(name: str) -> None:
+    """The states that stand for those of the whole search are those of the search with symmetry."""
+    scene = scene_of(WITH_SYMMETRY[name])
+    search, whole = explore(scene), explore(scene, symmetry=False)
+    assert search.symmetry is not None
+    assert len(search.seen) < len(whole.seen)
+    assert len({search.canonical(packed) for packed in search.seen}) == len(search.seen)
+    for packed in search.seen:
+        search.symmetry.check(packed)
+
+
+@pytest.mark.skipif(not HAS_NUMPY, reason="the extra `search` is not installed")
+@pytest.mark.parametrize("switch", [0, 60])
+@pytest.mark.parametrize("name", WITH_SYMMETRY)
+def test_arrays_find_the_same(name: str, switch: int) -> None:
+    in_sets = explore(scene_of(WITH_SYMMETRY[name]))
+    in_arrays = Search(in_sets.scene)
+    in_arrays.switch = switch
+    in_arrays.run()
+    assert (len(in_arrays.seen), in_arrays.transitions) == (len(in_sets.seen), in_sets.transitions)
+    assert [len(level) for level in in_arrays.levels] == [len(level) for level in in_sets.levels]
+    for kind, distance in in_arrays.distance.items():
+        assert verified(in_arrays, kind, best_path(in_arrays, kind)).steps == distance
+
+
+def test_a_name_that_something_else_bears_is_left_alone() -> None:
+    assert renamings(scene_of(TWO_READERS))
+    assert not renamings(scene_of(TWO_READERS.replace("p0", "read-1")))
+
+
+def test_names_that_do_make_a_difference_are_noticed_and_the_search_goes_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if reading and writing were the same."""
+    scene = scene_of("process p0\nmmap p0 buf anon private rw 1\nmay 1 read p0 buf\nmay 1 write p0 buf 5")
+    whole = explore(scene, symmetry=False)
+    wrong = [
+        renamings(scene_of(TWO_READERS))[0]._replace(strings={"read": "write", "write": "read"}, permissions=(1, 0))
+    ]
+    monkeypatch.setattr("model.search.symmetry.renamings", lambda _: wrong)
+    with pytest.raises(AsymmetryError):
+        Search(scene).run()
+    search = explore(scene)
+    assert search.symmetry is None
+    assert len(search.seen) == len(whole.seen)
