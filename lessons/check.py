@@ -2,7 +2,7 @@
 
 First what shows in the text: too long before something to do, too wide for the pane, hints or replies missing. Then
 the lesson is played, once, by the model: every expression must have a value, no wrong answer may be right, no goal
-may be met at its start, and each stored solution must lead to its goal.
+may be met at its start, and each stored solution must lead to its goal, as far as is soon seen without a detour.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Pre
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.library import COURSE, TOUR
 from lessons.loading import WORLDS, load, read
-from lessons.par import shortest
+from lessons.par import FEW_PLAYS, shortest
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
 from lessons.problems import LessonError, Problem, did_you_mean
@@ -251,8 +251,7 @@ class _Rehearsal:
         """The goal must be ahead at the start, and reached by the solution."""
         if reached(goal, self.standing):
             yield self._problem(item, f"the goal `{goal.id}` is met before anything is done")
-        if goal.par:
-            yield from self._par(item, goal)
+        yield from self._par(item, goal) if goal.par else self._detour(item, goal)
         try:
             solution = Do(goal.solution, "command", goal.line)
             for beat in play_all(solution, self.standing, self.lesson.file):
@@ -276,6 +275,13 @@ class _Rehearsal:
             yield self._problem(item, f"par={goal.par}, but {len(way)} will do: {'; '.join(way)}", goal.line)
         elif not complete:
             yield self._problem(item, f"par={goal.par} cannot be proved: too many ways to try; leave it out", goal.line)
+
+    def _detour(self, item: Item, goal: Goal) -> Iterator[Problem]:
+        """Where no par is said a shorter way that is soon found means that the goal asks for less than it should."""
+        way, _ = shortest(goal, self.standing, len(goal.solution), FEW_PLAYS)
+        if way is not None:
+            text = f"the solution has {len(goal.solution)} commands, but {len(way)} will do: {'; '.join(way)}"
+            yield self._problem(item, text, goal.line)
 
     def _why(self, text: str) -> str:
         """What keeps a condition from having an answer, if something does."""

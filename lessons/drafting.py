@@ -1,10 +1,13 @@
 """Drafts of lessons: an empty one, and one made from a script that somebody has played. Both pass `lesson check`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from lessons.drills.scenes import pfn_at
-from lessons.format import PARTS
+from lessons.format import PARTS, Check, Goal
+from lessons.format import Command as Line
+from lessons.par import FEW_PLAYS, Found, shortest
+from lessons.performing import power_on, try_out
 from model.memory.state import State
 from model.script.account import Account, Runner
 from model.script.command import Command
@@ -57,7 +60,7 @@ def from_script(name: str, title: str, script: str) -> Draft:
         lead = f"Next: `{command.text}`." if number else f"The scene is set. Next: `{command.text}`."
         blocks.append(f"{_wrapped(lead)}\n\n{question}{_do(command, account)}")
     world = "\n".join(("# The scene of this lesson; say in one line what is there.", *(c.text for c in setting), ""))
-    goal = _goal(name, played, runner.context.state)
+    goal = _goal(name, setting, played, runner.context.state)
     return Draft("\n".join((_head(name, title), f"~~~world {name}\n~~~\n", *blocks, goal, _after(played))), world)
 
 
@@ -188,13 +191,14 @@ show: yes.
 """
 
 
-def _goal(name: str, played: Sequence[Command], state: State) -> str:
+def _goal(name: str, setting: Sequence[Command], played: Sequence[Command], state: State) -> str:
     """The same once more, by the learner: what is true at the end of the script and was not at its beginning."""
-    checks = "\n".join(_checks(state))
-    if not checks:
+    held = sorted(state.references)
+    if not held:
         return ""
     text = _wrapped("Now you: bring it about once more.")
-    commands = "\n".join(command.text for command in played)
+    checks = "\n".join(f"expect held {reference}  # a reference {reference} is held" for reference in held)
+    commands = "\n".join(_solution(setting, played, held))
     return f"""{text}
 
 ~~~world {name}
@@ -213,10 +217,19 @@ what: Their order matters.
 """
 
 
-def _checks(state: State) -> Iterator[str]:
-    """What can be said of the end: references that are held."""
-    for name in sorted(state.references):
-        yield f"expect held {name}  # a reference {name} is held"
+def _solution(setting: Sequence[Command], played: Sequence[Command], held: Sequence[str]) -> list[str]:
+    """What of the script leads to the references that are held at its end; or less, if less is found."""
+    standing = power_on()
+    for command in setting:
+        standing = try_out(standing, command.text)[-1].standing
+    checks = tuple(Check(f"held {reference}", "", 1) for reference in held)
+    way: Found = tuple(command.text for command in played)
+    solution: list[str] = []
+    while way:
+        solution = list(way)
+        goal = Goal("", checks, 1, tuple(Line(text, 1) for text in solution))
+        way, _ = shortest(goal, standing, len(solution), FEW_PLAYS)
+    return solution
 
 
 def _after(played: Sequence[Command]) -> str:

@@ -85,6 +85,11 @@ def test_diff_says_what_a_learner_would_notice(tmp_path: Path, capsys: pytest.Ca
 def test_par_must_be_the_fewest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = promoted(tmp_path, capsys)
     text = path.read_text()
+    again = text.index("~~~goal id=one-again")
+    longer = text[again:].replace("as=r write pin\n", "as=r write pin\nmadvise p0 buf dontneed\n")
+    text = text[:again] + longer
+    path.write_text(text)
+    assert "the solution has 2 commands, but 1 will do" in called(capsys, "lesson", "check", path, status=1)
     path.write_text(text.replace("~~~goal id=one-again", "~~~goal id=one-again par=2"))
     assert "but 1 will do: gup p0 buf as=r write pin" in called(capsys, "lesson", "check", path, status=1)
     path.write_text(text.replace("~~~goal id=one-again", "~~~goal id=one-again par=1"))

@@ -48,6 +48,12 @@ MISTAKES = {
         line_of("~~~goal"),
         "without a solution",
     ),
+    "a goal that is reached with less": (
+        "madvise p0 buf+0 dontneed",
+        "read p0 buf+1\nmadvise p0 buf+0 dontneed",
+        line_of("~~~goal"),
+        "the solution has 2 commands, but 1 will do: madvise p0 buf+0 dontneed",
+    ),
     "an answer that has no value": (
         'answer = "refcount p0 buf"',
         'answer = "refcount p0 bof"',
@@ -199,6 +205,19 @@ MISTAKES = {
 def test_a_mistake_is_found_at_its_line(old: str, new: str, line: int, message: str) -> None:
     found = complaints(old, new)
     assert any(text.startswith(f"small.md:{line}:") and message in text for text in found), found
+
+
+@pytest.mark.parametrize("most", [4, 7])
+def test_a_detour_is_found_in_a_solution_too_long_for_the_search(most: int) -> None:
+    old = TEXT[TEXT.index("~~~goal") : TEXT.index("~~~hint\nwhere: The PTE.")]
+    names = "abcdefgh"[:most]
+    checks = "\n".join(f"expect held {name}  # {name} is held" for name in names)
+    takes = [f"gup p0 buf as={name}" for name in names]
+    goal = f"~~~goal id=gone\n{checks}\n~~~\n~~~solution\n{{}}\n~~~\n"
+    assert complaints(old, goal.format("\n".join(takes))) == []
+    longer = "\n".join([*takes[:2], "read p0 buf+1", *takes[2:]])
+    (found,) = complaints(old, goal.format(longer))
+    assert f"the solution has {most + 1} commands, but {most} will do: {'; '.join(takes)}" in found
 
 
 def test_nothing_to_do_at_the_beginning_is_a_mistake() -> None:
