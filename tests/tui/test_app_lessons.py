@@ -8,7 +8,7 @@ import pytest
 from lessons.library import entries
 from lessons.player import Player
 from lessons.progress import Store
-from tests.tui.user import at
+from tests.tui.user import SMALL, at
 from tui.app import opening
 from tui.lesson_driver import LessonDriver
 from tui.rows.bars import header
@@ -46,6 +46,15 @@ def rows_of(picture: Picture) -> Iterator[tuple[int, list[Row]]]:
     yield NARROW, verdict(picture, NARROW, UNICODE)
     yield NARROW, timeline(picture.history, NARROW, UNICODE)
     yield NARROW, [header(picture, NARROW)]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+async def test_a_lesson_opens_with_its_first_line_on_a_small_screen(name: str, tmp_path: Path) -> None:
+    entry = next(entry for entry in entries() if entry.name == name)
+    assert entry.lesson is not None, entry.error
+    store = Store(tmp_path / "progress.json")
+    async with at(store, LessonDriver(Player(entry.lesson), store), SMALL) as user:
+        assert user.pane("story").splitlines()[0] in user.seen()
 
 
 @pytest.mark.parametrize("name", LESSONS)
