@@ -78,6 +78,12 @@ raw   code
     assert roles_of["Head"] == "title"
 
 
+def test_what_is_emphasised_may_be_a_name_of_the_kernel() -> None:
+    (line,) = markdown("the flag *VM_PFNMAP*, and _so * on_.", 60)
+    assert line.text == "the flag VM_PFNMAP, and so * on."
+    assert [span.text for span in line.spans if span.role == "emph"] == ["VM_PFNMAP", "so * on"]
+
+
 def test_long_code_goes_on_in_the_next_row() -> None:
     rows = markdown("```\ngup p0 buf as=dma1 write pin longterm\nput dma1\n```", 30)
     assert text(rows).splitlines() == ["  gup p0 buf as=dma1 write", "    pin longterm", "  put dma1"]

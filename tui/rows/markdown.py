@@ -18,7 +18,8 @@ MARKER: Final = re.compile(r"(?P<indent> *)(?P<mark>[-*+] |\d+[.)] |> ?|#{1,6} )
 INLINE: Final = re.compile(
     r"(?P<tick>`+)(?P<code>.+?)(?P=tick)(?!`)"
     r"|\*\*(?P<strong>\S(?:.*?\S)?)\*\*"
-    r"|(?<![\w*])[*_](?P<emph>[^\s*_](?:[^*_]*[^\s*_])?)[*_](?!\w)"
+    r"|(?<![\w*])\*(?P<emph>[^\s*](?:[^*]*[^\s*])?)\*(?!\w)"
+    r"|(?<![\w*])_(?P<under>[^\s_](?:[^_]*[^\s_])?)_(?!\w)"
     r"|\[(?P<label>[^\]]+)\]\((?P<address>[^)\s]+)\)"
     r"|\\(?P<literal>[!-/:-@\[-`{-~])",
     re.DOTALL,
@@ -125,8 +126,8 @@ def _inline(text: str, base: str) -> Iterator[Span]:
             yield from (
                 span._replace(role="strong") if span.role == base else span for span in _inline(found["strong"], base)
             )
-        elif found["emph"]:
-            yield Span(found["emph"], "emph")
+        elif emphasis := found["emph"] or found["under"]:
+            yield Span(emphasis, "emph")
         elif found["label"]:
             yield Span(f"{found['label']} ({found['address']})", base)
         else:
