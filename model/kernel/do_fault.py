@@ -25,6 +25,7 @@ from model.memory.flags import (
 from model.memory.ordered import ceiling
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import Pfn
 
 FAULT_AROUND_PAGES: Final = 16
 """fault_around_bytes = 64 KiB."""
@@ -170,7 +171,7 @@ class do_cow_fault(Procedure):
     mm: str
     vpn: int
     flags: int
-    copy: int = -1
+    copy: Pfn = -1
     """pfn of the copy."""
 
     @step

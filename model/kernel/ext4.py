@@ -38,6 +38,7 @@ from model.memory.flags import (
     VM_SHARED,
 )
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 class ext4_page_mkwrite(vm_mkwrite):
@@ -196,7 +197,7 @@ class folio_mkclean(Procedure):
 
     source: ClassVar[str] = "mm/rmap.c: folio_mkclean, page_vma_mkclean_one"
     file: str
-    pfn: int
+    pfn: Pfn
 
     @step
     def lock_i_mmap(self, tx: Transaction) -> Outcome:

@@ -44,6 +44,7 @@ from model.memory.flags import (
 from model.memory.ordered import ceiling
 from model.memory.records import Process, Pte, Vma
 from model.memory.state import Transaction
+from model.memory.units import CpuNumber
 
 VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD
 
@@ -53,7 +54,7 @@ class mm_alloc(Procedure):
 
     source: ClassVar[str] = "kernel/fork.c: mm_alloc, mm_init"
     mm: str
-    cpu: int = -1
+    cpu: CpuNumber = -1
     """-1: the next one, round robin."""
     parent: str = ""
 

@@ -20,6 +20,7 @@ from model.kernel.ttm_pool import vram_room
 from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Transaction
+from model.memory.units import Word
 
 
 class gem_create(Procedure):
@@ -29,8 +30,8 @@ class gem_create(Procedure):
     name: str
     pages: int
     place: Place = "system"
-    exporter: str = "qxl"
-    caching: str = "wc"
+    exporter: Word = "qxl"
+    caching: Word = "wc"
     memfd: str = ""
     """udmabuf: the file whose pages it is made of."""
 

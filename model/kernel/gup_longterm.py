@@ -11,6 +11,7 @@ from model.kernel.procedure import Outcome, Procedure, call, done, goto, hand_ov
 from model.memory.errno import ENOMEM
 from model.memory.flags import FOLL_LONGTERM, PG_CMA
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 def gup_slow(mm: str, vpn: int, pages: int, foll: int) -> Procedure:
@@ -28,7 +29,7 @@ class gup_longterm_locked(Procedure):
     vpn: int
     pages: int
     foll: int
-    movable: tuple[int, ...] = ()
+    movable: tuple[Pfn, ...] = ()
     """The virtual pages whose frames must move first."""
 
     @step

@@ -30,6 +30,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Reference
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 class hmm_range_fault(Procedure):
@@ -115,7 +116,7 @@ class mirror_range(Procedure):
     seq: int = 0
     vpn: int = 0
     error: int = 0
-    frames: tuple[int, ...] = ()
+    frames: tuple[Pfn, ...] = ()
 
     @step
     def mmu_interval_read_begin(self, tx: Transaction) -> Outcome:

@@ -31,6 +31,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
+from model.memory.units import Pfn
 
 
 def pfn_at(mem: Memory, mm: str, vpn: int) -> int | None:
@@ -159,7 +160,7 @@ class kvm_follow(Procedure):
     start: int
     pages: int
     by: str = ""
-    frames: tuple[int, ...] = ()
+    frames: tuple[Pfn, ...] = ()
     again: bool = False
     """The guest has lost its mapping by an invalidation, and touches it once more."""
     registered: bool = False

@@ -39,6 +39,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import Word
 
 FLAGS_ADVICE: Final[dict[str, tuple[int, int]]] = {
     "normal": (0, VM_RAND_READ | VM_SEQ_READ),
@@ -88,7 +89,7 @@ class do_madvise(Procedure):
     start: int
     """The part before it is done."""
     pages: int
-    advice: str
+    advice: Word
     end: int = 0
     stop: int = 0
     """End of the part that is being done."""

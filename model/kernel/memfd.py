@@ -10,6 +10,7 @@ from model.memory.errno import EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EPERM
 from model.memory.flags import VM_MAYWRITE, VM_SHARED
 from model.memory.records import File
 from model.memory.state import Memory, Transaction
+from model.memory.units import Word
 
 SEALS: Final = ("seal", "shrink", "grow", "write", "future_write", "exec")
 """F_SEAL_*, in the order of their bits."""
@@ -38,7 +39,7 @@ class memfd_add_seals(Procedure):
 
     source: ClassVar[str] = "mm/memfd.c: memfd_add_seals"
     file: str
-    seals: tuple[str, ...]
+    seals: tuple[Word, ...]
 
     @step
     def inode_lock(self, tx: Transaction) -> Outcome:

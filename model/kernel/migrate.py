@@ -20,6 +20,7 @@ from model.memory.errno import EAGAIN, EFAULT, ENOENT, ENOMEM
 from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_ANON_EXCLUSIVE, PG_CMA, PG_PRIVATE, VM_IO, VM_PFNMAP
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 NR_MAX_MIGRATE_PAGES_RETRY: Final = 10
 """Passes before migrate_pages() gives up."""
@@ -33,8 +34,8 @@ class migrate_pages(Procedure):
     vpn: int
     to_cma: bool = True
     """The new page may lie in a CMA area again."""
-    old: int = -1
-    new: int = -1
+    old: Pfn = -1
+    new: Pfn = -1
     passes: int = 0
     places: tuple[tuple[str, int, Vma], ...] = ()
     """Where the page was mapped: (process, vpn, VMA)."""

@@ -31,6 +31,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Label, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import Word
 
 MAP_SHARED: Final = 0x1
 MAP_PRIVATE: Final = 0x2
@@ -59,7 +60,7 @@ class do_mmap(Procedure):
     """VM_READ | VM_WRITE | VM_EXEC."""
     flags: int
     """MAP_*."""
-    backing: str = "anon"
+    backing: Word = "anon"
     file: str = ""
     offset: int = 0
     at: int = -1

@@ -42,6 +42,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import Pfn
 
 
 class reclaim_pages(Procedure):
@@ -119,7 +120,7 @@ class reclaim_page(Procedure):
     source: ClassVar[str] = "mm/vmscan.c: shrink_inactive_list, shrink_folio_list"
     mm: str
     vpn: int
-    pfn: int = -1
+    pfn: Pfn = -1
 
     @step
     def isolate_lru_folios(self, tx: Transaction) -> Outcome:
@@ -150,7 +151,7 @@ class try_to_unmap(Procedure):
     """Clear every entry that maps a page; the caller holds the page's lock. What cannot be unmapped stays mapped."""
 
     source: ClassVar[str] = "mm/rmap.c: try_to_unmap, try_to_unmap_one"
-    pfn: int
+    pfn: Pfn
     mm: str = ""
     vpn: int = 0
     vma: Vma | None = None

@@ -16,6 +16,7 @@ from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
 from model.memory.records import Reference, RefKind
 from model.memory.state import Transaction
+from model.memory.units import Word
 
 
 class take_reference(Procedure):
@@ -27,7 +28,7 @@ class take_reference(Procedure):
     start: int
     pages: int
     foll: int
-    how: str = "fast"
+    how: Word = "fast"
     """`fast`: get_user_pages_fast; `slow`: get_user_pages; `fast-only`: no fallback."""
     by: str = ""
     """The device that will use the pages."""

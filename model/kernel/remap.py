@@ -9,6 +9,7 @@ from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.memory.flags import PAGE_SPECIAL
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 class remap(Procedure):
@@ -16,7 +17,7 @@ class remap(Procedure):
 
     mm: str
     vma: Vma
-    frames: tuple[int, ...]
+    frames: tuple[Pfn, ...]
     """One a page."""
     page: int = 0
     """The next one to be mapped."""

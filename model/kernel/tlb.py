@@ -4,11 +4,12 @@ A CPU may go on using a cached translation after the entry in memory has changed
 CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
 """
 
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from model.kernel.procedure import Outcome, Procedure, blocked, done, goto, step
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import Memory, Transaction
+from model.memory.units import ORDERED, CpuNumber
 
 TLB_ENTRIES: Final = 64
 """Size of a first-level data TLB; the oldest entry makes room."""
@@ -48,14 +49,15 @@ class flush_tlb_range(Procedure):
     mm: str
     start: int
     end: int
-    cpu: int = 0
-    """The CPU whose turn it is."""
+    cpumask: Annotated[tuple[CpuNumber, ...], ORDERED] = ()
+    """The CPUs that are still to be interrupted."""
 
     @step
     def flush_local(self, tx: Transaction) -> Outcome:
         """INVLPG for our own CPU: its cached translations of the range are gone."""
         if tx.task.cpu >= 0:
             tlb_drop(tx, tx.task.cpu, self.mm, self.start, self.end)
+        self.cpumask = tuple(cpu for cpu in range(tx.counters["cpus"]) if cpu != tx.task.cpu)
         return None
 
     @step
@@ -65,14 +67,12 @@ class flush_tlb_range(Procedure):
         A CPU with interrupts off does not answer. That is how a lockless page-table walker holds us up: until it is
         done, nothing that it may still be looking at is freed.
         """
-        for cpu in range(self.cpu, tx.counters["cpus"]):
-            if cpu == tx.task.cpu:
-                continue
+        for cpu in self.cpumask:
             holder = tx.cpus[cpu].irqs_off_by
             walker = tx.tasks.get(holder) if holder else None
             if walker is not None and walker.process == self.mm:
                 return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
             if tlb_drop(tx, cpu, self.mm, self.start, self.end):
-                self.cpu = cpu + 1
+                self.cpumask = tuple(later for later in self.cpumask if later > cpu)
                 return goto(flush_tlb_range.wait_for_ipi)
         return done()

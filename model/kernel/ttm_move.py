@@ -19,6 +19,7 @@ from model.kernel.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, Place
 from model.memory.state import Transaction
+from model.memory.units import Pfn, Word
 
 SYSTEM: tuple[Place, ...] = ("gtt", "system")
 
@@ -48,7 +49,7 @@ class ttm_bo_move(Procedure):
     source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_handle_move_mem"
     buffer: str
     place: Place
-    frames: tuple[int, ...] = ()
+    frames: tuple[Pfn, ...] = ()
     """The new memory."""
     page: int = 0
 
@@ -179,7 +180,7 @@ class move_buffer(Procedure):
 
     source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_validate"
     buffer: str
-    what: str
+    what: Word
     """`vram`, `gtt`, `system`, `evict` or `invalidate`."""
 
     @step

@@ -25,6 +25,7 @@ from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP,
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
 from model.memory.records import Access, File
 from model.memory.state import Transaction
+from model.memory.units import Word
 
 EOF: Final = -1000
 """What kernel_read() returns where the file ends: read(2) would return 0."""
@@ -50,7 +51,7 @@ class create_file(Procedure):
 
     source: ClassVar[str] = "fs/namei.c: do_filp_open; mm/secretmem.c: memfd_secret"
     file: str
-    kind: str
+    kind: Word
     """`ext4`, `secretmem` or `guest_memfd`."""
     pages: int
 

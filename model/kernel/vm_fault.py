@@ -3,6 +3,7 @@
 from model.kernel.procedure import Procedure
 from model.memory.records import Vma
 from model.memory.state import Memory
+from model.memory.units import Pfn
 
 
 class vm_fault(Procedure):
@@ -39,7 +40,7 @@ class vm_mkwrite(Procedure):
 
     mm: str
     vpn: int
-    pfn: int
+    pfn: Pfn
     """-1: a special entry, there is no page."""
 
 

@@ -25,6 +25,7 @@ from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import AnonVmaNumber
 
 VM_STICKY: Final = VM_MAYBE_GUARD
 """Flags that do not hinder a merge; the merged VMA has them if any part had."""
@@ -38,7 +39,7 @@ class MergeRange(NamedTuple):
     flags: int
     pgoff: int
     file: str = ""
-    anon_vma: int = 0
+    anon_vma: AnonVmaNumber = 0
     middle: Vma | None = None
     """The existing VMA whose range changes; None for a new range."""
     copied_from: Vma | None = None

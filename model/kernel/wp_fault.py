@@ -36,6 +36,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 class do_wp_page(Procedure):
@@ -102,7 +103,7 @@ class wp_page_shared(Procedure):
     source: ClassVar[str] = "mm/memory.c: wp_page_shared, wp_pfn_shared"
     mm: str
     vpn: int
-    pfn: int
+    pfn: Pfn
     """-1: a special entry, no page."""
 
     @step
@@ -145,7 +146,7 @@ class wp_page_copy(Procedure):
     flags: int
     old: Pte
     """The entry as it was when we decided to copy; `holds` has an extra reference on its page."""
-    new: int = -1
+    new: Pfn = -1
     """pfn of the copy."""
 
     @step

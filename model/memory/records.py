@@ -17,7 +17,7 @@ from model.memory.flags import (
     PAGE_SPECIAL,
     PG_ANON_EXCLUSIVE,
 )
-from model.memory.units import ORDERED
+from model.memory.units import MAPPING, ORDERED, AnonVmaNumber, CpuNumber, Pfn, Pid, Word
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -44,7 +44,7 @@ class Frame(Record, frozen=True, omit_defaults=True):
     flags: int = 0
     """PG_* bits."""
     order: int = 0
-    mapping: str = ""
+    mapping: Annotated[str, MAPPING] = ""
     """Page cache: the file's name. Anonymous: `anon_vma:N`. Empty: none (a driver's page, or truncated)."""
     swap: int = -1
     """PG_swapcache: the swap slot that the page is the cache of (folio->swap)."""
@@ -69,7 +69,7 @@ class Pte(Record, frozen=True, omit_defaults=True):
     The other kinds are not present: `swap` (pfn = swap slot), `migration` (pfn = source frame), `marker`.
     """
 
-    pfn: int
+    pfn: Pfn
     bits: int = 0
     kind: PteKind = "page"
 
@@ -119,15 +119,15 @@ class Vma(Record, frozen=True, omit_defaults=True):
     end: int
     flags: int = 0
     """vm_flags: VM_* bits."""
-    ops: str = ""
+    ops: Word = ""
     """vm_ops, by the name of the subject that defines them: empty = anonymous, `shmem`, `ext4`, `vvar` …"""
     file: str = ""
     """vm_file: the name of the mapped file, empty if none."""
     pgoff: int = 0
     """vm_pgoff: offset of `start` in the file; for anonymous memory the page number where it was first mapped."""
-    anon_vma: int = 0
+    anon_vma: AnonVmaNumber = 0
     """The anon_vma that new anonymous pages of this VMA belong to; 0 = none yet."""
-    chain: tuple[int, ...] = ()
+    chain: tuple[AnonVmaNumber, ...] = ()
     """anon_vma_chain: all anon_vmas whose pages may be mapped here, own one last."""
 
     @property
@@ -139,11 +139,11 @@ class Vma(Record, frozen=True, omit_defaults=True):
 class Process(Record, frozen=True, omit_defaults=True):
     """A process and its mm_struct."""
 
-    cpu: int
+    cpu: CpuNumber
     """The CPU its tasks run on."""
-    pid: int = 0
+    pid: Pid = 0
     """Processes are numbered in the order of their creation."""
-    pgd: int = 0
+    pgd: Pfn = 0
     """pfn of the top-level table page."""
     parent: str = ""
     has_pinned: bool = False
@@ -187,11 +187,11 @@ class TlbEntry(Record, frozen=True, omit_defaults=True):
 class File(Record, frozen=True, omit_defaults=True):
     """struct inode + address_space of one file."""
 
-    kind: str
+    kind: Word
     """`memfd`, `ext4`, `shmem` (behind MAP_SHARED|MAP_ANONYMOUS), `secretmem`, `devzero`, `dax`, or a special one."""
     size: int = 0
     """i_size in pages."""
-    seals: tuple[str, ...] = ()
+    seals: tuple[Word, ...] = ()
     open: bool = True
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
     i_mmap: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
@@ -203,7 +203,7 @@ class SwapSlot(Record, frozen=True, omit_defaults=True):
 
     count: int = 0
     """swap_map: how many swap entries (or files) refer to it."""
-    pfn: int = -1
+    pfn: Pfn = -1
     """The page that is its swap cache; -1 = none."""
     content: int = 0
     """What has been written to it."""
@@ -214,8 +214,8 @@ class AnonVma(Record, frozen=True, omit_defaults=True):
 
     vmas: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
     """(process, start) of each, sorted."""
-    parent: int = 0
-    root: int = 0
+    parent: AnonVmaNumber = 0
+    root: AnonVmaNumber = 0
     num_active_vmas: int = 0
     num_children: int = 0
 
@@ -238,7 +238,7 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """Whose address space it was taken through …"""
     vpn: int = 0
     """… and at which first virtual page."""
-    frames: tuple[int, ...] = ()
+    frames: tuple[Pfn, ...] = ()
     """The pfns, one a page, as they were when it was taken."""
     by: str = ""
     """The device that uses it; empty = the CPU."""
@@ -262,11 +262,11 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     """struct ttm_buffer_object / drm_gem_object: memory that a driver owns, maps into processes and moves."""
 
     pages: int
-    exporter: str = "qxl"
+    exporter: Word = "qxl"
     """Which driver: how it maps and moves (model.kernel.exporter)."""
     place: Place = "system"
-    caching: str = "wc"
-    frames: tuple[int, ...] = ()
+    caching: Word = "wc"
+    frames: tuple[Pfn, ...] = ()
     """pfn of each page, as it is now; empty while there is none."""
     file: str = ""
     """Name of the File through which all its mappings are found (the device's address space)."""
@@ -304,7 +304,7 @@ class Attachment(Record, frozen=True, omit_defaults=True):
 class Device(Record, frozen=True, omit_defaults=True):
     """A device that can do DMA."""
 
-    kind: str = ""
+    kind: Word = ""
 
 
 class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True, gc=False):
@@ -320,13 +320,13 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
     """Index of the micro-step that runs next."""
     ret: int = 0
     """What the function that this one called last returned: a value, or a negated errno."""
-    out: tuple[int, ...] = ()
+    out: tuple[Pfn, ...] = ()
     """What that function handed back besides, usually pfns."""
-    holds: tuple[int, ...] = ()
+    holds: tuple[Pfn, ...] = ()
     """pfns of which this call owns one reference each, for the reference accounting."""
-    pins: tuple[int, ...] = ()
+    pins: tuple[Pfn, ...] = ()
     """pfns of which this call owns one FOLL_PIN each."""
-    owes_rmap: tuple[int, ...] = ()
+    owes_rmap: tuple[Pfn, ...] = ()
     """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
 
 
@@ -334,10 +334,10 @@ class Task(Record, frozen=True, omit_defaults=True):
     """An operation in flight: a stack of kernel functions, the innermost last."""
 
     process: str = ""
-    cpu: int = -1
+    cpu: CpuNumber = -1
     """The CPU it runs on; -1 for a device, which needs none."""
     stack: tuple[Locals, ...] = ()
-    blocked: str = ""
+    blocked: Word = ""
     """What it waits for, in words; empty = it can run."""
 
 

@@ -39,6 +39,7 @@ from model.memory.records import (
     TlbEntry,
     Vma,
 )
+from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -120,17 +121,17 @@ class Tables:
 
     __slots__ = ()
 
-    settings = Table[str, str]("settings", str, str)
+    settings = Table[Word, Word]("settings", Word, Word)
     """`set KEY VALUE` of the script language; a missing key means its default."""
-    counters = Table[str, int]("counters", str, int)
+    counters = Table[Word, int]("counters", Word, int)
     """Machine-wide numbers: heads of free lists, high-water marks, next ids."""
-    frames = Table[int, Frame]("frames", int, Frame)
+    frames = Table[Pfn, Frame]("frames", Pfn, Frame)
     """pfn → struct page. A free frame that was never used is not stored."""
-    content = Table[int, int]("content", int, int)
+    content = Table[Pfn, int]("content", Pfn, int)
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
-    free = Table[int, int]("free", int, int)
+    free = Table[Pfn, Pfn]("free", Pfn, Pfn)
     """pfn → the pfn below it on the allocator's LIFO free list."""
-    pool = Table[int, int]("pool", int, int)
+    pool = Table[Pfn, Pfn]("pool", Pfn, Pfn)
     """First pfn of a block in the TTM pool → the one below it in the list of its kind."""
     pte_index = Table[tuple[str, int, int], int]("pte_index", tuple[str, int, int], int, derived=True)
     """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
@@ -144,16 +145,16 @@ class Tables:
     """Where VMAs of a process start, in address order."""
     vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)
     """(process, start) → VMA."""
-    anon_vmas = Table[int, AnonVma]("anon_vmas", int, AnonVma)
+    anon_vmas = Table[AnonVmaNumber, AnonVma]("anon_vmas", AnonVmaNumber, AnonVma)
     processes = Table[str, Process]("processes", str, Process)
     labels = Table[tuple[str, str], Label]("labels", tuple[str, str], Label)
-    cpus = Table[int, Cpu]("cpus", int, Cpu)
-    tlbs = Table[int, tuple[TlbEntry, ...]]("tlbs", int, tuple[TlbEntry, ...])
+    cpus = Table[CpuNumber, Cpu]("cpus", CpuNumber, Cpu)
+    tlbs = Table[CpuNumber, tuple[TlbEntry, ...]]("tlbs", CpuNumber, tuple[TlbEntry, ...])
     """CPU → its cached translations, oldest first."""
     files = Table[str, File]("files", str, File)
     cache_index = Table[tuple[str, int, int], int]("cache_index", tuple[str, int, int], int, derived=True)
     """Which indices of a file have a page in the page cache."""
-    page_cache = Table[tuple[str, int], int]("page_cache", tuple[str, int], int, indexed=cache_index)
+    page_cache = Table[tuple[str, int], Pfn]("page_cache", tuple[str, int], Pfn, indexed=cache_index)
     """(file, index) → pfn: address_space->i_pages."""
     disk_index = Table[tuple[str, int, int], int]("disk_index", tuple[str, int, int], int, derived=True)
     """Which indices of a file have a block on disk."""

@@ -24,6 +24,19 @@ class Ordered(msgspec.Struct, frozen=True):
 
 ORDERED: Final = Ordered()
 
+
+class Words(msgspec.Struct, frozen=True):
+    """The mark of a string that is a word of the model, not a name that a script has given."""
+
+
+class FrameMapping(msgspec.Struct, frozen=True):
+    """The mark of Frame.mapping: a file's name, or `anon_vma:N`."""
+
+
+MAPPING: Final = FrameMapping()
+
+Word = Annotated[str, Words()]
+
 Pfn = Annotated[int, Names("pfn")]
 """Page frame number."""
 CpuNumber = Annotated[int, Names("cpu")]

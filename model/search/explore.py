@@ -102,7 +102,8 @@ class Search:
                 return
             level = self.levels[-1]
             if self.symmetry is not None:
-                self.symmetry.check(level[0])
+                for packed in level[:: len(level) // self.symmetry.samples + 1]:
+                    self.symmetry.check(packed)
             self._start_commands(level, most_states)
             if self._is_over(most_states):
                 return

@@ -7,7 +7,7 @@ What in a record is a name follows from its types: every `str` may be one, and e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -16,7 +16,7 @@ from rpds import HashTrieSet
 
 from model.invariants.holders import Crowd, Holder
 from model.memory.records import Locals, Pte
-from model.memory.units import Names, Ordered, Unit
+from model.memory.units import FrameMapping, Names, Ordered, Unit, Words
 
 
 class Renaming(NamedTuple):
@@ -28,6 +28,9 @@ class Renaming(NamedTuple):
     permissions: tuple[int, ...] = ()
     """Number of a permission → number of the one that takes its place."""
 
+
+NOTHING: Final[Mapping[int, int]] = {}
+ANON: Final = "anon_vma:"
 
 Rename = Callable[[Any, Renaming], Any]
 """Puts the other names into a value."""
@@ -65,8 +68,11 @@ def renamer_of(hint: Any) -> Rename | None:
 def _renamer_of_marked(base: Any, marks: tuple[Any, ...]) -> Rename | None:
     for mark in marks:
         if isinstance(mark, Names):
-            unit = mark.unit
-            return lambda value, renaming: renaming.numbers.get(unit, {}).get(value, value)
+            return partial(_number, mark.unit)
+        if isinstance(mark, Words):
+            return None
+        if isinstance(mark, FrameMapping):
+            return _mapping
     inner = renamer_of(base)
     if inner is not None and any(isinstance(mark, Ordered) for mark in marks):
         return lambda value, renaming: _sorted(value, inner(value, renaming))
@@ -113,6 +119,17 @@ def _string(value: Any, renaming: Renaming) -> Any:
     """A name; the owner of page tables is one with their level."""
     if isinstance(value, tuple):
         return _kept(value, [_string(value[0], renaming), *value[1:]])
+    return renaming.strings.get(value, value)
+
+
+def _number(unit: Unit, value: int, renaming: Renaming) -> int:
+    return renaming.numbers.get(unit, NOTHING).get(value, value)
+
+
+def _mapping(value: str, renaming: Renaming) -> str:
+    """Frame.mapping: the number of an anon_vma behind a word, or the name of a file."""
+    if value.startswith(ANON):
+        return f"{ANON}{_number('anon_vma', int(value.removeprefix(ANON)), renaming)}"
     return renaming.strings.get(value, value)
 
 

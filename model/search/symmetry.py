@@ -11,8 +11,8 @@ done before, so none that a scene leaves unnamed can take the place of another, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import permutations
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
 from model.invariants.holders import Held, Holder
@@ -20,9 +20,10 @@ from model.invariants.look import Translation
 from model.memory.records import Task
 from model.memory.state import TABLES
 from model.memory.units import ORDERED, Pfn
+from model.search.exchange import exchanges, value_hint
 from model.search.memo import budget_key
 from model.search.renaming import Renaming, rename
-from model.search.scene import Permission, Scene
+from model.search.scene import Scene
 
 if TYPE_CHECKING:
     from model.search.memo import Actor, Memo
@@ -35,9 +36,6 @@ CHUNK: Final = 16
 """Bits of a state that are looked up at once."""
 
 COUNTERS: Final = next(number for number, table in enumerate(TABLES) if table.name == "counters")
-LISTS: Final = ("free_head", "pmem_free_head", "vram_free_head", "ttm_pool:")
-"""How the names of counters begin that are the head of a list of frames."""
-
 SINGLE: Final[dict[str, Any]] = {"dangerous": frozenset[Translation], "locks": frozenset[tuple[str, str]]}
 """The types of what the memo keeps alone."""
 
@@ -74,8 +72,8 @@ class Hints:
         hint = self.types.get(component.shelf, (str, int))[1]
         if component.shelf is self.memo.single:
             hint = SINGLE.get(str(component.key), int)
-        elif component.shelf is self.memo.tables[COUNTERS] and str(component.key).startswith(LISTS):
-            hint = Pfn
+        elif component.shelf is self.memo.tables[COUNTERS]:
+            hint = value_hint("counters", component.key, hint)
         return rename(hint, value, renaming)
 
 
@@ -196,6 +194,9 @@ class Symmetry:
         hints = Hints(memo)
         self.images: Final = [Image(memo, hints, renaming) for renaming in renamings]
         """Without the one that leaves every name as it is."""
+        exchanges = any(image.renaming.permissions != tuple(range(len(memo.starters))) for image in self.images)
+        self.samples: Final = 16 if exchanges else 2
+        """States of each level that are checked. Whatever a script names may be named where nobody thinks of it."""
 
     @property
     def alike(self) -> tuple[tuple[str, ...], ...]:
@@ -258,33 +259,48 @@ def symmetry_of(scene: Scene, memo: Memo) -> Symmetry | None:
 
 def renamings(scene: Scene) -> list[Renaming]:
     """The permutations of names that turn a scene into itself, without the one that moves nothing."""
-    group = [Renaming({}, {}, tuple(range(len(scene.permissions))))]
+    nothing = Renaming({}, {}, tuple(range(len(scene.permissions))))
+    group = [nothing]
     taken = words(scene)
     for permission in scene.permissions:
-        if len(permission.tasks) > 1 and not taken & set(permission.tasks):
-            group = _product(group, list(slots(permission)))
+        if not taken & set(permission.tasks):
+            for one, other in pairwise(permission.tasks):
+                group = larger(group, nothing._replace(strings={one: other, other: one}))
+    for exchange in exchanges(scene):
+        group = larger(group, exchange)
     return group[1:]
 
 
-def slots(permission: Permission) -> Iterator[dict[str, str]]:
-    """Every way in which the tasks of a permission can change places; of many tasks only the first ones do."""
-    for count in range(len(permission.tasks), 1, -1):
-        first = permission.tasks[:count]
-        ways = [dict(zip(first, order, strict=True)) for order in permutations(first)]
-        if len(ways) <= MOST_RENAMINGS:
-            yield from ways
-            return
+def larger(group: list[Renaming], generator: Renaming) -> list[Renaming]:
+    """The group with one more permutation and all that follows, unless that is too many.
 
-
-def _product(group: list[Renaming], more: list[dict[str, str]]) -> list[Renaming]:
-    """All combinations, unless they would be too many. What moves nothing stays first."""
-    if len(group) * len(more) > MOST_RENAMINGS:
+    What moves nothing stays first.
+    """
+    if generator in group:
         return group
-    return [
-        one._replace(strings={**one.strings, **{old: new for old, new in other.items() if old != new}})
-        for one in group
-        for other in more
-    ]
+    found = list(group)
+    for one in found:
+        for other in (*group[1:], generator):
+            if (both := after(one, other)) not in found:
+                if len(found) == MOST_RENAMINGS:
+                    return group
+                found.append(both)
+    return found
+
+
+def after(one: Renaming, other: Renaming) -> Renaming:
+    """First one permutation, then the other."""
+    units = one.numbers.keys() | other.numbers.keys()
+    return Renaming(
+        _after(one.strings, other.strings),
+        {unit: _after(one.numbers.get(unit, {}), other.numbers.get(unit, {})) for unit in units},
+        tuple(other.permissions[number] for number in one.permissions),
+    )
+
+
+def _after(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> dict[Any, Any]:
+    both = {name: other.get(one.get(name, name), one.get(name, name)) for name in one.keys() | other.keys()}
+    return {old: new for old, new in sorted(both.items()) if old != new}
 
 
 def words(scene: Scene) -> set[str]:
