@@ -50,6 +50,8 @@ class Found(NamedTuple):
     """Micro-steps from the start to the farthest state."""
     complete: bool
     schedules: int | None
+    alike: tuple[tuple[str, ...], ...]
+    """Names that can take each other's place: states that differ in nothing else are counted once."""
     stuck: tuple[str, ...]
     """Not empty: in some schedule these tasks wait for each other for ever."""
     judgements: tuple[Judgement, ...]
@@ -78,6 +80,7 @@ def outcome(search: Search) -> Found:
         depth=max(len(search.levels) - 1, 0),
         complete=search.complete,
         schedules=drawn.counted.schedules if drawn.counted else None,
+        alike=search.symmetry.alike if search.symmetry else (),
         stuck=tuple(waiting),
         judgements=(*judged, *rest),
         atlas=atlas(search) if small else None,

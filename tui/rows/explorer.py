@@ -187,6 +187,10 @@ def _bounds(found: Found, terms: Terms, width: int) -> Iterator[Row]:
     )
     for part in _wrapped(counts, width):
         yield row(Span(part, "dim"))
+    if found.alike:
+        alike = "; ".join(", ".join(group) for group in found.alike)
+        for part in _wrapped(tr("counted once whichever is which of {names}").format(names=alike), width):
+            yield row(Span(part, "dim"))
     if found.schedules is not None:
         many = tr("{many} schedules").format(many=number_of(found.schedules))
         yield row(Span(cut(f" {many}", width), "dim"))
