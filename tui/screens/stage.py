@@ -30,7 +30,20 @@ from tui.rows.spaces import spaces
 from tui.rows.story import combined, steps, story
 from tui.rows.verdict import rules, severities, verdict
 from tui.rows.walk import walk
-from tui.screens.stage_keys import HINTS, HOMES, JUMPS, KEEP_AFTER, KEYS, LOW, MACHINE_LEAST, NARROW, PANES, STORY, WIDE
+from tui.screens.stage_keys import (
+    HEAD_AND_FOOT,
+    HINTS,
+    HOMES,
+    JUMPS,
+    KEEP_AFTER,
+    KEYS,
+    LOW,
+    MACHINE_LEAST,
+    NARROW,
+    PANES,
+    STORY,
+    WIDE,
+)
 from tui.typed import Typed
 
 if TYPE_CHECKING:
@@ -63,6 +76,8 @@ class Stage(Screen[None]):
         self.typed = Typed()
         """Lines typed at the prompt, for its history."""
         self._narrow_rows = ""
+        self._needed = ("", 0)
+        """The pane in sight on a narrow screen, and how many lines it has needed at most."""
         self._made: dict[str, tuple[tuple[object, ...], tuple[object, ...], list[Row]]] = {}
         """Pane → what its rows were made of, and the rows."""
         self.word = ""
@@ -170,10 +185,17 @@ class Stage(Screen[None]):
         if width >= NARROW or not self.is_mounted:
             return
         wanted = len(story(self.picture, width, self.glyphs)) + 1 if self.picture.tale.ask is not None else 0
-        rows = f"{max(STORY, min(wanted, height - MACHINE_LEAST))} 1fr"
+        spare = height - HEAD_AND_FOOT - (not self.low) - self._machine_needs(width)
+        rows = f"{max(STORY, spare, min(wanted, height - MACHINE_LEAST))} 1fr"
         if rows != self._narrow_rows:
             self._narrow_rows = rows
             self.body.styles.grid_rows = rows
+
+    def _machine_needs(self, width: int) -> int:
+        """The most lines that the pane in sight has needed since it was chosen, so that its edge seldom moves."""
+        needs = max(len(self._rows(self.shown, width)) + 1, MACHINE_LEAST - HEAD_AND_FOOT)
+        self._needed = self.shown, max(needs, self._needed[1] if self._needed[0] == self.shown else 0)
+        return self._needed[1]
 
     def _scene(self) -> Scene:
         """The picture's machine, with signs for what changed and what is broken."""

@@ -45,6 +45,8 @@ STORY: Final = 9
 """Lines of the story on a narrow screen, at least …"""
 MACHINE_LEAST: Final = 10
 """… and those that head, foot and machine keep there when a question is long."""
+HEAD_AND_FOOT: Final = 6
+"""Lines above and below story and machine on a screen with few of them; one more where there are many."""
 LOW: Final = 32
 """Terminals smaller than this show one pane at a time beside the story."""
 
