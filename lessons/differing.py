@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lessons.format import Choice, Do, Goal, Item, Lesson, PickPage, Prediction, YesNo
+from lessons.format import Do, Goal, Item, Lesson
 from lessons.player import Player
+from lessons.rushing import go_on
 
 MOST_MOVES = 2000
 
@@ -92,30 +93,9 @@ def truths(lesson: Lesson) -> dict[str, str]:
     """The right answer to every prediction, as the model has it. Raises LessonError."""
     player = Player(lesson)
     for _ in range(MOST_MOVES):
-        view = player.view()
-        if player.finished:
-            break
-        if "forward" in view.may:
-            word = player.forward()
-        elif player.prediction is not None:
-            word = player.answer(_any_answer(player.prediction))
-        else:
-            assert player.goal is not None
-            word = player.command(player.goal.solution[len(player.spot.typed)].text)
-        if word:
+        if player.finished or go_on(player):
             break
     return {name: verdict.truth for name, verdict in player.judged.items()}
-
-
-def _any_answer(prediction: Prediction) -> str:
-    """Something that answers it, whatever it is."""
-    match prediction:
-        case YesNo():
-            return "yes"
-        case Choice() | PickPage():
-            return "1"
-        case _:
-            return "0"
 
 
 def _short(value: object) -> str:

@@ -23,9 +23,9 @@ from lessons.subjects import (
     take_entry,
     take_frame,
     take_subject,
-    vma_at,
 )
 from model.invariants.rules import INVARIANTS
+from model.kernel.vma import vma_lookup
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
 from model.memory.records import Place, Pte
@@ -129,7 +129,7 @@ def _same(moment: Moment, words: list[str]) -> bool:
 def _vma(moment: Moment, words: list[str]) -> bool:
     """`vma P WHERE [flags=pf,io]`: a VMA covers the page, with these VmFlags."""
     subject = take_subject(moment.state, words)
-    vma = vma_at(moment.state, subject.process, subject.vpn)
+    vma = vma_lookup(moment.state, subject.process, subject.vpn)
     wanted = words.pop(0).removeprefix("flags=").split(",") if words and words[0].startswith("flags=") else []
     return vma is not None and set(wanted) <= set(smaps_codes(vma.flags))
 

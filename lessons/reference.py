@@ -7,6 +7,7 @@ from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Pre
 from lessons.judging import choices
 from lessons.language import tr
 from lessons.player import Player
+from lessons.rushing import go_on
 
 
 def reference(lesson: Lesson) -> str:
@@ -40,26 +41,8 @@ def _filled(lesson: Lesson) -> Iterator[tuple[Item, str, str]]:
             view = player.view()
             if view.finished and "forward" not in view.may:
                 return
-            if "forward" in view.may:
-                word = player.forward()
-            elif player.prediction is not None:
-                word = player.answer(_any(player.prediction))
-            else:
-                assert player.goal is not None
-                word = player.command(player.goal.solution[len(player.spot.typed)].text)
-            if word:
+            if go_on(player):
                 return
-
-
-def _any(prediction: Prediction) -> str:
-    """Something that answers it."""
-    match prediction:
-        case YesNo():
-            return "yes"
-        case Choice() | PickPage():
-            return "1"
-        case _:
-            return "0"
 
 
 def _item(filled: tuple[Item, str, str], answers: dict[str, str] | None) -> Iterator[str]:

@@ -3,8 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from model.memory.ordered import floor
-from model.memory.records import Frame, Pte, Vma
+from model.memory.records import Frame, Pte
 from model.memory.state import State
 
 PLACE: Final = re.compile(
@@ -36,15 +35,6 @@ def virtual_page(state: State, process: str, where: str) -> int:
     if label is None:
         raise ExpressionError(f"no label `{match['label']}` in process {process}")
     return label.start + int(match["plus"] or "0", 0)
-
-
-def vma_at(state: State, process: str, vpn: int) -> Vma | None:
-    """The VMA that covers a virtual page."""
-    start = floor(state.vma_index, process, vpn)
-    if start is None:
-        return None
-    vma = state.vmas[process, start]
-    return vma if vpn < vma.end else None
 
 
 def entry_at(state: State, process: str, vpn: int) -> Pte | None:

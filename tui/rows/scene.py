@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from model.memory.ordered import floor
-from model.memory.records import Pte, Vma
+from model.memory.records import Pte
 from model.memory.state import Change, State
 from tui.rows.glyphs import UNICODE, Glyphs
 from tui.rows.row import Span
@@ -128,15 +127,6 @@ def subject(table: str, key: object) -> str:
 def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     """Key → old record of what the last move took out of a table."""
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
-
-
-def vma_at(state: State, process: str, vpn: int) -> Vma | None:
-    """The VMA that contains a page, or None."""
-    start = floor(state.vma_index, process, vpn)
-    if start is None:
-        return None
-    vma = state.vmas[process, start]
-    return vma if vpn < vma.end else None
 
 
 def entry_at(state: State, process: str, vpn: int) -> Pte | None:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessons.language import tr
+from model.kernel.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
 from tui.rows.row import Row, Span, row
-from tui.rows.scene import Scene, entry_at, page_of, place, vma_at
+from tui.rows.scene import Scene, entry_at, page_of, place
 from tui.rows.spaces import absent, frame_name, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
@@ -43,7 +44,7 @@ def first_page(state: State) -> tuple[str, int] | None:
 def _address(scene: Scene, process: str, vpn: int) -> Row:
     """The page, its address, the four indices, and the VMA that covers it."""
     indices = scene.glyphs.dot.join(str(vpn >> INDEX_BITS * level & INDEX_MASK) for level in (3, 2, 1, 0))
-    vma = vma_at(scene.state, process, vpn)
+    vma = vma_lookup(scene.state, process, vpn)
     covered = f"VMA {rights(vma.flags)}" if vma else tr("no VMA covers it")
     return row(
         Span(f"  {process} {place(scene.state, process, vpn)}", "strong", f"pte:{process}:{vpn}"),

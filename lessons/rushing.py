@@ -1,0 +1,25 @@
+"""Through a lesson without a learner: whatever is wanted next is done, and any answer will do."""
+
+from lessons.format import Choice, PickPage, Prediction, YesNo
+from lessons.player import Player
+
+
+def go_on(player: Player) -> str:
+    """Forward, some answer, or the next command of the stored solution. Returns why it was not taken; empty: it was."""
+    if "forward" in player.view().may:
+        return player.forward()
+    if player.prediction is not None:
+        return player.answer(some_answer(player.prediction))
+    assert player.goal is not None
+    return player.command(player.goal.solution[len(player.spot.typed)].text)
+
+
+def some_answer(prediction: Prediction) -> str:
+    """Something that answers a prediction, right or wrong."""
+    match prediction:
+        case YesNo():
+            return "yes"
+        case Choice() | PickPage():
+            return "1"
+        case _:
+            return "0"
