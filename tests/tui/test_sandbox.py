@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from textual.events import Paste
 
 from lessons.library import find
 from lessons.player import Player
@@ -15,6 +16,7 @@ from tui.sandbox_driver import SandboxDriver
 from tui.screens.code import Code
 from tui.screens.form import Form
 from tui.screens.overlay import Overlay
+from tui.screens.prompt import Line
 from tui.screens.settings import Settings
 from tui.screens.stage import Stage
 
@@ -221,6 +223,45 @@ async def test_a_ready_scene_is_loaded_by_its_number(store: Store, size: tuple[i
         assert "stale-pin-punch" in driver.session.timeline.bookmarks.values()
         assert "lost-write" in user.seen() or "stale-reference" in user.seen()
         assert any(node.command == "memfd f 2" for node in driver.session.timeline.nodes), "nothing is lost"
+
+
+SCRIPT = """
+# a page, and a card that keeps it
+process p0
+mmap p0 buf anon private rw 1  # one page
+write p0 buf 65
+"""
+
+
+async def test_a_pasted_script_is_carried_out(store: Store) -> None:
+    driver = SandboxDriver()
+    async with at(store, driver) as user:
+        user.screen.post_message(Paste(SCRIPT))
+        await user.press("c")
+        assert ("p0", "buf") in driver.session.state.labels
+        assert len(driver.session.state.ptes), "the last line too, to its end"
+
+
+async def test_several_lines_pasted_into_the_prompt_are_carried_out_after_what_stands_there(store: Store) -> None:
+    driver = SandboxDriver()
+    async with at(store, driver) as user:
+        await user.press("colon", *"note hello")
+        user.screen.query_one(Line).post_message(Paste(" and\nprocess p0\nprocess p1\nmmap p1 buf"))
+        await user.press("c")
+        assert user.is_on(Stage)
+        assert set(driver.session.state.processes) == {"p0", "p1"}
+        await user.press("colon", "up", "up")
+        assert user.screen.query_one(Line).value == "process p1", "each is in the history of the prompt"
+
+
+async def test_a_pasted_script_ends_at_the_line_that_cannot_be_carried_out(store: Store) -> None:
+    driver = SandboxDriver()
+    async with at(store, driver) as user:
+        user.screen.post_message(Paste("process p0\nmmp p0 buf\nprocess p1"))
+        await user.pilot.pause()
+        assert set(driver.session.state.processes) == {"p0"}
+        assert "2 of 3; the rest is left out" in " ".join(user.seen().split())
+        assert "mmap" in user.seen()
 
 
 # -- other machines, forms, lessons --------------------------------------------------------------------

@@ -22,14 +22,32 @@ MOST_SHOWN: Final = 6
 """Suggestions in sight."""
 
 
+def pasted(text: str) -> list[str]:
+    r"""The lines of what was pasted that say something; a state code that was broken over several lines is one.
+
+    >>> pasted("process p0\n\n# a comment\n  exit p0\n")
+    ['process p0', 'exit p0']
+    """
+    if text.lstrip().startswith("pte"):
+        return ["".join(text.split())]
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
 class Line(Input):
-    """The line itself. A state code that was broken over several lines is put together again when it is pasted."""
+    """The line itself."""
 
     def _on_paste(self, event: Paste) -> None:
-        if "\n" in event.text.strip() and (event.text.lstrip().startswith("pte") or self.value.startswith("code ")):
-            event.prevent_default()
-            event.stop()
-            self.insert_text_at_cursor("".join(event.text.split()))
+        """Several lines are carried out one after the other, where that is possible; a state code is put together."""
+        lines = ["".join(event.text.split())] if self.value.startswith("code ") else pasted(event.text)
+        if len(lines) == 1 and "\n" in event.text.strip():
+            self.insert_text_at_cursor(lines[0])
+        elif len(lines) > 1 and isinstance(self.screen, Prompt) and self.screen.many:
+            self.screen.take([f"{self.value}{lines[0]}", *lines[1:]])
+        else:
+            return
+        event.prevent_default()
+        event.stop()
 
 
 class Suggestions(LinePane, can_focus=False):
@@ -59,9 +77,13 @@ class Prompt(ModalScreen[str]):
         typed: Typed | None = None,
         assist: Callable[[str], "Help"] | None = None,
         begin: str = "",
+        *,
+        many: bool = False,
     ) -> None:
         super().__init__()
         self.begin = begin
+        self.many = many
+        """Several lines can be pasted at once; it ends with all of them then."""
         self.wants = wants
         self.typed = typed or Typed()
         self.assist = assist
@@ -96,9 +118,13 @@ class Prompt(ModalScreen[str]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Done; an empty line closes."""
-        line = event.value.strip()
-        self.typed.add(line)
-        self.dismiss(line or None)
+        self.take([event.value.strip()])
+
+    def take(self, lines: Sequence[str]) -> None:
+        """End with these."""
+        for line in lines:
+            self.typed.add(line)
+        self.dismiss("\n".join(lines) or None)
 
     def _rows(self, line: str, width: int) -> list[Row]:
         """The syntax, what is expected, and the suggestions with their help."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import BindingType
+from textual.events import Paste
 
 from lessons.language import tr
 from model.script.problems import did_you_mean
@@ -51,7 +52,28 @@ class SandboxStage(Stage):
 
     def ask_line(self, begin: str) -> None:
         """Open the prompt with something typed already."""
-        self._ask(tr("command"), self._carry_out, self._help, begin)
+        self._ask(tr("command"), self._carry_out_all, self._help, begin, many=True)
+
+    def on_paste(self, event: Paste) -> None:
+        """A script, or a state code, pasted while no prompt is open is carried out."""
+        from tui.screens.prompt import pasted  # noqa: PLC0415 - needed when somebody pastes
+
+        lines = [f"code {line}" if line.startswith("pte") else line for line in pasted(event.text)]
+        if lines:
+            event.stop()
+            self.move(lambda: self._carry_out_all("\n".join(lines)))
+
+    def _carry_out_all(self, text: str) -> str:
+        """One line or several; says which of them was not carried out, and leaves out those after it."""
+        from tui.sandbox_words import is_word  # noqa: PLC0415
+
+        lines, word = text.splitlines(), ""
+        for number, line in enumerate(lines, 1):
+            word = self._carry_out(line)
+            if word and number < len(lines) and not is_word(line):
+                left = tr("`{line}` ({number} of {count}; the rest is left out): {why}")
+                return left.format(line=line, number=number, count=len(lines), why=word)
+        return word
 
     def _help(self, line: str) -> "Help":
         from tui.sandbox_words import assist  # noqa: PLC0415 - needed when somebody types

@@ -408,15 +408,17 @@ class Stage(Screen[None]):
         carry_out: Callable[[str], str],
         assist: Callable[[str], "Help"] | None = None,
         begin: str = "",
+        *,
+        many: bool = False,
     ) -> None:
-        """Open the prompt; what is typed goes to `carry_out`."""
+        """Open the prompt; what is typed goes to `carry_out`, with `many` also several lines that are pasted."""
         from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
 
         def typed(line: str | None) -> None:
             if line:
                 self.move(lambda: carry_out(line))
 
-        self.app.push_screen(Prompt(wants, self.typed if assist else None, assist, begin), typed)
+        self.app.push_screen(Prompt(wants, self.typed if assist else None, assist, begin, many=many), typed)
 
     # -- panes --------------------------------------------------------------------------------------
 
