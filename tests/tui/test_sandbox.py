@@ -8,6 +8,8 @@ from textual.events import Paste
 from lessons.library import find
 from lessons.player import Player
 from lessons.progress import Store
+from model.script.account import Runner
+from model.script.parser import parse
 from model.session.record import can_be_recorded
 from tests.tui.user import KEYS, NORMAL, SMALL, User, at
 from tui.app import free_driver, lesson_driver
@@ -237,9 +239,16 @@ async def test_a_pasted_script_is_carried_out(store: Store) -> None:
     driver = SandboxDriver()
     async with at(store, driver) as user:
         user.screen.post_message(Paste(SCRIPT))
-        await user.press("c")
+        await user.pilot.pause()
         assert ("p0", "buf") in driver.session.state.labels
         assert len(driver.session.state.ptes), "the last line too, to its end"
+        tasks = "begin one read p0 buf\nbegin two read p0 buf\nstep one 2\nstep two 1"
+        user.screen.post_message(Paste(tasks))
+        await user.pilot.pause()
+        runner = Runner()
+        for command in parse(SCRIPT + tasks):
+            runner.perform(command)
+        assert driver.session.state == runner.context.state, "as if the script had been run"
 
 
 async def test_several_lines_pasted_into_the_prompt_are_carried_out_after_what_stands_there(store: Store) -> None:

@@ -64,13 +64,20 @@ class SandboxStage(Stage):
             self.move(lambda: self._carry_out_all("\n".join(lines)))
 
     def _carry_out_all(self, text: str) -> str:
-        """One line or several; says which of them was not carried out, and leaves out those after it."""
+        """One line, as far as its first micro-step, or several to their ends.
+
+        Says which of several was not carried out, and leaves out those after it.
+        """
         from tui.sandbox_words import is_word  # noqa: PLC0415
 
         lines, word = text.splitlines(), ""
         for number, line in enumerate(lines, 1):
             word = self._carry_out(line)
-            if word and number < len(lines) and not is_word(line):
+            if is_word(line) or len(lines) == 1:
+                continue
+            if not word and self.sandbox.session.running is not None:
+                word = self.sandbox.step("command")
+            if word and number < len(lines):
                 left = tr("`{line}` ({number} of {count}; the rest is left out): {why}")
                 return left.format(line=line, number=number, count=len(lines), why=word)
         return word
