@@ -57,9 +57,11 @@ def read_guess(prediction: Prediction, typed: str) -> str:
                 return "yes"
             if text == tr("no"):
                 return "no"
-            if text not in YES | NO:
-                raise GuessError(tr("yes or no, please"))
-            return "yes" if text in YES else "no"
+            if text in YES | {"1", "a"}:  # as a list of answers numbers them
+                return "yes"
+            if text in NO | {"2", "b"}:
+                return "no"
+            raise GuessError(tr("yes or no, please"))
         case Choice(option=options):
             return _chosen(text, tuple(option.text for option in options))
         case PickPage(among=subjects):

@@ -152,3 +152,10 @@ def test_lesson_check_reports_each_problem_at_its_place(terminal: Terminal, smal
     Path(small_lesson).write_text(TEXT.replace("is = 2", "is = 1"))
     assert terminal.run("lesson", "check", small_lesson, status=1) == "1 lesson checked, 1 problem\n"
     assert f"{small_lesson}:18:1: prediction `count`: the wrong answer 1 is right" in terminal.errors
+
+
+@pytest.mark.parametrize(("typed", "said"), [("1", "yes"), ("2", "no"), ("a", "yes"), ("b", "no"), ("n", "no")])
+def test_yes_or_no_is_chosen_as_the_list_numbers_it(terminal: Terminal, typed: str, said: str) -> None:
+    out = terminal.run("learn", "tour", "--plain", lines=f"{typed}\n")
+    assert "1. yes" in out
+    assert f"Your guess: {said}." in out
