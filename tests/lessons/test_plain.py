@@ -154,7 +154,7 @@ def test_lesson_check_reports_each_problem_at_its_place(terminal: Terminal, smal
     assert f"{small_lesson}:18:1: prediction `count`: the wrong answer 1 is right" in terminal.errors
 
 
-@pytest.mark.parametrize(("typed", "said"), [("1", "yes"), ("2", "no"), ("a", "yes"), ("b", "no"), ("n", "no")])
+@pytest.mark.parametrize(("typed", "said"), [("1", "yes"), ("2", "no"), ("a", "yes"), ("no", "no")])
 def test_yes_or_no_is_chosen_as_the_list_numbers_it(terminal: Terminal, typed: str, said: str) -> None:
     out = terminal.run("learn", "tour", "--plain", lines=f"{typed}\n")
     assert "1. yes" in out
