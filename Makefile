@@ -33,7 +33,7 @@ agreement: $(VENV)/develop ## replay the recordings of real kernels; print the t
 bench: $(VENV)/develop ## measure steps, memory, the search and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py
 	@$(BIN)/python benchmarks/screen.py
-	@$(BIN)/python benchmarks/search.py
+	@$(BIN)/python benchmarks/search.py --write docs/speed.md
 
 screenshots: $(VENV)/develop ## draw the README's picture from the real app
 	@$(BIN)/python docs/screenshots.py

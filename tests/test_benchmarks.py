@@ -6,9 +6,13 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from benchmarks import screen, steps
+from benchmarks import gup_zap, screen, spin, steps
 from benchmarks.screen import BASELINE, LESSON, App, Row
+from benchmarks.search import PROMELA
 from benchmarks.terminal import Program
+from model.script.parser import parse
+from model.search.explore import explore
+from model.search.scene import set_up
 
 LARGE = 5_000
 
@@ -74,3 +78,18 @@ def test_the_report_names_every_target(capsys: pytest.CaptureFixture[str]) -> No
     Console(width=100).print(screen.report(rows))
     assert [row.what for row in rows if not row.met] == ["first complete frame: CPU", "step: written"]
     assert capsys.readouterr().out.count("MISSED") == 2
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_scene_of_the_peers_is_the_same_in_each_language(devices: int) -> None:
+    found = explore(set_up(parse(gup_zap.script(devices))), symmetry=False)
+    by_hand = gup_zap.breadth_first(devices)
+    assert (by_hand.states, by_hand.transitions) == (len(found.seen), found.transitions)
+    assert by_hand.lost_write
+
+
+@pytest.mark.skipif(not spin.installed(), reason="spin and cc are not installed")
+def test_spin_finds_as_many_states() -> None:
+    found = explore(set_up(parse(gup_zap.script(2))), symmetry=False)
+    spun = spin.spin(PROMELA, 2)
+    assert (spun.states, spun.transitions) == (len(found.seen), found.transitions + 1), "and one to start with"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.counts import Case, first_of_block
-from model.invariants.holders import Holder
+from model.invariants.holders import Held, Holder
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
@@ -17,6 +17,7 @@ from model.invariants.wording import capital, listing, place, plural, who
 from model.invariants.wording import frame as name_of
 from model.kernel.buffer import FILE_PREFIX, buffer_of
 from model.kernel.ttm_pool import POOL
+from model.memory.records import Frame
 
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
@@ -63,17 +64,16 @@ def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | Non
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
-def at_rest(case: Case) -> bool:
+def at_rest(scene: Scene, pfn: int, frame: Frame, held: Held) -> bool:
     """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
     Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory.
     """
-    frame, held = case.frame, case.held
     if frame.flags or frame.mapcount or frame.pins or frame.kind not in {"buffer", "vram"} or len(held) > 1:
         return False
     if held and (held[0].kind != "buffer" or frame.mapping != FILE_PREFIX + held[0].owner):
         return False
-    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(case)
+    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(scene, pfn, frame)
 
 
 # -- references --------------------------------------------------------------------------------

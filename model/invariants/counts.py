@@ -86,9 +86,9 @@ def expected_refs(case: Case) -> int | None:
     """The refcount that the holders explain; None where nobody counts."""
     frame = case.frame
     if frame.flags & (PG_FROZEN | PG_NOREF):
-        return first_of_block(case)  # get_page() and put_page() do nothing there
+        return first_of_block(case.scene, case.pfn, frame)  # get_page() and put_page() do nothing there
     if frame.kind == "buffer":
-        return case.tally.refs + first_of_block(case)
+        return case.tally.refs + first_of_block(case.scene, case.pfn, frame)
     if frame.kind == "dax":
         return case.tally.refs - len(case.holders("cache")) + idle_count(case.scene.state)
     if frame.kind in NOT_COUNTED or frame.order:
@@ -97,21 +97,21 @@ def expected_refs(case: Case) -> int | None:
     return case.tally.refs + data
 
 
-def first_of_block(case: Case) -> int:
+def first_of_block(scene: Scene, pfn: int, frame: Frame) -> int:
     """What alloc_pages() without __GFP_COMP leaves on a driver's page: 1 on the first of a block, 0 on all others.
 
     The defences that mangle the count leave 0 on the first as well. A page without `mapping` has been freed by its
     driver, and lives on for others.
     """
-    if not case.frame.mapping:
+    if not frame.mapping:
         return 0
     for order in range(MAX_ORDER, 0, -1):
-        first = case.pfn >> order << order
-        if first != case.pfn:
-            head = case.scene.frame(first)
+        first = pfn >> order << order
+        if first != pfn:
+            head = scene.frame(first)
             if head.order >= order and head.kind == "buffer":
                 return 0
-    return 0 if count_is_zero(case.scene.state) else 1
+    return 0 if count_is_zero(scene.state) else 1
 
 
 def surplus_refs(case: Case) -> int:
@@ -161,7 +161,11 @@ def explain_references(case: Case) -> Violation:
     surplus, expected = surplus_refs(case), expected_refs(case) or 0
     counted = [holder for holder in case.holders() if WEIGHTS[holder.kind].refs]
     holders = [weighed(case.scene, holder) for holder in counted]
-    holders += ["the driver that allocated it"] if case.frame.kind == "buffer" and first_of_block(case) else []
+    holders += (
+        ["the driver that allocated it"]
+        if case.frame.kind == "buffer" and first_of_block(case.scene, case.pfn, case.frame)
+        else []
+    )
     holders += ["the filesystem, idle (1)"] if case.frame.kind == "dax" and idle_count(case.scene.state) else []
     holders += ["the filesystem's private data"] if case.frame.flags & PG_PRIVATE else []
     holders += ["the swap cache"] if case.frame.flags & PG_SWAPCACHE else []

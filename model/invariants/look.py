@@ -99,9 +99,13 @@ class Look:
 
     def frames(self, broken: HashTrieSet[tuple[str, int]]) -> HashTrieSet[tuple[str, int]]:
         """The frames that break a rule, given those that did before."""
+        scene = self.scene
         for pfn in self.pfns:
-            case = case_of(self.scene, pfn)
-            names = [] if at_rest(case) else [name for name, breaks in BREAKS if breaks(case)]
+            frame, held = scene.frame(pfn), scene.holding.holders(pfn)
+            names: list[str] = []
+            if not at_rest(scene, pfn, frame, held):
+                case = Case(scene, pfn, frame, tally(held), held)
+                names = [name for name, breaks in BREAKS if breaks(case)]
             # Nearly always nothing is broken, before and after: one question answers that for all rules.
             if names or _known(broken, pfn):
                 for name, _ in BREAKS:

@@ -16,11 +16,11 @@ from model.search.scene import Scene
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
 
 MOST_STATES: Final = 1_000_000
-"""States that a search visits at most unless told otherwise: some two hundred megabytes."""
+"""States that a search visits at most unless told otherwise: less than a hundred megabytes."""
 
-SWITCH: Final = 200_000
-"""States above which the search goes on in arrays, where there is numpy: as fast as sets then, at less than half the
-memory. Below, the fixed cost of each level is more than arrays save.
+SWITCH: Final = 1_000_000
+"""States above which the search goes on in arrays, where there is numpy: at half the memory. Sets are faster as long as
+memory does not matter (docs/speed.md).
 """
 
 HAS_NUMPY: Final = find_spec("numpy") is not None
@@ -125,10 +125,17 @@ class Search:
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
         """Add to a level what starting commands leads to: with many permissions that alone are very many states."""
-        effect_of, seen, starters, canonical = self.memo.effect, self.seen, self.memo.starters, self.canonical
+        learn, seen, canonical = self.memo.learn, self.seen, self.canonical
+        starters = [(actor.control, actor.idle, actor.cells, actor) for actor in self.memo.starters]
         for packed in level:
-            for actor in starters:
-                effect = effect_of(actor, packed)
+            for control, idle, cells, actor in starters:
+                at = packed & control.mask
+                if at == idle:
+                    continue
+                cell = cells.get(at)
+                effect = cell.effects.get(packed & cell.mask) if cell is not None else None
+                if effect is None:
+                    effect = learn(actor, packed)
                 if not effect:
                     continue
                 after = packed ^ (effect if effect.__class__ is int else self._noted(effect, packed, actor, 0))

@@ -44,13 +44,9 @@ class Component:
         return code
 
     def _widen(self) -> None:
-        """Take more bits; whoever depends on this component depends on them too."""
-        had = self.mask.bit_count()
-        width = 1 if had < 2 else 2
-        shift = self.shelf.ledger.allot(width)
-        more = ((1 << width) - 1) << shift
-        old = [code for code in self.by_code if not code & more]
-        self.free_codes = [code | part << shift for part in range((1 << width) - 1, 0, -1) for code in reversed(old)]
+        """Take one more bit; whoever depends on this component depends on it too."""
+        more = self.shelf.ledger.allot()
+        self.free_codes = [code | more for code in reversed(self.by_code)]
         self.mask |= more
         for footprint in (*self.watchers, *self.shelf.watchers):
             footprint.mask |= more
@@ -133,11 +129,10 @@ class Ledger:
         self.news: Final[list[tuple[Component, int]]] = []
         """Every value but those of the start, in the order in which they came: component and code."""
 
-    def allot(self, width: int) -> int:
-        """Take the next `width` bits; returns how far they are shifted."""
-        shift = self.bits
-        self.bits += width
-        return shift
+    def allot(self) -> int:
+        """Take the next bit."""
+        self.bits += 1
+        return 1 << self.bits - 1
 
     def shelf(
         self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None
