@@ -71,6 +71,16 @@ def test_the_same_number_asks_everybody_the_same(
     )
 
 
+@pytest.mark.parametrize("seed", [17, 31, 138, 293])
+def test_before_and_after_are_never_the_same_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seed: int
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    out = plain(monkeypatch, capsys, "q\n", "which-op", "--seed", str(seed))
+    before, after = out.split("--- before ---")[1].split("Something was done")[0].split("--- after ---")
+    assert before.split() != after.split()
+
+
 def test_an_unknown_kind_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["drill", "refcuont"])
