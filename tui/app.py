@@ -51,12 +51,12 @@ def free_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
     return SandboxDriver(title=title, autosave=Autosave(store.path.parent / FOLDER))
 
 
-def drill(store: "Store", kind: str = "", seed: int = 1) -> int:
-    """Exercises. Returns the exit status. Raises ProgressError before it opens."""
+def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False) -> int:
+    """Exercises; `fixed`: no score chooses kinds. Returns the exit status. Raises ProgressError before it opens."""
     hold_collector()
     from tui.drill_driver import DrillDriver  # noqa: PLC0415
 
-    return _run(store, DrillDriver(store, kind, seed))
+    return _run(store, DrillDriver(store, kind, seed, fixed=fixed))
 
 
 def author(path: "Path") -> int:

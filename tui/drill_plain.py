@@ -32,11 +32,11 @@ class PlainDrill:
         self.output = output
         self.scores = dict(store.read().drills)
 
-    def run(self, kind: str, seed: int, count: int) -> None:
-        """Ask `count` exercises (0: without end) from number `seed` on."""
+    def run(self, kind: str, seed: int, count: int, *, fixed: bool = False) -> None:
+        """Ask `count` exercises (0: without end) from number `seed` on. `fixed`: no score chooses the kind."""
         number = seed
         while not count or number < seed + count:
-            made = exercise(kind or choose(self.scores, number), number)
+            made = exercise(kind or choose({} if fixed else self.scores, number), number)
             self.ask(made)
             chosen = self.choose(made)
             if chosen is None:

@@ -38,6 +38,9 @@ def exercise(kind: str, seed: int) -> Exercise:
 
 
 def choose(scores: Mapping[str, Score], seed: int) -> str:
-    """A kind for the next exercise: those that go badly, or have not been tried, come more often."""
+    """A kind for the next exercise: those that go badly, or have not been tried, come more often.
+
+    Without scores the number alone decides, so it asks everybody the same.
+    """
     weights = [1 / (1 + scores.get(kind, Score()).mastery) for kind in KINDS]
     return Random(f"kind {seed}").choices(list(KINDS), weights)[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lessons.drills.book import exercise
+from lessons.drills.book import KINDS, exercise
 from lessons.progress import Store
 from tests.tui.user import NORMAL, SMALL, at
 from tui import cli
@@ -69,6 +69,33 @@ def test_the_same_number_asks_everybody_the_same(
     assert plain(monkeypatch, capsys, "q\n", "corrupts", "--seed", "7") == plain(
         monkeypatch, capsys, "q\n", "corrupts", "--seed", "7"
     )
+
+
+def test_a_number_without_a_kind_asks_everybody_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = []
+    for who in ("new", "old"):
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / who))
+        store = Store(tmp_path / who / "ptescope" / "progress.json")
+        for kind in KINDS:
+            for _ in range(9 if who == "old" else 0):
+                store.answered(kind, right=kind != "walk")
+        out = "".join(plain(monkeypatch, capsys, "a\n\n" * 3, "--seed", str(n), "--count", "3") for n in (5, 50, 500))
+        asked.append([line for line in out.splitlines() if line.startswith("===")])
+    assert asked[0] == asked[1]
+    assert len({line.split()[2] for line in asked[0]}) > 2, "of several kinds"
+
+
+async def test_on_the_screen_a_number_without_a_kind_asks_everybody_the_same(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other.json")
+    for _ in range(9):
+        for kind in list(KINDS)[1:]:
+            other.answered(kind, right=True)
+    for number in range(40, 52):
+        assert (
+            DrillDriver(store, "", number, fixed=True).exercise == DrillDriver(other, "", number, fixed=True).exercise
+        )
 
 
 @pytest.mark.parametrize("seed", [17, 31, 138, 293])

@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Exercises without end; every answer is computed by the model, and a worked account stands behind it. Kinds: "
         + "; ".join(f"{name}, {asks}" for name, (asks, _) in KINDS.items())
-        + ". Without a kind all of them, those that go badly more often. The same kind and number give the same "
-        "exercise everywhere."
+        + ". Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
+        "The same call with --seed asks the same everywhere."
     )
     parser.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
@@ -48,21 +48,22 @@ def main(args: Namespace) -> int:
         hold_collector()
     from lessons.progress import ProgressError, Store  # noqa: PLC0415
 
-    first = today() if args.seed is None else args.seed
+    fixed = args.seed is not None
+    first = args.seed if fixed else today()
     store = Store()
     try:
         if args.plain:
             from tui.drill_plain import PlainDrill  # noqa: PLC0415
             from tui.plain import console  # noqa: PLC0415
 
-            PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count)
+            PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count, fixed=fixed)
             return EXIT_FINE
         if refusal := no_terminal():
             print(f"ptescope: {refusal}; `ptescope drill --plain` needs none", file=sys.stderr)
             return EXIT_NO_TERMINAL
         from tui.app import drill  # noqa: PLC0415
 
-        return drill(store, args.kind or "", first)
+        return drill(store, args.kind or "", first, fixed=fixed)
     except ProgressError as error:
         print(error, file=sys.stderr)
         return EXIT_NO_PROGRESS
