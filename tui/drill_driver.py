@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from lessons.drills.book import choose, exercise
 from lessons.drills.exercise import Exercise, machine
-from lessons.drills.score import summary
+from lessons.drills.score import Score, summary
 from lessons.language import tr
 from lessons.progress import ProgressError, Store
 from model.invariants.checker import Checker
@@ -63,7 +63,9 @@ class DrillDriver:
         picture = self.inner.picture()
         made = self.exercise
         right = summary(self.scores)
+        streak = self.scores.get(made.kind, Score()).streak
         position = f"{made.kind} {made.seed}" + (f"  {tr('{score} right').format(score=right)}" if right else "")
+        position += f", {tr('{streak} in a row').format(streak=streak)}" if streak > 1 else ""
         if self.chosen < 0:
             can = {"forward", "back"} if made.both else set()
             side = tr("after") if self.inner.session.node.number != self.start else tr("before")

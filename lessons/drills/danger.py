@@ -7,24 +7,46 @@ from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine
 from model.script.parser import parse_permissions
 from model.script.scope import Scope
 from model.search.explore import explore
-from model.search.report import report
 from model.search.scene import from_here
+from model.search.ways import as_script, best_path
 
 MOST_STATES: Final = 20_000
 ANSWERS: Final = (
     "no: no rule is ever broken",
     "only a hazard: a false belief, but nothing is lost",
-    "yes, bytes are lost",
+    "the kernel itself complains, a splat, and no byte goes astray",
+    "yes, bytes are lost or reach a stranger",
 )
-ORDINARY: Final = ("process p0", "device nic", "mmap p0 buf anon private rw 1", "write p0 buf 1")
-FILE: Final = ("process p0", "device nic", "memfd f 1", "mmap p0 buf memfd:f shared rw 1", "write p0 buf 1")
+"""From harmless to worst."""
+SEVERITIES: Final = ("", "hazard", "splat", "corruption")
+"""The severity behind each answer."""
+KERNELS: Final = ("6.1", "6.18")
 TAKES: Final = (
     "gup p0 buf as=r write by=nic",
     "gup p0 buf as=r write pin by=nic",
+    "gup p0 buf as=r write pin longterm by=nic",
     "mirror p0 buf as=r by=nic",
 )
-HAPPENINGS: Final = ("madvise p0 buf dontneed", "munmap p0 buf", "fork p0 p1", "migrate p0 buf", "read p0 buf")
-BUFFERS: Final = ("qxl", "insert-page", "udmabuf")
+ANONYMOUS: Final = (
+    "madvise p0 buf dontneed",
+    "munmap p0 buf",
+    "fork p0 p1",
+    "migrate p0 buf",
+    "reclaim p0 buf",
+    "read p0 buf",
+    "mprotect p0 buf r",
+    "mremap p0 buf pages=1 to=40 maymove",
+)
+FILE: Final = (
+    "punch f 0 1",
+    "truncate f 0",
+    "munmap p0 buf",
+    "madvise p0 buf dontneed",
+    "pwrite f 0 9",
+    "pread f 0",
+)
+EXPORTERS: Final = ("qxl", "vgem", "insert-page", "udmabuf", "no-zap", "no-flush")
+BUFFER: Final = ("move b vram", "evict b", "destroy b", "munmap p0 buf", "madvise p0 buf dontneed")
 
 
 def corrupts(seed: int, dice: Random) -> Exercise:
@@ -34,15 +56,15 @@ def corrupts(seed: int, dice: Random) -> Exercise:
     state = before.context.state
     allowed = parse_permissions([f"may 1 {command}" for command in permitted], Scope.of(state))
     scene = from_here(before.context, before.checker, allowed)
-    search = explore(scene, MOST_STATES, stop=lambda kind: kind[1] != "hazard")
-    severities = {severity for _, severity in search.found}
-    if not search.complete and not severities - {"hazard"}:
+    search = explore(scene, MOST_STATES, stop=lambda kind: kind[1] == "corruption")
+    right = max((SEVERITIES.index(severity) for _, severity in search.found), default=0)
+    if not search.complete and SEVERITIES[right] != "corruption":
         raise UnsuitableError("too large")
-    right = 2 if severities - {"hazard"} else 1 if severities else 0
-    findings = report(search).findings
-    account = findings[0].script if findings else ()
-    replies = [_reply(number, right, findings[0].kind[0] if findings else "") for number in range(3)]
-    answers = tuple(Answer(text, reply) for text, reply in zip(ANSWERS, replies, strict=True))
+    kinds = [kind for kind in search.found if kind[1] == SEVERITIES[right]]
+    nearest = min(kinds, key=lambda kind: (search.distance[kind], kind), default=None)
+    account = as_script(search, best_path(search, nearest).moves) if nearest else ()
+    rule = nearest[0] if nearest else ""
+    answers = tuple(Answer(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
     listed = "; ".join(f"`{command}`" for command in permitted)
     ask = f"At any time, in any order, interleaved by micro-steps, once each: {listed}. Can this corrupt?"
     return Exercise("corrupts", seed, lines, ask, answers, right, account)
@@ -50,34 +72,24 @@ def corrupts(seed: int, dice: Random) -> Exercise:
 
 def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What stands, and what may happen."""
-    kind = dice.choice(("anon", "anon", "file", "buffer"))
-    if kind == "buffer":
-        exporter, kernel = dice.choice(BUFFERS), dice.choice(("6.1", "6.18"))
-        make = (
-            ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f")
-            if exporter == "udmabuf"
-            else (f"bo b 1 in=gtt exporter={exporter}",)
-        )
-        lines = (
-            f"set kernel {kernel}",
-            "process p0",
-            "device nic",
-            *make,
-            "mmap p0 buf bo:b shared rw 1",
-            "write p0 buf 1",
-        )
-        happens = "punch f 0 1" if exporter == "udmabuf" else "move b vram"
-        take = dice.choice((*TAKES[:2], "follow p0 buf as=r by=nic"))
-    elif kind == "file":
-        lines, happens, take = FILE, dice.choice(("punch f 0 1", "truncate f 0", "munmap p0 buf")), dice.choice(TAKES)
-    else:
-        lines = ORDINARY
-        happens = dice.choice(
-            ("madvise p0 buf dontneed", "munmap p0 buf", "fork p0 p1", "migrate p0 buf", "read p0 buf")
-        )
-        take = dice.choice(TAKES)
-    write = ("write p0 buf 7",) if happens.startswith("fork") else ()
-    return lines, (take, happens, "dma r write 99", *write)
+    kind = dice.choice(("anon", "anon", "file", "buffer", "buffer"))
+    takes: tuple[str, ...] = TAKES
+    makes: tuple[str, ...] = ()
+    mapping = "mmap p0 buf anon private rw 1"
+    happens = dice.choice(ANONYMOUS)
+    if kind == "file":
+        makes, mapping, happens = ("memfd f 1",), "mmap p0 buf memfd:f shared rw 1", dice.choice(FILE)
+    elif kind == "buffer":
+        exporter = dice.choice(EXPORTERS)
+        takes, mapping = (*TAKES, "follow p0 buf as=r by=nic"), "mmap p0 buf bo:b shared rw 1"
+        makes = (f"bo b 1 in=gtt exporter={exporter}",)
+        happens = dice.choice(BUFFER)
+        if exporter == "udmabuf":
+            makes, happens = ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f"), "punch f 0 1"
+    lines = (f"set kernel {dice.choice(KERNELS)}", "process p0", "device nic", *makes, mapping, "write p0 buf 1")
+    more = dice.choice(((), ("write p0 buf 7",), ("read p0 buf",)))
+    also = ("write p0 buf 7",) if happens.startswith("fork") else more
+    return lines, (dice.choice(takes), happens, "dma r write 99", *(one for one in also if one != happens))
 
 
 def _reply(number: int, right: int, rule: str) -> str:

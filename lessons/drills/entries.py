@@ -1,6 +1,7 @@
 """`pte`: what a page-table entry says after the next command. `walk`: which entry of which table."""
 
 from random import Random
+from typing import Final
 
 from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
 from lessons.drills.scenes import next_commands, scene
@@ -25,14 +26,8 @@ def pte(seed: int, dice: Random) -> Exercise:
     truth = said(new)
     if said(old) == truth and dice.random() < 0.6:
         raise UnsuitableError("nothing changes: too often the same")
-    beliefs = {
-        said(old): "As before: but this command changes what the entry says.",
-        "empty": "Only what unmaps clears an entry: munmap, MADV_DONTNEED, truncation, reclaim.",
-        "present rw user accessed dirty nx": "Writable and dirty is what a write leaves, where the VMA allows it.",
-        "present user accessed dirty nx": "Read-only where writing was allowed: that is fork, or mprotect.",
-        "present user accessed nx": "Read-only and clean: a page that was only ever read, e.g. the zero page.",
-        "present rw user accessed nx": "Writable and clean: a write sets the dirty bit in the same walk.",
-    }
+    beliefs = {said(old): "As before: but this command changes what the entry says."}
+    beliefs |= {text: _reply(text, command.split()[0]) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
     answers = [Answer(truth, f"So it is: {truth}."), *(Answer(text, reply) for text, reply in wrong)]
@@ -40,6 +35,26 @@ def pte(seed: int, dice: Random) -> Exercise:
     right = next(number for number, answer in enumerate(answers) if answer.text == truth)
     ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? It says now: {said(old)}."
     return Exercise("pte", seed, setting.lines, ask, tuple(answers), right, (command,))
+
+
+LEFT_BY: Final[dict[str, dict[str, str]]] = {
+    "empty": {"munmap": "munmap", "madvise": "MADV_DONTNEED", "truncate": "truncation", "punch": "punching a hole"},
+    "present rw user accessed dirty nx": {"write": "a write, where the VMA allows it"},
+    "present user accessed dirty nx": {"fork": "fork", "mprotect": "mprotect of a page that was written"},
+    "present user accessed nx": {"read": "a read of a page that nobody has written"},
+    "present rw user accessed nx": {},
+}
+"""What an entry can say → the verbs that leave it so, with what to call them."""
+
+
+def _reply(text: str, verb: str) -> str:
+    """To whoever believes that the entry says so after this verb."""
+    others = [name for other, name in LEFT_BY[text].items() if other != verb]
+    if others:
+        return f"That is what {' or '.join(others)} leaves; here it is not so."
+    if not LEFT_BY[text]:
+        return "Writable and clean: but a write sets the dirty bit in the same walk."
+    return "Elsewhere it would, but not in this entry: look at what stands there before."
 
 
 def _entry(state: State, page: int) -> Pte | None:

@@ -12,6 +12,10 @@ from model.memory.state import State
 from model.script.parser import parse
 from model.search.scene import set_up
 from tests.model.naive_search import search
+from tui.rows.holders import holders
+from tui.rows.physical import physical
+from tui.rows.scene import Scene
+from tui.rows.spaces import spaces
 
 FEW = {"corrupts": 6}
 """Each needs a search."""
@@ -25,6 +29,12 @@ def played(made: Exercise) -> tuple[State, State, str]:
     for line in made.account:
         answer = str(perform(runner, line).outcome.errno)
     return before, runner.context.state, answer
+
+
+def panes(state: State) -> str:
+    """The machine as the learner sees it."""
+    scene = Scene(state)
+    return "\n".join(row.text for show in (spaces, physical, holders) for row in show(scene, 100))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "corrupts"])
@@ -47,18 +57,27 @@ def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -
             place = before.labels["p0", "buf"]
             page = int(made.ask.split("p0 buf+")[-1].split("`")[0])
             assert truth == said(after.ptes.get(("p0", place.start + page)))
+            verb = made.account[0].split()[0]
+            for answer in made.answers:
+                if answer.text != truth:
+                    assert not answer.reply.startswith("That is what") or verb not in answer.reply.split()
         case "walk":
             level = ("PTE", "PMD", "PUD", "PGD").index(made.ask.split(" table does")[0].split()[-1])
             vpn = next(vpn for _, vpn in after.ptes)
             assert int(truth) == (vpn >> 9 * level) % 512
         case "errno":
             assert truth == (errno or "it gets the page")
+            for answer in made.answers:
+                if answer.text == "it gets the page" and errno:
+                    assert f"refused with {errno}" in answer.reply, "no reply says that it gets the page"
         case "which-op":
             assert truth == made.account[0]
+            shown = [panes(before), panes(after)]
             for other in set(texts) - {truth}:
                 runner = machine(made.scene)
                 perform(runner, other)
-                assert runner.context.state != after
+                shown.append(panes(runner.context.state))
+            assert len(set(shown)) == len(shown), "whoever looks at the panes can tell all of them apart"
 
 
 @pytest.mark.parametrize("seed", range(FEW["corrupts"]))
@@ -67,8 +86,8 @@ def test_what_can_corrupt_is_judged_as_a_plain_search_judges_it(seed: int) -> No
     permitted = [part.strip("`") for part in made.ask.split("once each: ")[1].split(". Can this")[0].split("; ")]
     script = "\n".join([*made.scene, *(f"may 1 {command}" for command in permitted)])
     severities = {severity for _, severity in search(set_up(parse(script))).distances}
-    worst = 2 if severities - {"hazard"} else 1 if severities else 0
-    assert made.right == worst
+    order = ("", "hazard", "splat", "corruption")
+    assert made.right == max((order.index(severity) for severity in severities), default=0)
     if made.account:
         runner = machine(made.scene)
         broken = {violation.severity for line in made.account for violation in perform(runner, line).violations}
