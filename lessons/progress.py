@@ -7,6 +7,7 @@ or the new one; a file that cannot be read is set aside under another name and r
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ import msgspec
 import platformdirs
 
 from lessons.drills.score import Score
+from lessons.locking import locked
 
 FORMAT: Final = 1
 NAME: Final = "progress.json"
@@ -94,24 +96,24 @@ class Store:
         Raises:
             ProgressError: it cannot be written.
         """
-        known = self.read()
-        self.write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
+        with self._alone():
+            known = self.read()
+            self.write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
 
     def answered(self, kind: str, *, right: bool) -> Score:
         """Count one more exercise of that kind; how it stands now. Raises ProgressError."""
-        known = self.read()
-        score = known.drills.get(kind, Score()).after(right=right)
-        self.write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
+        with self._alone():
+            known = self.read()
+            score = known.drills.get(kind, Score()).after(right=right)
+            self.write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
         return score
 
     def reset(self, name: str = "") -> None:
         """Forget one lesson, or all of them and the exercises. Raises ProgressError."""
-        if not name:
-            self.write(Progress())
-            return
-        known = self.read()
-        lessons = {key: value for key, value in known.lessons.items() if key != name}
-        self.write(msgspec.structs.replace(known, lessons=lessons))
+        with self._alone():
+            known = self.read() if name else Progress()
+            lessons = {key: value for key, value in known.lessons.items() if key != name}
+            self.write(msgspec.structs.replace(known, lessons=lessons))
 
     def reset_keeping_a_copy(self, name: str = "") -> Path | None:
         """Forget, after the file was copied under a name that is free; that name, None where there is no file.
@@ -143,16 +145,19 @@ class Store:
             raise ProgressError(f"{file}: this is no progress file: {error}") from None
         if other.format != FORMAT:
             raise ProgressError(f"{file}: format {other.format}; this program reads format {FORMAT}")
-        known = self.read()
-        lessons = {
-            name: lesson
-            for name, lesson in other.lessons.items()
-            if how_far(lesson) > how_far(known.lessons.get(name, LessonProgress()))
-        }
-        drills = {
-            kind: score for kind, score in other.drills.items() if score.asked > known.drills.get(kind, Score()).asked
-        }
-        self.write(Progress(lessons={**known.lessons, **lessons}, drills={**known.drills, **drills}))
+        with self._alone():
+            known = self.read()
+            lessons = {
+                name: lesson
+                for name, lesson in other.lessons.items()
+                if how_far(lesson) > how_far(known.lessons.get(name, LessonProgress()))
+            }
+            drills = {
+                kind: score
+                for kind, score in other.drills.items()
+                if score.asked > known.drills.get(kind, Score()).asked
+            }
+            self.write(Progress(lessons={**known.lessons, **lessons}, drills={**known.drills, **drills}))
         return len(lessons), len(drills)
 
     def write(self, progress: Progress) -> None:
@@ -161,6 +166,20 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self.path, text)
+        except OSError as error:
+            raise ProgressError(f"progress cannot be kept in {self.path}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While this lasts no other program changes the file. Raises ProgressError if one does for too long."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path.with_name(f".{self.path.name}.lock")):
+                yield
+        except ProgressError:
+            raise
+        except TimeoutError:
+            raise ProgressError(f"another ptescope keeps {self.path} busy; what you did now is not kept") from None
         except OSError as error:
             raise ProgressError(f"progress cannot be kept in {self.path}: {error.strerror or error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lessons.locking import locked
 from lessons.progress import LessonProgress, Progress, ProgressError, Store, replace_file
 
 HALF_WAY = LessonProgress(revision="r1", item=3, step=2, guesses={"count": "2"}, commands={"goal": ("put r0",)})
@@ -105,7 +106,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
     with pytest.raises(ProgressError, match="No space left"):
         Store(path).save("walk", LessonProgress(item=9))
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert {file.name for file in tmp_path.iterdir()} == {"progress.json", ".progress.json.lock"}
 
 
 WRITER = """
@@ -148,3 +149,48 @@ def test_replace_file_is_seen_whole_by_a_reader_that_has_the_old_one_open(tmp_pa
         replace_file(path, b"new")
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
+
+
+ANSWER = """
+import sys
+from pathlib import Path
+from lessons.progress import Store
+store = Store(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    store.answered("pte", right=number % 2 == 0)
+"""
+
+
+def test_two_programs_at_once_lose_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    command = [sys.executable, "-c", ANSWER, str(path), "25"]
+    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for program in running:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+    for program in running:
+        program.communicate("\n")
+    assert Store(path).read().drills["pte"].asked == 75
+
+
+def test_a_program_that_was_killed_keeps_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    hold = "import sys, time\nfrom pathlib import Path\nfrom lessons.locking import locked\n"
+    hold += "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    lock = tmp_path / ".progress.json.lock"
+    with subprocess.Popen([sys.executable, "-c", hold, str(lock)], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        with pytest.raises(TimeoutError), locked(lock, patience=0.05):
+            pass
+        program.kill()
+    assert Store(path).answered("pte", right=True).asked == 1
+
+
+def test_who_waits_too_long_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lessons.locking.try_lock", lambda _: False)
+    monkeypatch.setattr("lessons.locking.PATIENCE", 0.0)
+    with pytest.raises(ProgressError, match="another ptescope"):
+        Store(tmp_path / "progress.json").answered("pte", right=True)
