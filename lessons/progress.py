@@ -209,8 +209,25 @@ def replace_file(path: Path, content: bytes, *, private: bool = True) -> None:
     """Put `content` into `path` so that any reader, and a crash, sees the old or the new file, whole.
 
     A private file is for its owner alone; others get what the umask leaves.
-    Raises OSError, and then leaves the old file and no temporary one.
+    Raises OSError that names `path`, and then leaves the old file and no temporary one.
     """
+    try:
+        _replace(path, content, private=private)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def reason(error: OSError) -> str:
+    """What went wrong with which file, for people.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "notes/a.md"))
+    'notes/a.md: No such file or directory'
+    """
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
+
+
+def _replace(path: Path, content: bytes, *, private: bool) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

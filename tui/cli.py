@@ -105,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         _close_output()
-        return _give_up(str(error), EXIT_MALFORMED)
+        from lessons.progress import reason  # noqa: PLC0415 - needed when something went wrong
+
+        return _give_up(reason(error), EXIT_MALFORMED)
     except Exception as error:
         if os.environ.get("PTESCOPE_TRACEBACK"):
             raise

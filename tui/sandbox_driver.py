@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from lessons.language import tr
+from lessons.progress import reason
 from model.invariants.checker import Checker
 from model.kernel.config import SETTINGS
 from model.memory.state import Change, State
@@ -291,8 +292,10 @@ class SandboxDriver:
             if text != self._kept:
                 self.autosave.write(text)
                 self._kept = text
-        except (SaveError, OSError) as error:
+        except SaveError as error:
             return tr("This session cannot be kept: {why}").format(why=error)
+        except OSError as error:
+            return tr("This session cannot be kept: {why}").format(why=reason(error))
         return ""
 
     @property

@@ -142,3 +142,20 @@ def test_the_plain_sandbox_refuses_a_malformed_script() -> None:
 
 def test_the_plain_sandbox_ends_with_its_input() -> None:
     assert ptescope("sandbox", "--plain", text="undo\nprocess p0").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("recap", "-o", "FILE"), ("export", "tour", "-o", "FILE.md"), ("class", "tour", "--out", "FILE")]
+)
+def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "plain").write_text("a file, no folder")
+    wanted = str(tmp_path / "plain" / "notes")
+    monkeypatch.setattr("tui.cli._close_output", lambda: None)
+    assert main([word.replace("FILE", wanted) for word in words]) != 0
+    said = capsys.readouterr().err
+    assert wanted in said
+    assert "Not a directory" in said
+    assert "Errno" not in said
