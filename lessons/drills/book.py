@@ -8,7 +8,8 @@ from lessons.drills.counts import mapcount, refcount
 from lessons.drills.danger import corrupts
 from lessons.drills.entries import pte, walk
 from lessons.drills.exercise import Exercise, UnsuitableError
-from lessons.drills.operations import errno, which_op
+from lessons.drills.grabs import errno
+from lessons.drills.operations import which_op
 from lessons.drills.score import Score
 
 KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {

@@ -1,4 +1,4 @@
-"""`which-op`: what happened between two pictures. `errno`: what a grab answers on a mapping."""
+"""`which-op`: what happened between two pictures."""
 
 from random import Random
 from typing import Final
@@ -57,64 +57,3 @@ def _reply(before: Runner, command: str, *, right: bool) -> str:
     old, new = seen(before.context.state), seen(tried(before, command)[0].context.state)
     where = ", ".join(table for table in SEEN if old[table] != new[table])
     return f"It changes {where}." if right else f"That would have changed {where}, and not quite as you see it."
-
-
-MAPPINGS: Final = (
-    ("anonymous memory", ("mmap p0 buf anon private rw 1",)),
-    ("anonymous memory, read-only", ("mmap p0 buf anon private r 1",)),
-    ("anonymous memory that may not be touched (PROT_NONE)", ("mmap p0 buf anon private none 1",)),
-    ("a memfd", ("memfd f 1", "mmap p0 buf memfd:f shared rw 1")),
-    ("a memfd, mapped privately", ("memfd f 1", "mmap p0 buf memfd:f private rw 1")),
-    ("a file on ext4, shared", ("diskfile e 1", "mmap p0 buf file:e shared rw 1")),
-    ("a file on ext4, private", ("diskfile e 1", "mmap p0 buf file:e private rw 1")),
-    ("a file on DAX storage", ("dax x 1", "mmap p0 buf dax:x shared rw 1")),
-    ("secretmem", ("mmap p0 buf secretmem shared rw 1",)),
-    ("the vDSO's data (vvar)", ("mmap p0 buf vvar private r 1",)),
-    ("a BAR of a PCI device (remap_pfn_range)", ("device gpu", "mmap p0 buf bar:gpu shared rw 1")),
-    ("a TTM buffer (vmf_insert_pfn)", ("bo b 1 in=gtt exporter=qxl", "mmap p0 buf bo:b shared rw 1")),
-    ("a buffer of a dma-buf heap (remap_pfn_range)", ("bo b 1 exporter=system-heap", "mmap p0 buf bo:b shared rw 1")),
-    ("a driver's page (vm_insert_page)", ("bo b 1 exporter=insert-page", "mmap p0 buf bo:b shared rw 1")),
-)
-GRABS: Final = (
-    ("get_user_pages(), for writing", "gup p0 buf as=r slow write"),
-    ("get_user_pages(), for reading", "gup p0 buf as=r slow"),
-    ("GUP-fast alone, for writing", "gup p0 buf as=r fast-only write"),
-    ("GUP-fast alone, for reading", "gup p0 buf as=r fast-only"),
-    ("get_user_pages_fast(), for reading", "gup p0 buf as=r"),
-    ("pin_user_pages(FOLL_PIN), for writing", "gup p0 buf as=r write pin"),
-    ("pin_user_pages(FOLL_LONGTERM), for writing", "gup p0 buf as=r write pin longterm"),
-    ("KVM's own walk, follow_pfn()", "follow p0 buf as=r"),
-    ("hmm_range_fault(), for reading", "mirror p0 buf as=r by=nic"),
-)
-ERRNOS: Final = {
-    "": "The page is handed out: neither the entry nor the VMA says anything against it.",
-    "EFAULT": "EFAULT is for what is not there, may not be accessed like that, or is not the mm's to hand out.",
-    "EOPNOTSUPP": "EOPNOTSUPP is how a long-term pin on DAX or in a file that needs dirty tracking is refused.",
-    "EINVAL": "EINVAL is for arguments that make no sense, and of follow_pfn() for a VMA that is no raw mapping.",
-    "ENOMEM": "Memory is not short here.",
-    "EAGAIN": "EAGAIN asks to try again; nothing here is in the way only for a while.",
-}
-
-
-def errno(seed: int, dice: Random) -> Exercise:
-    """The answer of one grab on one mapping."""
-    what, mapping = dice.choice(MAPPINGS)
-    how, grab = dice.choice(GRABS)
-    kernel = dice.choice(("6.1", "6.12", "6.18", "7.3"))
-    lines: tuple[str, ...] = (f"set kernel {kernel}", "device nic", "process p0", *mapping)
-    before, read = tried(machine(lines), "read p0 buf")
-    if read.outcome.status == "ok":
-        lines = (*lines, "read p0 buf")
-    _, account = tried(before, grab)
-    truth = account.outcome.errno
-    if account.outcome.status not in {"ok", "error"} or truth not in ERRNOS:
-        raise UnsuitableError(grab)
-    others = [name for name in list(ERRNOS)[:CHOICES] if name != truth][: CHOICES - 1]
-    names = sorted([truth, *others])
-    refused = f"It is refused with {truth}. {ERRNOS[truth]}"
-    answers = tuple(
-        Answer(name, ERRNOS[name]) if name else Answer("it gets the page", refused if truth else ERRNOS[""])
-        for name in names
-    )
-    ask = f"Linux {kernel}. `buf` is {what}. What does {how}, answer? (`{grab}`)"
-    return Exercise("errno", seed, lines, ask, answers, names.index(truth), (grab,))

@@ -1,0 +1,141 @@
+"""Why a grab gets a page or not: read off the steps that the model made, and off the VMA and the entry they met."""
+
+from typing import Final
+
+from lessons.drills.entries import said
+from model.kernel.gup import check_vma_flags, long_term_write_allowed
+from model.kernel.vma import vma_lookup
+from model.memory.flags import (
+    FOLL_FORCE,
+    FOLL_GET,
+    FOLL_LONGTERM,
+    FOLL_PIN,
+    FOLL_WRITE,
+    VM_IO,
+    VM_PFNMAP,
+    VM_READ,
+    VM_WRITE,
+)
+from model.memory.records import Pte, Vma
+from model.memory.state import State
+from model.script.account import Account
+
+FAST: Final = "gup_fast"
+SLOW: Final = "get_user_pages"
+WALK: Final = "hva_to_pfn"
+MIRROR: Final = "hmm_range_fault"
+BLIND: Final = "grab_pages"
+
+
+def reason(before: State, account: Account) -> str:
+    """Why the answer of a grab of `p0 buf` is what it is."""
+    vpn = before.labels["p0", "buf"].start
+    entry, vma = before.ptes.get(("p0", vpn)), vma_lookup(before, "p0", vpn)
+    assert vma is not None
+    made = [(note.procedure, note.step) for note in account.steps]
+    foll = _flags(account.command.text)
+    if account.outcome.status == "ok":
+        return _granted(made, vma, foll, (entry, account.state.ptes.get(("p0", vpn))))
+    last = dict(made)
+    if BLIND in last:
+        if entry is None or not entry.present:
+            return f"This driver asks no VMA, but it makes no fault either, and the entry is {said(entry)}."
+        return f"The entry names frame {entry.pfn:#x}, device memory without a struct page: no count to raise."
+    if WALK in last:
+        return f"{_by_gup(last[SLOW], before, vma, FOLL_GET)} {_by_kvm(vma, entry)}"
+    if MIRROR in last:
+        return _by_hmm(last[MIRROR], vma)
+    if SLOW in last:
+        return _by_gup(last[SLOW], before, vma, foll)
+    return _by_gup_fast(made, entry, foll)
+
+
+def _flags(command: str) -> int:
+    """The FOLL_* flags that a `gup` command asks for."""
+    words = command.split()
+    named = {"write": FOLL_WRITE, "longterm": FOLL_LONGTERM, "force": FOLL_FORCE}
+    return (FOLL_PIN if "pin" in words else FOLL_GET) | sum(flag for word, flag in named.items() if word in words)
+
+
+def _granted(made: list[tuple[str, str]], vma: Vma, foll: int, entry: tuple[Pte | None, Pte | None]) -> str:
+    """Which way the page was got; the entry before and after."""
+    old, new = entry
+    forced = foll & FOLL_WRITE and foll & FOLL_FORCE and not vma.flags & VM_WRITE
+    may = "FOLL_FORCE overrules the VMA, which allows no writing" if forced else "The VMA allows it"
+    shared = old is not None and old.present and not foll & FOLL_WRITE
+    if (BLIND, "get_page") in made:
+        return "The driver takes whatever frame the entry names. It asks neither the VMA nor the special bit."
+    if (WALK, "kvm_try_get_pfn") in made:
+        return "GUP refuses this VMA, so KVM looks the entry up itself, special or not, and takes the frame in it."
+    if (MIRROR, "look_again") in made:
+        return f"The VMA allows it. A fault makes the entry {said(new)}, and the frame in it is told to the driver."
+    if (MIRROR, "hmm_vma_handle_pte") in made:
+        return f"The VMA allows it, the entry is {said(old)}: the driver takes the frame's number, and no reference."
+    if (SLOW, "faultin_page") in made:
+        late = "leads to a page that others have too, which a pin must not rely on" if shared else "will not do"
+        return (
+            f"{may}. The entry as it is ({said(old)}) {late}, so GUP makes a fault first; after it the entry is "
+            f"{said(new)}, and the page is handed out."
+        )
+    if (SLOW, "follow_page_pte") in made:
+        return f"{may}, and the entry will do as it is ({said(old)}): the page is handed out without a fault."
+    return f"The entry ({said(old)}) allows the access, and GUP-fast takes the page without looking at any VMA."
+
+
+def _by_gup(last: str, before: State, vma: Vma, foll: int) -> str:
+    """Why get_user_pages() ends at the step where it ended last."""
+    if last == "look_again":
+        return "The VMA allows it, but the fault that would bring in the page fails, as an access by the process would."
+    if last == "follow_page_pte":
+        return "The VMA has nothing against it, but the entry is special: there is no page behind it to hand out."
+    return _by_the_vma(before, vma, foll)
+
+
+def _by_the_vma(before: State, vma: Vma, foll: int) -> str:
+    """Why check_vma_flags() refuses, in its own order."""
+    assert check_vma_flags(before, vma, foll)
+    if vma.flags & (VM_IO | VM_PFNMAP):
+        return "check_vma_flags() refuses a VMA with VM_IO or VM_PFNMAP before any entry is read."
+    if vma.ops == "secretmem":
+        return "check_vma_flags() refuses secretmem: nobody but the process itself may reach these pages."
+    if foll & FOLL_LONGTERM and vma.ops == "dax":
+        return "A page of a DAX file is the storage itself: held for long it would keep truncation waiting."
+    if foll & FOLL_WRITE and vma.ops and not long_term_write_allowed(before, vma, foll):
+        return "This filesystem wants to know of each write; who pins for long could write at any time untold."
+    if foll & FOLL_WRITE:
+        force = " FOLL_FORCE helps only where a write would make a private copy." if foll & FOLL_FORCE else ""
+        return f"The VMA does not allow writing (no VM_WRITE), and GUP asks it before any entry.{force}"
+    return "The VMA does not allow reading (no VM_READ), and GUP asks it before any entry."
+
+
+def _by_kvm(vma: Vma, entry: Pte | None) -> str:
+    """Why KVM's own look at the page table does not help either."""
+    if not vma.flags & (VM_IO | VM_PFNMAP):
+        return "KVM looks at the page table itself only where the VMA is VM_IO or VM_PFNMAP. This one is not."
+    if entry is None or not entry.present:
+        return "KVM's own look finds no entry, and faulting one in for writing fails."
+    return f"KVM's own look finds an entry ({said(entry)}), but none that may be written."
+
+
+def _by_hmm(last: str, vma: Vma) -> str:
+    """Why hmm_range_fault() ends at the step where it ended last."""
+    if last == "look_again":
+        return "The VMA allows it, but the fault that would bring in the page fails, as an access by the process would."
+    if last == "hmm_vma_handle_pte":
+        return "The VMA has nothing against it, but the entry is special: there is no page behind it for a device."
+    if vma.flags & (VM_IO | VM_PFNMAP):
+        return "hmm_vma_walk_test() refuses a VMA with VM_IO or VM_PFNMAP before any entry is read."
+    lacks = "VM_READ" if not vma.flags & VM_READ else "VM_WRITE"
+    return f"The device wants to write, and the VMA does not allow that (no {lacks})."
+
+
+def _by_gup_fast(made: list[tuple[str, str]], entry: Pte | None, foll: int) -> str:
+    """Why the lockless walk gave up; where it is alone, nobody faults and nobody asks the VMA after it."""
+    alone = "GUP-fast alone neither makes a fault nor asks the VMA."
+    if (FAST, "recheck_pte") in made or (FAST, "try_grab_folio") in made:
+        return f"{alone} The entry would do, but this kind of page it must leave to the slow path."
+    if (FAST, "read_pte") not in made or entry is None or not entry.present:
+        return f"{alone} There is no present entry for it to take."
+    if foll & FOLL_WRITE and not entry.writable:
+        return f"{alone} The entry ({said(entry)}) does not allow writing as it stands."
+    return f"{alone} The entry ({said(entry)}) is special: whether there is a page to take only the VMA can tell."
