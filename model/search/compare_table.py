@@ -36,7 +36,13 @@ def questions(
     drivers = [row for row in rows(kernel) if not exporters or not set(exporters).isdisjoint(row.kinds)]
     chosen = [defence for defence in DEFENCES if not defences or defence_name(defence) in defences]
     cells = [
-        Question(row.name, grabber.name, defence_name(defence), scene(row, grabber, defence, kernel), heavy=_huge(row))
+        Question(
+            row.name,
+            grabber.name,
+            defence_name(defence),
+            scene(row, grabber, defence, kernel),
+            heavy=_huge(row) or grabber.name == "follow",
+        )
         for defence in chosen
         for row in drivers
         for grabber in GRABBERS
