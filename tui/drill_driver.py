@@ -96,7 +96,7 @@ class DrillDriver:
         options = tuple(
             Option(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
         )
-        return Tale(ask=Ask(self.exercise.ask, options))
+        return Tale(ask=Ask(self.exercise.ask, options, numbered=True))
 
     def _judged(self) -> Tale:
         made, chosen = self.exercise, self.exercise.answers[self.chosen]
@@ -126,7 +126,7 @@ class DrillDriver:
         return self.inner.back()
 
     def answer(self, typed: str) -> str:
-        """Answer by letter."""
+        """Answer by its letter."""
         number = LETTERS.find(typed) if len(typed) == 1 else -1
         if self.chosen >= 0 or not 0 <= number < len(self.exercise.answers):
             return tr("Choose one of the answers.")

@@ -33,9 +33,9 @@ class Actions(Provider):
         order = {id(self.screen): 0, id(self.app): 1}
         for active in sorted(self.screen.active_bindings.values(), key=lambda one: order.get(id(one.node), 2)):
             binding = active.binding
-            if not binding.description or binding.action in seen:
+            if not binding.description or {binding.action, binding.description} & seen:
                 continue
-            seen.add(binding.action)
+            seen |= {binding.action, binding.description}
             text = tr(RENAMED.get(binding.description, binding.description))
             run = partial(self.app.run_action, binding.action, active.node)
             yield Entry(text, run, f"{tr('key')} {key_name(binding.key, glyphs)}")

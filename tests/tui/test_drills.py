@@ -30,6 +30,32 @@ async def test_answer_account_next(store: Store, size: tuple[int, int]) -> None:
     assert store.read().drills["refcount"].right == 1
 
 
+@pytest.mark.parametrize("size", [SMALL, NORMAL])
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_digit_answers_and_function_keys_show_the_panes(
+    store: Store, size: tuple[int, int], number: int
+) -> None:
+    made = exercise("refcount", 4)
+    async with at(store, DrillDriver(store, "refcount", 4), size) as user:
+        assert "letter or number" in user.pane("story")
+        assert "F2-F8" in user.lines()[-1] or "F4 Memory" in user.seen()
+        assert "F1 Story" not in user.seen(), "F1 is help"
+        await user.press("f4")
+        assert user.stage.picture.tale.ask is not None, "looking at a pane is no answer"
+        assert user.stage.focused is user.stage.panes["memory"]
+        await user.press(str(number))
+        assert user.stage.picture.tale.judged[0].guess == made.answers[number - 1].text
+        await user.press("4")
+        assert user.stage.focused is user.stage.panes["memory"], "after the answer digits are panes again"
+
+
+async def test_a_digit_beyond_the_answers_shows_its_pane(store: Store) -> None:
+    async with at(store, DrillDriver(store, "refcount", 4)) as user:
+        await user.press("9", "0", "7")
+        assert user.stage.picture.tale.ask is not None
+        assert user.stage.focused is user.stage.panes["rules"]
+
+
 async def test_before_and_after_can_be_compared(store: Store) -> None:
     async with at(store, DrillDriver(store, "which-op", 1)) as user:
         assert "before" in user.lines()[0]

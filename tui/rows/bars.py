@@ -19,15 +19,16 @@ def header(picture: Picture, width: int) -> Row:
     return Row((Span(left.ljust(width - len(right)), "title"), Span(right, "strong")), "bar")
 
 
-def tabs(panes: Iterable[tuple[str, str, bool]], width: int) -> Row:
-    """One tab a pane, with its number; the shown one in reverse."""
+def tabs(panes: Iterable[tuple[str, str, bool]], width: int, *, by_function_key: bool = False) -> Row:
+    """One tab a pane, with its number or function key (the first has none: F1 is help); the shown one in reverse."""
     spans: list[Span] = []
     room = width
     for number, title, shown in panes:
-        text = f" {number} {tr(title)} "
+        key = number if not by_function_key else f"F{number}" if number != "1" else ""
+        text = f" {f'{key} {tr(title)}'.lstrip()} "
         if len(text) > room:
             break
-        spans.append(Span(text, "here" if shown else "dim", f"action:pane('{number}')"))
+        spans.append(Span(text, "here" if shown else "dim", f"action:show('{number}')"))
         room -= len(text)
     return Row(tuple(spans), "bar")
 

@@ -95,6 +95,8 @@ class Ask(NamedTuple):
     """Empty: any number may be typed."""
     wants: str = ""
     """What is to be typed where there are no options."""
+    numbered: bool = False
+    """Digits choose among the options too; the panes have their F-keys then."""
 
 
 class Judged(NamedTuple):

@@ -82,7 +82,9 @@ def _question(tale: Tale, width: int) -> Iterator[Row]:
         for at, line in enumerate(wrap([Span(option.text, "plain", subject)], width - len(lead.text))):
             yield Row((lead if at == 0 else Span(" " * len(lead.text)), *line.spans))
     if ask.options:
-        yield row(Span(tr("up/down or the letter chooses, Enter answers"), "dim"))
+        by_number = tr("up/down and Enter, letter or number")
+        by_letter = tr("up/down or the letter chooses, Enter answers")
+        yield row(Span(by_number if ask.numbered else by_letter, "dim"))
     else:
         yield row(Span(f"{tr('Your answer')}: ", "dim"), Span(ask.wants or tr("type it"), "key", "action:act"))
 

@@ -36,7 +36,7 @@ NAMES = {
     "end": "End",
     "escape": "Esc",
     "tab": "Tab",
-    "f1": "F1",
+    **{f"f{number}": f"F{number}" for number in range(1, 13)},
     "space": "Space",
     "plus": "+",
     "minus": "-",
@@ -79,18 +79,18 @@ class Help(ModalScreen[None]):
 
 
 def groups(below: Screen[object], glyphs: Glyphs) -> list[tuple[str, Sequence[tuple[str, str]]]]:
-    """The bindings of a screen, of its panes and of the app: (keys, description), the keys of one action together."""
-    found: dict[str, dict[tuple[str, str], list[str]]] = {"Screen": {}, "Panes": {}, "App": {}}
+    """The bindings of a screen, of its panes and of the app: (keys, description), those of one thing together."""
+    found: dict[str, dict[str, list[str]]] = {"Screen": {}, "Panes": {}, "App": {}}
     for active in below.active_bindings.values():
         node, binding = active.node, active.binding
         if not binding.description or binding.description.startswith("Answer "):
             continue
         description = RENAMED.get(binding.description, binding.description)
         group = "Screen" if node is below else "Panes" if isinstance(node, LinePane) else "App"
-        found[group].setdefault((binding.action, description), []).append(key_name(binding.key, glyphs))
+        found[group].setdefault(description, []).append(key_name(binding.key, glyphs))
     titles = {"Screen": "On this screen", "Panes": "In a pane", "App": "Everywhere"}
     return [
-        (titles[group], [("  ".join(keys), description) for (_, description), keys in actions.items()])
+        (titles[group], [("  ".join(keys), description) for description, keys in actions.items()])
         for group, actions in found.items()
     ]
 

@@ -251,7 +251,8 @@ class Stage(Screen[None]):
 
     def _tabs(self, width: int) -> Row:
         """One tab a pane, in sight where there is room for one pane."""
-        return tabs([(number, title, name == self.shown) for number, title, name in PANES if name != "step"], width)
+        panes = [(number, title, name == self.shown) for number, title, name in PANES if name != "step"]
+        return tabs(panes, width, by_function_key=self._numbered())
 
     def _verdict_and_strip(self, width: int) -> list[Row]:
         """Whether the rules hold, the strip, and a line to say where we are or what the cursor points at.
@@ -281,7 +282,11 @@ class Stage(Screen[None]):
         for _, key, does, action in possible:
             enter = "Enter " if action == picture.enter else ""
             hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
-        hints += [("1-8", "panes", "pane('2')"), ("?", "help", "app.help"), ("q", "leave", "leave")]
+        hints += [
+            ("F2-F8" if self._numbered() else "1-8", "panes", "show('2')"),
+            ("?", "help", "app.help"),
+            ("q", "leave", "leave"),
+        ]
         return [*hints, ("^p", "all actions", "app.command_palette")]
 
     def _take_question(self) -> None:
@@ -423,11 +428,22 @@ class Stage(Screen[None]):
     # -- panes --------------------------------------------------------------------------------------
 
     def action_pane(self, number: str) -> None:
-        """Give a pane the cursor; where only one has room, show it. Where a number is asked for, begin to type it."""
+        """Show a pane. Where a number is asked for, begin to type it; where answers have numbers, give that one."""
         ask = self.picture.tale.ask
         if ask is not None and not ask.options:
             self._ask(ask.wants, self.driver.answer, begin=number)
-            return
+        elif ask is not None and ask.numbered and 0 < int(number) <= len(ask.options):
+            self.action_choose(ask.options[int(number) - 1].key)
+        else:
+            self.action_show(number)
+
+    def _numbered(self) -> bool:
+        """Whether digits are answers now."""
+        ask = self.picture.tale.ask
+        return ask is not None and (ask.numbered or not ask.options)
+
+    def action_show(self, number: str) -> None:
+        """Give a pane the cursor; where only one has room, show it."""
         name = next((name for key, _, name in PANES if key == number), "story")
         if name == "step" and self.one_pane:
             name = "story"
@@ -449,7 +465,7 @@ class Stage(Screen[None]):
         self.toggle_class("-solo")
         number = next((key for key, _, pane in PANES if pane == name and pane not in {"story", "step"}), None)
         if number is not None:
-            self.action_pane(number)
+            self.action_show(number)
         else:
             self.show_picture()
 

@@ -74,6 +74,10 @@ KEYS: Final[list[BindingType]] = [
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
     *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
     *(
+        Binding(f"f{number}", f"show('{number}')", title, show=False, id=f"stage.show-{name}")
+        for number, title, name in PANES[1:]
+    ),
+    *(
         Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
         for letter in "abcde"
     ),
