@@ -42,7 +42,10 @@ def assist(line: str, scope: Scope) -> Help:
 
 def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]) -> Help:
     if not words:
-        return Help("", "a command", tuple(_matching(partial.text, ((name, VERBS[name].help) for name in verbs))))
+        known = [VERBS[name] for name in verbs]
+        whole = next((verb for verb in known if verb.name == partial.text), None)
+        usage, expected = (whole.usage, whole.help) if whole is not None else ("", "a command")
+        return Help(usage, expected, tuple(_matching(partial.text, ((verb.name, verb.help) for verb in known))))
     verb = VERBS.get(words[0].text)
     if verb is None:
         return Help("", "", ())

@@ -5,6 +5,7 @@ import pytest
 from model.script.complete import assist
 from model.script.parser import parse_line
 from model.script.scope import Scope
+from model.script.verbs import VERBS
 
 
 @pytest.fixture(name="scope")
@@ -65,3 +66,10 @@ def test_the_prompt_says_what_comes_next(line: str, expected: str, scope: Scope)
 
 def test_the_prompt_shows_the_syntax_of_the_verb(scope: Scope) -> None:
     assert assist("begin t read ", scope).usage == "read P WHERE"
+
+
+def test_a_whole_verb_is_explained_before_the_blank() -> None:
+    told = assist("gup", Scope())
+    assert told.usage.startswith("gup P WHERE")
+    assert told.expected == VERBS["gup"].help
+    assert [suggestion.word for suggestion in assist("d", Scope()).suggestions] != []
