@@ -12,14 +12,14 @@ from pathlib import Path
 
 from lessons import wording
 from lessons.expressions import NUMBER, Moment, condition
-from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
+from lessons.format import WORLDS, Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
 from lessons.library import COURSE, TOUR
-from lessons.loading import WORLDS, load, read
+from lessons.loading import load, read
 from lessons.par import FEW_PLAYS, shortest
 from lessons.performing import Beat, play, play_all, power_on, set_scene
 from lessons.player import pending
-from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.problems import LessonError, Problem, did_you_mean, nearest
 from lessons.subjects import ExpressionError
 from lessons.ways import holds, reached
 
@@ -84,9 +84,7 @@ def _check_header(lesson: Lesson) -> Iterator[Problem]:
     known = _known_lessons(lesson)
     for needed in header.needs:
         if needed not in known:
-            yield Problem(
-                lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", did_you_mean(needed, known)
-            )
+            yield Problem(lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", nearest(needed, known))
     if not header.read:
         yield Problem(lesson.file, 1, 1, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
     for place in header.read:
@@ -107,7 +105,7 @@ def _check_links(lesson: Lesson) -> Iterator[Problem]:
                 target = link["target"]
                 if not target.startswith(("https://", "http://")) and target not in known:
                     text = f"the link leads to no lesson: `{target}`"
-                    yield Problem(lesson.file, number, link.start() + 1, text, did_you_mean(target, known))
+                    yield Problem(lesson.file, number, link.start() + 1, text, nearest(target, known))
 
 
 def _known_lessons(lesson: Lesson) -> set[str]:

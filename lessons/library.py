@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lessons.format import PARTS, Lesson
 from lessons.loading import load
-from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.problems import LessonError, Problem, nearest
 from lessons.translating import translated
 
 COURSE: Final = Path(__file__).parent / "course"
@@ -49,10 +49,11 @@ def find(name: str) -> Lesson:
     Raises:
         LessonError: there is none, or it is malformed.
     """
-    path = Path(name)
-    if path.suffix == ".md" and path.is_file():
-        return translated(load(path))
     known = {path.stem: path for path in (*COURSE.glob("*.md"), TOUR)}
-    if name not in known:
-        raise LessonError([Problem(name, 1, 1, "no such lesson", did_you_mean(name, known))])
-    return translated(load(known[name]))
+    if name in known:
+        return translated(load(known[name]))
+    path = Path(name)
+    if path.suffix == ".md" or path.name != name:
+        return translated(load(path))
+    hint = nearest(name, known) or "`ptescope lessons` lists them"
+    raise LessonError([Problem(name, 0, 0, "no such lesson", hint)])

@@ -15,6 +15,7 @@ from lessons import toml
 from lessons.format import (
     PACES,
     RUNGS,
+    WORLDS,
     Check,
     Command,
     Do,
@@ -29,11 +30,9 @@ from lessons.format import (
     Remark,
 )
 from lessons.markdown import Block, Prose, scan
-from lessons.problems import LessonError, Problem, did_you_mean
+from lessons.problems import LessonError, Problem, did_you_mean, nearest
 from model.memory.digest import blake2b
 
-WORLDS: Final = "worlds"
-"""The folder beside a lesson that has the scripts of its scenes."""
 MOST_BYTES: Final = 1_000_000
 """No lesson or world comes near; a longer file is refused without reading it."""
 REMARK: Final = re.compile(r"\s+(?P<step>[A-Za-z_]\w*(?:\.\w+)?):\s+(?P<text>.*)")
@@ -63,8 +62,8 @@ def read(path: Path) -> str:
     try:
         return raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise LessonError([Problem(str(path), line, 1, "not UTF-8 text")]) from None
+        before = raw[: error.start].decode("utf-8").split("\n")
+        raise LessonError([Problem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
 
 
 def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
@@ -82,7 +81,8 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
     used = {item.world: item.line for item in reversed(items) if item.world}
     for name, line in used.items():
         if name not in worlds:
-            builder.problem(line, f"no world is called `{name}`", did_you_mean(name, worlds), len("~~~world "))
+            hint = nearest(name, worlds) or f"it belongs into {WORLDS}/{name}.pte, beside the lesson"
+            builder.problem(line, f"no world is called `{name}`", hint, len("~~~world ") + 1)
     if header is None or problems:
         raise LessonError(sorted(problems, key=lambda problem: problem.line))
     return Lesson(
@@ -197,7 +197,7 @@ class _Builder:
         """`~~~goal id=NAME [par=N]`: lines `expect CONDITION  # what the learner reads`."""
         options = self._options(block, {"id": None, "par": None})
         par = options.get("par", "0")
-        if not par.isdecimal():
+        if not par.isdecimal() or ("par" in options and not int(par)):
             self.problem(block.line, f"`par` is a number of commands, not `{par}`", "par=3")
             par = "0"
         if "id" not in options:

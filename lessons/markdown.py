@@ -105,6 +105,8 @@ def _block(lines: list[str], opening: int, file: str) -> Block:
     for closing in range(opening + 1, len(lines)):
         if lines[closing].rstrip() == FENCE:
             return Block(words[0].text, tuple(words[1:]), tuple(lines[opening + 1 : closing]), opening + 1)
+        if lines[closing].startswith(FENCE):
+            break
     raise LessonError([Problem(file, opening + 1, 1, f"the block `{words[0].text}` is never closed with {FENCE}")])
 
 

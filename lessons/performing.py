@@ -5,6 +5,7 @@ go forward again as it likes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from lessons import format as lesson_format
@@ -106,7 +107,7 @@ def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item) -> Standin
     Raises:
         LessonError: a script is malformed, or a command of it does not succeed.
     """
-    file = f"{item.world}.pte"
+    file = str(Path(lesson.file).parent / lesson_format.WORLDS / f"{item.world}.pte")
     try:
         commands = parse(lesson.worlds[item.world])
     except ScriptError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Problem(NamedTuple):
@@ -10,7 +10,7 @@ class Problem(NamedTuple):
 
     file: str
     line: int
-    """Counted from 1, as editors do."""
+    """Counted from 1, as editors do; 0: it is about no place in a file."""
     column: int
     text: str
     hint: str = ""
@@ -18,7 +18,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """The one-line form that editors can jump to."""
-        return f"{self.file}:{self.line}:{self.column}: {self.text}" + (f" ({self.hint})" if self.hint else "")
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.text}" + (f" ({self.hint})" if self.hint else "")
 
 
 class LessonError(ValueError):
@@ -29,14 +30,32 @@ class LessonError(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+MOST_CHOICES: Final = 12
+"""Whoever is told more does not find the one."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean …?`, or what there is to choose from if nothing is near.
+    """`did you mean …?`, or what there is to choose from if nothing is near and that is not too much.
 
     >>> did_you_mean("predit", ["predict", "do"])
     'did you mean `predict`?'
     >>> did_you_mean("xyz", ["predict", "do"])
     'expected one of: do, predict'
+    >>> did_you_mean("xyz", []), did_you_mean("xyz", map(str, range(99)))
+    ('', '')
     """
     choices = sorted(known)
-    near = get_close_matches(word, choices, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"expected one of: {', '.join(choices)}"
+    near = nearest(word, choices)
+    if near:
+        return near
+    return f"expected one of: {', '.join(choices)}" if 0 < len(choices) <= MOST_CHOICES else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean …?`, or nothing.
+
+    >>> nearest("predit", ["predict", "do"]), nearest("xyz", ["predict", "do"])
+    ('did you mean `predict`?', '')
+    """
+    near = get_close_matches(word, sorted(known), n=1)
+    return f"did you mean `{near[0]}`?" if near else ""

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -12,6 +12,18 @@ T = TypeVar("T")
 PATH: Final = re.compile(r" - at `\$(?P<path>[^`]*)`")
 TOML_PLACE: Final = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+INVALID: Final = re.compile(r"Invalid (?:enum )?value (?P<value>.*)")
+TYPES: Final = re.compile(r"Expected (?P<wanted>`[^,]*`), got (?P<got>`.*`)")
+TYPE_WORDS: Final = {
+    "int": "a number",
+    "str": 'a "text"',
+    "array": "a [list]",
+    "object": "a table",
+    "bool": "true or false",
+    "float": "a fraction",
+    "null": "nothing",
+}
 STEP: Final = re.compile(r"\.?(?P<key>[\w-]+)|\[(?P<index>\d+)\]")
 
 
@@ -45,8 +57,43 @@ def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> Prob
         hint = "it belongs to another part of the block" if elsewhere else did_you_mean(unknown["field"], known)
         return Problem(file, offset + line, column, f"no key `{unknown['field']}` here", hint)
     line, column = _locate(text.split("\n"), path)
+    missing = MISSING.match(said)
+    if missing:
+        return Problem(file, offset + line, column, f"the key `{missing['field']}` is missing")
     key = path.rpartition(".")[2]
-    return Problem(file, offset + line, column, f"{key}: {said}" if key else said)
+    hint = ""
+    invalid = INVALID.match(said)
+    if invalid:
+        given = invalid["value"].strip("'")
+        said, hint = f"`{given}` cannot stand here", did_you_mean(given, _choices(kind, key))
+    wrong_type = TYPES.match(said)
+    if wrong_type:
+        said = f"expected {_in_words(wrong_type['wanted'])}, not {_in_words(wrong_type['got'])}"
+    return Problem(file, offset + line, column, f"{key}: {said}" if key else said, hint)
+
+
+def _in_words(types: str) -> str:
+    """The types of JSON that msgspec speaks of, as an author calls them."""
+    return " or ".join(TYPE_WORDS.get(each, each) for each in types.replace("`", "").split(" | "))
+
+
+def _choices(kind: Any, key: str) -> set[str]:
+    """The words that may stand under a key, where they are few."""
+    found: set[str] = set()
+    for choice in get_args(kind) or (kind,):
+        if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
+            config = choice.__struct_config__
+            if config.tag_field == key:
+                found.add(str(config.tag))
+            for field in msgspec.structs.fields(choice):
+                found |= set(map(str, get_args(field.type))) if _is_literal(field, key) else _choices(field.type, key)
+        elif get_args(choice):
+            found |= _choices(choice, key)
+    return found
+
+
+def _is_literal(field: Any, key: str) -> bool:
+    return field.encode_name == key and get_origin(field.type) is Literal
 
 
 def _locate(lines: list[str], path: str) -> tuple[int, int]:

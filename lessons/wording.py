@@ -20,7 +20,7 @@ def check(lesson: Lesson) -> Iterator[Problem]:
     """Texts that are too wide anywhere, or too long before something to do."""
     header = lesson.header
     for text in (header.title, header.summary, header.rule, *header.read):
-        yield from _too_wide(lesson.file, 1, text)
+        yield from _too_wide(lesson.file, 1, text, here=False)
     for item in lesson.items:
         yield from _too_wide(lesson.file, item.text_line, item.text)
         if not item.last and (lines := height(item.text)) > MOST_LINES:
@@ -48,7 +48,7 @@ def check(lesson: Lesson) -> Iterator[Problem]:
                 pass
             case prediction:
                 for text in texts(prediction):
-                    yield from _too_wide(lesson.file, item.action_line, text)
+                    yield from _too_wide(lesson.file, item.action_line, text, here=False)
 
 
 def texts(prediction: Prediction) -> Iterator[str]:
@@ -78,10 +78,11 @@ def height(text: str) -> int:
     return sum(len(wrap(MARKUP.sub("", " ".join(paragraph.split())), PANE)) for paragraph in paragraphs)
 
 
-def _too_wide(file: str, line: int, text: str) -> Iterator[Problem]:
-    """Words that cannot be wrapped and lines of code that must not be."""
+def _too_wide(file: str, line: int, text: str, *, here: bool = True) -> Iterator[Problem]:
+    """Words that cannot be wrapped and lines of code that must not be; `here`: the text begins at that line."""
     for number, row in enumerate(text.split("\n"), line):
         unit = [row.rstrip()] if CODE.match(row) else MARKUP.sub("", row).split()
         widest = max(unit, key=len, default="")
         if len(widest) > PANE:
-            yield Problem(file, number, row.find(widest) + 1, f"`{widest}` is wider than the pane ({PANE} columns)")
+            column = row.find(widest) + 1 if here else 1
+            yield Problem(file, number if here else line, column, f"`{widest}` is wider than the pane ({PANE} columns)")

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import ClassVar, Final
 
+from lessons.format import WORLDS
 from lessons.language import tr
-from lessons.loading import WORLDS, load
+from lessons.loading import load
 from lessons.player import Player
 from lessons.problems import LessonError
 from lessons.progress import Store

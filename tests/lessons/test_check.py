@@ -243,9 +243,11 @@ def test_a_page_to_point_at_must_be_the_only_one() -> None:
 
 def test_a_world_that_does_not_stand_is_a_mistake() -> None:
     refused = WORLDS | {"page": WORLDS["page"] + "munmap p0 @16\nread p0 @16\n"}
-    assert any("page.pte:5:1:" in text and "signal SIGSEGV" in text for text in complaints(worlds=refused))
+    assert any("worlds/page.pte:5:1:" in text and "signal SIGSEGV" in text for text in complaints(worlds=refused))
     malformed = WORLDS | {"page": "proces p0\n"}
-    assert any("page.pte:1:1:" in text and "did you mean `process`" in text for text in complaints(worlds=malformed))
+    assert any(
+        "worlds/page.pte:1:1:" in text and "did you mean `process`" in text for text in complaints(worlds=malformed)
+    )
 
 
 @pytest.fixture

@@ -37,18 +37,30 @@ MISTAKES = {
     "a block without a kind": ("~~~after", "~~~", line_of("~~~after"), 1, "a block without a kind"),
     "an unknown block": ("~~~predict", "~~~predit", line_of("~~~predict"), 4, "did you mean `predict`?"),
     "an unknown key": ('summary = "', 'sumary = "', line_of("summary"), 1, "did you mean `summary`?"),
-    "a missing key": ('title = "A small lesson"\n', "", 2, 1, "missing required field `title`"),
-    "a wrong type": ("minutes = 5", 'minutes = "5"', line_of("minutes"), 1, "minutes: Expected `int`, got `str`"),
-    "an unknown part": ("What is mapped", "What is", line_of("part"), 1, "part: Invalid enum value 'What is'"),
-    "a future format": ("format = 1", "format = 2", 2, 1, "format: Invalid enum value 2"),
+    "a missing key": ('title = "A small lesson"\n', "", 2, 1, "the key `title` is missing"),
+    "a wrong type": ("minutes = 5", 'minutes = "5"', line_of("minutes"), 1, 'minutes: expected a number, not a "text"'),
+    "an unknown part": (
+        "What is mapped",
+        "What is",
+        line_of("part"),
+        1,
+        "`What is` cannot stand here (did you mean",
+    ),
+    "a future format": ("format = 1", "format = 2", 2, 1, "format: `2` cannot stand here (expected one of: 1)"),
     "no TOML": ('id = "small"', "id = small", 3, 6, "not TOML"),
-    "an unknown kind of prediction": ('"number"', '"numbr"', line_of('kind = "number"'), 1, "Invalid value 'numbr'"),
+    "an unknown kind of prediction": (
+        '"number"',
+        '"numbr"',
+        line_of('kind = "number"'),
+        1,
+        "`numbr` cannot stand here",
+    ),
     "a wrong answer without a reply": (
         'is = 2\nreply = "That is another page."',
         "is = 2",
         line_of("[[wrong]]"),
         1,
-        "missing required field `reply`",
+        "the key `reply` is missing",
     ),
     "a key in the wrong place": (
         "[[option]]\n",
@@ -93,7 +105,22 @@ MISTAKES = {
     ),
     "no end": ("~~~after\nThat was all.\n~~~\n", "", line_of("Now you."), 1, "does not end with an `after` block"),
     "something after the end": ("all.\n~~~\n", "all.\n~~~\nMore.\n", line_of("all.\n~~~") + 2, 1, "nothing may follow"),
-    "an unknown world": ("~~~world page", "~~~world pag", line_of("~~~world"), 9, "did you mean `page`?"),
+    "an unknown world": ("~~~world page", "~~~world pag", line_of("~~~world"), 10, "did you mean `page`?"),
+    "a world that is not there": (
+        "~~~world page",
+        "~~~world quite-other",
+        line_of("~~~world"),
+        10,
+        "it belongs into worlds/quite-other.pte",
+    ),
+    "a par that nobody can reach": ("id=gone", "id=gone par=0", line_of("~~~goal"), 1, "`par` is a number of commands"),
+    "a block that swallows the next one": (
+        "show: 1.\n~~~\n",
+        "show: 1.\n",
+        line_of("~~~hint"),
+        1,
+        "`hint` is never closed",
+    ),
     "a world without a name": ("~~~world page", "~~~world", line_of("~~~world"), 1, "names one world"),
 }
 
@@ -122,8 +149,8 @@ def test_a_mistake_in_a_prediction_does_not_bring_up_others() -> None:
 
 def test_a_lesson_that_is_no_text_is_refused_at_its_place(tmp_path: Path) -> None:
     path = tmp_path / "broken.md"
-    path.write_bytes(b"+++\n\xff\n+++\n")
-    with pytest.raises(LessonError, match=r"broken.md:2:1: not UTF-8 text"):
+    path.write_bytes(b"+++\n\xc3\xa9\xff\n+++\n")
+    with pytest.raises(LessonError, match=r"broken.md:2:2: not UTF-8 text"):
         load(path)
 
 
@@ -136,10 +163,21 @@ def test_a_lesson_is_found_by_its_name_or_by_its_file(tmp_path: Path) -> None:
     assert find(str(path)).header.title == "A small lesson"
 
 
-@pytest.mark.parametrize(("name", "hint"), [("how-the-walk-work", "how-the-walk-works"), ("x.md", "expected one of")])
-def test_an_unknown_lesson_is_answered_with_the_nearest_name(name: str, hint: str) -> None:
-    with pytest.raises(LessonError, match=hint):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("how-the-walk-work", "how-the-walk-work: no such lesson (did you mean `how-the-walk-works`?)"),
+        ("xyz", "xyz: no such lesson (`ptescope lessons` lists them)"),
+        ("x.md", "x.md:1:1: cannot be read: No such file or directory"),
+        ("./", ".:1:1: cannot be read: Is a directory"),
+    ],
+)
+def test_an_unknown_lesson_is_answered_with_the_nearest_name_or_with_what_is_wrong_with_the_file(
+    name: str, message: str
+) -> None:
+    with pytest.raises(LessonError) as caught:
         find(name)
+    assert str(caught.value) == message
 
 
 def test_a_damaged_lesson_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def _in_words(name: str) -> str:
 def _write(name: str, draft: "Draft", folder: Path) -> int:
     """Write both files, and say what is left to do. Nothing that exists is replaced."""
     from lessons.check import check_lesson  # noqa: PLC0415
-    from lessons.loading import WORLDS, load  # noqa: PLC0415
+    from lessons.format import WORLDS  # noqa: PLC0415
+    from lessons.loading import load  # noqa: PLC0415
     from lessons.progress import replace_file  # noqa: PLC0415
 
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"

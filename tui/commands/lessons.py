@@ -43,10 +43,11 @@ def main(args: Namespace) -> int:
 
 def _reset(store: "Store", name: str, known: set[str]) -> bool:
     """Forget progress; False, with a complaint, if there is no such lesson."""
-    from lessons.problems import did_you_mean  # noqa: PLC0415
+    from lessons.problems import nearest  # noqa: PLC0415
 
     if name not in known | {"all"}:
-        print(f"{name}: no such lesson ({did_you_mean(name, known | {'all'})})", file=sys.stderr)
+        hint = nearest(name, known | {"all"}) or "`ptescope lessons` lists them"
+        print(f"{name}: no such lesson ({hint})", file=sys.stderr)
         return False
     store.reset("" if name == "all" else name)
     return True
