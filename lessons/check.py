@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lessons import wording
+from lessons import rungs, wording
 from lessons.expressions import NUMBER, Moment, condition
 from lessons.format import WORLDS, Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
 from lessons.judging import fill, judge, true_option, true_subject, wrong_number
@@ -296,6 +296,8 @@ class _Rehearsal:
         moment = self.standing.moment
         try:
             yield from self._wrong_answers(item, prediction, moment)
+            if shown := rungs.untrue(self.lesson.file, item, prediction, moment):
+                yield shown
             for text in wording.replies(prediction):
                 fill(text, moment)
         except ExpressionError as error:

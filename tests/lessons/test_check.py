@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lessons.check import check_lesson, check_paths
+from lessons.loading import parse
 from tests.lessons.small import TEXT, WORLDS, line_of, small
 
 
@@ -67,6 +68,7 @@ MISTAKES = {
         line_of("~~~predict"),
         "did you mean `refcount`",
     ),
+    "a hint that shows another number": ("show: 1.", "show: One for r1: 3.", line_of("show: 1."), "answer is 1"),
     "a wrong answer that is right": ("is = 2", "is = 1", line_of("~~~predict"), "the wrong answer 1 is right"),
     "a wrong answer that the model makes right": (
         "is = 2",
@@ -279,3 +281,17 @@ def test_what_cannot_be_loaded_is_reported_too(folder: Path, tmp_path: Path) -> 
     assert "no world is called `page`" in texts
     assert "nothing.md:1:1: cannot be read: No such file" in texts
     assert "no lesson in this folder" in texts
+
+
+def test_a_hint_that_shows_no_where_the_model_says_yes_is_found() -> None:
+    yes_no = 'kind = "yes/no"\nask = "Is it there?"\nanswer = "present p0 buf"\notherwise = "It is."\n'
+    question = TEXT[TEXT.index('kind = "number"') : TEXT.index("~~~\n~~~hint\nwhere: Look")]
+    text = TEXT.replace(question, yes_no.replace("kind", 'id = "count"\nkind') if "id =" in question else yes_no)
+    for show, found in (("No: it is gone.", True), ("Yes, it is.", False), ("The entry.", False)):
+        problems = check_lesson(parse(text.replace("show: 1.", f"show: {show}"), "small.md", WORLDS))
+        assert any("the model's answer is yes" in problem.text for problem in problems) == found
+
+
+@pytest.mark.parametrize("show", ["One.", "1", "0 + 1.", "0x1: the entry.", "The PTE, and no r3."])
+def test_a_hint_may_show_the_number_in_many_ways(show: str) -> None:
+    assert complaints("show: 1.", f"show: {show}") == []

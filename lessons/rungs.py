@@ -1,0 +1,36 @@
+"""Whether the last rung of a hint, which an author types in, says what the model says."""
+
+import re
+from typing import Final
+
+from lessons.expressions import Moment, condition
+from lessons.format import Item, Number, Prediction, YesNo
+from lessons.judging import judge
+from lessons.problems import Problem
+
+WHOLE: Final = re.compile(r"(?<![\w+.-])(?:0x[0-9a-fA-F]+|\d+)(?![\w.]*\w)")
+"""A number that stands by itself: not the 1 of `r1` or of `buf+1`."""
+SUM: Final = re.compile(r"\d+(?: \+ \d+)+")
+WORD: Final = re.compile(r"\W*(?P<word>yes|no)\b", re.IGNORECASE)
+
+
+def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Problem | None:
+    """The problem of a `show` rung that shows another answer than the model's, in the moment of the truth."""
+    show = next((hint for hint in item.hints if hint.rung == "show"), None)
+    if show is None or "{" in show.text:
+        return None
+    match prediction:
+        case Number():
+            said = {int(number, 0) for number in WHOLE.findall(show.text)}
+            said |= {sum(map(int, line.split(" + "))) for line in SUM.findall(show.text)}
+            truth = judge(prediction, "0", moment).truth
+            contradicts = bool(said) and int(truth, 0) not in said
+        case YesNo():
+            truth = "yes" if condition(prediction.answer, moment) else "no"
+            word = WORD.match(show.text)
+            contradicts = word is not None and word["word"].lower() != truth
+        case _:
+            return None
+    if not contradicts:
+        return None
+    return Problem(file, show.line, 1, f"the rung `show` says `{show.text}`, but the model's answer is {truth}")
