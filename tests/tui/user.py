@@ -57,6 +57,10 @@ class User:
     def seen(self) -> str:
         return "\n".join(self.lines())
 
+    def told(self) -> str:
+        """What has been said in passing."""
+        return "\n".join(note.message for note in self.app._notifications)
+
     def pane(self, name: str) -> str:
         return "\n".join(line.text.rstrip() for line in self.stage.panes[name].rows)
 

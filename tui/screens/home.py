@@ -26,6 +26,7 @@ class Home(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,right,n", "open", "Open", id="home.open"),
         Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
+        Binding("R,delete", "reset", "Forget what was done in this lesson", id="home.reset"),
         Binding("q", "app.quit", "Quit", id="home.quit"),
     ]
 
@@ -57,6 +58,11 @@ class Home(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """How far one is may have changed since."""
+        self._renew()
+        self._point_at_next()
+
+    def _renew(self) -> None:
+        """Show how far one is."""
         try:
             self.progress = self.store.read()
         except ProgressError as error:
@@ -65,7 +71,7 @@ class Home(Screen[None]):
             self.notify(self.store.report, severity="warning", markup=False)
             self.store.report = ""
         self.pane.renew()
-        self._point_at_next()
+        self.keys.renew()
 
     def _point_at_next(self) -> None:
         """The cursor goes to the lesson that comes next."""
@@ -100,6 +106,8 @@ class Home(Screen[None]):
     def _keys(self, width: int) -> list[Row]:
         """The key line."""
         hints = [("Enter", "open", "open"), ("up/down", "choose", "open"), ("s", "sandbox", "sandbox")]
+        if self._begun():
+            hints.append(("R", "begin anew", "reset"))
         return [
             keys(
                 [
@@ -121,11 +129,50 @@ class Home(Screen[None]):
                 self.call_later(self.run_action, rest)
         elif message.clicked:
             self._open(message.subject)
+        else:
+            self.keys.renew()
 
     def action_open(self) -> None:
         """Open what the cursor stands on."""
         if self.pane.cursor is not None:
             self._open(self.pane.cursor.subject)
+
+    def _begun(self) -> str:
+        """The lesson under the cursor, if anything was done in it."""
+        kind, _, name = (self.pane.cursor.subject if self.pane.cursor else "").partition(":")
+        return name if kind == "lesson" and name in self.progress.lessons else ""
+
+    def action_reset(self) -> None:
+        """Forget what was done in the lesson under the cursor, once that is confirmed; a copy is kept."""
+        name = self._begun()
+        if not name:
+            self.notify(tr("Nothing was done here that could be forgotten."), markup=False)
+            return
+        from tui.screens.confirm import YES, Confirm  # noqa: PLC0415 - home opens without it
+
+        title = next(entry.lesson.header.title for entry in self.entries if entry.lesson and entry.lesson.id == name)
+        text = tr(
+            "Everything that you did in *{title}* is forgotten: guesses, commands, how far you are. Other lessons and "
+            "the drills stay. The file as it is now is kept as a copy; `ptescope progress import` brings it back."
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == YES:
+                self._reset(name)
+
+        question = Confirm("Begin anew", text.format(title=title), tr("forget what I did in this lesson"), self.glyphs)
+        self.app.push_screen(question, answered)
+
+    def _reset(self, name: str) -> None:
+        """Forget one lesson, and say where the copy is."""
+        try:
+            aside = self.store.reset_keeping_a_copy(name)
+        except ProgressError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if aside is not None:
+            self.notify(tr("Forgotten. The file as it was: {file}").format(file=aside), timeout=10, markup=False)
+        self._renew()
 
     def action_sandbox(self) -> None:
         """Free play."""

@@ -140,6 +140,8 @@ class Stage(Screen[None]):
 
     def _keep(self) -> None:
         """Let the driver keep what must not be lost; say so once where it cannot."""
+        if self._keeping is not None:
+            self._keeping.stop()  # What is kept now must not be kept once more after the learner has had it forgotten.
         self._keeping = None
         word = self.driver.keep()
         if word and word != self._complaint:

@@ -1,0 +1,46 @@
+"""A question before something is done that is hard to undo."""
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from lessons.language import tr
+from tui.rows.glyphs import Glyphs
+from tui.rows.markdown import markdown
+from tui.rows.row import BLANK, Row, Span, row
+from tui.screens.overlay import Overlay
+
+YES = "choice:yes"
+NO = "choice:no"
+
+
+class Confirm(Overlay):
+    """Ends with `YES`, or with anything else where it is not to be done. The cursor begins at no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", f"dismiss('{YES}')", "Yes", id="confirm.yes"),
+        Binding("n", "dismiss(None)", "No", id="confirm.no"),
+    ]
+
+    def __init__(self, title: str, text: str, deed: str, glyphs: Glyphs) -> None:
+        super().__init__(glyphs)
+        self.title_text = title
+        self.text = text
+        self.deed = deed
+
+    def on_mount(self) -> None:
+        """Enter alone does nothing bad."""
+        super().on_mount()
+        self.pane.point_at(NO)
+
+    def rows(self, width: int) -> list[Row]:
+        """What will be done, and both answers."""
+        answers = (("n", tr("No, leave everything as it is"), NO), ("y", tr("Yes: {deed}").format(deed=self.deed), YES))
+        choices = [
+            row(Span(f" {key}  ", "key", subject), Span(text, "plain", subject)) for key, text, subject in answers
+        ]
+        return [*markdown(self.text, width), BLANK, *choices]
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """The keys."""
+        return [("y", tr("yes"), f"dismiss('{YES}')"), ("n", tr("no"), "dismiss(None)")]
