@@ -66,16 +66,50 @@ def _free(found: dict[str, Item], name: str) -> str:
 def _changed(old: Item, new: Item) -> Iterator[str]:
     """Which parts of an item read differently; lines do not matter."""
     for name in ("text", "world", "hints", "notes"):
-        if _words(getattr(old, name)) != _words(getattr(new, name)):
-            yield name
-    if _words(old.setup) != _words(new.setup):
-        yield "what sets the scene"
+        yield from _parts(name, _words(getattr(old, name)), _words(getattr(new, name)))
+    yield from _parts("what sets the scene", _words(old.setup), _words(new.setup))
     one, other = old.action, new.action
     if one is None or other is None:
         return
     for name in other.__struct_fields__:
-        if name not in {"line", "id"} and _words(getattr(one, name, None)) != _words(getattr(other, name)):
-            yield name
+        if name not in {"line", "id"}:
+            yield from _parts(name, _words(getattr(one, name, None)), _words(getattr(other, name)))
+
+
+def _parts(name: str, old: object, new: object) -> Iterator[str]:
+    """The smallest parts that differ, as `name: old -> new`.
+
+    >>> list(_parts("wrong", [{"answer": 1, "reply": "No."}], [{"answer": 2, "reply": "No."}]))
+    ['wrong 1 answer: 1 -> 2']
+    """
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        for key in new:
+            yield from _parts(f"{name} {key}", old[key], new[key])
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (one, other) in enumerate(zip(old, new, strict=True), 1):
+            yield from _parts(f"{name} {number}" if len(new) > 1 or isinstance(one, dict) else name, one, other)
+    elif isinstance(old, str) and isinstance(new, str) and old != new:
+        yield f"{name}: {' -> '.join(_around(old, new))}"
+    elif isinstance(old, list) and isinstance(new, list) and old != new:
+        yield f"{name}: {len(old)} -> {len(new)} of them"
+    elif old != new:
+        yield f"{name}: {_short(old)} -> {_short(new)}"
+
+
+def _around(old: str, new: str) -> tuple[str, str]:
+    """Two texts from shortly before the first word that differs.
+
+    >>> _around("this page is still in its place", "this page is now in its place")
+    ('this page is still in its place', 'this page is now in its place')
+    >>> _around("a b c d e f g h i", "a b c d e f g h j")[1]
+    '... f g h j'
+    """
+    one, other = old.split(), new.split()
+    pairs = zip(one, other, strict=False)
+    same = next((at for at, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+    begin = same - 3 if same > 5 else 0
+    dots = "... " if begin else ""
+    return _short(dots + " ".join(one[begin:])), _short(dots + " ".join(other[begin:]))
 
 
 def _words(value: object) -> object:

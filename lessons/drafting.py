@@ -1,5 +1,6 @@
 """Drafts of lessons: an empty one, and one made from a script that somebody has played. Both pass `lesson check`."""
 
+import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -69,7 +70,7 @@ def _head(name: str, title: str) -> str:
     return f"""+++
 format = 1
 id = "{name}"
-title = "{title}"
+title = {json.dumps(title, ensure_ascii=False)}
 part = "{PARTS[0]}"
 order = 99
 minutes = 5

@@ -49,6 +49,12 @@ def test_a_new_lesson_passes_its_check_and_nothing_is_overwritten(
     assert "exists" in called(capsys, "lesson", "new", "who-am-i", "--folder", tmp_path, status=2)
 
 
+def test_a_title_may_have_any_sign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    title = 'The "old" \\ way'
+    called(capsys, "lesson", "new", "old-way", "--title", title, "--folder", tmp_path)
+    assert load(tmp_path / "old-way.md").header.title == title
+
+
 @pytest.mark.parametrize("scene", ["secret-leaks", "kvm-read-only", "stale-pin-truncate", "frozen-pages"])
 def test_a_script_becomes_a_lesson(scene: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = COURSE.parent / "scenes" / f"{scene}.pte"
@@ -80,6 +86,7 @@ def test_diff_says_what_a_learner_would_notice(tmp_path: Path, capsys: pytest.Ca
     said = called(capsys, "lesson", "diff", old, new, status=1)
     assert "~ title: One -> Two" in said
     assert "the answer was 1025, and is 2" in said
+    assert "~ prediction one-0: hints 3 text: The difference is +1024. -> The difference is +1." in said
 
 
 def test_par_must_be_the_fewest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
