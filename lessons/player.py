@@ -164,6 +164,15 @@ class Player:
                 asked = self._filled(question.ask, self.spots[self.spot.entry].standing)
                 yield asked, readable(question, self.guesses[question.id])
 
+    def asked(self) -> dict[str, str]:
+        """The questions met so far, by id, with the numbers that stood in them then."""
+        found: dict[str, str] = {}
+        for spot in self.spots:
+            action = self.lesson.items[spot.item].action
+            if action is not None and not isinstance(action, Do | Goal) and action.id not in found:
+                found[action.id] = self._filled(action.ask, spot.standing)
+        return found
+
     def _filled(self, text: str, standing: Standing) -> str:
         """Text of this item with the model's numbers in it."""
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from lessons.drills.score import summary
-from lessons.format import Lesson, Prediction
+from lessons.format import Lesson
 from lessons.language import tr
 from lessons.player import Player
 from lessons.progress import LessonProgress, Progress
@@ -40,7 +40,7 @@ def _lesson(lesson: Lesson, progress: LessonProgress) -> Iterator[str]:
         yield f"**{header.rule.strip()}**"
     else:
         yield tr("Begun: part {at} of {parts}.").format(at=progress.item + 1, parts=len(lesson.items))
-    asked = {item.action.id: item.action.ask for item in lesson.items if isinstance(item.action, Prediction)}
+    asked = player.asked()
     wrong = [(asked[name], verdict) for name, verdict in player.judged.items() if not verdict.right]
     right = len(player.judged) - len(wrong)
     if player.judged:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lessons.format import Number
 from lessons.library import find
 from lessons.player import Player
 from lessons.progress import LessonProgress, Store
@@ -46,6 +47,18 @@ def test_recap_puts_the_wrong_guess_beside_the_truth(kept: Store, capsys: pytest
     assert "I said 1000; it is 0. That is the belief that this lesson is about." in text
     assert "`pte`: 1 of 1" in text
     assert "**A mapping costs no memory**" in text.partition("## Next")[2]
+
+
+def test_the_numbers_in_a_question_are_there_in_the_recap_too(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    player = Player(find(FIRST))
+    while player.spot.item < 6:
+        player.answer("1")
+        player.forward()
+    kept.save(FIRST, player.progress())
+    assert "{vmas p0}" in "".join(item.action.ask for item in find(FIRST).items if isinstance(item.action, Number))
+    text = called(capsys, "recap")
+    assert "- p0 has 1 VMA. How many after the mprotect?" in text
+    assert "{" not in text
 
 
 def test_progress_travels_and_the_further_one_is_kept(
