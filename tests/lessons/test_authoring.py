@@ -86,7 +86,7 @@ def test_diff_says_what_a_learner_would_notice(tmp_path: Path, capsys: pytest.Ca
     said = called(capsys, "lesson", "diff", old, new, status=1)
     assert "~ title: One -> Two" in said
     assert "the answer was 1025, and is 2" in said
-    assert "~ prediction one-0: hints 3 text: The difference is +1024. -> The difference is +1." in said
+    assert "~ goal one-again: solution 1 text: gup p0 buf as=r write pin -> gup p0 buf as=r write" in said
 
 
 def test_par_must_be_the_fewest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
