@@ -160,6 +160,7 @@ def strip(timeline: Timeline) -> tuple[tuple[Node, ...], int]:
             timeline.severity(one),
             len(timeline.children.get(one.number, ())) - (following is not None),
             following.command if following is not None and one.running is None else "",
+            timeline.bookmarks.get(one.number, ""),
         )
         for one, following in zip(way, ahead, strict=True)
     ]

@@ -227,6 +227,27 @@ async def test_a_ready_scene_is_loaded_by_its_number(store: Store, size: tuple[i
         assert any(node.command == "memfd f 2" for node in driver.session.timeline.nodes), "nothing is lost"
 
 
+async def test_bookmarks_stand_on_the_strip_and_are_a_key_away(store: Store) -> None:
+    driver = driver_of(*STALE)
+    async with at(store, driver) as user:
+        end = driver.session.node.number
+        await user.press("home", "n", "n", "B")
+        await user.enter("here")
+        marked = driver.session.node.number
+        await user.press("home")
+        assert "◆" in user.seen(), "it stands on the strip"
+        await user.press("end")
+        assert driver.session.node.number == end
+        await user.press("left_curly_bracket")
+        assert driver.session.node.number == marked
+        assert "here" in user.seen()
+        await user.press("left_curly_bracket")
+        assert driver.session.node.number == marked
+        assert "No bookmark lies in that direction" in " ".join(user.seen().split())
+        await user.press("home", "right_curly_bracket")
+        assert driver.session.node.number == marked
+
+
 SCRIPT = """
 # a page, and a card that keeps it
 process p0

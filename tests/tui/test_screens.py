@@ -17,7 +17,7 @@ from rich.style import Style
 from textual.screen import Screen
 
 import tui.screens
-from lessons.progress import Store
+from lessons.progress import LessonProgress, Store
 from model.script.parser import parse
 from model.search.compare_table import questions
 from tests.lessons.small import TEXT, WORLDS
@@ -70,6 +70,11 @@ def lesson(_store: Store, folder: Path) -> AuthorDriver:
     return AuthorDriver(folder / "small.md", Store(folder / "p.json"))
 
 
+def begun(store: Store, _folder: Path) -> None:
+    """Home, with a lesson that was begun."""
+    store.save("a-mapping-costs-no-memory", LessonProgress(item=1))
+
+
 def nowhere(_store: Store, _folder: Path) -> None:
     """Home."""
 
@@ -103,6 +108,7 @@ async def to_the_comparison(user: User) -> None:
 TASKS = ("begin one read p0 buf", "begin two write p0 buf 7", "step two 3")
 VISITS = {
     "home": Visit(nowhere, keys()),
+    "confirm": Visit(begun, keys("R")),
     "lesson": Visit(lesson, keys()),
     "drill": Visit(lambda store, _: DrillDriver(store, "refcount", 4), keys()),
     "sandbox": Visit(pinned(), keys()),

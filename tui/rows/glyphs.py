@@ -22,10 +22,11 @@ class Glyphs(NamedTuple):
     caution: str
     pointer: str
     child: str
+    named: str
 
 
-UNICODE: Final = Glyphs("→", "─", "│", "·", "●", "◉", "○", "─", "•", "✓", "✗", "▲", "▶", "└")
-ASCII: Final = Glyphs(">", "-", "|", ".", "*", "@", "o", "-", "*", "ok", "X", "!", ">", "`")
+UNICODE: Final = Glyphs("→", "─", "│", "·", "●", "◉", "○", "─", "•", "✓", "✗", "▲", "▶", "└", "◆")
+ASCII: Final = Glyphs(">", "-", "|", ".", "*", "@", "o", "-", "*", "ok", "X", "!", ">", "`", "#")
 
 
 def choose(environment: dict[str, str] | None = None) -> Glyphs:

@@ -27,6 +27,8 @@ def timeline(history: History, width: int, glyphs: Glyphs) -> list[Row]:
         elif node.severity:
             sign = glyphs.caution if node.severity == "hazard" else glyphs.broken
             role = node.severity
+        elif node.name:
+            sign, role = glyphs.named, "key"
         elif number < history.here:
             sign, role = glyphs.node, "now"
         else:

@@ -60,6 +60,8 @@ class Node(NamedTuple):
     """Other ways that lead on from it."""
     command: str = ""
     """Not empty: this command begins after it."""
+    name: str = ""
+    """Its bookmark."""
 
 
 class History(NamedTuple):

@@ -7,6 +7,8 @@ from textual.binding import Binding, BindingType
 SANDBOX_KEYS: Final[list[BindingType]] = [
     Binding("r", "tasks", "Run tasks: who makes the next micro-step", id="sandbox.tasks"),
     Binding("B", "bookmark", "Bookmark this place", id="sandbox.bookmark"),
+    Binding("right_curly_bracket", "named(1)", "Next bookmark on this way", key_display="}", id="sandbox.next-named"),
+    Binding("left_curly_bracket", "named(-1)", "Bookmark before", key_display="{", id="sandbox.named-before"),
     Binding("T", "tree", "Tree of the history", id="sandbox.tree"),
     Binding("D", "difference", "What differs from another state", id="sandbox.difference"),
     Binding("w", "watch", "Watch an expression", id="sandbox.watch"),

@@ -164,6 +164,16 @@ class SandboxStage(Stage):
         here = timeline.here.number
         self._ask(tr("name of this place"), self.sandbox.bookmark, begin=timeline.bookmarks.get(here, ""))
 
+    def action_named(self, by: int) -> None:
+        """To the next, or previous, place with a name on the way that is shown."""
+        nodes, here = self.picture.history.nodes, self.picture.history.here
+        way = nodes[here + 1 :] if by > 0 else nodes[:here][::-1]
+        found = next((node.number for node in way if node.name), None)
+        if found is None:
+            self.move(lambda: tr("No bookmark lies in that direction; `B` makes one here."))
+        else:
+            self.move(lambda: self.sandbox.go(found))
+
     def action_tree(self) -> None:
         """Walk the history."""
         from tui.screens.tree import Tree  # noqa: PLC0415
