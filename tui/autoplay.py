@@ -59,6 +59,8 @@ class Autoplay:
         screen = self.app.screen
         if not isinstance(screen, Stage | Presenter):
             return  # help, a prompt, the palette: it goes on when they are closed
+        if isinstance(screen, Presenter) and screen.turn():
+            return
         if screen.picture.tale.ask is not None or "forward" not in screen.picture.can:
             self.stop(tr("Autoplay stops: it is your turn."))
             return

@@ -40,14 +40,18 @@ async def test_a_clicker_is_enough_and_ballots_answer_for_the_room(store: Store,
     async with at(store, lesson_driver(find(LESSON), store), size) as user:
         screen = await present(user)
         assert "What does GUP answer?" in user.seen() or "uffer" in user.seen()
+        while "more text" in user.seen():
+            await user.press("space")
         await user.press("space")
-        assert "V takes the counts of a ballot" in user.seen(), "nothing is shown before the room has voted"
+        assert "V takes a ballot's counts" in user.seen(), "nothing is shown before the room has voted"
         await user.press("V")
         await user.enter("3 14 5")
         await user.press("V")
         await user.enter("12 6 4")
         assert screen.ballots["is-the-pin-given"].counts == ((3, 14, 5), (12, 6, 4))
-        await user.press("space", "pagedown", "space")
+        for _ in range(9):
+            if screen.picture.last is None:
+                await user.press("pagedown")
         assert screen.picture.last is not None
         await user.press("pageup", "q")
         assert user.is_on(Stage)
@@ -126,3 +130,30 @@ def test_a_ballot_on_a_number(store: Store) -> None:
     assert second.counts == ((11, 4, 0), (0, 9, 2))
     with pytest.raises(ValueError, match="answers with their counts"):
         presenting.ballot_of(driver.player, "11 4")
+
+
+async def test_a_number_is_asked_for_in_sight_and_answered_by_typing_it(store: Store) -> None:
+    async with at(store, lesson_driver(find("gup-fast"), store), SMALL) as user:
+        screen = await present(user)
+        for _ in range(3):
+            if "What is the refcount after it?" in user.seen():
+                break
+            assert "more text" in user.seen(), "the key line says that there is more"
+            await user.press("pagedown")
+        assert "What is the refcount after it?" in user.seen(), "the room sees what it is asked"
+        await user.press("pagedown")
+        assert "number answers" in user.seen()
+        await user.press("b")
+        assert screen.has_class("-blank"), "what many clickers send"
+        await user.press("b", "4", "enter")
+        assert screen.driver.player.guesses == {"count-without-a-lock": "4"}
+
+
+async def test_back_leads_to_the_beginning_of_a_long_text_first(store: Store) -> None:
+    async with at(store, lesson_driver(find("the-proposal-vm-pfnmap"), store), SMALL) as user:
+        screen = await present(user)
+        screen.text.show([*screen.text.rows] * 4)
+        screen.text.scroll_rows(5)
+        place = screen.picture.position
+        await user.press("pageup")
+        assert (screen.text.top, screen.picture.position) == (0, place)

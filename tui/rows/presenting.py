@@ -13,8 +13,8 @@ WIDEST = 64
 BAR = 30
 
 
-def shown(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
-    """The one thing that matters now: a question, a remark to the step just made, or the text; double spaced."""
+def shown(picture: Picture, width: int, glyphs: Glyphs, *, air: bool = True) -> list[Row]:
+    """The one thing that matters now: a question, a remark to the last step, or the text; double spaced with `air`."""
     room = min(width - 4, WIDEST)
     tale, last = picture.tale, picture.last
     if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
@@ -28,7 +28,8 @@ def shown(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
         if broken.fresh:
             rows += [BLANK, *case(broken, room, glyphs)]
     left = max((width - room) // 2, 0)
-    return [line for each in rows for line in (Row((Span(" " * left), *each.spans), each.ground), BLANK)]
+    placed = [Row((Span(" " * left), *each.spans), each.ground) for each in rows]
+    return [line for each in placed for line in (each, BLANK)] if air else placed
 
 
 def ballots(votes: Ballots, width: int, glyphs: Glyphs) -> list[Row]:

@@ -50,6 +50,7 @@ class Presenter(Screen[None]):
         Binding("A", "app.autoplay", "Autoplay, or stop it", id="presenter.autoplay"),
         Binding("colon", "command", "Type a command", id="presenter.command"),
         Binding("P,q,escape", "leave", "Leave the presentation", id="presenter.leave"),
+        *(Binding(digit, f"number('{digit}')", f"Answer with {digit}...", show=False) for digit in "0123456789"),
         *(Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False) for letter in "abcdef"),
     ]
 
@@ -100,10 +101,16 @@ class Presenter(Screen[None]):
         presenting.tell(presenting.presented(self.driver.player, self.began, self.ballots))
 
     def _text(self, width: int) -> list[Row]:
-        rows = shown(self.picture, width, self.glyphs)
+        """Double spaced where that fits."""
         prediction = self.driver.player.prediction
         votes = self.ballots.get(prediction.id) if prediction is not None else None
-        return rows + (ballots(votes, width, self.glyphs) if votes is not None else [])
+        voted = ballots(votes, width, self.glyphs) if votes is not None else []
+        rows = [*shown(self.picture, width, self.glyphs), *voted]
+        return rows if len(rows) <= self.text.window else [*shown(self.picture, width, self.glyphs, air=False), *voted]
+
+    def _below(self) -> bool:
+        """There is more text than is in sight."""
+        return self.text.top + self.text.window < len(self._text(self.text.outer_size.width))
 
     def _machine(self, width: int) -> list[Row]:
         """The pane in which something changed."""
@@ -117,7 +124,8 @@ class Presenter(Screen[None]):
         return build(scene, width)
 
     def _keys(self, width: int) -> Row:
-        hints = [("space", "on", "screen.on"), ("PgUp", "back", "screen.back")]
+        onward = "more text" if self._below() else "on"
+        hints = [("space", onward, "screen.on"), ("PgUp", "back", "screen.back")]
         if self.picture.tale.ask is not None:
             hints.insert(0, ("V", "ballot", "screen.vote"))
         hints += [("A", "autoplay", "app.autoplay"), (".", "blank", "screen.blank"), ("?", "help", "app.help")]
@@ -132,15 +140,25 @@ class Presenter(Screen[None]):
             pane.renew()
         self._tell()
 
+    def turn(self) -> bool:
+        """Show the text that is still out of sight; False if there is none."""
+        if not self._below():
+            return False
+        self.text.action_page(1)
+        self.bars.renew()
+        return True
+
     def action_on(self) -> None:
         """Forward; a question that the room has voted on is answered with what most of them said."""
+        if self.turn():
+            return
         prediction = self.driver.player.prediction
         if self.picture.tale.ask is None or prediction is None:
             self.move(lambda: self.driver.step("forward"))
             return
         votes = self.ballots.get(prediction.id)
         if votes is None:
-            self.say(tr("The room first: V takes the counts of a ballot, or a letter answers."))
+            self.say(tr("The room first: V takes a ballot's counts; a letter or number answers."))
             return
         last = votes.counts[-1]
         self.move(lambda: self.driver.player.answer(self._most(votes.answers[last.index(max(last))])))
@@ -151,14 +169,33 @@ class Presenter(Screen[None]):
         return str(options.index(answer) + 1) if answer in options and len(options) > 2 else answer
 
     def action_back(self) -> None:
-        """Back."""
+        """To the beginning of the text, then back."""
+        if self.text.top:
+            self.text.to_top()
+            self.bars.renew()
+            return
         self.move(self.driver.back)
 
     def action_choose(self, letter: str) -> None:
-        """Answer for the room."""
+        """Answer for the room; where there is nothing to answer with it, b is what many clickers send to blank."""
         ask = self.picture.tale.ask
         if ask is not None and letter in {option.key for option in ask.options}:
             self.move(lambda: self.driver.answer(letter))
+        elif letter == "b":
+            self.action_blank()
+
+    def action_number(self, digit: str) -> None:
+        """Answer for the room, with a number that begins like this."""
+        ask = self.picture.tale.ask
+        if ask is None or ask.options:
+            return
+        from tui.screens.prompt import Prompt  # noqa: PLC0415
+
+        def typed(line: str | None) -> None:
+            if line:
+                self.move(lambda: self.driver.answer(line))
+
+        self.app.push_screen(Prompt(tr("the room's answer"), begin=digit), typed)
 
     def action_blank(self) -> None:
         """Nothing to look at: they shall talk."""
@@ -182,8 +219,12 @@ class Presenter(Screen[None]):
                 return
             self.ballots[prediction.id] = presenting.joined(self.ballots.get(prediction.id), votes)
             self.move(str)
+            self.text.scroll_rows(len(self.text.rows))
+            self.bars.renew()
 
-        self.app.push_screen(Prompt(tr("counts, one for each answer")), typed)
+        options = self.picture.tale.ask.options
+        wants = tr("counts, one for each answer") if options else tr("answers with their counts: e.g. 0:12 1:5 1024:3")
+        self.app.push_screen(Prompt(wants), typed)
 
     def action_command(self) -> None:
         """Type a command at a goal."""
