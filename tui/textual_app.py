@@ -68,6 +68,7 @@ class PtescopeApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+d", "drill", "Drills: exercises without end", id="app.drill"),
+        Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
@@ -203,6 +204,13 @@ class PtescopeApp(App[None]):
             self.notify(str(error), severity="error", markup=False)
             return
         self.push_screen(Stage(driver, self.glyphs))
+
+    def action_recap(self) -> None:
+        """What was learnt, to read."""
+        from tui.screens.recap import Recap  # noqa: PLC0415 - Textual's Markdown is imported when it is wanted
+
+        if not isinstance(self.screen, Recap):
+            self.push_screen(Recap(self.store, self.glyphs))
 
     def action_why(self) -> None:
         """The steps behind what the cursor points at, or behind the broken rules."""

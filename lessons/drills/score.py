@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from lessons.language import tr
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -33,4 +35,4 @@ def summary(scores: Mapping[str, Score]) -> str:
     '4 of 5'
     """
     asked, right = sum(score.asked for score in scores.values()), sum(score.right for score in scores.values())
-    return f"{right} of {asked}" if asked else ""
+    return tr("{right} of {asked}").format(right=right, asked=asked) if asked else ""

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from lessons.language import use
 from lessons.library import find
 from lessons.player import Player
 from lessons.progress import LessonProgress, Progress, Store
@@ -11,6 +12,8 @@ from tests.tui.user import NORMAL, SMALL, User, at
 from tui.app import lesson_driver
 from tui.panes.line_pane import LinePane
 from tui.screens.home import Home
+from tui.screens.recap import Recap
+from tui.screens.stage import Stage
 from tui.screens.stage_keys import KEEP_AFTER
 
 FIRST, SECOND = "a-mapping-costs-no-memory", "faults-and-the-zero-page"
@@ -75,3 +78,64 @@ async def test_a_lesson_left_a_moment_ago_does_not_come_back(begun: Store) -> No
         await asyncio.sleep(KEEP_AFTER + 0.3)
         assert user.is_on(Home)
     assert FIRST not in begun.read().lessons
+
+
+@pytest.mark.parametrize("size", [SMALL, NORMAL])
+async def test_the_recap_is_read_and_scrolled(begun: Store, size: tuple[int, int]) -> None:
+    async with at(begun, size=size) as user:
+        await user.press("r")
+        assert "What I have learnt" in user.seen()
+        await user.press("G")
+        assert "Next" in user.seen()
+        assert "pte: 1 of 1" in user.seen()
+        await user.press("g")
+        assert "What I have learnt" in user.seen()
+        await user.press("q")
+        assert user.is_on(Home)
+
+
+async def test_the_recap_has_a_line_of_its_own_at_home(begun: Store) -> None:
+    async with at(begun) as user:
+        point(user, "action:app.recap")
+        await user.press("enter")
+        await user.pilot.pause()
+        assert "I said 1000; it is 0." in user.seen()
+
+
+async def test_the_recap_opens_from_a_lesson_and_leads_back(begun: Store) -> None:
+    async with at(begun, lesson_driver(find(FIRST), begun)) as user:
+        await user.press("ctrl+r")
+        assert "What I have learnt" in user.seen()
+        await user.press("escape")
+        assert user.is_on(Stage)
+
+
+async def test_the_recap_is_in_the_readers_language(begun: Store) -> None:
+    use("de")
+    try:
+        async with at(begun, size=(120, 60)) as user:
+            await user.press("r", "G")
+            assert "1 von 1 richtig." in user.seen()
+    finally:
+        use("en")
+
+
+async def test_the_recap_opens_from_the_palette(begun: Store) -> None:
+    async with at(begun) as user:
+        await user.press("ctrl+p")
+        await user.pilot.pause(0.3)
+        await user.press(*"learnt")
+        await user.pilot.pause(0.5)
+        await user.press("enter")
+        await user.pilot.pause(0.3)
+        assert user.is_on(Recap)
+
+
+async def test_the_recap_needs_nothing_but_ascii_where_that_is_wanted(
+    begun: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTESCOPE_ASCII", "1")
+    async with at(begun) as user:
+        await user.press("r")
+        assert "* RSS is 0." in user.seen()
+        assert "•" not in user.seen()

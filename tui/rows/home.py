@@ -15,6 +15,7 @@ ABOUT = (
 WAYS: Final = (
     ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
     ("Drills", "Exercises without end; those that go badly come more often.", "action:app.drill"),
+    ("Recap", "What you have learnt, your wrong guesses beside the truth, what to read.", "action:app.recap"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
     ("Compare", "Which driver, grabbed by whom, survives under which defence.", "action:app.compare"),
     ("Help", "Keys, signs, words.", "action:app.help"),

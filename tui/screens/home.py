@@ -26,6 +26,7 @@ class Home(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,right,n", "open", "Open", id="home.open"),
         Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
+        Binding("r", "app.recap", "What I have learnt", id="home.recap"),
         Binding("R,delete", "reset", "Forget what was done in this lesson", id="home.reset"),
         Binding("q", "app.quit", "Quit", id="home.quit"),
     ]
@@ -108,6 +109,7 @@ class Home(Screen[None]):
         hints = [("Enter", "open", "open"), ("up/down", "choose", "open"), ("s", "sandbox", "sandbox")]
         if self._begun():
             hints.append(("R", "begin anew", "reset"))
+        hints.append(("r", "recap", "app.recap"))
         return [
             keys(
                 [
