@@ -40,6 +40,7 @@ async def test_a_clicker_is_enough_and_ballots_answer_for_the_room(store: Store,
     async with at(store, lesson_driver(find(LESSON), store), size) as user:
         screen = await present(user)
         assert "What does GUP answer?" in user.seen() or "uffer" in user.seen()
+        assert "letter chooses" not in user.seen(), "the room has no keys"
         while "more text" in user.seen():
             await user.press("space")
         await user.press("space")

@@ -6,7 +6,7 @@ from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import markdown, wrap
 from tui.rows.picture import Picture
 from tui.rows.row import BLANK, Row, Span, row
-from tui.rows.story import case, story
+from tui.rows.story import case, how_to_answer, story
 
 WIDEST = 64
 """Columns of text that can be taken in from the back of a room."""
@@ -28,6 +28,8 @@ def shown(picture: Picture, width: int, glyphs: Glyphs, *, air: bool = True) -> 
         if broken.fresh:
             rows += [BLANK, *case(broken, room, glyphs)]
     left = max((width - room) // 2, 0)
+    if tale.ask is not None and tale.ask.options:
+        rows = [line for line in rows if line.text.strip() not in how_to_answer()]  # the room has no keys
     placed = [Row((Span(" " * left), *each.spans), each.ground) for each in rows]
     return [line for each in placed for line in (each, BLANK)] if air else placed
 
@@ -37,7 +39,7 @@ def ballots(votes: Ballots, width: int, glyphs: Glyphs) -> list[Row]:
     rows = [BLANK, row(Span(f"  {tr('Ballot')}", "title"))]
     most = max((count for counts in votes.counts for count in counts), default=1) or 1
     for number, answer in enumerate(votes.answers):
-        rows += wrap([Span(f"  {answer}", "strong")], width)
+        rows += [Row((Span("  "), *line.spans)) for line in wrap([Span(answer, "strong")], width - 2)]
         for ballot, counts in enumerate(votes.counts, 1):
             total = sum(counts) or 1
             bar = (glyphs.node if glyphs.arrow == "→" else "#") * round(BAR * counts[number] / most)

@@ -82,11 +82,14 @@ def _question(tale: Tale, width: int) -> Iterator[Row]:
         for at, line in enumerate(wrap([Span(option.text, "plain", subject)], width - len(lead.text))):
             yield Row((lead if at == 0 else Span(" " * len(lead.text)), *line.spans))
     if ask.options:
-        by_number = tr("up/down and Enter, letter or number")
-        by_letter = tr("up/down or the letter chooses, Enter answers")
-        yield row(Span(by_number if ask.numbered else by_letter, "dim"))
+        yield row(Span(how_to_answer()[0 if ask.numbered else 1], "dim"))
     else:
         yield row(Span(f"{tr('Your answer')}: ", "dim"), Span(ask.wants or tr("type it"), "key", "action:act"))
+
+
+def how_to_answer() -> tuple[str, str]:
+    """Below the options: where they have numbers, and where they have letters only."""
+    return tr("up/down and Enter, letter or number"), tr("up/down or the letter chooses, Enter answers")
 
 
 def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
