@@ -75,6 +75,12 @@ def begun(store: Store, _folder: Path) -> None:
     store.save("a-mapping-costs-no-memory", LessonProgress(item=1))
 
 
+def drilled(store: Store, _folder: Path) -> None:
+    """Home, with some exercises done."""
+    store.answered("pte", right=True)
+    store.answered("walk", right=False)
+
+
 def nowhere(_store: Store, _folder: Path) -> None:
     """Home."""
 
@@ -109,6 +115,7 @@ TASKS = ("begin one read p0 buf", "begin two write p0 buf 7", "step two 3")
 VISITS = {
     "home": Visit(nowhere, keys()),
     "confirm": Visit(begun, keys("R")),
+    "recap": Visit(drilled, keys("r")),
     "lesson": Visit(lesson, keys()),
     "drill": Visit(lambda store, _: DrillDriver(store, "refcount", 4), keys()),
     "sandbox": Visit(pinned(), keys()),
