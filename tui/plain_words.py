@@ -29,7 +29,7 @@ PLAIN_WORDS: Final = (
     Word("script", "script", "show the script that leads here"),
     Word("watch", "watch EXPRESSION", "tell after each command what it is worth; again: no longer"),
     Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
-    Word("diff", "diff [N]", "what the last N commands have changed (default 1)"),
+    Word("diff", "diff [N [M]]", "what the last N commands have changed (default 1), up to M commands ago"),
 )
 
 
@@ -78,8 +78,9 @@ def _use(sandbox: "PlainSandbox", name: str, rest: str) -> str:
             return _watch(sandbox, rest)
         case "why":
             return answer(session_of(sandbox.done).timeline, rest)
-        case "diff" if rest in {"", "0"} or (rest.isascii() and rest.isdigit()):
-            return _difference(sandbox, int(rest or 1))
+        case "diff" if all(word.isascii() and word.isdigit() for word in rest.split()) and len(rest.split()) <= 2:
+            first, *second = [int(word) for word in rest.split()] or [1]
+            return _difference(sandbox, first, second[0] if second else 0)
         case _:
             return f"Expected `{next(word.usage for word in PLAIN_WORDS if word.name == name)}`."
 
@@ -103,11 +104,12 @@ def _watch(sandbox: "PlainSandbox", text: str) -> str:
     return word
 
 
-def _difference(sandbox: "PlainSandbox", commands: int) -> str:
-    """What the last commands have changed."""
-    if not 0 < commands <= len(sandbox.earlier):
+def _difference(sandbox: "PlainSandbox", commands: int, until: int) -> str:
+    """What differs between the machine before the last `commands` and the one before the last `until`."""
+    if not 0 < commands <= len(sandbox.earlier) or until > len(sandbox.earlier):
         return f"There are {len(sandbox.earlier)} commands to look back over."
-    before, after = sandbox.earlier[-commands][0].context.state, sandbox.runner.context.state
+    before = sandbox.earlier[-commands][0].context.state
+    after = sandbox.earlier[-until][0].context.state if until else sandbox.runner.context.state
     shown = [change for change in apart(before, after) if change.table not in HIDDEN]
     lines = sorted(change_line(after, change) for change in shown)
     told = (f"{line.sign} {line.subject}{f': {line.text}' if line.text else ''}" for line in lines)

@@ -10,6 +10,7 @@ from model.script.problems import ScriptError, did_you_mean
 if TYPE_CHECKING:
     from model.memory.state import State
     from model.script.complete import Help, Suggestion
+    from model.session.timeline import Timeline
     from tui.sandbox_driver import SandboxDriver
 
 
@@ -32,7 +33,7 @@ WORDS: Final = (
     Word("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
     Word("script", "script", "show the script that leads here"),
     Word("history", "history", "the tree of every way that was gone"),
-    Word("diff", "diff [NAME]", "what differs from the step before, or from a named place"),
+    Word("diff", "diff [PLACE [PLACE]]", "what differs from the step before, from a place, or between two places"),
     Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
     Word("run", "run", "choose which task makes the next micro-step"),
     Word("scenes", "scenes", "the list of ready scenes"),
@@ -160,14 +161,25 @@ def open_code(driver: "SandboxDriver", code: str) -> str:
 
 
 def _goto(driver: "SandboxDriver", where: str) -> str:
-    timeline = driver.session.timeline
+    try:
+        return driver.go(place_of(driver.session.timeline, where))
+    except NoPlaceError as error:
+        return str(error)
+
+
+class NoPlaceError(Exception):
+    """There is no such place in the history; the message names the nearest."""
+
+
+def place_of(timeline: "Timeline", where: str) -> int:
+    """The node that a name, or the number of a step on the present way, stands for. Raises NoPlaceError."""
     named = {name: number for number, name in timeline.bookmarks.items()}
     if where in named:
-        return driver.go(named[where])
+        return named[where]
     way = timeline.way()
     if where.isascii() and where.isdigit() and int(where) < len(way):
-        return driver.go(way[int(where)].number)
-    return tr("There is no place `{name}`{hint}").format(name=where[:40], hint=did_you_mean(where, named))
+        return way[int(where)].number
+    raise NoPlaceError(tr("There is no place `{name}`{hint}").format(name=where[:40], hint=did_you_mean(where, named)))
 
 
 # -- completion ----------------------------------------------------------------------------------
@@ -203,7 +215,7 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
             from lessons.scenes import ready_scenes  # noqa: PLC0415
 
             found = ((scene.name, scene.about) for scene in ready_scenes())
-        case "goto" | "diff" if not given:
+        case "goto" | "diff" if len(given) < (2 if name == "diff" else 1):
             nodes = driver.session.timeline.nodes
             found = ((name, nodes[number].command) for number, name in driver.session.timeline.bookmarks.items())
         case "watch":

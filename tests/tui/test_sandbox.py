@@ -248,6 +248,29 @@ async def test_bookmarks_stand_on_the_strip_and_are_a_key_away(store: Store) -> 
         assert driver.session.node.number == marked
 
 
+@SIZES
+async def test_any_two_places_can_be_compared(store: Store, size: tuple[int, int]) -> None:
+    driver = driver_of(*STALE)
+    async with at(store, driver, size) as user:
+        await user.command("bookmark end")
+        await user.press("home")
+        await user.command("memfd f 2")
+        await user.press("c")
+        await user.command("bookmark aside")
+        await user.command("diff end aside")
+        shown = overlay(user)
+        assert "process p0" in shown, "what is only on the other way"
+        assert "file f" in shown, "and what is only on this one"
+        await user.press("q", "T", "m")
+        await user.press("left_square_bracket", "d")
+        backwards = overlay(user)
+        assert "process p0" in backwards
+        assert backwards != shown
+        await user.press("q")
+        await user.command("diff end asied")
+        assert "did you mean `aside`?" in user.seen()
+
+
 SCRIPT = """
 # a page, and a card that keeps it
 process p0

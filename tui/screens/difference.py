@@ -16,7 +16,7 @@ MOST_BASES: Final = 9
 
 
 class Difference(Overlay):
-    """Ends with the thing to point at. The first rows choose what the present state is compared with."""
+    """Ends with the thing to point at. The first rows choose what a state, the present one, is compared with."""
 
     title_text = "What differs"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -24,35 +24,36 @@ class Difference(Overlay):
         *(Binding(str(digit), f"base({digit})", show=False) for digit in range(1, MOST_BASES + 1)),
     ]
 
-    def __init__(self, timeline: Timeline, glyphs: Glyphs, base: int = -1) -> None:
+    def __init__(self, timeline: Timeline, glyphs: Glyphs, base: int = -1, to: int = -1) -> None:
         super().__init__(glyphs)
         self.timeline = timeline
-        self.bases = _bases(timeline, base)
+        self.to = timeline.nodes[to] if to >= 0 else timeline.here
+        """The state that is compared."""
+        self.bases = _bases(timeline, base, self.to)
         self.base = self.bases[0][1]
         self.everything = False
 
     def rows(self, width: int) -> list[Row]:
         """The places to compare with, then the differences."""
-        here = self.timeline.here
         rows = []
         for number, (name, node) in enumerate(self.bases, 1):
             chosen = node.number == self.base.number
             sign = self.glyphs.pointer if chosen else " "
             text = cut(f"{sign} {number} {name}: {_where(node)}", width)
             rows.append(row(Span(text, "strong" if chosen else "dim", f"base:{number}")))
-        rows += [BLANK, row(Span(cut(f"{_where(self.base)}  {self.glyphs.arrow}  {_where(here)}", width), "title"))]
-        found = difference(here.state, self.changes(), width, self.glyphs, everything=self.everything)
+        rows += [BLANK, row(Span(cut(f"{_where(self.base)}  {self.glyphs.arrow}  {_where(self.to)}", width), "title"))]
+        found = difference(self.to.state, self.changes(), width, self.glyphs, everything=self.everything)
         return [*rows, *(found or [row(Span(tr("Nothing differs: it is the same machine."), "ok"))])]
 
     def changes(self) -> tuple[Change, ...]:
-        """What turns the base into the present state, tasks included."""
-        old, new = self.base.state.tasks, self.timeline.here.state.tasks
+        """What turns the base into the state that is compared, tasks included."""
+        old, new = self.base.state.tasks, self.to.state.tasks
         tasks = [
             Change("tasks", name, old.get(name), new.get(name))
             for name in sorted({*old, *new})
             if old.get(name) != new.get(name)
         ]
-        return (*self.timeline.difference(self.base, self.timeline.here), *tasks)
+        return (*self.timeline.difference(self.base, self.to), *tasks)
 
     def hints(self) -> list[tuple[str, str, str]]:
         """The keys."""
@@ -83,9 +84,8 @@ class Difference(Overlay):
         self.renew()
 
 
-def _bases(timeline: Timeline, wanted: int) -> list[tuple[str, Node]]:
-    """What one may want to compare with, each once."""
-    here = timeline.here
+def _bases(timeline: Timeline, wanted: int, here: Node) -> list[tuple[str, Node]]:
+    """What one may want to compare a state with, each once."""
     before = timeline.nodes[max(here.parent, 0)]
     begun = before
     while begun.running is not None and begun.parent >= 0:

@@ -6,7 +6,6 @@ from textual.binding import BindingType
 from textual.events import Paste
 
 from lessons.language import tr
-from model.script.problems import did_you_mean
 from tui.screens.sandbox_keys import HINTS, SANDBOX_KEYS
 from tui.screens.stage import Stage
 from tui.screens.stage_keys import NARROW
@@ -179,10 +178,10 @@ class SandboxStage(Stage):
         from tui.screens.tree import Tree  # noqa: PLC0415
 
         def chosen(subject: str | None) -> None:
-            kind, _, number = (subject or "").partition(":")
-            self.move(lambda: self.sandbox.go(int(number)) if kind == "node" else "")
+            kind, *numbers = (subject or "").split(":")
+            self.move(lambda: self.sandbox.go(int(numbers[0])) if kind == "node" else "")
             if kind == "diff":
-                self._compare_with(int(number))
+                self._compare(int(numbers[0]), int(numbers[1]))
 
         self.app.push_screen(Tree(self.sandbox.session.timeline, self.glyphs), chosen)
 
@@ -202,24 +201,34 @@ class SandboxStage(Stage):
         """What differs from another state."""
         self.open_difference("")
 
-    def open_difference(self, name: str) -> None:
-        """The same, first of all from a named place."""
-        named = {known: number for number, known in self.sandbox.session.timeline.bookmarks.items()}
-        if name and name not in named:
-            hint = did_you_mean(name, named)
-            self.move(lambda: tr("There is no place `{name}`{hint}").format(name=name[:40], hint=hint))
-        else:
-            self._compare_with(named.get(name, -1))
+    def open_difference(self, names: str) -> None:
+        """The same, from a place and to a place: those that `goto` knows; by default the step before, and here."""
+        from tui.sandbox_words import NoPlaceError, place_of  # noqa: PLC0415
 
-    def _compare_with(self, node: int) -> None:
-        """What differs between a node and the present state; -1: the step before."""
+        timeline = self.sandbox.session.timeline
+        try:
+            found = [-1] if not names else [place_of(timeline, names)]
+        except NoPlaceError:
+            first, _, second = names.partition(" ")
+            try:
+                found = [place_of(timeline, first), place_of(timeline, second.strip())] if second else []
+            except NoPlaceError as part:
+                whole, found = part, []
+            if not found:
+                why = str(whole)
+                self.move(lambda: why)
+                return
+        self._compare(found[0], found[1] if len(found) > 1 else -1)
+
+    def _compare(self, node: int, to: int) -> None:
+        """What differs between two nodes; -1: the step before, and the present."""
         from tui.screens.difference import Difference  # noqa: PLC0415
 
         def chosen(subject: str | None) -> None:
             if subject:
                 self.point(subject)
 
-        self.app.push_screen(Difference(self.sandbox.session.timeline, self.glyphs, node), chosen)
+        self.app.push_screen(Difference(self.sandbox.session.timeline, self.glyphs, node, to), chosen)
 
     def action_scenes(self) -> None:
         """Load a ready scene."""

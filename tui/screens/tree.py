@@ -15,12 +15,13 @@ from tui.screens.prompt import Prompt
 
 
 class Tree(Overlay):
-    """Ends with the node to go to, `node:N`, or to compare with, `diff:N`."""
+    """Ends with the node to go to, `node:N`, or with two to compare, `diff:N:M`."""
 
     title_text = "History: every way that was gone"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b,B", "name", "Give this place a name", id="tree.name"),
-        Binding("d,D", "compare", "Compare the present state with this place", id="tree.compare"),
+        Binding("m", "mark", "Mark this place, to compare another with it", id="tree.mark"),
+        Binding("d,D", "compare", "Compare with the marked place, or with the present", id="tree.compare"),
         Binding("x,delete", "forget", "Take its name away", id="tree.forget"),
         Binding("right_square_bracket", "named(1)", "Next named place", id="tree.next-named"),
         Binding("left_square_bracket", "named(-1)", "Previous named place", id="tree.previous-named"),
@@ -29,6 +30,8 @@ class Tree(Overlay):
     def __init__(self, timeline: Timeline, glyphs: Glyphs) -> None:
         super().__init__(glyphs)
         self.timeline = timeline
+        self.marked = -1
+        """The node that others are compared with; -1: none was marked."""
 
     def on_mount(self) -> None:
         """The cursor begins where we are."""
@@ -43,6 +46,7 @@ class Tree(Overlay):
         """The keys."""
         return [
             ("Enter", tr("go there"), "choose"),
+            ("m", tr("mark") if self.marked < 0 else tr("marked: {step}").format(step=self._step(self.marked)), "mark"),
             ("d", tr("compare"), "compare"),
             ("b", tr("name"), "name"),
             ("x", tr("no name"), "forget"),
@@ -54,9 +58,20 @@ class Tree(Overlay):
         """The node under the cursor."""
         return int(self.chosen.partition(":")[2] or self.timeline.here.number)
 
+    def _step(self, number: int) -> str:
+        return tr("step {step}").format(step=self.timeline.nodes[number].depth)
+
+    def action_mark(self) -> None:
+        """This is one of the two places to compare; once more: it is none."""
+        self.marked = -1 if self.marked == self.number else self.number
+        self.renew()
+
     def action_compare(self) -> None:
-        """What differs between there and here."""
-        self.dismiss(f"diff:{self.number}")
+        """What differs between the marked place and this one; without a mark: between this one and the present."""
+        if self.marked < 0:
+            self.dismiss(f"diff:{self.number}:{self.timeline.here.number}")
+        else:
+            self.dismiss(f"diff:{self.marked}:{self.number}")
 
     def action_name(self) -> None:
         """Name the place under the cursor."""
