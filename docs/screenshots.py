@@ -12,6 +12,7 @@ from typing import Final
 from lessons.library import find
 from lessons.player import Player
 from lessons.progress import Store
+from tui.exporting import svg
 from tui.lesson_driver import LessonDriver
 from tui.textual_app import PtescopeApp
 
@@ -49,7 +50,7 @@ async def draw() -> str:
         app = PtescopeApp(Store(Path(folder) / "progress.toml"), driver(Path(folder)))
         async with app.run_test(size=SIZE) as pilot:
             await pilot.pause()
-            return app.export_screenshot(title=f"ptescope learn {LESSON}")
+            return svg(app, f"ptescope learn {LESSON}")
 
 
 def repeatable(svg: str) -> str:

@@ -55,9 +55,9 @@ def markdown(app: PtescopeApp) -> str:
     return "```text\n" + "\n".join(lines(app)) + "\n```\n"
 
 
-def svg(app: PtescopeApp) -> str:
-    """The screen as a picture."""
-    return app.export_screenshot(title="ptescope")
+def svg(app: PtescopeApp, title: str = "ptescope") -> str:
+    """The screen as a picture. Some programs drop the blanks at the ends of a text, unless told to keep them."""
+    return app.export_screenshot(title=title).replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def asciicast(frames: list[Frame], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:

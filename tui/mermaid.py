@@ -55,8 +55,7 @@ def _messages(node: Node) -> Iterator[str]:
     actor = _id(_actor(node))
     by_thing: dict[str, list[str]] = {}
     for change in filter(_drawn, node.changes):
-        _, subject, words = change_line(node.state, change, "to")
-        by_thing.setdefault(TOUCHED[change.table], []).append(f"{subject} {words}".strip())
+        by_thing.setdefault(TOUCHED[change.table], []).append(_told(node, change))
     step = f"{node.stepped.procedure}.{node.stepped.step}"
     for thing, changes in by_thing.items():
         more = f" and {len(changes) - MOST_WORDS} more" if len(changes) > MOST_WORDS else ""
@@ -65,6 +64,12 @@ def _messages(node: Node) -> Iterator[str]:
         yield f"    Note over {actor}: waits for {_text(node.stepped.blocked)}"
     for violation in node.new:
         yield f"    Note over {actor}: {_text(violation.severity.upper())} {_text(violation.invariant)}"
+
+
+def _told(node: Node, change: Change) -> str:
+    """One change; what is gone must not read like what has come."""
+    sign, subject, words = change_line(node.state, change, "to")
+    return {"+": f"new {subject} {words}", "-": f"{subject} gone, was {words}"}.get(sign, f"{subject} {words}").strip()
 
 
 def _id(name: str) -> str:

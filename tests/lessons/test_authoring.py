@@ -126,6 +126,10 @@ async def test_a_saved_lesson_is_read_again_where_one_stands(
         await user.pilot.pause()
         assert "one.md:" in user.seen(), "what is wrong stands on the screen"
         assert "Another" in user.lines()[0], "the last good one stays"
+        path.write_text(text)
+        os.utime(path, ns=(3, 3))
+        user.stage.look()  # type: ignore[attr-defined]
+        assert not user.told(), "what is mended is not complained about any more"
 
 
 @pytest.mark.parametrize("name", ["no-recheck", "no-copy", "irqs-on", "no-read-protect", "no-tables-freed"])

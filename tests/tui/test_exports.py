@@ -90,11 +90,16 @@ def test_a_diagram_is_what_mermaid_reads(script: Path, tmp_path: Path) -> None:
         assert match, line
         assert {name for name in match.groups() if name} <= known
     assert any("HAZARD stale-reference" in line for line in messages)
+    assert any("pte p0 16 gone, was frame 5" in line for line in messages), "what goes does not read like what comes"
 
 
 def test_what_cannot_be_exported_is_said(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(script), "-o", str(tmp_path / "x.gif")]) == 2
     assert "no format has that suffix" in capsys.readouterr().err
+    for size in ("79x24", "9999x40", "wide"):
+        with pytest.raises(SystemExit):
+            cli.main(["export", str(script), "-o", str(tmp_path / "x.svg"), "--size", size])
+        assert f"not `{size}`" in capsys.readouterr().err
     assert cli.main(["export", LESSON, "-o", str(tmp_path / "x.mmd")]) == 2
     assert "made of a script" in capsys.readouterr().err
     script.write_text("process p0\nraed p0 buf\n")

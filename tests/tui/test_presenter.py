@@ -1,5 +1,6 @@
 """For teachers: the presentation, ballots, notes in a second terminal, autoplay."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from lessons import presenting
 from lessons.library import find
 from lessons.progress import Store
 from tests.tui.user import SMALL, User, at
+from tui import cli
 from tui.app import lesson_driver
 from tui.autoplay import Autoplay
 from tui.lesson_driver import LessonDriver
@@ -158,3 +160,19 @@ async def test_back_leads_to_the_beginning_of_a_long_text_first(store: Store) ->
         place = screen.picture.position
         await user.press("pageup")
         assert (screen.text.top, screen.picture.position) == (0, place)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--autoplay", "gup-fats"], "gup-fats: no such lesson (did you mean `gup-fast`?)"),
+        (["--autoplay", "fast", "gup-fast"], "`fast` is no speed, and `gup-fast` is a lesson"),
+        (["--autoplay", "9", "gup-fast"], "expected a speed from 0.25 to 8.0, not `9`"),
+        (["--plain", "--present", "gup-fast"], "--plain has none"),
+        (["--plain", "--autoplay", "2", "gup-fast"], "--plain has none"),
+    ],
+)
+def test_what_cannot_be_presented_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        assert cli.main(["learn", *words]) == 2
+    assert said in capsys.readouterr().err

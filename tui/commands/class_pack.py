@@ -36,7 +36,7 @@ def main(args: Namespace) -> int:
     from lessons.reference import plan, reference, worksheet  # noqa: PLC0415
 
     try:
-        lessons = [find(name) for name in args.lessons]
+        lessons = [find(name) for name in dict.fromkeys(args.lessons)]
         texts = {
             "plan.md": plan(lessons, args.minutes),
             "worksheet.md": "\n\n".join(map(worksheet, lessons)),

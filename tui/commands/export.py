@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
+WIDEST: Final = 500
+HIGHEST: Final = 200
 FORMATS: Final = {
     ".svg": "the first screen as a picture",
     ".md": "a text to read",
@@ -32,8 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def size(text: str) -> tuple[int, int]:
     """Columns and lines."""
     width, cross, height = text.partition("x")
-    if not cross or not width.isdecimal() or not height.isdecimal() or int(width) < 80 or int(height) < 24:
-        raise ArgumentTypeError(f"expected at least 80x24, not `{text}`")
+    if not cross or not width.isdecimal() or not height.isdecimal():
+        raise ArgumentTypeError(f"expected columns x lines such as 120x40, not `{text}`")
+    if not 80 <= int(width) <= WIDEST or not 24 <= int(height) <= HIGHEST:
+        raise ArgumentTypeError(f"expected 80x24 to {WIDEST}x{HIGHEST}, not `{text}`")
     return int(width), int(height)
 
 

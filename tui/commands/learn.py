@@ -37,8 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--reset", action="store_true", help="start this lesson from the beginning")
 
 
-def speed(text: str) -> float:
-    """How fast: from a quarter to eight times."""
+def speed(text: str) -> float | str:
+    """How fast: from a quarter to eight times. A word is no speed but the lesson's name, to be sorted out later."""
+    if text[:1].isalpha():
+        return text
     try:
         number = float(text)
     except ValueError:
@@ -50,6 +52,14 @@ def speed(text: str) -> float:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
+    if isinstance(args.autoplay, str):
+        if args.lesson is not None:
+            print(f"ptescope learn: `{args.autoplay}` is no speed, and `{args.lesson}` is a lesson", file=sys.stderr)
+            return EXIT_NO_LESSON
+        args.lesson, args.autoplay = args.autoplay, 1.0
+    if args.plain and (args.present or args.autoplay):
+        print("ptescope learn: --present and --autoplay need a screen, --plain has none", file=sys.stderr)
+        return EXIT_NO_LESSON
     if not args.plain:
         hold_collector()
     from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed

@@ -25,6 +25,7 @@ class AuthorStage(Stage):
         if word is None:
             return
         self.word = word.splitlines()[0]
+        self.app.clear_notifications()  # what was wrong before is not what is wrong now
         if self.author.damaged:
             self.notify(word, title=self.author.path.name, severity="error", markup=False, timeout=20)
         self.picture = self.driver.picture()
