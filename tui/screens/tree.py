@@ -50,7 +50,7 @@ class Tree(Overlay):
             ("d", tr("compare"), "compare"),
             ("b", tr("name"), "name"),
             ("x", tr("no name"), "forget"),
-            ("[ ]", tr("named places"), "named(1)"),
+            ("[ ]", tr("named"), "named(1)"),
         ]
 
     @property
