@@ -60,6 +60,8 @@ def corrupts(seed: int, dice: Random) -> Exercise:
     right = max((SEVERITIES.index(severity) for _, severity in search.found), default=0)
     if not search.complete and SEVERITIES[right] != "corruption":
         raise UnsuitableError("too large")
+    if not right and dice.random() < 0.5:
+        raise UnsuitableError("nothing is broken: too often the same")
     kinds = [kind for kind in search.found if kind[1] == SEVERITIES[right]]
     nearest = min(kinds, key=lambda kind: (search.distance[kind], kind), default=None)
     account = as_script(search, best_path(search, nearest).moves) if nearest else ()

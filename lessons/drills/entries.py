@@ -3,11 +3,12 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, steps, tried
 from lessons.drills.scenes import next_commands, scene
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
+from model.script.account import Runner
 
 LEVELS = ("PTE", "PMD", "PUD", "PGD")
 INDEX = 511
@@ -26,11 +27,12 @@ def pte(seed: int, dice: Random) -> Exercise:
     truth = said(new)
     if said(old) == truth and dice.random() < 0.6:
         raise UnsuitableError("nothing changes: too often the same")
-    beliefs = {said(old): "As before: but this command changes what the entry says."}
-    beliefs |= {text: _reply(text, command.split()[0]) for text in LEFT_BY if text not in beliefs}
+    how = _written(before, command, before.context.state.labels["p0", "buf"].start + setting.page)
+    beliefs = {said(old): "It does not stay as it was."}
+    beliefs |= {text: _belief(text, command) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
-    answers = [Answer(truth, f"So it is: {truth}."), *(Answer(text, reply) for text, reply in wrong)]
+    answers = [Answer(truth, how), *(Answer(text, f"{belief} {how}") for text, belief in wrong)]
     dice.shuffle(answers)
     right = next(number for number, answer in enumerate(answers) if answer.text == truth)
     ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? It says now: {said(old)}."
@@ -39,7 +41,7 @@ def pte(seed: int, dice: Random) -> Exercise:
 
 LEFT_BY: Final[dict[str, dict[str, str]]] = {
     "empty": {"munmap": "munmap", "madvise": "MADV_DONTNEED", "truncate": "truncation", "punch": "punching a hole"},
-    "present rw user accessed dirty nx": {"write": "a write, where the VMA allows it"},
+    "present rw user accessed dirty nx": {"write": "a write where the VMA allows it"},
     "present user accessed dirty nx": {"fork": "fork", "mprotect": "mprotect of a page that was written"},
     "present user accessed nx": {"read": "a read of a page that nobody has written"},
     "present rw user accessed nx": {},
@@ -47,14 +49,31 @@ LEFT_BY: Final[dict[str, dict[str, str]]] = {
 """What an entry can say → the verbs that leave it so, with what to call them."""
 
 
-def _reply(text: str, verb: str) -> str:
-    """To whoever believes that the entry says so after this verb."""
-    others = [name for other, name in LEFT_BY[text].items() if other != verb]
-    if others:
-        return f"That is what {' or '.join(others)} leaves; here it is not so."
-    if not LEFT_BY[text]:
-        return "Writable and clean: but a write sets the dirty bit in the same walk."
-    return "Elsewhere it would, but not in this entry: look at what stands there before."
+def _belief(text: str, command: str) -> str:
+    """To whoever believes that the entry says so after this command: what would leave it so."""
+    verb, process = command.split()[:2]
+    leaving = LEFT_BY[text]
+    if verb in leaving:
+        where = "not in this one" if process == "p0" else f"in {process}'s, not in p0's"
+        return f"Entries can say so after {leaving[verb]}, but {where}."
+    if not leaving:
+        return "A write sets the dirty bit in the same walk, so what was written is not clean."
+    *most, last = leaving.values()
+    return f"That is what {', '.join(most)}{' or ' * bool(most)}{last} leaves."
+
+
+def _written(before: Runner, command: str, vpn: int) -> str:
+    """Which micro-steps of the command write p0's entry of that page."""
+    writers = [
+        stepped
+        for stepped in steps(before, command)
+        if any((change.table, change.key) == ("ptes", ("p0", vpn)) for change in stepped.changes)
+    ]
+    if not writers:
+        return "None of the command's micro-steps writes this entry."
+    named = ", then ".join(dict.fromkeys(f"`{stepped.procedure}.{stepped.step}`" for stepped in writers))
+    first, dot, _ = " ".join(writers[-1].doc.split()).partition(". ")
+    return f"The entry is written by {named}: {first}{dot.strip()}"
 
 
 def _entry(state: State, page: int) -> Pte | None:

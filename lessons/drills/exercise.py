@@ -1,9 +1,11 @@
 """What an exercise is made of, and a machine to make one on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from model.kernel.procedure import Stepped
 from model.script.account import Account, Runner
+from model.script.execute import Running, proceed, start
 from model.script.parser import parse_line
 from model.script.scope import Scope
 
@@ -61,3 +63,14 @@ def tried(runner: Runner, line: str) -> tuple[Runner, Account]:
     """The machine after one more command, and what was answered; the given machine stays as it is."""
     after = runner.copy()
     return after, perform(after, line)
+
+
+def steps(runner: Runner, line: str) -> Iterator[Stepped]:
+    """The micro-steps of a command as it would run on that machine, which stays as it is."""
+    command = parse_line(line, Scope.of(runner.context.state))
+    if command is None:
+        raise UnsuitableError(line)
+    now = start(runner.context, command)
+    while isinstance(now, Running):
+        stepped, now = proceed(now)
+        yield stepped

@@ -58,10 +58,17 @@ def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -
             place = before.labels["p0", "buf"]
             page = int(made.ask.split("p0 buf+")[-1].split("`")[0])
             assert truth == said(after.ptes.get(("p0", place.start + page)))
-            verb = made.account[0].split()[0]
+            verb, how = made.account[0].split()[0], made.answers[made.right].reply
             for answer in made.answers:
-                if answer.text != truth:
-                    assert not answer.reply.startswith("That is what") or verb not in answer.reply.split()
+                assert answer.reply.endswith(how)
+                if answer.text != truth and answer.reply.startswith("That is what"):
+                    assert verb not in answer.reply.partition(". ")[0].split()
+            key = ("p0", place.start + page)
+            noted = perform(machine(made.scene), made.account[0]).steps
+            if "is written by" in how:
+                assert how.split("`")[1] in {f"{note.procedure}.{note.step}" for note in noted}
+            else:
+                assert before.ptes.get(key) == after.ptes.get(key)
         case "walk":
             level = ("PTE", "PMD", "PUD", "PGD").index(made.ask.split(" table does")[0].split()[-1])
             vpn = next(vpn for _, vpn in after.ptes)
@@ -138,3 +145,10 @@ def test_what_goes_badly_comes_more_often() -> None:
     chosen = [choose(scores, seed) for seed in range(300)]
     assert chosen.count("pte") > 150
     assert len(set(chosen)) > 3, "what goes well is not forgotten"
+
+
+def test_whether_something_corrupts_is_asked_of_many_scenes() -> None:
+    made = [exercise("corrupts", seed) for seed in range(40)]
+    assert len({(one.scene, one.ask) for one in made}) >= 35
+    assert {one.right for one in made} >= {0, 1, 3}
+    assert max(sum(one.right == number for one in made) for number in range(4)) < 24, "no answer is a good guess"
