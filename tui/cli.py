@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from tui.version import __version__
@@ -91,6 +92,7 @@ def build_parser(wanted: Sequence[str]) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ptescope. Returns the exit status; whatever goes wrong is one line on standard error, never a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a sign gets a question mark instead of an accident.
         if isinstance(stream, TextIOWrapper):
@@ -126,6 +128,13 @@ def run(words: Sequence[str]) -> int:
 def _give_up(message: str, status: int) -> int:
     sys.stderr.write(f"ptescope: {message}\n")
     return status
+
+
+def _open_streams() -> None:
+    """Whoever closes a stream (`>&-`) wants to hear nothing: Python has None there."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the program
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _close_output() -> None:

@@ -39,6 +39,14 @@ SEVERITY_STYLES: Final = {"hazard": "yellow", "corruption": "bold red", "splat":
 T = TypeVar("T")
 
 
+class Printer(Console):
+    """Where nobody reads on, that is no answer of the command's: Rich would end with its status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command line end as a program does that SIGPIPE ends."""
+        raise BrokenPipeError
+
+
 def console(file: TextIO | None = None) -> Console:
     """Where to print. NO_COLOR and anything but a terminal get plain characters."""
     target = file or sys.stdout
@@ -46,8 +54,8 @@ def console(file: TextIO | None = None) -> Console:
     columns = os.environ.get("COLUMNS", "")
     width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else PIPE_WIDTH
     if not terminal or "NO_COLOR" in os.environ:
-        return Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, markup=False)
-    return Console(file=target, highlight=False, markup=False)
+        return Printer(file=target, width=width, color_system=None, force_terminal=False, highlight=False, markup=False)
+    return Printer(file=target, highlight=False, markup=False)
 
 
 class Narrator:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.script.verbs import VERBS
-from tui.cli import EXIT_BUG, SUBCOMMANDS, main
+from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, main
 from tui.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +91,31 @@ def test_a_full_disk_is_reported(options: list[str]) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["--json"]])
+def test_whoever_reads_no_further_is_not_told_that_something_did_not_hold(options: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "many.pte"
+    script.write_text("".join(f"process p{number}\n" for number in range(2000)))
+    run = [sys.executable, "-m", "tui", "run", *options, str(script)]
+    with subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.readline()
+        done.stdout.close()
+        assert done.stderr.read() == b""
+    assert done.returncode == EXIT_BROKEN_PIPE
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells that can close a stream")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+def test_closed_streams_are_no_accident(closed: str, tmp_path: Path) -> None:
+    script = tmp_path / "one.pte"
+    script.write_text("process p0\n")
+    name = "-" if closed == "<&-" else str(script)
+    call = f'"{sys.executable}" -m tui run "{name}" {closed}'
+    done = subprocess.run(["sh", "-c", call], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,9 +86,9 @@ def print_tables(
     if markdown:
         print(as_markdown(asked, answers, kernel, most_states), end="")
         return
-    from rich.console import Console  # noqa: PLC0415 - not needed for the other formats
+    from tui.plain import Printer  # noqa: PLC0415 - not needed for the other formats
 
-    console = Console(highlight=False)
+    console = Printer(highlight=False)
     console.print(bounds(kernel, most_states), style="bold", markup=False)
     for grid in grids(asked, answers):
         print_grid(console, grid)

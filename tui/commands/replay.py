@@ -154,9 +154,10 @@ def cells(row: "KindRow") -> tuple[str, ...]:
 def print_rich(rows: Sequence["KindRow"]) -> None:
     """The table for a terminal."""
     from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    from tui.plain import Printer  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("kind", no_wrap=True)
@@ -166,4 +167,4 @@ def print_rich(rows: Sequence["KindRow"]) -> None:
     for row in rows:
         style = "green" if row.agreeing == row.recordings else "yellow" if row.unsupported else "red"
         table.add_row(*(Text(cell) for cell in cells(row)), style=style)
-    Console(highlight=False).print(table)
+    Printer(highlight=False).print(table)
