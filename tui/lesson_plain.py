@@ -19,6 +19,8 @@ from lessons.strides import Stride
 from lessons.view import Judged, View
 from model.kernel.splat import kernel_log
 from model.memory.records import Access, Splat
+from model.session.code import CodeError, encode
+from tui.aside import aside
 from tui.changes import HIDDEN, change_line
 from tui.plain import SEVERITY_STYLES, SIGN_STYLES
 from tui.rows.glyphs import Glyphs, choose
@@ -38,6 +40,7 @@ KEYS: Final = (
     ("b, p", "back"),
     ("h", "one more hint"),
     ("s", "show the machine: address spaces, memory, holders, page table"),
+    ("code", "the state code of this step: `ptescope sandbox --code CODE` opens it"),
     ("i o u c", "step into, over, out, to the command's end"),
     ("q", "quit; the place is kept"),
     ("?", "this help"),
@@ -92,6 +95,8 @@ class PlainLesson:
                 self.help()
             elif line == "s":
                 self.machine()
+            elif line == "code":
+                self.code()
             else:
                 self.move(line)
             if self.player.finished and not self.player.view().may - {"back"}:
@@ -279,6 +284,14 @@ class PlainLesson:
         ):
             self.line(0, Text(f"== {tr(title)} ==", "bold"))
             self.rows(rows)
+
+    def code(self) -> None:
+        """The code of this step on a line of its own, to copy; or why there is none."""
+        try:
+            session = aside(self.player).session
+            self.output.print(Text(encode(session.timeline, session.node)), soft_wrap=True)
+        except CodeError as error:
+            self.say(str(error))
 
     def ending(self) -> None:
         """The rule, what to read, and how it went."""

@@ -185,6 +185,17 @@ class PtescopeApp(App[None]):
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
             self.push_screen(self.stage(aside(self.screen.driver.player), aside=True))
 
+    def action_code(self) -> None:
+        """The code of a lesson's step, to be pasted into any sandbox."""
+        from tui.aside import aside  # noqa: PLC0415
+        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+        from tui.screens.code import StateCode  # noqa: PLC0415
+
+        if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
+            self.push_screen(StateCode(aside(self.screen.driver.player).session, self.glyphs))
+        else:
+            self.notify(tr("A state code is of a lesson's step, or of the sandbox."), markup=False)
+
     def action_explore(self, draw: bool = False) -> None:
         """Search from the state on the stage; `draw`: at once, and show the map of its states."""
         from tui.screens.explorer import Explorer  # noqa: PLC0415 - the search is imported when it is wanted

@@ -93,6 +93,12 @@ def test_the_keys_are_explained_and_the_machine_is_shown(terminal: Terminal, sma
         assert text in out, text
 
 
+def test_the_code_of_a_step_opens_in_the_sandbox(terminal: Terminal, small_lesson: str) -> None:
+    out = terminal.run("learn", small_lesson, "--plain", lines="1\n\nc\ncode\n")
+    (code,) = (line for line in out.splitlines() if line.startswith("pte1."))
+    assert "write p0 buf" in terminal.run("sandbox", "--plain", "--code", code, lines="script\n")
+
+
 def test_the_hints_of_a_goal_end_with_its_solution(terminal: Terminal, small_lesson: str) -> None:
     out = terminal.run("learn", small_lesson, "--plain", lines="1\n\nc\nc\n\n1\n\nh\nh\nh\nh\nh\n\n\n")
     assert "One command remains: madvise p0 buf+0 dontneed" in out

@@ -14,6 +14,7 @@ from model.session.record import can_be_recorded
 from tests.tui.user import KEYS, NORMAL, SMALL, User, at
 from tui.app import free_driver, lesson_driver
 from tui.aside import aside
+from tui.drill_driver import DrillDriver
 from tui.sandbox_driver import SandboxDriver
 from tui.screens.code import Code
 from tui.screens.form import Form
@@ -390,6 +391,25 @@ async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) 
         await user.press("c", "s")
         assert user.stage is lesson
         assert (lesson.picture, user.lines()) == before
+
+
+async def test_the_code_of_a_lesson_s_step_is_pasted_into_a_sandbox(store: Store) -> None:
+    async with at(store, lesson_driver(find("a-reference-is-not-a-mapping"), store)) as user:
+        await user.press("1", "enter", "n", "n", "y")
+        state = user.app.screen_stack[-2].picture.state  # type: ignore[attr-defined]
+        code = overlay(user).partition("pte1")
+        assert "o open" not in user.seen(), "a lesson does not go where a code leads"
+        await user.press("q")
+    async with at(store, driver_of("process p9")) as user:
+        user.screen.post_message(Paste("".join(code[1:])))
+        await user.pilot.pause()
+        assert user.stage.picture.state == state
+
+
+async def test_an_exercise_has_no_code(store: Store) -> None:
+    async with at(store, DrillDriver(store, "pte", 3)) as user:
+        await user.press("y")
+        assert "A state code is of a lesson's step" in user.told()
 
 
 def test_every_step_of_a_lesson_with_tasks_left_waiting_is_reached_by_its_own_way() -> None:

@@ -126,6 +126,7 @@ VISITS = {
     "difference": Visit(pinned(), keys("D")),
     "scenes": Visit(pinned(), keys("L")),
     "code": Visit(pinned(), keys("y")),
+    "lesson-code": Visit(lesson, keys("y")),
     "script": Visit(pinned(), keys("colon", *"script", "enter")),
     "settings": Visit(pinned(), keys("comma")),
     "forms": Visit(pinned(), keys("colon", *"form", "enter")),

@@ -46,11 +46,10 @@ class Handout(Overlay):
         self.action_copy()
 
 
-class Code(Handout):
-    """Ends with another code to open, or with None."""
+class StateCode(Handout):
+    """The code of where a session stands."""
 
     title_text = "State code"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "open", "Open a code", id="code.open")]
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         try:
@@ -63,6 +62,12 @@ class Code(Handout):
         except CodeError as error:
             text, about = "", str(error)
         super().__init__(text, about, glyphs)
+
+
+class Code(StateCode):
+    """In the sandbox. Ends with another code to open, or with None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "open", "Open a code", id="code.open")]
 
     def hints(self) -> list[tuple[str, str, str]]:
         """The keys."""

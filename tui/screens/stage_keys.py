@@ -64,6 +64,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
     Binding("h", "hint", "Hint", id="stage.hint"),
     Binding("s", "app.aside", "This very state in the sandbox, and back", id="stage.aside"),
+    Binding("y", "app.code", "State code: opens this very state in any sandbox", id="stage.code"),
     Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),
     Binding("P", "app.present", "Present to a room", id="stage.present"),
