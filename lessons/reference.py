@@ -87,7 +87,7 @@ def _answered(prediction: Prediction, truth: str) -> Iterator[str]:
 
 
 def plan(lessons: list[Lesson], minutes: int = 50) -> str:
-    """A plan for one class: the lessons, what to ask when, with times that add up."""
+    """A plan for one class: the lessons, what to ask when, with times that add up. Raises LessonError."""
     frame = 10
     asked = sum(lesson.header.minutes for lesson in lessons)
     scale = (minutes - frame) / asked if asked else 1
@@ -95,7 +95,7 @@ def plan(lessons: list[Lesson], minutes: int = 50) -> str:
     for lesson in lessons:
         length = round(lesson.header.minutes * scale)
         notes = [note.text.strip() for item in lesson.items for note in item.notes if note.audience == "teacher"]
-        first = next((item.action.ask for item in lesson.items if isinstance(item.action, Prediction)), "")
+        first = next((ask for _, _, ask in _filled(lesson) if ask), "")
         rows.append(f"## {clock:02}-{clock + length:02} {lesson.header.title}")
         rows.append(lesson.header.summary)
         rows.append(f"{tr('Ballot before anything is shown')}: {first}")

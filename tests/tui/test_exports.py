@@ -18,8 +18,8 @@ from xml.etree import ElementTree as ET
 import pyte
 import pytest
 
-from lessons.library import find
-from lessons.reference import reference, worksheet
+from lessons.library import entries, find
+from lessons.reference import plan, reference, worksheet
 from tui import cli
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ def test_a_class_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "The model says" in (tmp_path / "key.md").read_text()
     assert cli.main(["class", "gup-fast", "--out", str(tmp_path)]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_the_first_questions_of_a_plan_have_their_numbers() -> None:
+    lessons = [entry.lesson for entry in entries() if entry.lesson is not None]
+    assert "{" not in plan(lessons)
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
