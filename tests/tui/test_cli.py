@@ -10,6 +10,7 @@ import pytest
 
 from model.script.verbs import VERBS
 from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, main
+from tui.commands.home import no_terminal
 from tui.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,15 @@ def test_without_a_terminal_the_app_does_not_open(arguments: list[str]) -> None:
     done = ptescope(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "needs a terminal" in done.stderr
+
+
+def test_a_terminal_that_only_prints_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert "TERM=dumb cannot" in no_terminal()
+    monkeypatch.setenv("TERM", "linux")
+    assert not no_terminal()
 
 
 def test_the_verbs_are_listed_from_the_table() -> None:

@@ -30,4 +30,11 @@ def no_terminal() -> str:
         return ""  # `ptescope serve`: the screen is a browser's
     if not sys.stdin or not sys.stdin.isatty():
         return "the app needs a terminal, and standard input is none"
-    return "" if sys.stdout.isatty() else "the app needs a terminal, and standard output is none"
+    if not sys.stdout.isatty():
+        return "the app needs a terminal, and standard output is none"
+    return "the app needs a terminal that can move its cursor, and TERM=dumb cannot" if is_dumb() else ""
+
+
+def is_dumb() -> bool:
+    """The terminal says of itself that it only prints, as an editor's shell does."""
+    return os.environ.get("TERM") == "dumb"
