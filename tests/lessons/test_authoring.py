@@ -148,3 +148,23 @@ def test_a_broken_model_is_noticed_by_a_lesson(name: str) -> None:
     with mutated(mutant):
         pass
     assert baseline(find(asked[name])) == lesson, "the model is whole again"
+
+
+def test_what_is_to_be_read_must_stand_in_the_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson, tree = promoted(tmp_path, capsys), tmp_path / "linux"
+    check = ("lesson", "check", lesson, "--kernel", tree)
+    assert "no folder with kernel sources" in called(capsys, *check, status=2)
+    (tree / "mm").mkdir(parents=True)
+    assert f"read: there is no mm/memory.c in {tree}" in called(capsys, *check, status=1)
+    (tree / "mm" / "memory.c").write_text("static int zap_pte_range(void)\n{\n}\nstruct zap_details;\n")
+    assert "0 problems" in called(capsys, *check)
+    places = [
+        "mm/memory.c: zap_pte_range, zap_pte_rang",
+        "mm/memory.c: zap_pte_range (6.1: unmap_one, unmap_two), follow_pte (6.1)",
+        "mm/memory.c: struct zap_details, struct zap",
+    ]
+    lesson.write_text(lesson.read_text().replace('read = ["mm/memory.c: zap_pte_range"]', f"read = {places}"))
+    said = called(capsys, *check, status=1)
+    assert "2 problems" in said
+    assert "has no `zap_pte_rang` (did you mean `zap_pte_range`?)" in said
+    assert "has no `zap`" in said

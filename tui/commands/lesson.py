@@ -31,6 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     checking.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="lessons, or folders of them; default: the course"
     )
+    checking.add_argument(
+        "--kernel",
+        type=Path,
+        metavar="DIR",
+        help="kernel sources: do they have what is to be read?",
+    )
     play = deeds.add_parser("play", help="play a lesson file; it is read again whenever it is saved")
     play.add_argument("file", type=Path, metavar="FILE.md")
     play.add_argument("--plain", action="store_true", help="text in, text out, read once")
@@ -76,6 +82,13 @@ def check(args: Namespace) -> int:
     from lessons.check import check_paths  # noqa: PLC0415 - the kernel is imported where it is run
 
     lessons, problems = check_paths(args.paths)
+    if args.kernel is not None:
+        from lessons.kernel_tree import dead  # noqa: PLC0415
+
+        if not args.kernel.is_dir():
+            print(f"{args.kernel}: no folder with kernel sources", file=sys.stderr)
+            return EXIT_MALFORMED
+        problems += [problem for lesson in lessons for problem in dead(lesson, args.kernel)]
     for problem in problems:
         print(problem, file=sys.stderr)
     noun = "lesson" if len(lessons) == 1 else "lessons"
