@@ -10,10 +10,12 @@ import pytest
 from lessons import language
 from lessons.format import PARTS, Do, Goal, Lesson
 from lessons.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
-from lessons.library import COURSE, TOUR, find
+from lessons.library import COURSE, TOUR, entries, find
 from lessons.loading import load
 from lessons.performing import play, play_all, set_scene
+from lessons.progress import Progress
 from lessons.translating import WORDS
+from tui.commands.lessons import print_course
 from tui.rows.home import ABOUT, WAYS
 from tui.rows.manual import SIGNS
 from tui.rows.manual import WORDS as MANUAL_WORDS
@@ -151,3 +153,14 @@ def said_in_the_source() -> Iterator[str]:
 def test_nothing_that_the_source_says_is_left_untranslated(code: str) -> None:
     known = catalogue(code)
     assert [text for text in dict.fromkeys(said_in_the_source()) if plain(text) not in known] == []
+
+
+def test_the_list_of_lessons_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    use("de")
+    try:
+        print_course(entries(), Progress())
+    finally:
+        use(ENGLISH)
+    said = capsys.readouterr().out
+    assert said.startswith("Was abgebildet ist\n  neu ")
+    assert "(8 Minuten)" in said

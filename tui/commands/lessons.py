@@ -55,6 +55,7 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
 
 def print_course(course: "list[Entry]", progress: "Progress") -> None:
     """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
+    from lessons.language import tr  # noqa: PLC0415
     from lessons.progress import LessonProgress  # noqa: PLC0415
 
     part = ""
@@ -63,10 +64,10 @@ def print_course(course: "list[Entry]", progress: "Progress") -> None:
             continue
         header = entry.lesson.header
         if header.part != part:
-            print(f"{header.part}" if not part else f"\n{header.part}")
+            print(tr(header.part) if not part else f"\n{tr(header.part)}")
             part = header.part
         done = how_far(progress.lessons.get(entry.name, LessonProgress()), len(entry.lesson.items))
-        print(f"  {done:9}  {entry.name}: {header.title} ({header.minutes} minutes)")
+        print(f"  {done:9}  {entry.name}: {header.title} ({tr('{count} minutes').format(count=header.minutes)})")
         print(f"  {'':9}  {header.summary}")
 
 
@@ -77,6 +78,8 @@ def how_far(lesson: "LessonProgress", items: int) -> str:
     >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
     ('new', 'at 4/9', 'done')
     """
+    from lessons.language import tr  # noqa: PLC0415
+
     if lesson.finished:
-        return "done"
-    return f"at {lesson.item + 1}/{items}" if lesson.item or lesson.step or lesson.guesses else "new"
+        return tr("done")
+    return f"{tr('at')} {lesson.item + 1}/{items}" if lesson.item or lesson.step or lesson.guesses else tr("new")
