@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 from lessons.scenes import ready_scenes
 from lessons.watching import Watches
+from model.memory.state import State
 from model.script.parser import parse
 from model.script.problems import ScriptError, did_you_mean
 from model.session.code import CodeError, encode, follow
+from model.session.record import tidy
 from model.session.scribe import script_of
 from model.session.session import Session
 from model.session.twins import apart
@@ -20,6 +22,7 @@ from tui.session_file import SaveError, save
 if TYPE_CHECKING:
     from tui.sandbox_plain import PlainSandbox
 
+MOST_COMPARED: Final = 2
 PLAIN_WORDS: Final = (
     Word("save", "save FILE", "write the script that leads here"),
     Word("load", "load FILE", "start over with a script"),
@@ -29,7 +32,9 @@ PLAIN_WORDS: Final = (
     Word("script", "script", "show the script that leads here"),
     Word("watch", "watch EXPRESSION", "tell after each command what it is worth; again: no longer"),
     Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
-    Word("diff", "diff [N [M]]", "what the last N commands have changed (default 1), up to M commands ago"),
+    Word("bookmark", "bookmark [NAME]", "give this state a name; alone: list the names"),
+    Word("goto", "goto NAME", "go to a state with a name; `undo` leads back"),
+    Word("diff", "diff [A [B]]", "what differs from A to B: names, or numbers of commands ago (default 1 and 0)"),
 )
 
 
@@ -78,9 +83,12 @@ def _use(sandbox: "PlainSandbox", name: str, rest: str) -> str:
             return _watch(sandbox, rest)
         case "why":
             return answer(session_of(sandbox.done).timeline, rest)
-        case "diff" if all(word.isascii() and word.isdigit() for word in rest.split()) and len(rest.split()) <= 2:
-            first, *second = [int(word) for word in rest.split()] or [1]
-            return _difference(sandbox, first, second[0] if second else 0)
+        case "bookmark" if len(rest.split()) <= 1:
+            return _bookmark(sandbox, rest)
+        case "goto" if rest:
+            return _goto(sandbox, rest)
+        case "diff" if len(rest.split()) <= MOST_COMPARED:
+            return _difference(sandbox, rest.split())
         case _:
             return f"Expected `{next(word.usage for word in PLAIN_WORDS if word.name == name)}`."
 
@@ -104,13 +112,51 @@ def _watch(sandbox: "PlainSandbox", text: str) -> str:
     return word
 
 
-def _difference(sandbox: "PlainSandbox", commands: int, until: int) -> str:
-    """What differs between the machine before the last `commands` and the one before the last `until`."""
-    if not 0 < commands <= len(sandbox.earlier) or until > len(sandbox.earlier):
-        return f"There are {len(sandbox.earlier)} commands to look back over."
-    before = sandbox.earlier[-commands][0].context.state
-    after = sandbox.earlier[-until][0].context.state if until else sandbox.runner.context.state
+def _bookmark(sandbox: "PlainSandbox", name: str) -> str:
+    """Give the present state a name, or list those that have one."""
+    if name:
+        sandbox.places[tidy(name)] = sandbox.runner.copy(), sandbox.done
+        return ""
+    ends = ((name, done[-1] if done else "the empty machine") for name, (_, done) in sorted(sandbox.places.items()))
+    return "\n".join(f"{name}: {end}" for name, end in ends) or "No state has a name: `bookmark NAME` gives it one."
+
+
+def _goto(sandbox: "PlainSandbox", name: str) -> str:
+    """Be where that name was given."""
+    if name not in sandbox.places:
+        return _no_place(sandbox, name)
+    sandbox.earlier.append((sandbox.runner, sandbox.done))
+    runner, sandbox.done = sandbox.places[name]
+    sandbox.runner = runner.copy()
+    sandbox.tell_watched()
+    return ""
+
+
+def _no_place(sandbox: "PlainSandbox", name: str) -> str:
+    return f"There is no place `{name[:40]}`{did_you_mean(name, sandbox.places)}"
+
+
+def _difference(sandbox: "PlainSandbox", words: list[str]) -> str:
+    """What differs from one state to another; by default from before the last command to now."""
+    places = [*words, *("1", "0")[len(words) :]]
+    found = [_state_at(sandbox, place) for place in places]
+    for place, state in zip(places, found, strict=True):
+        if state is None and place.isascii() and place.isdigit():
+            return f"There are {len(sandbox.earlier)} commands to look back over."
+        if state is None:
+            return _no_place(sandbox, place)
+    before, after = (state for state in found if state is not None)
     shown = [change for change in apart(before, after) if change.table not in HIDDEN]
     lines = sorted(change_line(after, change) for change in shown)
     told = (f"{line.sign} {line.subject}{f': {line.text}' if line.text else ''}" for line in lines)
     return "\n".join(told) or "Nothing differs."
+
+
+def _state_at(sandbox: "PlainSandbox", place: str) -> State | None:
+    """The machine at a name, or so many commands ago; None where there is none."""
+    if place in sandbox.places:
+        return sandbox.places[place][0].context.state
+    if not (place.isascii() and place.isdigit()) or int(place) > len(sandbox.earlier):
+        return None
+    ago = int(place)
+    return (sandbox.earlier[-ago][0] if ago else sandbox.runner).context.state

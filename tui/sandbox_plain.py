@@ -44,6 +44,8 @@ class PlainSandbox:
         """The commands that led here from an empty machine."""
         self.earlier: list[tuple[Runner, tuple[str, ...]]] = []
         """The machine before each command, and what led there: a State costs nothing to keep."""
+        self.places: dict[str, tuple[Runner, tuple[str, ...]]] = {}
+        """Name → the machine to which it was given, and what led there."""
         self.watched: list[str] = []
         self.number = 0
 

@@ -182,6 +182,19 @@ def place_of(timeline: "Timeline", where: str) -> int:
     raise NoPlaceError(tr("There is no place `{name}`{hint}").format(name=where[:40], hint=did_you_mean(where, named)))
 
 
+def places_of(timeline: "Timeline", text: str) -> list[int]:
+    """The nodes that one place, or two, stand for; names may have blanks. Raises NoPlaceError."""
+    words = text.split()
+    why = NoPlaceError()
+    for cut in range(len(words), 0, -1):
+        parts = [part for part in (" ".join(words[:cut]), " ".join(words[cut:])) if part]
+        try:
+            return [place_of(timeline, part) for part in parts]
+        except NoPlaceError as error:
+            why = error
+    raise why
+
+
 # -- completion ----------------------------------------------------------------------------------
 
 

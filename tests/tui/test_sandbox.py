@@ -270,6 +270,16 @@ async def test_any_two_places_can_be_compared(store: Store, size: tuple[int, int
         await user.press("q")
         await user.command("diff end asied")
         assert "did you mean `aside`?" in user.seen()
+        await user.command("diff nowhere")
+        assert "There is no place `nowhere`" in user.seen()
+        await user.command("bookmark over there")
+        await user.command("diff over there end")
+        assert "reference r" in overlay(user), "a name may have blanks"
+        await user.press("q", "T", "m")
+        (marked,) = (line for line in overlay(user).splitlines() if "<marked>" in line)
+        assert "over there" in marked
+        await user.press("m")
+        assert "<marked>" not in overlay(user)
 
 
 SCRIPT = """

@@ -40,6 +40,27 @@ def test_differences_and_undo() -> None:
     assert "There are 4 commands to look back over." in answer
 
 
+def test_any_two_named_states_are_compared() -> None:
+    lines = "bookmark\nbookmark held\nput r\nbookmark gone\nundo\nmemfd f 2\ndiff gone held\ndiff held 0\ndiff hold\n"
+    _, answer = typed(f"{lines}goto gone\nundo\ndiff held gone now\nbookmark\ngoto gnoe\n")
+    backwards, forwards = answer.index("refcount 1 -> 1025, pins 0 -> 1"), answer.rindex("+ file f")
+    assert backwards < forwards, "from gone to held, then from held to now"
+    assert "No state has a name" in answer
+    assert "There is no place `hold`; did you mean `held`?" in answer
+    assert "There is no place `gnoe`; did you mean `gone`?" in answer
+    assert "Expected `diff [A [B]]`." in answer
+    assert "held: gup p0 buf as=r write pin" in answer
+
+
+def test_one_goes_to_a_named_state_and_back() -> None:
+    sandbox, _ = typed("bookmark held\nput r\ngoto held\n")
+    assert "r" in sandbox.runner.context.state.references
+    assert sandbox.done[-1] == "gup p0 buf as=r write pin"
+    sandbox, _ = typed("bookmark held\nput r\ngoto held\nread p0 buf\nundo\nundo\n")
+    assert sandbox.done[-1] == "put r"
+    assert "r" not in sandbox.runner.context.state.references
+
+
 def test_a_code_a_scene_and_a_file_start_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sandbox, answer = typed("save mine\ncode\n")

@@ -8,14 +8,17 @@ from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row, Span, cut
 
 
-def tree(timeline: Timeline, width: int, glyphs: Glyphs) -> list[Row]:
-    """A row for each place where something begins, ends, divides, or has a name; other micro-steps are counted."""
+def tree(timeline: Timeline, width: int, glyphs: Glyphs, marked: int = -1) -> list[Row]:
+    """A row for each place where something begins, ends, divides, or has a name; other micro-steps are counted.
+
+    `marked`: the node that others are to be compared with.
+    """
     rows: list[Row] = []
     stack: list[tuple[int, str, str]] = [(0, "", "")]
     while stack:
         number, lead, turn = stack.pop()
         node, passed = _next_stop(timeline, number)
-        rows.append(_row(timeline, node, passed, f"{lead}{turn}", width, glyphs))
+        rows.append(_row(timeline, node, passed, f"{lead}{turn}", width, glyphs, marked=node.number == marked))
         below = f"{lead}{glyphs.bar} " if turn else lead
         ways = timeline.children.get(node.number, [])
         # What comes first on the stack is drawn last: the oldest way goes on in its column, below the others.
@@ -40,10 +43,12 @@ def _stands_out(timeline: Timeline, node: Node) -> bool:
     return known or ways != 1 or node.parent < 0 or node.outcome is not None
 
 
-def _row(timeline: Timeline, node: Node, passed: int, lead: str, width: int, glyphs: Glyphs) -> Row:
+def _row(timeline: Timeline, node: Node, passed: int, lead: str, width: int, glyphs: Glyphs, *, marked: bool) -> Row:
     """One place: sign, step, name, command, how it ended, what is wrong."""
     subject = f"node:{node.number}"
     spans = [Span(lead, "dim"), _sign(timeline, node, glyphs), Span(f" {node.depth:<4} ", "dim", subject)]
+    if marked:
+        spans.append(Span(f"<{tr('marked')}> ", "strong", subject))
     name = timeline.bookmarks.get(node.number, "")
     if name:
         spans.append(Span(f"[{name}] ", "name", subject))

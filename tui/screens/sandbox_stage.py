@@ -203,22 +203,15 @@ class SandboxStage(Stage):
 
     def open_difference(self, names: str) -> None:
         """The same, from a place and to a place: those that `goto` knows; by default the step before, and here."""
-        from tui.sandbox_words import NoPlaceError, place_of  # noqa: PLC0415
+        from tui.sandbox_words import NoPlaceError, places_of  # noqa: PLC0415
 
-        timeline = self.sandbox.session.timeline
         try:
-            found = [-1] if not names else [place_of(timeline, names)]
-        except NoPlaceError:
-            first, _, second = names.partition(" ")
-            try:
-                found = [place_of(timeline, first), place_of(timeline, second.strip())] if second else []
-            except NoPlaceError as part:
-                whole, found = part, []
-            if not found:
-                why = str(whole)
-                self.move(lambda: why)
-                return
-        self._compare(found[0], found[1] if len(found) > 1 else -1)
+            found = places_of(self.sandbox.session.timeline, names) if names else [-1]
+        except NoPlaceError as error:
+            why = str(error)
+            self.move(lambda: why)
+        else:
+            self._compare(found[0], found[1] if len(found) > 1 else -1)
 
     def _compare(self, node: int, to: int) -> None:
         """What differs between two nodes; -1: the step before, and the present."""

@@ -40,13 +40,13 @@ class Tree(Overlay):
 
     def rows(self, width: int) -> list[Row]:
         """The tree."""
-        return tree(self.timeline, width, self.glyphs)
+        return tree(self.timeline, width, self.glyphs, self.marked)
 
     def hints(self) -> list[tuple[str, str, str]]:
         """The keys."""
         return [
             ("Enter", tr("go there"), "choose"),
-            ("m", tr("mark") if self.marked < 0 else tr("marked: {step}").format(step=self._step(self.marked)), "mark"),
+            ("m", tr("mark"), "mark"),
             ("d", tr("compare"), "compare"),
             ("b", tr("name"), "name"),
             ("x", tr("no name"), "forget"),
@@ -57,9 +57,6 @@ class Tree(Overlay):
     def number(self) -> int:
         """The node under the cursor."""
         return int(self.chosen.partition(":")[2] or self.timeline.here.number)
-
-    def _step(self, number: int) -> str:
-        return tr("step {step}").format(step=self.timeline.nodes[number].depth)
 
     def action_mark(self) -> None:
         """This is one of the two places to compare; once more: it is none."""
