@@ -17,7 +17,7 @@ from lessons.progress import ProgressError, Store
 from tui.app import lesson_driver
 from tui.autoplay import Autoplay
 from tui.driver import Driver
-from tui.rows.glyphs import choose
+from tui.rows.glyphs import ASCII, choose
 from tui.screens.stage import Stage
 from tui.style import PTESCOPE, THEMES
 from tui.typed import NAME as TYPED
@@ -94,6 +94,10 @@ class PtescopeApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
         if self.no_color:
             self._filters.append(NoColor())  # Textual's own makes colours grey, which are colours still.
+        if self.glyphs is ASCII:
+            from tui.ascii import OnlyAscii  # noqa: PLC0415 - few terminals need it
+
+            self._filters.append(OnlyAscii())
         if os.environ.get("PTESCOPE_REDUCED_MOTION"):
             self.animation_level = "none"
 

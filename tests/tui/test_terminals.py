@@ -104,3 +104,17 @@ def test_a_terminal_is_sent_only_what_it_can_show(screen: tuple[dict[str, str], 
     else:
         assert all(cell.data.isascii() for cell in cells)
         assert not any(len(cell.fg) == 6 and set(cell.fg) <= set("0123456789abcdef") for cell in cells), "true colour"
+
+
+async def test_nothing_that_the_library_draws_needs_more_than_ascii(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTESCOPE_ASCII", "1")
+    async with at(store, lesson(store), (80, 24)) as user:
+        await user.press("1", "0", "2", "5", "enter")
+        for key in (":", "ctrl+p", "question_mark"):
+            await user.press(key)
+            await user.pilot.pause(0.3)
+            assert user.seen().isascii(), (key, [line for line in user.lines() if not line.isascii()])
+            assert {len(line) for line in user.lines()} == {80}
+            await user.press("escape")
