@@ -231,3 +231,12 @@ async def kept(folder: Path) -> str:
 
 def _read(folder: Path) -> str:
     return "".join(file.read_text() for file in folder.glob("ptescope-session-*/ptescope/progress.json"))
+
+
+def test_a_recording_that_is_cut_short_says_so(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tui.exporting.MOST_FRAMES", 3)
+    assert cli.main(["export", str(script), "-o", str(tmp_path / "s.cast")]) == 0
+    assert "ends after 3 screens" in capsys.readouterr().err
+    assert len((tmp_path / "s.cast").read_text().splitlines()) == 1 + 3

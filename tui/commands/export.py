@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from lessons.progress import Store
     from model.script.command import Command
+    from tui.exporting import Frame
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
@@ -88,7 +89,7 @@ def _lesson(args: Namespace, store: "Store") -> str:
     from tui.rehearsing import onward  # noqa: PLC0415
 
     frames = recording(driver, store, lambda: onward(driver.player), args.size)
-    return asciicast(frames, lesson.header.title, *args.size)
+    return asciicast(whole(frames), lesson.header.title, *args.size)
 
 
 def _script(args: Namespace, store: "Store") -> str:
@@ -115,4 +116,13 @@ def _script(args: Namespace, store: "Store") -> str:
         case _:
             driver.end(last=False)
             frames = recording(driver, store, lambda: driver.step("forward") == "", args.size)
-            return asciicast(frames, name, *args.size)
+            return asciicast(whole(frames), name, *args.size)
+
+
+def whole(frames: "list[Frame]") -> "list[Frame]":
+    """The frames; says so if they are not all."""
+    from tui.exporting import MOST_FRAMES  # noqa: PLC0415
+
+    if len(frames) == MOST_FRAMES:
+        print(f"the recording ends after {MOST_FRAMES} screens, the most that it takes", file=sys.stderr)
+    return frames
