@@ -8,6 +8,7 @@ import pytest
 from lessons import presenting
 from lessons.library import find
 from lessons.progress import Store
+from lessons.rushing import go_on
 from tests.tui.user import SMALL, User, at
 from tui import cli
 from tui.app import lesson_driver
@@ -176,3 +177,22 @@ def test_what_cannot_be_presented_is_said(words: list[str], said: str, capsys: p
     with suppress(SystemExit):
         assert cli.main(["learn", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+async def test_the_room_sees_how_much_of_a_goal_is_reached_and_gets_hints(store: Store) -> None:
+    driver = lesson_driver(find("copy-on-write"), store)
+    assert isinstance(driver, LessonDriver)
+    while driver.player.goal is None:
+        go_on(driver.player)
+    async with at(store, driver, SMALL) as user:
+        await present(user)
+        assert ": command" in user.lines()[-1]
+        await user.press("colon")
+        await user.enter("fork p0 p1")
+        assert "ok p0 and p1 share one frame" in user.seen().replace("✓", "ok"), "in sight with what was just done"
+        assert "nobody else holds it" in user.seen()
+        await user.press("h")
+        assert "hint, where" in user.seen()
+        await user.press("colon")
+        await user.enter("read p0 buf")
+        assert "hint, where" not in user.seen()

@@ -4,7 +4,7 @@ from lessons.language import tr
 from lessons.presenting import Ballots, Presented
 from tui.rows.glyphs import Glyphs
 from tui.rows.markdown import markdown, wrap
-from tui.rows.picture import Picture
+from tui.rows.picture import Picture, Tale
 from tui.rows.row import BLANK, Row, Span, row
 from tui.rows.story import case, how_to_answer, story
 
@@ -13,17 +13,23 @@ WIDEST = 64
 BAR = 30
 
 
-def shown(picture: Picture, width: int, glyphs: Glyphs, *, air: bool = True) -> list[Row]:
-    """The one thing that matters now: a question, a remark to the last step, or the text; double spaced with `air`."""
+def shown(picture: Picture, width: int, glyphs: Glyphs, *, air: bool = True, hinted: bool = False) -> list[Row]:
+    """The one thing that matters now: a question, a remark to the last step, or the text; double spaced with `air`.
+
+    A goal is always in sight, with how much of it is reached; a hint where one was just asked for.
+    """
     room = min(width - 4, WIDEST)
-    tale, last = picture.tale, picture.last
+    tale, last = picture.tale._replace(notes=()), picture.last
+    tale = tale._replace(hints=tale.hints[-1:] if hinted else ())
     if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
         rows = [row(Span(last.name, "title")), BLANK]
         rows += markdown(last.remark or last.doc, room)
         if last.outcome:
             rows += [BLANK, row(Span(last.outcome, "strong"))]
+        if tale.goal:
+            rows += [BLANK, *story(picture._replace(tale=Tale(goal=tale.goal, hints=tale.hints)), room, glyphs)]
     else:
-        rows = story(picture._replace(tale=tale._replace(hints=(), notes=())), room, glyphs)
+        rows = story(picture._replace(tale=tale), room, glyphs)
     for broken in picture.broken:
         if broken.fresh:
             rows += [BLANK, *case(broken, room, glyphs)]

@@ -46,6 +46,7 @@ class Presenter(Screen[None]):
         Binding("space,pagedown,right,n,enter", "on", "On", id="presenter.on"),
         Binding("pageup,left,p", "back", "Back", id="presenter.back"),
         Binding("V", "vote", "Ballot: type the counts", id="presenter.vote"),
+        Binding("h", "hint", "Hint", id="presenter.hint"),
         Binding("full_stop", "blank", "Blank the screen, or show it again", id="presenter.blank"),
         Binding("A", "app.autoplay", "Autoplay, or stop it", id="presenter.autoplay"),
         Binding("colon", "command", "Type a command", id="presenter.command"),
@@ -62,6 +63,8 @@ class Presenter(Screen[None]):
         self.began = time.time()
         self.ballots: dict[str, Ballots] = {}
         self.word = ""
+        self.hinted = False
+        """The room has just been given a hint."""
 
     def compose(self) -> ComposeResult:
         """Title, text, machine, verdict and keys."""
@@ -105,8 +108,10 @@ class Presenter(Screen[None]):
         prediction = self.driver.player.prediction
         votes = self.ballots.get(prediction.id) if prediction is not None else None
         voted = ballots(votes, width, self.glyphs) if votes is not None else []
-        rows = [*shown(self.picture, width, self.glyphs), *voted]
-        return rows if len(rows) <= self.text.window else [*shown(self.picture, width, self.glyphs, air=False), *voted]
+        rows = [*shown(self.picture, width, self.glyphs, hinted=self.hinted), *voted]
+        if len(rows) <= self.text.window:
+            return rows
+        return [*shown(self.picture, width, self.glyphs, air=False, hinted=self.hinted), *voted]
 
     def _below(self) -> bool:
         """There is more text than is in sight."""
@@ -128,12 +133,15 @@ class Presenter(Screen[None]):
         hints = [("space", onward, "screen.on"), ("PgUp", "back", "screen.back")]
         if self.picture.tale.ask is not None:
             hints.insert(0, ("V", "ballot", "screen.vote"))
+        if self.picture.tale.goal:
+            hints.insert(0, (":", "command", "screen.command"))
         hints += [("A", "autoplay", "app.autoplay"), (".", "blank", "screen.blank"), ("?", "help", "app.help")]
         return keys([*hints, ("q", "leave", "screen.leave")], width)
 
-    def move(self, make: Callable[[], str]) -> None:
+    def move(self, make: Callable[[], str], *, hinted: bool = False) -> None:
         """Make a move, show it, and tell the notes."""
         self.word = make()
+        self.hinted = hinted
         self.picture = self.driver.picture()
         self.text.to_top()
         for pane in (self.head, self.text, self.machine, self.bars):
@@ -196,6 +204,12 @@ class Presenter(Screen[None]):
                 self.move(lambda: self.driver.answer(line))
 
         self.app.push_screen(Prompt(tr("the room's answer"), begin=digit), typed)
+
+    def action_hint(self) -> None:
+        """One more hint, for everybody."""
+        self.move(self.driver.hint, hinted=True)
+        self.text.scroll_rows(len(self.text.rows))
+        self.bars.renew()
 
     def action_blank(self) -> None:
         """Nothing to look at: they shall talk."""
