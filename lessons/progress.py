@@ -111,9 +111,12 @@ class Store:
     def reset(self, name: str = "") -> None:
         """Forget one lesson, or all of them and the exercises. Raises ProgressError."""
         with self._alone():
-            known = self.read() if name else Progress()
-            lessons = {key: value for key, value in known.lessons.items() if key != name}
-            self.write(msgspec.structs.replace(known, lessons=lessons))
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        known = self.read() if name else Progress()
+        lessons = {key: value for key, value in known.lessons.items() if key != name}
+        self.write(msgspec.structs.replace(known, lessons=lessons))
 
     def reset_keeping_a_copy(self, name: str = "") -> Path | None:
         """Forget, after the file was copied under a name that is free; that name, None where there is no file.
@@ -122,9 +125,10 @@ class Store:
         """
         if not self.path.exists():
             return None
-        aside = self._free_name("before-reset")
-        self.copy_to(aside)
-        self.reset(name)
+        with self._alone():
+            aside = self._free_name("before-reset")
+            self.copy_to(aside)
+            self._forget(name)
         return aside
 
     def copy_to(self, file: Path) -> None:
