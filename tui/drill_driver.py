@@ -83,10 +83,14 @@ class DrillDriver:
                 hint=tr("answer"),
                 enter="act",
             )
+        history = picture.history
+        if self.inner.session.node.number == self.start:
+            history = history._replace(caption=tr("before"))
         return picture._replace(
             title=f"{tr('Drill')}: {made.kind}",
             position=position,
             tale=self._judged(),
+            history=history,
             can=picture.can - {"command"},
             hint=tr("next exercise"),
             enter="end(True)",
