@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.events import Key
 from textual.filter import NoColor
 from textual.screen import Screen
 
@@ -21,7 +22,7 @@ from tui.rows.glyphs import ASCII, choose
 from tui.screens.stage import Stage
 from tui.style import PTESCOPE, THEMES
 from tui.typed import NAME as TYPED
-from tui.typed import Typed
+from tui.typed import TakesEarly, Typed
 
 if TYPE_CHECKING:
     from tui.screens.home import Home
@@ -118,6 +119,12 @@ class PtescopeApp(App[None]):
             self.action_present()
         if self.speed_wanted:
             self.autoplay.start(self.speed_wanted)
+
+    def on_key(self, event: Key) -> None:
+        """What is typed so fast that it comes before the prompt is open goes into the prompt all the same."""
+        screen = self.screen
+        if isinstance(screen, TakesEarly) and screen.early(event):
+            event.prevent_default()
 
     # -- screens ------------------------------------------------------------------------------------
 

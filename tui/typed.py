@@ -2,9 +2,12 @@
 
 import contextlib
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lessons.progress import replace_file
+
+if TYPE_CHECKING:
+    from textual.events import Key
 
 NAME: Final = "typed"
 MOST_KEPT: Final = 500
@@ -47,3 +50,11 @@ class Typed:
         """The number of the last line before `before` that contains a text; -1 if there is none."""
         lines = self.lines
         return next((at for at in range(min(before, len(lines)) - 1, -1, -1) if text in lines[at]), -1)
+
+
+class TakesEarly:
+    """A screen with a line to type in: it also takes keys that were pressed before it had opened."""
+
+    def early(self, event: "Key") -> bool:
+        """Take a key that reached no line; whether it is one to take."""
+        raise NotImplementedError

@@ -67,6 +67,23 @@ async def test_nothing_is_shown_before_the_guess(store: Store) -> None:
         assert "forward" not in user.lines()[-1], "the key line promises only what is possible"
 
 
+async def test_no_digit_is_lost_however_fast_it_comes(store: Store) -> None:
+    async with at(store, lesson(store)) as user:
+        await user.press_at_once("42\n")
+        assert "Your guess: 42" in user.pane("story")
+
+
+@pytest.mark.parametrize("typed", [":process p0", ":process p0\n"])
+async def test_what_is_typed_at_once_goes_into_the_prompt(store: Store, typed: str) -> None:
+    async with at(store, SandboxDriver()) as user:
+        await user.press_at_once(typed)
+        if not typed.endswith("\n"):
+            assert user.screen.query_one(Input).value == "process p0"
+            await user.press("enter")
+        await user.press("c")
+        assert "p0" in user.stage.picture.state.processes
+
+
 async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
     async with at(store, lesson(store)) as user:
         await user.press("1")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.screen import Screen
 
@@ -28,6 +29,13 @@ class User:
         for key in keys:
             await self.pilot.press(key)
             await self.pilot.pause()
+
+    async def press_at_once(self, text: str) -> None:
+        """Keys that come faster than the app can follow, as over a slow line; a newline is Enter."""
+        for char in text:
+            key = {":": "colon", "\n": "enter"}.get(char) or KEYS.get(char, char)
+            self.app.post_message(Key(key, char))
+        await self.pilot.pause(0.3)
 
     async def enter(self, text: str) -> None:
         await self.press(*(KEYS.get(char, char) for char in text), "enter")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lessons.language import tr
 from tui.panes.line_pane import LinePane
 from tui.rows.row import Row, Span, cut, row
-from tui.typed import Typed
+from tui.typed import TakesEarly, Typed
 
 if TYPE_CHECKING:
     from model.script.complete import Help
@@ -54,7 +54,7 @@ class Suggestions(LinePane, can_focus=False):
     """What belongs where the cursor is, and the words that could stand there."""
 
 
-class Prompt(ModalScreen[str]):
+class Prompt(TakesEarly, ModalScreen[str]):
     """Ends with the line that was typed, or with None. `typed` is the history; it grows."""
 
     DEFAULT_CSS = """
@@ -93,6 +93,8 @@ class Prompt(ModalScreen[str]):
         self.found = ""
         """The line that the search has put here."""
         self.suggested: Sequence[str] = ()
+        self.waiting: list[Key] | None = []
+        """Keys that came before the line did; None: it is here."""
 
     def compose(self) -> ComposeResult:
         """The words above, the line below."""
@@ -111,6 +113,22 @@ class Prompt(ModalScreen[str]):
         self.pane.build = lambda width: self._rows(self.line.value, width)
         self.line.focus()
         self.line.cursor_position = len(self.begin)
+        waiting, self.waiting = self.waiting or [], None
+        for event in waiting:
+            if event.key == "enter":
+                self.take([self.line.value.strip()])
+                break
+            self.early(event)
+
+    def early(self, event: Key) -> bool:
+        """Type a character that the stage got because it came right after the key that opens this."""
+        if self.waiting is not None and (event.is_printable or event.key == "enter"):
+            self.waiting.append(event)
+            return True
+        if event.is_printable and event.character is not None:
+            self.line.insert_text_at_cursor(event.character)
+            return True
+        return False
 
     def on_input_changed(self, _event: Input.Changed) -> None:
         """Help follows what is typed."""
