@@ -125,7 +125,9 @@ class Presenter(Screen[None]):
         broken = severities(picture.broken)
         scene = Scene(picture.state, picture.changes, changed, broken, subject, self.glyphs)
         title, build = PANES.get(subject.partition(":")[0], ("Address spaces", spaces))
-        self.machine.heading = tr(title)
+        if self.machine.heading != tr(title):
+            self.machine.heading = tr(title)
+            self.machine.refresh()
         return build(scene, width)
 
     def _keys(self, width: int) -> Row:
