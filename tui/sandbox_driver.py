@@ -117,7 +117,9 @@ class SandboxDriver:
         kept = self.autosave.last() if self.autosave is not None and len(self.session.timeline.nodes) == 1 else None
         if kept is None:
             return tr(GUIDE)
-        text = tr("Your last session is kept ({when}, {count} commands): `:restore` brings it back.")
+        text = tr("Your last session is kept ({when}): `:restore` brings it back.")
+        if kept.commands > 1:  # Fewer lead to where somebody has gone back in a session that may be long.
+            text = tr("Your last session is kept ({when}, {count} commands): `:restore` brings it back.")
         return f"{text.format(when=kept.when, count=kept.commands)}\n\n{tr(GUIDE)}"
 
     def _seen(self, watched: "Watched") -> Seen:

@@ -207,6 +207,19 @@ async def test_what_was_not_saved_is_offered_the_next_time(store: Store) -> None
         assert other.session.state == driver.session.state
 
 
+async def test_a_session_left_at_its_start_is_not_said_to_have_no_commands(store: Store) -> None:
+    driver = driver_of(*STALE, store=store)
+    driver.end(last=False)
+    assert not driver.keep()
+    async with at(store, free_driver(store)) as user:
+        story = user.pane("story")
+        assert ":restore" in story
+        assert "0 commands" not in story
+        await user.command("restore")
+        await user.press("end")
+        assert "r" in user.stage.picture.state.references
+
+
 async def test_what_was_typed_is_there_in_the_next_session(store: Store) -> None:
     async with at(store, driver_of(*STALE[:2])) as user:
         await user.command("write p0 buf 1")
