@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.counts import Case, first_of_block
-from model.invariants.holders import Held, Holder
+from model.invariants.holders import BORROWED_KINDS, Held, Holder
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
@@ -166,7 +166,7 @@ def explain_double_owner(case: Case) -> Violation:
 def _parted(case: Case) -> Iterator[Holder]:
     """Pages of buffers that were borrowed from a file, which has another page there by now, or none."""
     state = case.scene.state
-    for holder in case.holders("borrowed"):
+    for holder in case.holders(*BORROWED_KINDS):
         if state.page_cache.get((state.buffers[holder.owner].memfd, holder.number)) != case.pfn:
             yield holder
 

@@ -24,6 +24,7 @@ HolderKind = Literal[
     "cache",
     "buffer",
     "borrowed",
+    "borrowed-pin",
     "get",
     "pin",
     "loose",
@@ -33,9 +34,10 @@ HolderKind = Literal[
     "tlb",
 ]
 """`special`: an entry that core mm does not count. `buffer`: a driver lists the frame among a buffer's pages, which
-is no reference; `borrowed`: the page belongs to a memfd and the driver holds a reference on it (udmabuf). `get`: one
-counted reference, however taken. `loose`: a mirror or mapping that holds no page reference. `task`, `task-pin`, `rmap`:
-what a task in flight owns or still owes (`Locals.holds`, `Locals.pins`, `Locals.owes_rmap`)."""
+is no reference; `borrowed`, `borrowed-pin`: the page belongs to a memfd and the driver holds a reference or a pin on it
+(udmabuf). `get`: one counted reference, however taken. `loose`: a mirror or mapping that holds no page reference.
+`task`, `task-pin`, `rmap`: what a task in flight owns or still owes (`Locals.holds`, `Locals.pins`,
+`Locals.owes_rmap`)."""
 
 
 PGD_LEVEL: Final = 4
@@ -67,7 +69,7 @@ class Holder(NamedTuple):
                 return subject("table", self.owner, self.level, self.number)
             case "cache":
                 return subject("cache", self.owner, self.number)
-            case "buffer" | "borrowed":
+            case "buffer" | "borrowed" | "borrowed-pin":
                 return subject("buffer", self.owner)
             case "tlb":
                 return subject("tlb", self.level, self.owner, self.number)
@@ -104,6 +106,7 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "cache": Tally(refs=1),
     "buffer": Tally(),
     "borrowed": Tally(refs=1),
+    "borrowed-pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
     "get": Tally(refs=1),
     "pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
     "task": Tally(refs=1),
@@ -115,6 +118,8 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
 
 ENTRY_KINDS: Final = frozenset({"pte", "special", "huge", "huge-special"})
 """Holders that are page-table entries: through them a process reaches the frame."""
+
+BORROWED_KINDS: Final[tuple[HolderKind, ...]] = ("borrowed", "borrowed-pin")
 
 REFERENCE_KINDS: Final = frozenset({"get", "pin", "loose"})
 

@@ -94,7 +94,7 @@ def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
     i915's pages are simply those of the buffer's shmem file.
     """
     if buffer is not None and buffer.exporter != "i915-shmem":
-        kind: HolderKind = "borrowed" if buffer.memfd else "buffer"
+        kind: HolderKind = "borrowed-pin" if buffer.pinned else "borrowed" if buffer.memfd else "buffer"
         for page, pfn in enumerate(buffer.frames):
             yield pfn, Holder(kind, name, page)
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from model.invariants.counts import Case
+from model.invariants.holders import BORROWED_KINDS
 from model.invariants.violation import Invariant, Violation, violation
 from model.invariants.wording import capital, listing, place, plural, who
 
@@ -55,7 +56,7 @@ def allocator(case: Case) -> str:
     return "the filesystem" if case.frame.kind == "dax" else "the allocator"
 
 
-MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", "borrowed")
+MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", *BORROWED_KINDS)
 HOLDING: Final = ("get", "pin", "task", "task-pin")
 
 

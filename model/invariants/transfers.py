@@ -9,6 +9,7 @@ from typing import Final
 
 from model.invariants import buffers
 from model.invariants.buffers import mapped_buffer, origin
+from model.invariants.holders import BORROWED_KINDS
 from model.invariants.scene import Scene
 from model.invariants.subjects import subject
 from model.invariants.translations import exported_buffer
@@ -108,7 +109,7 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, 
 
 def _lent(scene: Scene, pfn: int, buffer: str) -> bool:
     """Whether a file's page is lent to a buffer: udmabuf, which its importers are meant to use."""
-    return any(holder.owner == buffer for holder in scene.holders(pfn, "borrowed"))
+    return any(holder.owner == buffer for holder in scene.holders(pfn, *BORROWED_KINDS))
 
 
 def _file_at(scene: Scene, process: str, access: Access) -> str:

@@ -55,7 +55,7 @@ def who(scene: Scene, holder: Holder) -> str:
             return f"the page tables of {holder.owner}"
         case "cache":
             return f"page {holder.number} of file {holder.owner}"
-        case "buffer" | "borrowed":
+        case "buffer" | "borrowed" | "borrowed-pin":
             return f"page {holder.number} of buffer {holder.owner}"
         case "pin":
             return f"the pin {holder.owner}"

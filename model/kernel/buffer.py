@@ -4,7 +4,7 @@ A VMA of a buffer pins the *file*, that is, the whole buffer; nobody holds singl
 is freed when the last handle, dma-buf and mapping are gone.
 """
 
-from model.kernel.page import put_page
+from model.kernel.pin import gup_put
 from model.kernel.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
@@ -81,8 +81,7 @@ def free_buffer(tx: Transaction, name: str) -> None:
     """
     buffer = tx.buffers[name]
     if buffer.memfd:
-        for pfn in buffer.frames:
-            put_page(tx, pfn)
+        gup_put(tx, buffer.frames, pinned=buffer.pinned)
     else:
         free_frames(tx, buffer.frames, buffer.caching)
     del tx.buffers[name]

@@ -110,6 +110,7 @@ FACTS: Final[dict[str, Fact]] = {
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf-truth matrix: `ar` on /dev/mem and PCI resources"),
     "bochs uses TTM": Fact("6.1", "6.12", "GEM shmem in 7.3; dma-buf-truth, finding 3"),
     "udmabuf maps PFNs": Fact("6.12", "7.3", "6.1 returns the memfd's page; dma-buf-truth, finding 6"),
+    "udmabuf pins its pages": Fact("6.12", "7.3", "memfd_pin_folios() since 6.12; dma-buf moves: refcount 1026"),
     "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
     "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf-truth 10: ordinary pages in 6.1 and 6.12"),

@@ -11,8 +11,11 @@ from model.kernel.buffer import (
     lookup_buffer,
     use,
 )
+from model.kernel.config import fact
 from model.kernel.filemap import release_file
 from model.kernel.lock import down_write, up_write
+from model.kernel.page import page_ref_add
+from model.kernel.pin import pin_page
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.shmem_pages import shmem_pages
 from model.kernel.ttm_move import ttm_bo_evict
@@ -68,6 +71,7 @@ class gem_create(Procedure):
             frames=frames,
             file=FILE_PREFIX + self.name,
             memfd=self.memfd,
+            pinned=bool(self.memfd) and fact(tx, "udmabuf pins its pages"),
             last_use=use(tx),
         )
         return done()
@@ -91,7 +95,7 @@ class gem_create(Procedure):
         return frames
 
     def borrow(self, tx: Transaction) -> tuple[int, ...] | int:
-        """udmabuf: the pages of a memfd, with one reference each. The memfd may still be punched under it."""
+        """udmabuf: the pages of a memfd, each with a reference or a pin. The memfd may still be punched under it."""
         memfd = tx.files.get(self.memfd)
         if memfd is None or not memfd.open or memfd.kind != "memfd":
             return -ENOENT
@@ -101,7 +105,10 @@ class gem_create(Procedure):
         if isinstance(frames, int):
             return frames
         for pfn in frames:
-            tx.frames.update(pfn, refcount=tx.frames[pfn].refcount + 1)
+            if fact(tx, "udmabuf pins its pages"):
+                pin_page(tx, pfn)
+            else:
+                page_ref_add(tx, pfn, 1)
         tx.files[FILE_PREFIX + self.name] = device_file(self.pages)
         return frames
 

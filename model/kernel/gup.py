@@ -9,9 +9,10 @@ from typing import ClassVar
 from model.kernel.config import fact
 from model.kernel.fault import handle_mm_fault
 from model.kernel.lock import down_read, up_read
-from model.kernel.page import page_count, page_ref_add, put_page, refuses_references, set_page_flags
+from model.kernel.page import page_count, page_ref_add, refuses_references, set_page_flags
 from model.kernel.page_prot import vma_wants_writenotify
 from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.pin import pin_page
 from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.splat import warn_on_once
 from model.kernel.vma import vma_lookup
@@ -29,7 +30,6 @@ from model.memory.flags import (
     FOLL_REMOTE,
     FOLL_TOUCH,
     FOLL_WRITE,
-    GUP_PIN_COUNTING_BIAS,
     PAGE_DEVMAP,
     PG_DIRTY,
     VM_FAULT_ERROR,
@@ -103,30 +103,6 @@ def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
     elif foll & FOLL_PIN and not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned")):
         pin_page(tx, pfn)
     return 0
-
-
-def pin_page(tx: Transaction, pfn: int) -> None:
-    """FOLL_PIN on a page that has a reference already: 1024 more, which page_maybe_dma_pinned() recognises."""
-    frame = tx.frames[pfn]
-    tx.frames.update(pfn, refcount=frame.refcount + GUP_PIN_COUNTING_BIAS, pins=frame.pins + 1)
-
-
-def unpin_user_page(tx: Transaction, pfn: int) -> None:
-    """Release one FOLL_PIN. On a page that was only got it takes 1024 away all the same (kernel-facts A.5)."""
-    if is_zero_pfn(pfn) and fact(tx, "zero page is never pinned"):
-        return
-    if pfn in tx.frames:
-        tx.frames.update(pfn, pins=tx.frames[pfn].pins - 1)
-    put_page(tx, pfn, GUP_PIN_COUNTING_BIAS)
-
-
-def gup_put(tx: Transaction, pfns: tuple[int, ...], *, pinned: bool) -> None:
-    """Give back what GUP has handed out: put_page or unpin_user_page for each."""
-    for pfn in pfns:
-        if pinned:
-            unpin_user_page(tx, pfn)
-        else:
-            put_page(tx, pfn)
 
 
 class get_user_pages(Procedure):

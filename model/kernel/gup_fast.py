@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from model.kernel.config import fact, setting
 from model.kernel.exporter import has_pmd_special
-from model.kernel.gup import gup_must_unshare, gup_put
+from model.kernel.gup import gup_must_unshare
 from model.kernel.gup_longterm import gup_slow
 from model.kernel.page import try_get_page
 from model.kernel.page_alloc import FREE
 from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
+from model.kernel.pin import gup_put
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EFAULT

@@ -5,11 +5,11 @@ from typing import ClassVar
 import msgspec
 
 from model.kernel.buffer import buffer_under
-from model.kernel.gup import gup_put
 from model.kernel.gup_fast import get_user_pages_fast
 from model.kernel.gup_longterm import gup_slow
 from model.kernel.kvm import is_reserved
 from model.kernel.mmu_notifier import follows_invalidations
+from model.kernel.pin import gup_put
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.ttm_pool import pfn_valid
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT

@@ -6,11 +6,12 @@ Each takes its references only for as long as it copies.
 from typing import ClassVar
 
 from model.kernel.config import fact
-from model.kernel.gup import get_user_pages_unlocked, gup_put
+from model.kernel.gup import get_user_pages_unlocked
 from model.kernel.gup_fast import get_user_pages_fast
 from model.kernel.lock import down_read, up_read
 from model.kernel.page import set_page_flags
 from model.kernel.pgtable import is_zero_pfn
+from model.kernel.pin import gup_put
 from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.stack import expand_stack
 from model.kernel.vm_ops import vm_operations

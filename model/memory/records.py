@@ -272,6 +272,8 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     """Name of the File through which all its mappings are found (the device's address space)."""
     memfd: str = ""
     """udmabuf: the file whose pages it borrows."""
+    pinned: bool = False
+    """What it holds on each of them is a pin, not a plain reference."""
     pin_count: int = 0
     """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
     handles: int = 1

@@ -56,7 +56,7 @@ ANSWERS = {
         "does-c-get-the-page": "no",
         "frame-of-the-next-buffer": "3",
         "does-the-move-find-both": "both",
-        "refcount-of-a-udmabuf-page": "3",
+        "refcount-of-a-udmabuf-page": "1026",
         "what-the-dma-buf-shows": "1, the old byte",
     },
     # mm/gup.c (6.1): gup_huge_pmd() adds all references to one frame; a special bit in PMDs came with 6.12

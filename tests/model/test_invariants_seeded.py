@@ -60,7 +60,7 @@ def test_without_a_bug_only_the_pin_goes_stale() -> None:
         ("model.kernel.unmap.folio_remove_rmap", nothing, "map-accounting"),
         ("model.kernel.tlb.tlb_drop", says_no, "stale-tlb"),
         ("model.kernel.wp_fault.put_page", nothing, "reference-accounting"),
-        ("model.kernel.gup.unpin_user_page", nothing, "reference-accounting"),
+        ("model.kernel.pin.unpin_user_page", nothing, "reference-accounting"),
     ],
 )
 def test_a_step_left_out(monkeypatch: pytest.MonkeyPatch, where: str, bug: Callable[..., Any], invariant: str) -> None:
