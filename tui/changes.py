@@ -1,6 +1,6 @@
 """What a change of the State is called in text: a sign, the thing, and what is different about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
@@ -37,6 +37,33 @@ def change_line(state: State, change: Change, arrow: str = "->") -> Line:
     if change.new is None:
         return Line("-", subject, _whole(state, change.old))
     return Line("~", subject, _difference(state, change.old, change.new, arrow))
+
+
+def change_lines(state: State, changes: Iterable[Change], arrow: str = "->") -> Iterator[Line]:
+    """Changes in words, where a row of neighbours that say the same is one line: a block of 2 MiB has 512 frames."""
+    row: list[Change] = []
+    said = Line("", "", "")
+    for change in changes:
+        line = change_line(state, change, arrow)
+        if row and _follows(row[-1], change) and (line.sign, line.text) == (said.sign, said.text):
+            row.append(change)
+            continue
+        if row:
+            yield _row(row, said)
+        row, said = [change], line
+    if row:
+        yield _row(row, said)
+
+
+def _follows(before: Change, change: Change) -> bool:
+    """Neighbours in a table whose keys are numbers."""
+    numbers = isinstance(before.key, int) and isinstance(change.key, int)
+    return numbers and before.table == change.table == "frames" and change.key == before.key + 1
+
+
+def _row(row: Sequence[Change], line: Line) -> Line:
+    """The one line for a row of changes, e.g. `frames 512 to 1023`."""
+    return line if len(row) == 1 else line._replace(subject=f"frames {row[0].key} to {row[-1].key}")
 
 
 def _subject(change: Change) -> str:

@@ -21,7 +21,7 @@ from model.kernel.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.session.code import CodeError, encode
 from tui.aside import aside
-from tui.changes import HIDDEN, change_line
+from tui.changes import HIDDEN, change_lines
 from tui.plain import SEVERITY_STYLES, SIGN_STYLES
 from tui.rows.glyphs import Glyphs, choose
 from tui.rows.holders import holders
@@ -222,13 +222,10 @@ class PlainLesson:
                 self.rows(markdown(tr(beat.stepped.doc), self.width - depth - 2), depth + 2)
             if beat.remark:
                 self.rows(markdown(f"> {beat.remark}", self.width - depth - 2), depth + 2)
-            for change in beat.changes:
-                if change.table not in HIDDEN:
-                    sign, subject, words = change_line(beat.standing.context.state, change, self.signs.arrow)
-                    text = Text(f"{sign} ", SIGN_STYLES[sign]).append(
-                        f"{subject}: {words}" if words else subject, "none"
-                    )
-                    self.line(depth + 2, text)
+            shown = (change for change in beat.changes if change.table not in HIDDEN)
+            for sign, subject, words in change_lines(beat.standing.context.state, shown, self.signs.arrow):
+                text = Text(f"{sign} ", SIGN_STYLES[sign]).append(f"{subject}: {words}" if words else subject, "none")
+                self.line(depth + 2, text)
             self.events(beat, depth + 2)
         for violation in beat.fresh:
             head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])

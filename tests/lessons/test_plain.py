@@ -111,6 +111,13 @@ def test_every_lesson_of_the_course_opens_as_text(terminal: Terminal, name: str)
     assert "Predict:" in terminal.run("learn", name, "--plain")
 
 
+def test_the_frames_of_a_huge_block_are_told_in_one_line(terminal: Terminal) -> None:
+    """A screen reader would read the same words 512 times."""
+    told = terminal.run("learn", "the-huge-page-hole", "--plain", lines="1\n\n" * 60)
+    assert "+ frames 16777216 to 16777727: vram" in told
+    assert "frame 16777217" not in told
+
+
 def test_without_a_name_the_first_lesson_that_is_not_done_opens(terminal: Terminal) -> None:
     assert "A mapping costs no memory" in terminal.run("learn", "--plain")
 
