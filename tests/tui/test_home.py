@@ -36,6 +36,18 @@ def point(user: User, subject: str) -> None:
     assert user.app.screen.query_one("#home", LinePane).point_at(subject)
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_on_a_small_screen_every_summary_is_whole(store: Store, language: str) -> None:
+    use(language)
+    try:
+        async with at(store, size=SMALL) as user:
+            rows = [row.text for row in user.app.screen.query_one("#home", LinePane).rows]
+    finally:
+        use("en")
+    assert [row for row in rows if "~" in row] == []
+    assert max(map(len, rows)) <= SMALL[0]
+
+
 @pytest.mark.parametrize("size", [SMALL, NORMAL])
 async def test_one_lesson_is_begun_anew_and_a_copy_is_kept(begun: Store, size: tuple[int, int]) -> None:
     before = begun.read()

@@ -15,15 +15,15 @@ ABOUT = (
 WAYS: Final = (
     ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
     ("Drills", "Exercises without end; those that go badly come more often.", "action:app.drill"),
-    ("Recap", "What you have learnt, your wrong guesses beside the truth, what to read.", "action:app.recap"),
+    ("Recap", "What you have learnt, your wrong guesses beside the truth.", "action:app.recap"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
     ("Compare", "Which driver, grabbed by whom, survives under which defence.", "action:app.compare"),
     ("Help", "Keys, signs, words.", "action:app.help"),
 )
 """What there is besides lessons: title, summary, and what opens it."""
-TITLE: Final = 16
+TITLE: Final = 12
 """Columns for the title of one of these."""
-SIDE = 24
+SIDE = 22
 """Columns for minutes and progress."""
 
 
@@ -80,12 +80,12 @@ def _offer(offer: Offer, width: int, glyphs: Glyphs) -> list[Row]:
 
 def _line(sign: str, role: str, title: str, side: str, summary: str, width: int, subject: str) -> list[Row]:
     """Sign, title and what stands at the right, then the summary."""
-    room = max(width - SIDE - 8, 10)
+    room = max(width - SIDE - 5, 10)
     return [
         row(
             Span(f"  {sign} ".ljust(5), role, subject),
             Span(cut(title, room).ljust(room), "strong", subject),
             Span(side, "dim", subject),
         ),
-        row(Span("     "), Span(cut(summary, width - 6), "dim")),
+        *(Row((Span("     "), *line.spans)) for line in wrap([Span(summary, "dim")], width - 6)),
     ]
