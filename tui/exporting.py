@@ -5,13 +5,15 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.console import Console
 from rich.segment import Segments
 from textual.pilot import Pilot
 
-from lessons.progress import Store
+from lessons.language import tr
+from lessons.progress import Store, reason, replace_file
 from tui.driver import Driver
 from tui.textual_app import PtescopeApp
 
@@ -58,6 +60,27 @@ def markdown(app: PtescopeApp) -> str:
 def svg(app: PtescopeApp, title: str = "ptescope") -> str:
     """The screen as a picture. Some programs drop the blanks at the ends of a text, unless told to keep them."""
     return app.export_screenshot(title=title).replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+def write_screen(app: PtescopeApp, name: str) -> str:
+    """Write what is on the screen to a file; what is to be said about that."""
+    path = Path(name).expanduser()
+    draw = {".svg": svg, ".md": markdown}.get(path.suffix)
+    if draw is None:
+        return tr("{file}: a screen becomes an .svg or .md file.").format(file=path)
+    if path.exists():
+        return tr("{file} exists: choose another name.").format(file=path)
+    try:
+        replace_file(path, draw(app).encode(), private=False)
+    except OSError as error:
+        return reason(error)
+    return tr("Saved as {file}.").format(file=path)
+
+
+def free_name() -> str:
+    """A name for a picture that no file in this folder has."""
+    names = ("ptescope.svg", *(f"ptescope-{number}.svg" for number in range(2, MOST_FRAMES)))
+    return next((name for name in names if not Path(name).exists()), names[0])
 
 
 def asciicast(frames: list[Frame], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.language import tr
 from model.script.problems import ScriptError, did_you_mean
+from tui.reading import is_served
 
 if TYPE_CHECKING:
     from model.memory.state import State
@@ -84,6 +85,8 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
 def _save(driver: "SandboxDriver", name: str) -> str:
     from tui.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
 
+    if is_served():
+        return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
     if not name:
         return tr("A file name is missing: `save FILE`.")
     path = Path(name).expanduser()
@@ -98,6 +101,8 @@ def _save(driver: "SandboxDriver", name: str) -> str:
 def _load(driver: "SandboxDriver", name: str) -> str:
     from tui.reading import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
 
+    if is_served():
+        return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
     if not name or name == "-":
         return tr("A file name is missing: `load FILE`.")
     try:
@@ -237,7 +242,7 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
             from model.script.verbs import VERBS  # noqa: PLC0415
 
             found = ((verb.name, verb.help) for verb in VERBS.values())
-        case "load" | "save" if not given:
+        case "load" | "save" if not given and not is_served():
             found = ((str(path), "") for path in sorted(Path().glob("*.pte")))
         case _:
             pass

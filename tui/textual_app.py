@@ -18,6 +18,7 @@ from lessons.progress import ProgressError, Store
 from tui.app import lesson_driver
 from tui.autoplay import Autoplay
 from tui.driver import Driver
+from tui.reading import is_served
 from tui.rows.glyphs import ASCII, choose
 from tui.screens.stage import Stage
 from tui.style import PTESCOPE, THEMES
@@ -27,7 +28,7 @@ from tui.typed import TakesEarly, Typed
 if TYPE_CHECKING:
     from tui.screens.home import Home
 
-KEPT_COMMANDS: Final = frozenset({"Theme", "Screenshot"})
+KEPT_COMMANDS: Final = frozenset({"Theme"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
 
@@ -73,6 +74,7 @@ class PtescopeApp(App[None]):
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
+        Binding("E", "export", "This screen as a file, SVG or Markdown", id="app.export"),
         Binding("t", "next_theme", "Next theme", id="app.theme"),
     ]
 
@@ -271,6 +273,20 @@ class PtescopeApp(App[None]):
         from tui.screens.comparison import Comparison  # noqa: PLC0415
 
         self.push_screen(Comparison(self.glyphs))
+
+    def action_export(self) -> None:
+        """The screen as it is, as a file; a browser's files are elsewhere, Textual knows the way there."""
+        if is_served():
+            self.deliver_screenshot()
+            return
+        from tui.exporting import free_name, write_screen  # noqa: PLC0415
+        from tui.screens.prompt import Prompt  # noqa: PLC0415
+
+        def typed(name: str | None) -> None:
+            if name:
+                self.call_after_refresh(lambda: self.notify(write_screen(self, name), markup=False))
+
+        self.push_screen(Prompt(tr("file, .svg or .md"), begin=free_name()), typed)
 
     def action_help(self) -> None:
         """Keys, signs, words."""

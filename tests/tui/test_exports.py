@@ -19,8 +19,14 @@ import pyte
 import pytest
 
 from lessons.library import entries, find
+from lessons.progress import Store
 from lessons.reference import plan, reference, worksheet
+from tests.tui.user import at
 from tui import cli
+from tui.app import lesson_driver
+from tui.exporting import write_screen
+from tui.sandbox_driver import SandboxDriver
+from tui.sandbox_words import carry_out
 
 if TYPE_CHECKING:
     import aiohttp
@@ -240,3 +246,34 @@ def test_a_recording_that_is_cut_short_says_so(
     assert cli.main(["export", str(script), "-o", str(tmp_path / "s.cast")]) == 0
     assert "ends after 3 screens" in capsys.readouterr().err
     assert len((tmp_path / "s.cast").read_text().splitlines()) == 1 + 3
+
+
+async def test_the_screen_is_exported_from_within(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with at(store, lesson_driver(find(LESSON), store)) as user:
+        await user.press("E", "enter")
+        await user.pilot.pause()
+        assert "Saved as ptescope.svg." in user.told()
+        assert "all&#160;19&#160;rules&#160;hold" in (tmp_path / "ptescope.svg").read_text()
+        await user.press("E")
+        await user.enter("x")
+        await user.pilot.pause()
+        assert "ptescope-2.svgx: a screen becomes an .svg or .md file." in user.told()
+        assert write_screen(user.app, "ptescope.svg") == "ptescope.svg exists: choose another name."
+        assert write_screen(user.app, "none/x.md") == "none/x.md: No such file or directory"
+        assert write_screen(user.app, "x.md") == "Saved as x.md."
+        assert "all 19 rules hold" in (tmp_path / "x.md").read_text()
+
+
+def test_a_browser_reads_and_writes_no_files_of_the_serving_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
+    driver = SandboxDriver()
+    secret = tmp_path / "secret.pte"
+    secret.write_text("hunter2")
+    assert "no files" in carry_out(driver, f"load {secret}")
+    assert "no files" in carry_out(driver, f"save {tmp_path / 'mine'}")
+    assert list(tmp_path.iterdir()) == [secret]

@@ -5,6 +5,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
+from tui.reading import is_served
+
 EXIT_NO_TERMINAL: Final = 2
 
 
@@ -26,8 +28,8 @@ def main(args: Namespace) -> int:
 
 def no_terminal() -> str:
     """Why no screen can be opened here; empty if one can."""
-    if os.environ.get("TEXTUAL_DRIVER"):
-        return ""  # `ptescope serve`: the screen is a browser's
+    if is_served():
+        return ""
     if not sys.stdin or not sys.stdin.isatty():
         return "the app needs a terminal, and standard input is none"
     if not sys.stdout.isatty():
