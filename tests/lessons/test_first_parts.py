@@ -84,6 +84,7 @@ ANSWERS = {
         "frame-after-migration": "its PTE leads to another frame, same content",
         "count-that-migration-sees": "2",
         "migrate-under-a-get": "it puts the PTE back: EAGAIN",
+        "pte-after-a-failed-reclaim": "a swap entry: an access would fault",
         "move-under-a-reference": "nothing: it does not look",
         "who-reads-the-nine": "p1, in its own buffer",
     },
