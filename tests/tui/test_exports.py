@@ -21,6 +21,7 @@ import pytest
 from lessons.library import entries, find
 from lessons.progress import Store
 from lessons.reference import plan, reference, worksheet
+from model.script.parser import parse
 from tests.tui.user import at
 from tui import cli
 from tui.app import lesson_driver
@@ -277,3 +278,18 @@ def test_a_browser_reads_and_writes_no_files_of_the_serving_machine(
     assert "no files" in carry_out(driver, f"load {secret}")
     assert "no files" in carry_out(driver, f"save {tmp_path / 'mine'}")
     assert list(tmp_path.iterdir()) == [secret]
+
+
+@pytest.mark.parametrize("key", ["T", "question_mark", "ctrl+r", "y", "D"])
+async def test_screens_above_others_are_exported_too(
+    key: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with at(store, SandboxDriver(parse("process p0\nmmap p0 buf anon private rw 1\n"))) as user:
+        await user.press(key)
+        await user.pilot.pause()
+        above = user.screen
+        await user.press("E", "enter")
+        await user.pilot.pause()
+        assert "Saved as ptescope.svg." in user.told()
+        assert user.screen is above

@@ -13,6 +13,7 @@ from tui.rows.context import context
 from tui.rows.glyphs import Glyphs
 from tui.rows.manual import manual
 from tui.rows.row import Row
+from tui.screens.overlay import EXPORT
 from tui.screens.stage import Stage
 
 NAMES = {
@@ -58,6 +59,7 @@ class Help(ModalScreen[None]):
     """What every key does on the screen below, signs, words. Any of its keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        EXPORT,
         Binding("q,question_mark,escape,enter,f1", "dismiss", "Close", id="help.close"),
     ]
 

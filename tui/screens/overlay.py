@@ -1,6 +1,6 @@
 """A list over the stage: rows to read or to choose from, and a line that tells the keys."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +14,9 @@ from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row
 
+EXPORT: Final = Binding("E", "app.export", "This screen as a file, SVG or Markdown", show=False, id="modal.export")
+"""Textual hands no key of a modal screen on to the app: those that are worth a picture have this of their own."""
+
 
 class Overlay(ModalScreen[str]):
     """Ends with what was chosen, or with None."""
@@ -26,6 +29,7 @@ class Overlay(ModalScreen[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "dismiss(None)", "Close", id="overlay.close"),
         Binding("enter", "choose", "Choose", id="overlay.choose"),
+        EXPORT,
     ]
     title_text = ""
 

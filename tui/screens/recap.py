@@ -18,6 +18,7 @@ from tui.panes.line_pane import LinePane
 from tui.rows.bars import keys
 from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row
+from tui.screens.overlay import EXPORT
 
 
 class Recap(ModalScreen[None]):
@@ -30,6 +31,7 @@ class Recap(ModalScreen[None]):
     Recap #keys { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        EXPORT,
         Binding("q,escape,enter", "dismiss", "Close", id="recap.close"),
         Binding("c,y", "copy", "Copy it", id="recap.copy"),
         Binding("j", "scroll('down')", "Line down", show=False, id="recap.down"),

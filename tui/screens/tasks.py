@@ -13,6 +13,7 @@ from tui.panes.bar import Bar
 from tui.panes.line_pane import LinePane
 from tui.rows.bars import keys
 from tui.rows.row import Row, Span, cut, row
+from tui.screens.overlay import EXPORT
 
 if TYPE_CHECKING:
     from tui.screens.sandbox_stage import SandboxStage
@@ -31,6 +32,7 @@ class Tasks(ModalScreen[None]):
     Tasks #keys { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        EXPORT,
         Binding("q,escape,r", "dismiss(None)", "Close", id="tasks.close"),
         Binding("enter,n,right", "step(1)", "One micro-step of the task", id="tasks.step"),
         Binding("f,c", f"step({TO_ITS_END})", "To its end, or until it waits", id="tasks.finish"),

@@ -12,12 +12,14 @@ from tui.panes.line_pane import LinePane
 from tui.rows.glyphs import Glyphs
 from tui.rows.row import Row, stops
 from tui.rows.why import accounts, rows
+from tui.screens.overlay import EXPORT
 
 
 class Why(ModalScreen[int | None]):
     """Ends with the node to go to, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        EXPORT,
         Binding("enter", "go", "Go to this step", id="why.go"),
         Binding("q,escape,W", "dismiss(None)", "Close", id="why.close"),
     ]
