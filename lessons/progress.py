@@ -133,7 +133,11 @@ class Store:
 
     def copy_to(self, file: Path) -> None:
         """Write a copy of everything. Raises ProgressError."""
-        Store(file).write(self.read())
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(file, as_text(self.read()))
+        except OSError as error:
+            raise ProgressError(reason(error)) from error
 
     def bring_in(self, file: Path) -> tuple[int, int]:
         """Add what another file has: of each lesson the further progress, of each drill the one with more answers.
@@ -166,10 +170,9 @@ class Store:
 
     def write(self, progress: Progress) -> None:
         """Replace the file atomically."""
-        text = msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, text)
+            replace_file(self.path, as_text(progress))
         except OSError as error:
             raise ProgressError(f"progress cannot be kept in {self.path}: {error.strerror or error}") from error
 
@@ -202,6 +205,11 @@ class Store:
         while (aside := self.path.with_name(f"{self.path.name}.{word}-{number}")).exists():
             number += 1
         return aside
+
+
+def as_text(progress: Progress) -> bytes:
+    """What the file says."""
+    return msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n"
 
 
 def how_far(lesson: LessonProgress) -> tuple[bool, int, int, int]:
