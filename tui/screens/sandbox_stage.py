@@ -279,9 +279,12 @@ class SandboxStage(Stage):
         else:
             self.app.push_screen(FormChoice(self.glyphs), named)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nobody goes back to a lesson who did not come from one."""
+        if action in {"aside_back", "app.aside"} and not self.aside:
+            return False
+        return super().check_action(action, parameters)
+
     def action_aside_back(self) -> None:
         """Back to the lesson."""
-        if self.aside:
-            self.action_leave()
-        else:
-            self.move(lambda: tr("This sandbox was not opened from a lesson."))
+        self.action_leave()
