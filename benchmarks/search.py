@@ -26,18 +26,18 @@ from rich.table import Table
 from benchmarks import gup_zap
 from benchmarks.spin import installed, spin
 from benchmarks.steps import resident_bytes
+from model.engine.procedure import advance
 from model.invariants.checker import Checker
-from model.kernel.procedure import advance
 from model.memory.state import TABLES, State
 from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.script.parser import parse
-from model.search.explore import HAS_NUMPY, Search, explore
+from model.search.bfs import HAS_NUMPY, Search, explore
+from model.search.problem import Scene, set_up
 from model.search.report import report
-from model.search.scene import Scene, set_up
 
 if TYPE_CHECKING:
-    from model.search.leveled import Seen
+    from model.search.bfs_arrays import Seen
 
 ROOT: Final = Path(__file__).parents[1]
 SCENES: Final = (*sorted((ROOT / "lessons/scenes").glob("*.pte")), *sorted((ROOT / "tests/model/scenes").glob("*.pte")))

@@ -18,19 +18,19 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from model.engine.procedure import Procedure, Stepped, advance, begin
 from model.invariants.checker import Checker
-from model.kernel.access import cpu_load, cpu_store
-from model.kernel.boot import boot
-from model.kernel.fork import mm_alloc
-from model.kernel.madvise import do_madvise
-from model.kernel.mmap import MAP_PRIVATE, do_mmap
-from model.kernel.munmap import do_munmap
-from model.kernel.page import folio_add_new_anon_rmap
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import PTRS_PER_TABLE, pte_alloc
-from model.kernel.procedure import Procedure, Stepped, advance, begin
-from model.kernel.reference import take_reference
+from model.kernel.arch.access import cpu_load, cpu_store
+from model.kernel.arch.boot import boot
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, pte_alloc
+from model.kernel.mm.fork import mm_alloc
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.mmap import MAP_PRIVATE, do_mmap
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.page import folio_add_new_anon_rmap
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.reference import take_reference
 from model.memory.flags import FOLL_GET, FOLL_PIN, FOLL_WRITE, PAGE_ACCESSED, PAGE_DIRTY, VM_READ, VM_WRITE
 from model.memory.state import State, Transaction
 from model.session.session import Session

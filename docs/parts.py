@@ -14,8 +14,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from model.engine.config import FACTS, SETTINGS
 from model.invariants.rules import INVARIANTS
-from model.kernel.config import FACTS, SETTINGS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings
 

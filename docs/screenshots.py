@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from lessons.library import find
-from lessons.player import Player
-from lessons.progress import Store
-from tui.exporting import svg
-from tui.lesson_driver import LessonDriver
-from tui.textual_app import PtescopeApp
+from lessons.file.library import find
+from lessons.learner.progress import Store
+from lessons.play.player import Player
+from tui.app.app import PtescopeApp
+from tui.drivers.lesson import LessonDriver
+from tui.export.screen import svg
 
 LESSON: Final = "a-reference-is-not-a-mapping"
 ANSWERS: Final = {

@@ -11,8 +11,8 @@ from benchmarks.screen import BASELINE, LESSON, App, Row
 from benchmarks.search import PROMELA
 from benchmarks.terminal import Program
 from model.script.parser import parse
-from model.search.explore import explore
-from model.search.scene import set_up
+from model.search.bfs import explore
+from model.search.problem import set_up
 
 LARGE = 5_000
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from docs.parts import COMPARE, PARTS, README, ROOT, part
-from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name, rows
-from model.search.compare_uses import uses
+from model.compare.scenes import DEFENCES, GRABBERS, defence_name, rows
+from model.compare.uses import uses
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 import model.kernel
-from model.kernel.procedure import Procedure
+from model.engine.procedure import Procedure
 from model.memory.records import Locals
 from tui.version import __version__
 

@@ -10,18 +10,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lessons import rungs, wording
-from lessons.expressions import NUMBER, Moment, condition
-from lessons.format import WORLDS, Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
-from lessons.judging import fill, judge, true_option, true_subject, wrong_number
-from lessons.library import COURSE, TOUR
-from lessons.loading import load, read
-from lessons.par import FEW_PLAYS, shortest
-from lessons.performing import Beat, play, play_all, power_on, set_scene
-from lessons.player import pending
-from lessons.problems import LessonError, Problem, did_you_mean, nearest
-from lessons.subjects import ExpressionError
-from lessons.ways import holds, reached
+from lessons.author import check_hints as rungs
+from lessons.author import check_width as wording
+from lessons.author.par import FEW_PLAYS, shortest
+from lessons.file.library import COURSE, TOUR
+from lessons.file.loader import load, read
+from lessons.file.problems import LessonError, Problem, did_you_mean, nearest
+from lessons.file.schema import WORLDS, Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
+from lessons.play.expressions import NUMBER, Moment, condition
+from lessons.play.goal_search import holds, reached
+from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
+from lessons.play.operands import ExpressionError
+from lessons.play.playback import Beat, play, play_all, power_on, set_scene
+from lessons.play.player import pending
 
 
 def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:

@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from lessons.expressions import Moment, condition
-from lessons.format import Item, Number, Prediction, YesNo
-from lessons.judging import judge
-from lessons.problems import Problem
+from lessons.file.problems import Problem
+from lessons.file.schema import Item, Number, Prediction, YesNo
+from lessons.play.expressions import Moment, condition
+from lessons.play.grading import judge
 
 WHOLE: Final = re.compile(r"(?<![\w+.-])(?:0x[0-9a-fA-F]+|\d+)(?![\w.]*\w)")
 """A number that stands by itself: not the 1 of `r1` or of `buf+1`."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Final
 
-from lessons.format import Choice, Do, Goal, Lesson, Number, PickPage, Prediction
-from lessons.problems import Problem
+from lessons.file.problems import Problem
+from lessons.file.schema import Choice, Do, Goal, Lesson, Number, PickPage, Prediction
 
 PANE: Final = 44
 """Columns of the story pane on the smallest screen."""

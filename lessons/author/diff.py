@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lessons.format import Do, Goal, Item, Lesson
-from lessons.player import Player
-from lessons.rushing import go_on
+from lessons.file.schema import Do, Goal, Item, Lesson
+from lessons.play.any_answer_player import go_on
+from lessons.play.player import Player
 
 MOST_MOVES = 2000
 

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from lessons.format import Lesson
-from lessons.problems import Problem
+from lessons.file.problems import Problem
+from lessons.file.schema import Lesson
 
 OTHERWISE: Final = re.compile(r"\s*\([^)]*\)")
 """What a function is called in another version: no tree has all of them."""

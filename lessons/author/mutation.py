@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from lessons.check import check_lesson
-from lessons.differing import truths
-from lessons.format import Do, Goal, Lesson
-from lessons.performing import Standing, play, play_all, set_scene
-from lessons.problems import LessonError
-from model.kernel.procedure import Procedure
+from lessons.author.check import check_lesson
+from lessons.author.diff import truths
+from lessons.file.problems import LessonError
+from lessons.file.schema import Do, Goal, Lesson
+from lessons.play.playback import Standing, play, play_all, set_scene
+from model.engine.procedure import Procedure
 from model.memory.records import Locals, Pte
 from model.script import execute
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
-from lessons.format import Goal
-from lessons.performing import Standing, try_out
-from lessons.problems import LessonError
-from lessons.ways import reached
+from lessons.file.problems import LessonError
+from lessons.file.schema import Goal
+from lessons.play.goal_search import reached
+from lessons.play.playback import Standing, try_out
 from model.script.problems import ScriptError
-from model.search.offers import offers
+from model.search.enabled import offers
 
 MOST_PLAYS: Final = 3000
 """Commands that the search tries at most to prove a par …"""

@@ -4,15 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from lessons.author.par import FEW_PLAYS, Found, shortest
 from lessons.drills.scenes import pfn_at
-from lessons.format import PARTS, Check, Goal
-from lessons.format import Command as Line
-from lessons.par import FEW_PLAYS, Found, shortest
-from lessons.performing import power_on, try_out
+from lessons.file.schema import PARTS, Check, Goal
+from lessons.file.schema import Command as Line
+from lessons.play.playback import power_on, try_out
 from model.memory.state import State
-from model.script.account import Account, Runner
 from model.script.command import Command
 from model.script.parser import parse
+from model.script.runner import Account, Runner
 
 SETTING: Final = frozenset(
     ("set", "process", "cpu", "device", "memfd", "diskfile", "dax", "bo", "export", "attach", "mmap", "write")

@@ -6,9 +6,9 @@ from typing import Final
 from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine
 from model.script.parser import parse_permissions
 from model.script.scope import Scope
-from model.search.explore import explore
-from model.search.scene import from_here
-from model.search.ways import as_script, best_path
+from model.search.bfs import explore
+from model.search.paths import as_script, best_path
+from model.search.problem import from_here
 
 MOST_STATES: Final = 20_000
 ANSWERS: Final = (

@@ -8,7 +8,7 @@ from lessons.drills.scenes import next_commands, scene
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
-from model.script.account import Runner
+from model.script.runner import Runner
 
 LEVELS = ("PTE", "PMD", "PUD", "PGD")
 INDEX = 511

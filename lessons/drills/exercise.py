@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from model.kernel.procedure import Stepped
-from model.script.account import Account, Runner
+from model.engine.procedure import Stepped
 from model.script.execute import Running, proceed, start
 from model.script.parser import parse_line
+from model.script.runner import Account, Runner
 from model.script.scope import Scope
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
 from lessons.drills.reasons import reason
-from model.kernel.config import KERNELS
+from model.engine.config import KERNELS
 
 CHOICES: Final = 4
 BUFFER: Final = "mmap p0 buf bo:b shared rw 1"

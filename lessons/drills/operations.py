@@ -6,7 +6,7 @@ from typing import Final
 from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
 from lessons.drills.scenes import next_commands, scene
 from model.memory.state import State
-from model.script.account import Runner
+from model.script.runner import Runner
 
 CHOICES: Final = 4
 SEEN: Final = ("vmas", "ptes", "frames", "references", "page_cache", "processes")

@@ -3,8 +3,8 @@
 from typing import Final
 
 from lessons.drills.entries import said
-from model.kernel.gup import check_vma_flags, long_term_write_allowed
-from model.kernel.vma import vma_lookup
+from model.kernel.mm.gup import check_vma_flags, long_term_write_allowed
+from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
     FOLL_FORCE,
     FOLL_GET,
@@ -18,7 +18,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Pte, Vma
 from model.memory.state import State
-from model.script.account import Account
+from model.script.runner import Account
 
 FAST: Final = "gup_fast"
 SLOW: Final = "get_user_pages"

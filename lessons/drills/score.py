@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -9,14 +9,14 @@
     madvise p0 buf dontneed
     ~~~
 
-Only the shape is known here; what a block may contain is the business of `lessons.loading`. Ordinary code in prose
+Only the shape is known here; what a block may contain is the business of `lessons.file.loader`. Ordinary code in prose
 is fenced with backticks.
 """
 
 import re
 from typing import Final, NamedTuple
 
-from lessons.problems import LessonError, Problem
+from lessons.file.problems import LessonError, Problem
 
 FRONT: Final = "+++"
 FENCE: Final = "~~~"

@@ -6,13 +6,13 @@ A folder of lessons has `*.md` files and beside them a folder `worlds` with the 
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lessons.format import PARTS, Lesson
-from lessons.loading import load
-from lessons.problems import LessonError, Problem, nearest
-from lessons.translating import translated
+from lessons.file.loader import load
+from lessons.file.problems import LessonError, Problem, nearest
+from lessons.file.schema import PARTS, Lesson
+from lessons.file.translation import translated
 
-COURSE: Final = Path(__file__).parent / "course"
-TOUR: Final = Path(__file__).parent / "tour" / "tour.md"
+COURSE: Final = Path(__file__).parents[1] / "course"
+TOUR: Final = Path(__file__).parents[1] / "tour" / "tour.md"
 """What the app shows to those who open it for the first time."""
 
 

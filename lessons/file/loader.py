@@ -1,7 +1,7 @@
 """From a lesson file to a Lesson: every block decoded into its type, every mistake with its place.
 
 All mistakes of a file are reported together. What can only be known by running the lesson is checked elsewhere
-(`lessons.check`).
+(`lessons.author.check`).
 """
 
 import re
@@ -11,8 +11,10 @@ from typing import Final, Literal, cast
 
 import msgspec
 
-from lessons import toml
-from lessons.format import (
+from lessons.file import toml_records as toml
+from lessons.file.document import Block, Prose, scan
+from lessons.file.problems import LessonError, Problem, did_you_mean, nearest
+from lessons.file.schema import (
     PACES,
     RUNGS,
     WORLDS,
@@ -29,8 +31,6 @@ from lessons.format import (
     Prediction,
     Remark,
 )
-from lessons.markdown import Block, Prose, scan
-from lessons.problems import LessonError, Problem, did_you_mean, nearest
 from model.memory.digest import blake2b
 
 MOST_BYTES: Final = 1_000_000

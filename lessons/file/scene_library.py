@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-SCENES: Final = Path(__file__).parent / "scenes"
+SCENES: Final = Path(__file__).parents[1] / "scenes"
 
 
 class ReadyScene(NamedTuple):

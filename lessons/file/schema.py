@@ -1,7 +1,7 @@
 """What a lesson is made of, once it is loaded: typed, frozen, free of Markdown.
 
 A lesson is a row of items. Each has something to read and at most one thing to do: a prediction to make, commands
-to play micro-step by micro-step, or a goal to reach. `lessons.loading` makes them from a file.
+to play micro-step by micro-step, or a goal to reach. `lessons.file.loader` makes them from a file.
 """
 
 from typing import Annotated, Final, Literal, get_args

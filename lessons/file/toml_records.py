@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from lessons.problems import Problem, did_you_mean
+from lessons.file.problems import Problem, did_you_mean
 
 T = TypeVar("T")
 PATH: Final = re.compile(r" - at `\$(?P<path>[^`]*)`")

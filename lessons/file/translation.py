@@ -5,8 +5,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from lessons.format import Lesson
-from lessons.language import lesson_texts, plain
+from lessons.file.schema import Lesson
+from lessons.i18n.language import lesson_texts, plain
 
 WORDS: Final = frozenset({"title", "summary", "rule", "text", "ask", "right", "otherwise", "reply"})
 """The fields of a lesson's records that are read by the learner."""

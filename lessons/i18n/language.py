@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-LANGUAGES: Final = Path(__file__).parent / "languages"
+LANGUAGES: Final = Path(__file__).parent
 ENGLISH: Final = "en"
 VARIABLES: Final = ("PTESCOPE_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """What says which language is wanted, the first that is set; all but our own as gettext has them."""
@@ -37,7 +37,7 @@ def wanted(environment: Mapping[str, str]) -> str:
 
 def languages() -> list[str]:
     """The codes of the languages that there is a translation into."""
-    return sorted(path.name for path in LANGUAGES.iterdir() if path.is_dir())
+    return sorted(path.name for path in LANGUAGES.iterdir() if path.is_dir() and not path.name.startswith("__"))
 
 
 class Spoken(NamedTuple):

@@ -15,7 +15,7 @@ import msgspec
 import platformdirs
 
 from lessons.drills.score import Score
-from lessons.locking import locked
+from lessons.learner.file_lock import locked
 
 FORMAT: Final = 1
 NAME: Final = "progress.json"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from lessons.drills.score import summary
-from lessons.format import Lesson
-from lessons.language import tr
-from lessons.player import Player
-from lessons.progress import LessonProgress, Progress
+from lessons.file.schema import Lesson
+from lessons.i18n.language import tr
+from lessons.learner.progress import LessonProgress, Progress
+from lessons.play.player import Player
 
 
 def recap(course: Iterable[Lesson], progress: Progress) -> str:

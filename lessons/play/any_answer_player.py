@@ -1,7 +1,7 @@
 """Through a lesson without a learner: whatever is wanted next is done, and any answer will do."""
 
-from lessons.format import Choice, PickPage, Prediction, YesNo
-from lessons.player import Player
+from lessons.file.schema import Choice, PickPage, Prediction, YesNo
+from lessons.play.player import Player
 
 
 def go_on(player: Player) -> str:

@@ -1,8 +1,8 @@
 """A lesson that plays itself: what a knowing learner would do next."""
 
-from lessons.differing import truths
-from lessons.format import Choice, Lesson, PickPage, Prediction
-from lessons.player import Player
+from lessons.author.diff import truths
+from lessons.file.schema import Choice, Lesson, PickPage, Prediction
+from lessons.play.player import Player
 
 
 def onward(player: Player) -> bool:

@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, get_args
 
-from lessons.problems import did_you_mean
-from lessons.subjects import (
+from lessons.file.problems import did_you_mean
+from lessons.play.operands import (
     ExpressionError,
     NoValueError,
     frame_number,
@@ -25,7 +25,7 @@ from lessons.subjects import (
     take_subject,
 )
 from model.invariants.rules import INVARIANTS
-from model.kernel.vma import vma_lookup
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
 from model.memory.records import Place, Pte

@@ -8,15 +8,15 @@ to the machine; equal machines are looked at once.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from lessons.expressions import condition
-from lessons.format import Command, Goal
-from lessons.performing import Beat, Standing, play, understand
-from lessons.problems import LessonError
-from lessons.subjects import ExpressionError
+from lessons.file.problems import LessonError
+from lessons.file.schema import Command, Goal
+from lessons.play.expressions import condition
+from lessons.play.operands import ExpressionError
+from lessons.play.playback import Beat, Standing, play, understand
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.problems import ScriptError
-from model.search.offers import offers
+from model.search.enabled import offers
 
 MOST_PLAYED: Final = 400
 """Commands that one search plays at most …"""

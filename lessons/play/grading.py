@@ -3,10 +3,10 @@
 import re
 from typing import Final, NamedTuple
 
-from lessons.expressions import NUMBER, Moment, condition, quantity
-from lessons.format import Choice, Number, PickPage, Prediction, YesNo
-from lessons.language import tr
-from lessons.subjects import ExpressionError
+from lessons.file.schema import Choice, Number, PickPage, Prediction, YesNo
+from lessons.i18n.language import tr
+from lessons.play.expressions import NUMBER, Moment, condition, quantity
+from lessons.play.operands import ExpressionError
 
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})

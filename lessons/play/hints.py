@@ -7,9 +7,9 @@ the way are computed from where the learner stands, so they fit what has been do
 from collections.abc import Callable
 from typing import Final
 
-from lessons.format import Goal, Hint, Item
-from lessons.language import tr
-from lessons.ways import Way
+from lessons.file.schema import Goal, Hint, Item
+from lessons.i18n.language import tr
+from lessons.play.goal_search import Way
 
 COMPUTED: Final = ("next", "show")
 """The rungs of a goal's ladder that no author writes."""

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lessons import format as lesson_format
-from lessons.expressions import Moment
-from lessons.judging import fill
-from lessons.problems import LessonError, Problem
-from lessons.subjects import ExpressionError
+from lessons.file import schema as lesson_format
+from lessons.file.problems import LessonError, Problem
+from lessons.play.expressions import Moment
+from lessons.play.grading import fill
+from lessons.play.operands import ExpressionError
+from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.boot import boot
-from model.kernel.procedure import Stepped
+from model.kernel.arch.boot import boot
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import OK, Context, Outcome

@@ -9,17 +9,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.format import Do, Goal, Hint, Item, Lesson, Prediction
-from lessons.judging import GuessError, Verdict, choices, fill, judge, read_guess, readable
-from lessons.ladder import climb, height
-from lessons.language import tr
-from lessons.performing import Beat, Standing, play_all, power_on, set_scene, try_out
-from lessons.problems import LessonError, Problem
-from lessons.progress import LessonProgress
-from lessons.strides import Stride, length
-from lessons.subjects import ExpressionError
-from lessons.view import Act, Judged, Spot, Summary, View
-from lessons.ways import Way, holds, reached, remaining
+from lessons.file.problems import LessonError, Problem
+from lessons.file.schema import Do, Goal, Hint, Item, Lesson, Prediction
+from lessons.i18n.language import tr
+from lessons.learner.progress import LessonProgress
+from lessons.play.goal_search import Way, holds, reached, remaining
+from lessons.play.grading import GuessError, Verdict, choices, fill, judge, read_guess, readable
+from lessons.play.hints import climb, height
+from lessons.play.operands import ExpressionError
+from lessons.play.playback import Beat, Standing, play_all, power_on, set_scene, try_out
+from lessons.play.step_size import Stride, length
+from lessons.play.view import Act, Judged, Spot, Summary, View
 from model.script.problems import ScriptError
 from model.session.timeline import Timeline
 

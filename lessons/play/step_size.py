@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-from lessons.format import Pace
-from lessons.performing import Beat
+from lessons.file.schema import Pace
+from lessons.play.playback import Beat
 
 Stride = Literal["forward", "into", "over", "out", "command"]
 """As the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""

@@ -2,9 +2,9 @@
 
 from typing import Literal, NamedTuple
 
-from lessons.format import Hint, Item, Prediction
-from lessons.judging import Verdict
-from lessons.performing import Beat, Standing
+from lessons.file.schema import Hint, Item, Prediction
+from lessons.play.grading import Verdict
+from lessons.play.playback import Beat, Standing
 
 Act = Literal["forward", "back", "answer", "hint", "command"]
 

@@ -1,15 +1,16 @@
 """Watched expressions: what each is worth at a place of the history, and when that last changed.
 
-An expression is what a lesson may ask (`lessons.expressions`): a quantity such as `refcount p0 buf`, or a condition.
+An expression is what a lesson may ask (`lessons.play.expressions`): a quantity such as `refcount p0 buf`, or a
+condition.
 """
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from lessons.expressions import CONDITIONS, QUANTITIES, WORDS, Moment, condition, quantity
-from lessons.performing import Standing
-from lessons.problems import did_you_mean
-from lessons.subjects import ExpressionError, NoValueError
+from lessons.file.problems import did_you_mean
+from lessons.play.expressions import CONDITIONS, QUANTITIES, WORDS, Moment, condition, quantity
+from lessons.play.operands import ExpressionError, NoValueError
+from lessons.play.playback import Standing
 from model.session.timeline import Node, Timeline
 
 MOST_WATCHED: Final = 12

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from lessons.differing import truths
-from lessons.format import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction, YesNo
-from lessons.judging import choices
-from lessons.language import tr
-from lessons.player import Player
-from lessons.rushing import go_on
+from lessons.author.diff import truths
+from lessons.file.schema import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction, YesNo
+from lessons.i18n.language import tr
+from lessons.play.any_answer_player import go_on
+from lessons.play.grading import choices
+from lessons.play.player import Player
 
 
 def reference(lesson: Lesson) -> str:

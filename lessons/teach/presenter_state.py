@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from lessons.format import Choice, Lesson, Number, PickPage, YesNo
-from lessons.judging import choices
-from lessons.player import Player
-from lessons.progress import replace_file
+from lessons.file.schema import Choice, Lesson, Number, PickPage, YesNo
+from lessons.learner.progress import replace_file
+from lessons.play.grading import choices
+from lessons.play.player import Player
 
 NAME: Final = "presenting.json"
 STALE: Final = 12 * 3600.0

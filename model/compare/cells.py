@@ -4,16 +4,16 @@ from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 
+from model.engine.config import SETTINGS as KNOWN_SETTINGS
 from model.invariants.violation import Severity
-from model.kernel.config import SETTINGS as KNOWN_SETTINGS
 from model.memory.state import TABLES
-from model.script.account import Account, Runner
 from model.script.command import Command
 from model.script.context import Outcome
 from model.script.parser import parse
-from model.search.explore import Kind, Search, explore
-from model.search.scene import Scene, set_up
-from model.search.ways import Move, Path, as_script, best_path, verified_in
+from model.script.runner import Account, Runner
+from model.search.bfs import Kind, Search, explore
+from model.search.paths import Move, Path, as_script, best_path, verified_in
+from model.search.problem import Scene, set_up
 
 CellOutcome = Literal["corrupts", "splat", "hazard", "refused", "safe", "open"]
 """From bad to good; `open`: the bound was hit before anything was found."""

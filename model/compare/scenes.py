@@ -8,8 +8,8 @@ does with its buffer meanwhile.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from model.kernel.boot import boot
-from model.kernel.exporter import EXPORTERS, exporter
+from model.kernel.arch.boot import boot
+from model.kernel.drivers.exporter import EXPORTERS, exporter
 
 Settings = tuple[tuple[str, str], ...]
 """Pairs of key and value, as `set` has them."""

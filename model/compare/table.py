@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from model.kernel.exporter import EXPORTERS
-from model.search.compare_scenes import DEFENCES, GRABBERS, Row, defence_name, rows, scene
-from model.search.compare_uses import use_scene, uses
+from model.compare.scenes import DEFENCES, GRABBERS, Row, defence_name, rows, scene
+from model.compare.uses import use_scene, uses
+from model.kernel.drivers.exporter import EXPORTERS
 
 
 class Question(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from model.search.compare_scenes import Row, Settings, as_text, buffer_lines, settings_lines
+from model.compare.scenes import Row, Settings, as_text, buffer_lines, settings_lines
 
 
 class Use(NamedTuple):

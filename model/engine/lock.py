@@ -3,7 +3,7 @@
 Spinlocks (the PTE lock, i_pages) need no record: what happens under one is a single micro-step.
 """
 
-from model.kernel.procedure import Blocked, blocked
+from model.engine.procedure import Blocked, blocked
 from model.memory.records import Lock
 from model.memory.state import Transaction
 

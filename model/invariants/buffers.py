@@ -10,13 +10,13 @@ from typing import Final
 
 from model.invariants.counts import Case, first_of_block
 from model.invariants.holders import BORROWED_KINDS, Held, Holder
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
+from model.invariants.phrases import capital, listing, place, plural, who
+from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.invariants.wording import capital, listing, place, plural, who
-from model.invariants.wording import frame as name_of
-from model.kernel.buffer import FILE_PREFIX, buffer_of
-from model.kernel.ttm_pool import POOL
+from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
+from model.kernel.drivers.ttm_pool import POOL
 from model.memory.records import Frame
 
 UNGUARDED_REFERENCE: Final = Invariant(

@@ -11,18 +11,18 @@ from typing import Final, NamedTuple
 
 from rpds import HashTrieMap, HashTrieSet
 
-from model.invariants.index import Draft, Index
+from model.engine.procedure import Stepped
+from model.invariants.holder_index import Draft, Index
+from model.invariants.incremental import Look, Translation, case_of
 from model.invariants.locks import explain_left_held, left_held
-from model.invariants.look import Look, Translation, case_of
+from model.invariants.machine_view import Scene
+from model.invariants.phrases import plural
 from model.invariants.rules import FRAME_RULES
-from model.invariants.scene import Scene
 from model.invariants.splats import explain_splat
 from model.invariants.subjects import parse
 from model.invariants.transfers import judge
 from model.invariants.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
 from model.invariants.violation import SEVERITIES, Violation
-from model.invariants.wording import plural
-from model.kernel.procedure import Stepped
 from model.memory.records import Access, Splat
 from model.memory.state import TABLES, Change, State
 

@@ -10,13 +10,13 @@ share one count; only its sign is checked here.
 from typing import Final, NamedTuple
 
 from model.invariants.holders import WEIGHTS, Held, Holder, Tally, some
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
+from model.invariants.phrases import capital, listing, plural, weighed, who
+from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Severity, Violation, violation
-from model.invariants.wording import capital, listing, plural, weighed, who
-from model.invariants.wording import frame as name_of
-from model.kernel.dax import idle_count
-from model.kernel.ttm_pool import MAX_ORDER, count_is_zero
+from model.kernel.drivers.ttm_pool import MAX_ORDER, count_is_zero
+from model.kernel.fs.dax import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.records import Frame
 

@@ -24,7 +24,7 @@ from model.invariants.holders import (
     removed,
     tally,
 )
-from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.records import Buffer, Process, Pte, Reference, Task, TlbEntry
 from model.memory.state import Change
 

@@ -13,10 +13,10 @@ from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.buffers import at_rest
 from model.invariants.counts import Case
+from model.invariants.holder_index import Draft, Place
 from model.invariants.holders import REFERENCE_KINDS, tally
-from model.invariants.index import Draft, Place
+from model.invariants.machine_view import Scene
 from model.invariants.rules import FRAME_RULES
-from model.invariants.scene import Scene
 from model.invariants.translations import outdated, stale_page, tlb_entry
 from model.memory.flags import PG_SWAPCACHE
 from model.memory.state import Change

@@ -4,8 +4,8 @@ from typing import Final
 
 from model.invariants.counts import Case
 from model.invariants.holders import BORROWED_KINDS
+from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.violation import Invariant, Violation, violation
-from model.invariants.wording import capital, listing, place, plural, who
 
 FREED_WHILE_MAPPED: Final = Invariant(
     "freed-while-mapped",

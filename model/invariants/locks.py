@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
-from model.invariants.index import Index
-from model.kernel.buffer import buffer_of
+from model.kernel.drivers.buffer import buffer_of
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import State

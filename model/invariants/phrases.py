@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from model.invariants.holders import WEIGHTS, Holder
-from model.invariants.scene import Scene
-from model.kernel.dax import PMEM_BASE
-from model.kernel.iomem import BAR_BASE
-from model.kernel.ttm_pool import VRAM_BASE, pfn_valid
+from model.invariants.machine_view import Scene
+from model.kernel.drivers.iomem import BAR_BASE
+from model.kernel.drivers.ttm_pool import VRAM_BASE, pfn_valid
+from model.kernel.fs.dax import PMEM_BASE
 
 MOST_NAMED: Final = 4
 """A sentence names so many things and counts the rest."""

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.records import Splat

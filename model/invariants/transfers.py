@@ -10,12 +10,12 @@ from typing import Final
 from model.invariants import buffers
 from model.invariants.buffers import mapped_buffer, origin
 from model.invariants.holders import BORROWED_KINDS
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
+from model.invariants.phrases import frame as name_of
+from model.invariants.phrases import listing, place
 from model.invariants.subjects import subject
 from model.invariants.translations import exported_buffer
 from model.invariants.violation import Invariant, Violation, violation
-from model.invariants.wording import frame as name_of
-from model.invariants.wording import listing, place
 from model.memory.flags import VM_SHARED, VM_WRITE
 from model.memory.records import Access, Reference
 

@@ -7,12 +7,12 @@ what `stale-reference` marks: as long as nobody acts on it nothing is lost, so i
 from typing import Final
 
 from model.invariants.holders import Holder
-from model.invariants.scene import SWAPPED, Scene
+from model.invariants.machine_view import SWAPPED, Scene
+from model.invariants.phrases import frame as name_of
+from model.invariants.phrases import place, plural, who
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.invariants.wording import frame as name_of
-from model.invariants.wording import place, plural, who
-from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.flags import PG_SWAPCACHE
 from model.memory.records import Pte, Reference, TlbEntry
 

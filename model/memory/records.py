@@ -263,7 +263,7 @@ class Buffer(Record, frozen=True, omit_defaults=True):
 
     pages: int
     exporter: Word = "qxl"
-    """Which driver: how it maps and moves (model.kernel.exporter)."""
+    """Which driver: how it maps and moves (model.kernel.drivers.exporter)."""
     place: Place = "system"
     caching: Word = "wc"
     frames: tuple[Pfn, ...] = ()

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from model.session import replay_observe
-from model.session.replay_format import Answer, Delta, LargePhysRow, PhysRow, Recording
-from model.session.replay_machine import UNSUPPORTED, Machine, Reply
-from model.session.replay_observe import Look
-from model.session.replay_perform import perform
+from model.replay import observe as replay_observe
+from model.replay.machine import UNSUPPORTED, Machine, Reply
+from model.replay.observe import Look
+from model.replay.perform import perform
+from model.replay.recording import Answer, Delta, LargePhysRow, PhysRow, Recording
 
 BROKEN: Final = "BROKEN"
 """Result of an op at which the model itself failed; never what a kernel says."""

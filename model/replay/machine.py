@@ -2,13 +2,13 @@
 
 from typing import Final, NamedTuple
 
-from model.kernel.boot import boot
-from model.kernel.fork import mm_alloc
-from model.kernel.procedure import Procedure, Result, advance, begin
-from model.kernel.vfs import EOF
+from model.engine.procedure import Procedure, Result, advance, begin
+from model.kernel.arch.boot import boot
+from model.kernel.fs.vfs import EOF
+from model.kernel.mm.fork import mm_alloc
 from model.memory.errno import errno_name
-from model.session.replay_format import ARENA, KERNEL_CHOOSES
-from model.session.replay_observe import Held, Look, Observer
+from model.replay.observe import Held, Look, Observer
+from model.replay.recording import ARENA, KERNEL_CHOOSES
 
 MOST_STEPS: Final = 200_000
 """An op that has not ended after so many micro-steps never does; so has one that waits while nothing else runs."""

@@ -31,7 +31,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import Change, State
-from model.session.replay_format import (
+from model.replay.recording import (
     ARENA,
     ARENA_PAGES,
     Delta,

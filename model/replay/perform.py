@@ -4,23 +4,32 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from model.kernel import mmap
-from model.kernel.access import cpu_load, cpu_store
-from model.kernel.dma import device_access, peek_reference
-from model.kernel.exit import do_exit
-from model.kernel.fork import kernel_clone
-from model.kernel.madvise import FLAGS_ADVICE, PAGES_ADVICE, POPULATE_ADVICE, do_madvise
-from model.kernel.memfd import memfd_add_seals, memfd_create
-from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap_file import BACKINGS
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.mseal import do_mseal
-from model.kernel.msync import do_msync
-from model.kernel.munmap import do_munmap
-from model.kernel.procedure import Procedure
-from model.kernel.reference import put_reference, take_reference, vmsplice_get
-from model.kernel.remote import (
+from model.engine.procedure import Procedure
+from model.kernel.arch.access import cpu_load, cpu_store
+from model.kernel.drivers.dma import device_access, peek_reference
+from model.kernel.fs.vfs import (
+    create_file,
+    do_truncate,
+    fallocate_punch,
+    filp_close,
+    kernel_read,
+    kernel_write,
+    vfs_fsync,
+)
+from model.kernel.mm import mmap
+from model.kernel.mm.exit import do_exit
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.madvise import FLAGS_ADVICE, PAGES_ADVICE, POPULATE_ADVICE, do_madvise
+from model.kernel.mm.memfd import memfd_add_seals, memfd_create
+from model.kernel.mm.mlock import do_mlock, do_munlock
+from model.kernel.mm.mmap_file import BACKINGS
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.mseal import do_mseal
+from model.kernel.mm.msync import do_msync
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reference import put_reference, take_reference, vmsplice_get
+from model.kernel.mm.remote import (
     direct_read_in,
     direct_write_out,
     mem_read,
@@ -28,12 +37,11 @@ from model.kernel.remote import (
     process_vm_readv,
     process_vm_writev,
 )
-from model.kernel.vfs import create_file, do_truncate, fallocate_punch, filp_close, kernel_read, kernel_write, vfs_fsync
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_READ, VM_WRITE
-from model.session import replay_ops as ops
-from model.session.replay_format import ARENA, ARENA_PAGES, KERNEL_CHOOSES
-from model.session.replay_machine import OK, UNSUPPORTED, Machine, Reply
-from model.session.replay_observe import Held
+from model.replay import ops
+from model.replay.machine import OK, UNSUPPORTED, Machine, Reply
+from model.replay.observe import Held
+from model.replay.recording import ARENA, ARENA_PAGES, KERNEL_CHOOSES
 
 PROT_BITS: Final = {"r": VM_READ, "w": VM_WRITE, "x": VM_EXEC}
 MMAP_FLAGS: Final = {

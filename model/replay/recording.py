@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from model.session.replay_ops import Op, UnknownOp, operation
+from model.replay.ops import Op, UnknownOp, operation
 
 ARENA: Final = 0x2000_0000_0000 >> 12
 """Virtual page number of the recordings' page 0."""

@@ -6,26 +6,28 @@ A verb that is not in `CALLS`, and a backing that is not in `SIMULATED_BACKINGS`
 from collections.abc import Callable
 from typing import Final, cast
 
-from model.kernel.access import cpu_load, cpu_store
-from model.kernel.dax import dax_create
-from model.kernel.dma import device_access, peek_reference
-from model.kernel.dma_buf import (
+from model.engine.procedure import Procedure
+from model.kernel.arch.access import cpu_load, cpu_store
+from model.kernel.drivers.dma import device_access, peek_reference
+from model.kernel.drivers.dma_buf import (
     dma_buf_attach,
     dma_buf_detach,
     dma_buf_export,
     dma_buf_map_attachment,
     dma_buf_unmap_attachment,
 )
-from model.kernel.exit import do_exit
-from model.kernel.fork import kernel_clone, mm_alloc
-from model.kernel.gem import gem_create, gem_destroy
-from model.kernel.hmm import mirror_range
-from model.kernel.kvm import grab_pages, kvm_follow
-from model.kernel.madvise import do_madvise
-from model.kernel.memfd import memfd_create
-from model.kernel.migrate import migrate_pages
-from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap import (
+from model.kernel.drivers.gem import gem_create, gem_destroy
+from model.kernel.drivers.ttm_move import move_buffer
+from model.kernel.fs.dax import dax_create
+from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.kernel.mm.exit import do_exit
+from model.kernel.mm.fork import kernel_clone, mm_alloc
+from model.kernel.mm.hmm import mirror_range
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.migrate import migrate_pages
+from model.kernel.mm.mlock import do_mlock, do_munlock
+from model.kernel.mm.mmap import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_LOCKED,
@@ -35,15 +37,13 @@ from model.kernel.mmap import (
     MAP_SHARED,
     do_mmap,
 )
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.munmap import do_munmap
-from model.kernel.procedure import Procedure
-from model.kernel.reclaim import reclaim_page
-from model.kernel.reference import put_reference, take_reference
-from model.kernel.remote import mem_write, process_vm_readv, process_vm_writev
-from model.kernel.ttm_move import move_buffer
-from model.kernel.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reclaim import reclaim_page
+from model.kernel.mm.reference import put_reference, take_reference
+from model.kernel.mm.remote import mem_write, process_vm_readv, process_vm_writev
+from model.kernel.virt.kvm import grab_pages, kvm_follow
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
 from model.memory.records import Place
 from model.memory.state import State

@@ -14,15 +14,15 @@ that one may wait, `step` and `finish` move it on, and whichever of them ends it
 from collections.abc import Iterable
 from typing import Final, NamedTuple, cast
 
-from model.kernel.boot import boot
-from model.kernel.procedure import Result, Stepped, advance, begin
-from model.kernel.vfs import EOF
+from model.engine.procedure import Result, Stepped, advance, begin
+from model.kernel.arch.boot import boot
+from model.kernel.fs.vfs import EOF
 from model.memory.errno import EBUSY, EEXIST, ENOENT
 from model.memory.records import Device
 from model.memory.state import State, Transaction
-from model.script.calls import not_simulated, procedure_of
 from model.script.command import Command
 from model.script.context import OK, Context, Outcome, refused
+from model.script.dispatch import not_simulated, procedure_of
 from model.script.expect import verdict
 from model.script.places import Missing, check_names, exists, taken
 from model.script.problems import Problem, ScriptError

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.flags import (
     PAGE_BITS,
     PAGE_FLAGS,

@@ -7,16 +7,16 @@ what its account costs.
 from functools import lru_cache
 from typing import NamedTuple
 
+from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.boot import boot
-from model.kernel.procedure import Stepped
+from model.kernel.arch.boot import boot
 from model.memory.records import Event
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
 from model.script.execute import Running, proceed, start
-from model.script.picture import net_changes
+from model.script.json_state import net_changes
 from model.script.verbs import VERBS
 
 

@@ -4,8 +4,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from model.script.account import Account, StepNote
-from model.script.picture import Json, change_picture, picture
+from model.script.json_state import Json, change_picture, picture
+from model.script.runner import Account, StepNote
 
 Detail = Literal["full", "changes", "none"]
 """How much of the machine a trace line carries: all of it and its changes, only the changes, or neither."""

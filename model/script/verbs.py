@@ -1,6 +1,6 @@
 """The verbs of the script language, declared once: parser, messages, help and completion all read this table.
 
-What a verb runs stands in `model.script.calls`, so that reading a script does not load the kernel.
+What a verb runs stands in `model.script.dispatch`, so that reading a script does not load the kernel.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from model.kernel.config import SETTINGS
+from model.engine.config import SETTINGS
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import SMAPS_CODES
 from model.script.operands import (

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
-from model.search.memo import Actor, Effect, Kinds, Memo
-from model.search.scene import Scene
+from model.search.problem import Scene
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
+from model.search.transition_cache import Actor, Effect, Kinds, Memo
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: less than a hundred megabytes."""
@@ -96,7 +96,7 @@ class Search:
             if any(stop(kind) for kind in self.found):
                 return
             if len(self.seen) > self.switch and HAS_NUMPY:
-                from model.search.leveled import search_in_arrays  # noqa: PLC0415 - numpy is an extra
+                from model.search.bfs_arrays import search_in_arrays  # noqa: PLC0415 - numpy is an extra
 
                 search_in_arrays(self, most_states, stop, progress)
                 return

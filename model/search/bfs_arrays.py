@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from model.search.vector import (
+from model.search.paths import turned
+from model.search.state_arrays import (
     Known,
     Levels,
     Outcome,
@@ -20,13 +21,12 @@ from model.search.vector import (
     wider,
     words_of,
 )
-from model.search.ways import turned
 
 if TYPE_CHECKING:
-    from model.search.explore import Kind, Progress, Search
-    from model.search.memo import Actor
+    from model.search.bfs import Kind, Progress, Search
+    from model.search.state_arrays import Rows
     from model.search.symmetry import Image, Symmetry
-    from model.search.vector import Rows
+    from model.search.transition_cache import Actor
 
 EVERY: Final = 1000
 """One in so many new states has its remembered transitions run anew, as a guard."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.kernel.exporter import EXPORTERS
+from model.kernel.drivers.exporter import EXPORTERS
 from model.memory.records import Reference
 from model.memory.state import State
 from model.script.words import is_name

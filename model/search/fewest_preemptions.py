@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.search.explore import Kind, Search
-from model.search.memo import Actor
-from model.search.ways import Move, Path, move_of, turned
+from model.search.bfs import Kind, Search
+from model.search.paths import Move, Path, move_of, turned
+from model.search.transition_cache import Actor
 
 MOST_PLACES: Final = 150_000
 """How many states, told apart by who moved last, are looked at before the search gives up."""

@@ -16,8 +16,8 @@ from model.memory.units import Pfn, Unit
 from model.script.command import RefPage, Value
 from model.script.operands import Name, NewName, Operand
 from model.script.places import arguments
+from model.search.problem import Permission, Scene
 from model.search.renaming import Renaming, rename
-from model.search.scene import Permission, Scene
 
 LISTS: Final = ("free_head", "pmem_free_head", "vram_free_head", "ttm_pool:")
 """How the names of counters begin that are the head of a list of frames."""

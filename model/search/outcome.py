@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
-from model.search.atlas import MOST_STATES, Atlas, Layer, Step, atlas, layers, step_of
-from model.search.explore import Search
+from model.search.bfs import Search
+from model.search.paths import Move
+from model.search.problem import Scene
 from model.search.report import Finding, Report, report, story
-from model.search.scene import Scene
+from model.search.state_graph import MOST_STATES, Atlas, Layer, Step, atlas, layers, step_of
 from model.search.verdicts import Verdict
-from model.search.ways import Move
 
 
 class Trail(NamedTuple):

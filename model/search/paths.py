@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from model.engine.procedure import Stepped, advance
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.procedure import Stepped, advance
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
-from model.search.explore import Kind, Search, Way
-from model.search.memo import Actor, Effect
-from model.search.scene import Permission, Scene
+from model.search.bfs import Kind, Search, Way
+from model.search.problem import Permission, Scene
 from model.search.symmetry import Image
+from model.search.transition_cache import Actor, Effect
 
 
 class Move(NamedTuple):

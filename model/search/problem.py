@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 from model.invariants.checker import Checker
-from model.script.account import Runner
 from model.script.command import Command
 from model.script.context import Context
 from model.script.execute import MAIN, check_simulated
 from model.script.problems import Problem, ScriptError
+from model.script.runner import Runner
 
 MOST_SLOTS: Final = 8
 """How many tasks may run the same permitted command at the same time."""

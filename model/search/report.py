@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
-from model.search.calm import calm_path
-from model.search.explore import Kind, Search, worst_first
+from model.search.bfs import Kind, Search, worst_first
+from model.search.fewest_preemptions import calm_path
+from model.search.paths import Move, Path, actor_of, as_script, best_path, states_along, verified
 from model.search.verdicts import Counted, Tipping, Verdict, count_schedules, tipping_point, verdict
-from model.search.ways import Move, Path, actor_of, as_script, best_path, states_along, verified
 
 
 class Finding(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from model.search.memo import Actor, Effect
+from model.search.transition_cache import Actor, Effect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, Literal, NamedTuple, cast
 
+from model.engine.procedure import Procedure
 from model.invariants.checker import Checker
 from model.invariants.violation import SEVERITIES
-from model.kernel.procedure import Procedure
 from model.memory.state import State
 from model.script.context import Context
-from model.search.explore import Search
-from model.search.memo import Actor, Effect
-from model.search.scene import Scene
-from model.search.ways import Move, move_of, replay, turned
+from model.search.bfs import Search
+from model.search.paths import Move, move_of, replay, turned
+from model.search.problem import Scene
+from model.search.transition_cache import Actor, Effect
 
 MOST_STATES: Final = 1000
 """States of the largest space that is drawn: two calls against each other."""

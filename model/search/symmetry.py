@@ -16,18 +16,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
 from model.invariants.holders import Held, Holder
-from model.invariants.look import Translation
+from model.invariants.incremental import Translation
 from model.memory.records import Task
 from model.memory.state import TABLES
 from model.memory.units import ORDERED, Pfn
-from model.search.exchange import exchanges, value_hint
-from model.search.memo import budget_key
+from model.search.interchangeable import exchanges, value_hint
+from model.search.problem import Scene
 from model.search.renaming import Renaming, rename
-from model.search.scene import Scene
+from model.search.transition_cache import budget_key
 
 if TYPE_CHECKING:
-    from model.search.memo import Actor, Memo
     from model.search.packed import Component, Shelf
+    from model.search.transition_cache import Actor, Memo
 
 MOST_RENAMINGS: Final = 24
 """Permutations of names that a search makes use of: each is tried on every new state."""

@@ -13,19 +13,19 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
+from model.engine.procedure import Stepped, advance
 from model.invariants.checker import Broken, Checker, committed, explain
-from model.invariants.index import Draft, Index
-from model.invariants.scene import Scene as Machine
+from model.invariants.holder_index import Draft, Index
+from model.invariants.machine_view import Scene as Machine
 from model.invariants.translations import NEVER_FLUSH
 from model.invariants.violation import Severity, Violation
-from model.kernel.procedure import Stepped, advance
 from model.memory.records import Locals, Task
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.search.packed import Component, Footprint, Ledger, Shelf
-from model.search.scene import Permission, Scene
-from model.search.tracked import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
+from model.search.problem import Permission, Scene
+from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
 
 Kinds = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""

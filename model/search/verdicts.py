@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from model.search.explore import Search
-from model.search.memo import Actor, Memo
-from model.search.ways import Move, Path, move_of, turned
+from model.search.bfs import Search
+from model.search.paths import Move, Path, move_of, turned
+from model.search.transition_cache import Actor, Memo
 
 Verdict = Literal["never", "sometimes", "always"]
 

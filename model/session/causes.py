@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
 from model.invariants.subjects import parse
 from model.invariants.violation import Violation
 from model.memory.state import Change
-from model.session.happenings import Happening, told
+from model.session.change_sentences import Happening, told
 from model.session.timeline import Node, Timeline
 
 Record = tuple[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from model.invariants.scene import Scene
-from model.invariants.wording import frame, listing, place
+from model.invariants.machine_view import Scene
+from model.invariants.phrases import frame, listing, place
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.records import Access, Event, Frame
 from model.memory.state import Change

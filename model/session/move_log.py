@@ -15,7 +15,7 @@ One move a line. Nothing in it is code, and how far it may go can be bounded: a 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
-from model.kernel.boot import boot
+from model.kernel.arch.boot import boot
 from model.script.command import Command
 from model.script.execute import MAIN, MOST_STEPS, proceed
 from model.script.parser import parse_line

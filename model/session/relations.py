@@ -12,12 +12,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from model.invariants.checker import Checker
+from model.invariants.holder_index import table_grip
 from model.invariants.holders import members
-from model.invariants.index import table_grip
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
 from model.invariants.subjects import parse, subject
-from model.kernel.buffer import buffer_of
-from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.drivers.buffer import buffer_of
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
 from model.memory.records import Task
 from model.memory.state import State
@@ -158,7 +158,7 @@ def _from_task(scene: Scene, name: str) -> Iterator[str]:
 
 
 def _waits_for(task: Task, kind: str, owner: str) -> bool:
-    """Whether a task waits for a lock, as `model.kernel.lock` says it."""
+    """Whether a task waits for a lock, as `model.engine.lock` says it."""
     return task.blocked.startswith(f"{kind} of {owner},")
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, cast
 
+from model.engine.procedure import Procedure, Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.boot import boot
-from model.kernel.procedure import Procedure, Stepped
+from model.kernel.arch.boot import boot
 from model.memory.records import Task
 from model.memory.state import TABLES, Change, State
 from model.script.command import Command
@@ -22,7 +22,7 @@ from model.script.execute import MAIN, Ended, Running, proceed, start
 from model.script.parser import parse_line
 from model.script.scope import Scope
 from model.script.verbs import VERBS
-from model.session.graph import Relations, refers
+from model.session.relations import Relations, refers
 from model.session.timeline import Node, Timeline, differing
 
 MOST_KEPT: Final = 10_000

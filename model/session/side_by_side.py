@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from model.memory.state import TABLES, Change, State
-from model.script.account import Account, Runner
 from model.script.execute import check_simulated
 from model.script.parser import parse
+from model.script.runner import Account, Runner
 
 APART = frozenset({"settings"})
 """Tables that differ because the machines do."""

@@ -2,16 +2,16 @@
 
     pte1.KyzWSK0oyi9WKEgtSkxRSErNyUzMSy9RKMlXKMlXMAQA….k5v2
 
-What is in it is a record of moves (`model.session.record`), compressed and written in letters, digits, `-` and `_`, so
-that it survives chats, slides and exams. The check at its end tells a damaged code. Nothing in it is code that could be
-run, and reading one is bounded in size and in micro-steps: it may come from anybody.
+What is in it is a record of moves (`model.session.move_log`), compressed and written in letters, digits, `-` and `_`,
+so that it survives chats, slides and exams. The check at its end tells a damaged code. Nothing in it is code that
+could be run, and reading one is bounded in size and in micro-steps: it may come from anybody.
 """
 
 import zlib
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, NamedTuple
 
-from model.session.record import Bounds, RecordError, can_be_recorded, record_way, replay
+from model.session.move_log import Bounds, RecordError, can_be_recorded, record_way, replay
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 

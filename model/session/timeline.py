@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import SEVERITIES, Violation
-from model.kernel.procedure import Stepped
 from model.memory.state import TABLES, Change, State
 from model.script.context import Context, Outcome
 from model.script.execute import Running

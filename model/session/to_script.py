@@ -23,7 +23,7 @@ from model.script.problems import ScriptError
 from model.script.renaming import Renaming, renamed
 from model.script.scope import Known, Scope
 from model.script.verbs import VERBS
-from model.session.record import move_to
+from model.session.move_log import move_to
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from lessons.expressions import NUMBER
-from lessons.format import Lesson, Prediction
-from lessons.judging import choices, judge
-from lessons.player import Player
+from lessons.file.schema import Lesson, Prediction
+from lessons.play.expressions import NUMBER
+from lessons.play.grading import choices, judge
+from lessons.play.player import Player
 
 Guesser = Callable[[Prediction], str]
 MOST_MOVES = 1000

@@ -1,7 +1,7 @@
 """A lesson that is as small as a lesson can be, and complete: the tests damage it in one place at a time."""
 
-from lessons.format import Lesson
-from lessons.loading import parse
+from lessons.file.loader import parse
+from lessons.file.schema import Lesson
 
 WORLDS = {
     "page": "process p0\nmmap p0 buf anon private rw 2\nwrite p0 buf 65\n",

@@ -2,12 +2,12 @@
 
 import pytest
 
-from lessons.library import find
+from lessons.file.library import find
+from model.compare.cells import judge
+from model.compare.table import questions
 from model.script.parser import parse
-from model.search.compare_cells import judge
-from model.search.compare_table import questions
-from model.search.explore import explore
-from model.search.scene import set_up
+from model.search.bfs import explore
+from model.search.problem import set_up
 from tests.lessons.playing import answers
 
 ANSWERS = {

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lessons.check import check_paths
-from lessons.library import COURSE, find
-from lessons.loading import load
-from lessons.mutants import MUTANTS, baseline, mutated, noticed
-from lessons.progress import Store
+from lessons.author.check import check_paths
+from lessons.author.mutation import MUTANTS, baseline, mutated, noticed
+from lessons.file.library import COURSE, find
+from lessons.file.loader import load
+from lessons.learner.progress import Store
 from tests.tui.user import at
 from tui import cli
-from tui.author_driver import AuthorDriver
+from tui.drivers.author import AuthorDriver
 
 GUIDE = Path(__file__).parents[2] / "docs" / "authoring.md"
 SCENE = (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lessons.check import check_lesson, check_paths
-from lessons.loading import parse
+from lessons.author.check import check_lesson, check_paths
+from lessons.file.loader import parse
 from tests.lessons.small import TEXT, WORLDS, line_of, small
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lessons.check import check_lesson, check_paths
-from lessons.expressions import condition
-from lessons.format import Lesson
-from lessons.library import COURSE, entries, find
-from lessons.performing import Beat
-from lessons.player import Player
+from lessons.author.check import check_lesson, check_paths
+from lessons.file.library import COURSE, entries, find
+from lessons.file.schema import Lesson
+from lessons.play.expressions import condition
+from lessons.play.playback import Beat
+from lessons.play.player import Player
 from tests.lessons.playing import answers, knowing, mistaken, play
 
 LESSONS = [entry.name for entry in entries()]

@@ -11,12 +11,12 @@ from lessons.drills.score import Score
 from model.memory.flags import VM_IO, VM_PFNMAP, VM_READ, VM_WRITE
 from model.memory.state import State
 from model.script.parser import parse
-from model.search.scene import set_up
+from model.search.problem import set_up
 from tests.model.naive_search import search
-from tui.rows.holders import holders
-from tui.rows.physical import physical
-from tui.rows.scene import Scene
-from tui.rows.spaces import spaces
+from tui.views.holders import holders
+from tui.views.machine_view import Scene
+from tui.views.physical import physical
+from tui.views.spaces import spaces
 
 FEW = {"corrupts": 6}
 """Each needs a search."""

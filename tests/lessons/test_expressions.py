@@ -2,10 +2,10 @@
 
 import pytest
 
-from lessons.expressions import Moment, condition, quantity
-from lessons.judging import fill
-from lessons.performing import Standing, power_on, try_out
-from lessons.subjects import ExpressionError, NoValueError
+from lessons.play.expressions import Moment, condition, quantity
+from lessons.play.grading import fill
+from lessons.play.operands import ExpressionError, NoValueError
+from lessons.play.playback import Standing, power_on, try_out
 
 
 def after(script: str) -> Moment:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lessons.format import PARTS
-from lessons.library import entries, find
+from lessons.file.library import entries, find
+from lessons.file.schema import PARTS
 from tests.lessons.playing import answers, knowing, play
 
 ANSWERS = {

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from lessons import language
-from lessons.format import PARTS, Do, Goal, Lesson
-from lessons.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
-from lessons.library import COURSE, TOUR, entries, find
-from lessons.loading import load
-from lessons.performing import play, play_all, set_scene
-from lessons.progress import Progress
-from lessons.translating import WORDS
+from lessons.file.library import COURSE, TOUR, entries, find
+from lessons.file.loader import load
+from lessons.file.schema import PARTS, Do, Goal, Lesson
+from lessons.file.translation import WORDS
+from lessons.i18n import language
+from lessons.i18n.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
+from lessons.learner.progress import Progress
+from lessons.play.playback import play, play_all, set_scene
 from tui.commands.lessons import print_course
-from tui.rows.home import ABOUT, WAYS
-from tui.rows.manual import SIGNS
-from tui.rows.manual import WORDS as MANUAL_WORDS
-from tui.sandbox_driver import GUIDE
+from tui.drivers.history_view import all_rules
+from tui.drivers.sandbox import GUIDE
 from tui.screens.help import RENAMED
 from tui.screens.stage_keys import HINTS, PANES
-from tui.telling import all_rules
+from tui.views.home import ABOUT, WAYS
+from tui.views.manual import SIGNS
+from tui.views.manual import WORDS as MANUAL_WORDS
 
 FIRST = "a-mapping-costs-no-memory"
 TRANSLATED = ("tour", FIRST)

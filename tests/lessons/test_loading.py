@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lessons.format import Choice, Do, Goal, Number
-from lessons.library import entries, find
-from lessons.loading import load, parse
-from lessons.problems import LessonError
+from lessons.file.library import entries, find
+from lessons.file.loader import load, parse
+from lessons.file.problems import LessonError
+from lessons.file.schema import Choice, Do, Goal, Number
 from tests.lessons.small import TEXT, WORLDS, line_of, small
 
 

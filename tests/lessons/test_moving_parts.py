@@ -2,10 +2,10 @@
 
 import pytest
 
-from lessons.library import find
+from lessons.file.library import find
 from model.script.parser import parse
-from model.search.explore import explore
-from model.search.scene import set_up
+from model.search.bfs import explore
+from model.search.problem import set_up
 from tests.lessons.playing import answers, knowing, play
 from tests.model.play import Play
 

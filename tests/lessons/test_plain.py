@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lessons.library import entries
-from lessons.progress import Store
+from lessons.file.library import entries
+from lessons.learner.progress import Store
 from tests.lessons.small import TEXT, WORLDS
 from tui.cli import main
 

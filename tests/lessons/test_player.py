@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from lessons.performing import MOST_BEATS
-from lessons.player import Player
-from lessons.problems import LessonError
-from lessons.progress import LessonProgress
+from lessons.file.problems import LessonError
+from lessons.learner.progress import LessonProgress
+from lessons.play.playback import MOST_BEATS
+from lessons.play.player import Player
 from tests.lessons.small import small
 
 

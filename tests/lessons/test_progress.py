@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lessons.locking import locked
-from lessons.progress import LessonProgress, Progress, ProgressError, Store, replace_file
+from lessons.learner.file_lock import locked
+from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store, replace_file
 
 HALF_WAY = LessonProgress(revision="r1", item=3, step=2, guesses={"count": "2"}, commands={"goal": ("put r0",)})
 
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
 WRITER = """
 import sys
 from pathlib import Path
-from lessons.progress import LessonProgress, Store
+from lessons.learner.progress import LessonProgress, Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 number = 0
@@ -154,7 +154,7 @@ def test_replace_file_is_seen_whole_by_a_reader_that_has_the_old_one_open(tmp_pa
 ANSWER = """
 import sys
 from pathlib import Path
-from lessons.progress import Store
+from lessons.learner.progress import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -177,7 +177,7 @@ def test_two_programs_at_once_lose_no_answer(tmp_path: Path) -> None:
 
 def test_a_program_that_was_killed_keeps_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "progress.json"
-    hold = "import sys, time\nfrom pathlib import Path\nfrom lessons.locking import locked\n"
+    hold = "import sys, time\nfrom pathlib import Path\nfrom lessons.learner.file_lock import locked\n"
     hold += "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
     lock = tmp_path / ".progress.json.lock"
     with subprocess.Popen([sys.executable, "-c", hold, str(lock)], stdout=subprocess.PIPE, text=True) as program:
@@ -190,7 +190,7 @@ def test_a_program_that_was_killed_keeps_no_lock(tmp_path: Path) -> None:
 
 
 def test_who_waits_too_long_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lessons.locking.try_lock", lambda _: False)
-    monkeypatch.setattr("lessons.locking.PATIENCE", 0.0)
+    monkeypatch.setattr("lessons.learner.file_lock.try_lock", lambda _: False)
+    monkeypatch.setattr("lessons.learner.file_lock.PATIENCE", 0.0)
     with pytest.raises(ProgressError, match="another ptescope"):
         Store(tmp_path / "progress.json").answered("pte", right=True)

@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
+from model.engine.splat import kernel_log
 from model.invariants.rules import INVARIANTS
 from model.invariants.violation import Violation
-from model.kernel.splat import kernel_log
 from model.memory.records import Splat
-from model.script.account import Account, Runner
 from model.script.parser import parse
+from model.script.runner import Account, Runner
 
 SCENES: Final = sorted((Path(__file__).parents[2] / "lessons" / "scenes").glob("*.pte"))
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from lessons.format import Command, Do, Goal
-from lessons.library import entries, find
-from lessons.performing import Standing, play, play_all, set_scene
-from lessons.player import Player
-from lessons.ways import reached, remaining
+from lessons.file.library import entries, find
+from lessons.file.schema import Command, Do, Goal
+from lessons.play.goal_search import reached, remaining
+from lessons.play.playback import Standing, play, play_all, set_scene
+from lessons.play.player import Player
 
 
 def goals(name: str) -> Iterator[tuple[Goal, Standing, str]]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.rules import INVARIANTS
 from model.invariants.violation import SEVERITIES, Violation
-from model.kernel.boot import ZERO_PFN, boot
-from model.kernel.procedure import Stepped
+from model.kernel.arch.boot import ZERO_PFN, boot
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from model.kernel.pgtable import PMD
-from model.kernel.procedure import advance, begin
-from model.kernel.remote import mem_read
+from model.engine.procedure import advance, begin
+from model.kernel.arch.pgtable import PMD
+from model.kernel.mm.remote import mem_read
 from model.memory.errno import errno_name
 from model.memory.flags import smaps_codes
 from model.memory.records import Pte
 from model.memory.state import State
-from model.script.account import Runner
 from model.script.context import Outcome
 from model.script.parser import parse
+from model.script.runner import Runner
 
 RECORDED: Final[dict[str, dict[str, dict[str, str]]]] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "dma-buf" / "matrix.json").read_text()

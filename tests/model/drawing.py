@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from model.kernel.config import SETTINGS
+from model.engine.config import SETTINGS
 from model.script.command import Command
 from model.script.operands import (
     Branch,

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from model.engine.procedure import advance
 from model.invariants.checker import Checker
 from model.invariants.violation import Severity
-from model.kernel.procedure import advance
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
-from model.search.scene import Scene
+from model.search.problem import Scene
 
 
 class Found(NamedTuple):

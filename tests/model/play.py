@@ -2,9 +2,9 @@
 
 from model.memory.records import Frame
 from model.memory.state import State
-from model.script.account import Account, Runner
 from model.script.context import Outcome
 from model.script.parser import parse
+from model.script.runner import Account, Runner
 
 
 class Play:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from model.kernel.pgtable import PMD
+from model.kernel.arch.pgtable import PMD
 from model.memory.flags import smaps_codes
 from model.memory.records import Buffer, Pte, Splat
 from model.script.problems import ScriptError

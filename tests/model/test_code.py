@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lessons.scenes import ready_scenes
+from lessons.file.scene_library import ready_scenes
 from model.script.parser import parse
-from model.session.code import CodeError, Opened, encode, follow, pack, unpack
 from model.session.session import Session
+from model.session.state_code import CodeError, Opened, encode, follow, pack, unpack
 from tests.model.test_record import sessions
 
 URL_SAFE: Final = set(string.ascii_letters + string.digits + "-_.")

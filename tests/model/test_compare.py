@@ -2,12 +2,12 @@
 
 import pytest
 
-from model.script.account import Runner
+from model.compare.cells import Cell, Judge, judge, try_use
+from model.compare.scenes import DEFENCES, DRM_FILE, GRABBERS, Row, defence_name, rows, scene
+from model.compare.table import questions
+from model.compare.uses import Use, use_scene, uses
 from model.script.parser import parse
-from model.search.compare_cells import Cell, Judge, judge, try_use
-from model.search.compare_scenes import DEFENCES, DRM_FILE, GRABBERS, Row, defence_name, rows, scene
-from model.search.compare_table import questions
-from model.search.compare_uses import Use, use_scene, uses
+from model.script.runner import Runner
 
 ROWS = rows("6.1")
 USES = uses(ROWS)

@@ -5,15 +5,15 @@ from typing import Final
 
 import pytest
 
-from model.kernel.boot import boot
-from model.kernel.config import SETTINGS
-from model.kernel.page import get_page, put_page, try_get_page
-from model.kernel.procedure import Procedure, begin
-from model.kernel.ttm_pool import free_frames, ttm_pool_alloc
+from model.engine.config import SETTINGS
+from model.engine.procedure import Procedure, begin
+from model.kernel.arch.boot import boot
+from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc
+from model.kernel.mm.page import get_page, put_page, try_get_page
 from model.memory.records import Splat
 from model.memory.state import State, Transaction
-from model.script.account import Runner
 from model.script.parser import parse
+from model.script.runner import Runner
 
 DEFENCES: Final = ("dma-buf-check", "ttm-refcount", "page-noref", "gfp-refcount", "frozen-pages", "debug-vm",
                    "pte-special", "pmd-special", "dax-break-layouts")  # fmt: skip

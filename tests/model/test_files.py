@@ -2,17 +2,9 @@
 
 import pytest
 
-from model.kernel.access import cpu_store
-from model.kernel.filemap import MAX_FILE_PAGES
-from model.kernel.madvise import do_madvise
-from model.kernel.memfd import memfd_add_seals, memfd_create
-from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
-from model.kernel.mprotect import do_mprotect
-from model.kernel.msync import do_msync
-from model.kernel.munmap import do_munmap
-from model.kernel.procedure import Procedure
-from model.kernel.reference import put_reference, take_reference, vmsplice_get
-from model.kernel.vfs import (
+from model.engine.procedure import Procedure
+from model.kernel.arch.access import cpu_store
+from model.kernel.fs.vfs import (
     EOF,
     create_file,
     do_truncate,
@@ -22,6 +14,14 @@ from model.kernel.vfs import (
     kernel_write,
     vfs_fsync,
 )
+from model.kernel.mm.filemap import MAX_FILE_PAGES
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.memfd import memfd_add_seals, memfd_create
+from model.kernel.mm.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.msync import do_msync
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reference import put_reference, take_reference, vmsplice_get
 from model.memory.errno import EACCES, EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_DIRTY, PG_PRIVATE, VM_EXEC, VM_READ
 from tests.model.machine import RW, Machine, interleavings

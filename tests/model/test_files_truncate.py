@@ -2,12 +2,12 @@
 
 import pytest
 
-from model.kernel.access import cpu_load, cpu_store
-from model.kernel.dma import device_access, peek_reference
-from model.kernel.fork import kernel_clone
-from model.kernel.memfd import memfd_create
-from model.kernel.reference import put_reference, take_reference
-from model.kernel.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.kernel.arch.access import cpu_load, cpu_store
+from model.kernel.drivers.dma import device_access, peek_reference
+from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.reference import put_reference, take_reference
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_DIRTY, PG_PRIVATE
 from model.memory.state import State
 from tests.model.machine import Machine, interleavings

@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 
 from model.invariants.subjects import parse
-from model.session.graph import Relations, reference_graph, refers, subjects
+from model.session.relations import Relations, reference_graph, refers, subjects
 from model.session.session import Session
 
 SCENE = (

@@ -4,7 +4,7 @@ import pytest
 
 from model.invariants.rules import INVARIANTS
 from model.invariants.violation import SEVERITIES
-from model.kernel.boot import ZERO_PFN
+from model.kernel.arch.boot import ZERO_PFN
 from model.memory.flags import (
     PAGE_SPECIAL,
     PG_ANON_EXCLUSIVE,

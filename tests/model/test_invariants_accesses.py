@@ -1,7 +1,7 @@
 """Invariants about what an access does to whom, and what the kernel says itself."""
 
 from model.invariants.violation import Violation
-from model.kernel.boot import ZERO_PFN
+from model.kernel.arch.boot import ZERO_PFN
 from model.memory.flags import (
     VM_READ,
     VM_SHARED,

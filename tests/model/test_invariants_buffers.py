@@ -6,11 +6,11 @@ import pytest
 
 from model.invariants.buffers import at_rest
 from model.invariants.checker import Checker
-from model.invariants.look import case_of
+from model.invariants.incremental import case_of
 from model.invariants.rules import FRAME_RULES
 from model.invariants.violation import Violation
-from model.script.account import Runner
 from model.script.parser import parse
+from model.script.runner import Runner
 from model.session.session import Session
 
 ROOT = Path(__file__).parents[2]

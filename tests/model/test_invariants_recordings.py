@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from model.engine.procedure import Stepped, advance
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.procedure import Stepped, advance
 from model.memory.state import State
-from model.session.replay import play
-from model.session.replay_format import decode
+from model.replay.compare import play
+from model.replay.recording import decode
 
 HAND = Path(__file__).parents[1] / "recordings" / "hand"
 
@@ -51,7 +51,7 @@ class Watch:
 @pytest.mark.parametrize("name", [*STORIES, *SOUND])
 def test_recordings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch()
-    monkeypatch.setattr("model.session.replay_machine.advance", watch.advance)
+    monkeypatch.setattr("model.replay.machine.advance", watch.advance)
     for _ in play(decode((HAND / f"{name}.json").read_bytes())):
         pass
     found = [violation.invariant for violation in watch.found]

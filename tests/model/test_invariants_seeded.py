@@ -56,11 +56,11 @@ def test_without_a_bug_only_the_pin_goes_stale() -> None:
 @pytest.mark.parametrize(
     ("where", "bug", "invariant"),
     [
-        ("model.kernel.unmap.put_page", nothing, "reference-accounting"),
-        ("model.kernel.unmap.folio_remove_rmap", nothing, "map-accounting"),
-        ("model.kernel.tlb.tlb_drop", says_no, "stale-tlb"),
-        ("model.kernel.wp_fault.put_page", nothing, "reference-accounting"),
-        ("model.kernel.pin.unpin_user_page", nothing, "reference-accounting"),
+        ("model.kernel.mm.unmap.put_page", nothing, "reference-accounting"),
+        ("model.kernel.mm.unmap.folio_remove_rmap", nothing, "map-accounting"),
+        ("model.kernel.arch.tlb.tlb_drop", says_no, "stale-tlb"),
+        ("model.kernel.mm.wp_fault.put_page", nothing, "reference-accounting"),
+        ("model.kernel.mm.pin.unpin_user_page", nothing, "reference-accounting"),
     ],
 )
 def test_a_step_left_out(monkeypatch: pytest.MonkeyPatch, where: str, bug: Callable[..., Any], invariant: str) -> None:
@@ -68,11 +68,11 @@ def test_a_step_left_out(monkeypatch: pytest.MonkeyPatch, where: str, bug: Calla
 
 
 def test_a_page_put_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    from model.kernel.page import put_page  # noqa: PLC0415 -- the one that is patched in elsewhere
+    from model.kernel.mm.page import put_page  # noqa: PLC0415 -- the one that is patched in elsewhere
 
     def twice(tx: Any, pfn: int, number: int = 1) -> None:
         put_page(tx, pfn, number)
         put_page(tx, pfn, number)
 
-    broken = found(monkeypatch, "model.kernel.unmap.put_page", twice)
+    broken = found(monkeypatch, "model.kernel.mm.unmap.put_page", twice)
     assert {"reference-accounting", "underflow", "freed-while-mapped"} <= set(broken)

@@ -1,6 +1,6 @@
 """Invariants about those who remember a translation: references, TLBs, and locks that are left held."""
 
-from model.kernel.boot import ZERO_PFN
+from model.kernel.arch.boot import ZERO_PFN
 from model.memory.flags import (
     PG_SWAPCACHE,
     VM_READ,

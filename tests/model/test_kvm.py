@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.kernel.config import KERNELS
+from model.engine.config import KERNELS
 from tests.model.play import Play
 
 BUFFER = "process p0\ndevice guest\nbo b 1 in=gtt"

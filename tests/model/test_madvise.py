@@ -2,15 +2,15 @@
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.madvise import do_madvise
-from model.kernel.memfd import memfd_create
-from model.kernel.mlock import do_mlock
-from model.kernel.mmap import MAP_PRIVATE
-from model.kernel.mprotect import do_mprotect
-from model.kernel.munmap import do_munmap
-from model.kernel.reference import take_reference
-from model.kernel.vfs import create_file, kernel_read, kernel_write
+from model.kernel.fs.vfs import create_file, kernel_read, kernel_write
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.mlock import do_mlock
+from model.kernel.mm.mmap import MAP_PRIVATE
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reference import take_reference
 from model.memory.errno import EACCES, EFAULT, EINVAL, ENOMEM
 from model.memory.flags import FOLL_GET, FOLL_PIN, FOLL_WRITE, PG_SWAPBACKED, VM_READ
 from tests.model.address_space import assert_consistent, ranges

@@ -2,11 +2,11 @@
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
-from model.kernel.mprotect import do_mprotect
-from model.kernel.munmap import do_munmap
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.mlock import do_mlock, do_munlock
+from model.kernel.mm.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.munmap import do_munmap
 from model.memory.errno import EAGAIN, EINVAL, ENOMEM
 from model.memory.flags import PG_MLOCKED, PG_UNEVICTABLE, VM_READ
 from model.memory.state import Transaction

@@ -10,15 +10,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.kernel.exit import do_exit
-from model.kernel.fork import kernel_clone
-from model.kernel.madvise import FLAGS_ADVICE, do_madvise
-from model.kernel.memfd import memfd_create
-from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, do_mmap
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.munmap import do_munmap
+from model.kernel.mm.exit import do_exit
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.madvise import FLAGS_ADVICE, do_madvise
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.mlock import do_mlock, do_munlock
+from model.kernel.mm.mmap import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, do_mmap
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.munmap import do_munmap
 from model.memory.errno import EFAULT, EINVAL, ENOMEM
 from model.memory.flags import (
     VM_DONTCOPY,

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from model.kernel.limits import MAX_MAP_COUNT
-from model.kernel.memfd import memfd_create
-from model.kernel.mmap import (
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.fs.vfs import do_truncate, filp_close
+from model.kernel.mm.limits import MAX_MAP_COUNT
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.mmap import (
     MAP_FIXED,
     MAP_GROWSDOWN,
     MAP_HUGETLB,
@@ -17,10 +19,8 @@ from model.kernel.mmap import (
     MAP_SHARED,
     do_mmap,
 )
-from model.kernel.munmap import do_munmap
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.reference import take_reference
-from model.kernel.vfs import do_truncate, filp_close
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reference import take_reference
 from model.memory.errno import EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from model.memory.flags import FOLL_GET, PG_MLOCKED, VM_READ
 from model.memory.records import Label

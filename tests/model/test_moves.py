@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from model.kernel.procedure import advance, begin
-from model.kernel.remote import mem_read
-from model.kernel.unmap import zap_page_range_single
+from model.engine.procedure import advance, begin
+from model.kernel.mm.remote import mem_read
+from model.kernel.mm.unmap import zap_page_range_single
 from model.memory.errno import errno_name
 from model.memory.records import Splat
 from tests.model.play import Play

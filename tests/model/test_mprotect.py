@@ -2,17 +2,17 @@
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.madvise import do_madvise
-from model.kernel.memfd import memfd_add_seals, memfd_create
-from model.kernel.mlock import do_mlock
-from model.kernel.mmap import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, do_mmap
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.mseal import do_mseal
-from model.kernel.munmap import do_munmap
-from model.kernel.tlb import tlb_lookup
-from model.kernel.vfs import create_file
+from model.kernel.arch.tlb import tlb_lookup
+from model.kernel.fs.vfs import create_file
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.memfd import memfd_add_seals, memfd_create
+from model.kernel.mm.mlock import do_mlock
+from model.kernel.mm.mmap import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, do_mmap
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.mseal import do_mseal
+from model.kernel.mm.munmap import do_munmap
 from model.memory.errno import EACCES, ENOMEM, ENOSYS, EPERM
 from model.memory.flags import PG_MLOCKED, VM_READ, VM_WRITE
 from tests.model.address_space import assert_consistent, ranges

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.memfd import memfd_create
-from model.kernel.mlock import do_mlock
-from model.kernel.mmap import MAP_PRIVATE, do_mmap
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.reference import take_reference
-from model.kernel.tlb import tlb_lookup
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.arch.tlb import tlb_lookup
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.mlock import do_mlock
+from model.kernel.mm.mmap import MAP_PRIVATE, do_mmap
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.reference import take_reference
 from model.memory.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from model.memory.flags import FOLL_PIN, FOLL_WRITE, VM_READ
 from model.memory.records import Label

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from model.script.account import Runner
 from model.script.parser import parse, parse_permissions
+from model.script.runner import Runner
 from model.script.scope import Scope
-from model.search.explore import explore
-from model.search.offers import offers, proposed
-from model.search.scene import from_here
+from model.search.bfs import explore
+from model.search.enabled import offers, proposed
+from model.search.problem import from_here
 
 SCENES = sorted(Path("lessons/scenes").glob("*.pte"))
 WORLDS = sorted(Path("lessons/course/worlds").glob("*.pte"))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model.kernel.procedure import (
+from model.engine.procedure import (
     MOST_CALLS,
     Outcome,
     Procedure,

@@ -15,12 +15,12 @@ from typing import Final
 
 from hypothesis import HealthCheck, given, settings
 
+from model.engine.config import SETTINGS
 from model.invariants.checker import Checker
-from model.kernel.config import SETTINGS
 from model.memory.state import State
-from model.script.account import Account, Runner
-from model.script.calls import CALLS, SIMULATED_BACKINGS, not_simulated
 from model.script.command import Command
+from model.script.dispatch import CALLS, SIMULATED_BACKINGS, not_simulated
+from model.script.runner import Account, Runner
 from model.script.verbs import BACKINGS, VERBS
 from tests.model.drawing import Dialect, commands, scripts
 

@@ -12,10 +12,10 @@ from model.script.command import Command
 from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.session import scribe
-from model.session.record import RecordError, record, replay
-from model.session.scribe import reproduces, script_of, with_setting
+from model.session import to_script as scribe
+from model.session.move_log import RecordError, record, replay
 from model.session.session import Session
+from model.session.to_script import reproduces, script_of, with_setting
 from tests.model.drawing import Dialect, scripts
 from tests.model.test_random_scripts import COUNTED
 

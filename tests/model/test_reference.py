@@ -1,8 +1,8 @@
 """References that a program takes through system calls: which pages they get, and where they end."""
 
-from model.kernel.fork import kernel_clone
-from model.kernel.mprotect import do_mprotect
-from model.kernel.reference import take_reference, vmsplice_get
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.reference import take_reference, vmsplice_get
 from model.memory.errno import EFAULT
 from model.memory.flags import FOLL_PIN, FOLL_WRITE, VM_WRITE
 from tests.model.machine import Machine

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from model.session.replay import Verdict, by_kind, compare, emit, kind_of
-from model.session.replay_format import NotARecordingError, decode, encode
+from model.replay.compare import Verdict, by_kind, compare, emit, kind_of
+from model.replay.recording import NotARecordingError, decode, encode
 
 FOLDER: Final = Path(__file__).parent.parent / "recordings"
 RECORDINGS: Final = sorted([*(FOLDER / "hand").glob("*.json"), *(FOLDER / "random").glob("*.json")])

@@ -1,12 +1,12 @@
 """The worked scenarios P1 to P27 of the kernel facts, every number of them, on a 6.1 kernel unless said."""
 
-from model.kernel.page import put_page
-from model.kernel.pgtable import PMD
+from model.kernel.arch.pgtable import PMD
+from model.kernel.mm.page import put_page
 from model.memory.flags import PG_CMA, VM_IO, VM_PFNMAP
 from model.memory.records import Frame, Pte, Splat
 from model.memory.state import Transaction
-from model.script.account import Account, Runner
 from model.script.parser import parse
+from model.script.runner import Account, Runner
 
 HEAD = "set kernel 6.1\nset vram 1024\ndevice nic\nprocess p0\nprocess p1\n"
 ANON = "mmap p0 buf anon private rw 4\n"

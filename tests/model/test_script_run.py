@@ -2,12 +2,12 @@
 
 import pytest
 
-from model.script.account import Account, Runner
-from model.script.calls import CALLS
 from model.script.context import Outcome
+from model.script.dispatch import CALLS
 from model.script.execute import MOST_STEPS, check_simulated
 from model.script.parser import parse
 from model.script.problems import ScriptError
+from model.script.runner import Account, Runner
 
 
 def run(text: str) -> list[Account]:
@@ -315,7 +315,7 @@ def test_a_command_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_not_simulated_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(CALLS, "munlock")
-    monkeypatch.setattr("model.script.calls.SIMULATED_BACKINGS", frozenset({"anon"}))
+    monkeypatch.setattr("model.script.dispatch.SIMULATED_BACKINGS", frozenset({"anon"}))
     commands = parse(PIN + "munlock p0 buf\nbegin t munlock p0 buf\nmmap p0 v vvar private r 1\nmay 1 munlock p0 buf")
     with pytest.raises(ScriptError) as caught:
         check_simulated(commands)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from model.script.account import Runner
 from model.script.parser import parse
 from model.script.problems import ScriptError
-from model.search.explore import Progress, Search, explore
+from model.script.runner import Runner
+from model.search.bfs import Progress, Search, explore
+from model.search.paths import best_path, replay
+from model.search.problem import Scene, set_up
 from model.search.report import report
-from model.search.scene import Scene, set_up
-from model.search.ways import best_path, replay
 from tests.model import naive_search
 
 STALE_PIN = """

@@ -8,10 +8,10 @@ import pytest
 
 from model.script.parser import parse
 from model.script.problems import ScriptError
-from model.search.explore import HAS_NUMPY, Search, explore
+from model.search.bfs import HAS_NUMPY, Search, explore
+from model.search.paths import best_path, verified
+from model.search.problem import Scene, set_up
 from model.search.report import report
-from model.search.scene import Scene, set_up
-from model.search.ways import best_path, verified
 from tests.model import naive_search
 
 SETTING = (

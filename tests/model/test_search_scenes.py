@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from model.script.parser import parse
-from model.search.explore import Search, explore, worst_first
+from model.search.bfs import Search, explore, worst_first
+from model.search.paths import replay
+from model.search.problem import Scene, set_up
 from model.search.report import report, story
-from model.search.scene import Scene, set_up
-from model.search.ways import replay
 from tests.model import naive_search
 
 SCENES = Path(__file__).parent / "scenes"

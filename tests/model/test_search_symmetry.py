@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from model.script.parser import parse
-from model.search.explore import HAS_NUMPY, Search, explore
+from model.search.bfs import HAS_NUMPY, Search, explore
 from model.search.outcome import outcome
+from model.search.paths import best_path, verified
+from model.search.problem import Scene, set_up
 from model.search.report import report
-from model.search.scene import Scene, set_up
 from model.search.symmetry import AsymmetryError, renamings
 from model.search.verdicts import successors
-from model.search.ways import best_path, verified
 from tests.model import naive_search
 from tests.model.naive_search import Place
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.madvise import do_madvise
-from model.kernel.mlock import do_mlock, do_munlock
-from model.kernel.mmap import MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.munmap import do_munmap
-from model.kernel.reference import put_reference, take_reference
-from model.kernel.remote import mem_read, process_vm_readv
-from model.kernel.special import BTF_PAGES
-from model.kernel.vfs import create_file, fallocate_punch
+from model.kernel.drivers.special import BTF_PAGES
+from model.kernel.fs.vfs import create_file, fallocate_punch
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.mlock import do_mlock, do_munlock
+from model.kernel.mm.mmap import MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED
+from model.kernel.mm.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.munmap import do_munmap
+from model.kernel.mm.reference import put_reference, take_reference
+from model.kernel.mm.remote import mem_read, process_vm_readv
 from model.memory.errno import EACCES, EBADF, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, EOPNOTSUPP, EPERM
 from model.memory.flags import (
     FOLL_LONGTERM,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.kernel.limits import STACK_GUARD_GAP, STACK_LIMIT
-from model.kernel.mmap import MAP_GROWSDOWN, MAP_PRIVATE, do_mmap
+from model.kernel.mm.limits import STACK_GUARD_GAP, STACK_LIMIT
+from model.kernel.mm.mmap import MAP_GROWSDOWN, MAP_PRIVATE, do_mmap
 from tests.model.address_space import assert_consistent, ranges
 from tests.model.machine import RW, Machine
 

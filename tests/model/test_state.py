@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.kernel.procedure import Outcome, Procedure, begin, step
+from model.engine.procedure import Outcome, Procedure, begin, step
 from model.memory.flags import PAGE_PRESENT, VM_READ, VM_WRITE
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Buffer, Cpu, Frame, Process, Pte, Reference, Vma

@@ -4,14 +4,14 @@ from itertools import pairwise
 
 import pytest
 
-from model.kernel.fork import kernel_clone
-from model.kernel.limits import MAX_MAP_COUNT
-from model.kernel.madvise import do_madvise
-from model.kernel.memfd import memfd_create
-from model.kernel.mmap import MAP_PRIVATE, MAP_SHARED
-from model.kernel.mprotect import do_mprotect
-from model.kernel.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
-from model.kernel.munmap import do_munmap
+from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.limits import MAX_MAP_COUNT
+from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.mmap import MAP_PRIVATE, MAP_SHARED
+from model.kernel.mm.mprotect import do_mprotect
+from model.kernel.mm.mremap import MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.munmap import do_munmap
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_EXEC, VM_READ
 from model.memory.state import Transaction

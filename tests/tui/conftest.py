@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from model.script.context import Context
 from tests.tui.worlds import machine
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
 
 
 @pytest.fixture

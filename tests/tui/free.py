@@ -2,10 +2,10 @@
 
 import pytest
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from tests.tui.user import NORMAL, SMALL, User
-from tui.app import free_driver
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import free_driver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.overlay import Overlay
 
 STALE = (

@@ -3,15 +3,15 @@
 import pytest
 from textual.widgets import Input
 
-from lessons.library import find
-from lessons.progress import Store
+from lessons.file.library import find
+from lessons.learner.progress import Store
 from tests.tui.user import at
-from tui.app import lesson_driver
-from tui.driver import Driver
-from tui.panes.line_pane import LinePane
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import lesson_driver
+from tui.drivers.driver import Driver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.home import Home
 from tui.screens.stage import Stage
+from tui.widgets.line_pane import LinePane
 
 LESSON = "a-reference-is-not-a-mapping"
 

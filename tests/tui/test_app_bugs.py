@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-import tui
-from tui import app
-from tui.textual_app import PtescopeApp
+import tui.app
+from tui.app import launch as app
+from tui.app.app import PtescopeApp
 
 
 class Tripping(PtescopeApp):
     """An app that breaks as soon as it is ready."""
 
-    CSS_PATH = str(Path(tui.__file__).with_name("ptescope.tcss"))
+    CSS_PATH = str(Path(tui.app.__file__).with_name("ptescope.tcss"))
 
     def on_ready(self) -> None:
         raise RuntimeError("the model tripped")
@@ -24,7 +24,7 @@ class Tripping(PtescopeApp):
 def test_a_bug_reaches_the_command_line_and_not_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tui.textual_app.PtescopeApp", Tripping)
+    monkeypatch.setattr("tui.app.app.PtescopeApp", Tripping)
     with pytest.raises(RuntimeError, match="the model tripped"):
         app.sandbox()
     printed = capsys.readouterr()

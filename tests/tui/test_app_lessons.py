@@ -5,25 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from lessons.library import entries
-from lessons.player import Player
-from lessons.progress import Store
+from lessons.file.library import entries
+from lessons.learner.progress import Store
+from lessons.play.player import Player
 from tests.tui.user import SMALL, at
-from tui.app import opening
-from tui.lesson_driver import LessonDriver
-from tui.rows.bars import header
-from tui.rows.glyphs import UNICODE
-from tui.rows.history import log, timeline
-from tui.rows.holders import holders
-from tui.rows.physical import physical
-from tui.rows.picture import Picture
-from tui.rows.row import Row
-from tui.rows.scene import Scene, follow, marks
-from tui.rows.spaces import spaces
-from tui.rows.story import combined, steps, story
-from tui.rows.verdict import rules, severities, verdict
-from tui.rows.walk import walk
+from tui.app.launch import opening
+from tui.drivers.lesson import LessonDriver
 from tui.screens.home import Home
+from tui.views.bars import header
+from tui.views.glyphs import UNICODE
+from tui.views.history import log, timeline
+from tui.views.holders import holders
+from tui.views.lesson_text import combined, steps, story
+from tui.views.machine_view import Scene, follow, marks
+from tui.views.physical import physical
+from tui.views.row import Row
+from tui.views.spaces import spaces
+from tui.views.verdict import rules, severities, verdict
+from tui.views.view_model import Picture
+from tui.views.walk import walk
 
 LESSONS = [entry.name for entry in entries()]
 STORY, SIDE, NARROW = 44, 75, 80

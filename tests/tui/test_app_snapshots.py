@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from tests.tui.user import LARGE, NORMAL, SMALL, User, at
-from tui import sandbox_driver
-from tui.rows.picture import Rule
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers import sandbox as sandbox_driver
+from tui.drivers.sandbox import SandboxDriver
+from tui.views.view_model import Rule
 
 FOLDER = Path(__file__).parent / "snapshots"
 RULES = (Rule("stale-reference", "A reference and its page agree."), Rule("lost-write", "A write reaches its reader."))

@@ -7,13 +7,13 @@ from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.selection import SELECT_ALL
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
-from tui.panes.line_pane import LinePane
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.stage import Stage
 from tui.screens.stage_keys import PANES
+from tui.widgets.line_pane import LinePane
 
 # -- the cursor ----------------------------------------------------------------------------------------
 

@@ -1,14 +1,14 @@
 """From a step of a lesson into the sandbox, and as a code to anywhere."""
 
-from lessons.library import find
-from lessons.player import Player
-from lessons.progress import Store
-from model.session.record import can_be_recorded
+from lessons.file.library import find
+from lessons.learner.progress import Store
+from lessons.play.player import Player
+from model.session.move_log import can_be_recorded
 from tests.tui.user import at
-from tui.app import lesson_driver
-from tui.aside import aside
-from tui.drill_driver import DrillDriver
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import lesson_driver
+from tui.drivers.drill import DrillDriver
+from tui.drivers.sandbox import SandboxDriver
+from tui.drivers.sandbox_from_lesson import aside
 
 
 async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) -> None:

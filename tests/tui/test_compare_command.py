@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from model.search.compare_cells import Cell, Trial
-from tui.commands.compare_cache import Cache
+from model.compare.cells import Cell, Trial
+from tui.jobs.compare_cache import Cache
 
 ROOT = Path(__file__).parents[2]
 FEW = ("--exporter", "qxl", "--exporter", "insert-page", "--grabber", "gup-fast", "--grabber", "mirror")

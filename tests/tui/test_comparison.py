@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lessons.progress import Store
-from model.search.compare_table import questions
+from lessons.learner.progress import Store
+from model.compare.table import questions
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.rows.glyphs import UNICODE
 from tui.screens.comparison import Comparison
 from tui.screens.home import Home
 from tui.screens.stage import Stage
+from tui.views.glyphs import UNICODE
 
 FEW = questions("6.1", ("insert-page", "qxl"), ("cpu", "gup-fast"), ("none", "dma-buf-check=refuse"))
 
@@ -54,6 +54,6 @@ async def test_what_was_searched_is_not_searched_again(store: Store, monkeypatch
         await opened(user)
         before = user.seen()
         await user.press("q")
-        monkeypatch.setattr("tui.comparing.elsewhere", None)
+        monkeypatch.setattr("tui.jobs.compare.elsewhere", None)
         await opened(user)
         assert user.seen() == before

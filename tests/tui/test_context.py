@@ -1,10 +1,10 @@
 """The help begins with what goes on here: the question, the goal, who is stuck, on whom, and what to do."""
 
-from lessons.library import find
-from lessons.progress import Store
+from lessons.file.library import find
+from lessons.learner.progress import Store
 from tests.tui.user import User, at
-from tui.app import lesson_driver
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import lesson_driver
+from tui.drivers.sandbox import SandboxDriver
 
 
 async def helped(user: User) -> str:

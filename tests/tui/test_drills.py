@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lessons.drills.book import KINDS, exercise
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from tests.tui.user import NORMAL, SMALL, at
 from tui import cli
-from tui.drill_driver import DrillDriver
+from tui.drivers.drill import DrillDriver
 
 
 @pytest.mark.parametrize("size", [SMALL, NORMAL])

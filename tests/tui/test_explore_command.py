@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from model.script.parser import parse
-from model.search.explore import Progress, explore
-from model.search.scene import set_up
+from model.search.bfs import Progress, explore
+from model.search.problem import set_up
 from tui.commands.explore import EXIT_INCOMPLETE
-from tui.limits import Limits
+from tui.jobs.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from lessons.library import find
-from lessons.progress import Store
+from lessons.file.library import find
+from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.app import lesson_driver
-from tui.sandbox_driver import SandboxDriver
-from tui.screens.atlas import Map
+from tui.app.launch import lesson_driver
+from tui.drivers.counterexample import TrailDriver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.explorer import Explorer
 from tui.screens.sandbox_stage import SandboxStage
 from tui.screens.stage import Stage
-from tui.trail_driver import TrailDriver
+from tui.screens.state_graph import Map
 
 PINNED = """
 process p0

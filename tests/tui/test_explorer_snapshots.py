@@ -2,11 +2,11 @@
 
 import pytest
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from tests.tui.test_app_snapshots import compare
 from tests.tui.test_explorer import PINNED, explorer, sandbox, searched, until
 from tests.tui.user import NORMAL, SMALL, at
-from tui.screens.atlas import Map
+from tui.screens.state_graph import Map
 
 SIZES = {"small": SMALL, "normal": NORMAL}
 

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from lessons.language import use
-from lessons.library import find
-from lessons.player import Player
-from lessons.progress import LessonProgress, Progress, Store
+from lessons.file.library import find
+from lessons.i18n.language import use
+from lessons.learner.progress import LessonProgress, Progress, Store
+from lessons.play.player import Player
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.app import lesson_driver
-from tui.panes.line_pane import LinePane
+from tui.app.launch import lesson_driver
 from tui.screens.home import Home
 from tui.screens.recap import Recap
 from tui.screens.stage import Stage
 from tui.screens.stage_keys import KEEP_AFTER
+from tui.widgets.line_pane import LinePane
 
 FIRST, SECOND = "a-mapping-costs-no-memory", "faults-and-the-zero-page"
 

@@ -1,14 +1,14 @@
 """Every kind of thing has its place in a pane, so that the cursor can stand on it and light up its relatives."""
 
-from model.session.graph import POINTS_TO, subjects
+from model.session.relations import POINTS_TO, subjects
 from model.session.session import Session
 from tests.model.test_graph import SCENE
-from tui.rows.holders import holders
-from tui.rows.physical import physical
-from tui.rows.row import stops
-from tui.rows.scene import Scene
-from tui.rows.spaces import spaces
-from tui.rows.walk import walk
+from tui.views.holders import holders
+from tui.views.machine_view import Scene
+from tui.views.physical import physical
+from tui.views.row import stops
+from tui.views.spaces import spaces
+from tui.views.walk import walk
 
 MORE = (
     "device gpu",

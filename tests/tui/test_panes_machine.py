@@ -3,22 +3,22 @@
 import msgspec
 import pytest
 
-from model.kernel.access import cpu_load
+from model.kernel.arch.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
 from model.memory.records import Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
-from model.script.account import Runner
 from model.script.parser import parse
+from model.script.runner import Runner
 from model.session.timeline import differing
 from tests.model.play import Play
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
-from tui.rows.glyphs import ASCII
-from tui.rows.holders import holders
-from tui.rows.physical import MOST_FRAMES, physical
-from tui.rows.row import Row, stops
-from tui.rows.scene import Scene, follow, marks, net, page_of, place
-from tui.rows.spaces import MOST_PAGES, spaces
-from tui.rows.walk import walk
+from tui.views.glyphs import ASCII
+from tui.views.holders import holders
+from tui.views.machine_view import Scene, follow, marks, net, page_of, place
+from tui.views.physical import MOST_FRAMES, physical
+from tui.views.row import Row, stops
+from tui.views.spaces import MOST_PAGES, spaces
+from tui.views.walk import walk
 
 WIDTH = 75
 

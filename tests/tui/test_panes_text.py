@@ -3,19 +3,19 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.kernel.boot import boot
-from tui.panes.drawing import difference
-from tui.rows.bars import header, keys, named, relations, tabs
-from tui.rows.glyphs import ASCII, UNICODE, choose
-from tui.rows.history import timeline
-from tui.rows.home import WAYS, Offer, home
-from tui.rows.manual import manual
-from tui.rows.markdown import markdown, wrap
-from tui.rows.picture import Ask, Broken, Check, History, Judged, Node, Option, Picture, Rule, Tale, Told
-from tui.rows.row import Row, Span, cut, flow, row, stops
-from tui.rows.story import combined, steps, story
-from tui.rows.verdict import rules, severities, verdict, worst
-from tui.style import roles
+from model.kernel.arch.boot import boot
+from tui.views.bars import header, keys, named, relations, tabs
+from tui.views.glyphs import ASCII, UNICODE, choose
+from tui.views.history import timeline
+from tui.views.home import WAYS, Offer, home
+from tui.views.lesson_text import combined, steps, story
+from tui.views.manual import manual
+from tui.views.markdown import markdown, wrap
+from tui.views.row import Row, Span, cut, flow, row, stops
+from tui.views.verdict import rules, severities, verdict, worst
+from tui.views.view_model import Ask, Broken, Check, History, Judged, Node, Option, Picture, Rule, Tale, Told
+from tui.widgets.drawing import difference
+from tui.widgets.role_styles import roles
 
 STATE = boot()
 WIDTH = 44

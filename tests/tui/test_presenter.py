@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from lessons import presenting
-from lessons.library import find
-from lessons.progress import Store
-from lessons.rushing import go_on
+from lessons.file.library import find
+from lessons.learner.progress import Store
+from lessons.play.any_answer_player import go_on
+from lessons.teach import presenter_state as presenting
 from tests.tui.user import SMALL, User, at
 from tui import cli
-from tui.app import lesson_driver
-from tui.autoplay import Autoplay
-from tui.lesson_driver import LessonDriver
-from tui.notes_app import Notes
+from tui.app.autoplay import Autoplay
+from tui.app.launch import lesson_driver
+from tui.app.notes_app import Notes
+from tui.drivers.lesson import LessonDriver
 from tui.screens.presenter import Presenter
 from tui.screens.stage import Stage
 
@@ -116,7 +116,7 @@ async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) ->
 
 
 async def test_only_lessons_are_presented(store: Store, made: object) -> None:
-    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
 
     assert isinstance(made, SandboxDriver)
     async with at(store, made) as user:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lessons.format import Number
-from lessons.library import find
-from lessons.player import Player
-from lessons.progress import LessonProgress, Store
+from lessons.file.library import find
+from lessons.file.schema import Number
+from lessons.learner.progress import LessonProgress, Store
+from lessons.play.player import Player
 from tui import cli
 
 FIRST = "a-mapping-costs-no-memory"
@@ -94,7 +94,7 @@ def test_what_is_no_progress_file_is_refused_and_changes_nothing(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SIGKILL")
 def test_a_kill_while_writing_leaves_a_whole_file(kept: Store) -> None:
     kept.answered("pte", right=True)
-    script = "from lessons.progress import Store\nwhile True: Store().answered('pte', right=True)"
+    script = "from lessons.learner.progress import Store\nwhile True: Store().answered('pte', right=True)"
     for _ in range(3):
         writer = subprocess.Popen([sys.executable, "-c", script])
         before = kept.read().drills["pte"].asked

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from model.script.calls import CALLS
+from model.script.dispatch import CALLS
 from tui.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -289,11 +289,11 @@ def test_a_splat_is_told_with_its_call_trace(tmp_path: Path) -> None:
     """A page whose count is damaged by hand: no script can do that before buffers move."""
     program = """
 from model.memory.records import Splat
-from model.script.account import Account
+from model.script.runner import Account
 from model.script.context import Context, OK
 from model.script.parser import parse
-from model.kernel.boot import boot
-from tui.plain import Narrator, console
+from model.kernel.arch.boot import boot
+from tui.views.plain_text import Narrator, console
 splat = Splat("WARNING: mm/gup.c: try_grab_folio", ("refcount 0",), trace=("gup_fast", "take_reference"))
 state = boot()
 Narrator(console()).tell(Account(parse("process p0")[0], OK, (), (), (splat,), (), state))

@@ -1,9 +1,9 @@
 """The sandbox beyond single steps: tasks, ready scenes, settings, forms, the palette."""
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from tests.tui.free import SIZES, STALE, driver_of, overlay
 from tests.tui.user import KEYS, at
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.form import Form
 from tui.screens.overlay import Overlay
 from tui.screens.settings import Settings

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from textual.events import Paste
 
-from lessons.library import find
-from lessons.progress import Store
-from model.script.account import Runner
+from lessons.file.library import find
+from lessons.learner.progress import Store
 from model.script.parser import parse
+from model.script.runner import Runner
 from tests.tui.free import STALE, driver_of, overlay
 from tests.tui.user import KEYS, SMALL, at
-from tui.app import free_driver, lesson_driver
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import free_driver, lesson_driver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.code import Code
 from tui.screens.prompt import Line
 from tui.screens.stage import Stage

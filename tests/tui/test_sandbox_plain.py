@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from model.script.parser import parse
-from tui.sandbox_plain import PlainSandbox
+from tui.plain.sandbox import PlainSandbox
 
 SCENE = """process p0
 mmap p0 buf anon private rw 1

@@ -17,23 +17,23 @@ from rich.style import Style
 from textual.screen import Screen
 
 import tui.screens
-from lessons.progress import LessonProgress, Store
+from lessons.learner.progress import LessonProgress, Store
+from model.compare.table import questions
 from model.script.parser import parse
-from model.search.compare_table import questions
 from tests.lessons.small import TEXT, WORLDS
 from tests.tui.test_explorer import PINNED, until
 from tests.tui.user import LARGE, NORMAL, SMALL, User, at
-from tui import sandbox_driver
-from tui.author_driver import AuthorDriver
-from tui.drill_driver import DrillDriver
-from tui.driver import Driver
-from tui.rows.glyphs import UNICODE
-from tui.rows.picture import Rule
-from tui.sandbox_driver import SandboxDriver
-from tui.screens.atlas import Map
+from tui.drivers import sandbox as sandbox_driver
+from tui.drivers.author import AuthorDriver
+from tui.drivers.drill import DrillDriver
+from tui.drivers.driver import Driver
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.comparison import Comparison
 from tui.screens.overlay import Overlay
-from tui.style import HIGH_CONTRAST, PTESCOPE
+from tui.screens.state_graph import Map
+from tui.views.glyphs import UNICODE
+from tui.views.view_model import Rule
+from tui.widgets.role_styles import HIGH_CONTRAST, PTESCOPE
 
 FOLDER = Path(__file__).parent / "snapshots" / "screens"
 SIZES = {"80x24": SMALL, "120x40": NORMAL, "200x60": LARGE}

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.terminal import Program
-from lessons.library import find
-from lessons.progress import Store
+from lessons.file.library import find
+from lessons.learner.progress import Store
 from tests.tui.user import User, at
-from tui.app import lesson_driver
-from tui.driver import Driver
-from tui.sandbox_driver import SandboxDriver
+from tui.app.launch import lesson_driver
+from tui.drivers.driver import Driver
+from tui.drivers.sandbox import SandboxDriver
 
 SIZES = (
     (80, 24),

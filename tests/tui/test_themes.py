@@ -7,7 +7,7 @@ from textual.app import App
 from textual.color import Color, rgb_to_lab
 from textual.theme import Theme
 
-from tui.style import COLOUR_BLIND, HIGH_CONTRAST, THEMES, roles
+from tui.widgets.role_styles import COLOUR_BLIND, HIGH_CONTRAST, THEMES, roles
 
 READABLE = 4.5
 """Contrast that WCAG AA asks of text; AAA asks for 7."""

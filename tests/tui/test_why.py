@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from lessons.progress import Store
+from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import SMALL, at
-from tui.sandbox_driver import SandboxDriver
-from tui.sandbox_plain import PlainSandbox
+from tui.drivers.sandbox import SandboxDriver
+from tui.plain.sandbox import PlainSandbox
 from tui.screens.sandbox_stage import SandboxStage
 
 SCRIPT = """

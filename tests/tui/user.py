@@ -7,10 +7,10 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from lessons.progress import Store
-from tui.driver import Driver
+from lessons.learner.progress import Store
+from tui.app.app import PtescopeApp
+from tui.drivers.driver import Driver
 from tui.screens.stage import Stage
-from tui.textual_app import PtescopeApp
 
 NORMAL = (120, 40)
 SMALL = (80, 24)

@@ -1,6 +1,6 @@
 """A machine made by hand, with something of everything that the panes show."""
 
-from model.kernel.boot import boot
+from model.kernel.arch.boot import boot
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,

@@ -12,18 +12,18 @@ from textual.events import Key
 from textual.filter import NoColor
 from textual.screen import Screen
 
-from lessons.language import tr
-from lessons.problems import LessonError
-from lessons.progress import ProgressError, Store
-from tui.app import lesson_driver
-from tui.autoplay import Autoplay
-from tui.driver import Driver
-from tui.reading import is_served
-from tui.rows.glyphs import ASCII, choose
+from lessons.file.problems import LessonError
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
+from tui.app.autoplay import Autoplay
+from tui.app.launch import lesson_driver
+from tui.drivers.driver import Driver
 from tui.screens.stage import Stage
-from tui.style import PTESCOPE, THEMES
-from tui.typed import NAME as TYPED
-from tui.typed import TakesEarly, Typed
+from tui.session.prompt_history import NAME as TYPED
+from tui.session.prompt_history import TakesEarly, Typed
+from tui.session.user_files import is_served
+from tui.views.glyphs import ASCII, choose
+from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
     from tui.screens.home import Home
@@ -33,25 +33,25 @@ KEPT_COMMANDS: Final = frozenset({"Theme"})
 
 
 def _actions() -> type[Provider]:
-    from tui.palette import Actions  # noqa: PLC0415 - the palette is imported when it opens
+    from tui.app.palette import Actions  # noqa: PLC0415 - the palette is imported when it opens
 
     return Actions
 
 
 def _lessons() -> type[Provider]:
-    from tui.palette import Lessons  # noqa: PLC0415
+    from tui.app.palette import Lessons  # noqa: PLC0415
 
     return Lessons
 
 
 def _things() -> type[Provider]:
-    from tui.palette import Things  # noqa: PLC0415
+    from tui.app.palette import Things  # noqa: PLC0415
 
     return Things
 
 
 def _forms() -> type[Provider]:
-    from tui.palette import Forms  # noqa: PLC0415
+    from tui.app.palette import Forms  # noqa: PLC0415
 
     return Forms
 
@@ -98,7 +98,7 @@ class PtescopeApp(App[None]):
         if self.no_color:
             self._filters.append(NoColor())  # Textual's own makes colours grey, which are colours still.
         if self.glyphs is ASCII:
-            from tui.ascii import OnlyAscii  # noqa: PLC0415 - few terminals need it
+            from tui.app.ascii_borders import OnlyAscii  # noqa: PLC0415 - few terminals need it
 
             self._filters.append(OnlyAscii())
         if os.environ.get("PTESCOPE_REDUCED_MOTION"):
@@ -137,13 +137,13 @@ class PtescopeApp(App[None]):
     def stage(self, driver: Driver, *, aside: bool = False) -> Stage:
         """The stage that shows a driver. `aside`: a sandbox that was opened from a lesson."""
         if driver.free:
-            from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415 - a lesson is opened without it
+            from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415 - a lesson is opened without it
             from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
 
             assert isinstance(driver, SandboxDriver)
             stage: Stage = SandboxStage(driver, self.glyphs, aside=aside)
         elif getattr(driver, "reload", None) is not None:
-            from tui.author_driver import AuthorDriver  # noqa: PLC0415
+            from tui.drivers.author import AuthorDriver  # noqa: PLC0415
             from tui.screens.author_stage import AuthorStage  # noqa: PLC0415
 
             assert isinstance(driver, AuthorDriver)
@@ -175,7 +175,7 @@ class PtescopeApp(App[None]):
 
     def action_lesson(self, name: str) -> None:
         """Open a lesson where it was left."""
-        from lessons.library import find  # noqa: PLC0415 - the course is read when it is needed
+        from lessons.file.library import find  # noqa: PLC0415 - the course is read when it is needed
 
         try:
             driver = lesson_driver(find(name), self.store)
@@ -186,22 +186,22 @@ class PtescopeApp(App[None]):
 
     def action_sandbox(self) -> None:
         """Free play on an empty machine."""
-        from tui.app import free_driver  # noqa: PLC0415
+        from tui.app.launch import free_driver  # noqa: PLC0415
 
         self.push_screen(self.stage(free_driver(self.store)))
 
     def action_aside(self) -> None:
         """From a lesson to a sandbox on the very state on the screen; leaving it leads back."""
-        from tui.aside import aside  # noqa: PLC0415 - imported when somebody wants it
-        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
+        from tui.drivers.sandbox_from_lesson import aside  # noqa: PLC0415 - imported when somebody wants it
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
             self.push_screen(self.stage(aside(self.screen.driver.player), aside=True))
 
     def action_code(self) -> None:
         """The code of a lesson's step, to be pasted into any sandbox."""
-        from tui.aside import aside  # noqa: PLC0415
-        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
+        from tui.drivers.sandbox_from_lesson import aside  # noqa: PLC0415
         from tui.screens.code import StateCode  # noqa: PLC0415
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
@@ -220,7 +220,7 @@ class PtescopeApp(App[None]):
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""
         from tui.commands.drill import today  # noqa: PLC0415
-        from tui.drill_driver import DrillDriver  # noqa: PLC0415
+        from tui.drivers.drill import DrillDriver  # noqa: PLC0415
 
         try:
             driver = DrillDriver(self.store, kind, today())
@@ -251,7 +251,7 @@ class PtescopeApp(App[None]):
 
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""
-        from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
         from tui.screens.presenter import Presenter  # noqa: PLC0415
 
         stage = self.screen
@@ -279,7 +279,7 @@ class PtescopeApp(App[None]):
         if is_served():
             self.deliver_screenshot()
             return
-        from tui.exporting import free_name, write_screen  # noqa: PLC0415
+        from tui.export.screen import free_name, write_screen  # noqa: PLC0415
         from tui.screens.prompt import Prompt  # noqa: PLC0415
 
         def typed(name: str | None) -> None:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Final
 
 from textual.timer import Timer
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 
 if TYPE_CHECKING:
-    from tui.textual_app import PtescopeApp
+    from tui.app.app import PtescopeApp
 
 PACE: Final = 3.0
 """Seconds between two steps at speed 1."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lessons.format import Lesson
-    from lessons.progress import Store
-    from tui.driver import Driver
-    from tui.sandbox_driver import SandboxDriver
+    from lessons.file.schema import Lesson
+    from lessons.learner.progress import Store
+    from tui.drivers.driver import Driver
+    from tui.drivers.sandbox import SandboxDriver
 
 
 def hold_collector() -> None:
@@ -34,7 +34,7 @@ def learn(lesson: "Lesson", store: "Store", *, present: bool = False, autoplay: 
 def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str = "Sandbox") -> int:
     """Free play, after `open_it` has set the scene. Returns the exit status. Raises what `open_it` raises."""
     hold_collector()
-    from lessons.progress import Store  # noqa: PLC0415 - imported where it is needed
+    from lessons.learner.progress import Store  # noqa: PLC0415 - imported where it is needed
 
     store = Store()
     driver = free_driver(store, title)
@@ -45,8 +45,8 @@ def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str
 
 def free_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
     """A sandbox on an empty machine, kept beside the progress."""
-    from tui.autosave import FOLDER, Autosave  # noqa: PLC0415 - imported where it is needed
-    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
+    from tui.session.autosave import FOLDER, Autosave  # noqa: PLC0415 - imported where it is needed
 
     return SandboxDriver(title=title, autosave=Autosave(store.path.parent / FOLDER))
 
@@ -54,7 +54,7 @@ def free_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
 def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False) -> int:
     """Exercises; `fixed`: no score chooses kinds. Returns the exit status. Raises ProgressError before it opens."""
     hold_collector()
-    from tui.drill_driver import DrillDriver  # noqa: PLC0415
+    from tui.drivers.drill import DrillDriver  # noqa: PLC0415
 
     return _run(store, DrillDriver(store, kind, seed, fixed=fixed))
 
@@ -62,8 +62,8 @@ def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False)
 def author(path: "Path") -> int:
     """A lesson that is being written. Returns the exit status. Raises LessonError before it opens."""
     hold_collector()
-    from lessons.progress import Store  # noqa: PLC0415
-    from tui.author_driver import AuthorDriver  # noqa: PLC0415
+    from lessons.learner.progress import Store  # noqa: PLC0415
+    from tui.drivers.author import AuthorDriver  # noqa: PLC0415
 
     store = Store()
     return _run(store, AuthorDriver(path, store))
@@ -72,7 +72,7 @@ def author(path: "Path") -> int:
 def home(store: "Store | None" = None) -> int:
     """Open at home, the first time with the tour. Returns the exit status."""
     hold_collector()
-    from lessons.progress import Store  # noqa: PLC0415
+    from lessons.learner.progress import Store  # noqa: PLC0415
 
     store = store or Store()
     return _run(store, opening(store))
@@ -82,15 +82,15 @@ def opening(store: "Store") -> "Driver | None":
     """What the app opens with: for those who have never been here the tour, else home (None)."""
     if store.path.exists():
         return None
-    from lessons.library import TOUR, find  # noqa: PLC0415
+    from lessons.file.library import TOUR, find  # noqa: PLC0415
 
     return lesson_driver(find(TOUR.stem), store)
 
 
 def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
     """A lesson ready to be shown, where it was left. Raises LessonError and ProgressError."""
-    from lessons.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+    from lessons.play.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
 
     driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
     driver.picture()  # What is wrong with this very part of the lesson is said before a screen opens.
@@ -99,7 +99,7 @@ def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
 
 def _run(store: "Store", driver: "Driver | None", *, present: bool = False, autoplay: float = 0.0) -> int:
     """Run the app to its end; the exit status."""
-    from tui.textual_app import PtescopeApp  # noqa: PLC0415
+    from tui.app.app import PtescopeApp  # noqa: PLC0415
 
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay

@@ -7,12 +7,12 @@ from typing import ClassVar, Final
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
-from lessons.presenting import heard
-from tui.panes.line_pane import LinePane
-from tui.rows.glyphs import choose
-from tui.rows.presenting import notes
-from tui.rows.row import Row
-from tui.style import PTESCOPE, THEMES
+from lessons.teach.presenter_state import heard
+from tui.views.glyphs import choose
+from tui.views.presenting import notes
+from tui.views.row import Row
+from tui.widgets.line_pane import LinePane
+from tui.widgets.role_styles import PTESCOPE, THEMES
 
 EVERY: Final = 0.5
 """Seconds between two looks at what the presenter says."""

@@ -8,11 +8,11 @@ from rich.markup import escape
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
-from lessons.language import tr
-from tui.rows.bars import named
-from tui.rows.glyphs import choose
+from lessons.i18n.language import tr
 from tui.screens.help import RENAMED, key_name
 from tui.screens.stage import Stage
+from tui.views.bars import named
+from tui.views.glyphs import choose
 
 
 class Entry(NamedTuple):
@@ -60,7 +60,7 @@ class Lessons(Provider):
 
     async def search(self, query: str) -> Hits:
         """Those that match."""
-        from lessons.library import entries  # noqa: PLC0415 - read when somebody searches
+        from lessons.file.library import entries  # noqa: PLC0415 - read when somebody searches
 
         matcher = self.matcher(query)
         for entry in entries():
@@ -80,7 +80,7 @@ class Things(Provider):
         stage = self.screen
         if not isinstance(stage, Stage):
             return
-        from model.session.graph import subjects  # noqa: PLC0415 - needed when somebody searches
+        from model.session.relations import subjects  # noqa: PLC0415 - needed when somebody searches
 
         matcher = self.matcher(query)
         for subject in subjects(stage.picture.state):
@@ -94,7 +94,7 @@ class Forms(Provider):
 
     def _entries(self) -> Iterator[Entry]:
         from model.script.verbs import VERBS  # noqa: PLC0415 - needed when somebody searches
-        from tui.sandbox_words import WORDS  # noqa: PLC0415
+        from tui.drivers.session_commands import WORDS  # noqa: PLC0415
         from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
 
         stage = self.screen

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from tui.commands.explore import positive
 
 if TYPE_CHECKING:
-    from model.search.compare_table import Question
-    from tui.commands.compare_cache import Answer
+    from model.compare.table import Question
+    from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
 
@@ -24,10 +24,10 @@ FEW: Final = 4
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `ptescope compare`."""
     # Which kernels, exporters, grabbers and defences there are is known to the model alone.
-    from model.kernel.config import SETTINGS  # noqa: PLC0415
-    from model.kernel.exporter import EXPORTERS  # noqa: PLC0415
-    from model.search.compare_cells import MOST_STATES  # noqa: PLC0415
-    from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name  # noqa: PLC0415
+    from model.compare.cells import MOST_STATES  # noqa: PLC0415
+    from model.compare.scenes import DEFENCES, GRABBERS, defence_name  # noqa: PLC0415
+    from model.engine.config import SETTINGS  # noqa: PLC0415
+    from model.kernel.drivers.exporter import EXPORTERS  # noqa: PLC0415
 
     parser.description = (
         "Compare what drivers' mappings, those who lay hands on their pages, and the defences that were proposed do "
@@ -67,8 +67,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.search.compare_table import questions  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.commands.compare_print import as_json, print_tables  # noqa: PLC0415
+    from model.compare.table import questions  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.views.comparison_table import as_json, print_tables  # noqa: PLC0415
 
     asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
     answers = answer_all(asked, args.max_states, args.jobs, fresh=args.fresh)
@@ -82,7 +82,7 @@ def main(args: Namespace) -> int:
 
 def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fresh: bool = False) -> "dict[str, Answer]":
     """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
-    from tui.commands.compare_cache import Cache  # noqa: PLC0415
+    from tui.jobs.compare_cache import Cache  # noqa: PLC0415
 
     cache = Cache(most_states)
     known = {} if fresh else cache.read()
@@ -122,7 +122,7 @@ def compute(asked: "list[Question]", most_states: int, jobs: int) -> "Iterator[t
 
 def answer_alike(asked: "list[Question]", most_states: int) -> "list[tuple[str, Answer]]":
     """Search or try scenes that differ in their defences only."""
-    from model.search.compare_cells import Judge, try_use  # noqa: PLC0415 - in the worker process
+    from model.compare.cells import Judge, try_use  # noqa: PLC0415 - in the worker process
 
     judge = Judge(most_states)
     return [

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from datetime import UTC, datetime
 from typing import Final
 
-from tui.app import hold_collector
+from tui.app.launch import hold_collector
 from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 
 EXIT_FINE: Final = 0
@@ -46,22 +46,22 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if not args.plain:
         hold_collector()
-    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
 
     fixed = args.seed is not None
     first = args.seed if fixed else today()
     store = Store()
     try:
         if args.plain:
-            from tui.drill_plain import PlainDrill  # noqa: PLC0415
-            from tui.plain import console  # noqa: PLC0415
+            from tui.plain.drill import PlainDrill  # noqa: PLC0415
+            from tui.views.plain_text import console  # noqa: PLC0415
 
             PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count, fixed=fixed)
             return EXIT_FINE
         if refusal := no_terminal():
             print(f"ptescope: {refusal}; `ptescope drill --plain` needs none", file=sys.stderr)
             return EXIT_NO_TERMINAL
-        from tui.app import drill  # noqa: PLC0415
+        from tui.app.launch import drill  # noqa: PLC0415
 
         return drill(store, args.kind or "", first, fixed=fixed)
     except ProgressError as error:

@@ -6,13 +6,13 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
 from tui.commands.run import complain
-from tui.limits import Limits
-from tui.reading import UnreadableError, read_text
+from tui.jobs.limits import Limits
+from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
-    from model.search.explore import Kind, Progress, Search
+    from model.search.bfs import Kind, Progress, Search
+    from model.search.problem import Scene
     from model.search.report import Report
-    from model.search.scene import Scene
 
 MOST_MEMORY: Final = 4096
 """MiB that a search may take unless told otherwise."""
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope explore`."""
     # Which rules there are is known to the model, and it is needed for the search anyhow.
     from model.invariants.rules import INVARIANTS  # noqa: PLC0415
-    from model.search.explore import MOST_STATES  # noqa: PLC0415
+    from model.search.bfs import MOST_STATES  # noqa: PLC0415
 
     parser.description = (
         "Search: carry out the commands before the first `may` line, then try every way in which the commands that "
@@ -79,8 +79,8 @@ def main(args: Namespace) -> int:
         return EXIT_MALFORMED
     from model.script.parser import parse  # noqa: PLC0415
     from model.script.problems import ScriptError  # noqa: PLC0415
+    from model.search.problem import set_up  # noqa: PLC0415
     from model.search.report import report  # noqa: PLC0415
-    from model.search.scene import set_up  # noqa: PLC0415
 
     try:
         scene = set_up(parse(text))
@@ -94,7 +94,7 @@ def main(args: Namespace) -> int:
     if args.json:
         print_json(found, seconds)
     else:
-        from tui.story import tell  # noqa: PLC0415
+        from tui.views.search_report import tell  # noqa: PLC0415
 
         tell(found, seconds, ended)
     if found.corrupts:
@@ -104,7 +104,7 @@ def main(args: Namespace) -> int:
 
 def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
     """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
-    from model.search.explore import explore  # noqa: PLC0415
+    from model.search.bfs import explore  # noqa: PLC0415
 
     def stop(kind: "Kind") -> bool:
         return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.progress import Store
+    from lessons.learner.progress import Store
     from model.script.command import Command
-    from tui.exporting import Frame
+    from tui.export.screen import Frame
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
@@ -44,11 +44,11 @@ def size(text: str) -> tuple[int, int]:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.problems import LessonError, did_you_mean  # noqa: PLC0415
-    from lessons.progress import Store, replace_file  # noqa: PLC0415
+    from lessons.file.problems import LessonError, did_you_mean  # noqa: PLC0415
+    from lessons.learner.progress import Store, replace_file  # noqa: PLC0415
     from model.script.problems import ScriptError  # noqa: PLC0415
     from tui.commands.run import complain  # noqa: PLC0415
-    from tui.reading import UnreadableError  # noqa: PLC0415
+    from tui.session.user_files import UnreadableError  # noqa: PLC0415
 
     if args.output.suffix not in FORMATS:
         near = did_you_mean(args.output.suffix, FORMATS)
@@ -71,11 +71,11 @@ def main(args: Namespace) -> int:
 
 def _lesson(args: Namespace, store: "Store") -> str:
     """A lesson in the wanted format."""
-    from lessons.library import find  # noqa: PLC0415
-    from lessons.reference import reference  # noqa: PLC0415
-    from tui.app import lesson_driver  # noqa: PLC0415
-    from tui.exporting import asciicast, recording, screen, svg  # noqa: PLC0415
-    from tui.lesson_driver import LessonDriver  # noqa: PLC0415
+    from lessons.file.library import find  # noqa: PLC0415
+    from lessons.teach.handout import reference  # noqa: PLC0415
+    from tui.app.launch import lesson_driver  # noqa: PLC0415
+    from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
+    from tui.export.screen import asciicast, recording, screen, svg  # noqa: PLC0415
 
     lesson = find(args.what)
     if args.output.suffix == ".md":
@@ -86,7 +86,7 @@ def _lesson(args: Namespace, store: "Store") -> str:
     assert isinstance(driver, LessonDriver)
     if args.output.suffix == ".svg":
         return screen(driver, store, svg, args.size)
-    from tui.rehearsing import onward  # noqa: PLC0415
+    from lessons.play.auto_player import onward  # noqa: PLC0415
 
     frames = recording(driver, store, lambda: onward(driver.player), args.size)
     return asciicast(whole(frames), lesson.header.title, *args.size)
@@ -95,10 +95,10 @@ def _lesson(args: Namespace, store: "Store") -> str:
 def _script(args: Namespace, store: "Store") -> str:
     """A script in the wanted format."""
     from model.script.parser import parse  # noqa: PLC0415
-    from tui.exporting import asciicast, markdown, recording, screen, svg  # noqa: PLC0415
-    from tui.mermaid import diagram  # noqa: PLC0415
-    from tui.reading import read_text  # noqa: PLC0415
-    from tui.sandbox_driver import SandboxDriver  # noqa: PLC0415
+    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
+    from tui.export.mermaid import diagram  # noqa: PLC0415
+    from tui.export.screen import asciicast, markdown, recording, screen, svg  # noqa: PLC0415
+    from tui.session.user_files import read_text  # noqa: PLC0415
 
     commands: tuple[Command, ...] = parse(read_text(args.what))
     commands = tuple(command for command in commands if command.verb != "may")
@@ -121,7 +121,7 @@ def _script(args: Namespace, store: "Store") -> str:
 
 def whole(frames: "list[Frame]") -> "list[Frame]":
     """The frames; says so if they are not all."""
-    from tui.exporting import MOST_FRAMES  # noqa: PLC0415
+    from tui.export.screen import MOST_FRAMES  # noqa: PLC0415
 
     if len(frames) == MOST_FRAMES:
         print(f"the recording ends after {MOST_FRAMES} screens, the most that it takes", file=sys.stderr)

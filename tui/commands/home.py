@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from tui.reading import is_served
+from tui.session.user_files import is_served
 
 EXIT_NO_TERMINAL: Final = 2
 
@@ -21,7 +21,7 @@ def main(args: Namespace) -> int:
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `ptescope --help` shows what works without one", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app import home  # noqa: PLC0415 - Textual only where there is a screen
+    from tui.app.launch import home  # noqa: PLC0415 - Textual only where there is a screen
 
     return home()
 

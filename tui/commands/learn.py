@@ -4,12 +4,12 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
-from tui.app import hold_collector, learn
+from tui.app.launch import hold_collector, learn
 from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 
 if TYPE_CHECKING:
-    from lessons.format import Lesson
-    from lessons.progress import Store
+    from lessons.file.schema import Lesson
+    from lessons.learner.progress import Store
 
 EXIT_FINE: Final = 0
 EXIT_NO_LESSON: Final = 2
@@ -62,8 +62,8 @@ def main(args: Namespace) -> int:
         return EXIT_NO_LESSON
     if not args.plain:
         hold_collector()
-    from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.file.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
 
     store = Store()
     try:
@@ -84,7 +84,7 @@ def main(args: Namespace) -> int:
 
 def chosen(name: str | None, store: "Store") -> "Lesson":
     """The lesson that was named, or the first that is not done; after the last the first again. Raises LessonError."""
-    from lessons.library import entries, find  # noqa: PLC0415
+    from lessons.file.library import entries, find  # noqa: PLC0415
 
     if name is not None:
         return find(name)
@@ -95,8 +95,8 @@ def chosen(name: str | None, store: "Store") -> "Lesson":
 
 def play_plain(lesson: "Lesson", store: "Store") -> None:
     """Play on standard input and output. Raises LessonError."""
-    from lessons.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.lesson_plain import PlainLesson  # noqa: PLC0415
-    from tui.plain import console  # noqa: PLC0415
+    from lessons.play.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.plain.lesson import PlainLesson  # noqa: PLC0415
+    from tui.views.plain_text import console  # noqa: PLC0415
 
     PlainLesson(Player(lesson, store.lesson(lesson.id)), store, sys.stdin, console()).run()

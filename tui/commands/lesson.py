@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.drafting import Draft
-    from lessons.format import Lesson
+    from lessons.author.scaffold import Draft
+    from lessons.file.schema import Lesson
 
 EXIT_FINE: Final = 0
 EXIT_PROBLEMS: Final = 1
@@ -63,7 +63,7 @@ def identity(text: str) -> str:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.file.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
     from model.script.problems import ScriptError  # noqa: PLC0415
 
     try:
@@ -79,11 +79,11 @@ def main(args: Namespace) -> int:
 
 def check(args: Namespace) -> int:
     """Say what is wrong."""
-    from lessons.check import check_paths  # noqa: PLC0415 - the kernel is imported where it is run
+    from lessons.author.check import check_paths  # noqa: PLC0415 - the kernel is imported where it is run
 
     lessons, problems = check_paths(args.paths)
     if args.kernel is not None:
-        from lessons.kernel_tree import dead  # noqa: PLC0415
+        from lessons.author.kernel_sources import dead  # noqa: PLC0415
 
         if not args.kernel.is_dir():
             print(f"{args.kernel}: no folder with kernel sources", file=sys.stderr)
@@ -98,15 +98,15 @@ def check(args: Namespace) -> int:
 
 def new(args: Namespace) -> int:
     """A lesson to begin with."""
-    from lessons.drafting import empty  # noqa: PLC0415
+    from lessons.author.scaffold import empty  # noqa: PLC0415
 
     return _write(args.id, empty(args.id, args.title or _in_words(args.id)), args.folder)
 
 
 def promote(args: Namespace) -> int:
     """A lesson of what was played."""
-    from lessons.drafting import from_script  # noqa: PLC0415
-    from tui.reading import UnreadableError, read_text  # noqa: PLC0415
+    from lessons.author.scaffold import from_script  # noqa: PLC0415
+    from tui.session.user_files import UnreadableError, read_text  # noqa: PLC0415
 
     try:
         text = read_text(str(args.script))
@@ -128,10 +128,10 @@ def _in_words(name: str) -> str:
 
 def _write(name: str, draft: "Draft", folder: Path) -> int:
     """Write both files, and say what is left to do. Nothing that exists is replaced."""
-    from lessons.check import check_lesson  # noqa: PLC0415
-    from lessons.format import WORLDS  # noqa: PLC0415
-    from lessons.loading import load  # noqa: PLC0415
-    from lessons.progress import replace_file  # noqa: PLC0415
+    from lessons.author.check import check_lesson  # noqa: PLC0415
+    from lessons.file.loader import load  # noqa: PLC0415
+    from lessons.file.schema import WORLDS  # noqa: PLC0415
+    from lessons.learner.progress import replace_file  # noqa: PLC0415
 
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"
     for path in (lesson, world):
@@ -152,7 +152,7 @@ def play(args: Namespace) -> int:
     from tui.commands.home import EXIT_NO_TERMINAL, no_terminal  # noqa: PLC0415
 
     if args.plain:
-        from lessons.progress import Store  # noqa: PLC0415
+        from lessons.learner.progress import Store  # noqa: PLC0415
         from tui.commands.learn import play_plain  # noqa: PLC0415
 
         play_plain(_load(args.file), Store())
@@ -160,20 +160,20 @@ def play(args: Namespace) -> int:
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `--plain` needs none", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app import author  # noqa: PLC0415
+    from tui.app.launch import author  # noqa: PLC0415
 
     return author(args.file)
 
 
 def _load(path: Path) -> "Lesson":
-    from lessons.loading import load  # noqa: PLC0415
+    from lessons.file.loader import load  # noqa: PLC0415
 
     return load(path)
 
 
 def diff(args: Namespace) -> int:
     """What is different."""
-    from lessons.differing import differences  # noqa: PLC0415
+    from lessons.author.diff import differences  # noqa: PLC0415
 
     found = list(differences(_load(args.old), _load(args.new)))
     for line in found:

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lessons.library import entries
-from lessons.mutants import MUTANTS, baseline, noticed
-from lessons.problems import did_you_mean
+from lessons.author.mutation import MUTANTS, baseline, noticed
+from lessons.file.library import entries
+from lessons.file.problems import did_you_mean
 
 EXIT_FINE: Final = 0
 EXIT_SURVIVOR: Final = 1

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.library import Entry
-    from lessons.progress import LessonProgress, Progress, Store
+    from lessons.file.library import Entry
+    from lessons.learner.progress import LessonProgress, Progress, Store
 
 EXIT_FINE: Final = 0
 EXIT_UNREADABLE: Final = 2
@@ -20,8 +20,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run `ptescope lessons`; returns the exit status."""
-    from lessons.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from lessons.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.file.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
 
     store = Store()
     course = entries()
@@ -43,7 +43,7 @@ def main(args: Namespace) -> int:
 
 def _reset(store: "Store", name: str, known: set[str]) -> bool:
     """Forget progress; False, with a complaint, if there is no such lesson."""
-    from lessons.problems import nearest  # noqa: PLC0415
+    from lessons.file.problems import nearest  # noqa: PLC0415
 
     if name not in known | {"all"}:
         hint = nearest(name, known | {"all"}) or "`ptescope lessons` lists them"
@@ -55,8 +55,8 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
 
 def print_course(course: "list[Entry]", progress: "Progress") -> None:
     """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
-    from lessons.language import tr  # noqa: PLC0415
-    from lessons.progress import LessonProgress  # noqa: PLC0415
+    from lessons.i18n.language import tr  # noqa: PLC0415
+    from lessons.learner.progress import LessonProgress  # noqa: PLC0415
 
     part = ""
     for entry in course:
@@ -74,11 +74,11 @@ def print_course(course: "list[Entry]", progress: "Progress") -> None:
 def how_far(lesson: "LessonProgress", items: int) -> str:
     """Progress in a word.
 
-    >>> from lessons.progress import LessonProgress
+    >>> from lessons.learner.progress import LessonProgress
     >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
     ('new', 'at 4/9', 'done')
     """
-    from lessons.language import tr  # noqa: PLC0415
+    from lessons.i18n.language import tr  # noqa: PLC0415
 
     if lesson.finished:
         return tr("done")

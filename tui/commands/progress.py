@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.progress import Store
+    from lessons.learner.progress import Store
 
 EXIT_FINE: Final = 0
 EXIT_UNREADABLE: Final = 2
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.progress import ProgressError, Store  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415 - msgspec's types are built where they are needed
 
     store = Store()
     try:
@@ -61,7 +61,7 @@ def _show(store: "Store") -> None:
 
 def _export(store: "Store", file: Path, *, force: bool) -> None:
     """Write a copy. Raises ProgressError where that is not possible."""
-    from lessons.progress import ProgressError  # noqa: PLC0415
+    from lessons.learner.progress import ProgressError  # noqa: PLC0415
 
     if file.exists() and not force:
         raise ProgressError(f"{file} exists; `--force` replaces it")
@@ -71,8 +71,8 @@ def _export(store: "Store", file: Path, *, force: bool) -> None:
 
 def _reset(store: "Store", lesson: str) -> None:
     """Begin again. Raises ProgressError, also where no such lesson was begun."""
-    from lessons.problems import did_you_mean  # noqa: PLC0415
-    from lessons.progress import ProgressError  # noqa: PLC0415
+    from lessons.file.problems import did_you_mean  # noqa: PLC0415
+    from lessons.learner.progress import ProgressError  # noqa: PLC0415
 
     known = store.read().lessons
     if lesson and lesson not in known:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from model.session.replay import KindRow, Verdict
+    from model.replay.compare import KindRow, Verdict
 
 EXIT_AGREES: Final = 0
 EXIT_DIFFERS: Final = 1
@@ -85,8 +85,8 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
 
 def compare_file(path: Path) -> "Verdict":
     """Replay one file. Raises ReplayError if it is no recording."""
-    from model.session.replay import compare  # noqa: PLC0415 - the kernel is imported where it is run
-    from model.session.replay_format import NotARecordingError, decode  # noqa: PLC0415
+    from model.replay.compare import compare  # noqa: PLC0415 - the kernel is imported where it is run
+    from model.replay.recording import NotARecordingError, decode  # noqa: PLC0415
 
     try:
         return compare(decode(path.read_bytes()))
@@ -98,8 +98,8 @@ def compare_file(path: Path) -> "Verdict":
 
 def emit(paths: Sequence[Path]) -> int:
     """Print the one recording as the model has it."""
-    from model.session import replay  # noqa: PLC0415
-    from model.session.replay_format import NotARecordingError, decode, encode  # noqa: PLC0415
+    from model.replay import compare as replay  # noqa: PLC0415
+    from model.replay.recording import NotARecordingError, decode, encode  # noqa: PLC0415
 
     if len(paths) != 1:
         raise ReplayError(f"--emit prints one recording, not {len(paths)}")
@@ -133,7 +133,7 @@ def summary(verdicts: Sequence[tuple[Path, "Verdict"]]) -> str:
 
 def print_table(verdicts: Sequence[tuple[Path, "Verdict"]], *, markdown: bool) -> None:
     """One line a kind, and the totals."""
-    from model.session.replay import by_kind, kind_of  # noqa: PLC0415
+    from model.replay.compare import by_kind, kind_of  # noqa: PLC0415
 
     rows = by_kind([(kind_of(path.stem), verdict) for path, verdict in verdicts])
     if markdown:
@@ -157,7 +157,7 @@ def print_rich(rows: Sequence["KindRow"]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from tui.plain import Printer  # noqa: PLC0415
+    from tui.views.plain_text import Printer  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("kind", no_wrap=True)

@@ -5,12 +5,12 @@ from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from tui.reading import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
-    from model.script.account import Account
     from model.script.command import Command
     from model.script.problems import ScriptError
+    from model.script.runner import Account
 
 EXIT_HELD: Final = 0
 EXIT_NOT_HELD: Final = 1
@@ -47,7 +47,7 @@ class ShowVerbs(Action):
         """Print it and leave."""
         del namespace, values, option_string
         from model.script.verbs import VERBS  # noqa: PLC0415 - only when asked for
-        from tui.plain import Narrator, console  # noqa: PLC0415
+        from tui.views.plain_text import Narrator, console  # noqa: PLC0415
 
         Narrator(console()).verbs(VERBS.values())
         parser.exit()
@@ -85,7 +85,7 @@ def complain(file: str, error: "ScriptError") -> None:
 
 def perform(commands: "Iterable[Command]") -> "Iterator[Account]":
     """Carry the commands out on a machine fresh from boot."""
-    from model.script.account import Runner  # noqa: PLC0415
+    from model.script.runner import Runner  # noqa: PLC0415
 
     runner = Runner()
     for command in commands:
@@ -109,7 +109,7 @@ def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
 
 def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The account for people, and a last line that sums it up. Returns how many expectations do not hold."""
-    from tui.plain import NORMAL, QUIET, VERBOSE, Narrator, console  # noqa: PLC0415
+    from tui.views.plain_text import NORMAL, QUIET, VERBOSE, Narrator, console  # noqa: PLC0415
 
     output = console()
     narrator = Narrator(output, VERBOSE if args.verbose else QUIET if args.quiet else NORMAL)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 from tui.commands.run import complain
-from tui.reading import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
-    from tui.sandbox_driver import SandboxDriver
+    from tui.drivers.sandbox import SandboxDriver
 
 EXIT_MALFORMED: Final = 2
 OTHER_VERSION: Final = "the code was made by another version: its moves now lead to another state than there"
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from model.script.problems import ScriptError  # noqa: PLC0415 - the kernel is imported where it is run
-    from model.session.code import CodeError  # noqa: PLC0415
+    from model.session.state_code import CodeError  # noqa: PLC0415
 
     if args.file and args.code:
         print("ptescope sandbox: a file or a code, not both", file=sys.stderr)
@@ -51,11 +51,11 @@ def _plain(args: Namespace) -> int:
     """Without a screen: the way to the present state is carried out and told, then one goes on from there."""
     from model.script.execute import check_simulated  # noqa: PLC0415
     from model.script.parser import parse  # noqa: PLC0415
-    from model.session.code import follow  # noqa: PLC0415
-    from model.session.scribe import script_of  # noqa: PLC0415
     from model.session.session import Session  # noqa: PLC0415
-    from tui.plain import console  # noqa: PLC0415
-    from tui.sandbox_plain import PlainSandbox  # noqa: PLC0415
+    from model.session.state_code import follow  # noqa: PLC0415
+    from model.session.to_script import script_of  # noqa: PLC0415
+    from tui.plain.sandbox import PlainSandbox  # noqa: PLC0415
+    from tui.views.plain_text import console  # noqa: PLC0415
 
     text = read_text(args.file) if args.file else ""
     if args.code:
@@ -72,7 +72,7 @@ def _screen(args: Namespace) -> int:
     """On the screen."""
     text = read_text(args.file) if args.file else ""
     if args.code:
-        from model.session.code import unpack  # noqa: PLC0415
+        from model.session.state_code import unpack  # noqa: PLC0415
 
         unpack(args.code)  # What is no code is said before anything else is.
     elif text:
@@ -83,7 +83,7 @@ def _screen(args: Namespace) -> int:
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `ptescope sandbox --plain` needs none", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app import sandbox  # noqa: PLC0415 - Textual only where there is a screen
+    from tui.app.launch import sandbox  # noqa: PLC0415 - Textual only where there is a screen
 
     if not args.file and not args.code:
         return sandbox()
@@ -92,8 +92,8 @@ def _screen(args: Namespace) -> int:
 
 def _open(driver: "SandboxDriver", code: str | None, text: str) -> None:
     """Set the scene on a driver, and leave a word where something is to be said."""
-    from model.session.code import follow  # noqa: PLC0415
-    from tui.sandbox_words import open_text  # noqa: PLC0415
+    from model.session.state_code import follow  # noqa: PLC0415
+    from tui.drivers.session_commands import open_text  # noqa: PLC0415
 
     if code:
         driver.word = "" if follow(driver.session, code) else OTHER_VERSION

@@ -36,10 +36,10 @@ def main(args: Namespace) -> int:
     if find_spec("textual_serve") is None:
         print("ptescope serve needs the extra `web`: pip install 'ptescope[web]'", file=sys.stderr)
         return EXIT_MISSING
-    words = [sys.executable, "-m", "tui.served"]
+    words = [sys.executable, "-m", "tui.app.served_session"]
     if args.lesson is not None:
-        from lessons.library import find  # noqa: PLC0415
-        from lessons.problems import LessonError  # noqa: PLC0415
+        from lessons.file.library import find  # noqa: PLC0415
+        from lessons.file.problems import LessonError  # noqa: PLC0415
 
         try:
             find(args.lesson)

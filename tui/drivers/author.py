@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import ClassVar, Final
 
-from lessons.format import WORLDS
-from lessons.language import tr
-from lessons.loading import load
-from lessons.player import Player
-from lessons.problems import LessonError
-from lessons.progress import Store
-from tui.lesson_driver import LessonDriver
-from tui.telling import Log
+from lessons.file.loader import load
+from lessons.file.problems import LessonError
+from lessons.file.schema import WORLDS
+from lessons.i18n.language import tr
+from lessons.learner.progress import Store
+from lessons.play.player import Player
+from tui.drivers.history_view import Log
+from tui.drivers.lesson import LessonDriver
 
 
 class AuthorDriver(LessonDriver):

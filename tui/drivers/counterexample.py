@@ -7,16 +7,16 @@ the lesson or the sandbox that it was searched from stays as it was.
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.invariants.rules import INVARIANTS
 from model.script.command import Command
-from model.search.atlas import Step
 from model.search.outcome import Judgement, Trail
-from model.search.scene import Permission
+from model.search.problem import Permission
+from model.search.state_graph import Step
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
-from tui.rows.picture import History, Picture, Tale, Told
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
+from tui.views.view_model import History, Picture, Tale, Told
 
 WIDTH: Final = 40
 """Columns of the story pane that a line of the schedule may take."""

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Final
 from lessons.drills.book import choose, exercise
 from lessons.drills.exercise import Exercise, machine
 from lessons.drills.score import Score, summary
-from lessons.language import tr
-from lessons.progress import ProgressError, Store
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
 from model.invariants.checker import Checker
-from model.kernel.boot import boot
+from model.kernel.arch.boot import boot
 from model.script.context import Context
 from model.session.session import Session
 from model.session.timeline import Timeline
-from tui.driver import Stride
-from tui.rows.picture import Ask, Judged, Option, Picture, Tale
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.driver import Stride
+from tui.drivers.sandbox import SandboxDriver
+from tui.views.view_model import Ask, Judged, Option, Picture, Tale
 
 if TYPE_CHECKING:
     from model.script.complete import Help

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from tui.rows.picture import Picture
+from tui.views.view_model import Picture
 
 if TYPE_CHECKING:
     from model.invariants.checker import Checker

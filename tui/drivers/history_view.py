@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from lessons.language import tr
+from lessons.i18n.language import tr
+from model.engine.procedure import Stepped
+from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
-from model.kernel.procedure import Stepped
-from model.kernel.splat import kernel_log
 from model.memory.records import Access, Event, Printk, Splat
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
 from model.session.timeline import Timeline
-from tui.rows.picture import Broken, LogLine, Node, Rule, Told
+from tui.views.view_model import Broken, LogLine, Node, Rule, Told
 
 MOST_LINES: Final = 200
 """Lines of the log that are kept in sight."""

@@ -2,20 +2,20 @@
 
 from typing import TYPE_CHECKING, Final
 
-from lessons.format import YesNo
-from lessons.language import tr
-from lessons.player import Player
-from lessons.progress import ProgressError, Store
-from lessons.view import Spot, View
+from lessons.file.schema import YesNo
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
+from lessons.play.player import Player
+from lessons.play.view import Spot, View
 from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
 from model.session.timeline import Timeline
-from tui.driver import Stride
-from tui.rows.picture import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
-from tui.rows.scene import net
-from tui.telling import WINDOW, Log, all_rules, broken, told
-from tui.words import help_for, related
+from tui.drivers.driver import Stride
+from tui.drivers.history_view import WINDOW, Log, all_rules, broken, told
+from tui.session.completion import help_for, related
+from tui.views.machine_view import net
+from tui.views.view_model import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
 
 if TYPE_CHECKING:
     from model.script.complete import Help

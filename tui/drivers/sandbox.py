@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
-from lessons.language import tr
-from lessons.progress import reason
+from lessons.i18n.language import tr
+from lessons.learner.progress import reason
+from model.engine.config import SETTINGS
 from model.invariants.checker import Checker
-from model.kernel.config import SETTINGS
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context
@@ -14,16 +14,16 @@ from model.script.execute import MAIN, Ended, Running, proceed
 from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
-from tui.driver import Stride
-from tui.rows.picture import History, Picture, Seen, Tale, Told
-from tui.rows.scene import net
-from tui.telling import Log, all_rules, broken, strip, told
-from tui.words import help_for, related
+from tui.drivers.driver import Stride
+from tui.drivers.history_view import Log, all_rules, broken, strip, told
+from tui.session.completion import help_for, related
+from tui.views.machine_view import net
+from tui.views.view_model import History, Picture, Seen, Tale, Told
 
 if TYPE_CHECKING:
-    from lessons.watching import Watched, Watches
+    from lessons.play.watches import Watched, Watches
     from model.script.complete import Help
-    from tui.autosave import Autosave
+    from tui.session.autosave import Autosave
 
 MOST_AHEAD: Final = 2000
 """Micro-steps of a command under way that the prompt looks ahead."""
@@ -285,7 +285,7 @@ class SandboxDriver:
 
     def keep(self) -> str:
         """Write this session's file, where it has one and is worth it."""
-        from tui.session_file import SaveError, as_text  # noqa: PLC0415 - needed once something has been done
+        from tui.session.session_file import SaveError, as_text  # noqa: PLC0415 - needed once something has been done
 
         if self.autosave is None or len(self.session.timeline.nodes) == 1:
             return ""
@@ -307,7 +307,7 @@ class SandboxDriver:
 
     def watch(self, text: str) -> str:
         """Watch an expression, or no longer if it is watched already."""
-        from lessons.watching import Watches  # noqa: PLC0415 - needed by those who watch
+        from lessons.play.watches import Watches  # noqa: PLC0415 - needed by those who watch
 
         if self.watches is None:
             self.watches = Watches(self.session.timeline)
@@ -316,14 +316,14 @@ class SandboxDriver:
 
     def bookmark(self, name: str) -> str:
         """Give the present place a name; an empty one takes it away."""
-        from model.session.record import tidy  # noqa: PLC0415 - needed by those who name places
+        from model.session.move_log import tidy  # noqa: PLC0415 - needed by those who name places
 
         self.session.timeline.bookmark(tidy(name))
         return ""
 
     def adopt(self, script: str) -> str:
         """Carry a script out as another branch, from the start."""
-        from tui.session_file import load  # noqa: PLC0415 - needed by those who load
+        from tui.session.session_file import load  # noqa: PLC0415 - needed by those who load
 
         load(self.session, script)
         self._stand_still()

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.script.execute import MAIN
 from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
 
 if TYPE_CHECKING:
-    from lessons.player import Player
+    from lessons.play.player import Player
 
 
 def aside(player: "Player") -> SandboxDriver:

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.script.problems import ScriptError, did_you_mean
-from tui.reading import is_served
+from tui.session.user_files import is_served
 
 if TYPE_CHECKING:
     from model.memory.state import State
     from model.script.complete import Help, Suggestion
     from model.session.timeline import Timeline
-    from tui.sandbox_driver import SandboxDriver
+    from tui.drivers.sandbox import SandboxDriver
 
 
 class Word(NamedTuple):
@@ -83,7 +83,7 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
 
 
 def _save(driver: "SandboxDriver", name: str) -> str:
-    from tui.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
+    from tui.session.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
@@ -99,7 +99,7 @@ def _save(driver: "SandboxDriver", name: str) -> str:
 
 
 def _load(driver: "SandboxDriver", name: str) -> str:
-    from tui.reading import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
+    from tui.session.user_files import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
@@ -114,7 +114,7 @@ def _load(driver: "SandboxDriver", name: str) -> str:
 
 def open_text(driver: "SandboxDriver", text: str) -> str:
     """Carry out a script, or open a saved session with what was watched in it. Raises ScriptError."""
-    from tui.session_file import load, watched_in  # noqa: PLC0415
+    from tui.session.session_file import load, watched_in  # noqa: PLC0415
 
     word = load(driver.session, text)
     for watched in watched_in(text):
@@ -125,8 +125,8 @@ def open_text(driver: "SandboxDriver", text: str) -> str:
 
 def load_scene(driver: "SandboxDriver", name: str) -> str:
     """Load a ready scene."""
-    from lessons.scenes import ready_scenes  # noqa: PLC0415 - needed by those who want one
-    from tui.session_file import load  # noqa: PLC0415
+    from lessons.file.scene_library import ready_scenes  # noqa: PLC0415 - needed by those who want one
+    from tui.session.session_file import load  # noqa: PLC0415
 
     scenes = {scene.name: scene for scene in ready_scenes()}
     if name not in scenes:
@@ -155,7 +155,7 @@ def _restore(driver: "SandboxDriver") -> str:
 
 def open_code(driver: "SandboxDriver", code: str) -> str:
     """Go where a state code leads."""
-    from model.session.code import CodeError, follow  # noqa: PLC0415 - needed by those who have one
+    from model.session.state_code import CodeError, follow  # noqa: PLC0415 - needed by those who have one
 
     try:
         same = follow(driver.session, code)
@@ -230,7 +230,7 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
     found: Iterable[tuple[str, str]] = ()
     match name:
         case "scene" if not given:
-            from lessons.scenes import ready_scenes  # noqa: PLC0415
+            from lessons.file.scene_library import ready_scenes  # noqa: PLC0415
 
             found = ((scene.name, scene.about) for scene in ready_scenes())
         case "goto" | "diff" if len(given) < (2 if name == "diff" else 1):
@@ -251,7 +251,7 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
 
 def expression_words(driver: "SandboxDriver", given: list[str]) -> Iterator[tuple[str, str]]:
     """What may come next in an expression: a quantity or condition, then processes, references, places."""
-    from lessons.watching import heads  # noqa: PLC0415 - loaded by those who watch
+    from lessons.play.watches import heads  # noqa: PLC0415 - loaded by those who watch
 
     state: State = driver.session.state
     if not given:

@@ -5,7 +5,7 @@ from typing import Final
 
 from model.memory.state import Change
 from model.session.timeline import Node
-from tui.changes import HIDDEN, change_line
+from tui.views.change_text import HIDDEN, change_line
 
 TOUCHED: Final = {
     "ptes": "page tables",

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.segment import Segments
 from textual.pilot import Pilot
 
-from lessons.language import tr
-from lessons.progress import Store, reason, replace_file
-from tui.driver import Driver
-from tui.textual_app import PtescopeApp
+from lessons.i18n.language import tr
+from lessons.learner.progress import Store, reason, replace_file
+from tui.app.app import PtescopeApp
+from tui.drivers.driver import Driver
 
 if TYPE_CHECKING:
     from tui.screens.stage import Stage

@@ -3,10 +3,10 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from model.search.compare_table import Question
+from model.compare.table import Question
 from tui.commands.compare import compute
-from tui.commands.compare_cache import Answer, Cache
-from tui.elsewhere import elsewhere
+from tui.jobs.compare_cache import Answer, Cache
+from tui.jobs.subprocess_job import elsewhere
 
 Answered = tuple[str, Answer]
 """The text of a scene, and what comes of it."""

@@ -9,8 +9,8 @@ import msgspec
 import platformdirs
 
 import model
-from lessons.progress import replace_file
-from model.search.compare_cells import Cell, Trial
+from lessons.learner.progress import replace_file
+from model.compare.cells import Cell, Trial
 
 Answer = Cell | Trial
 

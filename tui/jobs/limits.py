@@ -8,7 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from model.search.explore import Progress
+    from model.search.bfs import Progress
 
 MIB: Final = 1 << 20
 

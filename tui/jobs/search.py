@@ -10,10 +10,10 @@ from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.context import Context
 from model.script.problems import ScriptError
-from model.search.explore import MOST_STATES, Kind, Progress, explore
+from model.search.bfs import MOST_STATES, Kind, Progress, explore
 from model.search.outcome import Found, outcome
-from model.search.scene import from_here
-from tui.elsewhere import GoneError, elsewhere
+from model.search.problem import from_here
+from tui.jobs.subprocess_job import GoneError, elsewhere
 
 MOST_MEMORY = 2 << 30
 """Bytes of address space that the process that searches may take."""

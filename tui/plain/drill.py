@@ -9,14 +9,14 @@ from rich.text import Text
 from lessons.drills.book import choose, exercise
 from lessons.drills.exercise import Exercise, machine, perform
 from lessons.drills.score import summary
-from lessons.language import tr
-from lessons.progress import ProgressError, Store
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
-from tui.plain import Narrator
-from tui.rows.holders import holders
-from tui.rows.physical import physical
-from tui.rows.scene import Scene
-from tui.rows.spaces import spaces
+from tui.views.holders import holders
+from tui.views.machine_view import Scene
+from tui.views.physical import physical
+from tui.views.plain_text import Narrator
+from tui.views.spaces import spaces
 
 WIDEST = 100
 LETTERS = "abcdef"

@@ -10,27 +10,27 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from lessons.format import Do
-from lessons.language import tr
-from lessons.performing import Beat
-from lessons.player import Player
-from lessons.progress import ProgressError, Store
-from lessons.strides import Stride
-from lessons.view import Judged, View
-from model.kernel.splat import kernel_log
+from lessons.file.schema import Do
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
+from lessons.play.playback import Beat
+from lessons.play.player import Player
+from lessons.play.step_size import Stride
+from lessons.play.view import Judged, View
+from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
-from model.session.code import CodeError, encode
-from tui.aside import aside
-from tui.changes import HIDDEN, change_lines
-from tui.plain import SEVERITY_STYLES, SIGN_STYLES
-from tui.rows.glyphs import Glyphs, choose
-from tui.rows.holders import holders
-from tui.rows.markdown import markdown
-from tui.rows.physical import physical
-from tui.rows.row import Row
-from tui.rows.scene import Scene, follow
-from tui.rows.spaces import spaces
-from tui.rows.walk import walk
+from model.session.state_code import CodeError, encode
+from tui.drivers.sandbox_from_lesson import aside
+from tui.views.change_text import HIDDEN, change_lines
+from tui.views.glyphs import Glyphs, choose
+from tui.views.holders import holders
+from tui.views.machine_view import Scene, follow
+from tui.views.markdown import markdown
+from tui.views.physical import physical
+from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES
+from tui.views.row import Row
+from tui.views.spaces import spaces
+from tui.views.walk import walk
 
 WIDEST: Final = 100
 """Columns of prose at most: longer lines are hard to read."""

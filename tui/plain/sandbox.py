@@ -6,17 +6,17 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from lessons.performing import Standing
-from lessons.watching import worth
-from model.script.account import Runner
+from lessons.play.playback import Standing
+from lessons.play.watches import worth
 from model.script.command import Command
 from model.script.execute import check_simulated
 from model.script.parser import parse_line
 from model.script.problems import ScriptError, did_you_mean
+from model.script.runner import Runner
 from model.script.scope import Scope
 from model.script.verbs import VERBS
-from tui.plain import Narrator
-from tui.plain_words import PLAIN_WORDS, use
+from tui.plain.sandbox_commands import PLAIN_WORDS, use
+from tui.views.plain_text import Narrator
 
 PROMPT: Final = "ptescope> "
 HELP: Final = (

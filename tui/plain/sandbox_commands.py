@@ -3,24 +3,24 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lessons.scenes import ready_scenes
-from lessons.watching import Watches
+from lessons.file.scene_library import ready_scenes
+from lessons.play.watches import Watches
 from model.memory.state import State
 from model.script.parser import parse
 from model.script.problems import ScriptError, did_you_mean
-from model.session.code import CodeError, encode, follow
-from model.session.record import tidy
-from model.session.scribe import script_of
+from model.session.move_log import tidy
 from model.session.session import Session
-from model.session.twins import apart
-from tui.asking import AskError, answer
-from tui.changes import HIDDEN, change_line
-from tui.reading import UnreadableError, read_text
-from tui.sandbox_words import Word
-from tui.session_file import SaveError, save
+from model.session.side_by_side import apart
+from model.session.state_code import CodeError, encode, follow
+from model.session.to_script import script_of
+from tui.drivers.session_commands import Word
+from tui.session.session_file import SaveError, save
+from tui.session.user_files import UnreadableError, read_text
+from tui.session.why_query import AskError, answer
+from tui.views.change_text import HIDDEN, change_line
 
 if TYPE_CHECKING:
-    from tui.sandbox_plain import PlainSandbox
+    from tui.plain.sandbox import PlainSandbox
 
 MOST_COMPARED: Final = 2
 PLAIN_WORDS: Final = (

@@ -2,9 +2,9 @@
 
 from textual.timer import Timer
 
-from tui.author_driver import AuthorDriver
-from tui.rows.glyphs import Glyphs
+from tui.drivers.author import AuthorDriver
 from tui.screens.stage import Stage
+from tui.views.glyphs import Glyphs
 
 
 class AuthorStage(Stage):

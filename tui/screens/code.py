@@ -4,15 +4,15 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
-from model.session.code import CodeError, encode
-from model.session.scribe import script_of
+from lessons.i18n.language import tr
 from model.session.session import Session
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import markdown
-from tui.rows.row import BLANK, Row, Span, row
+from model.session.state_code import CodeError, encode
+from model.session.to_script import script_of
 from tui.screens.overlay import Overlay
 from tui.screens.prompt import Prompt
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import markdown
+from tui.views.row import BLANK, Row, Span, row
 
 
 class Handout(Overlay):

@@ -11,20 +11,20 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
-from lessons.language import tr
+from lessons.i18n.language import tr
+from model.compare.cells import MOST_STATES, Cell
+from model.compare.scenes import GRABBERS
+from model.compare.table import Question, questions
 from model.script.parser import parse
-from model.search.compare_cells import MOST_STATES, Cell
-from model.search.compare_scenes import GRABBERS
-from model.search.compare_table import Question, questions
-from tui.commands.compare_cache import Answer
-from tui.commands.compare_print import LEGEND, bounds, words
-from tui.comparing import answers
-from tui.elsewhere import GoneError
-from tui.panes.bar import Bar
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row
-from tui.sandbox_driver import SandboxDriver
+from tui.drivers.sandbox import SandboxDriver
+from tui.jobs.compare import answers
+from tui.jobs.compare_cache import Answer
+from tui.jobs.subprocess_job import GoneError
+from tui.views.bars import keys
+from tui.views.comparison_table import LEGEND, bounds, words
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row
+from tui.widgets.bar import Bar
 
 KERNEL: Final = "6.1"
 """That of the discussion."""

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import markdown
-from tui.rows.row import BLANK, Row, Span, row
+from lessons.i18n.language import tr
 from tui.screens.overlay import Overlay
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import markdown
+from tui.views.row import BLANK, Row, Span, row
 
 YES = "choice:yes"
 NO = "choice:no"

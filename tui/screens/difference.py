@@ -4,13 +4,13 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.state import Change
 from model.session.timeline import Node, Timeline
-from tui.rows.difference import difference
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import BLANK, Row, Span, cut, row
 from tui.screens.overlay import Overlay
+from tui.views.difference import difference
+from tui.views.glyphs import Glyphs
+from tui.views.row import BLANK, Row, Span, cut, row
 
 MOST_BASES: Final = 9
 

@@ -10,26 +10,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.script.command import Command
 from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.search.offers import drawable, offers, proposed
+from model.search.enabled import drawable, offers, proposed
 from model.search.outcome import Found
-from model.search.scene import Permission, permissions
+from model.search.problem import Permission, permissions
 from model.session.timeline import Timeline
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.explorer import Choice, Outcome, Terms, choices, outcome
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, Span, cut
-from tui.searching import Failed, Request, Told, search
-from tui.trail_driver import TrailDriver
-from tui.typed import Typed
-from tui.words import help_for
+from tui.drivers.counterexample import TrailDriver
+from tui.jobs.search import Failed, Request, Told, search
+from tui.session.completion import help_for
+from tui.session.prompt_history import Typed
+from tui.views.bars import keys
+from tui.views.explorer import Choice, Outcome, Terms, choices, outcome
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
     from model.script.complete import Help
@@ -329,7 +329,7 @@ class Explorer(Screen[None]):
         if self.shown.found is None:
             self.notify(tr("Search first: the map shows what the search has found."), severity="warning", markup=False)
             return
-        from tui.screens.atlas import Map  # noqa: PLC0415 - opened by a key
+        from tui.screens.state_graph import Map  # noqa: PLC0415 - opened by a key
 
         self.app.push_screen(Map(self.shown.found, self.driver, self.name_of_it, self.glyphs))
 

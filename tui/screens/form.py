@@ -10,19 +10,19 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.state import State
 from model.script.fields import Field, fields, line_of
 from model.script.parser import parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, Span, cut, row
 from tui.screens.overlay import Overlay
+from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut, row
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 
 class FormChoice(Overlay):

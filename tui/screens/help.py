@@ -7,14 +7,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from lessons.language import tr
-from tui.panes.line_pane import LinePane
-from tui.rows.context import context
-from tui.rows.glyphs import Glyphs
-from tui.rows.manual import manual
-from tui.rows.row import Row
+from lessons.i18n.language import tr
 from tui.screens.overlay import EXPORT
 from tui.screens.stage import Stage
+from tui.views.context import context
+from tui.views.glyphs import Glyphs
+from tui.views.manual import manual
+from tui.views.row import Row
+from tui.widgets.line_pane import LinePane
 
 NAMES = {
     "right": "→",
@@ -100,7 +100,7 @@ def groups(below: Screen[object], glyphs: Glyphs) -> list[tuple[str, Sequence[tu
 def key_name(key: str, glyphs: Glyphs) -> str:
     """A key as it is written on a keyboard.
 
-    >>> from tui.rows.glyphs import UNICODE
+    >>> from tui.views.glyphs import UNICODE
     >>> key_name("shift+down", UNICODE), key_name("G", UNICODE)
     ('Shift ↓', 'G')
     """

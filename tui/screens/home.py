@@ -7,15 +7,15 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from lessons.language import tr
-from lessons.library import Entry, entries
-from lessons.progress import LessonProgress, Progress, ProgressError, Store
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.home import Offer, home
-from tui.rows.row import Row, Span
+from lessons.file.library import Entry, entries
+from lessons.i18n.language import tr
+from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
+from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
+from tui.views.home import Offer, home
+from tui.views.row import Row, Span
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 HEADER: Final = Row((Span(" ptescope", "title"), Span(f"  {tr('page tables, references, and who holds what')}")), "bar")
 

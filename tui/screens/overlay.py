@@ -7,12 +7,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from lessons.language import tr
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row
+from lessons.i18n.language import tr
+from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 EXPORT: Final = Binding("E", "app.export", "This screen as a file, SVG or Markdown", show=False, id="modal.export")
 """Textual hands no key of a modal screen on to the app: those that are worth a picture have this of their own."""

@@ -8,21 +8,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from lessons import presenting
-from lessons.language import tr
-from lessons.presenting import Ballots
-from tui.lesson_driver import LessonDriver
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import header, keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.physical import physical
-from tui.rows.presenting import ballots, shown
-from tui.rows.row import Row, Span, cut, row
-from tui.rows.scene import Scene, follow, marks
-from tui.rows.spaces import spaces
-from tui.rows.verdict import severities, verdict
-from tui.rows.walk import walk
+from lessons.i18n.language import tr
+from lessons.teach import presenter_state as presenting
+from lessons.teach.presenter_state import Ballots
+from tui.drivers.lesson import LessonDriver
+from tui.views.bars import header, keys
+from tui.views.glyphs import Glyphs
+from tui.views.machine_view import Scene, follow, marks
+from tui.views.physical import physical
+from tui.views.presenting import ballots, shown
+from tui.views.row import Row, Span, cut, row
+from tui.views.spaces import spaces
+from tui.views.verdict import severities, verdict
+from tui.views.walk import walk
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 PANES: Final[dict[str, tuple[str, Callable[[Scene, int], list[Row]]]]] = {
     "pte": ("Walk", walk),

@@ -10,10 +10,10 @@ from textual.events import Key, Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from lessons.language import tr
-from tui.panes.line_pane import LinePane
-from tui.rows.row import Row, Span, cut, row
-from tui.typed import TakesEarly, Typed
+from lessons.i18n.language import tr
+from tui.session.prompt_history import TakesEarly, Typed
+from tui.views.row import Row, Span, cut, row
+from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
     from model.script.complete import Help

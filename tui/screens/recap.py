@@ -8,17 +8,17 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Markdown
 
-from lessons.language import tr
-from lessons.library import entries
-from lessons.problems import LessonError
-from lessons.progress import ProgressError, Store
-from lessons.recap import recap
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row
+from lessons.file.library import entries
+from lessons.file.problems import LessonError
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store
+from lessons.learner.recap import recap
 from tui.screens.overlay import EXPORT
+from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 
 class Recap(ModalScreen[None]):

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import BindingType
 from textual.events import Paste
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from tui.screens.sandbox_keys import HINTS, SANDBOX_KEYS
 from tui.screens.stage import Stage
 from tui.screens.stage_keys import NARROW
 
 if TYPE_CHECKING:
     from model.script.complete import Help
-    from tui.rows.glyphs import Glyphs
-    from tui.sandbox_driver import SandboxDriver
+    from tui.drivers.sandbox import SandboxDriver
+    from tui.views.glyphs import Glyphs
 
 
 class SandboxStage(Stage):
@@ -67,7 +67,7 @@ class SandboxStage(Stage):
 
         Says which of several was not carried out, and leaves out those after it.
         """
-        from tui.sandbox_words import is_word  # noqa: PLC0415
+        from tui.drivers.session_commands import is_word  # noqa: PLC0415
 
         lines, word = text.splitlines(), ""
         for number, line in enumerate(lines, 1):
@@ -82,13 +82,13 @@ class SandboxStage(Stage):
         return word
 
     def _help(self, line: str) -> "Help":
-        from tui.sandbox_words import assist  # noqa: PLC0415 - needed when somebody types
+        from tui.drivers.session_commands import assist  # noqa: PLC0415 - needed when somebody types
 
         return assist(self.sandbox, line, self.sandbox.assist(line))
 
     def _carry_out(self, line: str) -> str:
         """What a typed line says; a word that opens a screen opens it after this."""
-        from tui.sandbox_words import SCREENS, carry_out, is_word  # noqa: PLC0415 - needed when somebody has typed
+        from tui.drivers.session_commands import SCREENS, carry_out, is_word  # noqa: PLC0415 - needed when somebody has typed
 
         if not is_word(line):
             return self.sandbox.command(line)
@@ -123,7 +123,7 @@ class SandboxStage(Stage):
 
     def use_word(self, name: str) -> None:
         """Use a word about the session; the prompt opens where something is to follow it."""
-        from tui.sandbox_words import BY_NAME, SCREENS  # noqa: PLC0415
+        from tui.drivers.session_commands import BY_NAME, SCREENS  # noqa: PLC0415
 
         if name in SCREENS - {"form"}:
             self._open(name, "")
@@ -138,7 +138,7 @@ class SandboxStage(Stage):
 
     def ask_why(self, words: str) -> None:
         """Why something is as it is, by its name; alone why the rules are broken."""
-        from tui.asking import AskError, asked  # noqa: PLC0415 - needed when somebody asks
+        from tui.session.why_query import AskError, asked  # noqa: PLC0415 - needed when somebody asks
 
         try:
             subject = asked(self.sandbox.session.state, words)
@@ -203,7 +203,7 @@ class SandboxStage(Stage):
 
     def open_difference(self, names: str) -> None:
         """The same, from a place and to a place: those that `goto` knows; by default the step before, and here."""
-        from tui.sandbox_words import NoPlaceError, places_of  # noqa: PLC0415
+        from tui.drivers.session_commands import NoPlaceError, places_of  # noqa: PLC0415
 
         try:
             found = places_of(self.sandbox.session.timeline, names) if names else [-1]
@@ -225,7 +225,7 @@ class SandboxStage(Stage):
 
     def action_scenes(self) -> None:
         """Load a ready scene."""
-        from tui.sandbox_words import load_scene  # noqa: PLC0415
+        from tui.drivers.session_commands import load_scene  # noqa: PLC0415
         from tui.screens.scenes import Scenes  # noqa: PLC0415
 
         def chosen(name: str | None) -> None:
@@ -236,7 +236,7 @@ class SandboxStage(Stage):
 
     def action_code(self) -> None:
         """Show the code of this state; open another."""
-        from tui.sandbox_words import open_code  # noqa: PLC0415
+        from tui.drivers.session_commands import open_code  # noqa: PLC0415
         from tui.screens.code import Code  # noqa: PLC0415
 
         def typed(code: str | None) -> None:

@@ -4,12 +4,12 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
-from lessons.scenes import ReadyScene, ready_scenes
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import Row, Span
+from lessons.file.scene_library import ReadyScene, ready_scenes
+from lessons.i18n.language import tr
 from tui.screens.overlay import Overlay
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
+from tui.views.row import Row, Span
 
 
 class Scenes(Overlay):

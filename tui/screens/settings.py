@@ -4,17 +4,17 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
-from model.kernel.config import SETTINGS
+from lessons.i18n.language import tr
+from model.engine.config import SETTINGS
 from model.script.problems import ScriptError
-from model.session.scribe import script_of, with_setting
 from model.session.session import Session
-from model.session.twins import Pair, apart, side_by_side
-from tui.rows.difference import difference
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import BLANK, Row, Span, cut, padded, row
+from model.session.side_by_side import Pair, apart, side_by_side
+from model.session.to_script import script_of, with_setting
 from tui.screens.overlay import Overlay
+from tui.views.difference import difference
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
+from tui.views.row import BLANK, Row, Span, cut, padded, row
 
 BESIDE: Final = 100
 """Columns from which both runs stand side by side; below, one at a time."""

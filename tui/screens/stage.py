@@ -12,24 +12,10 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
-from lessons.language import tr
-from lessons.problems import LessonError
+from lessons.file.problems import LessonError
+from lessons.i18n.language import tr
 from model.memory.state import TABLES
-from tui.driver import Driver, Stride
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.panes.tail import Tail
-from tui.rows.bars import header, keys, relations, tabs
-from tui.rows.glyphs import Glyphs
-from tui.rows.history import log, timeline
-from tui.rows.holders import holders
-from tui.rows.physical import physical
-from tui.rows.row import Row, Span, row, squeeze
-from tui.rows.scene import Scene, follow, marks
-from tui.rows.spaces import spaces
-from tui.rows.story import combined, steps, story
-from tui.rows.verdict import rules, severities, verdict
-from tui.rows.walk import walk
+from tui.drivers.driver import Driver, Stride
 from tui.screens.stage_keys import (
     HEAD_AND_FOOT,
     HINTS,
@@ -44,7 +30,21 @@ from tui.screens.stage_keys import (
     STORY,
     WIDE,
 )
-from tui.typed import Typed
+from tui.session.prompt_history import Typed
+from tui.views.bars import header, keys, relations, tabs
+from tui.views.glyphs import Glyphs
+from tui.views.history import log, timeline
+from tui.views.holders import holders
+from tui.views.lesson_text import combined, steps, story
+from tui.views.machine_view import Scene, follow, marks
+from tui.views.physical import physical
+from tui.views.row import Row, Span, row, squeeze
+from tui.views.spaces import spaces
+from tui.views.verdict import rules, severities, verdict
+from tui.views.walk import walk
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
+from tui.widgets.tail import Tail
 
 if TYPE_CHECKING:
     from model.script.complete import Help

@@ -10,21 +10,21 @@ from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.invariants.violation import SEVERITIES
-from model.search.atlas import MOST_STATES, Place
 from model.search.outcome import Found
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.atlas import Plan, Walk, beside, graph_of, here, legend, onward, picture, plan, too_large
-from tui.rows.bars import keys
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, Span, cut, row
+from model.search.state_graph import MOST_STATES, Place
+from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut, row
+from tui.views.state_graph import Plan, Walk, beside, graph_of, here, legend, onward, picture, plan, too_large
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from tui.trail_driver import TrailDriver
+    from tui.drivers.counterexample import TrailDriver
 
 NARROW: Final = 100
 

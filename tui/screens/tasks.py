@@ -7,13 +7,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.session.session import Position
-from tui.panes.bar import Bar
-from tui.panes.line_pane import LinePane
-from tui.rows.bars import keys
-from tui.rows.row import Row, Span, cut, row
 from tui.screens.overlay import EXPORT
+from tui.views.bars import keys
+from tui.views.row import Row, Span, cut, row
+from tui.widgets.bar import Bar
+from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
     from tui.screens.sandbox_stage import SandboxStage

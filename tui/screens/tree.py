@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from lessons.language import tr
-from model.session.record import tidy
+from lessons.i18n.language import tr
+from model.session.move_log import tidy
 from model.session.timeline import Timeline
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row
-from tui.rows.tree import tree
 from tui.screens.overlay import Overlay
 from tui.screens.prompt import Prompt
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row
+from tui.views.tree import tree
 
 
 class Tree(Overlay):

@@ -6,13 +6,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.session.timeline import Timeline
-from tui.panes.line_pane import LinePane
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, stops
-from tui.rows.why import accounts, rows
 from tui.screens.overlay import EXPORT
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, stops
+from tui.views.why import accounts, rows
+from tui.widgets.line_pane import LinePane
 
 
 class Why(ModalScreen[int | None]):

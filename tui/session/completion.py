@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from model.invariants.scene import Scene
+from model.invariants.machine_view import Scene
 from model.memory.state import State
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def related(scene: Scene, subject: str) -> tuple[frozenset[str], frozenset[str]]:
     """What a subject refers to, and what refers to it."""
-    from model.session.graph import refers  # noqa: PLC0415 - needed when somebody points at something
+    from model.session.relations import refers  # noqa: PLC0415 - needed when somebody points at something
 
     found = refers(scene, subject)
     return found.to, found.by

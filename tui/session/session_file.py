@@ -11,15 +11,15 @@ from textwrap import wrap
 from typing import Final
 from zlib import crc32
 
-from lessons.language import tr
-from lessons.progress import replace_file
+from lessons.i18n.language import tr
+from lessons.learner.progress import replace_file
 from model.script.command import Command
 from model.script.execute import check_simulated
 from model.script.parser import parse
-from model.session.code import CodeError, Opened, pack, unpack
-from model.session.record import Bounds, RecordError, can_be_recorded, record, replay
-from model.session.scribe import reproduces, script_of
+from model.session.move_log import Bounds, RecordError, can_be_recorded, record, replay
 from model.session.session import Session
+from model.session.state_code import CodeError, Opened, pack, unpack
+from model.session.to_script import reproduces, script_of
 
 MARK: Final = "#: "
 """What a line of the history begins with …"""

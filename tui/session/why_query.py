@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from lessons.subjects import ExpressionError, virtual_page
+from lessons.play.operands import ExpressionError, virtual_page
 from model.invariants.subjects import subject
 from model.memory.state import State
 from model.session.timeline import Timeline
-from tui.rows.why import accounts
+from tui.views.why import accounts
 
 FRAMES: Final = "f"
 """Frames are written `f5`, as in the panes."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.picture import Picture
-from tui.rows.row import Row, Span, cut
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut
+from tui.views.view_model import Picture
 
 MOST_RELATED = 12
 HELP = "app.help"

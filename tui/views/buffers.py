@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.records import Attachment, Buffer
-from tui.rows.row import Row, Span, flow, row
-from tui.rows.scene import Scene, gone
+from tui.views.machine_view import Scene, gone
+from tui.views.row import Row, Span, flow, row
 
 MOST_NAMED = 8
 """Runs of frames of one buffer, and importers of one dma-buf, that are named."""

@@ -8,8 +8,8 @@ from msgspec import Struct, to_builtins
 from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, VM_SHARED, names, smaps_codes
 from model.memory.records import Frame, Pte, TlbEntry, Vma
 from model.memory.state import Change, State
-from model.script.picture import PTE_STATES as NOT_PRESENT
-from model.script.picture import TABLE_NAMES, backing, frame_name, protection, record_picture
+from model.script.json_state import PTE_STATES as NOT_PRESENT
+from model.script.json_state import TABLE_NAMES, backing, frame_name, protection, record_picture
 
 HIDDEN: Final = frozenset({"counters", "free", "locks"})
 """The allocator's and the scheduler's own bookkeeping: shown only to those who want to see everything."""

@@ -1,14 +1,15 @@
 """The tables of `ptescope compare`: for a terminal, as Markdown, as JSON."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from model.search.compare_cells import Cell, Trial
-from model.search.compare_scenes import DEFENCES, GRABBERS, defence_name
-from model.search.compare_table import Question
-from tui.commands.compare_cache import Answer
+from model.compare.cells import Cell, Trial
+from model.compare.scenes import DEFENCES, GRABBERS, defence_name
+from model.compare.table import Question
+from tui.jobs.compare_cache import Answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,9 +85,9 @@ def print_tables(
 ) -> None:
     """Print every table, what the figures hold for, and what the words mean."""
     if markdown:
-        print(as_markdown(asked, answers, kernel, most_states), end="")
+        sys.stdout.write(as_markdown(asked, answers, kernel, most_states))
         return
-    from tui.plain import Printer  # noqa: PLC0415 - not needed for the other formats
+    from tui.views.plain_text import Printer  # noqa: PLC0415 - not needed for the other formats
 
     console = Printer(highlight=False)
     console.print(bounds(kernel, most_states), style="bold", markup=False)

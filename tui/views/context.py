@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.records import Task
 from model.memory.state import State
-from tui.rows.picture import Picture
-from tui.rows.verdict import worst
+from tui.views.verdict import worst
+from tui.views.view_model import Picture
 
 FRAME: Final = re.compile(r"frame (\d+)")
 MOST_BROKEN: Final = 3

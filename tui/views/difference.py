@@ -5,12 +5,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from model.memory.state import TABLES, Change, State
-from model.script.picture import TABLE_NAMES
-from tui.changes import HIDDEN, Line, change_line
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import BLANK, Row, Span, row
-from tui.rows.scene import MARK_ROLES, SUBJECTS, subject
+from model.script.json_state import TABLE_NAMES
+from tui.views.change_text import HIDDEN, Line, change_line
+from tui.views.glyphs import Glyphs
+from tui.views.machine_view import MARK_ROLES, SUBJECTS, subject
+from tui.views.markdown import wrap
+from tui.views.row import BLANK, Row, Span, row
 
 ORDER = {table.name: number for number, table in enumerate(TABLES)}
 

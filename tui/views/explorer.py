@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.search.outcome import Found, Judgement
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import BLANK, Row, Span, cut, row
-from tui.searching import Told
-from tui.story import number_of
+from tui.jobs.search import Told
+from tui.views.glyphs import Glyphs
+from tui.views.row import BLANK, Row, Span, cut, row
+from tui.views.search_report import number_of
 
 RULE: Final = 23
 """Columns for the name of a rule."""

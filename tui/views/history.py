@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.picture import History, Picture
-from tui.rows.row import Row, Span, cut, row
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut, row
+from tui.views.view_model import History, Picture
 
 STEP: Final = 2
 """Columns of one node and the line to the next."""

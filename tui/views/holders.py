@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
-from tui.rows.buffers import buffers, dma_bufs
-from tui.rows.reclaim import notifiers, swap_slots
-from tui.rows.row import Row, Span, cut, flow, row
-from tui.rows.scene import Scene, entry_at, gone, place
-from tui.rows.spaces import frame_name, short_bits
-from tui.rows.walk import is_stale
+from tui.views.buffers import buffers, dma_bufs
+from tui.views.machine_view import Scene, entry_at, gone, place
+from tui.views.reclaim import notifiers, swap_slots
+from tui.views.row import Row, Span, cut, flow, row
+from tui.views.spaces import frame_name, short_bits
+from tui.views.walk import is_stale
 
 MOST_PAGES = 16
 """Pages of one reference or file that are listed."""

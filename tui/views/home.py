@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import BLANK, Row, Span, cut, row
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
+from tui.views.row import BLANK, Row, Span, cut, row
 
 ABOUT = (
     "Holding a reference to a page does not keep the page table from changing. "

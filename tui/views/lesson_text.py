@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import markdown, wrap
-from tui.rows.picture import Broken, Picture, Tale, Told
-from tui.rows.row import BLANK, Row, Span, row
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import markdown, wrap
+from tui.views.row import BLANK, Row, Span, row
+from tui.views.view_model import Broken, Picture, Tale, Told
 
 
 def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:

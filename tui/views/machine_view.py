@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from model.memory.records import Pte
 from model.memory.state import Change, State
-from tui.rows.glyphs import UNICODE, Glyphs
-from tui.rows.row import Span
+from tui.views.glyphs import UNICODE, Glyphs
+from tui.views.row import Span
 
 HUGE_PAGES: Final = 512
 """Pages of 4 KiB that one PMD entry maps where it is a leaf."""

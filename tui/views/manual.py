@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import BLANK, Row, Span, row
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
+from tui.views.row import BLANK, Row, Span, row
 
 KEYS: Final = 26
 """Columns for the keys."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tui.rows.row import BLANK, Row, Span
+from tui.views.row import BLANK, Row, Span
 
 PIECE: Final = re.compile(r"\s+|\S+")
 NARROWEST: Final = 12

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
-from tui.rows.row import Row, Span, flow, grid
-from tui.rows.scene import HUGE_PAGES, Scene
-from tui.rows.walk import LEVEL_NAMES
+from tui.views.machine_view import HUGE_PAGES, Scene
+from tui.views.row import Row, Span, flow, grid
+from tui.views.walk import LEVEL_NAMES
 
 CELL: Final = 37
 """Columns of a frame's cell, at least."""

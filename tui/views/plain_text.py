@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from model.kernel.splat import kernel_log
+from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
-from tui.changes import HIDDEN, change_line
-from tui.rows.glyphs import Glyphs, choose
+from tui.views.change_text import HIDDEN, change_line
+from tui.views.glyphs import Glyphs, choose
 
 PIPE_WIDTH: Final = 100
 """Columns where nobody says how many there are."""
@@ -24,8 +24,8 @@ LONGEST_LOOP: Final = 16
 """Lines of a loop that is still recognised as one."""
 
 if TYPE_CHECKING:
-    from model.script.account import Account, StepNote
     from model.script.context import Outcome
+    from model.script.runner import Account, StepNote
     from model.script.verbs import Verb
 
 QUIET: Final = 0

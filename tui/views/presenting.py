@@ -1,12 +1,12 @@
 """What a room sees: one thing at a time, with air around it; ballots as bars; and the teacher's notes."""
 
-from lessons.language import tr
-from lessons.presenting import Ballots, Presented
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import markdown, wrap
-from tui.rows.picture import Picture, Tale
-from tui.rows.row import BLANK, Row, Span, row
-from tui.rows.story import case, how_to_answer, story
+from lessons.i18n.language import tr
+from lessons.teach.presenter_state import Ballots, Presented
+from tui.views.glyphs import Glyphs
+from tui.views.lesson_text import case, how_to_answer, story
+from tui.views.markdown import markdown, wrap
+from tui.views.row import BLANK, Row, Span, row
+from tui.views.view_model import Picture, Tale
 
 WIDEST = 64
 """Columns of text that can be taken in from the back of a room."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from lessons.language import tr
-from tui.rows.row import Row, Span, flow
-from tui.rows.scene import Scene, gone
+from lessons.i18n.language import tr
+from tui.views.machine_view import Scene, gone
+from tui.views.row import Row, Span, flow
 
 MOST_SLOTS = 64
 

@@ -10,15 +10,15 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
+from model.script.json_state import net_changes
 from model.script.parser import parse
-from model.script.picture import net_changes
+from model.search.paths import Done, Move, as_script, replay
+from model.search.problem import Scene
 from model.search.report import Finding, Report, Story, story
-from model.search.scene import Scene
-from model.search.ways import Done, Move, as_script, replay
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
-from tui.changes import HIDDEN, change_line
-from tui.plain import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
+from tui.views.change_text import HIDDEN, change_line
+from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""

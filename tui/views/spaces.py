@@ -4,13 +4,13 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
-from tui.rows.row import Row, Span, grid, row
-from tui.rows.scene import HUGE_PAGES, Scene, gone, page_of
+from tui.views.machine_view import HUGE_PAGES, Scene, gone, page_of
+from tui.views.row import Row, Span, grid, row
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""

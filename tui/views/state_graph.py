@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lessons.language import tr
-from model.search.atlas import Atlas, Edge
+from lessons.i18n.language import tr
 from model.search.outcome import Found
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import BLANK, Row, Span, cut, row
+from model.search.state_graph import Atlas, Edge
+from tui.views.glyphs import Glyphs
+from tui.views.row import BLANK, Row, Span, cut, row
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -244,7 +244,7 @@ def beside(drawn: Atlas, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
 def _named(edge: Edge) -> str:
     """A transition in words.
 
-    >>> from model.search.atlas import Step
+    >>> from model.search.state_graph import Step
     >>> _named(Edge(0, 1, Step("gup", 0), "gup p0 buf as=r", ""))
     'begin gup: gup p0 buf as=r'
     >>> _named(Edge(0, 1, Step("gup"), "gup_fast.read_pte", ""))

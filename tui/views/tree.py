@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.session.timeline import Node, Timeline
-from tui.rows.glyphs import Glyphs
-from tui.rows.row import Row, Span, cut
+from tui.views.glyphs import Glyphs
+from tui.views.row import Row, Span, cut
 
 
 def tree(timeline: Timeline, width: int, glyphs: Glyphs, marked: int = -1) -> list[Row]:

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from lessons.language import tr
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.picture import Broken, Picture, Rule
-from tui.rows.row import Row, Span, cut, flow, row
-from tui.rows.story import case
+from lessons.i18n.language import tr
+from tui.views.glyphs import Glyphs
+from tui.views.lesson_text import case
+from tui.views.markdown import wrap
+from tui.views.row import Row, Span, cut, flow, row
+from tui.views.view_model import Broken, Picture, Rule
 
 ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
 SENTENCES: Final = 72

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.language import tr
-from model.kernel.vma import vma_lookup
+from lessons.i18n.language import tr
+from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
-from tui.rows.row import Row, Span, row
-from tui.rows.scene import Scene, entry_at, page_of, place
-from tui.rows.spaces import absent, frame_name, rights, short_bits
+from tui.views.machine_view import Scene, entry_at, page_of, place
+from tui.views.row import Row, Span, row
+from tui.views.spaces import absent, frame_name, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
 INDEX_BITS: Final = 9

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from lessons.language import tr
+from lessons.i18n.language import tr
 from model.session.causes import Cause, why, why_byte, why_count, why_violation
 from model.session.timeline import Timeline
-from tui.rows.bars import named
-from tui.rows.glyphs import Glyphs
-from tui.rows.markdown import wrap
-from tui.rows.row import BLANK, Row, Span, row
+from tui.views.bars import named
+from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
+from tui.views.row import BLANK, Row, Span, row
 
 Account = tuple[str, Sequence[Cause]]
 """What is explained, and the chain that ends in it."""

@@ -1,6 +1,6 @@
 """A line or two without title and cursor: header, tabs, verdict, timeline, keys. What it shows can be clicked."""
 
-from tui.panes.line_pane import LinePane
+from tui.widgets.line_pane import LinePane
 
 
 class Bar(LinePane, can_focus=False):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.segment import Segment
 from rich.style import Style
 
-from tui.rows.row import BLANK, Row, Stop
+from tui.views.row import BLANK, Row, Stop
 
 Looks = tuple[dict[str, Style], dict[str, Style], dict[str, Style]]
 """Role → style: plainly, lit up, under the cursor."""
@@ -41,7 +41,7 @@ def row_at(rows: Sequence[Row], number: int) -> Row:
 def difference(old: Row, new: Row) -> tuple[int, int]:
     """Columns [left, right) outside which two rows look the same.
 
-    >>> from tui.rows.row import Span
+    >>> from tui.views.row import Span
     >>> difference(Row((Span("ab"), Span("c"))), Row((Span("ab"), Span("x"))))
     (2, 3)
     """

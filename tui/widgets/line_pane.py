@@ -13,10 +13,10 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.panes.drawing import Looks, difference, nearest, row_at, segments
-from tui.rows.glyphs import UNICODE, Glyphs
-from tui.rows.row import Row, Span, Stop, padded, stops
-from tui.style import roles
+from tui.views.glyphs import UNICODE, Glyphs
+from tui.views.row import Row, Span, Stop, padded, stops
+from tui.widgets.drawing import Looks, difference, nearest, row_at, segments
+from tui.widgets.role_styles import roles
 
 WHEEL: Final = 3
 """Rows that one notch of the mouse wheel scrolls."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tui.panes.line_pane import LinePane
-from tui.rows.row import Row
+from tui.views.row import Row
+from tui.widgets.line_pane import LinePane
 
 
 class Tail(LinePane):

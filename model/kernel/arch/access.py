@@ -5,10 +5,10 @@ The hardware knows TLBs and page tables, not VMAs. It sets the accessed and dirt
 
 from typing import ClassVar
 
-from model.kernel.fault import SIGNALS, exc_page_fault
-from model.kernel.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
-from model.kernel.procedure import Done, Outcome, Procedure, call, done, goto, signal, step
-from model.kernel.tlb import tlb_drop, tlb_fill, tlb_lookup
+from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, signal, step
+from model.kernel.arch.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
+from model.kernel.arch.tlb import tlb_drop, tlb_fill, tlb_lookup
+from model.kernel.mm.fault import SIGNALS, exc_page_fault
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_PSE
 from model.memory.records import Access, Pte
 from model.memory.state import Transaction

@@ -13,7 +13,7 @@ ZERO_PFN = 0
 def boot(cpus: int = 2, memory: int = 1 << 20, settings: Mapping[str, str] | None = None) -> State:
     """A State with `cpus` processors and `memory` page frames (the default is 4 GiB), nothing running.
 
-    `settings` are those of `model.kernel.config.SETTINGS`.
+    `settings` are those of `model.engine.config.SETTINGS`.
     """
     tx = Transaction(State())
     for key, value in (settings or {}).items():

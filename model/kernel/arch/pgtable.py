@@ -7,12 +7,12 @@ vpn >> 9), 2 = PUD, 3 = PGD; it points at a table page, which is a frame like an
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from model.kernel.boot import ZERO_PFN
-from model.kernel.config import setting
-from model.kernel.page import put_page
-from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
-from model.kernel.splat import bad_page_map
+from model.engine.config import setting
+from model.engine.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
+from model.engine.splat import bad_page_map
+from model.kernel.arch.boot import ZERO_PFN
+from model.kernel.mm.page import put_page
+from model.kernel.mm.page_alloc import alloc_page
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,

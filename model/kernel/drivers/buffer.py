@@ -4,8 +4,8 @@ A VMA of a buffer pins the *file*, that is, the whole buffer; nobody holds singl
 is freed when the last handle, dma-buf and mapping are gone.
 """
 
-from model.kernel.pin import gup_put
-from model.kernel.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
+from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
+from model.kernel.mm.pin import gup_put
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
 

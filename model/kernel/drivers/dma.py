@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from model.kernel.dma_buf import dma_buf_map_attachment
-from model.kernel.hmm import mirror_range
-from model.kernel.kvm import kvm_follow
-from model.kernel.mmu_notifier import NOT_MAPPED
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.drivers.dma_buf import dma_buf_map_attachment
+from model.kernel.mm.hmm import mirror_range
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.virt.kvm import kvm_follow
 from model.memory.errno import EFAULT, EINVAL, ENOENT
 from model.memory.records import Access, Reference
 from model.memory.state import Memory, Transaction

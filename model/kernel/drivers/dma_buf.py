@@ -2,16 +2,16 @@
 
 from typing import ClassVar
 
-from model.kernel.buffer import drop_handle, lookup_buffer
-from model.kernel.exporter import exporter
-from model.kernel.filemap import release_file
-from model.kernel.lock import down_write, up_write
-from model.kernel.mmu_notifier import NOT_MAPPED
-from model.kernel.page import get_page, put_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
-from model.kernel.shmem_pages import shmem_pages
-from model.kernel.ttm_fault import ttm_tt_populate
-from model.kernel.ttm_move import ttm_bo_move
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.drivers.buffer import drop_handle, lookup_buffer
+from model.kernel.drivers.exporter import exporter
+from model.kernel.drivers.shmem_pages import shmem_pages
+from model.kernel.drivers.ttm_fault import ttm_tt_populate
+from model.kernel.drivers.ttm_move import ttm_bo_move
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.page import get_page, put_page
 from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM
 from model.memory.records import Attachment, Buffer, DmaBuf, Reference
 from model.memory.state import Transaction

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from model.kernel.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.state import Transaction
 
 

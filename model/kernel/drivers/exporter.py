@@ -6,7 +6,7 @@ nothing and refuse get_user_pages(); ordinary ones (vm_insert_page, a ->fault th
 
 from typing import Final, Literal, NamedTuple
 
-from model.kernel.config import fact, setting
+from model.engine.config import fact, setting
 from model.memory.flags import VM_DONTDUMP, VM_DONTEXPAND, VM_IO, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.state import Memory
 

@@ -2,7 +2,10 @@
 
 from typing import ClassVar
 
-from model.kernel.buffer import (
+from model.engine.config import fact
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.drivers.buffer import (
     FILE_PREFIX,
     alloc_backing,
     device_file,
@@ -11,15 +14,12 @@ from model.kernel.buffer import (
     lookup_buffer,
     use,
 )
-from model.kernel.config import fact
-from model.kernel.filemap import release_file
-from model.kernel.lock import down_write, up_write
-from model.kernel.page import page_ref_add
-from model.kernel.pin import pin_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.shmem_pages import shmem_pages
-from model.kernel.ttm_move import ttm_bo_evict
-from model.kernel.ttm_pool import vram_room
+from model.kernel.drivers.shmem_pages import shmem_pages
+from model.kernel.drivers.ttm_move import ttm_bo_evict
+from model.kernel.drivers.ttm_pool import vram_room
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.page import page_ref_add
+from model.kernel.mm.pin import pin_page
 from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Transaction

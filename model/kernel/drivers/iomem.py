@@ -6,10 +6,10 @@ The static users of PFN mappings: their memory never moves. A defence that break
 
 from typing import ClassVar, Final
 
-from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Outcome, done, fail, step
-from model.kernel.vm_fault import vm_access
-from model.kernel.vma import vma_lookup
+from model.engine.procedure import Outcome, done, fail, step
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.vm_fault import vm_access
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EIO
 from model.memory.flags import PG_RESERVED
 from model.memory.records import Access, File, Frame

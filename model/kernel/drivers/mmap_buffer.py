@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from model.kernel.buffer import buffer_of, lookup_buffer
-from model.kernel.config import fact, setting
-from model.kernel.exporter import Exporter, exporter
-from model.kernel.splat import warn_on_once
+from model.engine.config import fact, setting
+from model.engine.splat import warn_on_once
+from model.kernel.drivers.buffer import buffer_of, lookup_buffer
+from model.kernel.drivers.exporter import Exporter, exporter
 from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
 from model.memory.records import Buffer, Vma

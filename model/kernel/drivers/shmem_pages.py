@@ -1,9 +1,9 @@
 """Drivers that build buffers of a shmem file's pages: udmabuf, i915."""
 
-from model.kernel.filemap import filemap_add_folio
-from model.kernel.page import put_page
-from model.kernel.page_alloc import alloc_page
-from model.kernel.swap import shmem_swapin
+from model.kernel.mm.filemap import filemap_add_folio
+from model.kernel.mm.page import put_page
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.swap import shmem_swapin
 from model.memory.errno import ENOMEM
 from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE
 from model.memory.state import Transaction

@@ -10,14 +10,14 @@ the object holds one reference on each.
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact
-from model.kernel.filemap import filemap_grab_folio
-from model.kernel.page import get_page, set_page_flags
-from model.kernel.page_alloc import alloc_page
-from model.kernel.pgtable import pte_lock, vm_get_page_prot
-from model.kernel.procedure import Outcome, call, done, hand_over, step
-from model.kernel.vm_fault import vm_fault, vm_mkwrite
-from model.kernel.vma import vma_lookup
+from model.engine.config import fact
+from model.engine.procedure import Outcome, call, done, hand_over, step
+from model.kernel.arch.pgtable import pte_lock, vm_get_page_prot
+from model.kernel.mm.filemap import filemap_grab_folio
+from model.kernel.mm.page import get_page, set_page_flags
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.vm_fault import vm_fault, vm_mkwrite
+from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
     FAULT_FLAG_REMOTE,
     FAULT_FLAG_WRITE,

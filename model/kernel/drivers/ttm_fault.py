@@ -6,15 +6,15 @@ does not know of it.
 
 from typing import ClassVar, Final
 
-from model.kernel.buffer import alloc_backing, buffer_of
-from model.kernel.exporter import exporter
-from model.kernel.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
-from model.kernel.lock import down_write, try_lock, up_read, up_write
-from model.kernel.page import get_page
-from model.kernel.pgtable import PTRS_PER_TABLE, pte_lock, table_end
-from model.kernel.procedure import Outcome, done, fail, goto, hand_over, step
-from model.kernel.vm_fault import vm_access, vm_fault
-from model.kernel.vma import vma_lookup
+from model.engine.lock import down_write, try_lock, up_read, up_write
+from model.engine.procedure import Outcome, done, fail, goto, hand_over, step
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, pte_lock, table_end
+from model.kernel.drivers.buffer import alloc_backing, buffer_of
+from model.kernel.drivers.exporter import exporter
+from model.kernel.mm.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
+from model.kernel.mm.page import get_page
+from model.kernel.mm.vm_fault import vm_access, vm_fault
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EIO
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,

@@ -6,16 +6,16 @@ what he believes to be "the buffer" is elsewhere. That is right as long as nobod
 
 from typing import ClassVar
 
-from model.kernel.buffer import alloc_backing, drop_handle, get_buffer, least_recently_used, lookup_buffer, use
-from model.kernel.dma_buf_notify import dma_buf_move_notify
-from model.kernel.exporter import exporter
-from model.kernel.filemap import release_file
-from model.kernel.lock import down_write, up_write
-from model.kernel.page import get_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.reclaim import reclaim_pages
-from model.kernel.ttm_pool import free_frames, vram_room
-from model.kernel.unmap import unmap_mapping_range
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.drivers.buffer import alloc_backing, drop_handle, get_buffer, least_recently_used, lookup_buffer, use
+from model.kernel.drivers.dma_buf_notify import dma_buf_move_notify
+from model.kernel.drivers.exporter import exporter
+from model.kernel.drivers.ttm_pool import free_frames, vram_room
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.page import get_page
+from model.kernel.mm.reclaim import reclaim_pages
+from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, Place
 from model.memory.state import Transaction

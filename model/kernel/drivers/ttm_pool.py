@@ -8,9 +8,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from model.kernel.config import setting
-from model.kernel.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
-from model.kernel.splat import warn_on
+from model.engine.config import setting
+from model.engine.splat import warn_on
+from model.kernel.mm.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.records import Frame
 from model.memory.state import Memory, Transaction

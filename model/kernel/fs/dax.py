@@ -7,15 +7,15 @@ block is reused (kernel-facts L).
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact, setting
-from model.kernel.filemap import i_pages
-from model.kernel.lock import down_read, down_write, up_read, up_write
-from model.kernel.page import folio_add_rmap, page_count, page_ref_add
-from model.kernel.pgtable import pte_lock, vm_get_page_prot
-from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
-from model.kernel.splat import warn_on_once
-from model.kernel.unmap import unmap_mapping_range
-from model.kernel.vm_fault import vm_fault
+from model.engine.config import fact, setting
+from model.engine.lock import down_read, down_write, up_read, up_write
+from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.engine.splat import warn_on_once
+from model.kernel.arch.pgtable import pte_lock, vm_get_page_prot
+from model.kernel.mm.filemap import i_pages
+from model.kernel.mm.page import folio_add_rmap, page_count, page_ref_add
+from model.kernel.mm.unmap import unmap_mapping_range
+from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import EEXIST, EFBIG, ENOSPC
 from model.memory.flags import (
     FAULT_FLAG_WRITE,

@@ -7,7 +7,11 @@ makes it read-only again.
 
 from typing import ClassVar
 
-from model.kernel.filemap import (
+from model.engine.lock import down_read, down_write, up_read, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import pte_lock
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_get_folio,
     folio_attach_private,
@@ -18,16 +22,12 @@ from model.kernel.filemap import (
     i_pages,
     truncated,
 )
-from model.kernel.lock import down_read, down_write, up_read, up_write
-from model.kernel.page import clear_page_flags, set_page_flags
-from model.kernel.pgtable import pte_lock
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.rmap_walk import rmap_walk
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.truncate import truncate_inode_pages_range, truncate_pagecache
-from model.kernel.unmap import unmap_mapping_range
-from model.kernel.vm_fault import vm_mkwrite
-from model.kernel.vma import vma_lookup
+from model.kernel.mm.page import clear_page_flags, set_page_flags
+from model.kernel.mm.rmap_walk import rmap_walk
+from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
+from model.kernel.mm.unmap import unmap_mapping_range
+from model.kernel.mm.vm_fault import vm_mkwrite
+from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
     PAGE_DIRTY,
     PAGE_RW,

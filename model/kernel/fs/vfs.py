@@ -6,9 +6,11 @@ refuse most of them.
 
 from typing import ClassVar, Final
 
-from model.kernel.dax import dax_truncate
-from model.kernel.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
-from model.kernel.filemap import (
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.fs.dax import dax_truncate
+from model.kernel.fs.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
+from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_grab_folio,
     folio_attach_private,
@@ -16,11 +18,9 @@ from model.kernel.filemap import (
     page_cache_ra_unbounded,
     release_file,
 )
-from model.kernel.lock import down_write, up_write
-from model.kernel.page import set_page_flags
-from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.shmem import sealed_against_writing, shmem_fallocate, shmem_get_folio, shmem_setattr
-from model.kernel.truncate import truncate_inode_pages_range
+from model.kernel.mm.page import set_page_flags
+from model.kernel.mm.shmem import sealed_against_writing, shmem_fallocate, shmem_get_folio, shmem_setattr
+from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
 from model.memory.records import Access, File

@@ -2,15 +2,15 @@
 
 from typing import ClassVar, Final, TypedDict
 
-from model.kernel.filemap import folio_unlock
-from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import PTRS_PER_TABLE, index_of, pte_lock
-from model.kernel.procedure import Outcome, Procedure, call, done, step, tail
-from model.kernel.rmap import anon_vma_prepare
-from model.kernel.vm_ops import VmOps, vm_operations
-from model.kernel.vma import vma_lookup
+from model.engine.procedure import Outcome, Procedure, call, done, step, tail
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, index_of, pte_lock
+from model.kernel.mm.filemap import folio_unlock
+from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.vm_ops import VmOps, vm_operations
+from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
     FAULT_FLAG_WRITE,
     PAGE_DIRTY,

@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from model.kernel.lock import down_write, up_write
-from model.kernel.munmap import unlink_vmas
-from model.kernel.page import put_page
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, step
-from model.kernel.unmap import unmap_region
-from model.kernel.vma import detach_vma, i_mmap_lock, vmas_in
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, step
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.munmap import unlink_vmas
+from model.kernel.mm.page import put_page
+from model.kernel.mm.unmap import unmap_region
+from model.kernel.mm.vma import detach_vma, i_mmap_lock, vmas_in
 from model.memory.errno import ENOENT
 from model.memory.records import Vma
 from model.memory.state import Transaction

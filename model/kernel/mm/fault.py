@@ -6,19 +6,19 @@ there, but not writable → copy-on-write (`wp_fault`).
 
 from typing import ClassVar, Final
 
-from model.kernel.do_fault import Where, do_fault
-from model.kernel.lock import down_read, up_read
-from model.kernel.page import folio_add_new_anon_rmap, put_page
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
-from model.kernel.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
-from model.kernel.rmap import anon_vma_prepare
-from model.kernel.stack import expand_downwards
-from model.kernel.swap_fault import do_swap_page
-from model.kernel.vm_ops import vm_operations
-from model.kernel.vma import find_vma, vma_lookup
-from model.kernel.wp_fault import do_wp_page
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
+from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
+from model.kernel.mm.do_fault import Where, do_fault
+from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.stack import expand_downwards
+from model.kernel.mm.swap_fault import do_swap_page
+from model.kernel.mm.vm_ops import vm_operations
+from model.kernel.mm.vma import find_vma, vma_lookup
+from model.kernel.mm.wp_fault import do_wp_page
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,

@@ -7,15 +7,15 @@ that it still belongs to the file must hold the page's lock: removing it takes t
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from model.kernel.buffer import buffer_of, free_buffer
-from model.kernel.config import fact, setting
-from model.kernel.lock import down_read, down_write, up_read
-from model.kernel.page import clear_page_flags, get_page, put_page, set_page_flags
-from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, hand_over, step
-from model.kernel.splat import bad_page_cache, vm_bug_on_page
-from model.kernel.swap import shmem_free_swap, swapped_pages
-from model.kernel.vm_fault import vm_fault
+from model.engine.config import fact, setting
+from model.engine.lock import down_read, down_write, up_read
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.splat import bad_page_cache, vm_bug_on_page
+from model.kernel.drivers.buffer import buffer_of, free_buffer
+from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_page_flags
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.swap import shmem_free_swap, swapped_pages
+from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,

@@ -9,18 +9,18 @@ from typing import ClassVar
 
 import msgspec
 
-from model.kernel.exit import do_exit
-from model.kernel.lock import down_write, up_write
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.rmap import anon_vma_fork
-from model.kernel.swap import swap_duplicate
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vma import i_mmap_lock, insert_vma, vma_from
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.exit import do_exit
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.rmap import anon_vma_fork
+from model.kernel.mm.swap import swap_duplicate
+from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
 from model.memory.errno import EEXIST, ENOENT, ENOMEM
 from model.memory.flags import (
     GUP_PIN_COUNTING_BIAS,

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from model.kernel.limits import MMAP_MIN_ADDR
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.vma import find_vma, find_vma_intersection, vma_from
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.limits import MMAP_MIN_ADDR
+from model.kernel.mm.vma import find_vma, find_vma_intersection, vma_from
 from model.memory.errno import ENOMEM
 from model.memory.state import Memory
 

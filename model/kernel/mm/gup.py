@@ -6,16 +6,16 @@ under the page table lock. What it hands out keeps the *frame* allocated; it doe
 
 from typing import ClassVar
 
-from model.kernel.config import fact
-from model.kernel.fault import handle_mm_fault
-from model.kernel.lock import down_read, up_read
-from model.kernel.page import page_count, page_ref_add, refuses_references, set_page_flags
-from model.kernel.page_prot import vma_wants_writenotify
-from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
-from model.kernel.pin import pin_page
-from model.kernel.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
-from model.kernel.splat import warn_on_once
-from model.kernel.vma import vma_lookup
+from model.engine.config import fact
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.splat import warn_on_once
+from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.mm.fault import handle_mm_fault
+from model.kernel.mm.page import page_count, page_ref_add, refuses_references, set_page_flags
+from model.kernel.mm.page_prot import vma_wants_writenotify
+from model.kernel.mm.pin import pin_page
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,

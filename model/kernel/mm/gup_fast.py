@@ -7,16 +7,16 @@ afterwards, so one of the two notices the other - as long as the owner of the pa
 
 from typing import ClassVar
 
-from model.kernel.config import fact, setting
-from model.kernel.exporter import has_pmd_special
-from model.kernel.gup import gup_must_unshare
-from model.kernel.gup_longterm import gup_slow
-from model.kernel.page import try_get_page
-from model.kernel.page_alloc import FREE
-from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
-from model.kernel.pin import gup_put
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
-from model.kernel.ttm_pool import pfn_valid
+from model.engine.config import fact, setting
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
+from model.kernel.drivers.exporter import has_pmd_special
+from model.kernel.drivers.ttm_pool import pfn_valid
+from model.kernel.mm.gup import gup_must_unshare
+from model.kernel.mm.gup_longterm import gup_slow
+from model.kernel.mm.page import try_get_page
+from model.kernel.mm.page_alloc import FREE
+from model.kernel.mm.pin import gup_put
 from model.memory.errno import EFAULT
 from model.memory.flags import (
     FOLL_FAST_ONLY,

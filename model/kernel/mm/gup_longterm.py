@@ -5,10 +5,10 @@ Whoever needs that memory later (a camera, a video codec) can empty the area onl
 
 from typing import ClassVar
 
-from model.kernel.gup import get_user_pages_unlocked
-from model.kernel.migrate import migrate_pages
-from model.kernel.pin import gup_put
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, hand_over, step
+from model.engine.procedure import Outcome, Procedure, call, done, goto, hand_over, step
+from model.kernel.mm.gup import get_user_pages_unlocked
+from model.kernel.mm.migrate import migrate_pages
+from model.kernel.mm.pin import gup_put
 from model.memory.errno import ENOMEM
 from model.memory.flags import FOLL_LONGTERM, PG_CMA
 from model.memory.state import Transaction

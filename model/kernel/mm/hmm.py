@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import msgspec
 
-from model.kernel.fault import handle_mm_fault
-from model.kernel.lock import down_read, down_write, up_read, up_write
-from model.kernel.mmu_notifier import NOT_MAPPED
-from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
-from model.kernel.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, step
-from model.kernel.vma import vma_lookup
+from model.engine.lock import down_read, down_write, up_read, up_write
+from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.mm.fault import handle_mm_fault
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,

@@ -4,11 +4,11 @@ The function decides what can happen to the page later, not the VMA's flags (ker
 already counts as success, and the old entry stays.
 """
 
-from model.kernel.config import setting
-from model.kernel.exporter import has_pmd_special
-from model.kernel.page import folio_add_rmap, get_page, page_count, refuses_references
-from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, vm_get_page_prot
-from model.kernel.ttm_pool import pfn_valid
+from model.engine.config import setting
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, vm_get_page_prot
+from model.kernel.drivers.exporter import has_pmd_special
+from model.kernel.drivers.ttm_pool import pfn_valid
+from model.kernel.mm.page import folio_add_rmap, get_page, page_count, refuses_references
 from model.memory.errno import EINVAL
 from model.memory.flags import PAGE_PSE, PAGE_SPECIAL, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from model.memory.records import Pte, Vma

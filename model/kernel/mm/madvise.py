@@ -6,17 +6,17 @@ the rest is done and the result is ENOMEM.
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact
-from model.kernel.filemap import page_cache_ra_unbounded
-from model.kernel.lock import down_read, down_write, up_read, up_write
-from model.kernel.madvise_guard import madvise_guard_install, madvise_guard_remove
-from model.kernel.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma
-from model.kernel.populate import faultin_page_range
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
-from model.kernel.unmap import zap_page_range_single
-from model.kernel.vfs import fallocate_punch
-from model.kernel.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
-from model.kernel.vma_merge import vma_modify_flags
+from model.engine.config import fact
+from model.engine.lock import down_read, down_write, up_read, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
+from model.kernel.fs.vfs import fallocate_punch
+from model.kernel.mm.filemap import page_cache_ra_unbounded
+from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
+from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma
+from model.kernel.mm.populate import faultin_page_range
+from model.kernel.mm.unmap import zap_page_range_single
+from model.kernel.mm.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM
 from model.memory.flags import (
     VM_DONTCOPY,

@@ -4,11 +4,11 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from model.kernel.pgtable import populated, pte_alloc, pte_lock, table_end, tables_exist
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.rmap import anon_vma_prepare
-from model.kernel.unmap import zap_page_range_single
-from model.kernel.vma import replace_vma, vma_is_anonymous, vma_lookup
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import populated, pte_alloc, pte_lock, table_end, tables_exist
+from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.unmap import zap_page_range_single
+from model.kernel.mm.vma import replace_vma, vma_is_anonymous, vma_lookup
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD
 from model.memory.ordered import ceiling

@@ -2,14 +2,14 @@
 
 from typing import ClassVar
 
-from model.kernel.filemap import folio_trylock, folio_unlock
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import clear_page_flags, get_page
-from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.reclaim import reclaim_pages
-from model.kernel.swap import free_swap_and_cache
-from model.kernel.tlb import flush_tlb_range
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.filemap import folio_trylock, folio_unlock
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import clear_page_flags, get_page
+from model.kernel.mm.reclaim import reclaim_pages
+from model.kernel.mm.swap import free_swap_and_cache
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,

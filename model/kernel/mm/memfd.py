@@ -2,10 +2,10 @@
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact
-from model.kernel.filemap import MAX_FILE_PAGES, i_pages
-from model.kernel.lock import down_write, up_write
-from model.kernel.procedure import Outcome, Procedure, done, fail, step
+from model.engine.config import fact
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, done, fail, step
+from model.kernel.mm.filemap import MAX_FILE_PAGES, i_pages
 from model.memory.errno import EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EPERM
 from model.memory.flags import VM_MAYWRITE, VM_SHARED
 from model.memory.records import File

@@ -7,15 +7,15 @@ moves a buffer: it never looks (kernel-facts I).
 
 from typing import ClassVar, Final
 
-from model.kernel.lock import down_read, up_read
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import folio_add_rmap, folio_remove_rmap, get_page, page_count, put_page
-from model.kernel.page_alloc import alloc_page
-from model.kernel.pgtable import is_zero_pfn, pte_lock, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.rmap_walk import Mapped, rmap_walk
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vma import vma_lookup
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import folio_add_rmap, folio_remove_rmap, get_page, page_count, put_page
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.rmap_walk import Mapped, rmap_walk
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, EFAULT, ENOENT, ENOMEM
 from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_ANON_EXCLUSIVE, PG_CMA, PG_PRIVATE, VM_IO, VM_PFNMAP
 from model.memory.records import Pte, Vma

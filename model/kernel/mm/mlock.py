@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from model.kernel.lock import down_write, up_write
-from model.kernel.page import mlock_folio, munlock_folio
-from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
-from model.kernel.populate import mm_populate
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.vma import i_mmap_lock, vma_lookup
-from model.kernel.vma_merge import vma_modify_flags
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.mm.page import mlock_folio, munlock_folio
+from model.kernel.mm.populate import mm_populate
+from model.kernel.mm.vma import i_mmap_lock, vma_lookup
+from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
 from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SPECIAL
 from model.memory.ordered import ceiling

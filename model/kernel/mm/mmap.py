@@ -4,18 +4,26 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from model.kernel.filemap import release_file
-from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
-from model.kernel.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
-from model.kernel.lock import down_write, up_write
-from model.kernel.mlock import VM_LOCKED_MASK, vma_supports_mlock
-from model.kernel.mmap_file import BACKINGS, call_mmap, do_mmap_file, mmap_fill, open_backing
-from model.kernel.munmap import do_vmi_munmap
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.populate import mm_populate
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.vma import find_vma_intersection, i_mmap_lock, insert_vma, vma_before, vma_from, vma_lookup, vmas_in
-from model.kernel.vma_merge import MergeRange, vma_merge_new_range
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
+from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
+from model.kernel.mm.mlock import VM_LOCKED_MASK, vma_supports_mlock
+from model.kernel.mm.mmap_file import BACKINGS, call_mmap, do_mmap_file, mmap_fill, open_backing
+from model.kernel.mm.munmap import do_vmi_munmap
+from model.kernel.mm.populate import mm_populate
+from model.kernel.mm.vma import (
+    find_vma_intersection,
+    i_mmap_lock,
+    insert_vma,
+    vma_before,
+    vma_from,
+    vma_lookup,
+    vmas_in,
+)
+from model.kernel.mm.vma_merge import MergeRange, vma_merge_new_range
 from model.memory.errno import EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from model.memory.flags import (
     VM_ACCOUNT,

@@ -9,15 +9,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from model.kernel.config import fact
-from model.kernel.filemap import release_file
-from model.kernel.iomem import iomem_frame, open_iomem
-from model.kernel.mmap_buffer import buffer_frames, buffer_mmap, open_buffer
-from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Procedure
-from model.kernel.remap import remap_pfn_range, vm_insert_pages
-from model.kernel.shmem import sealed_against_writing
-from model.kernel.special import BTF_PAGES, KERNEL_IMAGE, KVM_VCPU_PAGES, kernel_image_page
+from model.engine.config import fact
+from model.engine.procedure import Procedure
+from model.kernel.drivers.iomem import iomem_frame, open_iomem
+from model.kernel.drivers.mmap_buffer import buffer_frames, buffer_mmap, open_buffer
+from model.kernel.drivers.special import BTF_PAGES, KERNEL_IMAGE, KVM_VCPU_PAGES, kernel_image_page
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.remap import remap_pfn_range, vm_insert_pages
+from model.kernel.mm.shmem import sealed_against_writing
 from model.memory.errno import EACCES, EBADF, EINVAL, ENODEV, ENOMEM, EPERM
 from model.memory.flags import (
     VM_DONTCOPY,

@@ -8,10 +8,8 @@ from typing import ClassVar
 
 import msgspec
 
-from model.kernel.limits import MAX_MAP_COUNT, enough_memory
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.munmap import do_vmi_munmap
-from model.kernel.pgtable import (
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import (
     TABLE_SHIFT,
     hold_pte_lock,
     populated,
@@ -20,12 +18,14 @@ from model.kernel.pgtable import (
     pte_unlock,
     table_end,
 )
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.rmap import unlink_anon_vmas
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vm_ops import vm_operations
-from model.kernel.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
-from model.kernel.vma_merge import copy_vma
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.munmap import do_vmi_munmap
+from model.kernel.mm.rmap import unlink_anon_vmas
+from model.kernel.mm.vm_ops import vm_operations
+from model.kernel.mm.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
+from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT
 from model.memory.ordered import ceiling

@@ -2,18 +2,18 @@
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact
-from model.kernel.gup import get_user_pages
-from model.kernel.limits import enough_memory
-from model.kernel.lock import down_write, up_write
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page_prot import vm_page_prot, vma_wants_writenotify
-from model.kernel.pgtable import populated, pte_lock, table_end, vm_normal_page
-from model.kernel.populate import populate_foll
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
-from model.kernel.vma_merge import vma_modify_flags
+from model.engine.config import fact
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.gup import get_user_pages
+from model.kernel.mm.limits import enough_memory
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page_prot import vm_page_prot, vma_wants_writenotify
+from model.kernel.mm.populate import populate_foll
+from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, ENOMEM, EPERM
 from model.memory.flags import (
     PAGE_ACCESSED,

@@ -2,17 +2,17 @@
 
 from typing import ClassVar, Final
 
-from model.kernel.config import fact
-from model.kernel.get_unmapped_area import CHOOSES_ADDRESS, HAS_GET_UNMAPPED_AREA, get_unmapped_area
-from model.kernel.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
-from model.kernel.lock import down_write, up_write
-from model.kernel.move_vma import move_vma
-from model.kernel.munmap import do_vmi_munmap
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.populate import mm_populate
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
-from model.kernel.vma import find_vma_intersection, i_mmap_lock, vma_is_sealed, vma_lookup
-from model.kernel.vma_merge import vma_merge_extend
+from model.engine.config import fact
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, HAS_GET_UNMAPPED_AREA, get_unmapped_area
+from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
+from model.kernel.mm.move_vma import move_vma
+from model.kernel.mm.munmap import do_vmi_munmap
+from model.kernel.mm.populate import mm_populate
+from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma_merge import vma_merge_extend
 from model.memory.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
 from model.memory.records import Label, Vma

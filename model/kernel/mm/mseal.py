@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from model.kernel.config import fact
-from model.kernel.lock import down_write, up_write
-from model.kernel.procedure import Outcome, Procedure, done, fail, goto, step
-from model.kernel.vma import i_mmap_lock, vma_lookup
-from model.kernel.vma_merge import vma_modify_flags
+from model.engine.config import fact
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, done, fail, goto, step
+from model.kernel.mm.vma import i_mmap_lock, vma_lookup
+from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EINVAL, ENOMEM, ENOSYS
 from model.memory.flags import VM_SEALED
 from model.memory.state import Transaction

@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from model.kernel.filemap import release_file
-from model.kernel.limits import MAX_MAP_COUNT
-from model.kernel.lock import down_write, downgrade_write, up_read, up_write
-from model.kernel.pgtable import TASK_SIZE
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
-from model.kernel.unmap import unmap_region
-from model.kernel.vma import (
+from model.engine.lock import down_write, downgrade_write, up_read, up_write
+from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.filemap import release_file
+from model.kernel.mm.limits import MAX_MAP_COUNT
+from model.kernel.mm.unmap import unmap_region
+from model.kernel.mm.vma import (
     detach_vma,
     find_vma_intersection,
     i_mmap_lock,
@@ -18,7 +18,7 @@ from model.kernel.vma import (
     vma_is_sealed,
     vmas_in,
 )
-from model.kernel.vma_merge import split_vma
+from model.kernel.mm.vma_merge import split_vma
 from model.memory.errno import EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_GROWSDOWN
 from model.memory.records import Vma

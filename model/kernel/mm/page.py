@@ -6,9 +6,9 @@ a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel
 
 import msgspec
 
-from model.kernel.config import setting
-from model.kernel.page_alloc import FREE, free_page
-from model.kernel.splat import bad_page_map, vm_bug_on_page, warn_on_once
+from model.engine.config import setting
+from model.engine.splat import bad_page_map, vm_bug_on_page, warn_on_once
+from model.kernel.mm.page_alloc import FREE, free_page
 from model.memory.flags import (
     PG_ANON_EXCLUSIVE,
     PG_FROZEN,

@@ -6,8 +6,8 @@ What is freed last is handed out first, so a stale reference meets a new owner a
 
 import msgspec
 
-from model.kernel.config import fact, setting
-from model.kernel.splat import bad_page
+from model.engine.config import fact, setting
+from model.engine.splat import bad_page
 from model.memory.flags import PG_CMA
 from model.memory.records import Frame, FrameKind
 from model.memory.state import Memory, Transaction

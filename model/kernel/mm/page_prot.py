@@ -1,7 +1,7 @@
 """vma->vm_page_prot: the bits that a fresh entry of a VMA gets."""
 
-from model.kernel.pgtable import vm_get_page_prot
-from model.kernel.vm_ops import vm_operations
+from model.kernel.arch.pgtable import vm_get_page_prot
+from model.kernel.mm.vm_ops import vm_operations
 from model.memory.flags import PAGE_RW, VM_SHARED, VM_WRITE
 from model.memory.records import Pte, Vma
 

@@ -1,8 +1,8 @@
 """What FOLL_PIN adds to a page, and how it is given back: for GUP, and for whoever else pins (udmabuf)."""
 
-from model.kernel.config import fact
-from model.kernel.page import put_page
-from model.kernel.pgtable import is_zero_pfn
+from model.engine.config import fact
+from model.kernel.arch.pgtable import is_zero_pfn
+from model.kernel.mm.page import put_page
 from model.memory.flags import GUP_PIN_COUNTING_BIAS
 from model.memory.state import Transaction
 

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from model.kernel.gup import get_user_pages
-from model.kernel.lock import down_read, up_read
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.vma import vmas_in
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.mm.gup import get_user_pages
+from model.kernel.mm.vma import vmas_in
 from model.memory.flags import (
     FOLL_FORCE,
     FOLL_TOUCH,

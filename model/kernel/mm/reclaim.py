@@ -6,18 +6,19 @@ to swap. A dirty page of a disk file stays: only kswapd writes those. An extra r
 
 from typing import ClassVar
 
-from model.kernel.filemap import (
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.filemap import (
     filemap_remove_folio,
     folio_detach_private,
     folio_trylock,
     folio_unlock_put,
 )
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import clear_page_flags, folio_remove_rmap, get_page, put_page, set_page_flags
-from model.kernel.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.rmap_walk import rmap_walk
-from model.kernel.swap import (
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import clear_page_flags, folio_remove_rmap, get_page, put_page, set_page_flags
+from model.kernel.mm.rmap_walk import rmap_walk
+from model.kernel.mm.swap import (
     delete_from_swap_cache,
     folio_alloc_swap,
     shmem_writeout,
@@ -26,8 +27,7 @@ from model.kernel.swap import (
     synchronous_io,
     total_swap,
 )
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vma import vma_lookup
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
     GUP_PIN_COUNTING_BIAS,

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import msgspec
 
-from model.kernel.buffer import buffer_under
-from model.kernel.gup_fast import get_user_pages_fast
-from model.kernel.gup_longterm import gup_slow
-from model.kernel.kvm import is_reserved
-from model.kernel.mmu_notifier import follows_invalidations
-from model.kernel.pin import gup_put
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.ttm_pool import pfn_valid
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.drivers.buffer import buffer_under
+from model.kernel.drivers.ttm_pool import pfn_valid
+from model.kernel.mm.gup_fast import get_user_pages_fast
+from model.kernel.mm.gup_longterm import gup_slow
+from model.kernel.mm.mmu_notifier import follows_invalidations
+from model.kernel.mm.pin import gup_put
+from model.kernel.virt.kvm import is_reserved
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
 from model.memory.records import Reference, RefKind

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from model.kernel.page import folio_add_rmap, get_page
-from model.kernel.page_prot import vm_page_prot
-from model.kernel.pgtable import pte_alloc, tables_exist
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import pte_alloc, tables_exist
+from model.kernel.mm.page import folio_add_rmap, get_page
+from model.kernel.mm.page_prot import vm_page_prot
 from model.memory.flags import PAGE_SPECIAL
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction

@@ -5,17 +5,17 @@ Each takes its references only for as long as it copies.
 
 from typing import ClassVar
 
-from model.kernel.config import fact
-from model.kernel.gup import get_user_pages_unlocked
-from model.kernel.gup_fast import get_user_pages_fast
-from model.kernel.lock import down_read, up_read
-from model.kernel.page import set_page_flags
-from model.kernel.pgtable import is_zero_pfn
-from model.kernel.pin import gup_put
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, step
-from model.kernel.stack import expand_stack
-from model.kernel.vm_ops import vm_operations
-from model.kernel.vma import vma_lookup
+from model.engine.config import fact
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.kernel.arch.pgtable import is_zero_pfn
+from model.kernel.mm.gup import get_user_pages_unlocked
+from model.kernel.mm.gup_fast import get_user_pages_fast
+from model.kernel.mm.page import set_page_flags
+from model.kernel.mm.pin import gup_put
+from model.kernel.mm.stack import expand_stack
+from model.kernel.mm.vm_ops import vm_operations
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EFAULT, EIO
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_PIN, FOLL_REMOTE, FOLL_WRITE, PG_DIRTY
 from model.memory.records import Access

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from model.kernel.filemap import filemap_grab_folio
-from model.kernel.lock import down_read, up_read
-from model.kernel.page import set_page_flags
-from model.kernel.procedure import Outcome, call, done, hand_over, step
-from model.kernel.vm_fault import vm_fault
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, call, done, hand_over, step
+from model.kernel.mm.filemap import filemap_grab_folio
+from model.kernel.mm.page import set_page_flags
+from model.kernel.mm.vm_fault import vm_fault
 from model.memory.flags import PG_UPTODATE, VM_FAULT_LOCKED, VM_FAULT_OOM, VM_FAULT_SIGBUS
 from model.memory.state import Transaction
 

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from model.kernel.filemap import (
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
+from model.kernel.mm.filemap import (
     filemap_add_folio,
     filemap_get_folio,
     filemap_remove_folio,
@@ -10,12 +11,11 @@ from model.kernel.filemap import (
     folio_unlock_put,
     truncated,
 )
-from model.kernel.page_alloc import alloc_page
-from model.kernel.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
-from model.kernel.swap import shmem_swapin
-from model.kernel.truncate import truncate_inode_pages_range, truncate_pagecache
-from model.kernel.unmap import unmap_mapping_range
-from model.kernel.vm_fault import vm_fault
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.swap import shmem_swapin
+from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
+from model.kernel.mm.unmap import unmap_mapping_range
+from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import ENOMEM, EPERM
 from model.memory.flags import (
     PG_SWAPBACKED,

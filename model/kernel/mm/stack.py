@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import msgspec
 
-from model.kernel.limits import MMAP_MIN_ADDR, STACK_GUARD_GAP, STACK_LIMIT, enough_memory
-from model.kernel.lock import down_write, up_write
-from model.kernel.procedure import Outcome, Procedure, done, fail, step
-from model.kernel.rmap import anon_vma_prepare
-from model.kernel.vma import find_vma, replace_vma, vma_before, vma_is_accessible
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Outcome, Procedure, done, fail, step
+from model.kernel.mm.limits import MMAP_MIN_ADDR, STACK_GUARD_GAP, STACK_LIMIT, enough_memory
+from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.vma import find_vma, replace_vma, vma_before, vma_is_accessible
 from model.memory.errno import EFAULT
 from model.memory.flags import VM_GROWSDOWN
 from model.memory.records import Vma

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from model.kernel.config import setting
-from model.kernel.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
-from model.kernel.page_alloc import alloc_page
+from model.engine.config import setting
+from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
+from model.kernel.mm.page_alloc import alloc_page
 from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
 from model.memory.ordered import ceiling
 from model.memory.records import SwapSlot

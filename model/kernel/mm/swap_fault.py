@@ -2,15 +2,15 @@
 
 from typing import ClassVar
 
-from model.kernel.do_fault import Where, the_vma
-from model.kernel.filemap import folio_lock, folio_unlock
-from model.kernel.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import mk_pte
-from model.kernel.pgtable import pte_lock
-from model.kernel.procedure import Outcome, Procedure, done, goto, step, tail
-from model.kernel.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
-from model.kernel.wp_fault import do_wp_page
+from model.engine.procedure import Outcome, Procedure, done, goto, step, tail
+from model.kernel.arch.pgtable import pte_lock
+from model.kernel.mm.do_fault import Where, the_vma
+from model.kernel.mm.filemap import folio_lock, folio_unlock
+from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import mk_pte
+from model.kernel.mm.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
+from model.kernel.mm.wp_fault import do_wp_page
 from model.memory.flags import (
     FAULT_FLAG_WRITE,
     PAGE_DIRTY,

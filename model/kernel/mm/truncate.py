@@ -7,7 +7,8 @@ References are not asked for: whoever holds one keeps a page that belongs to no 
 
 from typing import ClassVar
 
-from model.kernel.filemap import (
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
+from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_get_folio,
     filemap_remove_folio,
@@ -17,9 +18,8 @@ from model.kernel.filemap import (
     truncate_cleanup_folio,
     truncated,
 )
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step, tail
-from model.kernel.swap import shmem_free_swap, swapped_pages
-from model.kernel.unmap import unmap_mapping_range
+from model.kernel.mm.swap import shmem_free_swap, swapped_pages
+from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.state import Transaction
 
 

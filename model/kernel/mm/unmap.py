@@ -6,10 +6,9 @@ somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range), mm/mmu_gat
 
 from typing import ClassVar, Final
 
-from model.kernel.lock import down_read, up_read
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import folio_remove_rmap, put_page, set_page_flags
-from model.kernel.pgtable import (
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.pgtable import (
     PMD,
     TABLE_SHIFT,
     free_pgtables,
@@ -20,9 +19,10 @@ from model.kernel.pgtable import (
     tables_in,
     vm_normal_page,
 )
-from model.kernel.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.swap import free_swap_and_cache, free_swap_cache
-from model.kernel.tlb import flush_tlb_range
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import folio_remove_rmap, put_page, set_page_flags
+from model.kernel.mm.swap import free_swap_and_cache, free_swap_cache
 from model.memory.flags import PG_DIRTY
 from model.memory.ordered import ceiling
 from model.memory.records import Vma

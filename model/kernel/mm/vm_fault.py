@@ -1,6 +1,6 @@
 """What a ->fault handler is told: struct vm_fault."""
 
-from model.kernel.procedure import Procedure
+from model.engine.procedure import Procedure
 from model.memory.records import Vma
 from model.memory.state import Memory
 from model.memory.units import Pfn

@@ -5,13 +5,8 @@
 
 from typing import Final, NamedTuple
 
-from model.kernel.dax import dax_iomap_fault
-from model.kernel.ext4 import ext4_page_mkwrite
-from model.kernel.filemap import filemap_fault
-from model.kernel.iomem import generic_access_phys
-from model.kernel.secretmem import secretmem_fault
-from model.kernel.shmem import shmem_fault
-from model.kernel.special import (
+from model.kernel.drivers.iomem import generic_access_phys
+from model.kernel.drivers.special import (
     kvm_gmem_fault_user_mapping,
     kvm_vcpu_fault,
     perf_mmap_fault,
@@ -19,13 +14,18 @@ from model.kernel.special import (
     vdso_fault,
     vvar_fault,
 )
-from model.kernel.ttm_fault import (
+from model.kernel.drivers.ttm_fault import (
     ttm_bo_vm_access,
     ttm_bo_vm_fault,
     ttm_bo_vm_huge_fault,
     udmabuf_vm_fault,
 )
-from model.kernel.vm_fault import vm_access, vm_fault, vm_mkwrite
+from model.kernel.fs.dax import dax_iomap_fault
+from model.kernel.fs.ext4 import ext4_page_mkwrite
+from model.kernel.mm.filemap import filemap_fault
+from model.kernel.mm.secretmem import secretmem_fault
+from model.kernel.mm.shmem import shmem_fault
+from model.kernel.mm.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.memory.errno import EINVAL
 
 

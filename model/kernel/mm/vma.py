@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from model.kernel.lock import down_write, up_write
-from model.kernel.procedure import Blocked
+from model.engine.lock import down_write, up_write
+from model.engine.procedure import Blocked
 from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Vma

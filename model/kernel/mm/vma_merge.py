@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from model.kernel.config import fact
-from model.kernel.limits import MAX_MAP_COUNT
-from model.kernel.rmap import vma_is_fork_child
-from model.kernel.vm_ops import vm_operations
-from model.kernel.vma import (
+from model.engine.config import fact
+from model.kernel.mm.limits import MAX_MAP_COUNT
+from model.kernel.mm.rmap import vma_is_fork_child
+from model.kernel.mm.vm_ops import vm_operations
+from model.kernel.mm.vma import (
     insert_vma,
     remove_vma,
     replace_vma,

@@ -2,24 +2,24 @@
 
 from typing import ClassVar
 
-from model.kernel.do_fault import the_vma
-from model.kernel.filemap import folio_unlock
-from model.kernel.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.page import (
+from model.engine.procedure import Outcome, Procedure, call, done, step, tail
+from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.do_fault import the_vma
+from model.kernel.mm.filemap import folio_unlock
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.page import (
     folio_add_new_anon_rmap,
     folio_remove_rmap,
     get_page,
     put_page,
     set_page_flags,
 )
-from model.kernel.page_alloc import alloc_page
-from model.kernel.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
-from model.kernel.procedure import Outcome, Procedure, call, done, step, tail
-from model.kernel.rmap import anon_vma_prepare
-from model.kernel.swap import folio_free_swap, free_swap_cache
-from model.kernel.tlb import flush_tlb_range
-from model.kernel.vm_ops import vm_operations
+from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.swap import folio_free_swap, free_swap_cache
+from model.kernel.mm.vm_ops import vm_operations
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     PAGE_ACCESSED,

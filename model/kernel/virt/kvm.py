@@ -6,18 +6,18 @@ on KVM takes none on such memory: its MMU notifier tells it of every change.
 
 from typing import ClassVar
 
-from model.kernel.buffer import buffer_under
-from model.kernel.config import fact
-from model.kernel.fault import access_error, handle_mm_fault
-from model.kernel.gup import get_user_pages_unlocked
-from model.kernel.hmm import drop_mirror, mm_take_all_locks
-from model.kernel.lock import down_read, up_read
-from model.kernel.mmu_notifier import NOT_MAPPED
-from model.kernel.page import get_page, put_page, try_get_page
-from model.kernel.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, pte_lock
-from model.kernel.procedure import Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
-from model.kernel.ttm_pool import pfn_valid
-from model.kernel.vma import vma_lookup
+from model.engine.config import fact
+from model.engine.lock import down_read, up_read
+from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, pte_lock
+from model.kernel.drivers.buffer import buffer_under
+from model.kernel.drivers.ttm_pool import pfn_valid
+from model.kernel.mm.fault import access_error, handle_mm_fault
+from model.kernel.mm.gup import get_user_pages_unlocked
+from model.kernel.mm.hmm import drop_mirror, mm_take_all_locks
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.page import get_page, put_page, try_get_page
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,

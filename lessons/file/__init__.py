@@ -1,0 +1,1 @@
+"""Lesson files: from Markdown with typed blocks to a checked Lesson."""

@@ -1,0 +1,1 @@
+"""Playing a lesson: the learner's place, guesses, goals, hints."""

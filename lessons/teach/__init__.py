@@ -1,0 +1,1 @@
+"""For teachers: handouts, and the state a presentation shares with its notes."""

@@ -1,0 +1,1 @@
+"""The comparison of exporters, grabbers and defences."""

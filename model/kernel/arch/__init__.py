@@ -1,0 +1,1 @@
+"""x86-64: loads and stores, page tables, TLBs."""

@@ -1,0 +1,1 @@
+"""Device drivers and what they map: buffers, dma-buf, TTM, device memory."""

@@ -1,0 +1,1 @@
+"""Filesystems, as in fs/."""

@@ -1,0 +1,1 @@
+"""KVM, as in virt/kvm and arch/x86/kvm."""

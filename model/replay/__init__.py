@@ -1,0 +1,1 @@
+"""Recordings of a real kernel, performed on the model and compared."""

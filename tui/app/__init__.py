@@ -1,0 +1,1 @@
+"""The Textual app: how it starts, its themes, palette and autoplay."""

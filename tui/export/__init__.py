@@ -1,0 +1,1 @@
+"""Screens, lessons and traces as files: SVG, Markdown, asciicast, Mermaid."""

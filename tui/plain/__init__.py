@@ -1,0 +1,1 @@
+"""Text in, text out: lessons, sandbox and drills without cursor movement."""
