@@ -57,7 +57,7 @@ PTE_STATES: Final = {"swap": "swapped", "migration": "migrating", "marker": "non
 
 
 def picture(state: State) -> dict[str, Json]:
-    """The `state` of the contract: the whole machine."""
+    """The `state` of the trace (docs/script-contract.md): the whole machine."""
     return {
         "processes": {
             process: {"vmas": vmas_picture(state, process), "pages": pages_picture(state, process)}

@@ -1,4 +1,4 @@
-"""The trace of the contract: one JSON object a command."""
+"""The trace (docs/script-contract.md): one JSON object a command."""
 
 from typing import Final, Literal
 

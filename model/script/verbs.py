@@ -57,7 +57,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> str:
-        """Its syntax in one line, as in the contract."""
+        """Its syntax in one line, as in docs/script-contract.md."""
         return " ".join((self.name, *_usage(self.form)))
 
 
@@ -364,4 +364,4 @@ _TABLE: Final = (
 )
 
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for verb in _TABLE}
-"""Every verb, in the order of the contract."""
+"""Every verb, in the order of docs/script-contract.md."""

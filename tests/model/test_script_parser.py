@@ -72,8 +72,8 @@ finish T
 may N COMMAND…
 note TEXT…
 """
-"""The syntax lines of the contract (`bo` with `memfd=` for udmabuf added), but for `dma` and `expect`, whose forms
-depend on a word in the middle."""
+"""The syntax lines of docs/script-contract.md (`bo` with `memfd=` for udmabuf added), but for `dma` and `expect`, whose
+forms depend on a word in the middle."""
 
 
 def last(text: str, scene: str = SCENE) -> Command:

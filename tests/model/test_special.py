@@ -41,7 +41,7 @@ def pin(machine: Machine, vpn: int, foll: int = FOLL_PIN | FOLL_WRITE | FOLL_LON
     return machine.run(take_reference(name=name, mm="p0", start=vpn, pages=1, foll=foll)).value
 
 
-# -- VmFlags, as observed (dma-buf-truth/matrix.json; 6.18: the recordings) --------------------------
+# -- VmFlags, as observed (tests/recordings/dma-buf/matrix.json; 6.18: the recordings) --------------------------
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
 
 
 def print_json(found: "Report", seconds: float) -> None:
-    """The object of the contract."""
+    """The object that docs/script-contract.md describes."""
     import msgspec  # noqa: PLC0415
 
     result: dict[str, object] = {
