@@ -1,6 +1,7 @@
 """Which kinds of exercises there are, and how one is made from a number."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
@@ -24,6 +25,11 @@ KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
 """Name → what it asks for, and what makes one."""
 MOST_THROWS: Final = 200
 LARGEST_SEED: Final = 2**31 - 1
+
+
+def today_seed() -> int:
+    """The number of the day's first exercise: the same for everybody, and another tomorrow."""
+    return int(f"{datetime.now(UTC):%y%m%d}00")
 
 
 def exercise(kind: str, seed: int) -> Exercise:

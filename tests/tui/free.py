@@ -4,7 +4,7 @@ import pytest
 
 from lessons.learner.progress import Store
 from tests.tui.user import NORMAL, SMALL, User
-from tui.app.launch import free_driver
+from tui.drivers.opening import sandbox_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.overlay import Overlay
 
@@ -19,7 +19,7 @@ SIZES = pytest.mark.parametrize("size", [SMALL, NORMAL])
 
 
 def driver_of(*lines: str, store: Store | None = None) -> SandboxDriver:
-    driver = SandboxDriver() if store is None else free_driver(store)
+    driver = SandboxDriver() if store is None else sandbox_driver(store)
     for line in lines:
         assert not driver.command(line)
         driver.step("command")

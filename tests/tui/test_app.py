@@ -6,8 +6,8 @@ from textual.widgets import Input
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.user import at
-from tui.app.launch import lesson_driver
 from tui.drivers.driver import Driver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.home import Home
 from tui.screens.stage import Stage

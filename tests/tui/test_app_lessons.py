@@ -9,8 +9,8 @@ from lessons.file.library import entries
 from lessons.learner.progress import Store
 from lessons.play.player import Player
 from tests.tui.user import SMALL, at
-from tui.app.launch import opening
 from tui.drivers.lesson import LessonDriver
+from tui.drivers.opening import first_driver
 from tui.screens.home import Home
 from tui.views.bars import header
 from tui.views.glyphs import UNICODE
@@ -85,7 +85,7 @@ def test_a_lesson_is_shown_at_every_step_to_its_end(name: str, tmp_path: Path) -
 
 
 async def test_the_first_time_the_tour_opens_and_later_home(store: Store) -> None:
-    async with at(store, opening(store)) as user:
+    async with at(store, first_driver(store)) as user:
         assert "A tour in ninety seconds" in user.lines()[0]
         await user.press("a")
         for _ in range(3):
@@ -93,4 +93,4 @@ async def test_the_first_time_the_tour_opens_and_later_home(store: Store) -> Non
         await user.press("q")
         assert user.is_on(Home)
         assert "What stands where, in ninety seconds." in user.seen(), "it can be seen again"
-    assert opening(store) is None
+    assert first_driver(store) is None

@@ -5,8 +5,8 @@ from lessons.learner.progress import Store
 from lessons.play.player import Player
 from model.session.move_log import can_be_recorded
 from tests.tui.user import at
-from tui.app.launch import lesson_driver
 from tui.drivers.drill import DrillDriver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.sandbox_from_lesson import aside
 

@@ -10,7 +10,7 @@ import pytest
 
 from model.script.verbs import VERBS
 from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, main
-from tui.commands.home import no_terminal
+from tui.session.terminal import no_terminal
 from tui.version import __version__
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.user import User, at
-from tui.app.launch import lesson_driver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 
 

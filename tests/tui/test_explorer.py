@@ -11,8 +11,8 @@ from lessons.file.library import find
 from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.app.launch import lesson_driver
 from tui.drivers.counterexample import TrailDriver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.explorer import Explorer
 from tui.screens.sandbox_stage import SandboxStage

@@ -24,7 +24,7 @@ from lessons.teach.handout import plan, reference, worksheet
 from model.script.parser import parse
 from tests.tui.user import at
 from tui import cli
-from tui.app.launch import lesson_driver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.session_commands import carry_out
 from tui.export.screen import write_screen
@@ -243,7 +243,7 @@ def _read(folder: Path) -> str:
 def test_a_recording_that_is_cut_short_says_so(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tui.export.screen.MOST_FRAMES", 3)
+    monkeypatch.setattr("tui.app.recording.MOST_FRAMES", 3)
     assert cli.main(["export", str(script), "-o", str(tmp_path / "s.cast")]) == 0
     assert "ends after 3 screens" in capsys.readouterr().err
     assert len((tmp_path / "s.cast").read_text().splitlines()) == 1 + 3

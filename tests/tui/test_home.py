@@ -9,7 +9,7 @@ from lessons.i18n.language import use
 from lessons.learner.progress import LessonProgress, Progress, Store
 from lessons.play.player import Player
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.app.launch import lesson_driver
+from tui.drivers.opening import lesson_driver
 from tui.screens.home import Home
 from tui.screens.recap import Recap
 from tui.screens.stage import Stage

@@ -12,9 +12,9 @@ from lessons.teach import presenter_state as presenting
 from tests.tui.user import SMALL, User, at
 from tui import cli
 from tui.app.autoplay import Autoplay
-from tui.app.launch import lesson_driver
 from tui.app.notes_app import Notes
 from tui.drivers.lesson import LessonDriver
+from tui.drivers.opening import lesson_driver
 from tui.screens.presenter import Presenter
 from tui.screens.stage import Stage
 

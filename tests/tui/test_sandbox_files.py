@@ -11,7 +11,7 @@ from model.script.parser import parse
 from model.script.runner import Runner
 from tests.tui.free import STALE, driver_of, overlay
 from tests.tui.user import KEYS, SMALL, at
-from tui.app.launch import free_driver, lesson_driver
+from tui.drivers.opening import lesson_driver, sandbox_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.code import Code
 from tui.screens.prompt import Line
@@ -66,7 +66,7 @@ async def test_a_saved_session_comes_back_with_every_branch(
 async def test_what_was_not_saved_is_offered_the_next_time(store: Store) -> None:
     driver = driver_of(*STALE, store=store)
     assert not driver.keep()
-    other = free_driver(store)
+    other = sandbox_driver(store)
     async with at(store, other, SMALL) as user:
         assert ":restore" in user.pane("story")
         await user.command("restore")
@@ -77,7 +77,7 @@ async def test_a_session_left_at_its_start_is_not_said_to_have_no_commands(store
     driver = driver_of(*STALE, store=store)
     driver.end(last=False)
     assert not driver.keep()
-    async with at(store, free_driver(store)) as user:
+    async with at(store, sandbox_driver(store)) as user:
         story = user.pane("story")
         assert ":restore" in story
         assert "0 commands" not in story

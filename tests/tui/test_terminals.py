@@ -10,8 +10,8 @@ from benchmarks.terminal import Program
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.user import User, at
-from tui.app.launch import lesson_driver
 from tui.drivers.driver import Driver
+from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 
 SIZES = (

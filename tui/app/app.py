@@ -16,8 +16,8 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
-from tui.app.launch import lesson_driver
 from tui.drivers.driver import Driver
+from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
 from tui.session.prompt_history import NAME as TYPED
 from tui.session.prompt_history import TakesEarly, Typed
@@ -186,9 +186,9 @@ class PtescopeApp(App[None]):
 
     def action_sandbox(self) -> None:
         """Free play on an empty machine."""
-        from tui.app.launch import free_driver  # noqa: PLC0415
+        from tui.drivers.opening import sandbox_driver  # noqa: PLC0415
 
-        self.push_screen(self.stage(free_driver(self.store)))
+        self.push_screen(self.stage(sandbox_driver(self.store)))
 
     def action_aside(self) -> None:
         """From a lesson to a sandbox on the very state on the screen; leaving it leads back."""
@@ -219,11 +219,11 @@ class PtescopeApp(App[None]):
 
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""
-        from tui.commands.drill import today  # noqa: PLC0415
+        from lessons.drills.book import today_seed  # noqa: PLC0415
         from tui.drivers.drill import DrillDriver  # noqa: PLC0415
 
         try:
-            driver = DrillDriver(self.store, kind, today())
+            driver = DrillDriver(self.store, kind, today_seed())
         except ProgressError as error:
             self.notify(str(error), severity="error", markup=False)
             return

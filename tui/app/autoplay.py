@@ -1,13 +1,11 @@
 """Autoplay: a lesson or session that steps by itself, until a question, an end, or a key."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from textual.app import App
 from textual.timer import Timer
 
 from lessons.i18n.language import tr
-
-if TYPE_CHECKING:
-    from tui.app.app import PtescopeApp
 
 PACE: Final = 3.0
 """Seconds between two steps at speed 1."""
@@ -18,7 +16,7 @@ FASTEST: Final = 8.0
 class Autoplay:
     """At most one timer; none while nothing plays, so that nothing is done at rest."""
 
-    def __init__(self, app: "PtescopeApp") -> None:
+    def __init__(self, app: App[None]) -> None:
         self.app = app
         self.speed = 1.0
         self.timer: Timer | None = None

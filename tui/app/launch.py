@@ -8,6 +8,8 @@ import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tui.drivers.opening import first_driver, lesson_driver, sandbox_driver
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,18 +39,10 @@ def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str
     from lessons.learner.progress import Store  # noqa: PLC0415 - imported where it is needed
 
     store = Store()
-    driver = free_driver(store, title)
+    driver = sandbox_driver(store, title)
     if open_it is not None:
         open_it(driver)
     return _run(store, driver)
-
-
-def free_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
-    """A sandbox on an empty machine, kept beside the progress."""
-    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
-    from tui.session.autosave import FOLDER, Autosave  # noqa: PLC0415 - imported where it is needed
-
-    return SandboxDriver(title=title, autosave=Autosave(store.path.parent / FOLDER))
 
 
 def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False) -> int:
@@ -75,26 +69,7 @@ def home(store: "Store | None" = None) -> int:
     from lessons.learner.progress import Store  # noqa: PLC0415
 
     store = store or Store()
-    return _run(store, opening(store))
-
-
-def opening(store: "Store") -> "Driver | None":
-    """What the app opens with: for those who have never been here the tour, else home (None)."""
-    if store.path.exists():
-        return None
-    from lessons.file.library import TOUR, find  # noqa: PLC0415
-
-    return lesson_driver(find(TOUR.stem), store)
-
-
-def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
-    """A lesson ready to be shown, where it was left. Raises LessonError and ProgressError."""
-    from lessons.play.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-
-    driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
-    driver.picture()  # What is wrong with this very part of the lesson is said before a screen opens.
-    return driver
+    return _run(store, first_driver(store))
 
 
 def _run(store: "Store", driver: "Driver | None", *, present: bool = False, autoplay: float = 0.0) -> int:

@@ -2,11 +2,10 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from datetime import UTC, datetime
 from typing import Final
 
 from tui.app.launch import hold_collector
-from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 EXIT_FINE: Final = 0
 EXIT_NO_PROGRESS: Final = 2
@@ -37,19 +36,15 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def today() -> int:
-    """The number of the day's first exercise: the same for everybody, and another tomorrow."""
-    return int(f"{datetime.now(UTC):%y%m%d}00")
-
-
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if not args.plain:
         hold_collector()
+    from lessons.drills.book import today_seed  # noqa: PLC0415
     from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
 
     fixed = args.seed is not None
-    first = args.seed if fixed else today()
+    first = args.seed if fixed else today_seed()
     store = Store()
     try:
         if args.plain:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from lessons.learner.progress import Store
     from model.script.command import Command
-    from tui.export.screen import Frame
+    from tui.app.recording import Frame
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
@@ -73,9 +73,10 @@ def _lesson(args: Namespace, store: "Store") -> str:
     """A lesson in the wanted format."""
     from lessons.file.library import find  # noqa: PLC0415
     from lessons.teach.handout import reference  # noqa: PLC0415
-    from tui.app.launch import lesson_driver  # noqa: PLC0415
+    from tui.app.recording import asciicast, recording, screen  # noqa: PLC0415
     from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-    from tui.export.screen import asciicast, recording, screen, svg  # noqa: PLC0415
+    from tui.drivers.opening import lesson_driver  # noqa: PLC0415
+    from tui.export.screen import svg  # noqa: PLC0415
 
     lesson = find(args.what)
     if args.output.suffix == ".md":
@@ -95,9 +96,10 @@ def _lesson(args: Namespace, store: "Store") -> str:
 def _script(args: Namespace, store: "Store") -> str:
     """A script in the wanted format."""
     from model.script.parser import parse  # noqa: PLC0415
+    from tui.app.recording import asciicast, recording, screen  # noqa: PLC0415
     from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
     from tui.export.mermaid import diagram  # noqa: PLC0415
-    from tui.export.screen import asciicast, markdown, recording, screen, svg  # noqa: PLC0415
+    from tui.export.screen import markdown, svg  # noqa: PLC0415
     from tui.session.user_files import read_text  # noqa: PLC0415
 
     commands: tuple[Command, ...] = parse(read_text(args.what))
@@ -121,7 +123,7 @@ def _script(args: Namespace, store: "Store") -> str:
 
 def whole(frames: "list[Frame]") -> "list[Frame]":
     """The frames; says so if they are not all."""
-    from tui.export.screen import MOST_FRAMES  # noqa: PLC0415
+    from tui.app.recording import MOST_FRAMES  # noqa: PLC0415
 
     if len(frames) == MOST_FRAMES:
         print(f"the recording ends after {MOST_FRAMES} screens, the most that it takes", file=sys.stderr)

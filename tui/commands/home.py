@@ -1,13 +1,9 @@
 """`ptescope` without a subcommand: the app, at home."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
-from tui.session.user_files import is_served
-
-EXIT_NO_TERMINAL: Final = 2
+from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,19 +20,3 @@ def main(args: Namespace) -> int:
     from tui.app.launch import home  # noqa: PLC0415 - Textual only where there is a screen
 
     return home()
-
-
-def no_terminal() -> str:
-    """Why no screen can be opened here; empty if one can."""
-    if is_served():
-        return ""
-    if not sys.stdin or not sys.stdin.isatty():
-        return "the app needs a terminal, and standard input is none"
-    if not sys.stdout.isatty():
-        return "the app needs a terminal, and standard output is none"
-    return "the app needs a terminal that can move its cursor, and TERM=dumb cannot" if is_dumb() else ""
-
-
-def is_dumb() -> bool:
-    """The terminal says of itself that it only prints, as an editor's shell does."""
-    return os.environ.get("TERM") == "dumb"

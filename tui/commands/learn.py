@@ -5,7 +5,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
 from tui.app.launch import hold_collector, learn
-from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 if TYPE_CHECKING:
     from lessons.file.schema import Lesson

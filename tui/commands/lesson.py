@@ -149,7 +149,7 @@ def _write(name: str, draft: "Draft", folder: Path) -> int:
 
 def play(args: Namespace) -> int:
     """Play a file."""
-    from tui.commands.home import EXIT_NO_TERMINAL, no_terminal  # noqa: PLC0415
+    from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal  # noqa: PLC0415
 
     if args.plain:
         from lessons.learner.progress import Store  # noqa: PLC0415

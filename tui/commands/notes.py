@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
+from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tui.commands.home import EXIT_NO_TERMINAL, no_terminal
 from tui.commands.run import complain
+from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:

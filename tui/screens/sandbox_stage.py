@@ -155,7 +155,7 @@ class SandboxStage(Stage):
         """Choose who moves."""
         from tui.screens.tasks import Tasks  # noqa: PLC0415 - each screen is imported when it opens
 
-        self.app.push_screen(Tasks(self))
+        self.app.push_screen(Tasks(self.sandbox, self.glyphs, self.move))
 
     def action_bookmark(self) -> None:
         """Give this place a name."""

@@ -1,6 +1,7 @@
 """The scheduler's seat: every task in flight, what it does next or what it waits for; a key lets one of them move."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -9,14 +10,13 @@ from textual.screen import ModalScreen
 
 from lessons.i18n.language import tr
 from model.session.session import Position
+from tui.drivers.sandbox import SandboxDriver
 from tui.screens.overlay import EXPORT
 from tui.views.bars import keys
+from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
-
-if TYPE_CHECKING:
-    from tui.screens.sandbox_stage import SandboxStage
 
 MOST: Final = 9
 TO_ITS_END: Final = 2000
@@ -40,14 +40,14 @@ class Tasks(ModalScreen[None]):
         *(Binding(str(digit), f"task({digit})", show=False) for digit in range(1, MOST + 1)),
     ]
 
-    def __init__(self, stage: "SandboxStage") -> None:
+    def __init__(self, sandbox: SandboxDriver, glyphs: Glyphs, move: Callable[[Callable[[], str]], None]) -> None:
+        """`move` makes a move on the stage below, and shows what comes of it there."""
         super().__init__()
-        self.stage = stage
+        self.sandbox, self.glyphs, self.move = sandbox, glyphs, move
 
     def compose(self) -> ComposeResult:
         """The tasks, and below them the keys."""
-        glyphs = self.stage.glyphs
-        self.pane = LinePane(tr("Tasks: who makes the next micro-step?"), "tasks", "", glyphs)
+        self.pane = LinePane(tr("Tasks: who makes the next micro-step?"), "tasks", "", self.glyphs)
         self.pane.build = self._rows
         self.bar = Bar(pane_id="keys")
         self.bar.build = self._keys
@@ -66,7 +66,7 @@ class Tasks(ModalScreen[None]):
     @property
     def tasks(self) -> list[Position]:
         """Every task in flight."""
-        return self.stage.sandbox.session.tasks()
+        return self.sandbox.session.tasks()
 
     def _rows(self, width: int) -> list[Row]:
         """A few rows a task: where it is; what comes next, or what it waits for and where the holder is."""
@@ -79,7 +79,7 @@ class Tasks(ModalScreen[None]):
         for number, task in enumerate(self.tasks, 1):
             subject = f"task:{task.task}"
             where = f"cpu{task.cpu}" if task.cpu >= 0 else tr("on a device")
-            calls = f" {self.stage.glyphs.pointer} ".join(task.stack)
+            calls = f" {self.glyphs.pointer} ".join(task.stack)
             head = f"{number if number <= MOST else ' '} "
             text = f"{task.process} {where}  {calls}".strip()
             lead = f"{task.task:8} "
@@ -127,12 +127,12 @@ class Tasks(ModalScreen[None]):
         """Let the task under the cursor move."""
         task = self._chosen()
         if task:
-            self.stage.move(lambda: self.stage.sandbox.step_task(task, steps))
+            self.move(lambda: self.sandbox.step_task(task, steps))
             self.pane.renew()
 
     def action_back(self) -> None:
         """Undo the last move."""
-        self.stage.move(self.stage.driver.back)
+        self.move(self.sandbox.back)
         self.pane.renew()
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:

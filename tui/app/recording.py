@@ -1,0 +1,75 @@
+"""Lessons and scripts played on the app without a terminal, drawn once or recorded as an asciicast."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from textual.pilot import Pilot
+
+from lessons.learner.progress import Store
+from tui.app.app import PtescopeApp
+from tui.drivers.driver import Driver
+from tui.export.screen import coloured
+
+if TYPE_CHECKING:
+    from tui.screens.stage import Stage
+
+WIDTH: Final = 120
+HEIGHT: Final = 40
+PAUSE: Final = 1.5
+"""Seconds between two frames of a recording."""
+MOST_FRAMES: Final = 2000
+
+
+class Frame(NamedTuple):
+    """One screen of a recording."""
+
+    seconds: float
+    text: str
+    """With escape sequences: what is to be written at the top left corner."""
+
+
+def asciicast(frames: list[Frame], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """A recording that asciinema plays: one header, one line a frame."""
+    header = {"version": 2, "width": width, "height": height, "title": title}
+    events = [[round(frame.seconds, 3), "o", f"\x1b[2J\x1b[H{frame.text}"] for frame in frames]
+    return "".join(f"{json.dumps(part, ensure_ascii=False)}\n" for part in (header, *events))
+
+
+@asynccontextmanager
+async def opened(driver: Driver, store: Store, size: tuple[int, int]) -> AsyncIterator[tuple[PtescopeApp, Pilot[None]]]:
+    """The app on a driver's stage, without a terminal."""
+    app = PtescopeApp(store, driver)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield app, pilot
+
+
+def screen(driver: Driver, store: Store, draw: Callable[[PtescopeApp], str], size: tuple[int, int]) -> str:
+    """One screen of a driver, drawn."""
+
+    async def once() -> str:
+        async with opened(driver, store, size) as (app, _):
+            return draw(app)
+
+    return asyncio.run(once())
+
+
+def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: tuple[int, int]) -> list[Frame]:
+    """Every screen from here on, until `forward` can move no more."""
+
+    async def played() -> list[Frame]:
+        async with opened(driver, store, size) as (app, pilot):
+            stage: Stage = app.screen  # type: ignore[assignment]
+            frames = [Frame(0.0, coloured(app))]
+            while len(frames) < MOST_FRAMES and forward():
+                stage.move(str)
+                await pilot.pause()
+                text = coloured(app)
+                if text != frames[-1].text:
+                    frames.append(Frame(len(frames) * PAUSE, text))
+            return frames
+
+    return asyncio.run(played())

@@ -1,0 +1,26 @@
+"""Whether this terminal can show the app."""
+
+import os
+import sys
+from typing import Final
+
+from tui.session.user_files import is_served
+
+EXIT_NO_TERMINAL: Final = 2
+"""The exit status of a command that needs a screen and has none."""
+
+
+def no_terminal() -> str:
+    """Why no screen can be opened here; empty if one can."""
+    if is_served():
+        return ""
+    if not sys.stdin or not sys.stdin.isatty():
+        return "the app needs a terminal, and standard input is none"
+    if not sys.stdout.isatty():
+        return "the app needs a terminal, and standard output is none"
+    return "the app needs a terminal that can move its cursor, and TERM=dumb cannot" if is_dumb() else ""
+
+
+def is_dumb() -> bool:
+    """The terminal says of itself that it only prints, as an editor's shell does."""
+    return os.environ.get("TERM") == "dumb"
