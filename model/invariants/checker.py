@@ -159,7 +159,8 @@ def explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
             found[-1] = found[-1]._replace(message=found[-1].message + more)
         yield from found
     for name, pages in broken.references.items():
-        if not scene.exiting(scene.state.references[name].process):
+        process = scene.state.references[name].process
+        if not process or scene.living(process):
             yield explain_stale_reference(scene, name, pages)
     for translation in broken.dangerous:
         yield explain_stale_tlb(scene, *translation)

@@ -86,14 +86,7 @@ class Scene(NamedTuple):
         """Some holders of the frame, in order; only of these kinds where any are given."""
         return [holder for holder in some(self.holding.holders(pfn)) if not kinds or holder.kind in kinds]
 
-    def exiting(self, process: str) -> bool:
-        """Whether some task is tearing the whole address space down: nobody will look at it again."""
-        return any(
-            type(call).__name__ == "do_exit" and getattr(call, "mm", "") == process
-            for task in self.state.tasks.values()
-            for call in task.stack
-        )
-
     def living(self, process: str) -> bool:
-        """Whether there is such a process, and it is not on its way out."""
-        return process in self.state.processes and not self.exiting(process)
+        """Whether there is such a process, and it is not on its way out: nobody else will look at its memory again."""
+        found = self.state.processes.get(process)
+        return found is not None and not found.exiting

@@ -138,28 +138,18 @@ def outdated(cached: Pte, real: Pte | None) -> bool:
     return cached.writable and not real.writable
 
 
-NEVER_FLUSH: Final = frozenset({"cpu_load", "cpu_store", "mmu_access"})
-"""What works inside an address space and owes nobody a flush."""
-
-
 def dangerous(scene: Scene, entry: TlbEntry) -> bool:
-    """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush.
-
-    Between clearing an entry and flushing it a translation may be outdated: whoever clears it owns a reference on
-    the page until then, or is still at work in that address space.
-    """
-    pfn = entry.pte.pfn
-    if scene.frame(pfn).kind == "free":
-        return True
-    return not scene.holders(pfn, "task", "task-pin") and not _at_work(scene, entry.process)
+    """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush."""
+    return scene.frame(entry.pte.pfn).kind == "free" or not _flush_is_owed(scene, entry)
 
 
-def _at_work(scene: Scene, process: str) -> bool:
-    """Whether some call in flight works on an address space."""
+def _flush_is_owed(scene: Scene, entry: TlbEntry) -> bool:
+    """Whether some call in flight is still going to flush a translation."""
     return any(
-        getattr(call, "mm", "") == process and type(call).__name__ not in NEVER_FLUSH
+        owed.covers(entry.process, entry.vpn)
         for task in scene.state.tasks.values()
         for call in task.stack
+        if (owed := call.owes_flush()) is not None
     )
 
 

@@ -4,7 +4,7 @@ A record is frozen; `msgspec.structs.replace` makes the changed one. Sizes, offs
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -309,6 +309,18 @@ class Device(Record, frozen=True, omit_defaults=True):
     kind: Word = ""
 
 
+class FlushOwed(NamedTuple):
+    """Virtual pages [start, end) of `mm` that some call is still going to make every CPU forget."""
+
+    mm: str
+    start: int
+    end: int
+
+    def covers(self, mm: str, vpn: int) -> bool:
+        """Whether a virtual page is among them."""
+        return mm == self.mm and self.start <= vpn < self.end
+
+
 class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True, gc=False):
     """The variables of one running kernel function: one frame of a task's stack.
 
@@ -330,6 +342,14 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
     """pfns of which this call owns one FOLL_PIN each."""
     owes_rmap: tuple[Pfn, ...] = ()
     """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
+
+    def owes_flush(self) -> FlushOwed | None:
+        """The translations that this call is still going to flush, as its variables stand now; None: it owes none.
+
+        A function that takes rights away in one step and flushes in a later one says so here. Until then an outdated
+        TLB entry in that range is normal (see the invariant `stale-tlb`).
+        """
+        return None
 
 
 class Task(Record, frozen=True, omit_defaults=True):

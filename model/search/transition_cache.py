@@ -17,9 +17,8 @@ from model.engine.procedure import Stepped, advance
 from model.invariants.checker import Broken, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import Scene as Machine
-from model.invariants.translations import NEVER_FLUSH
 from model.invariants.violation import Severity, Violation
-from model.memory.records import Locals, Task
+from model.memory.records import FlushOwed, Locals, Task
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
@@ -274,30 +273,22 @@ def budget_key(number: int) -> str:
 
 
 class ShortCall(NamedTuple):
-    """A call as the checker sees it from afar: somebody works on an address space."""
+    """A call as the checker sees it from afar: what it is still going to flush."""
 
-    mm: str
-    exiting: bool = False
+    owed: FlushOwed
 
-
-class do_exit(ShortCall):
-    """The same while the address space is torn down; the rules know it by the kernel function's name."""
+    def owes_flush(self) -> FlushOwed:
+        """As the call itself says."""
+        return self.owed
 
 
 def in_short(task: Task) -> Task:
-    """A task as far as the rules look at one that does not move: which address spaces it works on.
+    """A task as far as the rules look at one that does not move: which flushes it owes.
 
-    What its calls own and owe stands in the index of holders.
+    What its calls own and owe to counts stands in the index of holders.
     """
-    at_work: dict[str, str] = {}
-    for call in task.stack:
-        name = type(call).__name__
-        if (mm := getattr(call, "mm", "")) and name not in NEVER_FLUSH and at_work.get(mm) != do_exit.__name__:
-            at_work[mm] = name
-    calls = [
-        do_exit(mm, exiting=True) if name == do_exit.__name__ else ShortCall(mm) for mm, name in sorted(at_work.items())
-    ]
-    return Task(task.process, task.cpu, cast("tuple[Locals, ...]", tuple(calls)))
+    calls = tuple([ShortCall(owed) for call in task.stack if (owed := call.owes_flush()) is not None])
+    return Task(task.process, task.cpu, cast("tuple[Locals, ...]", calls))
 
 
 class ShortTasks(Tracked):

@@ -1,6 +1,13 @@
 """Invariants about those who remember a translation: references, TLBs, and locks that are left held."""
 
+from typing import Final
+
+import pytest
+
+from model.kernel.arch.access import cpu_load
 from model.kernel.arch.boot import ZERO_PFN
+from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.unmap import unmap_vmas
 from model.memory.flags import (
     PG_SWAPCACHE,
     VM_READ,
@@ -9,9 +16,11 @@ from model.memory.flags import (
 )
 from model.memory.records import (
     Frame,
+    Locals,
     Lock,
     Pte,
     Reference,
+    Task,
 )
 from model.memory.state import Transaction
 from tests.model.broken import (
@@ -32,6 +41,7 @@ from tests.model.broken import (
     unmapped,
     zero_mapped,
 )
+from tests.model.play import Play
 
 # -- stale-reference ---------------------------------------------------------------------------
 
@@ -131,14 +141,46 @@ def test_a_translation_that_outlives_its_entry() -> None:
     )
 
 
-def test_a_translation_may_outlive_its_entry_while_somebody_keeps_the_page_for_the_flush() -> None:
+def in_flight(call: Locals) -> Scenery:
+    return lambda tx: tx.tasks.__setitem__("main", Task("p0", 0, (call,)))
+
+
+def test_a_translation_may_outlive_its_entry_while_a_call_owes_the_flush() -> None:
     scenery = (process("p0"), process("p1"), anon(5, refs=1), remembered(5))
-    assert broken(machine(*scenery, task("main", "p1", holds=(5,)))) == []
-    assert "stale-tlb" in broken(machine(*scenery, task("main", "p1")))
+    held = in_flight(unmap_vmas(mm="p0", vmas=(), start=32, end=32, flush_start=16, flush_end=32, holds=(5,)))
+    assert broken(machine(*scenery, held)) == []
+    elsewhere = in_flight(unmap_vmas(mm="p0", vmas=(), start=32, end=32, flush_start=18, flush_end=32, holds=(5,)))
+    assert broken(machine(*scenery, elsewhere)) == ["stale-tlb"]
+    other_mm = in_flight(flush_tlb_range(mm="p1", start=0, end=32, holds=(5,)))
+    assert broken(machine(*scenery, other_mm)) == ["stale-tlb"]
+
+
+def test_a_call_that_only_works_in_the_address_space_or_holds_the_page_owes_no_flush() -> None:
+    walker = in_flight(cpu_load(mm="p0", vpn=17, holds=(5,)))
+    assert broken(machine(process("p0"), anon(5, refs=1), remembered(5), walker)) == ["stale-tlb"]
 
 
 def test_a_frame_that_is_freed_before_the_flush_is_wrong_even_while_the_call_runs() -> None:
-    assert broken(machine(process("p0"), remembered(5), task("main"))) == ["stale-tlb"]
+    flushing = in_flight(flush_tlb_range(mm="p0", start=0, end=32))
+    assert broken(machine(process("p0"), remembered(5), flushing)) == ["stale-tlb"]
+
+
+NO_FLUSH: Final = """
+process p0
+bo b 1 in=gtt exporter=no-flush
+mmap p0 m bo:b shared rw 1
+mmap p0 x anon private rw 1
+write p0 x 1
+write p0 m 65
+"""
+
+
+@pytest.mark.parametrize("other", ["read p0 m", "begin t gup p0 x as=r slow\nstep t 2"])
+def test_a_missing_flush_is_noticed_whatever_else_is_in_flight(other: str) -> None:
+    play = Play(NO_FLUSH, other)
+    assert play.broken() == set()
+    play.do("move b vram")
+    assert play.broken() == {"stale-tlb"}
 
 
 def test_a_cached_translation_may_permit_less_but_not_more() -> None:

@@ -7,7 +7,7 @@ CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
 from typing import Annotated, ClassVar, Final
 
 from model.engine.procedure import Outcome, Procedure, blocked, done, goto, step
-from model.memory.records import Pte, TlbEntry
+from model.memory.records import FlushOwed, Pte, TlbEntry
 from model.memory.state import Memory, Transaction
 from model.memory.units import ORDERED, CpuNumber
 
@@ -51,6 +51,10 @@ class flush_tlb_range(Procedure):
     end: int
     cpumask: Annotated[tuple[CpuNumber, ...], ORDERED] = ()
     """The CPUs that are still to be interrupted."""
+
+    def owes_flush(self) -> FlushOwed | None:
+        """The whole range, until the last CPU has answered."""
+        return FlushOwed(self.mm, self.start, self.end)
 
     @step
     def flush_local(self, tx: Transaction) -> Outcome:

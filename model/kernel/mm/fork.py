@@ -42,7 +42,7 @@ from model.memory.flags import (
     is_cow_mapping,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Process, Pte, Vma
+from model.memory.records import FlushOwed, Process, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import CpuNumber
 
@@ -81,6 +81,11 @@ class kernel_clone(Procedure):
     child: str
     vpn: int = 0
     """Where the next VMA is looked for."""
+
+    def owes_flush(self) -> FlushOwed | None:
+        """All of the parent's address space: its entries become read-only one after the other."""
+        begun, flushed = self.positions["dup_vma"], self.positions["flush_tlb_mm"]
+        return FlushOwed(self.mm, 0, TASK_SIZE) if begun <= self.pc <= flushed else None
 
     @step
     def mm_alloc(self, tx: Transaction) -> Outcome:

@@ -20,7 +20,7 @@ from model.memory.flags import (
     PG_UNEVICTABLE,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Vma
+from model.memory.records import FlushOwed, Vma
 from model.memory.state import Transaction
 
 
@@ -34,6 +34,10 @@ class madvise_free_single_vma(Procedure):
     end: int
     flush_start: int = -1
     flush_end: int = 0
+
+    def owes_flush(self) -> FlushOwed | None:
+        """The entries that were made clean and old."""
+        return None if self.flush_start < 0 else FlushOwed(self.mm, self.flush_start, self.flush_end)
 
     @step
     def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:

@@ -34,7 +34,7 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Pte, Vma
+from model.memory.records import FlushOwed, Pte, Vma
 from model.memory.state import Transaction
 
 PAGE_CHG_MASK: Final = PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_UFFD_WP
@@ -55,6 +55,14 @@ class do_mprotect(Procedure):
     flush_start: int = -1
     flush_end: int = 0
     error: int = 0
+
+    def owes_flush(self) -> FlushOwed | None:
+        """What has been changed so far, with what change_protection() has just handed back."""
+        start, end = self.flush_start, self.flush_end
+        if self.ret > 0 and self.pc == self.positions["gather_flush"]:
+            start = self.out[0] if start < 0 else min(start, self.out[0])
+            end = max(end, self.out[1])
+        return None if start < 0 else FlushOwed(self.mm, start, end)
 
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
@@ -166,6 +174,10 @@ class change_protection(Procedure):
     at: int = -1
     flush_start: int = -1
     flush_end: int = 0
+
+    def owes_flush(self) -> FlushOwed | None:
+        """What this call has changed: the caller flushes it."""
+        return None if self.flush_start < 0 else FlushOwed(self.mm, self.flush_start, self.flush_end)
 
     @step
     def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:

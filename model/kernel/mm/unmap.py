@@ -25,7 +25,7 @@ from model.kernel.mm.page import folio_remove_rmap, put_page, set_page_flags
 from model.kernel.mm.swap import free_swap_and_cache, free_swap_cache
 from model.memory.flags import PG_DIRTY
 from model.memory.ordered import ceiling
-from model.memory.records import Vma
+from model.memory.records import FlushOwed, Vma
 from model.memory.state import Memory, Transaction
 
 HUGE_PFN_OPS: Final = ("ttm-huge",)
@@ -95,6 +95,12 @@ class unmap_vmas(Procedure):
     flush_end: int = 0
     vma: Vma | None = None
     """The VMA in which the last cleared entries lie."""
+
+    def owes_flush(self) -> FlushOwed | None:
+        """What has been cleared since the last flush, unless the driver forgets to flush."""
+        if self.flush_start < 0 or not self.flush_tlbs:
+            return None
+        return FlushOwed(self.mm, self.flush_start, self.flush_end)
 
     @step
     def clear_ptes(self, tx: Transaction) -> Outcome:
