@@ -4,9 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
 from tui.commands.explore import positive
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
-
-FEW: Final = 4
-"""So many scenes are searched sooner than worker processes are started."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -82,6 +77,7 @@ def main(args: Namespace) -> int:
 
 def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fresh: bool = False) -> "dict[str, Answer]":
     """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
+    from tui.jobs.compare import compute  # noqa: PLC0415
     from tui.jobs.compare_cache import Cache  # noqa: PLC0415
 
     cache = Cache(most_states)
@@ -96,38 +92,6 @@ def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fres
     if missing:
         cache.write(known | answers)
     return answers
-
-
-def compute(asked: "list[Question]", most_states: int, jobs: int) -> "Iterator[tuple[str, Answer]]":
-    """Answer questions in any order, those that take long first, so that no process is left with one at the end.
-
-    Scenes that differ in nothing but their defences go to one process: what a search never reads it need not try.
-    """
-    alike: dict[tuple[str, str, bool], list[Question]] = {}
-    for question in sorted(asked, key=lambda question: question.heavy, reverse=True):
-        alike.setdefault((question.row, question.column, question.use), []).append(question)
-    if jobs <= 1 or len(asked) < FEW:
-        for questions in alike.values():
-            yield from answer_alike(questions, most_states)
-        return
-    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(answer_alike, questions, most_states) for questions in alike.values()]
-        try:
-            for future in as_completed(futures):
-                yield from future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def answer_alike(asked: "list[Question]", most_states: int) -> "list[tuple[str, Answer]]":
-    """Search or try scenes that differ in their defences only."""
-    from model.compare.cells import Judge, try_use  # noqa: PLC0415 - in the worker process
-
-    judge = Judge(most_states)
-    return [
-        (question.text, try_use(question.text) if question.use else judge.cell(question.text)) for question in asked
-    ]
 
 
 @contextmanager
