@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import networkx as nx
 from rich.console import Console
@@ -32,12 +32,9 @@ from model.memory.state import TABLES, State
 from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.script.parser import parse
-from model.search.bfs import HAS_NUMPY, Search, explore
+from model.search.bfs import Search, explore
 from model.search.problem import Scene, set_up
 from model.search.report import report
-
-if TYPE_CHECKING:
-    from model.search.bfs_arrays import Seen
 
 ROOT: Final = Path(__file__).parents[1]
 SCENES: Final = (*sorted((ROOT / "lessons/scenes").glob("*.pte")), *sorted((ROOT / "tests/model/scenes").glob("*.pte")))
@@ -60,9 +57,6 @@ same transitions. The tuples by hand (`benchmarks/gup_zap.py`) know as little as
 MOST_FIRST: Final = 0.3
 MOST_VERDICT: Final = 2.0
 MOST_BYTES: Final = 100
-MOST_BYTES_IN_ARRAYS: Final = 30
-FEW: Final = 20_000
-"""States in sets before the search goes on in arrays, where that is measured."""
 
 LARGE: Final = """
 device nic
@@ -251,30 +245,17 @@ def scenes(console: Console) -> bool:
 
 
 def memory(console: Console, most: int) -> bool:
-    """Bytes a state: in sets everything counted; in arrays what is kept, beside what the process needed at most."""
+    """Bytes a state, everything counted."""
     gc.collect()
     before = resident_bytes()
     search = Search(set_up(parse(LARGE)))
-    search.switch = 2 * most
     begun = time.process_time()
     search.run(most)
     seconds = time.process_time() - begun
     size = (resident_bytes() - before) / len(search.seen)
     of = f"{len(search.seen):,} states of {search.memo.ledger.bits} bits"
-    console.print(f"in sets: {size:.0f} bytes a state over {of}, {seconds:.1f} s")
-    if not HAS_NUMPY:
-        console.print("in arrays: not measured, the extra `search` is not installed")
-        return size <= MOST_BYTES
-    del search
-    gc.collect()
-    search = Search(set_up(parse(LARGE)))
-    search.switch = FEW
-    begun = time.process_time()
-    search.run(most)
-    seconds = time.process_time() - begun
-    kept = cast("Seen", search.seen).known.nbytes / len(search.seen)
-    console.print(f"in arrays: {kept:.0f} bytes a state kept, {seconds:.1f} s")
-    return size <= MOST_BYTES and kept <= MOST_BYTES_IN_ARRAYS
+    console.print(f"{size:.0f} bytes a state over {of}, {seconds:.1f} s")
+    return size <= MOST_BYTES
 
 
 def document(printed: str) -> str:
@@ -295,7 +276,7 @@ def main() -> int:
         f"{LEAST_NAIVE} times naive, {LEAST_PLAIN} times plain": rates(console, 100_000),
         "ahead of SPIN": peers(console, 3),
         f"first counterexample in {MOST_FIRST} s, verdict in {MOST_VERDICT} s": scenes(console),
-        f"{MOST_BYTES} bytes a state in sets, {MOST_BYTES_IN_ARRAYS} in arrays": memory(console, arguments.states),
+        f"{MOST_BYTES} bytes a state": memory(console, arguments.states),
     }
     for target, met in targets.items():
         console.print(f"target {target}: {'met' if met else 'MISSED'}")

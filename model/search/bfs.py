@@ -6,8 +6,7 @@ costs nothing, and happens before the level is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
@@ -17,13 +16,6 @@ from model.search.transition_cache import Actor, Effect, Kinds, Memo
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: less than a hundred megabytes."""
-
-SWITCH: Final = 1_000_000
-"""States above which the search goes on in arrays, where there is numpy: at half the memory. Sets are faster as long as
-memory does not matter (docs/speed.md).
-"""
-
-HAS_NUMPY: Final = find_spec("numpy") is not None
 
 SAMPLE: Final = 1000
 """One in so many states has its remembered transitions run anew, as a guard."""
@@ -74,8 +66,6 @@ class Search:
         for violation in scene.checker.violations:
             self.distance[violation.invariant, violation.severity] = 0
             self.found[violation.invariant, violation.severity] = []
-        self.switch = SWITCH
-        """Above so many states the search goes on in arrays, where numpy is installed."""
         self._due = SAMPLE
         self._far: Callable[[Progress], bool] = lambda _: True
         self._ended = False
@@ -94,11 +84,6 @@ class Search:
         self._far = progress
         while self.levels[-1]:
             if any(stop(kind) for kind in self.found):
-                return
-            if len(self.seen) > self.switch and HAS_NUMPY:
-                from model.search.bfs_arrays import search_in_arrays  # noqa: PLC0415 - numpy is an extra
-
-                search_in_arrays(self, most_states, stop, progress)
                 return
             level = self.levels[-1]
             if self.symmetry is not None:
@@ -181,7 +166,7 @@ class Search:
                     seen.add(after)
                     following.append(after)
             if waiting is not None and before == transitions and self.stuck is None:
-                self.note_stuck(packed, waiting)
+                self._note_stuck(packed, waiting)
             if len(seen) > self._due:
                 self._due = len(seen) + SAMPLE
                 self.verify(packed)
@@ -203,12 +188,10 @@ class Search:
         actors = [way.actor for way in ways]
         return actors if self.symmetry is None else self.symmetry.under_one_name(ways)
 
-    def note_stuck(self, packed: int, waiting: Actor) -> bool:
-        """Every task waits; unless something can be started that might help, that is for ever. Whether it is."""
-        for_ever = not any(self.memo.effect(actor, packed) for actor in self.memo.starters)
-        if for_ever:
+    def _note_stuck(self, packed: int, waiting: Actor) -> None:
+        """Every task waits; unless something can be started that might help, that is for ever."""
+        if not any(self.memo.effect(actor, packed) for actor in self.memo.starters):
             self.stuck = Way(packed, waiting)
-        return for_ever
 
     def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
         """The bits that a transition turns over; what it violates is noted."""
@@ -223,17 +206,6 @@ class Search:
             ways = self.found.setdefault(kind, [])
             if self.distance.setdefault(kind, distance) == distance and len(ways) < MOST_WAYS:
                 ways.append(way)
-
-    def note(self, kinds: Kinds, actor: Actor, places: Iterator[int], cost: int) -> None:
-        """Note that an actor violates something in several states, as far as ways into it are kept."""
-        distance = len(self.levels) - 1 + cost
-        for kind in kinds:
-            self.found.setdefault(kind, [])
-            self.distance.setdefault(kind, distance)
-        for packed in places:
-            if all(self.distance[kind] < distance or len(self.found[kind]) >= MOST_WAYS for kind in kinds):
-                return
-            self._note(kinds, Way(packed, actor), distance)
 
     def verify(self, packed: int) -> None:
         """Run the transitions out of a state anew, and compare; also with those of states that count as the same."""

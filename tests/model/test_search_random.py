@@ -8,7 +8,7 @@ import pytest
 
 from model.script.parser import parse
 from model.script.problems import ScriptError
-from model.search.bfs import HAS_NUMPY, Search, explore
+from model.search.bfs import Search, explore
 from model.search.paths import best_path, verified
 from model.search.problem import Scene, set_up
 from model.search.report import report
@@ -81,19 +81,6 @@ def test_equals_a_search_that_remembers_nothing(seed: int) -> None:
     for kind, distance in search.distance.items():
         path = verified(search, kind, best_path(search, kind))
         assert path.steps == distance
-
-
-@pytest.mark.skipif(not HAS_NUMPY, reason="the extra `search` is not installed")
-@pytest.mark.parametrize("seed", range(0, 16, 2))
-@pytest.mark.parametrize("switch", [0, 60])
-def test_the_search_in_arrays_finds_what_the_one_in_sets_finds(seed: int, switch: int) -> None:
-    in_sets = random_search(seed)
-    in_arrays = Search(in_sets.scene)
-    in_arrays.switch = switch
-    in_arrays.run()
-    assert list(told(in_arrays)) == list(told(in_sets))
-    for kind, distance in in_arrays.distance.items():
-        assert verified(in_arrays, kind, best_path(in_arrays, kind)).steps == distance
 
 
 def told(search: Search) -> Iterator[object]:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from model.script.parser import parse
-from model.search.bfs import HAS_NUMPY, Search, explore
+from model.search.bfs import Search, explore
 from model.search.outcome import outcome
-from model.search.paths import best_path, verified
 from model.search.problem import Scene, set_up
 from model.search.report import report
 from model.search.symmetry import AsymmetryError, renamings
@@ -158,20 +157,6 @@ def test_every_state_has_one_that_stands_for_it(name: str) -> None:
     assert {search.canonical(packed) for packed in whole} == set(search.seen)
     for packed in sorted(whole)[:: len(whole) // 1000 + 1]:
         search.symmetry.check(packed)
-
-
-@pytest.mark.skipif(not HAS_NUMPY, reason="the extra `search` is not installed")
-@pytest.mark.parametrize("switch", [0, 60])
-@pytest.mark.parametrize("name", WITH_SYMMETRY)
-def test_arrays_find_the_same(name: str, switch: int) -> None:
-    in_sets = explore(scene_of(WITH_SYMMETRY[name]))
-    in_arrays = Search(in_sets.scene)
-    in_arrays.switch = switch
-    in_arrays.run()
-    assert (len(in_arrays.seen), in_arrays.transitions) == (len(in_sets.seen), in_sets.transitions)
-    assert [len(level) for level in in_arrays.levels] == [len(level) for level in in_sets.levels]
-    for kind, distance in in_arrays.distance.items():
-        assert verified(in_arrays, kind, best_path(in_arrays, kind)).steps == distance
 
 
 def test_a_name_that_something_else_bears_is_left_alone() -> None:
