@@ -99,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         status = run(words)
+        _name_damaged_translations()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -123,6 +124,13 @@ def run(words: Sequence[str]) -> int:
     args = build_parser(words).parse_args(words)
     subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
     return _module(subcommand).main(args)
+
+
+def _name_damaged_translations() -> None:
+    """A translation that cannot be read is left aside, and whoever uses it is told which file it is."""
+    catalog = sys.modules.get("lessons.i18n.catalog")  # never loaded: nothing was translated
+    for damage in catalog.damaged.values() if catalog else ():
+        sys.stderr.write(f"ptescope: {damage}\n")
 
 
 def _give_up(message: str, status: int) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lessons.author import check_hints as rungs
 from lessons.author import check_width as wording
+from lessons.author import translate
 from lessons.author.par import FEW_PLAYS, shortest
 from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
@@ -70,8 +71,9 @@ def check_lesson(lesson: Lesson) -> list[Problem]:
         *wording.check(lesson),
         *_check_doing(lesson),
         *_Rehearsal(lesson).problems(),
+        *translate.problems(lesson),
     ]
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return sorted(problems, key=lambda problem: (problem.file != lesson.file, problem.line, problem.column))
 
 
 # -- what shows in the text ----------------------------------------------------------------------

@@ -43,17 +43,26 @@ def _place(entry: Entry) -> tuple[int, int, str]:
     return PARTS.index(header.part), header.order, entry.name
 
 
+def source_of(name: str) -> Path:
+    """The file of a lesson, by the lesson's name or by its path.
+
+    Raises:
+        LessonError: there is no such lesson.
+    """
+    known = {path.stem: path for path in (*COURSE.glob("*.md"), TOUR)}
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.suffix == ".md" or path.name != name:
+        return path
+    hint = nearest(name, known) or "`ptescope lessons` lists them"
+    raise LessonError([Problem(name, 0, 0, "no such lesson", hint)])
+
+
 def find(name: str) -> Lesson:
-    """A lesson by its name, or by the path of its file.
+    """A lesson by its name or by its path, in the reader's language.
 
     Raises:
         LessonError: there is none, or it is malformed.
     """
-    known = {path.stem: path for path in (*COURSE.glob("*.md"), TOUR)}
-    if name in known:
-        return translated(load(known[name]))
-    path = Path(name)
-    if path.suffix == ".md" or path.name != name:
-        return translated(load(path))
-    hint = nearest(name, known) or "`ptescope lessons` lists them"
-    raise LessonError([Problem(name, 0, 0, "no such lesson", hint)])
+    return translated(load(source_of(name)))

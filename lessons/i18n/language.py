@@ -1,26 +1,31 @@
 """The reader's language: an English text in, the same text in that language out.
 
-The English texts stand where they are used. A translation is a folder of `languages`, named by its code, with `*.toml`
-files that give for an English text another one, either as `"English" = "Deutsch"`, or, where a text is long, as
-
-    [[text]]
-    en = "…"
-    to = "…"
-
-Blanks and line ends do not matter for finding a text. A lesson's texts are in `lessons/ID.toml` of that folder. What
-has no translation stays English, and so does what the simulated kernel says: its words are those of the field.
+The English texts stand where they are used. What has no translation stays English, and so does what the simulated
+kernel says: its words are those of the field. Where translations are kept: `lessons.i18n.catalog`.
 """
 
+import gettext
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
-LANGUAGES: Final = Path(__file__).parent
+from lessons.i18n.catalog import interface_files, languages, lesson_files, plain, translations, usable
+
 ENGLISH: Final = "en"
 VARIABLES: Final = ("PTESCOPE_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """What says which language is wanted, the first that is set; all but our own as gettext has them."""
+
+
+class ReaderLanguage(NamedTuple):
+    """A language, and what gettext knows of it."""
+
+    code: str
+    texts: gettext.NullTranslations
+
+
+_chosen: list[ReaderLanguage] = []
+"""At most one; chosen when the first text is needed."""
 
 
 def wanted(environment: Mapping[str, str]) -> str:
@@ -35,69 +40,52 @@ def wanted(environment: Mapping[str, str]) -> str:
     return next((code for code in codes if code in known), ENGLISH)
 
 
-def languages() -> list[str]:
-    """The codes of the languages that there is a translation into."""
-    return sorted(path.name for path in LANGUAGES.iterdir() if path.is_dir() and not path.name.startswith("__"))
-
-
-class Spoken(NamedTuple):
-    """A language that is spoken."""
-
-    code: str
-    texts: Mapping[str, str]
-
-
-_spoken: list[Spoken] = []
-"""At most one; chosen when the first text is needed."""
-
-
 def use(code: str) -> None:
     """Speak this language from now on. Raises FileNotFoundError where there is no such translation."""
-    _spoken[:] = [Spoken(code, {} if code == ENGLISH else catalogue(code))]
+    if code != ENGLISH and code not in languages():
+        raise FileNotFoundError(f"there is no translation `{code}`; there are: {', '.join(languages())}")
+    files = [] if code == ENGLISH else interface_files(code)
+    _chosen[:] = [ReaderLanguage(code, translations(files))]
+    tr.cache_clear()
 
 
-def chosen() -> Spoken:
+def chosen() -> ReaderLanguage:
     """The language that is spoken."""
-    if not _spoken:
+    if not _chosen:
         use(wanted(os.environ))
-    return _spoken[0]
+    return _chosen[0]
 
 
+@lru_cache(maxsize=4096)
 def tr(text: str) -> str:
     """A text of the interface in the reader's language."""
-    texts = chosen().texts
-    return (texts.get(text) or texts.get(plain(text)) or text) if texts else text
+    return _found(chosen().texts, text) or text
+
+
+def ptr(context: str, text: str) -> str:
+    """A text whose meaning depends on its place: gettext's `pgettext`, as in `ptr("page table", "Walk")`."""
+    if chosen().code == ENGLISH:
+        return text
+    found = chosen().texts.pgettext(context, plain(text))
+    return text if found == plain(text) else found
+
+
+def ntr(one: str, many: str, count: int) -> str:
+    """The form for this count: gettext's `ngettext`, e.g. `ntr("{n} page", "{n} pages", n).format(n=n)`."""
+    return chosen().texts.ngettext(one, many, count)
 
 
 def lesson_texts(name: str) -> Mapping[str, str]:
     """The translated texts of a lesson, by what `plain` makes of the English ones; empty: it stays English."""
     code = chosen().code
-    path = LANGUAGES / code / "lessons" / f"{name}.toml"
-    return _read(path) if code != ENGLISH and path.is_file() else {}
+    files = lesson_files(code, name) if code != ENGLISH else []
+    return {english: other for path in reversed(files) for english, other in usable(path)}
 
 
-def plain(text: str) -> str:
-    """A text with every run of blanks and line ends as one blank: what a translation is found by."""
-    return " ".join(text.split())
-
-
-def catalogue(code: str) -> dict[str, str]:
-    """Every text of the interface in a language. Raises FileNotFoundError where there is no such translation."""
-    folder = LANGUAGES / code
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no translation `{code}`; there are: {', '.join(languages())}")
-    texts: dict[str, str] = {}
-    for path in sorted(folder.glob("*.toml")):
-        texts |= _read(path)
-    return texts
-
-
-@lru_cache(maxsize=64)
-def _read(path: Path) -> dict[str, str]:
-    """The texts of one file."""
-    import tomllib  # noqa: PLC0415 - only those who do not read English need it
-
-    with path.open("rb") as file:
-        table = tomllib.load(file)
-    long = {plain(entry["en"]): entry["to"].strip() for entry in table.pop("text", [])}
-    return {plain(english): other for english, other in table.items()} | {**table, **long}
+def _found(texts: gettext.NullTranslations, text: str) -> str:
+    """The translation of a text whatever its blanks; empty if there is none."""
+    if chosen().code == ENGLISH or not text.strip():
+        return ""  # gettext answers an empty text with the header of the file
+    english = plain(text)
+    other = texts.gettext(english)
+    return "" if other == english else other

@@ -1,33 +1,25 @@
 """The program in another language: what is translated, and that nothing but words is different."""
 
-import ast
-import string
 from collections.abc import Iterator
+from pathlib import Path
 
-import msgspec
 import pytest
 
+from docs.translations import missing
+from lessons.author.translate import placeholders, problems
 from lessons.file.library import COURSE, TOUR, entries, find
 from lessons.file.loader import load
-from lessons.file.schema import PARTS, Do, Goal, Lesson
-from lessons.file.translation import WORDS
-from lessons.i18n import language
-from lessons.i18n.language import ENGLISH, LANGUAGES, catalogue, languages, lesson_texts, plain, tr, use
+from lessons.file.schema import Do, Goal, Lesson
+from lessons.i18n import catalog, language
+from lessons.i18n.catalog import BUILT_IN, LESSONS, interface_files, languages, messages
+from lessons.i18n.language import ENGLISH, lesson_texts, ntr, ptr, tr, use
 from lessons.learner.progress import Progress
 from lessons.play.playback import play, play_all, set_scene
+from tui.cli import main
 from tui.commands.lessons import print_course
-from tui.drivers.history_view import all_rules
-from tui.drivers.sandbox import GUIDE
-from tui.screens.help import RENAMED
-from tui.screens.stage_keys import HINTS, PANES
-from tui.views.home import ABOUT, WAYS
-from tui.views.manual import SIGNS
-from tui.views.manual import WORDS as MANUAL_WORDS
 
 FIRST = "a-mapping-costs-no-memory"
 TRANSLATED = ("tour", FIRST)
-SAME = {"0", "0.", "3.", "SIGSEGV", "SIGSEGV.", "SIGBUS"}
-"""What is the same in every language."""
 
 
 @pytest.fixture(params=languages())
@@ -36,26 +28,6 @@ def code(request: pytest.FixtureRequest) -> Iterator[str]:
     use(request.param)
     yield request.param
     use(ENGLISH)
-
-
-def words(record: object) -> Iterator[str]:
-    """Every text of a lesson that the learner reads."""
-    if isinstance(record, tuple):
-        for one in record:
-            yield from words(one)
-    elif isinstance(record, msgspec.Struct):
-        for name in record.__struct_fields__:
-            value = getattr(record, name)
-            if isinstance(value, str):
-                if name in WORDS and value and not (name == "text" and hasattr(record, "remarks")):
-                    yield value
-            else:
-                yield from words(value)
-
-
-def fields(text: str) -> set[str]:
-    """What a text leaves open: `{count}`."""
-    return {f"{name}:{form}" for _, name, form, _ in string.Formatter().parse(text) if name is not None}
 
 
 def told(lesson: Lesson) -> Iterator[str]:
@@ -75,37 +47,22 @@ def told(lesson: Lesson) -> Iterator[str]:
 
 
 def test_a_translation_leaves_open_what_the_english_text_leaves_open(code: str) -> None:
-    texts = {english: other for english, other in catalogue(code).items() if "```" not in english}
-    for path in (LANGUAGES / code / "lessons").glob("*.toml"):
-        texts |= lesson_texts(path.stem)
-    assert [english for english, other in texts.items() if fields(english) != fields(other)] == []
+    files = [*interface_files(code), *(BUILT_IN / code / LESSONS).glob("*.po")]
+    texts = [(english, other) for path in files for english, other in messages(path) if "```" not in english]
+    assert texts
+    assert [english for english, other in texts if placeholders(english) != placeholders(other)] == []
 
 
-def test_what_tables_say_is_translated(code: str) -> None:
-    said = [
-        *PARTS,
-        ABOUT,
-        GUIDE,
-        *RENAMED.values(),
-        *(text for title, summary, _ in WAYS for text in (title, summary)),
-        *(title for _, title, _ in PANES),
-        *(does for _, _, does, _ in HINTS),
-        *(text for _, text in SIGNS),
-        *(text for _, text in MANUAL_WORDS),
-        *(rule.rule for rule in all_rules()),
-    ]
-    known = catalogue(code)
-    assert [text for text in said if plain(text) not in known] == []
+def test_nothing_that_the_interface_says_is_left_untranslated(code: str) -> None:
+    assert missing(code) == [], "make translations, then fill in what is empty"
 
 
 @pytest.mark.usefixtures("code")
 @pytest.mark.parametrize("name", TRANSLATED)
 def test_the_first_lesson_is_translated_to_the_last_word(name: str) -> None:
     lesson = load(TOUR if name == TOUR.stem else COURSE / f"{name}.md")
-    texts = lesson_texts(name)
-    assert [text for text in words(lesson) if plain(text) not in texts and plain(text) not in SAME] == []
+    assert list(problems(lesson)) == []
     assert [doc for doc in dict.fromkeys(told(lesson)) if tr(doc) == doc] == []
-    assert set(texts) <= {plain(text) for text in words(lesson)}, "translations of what the lesson does not say"
 
 
 def test_only_the_words_are_different(code: str) -> None:
@@ -122,7 +79,8 @@ def test_a_lesson_without_translation_stays_english(code: str) -> None:
 
 
 def test_the_language_is_chosen_as_gettext_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language, "_spoken", [])
+    monkeypatch.setattr(language, "_chosen", [])
+    tr.cache_clear()
     monkeypatch.delenv("PTESCOPE_LANGUAGE")
     monkeypatch.setenv("LANG", "de_AT.UTF-8")
     monkeypatch.delenv("LC_ALL", raising=False)
@@ -135,26 +93,6 @@ def test_an_unknown_language_is_named() -> None:
         use("tlh")
 
 
-def said_in_the_source() -> Iterator[str]:
-    """Every text that the source gives to `tr`, and what every key is said to do."""
-    for folder in ("tui", "lessons"):
-        for path in sorted((COURSE.parents[1] / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                    continue
-                place = {"tr": 0, "Binding": 2}.get(node.func.id)
-                if place is None or len(node.args) <= place:
-                    continue
-                text = node.args[place]
-                if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value.strip():
-                    yield text.value
-
-
-def test_nothing_that_the_source_says_is_left_untranslated(code: str) -> None:
-    known = catalogue(code)
-    assert [text for text in dict.fromkeys(said_in_the_source()) if plain(text) not in known] == []
-
-
 def test_the_list_of_lessons_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
     use("de")
     try:
@@ -164,3 +102,98 @@ def test_the_list_of_lessons_is_translated(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     assert said.startswith("Was abgebildet ist\n  neu ")
     assert "(8 Minuten)" in said
+
+
+HEADER = """msgid ""
+msgstr ""
+"Language: {code}\\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A reader's own folder of translations."""
+    monkeypatch.setattr("lessons.i18n.catalog.own_folder", lambda: tmp_path)
+    yield tmp_path
+    catalog.damaged.clear()
+    use(ENGLISH)
+
+
+def write(folder: Path, name: str, text: str, code: str = "de") -> Path:
+    path = folder / code / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEADER.format(code=code) + text, encoding="utf-8")
+    return path
+
+
+def test_a_readers_own_translation_goes_first(own: Path) -> None:
+    write(own, "mine.po", 'msgid "forward"\nmsgstr "voran"\n')
+    use("de")
+    assert tr("forward") == "voran"
+    assert tr("quit") == "Ende", "what it does not have comes from the program"
+
+
+def test_a_language_of_ones_own_is_a_language(own: Path) -> None:
+    write(own, "mine.po", 'msgid "forward"\nmsgstr "avanti"\n', code="it")
+    assert languages() == ["de", "it"]
+    use("it")
+    assert (tr("forward"), tr("quit")) == ("avanti", "quit")
+
+
+def test_plurals_and_contexts_are_gettexts(own: Path) -> None:
+    write(
+        own,
+        "mine.po",
+        'msgid "{n} page"\nmsgid_plural "{n} pages"\nmsgstr[0] "{n} Seite"\nmsgstr[1] "{n} Seiten"\n\n'
+        'msgctxt "page table"\nmsgid "Walk"\nmsgstr "Weg durch die Tabelle"\n',
+    )
+    use("de")
+    assert [ntr("{n} page", "{n} pages", n).format(n=n) for n in (1, 2)] == ["1 Seite", "2 Seiten"]
+    assert (ptr("page table", "Walk"), ptr("elsewhere", "Walk")) == ("Weg durch die Tabelle", "Walk")
+    use(ENGLISH)
+    assert [ntr("{n} page", "{n} pages", n).format(n=n) for n in (1, 2)] == ["1 page", "2 pages"]
+    assert ptr("page table", "Walk") == "Walk"
+
+
+@pytest.mark.parametrize("content", [b"msgid \xff", b"nonsense\n"])
+def test_a_damaged_file_is_named_and_left_aside(
+    own: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(own, "mine.po", "")
+    path.write_bytes(path.read_bytes() + content)
+    use("de")
+    assert tr("forward") == "weiter"
+    assert list(catalog.damaged) == [path]
+    monkeypatch.setenv("PTESCOPE_LANGUAGE", "de")
+    monkeypatch.setattr(language, "_chosen", [])
+    assert main(["lessons"]) == 0
+    assert capsys.readouterr().err == f"ptescope: {catalog.damaged[path]}\n"
+    assert str(catalog.damaged[path]).startswith(f"{path}: not a gettext .po file")
+
+
+def test_a_lesson_is_translated_from_a_skeleton(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lesson", "translate", "the-huge-page-hole", "de"]) == 0
+    path = own / "de" / LESSONS / "the-huge-page-hole.po"
+    assert capsys.readouterr().out == f"{path}\n"
+    text = path.read_text(encoding="utf-8")
+    assert 'msgid "The huge-page hole"\nmsgstr ""' in text
+    lesson = load(COURSE / "the-huge-page-hole.md")
+    assert all(problem.text.startswith("not translated") for problem in problems(lesson))
+    filled = text.replace('msgid "The huge-page hole"\nmsgstr ""', 'msgid "The huge-page hole"\nmsgstr "Das Loch"')
+    path.write_text(filled + '\nmsgid "Nobody says this."\nmsgstr "Keiner sagt das."\n', encoding="utf-8")
+    said = [problem.text for problem in problems(lesson)]
+    assert "the lesson does not say this: `Nobody says this.`" in said
+    assert "not translated: `The huge-page hole`" not in said
+    use("de")
+    assert find("the-huge-page-hole").header.title == "Das Loch"
+    assert main(["lesson", "translate", "the-huge-page-hole", "de"]) == 0, "a second time keeps what is there"
+    assert 'msgstr "Das Loch"' in path.read_text(encoding="utf-8")
+
+
+def test_a_language_that_is_none_is_refused(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lesson", "translate", "tour", "../../x"]) == 2
+    assert "is no language code" in capsys.readouterr().err
+    assert not list(own.rglob("*.po"))

@@ -1,4 +1,4 @@
-"""`ptescope lesson new|check|play|promote|diff|mutate`: for authors of lessons, and for CI."""
+"""`ptescope lesson new|check|play|promote|diff|mutate|translate`: for authors of lessons, and for CI."""
 
 import re
 import sys
@@ -49,6 +49,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     diff.description = "Exit status: 0 nothing, 1 something, 2 one of them cannot be played."
     diff.add_argument("old", type=Path, metavar="OLD.md")
     diff.add_argument("new", type=Path, metavar="NEW.md")
+    translate = deeds.add_parser("translate", help="write a lesson's texts as a gettext .po file, to be translated")
+    translate.description = (
+        "The file has every text of the lesson. What an earlier one has translated is kept, also when the lesson has "
+        "changed since; `lesson check` says what is missing."
+    )
+    translate.add_argument("lesson", metavar="NAME", help="a lesson's name, or its file")
+    translate.add_argument("language", metavar="LANG", help="a language code: de, fr, pt_BR")
+    translate.add_argument(
+        "--folder", type=Path, metavar="DIR", help="a folder of translations (default: your own, where the app looks)"
+    )
     mutate = deeds.add_parser("mutate", help="break the model on purpose: some lesson must notice each time")
     mutate.description = "Exit status: 0 every mutant is noticed by some lesson, 1 one survives."
     mutate.add_argument("names", nargs="*", metavar="MUTANT", help="default: all of them")
@@ -181,6 +191,27 @@ def diff(args: Namespace) -> int:
     return EXIT_PROBLEMS if found else EXIT_FINE
 
 
+def translate(args: Namespace) -> int:
+    """A lesson's texts for a translator."""
+    from lessons.author.translate import file_in, skeleton  # noqa: PLC0415
+    from lessons.file.library import source_of  # noqa: PLC0415
+    from lessons.i18n.catalog import lesson_files, own_folder  # noqa: PLC0415
+    from lessons.learner.progress import replace_file  # noqa: PLC0415
+
+    lesson = _load(source_of(args.lesson))
+    target = file_in(args.folder or own_folder(), args.language, lesson.id)
+    earlier = target if target.is_file() else next(iter(lesson_files(args.language, lesson.id)), None)
+    try:
+        content = skeleton(lesson, args.language, earlier)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, content, private=False)
+    except (OSError, ValueError) as error:
+        print(f"{earlier or target}: {error}", file=sys.stderr)
+        return EXIT_MALFORMED
+    print(target)
+    return EXIT_FINE
+
+
 def mutate(args: Namespace) -> int:
     """Which lessons notice which mutant."""
     from tui.commands.lesson_mutate import report  # noqa: PLC0415
@@ -188,4 +219,12 @@ def mutate(args: Namespace) -> int:
     return report(args.names)
 
 
-DEEDS: Final = {"new": new, "check": check, "play": play, "promote": promote, "diff": diff, "mutate": mutate}
+DEEDS: Final = {
+    "new": new,
+    "check": check,
+    "play": play,
+    "promote": promote,
+    "diff": diff,
+    "mutate": mutate,
+    "translate": translate,
+}
