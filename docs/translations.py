@@ -1,17 +1,17 @@
-"""Brings the .po files of the interface up to date with the source: `python docs/translations.py [LANG…]`.
+"""Brings the .po files of the interface up to date with the source: `python -m docs.translations [LANG…]`.
 
 Babel finds what the source gives to `tr`, `ptr`, `ntr` and `Binding`; what its tables say is added. A new text gets an
-empty translation, one that is gone is marked `#~`, and where a text was changed a little the old translation is kept
-and marked fuzzy until somebody has read it. With `--check` nothing is written: it says what is missing.
+empty translation in interface.po, whose place a translator may change. Nothing is taken out: some texts come from data
+that no extraction sees. With `--check` nothing is written: it says what is missing.
 """
 
 import argparse
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
@@ -25,11 +25,9 @@ from tui.screens.stage_keys import HINTS, PANES
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
 
-KEYWORDS: Final = {"tr": None, "ntr": (1, 2), "ptr": ((1, "c"), 2), "Binding": (3,)}
+KEYWORDS: Final = {"tr": None, "ntr": (1, 2), "ptr": ((1, "c"), 2)}
 INTERFACE: Final = "interface.po"
 """Where texts go that no other file of a language has."""
-LOOSE: Final = ("steps.po",)
-"""Files whose texts are not found by extraction: the docstrings of micro-steps, translated as far as lessons need."""
 
 
 class Said(NamedTuple):
@@ -47,7 +45,17 @@ def said() -> Iterator[Said]:
                 yield Said((plain(message[0]), plain(message[1])), context)
             elif message.strip():
                 yield Said(plain(message), context)
-    yield from (Said(plain(text)) for text in tables())
+    yield from (Said(plain(text)) for text in (*key_bindings(), *tables()))
+
+
+def key_bindings() -> Iterator[str]:
+    """What every key is said to do. Babel gives up on a call with an f-string in it, and keys are often given so."""
+    for path in sorted((ROOT / "tui").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Binding":
+                does = node.args[2] if len(node.args) > 2 else None
+                if isinstance(does, ast.Constant) and isinstance(does.value, str) and does.value.strip():
+                    yield does.value
 
 
 def tables() -> Iterator[str]:
@@ -72,16 +80,14 @@ def files(code: str) -> list[Path]:
 
 
 def renew(code: str) -> None:
-    """Write a language's files anew: every text once, in the file that has it already, new ones in interface.po."""
-    texts = list(dict.fromkeys(said()))
-    catalogs = {path: read_catalog(path) for path in files(code) if path.name not in LOOSE}
-    place = {(message.id, message.context): path for path, catalog in catalogs.items() for message in catalog}
-    for path, catalog in catalogs.items():
-        template = Catalog(fuzzy=False)
-        for one in texts:
-            if place.get((one.text, one.context), BUILT_IN / code / INTERFACE) == path:
-                template.add(one.text, context=one.context)
-        catalog.update(template, keep_user_comments=True)
+    """Add what a language lacks to its interface.po, to be filled in."""
+    path = BUILT_IN / code / INTERFACE
+    catalog = read_catalog(path)
+    known = {(message.id, message.context) for one in files(code) for message in read_catalog(one)}
+    new = [one for one in dict.fromkeys(said()) if (one.text, one.context) not in known]
+    for one in new:
+        catalog.add(one.text, context=one.context)
+    if new:
         with path.open("wb") as stream:
             write_po(stream, catalog, width=100)
 
