@@ -33,7 +33,7 @@ from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.script.parser import parse
 from model.search.bfs import Search, explore
-from model.search.problem import Scene, set_up
+from model.search.problem import SearchProblem, set_up
 from model.search.report import report
 
 ROOT: Final = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ class Place(NamedTuple):
     left: tuple[int, ...]
 
 
-def successors(scene: Scene, place: Place) -> Iterator[Place]:
+def successors(scene: SearchProblem, place: Place) -> Iterator[Place]:
     """Everything that one start or one micro-step leads to."""
     for number, permission in enumerate(scene.permissions):
         name = next((name for name in permission.tasks if name not in place.state.tasks), None)
@@ -99,7 +99,7 @@ def successors(scene: Scene, place: Place) -> Iterator[Place]:
             yield Place(stepped.state, place.left)
 
 
-def plain(scene: Scene, most: int) -> int:
+def plain(scene: SearchProblem, most: int) -> int:
     """Whole States in a set; returns how many were expanded."""
     start = Place(scene.context.state, tuple(permission.times for permission in scene.permissions))
     seen, queue = {start}, [start]
@@ -114,7 +114,7 @@ def plain(scene: Scene, most: int) -> int:
     return len(queue)
 
 
-def naive(scene: Scene, most: int) -> int:
+def naive(scene: SearchProblem, most: int) -> int:
     """Deep copies, printed forms, a graph; returns how many were expanded."""
     start = Place(scene.context.state, tuple(permission.times for permission in scene.permissions))
     graph = nx.DiGraph()
@@ -153,7 +153,7 @@ def rate(search: Callable[[], int]) -> float:
     return states[0] / seconds
 
 
-def remembered(scene: Scene, most: int) -> int:
+def remembered(scene: SearchProblem, most: int) -> int:
     """The search of the model; returns its states."""
     return len(explore(scene, most).seen)
 

@@ -8,7 +8,7 @@ from lessons.file.schema import Goal
 from lessons.play.goal_search import reached
 from lessons.play.playback import Standing, try_out
 from model.script.problems import ScriptError
-from model.search.enabled import offers
+from model.search.enabled import enabled_commands
 
 MOST_PLAYS: Final = 3000
 """Commands that the search tries at most to prove a par …"""
@@ -87,7 +87,7 @@ def _place(standing: Standing) -> tuple[object, object]:
 
 def _candidates(stored: Iterable[str], standing: Standing) -> list[str]:
     """Commands worth trying here, each once."""
-    offered = (offer.line for offer in offers(standing.context.state))
+    offered = (offer.line for offer in enabled_commands(standing.context.state))
     return list(dict.fromkeys((*stored, *offered)))
 
 

@@ -16,7 +16,7 @@ from lessons.play.playback import Beat, Standing, play, understand
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.problems import ScriptError
-from model.search.enabled import offers
+from model.search.enabled import enabled_commands
 
 MOST_PLAYED: Final = 400
 """Commands that one search plays at most …"""
@@ -79,7 +79,7 @@ def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Way | None:
 def _everything(goal: Goal, standing: Standing) -> Iterator[Command]:
     """What the solution uses, then all else that makes sense on this machine."""
     yield from goal.solution
-    for offer in offers(standing.context.state):
+    for offer in enabled_commands(standing.context.state):
         try:
             command = understand(offer.line, standing)
         except ScriptError:

@@ -11,9 +11,9 @@ from model.script.command import Command
 from model.script.context import Outcome
 from model.script.parser import parse
 from model.script.runner import Account, Runner
-from model.search.bfs import Kind, Search, explore
-from model.search.paths import Move, Path, as_script, best_path, verified_in
-from model.search.problem import Scene, set_up
+from model.search.bfs import Property, Search, explore
+from model.search.paths import Action, Path, as_script, best_path, verified_in
+from model.search.problem import SearchProblem, set_up
 
 CellOutcome = Literal["corrupts", "splat", "hazard", "refused", "safe", "open"]
 """From bad to good; `open`: the bound was hit before anything was found."""
@@ -87,7 +87,7 @@ def judge(text: str, most_states: int = MOST_STATES) -> Cell:
 class Searched(NamedTuple):
     """A search that was made, as far as cells tell of it."""
 
-    scene: Scene
+    scene: SearchProblem
     settings: dict[str, str | None]
     """The settings that it has read, with their values; None for one that was not set."""
     states: int
@@ -97,14 +97,14 @@ class Searched(NamedTuple):
     """In some state the grabber holds what it asked for: refused when alone may be granted in a race."""
     outcome: CellOutcome | None
     """The worst that is reachable; None if nothing is."""
-    kind: Kind
+    kind: Property
     """Which rule is broken."""
     steps: int
-    moves: tuple[Move, ...]
+    moves: tuple[Action, ...]
     lines: tuple[str, ...]
     """The moves as commands."""
 
-    def holds_for(self, scene: Scene) -> bool:
+    def holds_for(self, scene: SearchProblem) -> bool:
         """Whether the search of another scene would go the very same way.
 
         It would if the same may happen on the same machine, apart from settings that this search never looked at: a
@@ -156,11 +156,11 @@ class Judge:
         return Cell("safe", splats=splats, states=found.states)
 
 
-def _search(scene: Scene, most_states: int) -> Searched:
+def _search(scene: SearchProblem, most_states: int) -> Searched:
     """Search a scene to its first corruption."""
     search = explore(scene, most_states, stop=lambda kind: kind[1] == "corruption")
     outcome: CellOutcome | None = None
-    kind: Kind = ("", "hazard")
+    kind: Property = ("", "hazard")
     steps, path = 0, Path((), (0,), 0)
     for severity, named in WORST:
         if kinds := [each for each in search.found if each[1] == severity]:
@@ -209,7 +209,7 @@ def _granted(search: Search) -> bool:
     return any(value is not None for component in references.values() for value in component.by_code.values())
 
 
-def _found(found: Searched, scene: Scene, outcome: CellOutcome, *, splats: bool) -> Cell:
+def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:
     """The cell of a violation, with the way into it walked once more on the plain kernel of this very scene."""
     verified_in(scene, found.kind, found.moves)
     trace = "".join(f"{line}\n" for line in (*scene.script, *found.lines))

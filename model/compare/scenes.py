@@ -18,7 +18,7 @@ DMABUF: Final = "dmabuf:d"
 DRM_FILE: Final = "bo:b"
 
 
-class Row(NamedTuple):
+class DriverRow(NamedTuple):
     """A driver's way of mapping a buffer; drivers that do the same share a row."""
 
     kinds: tuple[str, ...]
@@ -92,14 +92,14 @@ def defence_name(settings: Settings) -> str:
     return " ".join(f"{key}={value}" for key, value in settings) or "none"
 
 
-def rows(kernel: str) -> tuple[Row, ...]:
+def rows(kernel: str) -> tuple[DriverRow, ...]:
     """The drivers there are; kinds that this kernel's model cannot tell apart are one."""
     machine = boot(settings={"kernel": kernel})
     alike: dict[object, list[str]] = {}
     for kind in EXPORTERS:
         alike.setdefault((exporter(machine, kind), happenings(kind)), []).append(kind)
     # The check under discussion sits in dma_buf_mmap(); the DRM file has an mmap of its own (thread, point 7).
-    return *(Row(tuple(kinds)) for kinds in alike.values()), Row(("insert-page",), DRM_FILE)
+    return *(DriverRow(tuple(kinds)) for kinds in alike.values()), DriverRow(("insert-page",), DRM_FILE)
 
 
 def happenings(kind: str) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def settings_lines(kernel: str, defence: Settings, kind: str = "") -> tuple[str,
     return tuple(f"set {key} {value}" for key, value in (("kernel", kernel), *defence, *vram))
 
 
-def scene(row: Row, grabber: Grabber, defence: Settings, kernel: str) -> str:
+def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str) -> str:
     """The script of one cell. The first `may` line is the grab."""
     kind = row.kinds[0]
     permitted = (grabber.command, *filter(None, (grabber.then,)), *happenings(kind)[: grabber.happenings])

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from model.compare.scenes import DEFENCES, GRABBERS, Row, defence_name, rows, scene
+from model.compare.scenes import DEFENCES, GRABBERS, DriverRow, defence_name, rows, scene
 from model.compare.uses import use_scene, uses
 from model.kernel.drivers.exporter import EXPORTERS
 
 
-class Question(NamedTuple):
+class CellQuestion(NamedTuple):
     """One cell: its place, and the scene whose text decides what stands in it."""
 
     row: str
@@ -28,7 +28,7 @@ def questions(
     exporters: Collection[str] = (),
     grabbers: Collection[str] = (),
     defences: Collection[str] = (),
-) -> tuple[Question, ...]:
+) -> tuple[CellQuestion, ...]:
     """Every cell, defence by defence, or those of the named ones; nothing named means all.
 
     The uses are asked for where no exporter and no grabber is named.
@@ -36,7 +36,7 @@ def questions(
     drivers = [row for row in rows(kernel) if not exporters or not set(exporters).isdisjoint(row.kinds)]
     chosen = [defence for defence in DEFENCES if not defences or defence_name(defence) in defences]
     cells = [
-        Question(
+        CellQuestion(
             row.name,
             grabber.name,
             defence_name(defence),
@@ -51,13 +51,13 @@ def questions(
     if exporters or grabbers:
         return tuple(cells)
     tried = [
-        Question(use.name, "", defence_name(defence), use_scene(use, defence, kernel), use=True)
+        CellQuestion(use.name, "", defence_name(defence), use_scene(use, defence, kernel), use=True)
         for use in uses(tuple(drivers))
         for defence in chosen
     ]
     return *cells, *tried
 
 
-def _huge(row: Row) -> bool:
+def _huge(row: DriverRow) -> bool:
     """Whether a scene has buffers of 512 pages."""
     return EXPORTERS[row.kinds[0]].insert == "huge-pfn"

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from model.compare.scenes import Row, Settings, as_text, buffer_lines, settings_lines
+from model.compare.scenes import DriverRow, Settings, as_text, buffer_lines, settings_lines
 
 
 class Use(NamedTuple):
@@ -313,7 +313,7 @@ BUFFERS: Final = (
 """Uses of mapped buffers."""
 
 
-def mapping_use(row: Row) -> Use:
+def mapping_use(row: DriverRow) -> Use:
     """The least that a driver's users expect: map the dma-buf, write, read, unmap."""
     kind = row.kinds[0]
     script = "write p0 buf+0 1\nexpect ok\nread p0 buf+0\nexpect value 1\nmunmap p0 buf\nexpect ok"
@@ -326,6 +326,6 @@ def use_scene(use: Use, defence: Settings, kernel: str) -> str:
     return as_text((*settings_lines(kernel, defence, use.kind), *use.lines))
 
 
-def uses(rows: tuple[Row, ...]) -> tuple[Use, ...]:
+def uses(rows: tuple[DriverRow, ...]) -> tuple[Use, ...]:
     """All uses, with the mapping of every driver's buffers."""
     return *ORDINARY, *BUFFERS, *(mapping_use(row) for row in rows)

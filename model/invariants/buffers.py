@@ -10,7 +10,7 @@ from typing import Final
 
 from model.invariants.counts import Case, first_of_block
 from model.invariants.holders import BORROWED_KINDS, Held, Holder
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
@@ -50,13 +50,13 @@ PARTED_PAGES: Final = Invariant(
 )
 
 
-def owner(scene: Scene, pfn: int) -> str:
+def owner(scene: MachineView, pfn: int) -> str:
     """Which buffer a driver's frame belongs to now; empty if it lies in the pool, or is no driver's frame."""
     mapping = scene.frame(pfn).mapping
     return buffer_of(mapping) if mapping.startswith(FILE_PREFIX) else ""
 
 
-def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | None:
+def mapped_buffer(scene: MachineView, process: str, vpn: int) -> tuple[str, int] | None:
     """The buffer, and the page of it, that a VMA shows at a virtual page; None if it shows no buffer."""
     vma = scene.vma_at(process, vpn)
     if vma is None or buffer_of(vma.file) not in scene.state.buffers:
@@ -64,7 +64,7 @@ def mapped_buffer(scene: Scene, process: str, vpn: int) -> tuple[str, int] | Non
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
-def at_rest(scene: Scene, pfn: int, frame: Frame, held: Held) -> bool:
+def at_rest(scene: MachineView, pfn: int, frame: Frame, held: Held) -> bool:
     """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
     Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory.
@@ -190,13 +190,13 @@ def explain_parted(case: Case) -> Violation:
     return violation(PARTED_PAGES, (case.subject, holder.subject), message)
 
 
-def origin(scene: Scene, process: str, vpn: int, taken_from: str) -> str:
+def origin(scene: MachineView, process: str, vpn: int, taken_from: str) -> str:
     """The buffer that an access was meant for: as noted when the reference was taken, else as the VMA shows it."""
     shown = mapped_buffer(scene, process, vpn) if not taken_from else None
     return shown[0] if shown else taken_from
 
 
-def stranger(scene: Scene, pfn: int, meant: str) -> str:
+def stranger(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a driver's frame is, if it is not the buffer that was meant; empty if it is."""
     if scene.frame(pfn).mapping == POOL:
         return "the pool of recycled pages: the next buffer to be made gets it"
@@ -204,7 +204,7 @@ def stranger(scene: Scene, pfn: int, meant: str) -> str:
     return f"buffer {name}" if name and meant and name != meant else ""
 
 
-def buffer_subjects(scene: Scene, pfn: int) -> tuple[str, ...]:
+def buffer_subjects(scene: MachineView, pfn: int) -> tuple[str, ...]:
     """The buffer that a frame belongs to, as subjects."""
     name = owner(scene, pfn)
     return (subject("buffer", name),) if name else ()

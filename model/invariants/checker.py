@@ -13,9 +13,9 @@ from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped
 from model.invariants.holder_index import Draft, Index
-from model.invariants.incremental import Look, Translation, case_of
+from model.invariants.incremental import Recheck, Translation, case_of
 from model.invariants.locks import explain_left_held, left_held
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.phrases import plural
 from model.invariants.rules import FRAME_RULES
 from model.invariants.splats import explain_splat
@@ -30,7 +30,7 @@ MOST_ALIKE: Final = 4
 """Frames that break the same rule and are explained one by one; the others are counted."""
 
 
-class Broken(NamedTuple):
+class BrokenPlaces(NamedTuple):
     """Everything that is wrong in a State, by the places where it is wrong. Explained only when asked."""
 
     frames: HashTrieSet[tuple[str, int]] = HashTrieSet()
@@ -49,7 +49,7 @@ class Checker:
 
     __slots__ = ("broken", "scene")
 
-    def __init__(self, scene: Scene, broken: Broken) -> None:
+    def __init__(self, scene: MachineView, broken: BrokenPlaces) -> None:
         self.scene = scene
         self.broken = broken
 
@@ -69,7 +69,7 @@ class Checker:
             if not table.derived and table.name != "tasks"
             for key, value in entries.items()
         )
-        return cls(Scene(State(), Index()), Broken()).follow(state, everything)
+        return cls(MachineView(State(), Index()), BrokenPlaces()).follow(state, everything)
 
     def advance(self, before: State, stepped: Stepped) -> tuple[Checker, tuple[Violation, ...]]:
         """The Checker after one micro-step from `before`, and what is newly violated. O(changes).
@@ -102,11 +102,11 @@ class Checker:
         """
         for change in changes:
             draft.apply(change)
-        scene = Scene(state, draft.commit())
+        scene = MachineView(state, draft.commit())
         if not changes and not draft.held and not came_or_went and not len(self.broken.outdated):
             return Checker(scene, self.broken)
-        look = Look(scene, draft, changes)
-        broken = Broken(
+        look = Recheck(scene, draft, changes)
+        broken = BrokenPlaces(
             look.frames(self.broken.frames),
             look.references(self.broken.references),
             translations := look.translations(self.broken.outdated),
@@ -118,7 +118,7 @@ class Checker:
     @property
     def violations(self) -> tuple[Violation, ...]:
         """Everything that is wrong now, explained, worst first. What only happened (an access, a splat) is not here."""
-        if self.broken == Broken():
+        if self.broken == BrokenPlaces():
             return ()
         return tuple(sorted(explain(self.scene, self.broken), key=_worst_first))
 
@@ -136,9 +136,9 @@ class Checker:
                 return kind == "frame" and (violation.invariant, key[0]) in self.broken.frames
 
 
-def _newly(old: Broken, new: Broken) -> Broken:
+def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     """What is wrong in `new` and was not in `old`."""
-    return Broken(
+    return BrokenPlaces(
         HashTrieSet(key for key in new.frames if key not in old.frames),
         HashTrieMap({name: pages for name, pages in new.references.items() if name not in old.references}),
         dangerous=new.dangerous - old.dangerous,
@@ -146,7 +146,7 @@ def _newly(old: Broken, new: Broken) -> Broken:
     )
 
 
-def explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
+def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
     """Each thing that is wrong, in words."""
     alike: dict[str, list[int]] = {}
     for name, pfn in broken.frames:
@@ -168,7 +168,7 @@ def explain(scene: Scene, broken: Broken) -> Iterator[Violation]:
         yield explain_left_held(scene, *lock)
 
 
-def committed(scene: Scene, stepped: Stepped) -> Iterator[Violation]:
+def committed(scene: MachineView, stepped: Stepped) -> Iterator[Violation]:
     """What a step did wrong, as opposed to what it left wrong."""
     for event in stepped.events:
         if isinstance(event, Splat):
@@ -177,7 +177,7 @@ def committed(scene: Scene, stepped: Stepped) -> Iterator[Violation]:
             yield from judge(scene, event)
 
 
-def _dangerous(scene: Scene, translation: Translation) -> bool:
+def _dangerous(scene: MachineView, translation: Translation) -> bool:
     entry = tlb_entry(scene, *translation)
     return entry is not None and dangerous(scene, entry)
 

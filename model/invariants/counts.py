@@ -10,7 +10,7 @@ share one count; only its sign is checked here.
 from typing import Final, NamedTuple
 
 from model.invariants.holders import WEIGHTS, Held, Holder, Tally, some
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, plural, weighed, who
 from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
@@ -55,7 +55,7 @@ NOT_COUNTED: Final = frozenset({"zero", "reserved", "vram"})
 class Case(NamedTuple):
     """One frame with everything that its checks need."""
 
-    scene: Scene
+    scene: MachineView
     pfn: int
     frame: Frame
     tally: Tally
@@ -97,7 +97,7 @@ def expected_refs(case: Case) -> int | None:
     return case.tally.refs + data
 
 
-def first_of_block(scene: Scene, pfn: int, frame: Frame) -> int:
+def first_of_block(scene: MachineView, pfn: int, frame: Frame) -> int:
     """What alloc_pages() without __GFP_COMP leaves on a driver's page: 1 on the first of a block, 0 on all others.
 
     The defences that mangle the count leave 0 on the first as well. A page without `mapping` has been freed by its

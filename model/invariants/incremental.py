@@ -15,7 +15,7 @@ from model.invariants.buffers import at_rest
 from model.invariants.counts import Case
 from model.invariants.holder_index import Draft, Place
 from model.invariants.holders import REFERENCE_KINDS, tally
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.rules import FRAME_RULES
 from model.invariants.translations import outdated, stale_page, tlb_entry
 from model.memory.flags import PG_SWAPCACHE
@@ -37,16 +37,16 @@ def _known(broken: HashTrieSet[tuple[str, int]], pfn: int) -> bool:
     return bool(len(broken)) and any((name, pfn) in broken for name, _ in BREAKS)
 
 
-def case_of(scene: Scene, pfn: int) -> Case:
+def case_of(scene: MachineView, pfn: int) -> Case:
     """Everything that the rules about one frame need."""
     held = scene.holding.holders(pfn)
     return Case(scene, pfn, scene.frame(pfn), tally(held), held)
 
 
-class Look:
+class Recheck:
     """What must be looked at again after some changes, and the looking."""
 
-    def __init__(self, scene: Scene, draft: Draft, changes: Iterable[Change]) -> None:
+    def __init__(self, scene: MachineView, draft: Draft, changes: Iterable[Change]) -> None:
         self.scene = scene
         self.places: set[Place] = draft.places
         self.pfns: set[int] = set(draft.held)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 
@@ -16,7 +16,7 @@ LOCK_LEFT_HELD: Final = Invariant(
 )
 
 
-def left_held(scene: Scene) -> Iterator[tuple[str, str]]:
+def left_held(scene: MachineView) -> Iterator[tuple[str, str]]:
     """The (kind, owner) of each lock whose holder is gone; a CPU stands as (`cpu`, its number)."""
     tasks = scene.state.tasks
     for (kind, owner), lock in scene.state.locks.items():
@@ -27,7 +27,7 @@ def left_held(scene: Scene) -> Iterator[tuple[str, str]]:
             yield "cpu", str(number)
 
 
-def explain_left_held(scene: Scene, kind: str, owner: str) -> Violation:
+def explain_left_held(scene: MachineView, kind: str, owner: str) -> Violation:
     """Which lock, who took it, and who will wait for it for ever."""
     if kind == "cpu":
         holder = scene.state.cpus[int(owner)].irqs_off_by

@@ -16,7 +16,7 @@ SWAPPED = -1
 """`sees` cannot name a frame: the page is in swap, and not in the swap cache."""
 
 
-class Scene(NamedTuple):
+class MachineView(NamedTuple):
     """One State and who holds what in it."""
 
     state: State

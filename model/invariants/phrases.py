@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from model.invariants.holders import WEIGHTS, Holder
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.kernel.drivers.iomem import BAR_BASE
 from model.kernel.drivers.ttm_pool import VRAM_BASE, pfn_valid
 from model.kernel.fs.dax import PMEM_BASE
@@ -13,7 +13,7 @@ MOST_NAMED: Final = 4
 """A sentence names so many things and counts the rest."""
 
 
-def place(scene: Scene, process: str, vpn: int) -> str:
+def place(scene: MachineView, process: str, vpn: int) -> str:
     """A virtual page as the learner knows it: `p0 buf+1 (page 17)`, or `p0 page 17` where no label covers it."""
     for (owner, name), label in sorted(scene.state.labels.items()):
         if owner == process and label.start <= vpn < label.start + label.pages:
@@ -22,7 +22,7 @@ def place(scene: Scene, process: str, vpn: int) -> str:
     return f"{process} page {vpn}"
 
 
-def frame(scene: Scene, pfn: int) -> str:
+def frame(scene: MachineView, pfn: int) -> str:
     """A frame by its number, and by its name where it has one."""
     if pfn >= BAR_BASE:
         return f"page {pfn - BAR_BASE} of the device memory"
@@ -42,7 +42,7 @@ def capital(phrase: str) -> str:
     return phrase[0].upper() + phrase[1:]
 
 
-def who(scene: Scene, holder: Holder) -> str:
+def who(scene: MachineView, holder: Holder) -> str:
     """A holder, as a phrase that can stand in a list."""
     match holder.kind:
         case "pte":
@@ -69,7 +69,7 @@ def who(scene: Scene, holder: Holder) -> str:
             return f"the TLB of cpu{holder.level} for {place(scene, holder.owner, holder.number)}"
 
 
-def weighed(scene: Scene, holder: Holder) -> str:
+def weighed(scene: MachineView, holder: Holder) -> str:
     """A holder with what it adds to the refcount, where that is not 1."""
     refs = WEIGHTS[holder.kind].refs
     return who(scene, holder) if refs == 1 else f"{who(scene, holder)} ({refs})"

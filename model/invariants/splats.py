@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.records import Splat
@@ -39,7 +39,7 @@ MEANINGS: Final = {
 """How a title begins, and what it means for the learner."""
 
 
-def explain_splat(scene: Scene, task: str, splat: Splat) -> Violation:
+def explain_splat(scene: MachineView, task: str, splat: Splat) -> Violation:
     """The kernel's words, what they mean, and where the call came from."""
     meaning = next(
         (text for start, text in MEANINGS.items() if splat.title.startswith(start)), "The kernel has complained."

@@ -10,7 +10,7 @@ from typing import Final
 from model.invariants import buffers
 from model.invariants.buffers import mapped_buffer, origin
 from model.invariants.holders import BORROWED_KINDS
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import listing, place
 from model.invariants.subjects import subject
@@ -46,7 +46,7 @@ COUNTED_ENTRIES: Final = ("pte", "huge")
 """Entries that make a process one of the page's owners; a special one only leads there."""
 
 
-def judge(scene: Scene, access: Access) -> Iterator[Violation]:
+def judge(scene: MachineView, access: Access) -> Iterator[Violation]:
     """Every rule that this access breaks. `scene` is the one right after it."""
     if access.reference:
         reference = scene.state.references.get(access.reference)
@@ -72,7 +72,7 @@ def judge(scene: Scene, access: Access) -> Iterator[Violation]:
 # -- whose page is this ------------------------------------------------------------------------
 
 
-def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, meant: str) -> str:
+def whose_instead(scene: MachineView, access: Access, process: str, *, counted: bool, meant: str) -> str:
     """Whose page was accessed instead of the process's own, as a phrase; empty if the access is legitimate.
 
     `counted`: the access goes through a page reference, so the frame is the very page that was taken. It may
@@ -107,19 +107,19 @@ def whose_instead(scene: Scene, access: Access, process: str, *, counted: bool, 
             return ""
 
 
-def _lent(scene: Scene, pfn: int, buffer: str) -> bool:
+def _lent(scene: MachineView, pfn: int, buffer: str) -> bool:
     """Whether a file's page is lent to a buffer: udmabuf, which its importers are meant to use."""
     return any(holder.owner == buffer for holder in scene.holders(pfn, *BORROWED_KINDS))
 
 
-def _file_at(scene: Scene, process: str, access: Access) -> str:
+def _file_at(scene: MachineView, process: str, access: Access) -> str:
     """The file that the process has mapped where the access was meant to go; empty if none."""
     reference = scene.state.references.get(access.reference)
     vma = scene.vma_at(process, access.vpn if reference is None else reference.vpn + access.page)
     return vma.file if vma is not None else ""
 
 
-def _storage_of(scene: Scene, pfn: int, meant: str) -> str:
+def _storage_of(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a block of storage is, if not that of the file `meant`; nothing is known of a file that is unmapped."""
     owner = scene.frame(pfn).mapping
     if not owner:
@@ -127,7 +127,7 @@ def _storage_of(scene: Scene, pfn: int, meant: str) -> str:
     return f"file {owner}" if meant and owner != meant else ""
 
 
-def _not_to_be_written(scene: Scene, access: Access, reference: Reference) -> str:
+def _not_to_be_written(scene: MachineView, access: Access, reference: Reference) -> str:
     """Whose page a device writes to that the process itself may only read, or only copy; empty if it may write there.
 
     A reference that was taken for writing has been through the fault that gives a private copy. One taken for reading
@@ -149,19 +149,19 @@ def _not_to_be_written(scene: Scene, access: Access, reference: Reference) -> st
             return ""
 
 
-def _at(scene: Scene, pfn: int, process: str) -> str:
+def _at(scene: MachineView, pfn: int, process: str) -> str:
     """Where a process has the frame mapped."""
     vpn = scene.mapped_at(pfn, process)
     return "a special entry" if vpn is None else place(scene, process, vpn)
 
 
-def _maps_file(scene: Scene, process: str, file: str) -> bool:
+def _maps_file(scene: MachineView, process: str, file: str) -> bool:
     """Whether the process has some part of the file mapped."""
     found = scene.state.files.get(file)
     return found is not None and any(owner == process for owner, _ in found.i_mmap)
 
 
-def _mapped_there(scene: Scene, access: Access) -> bool:
+def _mapped_there(scene: MachineView, access: Access) -> bool:
     """Whether the page table still says what the CPU went by."""
     entry = scene.entry(access.process, access.vpn)
     if entry is None or not entry.present or entry.pfn != access.pfn:
@@ -173,7 +173,7 @@ def _mapped_there(scene: Scene, access: Access) -> bool:
     return scene.buffer_page(*shown) == access.pfn and (kind == "file" or buffers.owner(scene, access.pfn) == shown[0])
 
 
-def _foreign_dma(scene: Scene, access: Access, reference: Reference, that: str, stranger: str) -> Violation:
+def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that: str, stranger: str) -> Violation:
     """Who wrote or read what, whose it is, and how that came about."""
     if reference.dmabuf:
         here = f"page {access.page} of dma-buf {reference.dmabuf}"
@@ -198,7 +198,7 @@ def _foreign_dma(scene: Scene, access: Access, reference: Reference, that: str, 
     return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
 
 
-def _foreign_access(scene: Scene, access: Access, stranger: str) -> Violation:
+def _foreign_access(scene: MachineView, access: Access, stranger: str) -> Violation:
     """Which CPU access went astray, and through what."""
     done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
     here = place(scene, access.process, access.vpn)
@@ -215,7 +215,7 @@ def _foreign_access(scene: Scene, access: Access, stranger: str) -> Violation:
     return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
 
 
-def _meant(scene: Scene, access: Access, reference: Reference) -> str:
+def _meant(scene: MachineView, access: Access, reference: Reference) -> str:
     """The buffer that a device's access is for; empty if it is for other memory."""
     if reference.dmabuf:
         return exported_buffer(scene, reference)
@@ -231,7 +231,7 @@ def _pte(reference: Reference, access: Access) -> tuple[str, ...]:
     return (subject("pte", reference.process, reference.vpn + access.page),) if reference.process else ()
 
 
-def _entries(scene: Scene, pfn: int) -> tuple[str, ...]:
+def _entries(scene: MachineView, pfn: int) -> tuple[str, ...]:
     entries = (holder.subject for holder in scene.holders(pfn, "pte", "special", "cache", "table"))
     return (*entries, *buffers.buffer_subjects(scene, pfn))
 
@@ -239,7 +239,7 @@ def _entries(scene: Scene, pfn: int) -> tuple[str, ...]:
 # -- bytes that never arrive -------------------------------------------------------------------
 
 
-def _lost(scene: Scene, access: Access, reference: Reference) -> str:
+def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     """Why the byte does not reach its reader, or the device does not get the process's byte; empty if all is well."""
     process, vpn, pfn = reference.process, reference.vpn + access.page, access.pfn
     if not scene.living(process) or scene.vma_at(process, vpn) is None:
@@ -262,7 +262,7 @@ def _lost(scene: Scene, access: Access, reference: Reference) -> str:
     )
 
 
-def _reader_finds(scene: Scene, process: str, seen: int | None) -> str:
+def _reader_finds(scene: MachineView, process: str, seen: int | None) -> str:
     """What the process meets when it looks for the byte."""
     if seen is None:
         return f"{process} has no page there now; its next access gets another one, or a signal."

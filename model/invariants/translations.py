@@ -7,7 +7,7 @@ what `stale-reference` marks: as long as nobody acts on it nothing is lost, so i
 from typing import Final
 
 from model.invariants.holders import Holder
-from model.invariants.machine_view import SWAPPED, Scene
+from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import place, plural, who
 from model.invariants.subjects import subject
@@ -32,7 +32,7 @@ STALE_TLB: Final = Invariant(
 # -- references --------------------------------------------------------------------------------
 
 
-def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
+def stale_page(scene: MachineView, reference: Reference, page: int) -> bool:
     """Whether an access at the place where this page was taken would reach another page, or none.
 
     A process that is gone has no view that could differ, and a mirror that was emptied believes nothing.
@@ -48,13 +48,13 @@ def stale_page(scene: Scene, reference: Reference, page: int) -> bool:
     return seen != pfn
 
 
-def exported_buffer(scene: Scene, reference: Reference) -> str:
+def exported_buffer(scene: MachineView, reference: Reference) -> str:
     """The buffer behind the dma-buf that a device has mapped; empty if it is gone."""
     exported = scene.state.dma_bufs.get(reference.dmabuf)
     return exported.buffer if exported else ""
 
 
-def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
+def explain_stale_reference(scene: MachineView, name: str, pages: int) -> Violation:
     """Which reference, what the process sees instead, and who will be surprised. `pages` has a bit for each page."""
     reference = scene.state.references[name]
     page = (pages & -pages).bit_length() - 1
@@ -72,7 +72,7 @@ def explain_stale_reference(scene: Scene, name: str, pages: int) -> Violation:
     return violation(STALE_REFERENCE, subjects, message)
 
 
-def _stale_mapping_for_dma(scene: Scene, name: str, reference: Reference, page: int) -> Violation:
+def _stale_mapping_for_dma(scene: MachineView, name: str, reference: Reference, page: int) -> Violation:
     """A device's mapping of a dma-buf that points at where the buffer was."""
     buffer = exported_buffer(scene, reference)
     pfn, now = reference.frames[page], scene.buffer_page(buffer, page)
@@ -90,7 +90,7 @@ def _and_more(pages: int) -> str:
     return f" (and {plural(others, 'more page')} likewise)" if others else ""
 
 
-def _sees_instead(scene: Scene, process: str, vpn: int, pfn: int) -> str:
+def _sees_instead(scene: MachineView, process: str, vpn: int, pfn: int) -> str:
     """What an access at the place would meet now."""
     seen = scene.sees(process, vpn)
     moved = scene.mapped_at(pfn, process)
@@ -107,7 +107,7 @@ def _sees_instead(scene: Scene, process: str, vpn: int, pfn: int) -> str:
     return "The entry there is empty now, and the next access brings in another page."
 
 
-def _surprise(scene: Scene, reference: Reference, pfn: int, vpn: int) -> str:
+def _surprise(scene: MachineView, reference: Reference, pfn: int, vpn: int) -> str:
     """Who is going to find out."""
     user = reference.by or "its holder"
     if scene.mapped_at(pfn, reference.process) is not None:
@@ -122,7 +122,7 @@ def _surprise(scene: Scene, reference: Reference, pfn: int, vpn: int) -> str:
 # -- TLBs --------------------------------------------------------------------------------------
 
 
-def tlb_entry(scene: Scene, cpu: int, process: str, vpn: int) -> TlbEntry | None:
+def tlb_entry(scene: MachineView, cpu: int, process: str, vpn: int) -> TlbEntry | None:
     """What a CPU remembers of a virtual page."""
     entries = scene.state.tlbs.get(cpu) or ()
     return next((entry for entry in entries if entry.process == process and entry.vpn == vpn), None)
@@ -138,12 +138,12 @@ def outdated(cached: Pte, real: Pte | None) -> bool:
     return cached.writable and not real.writable
 
 
-def dangerous(scene: Scene, entry: TlbEntry) -> bool:
+def dangerous(scene: MachineView, entry: TlbEntry) -> bool:
     """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush."""
     return scene.frame(entry.pte.pfn).kind == "free" or not _flush_is_owed(scene, entry)
 
 
-def _flush_is_owed(scene: Scene, entry: TlbEntry) -> bool:
+def _flush_is_owed(scene: MachineView, entry: TlbEntry) -> bool:
     """Whether some call in flight is still going to flush a translation."""
     return any(
         owed.covers(entry.process, entry.vpn)
@@ -153,7 +153,7 @@ def _flush_is_owed(scene: Scene, entry: TlbEntry) -> bool:
     )
 
 
-def explain_stale_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Violation:
+def explain_stale_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> Violation:
     """What the CPU remembers, what the page table says, and what has become of the frame."""
     entry = tlb_entry(scene, cpu, process, vpn)
     assert entry is not None
@@ -175,7 +175,7 @@ def explain_stale_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Violati
     return violation(STALE_TLB, (subject("tlb", cpu, process, vpn), subject("frame", pfn)), message)
 
 
-def _fate(scene: Scene, pfn: int) -> str:
+def _fate(scene: MachineView, pfn: int) -> str:
     """What the frame is by now."""
     kind = scene.frame(pfn).kind
     if kind == "free":

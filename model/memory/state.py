@@ -97,17 +97,17 @@ class Table(Generic[K, V]):
     @overload
     def __get__(self, owner: State, kind: type[State]) -> HashTrieMap[K, V]: ...
     @overload
-    def __get__(self, owner: Transaction, kind: type[Transaction]) -> View[K, V]: ...
+    def __get__(self, owner: Transaction, kind: type[Transaction]) -> TableView[K, V]: ...
     @overload
     def __get__(self, owner: None, kind: type) -> Self: ...
-    def __get__(self, owner: State | Transaction | None, kind: type) -> HashTrieMap[K, V] | View[K, V] | Self:
+    def __get__(self, owner: State | Transaction | None, kind: type) -> HashTrieMap[K, V] | TableView[K, V] | Self:
         if isinstance(owner, State):
             return owner.maps[self.number]
         if owner is None:
             return self
         base = owner.base.maps[self.number]
         if self.index is None:
-            view = View(self.name, self.number, base)
+            view = TableView(self.name, self.number, base)
         else:
             view = IndexedView(self.name, self.number, base)
             view.bitmaps = getattr(owner, self.index.name)
@@ -289,7 +289,7 @@ def _changes_hash(unhashed: Unhashed) -> int:
     return total
 
 
-class View(Generic[K, V]):
+class TableView(Generic[K, V]):
     """One table inside a Transaction: reads come from the State below unless written here."""
 
     __slots__ = ("base", "name", "number", "reads", "writes")
@@ -352,7 +352,7 @@ class Whole:
     """Stands for all keys of a table in the note of what was read."""
 
 
-class IndexedView(View[K, V]):
+class IndexedView(TableView[K, V]):
     """A table whose keys are (owner, number), or (owner, level, number), and can be walked in order of the number."""
 
     __slots__ = ("bitmaps",)
@@ -414,7 +414,7 @@ class Transaction(Tables):
         return self.base.successor(tuple(maps), journal), journal
 
     @property
-    def views(self) -> ValuesView[View[Any, Any]]:
+    def views(self) -> ValuesView[TableView[Any, Any]]:
         """The tables that this transaction has touched, in the order of the first touch."""
         return self.__dict__.values()
 

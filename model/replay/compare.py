@@ -13,9 +13,9 @@ import msgspec
 
 from model.replay import observe as replay_observe
 from model.replay.machine import UNSUPPORTED, Machine, Reply
-from model.replay.observe import Look
+from model.replay.observe import Observation
 from model.replay.perform import perform
-from model.replay.recording import Answer, Delta, LargePhysRow, PhysRow, Recording
+from model.replay.recording import Delta, LargePhysRow, OpResult, PhysRow, Recording
 
 BROKEN: Final = "BROKEN"
 """Result of an op at which the model itself failed; never what a kernel says."""
@@ -25,11 +25,11 @@ class Played(NamedTuple):
     """One op as the model did it."""
 
     reply: Reply
-    look: Look
+    look: Observation
     delta: Delta
 
 
-class Difference(NamedTuple):
+class Mismatch(NamedTuple):
     """Where model and kernel part."""
 
     number: int
@@ -46,12 +46,12 @@ class Difference(NamedTuple):
         return f"op {self.number} {self.op}: {self.field}: kernel {kernel}, model {model}"
 
 
-class Verdict(NamedTuple):
+class RecordingResult(NamedTuple):
     """What came of one recording."""
 
     name: str
     ops: int
-    difference: Difference | None
+    difference: Mismatch | None
     """The first one before any op that is unsupported."""
     unsupported: tuple[str, ...]
     """What the model does not know, each once. The comparison ends at the first such op."""
@@ -65,7 +65,7 @@ class Verdict(NamedTuple):
 def play(recording: Recording) -> Iterator[Played]:
     """Perform the ops one by one. After an op at which the model broke all the others are BROKEN too."""
     machine = Machine(swap=str(recording.header.config.get("swap", "off")))
-    before = Look()
+    before = Observation()
     broken: Reply | None = None
     for op, answer in zip(recording.ops, recording.answers, strict=True):
         machine.observer.freed.clear()
@@ -83,9 +83,9 @@ def play(recording: Recording) -> Iterator[Played]:
         before = look
 
 
-def compare(recording: Recording) -> Verdict:
+def compare(recording: Recording) -> RecordingResult:
     """Replay a recording and say where the model first differs from the kernel."""
-    kernel = Look()
+    kernel = Observation()
     fields: list[dict[str, Any]] = recording.raw["ops"]
     unsupported: Counter[str] = Counter()
     for number, (played, answer) in enumerate(zip(play(recording), recording.answers, strict=True)):
@@ -96,8 +96,8 @@ def compare(recording: Recording) -> Verdict:
             continue
         replay_observe.apply(kernel, answer.state)
         for field, theirs, ours in differences(answer, kernel, played):
-            return Verdict(recording.header.name, len(fields), Difference(number, name, field, theirs, ours), ())
-    return Verdict(recording.header.name, len(fields), None, tuple(unsupported))
+            return RecordingResult(recording.header.name, len(fields), Mismatch(number, name, field, theirs, ours), ())
+    return RecordingResult(recording.header.name, len(fields), None, tuple(unsupported))
 
 
 def describe(op: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def describe(op: dict[str, Any]) -> str:
     return " ".join([op["op"], *(str(op[key]).lower() for key in ("advice",) if key in op)])
 
 
-def differences(answer: Answer, kernel: Look, played: Played) -> Iterator[tuple[str, Any, Any]]:
+def differences(answer: OpResult, kernel: Observation, played: Played) -> Iterator[tuple[str, Any, Any]]:
     """Every field in which the kernel's answer and the model's differ: field, kernel, model."""
     if answer.result != played.reply.result:
         yield "result", answer.result, played.reply.result
@@ -176,7 +176,7 @@ def kind_of(stem: str) -> str:
     return words[1] if len(words) > 1 else stem
 
 
-def by_kind(verdicts: Sequence[tuple[str, Verdict]]) -> list[KindRow]:
+def by_kind(verdicts: Sequence[tuple[str, RecordingResult]]) -> list[KindRow]:
     """One row a kind, in the order of first appearance, from (kind, verdict) pairs."""
     rows = []
     for kind in dict.fromkeys(kind for kind, _ in verdicts):

@@ -7,7 +7,7 @@ from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
 from model.kernel.mm.fork import mm_alloc
 from model.memory.errno import errno_name
-from model.replay.observe import Held, Look, Observer
+from model.replay.observe import HeldReference, Observation, Observer
 from model.replay.recording import ARENA, KERNEL_CHOOSES
 
 MOST_STEPS: Final = 200_000
@@ -33,7 +33,7 @@ class Machine:
         self.observer = Observer()
         self.processes: list[str] = []
         """Those alive, oldest first."""
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, HeldReference] = {}
         self.references: dict[str, list[str]] = {}
         """By id, the model's references behind it: `get_many` takes many."""
         self.outside: dict[int, int] = {}
@@ -65,7 +65,7 @@ class Machine:
             return Reply("EOF" if result.value == EOF else errno_name(result.value))
         return Reply(result.value) if value else OK
 
-    def look(self) -> Look:
+    def look(self) -> Observation:
         """What the recorder would see now."""
         return self.observer.look(self.state, self.processes, self.held, self.outside)
 

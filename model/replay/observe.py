@@ -1,7 +1,7 @@
 """What the recorder would see of a State: VMAs, page tables, frames and pins, in the recordings' format.
 
 Frames have no numbers in a recording but names, given in the order in which they first appear; an `Observer` gives
-them. A `Look` is one complete observation, the model's or the kernel's; deltas lead from one to the next.
+them. A `Observation` is one complete observation, the model's or the kernel's; deltas lead from one to the next.
 """
 
 from collections.abc import Iterable
@@ -75,7 +75,7 @@ SHORTEST_RUN: Final = 8
 """So many equal neighbours are written as one run."""
 
 
-class Look(msgspec.Struct):
+class Observation(msgspec.Struct):
     """One complete observation."""
 
     vmas: dict[str, list[VmaRow]] = {}
@@ -87,7 +87,7 @@ class Look(msgspec.Struct):
     pins: dict[str, PinRow] = {}
 
 
-class Held(NamedTuple):
+class HeldReference(NamedTuple):
     """A reference that a scenario holds: where it was taken, and the frames as of then."""
 
     kind: str
@@ -114,7 +114,9 @@ class Observer:
             if table == "frames" and _in_use(old) and not _in_use(new) and pfn in self.names:
                 self.freed.append(self.names.pop(pfn))
 
-    def look(self, state: State, processes: Iterable[str], held: dict[str, Held], outside: dict[int, int]) -> Look:
+    def look(
+        self, state: State, processes: Iterable[str], held: dict[str, HeldReference], outside: dict[int, int]
+    ) -> Observation:
         """What can be seen now.
 
         `processes` are those alive, oldest first; `held` the references by id; `outside` says which page number the
@@ -122,7 +124,7 @@ class Observer:
         """
         mapped = {pte.pfn for pte in state.ptes.values() if pte.kind == "swap"}
         self.slots = {slot: name for slot, name in self.slots.items() if slot in mapped}
-        look = Look(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
+        look = Observation(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
         for (process, _), vma in sorted(state.vmas.items()):
             look.vmas[process].append(vma_row(state, vma, outside))
         for vmas in look.vmas.values():
@@ -184,7 +186,7 @@ class Observer:
             self.named += 1
         return self.names[pfn]
 
-    def pin_row(self, state: State, held: Held) -> PinRow:
+    def pin_row(self, state: State, held: HeldReference) -> PinRow:
         """A new pin. What it holds outside of the arena, where no page table was recorded, has no name."""
         inside = held.page < ARENA_PAGES
         frames = tuple(self.held_name(state, pfn, inside=inside) for pfn in held.frames)
@@ -242,7 +244,7 @@ def number_of(frame: str) -> tuple[int, int]:
     return int(head), int(sub.partition("+")[0] or 0)
 
 
-def delta(before: Look, after: Look, freed: Iterable[str]) -> Delta:
+def delta(before: Observation, after: Observation, freed: Iterable[str]) -> Delta:
     """What a recording says of the way from one Look to the next: what is new or changed, then what is gone."""
     procs: dict[str, ProcessDelta | None] = {}
     for process, vmas in after.vmas.items():
@@ -296,7 +298,7 @@ def in_run(first: PteRow | None, steps: int) -> PteRow | None:
     return f"{folio}.{int(sub) + steps}", first[1]
 
 
-def apply(look: Look, change: Delta) -> None:
+def apply(look: Observation, change: Delta) -> None:
     """Bring a Look up to date with a recorded delta."""
     for process, changed in change.procs.items():
         if changed is None:

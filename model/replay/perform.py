@@ -40,7 +40,7 @@ from model.kernel.mm.remote import (
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_READ, VM_WRITE
 from model.replay import ops
 from model.replay.machine import OK, UNSUPPORTED, Machine, Reply
-from model.replay.observe import Held
+from model.replay.observe import HeldReference
 from model.replay.recording import ARENA, ARENA_PAGES, KERNEL_CHOOSES
 
 PROT_BITS: Final = {"r": VM_READ, "w": VM_WRITE, "x": VM_EXEC}
@@ -309,7 +309,7 @@ def get_many(machine: Machine, op: ops.GetMany) -> Reply:
 def hold(machine: Machine, op: ops.Take, kind: str, names: list[str]) -> None:
     """Keep the books: what the id stands for until it is released."""
     machine.references[op.id] = names
-    machine.held[op.id] = Held(kind, op.proc, op.page, machine.state.references[names[0]].frames)
+    machine.held[op.id] = HeldReference(kind, op.proc, op.page, machine.state.references[names[0]].frames)
 
 
 def release(machine: Machine, op: ops.Unpin | ops.Put) -> Reply:

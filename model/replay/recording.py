@@ -54,7 +54,7 @@ class Delta(msgspec.Struct, omit_defaults=True):
     freed: list[str] = []
 
 
-class Header(msgspec.Struct, frozen=True):
+class RecordingHeader(msgspec.Struct, frozen=True):
     """What stands before the ops."""
 
     name: str
@@ -62,7 +62,7 @@ class Header(msgspec.Struct, frozen=True):
     config: dict[str, Any] = {}
 
 
-class Answer(msgspec.Struct, frozen=True):
+class OpResult(msgspec.Struct, frozen=True):
     """What the kernel did at one op."""
 
     result: int | str = ""
@@ -75,9 +75,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Recording(msgspec.Struct, frozen=True):
     """A decoded recording."""
 
-    header: Header
+    header: RecordingHeader
     ops: tuple[Op | UnknownOp, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[OpResult, ...]
     raw: dict[str, Any]
     """All fields as they came, in their order, for writing them back."""
 
@@ -101,7 +101,7 @@ def decode(text: bytes) -> Recording:
     """
     try:
         raw = msgspec.convert(msgspec.json.decode(text), dict[str, Any])
-        header = msgspec.convert(raw, Header)
+        header = msgspec.convert(raw, RecordingHeader)
         fields = msgspec.convert(raw, _Shape).ops
     except msgspec.ValidationError as error:
         raise NotARecordingError(f"1:1: no recording: {error}") from None
@@ -111,7 +111,7 @@ def decode(text: bytes) -> Recording:
     for number, op in enumerate(fields):
         try:
             ops.append(operation(op))
-            answers.append(msgspec.convert(op, Answer))
+            answers.append(msgspec.convert(op, OpResult))
         except msgspec.ValidationError as error:
             line = 1 + text[: _start_of_op(text, number)].count(b"\n")
             raise NotARecordingError(f"{line}:1: op {number}, {op.get('op', 'without a name')}: {error}") from None

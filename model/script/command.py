@@ -24,7 +24,7 @@ class RefPage(msgspec.Struct, frozen=True):
     page: int = 0
 
 
-class Backing(msgspec.Struct, frozen=True):
+class BackingSpec(msgspec.Struct, frozen=True):
     """What a mapping shows, as in `anon`, `memfd:F` or `vvar`."""
 
     kind: str
@@ -51,4 +51,4 @@ class Command(msgspec.Struct, frozen=True):
         return value if value is not None else self.options.get(key, default)
 
 
-Value: TypeAlias = bool | int | str | Place | RefPage | Backing | tuple[str, ...] | Command
+Value: TypeAlias = bool | int | str | Place | RefPage | BackingSpec | tuple[str, ...] | Command

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from model.script.command import Value
-from model.script.operands import Branch, Form, Nested, Operand, Option, Reading, Rest, Wrong
+from model.script.operands import Branch, Nested, Operand, OperandError, Option, Reading, Rest, Signature
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 from model.script.words import Word, split
@@ -17,7 +17,7 @@ class Suggestion(NamedTuple):
     help: str
 
 
-class Help(NamedTuple):
+class Completion(NamedTuple):
     """What a prompt can say about an unfinished line."""
 
     usage: str
@@ -27,7 +27,7 @@ class Help(NamedTuple):
     suggestions: tuple[Suggestion, ...]
 
 
-def assist(line: str, scope: Scope) -> Help:
+def assist(line: str, scope: Scope) -> Completion:
     """Help for a line whose cursor stands at its end.
 
     >>> [suggestion.word for suggestion in assist("mun", Scope()).suggestions]
@@ -40,16 +40,16 @@ def assist(line: str, scope: Scope) -> Help:
     return _assist(words, partial, scope, [verb.name for verb in VERBS.values()])
 
 
-def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]) -> Help:
+def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]) -> Completion:
     if not words:
         known = [VERBS[name] for name in verbs]
         whole = next((verb for verb in known if verb.name == partial.text), None)
         usage, expected = (whole.usage, whole.help) if whole is not None else ("", "a command")
-        return Help(usage, expected, tuple(_matching(partial.text, ((verb.name, verb.help) for verb in known))))
+        return Completion(usage, expected, tuple(_matching(partial.text, ((verb.name, verb.help) for verb in known))))
     verb = VERBS.get(words[0].text)
     if verb is None:
-        return Help("", "", ())
-    walk = _Walk(verb.form, Reading(scope, {}))
+        return Completion("", "", ())
+    walk = _SignatureReader(verb.form, Reading(scope, {}))
     for number, word in enumerate(words[1:], 1):
         if walk.next_is(Nested) and not walk.takes_option(word):
             return _nested(words[number:], partial, scope)
@@ -58,10 +58,10 @@ def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]
         options = _matching(partial.text, walk.option_words(partial.text))
         started = _nested([], partial, scope)
         return started._replace(suggestions=(*started.suggestions, *options))
-    return Help(verb.usage, walk.expected, tuple(_matching(partial.text, walk.candidates(partial.text))))
+    return Completion(verb.usage, walk.expected, tuple(_matching(partial.text, walk.candidates(partial.text))))
 
 
-def _nested(words: list[Word], partial: Word, scope: Scope) -> Help:
+def _nested(words: list[Word], partial: Word, scope: Scope) -> Completion:
     """A command inside `begin` or `may`."""
     return _assist(words, partial, scope, [verb.name for verb in VERBS.values() if verb.role == "kernel"])
 
@@ -70,10 +70,10 @@ def _matching(start: str, candidates: Iterable[tuple[str, str]]) -> Iterator[Sug
     return (Suggestion(word, text) for word, text in candidates if word.startswith(start) and word != start)
 
 
-class _Walk:
+class _SignatureReader:
     """A form being filled in word by word, as far as it goes."""
 
-    def __init__(self, form: Form, reading: Reading) -> None:
+    def __init__(self, form: Signature, reading: Reading) -> None:
         self.pending = list(form.operands)
         self.options = list(form.options)
         self.reading = reading
@@ -94,7 +94,7 @@ class _Walk:
         operand = self.pending.pop(0)
         try:
             value: Value = operand.read(word, self.reading)
-        except Wrong:
+        except OperandError:
             return
         self.reading.values[operand.name] = value
         if isinstance(operand, Branch):

@@ -47,7 +47,7 @@ from model.kernel.virt.kvm import grab_pages, kvm_follow
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
 from model.memory.records import Place
 from model.memory.state import State
-from model.script.command import Backing, Command, RefPage
+from model.script.command import BackingSpec, Command, RefPage
 from model.script.places import resolve
 
 
@@ -93,7 +93,7 @@ FOLL: Final = {"write": FOLL_WRITE, "longterm": FOLL_LONGTERM, "force": FOLL_FOR
 
 def _mmap(call: Call) -> Procedure:
     """Without `fixed`, a place that is asked for must be free: MAP_FIXED_NOREPLACE."""
-    backing = cast("Backing", call.command.operands["BACKING"])
+    backing = cast("BackingSpec", call.command.operands["BACKING"])
     flags = call.bits(MMAP_FLAGS) | (MAP_SHARED if call.name("SHARE") == "shared" else MAP_PRIVATE)
     at = call.number("at")
     if "fixed" in call.command.options:
@@ -247,7 +247,7 @@ def not_simulated(command: Command) -> str:
     if command.verb not in CALLS:
         return command.verb
     backing = command.operands.get("BACKING")
-    if isinstance(backing, Backing) and backing.kind not in SIMULATED_BACKINGS:
+    if isinstance(backing, BackingSpec) and backing.kind not in SIMULATED_BACKINGS:
         return backing.kind
     return ""
 

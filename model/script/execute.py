@@ -25,7 +25,7 @@ from model.script.context import OK, Context, Outcome, refused
 from model.script.dispatch import not_simulated, procedure_of
 from model.script.expect import verdict
 from model.script.places import Missing, check_names, exists, taken
-from model.script.problems import Problem, ScriptError
+from model.script.problems import ScriptError, ScriptProblem
 from model.script.verbs import VERBS
 
 MAIN: Final = "main"
@@ -91,7 +91,7 @@ def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
         return stepped, _ended(running.before._replace(state=stepped.state), not_yet)
     if left == 0:
         limit = f"`{running.command.verb}` takes more than {MOST_STEPS} micro-steps, the most that a command may take"
-        raise ScriptError([Problem(running.command.line, running.command.column, limit)])
+        raise ScriptError([ScriptProblem(running.command.line, running.command.column, limit)])
     return stepped, running._replace(state=stepped.state, most=left)
 
 
@@ -102,12 +102,12 @@ def check_simulated(commands: Iterable[Command]) -> None:
         raise ScriptError(problems)
 
 
-def _unsimulated(command: Command) -> list[Problem]:
+def _unsimulated(command: Command) -> list[ScriptProblem]:
     """Why a command cannot be run, if it cannot."""
     if command.verb == "begin":
         return _unsimulated(cast("Command", command.operands["COMMAND"]))
     what = not_simulated(command) if VERBS[command.verb].role == "kernel" else ""
-    return [Problem(command.line, command.column, f"`{what}` is not simulated yet")] if what else []
+    return [ScriptProblem(command.line, command.column, f"`{what}` is not simulated yet")] if what else []
 
 
 def _ended(context: Context, outcome: Outcome) -> Ended:

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from model.script.command import Value
 from model.script.operands import (
     Branch,
-    Form,
     MappingOf,
     Name,
     Nested,
@@ -17,11 +16,12 @@ from model.script.operands import (
     NewName,
     Number,
     Operand,
+    OperandError,
     Option,
     Reading,
     Rest,
+    Signature,
     Where,
-    Wrong,
 )
 from model.script.scope import Scope
 from model.script.verbs import VERBS
@@ -66,7 +66,7 @@ def fields(verb: str, given: Mapping[str, str], scope: Scope) -> list[Field]:
         if value is not None:
             reading.values[operand.name] = value
         if isinstance(operand, Branch) and text in operand.forms:
-            branch: Form = operand.forms[text]
+            branch: Signature = operand.forms[text]
             pending = [*branch.operands, *pending]
             options = [*branch.options, *options]
     return [*found, *(_option(option, reading) for option in options)]
@@ -102,7 +102,7 @@ def _value(operand: Operand, text: str, reading: Reading) -> Value | None:
         return None
     try:
         return operand.read(Word(text, 1), reading)
-    except Wrong:
+    except OperandError:
         return None
 
 

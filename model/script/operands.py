@@ -13,7 +13,7 @@ from typing import ClassVar, Final, cast
 import msgspec
 
 from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
-from model.script.command import Backing, Place, RefPage, Value
+from model.script.command import BackingSpec, Place, RefPage, Value
 from model.script.problems import did_you_mean
 from model.script.scope import Scope
 from model.script.words import LONGEST_NAME, Word, is_name, number, printable
@@ -24,8 +24,8 @@ TOP_PAGE: Final = 1 << 36
 """48 bits of virtual address; user space ends at half of it."""
 
 
-class Wrong(Exception):  # noqa: N818 -- it never leaves the parser, which makes a Problem of it
-    """A word that cannot be read as what stands there."""
+class OperandError(Exception):
+    """A word that cannot be read as what stands there. The parser makes a ScriptProblem of it."""
 
     def __init__(self, column: int, message: str) -> None:
         self.column = column
@@ -59,10 +59,10 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
         """What could be typed here, for completion."""
         return ()
 
-    def wrong(self, word: Word, known: Iterable[str] = ()) -> Wrong:
+    def wrong(self, word: Word, known: Iterable[str] = ()) -> OperandError:
         """The complaint that `word` is not what is expected here."""
         hint = did_you_mean(word.text, known)
-        return Wrong(word.column, f"`{printable(word.text)}` is not {self.expected}{hint}")
+        return OperandError(word.column, f"`{printable(word.text)}` is not {self.expected}{hint}")
 
 
 class Number(Operand, frozen=True):
@@ -93,7 +93,7 @@ class CpuNumber(Number, frozen=True):
     def read(self, word: Word, reading: Reading) -> int:
         value = number(word.text)
         if value is None or value >= reading.scope.cpus:
-            raise Wrong(word.column, f"there is no CPU `{printable(word.text)}`: 0 to {reading.scope.cpus - 1}")
+            raise OperandError(word.column, f"there is no CPU `{printable(word.text)}`: 0 to {reading.scope.cpus - 1}")
         return value
 
     def words(self, reading: Reading) -> Iterable[str]:
@@ -145,10 +145,10 @@ class Name(Operand, frozen=True):
         if known is None:
             candidates = reading.scope.made_by(self.kind, self.made_by)
             hint = did_you_mean(word.text, candidates) or _none_yet(self.kind, candidates)
-            raise Wrong(word.column, f"there is no {self.kind} `{printable(word.text)}`{hint}")
+            raise OperandError(word.column, f"there is no {self.kind} `{printable(word.text)}`{hint}")
         if self.made_by and known.verb and known.verb not in self.made_by:
             wanted = " or ".join(f"`{verb}`" for verb in self.made_by)
-            raise Wrong(word.column, f"`{word.text}` was made by `{known.verb}`; expected one made by {wanted}")
+            raise OperandError(word.column, f"`{word.text}` was made by `{known.verb}`; expected one made by {wanted}")
         return word.text
 
     def words(self, reading: Reading) -> Iterable[str]:
@@ -168,10 +168,10 @@ class NewName(Operand, frozen=True):
     def read(self, word: Word, reading: Reading) -> str:
         _check_name(word)
         if word.text in self.reserved:
-            raise Wrong(word.column, f"`{word.text}` is reserved: plain commands run under that name")
+            raise OperandError(word.column, f"`{word.text}` is reserved: plain commands run under that name")
         known = reading.scope.names[self.kind].get(word.text)
         if known and not known.free and not reading.scope.searching:
-            raise Wrong(word.column, f"there is a {self.kind} `{word.text}` already{_since(known.line)}")
+            raise OperandError(word.column, f"there is a {self.kind} `{word.text}` already{_since(known.line)}")
         return word.text
 
 
@@ -186,7 +186,9 @@ class NewLabel(Operand, frozen=True):
         _check_name(word)
         known = reading.scope.labels.get(cast("str", reading.values.get("P", "")), {}).get(word.text)
         if known and not known.free and not reading.scope.searching:
-            raise Wrong(word.column, f"`{reading.values['P']}` has a label `{word.text}` already{_since(known.line)}")
+            raise OperandError(
+                word.column, f"`{reading.values['P']}` has a label `{word.text}` already{_since(known.line)}"
+            )
         return word.text
 
 
@@ -215,7 +217,7 @@ class Where(Operand, frozen=True):
         if label:
             self._check_label(Word(label, word.column), reading)
         if not self.many and place.pages > 1:
-            raise Wrong(rest.column, f"one page is expected here, not a range: {self.expected}")
+            raise OperandError(rest.column, f"one page is expected here, not a range: {self.expected}")
         return place
 
     def _place(self, label: str, rest: Word, word: Word) -> Place:
@@ -227,14 +229,14 @@ class Where(Operand, frozen=True):
             if first is None or last is None or last > TOP_PAGE:
                 raise self.wrong(word)
             if first >= last:
-                raise Wrong(rest.column, f"`{rest.text}` has no page in it: `[A:B]` are the pages A … B-1")
+                raise OperandError(rest.column, f"`{rest.text}` has no page in it: `[A:B]` are the pages A … B-1")
             return Place(label, first, last - first)
         one = rest.text.removeprefix("+") if label else rest.text
         page = number(one)
         if page is None or (label and not rest.text.startswith("+")):
             raise self.wrong(word)
         if page >= TOP_PAGE:
-            raise Wrong(rest.column, f"virtual page numbers end at {TOP_PAGE - 1:#x}")
+            raise OperandError(rest.column, f"virtual page numbers end at {TOP_PAGE - 1:#x}")
         return Place(label, page, 1)
 
     def _check_label(self, label: Word, reading: Reading) -> None:
@@ -244,13 +246,13 @@ class Where(Operand, frozen=True):
         labels = reading.scope.labels.get(process, {})
         if label.text not in labels:
             hint = did_you_mean(label.text, labels) or (f"; it has {', '.join(sorted(labels))}" if labels else "")
-            raise Wrong(label.column, f"`{process}` has no label `{printable(label.text)}`{hint}")
+            raise OperandError(label.column, f"`{process}` has no label `{printable(label.text)}`{hint}")
 
     def words(self, reading: Reading) -> Iterable[str]:
         return reading.scope.labels.get(cast("str", reading.values.get(self.of, "")), ())
 
 
-class Held(Name, frozen=True):
+class ReferencePage(Name, frozen=True):
     """`R` or `R+N`: a page of what a reference holds."""
 
     kind: str = "reference"
@@ -260,7 +262,7 @@ class Held(Name, frozen=True):
         super().read(Word(name, word.column), reading)
         index = number(page) if plus else 0
         if index is None or index >= TOP_PAGE:
-            raise Wrong(word.column + len(name), f"`{printable(plus + page)}` is no page of it: `R` or `R+N`")
+            raise OperandError(word.column + len(name), f"`{printable(plus + page)}` is no page of it: `R` or `R+N`")
         return RefPage(name, index)
 
 
@@ -294,18 +296,18 @@ class MappingOf(Operand, frozen=True):
     def expected(self) -> str:
         return f"a backing: {', '.join(_backings(self.kinds))}"
 
-    def read(self, word: Word, reading: Reading) -> Backing:
+    def read(self, word: Word, reading: Reading) -> BackingSpec:
         kind, colon, of = word.text.partition(":")
         if kind not in self.kinds:
             raise self.wrong(word, _backings(self.kinds))
         owner = self.kinds[kind]
         if owner is None:
             if colon:
-                raise Wrong(word.column + len(kind), f"`{kind}` takes nothing after it")
-            return Backing(kind)
+                raise OperandError(word.column + len(kind), f"`{kind}` takes nothing after it")
+            return BackingSpec(kind)
         if not of:
-            raise Wrong(word.column, f"expected `{kind}:{owner.name}`, where {owner.name} is {owner.expected}")
-        return Backing(kind, owner.read(word.part(len(kind) + 1), reading))
+            raise OperandError(word.column, f"expected `{kind}:{owner.name}`, where {owner.name} is {owner.expected}")
+        return BackingSpec(kind, owner.read(word.part(len(kind) + 1), reading))
 
     def words(self, reading: Reading) -> Iterator[str]:
         for kind, owner in self.kinds.items():
@@ -347,7 +349,7 @@ class Several(OneOf, frozen=True):
         return tuple(values)
 
 
-class Setting(Operand, frozen=True):
+class SettingValue(Operand, frozen=True):
     """A value for the setting that operand KEY names."""
 
     values: Mapping[str, tuple[str, ...]]
@@ -363,7 +365,7 @@ class Setting(Operand, frozen=True):
         if word.text not in self.values[key]:
             hint = did_you_mean(word.text, self.values[key])
             wanted = ", ".join(self.values[key])
-            raise Wrong(word.column, f"`{printable(word.text)}` is no value of `{key}`: {wanted}{hint}")
+            raise OperandError(word.column, f"`{printable(word.text)}` is no value of `{key}`: {wanted}{hint}")
         return word.text
 
     def words(self, reading: Reading) -> Iterable[str]:
@@ -392,10 +394,10 @@ class Nested(Operand, frozen=True):
 class Branch(Choice, frozen=True):
     """A word that decides what follows it."""
 
-    forms: Mapping[str, Form]
+    forms: Mapping[str, Signature]
 
     @staticmethod
-    def of(name: str, forms: Mapping[str, Form]) -> Branch:
+    def of(name: str, forms: Mapping[str, Signature]) -> Branch:
         """The branch whose choices are the keys of `forms`."""
         return Branch(name=name, choices=tuple(forms), forms=forms)
 
@@ -410,7 +412,7 @@ class Option(msgspec.Struct, frozen=True):
     """Flags with the same word here exclude each other."""
 
 
-class Form(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True):
     """What follows a verb, or a word of a Branch: operands in order, then options in any order."""
 
     operands: tuple[Operand, ...] = ()
@@ -440,7 +442,7 @@ def _none_yet(kind: str, candidates: list[str]) -> str:
 def _check_name(word: Word) -> None:
     if not is_name(word.text):
         shape = f"a letter, then letters, digits, `_` or `-`, at most {LONGEST_NAME}"
-        raise Wrong(word.column, f"`{printable(word.text)}` is no name: {shape}")
+        raise OperandError(word.column, f"`{printable(word.text)}` is no name: {shape}")
 
 
 def _backings(kinds: Mapping[str, Name | None]) -> list[str]:

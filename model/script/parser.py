@@ -11,8 +11,19 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from model.script.command import Command, Place, Value
-from model.script.operands import Branch, Form, Nested, NewLabel, NewName, Operand, Option, Reading, Rest, Wrong
-from model.script.problems import Problem, ScriptError, did_you_mean
+from model.script.operands import (
+    Branch,
+    Nested,
+    NewLabel,
+    NewName,
+    Operand,
+    OperandError,
+    Option,
+    Reading,
+    Rest,
+    Signature,
+)
+from model.script.problems import ScriptError, ScriptProblem, did_you_mean
 from model.script.scope import Scope
 from model.script.verbs import ABOUT_LAST_COMMAND, VERBS, Verb
 from model.script.words import Word, printable, split, without_comment
@@ -26,9 +37,11 @@ LONGEST_LINE: Final = 10_000
 def parse(text: str) -> tuple[Command, ...]:
     """The commands of a whole script. Raises ScriptError with every problem that it has."""
     if len(text) > MOST_CHARACTERS or text.count("\n") > MOST_LINES:
-        raise ScriptError([Problem(1, 1, f"a script has at most {MOST_LINES} lines and {MOST_CHARACTERS} characters")])
+        raise ScriptError(
+            [ScriptProblem(1, 1, f"a script has at most {MOST_LINES} lines and {MOST_CHARACTERS} characters")]
+        )
     scope = Scope()
-    problems: list[Problem] = []
+    problems: list[ScriptProblem] = []
     commands: list[Command] = []
     for number, line in _lines(text):
         command = _Line(number, line, scope, problems).command()
@@ -43,7 +56,7 @@ def parse_line(line: str, scope: Scope, number: int = 1) -> Command | None:
     Raises ScriptError; `scope` is then as before.
     """
     attempt = scope.copy()
-    problems: list[Problem] = []
+    problems: list[ScriptProblem] = []
     command = _Line(number, line, attempt, problems).command(permissions=True)
     if problems:
         raise ScriptError(problems)
@@ -66,7 +79,9 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield number, line.removesuffix("\r")
 
 
-def _with_permissions(text: str, commands: list[Command], scope: Scope, problems: list[Problem]) -> tuple[Command, ...]:
+def _with_permissions(
+    text: str, commands: list[Command], scope: Scope, problems: list[ScriptProblem]
+) -> tuple[Command, ...]:
     """Add the `may` lines: these may use every name of the script, and what the others of them may create."""
     permissions = [(number, line) for number, line in _lines(text) if _is_permission(line)]
     scope.searching = True
@@ -89,7 +104,7 @@ def _is_permission(line: str) -> bool:
 class _Line:
     """One line being read: the words that are left, and what was found so far."""
 
-    def __init__(self, number: int, line: str, scope: Scope, problems: list[Problem]) -> None:
+    def __init__(self, number: int, line: str, scope: Scope, problems: list[ScriptProblem]) -> None:
         self.number = number
         self.line = without_comment(line)
         self.words = split(line)
@@ -110,7 +125,7 @@ class _Line:
 
     def complain(self, column: int, message: str) -> None:
         """Note a problem and go on."""
-        self.problems.append(Problem(self.number, column, message))
+        self.problems.append(ScriptProblem(self.number, column, message))
 
     def _command(self, outer: Verb | None) -> Command | None:
         """The command that the words left are; `outer` is the verb that starts it (`begin`, `may`)."""
@@ -156,7 +171,7 @@ class _Line:
             if value is not None:
                 values[operand.name] = value
             if isinstance(operand, Branch):
-                branch: Form = operand.forms[str(value)]
+                branch: Signature = operand.forms[str(value)]
                 pending = [*branch.operands, *pending]
                 allowed += branch.options
         return values, self._options(verb, allowed, values)
@@ -200,7 +215,7 @@ class _Line:
     def _value(self, operand: Operand, word: Word, values: dict[str, Value]) -> Value | None:
         try:
             value = operand.read(word, Reading(self.scope, values))
-        except Wrong as wrong:
+        except OperandError as wrong:
             self.complain(wrong.column, wrong.message)
             return None
         return value

@@ -5,7 +5,7 @@ from typing import cast
 
 from model.memory.records import Pte
 from model.memory.state import Memory, State
-from model.script.command import Backing, Command, Place, RefPage, Value
+from model.script.command import BackingSpec, Command, Place, RefPage, Value
 from model.script.operands import Branch, MappingOf, Name, NewName, Operand
 from model.script.scope import KINDS
 from model.script.verbs import VERBS
@@ -97,7 +97,7 @@ def _used(operand: Operand, value: Value) -> tuple[str, str] | None:
     """(kind, name) of what an argument needs to exist."""
     if isinstance(value, RefPage):
         return "reference", value.reference
-    if isinstance(operand, MappingOf) and isinstance(value, Backing):
+    if isinstance(operand, MappingOf) and isinstance(value, BackingSpec):
         owner = operand.kinds[value.kind]
         return (owner.kind, value.of) if owner else None
     return (operand.kind, str(value)) if isinstance(operand, Name) else None

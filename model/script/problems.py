@@ -6,7 +6,7 @@ from difflib import get_close_matches
 import msgspec
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ScriptProblem(msgspec.Struct, frozen=True):
     """One complaint about one place of a script."""
 
     line: int
@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True):
 class ScriptError(ValueError):
     """A script that cannot be run; carries every problem found, not only the first."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[ScriptProblem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
         super().__init__("\n".join(f"{p.line}:{p.column}: {p.message}" for p in self.problems))
 

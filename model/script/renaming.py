@@ -4,15 +4,15 @@ from typing import NamedTuple
 
 from model.script.operands import (
     Branch,
-    Form,
-    Held,
     MappingOf,
     Name,
     Nested,
     NewLabel,
     NewName,
     Operand,
+    ReferencePage,
     Rest,
+    Signature,
     Where,
 )
 from model.script.verbs import VERBS
@@ -44,7 +44,7 @@ def renamed(line: str, renaming: Renaming) -> str:
     return " ".join([words[0], *_words(words[1:], verb.form, renaming)])
 
 
-def _words(words: list[str], form: Form, renaming: Renaming) -> list[str]:
+def _words(words: list[str], form: Signature, renaming: Renaming) -> list[str]:
     """The words after the verb."""
     left, done = list(words), list[str]()
     pending, options = list(form.operands), {option.key: option.value for option in form.options}
@@ -75,7 +75,7 @@ def _option(word: str, options: dict[str, Operand | None], values: dict[str, str
 def _word(operand: Operand, word: str, values: dict[str, str], renaming: Renaming) -> str:
     """One word: the name, or the name with something around it."""
     match operand:
-        case Held() if renaming.kind == "reference":
+        case ReferencePage() if renaming.kind == "reference":
             name, plus, page = word.partition("+")
             return f"{_swap(name, renaming)}{plus}{page}"
         case Name() | NewName() if operand.kind == renaming.kind:

@@ -17,8 +17,6 @@ from model.script.operands import (
     Choice,
     Count,
     CpuNumber,
-    Form,
-    Held,
     MappingOf,
     Name,
     Nested,
@@ -29,9 +27,11 @@ from model.script.operands import (
     Operand,
     Option,
     Prot,
+    ReferencePage,
     Rest,
-    Setting,
+    SettingValue,
     Several,
+    Signature,
     Where,
 )
 
@@ -46,7 +46,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     help: str
     """What it stands for, in one line."""
-    form: Form
+    form: Signature
     role: Role = "kernel"
     yields: bool = False
     """Its result has a value that is worth showing."""
@@ -61,7 +61,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join((self.name, *_usage(self.form)))
 
 
-def _usage(form: Form) -> Iterator[str]:
+def _usage(form: Signature) -> Iterator[str]:
     options = form.options
     for operand in form.operands:
         if isinstance(operand, Nested):
@@ -112,9 +112,9 @@ def _verb(
     )
 
 
-def _form(*form: Operand | Option) -> Form:
+def _form(*form: Operand | Option) -> Signature:
     operands = tuple(part for part in form if isinstance(part, Operand))
-    return Form(operands, tuple(part for part in form if isinstance(part, Option)))
+    return Signature(operands, tuple(part for part in form if isinstance(part, Option)))
 
 
 def _flag(key: str, instead: str = "") -> Option:
@@ -131,7 +131,7 @@ _R: Final = Name(name="R", kind="reference")
 _B: Final = Name(name="B", kind="buffer")
 _D: Final = Name(name="D", kind="dma-buf")
 _T: Final = Name(name="T", kind="task")
-_PAGE_OF: Final = Held(name="R[+N]", kind="reference")
+_PAGE_OF: Final = ReferencePage(name="R[+N]", kind="reference")
 _ONE: Final = Where(name="WHERE")
 _RANGE: Final = Where(name="WHERE", many=True)
 _IN_TARGET: Final = Where(name="WHERE", of="TARGET")
@@ -192,7 +192,7 @@ SMAPS: Final = Several(
 )
 
 
-def _about_page(*more: Operand | Option) -> Form:
+def _about_page(*more: Operand | Option) -> Signature:
     """An expectation about one page of a process."""
     return _form(_P, _ONE, *more)
 
@@ -227,7 +227,7 @@ _TABLE: Final = (
         "set",
         "choose the kernel or a defence, before anything touches memory",
         Choice(name="KEY", choices=tuple(SETTINGS)),
-        Setting(name="VALUE", values={key: setting.values for key, setting in SETTINGS.items()}),
+        SettingValue(name="VALUE", values={key: setting.values for key, setting in SETTINGS.items()}),
         role="machine",
     ),
     _verb(

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
-from model.search.problem import Scene
+from model.search.problem import SearchProblem
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
-from model.search.transition_cache import Actor, Effect, Kinds, Memo
+from model.search.transition_cache import Actor, Effect, Kinds, TransitionCache
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: less than a hundred megabytes."""
@@ -23,11 +23,11 @@ SAMPLE: Final = 1000
 MOST_WAYS: Final = 256
 """Transitions of equal distance that are kept for one kind of violation; the best of them is told."""
 
-Kind = tuple[str, Severity]
+Property = tuple[str, Severity]
 """A violation as far as the search tells them apart: invariant and severity."""
 
 
-class Way(NamedTuple):
+class Transition(NamedTuple):
     """A transition that does something worth telling."""
 
     packed: int
@@ -35,7 +35,7 @@ class Way(NamedTuple):
     actor: Actor
 
 
-class Progress(NamedTuple):
+class SearchProgress(NamedTuple):
     """How far a search is."""
 
     states: int
@@ -47,9 +47,9 @@ class Progress(NamedTuple):
 class Search:
     """A search under way, and what it has found. `run` does it."""
 
-    def __init__(self, scene: Scene, *, symmetry: bool = True) -> None:
+    def __init__(self, scene: SearchProblem, *, symmetry: bool = True) -> None:
         self.scene: Final = scene
-        self.memo: Final = Memo(scene)
+        self.memo: Final = TransitionCache(scene)
         self.symmetry: Final[Symmetry | None] = symmetry_of(scene, self.memo) if symmetry else None
         """Which states count as the same; None: only equal ones."""
         self.levels: list[list[int]] = [[0]]
@@ -57,25 +57,25 @@ class Search:
         self.seen: set[int] = {0}
         self.transitions = 0
         self.complete = False
-        self.stuck: Way | None = None
+        self.stuck: Transition | None = None
         """The first state found in which every task waits for another."""
-        self.found: dict[Kind, list[Way]] = {}
+        self.found: dict[Property, list[Transition]] = {}
         """The nearest transitions into each kind of violation."""
-        self.distance: dict[Kind, int] = {}
+        self.distance: dict[Property, int] = {}
         """How many micro-steps they take, with the one that violates."""
         for violation in scene.checker.violations:
             self.distance[violation.invariant, violation.severity] = 0
             self.found[violation.invariant, violation.severity] = []
         self._due = SAMPLE
-        self._far: Callable[[Progress], bool] = lambda _: True
+        self._far: Callable[[SearchProgress], bool] = lambda _: True
         self._ended = False
         """The search was ended from outside."""
 
     def run(
         self,
         most_states: int = MOST_STATES,
-        stop: Callable[[Kind], bool] = lambda _: False,
-        progress: Callable[[Progress], bool] = lambda _: True,
+        stop: Callable[[Property], bool] = lambda _: False,
+        progress: Callable[[SearchProgress], bool] = lambda _: True,
     ) -> None:
         """Search until nothing new is reachable, `most_states` are known, or a violation for which `stop` holds is met.
 
@@ -104,9 +104,9 @@ class Search:
         """It is not to go on, although there may be more."""
         return len(self.seen) > most_states or self._ended
 
-    def progressed(self, frontier: int) -> Progress:
+    def progressed(self, frontier: int) -> SearchProgress:
         """How far it is, with so many states of the last depth."""
-        return Progress(len(self.seen), len(self.levels) - 1, frontier)
+        return SearchProgress(len(self.seen), len(self.levels) - 1, frontier)
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
         """Add to a level what starting commands leads to: with many permissions that alone are very many states."""
@@ -183,7 +183,7 @@ class Search:
         """The same, with the permutation of names that leads there; None where it is the state itself."""
         return (packed, None) if self.symmetry is None else self.symmetry.standing_for(packed)
 
-    def as_it_happens(self, ways: Sequence[Way]) -> list[Actor]:
+    def as_it_happens(self, ways: Sequence[Transition]) -> list[Actor]:
         """Who moves on a way from the start, where each transition is told of a state that stands for others."""
         actors = [way.actor for way in ways]
         return actors if self.symmetry is None else self.symmetry.under_one_name(ways)
@@ -191,17 +191,17 @@ class Search:
     def _note_stuck(self, packed: int, waiting: Actor) -> None:
         """Every task waits; unless something can be started that might help, that is for ever."""
         if not any(self.memo.effect(actor, packed) for actor in self.memo.starters):
-            self.stuck = Way(packed, waiting)
+            self.stuck = Transition(packed, waiting)
 
     def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
         """The bits that a transition turns over; what it violates is noted."""
         if isinstance(effect, int):
             return effect
         turned, kinds = effect
-        self._note(kinds, Way(packed, actor), len(self.levels) - 1 + cost)
+        self._note(kinds, Transition(packed, actor), len(self.levels) - 1 + cost)
         return turned
 
-    def _note(self, kinds: Kinds, way: Way, distance: int) -> None:
+    def _note(self, kinds: Kinds, way: Transition, distance: int) -> None:
         for kind in kinds:
             ways = self.found.setdefault(kind, [])
             if self.distance.setdefault(kind, distance) == distance and len(ways) < MOST_WAYS:
@@ -219,16 +219,16 @@ class Search:
             self.symmetry.check(packed)
 
 
-def worst_first(kind: Kind) -> tuple[int, str]:
+def worst_first(kind: Property) -> tuple[int, str]:
     """For sorting kinds of violations."""
     return -SEVERITIES.index(kind[1]), kind[0]
 
 
 def explore(
-    scene: Scene,
+    scene: SearchProblem,
     most_states: int = MOST_STATES,
-    stop: Callable[[Kind], bool] = lambda _: False,
-    progress: Callable[[Progress], bool] = lambda _: True,
+    stop: Callable[[Property], bool] = lambda _: False,
+    progress: Callable[[SearchProgress], bool] = lambda _: True,
     *,
     symmetry: bool = True,
 ) -> Search:

@@ -23,7 +23,7 @@ PROCESS_BYTE: Final = 66
 """What the offered writes write; two bytes that tell who wrote."""
 
 
-class Offer(NamedTuple):
+class EnabledCommand(NamedTuple):
     """A command that a search may be permitted to start."""
 
     line: str
@@ -34,24 +34,24 @@ class Offer(NamedTuple):
     """How much it is worth proposing; 0: not at all."""
 
 
-def offers(state: State) -> tuple[Offer, ...]:
+def enabled_commands(state: State) -> tuple[EnabledCommand, ...]:
     """Every line that makes sense in a state, grouped by whose doing it is. The same state gives the same lines."""
     found = (*_references(state), *_grabs(state), *_buffers(state), *_processes(state), *_files(state))
-    kept: dict[str, Offer] = {}
+    kept: dict[str, EnabledCommand] = {}
     for offer in found:
         kept.setdefault(offer.line, offer)
     groups = list(dict.fromkeys(offer.about for offer in kept.values()))
     return tuple(sorted(kept.values(), key=lambda offer: groups.index(offer.about)))
 
 
-def proposed(found: tuple[Offer, ...]) -> frozenset[str]:
+def proposed(found: tuple[EnabledCommand, ...]) -> frozenset[str]:
     """The lines to begin with: those most wished for."""
     best = sorted((offer for offer in found if offer.wish), key=lambda offer: -offer.wish)
     grab = bool(best) and best[0].line.startswith("gup ")
     return frozenset(offer.line for offer in best[: MOST_PROPOSED + grab])
 
 
-def drawable(found: tuple[Offer, ...]) -> frozenset[str]:
+def drawable(found: tuple[EnabledCommand, ...]) -> frozenset[str]:
     """The two lines whose interleavings are worth a map: more would be too many states to be looked at."""
     best = sorted((offer for offer in found if offer.wish), key=lambda offer: -offer.wish)
     if best and best[0].line.startswith("gup "):  # what uses the pages comes after the grab in every schedule
@@ -64,20 +64,20 @@ def _labels(state: State) -> list[tuple[str, str]]:
     return sorted(key for key in state.labels if key[0] in state.processes and is_name(key[1]))[:MOST_LABELS]
 
 
-def _references(state: State) -> Iterator[Offer]:
+def _references(state: State) -> Iterator[EnabledCommand]:
     """What those who hold something do with it."""
     for name, reference in sorted(state.references.items()):
         about = f"reference {name}"
         if not is_name(name):
             continue
         if reference.write or reference.kind == "map":
-            yield Offer(f"dma {name} write {DEVICE_BYTE}", about, 9)
-        yield Offer(f"dma {name} read", about, 0 if reference.write else 9)
-        yield Offer(f"{'unmap' if reference.kind == 'map' else 'put'} {name}", about, 2)
+            yield EnabledCommand(f"dma {name} write {DEVICE_BYTE}", about, 9)
+        yield EnabledCommand(f"dma {name} read", about, 0 if reference.write else 9)
+        yield EnabledCommand(f"{'unmap' if reference.kind == 'map' else 'put'} {name}", about, 2)
         if where := _where(state, reference):
             lost = 8 if _is_anonymous(state, *where.split()) else 0
-            yield Offer(f"madvise {where} dontneed", f"process {reference.process}", lost)
-            yield Offer(f"read {where}", f"process {reference.process}", 7)
+            yield EnabledCommand(f"madvise {where} dontneed", f"process {reference.process}", lost)
+            yield EnabledCommand(f"read {where}", f"process {reference.process}", 7)
 
 
 def _where(state: State, reference: Reference) -> str:
@@ -95,7 +95,7 @@ def _is_anonymous(state: State, process: str, label: str) -> bool:
     return vma is not None and not vma.file and not vma.ops
 
 
-def _grabs(state: State) -> Iterator[Offer]:
+def _grabs(state: State) -> Iterator[EnabledCommand]:
     """Who could lay hands on pages: the devices."""
     wish = 0 if len(state.references) else 1
     for device in sorted(filter(is_name, state.devices)):
@@ -103,59 +103,61 @@ def _grabs(state: State) -> Iterator[Offer]:
         name = next(name for name in (f"r{number}" for number in range(1000)) if name not in state.references)
         for process, label in _labels(state):
             at = f"{process} {label}+0 as={name}"
-            yield Offer(f"gup {at} write by={device}", about, 9 * wish)
-            yield Offer(f"gup {at} slow write by={device}", about)
-            yield Offer(f"gup {at} write pin longterm by={device}", about)
-            yield Offer(f"follow {at} by={device}", about)
-            yield Offer(f"grab {at} by={device}", about)
-            yield Offer(f"mirror {at} by={device}", about)
+            yield EnabledCommand(f"gup {at} write by={device}", about, 9 * wish)
+            yield EnabledCommand(f"gup {at} slow write by={device}", about)
+            yield EnabledCommand(f"gup {at} write pin longterm by={device}", about)
+            yield EnabledCommand(f"follow {at} by={device}", about)
+            yield EnabledCommand(f"grab {at} by={device}", about)
+            yield EnabledCommand(f"mirror {at} by={device}", about)
         if _labels(state):
-            yield Offer(f"dma {name} write {DEVICE_BYTE}", about, 8 * wish)
-            yield Offer(f"dma {name} read", about)
-            yield Offer(f"put {name}", about)
+            yield EnabledCommand(f"dma {name} write {DEVICE_BYTE}", about, 8 * wish)
+            yield EnabledCommand(f"dma {name} read", about)
+            yield EnabledCommand(f"put {name}", about)
         for dmabuf in sorted(filter(is_name, state.dma_bufs)):
             if (dmabuf, device) in state.attachments:
-                yield Offer(f"map {dmabuf} {device} as={name}", about, wish)
+                yield EnabledCommand(f"map {dmabuf} {device} as={name}", about, wish)
 
 
-def _buffers(state: State) -> Iterator[Offer]:
+def _buffers(state: State) -> Iterator[EnabledCommand]:
     """What a driver does with its buffers."""
     for name, buffer in sorted(state.buffers.items()):
         about = f"buffer {name}"
         if EXPORTERS[buffer.exporter].moves and not buffer.closed:
-            yield Offer(f"evict {name}", about, 8)
+            yield EnabledCommand(f"evict {name}", about, 8)
             for place in ("vram", "gtt", "system"):
                 if place != buffer.place:
-                    yield Offer(f"move {name} {place}", about)
-        yield Offer(f"invalidate {name}", about)
-        yield Offer(f"destroy {name}", about)
+                    yield EnabledCommand(f"move {name} {place}", about)
+        yield EnabledCommand(f"invalidate {name}", about)
+        yield EnabledCommand(f"destroy {name}", about)
 
 
-def _processes(state: State) -> Iterator[Offer]:
+def _processes(state: State) -> Iterator[EnabledCommand]:
     """What programs do, and what the mm does to their pages."""
     for process, label in _labels(state):
         about = f"process {process}"
-        yield Offer(f"read {process} {label}", about, 6)
-        yield Offer(f"write {process} {label} {PROCESS_BYTE}", about, 4)
-        yield Offer(f"madvise {process} {label} dontneed", about, 5 if _is_anonymous(state, process, label) else 0)
-        yield Offer(f"munmap {process} {label}", about)
-        yield Offer(f"mprotect {process} {label} r", about)
-        yield Offer(f"migrate {process} {label}", about, 1)
-        yield Offer(f"reclaim {process} {label}", about)
+        yield EnabledCommand(f"read {process} {label}", about, 6)
+        yield EnabledCommand(f"write {process} {label} {PROCESS_BYTE}", about, 4)
+        yield EnabledCommand(
+            f"madvise {process} {label} dontneed", about, 5 if _is_anonymous(state, process, label) else 0
+        )
+        yield EnabledCommand(f"munmap {process} {label}", about)
+        yield EnabledCommand(f"mprotect {process} {label} r", about)
+        yield EnabledCommand(f"migrate {process} {label}", about, 1)
+        yield EnabledCommand(f"reclaim {process} {label}", about)
     for process in sorted(filter(is_name, state.processes)):
         child = next(name for name in (f"c{number}" for number in range(1000)) if name not in state.processes)
-        yield Offer(f"fork {process} {child}", f"process {process}")
-        yield Offer(f"exit {process}", f"process {process}")
+        yield EnabledCommand(f"fork {process} {child}", f"process {process}")
+        yield EnabledCommand(f"exit {process}", f"process {process}")
 
 
-def _files(state: State) -> Iterator[Offer]:
+def _files(state: State) -> Iterator[EnabledCommand]:
     """What may happen to files."""
     for name, file in sorted(state.files.items()):
         if file.kind not in {"memfd", "ext4", "dax"} or not is_name(name):
             continue
         about = f"file {name}"
-        yield Offer(f"truncate {name} 0", about, 8 if file.i_mmap else 1)
+        yield EnabledCommand(f"truncate {name} 0", about, 8 if file.i_mmap else 1)
         if file.size:
-            yield Offer(f"punch {name} 0 1", about)
-            yield Offer(f"pread {name} 0", about)
-            yield Offer(f"pwrite {name} 0 {PROCESS_BYTE}", about)
+            yield EnabledCommand(f"punch {name} 0 1", about)
+            yield EnabledCommand(f"pread {name} 0", about)
+            yield EnabledCommand(f"pwrite {name} 0 {PROCESS_BYTE}", about)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.search.bfs import Kind, Search
-from model.search.paths import Move, Path, move_of, turned
+from model.search.bfs import Property, Search
+from model.search.paths import Action, Path, action_of, turned
 from model.search.transition_cache import Actor
 
 MOST_PLACES: Final = 150_000
@@ -22,10 +22,10 @@ Steps = list[list[Place]]
 """Places by the number of micro-steps that lead to them."""
 
 
-class CalmSearch:
+class FewestPreemptions:
     """A search in layers: everything that can be reached without a pre-emption, then with one, and so on."""
 
-    def __init__(self, search: Search, kind: Kind) -> None:
+    def __init__(self, search: Search, kind: Property) -> None:
         self.search = search
         self.kind = kind
         self.before: dict[Place, tuple[Place, Actor] | None] = {(0, None): None}
@@ -93,17 +93,17 @@ class CalmSearch:
 
     def _path(self, place: Place, actor: Actor, preemptions: int) -> Path:
         """The way to a place and the transition that violates there."""
-        moves: list[Move] = [move_of(self.search, actor, place[0])]
+        moves: list[Action] = [action_of(self.search, actor, place[0])]
         states = [place[0] ^ turned(self.search.memo.effect(actor, place[0])), place[0]]
         while (came := self.before[place]) is not None:
             place, actor = came
-            moves.append(move_of(self.search, actor, place[0]))
+            moves.append(action_of(self.search, actor, place[0]))
             states.append(place[0])
         return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions)
 
 
-def calm_path(search: Search, kind: Kind, shortest: Path) -> Path:
+def fewest_preemptions(search: Search, kind: Property, shortest: Path) -> Path:
     """The way with the fewest pre-emptions, and of those the shortest; `shortest` where it is not found in time."""
     if not shortest.preemptions:
         return shortest
-    return CalmSearch(search, kind).run() or shortest
+    return FewestPreemptions(search, kind).run() or shortest

@@ -16,8 +16,8 @@ from model.memory.units import Pfn, Unit
 from model.script.command import RefPage, Value
 from model.script.operands import Name, NewName, Operand
 from model.script.places import arguments
-from model.search.problem import Permission, Scene
-from model.search.renaming import Renaming, rename
+from model.search.problem import Permission, SearchProblem
+from model.search.renaming import NamePermutation, rename
 
 LISTS: Final = ("free_head", "pmem_free_head", "vram_free_head", "ttm_pool:")
 """How the names of counters begin that are the head of a list of frames."""
@@ -50,14 +50,14 @@ def atoms(hint: Any, value: Any) -> list[tuple[str, Any]]:
     """The names that a value bears, in order: (unit, name), for strings with no unit."""
     found: list[tuple[str, Any]] = []
     recording: Any = (Atoms(found), Atoms(found, "numbers"))
-    rename(hint, value, Renaming(*recording))
+    rename(hint, value, NamePermutation(*recording))
     return found
 
 
 class Guess:
     """An exchange of names as far as it is known: whatever becomes another, that becomes it."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SearchProblem) -> None:
         self.scene: Final = scene
         self.strings: dict[str, str] = {}
         self.numbers: dict[Unit, dict[int, int]] = {}
@@ -161,9 +161,9 @@ def words_of(one: Permission, other: Permission) -> Iterator[tuple[str, str]]:
     yield from zip(one.tasks, other.tasks, strict=True)
 
 
-def exchanges(scene: Scene) -> Iterator[Renaming]:
+def exchanges(scene: SearchProblem) -> Iterator[NamePermutation]:
     """Every exchange of names that two permissions suggest and that turns the scene into itself."""
-    known: list[Renaming] = []
+    known: list[NamePermutation] = []
     for one, other in combinations(scene.permissions, 2):
         if not alike(one, other):
             continue
@@ -176,7 +176,7 @@ def exchanges(scene: Scene) -> Iterator[Renaming]:
             yield found
 
 
-def exchange(scene: Scene, one: Permission, other: Permission) -> Renaming:
+def exchange(scene: SearchProblem, one: Permission, other: Permission) -> NamePermutation:
     """What follows if the names in two permissions change places. Raises ContradictionError."""
     guess = Guess(scene)
     for word, its_word in words_of(one, other):
@@ -190,16 +190,16 @@ def exchange(scene: Scene, one: Permission, other: Permission) -> Renaming:
         for unit, names in guess.numbers.items()
         if (changed := {old: new for old, new in names.items() if old != new})
     }
-    return Renaming(moved, units, numbers)
+    return NamePermutation(moved, units, numbers)
 
 
-def is_symmetry(scene: Scene, renaming: Renaming) -> bool:
+def is_symmetry(scene: SearchProblem, renaming: NamePermutation) -> bool:
     """Whether the machine is what it was, and no list that the kernel walks is in the order of these names."""
     state = scene.context.state
     return not walked_by_name(scene, renaming) and renamed(state, renaming) == as_dicts(state)
 
 
-def walked_by_name(scene: Scene, renaming: Renaming) -> bool:
+def walked_by_name(scene: SearchProblem, renaming: NamePermutation) -> bool:
     """Whether the kernel may walk a list of VMAs in which there are several of the processes that change places.
 
     i_mmap and anon_vma keep theirs in the order of names here; who comes first would make a difference.
@@ -218,7 +218,7 @@ def as_dicts(state: State) -> list[dict[Any, Any]]:
     return [dict(entries) for entries in state.maps]
 
 
-def renamed(state: State, renaming: Renaming) -> list[dict[Any, Any]]:
+def renamed(state: State, renaming: NamePermutation) -> list[dict[Any, Any]]:
     """The same under other names."""
     return [
         {

@@ -19,7 +19,7 @@ class Component:
 
     __slots__ = ("by_code", "codes", "free_codes", "key", "mask", "shelf", "watchers")
 
-    def __init__(self, shelf: Shelf, key: Hashable, initial: Any) -> None:
+    def __init__(self, shelf: PackedTable, key: Hashable, initial: Any) -> None:
         self.shelf = shelf
         self.key = key
         self.mask = 0
@@ -59,18 +59,18 @@ class Footprint:
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
-        self.shelves: set[Shelf] = set()
+        self.shelves: set[PackedTable] = set()
         self.mask = 0
         """All their bits."""
 
-    def covers(self, components: set[Component], shelves: set[Shelf]) -> bool:
+    def covers(self, components: set[Component], shelves: set[PackedTable]) -> bool:
         """Whether depending on these as well would add no bits."""
         mask = self.mask
         return all(not component.mask & ~mask for component in components) and all(
             not component.mask & ~mask for shelf in shelves - self.shelves for component in shelf.components.values()
         )
 
-    def include(self, components: Iterable[Component], shelves: Iterable[Shelf] = ()) -> None:
+    def include(self, components: Iterable[Component], shelves: Iterable[PackedTable] = ()) -> None:
         """Depend on more."""
         for component in components:
             if component not in self.components:
@@ -85,13 +85,16 @@ class Footprint:
                     self.mask |= component.mask
 
 
-class Shelf:
+class PackedTable:
     """The components of one table."""
 
     __slots__ = ("components", "identity", "initial", "ledger", "watchers")
 
     def __init__(
-        self, ledger: Ledger, initial: HashTrieMap[Any, Any], identity: Callable[[Any], Hashable] = lambda value: value
+        self,
+        ledger: BitLayout,
+        initial: HashTrieMap[Any, Any],
+        identity: Callable[[Any], Hashable] = lambda value: value,
     ) -> None:
         self.ledger = ledger
         self.initial = initial
@@ -120,12 +123,12 @@ class Shelf:
                 yield key, value
 
 
-class Ledger:
+class BitLayout:
     """All shelves, and which bits are taken."""
 
     def __init__(self) -> None:
         self.bits = 0
-        self.shelves: Final[list[Shelf]] = []
+        self.shelves: Final[list[PackedTable]] = []
         self.news: Final[list[tuple[Component, int]]] = []
         """Every value but those of the start, in the order in which they came: component and code."""
 
@@ -136,8 +139,8 @@ class Ledger:
 
     def shelf(
         self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None
-    ) -> Shelf:
+    ) -> PackedTable:
         """A shelf for one more table, as it is at the start."""
         table = HashTrieMap() if initial is None else initial
-        self.shelves.append(Shelf(self, table, identity) if identity else Shelf(self, table))
+        self.shelves.append(PackedTable(self, table, identity) if identity else PackedTable(self, table))
         return self.shelves[-1]

@@ -16,13 +16,13 @@ from model.invariants.violation import Violation
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
-from model.search.bfs import Kind, Search, Way
-from model.search.problem import Permission, Scene
+from model.search.bfs import Property, Search, Transition
+from model.search.problem import Permission, SearchProblem
 from model.search.symmetry import Image
 from model.search.transition_cache import Actor, Effect
 
 
-class Move(NamedTuple):
+class Action(NamedTuple):
     """One transition by names: a task makes a micro-step, or is started."""
 
     task: str
@@ -32,7 +32,7 @@ class Move(NamedTuple):
 class Path(NamedTuple):
     """A way from the start of a search."""
 
-    moves: tuple[Move, ...]
+    moves: tuple[Action, ...]
     states: tuple[int, ...]
     """The packed states that it passes: one more than there are moves."""
     preemptions: int
@@ -44,10 +44,10 @@ class Path(NamedTuple):
         return sum(move.starts is None for move in self.moves)
 
 
-class Done(NamedTuple):
+class ReplayedAction(NamedTuple):
     """One move, made on the plain kernel."""
 
-    move: Move
+    move: Action
     state: State
     checker: Checker
     stepped: Stepped | None
@@ -75,7 +75,7 @@ def turned(effect: Effect) -> int:
     return effect if isinstance(effect, int) else effect[0]
 
 
-def best_path(search: Search, kind: Kind) -> Path:
+def best_path(search: Search, kind: Property) -> Path:
     """The shortest way into a kind of violation; of several the one with the fewest pre-emptions. KeyError if none."""
     ways = search.found[kind]
     if not ways:
@@ -83,7 +83,7 @@ def best_path(search: Search, kind: Kind) -> Path:
     depth = search.distance[kind] - (ways[0].actor.permission is None)
     order, edges = _ancestry(search, ways, depth)
     arrivals = _arrivals(search, order, edges)
-    best: tuple[Cost, Way, Actor | None] | None = None
+    best: tuple[Cost, Transition, Actor | None] | None = None
     for way in ways:
         for last, arrival in arrivals.get(way.packed, {}).items():
             cost = _cost(search, arrival.cost, way.packed, last, way.actor)
@@ -95,7 +95,7 @@ def best_path(search: Search, kind: Kind) -> Path:
     return _walk(search, arrivals, way, last)
 
 
-class Edge(NamedTuple):
+class IncomingEdge(NamedTuple):
     """A transition on a nearest way, seen from where it leads to."""
 
     before: int
@@ -104,11 +104,11 @@ class Edge(NamedTuple):
     """How the names change with it; None: not at all."""
 
 
-Edges = dict[int, list[Edge]]
+Edges = dict[int, list[IncomingEdge]]
 """State → the transitions into it."""
 
 
-def _ancestry(search: Search, ways: Sequence[Way], depth: int) -> tuple[list[int], Edges]:
+def _ancestry(search: Search, ways: Sequence[Transition], depth: int) -> tuple[list[int], Edges]:
     """The states on nearest ways to any of `ways`, first ones first, and the transitions between them."""
     wanted = {way.packed for way in ways}
     order: list[int] = []
@@ -136,7 +136,7 @@ def _leads(search: Search, packed: int, actors: Sequence[Actor], later: set[int]
             continue
         after, image = search.stands_for(packed ^ effect)
         if after in later and after != packed:
-            edges.setdefault(after, []).append(Edge(packed, actor, image))
+            edges.setdefault(after, []).append(IncomingEdge(packed, actor, image))
             found = True
     return found
 
@@ -170,7 +170,7 @@ def _cost(search: Search, cost: Cost, packed: int, last: Actor | None, actor: Ac
 def _walk(
     search: Search,
     arrivals: dict[int, dict[Actor | None, _Arrival]],
-    way: Way,
+    way: Transition,
     last: Actor | None,
 ) -> Path:
     """The way that ends with `way`, from the start."""
@@ -178,7 +178,7 @@ def _walk(
     packed = way.packed
     while (arrival := arrivals[packed][last]).actor is not None:
         packed, last = arrival.before, arrival.last
-        steps.append(Way(packed, arrival.actor))
+        steps.append(Transition(packed, arrival.actor))
     steps.reverse()
     return path_of(search, search.as_it_happens(steps))
 
@@ -189,7 +189,7 @@ def path_of(search: Search, actors: Sequence[Actor]) -> Path:
     last: Actor | None = None
     for actor in actors:
         packed = states[-1]
-        moves.append(move_of(search, actor, packed))
+        moves.append(action_of(search, actor, packed))
         preemptions = _cost(search, (preemptions, 0), packed, last, actor)[0]
         after = packed ^ turned(search.memo.effect(actor, packed))
         states.append(after)
@@ -199,15 +199,15 @@ def path_of(search: Search, actors: Sequence[Actor]) -> Path:
     return Path(tuple(moves), tuple(states), preemptions)
 
 
-def move_of(search: Search, actor: Actor, packed: int) -> Move:
+def action_of(search: Search, actor: Actor, packed: int) -> Action:
     """What an actor does in a state, by names."""
     if actor.permission is None:
-        return Move(actor.task)
+        return Action(actor.task)
     running = {task.task: packed & task.control.mask != task.idle for task in search.memo.tasks}
-    return Move(next(name for name in actor.permission.tasks if not running[name]), actor.permission)
+    return Action(next(name for name in actor.permission.tasks if not running[name]), actor.permission)
 
 
-def replay(scene: Scene, moves: Sequence[Move]) -> Iterator[Done]:
+def replay(scene: SearchProblem, moves: Sequence[Action]) -> Iterator[ReplayedAction]:
     """Make the moves on the plain kernel. AssertionError if one of them is not possible there."""
     state, checker = scene.context.state, scene.checker
     for move in moves:
@@ -217,17 +217,17 @@ def replay(scene: Scene, moves: Sequence[Move]) -> Iterator[Done]:
                 raise AssertionError(f"`{move.starts.command.text}` cannot be started: {begun}")
             checker = checker.follow(begun, ())
             state = begun
-            yield Done(move, state, checker, None, ())
+            yield ReplayedAction(move, state, checker, None, ())
         else:
             stepped = advance(state, move.task)
             if stepped.blocked:
                 raise AssertionError(f"{move.task} waits for {stepped.blocked}")
             checker, violations = checker.advance(state, stepped)
             state = stepped.state
-            yield Done(move, state, checker, stepped, violations)
+            yield ReplayedAction(move, state, checker, stepped, violations)
 
 
-def as_script(search: Search, moves: Sequence[Move], cut: int = -1) -> tuple[str, ...]:
+def as_script(search: Search, moves: Sequence[Action], cut: int = -1) -> tuple[str, ...]:
     """The commands that lead from an empty machine along `moves`; a new one begins at move number `cut`."""
     lines = list(search.scene.script)
     states = states_along(search, moves)
@@ -249,7 +249,7 @@ def as_script(search: Search, moves: Sequence[Move], cut: int = -1) -> tuple[str
     return tuple(lines)
 
 
-def states_along(search: Search, moves: Sequence[Move]) -> list[int]:
+def states_along(search: Search, moves: Sequence[Action]) -> list[int]:
     """The packed states that moves lead through, the start among them. Moves that are not possible change nothing."""
     states = [0]
     for move in moves:
@@ -258,20 +258,20 @@ def states_along(search: Search, moves: Sequence[Move]) -> list[int]:
     return states
 
 
-def actor_of(search: Search, move: Move) -> Actor:
+def actor_of(search: Search, move: Action) -> Actor:
     """Who makes a move."""
     if move.starts is not None:
         return next(actor for actor in search.memo.starters if actor.permission == move.starts)
     return next(actor for actor in search.memo.tasks if actor.task == move.task)
 
 
-def verified(search: Search, kind: Kind, path: Path) -> Path:
+def verified(search: Search, kind: Property, path: Path) -> Path:
     """The path, after it was walked on the plain kernel. AssertionError if that does not break the rule."""
     verified_in(search.scene, kind, path.moves)
     return path
 
 
-def verified_in(scene: Scene, kind: Kind, moves: Sequence[Move]) -> None:
+def verified_in(scene: SearchProblem, kind: Property, moves: Sequence[Action]) -> None:
     """Walk moves on the plain kernel of a scene. AssertionError if that does not break the rule."""
     done = list(replay(scene, moves))
     if done and kind not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:

@@ -10,7 +10,7 @@ from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.context import Context
 from model.script.execute import MAIN, check_simulated
-from model.script.problems import Problem, ScriptError
+from model.script.problems import ScriptError, ScriptProblem
 from model.script.runner import Runner
 
 MOST_SLOTS: Final = 8
@@ -28,7 +28,7 @@ class Permission(NamedTuple):
     """The names that its tasks take: the first that is free."""
 
 
-class Scene(NamedTuple):
+class SearchProblem(NamedTuple):
     """Where a search begins."""
 
     context: Context
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
     """The commands that lead here from an empty machine, as written."""
 
 
-def set_up(commands: Sequence[Command]) -> Scene:
+def set_up(commands: Sequence[Command]) -> SearchProblem:
     """Carry out what stands before the first `may`. Raises ScriptError, also where nothing may happen.
 
     Commands after the first `may` are no part of the search, except for further `may` lines.
@@ -54,12 +54,12 @@ def set_up(commands: Sequence[Command]) -> Scene:
     if not allowed and not tasks:
         line = commands[-1].line + 1 if commands else 1
         nothing = "nothing may happen: add a line such as `may 1 write p0 buf 5` for each command that may be started"
-        raise ScriptError([Problem(line, 1, nothing)])
+        raise ScriptError([ScriptProblem(line, 1, nothing)])
     script = tuple(command.text for command in setting if command.verb not in {"expect", "note"})
-    return Scene(runner.context, runner.checker, permissions(allowed, tasks), script)
+    return SearchProblem(runner.context, runner.checker, permissions(allowed, tasks), script)
 
 
-def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) -> Scene:
+def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) -> SearchProblem:
     """A search from a machine at hand, under the permissions of `may` lines. Raises ScriptError.
 
     Its scripts lead on from that machine, not from an empty one.
@@ -67,8 +67,8 @@ def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) ->
     check_simulated([_inner(command) for command in allowed])
     tasks = set(context.state.tasks)
     if not allowed and not tasks:
-        raise ScriptError([Problem(1, 1, "nothing may happen: permit a command")])
-    return Scene(context, checker, permissions(allowed, tasks), ())
+        raise ScriptError([ScriptProblem(1, 1, "nothing may happen: permit a command")])
+    return SearchProblem(context, checker, permissions(allowed, tasks), ())
 
 
 def permissions(allowed: Sequence[Command], taken: set[str]) -> tuple[Permission, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from model.memory.state import TABLES, Change, State
-from model.search.packed import Component, Shelf
+from model.search.packed import Component, PackedTable
 
 TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "tasks")
 """Where the tasks stand among the tables of a State."""
@@ -23,7 +23,7 @@ class Reads:
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
-        self.shelves: set[Shelf] = set()
+        self.shelves: set[PackedTable] = set()
 
 
 class Tracked:
@@ -35,7 +35,7 @@ class Tracked:
 
     __slots__ = ("components", "note", "packed", "reads", "shelf", "whole", "writes")
 
-    def __init__(self, shelf: Shelf, packed: int, reads: Reads) -> None:
+    def __init__(self, shelf: PackedTable, packed: int, reads: Reads) -> None:
         self.shelf = shelf
         self.packed = packed
         self.reads = reads
@@ -144,7 +144,7 @@ class TrackedState(State):
         return TrackedState(maps)
 
 
-def tracked_state(shelves: list[Shelf], packed: int, reads: Reads) -> TrackedState:
+def tracked_state(shelves: list[PackedTable], packed: int, reads: Reads) -> TrackedState:
     """The State of which `packed` is the packed form, its tables on `shelves` in the order of State.maps."""
     maps: tuple[Any, ...] = tuple([Tracked(shelf, packed, reads) for shelf in shelves])
     return TrackedState(maps)

@@ -19,7 +19,7 @@ from model.memory.records import Locals, Pte
 from model.memory.units import FrameMapping, Names, Ordered, Unit, Words
 
 
-class Renaming(NamedTuple):
+class NamePermutation(NamedTuple):
     """A permutation of names."""
 
     strings: Mapping[str, str]
@@ -32,11 +32,11 @@ class Renaming(NamedTuple):
 NOTHING: Final[Mapping[int, int]] = {}
 ANON: Final = "anon_vma:"
 
-Rename = Callable[[Any, Renaming], Any]
+Rename = Callable[[Any, NamePermutation], Any]
 """Puts the other names into a value."""
 
 
-def rename(hint: Any, value: Any, renaming: Renaming) -> Any:
+def rename(hint: Any, value: Any, renaming: NamePermutation) -> Any:
     """A value of a declared type under other names; the very same object where it bears none of them."""
     renamer = renamer_of(hint)
     return value if renamer is None else renamer(value, renaming)
@@ -115,25 +115,25 @@ def _sorted(old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:
     return old if new is old else tuple(sorted(new))
 
 
-def _string(value: Any, renaming: Renaming) -> Any:
+def _string(value: Any, renaming: NamePermutation) -> Any:
     """A name; the owner of page tables is one with their level."""
     if isinstance(value, tuple):
         return _kept(value, [_string(value[0], renaming), *value[1:]])
     return renaming.strings.get(value, value)
 
 
-def _number(unit: Unit, value: int, renaming: Renaming) -> int:
+def _number(unit: Unit, value: int, renaming: NamePermutation) -> int:
     return renaming.numbers.get(unit, NOTHING).get(value, value)
 
 
-def _mapping(value: str, renaming: Renaming) -> str:
+def _mapping(value: str, renaming: NamePermutation) -> str:
     """Frame.mapping: the number of an anon_vma behind a word, or the name of a file."""
     if value.startswith(ANON):
         return f"{ANON}{_number('anon_vma', int(value.removeprefix(ANON)), renaming)}"
     return renaming.strings.get(value, value)
 
 
-def _by_class(value: Any, renaming: Renaming) -> Any:
+def _by_class(value: Any, renaming: NamePermutation) -> Any:
     """By what the value is, where the type leaves it open: a procedure, or nothing."""
     if value is None:
         return None
@@ -144,7 +144,7 @@ def _by_class(value: Any, renaming: Renaming) -> Any:
     return renamer(value, renaming) if renamer else value
 
 
-def _record(value: msgspec.Struct, renaming: Renaming) -> msgspec.Struct:
+def _record(value: msgspec.Struct, renaming: NamePermutation) -> msgspec.Struct:
     """A record with all that it says under other names."""
     if isinstance(value, Pte) and value.kind in {"swap", "marker"}:
         return value
@@ -165,21 +165,21 @@ def _fields(record: Any) -> tuple[tuple[str, Rename], ...]:
     return tuple((name, renamer) for name, renamer in found if renamer is not None)
 
 
-def _named_tuple(value: Any, renaming: Renaming) -> Any:
+def _named_tuple(value: Any, renaming: NamePermutation) -> Any:
     if isinstance(value, Crowd):
         return Crowd(value.tally, HashTrieSet([_holder(one, renaming) for one in value.members]))
     hints = get_type_hints(type(value), include_extras=True)
     return type(value)(*(rename(hints[name], getattr(value, name), renaming) for name in value._fields))
 
 
-def _holder(value: Holder, renaming: Renaming) -> Holder:
+def _holder(value: Holder, renaming: NamePermutation) -> Holder:
     """The owner, and for a TLB entry the CPU, which stands where others have the level of their table."""
     owner = renaming.strings.get(value.owner, value.owner)
     level = renaming.numbers.get("cpu", {}).get(value.level, value.level) if value.kind == "tlb" else value.level
     return value if owner == value.owner and level == value.level else value._replace(owner=owner, level=level)
 
 
-def _held(value: Any, renaming: Renaming) -> Any:
+def _held(value: Any, renaming: NamePermutation) -> Any:
     new = _kept(value, [_holder(one, renaming) for one in value])
     return _sorted(value, new)
 

@@ -6,16 +6,16 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
-from model.search.bfs import Kind, Search, worst_first
-from model.search.fewest_preemptions import calm_path
-from model.search.paths import Move, Path, actor_of, as_script, best_path, states_along, verified
-from model.search.verdicts import Counted, Tipping, Verdict, count_schedules, tipping_point, verdict
+from model.search.bfs import Property, Search, worst_first
+from model.search.fewest_preemptions import fewest_preemptions
+from model.search.paths import Action, Path, actor_of, as_script, best_path, states_along, verified
+from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, count_schedules, point_of_no_return, verdict
 
 
 class Finding(NamedTuple):
     """A rule that can be broken."""
 
-    kind: Kind
+    kind: Property
     """The rule, and the worst that breaking it here amounts to."""
     verdict: Verdict | None
     share: float | None
@@ -33,7 +33,7 @@ class Report(NamedTuple):
     """Every invariant; None where the search was ended too early to say."""
     findings: tuple[Finding, ...]
     """The worst first."""
-    counted: Counted | None
+    counted: ScheduleCounts | None
 
     @property
     def corrupts(self) -> bool:
@@ -45,7 +45,7 @@ def report(search: Search, only: str = "") -> Report:
     """Draw up the result; `only` names the one invariant that matters."""
     counted = count_schedules(search)
     verdicts = {name: verdict(search, name, counted) for name in INVARIANTS if only in {"", name}}
-    worst: dict[str, Kind] = {}
+    worst: dict[str, Property] = {}
     for kind in sorted(search.found, key=worst_first):
         worst.setdefault(kind[0], kind)
     findings = tuple(
@@ -54,7 +54,7 @@ def report(search: Search, only: str = "") -> Report:
     return Report(search, verdicts, findings, counted)
 
 
-def _finding(search: Search, kind: Kind, said: Verdict | None, counted: Counted | None) -> Finding:
+def _finding(search: Search, kind: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:
     shortest = verified(search, kind, late_starts(search, kind, best_path(search, kind)))
     share = 1 - counted.clean[kind[0]] / counted.schedules if counted else None
     return Finding(kind, said, share, shortest, as_script(search, shortest.moves))
@@ -63,25 +63,25 @@ def _finding(search: Search, kind: Kind, said: Verdict | None, counted: Counted 
 class Story(NamedTuple):
     """The way into a violation that is easiest to follow, and the way out."""
 
-    kind: Kind
+    kind: Property
     path: Path
-    tipping: Tipping | None
+    tipping: PointOfNoReturn | None
     """None if no schedule avoids the violation."""
 
 
 def story(search: Search, finding: Finding) -> Story:
     """Tell how a rule comes to be broken."""
-    path = late_starts(search, finding.kind, calm_path(search, finding.kind, finding.shortest))
-    return Story(finding.kind, path, tipping_point(search, finding.kind[0], path))
+    path = late_starts(search, finding.kind, fewest_preemptions(search, finding.kind, finding.shortest))
+    return Story(finding.kind, path, point_of_no_return(search, finding.kind[0], path))
 
 
 # -- starting late -----------------------------------------------------------------------------
 
 
-def late_starts(search: Search, kind: Kind, path: Path) -> Path:
+def late_starts(search: Search, kind: Property, path: Path) -> Path:
     """The same way with each command started right before its first step, where it leads to the same."""
-    pending: dict[str, Move] = {}
-    moves: list[Move] = []
+    pending: dict[str, Action] = {}
+    moves: list[Action] = []
     for move in path.moves:
         if move.starts is not None:
             pending[move.task] = move

@@ -11,8 +11,8 @@ from model.invariants.violation import SEVERITIES
 from model.memory.state import State
 from model.script.context import Context
 from model.search.bfs import Search
-from model.search.paths import Move, move_of, replay, turned
-from model.search.problem import Scene
+from model.search.paths import Action, action_of, replay, turned
+from model.search.problem import SearchProblem
 from model.search.transition_cache import Actor, Effect
 
 MOST_STATES: Final = 1000
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     """The number of the permission that starts it; -1: it makes a micro-step."""
 
 
-class Place(NamedTuple):
+class GraphNode(NamedTuple):
     """A state; one that is reached with and without harm is two places."""
 
     depth: int
@@ -56,11 +56,11 @@ class Edge(NamedTuple):
     """The worst that it breaks; empty: nothing."""
 
 
-class Atlas(NamedTuple):
+class StateGraph(NamedTuple):
     """The whole space."""
 
     states: int
-    places: tuple[Place, ...]
+    places: tuple[GraphNode, ...]
     """The start first, then by depth."""
     edges: tuple[Edge, ...]
 
@@ -73,21 +73,21 @@ class Layer(NamedTuple):
     """Severity → into how many of them a step leads that does it. Of very large spaces it is not counted."""
 
 
-def step_of(scene: Scene, move: Move) -> Step:
+def step_of(scene: SearchProblem, move: Action) -> Step:
     """A move by numbers."""
     return Step(move.task, scene.permissions.index(move.starts) if move.starts else -1)
 
 
-def atlas(search: Search) -> Atlas:
+def state_graph(search: Search) -> StateGraph:
     """Every state of a complete search, in the order in which a walk by single transitions finds them."""
-    return _Walk(search).walked()
+    return _GraphWalk(search).walked()
 
 
 Spot = tuple[int, str]
 """A packed state, and the worst harm of the way to it that is not taken back: corruption, splat or nothing."""
 
 
-class _Walk:
+class _GraphWalk:
     """Breadth first; the plain kernel comes along, for what stands in each state.
 
     Two ways that end in the same memory, one with and one without corruption, end in two places.
@@ -101,20 +101,20 @@ class _Walk:
         self.depths: Final = [0]
         self.edges: Final[list[Edge]] = []
 
-    def walked(self) -> Atlas:
+    def walked(self) -> StateGraph:
         """Every place and every edge."""
         order: list[Spot] = [(0, "")]
         for spot in order:
             for actor in (*self.search.memo.tasks, *self.search.memo.starters):
                 if effect := self.search.memo.effect(actor, spot[0]):
                     self._edge(spot, actor, effect, order)
-        return Atlas(len({packed for packed, _ in order}), tuple(self._places(order)), tuple(self.edges))
+        return StateGraph(len({packed for packed, _ in order}), tuple(self._places(order)), tuple(self.edges))
 
     def _edge(self, spot: Spot, actor: Actor, effect: Effect, order: list[Spot]) -> None:
         """A transition, and the place behind it if that is new."""
         packed, harm = spot
         here = self.numbers[spot]
-        move = move_of(self.search, actor, packed)
+        move = action_of(self.search, actor, packed)
         severity = worst_of(effect)
         lasting = [one for one in (harm, severity) if one not in {"", "hazard"}]
         after = packed ^ turned(effect), max(lasting, key=SEVERITIES.index, default="")
@@ -128,12 +128,12 @@ class _Walk:
         name = move.starts.command.text if move.starts else self._step(here, move)
         self.edges.append(Edge(here, self.numbers[after], step_of(self.search.scene, move), name, severity))
 
-    def _step(self, here: int, move: Move) -> str:
+    def _step(self, here: int, move: Action) -> str:
         """The micro-step that a task makes next."""
         running = cast("Procedure", self.machines[here][0].tasks[move.task].stack[-1])
         return f"{type(running).__name__}.{running.steps[running.pc].name}"
 
-    def _places(self, order: list[Spot]) -> list[Place]:
+    def _places(self, order: list[Spot]) -> list[GraphNode]:
         """The places with their classes."""
         onward = {edge.start for edge in self.edges}
         tasks = self.search.memo.tasks
@@ -144,7 +144,7 @@ class _Walk:
             ends = number not in onward
             if ends and worst == "safe" and any(packed & task.control.mask != task.idle for task in tasks):
                 worst = "blocked"
-            places.append(Place(self.depths[number], cast("Class", worst), ends))
+            places.append(GraphNode(self.depths[number], cast("Class", worst), ends))
         return places
 
 

@@ -21,13 +21,13 @@ from model.memory.records import Task
 from model.memory.state import TABLES
 from model.memory.units import ORDERED, Pfn
 from model.search.interchangeable import exchanges, value_hint
-from model.search.problem import Scene
-from model.search.renaming import Renaming, rename
+from model.search.problem import SearchProblem
+from model.search.renaming import NamePermutation, rename
 from model.search.transition_cache import budget_key
 
 if TYPE_CHECKING:
-    from model.search.packed import Component, Shelf
-    from model.search.transition_cache import Actor, Memo
+    from model.search.packed import Component, PackedTable
+    from model.search.transition_cache import Actor, TransitionCache
 
 MOST_RENAMINGS: Final = 24
 """Permutations of names that a search makes use of: each is tried on every new state."""
@@ -43,9 +43,9 @@ SINGLE: Final[dict[str, Any]] = {"dangerous": frozenset[Translation], "locks": f
 class Hints:
     """The types of everything that a packed state is made of."""
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: TransitionCache) -> None:
         self.memo: Final = memo
-        self.types: Final[dict[Shelf, tuple[Any, Any]]] = {
+        self.types: Final[dict[PackedTable, tuple[Any, Any]]] = {
             shelf: (table.key, table.value) for shelf, table in zip(memo.tables, TABLES, strict=True)
         } | {
             memo.work: (str, Task),
@@ -59,7 +59,7 @@ class Hints:
         """Table → the types of its keys and values, with marks of `model.memory.units`."""
         self.budgets: Final = {budget_key(number): number for number in range(len(memo.starters))}
 
-    def key(self, component: Component, renaming: Renaming) -> Hashable:
+    def key(self, component: Component, renaming: NamePermutation) -> Hashable:
         """The key of a component under other names."""
         key: Any = component.key
         if component.shelf is self.memo.single:
@@ -67,7 +67,7 @@ class Hints:
             return key if number is None else budget_key(renaming.permissions[number])
         return cast("Hashable", rename(self.types[component.shelf][0], key, renaming))
 
-    def value(self, component: Component, value: Any, renaming: Renaming) -> Any:
+    def value(self, component: Component, value: Any, renaming: NamePermutation) -> Any:
         """A value of a component under other names."""
         hint = self.types.get(component.shelf, (str, int))[1]
         if component.shelf is self.memo.single:
@@ -96,7 +96,7 @@ class Image:
 
     __slots__ = ("chunks", "codes", "hints", "memo", "moving", "news", "partners", "renaming", "still")
 
-    def __init__(self, memo: Memo, hints: Hints, renaming: Renaming) -> None:
+    def __init__(self, memo: TransitionCache, hints: Hints, renaming: NamePermutation) -> None:
         self.memo: Final = memo
         self.hints: Final = hints
         self.renaming: Final = renaming
@@ -189,7 +189,7 @@ class AsymmetryError(Exception):
 class Symmetry:
     """All permutations of names that a search makes use of."""
 
-    def __init__(self, memo: Memo, renamings: Iterable[Renaming]) -> None:
+    def __init__(self, memo: TransitionCache, renamings: Iterable[NamePermutation]) -> None:
         self.memo: Final = memo
         hints = Hints(memo)
         self.images: Final = [Image(memo, hints, renaming) for renaming in renamings]
@@ -252,15 +252,15 @@ class Symmetry:
                     raise AsymmetryError(f"{actor.name} is not {image.actor(actor).name} under other names")
 
 
-def symmetry_of(scene: Scene, memo: Memo) -> Symmetry | None:
+def symmetry_of(scene: SearchProblem, memo: TransitionCache) -> Symmetry | None:
     """The symmetry of a scene, None if it has none."""
     found = renamings(scene)
     return Symmetry(memo, found) if found else None
 
 
-def renamings(scene: Scene) -> list[Renaming]:
+def renamings(scene: SearchProblem) -> list[NamePermutation]:
     """The permutations of names that turn a scene into itself, without the one that moves nothing."""
-    nothing = Renaming({}, {}, tuple(range(len(scene.permissions))))
+    nothing = NamePermutation({}, {}, tuple(range(len(scene.permissions))))
     group = [nothing]
     taken = words(scene)
     for permission in scene.permissions:
@@ -272,7 +272,7 @@ def renamings(scene: Scene) -> list[Renaming]:
     return group[1:]
 
 
-def larger(group: list[Renaming], generator: Renaming) -> list[Renaming]:
+def larger(group: list[NamePermutation], generator: NamePermutation) -> list[NamePermutation]:
     """The group with one more permutation and all that follows, unless that is too many.
 
     What moves nothing stays first.
@@ -289,10 +289,10 @@ def larger(group: list[Renaming], generator: Renaming) -> list[Renaming]:
     return found
 
 
-def after(one: Renaming, other: Renaming) -> Renaming:
+def after(one: NamePermutation, other: NamePermutation) -> NamePermutation:
     """First one permutation, then the other."""
     units = one.numbers.keys() | other.numbers.keys()
-    return Renaming(
+    return NamePermutation(
         _after(one.strings, other.strings),
         {unit: _after(one.numbers.get(unit, {}), other.numbers.get(unit, {})) for unit in units},
         tuple(other.permissions[number] for number in one.permissions),
@@ -304,7 +304,7 @@ def _after(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> dict[Any, Any]:
     return {old: new for old, new in sorted(both.items()) if old != new}
 
 
-def words(scene: Scene) -> set[str]:
+def words(scene: SearchProblem) -> set[str]:
     """Every name that the machine of a scene, or what may happen to it, knows already."""
     state = scene.context.state
     tables: tuple[Any, ...] = (

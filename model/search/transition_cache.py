@@ -14,16 +14,16 @@ import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped, advance
-from model.invariants.checker import Broken, Checker, committed, explain
+from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
-from model.invariants.machine_view import Scene as Machine
+from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity, Violation
 from model.memory.records import FlushOwed, Locals, Task
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
-from model.search.packed import Component, Footprint, Ledger, Shelf
-from model.search.problem import Permission, Scene
+from model.search.packed import BitLayout, Component, Footprint, PackedTable
+from model.search.problem import Permission, SearchProblem
 from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
 
 Kinds = frozenset[tuple[str, Severity]]
@@ -33,12 +33,12 @@ Effect = int | tuple[int, Kinds]
 """The bits that a transition turns over, 0 if it is not possible; with what it violates, if anything."""
 
 
-class Cell(Footprint):
+class StepCache(Footprint):
     """What is known of one actor at one place."""
 
     __slots__ = ("effects", "older")
 
-    def __init__(self, older: tuple[Cell, ...] = ()) -> None:
+    def __init__(self, older: tuple[StepCache, ...] = ()) -> None:
         super().__init__()
         self.older = older
         """What was known when fewer bits were known to matter, the latest first. It still holds."""
@@ -59,7 +59,7 @@ class Actor:
         self.task = task
         self.permission = permission
         """None for a task."""
-        self.cells: dict[int, Cell] = {}
+        self.cells: dict[int, StepCache] = {}
 
     @property
     def name(self) -> str:
@@ -75,12 +75,12 @@ class Run(NamedTuple):
     violations: tuple[Violation, ...]
 
 
-class Memo:
+class TransitionCache:
     """The transitions of a scene."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SearchProblem) -> None:
         state, checker = scene.context.state, scene.checker
-        self.ledger: Final = Ledger()
+        self.ledger: Final = BitLayout()
         self.tables: Final = [
             self.ledger.shelf(table, msgspec.msgpack.encode if number == TASKS else None)
             for number, table in enumerate(state.maps)
@@ -108,7 +108,7 @@ class Memo:
         self.runs = 0
         """How often the real kernel was asked."""
 
-    def _names(self, scene: Scene) -> list[str]:
+    def _names(self, scene: SearchProblem) -> list[str]:
         named = [name for permission in scene.permissions for name in permission.tasks]
         return [*sorted(scene.context.state.tasks), *named]
 
@@ -137,7 +137,7 @@ class Memo:
     def learn(self, actor: Actor, packed: int) -> Effect:
         """Run the transition and remember it, unless it was remembered with fewer bits."""
         at = packed & actor.control.mask
-        cell = actor.cells.get(at) or Cell()
+        cell = actor.cells.get(at) or StepCache()
         for older in cell.older:
             effect = older.effects.get(packed & older.mask)
             if effect is not None:
@@ -145,7 +145,7 @@ class Memo:
                 return effect
         run = self.run(actor, packed)
         if cell.effects and not cell.covers(run.reads.components, run.reads.shelves):
-            narrow, cell = cell, Cell((cell, *cell.older))
+            narrow, cell = cell, StepCache((cell, *cell.older))
             cell.include(narrow.components, narrow.shelves)
         cell.include(run.reads.components, run.reads.shelves)
         cell.effects[packed & cell.mask] = run.effect
@@ -191,7 +191,7 @@ class Memo:
         old, new = before.tasks.get(task), after.tasks.get(task)
         holding = Index(self._any(self.held, packed, reads), self._any(self.watched, packed, reads))
         single = Tracked(self.single, packed, reads)
-        standing = Broken(
+        standing = BrokenPlaces(
             cast("Any", TrackedFrames(self.frames, packed, reads)),
             self._any(self.references, packed, reads),
             self._any(self.outdated, packed, reads),
@@ -210,7 +210,7 @@ class Memo:
         maps: list[Any] = list(after.maps)
         maps[TASKS] = work
         seen = TrackedState(tuple(maps))
-        checker = Checker(Machine(before, holding), standing).look_again(
+        checker = Checker(MachineView(before, holding), standing).look_again(
             seen, stepped.changes if stepped else (), draft, came_or_went=came_or_went
         )
         found = list(committed(checker.scene, stepped)) if stepped else []
@@ -224,7 +224,7 @@ class Memo:
         return Run((turned, kinds) if kinds else turned, reads, tuple(found))
 
     @staticmethod
-    def _any(shelf: Shelf, packed: int, reads: Reads) -> Any:
+    def _any(shelf: PackedTable, packed: int, reads: Reads) -> Any:
         return Tracked(shelf, packed, reads)
 
     @staticmethod
@@ -247,10 +247,10 @@ class Memo:
         return State(maps)
 
 
-def _newly(old: Broken, new: Broken) -> Broken:
+def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     """What is wrong in `new` and was not in `old`, from what was written."""
     frames, references = cast("Any", new.frames).writes or {}, cast("Any", new.references).writes or {}
-    return Broken(
+    return BrokenPlaces(
         HashTrieSet(
             [(name, pfn) for pfn, names in frames.items() for name in names or () if (name, pfn) not in old.frames]
         ),

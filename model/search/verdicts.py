@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from model.search.bfs import Search
-from model.search.paths import Move, Path, move_of, turned
-from model.search.transition_cache import Actor, Memo
+from model.search.paths import Action, Path, action_of, turned
+from model.search.transition_cache import Actor, TransitionCache
 
 Verdict = Literal["never", "sometimes", "always"]
 
@@ -18,7 +18,7 @@ MOST_COUNTED: Final = 60_000
 """States of a search whose schedules are counted: less than a second."""
 
 
-class Counted(NamedTuple):
+class ScheduleCounts(NamedTuple):
     """How many schedules there are."""
 
     schedules: int
@@ -26,7 +26,7 @@ class Counted(NamedTuple):
     """Invariant → in how many of them it is never broken; only for those that are broken in some."""
 
 
-def verdict(search: Search, invariant: str, counted: Counted | None) -> Verdict | None:
+def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> Verdict | None:
     """What the search says about an invariant; None if it was ended too early to say."""
     kinds = [kind for kind in search.found if kind[0] == invariant]
     if not kinds:
@@ -40,7 +40,7 @@ def verdict(search: Search, invariant: str, counted: Counted | None) -> Verdict 
     return "sometimes" if safe_continuation(search, invariant, 0, None) is not None else "always"
 
 
-def successors(memo: Memo, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
+def successors(memo: TransitionCache, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
     """Every transition out of a state: who moves, the state after it, which invariants it breaks."""
     found = []
     for actor in (*memo.tasks, *memo.starters):
@@ -50,7 +50,7 @@ def successors(memo: Memo, packed: int) -> list[tuple[Actor, int, frozenset[str]
     return found
 
 
-def count_schedules(search: Search) -> Counted | None:
+def count_schedules(search: Search) -> ScheduleCounts | None:
     """Count the schedules of a complete search; None where there are loops, or too many states to do it at once."""
     if not search.complete or len(search.seen) > MOST_COUNTED:
         return None
@@ -80,7 +80,7 @@ def count_schedules(search: Search) -> Counted | None:
         del open_ones[packed]
         stack.pop()
     total, *clean = counts[0]
-    return Counted(
+    return ScheduleCounts(
         total, {name: 0 if name in standing else number for name, number in zip(invariants, clean, strict=True)}
     )
 
@@ -99,29 +99,29 @@ def _sum(
     return sums
 
 
-class Tipping(NamedTuple):
+class PointOfNoReturn(NamedTuple):
     """Where a way into a violation could last have been left."""
 
     moves: int
     """How many moves of the way still leave a safe schedule open; the next one does not."""
-    safe: tuple[Move, ...]
+    safe: tuple[Action, ...]
     """What to do instead from there on, to an end at which the invariant was never broken."""
 
 
-def tipping_point(search: Search, invariant: str, path: Path) -> Tipping | None:
+def point_of_no_return(search: Search, invariant: str, path: Path) -> PointOfNoReturn | None:
     """The last state on a way from which a safe schedule existed; None if there is none at all."""
     dead: set[int] = set()
     for position in range(len(path.moves) - 1, -1, -1):
         last = path.moves[position - 1].task if position else None
         safe = safe_continuation(search, invariant, path.states[position], last, dead)
         if safe is not None:
-            return Tipping(position, safe)
+            return PointOfNoReturn(position, safe)
     return None
 
 
 def safe_continuation(
     search: Search, invariant: str, start: int, last: str | None, dead: set[int] | None = None
-) -> tuple[Move, ...] | None:
+) -> tuple[Action, ...] | None:
     """Moves from a state to an end that never break an invariant, staying with a task where possible; None if none.
 
     `last` is the task that has moved before. `dead` gathers states from which there are none.
@@ -137,7 +137,7 @@ def safe_continuation(
     while True:
         if not ahead[-1]:
             if not successors(memo, packed):
-                return tuple(move_of(search, actor, before) for before, actor in trail)
+                return tuple(action_of(search, actor, before) for before, actor in trail)
             dead.add(packed)
             ahead.pop()
             if not trail:
@@ -150,11 +150,11 @@ def safe_continuation(
         entered.add(after)
         trail.append((packed, actor))
         packed = after
-        mover = move_of(search, actor, trail[-1][0]).task
+        mover = action_of(search, actor, trail[-1][0]).task
         ahead.append(_in_order(memo, after, mover, invariant))
 
 
-def _in_order(memo: Memo, packed: int, last: str | None, invariant: str) -> list[tuple[Actor, int]]:
+def _in_order(memo: TransitionCache, packed: int, last: str | None, invariant: str) -> list[tuple[Actor, int]]:
     """The clean transitions out of a state, the one to try first last: whoever moved last, then tasks, then starts."""
     ways = [(actor, after) for actor, after, broken in successors(memo, packed) if invariant not in broken]
     return sorted(ways, key=lambda way: (way[0].task == last, way[0].permission is None))

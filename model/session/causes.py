@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.subjects import parse
 from model.invariants.violation import Violation
 from model.memory.state import Change
@@ -108,7 +108,7 @@ COUNT_RULES: Final[dict[str, Count]] = {
 # -- finding the steps -------------------------------------------------------------------------
 
 
-def _records(scene: Scene, kind: str, key: tuple[str | int, ...]) -> Iterator[Record]:
+def _records(scene: MachineView, kind: str, key: tuple[str | int, ...]) -> Iterator[Record]:
     """The records whose past is the past of a subject."""
     match kind:
         case "frame":

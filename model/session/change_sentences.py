@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame, listing, place
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.records import Access, Event, Frame
@@ -15,7 +15,7 @@ from model.memory.state import Change
 class Happening(NamedTuple):
     """A change, and what it happened among."""
 
-    scene: Scene
+    scene: MachineView
     """The machine right after it."""
     change: Change
     events: tuple[Event, ...]
@@ -82,7 +82,7 @@ def _pte(happening: Happening) -> str:
     return f"changed bits of the entry of {where}"
 
 
-def _target(scene: Scene, entry: Any) -> str:
+def _target(scene: MachineView, entry: Any) -> str:
     """What an entry leads to."""
     match entry.kind:
         case "swap":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from model.invariants.checker import Checker
 from model.invariants.holder_index import table_grip
 from model.invariants.holders import members
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.invariants.subjects import parse, subject
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
@@ -38,7 +38,7 @@ class Relations(NamedTuple):
     """What refers to it."""
 
 
-def refers(scene: Scene, about: str) -> Relations:
+def refers(scene: MachineView, about: str) -> Relations:
     """What `about` refers to and what refers to it; nothing for what does not exist (any more)."""
     try:
         kind, key = parse(about)
@@ -55,14 +55,14 @@ Arrows = Callable[..., Iterator[str]]
 """From a scene and the key of a subject to the subjects at the other end of its arrows."""
 
 
-def _nothing(_scene: Scene, *_key: str | int) -> Iterator[str]:
+def _nothing(_scene: MachineView, *_key: str | int) -> Iterator[str]:
     return iter(())
 
 
 # -- what it points to -------------------------------------------------------------------------
 
 
-def _from_process(scene: Scene, name: str) -> Iterator[str]:
+def _from_process(scene: MachineView, name: str) -> Iterator[str]:
     process = scene.state.processes.get(name)
     if process is None:
         return
@@ -74,7 +74,7 @@ def _from_process(scene: Scene, name: str) -> Iterator[str]:
         start = ceiling(scene.state.vma_index, name, start + 1)
 
 
-def _from_vma(scene: Scene, process: str, start: int) -> Iterator[str]:
+def _from_vma(scene: MachineView, process: str, start: int) -> Iterator[str]:
     vma = scene.state.vmas.get((process, start))
     if vma is None:
         return
@@ -86,7 +86,7 @@ def _from_vma(scene: Scene, process: str, start: int) -> Iterator[str]:
         vpn = ceiling(scene.state.pte_index, process, vpn + 1)
 
 
-def _from_pte(scene: Scene, process: str, vpn: int) -> Iterator[str]:
+def _from_pte(scene: MachineView, process: str, vpn: int) -> Iterator[str]:
     entry = scene.entry(process, vpn)
     if entry is not None and (entry.present or entry.kind == "migration"):
         yield subject("frame", entry.pfn)
@@ -94,12 +94,12 @@ def _from_pte(scene: Scene, process: str, vpn: int) -> Iterator[str]:
         yield subject("swap", entry.pfn)
 
 
-def _from_table(scene: Scene, process: str, level: int, index: int) -> Iterator[str]:
+def _from_table(scene: MachineView, process: str, level: int, index: int) -> Iterator[str]:
     if grip := table_grip((process, level, index), scene.state.tables.get((process, level, index))):
         yield subject("frame", grip[0])
 
 
-def _from_reference(scene: Scene, name: str) -> Iterator[str]:
+def _from_reference(scene: MachineView, name: str) -> Iterator[str]:
     reference = scene.state.references.get(name)
     if reference is None:
         return
@@ -113,27 +113,27 @@ def _from_reference(scene: Scene, name: str) -> Iterator[str]:
             yield subject("pte", reference.process, reference.vpn + page)
 
 
-def _from_file(scene: Scene, name: str) -> Iterator[str]:
+def _from_file(scene: MachineView, name: str) -> Iterator[str]:
     index = ceiling(scene.state.cache_index, name, 0)
     while index is not None:
         yield subject("cache", name, index)
         index = ceiling(scene.state.cache_index, name, index + 1)
 
 
-def _from_cache(scene: Scene, file: str, index: int) -> Iterator[str]:
+def _from_cache(scene: MachineView, file: str, index: int) -> Iterator[str]:
     pfn = scene.state.page_cache.get((file, index))
     if pfn is not None:
         yield subject("frame", pfn)
 
 
-def _from_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Iterator[str]:
+def _from_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> Iterator[str]:
     for entry in scene.state.tlbs.get(cpu) or ():
         if (entry.process, entry.vpn) == (process, vpn):
             yield subject("frame", entry.pte.pfn)
             yield subject("pte", process, vpn)
 
 
-def _from_cpu(scene: Scene, number: int) -> Iterator[str]:
+def _from_cpu(scene: MachineView, number: int) -> Iterator[str]:
     for entry in scene.state.tlbs.get(number) or ():
         yield subject("tlb", number, entry.process, entry.vpn)
     cpu = scene.state.cpus.get(number)
@@ -141,7 +141,7 @@ def _from_cpu(scene: Scene, number: int) -> Iterator[str]:
         yield subject("task", cpu.irqs_off_by)
 
 
-def _from_task(scene: Scene, name: str) -> Iterator[str]:
+def _from_task(scene: MachineView, name: str) -> Iterator[str]:
     task = scene.state.tasks.get(name)
     if task is None:
         return
@@ -162,7 +162,7 @@ def _waits_for(task: Task, kind: str, owner: str) -> bool:
     return task.blocked.startswith(f"{kind} of {owner},")
 
 
-def _from_device(scene: Scene, name: str) -> Iterator[str]:
+def _from_device(scene: MachineView, name: str) -> Iterator[str]:
     for reference, found in scene.state.references.items():
         if found.by == name:
             yield subject("ref", reference)
@@ -171,7 +171,7 @@ def _from_device(scene: Scene, name: str) -> Iterator[str]:
             yield subject("attachment", exported, importer)
 
 
-def _from_buffer(scene: Scene, name: str) -> Iterator[str]:
+def _from_buffer(scene: MachineView, name: str) -> Iterator[str]:
     buffer = scene.state.buffers.get(name)
     if buffer is None:
         return
@@ -180,30 +180,30 @@ def _from_buffer(scene: Scene, name: str) -> Iterator[str]:
         yield subject("frame", pfn)
 
 
-def _from_dma_buf(scene: Scene, name: str) -> Iterator[str]:
+def _from_dma_buf(scene: MachineView, name: str) -> Iterator[str]:
     exported = scene.state.dma_bufs.get(name)
     if exported is not None:
         yield subject("buffer", exported.buffer)
 
 
-def _from_attachment(scene: Scene, exported: str, importer: str) -> Iterator[str]:
+def _from_attachment(scene: MachineView, exported: str, importer: str) -> Iterator[str]:
     if (exported, importer) in scene.state.attachments:
         yield subject("dmabuf", exported)
 
 
-def _from_swap(scene: Scene, slot: int) -> Iterator[str]:
+def _from_swap(scene: MachineView, slot: int) -> Iterator[str]:
     record = scene.state.swap_slots.get(slot)
     if record is not None and record.pfn >= 0:
         yield subject("frame", record.pfn)
 
 
-def _from_notifier(scene: Scene, process: str) -> Iterator[str]:
+def _from_notifier(scene: MachineView, process: str) -> Iterator[str]:
     for name, reference in scene.state.references.items():
         if reference.kind == "mirror" and reference.process == process:
             yield subject("ref", name)
 
 
-def _from_lock(scene: Scene, kind: str, owner: str) -> Iterator[str]:
+def _from_lock(scene: MachineView, kind: str, owner: str) -> Iterator[str]:
     lock = scene.state.locks.get((kind, owner))
     for task in (lock.writer, *lock.readers) if lock else ():
         if task:
@@ -235,16 +235,16 @@ POINTS_TO: Final[dict[str, Arrows]] = {
 # -- what points at it -------------------------------------------------------------------------
 
 
-def _at_process(scene: Scene, name: str) -> Iterator[str]:
+def _at_process(scene: MachineView, name: str) -> Iterator[str]:
     return (subject("task", task) for task, found in scene.state.tasks.items() if found.process == name)
 
 
-def _at_vma(scene: Scene, process: str, start: int) -> Iterator[str]:
+def _at_vma(scene: MachineView, process: str, start: int) -> Iterator[str]:
     if (process, start) in scene.state.vmas:
         yield subject("process", process)
 
 
-def _at_pte(scene: Scene, process: str, vpn: int) -> Iterator[str]:
+def _at_pte(scene: MachineView, process: str, vpn: int) -> Iterator[str]:
     vma = scene.vma_at(process, vpn)
     if vma is not None:
         yield subject("vma", process, vma.start)
@@ -252,11 +252,11 @@ def _at_pte(scene: Scene, process: str, vpn: int) -> Iterator[str]:
         yield holder.subject
 
 
-def _at_frame(scene: Scene, pfn: int) -> Iterator[str]:
+def _at_frame(scene: MachineView, pfn: int) -> Iterator[str]:
     return (holder.subject for holder in members(scene.holding.holders(pfn)))
 
 
-def _at_file(scene: Scene, name: str) -> Iterator[str]:
+def _at_file(scene: MachineView, name: str) -> Iterator[str]:
     file = scene.state.files.get(name)
     for process, start in file.i_mmap if file else ():
         yield subject("vma", process, start)
@@ -264,22 +264,22 @@ def _at_file(scene: Scene, name: str) -> Iterator[str]:
         yield subject("buffer", buffer_of(name))
 
 
-def _at_cache(scene: Scene, file: str, index: int) -> Iterator[str]:
+def _at_cache(scene: MachineView, file: str, index: int) -> Iterator[str]:
     if (file, index) in scene.state.page_cache:
         yield subject("file", file)
 
 
-def _at_reference(scene: Scene, name: str) -> Iterator[str]:
+def _at_reference(scene: MachineView, name: str) -> Iterator[str]:
     reference = scene.state.references.get(name)
     if reference is not None and reference.by:
         yield subject("device", reference.by)
 
 
-def _at_buffer(scene: Scene, name: str) -> Iterator[str]:
+def _at_buffer(scene: MachineView, name: str) -> Iterator[str]:
     return (subject("dmabuf", exported) for exported, found in scene.state.dma_bufs.items() if found.buffer == name)
 
 
-def _at_dma_buf(scene: Scene, name: str) -> Iterator[str]:
+def _at_dma_buf(scene: MachineView, name: str) -> Iterator[str]:
     for exported, importer in scene.state.attachments:
         if exported == name:
             yield subject("attachment", exported, importer)
@@ -288,16 +288,16 @@ def _at_dma_buf(scene: Scene, name: str) -> Iterator[str]:
             yield subject("ref", reference)
 
 
-def _at_tlb(scene: Scene, cpu: int, process: str, vpn: int) -> Iterator[str]:
+def _at_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> Iterator[str]:
     if any((entry.process, entry.vpn) == (process, vpn) for entry in scene.state.tlbs.get(cpu) or ()):
         yield subject("cpu", cpu)
 
 
-def _at_cpu(scene: Scene, number: int) -> Iterator[str]:
+def _at_cpu(scene: MachineView, number: int) -> Iterator[str]:
     return (subject("task", name) for name, task in scene.state.tasks.items() if task.cpu == number)
 
 
-def _at_task(scene: Scene, name: str) -> Iterator[str]:
+def _at_task(scene: MachineView, name: str) -> Iterator[str]:
     for (kind, owner), lock in scene.state.locks.items():
         if name == lock.writer or name in lock.readers:
             yield subject("lock", kind, owner)
@@ -306,16 +306,16 @@ def _at_task(scene: Scene, name: str) -> Iterator[str]:
             yield subject("cpu", number)
 
 
-def _at_lock(scene: Scene, kind: str, owner: str) -> Iterator[str]:
+def _at_lock(scene: MachineView, kind: str, owner: str) -> Iterator[str]:
     return (subject("task", name) for name, task in scene.state.tasks.items() if _waits_for(task, kind, owner))
 
 
-def _at_attachment(scene: Scene, exported: str, importer: str) -> Iterator[str]:
+def _at_attachment(scene: MachineView, exported: str, importer: str) -> Iterator[str]:
     if (exported, importer) in scene.state.attachments:
         yield subject("device", importer)
 
 
-def _at_swap(scene: Scene, slot: int) -> Iterator[str]:
+def _at_swap(scene: MachineView, slot: int) -> Iterator[str]:
     for key, entry in scene.state.ptes.items():
         if entry.kind == "swap" and entry.pfn == slot:
             yield subject("pte", *key)
@@ -324,7 +324,7 @@ def _at_swap(scene: Scene, slot: int) -> Iterator[str]:
             yield subject("file", file)
 
 
-def _at_notifier(scene: Scene, process: str) -> Iterator[str]:
+def _at_notifier(scene: MachineView, process: str) -> Iterator[str]:
     if process in scene.state.processes:
         yield subject("process", process)
 

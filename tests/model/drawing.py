@@ -12,8 +12,6 @@ from model.script.command import Command
 from model.script.operands import (
     Branch,
     Choice,
-    Form,
-    Held,
     MappingOf,
     Name,
     Nested,
@@ -23,8 +21,10 @@ from model.script.operands import (
     OneOf,
     Operand,
     Prot,
+    ReferencePage,
     Rest,
-    Setting,
+    SettingValue,
+    Signature,
     Where,
 )
 from model.script.parser import parse_line
@@ -60,7 +60,7 @@ class Drawing(NamedTuple):
         verb = self.draw(st.sampled_from(verbs))
         return " ".join((verb, *self.form(VERBS[verb].form, {})))
 
-    def form(self, form: Form, chosen: dict[str, str]) -> list[str]:
+    def form(self, form: Signature, chosen: dict[str, str]) -> list[str]:
         """Operands, then some of the options."""
         words: list[str] = []
         for operand in form.operands:
@@ -85,7 +85,7 @@ class Drawing(NamedTuple):
                 # Small or absurd: what lies between is only slow.
                 absurd = draw(st.integers(0, 15)) == 15
                 return str(operand.high if absurd else draw(st.integers(operand.low, min(operand.high, 12))))
-            case Held():
+            case ReferencePage():
                 return f"{self.existing(operand)}{draw(st.sampled_from(('', '', '+1', '+9')))}"
             case Name():
                 return self.existing(operand)
@@ -101,7 +101,7 @@ class Drawing(NamedTuple):
                 return self.place(operand, chosen)
             case Prot():
                 return draw(st.sampled_from(("r", "rw", "rw", "rwx", "x", "none")))
-            case Setting():
+            case SettingValue():
                 return draw(st.sampled_from(operand.values[chosen["KEY"]]))
             case Nested():
                 return self.line(tuple(verb for verb in self.dialect.verbs if VERBS[verb].role == "kernel"))

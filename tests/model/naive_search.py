@@ -9,7 +9,7 @@ from model.invariants.violation import Severity
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import task_begun
-from model.search.problem import Scene
+from model.search.problem import SearchProblem
 
 
 class Found(NamedTuple):
@@ -33,7 +33,7 @@ Same = Callable[[Place], Hashable]
 """What two places have in common that count as the same."""
 
 
-def search(scene: Scene, same: Same = lambda place: place) -> Found:
+def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
     """Everything that a scene can reach."""
     start = Place(scene.context.state, tuple(permission.times or -1 for permission in scene.permissions))
     seen = {same(start)}

@@ -3,7 +3,7 @@
 import pytest
 
 from model.compare.cells import Cell, Judge, judge, try_use
-from model.compare.scenes import DEFENCES, DRM_FILE, GRABBERS, Row, defence_name, rows, scene
+from model.compare.scenes import DEFENCES, DRM_FILE, GRABBERS, DriverRow, defence_name, rows, scene
 from model.compare.table import questions
 from model.compare.uses import Use, use_scene, uses
 from model.script.parser import parse
@@ -55,7 +55,7 @@ def test_kvm_of_6_1_passes_by_the_special_bit_but_not_by_a_count_of_zero() -> No
 def test_the_check_refuses_the_mapping_but_not_that_of_the_drm_file() -> None:
     check = "dma-buf-check=refuse"
     assert cell("insert-page", "gup-fast", check).answer == "EINVAL at mmap"
-    by_file = judge(scene(Row(("insert-page",), DRM_FILE), GRABBERS[2], BY_NAME[check], "6.1"))
+    by_file = judge(scene(DriverRow(("insert-page",), DRM_FILE), GRABBERS[2], BY_NAME[check], "6.1"))
     assert by_file.outcome == "corrupts"
 
 

@@ -8,7 +8,7 @@ from model.script.parser import parse, parse_permissions
 from model.script.runner import Runner
 from model.script.scope import Scope
 from model.search.bfs import explore
-from model.search.enabled import offers, proposed
+from model.search.enabled import enabled_commands, proposed
 from model.search.problem import from_here
 
 SCENES = sorted(Path("lessons/scenes").glob("*.pte"))
@@ -25,7 +25,7 @@ def run(text: str) -> Runner:
 @pytest.mark.parametrize("path", [*SCENES, *WORLDS], ids=lambda path: path.stem)
 def test_every_line_can_be_understood_where_it_is_offered(path: Path) -> None:
     state = run(path.read_text(encoding="utf-8")).context.state
-    found = offers(state)
+    found = enabled_commands(state)
     lines = [f"may 1 {offer.line}" for offer in found]
     assert len(parse_permissions(lines, Scope.of(state))) == len(found)
     assert len({offer.line for offer in found}) == len(found)
@@ -33,7 +33,7 @@ def test_every_line_can_be_understood_where_it_is_offered(path: Path) -> None:
 
 
 def test_nothing_is_offered_on_an_empty_machine() -> None:
-    assert not offers(run("").context.state)
+    assert not enabled_commands(run("").context.state)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_nothing_is_offered_on_an_empty_machine() -> None:
 def test_what_is_proposed_finds_what_can_go_wrong(scene: str, invariant: str) -> None:
     runner = run(scene)
     state = runner.context.state
-    lines = [f"may 1 {line}" for line in sorted(proposed(offers(state)))]
+    lines = [f"may 1 {line}" for line in sorted(proposed(enabled_commands(state)))]
     search = explore(from_here(runner.context, runner.checker, parse_permissions(lines, Scope.of(state))), 60_000)
     assert invariant in {name for name, _ in search.found}

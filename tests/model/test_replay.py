@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from model.replay.compare import Verdict, by_kind, compare, emit, kind_of
+from model.replay.compare import RecordingResult, by_kind, compare, emit, kind_of
 from model.replay.recording import NotARecordingError, decode, encode
 
 FOLDER: Final = Path(__file__).parent.parent / "recordings"
@@ -32,7 +32,7 @@ def of_kind(kind: str) -> list[Path]:
 
 
 @cache
-def verdict(path: Path) -> Verdict:
+def verdict(path: Path) -> RecordingResult:
     return compare(decode(path.read_bytes()))
 
 
@@ -61,7 +61,7 @@ def recording(name: str) -> Any:
     return msgspec.json.decode(path.read_bytes())
 
 
-def compared(fields: Any) -> Verdict:
+def compared(fields: Any) -> RecordingResult:
     return compare(decode(msgspec.json.encode(fields)))
 
 

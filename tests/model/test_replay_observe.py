@@ -11,16 +11,16 @@ import pytest
 from model.memory.flags import PAGE_DIRTY, PAGE_PRESENT, PAGE_PROTNONE, PAGE_RW, PAGE_SPECIAL, PG_ANON_EXCLUSIVE
 from model.memory.records import Frame, Pte
 from model.memory.state import Change, State, Transaction
-from model.replay.observe import Held, Look, Observer, apply, delta, in_runs
+from model.replay.observe import HeldReference, Observation, Observer, apply, delta, in_runs
 from model.replay.recording import ARENA, decode
 
 RECORDINGS: Final = Path(__file__).parent.parent / "recordings"
 
 
-def looks(path: Path) -> Iterator[tuple[Look, Look, list[str], object]]:
+def looks(path: Path) -> Iterator[tuple[Observation, Observation, list[str], object]]:
     """The kernel's Looks before and after each op, what was freed, and the delta as it was recorded."""
     recording = decode(path.read_bytes())
-    look = Look()
+    look = Observation()
     for answer, fields in zip(recording.answers, recording.raw["ops"], strict=True):
         before = deepcopy(look)
         apply(look, answer.state)
@@ -82,7 +82,7 @@ def test_the_flags_of_an_entry(pte: Pte, frame: Frame, row: tuple[str, str]) -> 
 
 def test_a_pin_keeps_the_names_of_its_frames() -> None:
     observer = Observer()
-    held = {"d0": Held("pin", "p0", 3, (5,)), "g": Held("get", "p0", 100_000, (6,))}
+    held = {"d0": HeldReference("pin", "p0", 3, (5,)), "g": HeldReference("get", "p0", 100_000, (6,))}
     before = observer.look(machine({("p0", 3): Pte(5, 1)}, {5: ANON, 6: FILE}), ["p0"], held, {})
     after = observer.look(machine({("p0", 3): Pte(6, 1)}, {5: ANON, 6: FILE}), ["p0"], held, {})
     assert before.pins["d0"].frames == after.pins["d0"].frames == ("P0",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.script.command import Backing, Command, Place, RefPage
+from model.script.command import BackingSpec, Command, Place, RefPage
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
@@ -120,12 +120,12 @@ def test_places(place: str, meaning: Place) -> None:
         ("write p0 buf 0x41", "BYTE", 65),
         ("mprotect p0 buf none", "PROT", 0),
         ("mprotect p0 buf xr", "PROT", 5),
-        ("mmap p0 m memfd:f shared rw 4", "BACKING", Backing("memfd", "f")),
-        ("mmap p0 m file:d shared rw 4", "BACKING", Backing("file", "d")),
-        ("mmap p0 m dax:x shared rw 4", "BACKING", Backing("dax", "x")),
-        ("mmap p0 m vvar private r 4", "BACKING", Backing("vvar")),
-        ("mmap p0 m bar:nic shared rw 4", "BACKING", Backing("bar", "nic")),
-        ("mmap p0 m dmabuf:db shared rw 4", "BACKING", Backing("dmabuf", "db")),
+        ("mmap p0 m memfd:f shared rw 4", "BACKING", BackingSpec("memfd", "f")),
+        ("mmap p0 m file:d shared rw 4", "BACKING", BackingSpec("file", "d")),
+        ("mmap p0 m dax:x shared rw 4", "BACKING", BackingSpec("dax", "x")),
+        ("mmap p0 m vvar private r 4", "BACKING", BackingSpec("vvar")),
+        ("mmap p0 m bar:nic shared rw 4", "BACKING", BackingSpec("bar", "nic")),
+        ("mmap p0 m dmabuf:db shared rw 4", "BACKING", BackingSpec("dmabuf", "db")),
         ("mmap p0 m anon private rw 4 populate at=0x20", "at", 32),
         ("peek r0", "R[+N]", RefPage("r0")),
         ("dma r0+3 write 7", "R[+N]", RefPage("r0", 3)),

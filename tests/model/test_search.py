@@ -5,9 +5,9 @@ import pytest
 from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.script.runner import Runner
-from model.search.bfs import Progress, Search, explore
+from model.search.bfs import Search, SearchProgress, explore
 from model.search.paths import best_path, replay
-from model.search.problem import Scene, set_up
+from model.search.problem import SearchProblem, set_up
 from model.search.report import report
 from tests.model import naive_search
 
@@ -67,7 +67,7 @@ SCENES = {
 }
 
 
-def scene_of(text: str) -> Scene:
+def scene_of(text: str) -> SearchProblem:
     return set_up(parse(text))
 
 
@@ -177,7 +177,7 @@ def test_the_bound_ends_the_search() -> None:
 def test_progress_is_told_level_by_level_and_can_end_the_search() -> None:
     depths: list[int] = []
 
-    def three_levels(progress: Progress) -> bool:
+    def three_levels(progress: SearchProgress) -> bool:
         depths.append(progress.depth)
         return len(depths) < 3
 

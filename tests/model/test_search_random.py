@@ -10,7 +10,7 @@ from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.search.bfs import Search, explore
 from model.search.paths import best_path, verified
-from model.search.problem import Scene, set_up
+from model.search.problem import SearchProblem, set_up
 from model.search.report import report
 from tests.model import naive_search
 
@@ -53,7 +53,7 @@ PERMITTED = (
 MOST_STATES = 2500
 
 
-def random_scene(dice: random.Random) -> Scene | None:
+def random_scene(dice: random.Random) -> SearchProblem | None:
     """A scene, or None if the lines do not fit together."""
     kernel = dice.choice(["6.1", "6.18", "7.3"])
     lines = [f"set kernel {kernel}", "device nic", "process p0", "mmap p0 buf anon private rw 2"]

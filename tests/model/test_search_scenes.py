@@ -8,7 +8,7 @@ import pytest
 from model.script.parser import parse
 from model.search.bfs import Search, explore, worst_first
 from model.search.paths import replay
-from model.search.problem import Scene, set_up
+from model.search.problem import SearchProblem, set_up
 from model.search.report import report, story
 from tests.model import naive_search
 
@@ -24,7 +24,7 @@ WORST = {
 HARMLESS = ("huge-page-hole-closed", "kvm-follows")
 
 
-def scene(name: str) -> Scene:
+def scene(name: str) -> SearchProblem:
     return set_up(parse((SCENES / f"{name}.pte").read_text(encoding="utf-8")))
 
 

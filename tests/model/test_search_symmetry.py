@@ -9,9 +9,9 @@ import pytest
 
 from model.script.parser import parse
 from model.search.bfs import Search, explore
-from model.search.outcome import outcome
-from model.search.problem import Scene, set_up
+from model.search.problem import SearchProblem, set_up
 from model.search.report import report
+from model.search.result import result_of
 from model.search.symmetry import AsymmetryError, renamings
 from model.search.verdicts import successors
 from tests.model import naive_search
@@ -90,7 +90,7 @@ SMALL = ("two readers", "a flush that is missing")
 """Those that can be searched without remembering anything."""
 
 
-def scene_of(text: str) -> Scene:
+def scene_of(text: str) -> SearchProblem:
     return set_up(parse(text))
 
 
@@ -106,7 +106,7 @@ def under(names: dict[str, str], value: Any) -> Any:
     return value
 
 
-def same_tasks(scene: Scene) -> naive_search.Same:
+def same_tasks(scene: SearchProblem) -> naive_search.Same:
     """What is left of a place if nobody looks at which of the equal tasks is which: the least of all JSON texts."""
     groups = [permission.tasks for permission in scene.permissions]
     orders = [
@@ -192,7 +192,7 @@ def test_where_the_numbers_of_freed_things_are_used_again_lowest_first_the_searc
 
 
 def test_the_names_that_change_places_are_told() -> None:
-    alike = outcome(explore(scene_of(TWO_DEVICES))).alike
+    alike = result_of(explore(scene_of(TWO_DEVICES))).alike
     assert ("nic0", "nic1") in alike
     assert ("r0", "r1") in alike
 

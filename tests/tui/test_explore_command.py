@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from model.script.parser import parse
-from model.search.bfs import Progress, explore
+from model.search.bfs import SearchProgress, explore
 from model.search.problem import set_up
 from tui.commands.explore import EXIT_INCOMPLETE
 from tui.jobs.limits import Limits
@@ -160,7 +160,7 @@ def test_a_search_ends_where_memory_does() -> None:
 def test_an_interrupt_ends_the_search_in_good_order_and_only_the_search() -> None:
     told: list[int] = []
 
-    def show(progress: Progress) -> None:
+    def show(progress: SearchProgress) -> None:
         told.append(progress.states)
         if len(told) == 3:
             signal.raise_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tui.commands.explore import positive
 
 if TYPE_CHECKING:
-    from model.compare.table import Question
+    from model.compare.table import CellQuestion
     from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
@@ -75,7 +75,9 @@ def main(args: Namespace) -> int:
     return EXIT_FINE
 
 
-def answer_all(asked: "Sequence[Question]", most_states: int, jobs: int, *, fresh: bool = False) -> "dict[str, Answer]":
+def answer_all(
+    asked: "Sequence[CellQuestion]", most_states: int, jobs: int, *, fresh: bool = False
+) -> "dict[str, Answer]":
     """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
     from tui.jobs.compare import compute  # noqa: PLC0415
     from tui.jobs.compare_cache import Cache  # noqa: PLC0415

@@ -10,8 +10,8 @@ from tui.jobs.limits import Limits
 from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
-    from model.search.bfs import Kind, Progress, Search
-    from model.search.problem import Scene
+    from model.search.bfs import Property, Search, SearchProgress
+    from model.search.problem import SearchProblem
     from model.search.report import Report
 
 MOST_MEMORY: Final = 4096
@@ -102,11 +102,11 @@ def main(args: Namespace) -> int:
     return EXIT_SAFE if search.complete else EXIT_INCOMPLETE
 
 
-def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
+def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
     """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
     from model.search.bfs import explore  # noqa: PLC0415
 
-    def stop(kind: "Kind") -> bool:
+    def stop(kind: "Property") -> bool:
         return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
 
     if args.json or not sys.stderr.isatty():
@@ -118,7 +118,7 @@ def run(scene: "Scene", args: Namespace) -> "tuple[Search, str]":
     began = time.monotonic()
     with Console(stderr=True).status("searching") as status:
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "SearchProgress") -> None:
             rate = progress.states / max(time.monotonic() - began, 0.001)
             status.update(
                 f"{progress.states} states, depth {progress.depth}, frontier {progress.frontier}, {rate:.0f} states/s"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from model.replay.compare import KindRow, Verdict
+    from model.replay.compare import KindRow, RecordingResult
 
 EXIT_AGREES: Final = 0
 EXIT_DIFFERS: Final = 1
@@ -70,7 +70,7 @@ def recordings(operands: Sequence[Path]) -> Iterator[Path]:
         yield from found
 
 
-def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator[tuple[Path, "Verdict"]]:
+def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator[tuple[Path, "RecordingResult"]]:
     """The verdicts in the order of the paths, from as many processes as are worth it."""
     if jobs <= 1 or len(paths) < FEW:
         yield from zip(paths, map(compare_file, paths), strict=True)
@@ -83,7 +83,7 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
             yield found
 
 
-def compare_file(path: Path) -> "Verdict":
+def compare_file(path: Path) -> "RecordingResult":
     """Replay one file. Raises ReplayError if it is no recording."""
     from model.replay.compare import compare  # noqa: PLC0415 - the kernel is imported where it is run
     from model.replay.recording import NotARecordingError, decode  # noqa: PLC0415
@@ -113,7 +113,7 @@ def emit(paths: Sequence[Path]) -> int:
     return EXIT_AGREES
 
 
-def outcome(verdict: "Verdict") -> str:
+def outcome(verdict: "RecordingResult") -> str:
     """One recording's verdict in words."""
     if verdict.difference:
         return f"DIFFERS at {verdict.difference}"
@@ -122,7 +122,7 @@ def outcome(verdict: "Verdict") -> str:
     return f"agrees, {verdict.ops} ops"
 
 
-def summary(verdicts: Sequence[tuple[Path, "Verdict"]]) -> str:
+def summary(verdicts: Sequence[tuple[Path, "RecordingResult"]]) -> str:
     """The last line: how many agree, differ, and are not supported."""
     agreeing = sum(verdict.agrees for _, verdict in verdicts)
     unsupported = sum(bool(verdict.unsupported) for _, verdict in verdicts)
@@ -131,7 +131,7 @@ def summary(verdicts: Sequence[tuple[Path, "Verdict"]]) -> str:
     return f"{count}: {agreeing} agree, {differing} differ, {unsupported} unsupported"
 
 
-def print_table(verdicts: Sequence[tuple[Path, "Verdict"]], *, markdown: bool) -> None:
+def print_table(verdicts: Sequence[tuple[Path, "RecordingResult"]], *, markdown: bool) -> None:
     """One line a kind, and the totals."""
     from model.replay.compare import by_kind, kind_of  # noqa: PLC0415
 

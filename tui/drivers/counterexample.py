@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from lessons.i18n.language import tr
 from model.invariants.rules import INVARIANTS
 from model.script.command import Command
-from model.search.outcome import Judgement, Trail
 from model.search.problem import Permission
+from model.search.result import Counterexample, PropertyVerdict
 from model.search.state_graph import Step
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
@@ -39,13 +39,13 @@ class TrailDriver(SandboxDriver):
         self.permissions: Final = permissions
         self.start: Final = self.session.node.number
         """Where the search set out from."""
-        self.found: Judgement | None = None
+        self.found: PropertyVerdict | None = None
         self.nodes: list[int] = [self.start]
         """The nodes of the way, the start first: one more than there are moves."""
         self.safe: list[int] = []
         """The nodes of the nearest safe schedule, from the point of no return on."""
 
-    def lay(self, found: Judgement) -> None:
+    def lay(self, found: PropertyVerdict) -> None:
         """Put a way into a violation on the timeline, and the way out as another branch; stand at its beginning."""
         trail = found.trail
         assert trail is not None, "only a broken rule has a way into it"
@@ -141,7 +141,7 @@ class TrailDriver(SandboxDriver):
         if could:
             yield tr("Next moves `{task}`. Instead could: {others}.").format(task=mover, others=", ".join(could))
 
-    def _standing(self, way: Trail, here: int) -> str:
+    def _standing(self, way: Counterexample, here: int) -> str:
         """Where on the way one is, and what can be done there."""
         if way.cut >= 0 and here == self.nodes[way.cut]:
             return tr(
@@ -160,7 +160,7 @@ class TrailDriver(SandboxDriver):
             return tr("The point of no return is passed: no schedule from here on is safe.")
         return tr("Go forward. Until the point of no return another order would be safe.")
 
-    def _schedule(self, way: Trail, here: int) -> Iterator[str]:
+    def _schedule(self, way: Counterexample, here: int) -> Iterator[str]:
         """One line a turn: a column a task, then the micro-steps that it makes; `>` is where one stands."""
         tasks = list(dict.fromkeys(step.task for step in way.moves))
         at = self.nodes.index(here) if here in self.nodes else -1

@@ -17,7 +17,7 @@ from tui.drivers.sandbox import SandboxDriver
 from tui.views.view_model import Ask, Judged, Option, Picture, Tale
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 LETTERS: Final = "abcdef"
 
@@ -174,7 +174,7 @@ class DrillDriver:
         """No hints: the account tells all."""
         return tr("There is no hint here; after the answer `n` shows how it comes about.")
 
-    def assist(self, line: str) -> "Help":
+    def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
         return self.inner.assist(line)
 

@@ -6,7 +6,7 @@ from tui.views.view_model import Picture
 
 if TYPE_CHECKING:
     from model.invariants.checker import Checker
-    from model.script.complete import Help
+    from model.script.complete import Completion
     from model.script.context import Context
     from model.session.timeline import Timeline
 
@@ -50,7 +50,7 @@ class Driver(Protocol):
     def hint(self) -> str:
         """Climb one rung of the hint ladder."""
 
-    def assist(self, line: str) -> "Help":
+    def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:

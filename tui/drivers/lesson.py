@@ -18,7 +18,7 @@ from tui.views.machine_view import net
 from tui.views.view_model import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 LETTERS: Final = "abcdef"
 
@@ -126,7 +126,7 @@ class LessonDriver:
         turns = ahead is not None and ahead.item != spot.item
         return Node(spot.number, timeline.severity(at), max(len(ways) - 1, 0), "part" if turns else "")
 
-    def assist(self, line: str) -> "Help":
+    def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
         return help_for(self.player.spot.standing.context.state, line)
 

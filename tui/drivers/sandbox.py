@@ -22,7 +22,7 @@ from tui.views.view_model import History, Picture, Seen, Tale, Told
 
 if TYPE_CHECKING:
     from lessons.play.watches import Watched, Watches
-    from model.script.complete import Help
+    from model.script.complete import Completion
     from tui.session.autosave import Autosave
 
 MOST_AHEAD: Final = 2000
@@ -138,7 +138,7 @@ class SandboxDriver:
             node = timeline.nodes[node.parent]
         return net(between) if node.number == self.came_from.number else here.changes
 
-    def assist(self, line: str) -> "Help":
+    def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed: it will start where the one under way ends."""
         now: Running | Ended | None = self.session.running
         state = self.session.state

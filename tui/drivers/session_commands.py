@@ -10,7 +10,7 @@ from tui.session.user_files import is_served
 
 if TYPE_CHECKING:
     from model.memory.state import State
-    from model.script.complete import Help, Suggestion
+    from model.script.complete import Completion, Suggestion
     from model.session.timeline import Timeline
     from tui.drivers.sandbox import SandboxDriver
 
@@ -203,9 +203,9 @@ def places_of(timeline: "Timeline", text: str) -> list[int]:
 # -- completion ----------------------------------------------------------------------------------
 
 
-def assist(driver: "SandboxDriver", line: str, commands: "Help") -> "Help":
+def assist(driver: "SandboxDriver", line: str, commands: "Completion") -> "Completion":
     """Help for a line that may be a command or a word."""
-    from model.script.complete import Help, Suggestion  # noqa: PLC0415 - loaded with the commands' help
+    from model.script.complete import Completion, Suggestion  # noqa: PLC0415 - loaded with the commands' help
 
     name, blank, rest = line.lstrip().partition(" ")
     if not blank:
@@ -213,14 +213,14 @@ def assist(driver: "SandboxDriver", line: str, commands: "Help") -> "Help":
         same = (Suggestion("", tr(word.help)) for word in WORDS if word.name == name)
         usage = BY_NAME[name].usage if name in BY_NAME else commands.usage
         expected = next((one.help for one in same), commands.expected)
-        return Help(usage, expected, (*commands.suggestions, *more))
+        return Completion(usage, expected, (*commands.suggestions, *more))
     if name not in BY_NAME:
         return commands
     word = BY_NAME[name]
     typed = rest.split()[-1] if rest and not rest[-1].isspace() else ""
     given = rest.split()[: -1 if typed else None]
     fitting = (one for one in _operands(driver, name, given) if one.word.startswith(typed) and one.word != typed)
-    return Help(word.usage, tr(word.help), tuple(fitting))
+    return Completion(word.usage, tr(word.help), tuple(fitting))
 
 
 def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator[Suggestion]":

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from multiprocessing import get_context
 from typing import Final
 
-from model.compare.table import Question
+from model.compare.table import CellQuestion
 from tui.jobs.compare_cache import Answer, Cache
 from tui.jobs.subprocess_job import elsewhere
 
@@ -17,7 +17,7 @@ FEW: Final = 4
 """So many scenes are searched sooner than worker processes are started."""
 
 
-async def answers(asked: tuple[Question, ...], most_states: int, jobs: int) -> AsyncGenerator[Answered]:
+async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) -> AsyncGenerator[Answered]:
     """Answers in any order; what had to be computed is kept. Raises GoneError."""
     cache = Cache(most_states)
     known = cache.read()
@@ -37,18 +37,18 @@ async def answers(asked: tuple[Question, ...], most_states: int, jobs: int) -> A
         cache.write(known)
 
 
-def compared(tell: Callable[[Answered], None], asked: list[Question], most_states: int, jobs: int) -> None:
+def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], most_states: int, jobs: int) -> None:
     """Compute answers; runs in another process."""
     for answered in compute(asked, most_states, jobs):
         tell(answered)
 
 
-def compute(asked: list[Question], most_states: int, jobs: int) -> Iterator[Answered]:
+def compute(asked: list[CellQuestion], most_states: int, jobs: int) -> Iterator[Answered]:
     """Answer questions in any order, those that take long first, so that no process is left with one at the end.
 
     Scenes that differ in nothing but their defences go to one process: what a search never reads it need not try.
     """
-    alike: dict[tuple[str, str, bool], list[Question]] = {}
+    alike: dict[tuple[str, str, bool], list[CellQuestion]] = {}
     for question in sorted(asked, key=lambda question: question.heavy, reverse=True):
         alike.setdefault((question.row, question.column, question.use), []).append(question)
     if jobs <= 1 or len(asked) < FEW:
@@ -65,7 +65,7 @@ def compute(asked: list[Question], most_states: int, jobs: int) -> Iterator[Answ
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def answer_alike(asked: list[Question], most_states: int) -> list[Answered]:
+def answer_alike(asked: list[CellQuestion], most_states: int) -> list[Answered]:
     """Search or try scenes that differ in their defences only."""
     from model.compare.cells import Judge, try_use  # noqa: PLC0415 - in the worker process
 

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from model.search.bfs import Progress
+    from model.search.bfs import SearchProgress
 
 MIB: Final = 1 << 20
 
@@ -16,13 +16,13 @@ MIB: Final = 1 << 20
 class Limits:
     """Asked now and then while a search runs; `ended` says why it was not to go on."""
 
-    def __init__(self, most_memory: int, show: "Callable[[Progress], None]") -> None:
+    def __init__(self, most_memory: int, show: "Callable[[SearchProgress], None]") -> None:
         self.most_memory: Final = most_memory
         """MiB that the process may take."""
         self.show: Final = show
         self.ended = ""
 
-    def allow(self, progress: "Progress") -> bool:
+    def allow(self, progress: "SearchProgress") -> bool:
         """Whether the search may go on."""
         self.show(progress)
         if not self.ended and memory() > self.most_memory:

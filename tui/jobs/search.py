@@ -10,9 +10,9 @@ from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.context import Context
 from model.script.problems import ScriptError
-from model.search.bfs import MOST_STATES, Kind, Progress, explore
-from model.search.outcome import Found, outcome
+from model.search.bfs import MOST_STATES, Property, SearchProgress, explore
 from model.search.problem import from_here
+from model.search.result import SearchResult, result_of
 from tui.jobs.subprocess_job import GoneError, elsewhere
 
 MOST_MEMORY = 2 << 30
@@ -36,7 +36,7 @@ class Request(NamedTuple):
 class Told(NamedTuple):
     """How far the search is."""
 
-    progress: Progress
+    progress: SearchProgress
     seconds: float
 
 
@@ -46,7 +46,7 @@ class Failed(NamedTuple):
     why: str
 
 
-Word = Told | Found | Failed
+Word = Told | SearchResult | Failed
 """What the process says; the last word is the result or why there is none."""
 
 
@@ -76,7 +76,7 @@ def searched(tell: Callable[[Word], None], request: Request) -> None:
     began = time.monotonic()
     due = began
 
-    def progressed(progress: Progress) -> bool:
+    def progressed(progress: SearchProgress) -> bool:
         nonlocal due
         now = time.monotonic()
         if now >= due:
@@ -84,12 +84,12 @@ def searched(tell: Callable[[Word], None], request: Request) -> None:
             tell(Told(progress, now - began))
         return True
 
-    def stop(kind: Kind) -> bool:
+    def stop(kind: Property) -> bool:
         return request.first and kind[1] != "hazard"
 
     try:
         scene = from_here(request.context, request.checker, request.allowed)
-        tell(outcome(explore(scene, request.most_states, stop, progressed)))
+        tell(result_of(explore(scene, request.most_states, stop, progressed)))
     except ScriptError as error:
         tell(Failed(str(error)))
     except MemoryError:

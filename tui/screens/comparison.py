@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Static
 from lessons.i18n.language import tr
 from model.compare.cells import MOST_STATES, Cell
 from model.compare.scenes import GRABBERS
-from model.compare.table import Question, questions
+from model.compare.table import CellQuestion, questions
 from model.script.parser import parse
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare import answers
@@ -50,7 +50,7 @@ class Comparison(Screen[None]):
         Binding("q,escape", "app.pop_screen", "Leave", id="comparison.leave"),
     ]
 
-    def __init__(self, glyphs: Glyphs, kernel: str = KERNEL, asked: tuple[Question, ...] = ()) -> None:
+    def __init__(self, glyphs: Glyphs, kernel: str = KERNEL, asked: tuple[CellQuestion, ...] = ()) -> None:
         super().__init__()
         self.glyphs = glyphs
         self.kernel = kernel
@@ -95,7 +95,7 @@ class Comparison(Screen[None]):
 
     async def _compute(self) -> None:
         """Fill the cells as their answers come."""
-        places: dict[str, list[Question]] = {}
+        places: dict[str, list[CellQuestion]] = {}
         for question in self.asked:
             places.setdefault(question.text, []).append(question)
         self.missing = len(places)
@@ -109,7 +109,7 @@ class Comparison(Screen[None]):
             self.notify(tr("The search ended: {why}").format(why=gone), severity="error", markup=False)
         self._fill()
 
-    def _came(self, here: list[Question]) -> None:
+    def _came(self, here: list[CellQuestion]) -> None:
         """Show an answer where it belongs, if that is on the screen."""
         table = self.query_one(DataTable)
         for question in here:
@@ -125,7 +125,7 @@ class Comparison(Screen[None]):
         """The one that is shown."""
         return self.defences[self.at]
 
-    def _is_shown(self, question: Question) -> bool:
+    def _is_shown(self, question: CellQuestion) -> bool:
         return question.use if self.shows_uses else not question.use and question.defence == self.defence
 
     def _fill(self) -> None:
@@ -137,7 +137,7 @@ class Comparison(Screen[None]):
         table.add_column(tr(USE) if self.shows_uses else tr("exporter"), key="")
         for column in dict.fromkeys(columns):
             table.add_column(column, key=column)
-        rows: dict[str, list[Question]] = {}
+        rows: dict[str, list[CellQuestion]] = {}
         for question in shown:
             rows.setdefault(question.row, []).append(question)
         for name, cells in rows.items():
@@ -156,7 +156,7 @@ class Comparison(Screen[None]):
         title = tr(" Compare, kernel {kernel}, {what}").format(kernel=self.kernel, what=what)
         self.query_one("#title", Static).update(Text(f"{title}{where}{rest}"))
 
-    def _cell(self, question: Question) -> Text:
+    def _cell(self, question: CellQuestion) -> Text:
         """A cell: sign and words; nothing by colour alone."""
         answer = self.answers.get(question.text)
         if answer is None:
@@ -166,7 +166,7 @@ class Comparison(Screen[None]):
         style = "bold" if outcome in {"corrupts", "splat"} else ""
         return Text(f"{sign} {words(answer)}", style)
 
-    def _question(self) -> Question | None:
+    def _question(self) -> CellQuestion | None:
         """What stands under the cursor."""
         table = self.query_one(DataTable)
         if not table.row_count:

@@ -16,9 +16,9 @@ from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.search.enabled import drawable, offers, proposed
-from model.search.outcome import Found
+from model.search.enabled import drawable, enabled_commands, proposed
 from model.search.problem import Permission, permissions
+from model.search.result import SearchResult
 from model.session.timeline import Timeline
 from tui.drivers.counterexample import TrailDriver
 from tui.jobs.search import Failed, Request, Told, search
@@ -32,7 +32,7 @@ from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 BOUNDS: Final = (20_000, 100_000, 300_000, 1_000_000)
 MOST_TIMES: Final = 3
@@ -77,7 +77,7 @@ class Explorer(Screen[None]):
         """Where the search sets out from, whatever the stage below does meanwhile."""
         self.name_of_it = title
         self.glyphs = glyphs
-        found = offers(self.origin.state)
+        found = enabled_commands(self.origin.state)
         wanted = drawable(found) if draw else proposed(found)
         self.choices = [Choice(offer.line, offer.about, offer.line in wanted) for offer in found]
         self.terms = Terms(BOUNDS[1], first=False)
@@ -199,7 +199,7 @@ class Explorer(Screen[None]):
 
         self.app.push_screen(Prompt(tr("what may happen"), self.typed, self._assist), self._typed)
 
-    def _assist(self, line: str) -> "Help":
+    def _assist(self, line: str) -> "Completion":
         """Help for a `may` line: what stands before the command is understood."""
         return help_for(self.origin.state, line if line.startswith("may ") else f"may 1 {line}")
 
@@ -274,7 +274,7 @@ class Explorer(Screen[None]):
                             self.show(Outcome(running=True, reached=word))
                         case Failed():
                             self.show(Outcome(failed=word.why))
-                        case Found():
+                        case SearchResult():
                             self.show(Outcome(found=word))
         except asyncio.CancelledError:
             reached = self.shown.reached

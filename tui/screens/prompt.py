@@ -16,7 +16,7 @@ from tui.views.row import Row, Span, cut, row
 from tui.widgets.line_pane import LinePane
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 MOST_SHOWN: Final = 6
 """Suggestions in sight."""
@@ -75,7 +75,7 @@ class Prompt(TakesEarly, ModalScreen[str]):
         self,
         wants: str,
         typed: Typed | None = None,
-        assist: Callable[[str], "Help"] | None = None,
+        assist: Callable[[str], "Completion"] | None = None,
         begin: str = "",
         *,
         many: bool = False,

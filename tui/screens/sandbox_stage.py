@@ -11,7 +11,7 @@ from tui.screens.stage import Stage
 from tui.screens.stage_keys import NARROW
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
     from tui.drivers.sandbox import SandboxDriver
     from tui.views.glyphs import Glyphs
 
@@ -81,7 +81,7 @@ class SandboxStage(Stage):
                 return left.format(line=line, number=number, count=len(lines), why=word)
         return word
 
-    def _help(self, line: str) -> "Help":
+    def _help(self, line: str) -> "Completion":
         from tui.drivers.session_commands import assist  # noqa: PLC0415 - needed when somebody types
 
         return assist(self.sandbox, line, self.sandbox.assist(line))

@@ -47,7 +47,7 @@ from tui.widgets.line_pane import LinePane
 from tui.widgets.tail import Tail
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 
 class Stage(Screen[None]):
@@ -413,7 +413,7 @@ class Stage(Screen[None]):
         self,
         wants: str,
         carry_out: Callable[[str], str],
-        assist: Callable[[str], "Help"] | None = None,
+        assist: Callable[[str], "Completion"] | None = None,
         begin: str = "",
         *,
         many: bool = False,

@@ -12,8 +12,8 @@ from textual.screen import Screen
 
 from lessons.i18n.language import tr
 from model.invariants.violation import SEVERITIES
-from model.search.outcome import Found
-from model.search.state_graph import MOST_STATES, Place
+from model.search.result import SearchResult
+from model.search.state_graph import MOST_STATES, GraphNode
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
@@ -69,10 +69,10 @@ class Map(Screen[None]):
         Binding("q,escape", "leave", "Back", id="map.leave"),
     ]
 
-    def __init__(self, found: Found, play: "Callable[[str], TrailDriver]", title: str, glyphs: Glyphs) -> None:
+    def __init__(self, found: SearchResult, play: "Callable[[str], TrailDriver]", title: str, glyphs: Glyphs) -> None:
         super().__init__()
         self.found = found
-        self.drawn = found.atlas
+        self.drawn = found.state_graph
         """None: there are too many states to be drawn."""
         self.play = play
         self.name_of_it = title
@@ -224,6 +224,6 @@ class Map(Screen[None]):
         self.dismiss()
 
 
-def badness(place: Place) -> int:
+def badness(place: GraphNode) -> int:
     """For sorting ends: stuck and safe ones last."""
     return SEVERITIES.index(place.standing) + 1 if place.standing in SEVERITIES else 0

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from model.invariants.machine_view import Scene
+from model.invariants.machine_view import MachineView
 from model.memory.state import State
 
 if TYPE_CHECKING:
-    from model.script.complete import Help
+    from model.script.complete import Completion
 
 
-def related(scene: Scene, subject: str) -> tuple[frozenset[str], frozenset[str]]:
+def related(scene: MachineView, subject: str) -> tuple[frozenset[str], frozenset[str]]:
     """What a subject refers to, and what refers to it."""
     from model.session.relations import refers  # noqa: PLC0415 - needed when somebody points at something
 
@@ -17,7 +17,7 @@ def related(scene: Scene, subject: str) -> tuple[frozenset[str], frozenset[str]]
     return found.to, found.by
 
 
-def help_for(state: State, line: str) -> "Help":
+def help_for(state: State, line: str) -> "Completion":
     """What belongs where the cursor is at the end of a line, and what could be typed there."""
     from model.script.complete import assist  # noqa: PLC0415 - needed when somebody types
     from model.script.scope import Scope  # noqa: PLC0415

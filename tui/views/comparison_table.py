@@ -8,7 +8,7 @@ import msgspec
 
 from model.compare.cells import Cell, Trial
 from model.compare.scenes import DEFENCES, GRABBERS, defence_name
-from model.compare.table import Question
+from model.compare.table import CellQuestion
 from tui.jobs.compare_cache import Answer
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def words(answer: Answer) -> str:
     return "works" if answer.works else f"breaks: {answer.found.rpartition('; found ')[2].rpartition(': ')[2]}"
 
 
-def grids(asked: Sequence[Question], answers: Mapping[str, Answer]) -> Iterator[Grid]:
+def grids(asked: Sequence[CellQuestion], answers: Mapping[str, Answer]) -> Iterator[Grid]:
     """One table a defence, and one of the uses with a column a defence."""
     found = {(question.row, question.column, question.defence): answers[question.text] for question in asked}
     scenes = [question for question in asked if not question.use]
@@ -81,7 +81,7 @@ def bounds(kernel: str, most_states: int) -> str:
 
 
 def print_tables(
-    asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int, *, markdown: bool
+    asked: Sequence[CellQuestion], answers: Mapping[str, Answer], kernel: str, most_states: int, *, markdown: bool
 ) -> None:
     """Print every table, what the figures hold for, and what the words mean."""
     if markdown:
@@ -124,7 +124,7 @@ def style_of(answer: Answer) -> str:
     return STYLES["safe" if answer.works else "corrupts"]
 
 
-def as_markdown(asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int) -> str:
+def as_markdown(asked: Sequence[CellQuestion], answers: Mapping[str, Answer], kernel: str, most_states: int) -> str:
     """The same as Markdown."""
     parts = [f"{bounds(kernel, most_states)}\n"]
     for grid in grids(asked, answers):
@@ -138,7 +138,7 @@ def as_markdown(asked: Sequence[Question], answers: Mapping[str, Answer], kernel
 # -- for programs ------------------------------------------------------------------------------
 
 
-def as_json(asked: Sequence[Question], answers: Mapping[str, Answer], kernel: str, most_states: int) -> bytes:
+def as_json(asked: Sequence[CellQuestion], answers: Mapping[str, Answer], kernel: str, most_states: int) -> bytes:
     """One object: the bounds, who is compared, every cell and every use with its scene."""
     settings = {defence_name(defence): dict(defence) for defence in DEFENCES}
     cells, uses = [], []

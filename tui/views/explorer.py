@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.search.outcome import Found, Judgement
+from model.search.result import PropertyVerdict, SearchResult
 from tui.jobs.search import Told
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
     running: bool = False
     reached: Told | None = None
-    found: Found | None = None
+    found: SearchResult | None = None
     failed: str = ""
 
 
@@ -119,7 +119,7 @@ def _progress(reached: Told | None, terms: Terms, width: int) -> list[Row]:
     return [*rows, BLANK, row(Span(f" {tr('Esc ends the search.')}", "dim"))]
 
 
-def _result(found: Found, terms: Terms, at: str, width: int, glyphs: Glyphs) -> Iterator[Row]:
+def _result(found: SearchResult, terms: Terms, at: str, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """The verdicts as a table, and what they hold for."""
     yield row(Span(f" {tr('rule').ljust(RULE + 2)}{tr('broken').ljust(VERDICT)}{tr('schedules').ljust(SHARE)}", "dim"))
     broken = [verdict for verdict in found.judgements if verdict.severity]
@@ -135,12 +135,12 @@ def _result(found: Found, terms: Terms, at: str, width: int, glyphs: Glyphs) -> 
     yield from _bounds(found, terms, width)
 
 
-def subject_of(verdict: Judgement) -> str:
+def subject_of(verdict: PropertyVerdict) -> str:
     """What the cursor stands on."""
     return f"found:{verdict.invariant}:{verdict.severity}"
 
 
-def _verdict(verdict: Judgement, width: int, glyphs: Glyphs) -> Row:
+def _verdict(verdict: PropertyVerdict, width: int, glyphs: Glyphs) -> Row:
     """One rule of the table."""
     name = cut(verdict.invariant, RULE).ljust(RULE)
     if not verdict.severity:
@@ -160,11 +160,11 @@ def _verdict(verdict: Judgement, width: int, glyphs: Glyphs) -> Row:
     )
 
 
-def _shortest(verdict: Judgement) -> str:
+def _shortest(verdict: PropertyVerdict) -> str:
     return tr("{steps} steps at least").format(steps=verdict.shortest)
 
 
-def share(verdict: Judgement) -> str:
+def share(verdict: PropertyVerdict) -> str:
     """In how many of all schedules a rule is broken; empty if that was not counted.
 
     >>> [share(Judgement("x", None, share=part)) for part in (0.3104, 0.0001, None)]
@@ -175,7 +175,7 @@ def share(verdict: Judgement) -> str:
     return f"{verdict.share:.1%}" if verdict.share >= 0.001 else "<0.1%"
 
 
-def _bounds(found: Found, terms: Terms, width: int) -> Iterator[Row]:
+def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:
     """What was searched."""
     why = "first" if terms.first and found.states <= terms.bound else "bound"
     how = tr("every schedule searched") if found.complete else tr(ENDED[why]).format(bound=f"{terms.bound:,}")

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from model.script.json_state import net_changes
 from model.script.parser import parse
-from model.search.paths import Done, Move, as_script, replay
-from model.search.problem import Scene
+from model.search.paths import Action, ReplayedAction, as_script, replay
+from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
@@ -33,10 +33,10 @@ class Turn(NamedTuple):
 
     first: int
     """The number of its first move."""
-    done: tuple[Done, ...]
+    done: tuple[ReplayedAction, ...]
 
     @property
-    def move(self) -> Move:
+    def move(self) -> Action:
         """Its first move."""
         return self.done[0].move
 
@@ -52,7 +52,7 @@ class Teller:
     def __init__(self, found: Report, ended: str = "") -> None:
         self.found = found
         self.ended = ended
-        self.scene: Scene = found.search.scene
+        self.scene: SearchProblem = found.search.scene
         self.narrator = Narrator(console())
         self.signs = self.narrator.signs
 
@@ -182,7 +182,7 @@ class Teller:
                 style = SEVERITY_STYLES[broken.severity]
                 self.line(indent, (f"! {broken.severity} {broken.invariant}: ", style), broken.message)
 
-    def why(self, told: Story, done: Sequence[Done]) -> None:
+    def why(self, told: Story, done: Sequence[ReplayedAction]) -> None:
         """The shortest causal account, from the history of the very same moves."""
         broken = next(each for each in done[-1].violations if (each.invariant, each.severity) == told.kind)
         causes = tuple(self.causes(told, broken.identity))
@@ -238,7 +238,7 @@ def beside(broken: Sequence[str], safe: Sequence[str]) -> Iterator[tuple[str, st
         yield "  ...".ljust(column) + "| ", "  ..."
 
 
-def turns(done: Sequence[Done], tip: int) -> list[Turn]:
+def turns(done: Sequence[ReplayedAction], tip: int) -> list[Turn]:
     """Moves in a row of one task together; a new turn begins at the point of no return."""
     numbered = list(enumerate(done))
     return [

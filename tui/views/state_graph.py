@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.search.outcome import Found
-from model.search.state_graph import Atlas, Edge
+from model.search.result import SearchResult
+from model.search.state_graph import Edge, StateGraph
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row
 
@@ -55,7 +55,7 @@ class Walk(NamedTuple):
     """Of the edges that lead on: which one is next."""
 
 
-def graph_of(drawn: Atlas) -> nx.DiGraph:
+def graph_of(drawn: StateGraph) -> nx.DiGraph:
     """The map for networkx: states by number; edges with their number."""
     import networkx as nx  # noqa: PLC0415 - a quarter of a second that few need
 
@@ -92,7 +92,7 @@ def plan(graph: nx.DiGraph) -> Plan:
     )
 
 
-def kind(drawn: Atlas, state: int) -> str:
+def kind(drawn: StateGraph, state: int) -> str:
     """What a state counts as on the map: its class, or `end` for a safe one from which nothing leads on."""
     spot = drawn.places[state]
     return "end" if spot.ends and spot.standing == "safe" else spot.standing
@@ -103,12 +103,12 @@ def signs(glyphs: Glyphs) -> dict[str, str]:
     return UNICODE_SIGNS if glyphs.arrow == "→" else ASCII_SIGNS
 
 
-def here(drawn: Atlas, walk: Walk) -> int:
+def here(drawn: StateGraph, walk: Walk) -> int:
     """The state at which one is."""
     return drawn.edges[walk.way[-1]].end if walk.way else 0
 
 
-def onward(drawn: Atlas, state: int) -> list[int]:
+def onward(drawn: StateGraph, state: int) -> list[int]:
     """The numbers of the edges that lead on from a state."""
     return [number for number, edge in enumerate(drawn.edges) if edge.start == state]
 
@@ -116,7 +116,7 @@ def onward(drawn: Atlas, state: int) -> list[int]:
 # -- the picture -------------------------------------------------------------------------------
 
 
-def picture(drawn: Atlas, laid: Plan, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
+def picture(drawn: StateGraph, laid: Plan, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
     """The whole map; where it is wider than the pane, the part around the cursor."""
     room = max(width - LEFT, 10)
     gap = next((gap for gap in GAPS if laid.widest * gap <= room), GAPS[-1])
@@ -212,7 +212,7 @@ class Canvas:
 # -- beside it ---------------------------------------------------------------------------------
 
 
-def beside(drawn: Atlas, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
+def beside(drawn: StateGraph, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
     """The state under the cursor, what leads on from it, and the way that led there."""
     at = here(drawn, walk)
     spot, marks = drawn.places[at], signs(glyphs)
@@ -253,7 +253,7 @@ def _named(edge: Edge) -> str:
     return f"{'begin ' if edge.step.starts >= 0 else ''}{edge.step.task}: {edge.name}"
 
 
-def legend(drawn: Atlas, width: int, glyphs: Glyphs) -> Row:
+def legend(drawn: StateGraph, width: int, glyphs: Glyphs) -> Row:
     """How many ends there are of each class, with the signs."""
     marks = signs(glyphs)
     counted: dict[str, int] = {}
@@ -272,7 +272,7 @@ def legend(drawn: Atlas, width: int, glyphs: Glyphs) -> Row:
     return row(*spans, Span(cut(rest, max(width - used, 0)), "dim"))
 
 
-def too_large(found: Found, most: int, width: int, glyphs: Glyphs) -> list[Row]:
+def too_large(found: SearchResult, most: int, width: int, glyphs: Glyphs) -> list[Row]:
     """A space that nobody could read as a map: how many states of each class there are at each depth."""
     words = tr("{states} states: too many for a map, which shows {most} at most. New states by depth and class:")
     head = words.format(states=f"{found.states:,}", most=f"{most:,}")

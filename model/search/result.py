@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
 from model.search.bfs import Search
-from model.search.paths import Move
-from model.search.problem import Scene
+from model.search.paths import Action
+from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, report, story
-from model.search.state_graph import MOST_STATES, Atlas, Layer, Step, atlas, layers, step_of
+from model.search.state_graph import MOST_STATES, Layer, StateGraph, Step, layers, state_graph, step_of
 from model.search.verdicts import Verdict
 
 
-class Trail(NamedTuple):
+class Counterexample(NamedTuple):
     """A way into a violation, as moves that lead on from where the search began."""
 
     moves: tuple[Step, ...]
@@ -26,7 +26,7 @@ class Trail(NamedTuple):
     """The moves of the nearest safe schedule from there on."""
 
 
-class Judgement(NamedTuple):
+class PropertyVerdict(NamedTuple):
     """The verdict on one rule."""
 
     invariant: str
@@ -38,10 +38,10 @@ class Judgement(NamedTuple):
     """In how large a part of all schedules it is broken; None where they are not counted."""
     shortest: int = 0
     """The fewest micro-steps into it."""
-    trail: Trail | None = None
+    trail: Counterexample | None = None
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result."""
 
     states: int
@@ -54,27 +54,27 @@ class Found(NamedTuple):
     """Names that can take each other's place: states that differ in nothing else are counted once."""
     stuck: tuple[str, ...]
     """Not empty: in some schedule these tasks wait for each other for ever."""
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[PropertyVerdict, ...]
     """Every rule: the broken ones first, the worst of them first."""
-    atlas: Atlas | None
+    state_graph: StateGraph | None
     """The whole space, where it is small enough to be drawn …"""
     layers: tuple[Layer, ...]
     """… else how many states there are at each depth."""
 
 
-def outcome(search: Search) -> Found:
+def result_of(search: Search) -> SearchResult:
     """The result of a search, with the easiest way into each violation."""
     drawn: Report = report(search)
     broken = {finding.kind[0]: finding for finding in drawn.findings}
     judged = [
-        Judgement(name, found.verdict, found.kind[1], found.share, found.shortest.steps, _trail(search, found))
+        PropertyVerdict(name, found.verdict, found.kind[1], found.share, found.shortest.steps, _trail(search, found))
         for name, found in broken.items()
     ]
-    rest = [Judgement(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
+    rest = [PropertyVerdict(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
     small = search.complete and len(search.seen) <= MOST_STATES
     stuck = search.stuck
     waiting = (task.task for task in search.memo.tasks if stuck and stuck.packed & task.control.mask != task.idle)
-    return Found(
+    return SearchResult(
         states=len(search.seen),
         transitions=search.transitions,
         depth=max(len(search.levels) - 1, 0),
@@ -83,20 +83,20 @@ def outcome(search: Search) -> Found:
         alike=search.symmetry.alike if search.symmetry else (),
         stuck=tuple(waiting),
         judgements=(*judged, *rest),
-        atlas=atlas(search) if small else None,
+        state_graph=state_graph(search) if small else None,
         layers=() if small else layers(search),
     )
 
 
-def _trail(search: Search, finding: Finding) -> Trail:
+def _trail(search: Search, finding: Finding) -> Counterexample:
     """The way that is easiest to follow, and the nearest way round it."""
     told = story(search, finding)
     path, tipping = told.path, told.tipping
     moves = _steps(search.scene, path.moves)
     if tipping is None:
-        return Trail(moves, path.steps, path.preemptions, -1, ())
-    return Trail(moves, path.steps, path.preemptions, tipping.moves, _steps(search.scene, tipping.safe))
+        return Counterexample(moves, path.steps, path.preemptions, -1, ())
+    return Counterexample(moves, path.steps, path.preemptions, tipping.moves, _steps(search.scene, tipping.safe))
 
 
-def _steps(scene: Scene, moves: tuple[Move, ...]) -> tuple[Step, ...]:
+def _steps(scene: SearchProblem, moves: tuple[Action, ...]) -> tuple[Step, ...]:
     return tuple(step_of(scene, move) for move in moves)
