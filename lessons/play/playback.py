@@ -20,11 +20,12 @@ from model.kernel.arch.boot import boot
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import OK, Context, Outcome
-from model.script.execute import Ended, Running, proceed, start
+from model.script.drive import Moved, carry_out
+from model.script.execute import Ended, Running
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
-from model.session.timeline import Node, differing
+from model.session.timeline import Node
 
 
 class Standing(NamedTuple):
@@ -176,42 +177,29 @@ def _played(
         raise _located(error, file, above) from None
 
 
-WITHOUT_STEPS: Final = ("settings", "cpus", "devices")
-"""Tables that a command without micro-steps can change."""
 MOST_BEATS: Final = 5_000
 """Micro-steps of a command that are kept one by one; the rest of a longer one becomes a single beat."""
 
 
 def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -> list[Beat]:
     """Carry a command out and keep a beat of every micro-step."""
-    now = start(standing.context, command)
     beats: list[Beat] = []
-    checker = standing.checker
-    happened: list[Violation] = []
-    far: dict[tuple[str, object], Change] | None = None
+    far: dict[tuple[str, object], Change] = {}
     """What the steps have changed that the last beat stands for, if those are more than one."""
-    while isinstance(now, Running):
-        checker = checker.follow(now.state, ())  # the task that runs it has come to the machine
-        before = now.state
-        stepped, now = proceed(now)
-        checker, fresh = checker.advance(before, stepped)
-        happened += fresh
-        context = standing.context._replace(state=stepped.state)
-        running = now if isinstance(now, Running) else None
-        beat = Beat(
-            command.text, Standing(context, checker), stepped, None, fresh, stepped.changes, running, first=not beats
-        )
+    for moved in carry_out(*standing, command):
+        if moved.stepped is None and moved.outcome is None:
+            continue  # it has only begun
+        beat = _beat(standing, command, moved)._replace(first=not beats)
         if len(beats) < MOST_BEATS:
             beats.append(beat)
         else:
-            far = {} if far is None else far
             _gather(far, (*beats[-1].changes, *beat.changes))
-            beats[-1] = beat._replace(fresh=beats[-1].fresh + fresh, changes=())
+            beats[-1] = beat._replace(fresh=beats[-1].fresh + beat.fresh, changes=())
         if stop(beat):
             break
     if far:
         beats[-1] = beats[-1]._replace(changes=tuple(far.values()))
-    return beats if isinstance(now, Running) else _ended(standing, command, beats, checker, now, tuple(happened))
+    return beats
 
 
 def _gather(far: dict[tuple[str, object], Change], changes: Iterable[Change]) -> None:
@@ -221,25 +209,20 @@ def _gather(far: dict[tuple[str, object], Change], changes: Iterable[Change]) ->
         far[change.table, change.key] = change if known is None else change._replace(old=known.old)
 
 
-def _ended(
-    standing: Standing,
-    command: Command,
-    beats: list[Beat],
-    checker: Checker,
-    ended: Ended,
-    happened: tuple[Violation, ...],
-) -> list[Beat]:
-    """The beats of a command that is over: the last one knows how it ended."""
-    context = ended.context._replace(violations=happened)
-    if not beats:
-        before, after = standing.context.state, context.state
-        keys = {(table, key) for table in WITHOUT_STEPS for key in (*getattr(before, table), *getattr(after, table))}
-        changes = tuple(differing(before, after, sorted(keys, key=str)))
-        beats.append(Beat(command.text, standing, None, None, (), changes, first=True))
-    if context.state is not checker.scene.state:
-        # `device`, `begin` … have no micro-steps to follow, and a blocked command was undone.
-        checker = standing.checker if context.state is standing.context.state else Checker.full(context.state)
-    return [*beats[:-1], beats[-1]._replace(standing=Standing(context, checker), outcome=ended.outcome)]
+def _beat(standing: Standing, command: Command, moved: Moved) -> Beat:
+    """What one move of a command has done. While it is under way, the last answer is that of the one before."""
+    now = moved.now
+    context = now.context if isinstance(now, Ended) else standing.context._replace(state=now.state)
+    running = now if isinstance(now, Running) else None
+    return Beat(
+        command.text,
+        Standing(context, moved.checker),
+        moved.stepped,
+        moved.outcome,
+        moved.violations,
+        moved.changes,
+        running,
+    )
 
 
 def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:

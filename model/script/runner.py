@@ -15,9 +15,9 @@ from model.memory.records import Event
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
-from model.script.execute import Running, proceed, start
+from model.script.drive import carry_out
+from model.script.execute import Ended
 from model.script.json_state import net_changes
-from model.script.verbs import VERBS
 
 
 class StepNote(NamedTuple):
@@ -61,32 +61,22 @@ class Runner:
         return twin
 
     def perform(self, command: Command) -> Account:
-        """Carry one command out. Raises ScriptError (as `start` and `proceed` do); the machine is then as before."""
+        """Carry one command out. Raises ScriptError (as `carry_out` does); the machine is then as before."""
         steps: list[StepNote] = []
         journal: list[Change] = []
         events: list[Event] = []
         violations: list[Violation] = []
-        before, checker = self.context, self.checker
-        now = start(before, command)
-        while isinstance(now, Running):
-            checker = checker.follow(now.state, ())
-            stepped, after = proceed(now)
-            checker, found = checker.advance(now.state, stepped)
-            steps.append(_note(stepped))
-            journal += stepped.changes
-            events += stepped.events
-            violations += found
-            now = after
-        context, outcome = now
-        if context.state is before.state:
+        for moved in carry_out(self.context, self.checker, command):
+            if moved.stepped is not None:
+                steps.append(_note(moved.stepped))
+                events += moved.stepped.events
+            journal += moved.changes
+            violations += moved.violations
+        assert isinstance(moved.now, Ended)
+        context, outcome = moved.now
+        if context.state is self.context.state:  # nothing was done, or it was undone
             journal, events, violations = [], [], []
-            checker = self.checker
-        elif not steps:
-            journal = _differences(before.state, context.state)
-            checker = Checker.full(context.state) if command.verb == "set" else checker.follow(context.state, ())
-        if VERBS[command.verb].role != "word":
-            context = context._replace(violations=tuple(violations))
-        self.context, self.checker = context, checker
+        self.context, self.checker = context, moved.checker
         changes = tuple(net_changes(journal))
         return Account(command, outcome, tuple(steps), changes, tuple(events), tuple(violations), context.state)
 
@@ -100,13 +90,3 @@ def _same_note(*fields: str | int) -> StepNote:
 def _note(stepped: Stepped) -> StepNote:
     return _same_note(stepped.task, stepped.procedure, stepped.step, stepped.source, stepped.doc, stepped.depth)
 
-
-def _differences(before: State, after: State) -> list[Change]:
-    """What a command changed that runs no kernel code: `set` and `device`."""
-    return [
-        Change(table, key, old.get(key), new.get(key))
-        for table in ("settings", "cpus", "devices")
-        for old, new in [(getattr(before, table), getattr(after, table))]
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]

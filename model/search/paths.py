@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from model.engine.procedure import Stepped, advance
+from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.memory.state import State
-from model.script.context import Outcome
-from model.script.execute import task_begun
+from model.script.drive import begin_task, carry_out, step_task
+from model.script.execute import Ended
 from model.search.bfs import Property, Search, Transition
 from model.search.problem import Permission, SearchProblem
 from model.search.symmetry import Image
@@ -209,22 +209,16 @@ def action_of(search: Search, actor: Actor, packed: int) -> Action:
 
 def replay(scene: SearchProblem, moves: Sequence[Action]) -> Iterator[ReplayedAction]:
     """Make the moves on the plain kernel. AssertionError if one of them is not possible there."""
-    state, checker = scene.context.state, scene.checker
+    context, checker = scene.context, scene.checker
     for move in moves:
-        if move.starts is not None:
-            begun = task_begun(state, move.task, move.starts.command)
-            if isinstance(begun, Outcome):
-                raise AssertionError(f"`{move.starts.command.text}` cannot be started: {begun}")
-            checker = checker.follow(begun, ())
-            state = begun
-            yield ReplayedAction(move, state, checker, None, ())
-        else:
-            stepped = advance(state, move.task)
-            if stepped.blocked:
-                raise AssertionError(f"{move.task} waits for {stepped.blocked}")
-            checker, violations = checker.advance(state, stepped)
-            state = stepped.state
-            yield ReplayedAction(move, state, checker, stepped, violations)
+        command = step_task(move.task) if move.starts is None else begin_task(move.task, move.starts.command)
+        *_, moved = carry_out(context, checker, command)
+        assert isinstance(moved.now, Ended)
+        context, outcome = moved.now
+        if outcome.status == "blocked" or (move.starts is not None and outcome.status != "ok"):
+            raise AssertionError(f"`{command.text}` cannot be done there: {outcome}")
+        checker = moved.checker
+        yield ReplayedAction(move, context.state, checker, moved.stepped, moved.violations)
 
 
 def as_script(search: Search, moves: Sequence[Action], cut: int = -1) -> tuple[str, ...]:

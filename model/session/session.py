@@ -7,23 +7,23 @@ anywhere and do something else. Pure model: no clock, no files, no screen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
-from model.engine.procedure import Procedure, Stepped
+from model.engine.procedure import Procedure
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import boot
 from model.memory.records import Task
-from model.memory.state import TABLES, Change, State
+from model.memory.state import State
 from model.script.command import Command
 from model.script.context import Context, Outcome
-from model.script.execute import MAIN, Ended, Running, proceed, start
+from model.script.drive import Moved, carry_out, commence, differing, step, step_task, undo, with_violations
+from model.script.execute import MAIN, Ended, Running
 from model.script.parser import parse_line
 from model.script.scope import Scope
-from model.script.verbs import VERBS
 from model.session.relations import Relations, refers
-from model.session.timeline import Node, Timeline, differing
+from model.session.timeline import Node, Timeline
 
 MOST_KEPT: Final = 10_000
 """Micro-steps that one stride keeps one by one; the rest of a longer one becomes a single node."""
@@ -117,22 +117,15 @@ class Session:
 
     def commence(self, command: Command) -> Node:
         """The same, but a command that is under way is given up: nothing of it has happened, whoever else moved."""
-        now = start(self.node.context, command)
-        after = now.state if isinstance(now, Running) else now.context.state
-        changes = tuple(_differences(self.state, after))
-        return self._keep(now, command, None, self.node.checker.follow(after, changes), changes, ())
+        return self._keep(commence(self.node.context, self.node.checker, command), command)
 
     def begin_beside(self, command: Command) -> Node:
         """Carry out a `begin` while a plain command is under way and stays where it is. Raises ScriptError."""
         running = self.running
         if running is None:
             return self.commence(command)
-        begun = start(running.before._replace(state=self.state), command)
-        assert isinstance(begun, Ended), "only `begin` may come beside a command"
-        before = running.before._replace(begun=begun.context.begun)
-        after = running._replace(state=begun.context.state, before=before)
-        checker = self.node.checker.follow(after.state, ())
-        return self._keep(after, command, None, checker, (), (), begun.outcome)
+        begun = commence(running.before._replace(state=self.state), self.node.checker, command)
+        return self._keep(_beside(running, begun), command, begun.outcome)
 
     def perform(self, command: Command) -> Node:
         """Carry a command to its end, as a script does: a plain one that would have to wait is undone instead."""
@@ -144,10 +137,10 @@ class Session:
         """Undo the plain command under way, which would have to wait: it answers `blocked`."""
         node, running = self.node, self.running
         assert running is not None, "nothing is under way"
-        stepped, undone = proceed(running)
+        stepped, undone = undo(running)
         start_of_it = self._where(running.before.state)
         changes = self.timeline.difference(node, start_of_it)
-        return self._keep(undone, running.command, stepped, start_of_it.checker, changes, ())
+        return self._keep(Moved(undone, start_of_it.checker, stepped, changes), running.command)
 
     def run(self, line: str) -> Node:
         """Understand a line and perform it. Raises ScriptError."""
@@ -161,11 +154,7 @@ class Session:
         running = self.running
         if running is None:
             return self.node
-        stepped, now = proceed(running)
-        if stepped.blocked and running.task == MAIN:
-            # By hand one may let the task go on that it waits for; only a command that is run on its own gives up.
-            now = running._replace(state=stepped.state)
-        return self._arrive(now, running.command, stepped)
+        return self._arrive(step(running, self.node.checker), running.command)
 
     def step_over(self) -> Node:
         """On to the next micro-step of this procedure, through whatever it calls."""
@@ -195,17 +184,10 @@ class Session:
 
     def _step_beside(self, task: str, running: Running | None) -> None:
         """A micro-step of another task than the one that the command under way runs as."""
-        command = Command("step", {"T": task}, {}, f"step {task}")
+        command = step_task(task)
         context = self.node.context if running is None else running.before._replace(state=self.state)
-        beside = start(context, command)
-        assert isinstance(beside, Running)
-        stepped, now = proceed(beside)
-        assert isinstance(now, Ended)
-        if running is None:
-            self._arrive(now, command, stepped)
-        else:
-            before = running.before._replace(begun=now.context.begun)
-            self._arrive(running._replace(state=stepped.state, before=before), command, stepped, now.outcome)
+        *_, moved = carry_out(context, self.node.checker, command)
+        self._arrive(moved if running is None else _beside(running, moved), command, moved.outcome)
 
     def _stride(self, arrived: Callable[[], bool]) -> Node:
         """Step on until `arrived`, the end of the command, or a wait; past MOST_KEPT steps without keeping each."""
@@ -222,20 +204,15 @@ class Session:
         running = self.running
         if running is None:
             return self.node
-        checker, now, stepped = self.node.checker, cast("Running | Ended", running), None
+        moved = Moved(running, self.node.checker)
         keys: dict[tuple[str, object], None] = {}
         new: list[Violation] = []
-        while isinstance(now, Running):
-            before = now.state
-            stepped, now = proceed(now)
-            checker, found = checker.advance(before, stepped)
-            new += found
-            keys.update(dict.fromkeys((change.table, change.key) for change in stepped.changes))
-        assert stepped is not None
-        if stepped.blocked and running.task == MAIN:
-            now = running._replace(state=stepped.state)
-        changes = tuple(differing(self.state, stepped.state, keys))
-        return self._keep(now, running.command, stepped, checker, changes, tuple(new))
+        while isinstance(moved.now, Running) and not moved.waits:
+            moved = step(moved.now, moved.checker)
+            new += moved.violations
+            keys.update(dict.fromkeys((change.table, change.key) for change in moved.changes))
+        changes = tuple(differing(self.state, moved.checker.scene.state, keys))
+        return self._keep(moved._replace(changes=changes, violations=tuple(new)), running.command)
 
     def _depth(self) -> int:
         """How deep the task of the command under way is in calls; -1 once it has ended."""
@@ -263,44 +240,36 @@ class Session:
 
     # -- keeping -------------------------------------------------------------------------------
 
-    def _arrive(self, now: Running | Ended, command: Command, stepped: Stepped, outcome: Outcome | None = None) -> Node:
+    def _arrive(self, moved: Moved, command: Command, outcome: Outcome | None = None) -> Node:
         """Keep the place that a micro-step has led to; one that had to wait and waits again leads nowhere."""
-        last = self.node.stepped
+        last, stepped = self.node.stepped, moved.stepped
+        assert stepped is not None
         again = last is not None and (last.task, last.blocked) == (stepped.task, stepped.blocked)
         if stepped.blocked and again and stepped.state == self.state:
             return self.node
-        checker, new = self.node.checker.advance(self.state, stepped)
-        return self._keep(now, command, stepped, checker, stepped.changes, new, outcome)
+        return self._keep(moved, command, outcome)
 
-    def _keep(
-        self,
-        now: Running | Ended,
-        command: Command,
-        stepped: Stepped | None,
-        checker: Checker,
-        changes: tuple[Change, ...],
-        new: tuple[Violation, ...],
-        outcome: Outcome | None = None,
-    ) -> Node:
+    def _keep(self, moved: Moved, command: Command, outcome: Outcome | None = None) -> Node:
         """Grow the timeline by a node; at the end of a command it remembers what the command broke, for `expect`."""
         context, running = self.node.context, None
-        if isinstance(now, Running):
-            running = now
+        if isinstance(moved.now, Running):
+            running = moved.now
         else:
-            outcome = now.outcome
-            context = now.context
-            if VERBS[command.verb].role != "word" and outcome.status != "blocked":
-                context = context._replace(violations=(*self._broken_so_far(), *new))
+            context, outcome = moved.now
+            if moved.stepped is not None and self.running is not None:
+                undone = context.state is self.running.before.state
+                broken = () if undone else (*self._broken_so_far(), *moved.violations)
+                context = with_violations(context, command, broken)
         return self.timeline.grow(
             Node(
                 context=context,
-                checker=checker,
+                checker=moved.checker,
                 running=running,
                 command=command.text,
-                stepped=stepped,
-                changes=changes,
+                stepped=moved.stepped,
+                changes=moved.changes,
                 outcome=outcome,
-                new=new,
+                new=moved.violations,
             )
         )
 
@@ -321,6 +290,13 @@ class Session:
         return node
 
 
+def _beside(running: Running, moved: Moved) -> Moved:
+    """The command under way, after another one has moved: the machine is another, and tasks may have come or gone."""
+    assert isinstance(moved.now, Ended), "only `begin`, and single steps of other tasks, may come beside a command"
+    before = running.before._replace(begun=moved.now.context.begun)
+    return moved._replace(now=running._replace(state=moved.now.context.state, before=before))
+
+
 def position(name: str, task: Task) -> Position:
     """Where a task stands, in words."""
     running = cast("Procedure", task.stack[-1])
@@ -338,12 +314,3 @@ def position(name: str, task: Task) -> Position:
         blocked=task.blocked,
     )
 
-
-def _differences(one: State, other: State) -> Iterator[Change]:
-    """What differs between two States, tasks apart; O(size) of the tables that do, so for commands without steps."""
-    for table, old, new in zip(TABLES, one.maps, other.maps, strict=True):
-        if old is new or table.derived or table.name == "tasks":
-            continue
-        for key in {*old, *new}:
-            if old.get(key) != new.get(key):
-                yield Change(table.name, key, old.get(key), new.get(key))

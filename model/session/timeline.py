@@ -6,14 +6,15 @@ change, so keeping it costs what its step changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import SEVERITIES, Violation
-from model.memory.state import TABLES, Change, State
+from model.memory.state import Change, State
 from model.script.context import Context, Outcome
+from model.script.drive import differing
 from model.script.execute import Running
 
 if TYPE_CHECKING:
@@ -249,11 +250,3 @@ def _same_step(old: Node, new: Node) -> bool:
 def _name(stepped: Stepped | None) -> tuple[str, str, str] | None:
     return (stepped.task, stepped.procedure, stepped.step) if stepped else None
 
-
-def differing(one: State, other: State, keys: Iterable[tuple[str, Any]]) -> Iterator[Change]:
-    """The entries among `keys` that the States do not share."""
-    numbers = {table.name: number for number, table in enumerate(TABLES)}
-    for table, key in keys:
-        old, new = one.maps[numbers[table]].get(key), other.maps[numbers[table]].get(key)
-        if old != new:
-            yield Change(table, key, old, new)

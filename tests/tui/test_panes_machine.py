@@ -7,9 +7,9 @@ from model.kernel.arch.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
 from model.memory.records import Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
+from model.script.drive import differing
 from model.script.parser import parse
 from model.script.runner import Runner
-from model.session.timeline import differing
 from tests.model.play import Play
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.views.glyphs import ASCII
