@@ -89,4 +89,3 @@ def _same_note(*fields: str | int) -> StepNote:
 
 def _note(stepped: Stepped) -> StepNote:
     return _same_note(stepped.task, stepped.procedure, stepped.step, stepped.source, stepped.doc, stepped.depth)
-

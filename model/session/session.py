@@ -313,4 +313,3 @@ def position(name: str, task: Task) -> Position:
         stack=tuple(type(call).__name__ for call in task.stack),
         blocked=task.blocked,
     )
-

@@ -249,4 +249,3 @@ def _same_step(old: Node, new: Node) -> bool:
 
 def _name(stepped: Stepped | None) -> tuple[str, str, str] | None:
     return (stepped.task, stepped.procedure, stepped.step) if stepped else None
-
