@@ -81,6 +81,9 @@ class Store:
         except UnicodeDecodeError:
             self._set_aside("not UTF-8 text")
             return Progress()
+        except RecursionError:
+            self._set_aside("nested too deeply")
+            return Progress()
         if progress.format != FORMAT:
             self._set_aside(f"format {progress.format}; this program writes format {FORMAT}")
             return Progress()

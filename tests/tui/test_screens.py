@@ -29,6 +29,7 @@ from tui.drivers.drill import DrillDriver
 from tui.drivers.driver import Driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.comparison import Comparison
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
 from tui.screens.state_graph import Map
 from tui.views.glyphs import UNICODE
@@ -137,7 +138,7 @@ VISITS = {
     "comparison": Visit(nowhere, to_the_comparison),
     "presenter": Visit(lesson, keys("P")),
 }
-BASES = {Overlay}
+BASES = {LeavesOnce, Overlay}
 """What other screens are made of."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.events import Key
 from textual.filter import NoColor
 from textual.screen import Screen
@@ -19,6 +19,8 @@ from tui.app.autoplay import Autoplay
 from tui.drivers.driver import Driver
 from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
+from tui.session.preferences import NAME as PREFERENCES
+from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import NAME as TYPED
 from tui.session.prompt_history import TakesEarly, Typed
 from tui.session.user_files import is_served
@@ -91,7 +93,8 @@ class PtescopeApp(App[None]):
         self.typed = Typed(store.path.with_name(TYPED))
         for theme in THEMES:
             self.register_theme(theme)
-        wanted = os.environ.get("TEXTUAL_THEME", "")
+        self.preferences = PreferencesFile(store.path.with_name(PREFERENCES))
+        wanted = os.environ.get("TEXTUAL_THEME") or self.preferences.read().theme
         # Set without its watcher: the stylesheet has not been parsed yet, and need not be parsed twice.
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else PTESCOPE.name)
         self.stylesheet.set_variables(self.get_css_variables())
@@ -103,6 +106,13 @@ class PtescopeApp(App[None]):
             self._filters.append(OnlyAscii())
         if os.environ.get("PTESCOPE_REDUCED_MOTION"):
             self.animation_level = "none"
+
+    def action_command_palette(self) -> None:
+        """Everything by name."""
+        if not isinstance(self.screen, CommandPalette):
+            from tui.app.palette import Palette  # noqa: PLC0415 - few open it
+
+            self.push_screen(Palette(id="--command-palette"))
 
     def _fatal_error(self) -> None:
         """A bug: leave the screen and hand it to the command line, which tells of it in one line."""
@@ -299,6 +309,7 @@ class PtescopeApp(App[None]):
         ours = [theme.name for theme in THEMES]
         names = [*ours, *sorted(name for name in self.available_themes if name not in ours)]
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self.preferences.change(theme=self.theme)
         self.notify(self.theme, title=tr("Theme"), timeout=2)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

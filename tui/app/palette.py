@@ -5,11 +5,12 @@ from functools import partial
 from typing import NamedTuple
 
 from rich.markup import escape
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
 from lessons.i18n.language import tr
 from tui.screens.help import RENAMED, key_name
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.stage import Stage
 from tui.views.bars import named
 from tui.views.glyphs import choose
@@ -122,3 +123,7 @@ class Forms(Provider):
         for entry in self._entries():
             if (score := matcher.match(entry.text)) > 0:
                 yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.help)
+
+
+class Palette(CommandPalette, LeavesOnce[None]):
+    """Textual's command palette; a double click beside it closes it once."""

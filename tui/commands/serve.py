@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from shlex import join
 from typing import Final
 
+from tui.jobs.subprocess_job import python_module
+
 EXIT_FINE: Final = 0
 EXIT_MISSING: Final = 2
 MOST_PORT: Final = 65_535
@@ -36,7 +38,7 @@ def main(args: Namespace) -> int:
     if find_spec("textual_serve") is None:
         print("ptescope serve needs the extra `web`: pip install 'ptescope[web]'", file=sys.stderr)
         return EXIT_MISSING
-    words = [sys.executable, "-m", "tui.app.served_session"]
+    words = python_module("tui.app.served_session")
     if args.lesson is not None:
         from lessons.file.library import find  # noqa: PLC0415
         from lessons.file.problems import LessonError  # noqa: PLC0415

@@ -21,6 +21,14 @@ class GoneError(Exception):
     """The other process ended before its work did; the message says what it left behind."""
 
 
+def python_module(name: str) -> list[str]:
+    """The words that start a module of this program in an interpreter of its own.
+
+    `-P` keeps the current folder off the path: a `model.py` that happens to lie there is never run.
+    """
+    return [sys.executable, "-P", "-m", name]
+
+
 Work = Callable[..., None]
 """A function of a module; its first argument is what it tells things with."""
 
@@ -31,13 +39,11 @@ async def elsewhere(work: Work, *arguments: object) -> AsyncGenerator[Any]:
     Raises GoneError where the process was killed or failed.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
+        *python_module(__name__),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from lessons.i18n.language import tr
@@ -20,6 +19,7 @@ from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare import answers
 from tui.jobs.compare_cache import Answer
 from tui.jobs.subprocess_job import GoneError
+from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.comparison_table import LEGEND, bounds, words
 from tui.views.glyphs import Glyphs
@@ -33,7 +33,7 @@ SIGNS: Final = {"corrupts": "broken", "splat": "broken", "hazard": "caution", "o
 USE: Final = "use"
 
 
-class Comparison(Screen[None]):
+class Comparison(LeavesOnce[None]):
     """One table a defence; left and right of it the others."""
 
     DEFAULT_CSS = """

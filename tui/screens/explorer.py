@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.screen import Screen
 
 from lessons.i18n.language import tr
 from model.script.command import Command
@@ -22,6 +21,7 @@ from model.search.result import SearchResult
 from model.session.timeline import Timeline
 from tui.drivers.counterexample import TrailDriver
 from tui.jobs.search import Failed, Request, Told, search
+from tui.screens.leaves_once import LeavesOnce
 from tui.session.completion import help_for
 from tui.session.prompt_history import Typed
 from tui.views.bars import keys
@@ -40,7 +40,7 @@ MOST_TIMES: Final = 3
 NARROW: Final = 100
 
 
-class Explorer(Screen[None]):
+class Explorer(LeavesOnce[None]):
     """Choose, search, walk into what was found. `timeline` is that of the stage below and is only read."""
 
     DEFAULT_CSS = """

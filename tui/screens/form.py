@@ -17,6 +17,7 @@ from model.script.parser import parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
@@ -92,7 +93,7 @@ class FieldInput(Input):
         self.post_message(self.Turned())
 
 
-class Form(ModalScreen[str]):
+class Form(ModalScreen[str], LeavesOnce[str]):
     """Ends with the line to carry out, or with None."""
 
     DEFAULT_CSS = """

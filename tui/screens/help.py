@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
 from lessons.i18n.language import tr
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import EXPORT
 from tui.screens.stage import Stage
 from tui.views.context import context
@@ -55,7 +56,7 @@ RENAMED = {
 ASCII_NAMES = {"right": "Right", "left": "Left", "up": "Up", "down": "Down"}
 
 
-class Help(ModalScreen[None]):
+class Help(ModalScreen[None], LeavesOnce[None]):
     """What every key does on the screen below, signs, words. Any of its keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,6 +8,7 @@ from textual.containers import Container
 from textual.screen import ModalScreen
 
 from lessons.i18n.language import tr
+from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row
@@ -18,7 +19,7 @@ EXPORT: Final = Binding("E", "app.export", "This screen as a file, SVG or Markdo
 """Textual hands no key of a modal screen on to the app: those that are worth a picture have this of their own."""
 
 
-class Overlay(ModalScreen[str]):
+class Overlay(ModalScreen[str], LeavesOnce[str]):
     """Ends with what was chosen, or with None."""
 
     DEFAULT_CSS = """

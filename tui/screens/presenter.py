@@ -6,12 +6,12 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from lessons.i18n.language import tr
 from lessons.teach import presenter_state as presenting
 from lessons.teach.presenter_state import Ballots
 from tui.drivers.lesson import LessonDriver
+from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import header, keys
 from tui.views.glyphs import Glyphs
 from tui.views.machine_view import Scene, follow, marks
@@ -33,7 +33,7 @@ PANES: Final[dict[str, tuple[str, Callable[[Scene, int], list[Row]]]]] = {
 """Kind of thing that changed → the pane that shows it to the room; all else: the address spaces."""
 
 
-class Presenter(Screen[None]):
+class Presenter(LeavesOnce[None]):
     """Text above, the one pane that matters below, and as few keys as a clicker has."""
 
     DEFAULT_CSS = """

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lessons.i18n.language import tr
+from tui.screens.leaves_once import LeavesOnce
 from tui.session.prompt_history import TakesEarly, Typed
 from tui.views.row import Row, Span, cut, row
 from tui.widgets.line_pane import LinePane
@@ -54,7 +55,7 @@ class Suggestions(LinePane, can_focus=False):
     """What belongs where the cursor is, and the words that could stand there."""
 
 
-class Prompt(TakesEarly, ModalScreen[str]):
+class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
     """Ends with the line that was typed, or with None. `typed` is the history; it grows."""
 
     DEFAULT_CSS = """

@@ -13,6 +13,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.learner.recap import recap
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import EXPORT
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
@@ -21,7 +22,7 @@ from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
 
-class Recap(ModalScreen[None]):
+class Recap(ModalScreen[None], LeavesOnce[None]):
     """The rules of what is done, the wrong guesses beside the truth, what to read in the kernel, what comes next."""
 
     DEFAULT_CSS = """

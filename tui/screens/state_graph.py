@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
-from textual.screen import Screen
 
 from lessons.i18n.language import tr
 from model.invariants.violation import SEVERITIES
 from model.search.result import SearchResult
 from model.search.state_graph import MOST_STATES, GraphNode
+from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
@@ -44,7 +44,7 @@ class MapPane(LinePane):
         self.post_message(self.Walked(rows))
 
 
-class Map(Screen[None]):
+class Map(LeavesOnce[None]):
     """Every state of a small scene. `play` makes a driver that stands where the search set out from."""
 
     DEFAULT_CSS = """

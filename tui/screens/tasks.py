@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from lessons.i18n.language import tr
 from model.session.session import Position
 from tui.drivers.sandbox import SandboxDriver
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import EXPORT
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
@@ -23,7 +24,7 @@ TO_ITS_END: Final = 2000
 """Micro-steps that `f` lets a task make at most."""
 
 
-class Tasks(ModalScreen[None]):
+class Tasks(ModalScreen[None], LeavesOnce[None]):
     """Lies over the lower part of the stage, which goes on showing the machine."""
 
     DEFAULT_CSS = """

@@ -8,6 +8,7 @@ from textual.screen import ModalScreen
 
 from lessons.i18n.language import tr
 from model.session.timeline import Timeline
+from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import EXPORT
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, stops
@@ -15,7 +16,7 @@ from tui.views.why import accounts, rows
 from tui.widgets.line_pane import LinePane
 
 
-class Why(ModalScreen[int | None]):
+class Why(ModalScreen[int | None], LeavesOnce[int | None]):
     """Ends with the node to go to, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

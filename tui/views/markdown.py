@@ -138,6 +138,7 @@ def _inline(text: str, base: str) -> Iterator[Span]:
 
 def wrap(spans: Iterable[Span], width: int) -> list[Row]:
     """Spans as rows of at most `width` columns, broken between words; a newline breaks a row."""
+    width = max(width, 1)  # a pane may be given no column at all
     rows: list[Row] = []
     line: list[Span] = []
     used = 0

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from rich.style import Style
-from textual.color import Color
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 HIGH_CONTRAST: Final = Theme(
@@ -107,17 +107,31 @@ def roles(variables: Mapping[str, str]) -> dict[str, Style]:
 USED: Final = ("foreground", "background", "panel", "primary", "accent", "warning", "error", "success", "text-muted")
 
 
+def parsed(value: str) -> Color | None:
+    """A colour of a theme; `None` for what depends on what lies below it (`auto 60%`), or for no colour at all.
+
+    Themes that leave the colours to the terminal say `ansi_default 50%`; the share is Textual's own business.
+    """
+    try:
+        return Color.parse(value)
+    except ColorParseError:
+        name, _, share = value.rpartition(" ")
+        return parsed(name) if name and share.endswith("%") and not name.startswith("auto") else None
+
+
 @lru_cache(maxsize=32)
 def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
     """The work behind `roles`, done once a theme."""
-    colours = {name: Color.parse(value) for name, value in used if value and not value.startswith("auto")}
+    colours = {name: colour for name, value in used if (colour := parsed(value)) is not None}
     foreground, background = colours["foreground"], colours["background"]
     muted = colours.get("text-muted") or background.blend(foreground, MUTED)
+    shades = foreground.ansi is None and background.ansi is None
+    """Whether colours can be mixed: what a terminal calls its default is known to the terminal alone."""
 
     def ink(name: str, *, bold: bool = False, reverse: bool = False, strike: bool = False) -> Style:
         return Style(color=colours[name].rich_color, bold=bold or None, reverse=reverse or None, strike=strike or None)
 
-    dim = Style(color=muted.rich_color)
+    dim = Style(color=muted.rich_color) if shades else Style(dim=True)
     return {
         "plain": Style(),
         "dim": dim,

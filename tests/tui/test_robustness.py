@@ -1,0 +1,103 @@
+"""What once broke the app: themes, narrow terminals, bursts of keys, files that lie in the current folder."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from textual.command import CommandPalette
+
+from lessons.file.library import find
+from lessons.learner.progress import Store
+from tests.tui.free import STALE, driver_of
+from tests.tui.user import at
+from tui.app.app import PtescopeApp
+from tui.drivers.opening import lesson_driver
+from tui.jobs.subprocess_job import python_module
+from tui.screens.stage import Stage
+from tui.session.preferences import NAME, PreferencesFile
+from tui.views.markdown import wrap
+from tui.views.row import Span
+
+
+async def test_every_theme_can_be_chosen_and_the_last_one_is_remembered(store: Store) -> None:
+    async with at(store, driver_of(*STALE)) as user:
+        first, seen = user.app.theme, []
+        for _ in user.app.available_themes:
+            await user.press("t")
+            seen.append(user.app.theme)
+        assert set(seen) == set(user.app.available_themes)
+        assert user.app.theme == first
+        await user.press("t")
+        chosen = user.app.theme
+    assert PtescopeApp(store).theme == chosen
+
+
+async def test_a_terminal_may_keep_its_own_colours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTUAL_THEME", "ansi-dark")
+    async with at(store, driver_of(*STALE)) as user:
+        assert user.app.theme == "ansi-dark"
+        assert "p0" in user.seen()
+
+
+def test_damaged_preferences_are_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_text("[" * 100_000)
+    file = PreferencesFile(path)
+    assert not file.read().theme
+    assert path.with_suffix(".damaged").read_text().startswith("[[[")
+    file.change(theme="nord")
+    assert PreferencesFile(path).read().theme == "nord"
+
+
+@pytest.mark.parametrize("width", [-3, 0, 1, 6])
+def test_text_is_wrapped_at_any_width(width: int) -> None:
+    rows = wrap([Span("Reader, a pane may be narrower than a word.", "plain")], width)
+    assert "".join(row.text for row in rows).replace(" ", "") == "Reader,apanemaybenarrowerthanaword."
+
+
+@pytest.mark.parametrize("size", [(6, 24), (2, 1), (1, 1)])
+async def test_a_narrow_terminal_does_not_hang_the_app(store: Store, size: tuple[int, int]) -> None:
+    async with at(store, None, size) as user:  # home
+        await user.press("down")
+        await user.pilot.resize_terminal(120, 40)
+        await user.pilot.pause()
+        assert "ptescope" in user.seen()
+    async with at(store, driver_of(*STALE), size) as user:
+        await user.press("W", "escape", "L", "escape")
+        assert isinstance(user.screen, Stage)
+
+
+async def test_enter_twice_in_one_burst_closes_one_screen(store: Store) -> None:
+    async with at(store, driver_of(*STALE[:2])) as user:
+        await user.press_at_once(":write p0 buf 1\n\n\n")
+        await user.press_at_once(":\n\n:\n\n")
+        assert isinstance(user.screen, Stage)
+        assert user.app.bug is None
+
+
+async def test_the_palette_closes_once(store: Store) -> None:
+    async with at(store, driver_of(*STALE[:2])) as user:
+        await user.press("ctrl+p")
+        palette = user.screen
+        assert isinstance(palette, CommandPalette)
+        palette.dismiss()
+        palette.dismiss()
+        await user.pilot.pause()
+        assert isinstance(user.screen, Stage)
+
+
+def test_code_in_the_current_folder_is_not_run(tmp_path: Path) -> None:
+    for name in ("model.py", "lessons.py", "tui.py"):
+        (tmp_path / name).write_text("raise SystemExit('run by accident')")
+    asks = [*python_module("tui.jobs.subprocess_job")]
+    done = subprocess.run(asks, cwd=tmp_path, input=b"", capture_output=True, check=False, env=dict(os.environ))
+    assert b"run by accident" not in done.stderr
+    assert b"struct.error" in done.stderr, "our own module was started, and had nothing to read"
+
+
+async def test_a_lesson_survives_every_theme(store: Store) -> None:
+    async with at(store, lesson_driver(find("tour"), store)) as user:
+        for _ in range(8):
+            await user.press("t", "n")
+        assert user.app.bug is None

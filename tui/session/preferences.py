@@ -1,0 +1,42 @@
+"""What a reader has set for good: the theme. One small JSON file beside the progress, replaced atomically."""
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from lessons.learner.progress import replace_file
+
+NAME: Final = "preferences.json"
+
+
+class Preferences(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Every preference, with what holds where nothing was set."""
+
+    theme: str = ""
+    """The name of a theme; empty: the program's own."""
+
+
+class PreferencesFile:
+    """The file. One that cannot be read is set aside under another name; without a file everything is as by default."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+
+    def read(self) -> Preferences:
+        """What was set."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Preferences)
+        except OSError:
+            return Preferences()
+        except (msgspec.DecodeError, RecursionError):
+            with contextlib.suppress(OSError):
+                self.path.replace(self.path.with_suffix(".damaged"))
+            return Preferences()
+
+    def change(self, **preferences: object) -> None:
+        """Keep what is set now beside what was set before. Where it cannot be written, it holds for this session."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, msgspec.json.encode(msgspec.structs.replace(self.read(), **preferences)))
