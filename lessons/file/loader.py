@@ -32,6 +32,7 @@ from lessons.file.schema import (
     Remark,
 )
 from model.memory.digest import blake2b
+from model.script.words import hidden
 
 MOST_BYTES: Final = 1_000_000
 """No lesson or world comes near; a longer file is refused without reading it."""
@@ -60,10 +61,18 @@ def read(path: Path) -> str:
     if len(raw) > MOST_BYTES:
         raise LessonError([Problem(str(path), 1, 1, f"longer than {MOST_BYTES} bytes, the most that is read")])
     try:
-        return raw.decode("utf-8").replace("\r\n", "\n")
+        text = raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8").split("\n")
         raise LessonError([Problem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
+    problems = [
+        Problem(str(path), number, column, f"the control character {name}: lessons have printable text only")
+        for number, line in enumerate(text.split("\n"), 1)
+        for column, name in filter(None, [hidden(line)])
+    ]
+    if problems:
+        raise LessonError(problems)
+    return text
 
 
 def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
@@ -83,6 +92,11 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
         if name not in worlds:
             hint = nearest(name, worlds) or f"it belongs into {WORLDS}/{name}.pte, beside the lesson"
             builder.problem(line, f"no world is called `{name}`", hint, len("~~~world ") + 1)
+    for line, record in ((1, header), *((item.line, item) for item in items)):
+        for name in dict.fromkeys(_hidden(record)):
+            builder.problem(
+                line, f"an escape here makes the control character {name}", "lessons have printable text only"
+            )
     if header is None or problems:
         raise LessonError(sorted(problems, key=lambda problem: problem.line))
     return Lesson(
@@ -92,6 +106,20 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
         worlds={name: worlds[name] for name in sorted(used)},
         revision=blake2b(source.encode(), digest_size=8).hexdigest(),
     )
+
+
+def _hidden(value: object) -> Iterator[str]:
+    """The names of the control characters in the texts of a record: a TOML escape can make one."""
+    if isinstance(value, str):
+        for line in value.splitlines():
+            if found := hidden(line):
+                yield found[1]
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _hidden(getattr(value, name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _hidden(one)
 
 
 class _FolderOfWorlds(Mapping[str, str]):

@@ -26,7 +26,7 @@ from model.script.operands import (
 from model.script.problems import ScriptError, ScriptProblem, did_you_mean
 from model.script.scope import Scope
 from model.script.verbs import ABOUT_LAST_COMMAND, VERBS, Verb
-from model.script.words import Word, printable, split, without_comment
+from model.script.words import Word, hidden, printable, split, without_comment
 
 MOST_LINES: Final = 100_000
 MOST_CHARACTERS: Final = 4_000_000
@@ -106,6 +106,7 @@ class _Line:
 
     def __init__(self, number: int, line: str, scope: Scope, problems: list[ScriptProblem]) -> None:
         self.number = number
+        self.hidden = hidden(line)
         self.line = without_comment(line)
         self.words = split(line)
         self.end = len(self.line) + 1
@@ -114,7 +115,13 @@ class _Line:
 
     def command(self, *, permissions: bool = False) -> Command | None:
         """The command of this line; None if it is blank, or a `may` that is read later, or wrong."""
-        if not self.words or (self.words[0].text == "may" and not permissions):
+        if self.words[:1] and self.words[0].text == "may" and not permissions:
+            return None
+        if self.hidden is not None:
+            column, name = self.hidden
+            self.complain(column, f"the control character {name}: a script has printable text only")
+            return None
+        if not self.words:
             return None
         if len(self.line) > LONGEST_LINE:
             self.complain(1, f"the line is longer than {LONGEST_LINE} characters")

@@ -18,7 +18,7 @@ class ScriptProblem(msgspec.Struct, frozen=True):
     def located(self, file: str) -> str:
         """The one-line form that editors can jump to.
 
-        >>> Problem(3, 1, "unknown command `raed`; did you mean `read`?").located("demo.pte")
+        >>> ScriptProblem(3, 1, "unknown command `raed`; did you mean `read`?").located("demo.pte")
         'demo.pte:3:1: unknown command `raed`; did you mean `read`?'
         """
         return f"{file}:{self.line}:{self.column}: {self.message}"

@@ -26,6 +26,20 @@ LONGEST_NAME: Final = 40
 """Characters: names appear in every pane."""
 
 
+HIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal carries out instead of showing it, or what turns the direction of writing round. A tab is none."""
+
+
+def hidden(text: str) -> tuple[int, str] | None:
+    r"""Where the first such character stands, counted from 1, and its name; None if there is none.
+
+    >>> hidden("note \x1b]0;x"), hidden("note\tfine")
+    ((6, 'U+001B'), None)
+    """
+    found = HIDDEN.search(text)
+    return (found.start() + 1, f"U+{ord(found.group()):04X}") if found else None
+
+
 def without_comment(line: str) -> str:
     """The line up to a `#`."""
     return line.partition("#")[0].rstrip()

@@ -225,3 +225,21 @@ def test_a_lesson_without_any_one_of_its_lines_loads_or_is_refused_in_words() ->
         text = "\n".join(lines[:number] + lines[number + 1 :])
         with suppress(LessonError):
             assert parse(text, "gap.md", WORLDS).items
+
+
+def test_no_control_character_of_a_lesson_reaches_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "small.md"
+    path.write_text(TEXT.replace("Process `p0` has a page.", "Process \x1b[31m`p0` has a page."))
+    with pytest.raises(LessonError, match=r":16:9: the control character U\+001B"):
+        load(path)
+    with pytest.raises(LessonError, match=r"an escape here makes the control character U\+009B"):
+        parse(TEXT.replace("That is another page.", "That is \\u009b2J another page."), "small.md", WORLDS)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "small.md"
+    (tmp_path / "worlds").mkdir()
+    for name, world in WORLDS.items():
+        (tmp_path / "worlds" / f"{name}.pte").write_text(world)
+    path.write_text(f"\ufeff{TEXT}", encoding="utf-8")
+    assert load(path).id == "small"

@@ -1,5 +1,7 @@
 """Reading scripts: what every verb becomes, and what is said about everything that is wrong."""
 
+import re
+
 import pytest
 
 from model.script.command import BackingSpec, Command, Place, RefPage
@@ -294,7 +296,7 @@ def test_may_can_name_what_only_another_may_creates() -> None:
 
 
 def test_only_a_newline_ends_a_line() -> None:
-    commands = parse("\ufeffprocess p0\r\nnote a\u2028b\x0cc\r\nprocess p1")
+    commands = parse("\ufeffprocess p0\r\nnote a\u2028bc\r\nprocess p1")
     assert [(command.verb, command.line) for command in commands] == [("process", 1), ("note", 2), ("process", 3)]
 
 
@@ -318,3 +320,21 @@ def test_a_prompt_parses_one_line_and_learns_its_names() -> None:
     command = parse_line("read p0 buf+1", scope)
     assert command is not None
     assert command.operands == {"P": "p0", "WHERE": Place("buf", 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "name"),
+    [
+        ("note \x1b]0;title\x07", 6, "U+001B"),
+        ("process p0 # \x9b31m", 14, "U+009B"),
+        ("note \u202eabc", 6, "U+202E"),
+        ("# \x1b[2J", 3, "U+001B"),
+    ],
+)
+def test_no_control_character_gets_through_a_script_to_the_terminal(line: str, column: int, name: str) -> None:
+    with pytest.raises(ScriptError, match=rf"2:{column}: the control character {re.escape(name)}"):
+        parse(f"process p9\n{line}\n")
+
+
+def test_a_tab_is_a_blank() -> None:
+    assert parse("process\tp0")[0].operands["P"] == "p0"
