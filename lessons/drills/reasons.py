@@ -42,7 +42,7 @@ def reason(before: State, account: Account) -> str:
             return f"This driver asks no VMA, but it makes no fault either, and the entry is {said(entry)}."
         return f"The entry names frame {entry.pfn:#x}, device memory without a struct page: no count to raise."
     if WALK in last:
-        return f"{_by_gup(last[SLOW], before, vma, FOLL_GET)} {_by_kvm(vma, entry)}"
+        return f"{_by_gup(last[SLOW], before, vma, FOLL_GET | FOLL_WRITE)} {_by_kvm(vma, entry)}"
     if MIRROR in last:
         return _by_hmm(last[MIRROR], vma)
     if SLOW in last:
@@ -65,7 +65,7 @@ def _granted(made: list[tuple[str, str]], vma: Vma, foll: int, entry: tuple[Pte 
     shared = old is not None and old.present and not foll & FOLL_WRITE
     if (BLIND, "get_page") in made:
         return "The driver takes whatever frame the entry names. It asks neither the VMA nor the special bit."
-    if (WALK, "kvm_try_get_pfn") in made:
+    if (WALK, "hva_to_pfn_remapped") in made:
         return "GUP refuses this VMA, so KVM looks the entry up itself, special or not, and takes the frame in it."
     if (MIRROR, "look_again") in made:
         return f"The VMA allows it. A fault makes the entry {said(new)}, and the frame in it is told to the driver."

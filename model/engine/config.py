@@ -105,6 +105,9 @@ FACTS: Final[dict[str, Fact]] = {
     "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),
     "KVM takes references on PFN mappings": Fact("6.1", "6.12", "kvm_try_get_pfn; kernel-facts N.2"),
+    "KVM follows huge PFN mappings": Fact(
+        "6.12", "7.3", "follow_pfnmap_start() since 6.12; follow_pte() of 6.1 refuses what is pmd_bad(); mm/memory.c"
+    ),
     "dma-bufs are never executable": Fact("7.3", "7.3", "dma-buf recordings (matrix): no `me` on dma-buf files"),
     "mremap extends any VMA": Fact("6.1", "6.1", "no vma_merge_extend; dma-buf recordings, finding 14"),
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf recordings (matrix): `ar` on /dev/mem and PCI resources"),

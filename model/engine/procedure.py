@@ -134,6 +134,8 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
 
     source: ClassVar[str] = ""
     """Where it stands in the kernel: file, and version where that matters."""
+    mm_users: ClassVar[tuple[str, ...]] = ()
+    """Its fields that name an address space which it keeps alive (mmget): exit_mmap() waits for it."""
     steps: ClassVar[tuple[MicroStep, ...]] = ()
     positions: ClassVar[dict[str, int]] = {}
 

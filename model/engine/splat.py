@@ -6,6 +6,7 @@ The engine adds the call trace; `kernel_log` puts the whole report together.
 
 from typing import Final
 
+from model.engine.config import setting
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.records import Frame, Splat, Vma
 from model.memory.state import Memory, Transaction
@@ -50,6 +51,12 @@ def warn_on(tx: Transaction, where: str, condition: str) -> None:
     process = tx.processes.get(tx.task.process)
     cpu, pid = max(tx.task.cpu, 0), FIRST_PID + process.pid if process is not None else KWORKER_PID
     tx.emit(Splat(f"WARNING: CPU: {cpu} PID: {pid} at {where}", (f"{condition}", f"Comm: {comm(tx)}")))
+
+
+def vm_bug_on(tx: Transaction, where: str) -> None:
+    """VM_BUG_ON: with CONFIG_DEBUG_VM the task dies, without it nothing is looked at. `where`: `FILE:LINE`."""
+    if setting(tx, "debug-vm") == "on":
+        tx.emit(Splat(f"kernel BUG at {where}!", fatal=True))
 
 
 def vm_bug_on_page(tx: Transaction, pfn: int, condition: str, where: str) -> None:

@@ -20,7 +20,7 @@ from model.kernel.fs.vfs import EOF
 from model.memory.errno import EBUSY, EEXIST, ENOENT
 from model.memory.records import Device
 from model.memory.state import State, Transaction
-from model.script.command import Command
+from model.script.command import Command, RefPage
 from model.script.context import OK, Context, Outcome, refused
 from model.script.dispatch import not_simulated, procedure_of
 from model.script.expect import verdict
@@ -180,11 +180,17 @@ def task_begun(state: State, task: str, command: Command, on: int = ITS_OWN) -> 
 
 
 def _where(state: State, command: Command) -> tuple[str, int]:
-    """Process and CPU that a command runs on: ("", -1) for devices, and for file I/O, whose CPU matters to nobody."""
+    """Process and CPU that a command runs on: ("", -1) for devices, and for file I/O, whose CPU matters to nobody.
+
+    A guest runs in a thread of the process that KVM works for.
+    """
     operand = VERBS[command.verb].cpu_of
     name = str(command.get(operand, "")) if operand else ""
     if operand == "R":
         name = state.references[name].process
+    elif operand == "R[+N]":
+        reference = state.references[cast("RefPage", command.operands[operand]).reference]
+        name = reference.process if reference.kind == "follow" else ""
     process = state.processes.get(name)
     return (name, process.cpu) if process else ("", -1)
 

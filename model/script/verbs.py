@@ -51,7 +51,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     yields: bool = False
     """Its result has a value that is worth showing."""
     cpu_of: str = "P"
-    """The operand that names the process (or reference) on whose CPU it runs."""
+    """The operand that names the process on whose CPU it runs, or the reference of one; a device runs on none."""
     gives_up: tuple[str, ...] = ()
     """Operands whose names are free to be taken again afterwards."""
 
@@ -284,7 +284,14 @@ _TABLE: Final = (
         *(_P, _RANGE, _AS, _flag("fast", "how"), _flag("slow", "how"), _flag("fast-only", "how")),
         *(_flag("write"), _flag("pin"), _flag("longterm"), _flag("force"), _BY),
     ),
-    _verb("follow", "KVM's way in 6.1: follow_pte(), then kvm_try_get_pfn()", _P, _RANGE, _AS, _BY),
+    _verb(
+        "follow",
+        "KVM's hva_to_pfn() for a guest that writes: GUP, then its own walk",
+        _P,
+        _RANGE,
+        _AS,
+        _BY,
+    ),
     _verb("grab", "a driver's pfn_to_page() and get_page() on what the PTE points at", _P, _RANGE, _AS, _BY),
     _verb(
         "mirror",
@@ -297,7 +304,7 @@ _TABLE: Final = (
         "the device behind R accesses the page, whatever the page tables say now",
         *(_PAGE_OF, Branch.of("ACCESS", {"write": _form(_BYTE), "read": _form()})),
         yields=True,
-        cpu_of="",
+        cpu_of="R[+N]",
     ),
     _verb("peek", "what the referenced page holds now", _PAGE_OF, yields=True, cpu_of=""),
     _verb(

@@ -31,3 +31,55 @@ def test_the_special_bit_is_looked_past() -> None:
     play = Play("set kernel 6.1", f"{BUFFER}\n{WRITABLE}\nwrite p0 m 1")
     assert play.do("gup p0 m as=r write by=guest") == "error EFAULT"
     assert play.do("follow p0 m as=k by=guest") == "ok"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_guest_that_writes_gets_a_copy_of_its_own(kernel: str) -> None:
+    """hva_to_pfn_slow(): `if (write_fault) flags |= FOLL_WRITE`, so copy-on-write comes first."""
+    play = Play(f"set kernel {kernel}", "process p0\ndevice guest\nmmap p0 m anon private rw 1\nwrite p0 m 1")
+    assert play.do("fork p0 c\nfollow p0 m as=k by=guest\ndma k write 99\nread c m") == "ok 1"
+    assert play.do("read p0 m") == "ok 99"
+    assert play.broken() == set()
+
+
+def test_the_zero_page_is_not_for_a_guest_to_write() -> None:
+    play = Play("set kernel 6.1", "process p0\ndevice guest\nmmap p0 m anon private r 1\nread p0 m")
+    assert play.do("follow p0 m as=no by=guest") == "error EFAULT"
+    play.do("mprotect p0 m rw\nfollow p0 m as=k by=guest\ndma k write 99\nmmap p0 other anon private r 1")
+    assert play.do("read p0 other") == "ok 0"
+    assert play.do("read p0 m") == "ok 99"
+
+
+HUGE = "process p0\ndevice guest\nbo b 512 in=gtt exporter=ttm-huge\nmmap p0 m bo:b shared rw 512 at=512\nwrite p0 m 1"
+
+
+@pytest.mark.parametrize(("kernel", "answer"), [("6.1", "error EFAULT"), ("6.12", "ok"), ("6.18", "ok"), ("7.3", "ok")])
+def test_the_walk_of_6_1_stops_at_a_huge_entry(kernel: str, answer: str) -> None:
+    """6.1 mm/memory.c: follow_pte() answers -EINVAL where pmd_bad(); follow_pfnmap_start() knows huge entries."""
+    play = Play(f"set kernel {kernel}\nset vram 1024\nset pmd-special on", HUGE)
+    assert play.do("follow p0 m+0 as=k by=guest") == answer
+
+
+def test_get_user_page_fast_only_comes_before_the_walk() -> None:
+    """Where a PMD has no special bit KVM never gets to its own walk: GUP-fast has the page already."""
+    play = Play("set kernel 6.1\nset vram 1024", HUGE)
+    assert play.do("follow p0 m+0 as=k by=guest") == "ok"
+    play.do("move b vram\ndma k write 99")
+    assert "stale-reference" in play.broken()
+
+
+def test_a_kernel_with_debug_vm_dies_at_the_huge_entry() -> None:
+    """6.1 mm/memory.c: follow_pte: VM_BUG_ON(pmd_trans_huge(*pmd))."""
+    play = Play("set kernel 6.1\nset vram 1024\nset pmd-special on\nset debug-vm on", HUGE)
+    play.do("follow p0 m+0 as=k by=guest")
+    assert "splat" in play.broken()
+
+
+def test_a_guest_faults_in_the_process_that_it_belongs_to() -> None:
+    """A vCPU is a thread: its process cannot lose its memory while the vCPU's fault is under way (mm_users)."""
+    play = Play("set kernel 6.18", "process p0\ndevice guest\nmmap p0 m anon private rw 1\nfollow p0 m as=k by=guest")
+    play.do("madvise p0 m dontneed\nbegin d dma k write 77\nstep d 2")
+    assert play.do("exit p0").startswith("blocked")
+    assert play.do("finish d") == "ok"
+    assert play.do("exit p0") == "ok"
+    assert play.do("dma k write 77") == "error EFAULT"

@@ -220,25 +220,30 @@ def test_kvm_misses_an_invalidation_between_the_fixup_and_the_second_look() -> N
     assert race.broken() == set()
 
 
-def test_kvm_takes_a_page_that_has_left_since_the_second_look() -> None:
+def test_kvm_has_the_page_before_the_entry_can_go() -> None:
+    """6.1 hva_to_pfn_remapped(): kvm_try_get_pfn() comes before pte_unmap_unlock(). No order gives it a stranger's."""
     race = Race(f"{SPECIAL}\nbegin K follow p0 m as=k by=dev\nbegin M cpu=1 move b vram")
     old = race.pfn()
-    race.step_to("K", "hva_to_pfn.kvm_try_get_pfn")
-    race.do("finish M")
-    race.do("bo c 1\nmmap p1 s bo:c shared rw 1\nwrite p1 s 83")
-    assert race.pfn("p1", "s") == old
-    assert race.do("finish K") == "ok"
+    for state, results in interleavings(race.state, ["K", "M"]):
+        if results["K"].ok and "k" in state.references:
+            (frame,) = state.references["k"].frames
+            assert frame != old or state.frames[old].refcount == 2
+
+
+def test_a_page_that_kvm_holds_is_its_buffers_no_more_after_a_move() -> None:
+    race = Race(f"{SPECIAL}\nfollow p0 m as=k by=dev")
+    old = race.pfn()
+    race.do("move b vram\ndma k write 99")
     assert race.state.references["k"].frames == (old,)
-    race.do("dma k write 99")
-    assert race.do("read p1 s") == "ok 99"
-    assert race.broken() >= {"stale-reference", "unguarded-reference"}
+    assert race.do("read p0 m") == "ok 65"
+    assert race.broken() >= {"stale-reference", "unguarded-reference", "lost-write"}
     assert race.splats() == []
 
 
 def test_kvm_of_today_sees_the_sequence_move_and_starts_again() -> None:
     race = Race(f"{SPECIAL}\nbegin K follow p0 m as=k by=dev\nbegin M cpu=1 move b vram", "7.3")
     old = race.pfn()
-    race.step_to("K", "hva_to_pfn.kvm_try_get_pfn")
+    race.step_to("K", "kvm_follow.note_frame")
     race.do("finish M")
     assert race.do("finish K") == "ok"
     (now,) = race.state.references["k"].frames
@@ -264,6 +269,27 @@ def test_hmm_range_fault_retries_when_an_invalidation_has_run() -> None:
     assert race.state.references["h"].frames == (race.pfn(),)
     assert race.do("dma h read") == "ok 0"
     assert race.broken() == set()
+
+
+@pytest.mark.parametrize(("text", "grab"), [(ANON, "mirror p0 m"), (SPECIAL, "follow p0 m")])
+def test_an_invalidation_elsewhere_in_the_address_space_is_none_of_its_business(text: str, grab: str) -> None:
+    """mm/mmu_notifier.c: mmu_interval_read_retry() compares the subscription's own sequence."""
+    race = Race(f"mmap p0 other anon private rw 1\nwrite p0 other 1\n{text}\nbegin H {grab} as=h by=dev", "7.3")
+    race.do("step H 2\nmadvise p0 other dontneed\nbegin U cpu=1 madvise p0 other dontneed")
+    race.step_to("U", "unmap_vmas.clear_ptes")
+    assert race.do("finish H") == "ok"
+    assert not [
+        note for note in race.accounts[-1].steps if note.step in {"mmu_interval_read_begin", "mmu_invalidate_seq"}
+    ]
+
+
+def test_a_driver_that_faults_for_its_device_keeps_the_address_space() -> None:
+    """mmget_not_zero(): exit_mmap() comes with the last user of the mm."""
+    race = Race(f"{ANON}\nmirror p0 m as=h by=dev\nmadvise p0 m dontneed\nbegin D dma h write 9\nstep D 2")
+    assert race.do("exit p0").startswith("blocked on D to leave p0")
+    assert race.do("finish D") == "ok"
+    assert race.do("exit p0") == "ok"
+    assert race.do("dma h write 9") == "error EFAULT"
 
 
 def test_hmm_range_fault_waits_while_an_invalidation_runs() -> None:

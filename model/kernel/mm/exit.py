@@ -1,6 +1,6 @@
 """exit: the address space goes, mapping by mapping; what somebody else holds stays."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, step
@@ -10,7 +10,7 @@ from model.kernel.mm.page import put_page
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import detach_vma, i_mmap_lock, vmas_in
 from model.memory.errno import ENOENT
-from model.memory.records import Vma
+from model.memory.records import Task, Vma
 from model.memory.state import Transaction
 
 
@@ -23,14 +23,16 @@ class do_exit(Procedure):
 
     @step
     def wait_for_threads(self, tx: Transaction) -> Outcome:
-        """The address space lives until the last task in it is done (mm_users); a child lives once fork is done."""
+        """The address space lives until the last task in it is done, and whoever else counts in mm_users (mmget).
+
+        A driver that faults a page in for its device is one of them, and so is the fork that is making the child.
+        """
         if self.mm not in tx.processes:
             return fail(ENOENT)
         others = [
             name
             for name, task in tx.tasks.items()
-            if name != tx.task_name
-            and (task.process == self.mm or any(getattr(call, "child", "") == self.mm for call in task.stack))
+            if name != tx.task_name and (task.process == self.mm or keeps_alive(task, self.mm))
         ]
         if others:
             return blocked(f"{', '.join(sorted(others))} to leave {self.mm}")
@@ -67,3 +69,9 @@ class do_exit(Procedure):
             del tx.labels[key]
         del tx.processes[self.mm]
         return done()
+
+
+def keeps_alive(task: Task, mm: str) -> bool:
+    """Whether a task counts in the mm_users of an address space that is not its own."""
+    calls = (cast("Procedure", call) for call in task.stack)
+    return any(getattr(call, field) == mm for call in calls for field in call.mm_users)

@@ -81,6 +81,7 @@ class kernel_clone(Procedure):
     child: str
     vpn: int = 0
     """Where the next VMA is looked for."""
+    mm_users: ClassVar[tuple[str, ...]] = ("child",)
 
     def owes_flush(self) -> FlushOwed | None:
         """All of the parent's address space: its entries become read-only one after the other."""

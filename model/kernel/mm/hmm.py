@@ -9,12 +9,20 @@ from typing import ClassVar
 import msgspec
 
 from model.engine.lock import down_read, down_write, up_read, up_write
-from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
-from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.mmu_notifier import (
+    NOT_MAPPED,
+    follows_invalidations,
+    mmu_interval_notifier_insert,
+    mmu_interval_notifier_remove,
+    mmu_interval_read_begin,
+    mmu_interval_read_retry,
+    subscription,
+)
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EFAULT, ENOENT
+from model.memory.errno import EEXIST, EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_REMOTE,
@@ -86,12 +94,14 @@ class hmm_range_fault(Procedure):
         return wait if wait is not None else goto(hmm_range_fault.hmm_vma_walk_test)
 
 
-def mm_take_all_locks(tx: Transaction, mm: str) -> Blocked | None:
-    """Wait until no lock is held under which entries of an address space may change (mm/mmap.c).
+def mmu_notifier_register(tx: Transaction, mm: str) -> Blocked | None:
+    """The first subscriber of an address space waits until no lock is held under which entries may change.
 
-    So a notifier that is registered misses no second half of an invalidation (mmu_interval_notifier_insert). The
-    locks are given back within the same micro-step.
+    So it misses no second half of an invalidation (mm/mmap.c: mm_take_all_locks). The locks are given back within the
+    same micro-step; for those who come later the invalidations are counted already.
     """
+    if any(follows_invalidations(reference) and reference.process == mm for _, reference in tx.references.items()):
+        return None
     files = {vma.file for (owner, _), vma in tx.vmas.items() if owner == mm and vma.file}
     for kind, name in (("mmap_lock", mm), *(("i_mmap_rwsem", file) for file in sorted(files))):
         if (wait := down_write(tx, kind, name)) is not None:
@@ -112,34 +122,40 @@ class mirror_range(Procedure):
     first: int = 0
     """The first page that is looked up: a device fault needs only one."""
     count: int = -1
-    """How many pages are looked up; -1: all."""
+    """How many pages are looked up; -1: all, for a new mirror."""
+    registered: bool = False
+    """This call has subscribed."""
     seq: int = 0
     vpn: int = 0
     error: int = 0
     frames: tuple[Pfn, ...] = ()
 
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
+
+    def wanted(self) -> Reference:
+        """The subscription that this call makes, or goes on with."""
+        nothing = (NOT_MAPPED,) * self.pages
+        return Reference("mirror", process=self.mm, vpn=self.start, frames=nothing, by=self.by, write=True)
+
     @step
     def mmu_interval_read_begin(self, tx: Transaction) -> Outcome:
-        """Register a notifier, then note its sequence. If that is odd an invalidation is running: wait for its end."""
+        """Subscribe to the range, then note the subscription's sequence. While it is being invalidated, wait."""
         process = tx.processes.get(self.mm)
-        if process is None:
-            return fail(EFAULT)
-        if process.notifier_seq % 2:
-            return blocked(f"the invalidation of {self.mm} to end")
-        if self.name not in tx.references:
-            if (wait := mm_take_all_locks(tx, self.mm)) is not None:
+        if process is None or process.exiting:
+            return fail(EFAULT)  # mmget_not_zero()
+        if not self.registered and self.count < 0:
+            if self.name in tx.references:
+                return fail(EEXIST)
+            if (wait := mmu_notifier_register(tx, self.mm)) is not None:
                 return wait
-            tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
-            tx.references[self.name] = Reference(
-                "mirror",
-                process=self.mm,
-                vpn=self.start,
-                frames=(NOT_MAPPED,) * self.pages,
-                by=self.by,
-                write=True,
-                counted=False,
-            )
-        self.seq, self.frames, self.vpn, self.error = process.notifier_seq, (), self.start + self.first, 0
+            mmu_interval_notifier_insert(tx, self.name, self.wanted())
+            self.registered = True
+        found = subscription(tx, self.name, self.wanted())
+        if found is None:
+            return fail(ENOENT)
+        if (wait := mmu_interval_read_begin(tx, found)) is not None:
+            return wait
+        self.seq, self.frames, self.vpn, self.error = found.seq, (), self.start + self.first, 0
         return None
 
     @step
@@ -170,31 +186,24 @@ class mirror_range(Procedure):
         """Unlock. From here on anything may change again."""
         up_read(tx, "mmap_lock", self.mm)
         if self.error:
-            if self.count < 0:
-                drop_mirror(tx, self.name)
+            if self.registered and subscription(tx, self.name, self.wanted()) is not None:
+                mmu_interval_notifier_remove(tx, self.name)
             return done(self.error)
         return None
 
     @step
     def mmu_interval_read_retry(self, tx: Transaction) -> Outcome:
-        """Under the driver's own lock: has the sequence moved? Then all that was looked up is stale; start again.
+        """Under the driver's own lock: has the range been invalidated? Then all that was looked up is stale.
 
         If not, install the device's entries. The invalidate callback takes the same lock, so it sees either all of
-        them or none.
+        them or none. Invalidations of other ranges do not matter: the sequence is that of this subscription.
         """
-        reference = tx.references.get(self.name)
-        if reference is None:
+        found = subscription(tx, self.name, self.wanted())
+        if found is None:
             return fail(ENOENT)
-        if tx.processes[self.mm].notifier_seq != self.seq:
+        if mmu_interval_read_retry(found, self.seq):
             return goto(mirror_range.mmu_interval_read_begin)
         end = self.first + len(self.frames)
-        frames = (*reference.frames[: self.first], *self.frames, *reference.frames[end:])
-        tx.references[self.name] = msgspec.structs.replace(reference, frames=frames, seq=self.seq)
+        frames = (*found.frames[: self.first], *self.frames, *found.frames[end:])
+        tx.references[self.name] = msgspec.structs.replace(found, frames=frames)
         return done(len(frames))
-
-
-def drop_mirror(tx: Transaction, name: str) -> None:
-    """Remove the interval notifier and the device's entries (mmu_interval_notifier_remove)."""
-    if name in tx.references:
-        del tx.references[name]
-        tx.counters["mirrors"] = tx.counters["mirrors"] - 1

@@ -1,28 +1,42 @@
 """KVM's way to a guest page, and what a careless driver does: grabbers that do not ask the VMA.
 
-In 6.1 hva_to_pfn_remapped() looks the PTE up itself where GUP refuses, and takes a reference on what it finds. From 7.3
-on KVM takes none on such memory: its MMU notifier tells it of every change.
+Up to 6.12 hva_to_pfn_remapped() looks the entry up itself where GUP refuses, and takes a reference on what it finds.
+Since 6.13 KVM takes none on such memory: its MMU notifier tells it of every change.
 """
 
 from typing import ClassVar
 
+import msgspec
+
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.splat import vm_bug_on
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, pte_lock
 from model.kernel.drivers.buffer import buffer_under
 from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.fault import access_error, handle_mm_fault
 from model.kernel.mm.gup import get_user_pages_unlocked
-from model.kernel.mm.hmm import drop_mirror, mm_take_all_locks
-from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.gup_fast import get_user_pages_fast
+from model.kernel.mm.hmm import mmu_notifier_register
+from model.kernel.mm.mmu_notifier import (
+    NOT_MAPPED,
+    mmu_interval_notifier_insert,
+    mmu_interval_notifier_remove,
+    mmu_interval_read_begin,
+    mmu_interval_read_retry,
+    subscription,
+)
 from model.kernel.mm.page import get_page, put_page, try_get_page
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_TRIED,
     FAULT_FLAG_WRITE,
+    FOLL_FAST_ONLY,
     FOLL_GET,
+    FOLL_WRITE,
     PG_RESERVED,
     VM_FAULT_ERROR,
     VM_FAULT_RETRY,
@@ -50,19 +64,35 @@ def entry_writable(mem: Memory, mm: str, vpn: int) -> bool:
     return entry is not None and entry.writable
 
 
+def is_huge(mem: Memory, mm: str, vpn: int) -> bool:
+    """Whether a PMD entry maps `vpn` with 2 MiB around it."""
+    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
+    return pmd is not None and pmd.huge
+
+
 class hva_to_pfn(Procedure):
     """Find the frame behind one page that a guest writes. Returns the pfn; a reference, if taken, is handed over."""
 
-    source: ClassVar[str] = "virt/kvm/kvm_main.c: hva_to_pfn, hva_to_pfn_remapped (6.1)"
+    source: ClassVar[str] = "virt/kvm/kvm_main.c: hva_to_pfn, hva_to_pfn_fast, hva_to_pfn_slow, hva_to_pfn_remapped"
     mm: str
     vpn: int
     looked: bool = False
     """The first look has failed, and a fault was done."""
+    unlocked: bool = False
+    """The fault has given mmap_lock up meanwhile."""
+
+    @step
+    def hva_to_pfn_fast(self, tx: Transaction) -> Outcome:
+        """First without any lock: get_user_page_fast_only(FOLL_WRITE)."""
+        foll = FOLL_GET | FOLL_WRITE
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=foll | FOLL_FAST_ONLY))
 
     @step
     def hva_to_pfn_slow(self, tx: Transaction) -> Outcome:
-        """First the regular way: get_user_pages_unlocked()."""
-        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn, pages=1, foll=FOLL_GET))
+        """Then the regular way: get_user_pages_unlocked(), with FOLL_WRITE, for the guest writes."""
+        if self.ret > 0:
+            return goto(hva_to_pfn.finish)
+        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn, pages=1, foll=FOLL_GET | FOLL_WRITE))
 
     @step
     def find_vma(self, tx: Transaction) -> Outcome:
@@ -72,26 +102,38 @@ class hva_to_pfn(Procedure):
         return down_read(tx, "mmap_lock", self.mm)
 
     @step
-    def follow_pte(self, tx: Transaction) -> Outcome:
-        """Read the entry under its lock. The special bit is ignored; an entry without write permission is refused.
+    def hva_to_pfn_remapped(self, tx: Transaction) -> Outcome:
+        """Under the page table lock: read the entry, and take a reference on its frame before the lock is dropped.
 
-        (Since 5.12: before, the guest was told that it may write whatever it found.) As soon as the lock is dropped
-        the frame may be somebody else's.
+        follow_pte(), since 6.12 follow_pfnmap_start(). The special bit is ignored; an entry without write permission
+        is refused (since 5.12: before, the guest was told that it may write whatever it found). follow_pte() knows no
+        huge entries: it answers -EINVAL.
+
+        Up to 6.12 kvm_try_get_pfn() takes the reference, unless the count is 0; where there is no struct page, or it
+        is PG_reserved, KVM goes on without one. Since 6.13 it takes none at all.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or not vma.flags & (VM_IO | VM_PFNMAP):
             return self.give_up(tx)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
-        pfn = pfn_at(tx, self.mm, self.vpn)
-        if pfn is not None and not entry_writable(tx, self.mm, self.vpn):
+        if is_huge(tx, self.mm, self.vpn) and not fact(tx, "KVM follows huge PFN mappings"):
+            vm_bug_on(tx, "mm/memory.c:5548")
+            pfn = None
+        else:
+            pfn = pfn_at(tx, self.mm, self.vpn)
+        if pfn is None:
+            return self.give_up(tx) if self.looked else None
+        if not entry_writable(tx, self.mm, self.vpn):
             return self.give_up(tx)
-        if pfn is not None:
-            self.out = (pfn,)
-            return goto(hva_to_pfn.kvm_try_get_pfn)
-        if self.looked:
+        if not pfn_valid(pfn) or not fact(tx, "KVM takes references on PFN mappings") or is_reserved(tx, pfn):
+            up_read(tx, "mmap_lock", self.mm)
+            return done(pfn)
+        if not try_get_page(tx, pfn):
             return self.give_up(tx)
-        return None
+        up_read(tx, "mmap_lock", self.mm)
+        self.holds = (pfn,)
+        return goto(hva_to_pfn.finish)
 
     @step
     def fixup_user_fault(self, tx: Transaction) -> Outcome:
@@ -103,34 +145,24 @@ class hva_to_pfn(Procedure):
         if vma is None or access_error(vma, write=True):
             return self.give_up(tx)
         self.looked = True
-        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_WRITE))
+        flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_WRITE | (FAULT_FLAG_TRIED if self.unlocked else 0)
+        return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags))
 
     @step
     def after_fault(self, tx: Transaction) -> Outcome:
-        """The second look."""
+        """The second look; the first one again, and the VMA as well, if mmap_lock was given up on the way."""
         if self.ret & VM_FAULT_ERROR:
             return self.give_up(tx)
         if self.ret & VM_FAULT_RETRY:
-            self.looked = False
-            return down_read(tx, "mmap_lock", self.mm)
-        return goto(hva_to_pfn.follow_pte)
+            self.unlocked = True
+            return None
+        self.looked, self.unlocked = not self.unlocked, False
+        return goto(hva_to_pfn.hva_to_pfn_remapped)
 
     @step
-    def retry(self, tx: Transaction) -> Outcome:
-        """The handler gave mmap_lock up: everything from the start."""
-        return goto(hva_to_pfn.follow_pte)
-
-    @step
-    def kvm_try_get_pfn(self, tx: Transaction) -> Outcome:
-        """Take a reference on the frame unless its count is 0. No struct page, or PG_reserved: go on without one."""
-        (pfn,) = self.out
-        up_read(tx, "mmap_lock", self.mm)
-        if not pfn_valid(pfn) or not fact(tx, "KVM takes references on PFN mappings") or is_reserved(tx, pfn):
-            return done(pfn)
-        if not try_get_page(tx, pfn):
-            return fail(EFAULT)
-        self.holds = (pfn,)
-        return None
+    def mmap_read_lock_again(self, tx: Transaction) -> Outcome:
+        """The handler gave mmap_lock up to wait for something: take it again, and repeat the fault."""
+        return down_read(tx, "mmap_lock", self.mm) or goto(hva_to_pfn.fixup_user_fault)
 
     @step
     def finish(self, tx: Transaction) -> Outcome:
@@ -168,34 +200,34 @@ class kvm_follow(Procedure):
     seq: int = 0
     """mmu_invalidate_seq as it was before the look-up."""
 
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
+
+    def wanted(self) -> Reference:
+        """The guest's mapping of these pages, empty."""
+        nothing = (NOT_MAPPED,) * self.pages
+        return Reference("follow", process=self.mm, vpn=self.start, frames=nothing, by=self.by, write=True)
+
     @step
     def mmu_invalidate_seq(self, tx: Transaction) -> Outcome:
         """Where no reference is kept: register with the MMU notifier and note its sequence, before looking."""
-        if self.mm not in tx.processes:
+        process = tx.processes.get(self.mm)
+        if process is None or process.exiting:
             return fail(EFAULT)
         self.frames = ()
         if fact(tx, "KVM takes references on PFN mappings"):
             return None
-        known = self.again or self.registered
-        if known != (self.name in tx.references):
-            return fail(ENOENT if known else EEXIST)
-        self.seq = tx.processes[self.mm].notifier_seq
-        if self.seq % 2:
-            return blocked(f"the invalidation of {self.mm} to end")
-        if not known:
-            if (wait := mm_take_all_locks(tx, self.mm)) is not None:
+        if not self.again and not self.registered:
+            if self.name in tx.references:
+                return fail(EEXIST)
+            if (wait := mmu_notifier_register(tx, self.mm)) is not None:
                 return wait
-            self.register(tx)
-        return None
-
-    def register(self, tx: Transaction) -> None:
-        """Make the empty mapping that invalidations find."""
-        self.registered = True
-        tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
-        nothing = (NOT_MAPPED,) * self.pages
-        tx.references[self.name] = Reference(
-            "follow", process=self.mm, vpn=self.start, frames=nothing, by=self.by, write=True, counted=False
-        )
+            mmu_interval_notifier_insert(tx, self.name, self.wanted())
+            self.registered = True
+        found = subscription(tx, self.name, self.wanted())
+        if found is None:
+            return fail(ENOENT)
+        self.seq = found.seq
+        return mmu_interval_read_begin(tx, found)
 
     @step
     def next_page(self, tx: Transaction) -> Outcome:
@@ -209,8 +241,8 @@ class kvm_follow(Procedure):
         """Remember it; if there is none, give back what was taken and fail."""
         if self.ret < 0:
             self.put(tx)
-            if self.registered:
-                drop_mirror(tx, self.name)
+            if self.registered and subscription(tx, self.name, self.wanted()) is not None:
+                mmu_interval_notifier_remove(tx, self.name)
             return done(self.ret)
         self.frames += (self.ret,)
         return goto(kvm_follow.next_page)
@@ -222,30 +254,25 @@ class kvm_follow(Procedure):
         Later KVM trusts its MMU notifier alone: it puts the page at once, and if the sequence has moved since, it
         starts again.
         """
-        old = tx.references.get(self.name)
-        counted = fact(tx, "KVM takes references on PFN mappings")
-        if old is None and not counted:
-            self.put(tx)
+        if fact(tx, "KVM takes references on PFN mappings"):
+            if self.name in tx.references:  # another task was faster with this name
+                self.put(tx)
+                return fail(EEXIST)
+            self.holds = ()
+            tx.references[self.name] = self.mapped(tx, self.wanted())
+            return done(len(self.frames))
+        self.put(tx)
+        found = subscription(tx, self.name, self.wanted())
+        if found is None:
             return fail(ENOENT)
-        if old is not None and counted:  # another task was faster with this name
-            self.put(tx)
-            return fail(EEXIST)
-        if not counted:
-            self.put(tx)
-            if tx.processes[self.mm].notifier_seq != self.seq:
-                return goto(kvm_follow.mmu_invalidate_seq)
-        self.holds = ()
-        tx.references[self.name] = Reference(
-            "follow",
-            process=self.mm,
-            vpn=self.start,
-            frames=self.frames,
-            by=self.by,
-            write=True,
-            counted=counted,
-            buffer=buffer_under(tx, self.frames),
-        )
+        if mmu_interval_read_retry(found, self.seq):
+            return goto(kvm_follow.mmu_invalidate_seq)
+        tx.references[self.name] = self.mapped(tx, found)
         return done(len(self.frames))
+
+    def mapped(self, tx: Transaction, reference: Reference) -> Reference:
+        """The guest's mapping with the frames that were found."""
+        return msgspec.structs.replace(reference, frames=self.frames, buffer=buffer_under(tx, self.frames))
 
     def put(self, tx: Transaction) -> None:
         """Give back what the look-up has taken."""

@@ -1,0 +1,39 @@
+"""Every order of calls of which one takes away what another has looked up: an answer each time, never a crash."""
+
+import pytest
+
+from model.script.parser import parse
+from model.search.bfs import explore
+from model.search.problem import set_up
+
+START = "device nic\nprocess p0\n"
+ANON = f"{START}mmap p0 a anon private rw 1\nwrite p0 a 1\n"
+BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\nwrite p0 a 1\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "permitted"),
+    [
+        pytest.param(
+            f"{ANON}follow p0 a as=g by=nic",
+            ("madvise p0 a dontneed", "dma g write 77", "exit p0"),
+            id="a guest's fault and the end of its process",
+        ),
+        pytest.param(
+            f"{ANON}mirror p0 a as=g by=nic",
+            ("madvise p0 a dontneed", "dma g write 77", "exit p0"),
+            id="a device's fault and the end of the process",
+        ),
+        pytest.param(
+            BUFFER, ("mirror p0 a as=n by=nic", "grab p0 a as=n by=nic"), id="two who want one name for what they take"
+        ),
+        pytest.param(
+            f"{ANON}mirror p0 a as=g by=nic",
+            ("madvise p0 a dontneed", "dma g write 77", "put g", "munmap p0 a"),
+            id="a device's fault and the end of its mirror",
+        ),
+    ],
+)
+def test_nothing_is_done_to_what_is_gone(before: str, permitted: tuple[str, ...]) -> None:
+    text = "\n".join((before, *(f"may 1 {command}" for command in permitted)))
+    assert explore(set_up(parse(text)), 200_000).complete
