@@ -178,6 +178,19 @@ class Program:
         os.close(self._terminal)
         self._home.cleanup()
 
+    def send(self, data: bytes) -> None:
+        """Type bytes, whatever they are."""
+        os.write(self._terminal, data)
+
+    def end(self, by: signal.Signals, timeout: float = 10.0) -> tuple[int, bytes]:
+        """Send a signal; the exit status, and what the program still wrote."""
+        self._process.send_signal(by)
+        left = b""
+        with contextlib.suppress(OSError):
+            while ready := select.select([self._terminal], [], [], timeout)[0]:
+                left += os.read(ready[0], 1 << 16)
+        return self._process.wait(timeout=timeout), left
+
     # -- what it has used ---------------------------------------------------------------------
 
     @property

@@ -1,12 +1,15 @@
 """What once broke the app: themes, narrow terminals, bursts of keys, files that lie in the current folder."""
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from textual.command import CommandPalette
 
+from benchmarks.terminal import Program
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.free import STALE, driver_of
@@ -101,3 +104,19 @@ async def test_a_lesson_survives_every_theme(store: Store) -> None:
         for _ in range(8):
             await user.press("t", "n")
         assert user.app.bug is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+def test_bytes_that_are_no_text_are_survived_and_a_signal_gives_the_terminal_back() -> None:
+    with Program((sys.executable, "-m", "tui", "learn", "tour")) as program:
+        program.first_frame("ptescope")
+        program.send(b"\xe4\xff\x80")
+        program.settle()
+        program.send(b"?")
+        program.settle()
+        assert "Enter" in program.shown()
+        status, left = program.end(signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert b"\x1b[?1049l" in left, "the alternate screen is left"
+    assert b"\x1b[?25h" in left, "the cursor is shown again"
+    assert b"Traceback" not in left

@@ -1,8 +1,12 @@
 """The Textual app: themes, and which screen follows which."""
 
+import asyncio
+import contextlib
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App, SystemCommand
@@ -122,6 +126,13 @@ class PtescopeApp(App[None]):
     def bug(self) -> Exception | None:
         """The exception that ended the app, if one did."""
         return self._exception
+
+    def on_mount(self) -> None:
+        """Whoever ends the program from outside gets the terminal back as it was, and what was done is kept."""
+        loop = asyncio.get_running_loop()
+        for asked in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
+            with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
+                loop.add_signal_handler(asked, partial(self.exit, return_code=128 + asked))
 
     def on_ready(self) -> None:
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""

@@ -6,6 +6,7 @@ that stay, and looking through them again and again would be a tenth of the star
 
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tui.drivers.opening import first_driver, lesson_driver, sandbox_driver
@@ -76,9 +77,29 @@ def _run(store: "Store", driver: "Driver | None", *, present: bool = False, auto
     """Run the app to its end; the exit status."""
     from tui.app.app import PtescopeApp  # noqa: PLC0415
 
+    _read_any_bytes()
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay
     app.run()
     if app.bug is not None:
         raise app.bug
     return app.return_code or 0
+
+
+def _read_any_bytes() -> None:
+    """Let the terminal send bytes that are no UTF-8: a Latin-1 terminal, or binary data that was pasted.
+
+    Textual's drivers decode strictly in a thread of their own, so one such byte would end the app.
+    """
+    from codecs import getincrementaldecoder  # noqa: PLC0415
+    from functools import partial  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
+
+    def forgiving(encoding: str) -> Callable[[], object]:
+        return partial(getincrementaldecoder(encoding), errors="replace")
+
+    for name in ("linux_driver", "web_driver"):
+        with suppress(ImportError):  # not on this system
+            driver = import_module(f"textual.drivers.{name}")
+            if hasattr(driver, "getincrementaldecoder"):
+                driver.getincrementaldecoder = forgiving  # type: ignore[attr-defined]
