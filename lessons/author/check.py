@@ -16,28 +16,28 @@ from lessons.author import translate
 from lessons.author.par import FEW_PLAYS, shortest
 from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
-from lessons.file.problems import LessonError, Problem, did_you_mean, nearest
-from lessons.file.schema import WORLDS, Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction
+from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
+from lessons.file.schema import WORLDS, ChoiceQuestion, Do, Goal, Item, Lesson, NumberQuestion, PageQuestion, Prediction
 from lessons.play.expressions import NUMBER, Moment, condition
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
 from lessons.play.operands import ExpressionError
-from lessons.play.playback import Beat, play, play_all, power_on, set_scene
+from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene
 from lessons.play.player import pending
 
 
-def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:
+def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[LessonProblem]]:
     """Check lesson files and folders of lessons; no paths: the course and the tour.
 
     Returns the lessons that could be loaded, and every problem found.
     """
     lessons: list[Lesson] = []
-    problems: list[Problem] = []
+    problems: list[LessonProblem] = []
     for path in paths or [COURSE, TOUR.parent]:
         if path.is_dir():
             found = sorted(path.glob("*.md"))
             if not found:
-                problems.append(Problem(str(path), 1, 1, "no lesson in this folder", "lessons are *.md files"))
+                problems.append(LessonProblem(str(path), 1, 1, "no lesson in this folder", "lessons are *.md files"))
             problems += _unused_worlds(path)
         else:
             found = [path]
@@ -51,7 +51,7 @@ def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[Problem]]:
     return lessons, problems
 
 
-def _unused_worlds(folder: Path) -> Iterator[Problem]:
+def _unused_worlds(folder: Path) -> Iterator[LessonProblem]:
     """World scripts of a folder that none of its lessons names."""
     texts = []
     for path in folder.glob("*.md"):
@@ -60,10 +60,10 @@ def _unused_worlds(folder: Path) -> Iterator[Problem]:
     for world in sorted((folder / WORLDS).glob("*.pte")):
         named = re.compile(rf"^~~~world\s+{re.escape(world.stem)}\s*$", re.MULTILINE)
         if not any(named.search(text) for text in texts):
-            yield Problem(str(world), 1, 1, f"no lesson of {folder} uses this world")
+            yield LessonProblem(str(world), 1, 1, f"no lesson of {folder} uses this world")
 
 
-def check_lesson(lesson: Lesson) -> list[Problem]:
+def check_lesson(lesson: Lesson) -> list[LessonProblem]:
     """Every problem of one lesson, in the order of its lines."""
     problems = [
         *_check_header(lesson),
@@ -79,27 +79,29 @@ def check_lesson(lesson: Lesson) -> list[Problem]:
 # -- what shows in the text ----------------------------------------------------------------------
 
 
-def _check_header(lesson: Lesson) -> Iterator[Problem]:
+def _check_header(lesson: Lesson) -> Iterator[LessonProblem]:
     """The name of the file, the lessons that should come first, the functions to read."""
     header = lesson.header
     if Path(lesson.file).stem != header.id:
-        yield Problem(lesson.file, 1, 1, f"the lesson `{header.id}` belongs into a file {header.id}.md")
+        yield LessonProblem(lesson.file, 1, 1, f"the lesson `{header.id}` belongs into a file {header.id}.md")
     known = _known_lessons(lesson)
     for needed in header.needs:
         if needed not in known:
-            yield Problem(lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", nearest(needed, known))
+            yield LessonProblem(
+                lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", nearest(needed, known)
+            )
     if not header.read:
-        yield Problem(lesson.file, 1, 1, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
+        yield LessonProblem(lesson.file, 1, 1, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
     for place in header.read:
         file, colon, functions = place.partition(": ")
         if not colon or not functions or not file.endswith((".c", ".h", ".S", ".rst")):
-            yield Problem(lesson.file, 1, 1, f"`{place}` is no place to read", "mm/memory.c: zap_pte_range")
+            yield LessonProblem(lesson.file, 1, 1, f"`{place}` is no place to read", "mm/memory.c: zap_pte_range")
 
 
 LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)\s]+)\)")
 
 
-def _check_links(lesson: Lesson) -> Iterator[Problem]:
+def _check_links(lesson: Lesson) -> Iterator[LessonProblem]:
     """A link leads to another lesson, by its name, or to an address."""
     known = _known_lessons(lesson)
     for item in lesson.items:
@@ -108,7 +110,7 @@ def _check_links(lesson: Lesson) -> Iterator[Problem]:
                 target = link["target"]
                 if not target.startswith(("https://", "http://")) and target not in known:
                     text = f"the link leads to no lesson: `{target}`"
-                    yield Problem(lesson.file, number, link.start() + 1, text, nearest(target, known))
+                    yield LessonProblem(lesson.file, number, link.start() + 1, text, nearest(target, known))
 
 
 def _known_lessons(lesson: Lesson) -> set[str]:
@@ -120,10 +122,10 @@ FIRST_DEED = 3
 """Within so many items the learner must have had something to answer or to reach."""
 
 
-def _check_doing(lesson: Lesson) -> Iterator[Problem]:
+def _check_doing(lesson: Lesson) -> Iterator[LessonProblem]:
     """Something to do early on, hints where one can be stuck, a reply to each wrong answer."""
     if all(item.action is None or isinstance(item.action, Do) for item in lesson.items[:FIRST_DEED]):
-        yield Problem(
+        yield LessonProblem(
             lesson.file, lesson.items[0].line, 1, f"nothing to answer or to reach in the first {FIRST_DEED} items"
         )
     for item in lesson.items:
@@ -134,17 +136,21 @@ def _check_doing(lesson: Lesson) -> Iterator[Problem]:
         if isinstance(action, Goal):
             wanted = {"where", "what"}
             if not action.solution:
-                yield Problem(lesson.file, item.action_line, 1, "a goal without a solution block")
+                yield LessonProblem(lesson.file, item.action_line, 1, "a goal without a solution block")
             if rungs - wanted:
                 line = next(hint.line for hint in item.hints if hint.rung not in wanted)
-                yield Problem(lesson.file, line, 1, "the rungs `next` and `show` of a goal are computed")
+                yield LessonProblem(lesson.file, line, 1, "the rungs `next` and `show` of a goal are computed")
         else:
             wanted = {"where", "what", "next", "show"}
         if wanted - rungs:
             missing = ", ".join(sorted(wanted - rungs))
-            yield Problem(lesson.file, item.action_line, 1, f"its hint lacks the rungs: {missing}", "a ~~~hint block")
-        if isinstance(action, Number) and not action.wrong:
-            yield Problem(lesson.file, item.action_line, 1, "no likely wrong answer has a reply", "[[wrong]] is = …")
+            yield LessonProblem(
+                lesson.file, item.action_line, 1, f"its hint lacks the rungs: {missing}", "a ~~~hint block"
+            )
+        if isinstance(action, NumberQuestion) and not action.wrong:
+            yield LessonProblem(
+                lesson.file, item.action_line, 1, "no likely wrong answer has a reply", "[[wrong]] is = …"
+            )
 
 
 # -- what playing it shows -------------------------------------------------------------------------
@@ -157,7 +163,7 @@ class _Rehearsal:
         self.lesson = lesson
         self.standing = power_on()
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[LessonProblem]:
         """Everything that goes wrong; what cannot be played ends the run."""
         try:
             for number, item in enumerate(self.lesson.items):
@@ -165,16 +171,16 @@ class _Rehearsal:
         except LessonError as error:
             yield from error.problems
 
-    def _problem(self, item: Item, text: str, line: int = 0) -> Problem:
-        return Problem(self.lesson.file, line or item.action_line or item.line, 1, text)
+    def _problem(self, item: Item, text: str, line: int = 0) -> LessonProblem:
+        return LessonProblem(self.lesson.file, line or item.action_line or item.line, 1, text)
 
-    def _item(self, number: int, item: Item) -> Iterator[Problem]:
+    def _item(self, number: int, item: Item) -> Iterator[LessonProblem]:
         if item.world:
             self.standing = set_scene(self.lesson, item)
         yield from self._filled(item, item.text, item.text_line)
         match item.action:
             case Do() as do:
-                beats: list[Beat] = []
+                beats: list[PlayedStep] = []
                 yield from self._play(item, do, beats)
                 for asked in pending(self.lesson, number):
                     yield from self._revealed(self._asking(asked), asked, beats)
@@ -205,20 +211,20 @@ class _Rehearsal:
                 return False
         return False
 
-    def _filled(self, item: Item, text: str, line: int) -> Iterator[Problem]:
+    def _filled(self, item: Item, text: str, line: int) -> Iterator[LessonProblem]:
         try:
             fill(text, self.standing.moment)
         except ExpressionError as error:
             yield self._problem(item, f"a number in the text: {error}", line)
 
-    def _revealed(self, item: Item, prediction: Prediction, beats: list[Beat]) -> Iterator[Problem]:
+    def _revealed(self, item: Item, prediction: Prediction, beats: list[PlayedStep]) -> Iterator[LessonProblem]:
         """A prediction, asked where it will be revealed."""
         end = self.standing
         if prediction.at:
             at = next((beat for beat in beats if beat.is_step(prediction.at)), None)
             if at is None:
                 hint = did_you_mean(prediction.at, _step_names(beats))
-                yield Problem(
+                yield LessonProblem(
                     self.lesson.file, item.action_line, 1, f"at = {prediction.at}: no such micro-step is made", hint
                 )
                 return
@@ -226,7 +232,7 @@ class _Rehearsal:
         yield from self._answerable(item, prediction)
         self.standing = end
 
-    def _play(self, item: Item, do: Do, played: list[Beat]) -> Iterator[Problem]:
+    def _play(self, item: Item, do: Do, played: list[PlayedStep]) -> Iterator[LessonProblem]:
         """Play the commands into `played`; remarks and `until` must meet a micro-step."""
         standing = self.standing
         for command in do.commands:
@@ -235,7 +241,9 @@ class _Rehearsal:
             for remark in command.remarks:
                 if not any(beat.is_step(remark.step) for beat in beats):
                     hint = did_you_mean(remark.step, _step_names(beats))
-                    yield Problem(self.lesson.file, remark.line, 3, f"no micro-step `{remark.step}` is made here", hint)
+                    yield LessonProblem(
+                        self.lesson.file, remark.line, 3, f"no micro-step `{remark.step}` is made here", hint
+                    )
             if beats:
                 standing = beats[-1].standing
                 played += beats
@@ -245,10 +253,12 @@ class _Rehearsal:
                 yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
             if last and do.until and not (beats and beats[-1].is_step(do.until)):
                 hint = did_you_mean(do.until, _step_names(beats))
-                yield Problem(self.lesson.file, do.line, 1, f"until={do.until}: no such micro-step is made here", hint)
+                yield LessonProblem(
+                    self.lesson.file, do.line, 1, f"until={do.until}: no such micro-step is made here", hint
+                )
         self.standing = standing
 
-    def _reach(self, item: Item, goal: Goal) -> Iterator[Problem]:
+    def _reach(self, item: Item, goal: Goal) -> Iterator[LessonProblem]:
         """The goal must be ahead at the start, and reached by the solution."""
         if reached(goal, self.standing):
             yield self._problem(item, f"the goal `{goal.id}` is met before anything is done")
@@ -266,7 +276,7 @@ class _Rehearsal:
                     item, f"the solution does not reach `{check.condition}`{self._why(check.condition)}", check.line
                 )
 
-    def _par(self, item: Item, goal: Goal) -> Iterator[Problem]:
+    def _par(self, item: Item, goal: Goal) -> Iterator[LessonProblem]:
         """Par is what the stored solution takes, and no search finds a shorter way."""
         if len(goal.solution) != goal.par:
             yield self._problem(item, f"par={goal.par}, but the solution has {len(goal.solution)} commands", goal.line)
@@ -277,7 +287,7 @@ class _Rehearsal:
         elif not complete:
             yield self._problem(item, f"par={goal.par} cannot be proved: too many ways to try; leave it out", goal.line)
 
-    def _detour(self, item: Item, goal: Goal) -> Iterator[Problem]:
+    def _detour(self, item: Item, goal: Goal) -> Iterator[LessonProblem]:
         """Where no par is said a shorter way that is soon found means that the goal asks for less than it should."""
         way, _ = shortest(goal, self.standing, len(goal.solution), FEW_PLAYS)
         if way is not None:
@@ -294,7 +304,7 @@ class _Rehearsal:
 
     # -- predictions -----------------------------------------------------------------------------
 
-    def _answerable(self, item: Item, prediction: Prediction) -> Iterator[Problem]:
+    def _answerable(self, item: Item, prediction: Prediction) -> Iterator[LessonProblem]:
         """The model has exactly one answer, and every wrong one is wrong and has its reply."""
         moment = self.standing.moment
         try:
@@ -306,10 +316,10 @@ class _Rehearsal:
         except ExpressionError as error:
             yield self._problem(item, f"prediction `{prediction.id}`: {error}", item.action_line)
 
-    def _wrong_answers(self, item: Item, prediction: Prediction, moment: Moment) -> Iterator[Problem]:
+    def _wrong_answers(self, item: Item, prediction: Prediction, moment: Moment) -> Iterator[LessonProblem]:
         name = f"prediction `{prediction.id}`"
         match prediction:
-            case Choice(option=options):
+            case ChoiceQuestion(option=options):
                 true = true_option(prediction, moment)
                 for number, option in enumerate(options):
                     if number != true and not option.reply:
@@ -318,7 +328,7 @@ class _Rehearsal:
                         )
                     if number == true and option.reply:
                         yield self._problem(item, f"{name}: a reply to the right answer `{option.text}`; it is `right`")
-            case Number(wrong=wrongs):
+            case NumberQuestion(wrong=wrongs):
                 if NUMBER.fullmatch(prediction.answer):
                     yield self._problem(item, f"{name}: the answer is typed in; ask the model for it")
                 truth = judge(prediction, "0", moment).truth
@@ -330,7 +340,7 @@ class _Rehearsal:
                     if value in seen:
                         yield self._problem(item, f"{name}: the wrong answer {wrong.answer} stands there twice")
                     seen.add(value)
-            case PickPage(wrong=wrongs, among=subjects):
+            case PageQuestion(wrong=wrongs, among=subjects):
                 truth = true_subject(prediction, moment)
                 for wrong in wrongs:
                     if str(wrong.answer) == truth:
@@ -343,6 +353,6 @@ class _Rehearsal:
                 judge(prediction, "yes", moment)
 
 
-def _step_names(beats: Iterable[Beat]) -> set[str]:
+def _step_names(beats: Iterable[PlayedStep]) -> set[str]:
     """Every name by which the micro-steps can be called."""
     return {name for beat in beats if beat.stepped for name in (beat.name, beat.stepped.step)}

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from lessons.file.problems import Problem
-from lessons.file.schema import Item, Number, Prediction, YesNo
+from lessons.file.problems import LessonProblem
+from lessons.file.schema import Item, NumberQuestion, Prediction, YesNoQuestion
 from lessons.play.expressions import Moment, condition
 from lessons.play.grading import judge
 
@@ -14,18 +14,18 @@ SUM: Final = re.compile(r"\d+(?: \+ \d+)+")
 WORD: Final = re.compile(r"\W*(?P<word>yes|no)\b", re.IGNORECASE)
 
 
-def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Problem | None:
+def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> LessonProblem | None:
     """The problem of a `show` rung that shows another answer than the model's, in the moment of the truth."""
     show = next((hint for hint in item.hints if hint.rung == "show"), None)
     if show is None or "{" in show.text:
         return None
     match prediction:
-        case Number():
+        case NumberQuestion():
             said = {int(number, 0) for number in WHOLE.findall(show.text)}
             said |= {sum(map(int, line.split(" + "))) for line in SUM.findall(show.text)}
             truth = judge(prediction, "0", moment).truth
             contradicts = bool(said) and int(truth, 0) not in said
-        case YesNo():
+        case YesNoQuestion():
             truth = "yes" if condition(prediction.answer, moment) else "no"
             word = WORD.match(show.text)
             contradicts = word is not None and word["word"].lower() != truth
@@ -33,4 +33,4 @@ def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Pro
             return None
     if not contradicts:
         return None
-    return Problem(file, show.line, 1, f"the rung `show` says `{show.text}`, but the model's answer is {truth}")
+    return LessonProblem(file, show.line, 1, f"the rung `show` says `{show.text}`, but the model's answer is {truth}")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Final
 
-from lessons.file.problems import Problem
-from lessons.file.schema import Choice, Do, Goal, Lesson, Number, PickPage, Prediction
+from lessons.file.problems import LessonProblem
+from lessons.file.schema import ChoiceQuestion, Do, Goal, Lesson, NumberQuestion, PageQuestion, Prediction
 
 PANE: Final = 44
 """Columns of the story pane on the smallest screen."""
@@ -16,7 +16,7 @@ MARKUP: Final = re.compile(r"[*`]|^[>#-]+ |\{[^}]*\}")
 CODE: Final = re.compile(r"^(?: {4}|\t)|^```")
 
 
-def check(lesson: Lesson) -> Iterator[Problem]:
+def check(lesson: Lesson) -> Iterator[LessonProblem]:
     """Texts that are too wide anywhere, or too long before something to do."""
     header = lesson.header
     for text in (header.title, header.summary, header.rule, *header.read):
@@ -24,7 +24,7 @@ def check(lesson: Lesson) -> Iterator[Problem]:
     for item in lesson.items:
         yield from _too_wide(lesson.file, item.text_line, item.text)
         if not item.last and (lines := height(item.text)) > MOST_LINES:
-            yield Problem(
+            yield LessonProblem(
                 lesson.file,
                 item.text_line,
                 1,
@@ -55,7 +55,7 @@ def texts(prediction: Prediction) -> Iterator[str]:
     """Every text of a prediction that the learner may read."""
     yield prediction.ask
     yield from replies(prediction)
-    if isinstance(prediction, Choice):
+    if isinstance(prediction, ChoiceQuestion):
         yield from (option.text for option in prediction.option)
 
 
@@ -63,9 +63,9 @@ def replies(prediction: Prediction) -> Iterator[str]:
     """Every text of a prediction that an answer can bring up."""
     yield prediction.right
     match prediction:
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             yield from (option.reply for option in options)
-        case Number(wrong=wrongs) | PickPage(wrong=wrongs):
+        case NumberQuestion(wrong=wrongs) | PageQuestion(wrong=wrongs):
             yield from (wrong.reply for wrong in wrongs)
             yield prediction.otherwise
         case _:
@@ -78,11 +78,13 @@ def height(text: str) -> int:
     return sum(len(wrap(MARKUP.sub("", " ".join(paragraph.split())), PANE)) for paragraph in paragraphs)
 
 
-def _too_wide(file: str, line: int, text: str, *, here: bool = True) -> Iterator[Problem]:
+def _too_wide(file: str, line: int, text: str, *, here: bool = True) -> Iterator[LessonProblem]:
     """Words that cannot be wrapped and lines of code that must not be; `here`: the text begins at that line."""
     for number, row in enumerate(text.split("\n"), line):
         unit = [row.rstrip()] if CODE.match(row) else MARKUP.sub("", row).split()
         widest = max(unit, key=len, default="")
         if len(widest) > PANE:
             column = row.find(widest) + 1 if here else 1
-            yield Problem(file, number if here else line, column, f"`{widest}` is wider than the pane ({PANE} columns)")
+            yield LessonProblem(
+                file, number if here else line, column, f"`{widest}` is wider than the pane ({PANE} columns)"
+            )

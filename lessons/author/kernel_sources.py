@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from lessons.file.problems import Problem
+from lessons.file.problems import LessonProblem
 from lessons.file.schema import Lesson
 
 OTHERWISE: Final = re.compile(r"\s*\([^)]*\)")
@@ -17,13 +17,13 @@ NAME: Final = re.compile(r"(?:struct )?(?P<name>[A-Za-z_]\w*)")
 WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-def dead(lesson: Lesson, tree: Path) -> Iterator[Problem]:
+def dead(lesson: Lesson, tree: Path) -> Iterator[LessonProblem]:
     """Files and functions of the front matter's `read` that the tree does not have."""
     for place in lesson.header.read:
         file, _, functions = place.partition(": ")
         words = _words(tree / file)
         if words is None:
-            yield Problem(lesson.file, 1, 1, f"read: there is no {file} in {tree}")
+            yield LessonProblem(lesson.file, 1, 1, f"read: there is no {file} in {tree}")
             continue
         here = OTHERWISE.sub("", OTHER_VERSION.sub("", functions))
         for each in re.split("[,;]", here):
@@ -31,7 +31,7 @@ def dead(lesson: Lesson, tree: Path) -> Iterator[Problem]:
             if match and match["name"] not in words:
                 near = get_close_matches(match["name"], words, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else ""
-                yield Problem(lesson.file, 1, 1, f"read: {file} in {tree} has no `{match['name']}`", hint)
+                yield LessonProblem(lesson.file, 1, 1, f"read: {file} in {tree} has no `{match['name']}`", hint)
 
 
 def _words(path: Path) -> frozenset[str] | None:

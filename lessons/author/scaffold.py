@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from lessons.author.par import FEW_PLAYS, Found, shortest
 from lessons.drills.scenes import pfn_at
-from lessons.file.schema import PARTS, Check, Goal
-from lessons.file.schema import Command as Line
+from lessons.file.schema import PARTS, Goal, GoalCheck
+from lessons.file.schema import LessonCommand as Line
 from lessons.play.playback import power_on, try_out
 from model.memory.state import State
 from model.script.command import Command
@@ -22,14 +22,14 @@ MOST_ASKED: Final = 3
 WIDTH: Final = 44
 
 
-class Draft(NamedTuple):
+class LessonDraft(NamedTuple):
     """A lesson file and the world that it needs."""
 
     lesson: str
     world: str
 
 
-def empty(name: str, title: str) -> Draft:
+def empty(name: str, title: str) -> LessonDraft:
     """A lesson that works, to be rewritten: one prediction, one command, one goal."""
     return from_script(
         name,
@@ -38,7 +38,7 @@ def empty(name: str, title: str) -> Draft:
     )
 
 
-def from_script(name: str, title: str, script: str) -> Draft:
+def from_script(name: str, title: str, script: str) -> LessonDraft:
     """A lesson that plays a script: its beginning is the world, the rest is asked about and played.
 
     Raises ScriptError where the script is malformed, ValueError where it does nothing beyond setting a scene.
@@ -62,7 +62,7 @@ def from_script(name: str, title: str, script: str) -> Draft:
         blocks.append(f"{_wrapped(lead)}\n\n{question}{_do(command, account)}")
     world = "\n".join(("# The scene of this lesson; say in one line what is there.", *(c.text for c in setting), ""))
     goal = _goal(name, setting, played, runner.context.state)
-    return Draft("\n".join((_head(name, title), f"~~~world {name}\n~~~\n", *blocks, goal, _after(played))), world)
+    return LessonDraft("\n".join((_head(name, title), f"~~~world {name}\n~~~\n", *blocks, goal, _after(played))), world)
 
 
 def _head(name: str, title: str) -> str:
@@ -223,7 +223,7 @@ def _solution(setting: Sequence[Command], played: Sequence[Command], held: Seque
     standing = power_on()
     for command in setting:
         standing = try_out(standing, command.text)[-1].standing
-    checks = tuple(Check(f"held {reference}", "", 1) for reference in held)
+    checks = tuple(GoalCheck(f"held {reference}", "", 1) for reference in held)
     way: Found = tuple(command.text for command in played)
     solution: list[str] = []
     while way:

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessons.file.problems import Problem
+from lessons.file.problems import LessonProblem
 from lessons.file.schema import Lesson
 from lessons.file.translation import texts_of
 from lessons.i18n.catalog import LESSONS, languages, lesson_files, read_catalog
@@ -51,7 +51,7 @@ def file_in(folder: Path, code: str, name: str) -> Path:
     return folder / code / LESSONS / f"{name}.po"
 
 
-def problems(lesson: Lesson) -> Iterator[Problem]:
+def problems(lesson: Lesson) -> Iterator[LessonProblem]:
     """What is wrong with the translations of a lesson: damaged, incomplete, or about texts that it does not have."""
     said = texts_of(lesson)
     for code in languages():
@@ -59,28 +59,28 @@ def problems(lesson: Lesson) -> Iterator[Problem]:
             try:
                 catalog = read_catalog(path)
             except (OSError, ValueError) as error:
-                yield Problem(str(path), 1, 1, str(error).splitlines()[0])
+                yield LessonProblem(str(path), 1, 1, str(error).splitlines()[0])
                 continue
             yield from _compared(said, catalog, path)
 
 
-def _compared(said: list[str], catalog: "Catalog", path: Path) -> Iterator[Problem]:
+def _compared(said: list[str], catalog: "Catalog", path: Path) -> Iterator[LessonProblem]:
     """A catalog held against what the lesson says."""
     texts = {str(message.id): message for message in catalog if message.id}
     for text in said:
         message = texts.get(text)
         if message is None:
-            yield Problem(str(path), 1, 1, f"not translated: {_short(text)}", "`lesson translate` adds it")
+            yield LessonProblem(str(path), 1, 1, f"not translated: {_short(text)}", "`lesson translate` adds it")
         elif not message.string:
-            yield Problem(str(path), message.lineno or 1, 1, f"not translated: {_short(text)}")
+            yield LessonProblem(str(path), message.lineno or 1, 1, f"not translated: {_short(text)}")
         elif message.fuzzy:
             hint = "read it, mend it, and remove the mark"
-            yield Problem(str(path), message.lineno or 1, 1, f"only guessed, marked fuzzy: {_short(text)}", hint)
+            yield LessonProblem(str(path), message.lineno or 1, 1, f"only guessed, marked fuzzy: {_short(text)}", hint)
         elif placeholders(text) != placeholders(str(message.string)):
             what = f"the translation leaves open {_listed(str(message.string))}, the English text {_listed(text)}"
-            yield Problem(str(path), message.lineno or 1, 1, what)
+            yield LessonProblem(str(path), message.lineno or 1, 1, what)
     for text in texts.keys() - set(said):
-        yield Problem(str(path), texts[text].lineno or 1, 1, f"the lesson does not say this: {_short(text)}")
+        yield LessonProblem(str(path), texts[text].lineno or 1, 1, f"the lesson does not say this: {_short(text)}")
 
 
 def placeholders(text: str) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Literal
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
 from lessons.drills.scenes import next_commands, pfn_at, scene
 from model.memory.records import Frame
 from model.memory.state import State
@@ -39,10 +39,10 @@ def _count(count: Count, seed: int, dice: Random) -> Exercise:
     truth = getattr(new, count)
     if truth == getattr(old, count) and dice.random() < 0.6:
         raise UnsuitableError("nothing changes: too often the same")
-    answers = {truth: Answer(str(truth), _because(count, getattr(old, count), truth))}
+    answers = {truth: AnswerOption(str(truth), _because(count, getattr(old, count), truth))}
     for value, reply in _beliefs(count, command, old, new):
         if value >= 0 and value not in answers and len(answers) < CHOICES:
-            answers[value] = Answer(str(value), reply)
+            answers[value] = AnswerOption(str(value), reply)
     ordered = sorted(answers)
     ask = (
         f"`{command}` is next. Frame f{pfn} has {count} {getattr(old, count)} now; "

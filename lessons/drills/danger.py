@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine
 from model.script.parser import parse_permissions
 from model.script.scope import Scope
 from model.search.bfs import explore
@@ -66,7 +66,7 @@ def corrupts(seed: int, dice: Random) -> Exercise:
     nearest = min(kinds, key=lambda kind: (search.distance[kind], kind), default=None)
     account = as_script(search, best_path(search, nearest).moves) if nearest else ()
     rule = nearest[0] if nearest else ""
-    answers = tuple(Answer(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
+    answers = tuple(AnswerOption(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
     listed = "; ".join(f"`{command}`" for command in permitted)
     ask = f"At any time, in any order, interleaved by micro-steps, once each: {listed}. Can this corrupt?"
     return Exercise("corrupts", seed, lines, ask, answers, right, account)

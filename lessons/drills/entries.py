@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, steps, tried
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, steps, tried
 from lessons.drills.scenes import next_commands, scene
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
@@ -32,7 +32,7 @@ def pte(seed: int, dice: Random) -> Exercise:
     beliefs |= {text: _belief(text, command) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
-    answers = [Answer(truth, how), *(Answer(text, f"{belief} {how}") for text, belief in wrong)]
+    answers = [AnswerOption(truth, how), *(AnswerOption(text, f"{belief} {how}") for text, belief in wrong)]
     dice.shuffle(answers)
     right = next(number for number, answer in enumerate(answers) if answer.text == truth)
     ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? It says now: {said(old)}."
@@ -101,11 +101,11 @@ def walk(seed: int, dice: Random) -> Exercise:
         raise UnsuitableError("not mapped there")
     indices = [vpn >> 9 * number & INDEX for number in range(4)]
     truth = indices[level]
-    found = {truth: Answer(str(truth), f"{vpn:#x} shifted right by {9 * level}, and of that the low 9 bits.")}
+    found = {truth: AnswerOption(str(truth), f"{vpn:#x} shifted right by {9 * level}, and of that the low 9 bits.")}
     for number, index in enumerate(indices):
-        found.setdefault(index, Answer(str(index), f"That is the index into the {LEVELS[number]} table."))
+        found.setdefault(index, AnswerOption(str(index), f"That is the index into the {LEVELS[number]} table."))
     for guess in (truth + 1 & INDEX, truth - 1 & INDEX, truth ^ 256):
-        found.setdefault(guess, Answer(str(guess), "Near: count the bits again, nine for each level."))
+        found.setdefault(guess, AnswerOption(str(guess), "Near: count the bits again, nine for each level."))
     values = [truth, *dice.sample(sorted(set(found) - {truth}), CHOICES - 1)]
     values.sort()
     ask = (

@@ -10,7 +10,7 @@ from model.script.runner import Account, Runner
 from model.script.scope import Scope
 
 
-class Answer(NamedTuple):
+class AnswerOption(NamedTuple):
     """One answer to choose."""
 
     text: str
@@ -27,7 +27,7 @@ class Exercise(NamedTuple):
     scene: tuple[str, ...]
     """Commands that set it."""
     ask: str
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerOption, ...]
     right: int
     """Index of the one that the model gives."""
     account: tuple[str, ...]

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
 from lessons.drills.reasons import reason
 from model.engine.config import KERNELS
 
@@ -84,7 +84,7 @@ def errno(seed: int, dice: Random) -> Exercise:
     why = reason(before.context.state, account)
     always = {truth, "", "EFAULT"}
     names = sorted(always | set(dice.sample([name for name in ERRNOS if name not in always], CHOICES - len(always))))
-    answers = tuple(Answer(name or "it gets the page", _reply(name, truth, why)) for name in names)
+    answers = tuple(AnswerOption(name or "it gets the page", _reply(name, truth, why)) for name in names)
     ask = f"Linux {kernel}. `buf` is {what}, {touched}. What does {how} answer? (`{grab}`)"
     return Exercise("errno", seed, lines, ask, answers, names.index(truth), (grab,))
 

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import Answer, Exercise, UnsuitableError, machine, tried
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
 from lessons.drills.scenes import next_commands, scene
 from model.memory.state import State
 from model.script.runner import Runner
@@ -31,7 +31,7 @@ def which_op(seed: int, dice: Random) -> Exercise:
         raise UnsuitableError("too few commands that can be told apart")
     truth, commands = found[0], found
     dice.shuffle(commands)
-    answers = tuple(Answer(command, _reply(before, command, right=command == truth)) for command in commands)
+    answers = tuple(AnswerOption(command, _reply(before, command, right=command == truth)) for command in commands)
     ask = "Something was done: the machine before, and after it (`n` and `p` go back and forth). What was it?"
     return Exercise("which-op", seed, setting.lines, ask, answers, commands.index(truth), (truth,), both=True)
 

@@ -8,7 +8,7 @@ from model.memory.state import State
 LETTERS = "abcdefgh"
 
 
-class Scene(NamedTuple):
+class DrillScene(NamedTuple):
     """Commands, and the page that everything is about."""
 
     lines: tuple[str, ...]
@@ -28,7 +28,7 @@ class Scene(NamedTuple):
         return f"{self.process} {self.label}+{self.page}"
 
 
-def scene(dice: Random) -> Scene:
+def scene(dice: Random) -> DrillScene:
     """One process with a mapping of one to three pages, some of them touched."""
     pages = dice.randint(1, 3)
     page = dice.randrange(pages)
@@ -47,10 +47,10 @@ def scene(dice: Random) -> Scene:
         lines += [take, "fork p0 p1"]
     else:
         lines += ["fork p0 p1"] * forked + [take] * held
-    return Scene(tuple(lines), "p0", "buf", page, pages, backing, held, forked)
+    return DrillScene(tuple(lines), "p0", "buf", page, pages, backing, held, forked)
 
 
-def next_commands(found: Scene, dice: Random) -> list[str]:
+def next_commands(found: DrillScene, dice: Random) -> list[str]:
     """What could be done next to the page, in no order."""
     byte = dice.randint(1, 99)
     one = found.where

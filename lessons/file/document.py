@@ -16,14 +16,14 @@ is fenced with backticks.
 import re
 from typing import Final, NamedTuple
 
-from lessons.file.problems import LessonError, Problem
+from lessons.file.problems import LessonError, LessonProblem
 
 FRONT: Final = "+++"
 FENCE: Final = "~~~"
 WORD: Final = re.compile(r"\S+")
 
 
-class Word(NamedTuple):
+class FenceWord(NamedTuple):
     """One word of a fence's opening line."""
 
     text: str
@@ -41,7 +41,7 @@ class Block(NamedTuple):
     """One `~~~kind word… key=value…` block."""
 
     kind: str
-    words: tuple[Word, ...]
+    words: tuple[FenceWord, ...]
     """What follows the kind on the opening line."""
     lines: tuple[str, ...]
     line: int
@@ -88,26 +88,32 @@ def scan(source: str, file: str) -> Document:
 def _end_of_front_matter(lines: list[str], file: str) -> int:
     """The index of the closing +++."""
     if lines[0].rstrip() != FRONT:
-        raise LessonError([Problem(file, 1, 1, "a lesson starts with front matter", f"first line: {FRONT}")])
+        raise LessonError([LessonProblem(file, 1, 1, "a lesson starts with front matter", f"first line: {FRONT}")])
     for number, line in enumerate(lines[1:], 1):
         if line.rstrip() == FRONT:
             return number
-    raise LessonError([Problem(file, 1, 1, "the front matter is never closed", f"a line with {FRONT} ends it")])
+    raise LessonError([LessonProblem(file, 1, 1, "the front matter is never closed", f"a line with {FRONT} ends it")])
 
 
 def _block(lines: list[str], opening: int, file: str) -> Block:
     """The block that opens at line index `opening`."""
-    words = [Word(match[0], match.start() + 1) for match in WORD.finditer(lines[opening], len(FENCE))]
+    words = [FenceWord(match[0], match.start() + 1) for match in WORD.finditer(lines[opening], len(FENCE))]
     if not words:
         raise LessonError(
-            [Problem(file, opening + 1, 1, "a block without a kind", f"{FENCE}do, {FENCE}predict …; code takes ```")]
+            [
+                LessonProblem(
+                    file, opening + 1, 1, "a block without a kind", f"{FENCE}do, {FENCE}predict …; code takes ```"
+                )
+            ]
         )
     for closing in range(opening + 1, len(lines)):
         if lines[closing].rstrip() == FENCE:
             return Block(words[0].text, tuple(words[1:]), tuple(lines[opening + 1 : closing]), opening + 1)
         if lines[closing].startswith(FENCE):
             break
-    raise LessonError([Problem(file, opening + 1, 1, f"the block `{words[0].text}` is never closed with {FENCE}")])
+    raise LessonError(
+        [LessonProblem(file, opening + 1, 1, f"the block `{words[0].text}` is never closed with {FENCE}")]
+    )
 
 
 def _add_prose(parts: list[Prose | Block], lines: list[str], start: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lessons.file.loader import load
-from lessons.file.problems import LessonError, Problem, nearest
+from lessons.file.problems import LessonError, LessonProblem, nearest
 from lessons.file.schema import PARTS, Lesson
 from lessons.file.translation import translated
 
@@ -16,7 +16,7 @@ TOUR: Final = Path(__file__).parents[1] / "tour" / "tour.md"
 """What the app shows to those who open it for the first time."""
 
 
-class Entry(NamedTuple):
+class LessonEntry(NamedTuple):
     """One lesson of the list: its name, and the lesson or why it cannot be used."""
 
     name: str
@@ -25,18 +25,18 @@ class Entry(NamedTuple):
     error: LessonError | None = None
 
 
-def entries(folder: Path = COURSE) -> list[Entry]:
+def entries(folder: Path = COURSE) -> list[LessonEntry]:
     """Every lesson of a folder in the order of the course; the damaged ones last."""
     found = []
     for path in sorted(folder.glob("*.md")):
         try:
-            found.append(Entry(path.stem, path, translated(load(path))))
+            found.append(LessonEntry(path.stem, path, translated(load(path))))
         except LessonError as error:
-            found.append(Entry(path.stem, path, None, error))
+            found.append(LessonEntry(path.stem, path, None, error))
     return sorted(found, key=_place)
 
 
-def _place(entry: Entry) -> tuple[int, int, str]:
+def _place(entry: LessonEntry) -> tuple[int, int, str]:
     if entry.lesson is None:
         return len(PARTS), 0, entry.name
     header = entry.lesson.header
@@ -56,7 +56,7 @@ def source_of(name: str) -> Path:
     if path.suffix == ".md" or path.name != name:
         return path
     hint = nearest(name, known) or "`ptescope lessons` lists them"
-    raise LessonError([Problem(name, 0, 0, "no such lesson", hint)])
+    raise LessonError([LessonProblem(name, 0, 0, "no such lesson", hint)])
 
 
 def find(name: str) -> Lesson:

@@ -13,19 +13,19 @@ import msgspec
 
 from lessons.file import toml_records as toml
 from lessons.file.document import Block, Prose, scan
-from lessons.file.problems import LessonError, Problem, did_you_mean, nearest
+from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
 from lessons.file.schema import (
     PACES,
     RUNGS,
     WORLDS,
-    Check,
-    Command,
     Do,
+    FrontMatter,
     Goal,
-    Header,
+    GoalCheck,
     Hint,
     Item,
     Lesson,
+    LessonCommand,
     Note,
     Pace,
     Prediction,
@@ -57,16 +57,16 @@ def read(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise LessonError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from None
+        raise LessonError([LessonProblem(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from None
     if len(raw) > MOST_BYTES:
-        raise LessonError([Problem(str(path), 1, 1, f"longer than {MOST_BYTES} bytes, the most that is read")])
+        raise LessonError([LessonProblem(str(path), 1, 1, f"longer than {MOST_BYTES} bytes, the most that is read")])
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8").split("\n")
-        raise LessonError([Problem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
+        raise LessonError([LessonProblem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
     problems = [
-        Problem(str(path), number, column, f"the control character {name}: lessons have printable text only")
+        LessonProblem(str(path), number, column, f"the control character {name}: lessons have printable text only")
         for number, line in enumerate(text.split("\n"), 1)
         for column, name in filter(None, [hidden(line)])
     ]
@@ -78,8 +78,8 @@ def read(path: Path) -> str:
 def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
     """The lesson that a text describes; `file` is only used in messages. Raises LessonError."""
     document = scan(source, file)
-    problems: list[Problem] = []
-    header = toml.decode(document.header, Header, file, 1, problems)
+    problems: list[LessonProblem] = []
+    header = toml.decode(document.header, FrontMatter, file, 1, problems)
     builder = _Builder(file, problems)
     for part in document.parts:
         if isinstance(part, Prose):
@@ -141,7 +141,7 @@ class _FolderOfWorlds(Mapping[str, str]):
 class _Builder:
     """Gathers prose and blocks into items."""
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    def __init__(self, file: str, problems: list[LessonProblem]) -> None:
         self.file = file
         self.problems = problems
         self.items: list[Item] = []
@@ -153,7 +153,7 @@ class _Builder:
 
     def problem(self, line: int, text: str, hint: str = "", column: int = 1) -> None:
         """Remember a mistake and go on."""
-        self.problems.append(Problem(self.file, line, column, text, hint))
+        self.problems.append(LessonProblem(self.file, line, column, text, hint))
 
     # -- parts of the file ---------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class _Builder:
         for number, line in enumerate(block.lines, block.line + 1):
             match = CHECK.fullmatch(line)
             if match:
-                checks.append(Check(match["condition"], match["text"], number))
+                checks.append(GoalCheck(match["condition"], match["text"], number))
             elif line.strip():
                 self.problem(number, "a goal's line is not `expect CONDITION  # what the learner reads`")
         if not checks:
@@ -342,21 +342,21 @@ class _Builder:
             options[key] = value
         return options
 
-    def _commands(self, block: Block) -> tuple[Command, ...]:
+    def _commands(self, block: Block) -> tuple[LessonCommand, ...]:
         """Commands at the margin; indented lines below one are remarks to its steps: `step: sentence`."""
-        commands: list[Command] = []
+        commands: list[LessonCommand] = []
         for number, line in enumerate(block.lines, block.line + 1):
             if not line.strip() or line.startswith("#"):
                 continue
             if not line[0].isspace():
-                commands.append(Command(line.rstrip(), number))
+                commands.append(LessonCommand(line.rstrip(), number))
             elif not commands:
                 self.problem(number, "a remark without a command above it")
             else:
                 commands.append(self._remarked(commands.pop(), line, number))
         return tuple(commands)
 
-    def _remarked(self, command: Command, line: str, number: int) -> Command:
+    def _remarked(self, command: LessonCommand, line: str, number: int) -> LessonCommand:
         """The command with one more remark, or with its last remark continued."""
         remarks = command.remarks
         match = REMARK.fullmatch(line)

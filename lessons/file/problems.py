@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 
-class Problem(NamedTuple):
+class LessonProblem(NamedTuple):
     """One complaint; prints as `file:line:column: what is wrong`."""
 
     file: str
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 class LessonError(ValueError):
     """A lesson that cannot be used; carries every problem found, not only the first."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[LessonProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 

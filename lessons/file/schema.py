@@ -32,7 +32,7 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A record decoded from TOML: an unknown key is an error, not an extra."""
 
 
-class Header(Strict, frozen=True, kw_only=True):
+class FrontMatter(Strict, frozen=True, kw_only=True):
     """The front matter of a lesson file."""
 
     format: Literal[1]
@@ -58,7 +58,7 @@ class Header(Strict, frozen=True, kw_only=True):
 # -- predictions ---------------------------------------------------------------------------------
 
 
-class Wrong(Strict, frozen=True, kw_only=True, rename={"answer": "is"}):
+class WrongAnswer(Strict, frozen=True, kw_only=True, rename={"answer": "is"}):
     """A likely wrong answer, and the reply to the belief behind it."""
 
     answer: int | str
@@ -80,16 +80,16 @@ class Question(Strict, frozen=True, kw_only=True, tag_field="kind", omit_default
     """A micro-step of that `do` block: it is evaluated as soon as this one has been made for the first time."""
 
 
-class Number(Question, frozen=True, kw_only=True, tag="number"):
+class NumberQuestion(Question, frozen=True, kw_only=True, tag="number"):
     """Answered with a number; the truth is a quantity."""
 
     answer: Text
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[WrongAnswer, ...]
     otherwise: Text
     """The reply to any other wrong number."""
 
 
-class YesNo(Question, frozen=True, kw_only=True, tag="yes/no"):
+class YesNoQuestion(Question, frozen=True, kw_only=True, tag="yes/no"):
     """Answered with yes or no; the truth is a condition."""
 
     answer: Text
@@ -97,7 +97,7 @@ class YesNo(Question, frozen=True, kw_only=True, tag="yes/no"):
     """The reply to the wrong answer."""
 
 
-class Option(Strict, frozen=True, kw_only=True):
+class ChoiceOption(Strict, frozen=True, kw_only=True):
     """One answer to choose; it is the right one if `when` holds."""
 
     text: Text
@@ -106,24 +106,24 @@ class Option(Strict, frozen=True, kw_only=True):
     """The reply if it is chosen and wrong."""
 
 
-class Choice(Question, frozen=True, kw_only=True, tag="choice"):
+class ChoiceQuestion(Question, frozen=True, kw_only=True, tag="choice"):
     """Answered with one of several options; the model says which one is true."""
 
-    option: Annotated[tuple[Option, ...], msgspec.Meta(min_length=2, max_length=6)]
+    option: Annotated[tuple[ChoiceOption, ...], msgspec.Meta(min_length=2, max_length=6)]
 
 
-class PickPage(Question, frozen=True, kw_only=True, tag="page"):
+class PageQuestion(Question, frozen=True, kw_only=True, tag="page"):
     """Answered by pointing at a page; the right one is the only one of `among` for which the condition holds."""
 
     among: Annotated[tuple[Text, ...], msgspec.Meta(min_length=2)]
     """Subjects: `p0 buf+1`, or a reference and a page of it."""
     answer: Text
     """A condition with a `*` where the subject belongs, e.g. `absent *`."""
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[WrongAnswer, ...] = ()
     otherwise: Text
 
 
-Prediction = Number | YesNo | Choice | PickPage
+Prediction = NumberQuestion | YesNoQuestion | ChoiceQuestion | PageQuestion
 
 # -- things to do, and what goes with them ----------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Remark(msgspec.Struct, frozen=True):
     line: int
 
 
-class Command(msgspec.Struct, frozen=True):
+class LessonCommand(msgspec.Struct, frozen=True):
     """One command of a `do` or `solution` block and where it stands."""
 
     text: str
@@ -155,14 +155,14 @@ class Command(msgspec.Struct, frozen=True):
 class Do(msgspec.Struct, frozen=True):
     """Commands that the learner plays by going forward."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[LessonCommand, ...]
     by: Pace
     line: int
     until: str = ""
     """`procedure.step`: stop there, with the last command still in flight (a task that was begun)."""
 
 
-class Check(msgspec.Struct, frozen=True):
+class GoalCheck(msgspec.Struct, frozen=True):
     """One line of a goal: what must hold, and how it reads."""
 
     condition: str
@@ -174,9 +174,9 @@ class Goal(msgspec.Struct, frozen=True):
     """What the learner is to reach with commands of their own."""
 
     id: str
-    checks: tuple[Check, ...]
+    checks: tuple[GoalCheck, ...]
     line: int
-    solution: tuple[Command, ...] = ()
+    solution: tuple[LessonCommand, ...] = ()
     par: int = 0
     """The fewest commands that will do; 0: not said."""
 
@@ -210,7 +210,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     text_line: int = 0
     world: str = ""
     """Not empty: this item starts a new scene in that world."""
-    setup: tuple[Command, ...] = ()
+    setup: tuple[LessonCommand, ...] = ()
     """Commands that set this scene further, beyond the shared world."""
     action: Prediction | Do | Goal | None = None
     action_line: int = 0
@@ -224,7 +224,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """One lesson file, loaded."""
 
     file: str
-    header: Header
+    header: FrontMatter
     items: tuple[Item, ...]
     worlds: dict[str, str]
     """The scripts that set its scenes, by name."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from lessons.file.problems import Problem, did_you_mean
+from lessons.file.problems import LessonProblem, did_you_mean
 
 T = TypeVar("T")
 PATH: Final = re.compile(r" - at `\$(?P<path>[^`]*)`")
@@ -27,7 +27,7 @@ TYPE_WORDS: Final = {
 STEP: Final = re.compile(r"\.?(?P<key>[\w-]+)|\[(?P<index>\d+)\]")
 
 
-def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Problem]) -> T | None:
+def decode(text: str, kind: type[T], file: str, offset: int, problems: list[LessonProblem]) -> T | None:
     """Decode TOML that starts one line below line `offset` of `file`; on a mistake append to `problems`.
 
     `kind` may be a union of tagged records, cast to a type.
@@ -38,13 +38,13 @@ def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Prob
         place = TOML_PLACE.search(str(error))
         line = int(place["line"] or text.count("\n") + 1) if place else 1
         column = int(place["column"] or 1) if place else 1
-        problems.append(Problem(file, offset + line, column, f"not TOML: {TOML_PLACE.sub('', str(error))}"))
+        problems.append(LessonProblem(file, offset + line, column, f"not TOML: {TOML_PLACE.sub('', str(error))}"))
     except msgspec.ValidationError as error:
         problems.append(_invalid(str(error), text, kind, file, offset))
     return None
 
 
-def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> Problem:
+def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> LessonProblem:
     """A validation error of msgspec as a problem at the line of the key it speaks of."""
     match = PATH.search(message)
     path = match["path"] if match else ""
@@ -55,11 +55,11 @@ def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> Prob
         known = _keys(kind)
         elsewhere = unknown["field"] in known
         hint = "it belongs to another part of the block" if elsewhere else did_you_mean(unknown["field"], known)
-        return Problem(file, offset + line, column, f"no key `{unknown['field']}` here", hint)
+        return LessonProblem(file, offset + line, column, f"no key `{unknown['field']}` here", hint)
     line, column = _locate(text.split("\n"), path)
     missing = MISSING.match(said)
     if missing:
-        return Problem(file, offset + line, column, f"the key `{missing['field']}` is missing")
+        return LessonProblem(file, offset + line, column, f"the key `{missing['field']}` is missing")
     key = path.rpartition(".")[2]
     hint = ""
     invalid = INVALID.match(said)
@@ -69,7 +69,7 @@ def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> Prob
     wrong_type = TYPES.match(said)
     if wrong_type:
         said = f"expected {_in_words(wrong_type['wanted'])}, not {_in_words(wrong_type['got'])}"
-    return Problem(file, offset + line, column, f"{key}: {said}" if key else said, hint)
+    return LessonProblem(file, offset + line, column, f"{key}: {said}" if key else said, hint)
 
 
 def _in_words(types: str) -> str:

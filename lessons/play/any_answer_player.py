@@ -1,6 +1,6 @@
 """Through a lesson without a learner: whatever is wanted next is done, and any answer will do."""
 
-from lessons.file.schema import Choice, PickPage, Prediction, YesNo
+from lessons.file.schema import ChoiceQuestion, PageQuestion, Prediction, YesNoQuestion
 from lessons.play.player import Player
 
 
@@ -17,9 +17,9 @@ def go_on(player: Player) -> str:
 def some_answer(prediction: Prediction) -> str:
     """Something that answers a prediction, right or wrong."""
     match prediction:
-        case YesNo():
+        case YesNoQuestion():
             return "yes"
-        case Choice() | PickPage():
+        case ChoiceQuestion() | PageQuestion():
             return "1"
         case _:
             return "0"

@@ -1,7 +1,7 @@
 """A lesson that plays itself: what a knowing learner would do next."""
 
 from lessons.author.diff import truths
-from lessons.file.schema import Choice, Lesson, PickPage, Prediction
+from lessons.file.schema import ChoiceQuestion, Lesson, PageQuestion, Prediction
 from lessons.play.player import Player
 
 
@@ -30,9 +30,9 @@ def _right(lesson: Lesson, prediction: Prediction) -> str:
         _known[lesson.revision] = truths(lesson)
     truth = _known[lesson.revision].get(prediction.id, "")
     match prediction:
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             return str(next((at for at, option in enumerate(options, 1) if option.text == truth), 1))
-        case PickPage(among=subjects):
+        case PageQuestion(among=subjects):
             return str(subjects.index(truth) + 1) if truth in subjects else "1"
         case _:
             return truth or "0"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from lessons.file.problems import LessonError
-from lessons.file.schema import Command, Goal
+from lessons.file.schema import Goal, LessonCommand
 from lessons.play.expressions import condition
 from lessons.play.operands import ExpressionError
-from lessons.play.playback import Beat, Standing, play, understand
+from lessons.play.playback import PlayedStep, Standing, play, understand
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.problems import ScriptError
@@ -25,7 +25,7 @@ MOST_STEPS: Final = 2000
 DETOUR: Final = 2
 """How many commands more than the solution has a way may take."""
 
-Way = tuple[Command, ...]
+Way = tuple[LessonCommand, ...]
 
 
 class _Seen(NamedTuple):
@@ -76,7 +76,7 @@ def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Way | None:
     return None
 
 
-def _everything(goal: Goal, standing: Standing) -> Iterator[Command]:
+def _everything(goal: Goal, standing: Standing) -> Iterator[LessonCommand]:
     """What the solution uses, then all else that makes sense on this machine."""
     yield from goal.solution
     for offer in enabled_commands(standing.context.state):
@@ -85,11 +85,11 @@ def _everything(goal: Goal, standing: Standing) -> Iterator[Command]:
         except ScriptError:
             continue
         if command is not None:
-            yield Command(command.text, command.line)
+            yield LessonCommand(command.text, command.line)
 
 
 def _search(
-    goal: Goal, standing: Standing, file: str, choices: Callable[[Standing], Iterable[Command]], most: int
+    goal: Goal, standing: Standing, file: str, choices: Callable[[Standing], Iterable[LessonCommand]], most: int
 ) -> Way | None:
     """Breadth first over commands, at most `most` of them in a row."""
     seen = {_Seen(standing.context.state, standing.context.last)}
@@ -115,7 +115,7 @@ def _search(
     return None
 
 
-def _played(standing: Standing, command: Command, file: str) -> tuple[Beat, ...]:
+def _played(standing: Standing, command: LessonCommand, file: str) -> tuple[PlayedStep, ...]:
     """The beats of a command; none if it cannot be played from here."""
     try:
         return play(standing, command, file)

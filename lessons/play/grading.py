@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from lessons.file.schema import Choice, Number, PickPage, Prediction, YesNo
+from lessons.file.schema import ChoiceQuestion, NumberQuestion, PageQuestion, Prediction, YesNoQuestion
 from lessons.i18n.language import tr
 from lessons.play.expressions import NUMBER, Moment, condition, quantity
 from lessons.play.operands import ExpressionError
@@ -17,7 +17,7 @@ class GuessError(ValueError):
     """What was typed is no answer to this question; the message says what would be one."""
 
 
-class Verdict(NamedTuple):
+class GradedGuess(NamedTuple):
     """A guess beside the truth."""
 
     right: bool
@@ -31,13 +31,13 @@ class Verdict(NamedTuple):
 def choices(prediction: Prediction) -> tuple[str, ...]:
     """The answers to choose from; empty where any number will do."""
     match prediction:
-        case YesNo():
+        case YesNoQuestion():
             return tr("yes"), tr("no")
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             return tuple(option.text for option in options)
-        case PickPage(among=subjects):
+        case PageQuestion(among=subjects):
             return subjects
-        case Number():
+        case NumberQuestion():
             return ()
 
 
@@ -48,11 +48,11 @@ def read_guess(prediction: Prediction, typed: str) -> str:
     """
     text = " ".join(typed.lower().split())
     match prediction:
-        case Number():
+        case NumberQuestion():
             if not NUMBER.fullmatch(text):
                 raise GuessError(tr("a number, please: 0, 1, -1, 1025 or 0x401"))
             return str(int(text, 0))
-        case YesNo():
+        case YesNoQuestion():
             if text == tr("yes"):
                 return "yes"
             if text == tr("no"):
@@ -62,9 +62,9 @@ def read_guess(prediction: Prediction, typed: str) -> str:
             if text in NO | {"2", "b"}:
                 return "no"
             raise GuessError(tr("yes or no, please"))
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             return _chosen(text, tuple(option.text for option in options))
-        case PickPage(among=subjects):
+        case PageQuestion(among=subjects):
             if text in subjects:
                 return text
             return subjects[int(_chosen(text, subjects)) - 1]
@@ -80,36 +80,36 @@ def _chosen(text: str, offered: tuple[str, ...]) -> str:
 
 def readable(prediction: Prediction, guess: str) -> str:
     """A kept guess as the learner reads it."""
-    if isinstance(prediction, Choice):
+    if isinstance(prediction, ChoiceQuestion):
         return prediction.option[int(guess) - 1].text
-    return tr(guess) if isinstance(prediction, YesNo) else guess
+    return tr(guess) if isinstance(prediction, YesNoQuestion) else guess
 
 
-def judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
+def judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
     """The guess beside what the model says at this moment. Raises ExpressionError if it cannot say."""
     verdict = _judge(prediction, guess, moment)
     return verdict._replace(reply=fill(verdict.reply, moment))
 
 
-def _judge(prediction: Prediction, guess: str, moment: Moment) -> Verdict:
+def _judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
     """The verdict, its reply as the author wrote it."""
     match prediction:
-        case Number():
+        case NumberQuestion():
             return _judge_number(prediction, guess, moment)
-        case YesNo():
+        case YesNoQuestion():
             truth = "yes" if condition(prediction.answer, moment) else "no"
             return _verdict(prediction, tr(guess), tr(truth), prediction.otherwise)
-        case Choice():
+        case ChoiceQuestion():
             true = true_option(prediction, moment)
             chosen = prediction.option[int(guess) - 1]
             return _verdict(prediction, chosen.text, prediction.option[true].text, chosen.reply)
-        case PickPage():
+        case PageQuestion():
             truth = true_subject(prediction, moment)
             replies = {str(wrong.answer): wrong.reply for wrong in prediction.wrong}
             return _verdict(prediction, guess, truth, replies.get(guess, prediction.otherwise))
 
 
-def _judge_number(prediction: Number, guess: str, moment: Moment) -> Verdict:
+def _judge_number(prediction: NumberQuestion, guess: str, moment: Moment) -> GradedGuess:
     truth = str(quantity(prediction.answer, moment))
     for wrong in prediction.wrong:
         if guess == str(wrong_number(wrong.answer, moment)):
@@ -117,10 +117,10 @@ def _judge_number(prediction: Number, guess: str, moment: Moment) -> Verdict:
     return _verdict(prediction, guess, truth, prediction.otherwise)
 
 
-def _verdict(prediction: Prediction, guess: str, truth: str, reply: str) -> Verdict:
+def _verdict(prediction: Prediction, guess: str, truth: str, reply: str) -> GradedGuess:
     """Right answers get the author's word of confirmation, wrong ones the reply to the belief behind them."""
     right = guess == truth
-    return Verdict(right, guess, truth, prediction.right if right else reply)
+    return GradedGuess(right, guess, truth, prediction.right if right else reply)
 
 
 def wrong_number(answer: int | str, moment: Moment) -> int:
@@ -128,7 +128,7 @@ def wrong_number(answer: int | str, moment: Moment) -> int:
     return answer if isinstance(answer, int) else quantity(answer, moment)
 
 
-def true_option(prediction: Choice, moment: Moment) -> int:
+def true_option(prediction: ChoiceQuestion, moment: Moment) -> int:
     """The index of the one option that is true. Raises ExpressionError unless exactly one is."""
     true = [number for number, option in enumerate(prediction.option) if condition(option.when, moment)]
     if len(true) != 1:
@@ -137,7 +137,7 @@ def true_option(prediction: Choice, moment: Moment) -> int:
     return true[0]
 
 
-def true_subject(prediction: PickPage, moment: Moment) -> str:
+def true_subject(prediction: PageQuestion, moment: Moment) -> str:
     """The one page for which the condition holds. Raises ExpressionError unless there is exactly one."""
     true = [subject for subject in prediction.among if condition(prediction.answer.replace("*", subject), moment)]
     if len(true) != 1:

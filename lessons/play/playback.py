@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lessons.file import schema as lesson_format
-from lessons.file.problems import LessonError, Problem
+from lessons.file.problems import LessonError, LessonProblem
 from lessons.play.expressions import Moment
 from lessons.play.grading import fill
 from lessons.play.operands import ExpressionError
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
         )
 
 
-class Beat(NamedTuple):
+class PlayedStep(NamedTuple):
     """One micro-step, or a command that has none (`device`, `begin` …)."""
 
     command: str
@@ -121,11 +121,13 @@ def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item) -> Standin
     return standing._replace(context=standing.context._replace(last=OK, violations=()))
 
 
-def _succeeded(beats: Sequence[Beat], file: str, line: int) -> Standing:
+def _succeeded(beats: Sequence[PlayedStep], file: str, line: int) -> Standing:
     """Where a command of a scene has led. LessonError unless it was granted."""
     last = beats[-1]
     if last.outcome is not None and last.outcome.status != "ok":
-        raise LessonError([Problem(file, line, 1, f"`{last.command}` sets the scene, but ends with: {last.outcome}")])
+        raise LessonError(
+            [LessonProblem(file, line, 1, f"`{last.command}` sets the scene, but ends with: {last.outcome}")]
+        )
     return last.standing
 
 
@@ -134,7 +136,7 @@ def understand(line: str, standing: Standing) -> Command | None:
     return parse_line(line, Scope.of(standing.context.state))
 
 
-def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterator[Beat]:
+def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterator[PlayedStep]:
     """All beats of a `do` block. Raises LessonError."""
     for number, command in enumerate(action.commands, 1):
         until = action.until if number == len(action.commands) else ""
@@ -143,7 +145,9 @@ def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterato
             yield beat
 
 
-def play(standing: Standing, command: lesson_format.Command, file: str, until: str = "") -> tuple[Beat, ...]:
+def play(
+    standing: Standing, command: lesson_format.LessonCommand, file: str, until: str = ""
+) -> tuple[PlayedStep, ...]:
     """All beats of a lesson's command, with the author's remarks; with `until` only up to that micro-step.
 
     Raises:
@@ -159,18 +163,18 @@ def play(standing: Standing, command: lesson_format.Command, file: str, until: s
     try:
         return tuple(_remarked(beats, command.remarks))
     except ExpressionError as error:
-        raise LessonError([Problem(file, command.line, 1, f"a number in a remark: {error}")]) from None
+        raise LessonError([LessonProblem(file, command.line, 1, f"a number in a remark: {error}")]) from None
 
 
-def try_out(standing: Standing, line: str) -> tuple[Beat, ...]:
+def try_out(standing: Standing, line: str) -> tuple[PlayedStep, ...]:
     """All beats of a command that the learner typed; none for a blank line. Raises ScriptError."""
     understood = understand(line, standing)
     return tuple(_beats(standing, understood, lambda _: False)) if understood else ()
 
 
 def _played(
-    standing: Standing, command: Command, file: str, above: int, stop: Callable[[Beat], bool] = lambda _: False
-) -> list[Beat]:
+    standing: Standing, command: Command, file: str, above: int, stop: Callable[[PlayedStep], bool] = lambda _: False
+) -> list[PlayedStep]:
     try:
         return _beats(standing, command, stop)
     except ScriptError as error:
@@ -181,9 +185,9 @@ MOST_BEATS: Final = 5_000
 """Micro-steps of a command that are kept one by one; the rest of a longer one becomes a single beat."""
 
 
-def _beats(standing: Standing, command: Command, stop: Callable[[Beat], bool]) -> list[Beat]:
+def _beats(standing: Standing, command: Command, stop: Callable[[PlayedStep], bool]) -> list[PlayedStep]:
     """Carry a command out and keep a beat of every micro-step."""
-    beats: list[Beat] = []
+    beats: list[PlayedStep] = []
     far: dict[tuple[str, object], Change] = {}
     """What the steps have changed that the last beat stands for, if those are more than one."""
     for moved in carry_out(*standing, command):
@@ -209,12 +213,12 @@ def _gather(far: dict[tuple[str, object], Change], changes: Iterable[Change]) ->
         far[change.table, change.key] = change if known is None else change._replace(old=known.old)
 
 
-def _beat(standing: Standing, command: Command, moved: Moved) -> Beat:
+def _beat(standing: Standing, command: Command, moved: Moved) -> PlayedStep:
     """What one move of a command has done. While it is under way, the last answer is that of the one before."""
     now = moved.now
     context = now.context if isinstance(now, Ended) else standing.context._replace(state=now.state)
     running = now if isinstance(now, Running) else None
-    return Beat(
+    return PlayedStep(
         command.text,
         Standing(context, moved.checker),
         moved.stepped,
@@ -225,7 +229,7 @@ def _beat(standing: Standing, command: Command, moved: Moved) -> Beat:
     )
 
 
-def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[Beat]:
+def _remarked(beats: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:
     """The beats with the author's remarks: each at the first micro-step it names that has none yet."""
     waiting = list(remarks)
     for beat in beats:
@@ -240,5 +244,5 @@ def _remarked(beats: Iterable[Beat], remarks: tuple[lesson_format.Remark, ...]) 
 def _located(error: ScriptError, file: str, above: int) -> LessonError:
     """A script's problems at their places in the file around it; `above` lines stand before the script."""
     return LessonError(
-        Problem(file, above + problem.line, problem.column, problem.message) for problem in error.problems
+        LessonProblem(file, above + problem.line, problem.column, problem.message) for problem in error.problems
     )

@@ -9,17 +9,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from lessons.file.problems import LessonError, Problem
+from lessons.file.problems import LessonError, LessonProblem
 from lessons.file.schema import Do, Goal, Hint, Item, Lesson, Prediction
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress
 from lessons.play.goal_search import Way, holds, reached, remaining
-from lessons.play.grading import GuessError, Verdict, choices, fill, judge, read_guess, readable
+from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
 from lessons.play.hints import climb, height
 from lessons.play.operands import ExpressionError
-from lessons.play.playback import Beat, Standing, play_all, power_on, set_scene, try_out
+from lessons.play.playback import PlayedStep, Standing, play_all, power_on, set_scene, try_out
 from lessons.play.step_size import Stride, length
-from lessons.play.view import Act, Judged, Spot, Summary, View
+from lessons.play.view import Act, LessonNode, LessonView, RevealedPrediction, Summary
 from model.script.problems import ScriptError
 from model.session.timeline import Timeline
 
@@ -29,12 +29,12 @@ class Player:
 
     def __init__(self, lesson: Lesson, progress: LessonProgress | None = None) -> None:
         self.lesson: Final = lesson
-        self.spots: list[Spot] = []
+        self.spots: list[LessonNode] = []
         self.here = 0
         self.children: dict[int, list[int]] = {}
         """Node → the places that were reached from it, the last visited one last."""
         self.guesses: dict[str, str] = {}
-        self.judged: dict[str, Verdict] = {}
+        self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
         self._ways: dict[int, Way | None] = {}
         """Spot → the shortest way from there to its goal."""
@@ -43,7 +43,7 @@ class Player:
         self.reached: set[str] = set()
         """Ids of goals that were reached."""
         self.finished = False
-        self._tracks: dict[int, tuple[Beat, ...]] = {}
+        self._tracks: dict[int, tuple[PlayedStep, ...]] = {}
         """Entry spot of a `do` item → all beats of its commands."""
         start = power_on()
         self.scenes = [Timeline(start.context, start.checker)]
@@ -55,7 +55,7 @@ class Player:
     # -- looking ---------------------------------------------------------------------------------
 
     @property
-    def spot(self) -> Spot:
+    def spot(self) -> LessonNode:
         """Where we are."""
         return self.spots[self.here]
 
@@ -81,7 +81,7 @@ class Player:
         return self.item.action if isinstance(self.item.action, Goal) else None
 
     @property
-    def track(self) -> tuple[Beat, ...]:
+    def track(self) -> tuple[PlayedStep, ...]:
         """All beats of this item's commands, played or not."""
         action, entry = self.item.action, self.spot.entry
         if not isinstance(action, Do):
@@ -101,12 +101,12 @@ class Player:
             self._ways[self.here] = remaining(goal, self.spot.standing, self.lesson.file)
         return self._ways[self.here]
 
-    def view(self) -> View:
+    def view(self) -> LessonView:
         """What to show now."""
         spot, item, prediction, goal = self.spot, self.item, self.prediction, self.goal
         ahead = self.track[spot.played] if spot.played < len(self.track) else None
         guess = self.guesses.get(prediction.id, "") if prediction else ""
-        return View(
+        return LessonView(
             number=spot.item + 1,
             total=len(self.lesson.items),
             item=item,
@@ -145,7 +145,7 @@ class Player:
         }
         return frozenset(act for act, can in possible.items() if can)
 
-    def _revealed(self) -> Iterator[Judged]:
+    def _revealed(self) -> Iterator[RevealedPrediction]:
         """The verdicts that belong to this place: of the question on the screen, or of those a `do` has answered."""
         prediction = self.prediction
         asked = [prediction] if prediction else []
@@ -155,7 +155,7 @@ class Player:
             asked += [it for it in pending(self.lesson, spot.item) if before < self._revealing(it) <= spot.played]
         for question in asked:
             if question.id in self.judged:
-                yield Judged(question, self.judged[question.id])
+                yield RevealedPrediction(question, self.judged[question.id])
 
     def _waiting(self) -> Iterator[tuple[str, str]]:
         """The questions that are revealed further on in this item, with the guesses."""
@@ -182,7 +182,7 @@ class Player:
 
     def _wrong(self, error: ExpressionError) -> LessonError:
         """The lesson asks this item something that the model cannot answer."""
-        return LessonError([Problem(self.lesson.file, self.item.action_line or self.item.line, 1, str(error))])
+        return LessonError([LessonProblem(self.lesson.file, self.item.action_line or self.item.line, 1, str(error))])
 
     # -- moves -----------------------------------------------------------------------------------
 
@@ -311,10 +311,10 @@ class Player:
             standing = set_scene(self.lesson, entered)
             self.scenes.append(Timeline(standing.context, standing.checker))
         scene = len(self.scenes) - 1 if entered.world or parent < 0 else self.spots[parent].scene
-        self._add(Spot(len(self.spots), parent, item, len(self.spots), 0, (), standing, scene))
+        self._add(LessonNode(len(self.spots), parent, item, len(self.spots), 0, (), standing, scene))
         self.finished |= entered.last
 
-    def _reach(self, place: Spot) -> None:
+    def _reach(self, place: LessonNode) -> None:
         """Go to a place of this item: the spot of the same move if it was made before, else a new one."""
         for beat in place.beats:
             self.timeline.grow(beat.node)
@@ -325,7 +325,7 @@ class Player:
                 return
         self._add(place._replace(number=len(self.spots), parent=self.here))
 
-    def _add(self, spot: Spot) -> None:
+    def _add(self, spot: LessonNode) -> None:
         self.spots.append(spot._replace(at=self.scenes[spot.scene].here.number))
         self._visit(spot.number)
 

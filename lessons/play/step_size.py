@@ -4,67 +4,67 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from lessons.file.schema import Pace
-from lessons.play.playback import Beat
+from lessons.play.playback import PlayedStep
 
 Stride = Literal["forward", "into", "over", "out", "command"]
 """As the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
 
 
-def length(stride: Stride, pace: Pace, ahead: Sequence[Beat]) -> int:
+def length(stride: Stride, pace: Pace, ahead: Sequence[PlayedStep]) -> int:
     """How many of the beats ahead (at least one) a move takes. No move goes past the end of a command."""
     return (PACED[pace] if stride == "forward" else STRIDES[stride])(_command(ahead))
 
 
-def _command(ahead: Sequence[Beat]) -> Sequence[Beat]:
+def _command(ahead: Sequence[PlayedStep]) -> Sequence[PlayedStep]:
     """The beats up to the end of the command."""
     end = next((number for number, beat in enumerate(ahead, 1) if beat.outcome is not None), len(ahead))
     return ahead[:end]
 
 
-def _until(ahead: Sequence[Beat], stop: Callable[[Beat], bool]) -> int:
+def _until(ahead: Sequence[PlayedStep], stop: Callable[[PlayedStep], bool]) -> int:
     """The number of beats before the first one, after the first, that `stop` wants to be the next."""
     return next((number for number, beat in enumerate(ahead) if number and stop(beat)), len(ahead))
 
 
-def _one(_ahead: Sequence[Beat]) -> int:
+def _one(_ahead: Sequence[PlayedStep]) -> int:
     return 1
 
 
-def _over(ahead: Sequence[Beat]) -> int:
+def _over(ahead: Sequence[PlayedStep]) -> int:
     """If the step calls a function, all of that function too."""
     return _until(ahead, lambda beat: _depth(beat) <= _depth(ahead[0]))
 
 
-def _out(ahead: Sequence[Beat]) -> int:
+def _out(ahead: Sequence[PlayedStep]) -> int:
     """To the end of the running function."""
     return _until(ahead, lambda beat: _depth(beat) < _depth(ahead[0]))
 
 
-def _function(ahead: Sequence[Beat]) -> int:
+def _function(ahead: Sequence[PlayedStep]) -> int:
     """The steps that one kernel function makes in a row, without what it calls."""
     return _until(ahead, lambda beat: _running(beat) != _running(ahead[0]))
 
 
-def _remark(ahead: Sequence[Beat]) -> int:
+def _remark(ahead: Sequence[PlayedStep]) -> int:
     """Up to and including the next micro-step that the author has something to say about."""
     return next((number for number, beat in enumerate(ahead, 1) if beat.remark), len(ahead))
 
 
-def _depth(beat: Beat) -> int:
+def _depth(beat: PlayedStep) -> int:
     return beat.stepped.depth if beat.stepped else 0
 
 
-def _running(beat: Beat) -> tuple[str, int]:
+def _running(beat: PlayedStep) -> tuple[str, int]:
     return (beat.stepped.procedure, beat.stepped.depth) if beat.stepped else ("", 0)
 
 
-STRIDES: Final[dict[Stride, Callable[[Sequence[Beat]], int]]] = {
+STRIDES: Final[dict[Stride, Callable[[Sequence[PlayedStep]], int]]] = {
     "into": _one,
     "over": _over,
     "out": _out,
     "command": len,
 }
-PACED: Final[dict[Pace, Callable[[Sequence[Beat]], int]]] = {
+PACED: Final[dict[Pace, Callable[[Sequence[PlayedStep]], int]]] = {
     "micro": _one,
     "procedure": _function,
     "remark": _remark,

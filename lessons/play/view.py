@@ -3,13 +3,13 @@
 from typing import Literal, NamedTuple
 
 from lessons.file.schema import Hint, Item, Prediction
-from lessons.play.grading import Verdict
-from lessons.play.playback import Beat, Standing
+from lessons.play.grading import GradedGuess
+from lessons.play.playback import PlayedStep, Standing
 
 Act = Literal["forward", "back", "answer", "hint", "command"]
 
 
-class Spot(NamedTuple):
+class LessonNode(NamedTuple):
     """A spot that was reached: a place in the lesson and the machine there."""
 
     number: int
@@ -20,7 +20,7 @@ class Spot(NamedTuple):
     """The spot at which the item was entered."""
     played: int
     """Beats of the item's commands that have been played."""
-    beats: tuple[Beat, ...]
+    beats: tuple[PlayedStep, ...]
     """What the move that led here did to the machine."""
     standing: Standing
     scene: int = 0
@@ -31,14 +31,14 @@ class Spot(NamedTuple):
     """Commands given to reach the item's goal."""
 
 
-class Judged(NamedTuple):
+class RevealedPrediction(NamedTuple):
     """A prediction that has been revealed."""
 
     prediction: Prediction
-    verdict: Verdict
+    verdict: GradedGuess
 
 
-class View(NamedTuple):
+class LessonView(NamedTuple):
     """Everything that there is to show."""
 
     number: int
@@ -54,7 +54,7 @@ class View(NamedTuple):
     """What was answered, as the learner reads it; empty: nothing yet."""
     waiting: tuple[tuple[str, str], ...]
     """Questions that the commands of this item are going to answer, each with what was guessed."""
-    judged: tuple[Judged, ...]
+    judged: tuple[RevealedPrediction, ...]
     """What has just been revealed: guesses beside the truth."""
     goal: tuple[tuple[bool, str], ...]
     """Each condition of the goal: whether it holds now, and how it reads."""
@@ -63,9 +63,9 @@ class View(NamedTuple):
     notes: tuple[str, ...]
     upcoming: str
     """The command that going forward starts or goes on with; empty if none."""
-    next_beat: Beat | None
+    next_beat: PlayedStep | None
     """The micro-step that comes next, where it is known."""
-    beats: tuple[Beat, ...]
+    beats: tuple[PlayedStep, ...]
     """What the last move did."""
     standing: Standing
     may: frozenset[Act]

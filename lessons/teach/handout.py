@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 from lessons.author.diff import truths
-from lessons.file.schema import Choice, Do, Goal, Item, Lesson, Number, PickPage, Prediction, YesNo
+from lessons.file.schema import (
+    ChoiceQuestion,
+    Do,
+    Goal,
+    Item,
+    Lesson,
+    NumberQuestion,
+    PageQuestion,
+    Prediction,
+    YesNoQuestion,
+)
 from lessons.i18n.language import tr
 from lessons.play.any_answer_player import go_on
 from lessons.play.grading import choices
@@ -69,7 +79,7 @@ def _item(filled: tuple[Item, str, str], answers: dict[str, str] | None) -> Iter
             yield f"**{tr('Predict')}**: {ask}"
             yield "\n".join(f"- [ ] {choice}" for choice in choices(prediction))
             if answers is None:
-                yield "> &nbsp;" if isinstance(prediction, Number) else ""
+                yield "> &nbsp;" if isinstance(prediction, NumberQuestion) else ""
             else:
                 yield from _answered(prediction, answers.get(prediction.id, "?"))
 
@@ -78,11 +88,11 @@ def _answered(prediction: Prediction, truth: str) -> Iterator[str]:
     """The model's answer, and the belief behind each wrong one."""
     yield f"**{tr('The model says')}: {truth}.** {getattr(prediction, 'right', '')}".strip()
     match prediction:
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             yield "\n".join(f"* {option.text}: {option.reply}" for option in options if option.reply)
-        case Number(wrong=wrongs) | PickPage(wrong=wrongs):
+        case NumberQuestion(wrong=wrongs) | PageQuestion(wrong=wrongs):
             yield "\n".join(f"* {wrong.answer}: {wrong.reply}" for wrong in wrongs)
-        case YesNo(otherwise=otherwise):
+        case YesNoQuestion(otherwise=otherwise):
             yield f"* {otherwise}"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from lessons.file.schema import Choice, Lesson, Number, PickPage, YesNo
+from lessons.file.schema import ChoiceQuestion, Lesson, NumberQuestion, PageQuestion, YesNoQuestion
 from lessons.learner.progress import replace_file
 from lessons.play.grading import choices
 from lessons.play.player import Player
@@ -77,11 +77,11 @@ def presented(player: Player, began: float, ballots: dict[str, Ballots]) -> Pres
 def beliefs(player: Player) -> tuple[Beliefs, ...]:
     """The wrong answers of the question on the screen, each with what is to be said to it."""
     match player.prediction:
-        case Choice(option=options):
+        case ChoiceQuestion(option=options):
             return tuple(Beliefs(option.text, option.reply) for option in options if option.reply)
-        case Number(wrong=wrongs) | PickPage(wrong=wrongs):
+        case NumberQuestion(wrong=wrongs) | PageQuestion(wrong=wrongs):
             return tuple(Beliefs(str(wrong.answer), wrong.reply) for wrong in wrongs)
-        case YesNo(otherwise=otherwise):
+        case YesNoQuestion(otherwise=otherwise):
             return (Beliefs("", otherwise),)
         case _:
             return ()

@@ -94,7 +94,7 @@ class Msync(RangeOp, frozen=True, tag="msync"):
     """msync(2) with MS_SYNC."""
 
 
-class Place(Op, frozen=True, tag="place"):
+class PlaceSpecial(Op, frozen=True, tag="place"):
     """Bring the process's [vvar] or [vdso] into the arena."""
 
     proc: str
@@ -299,7 +299,7 @@ KINDS: Final[dict[str, type[Op]]] = {
         Munlock,
         Mseal,
         Msync,
-        Place,
+        PlaceSpecial,
         Read,
         Write,
         CreateFile,

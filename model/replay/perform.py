@@ -86,7 +86,7 @@ def is_unsupported(op: ops.Op) -> bool:
             return op.advice.lower() not in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
         case ops.CreateFile():
             return op.type not in FILE_TYPES
-        case ops.Place():
+        case ops.PlaceSpecial():
             return op.what not in SPECIAL_PAGES
         case _:
             return False
@@ -152,7 +152,7 @@ def backing(machine: Machine, op: ops.Mmap) -> str:
     return "file" if file is None or file.kind == "ext4" else file.kind
 
 
-def place(machine: Machine, op: ops.Place) -> Reply:
+def place(machine: Machine, op: ops.PlaceSpecial) -> Reply:
     """The recorder moves the process's own mapping; the model makes one where it would be moved to.
 
     The C library of every program reads the first page of the vDSO when it starts: that page is mapped already.
@@ -386,7 +386,7 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.Munlock: partial(on_range, do_munlock),
     ops.Mseal: partial(on_range, do_mseal),
     ops.Msync: partial(on_range, do_msync),
-    ops.Place: place,
+    ops.PlaceSpecial: place,
     ops.Read: read,
     ops.Write: write,
     ops.CreateFile: create,

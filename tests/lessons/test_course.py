@@ -9,7 +9,7 @@ from lessons.author.check import check_lesson, check_paths
 from lessons.file.library import COURSE, entries, find
 from lessons.file.schema import Lesson
 from lessons.play.expressions import condition
-from lessons.play.playback import Beat
+from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
 from tests.lessons.playing import answers, knowing, mistaken, play
 
@@ -76,9 +76,9 @@ def test_each_micro_step_explains_itself(lesson: Lesson) -> None:
 # -- what the two model lessons are about ------------------------------------------------------------
 
 
-def beats_of(player: Player, command: str) -> list[Beat]:
+def beats_of(player: Player, command: str) -> list[PlayedStep]:
     """The micro-steps of the first time that a command was played."""
-    found: list[Beat] = []
+    found: list[PlayedStep] = []
     for spot in player.spots:
         for beat in spot.beats:
             if beat.command == command and not (found and found[-1].outcome):

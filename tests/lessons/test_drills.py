@@ -14,8 +14,8 @@ from model.script.parser import parse
 from model.search.problem import set_up
 from tests.model.naive_search import search
 from tui.views.holders import holders
-from tui.views.machine_view import Scene
 from tui.views.physical import physical
+from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
 
 FEW = {"corrupts": 6}
@@ -34,7 +34,7 @@ def played(made: Exercise) -> tuple[State, State, str]:
 
 def panes(state: State) -> str:
     """The machine as the learner sees it."""
-    scene = Scene(state)
+    scene = ShownState(state)
     return "\n".join(row.text for show in (spaces, physical, holders) for row in show(scene, 100))
 
 

@@ -8,13 +8,13 @@ import pytest
 from lessons.file.library import entries, find
 from lessons.file.loader import load, parse
 from lessons.file.problems import LessonError
-from lessons.file.schema import Choice, Do, Goal, Number
+from lessons.file.schema import ChoiceQuestion, Do, Goal, NumberQuestion
 from tests.lessons.small import TEXT, WORLDS, line_of, small
 
 
 def test_a_lesson_is_a_row_of_items_each_with_its_text_and_one_thing_to_do() -> None:
     lesson = small()
-    assert [type(item.action) for item in lesson.items] == [Number, Do, Choice, Goal, type(None)]
+    assert [type(item.action) for item in lesson.items] == [NumberQuestion, Do, ChoiceQuestion, Goal, type(None)]
     first, played, _, goal, last = lesson.items
     assert first.world == "page"
     assert first.text == "Process `p0` has a page."

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from lessons.file.library import entries, find
-from lessons.file.schema import Command, Do, Goal
+from lessons.file.schema import Do, Goal, LessonCommand
 from lessons.play.goal_search import reached, remaining
 from lessons.play.playback import Standing, play, play_all, set_scene
 from lessons.play.player import Player
@@ -25,7 +25,7 @@ def goals(name: str) -> Iterator[tuple[Goal, Standing, str]]:
             standing = after(standing, item.action.solution, lesson.file)
 
 
-def after(standing: Standing, commands: tuple[Command, ...], file: str) -> Standing:
+def after(standing: Standing, commands: tuple[LessonCommand, ...], file: str) -> Standing:
     for command in commands:
         standing = play(standing, command, file)[-1].standing
     return standing
@@ -50,7 +50,7 @@ def test_from_the_start_of_each_goal_the_way_leads_there_and_is_not_longer_than_
 )
 def test_what_was_done_in_another_order_is_not_done_again(name: str, done: str, way: list[str]) -> None:
     goal, standing, file = next(goals(name))
-    there = after(standing, (Command(done, 1),), file)
+    there = after(standing, (LessonCommand(done, 1),), file)
     found = remaining(goal, there, file)
     assert found is not None
     assert [command.text for command in found] == way
@@ -59,7 +59,7 @@ def test_what_was_done_in_another_order_is_not_done_again(name: str, done: str, 
 
 def test_what_is_in_the_way_is_put_away_first() -> None:
     goal, standing, file = next(goals("a-reference-is-not-a-mapping"))
-    there = after(standing, (Command("gup p0 buf as=dma1 write pin longterm by=nic", 1),), file)
+    there = after(standing, (LessonCommand("gup p0 buf as=dma1 write pin longterm by=nic", 1),), file)
     found = remaining(goal, there, file)
     assert found is not None
     assert [command.text for command in found] == ["put dma0", "dma dma1 write 9"]

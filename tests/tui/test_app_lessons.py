@@ -17,9 +17,9 @@ from tui.views.glyphs import UNICODE
 from tui.views.history import log, timeline
 from tui.views.holders import holders
 from tui.views.lesson_text import combined, steps, story
-from tui.views.machine_view import Scene, follow, marks
 from tui.views.physical import physical
 from tui.views.row import Row
+from tui.views.shown_state import ShownState, follow, marks
 from tui.views.spaces import spaces
 from tui.views.verdict import rules, severities, verdict
 from tui.views.view_model import Picture
@@ -33,7 +33,7 @@ MOST_MOVES = 3000
 def rows_of(picture: Picture) -> Iterator[tuple[int, list[Row]]]:
     """The rows of every pane with the width that they must keep to; 0 where the pane may cut them."""
     broken = severities(picture.broken)
-    scene = Scene(picture.state, picture.changes, marks(picture.changes), broken, follow(picture.changes))
+    scene = ShownState(picture.state, picture.changes, marks(picture.changes), broken, follow(picture.changes))
     yield STORY, story(picture, STORY, UNICODE)
     yield STORY, steps(picture, STORY, UNICODE)
     yield NARROW, combined(picture, NARROW, UNICODE)

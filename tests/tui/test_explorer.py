@@ -11,7 +11,7 @@ from lessons.file.library import find
 from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.drivers.counterexample import TrailDriver
+from tui.drivers.counterexample import CounterexampleDriver
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.explorer import Explorer
@@ -81,7 +81,7 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         await user.press("enter")
         await until(user, lambda: isinstance(user.screen, Stage))
         driver = user.stage.driver
-        assert isinstance(driver, TrailDriver)
+        assert isinstance(driver, CounterexampleDriver)
         assert driver.found is not None
         assert driver.found.trail is not None
         await user.pilot.pause()
@@ -104,7 +104,7 @@ async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store
         await user.press("enter")
         await until(user, lambda: isinstance(user.screen, Stage))
         driver = user.stage.driver
-        assert isinstance(driver, TrailDriver)
+        assert isinstance(driver, CounterexampleDriver)
         assert driver.found is not None
         assert driver.found.trail is not None
         assert driver.found.trail.cut >= 0
@@ -217,7 +217,7 @@ async def test_a_command_under_way_is_one_of_the_tasks(store: Store) -> None:
         await user.press("enter")
         await until(user, lambda: isinstance(user.screen, Stage))
         found = user.stage.driver
-        assert isinstance(found, TrailDriver)
+        assert isinstance(found, CounterexampleDriver)
         assert found.found is not None
         assert found.found.trail is not None
         assert {"main", "dma"} <= {step.task for step in found.found.trail.moves}
@@ -261,7 +261,7 @@ async def test_the_map_is_walked_along_its_edges_to_any_state(store: Store, size
         assert user.screen.map.cursor is not None
         await user.press("enter")
         found = user.stage.driver
-        assert isinstance(found, TrailDriver)
+        assert isinstance(found, CounterexampleDriver)
         assert found.session.node.depth == screen.origin.depth + len(way)
         assert not found.session.tasks()
 

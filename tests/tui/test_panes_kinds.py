@@ -4,9 +4,9 @@ from model.session.relations import POINTS_TO, subjects
 from model.session.session import Session
 from tests.model.test_graph import SCENE
 from tui.views.holders import holders
-from tui.views.machine_view import Scene
 from tui.views.physical import physical
 from tui.views.row import stops
+from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
 from tui.views.walk import walk
 
@@ -31,7 +31,7 @@ def test_everything_in_a_full_machine_is_shown_somewhere() -> None:
     assert {about.partition(":")[0] for about in there} >= {*POINTS_TO, "frame"}
     shown: set[str] = set()
     for focus in sorted(about for about in there if about.startswith("pte:")):
-        scene = Scene(session.state, focus=focus)
+        scene = ShownState(session.state, focus=focus)
         for rows in (spaces(scene, 100), walk(scene, 100), physical(scene, 100), holders(scene, 100)):
             shown.update(stop.subject for stop in stops(rows))
     assert there - shown == set()

@@ -14,9 +14,9 @@ from tests.model.play import Play
 from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.views.glyphs import ASCII
 from tui.views.holders import holders
-from tui.views.machine_view import Scene, follow, marks, net, page_of, place
 from tui.views.physical import MOST_FRAMES, physical
 from tui.views.row import Row, stops
+from tui.views.shown_state import ShownState, follow, marks, net, page_of, place
 from tui.views.spaces import MOST_PAGES, spaces
 from tui.views.walk import walk
 
@@ -32,15 +32,15 @@ def text(rows: list[Row]) -> str:
     return "\n".join(line.text.rstrip() for line in rows)
 
 
-def after(state: State, tx: Transaction) -> Scene:
+def after(state: State, tx: Transaction) -> ShownState:
     """The scene that a transaction leads to."""
     later, changes = tx.commit()
     del state
-    return Scene(later, changes, marks(changes))
+    return ShownState(later, changes, marks(changes))
 
 
 def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State) -> None:
-    assert text(spaces(Scene(state), WIDTH)).splitlines() == [
+    assert text(spaces(ShownState(state), WIDTH)).splitlines() == [
         "  p0  cpu0 · pgd f1",
         '   16-20 rw-p anon "buf" mr mw ac',
         "     16→f20 w =41      17→f21 w =42      18 ·              19 ·",
@@ -53,7 +53,7 @@ def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State
 
 
 def test_ascii_terminals_get_no_other_sign(state: State) -> None:
-    scene = Scene(state, glyphs=ASCII)
+    scene = ShownState(state, glyphs=ASCII)
     for build in (spaces, walk, physical, holders):
         assert text(build(scene, WIDTH)).isascii()
 
@@ -92,10 +92,10 @@ def test_of_many_mapped_pages_those_around_the_cursor_are_shown(state: State) ->
     for vpn in range(4096, 8192):
         tx.ptes["p0", vpn] = Pte(20, READ_ONLY)
     later = tx.commit()[0]
-    top = spaces(Scene(later), WIDTH)
+    top = spaces(ShownState(later), WIDTH)
     assert sum("→" in stop for stop in (line.text for line in top)) < MOST_PAGES
     assert "pte:p0:4096" in {stop.subject for stop in stops(top)}
-    around = {stop.subject for stop in stops(spaces(Scene(later, focus="pte:p0:6000"), WIDTH))}
+    around = {stop.subject for stop in stops(spaces(ShownState(later, focus="pte:p0:6000"), WIDTH))}
     assert {"pte:p0:5999", "pte:p0:6000", "pte:p0:6001"} <= around
     assert len(around) < 200
 
@@ -103,7 +103,7 @@ def test_of_many_mapped_pages_those_around_the_cursor_are_shown(state: State) ->
 def test_signs_say_what_the_last_move_did_and_what_is_broken(state: State) -> None:
     later, tx = unmapped(state)
     changes = tx.commit()[1]
-    scene = Scene(later, changes, marks(changes), {"pte:p0:16": "hazard", "ref:r0": "hazard"})
+    scene = ShownState(later, changes, marks(changes), {"pte:p0:16": "hazard", "ref:r0": "hazard"})
     assert "~!16→f22 w =00" in text(spaces(scene, WIDTH))
     assert "+ f22" in text(physical(scene, WIDTH))
     assert "~ f20" in text(physical(scene, WIDTH))
@@ -129,7 +129,7 @@ def test_what_is_gone_stays_in_sight_for_one_move(state: State) -> None:
 
 
 def test_the_walk_goes_down_four_levels_to_the_byte(state: State) -> None:
-    assert text(walk(Scene(state, focus="pte:p0:17"), WIDTH)).splitlines() == [
+    assert text(walk(ShownState(state, focus="pte:p0:17"), WIDTH)).splitlines() == [
         "  p0 buf+1  page 17 = 0x11000  index 0·0·0·17  VMA rw-p",
         "  PGD f1[0]   → f2    present rw user",
         "  PUD f2[0]   → f3    present rw user",
@@ -140,9 +140,9 @@ def test_the_walk_goes_down_four_levels_to_the_byte(state: State) -> None:
 
 
 def test_the_walk_stops_where_an_entry_is_empty(state: State) -> None:
-    below = text(walk(Scene(state, focus="pte:p0:18"), WIDTH))
+    below = text(walk(ShownState(state, focus="pte:p0:18"), WIDTH))
     assert "PTE f4[18]  empty: the walk ends here, the CPU faults" in below
-    above = text(walk(Scene(state, focus=f"pte:p0:{1 << 27}"), WIDTH))
+    above = text(walk(ShownState(state, focus=f"pte:p0:{1 << 27}"), WIDTH))
     assert "PGD f1[1]   empty" in above
     assert "PUD no table" in above
     assert "no VMA covers it" in above
@@ -152,7 +152,7 @@ def test_a_huge_leaf_ends_the_walk_one_level_higher(state: State) -> None:
     tx = Transaction(state)
     tx.tables["p0", 1, 1] = Pte(512, TABLE | PAGE_PSE)
     tx.frames[512] = Frame("anon", 1, 1, order=9)
-    rows = walk(Scene(tx.commit()[0], focus="pte:p0:600"), WIDTH)
+    rows = walk(ShownState(tx.commit()[0], focus="pte:p0:600"), WIDTH)
     assert "PMD f3[1]   → f512" in rows[3].text
     assert "pse" in rows[3].text
     assert "PTE no table" in rows[4].text
@@ -176,22 +176,22 @@ gup p0 buf+0 as=r0 write by=nic
 
 
 def test_a_huge_mapping_is_one_block_of_its_vma(huge: State) -> None:
-    shown = text(spaces(Scene(huge), WIDTH))
+    shown = text(spaces(ShownState(huge), WIDTH))
     assert "512-1023→f512 huge w" in shown
     assert "512-1023 none" not in shown
-    assert "table:p0:1:1" in {stop.subject for stop in stops(spaces(Scene(huge), WIDTH))}
+    assert "table:p0:1:1" in {stop.subject for stop in stops(spaces(ShownState(huge), WIDTH))}
 
 
 def test_the_block_is_found_among_more_blocks_than_tables(huge: State) -> None:
     tx = Transaction(huge)
     tx.vmas["p0", 512] = msgspec.structs.replace(huge.vmas["p0", 512], end=1 << 30)
-    shown = text(spaces(Scene(tx.commit()[0]), WIDTH))
+    shown = text(spaces(ShownState(tx.commit()[0]), WIDTH))
     assert "512-1023→f512 huge w" in shown
     assert f"1024-{(1 << 30) - 1} none" in shown
 
 
 def test_a_translation_and_a_reference_inside_a_huge_mapping_are_not_stale(huge: State) -> None:
-    walked, held = text(walk(Scene(huge, focus="pte:p0:512"), WIDTH)), text(holders(Scene(huge), WIDTH))
+    walked, held = text(walk(ShownState(huge, focus="pte:p0:512"), WIDTH)), text(holders(ShownState(huge), WIDTH))
     assert "cpu0 → f512 w" in walked
     assert "p0:512→f512 w" in held
     assert "STALE" not in walked + held
@@ -201,33 +201,33 @@ def test_a_translation_and_a_reference_inside_a_huge_mapping_are_not_stale(huge:
 def test_a_translation_that_outlives_its_huge_mapping_is_stale(huge: State) -> None:
     tx = Transaction(huge)
     del tx.tables["p0", 1, 1]
-    later = Scene(tx.commit()[0], focus="pte:p0:512")
+    later = ShownState(tx.commit()[0], focus="pte:p0:512")
     assert "cpu0 → f512 w STALE" in text(walk(later, WIDTH))
     assert "p0:512→f512 w STALE" in text(holders(later, WIDTH))
     assert "but page 512 now empty" in text(holders(later, WIDTH))
 
 
 def test_a_block_of_memory_is_one_line_beside_the_pages_that_differ(huge: State) -> None:
-    assert "f512-f1023 buffer b" in text(physical(Scene(huge), WIDTH))
-    assert "=41" in text(physical(Scene(huge), WIDTH))
+    assert "f512-f1023 buffer b" in text(physical(ShownState(huge), WIDTH))
+    assert "=41" in text(physical(ShownState(huge), WIDTH))
     tx = Transaction(huge)
     tx.content[600] = 0x63
     rows = physical(after(huge, tx), WIDTH)
     assert "~ f600 buffer bo:b" in text(rows)
     assert "f601" not in text(rows)
     created = {f"frame:{pfn}": "+" for pfn in range(512, 1024)}
-    assert len(physical(Scene(huge, marks=created), WIDTH)) < 10
+    assert len(physical(ShownState(huge, marks=created), WIDTH)) < 10
 
 
 def test_a_stale_translation_is_called_so(state: State) -> None:
-    assert "STALE" not in text(walk(Scene(state, focus="pte:p0:16"), WIDTH))
+    assert "STALE" not in text(walk(ShownState(state, focus="pte:p0:16"), WIDTH))
     later = unmapped(state)[0]
-    assert "cpu0 → f20 w STALE" in text(walk(Scene(later, focus="pte:p0:16"), WIDTH))
-    assert "p0:16→f20 w STALE" in text(holders(Scene(later), WIDTH))
+    assert "cpu0 → f20 w STALE" in text(walk(ShownState(later, focus="pte:p0:16"), WIDTH))
+    assert "p0:16→f20 w STALE" in text(holders(ShownState(later), WIDTH))
 
 
 def test_memory_lists_counts_tables_and_the_free_list_in_its_order(state: State) -> None:
-    shown = text(physical(Scene(state), WIDTH))
+    shown = text(physical(ShownState(state), WIDTH))
     assert "f20 anon @16  1025/1/1 =41 excl" in shown
     assert "f30 file f[0]    3/2/0 =61" in shown
     assert "page tables f1 PGD p0" in shown
@@ -239,38 +239,38 @@ def test_a_huge_memory_costs_only_what_is_shown(state: State) -> None:
     tx = Transaction(state)
     for pfn in range(1000, 1000 + 4 * MOST_FRAMES):
         tx.frames[pfn] = Frame("anon", 1, 1)
-    rows = physical(Scene(tx.commit()[0]), WIDTH)
+    rows = physical(ShownState(tx.commit()[0]), WIDTH)
     assert len(rows) < 50
     assert "f20 anon" in text(rows)
 
 
 def test_a_reference_says_where_its_page_leads_now(state: State) -> None:
-    assert "ref r0 pin write longterm of p0 buf+0 by nic f20\n" in text(holders(Scene(state), WIDTH)) + "\n"
+    assert "ref r0 pin write longterm of p0 buf+0 by nic f20\n" in text(holders(ShownState(state), WIDTH)) + "\n"
     later = unmapped(state)[0]
-    assert "f20 but page 16 now →f22" in text(holders(Scene(later), WIDTH))
+    assert "f20 but page 16 now →f22" in text(holders(ShownState(later), WIDTH))
 
 
 def test_a_task_that_waits_says_what_for(state: State) -> None:
     tx = Transaction(state)
     tx.tasks["main"] = Task("p0", 0, (cpu_load(mm="p0", vpn=16),))
     running = tx.commit()[0]
-    assert "▶task main on cpu0  cpu_load" in text(holders(Scene(running), WIDTH))
+    assert "▶task main on cpu0  cpu_load" in text(holders(ShownState(running), WIDTH))
     tx = Transaction(running)
     tx.tasks["main"] = msgspec.structs.replace(running.tasks["main"], blocked="mmap_lock of p0")
-    assert "waits: mmap_lock of p0" in text(holders(Scene(tx.commit()[0]), WIDTH))
+    assert "waits: mmap_lock of p0" in text(holders(ShownState(tx.commit()[0]), WIDTH))
 
 
 def test_no_row_is_wider_than_its_pane(state: State) -> None:
     later, tx = unmapped(state)
     changes = tx.commit()[1]
-    scene = Scene(later, changes, marks(changes), {"frame:20": "corruption"})
+    scene = ShownState(later, changes, marks(changes), {"frame:20": "corruption"})
     for width in (75, 100, 44):
         for build in (spaces, physical):
             assert max(len(line.text) for line in build(scene, width)) <= width
 
 
 def test_every_subject_in_sight_can_be_walked_or_is_none(state: State) -> None:
-    scene = Scene(state)
+    scene = ShownState(state)
     for build in (spaces, walk, physical, holders):
         for stop in stops(build(scene, WIDTH)):
             page = page_of(state, stop.subject)
@@ -310,11 +310,11 @@ def test_thousands_of_vmas_and_processes_cost_only_what_is_shown(state: State) -
         tx.vmas["p0", 10_000 + 2 * number] = Vma(10_000 + 2 * number, 10_001 + 2 * number, PRIVATE)
         tx.processes[f"q{number}"] = Process(0)
     later = tx.commit()[0]
-    rows = spaces(Scene(later), WIDTH)
+    rows = spaces(ShownState(later), WIDTH)
     assert len(rows) < 250
     assert "and more VMAs" in text(rows)
     assert "more processes" in text(rows)
-    around = spaces(Scene(later, focus="vma:p0:13000"), WIDTH)
+    around = spaces(ShownState(later, focus="vma:p0:13000"), WIDTH)
     assert "vma:p0:13000" in {stop.subject for stop in stops(around)}
 
 
@@ -324,13 +324,13 @@ def test_a_buffer_shows_where_it_is_and_who_keeps_it_alive() -> None:
         "bo b 3 in=gtt\nmmap p0 buf bo:b shared rw 3\nexport b as=d\nattach d nic\nattach d gpu dynamic",
     )
     first = play.state.buffers["b"].frames[0]
-    held = text(holders(Scene(play.state), WIDTH)).splitlines()
+    held = text(holders(ShownState(play.state), WIDTH)).splitlines()
     assert held[:2] == [
         f"  buffer b qxl in gtt 3 pages f{first}-f{first + 2}  handle  dma-buf d  1 VMA  pin_count 1",
         "  dma-buf d of b gpu dynamic  nic static pin",
     ]
     play.do("munmap p0 buf\ndetach d nic\ndestroy b")
-    held = text(holders(Scene(play.state), WIDTH)).splitlines()
+    held = text(holders(ShownState(play.state), WIDTH)).splitlines()
     assert held[:2] == [
         f"  buffer b qxl in gtt 3 pages f{first}-f{first + 2}  dma-buf d",
         "  dma-buf d of b closed gpu dynamic",
@@ -338,5 +338,5 @@ def test_a_buffer_shows_where_it_is_and_who_keeps_it_alive() -> None:
     before = play.state
     play.do("detach d gpu")
     changes = tuple(differing(before, play.state, [("buffers", "b"), ("dma_bufs", "d")]))
-    gone = text(holders(Scene(play.state, changes, marks(changes)), WIDTH))
+    gone = text(holders(ShownState(play.state, changes, marks(changes)), WIDTH))
     assert " -buffer b freed\n -dma-buf d freed" in gone

@@ -7,22 +7,34 @@ from model.kernel.arch.boot import boot
 from tui.views.bars import header, keys, named, relations, tabs
 from tui.views.glyphs import ASCII, UNICODE, choose
 from tui.views.history import timeline
-from tui.views.home import WAYS, Offer, home
+from tui.views.home import WAYS, LessonLine, home
 from tui.views.lesson_text import combined, steps, story
 from tui.views.manual import manual
 from tui.views.markdown import markdown, wrap
 from tui.views.row import Row, Span, cut, flow, row, stops
 from tui.views.verdict import rules, severities, verdict, worst
-from tui.views.view_model import Ask, Broken, Check, History, Judged, Node, Option, Picture, Rule, Tale, Told
+from tui.views.view_model import (
+    History,
+    LessonText,
+    Picture,
+    Rule,
+    ShownCheck,
+    ShownGuess,
+    ShownNode,
+    ShownOption,
+    ShownQuestion,
+    ShownStep,
+    ShownViolation,
+)
 from tui.widgets.drawing import difference
 from tui.widgets.role_styles import roles
 
 STATE = boot()
 WIDTH = 44
-LOST = Broken(
+LOST = ShownViolation(
     "lost-write", "corruption", ("ref:r0", "frame:5"), "nic wrote `0x09` " * 9, "nothing", "step 7", 7, fresh=True
 )
-STALE = Broken("stale-reference", "hazard", ("ref:r0",), "r0 holds frame 5.", "", "step 3", 3, fresh=False)
+STALE = ShownViolation("stale-reference", "hazard", ("ref:r0",), "r0 holds frame 5.", "", "step 3", 3, fresh=False)
 
 words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200)
 
@@ -151,29 +163,31 @@ def test_what_is_cut_says_so() -> None:
 
 
 def test_a_question_with_answers_to_choose_from() -> None:
-    tale = Tale("Look.", Ask("What **now**?", (Option("a", "yes"), Option("b", "no"))))
+    tale = LessonText("Look.", ShownQuestion("What **now**?", (ShownOption("a", "yes"), ShownOption("b", "no"))))
     rows = story(picture(tale=tale), WIDTH, UNICODE)
     assert text(rows) == "Look.\n\n Predict\nWhat now?\n\n a  yes\n b  no\nup/down or the letter chooses, Enter answers"
     assert {stop.subject for stop in stops(rows)} == {"answer:a", "answer:b"}
 
 
 def test_a_guess_stays_beside_the_truth() -> None:
-    judged = (Judged(right=False, guess="2", truth="1025", reply="A pin is **heavy**."),)
-    shown = text(story(picture(tale=Tale("", judged=judged)), WIDTH, ASCII))
+    judged = (ShownGuess(right=False, guess="2", truth="1025", reply="A pin is **heavy**."),)
+    shown = text(story(picture(tale=LessonText("", judged=judged)), WIDTH, ASCII))
     assert shown == "X Not so. You said 2.\nThe model says 1025.\nA pin is heavy."
-    assert "Now see" in text(story(picture(tale=Tale("", kept="2")), WIDTH, ASCII))
+    assert "Now see" in text(story(picture(tale=LessonText("", kept="2")), WIDTH, ASCII))
 
 
 def test_goals_hints_and_asides() -> None:
-    tale = Tale("T", goal=(Check(met=True, text="done"), Check(met=False, text="open")), hints=(("where", "there"),))
+    tale = LessonText(
+        "T", goal=(ShownCheck(met=True, text="done"), ShownCheck(met=False, text="open")), hints=(("where", "there"),)
+    )
     shown = text(story(picture(tale=tale), WIDTH, UNICODE))
     assert "✓ done\n○ open" in shown
     assert "hint, where:\n  there" in shown
 
 
 def test_the_step_tells_what_was_what_broke_and_what_comes() -> None:
-    last = Told("zap_pte_range.clear", "mm/memory.c", "Clear it.", "t1", "Mark this.", "", "ok", ("lock",))
-    following = Told("zap_pte_range.flush", "mm/memory.c", "Flush.", "main")
+    last = ShownStep("zap_pte_range.clear", "mm/memory.c", "Clear it.", "t1", "Mark this.", "", "ok", ("lock",))
+    following = ShownStep("zap_pte_range.flush", "mm/memory.c", "Flush.", "main")
     shown = text(steps(picture(last=last, next=following, broken=(LOST, STALE)), WIDTH, UNICODE))
     assert shown.startswith("after lock\njust now zap_pte_range.clear (task t1)\nmm/memory.c\nClear it.\n│ Mark this.")
     assert "The call ends: ok" in shown
@@ -183,14 +197,14 @@ def test_the_step_tells_what_was_what_broke_and_what_comes() -> None:
 
 
 def test_a_small_screen_shows_first_what_is_new() -> None:
-    last = Told("a.b", "", "Done.", "main")
-    assert text(combined(picture(tale=Tale("Story."), last=last), WIDTH, UNICODE)).startswith("just now a.b")
-    assert text(combined(picture(tale=Tale("Story.")), WIDTH, UNICODE)) == "Story."
+    last = ShownStep("a.b", "", "Done.", "main")
+    assert text(combined(picture(tale=LessonText("Story."), last=last), WIDTH, UNICODE)).startswith("just now a.b")
+    assert text(combined(picture(tale=LessonText("Story.")), WIDTH, UNICODE)) == "Story."
 
 
 def test_on_a_small_screen_no_long_account_hides_the_verdict_or_the_remark() -> None:
-    last = Told("a.b", "mm/memory.c", "A long account.", "main", "Mark this.", "", "ok 0")
-    tale = Tale("Story.", judged=(Judged(right=False, guess="7", truth="0", reply="Look again."),))
+    last = ShownStep("a.b", "mm/memory.c", "A long account.", "main", "Mark this.", "", "ok 0")
+    tale = LessonText("Story.", judged=(ShownGuess(right=False, guess="7", truth="0", reply="Look again."),))
     lines = text(combined(picture(tale=tale, last=last), WIDTH, UNICODE)).split("\n")
     order = ["Look again.", "just now a.b", "│ Mark this.", "The call ends: ok 0", "A long account.", "Story."]
     assert [line for line in lines if line in order] == order
@@ -230,7 +244,13 @@ def test_rules_with_their_sentences_where_there_is_room() -> None:
 
 
 def test_the_strip_shows_past_present_future_branches_and_harm() -> None:
-    nodes = (Node(0, command="x"), Node(1), Node(2, "hazard", 1), Node(3), Node(4, "corruption"))
+    nodes = (
+        ShownNode(0, command="x"),
+        ShownNode(1),
+        ShownNode(2, "hazard", 1),
+        ShownNode(3),
+        ShownNode(4, "corruption"),
+    )
     strip, caption = timeline(History(nodes, 3, "here we are"), 40, UNICODE)
     assert strip.text.strip() == "●|●─▲+◉─✗"
     assert caption.text == "here we are"
@@ -239,7 +259,7 @@ def test_the_strip_shows_past_present_future_branches_and_harm() -> None:
 
 
 def test_a_long_way_is_shown_around_the_present() -> None:
-    nodes = tuple(Node(number) for number in range(500))
+    nodes = tuple(ShownNode(number) for number in range(500))
     strip = timeline(History(nodes, 250), 80, UNICODE)[0]
     assert len(strip.text) <= 80
     assert (strip.text[0], strip.text[-1]) == ("<", ">")
@@ -268,9 +288,9 @@ def test_relations_in_words() -> None:
 
 def test_home_shows_how_far_one_is() -> None:
     offers = [
-        Offer("a", "First", "Part", "Sum.", 5, 9, 9, finished=True),
-        Offer("b", "Second", "Part", "Sum.", 5, 9, 3, finished=False),
-        Offer("c", "", "Damaged lessons", "", 0, 0, 0, finished=False, damaged="c.md:3:1: what"),
+        LessonLine("a", "First", "Part", "Sum.", 5, 9, 9, finished=True),
+        LessonLine("b", "Second", "Part", "Sum.", 5, 9, 3, finished=False),
+        LessonLine("c", "", "Damaged lessons", "", 0, 0, 0, finished=False, damaged="c.md:3:1: what"),
     ]
     rows = home(offers, 80, UNICODE)
     shown = text(rows)

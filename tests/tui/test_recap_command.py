@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lessons.file.library import find
-from lessons.file.schema import Number
+from lessons.file.schema import NumberQuestion
 from lessons.learner.progress import LessonProgress, Store
 from lessons.play.player import Player
 from tui import cli
@@ -55,7 +55,9 @@ def test_the_numbers_in_a_question_are_there_in_the_recap_too(kept: Store, capsy
         player.answer("1")
         player.forward()
     kept.save(FIRST, player.progress())
-    assert "{vmas p0}" in "".join(item.action.ask for item in find(FIRST).items if isinstance(item.action, Number))
+    assert "{vmas p0}" in "".join(
+        item.action.ask for item in find(FIRST).items if isinstance(item.action, NumberQuestion)
+    )
     text = called(capsys, "recap")
     assert "- p0 has 1 VMA. How many after the mprotect?" in text
     assert "{" not in text

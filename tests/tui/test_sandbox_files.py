@@ -14,7 +14,7 @@ from tests.tui.user import KEYS, SMALL, at
 from tui.drivers.opening import lesson_driver, sandbox_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.code import Code
-from tui.screens.prompt import Line
+from tui.screens.prompt import PromptInput
 from tui.screens.stage import Stage
 
 
@@ -125,12 +125,12 @@ async def test_several_lines_pasted_into_the_prompt_are_carried_out_after_what_s
     driver = SandboxDriver()
     async with at(store, driver) as user:
         await user.press("colon", *"note hello")
-        user.screen.query_one(Line).post_message(Paste(" and\nprocess p0\nprocess p1\nmmap p1 buf"))
+        user.screen.query_one(PromptInput).post_message(Paste(" and\nprocess p0\nprocess p1\nmmap p1 buf"))
         await user.press("c")
         assert user.is_on(Stage)
         assert set(driver.session.state.processes) == {"p0", "p1"}
         await user.press("colon", "up", "up")
-        assert user.screen.query_one(Line).value == "process p1", "each is in the history of the prompt"
+        assert user.screen.query_one(PromptInput).value == "process p1", "each is in the history of the prompt"
 
 
 async def test_a_pasted_script_ends_at_the_line_that_cannot_be_carried_out(store: Store) -> None:

@@ -26,7 +26,7 @@ from tui.screens.stage import Stage
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import NAME as TYPED
-from tui.session.prompt_history import TakesEarly, Typed
+from tui.session.prompt_history import PromptHistory, TakesEarly
 from tui.session.user_files import is_served
 from tui.views.glyphs import ASCII, choose
 from tui.widgets.role_styles import PTESCOPE, THEMES
@@ -94,7 +94,7 @@ class PtescopeApp(App[None]):
         self.speed_wanted = 0.0
         """Open with autoplay at this speed; 0: not."""
         self.autoplay = Autoplay(self)
-        self.typed = Typed(store.path.with_name(TYPED))
+        self.typed = PromptHistory(store.path.with_name(TYPED))
         for theme in THEMES:
             self.register_theme(theme)
         self.preferences = PreferencesFile(store.path.with_name(PREFERENCES))

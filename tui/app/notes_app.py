@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from lessons.teach.presenter_state import heard
 from tui.views.glyphs import choose
-from tui.views.presenting import notes
+from tui.views.presenter import notes
 from tui.views.row import Row
 from tui.widgets.line_pane import LinePane
 from tui.widgets.role_styles import PTESCOPE, THEMES

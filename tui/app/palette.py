@@ -16,7 +16,7 @@ from tui.views.bars import named
 from tui.views.glyphs import choose
 
 
-class Entry(NamedTuple):
+class PaletteEntry(NamedTuple):
     """Something to choose."""
 
     text: str
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 class Actions(Provider):
     """What the keys do, with the keys."""
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[PaletteEntry]:
         """Every action that is bound here, once: the screen's first, then the app's, then the panes'."""
         glyphs = choose()
         seen = {"app.command_palette", "command_palette"}
@@ -39,9 +39,9 @@ class Actions(Provider):
             seen |= {binding.action, binding.description}
             text = tr(RENAMED.get(binding.description, binding.description))
             run = partial(self.app.run_action, binding.action, active.node)
-            yield Entry(text, run, f"{tr('key')} {key_name(binding.key, glyphs)}")
+            yield PaletteEntry(text, run, f"{tr('key')} {key_name(binding.key, glyphs)}")
         for command in self.app.get_system_commands(self.screen):
-            yield Entry(command.title, command.callback, command.help)
+            yield PaletteEntry(command.title, command.callback, command.help)
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""
@@ -93,7 +93,7 @@ class Things(Provider):
 class Forms(Provider):
     """A form for each command of the script language, and what can be done with the session, in free play."""
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[PaletteEntry]:
         from model.script.verbs import VERBS  # noqa: PLC0415 - needed when somebody searches
         from tui.drivers.session_commands import WORDS  # noqa: PLC0415
         from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
@@ -103,10 +103,10 @@ class Forms(Provider):
             return
         for verb in VERBS.values():
             text = tr("Command {name}: {what}").format(name=verb.name, what=verb.help)
-            yield Entry(text, partial(stage.open_form, verb.name), escape(verb.usage))
+            yield PaletteEntry(text, partial(stage.open_form, verb.name), escape(verb.usage))
         for word in WORDS:
             text = tr("Session {name}: {what}").format(name=word.name, what=tr(word.help))
-            yield Entry(text, partial(stage.use_word, word.name), escape(word.usage))
+            yield PaletteEntry(text, partial(stage.use_word, word.name), escape(word.usage))
 
     async def discover(self) -> Hits:
         """One entry that leads to all of the commands, before anything is typed."""

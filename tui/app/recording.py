@@ -23,7 +23,7 @@ PAUSE: Final = 1.5
 MOST_FRAMES: Final = 2000
 
 
-class Frame(NamedTuple):
+class RecordedScreen(NamedTuple):
     """One screen of a recording."""
 
     seconds: float
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     """With escape sequences: what is to be written at the top left corner."""
 
 
-def asciicast(frames: list[Frame], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
+def asciicast(frames: list[RecordedScreen], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
     """A recording that asciinema plays: one header, one line a frame."""
     header = {"version": 2, "width": width, "height": height, "title": title}
     events = [[round(frame.seconds, 3), "o", f"\x1b[2J\x1b[H{frame.text}"] for frame in frames]
@@ -57,19 +57,19 @@ def screen(driver: Driver, store: Store, draw: Callable[[PtescopeApp], str], siz
     return asyncio.run(once())
 
 
-def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: tuple[int, int]) -> list[Frame]:
+def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: tuple[int, int]) -> list[RecordedScreen]:
     """Every screen from here on, until `forward` can move no more."""
 
-    async def played() -> list[Frame]:
+    async def played() -> list[RecordedScreen]:
         async with opened(driver, store, size) as (app, pilot):
             stage: Stage = app.screen  # type: ignore[assignment]
-            frames = [Frame(0.0, coloured(app))]
+            frames = [RecordedScreen(0.0, coloured(app))]
             while len(frames) < MOST_FRAMES and forward():
                 stage.move(str)
                 await pilot.pause()
                 text = coloured(app)
                 if text != frames[-1].text:
-                    frames.append(Frame(len(frames) * PAUSE, text))
+                    frames.append(RecordedScreen(len(frames) * PAUSE, text))
             return frames
 
     return asyncio.run(played())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from lessons.learner.progress import Store
     from model.script.command import Command
-    from tui.app.recording import Frame
+    from tui.app.recording import RecordedScreen
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
@@ -121,7 +121,7 @@ def _script(args: Namespace, store: "Store") -> str:
             return asciicast(whole(frames), name, *args.size)
 
 
-def whole(frames: "list[Frame]") -> "list[Frame]":
+def whole(frames: "list[RecordedScreen]") -> "list[RecordedScreen]":
     """The frames; says so if they are not all."""
     from tui.app.recording import MOST_FRAMES  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.author.scaffold import Draft
+    from lessons.author.scaffold import LessonDraft
     from lessons.file.schema import Lesson
 
 EXIT_FINE: Final = 0
@@ -136,7 +136,7 @@ def _in_words(name: str) -> str:
     return name.replace("-", " ").capitalize()
 
 
-def _write(name: str, draft: "Draft", folder: Path) -> int:
+def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
     """Write both files, and say what is left to do. Nothing that exists is replaced."""
     from lessons.author.check import check_lesson  # noqa: PLC0415
     from lessons.file.loader import load  # noqa: PLC0415

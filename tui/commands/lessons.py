@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lessons.file.library import Entry
+    from lessons.file.library import LessonEntry
     from lessons.learner.progress import LessonProgress, Progress, Store
 
 EXIT_FINE: Final = 0
@@ -53,7 +53,7 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
     return True
 
 
-def print_course(course: "list[Entry]", progress: "Progress") -> None:
+def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
     """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
     from lessons.i18n.language import tr  # noqa: PLC0415
     from lessons.learner.progress import LessonProgress  # noqa: PLC0415

@@ -16,13 +16,13 @@ from model.search.state_graph import Step
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
-from tui.views.view_model import History, Picture, Tale, Told
+from tui.views.view_model import History, LessonText, Picture, ShownStep
 
 WIDTH: Final = 40
 """Columns of the story pane that a line of the schedule may take."""
 
 
-class Turn(NamedTuple):
+class TurnLine(NamedTuple):
     """Moves of one task in a row."""
 
     task: str
@@ -31,7 +31,7 @@ class Turn(NamedTuple):
     moves: int
 
 
-class TrailDriver(SandboxDriver):
+class CounterexampleDriver(SandboxDriver):
     """Free play on a copy, with a way laid out ahead."""
 
     def __init__(self, timeline: Timeline, origin: Node, permissions: Sequence[Permission], title: str) -> None:
@@ -95,7 +95,7 @@ class TrailDriver(SandboxDriver):
         stepped = timeline.nodes[ahead].stepped
         following = None
         if stepped is not None:
-            following = Told(f"{stepped.procedure}.{stepped.step}", stepped.source, stepped.doc, stepped.task)
+            following = ShownStep(f"{stepped.procedure}.{stepped.step}", stepped.source, stepped.doc, stepped.task)
         return shown._replace(next=following, hint=tr("forward"), enter="step('forward')")
 
     def _turn_by_turn(self, history: History) -> History:
@@ -108,7 +108,7 @@ class TrailDriver(SandboxDriver):
         ]
         return history._replace(nodes=tuple(nodes))
 
-    def _tale(self) -> Tale:
+    def _tale(self) -> LessonText:
         """Which way this is, where on it one stands, and the schedule as a list."""
         usual, found, here = super()._tale(), self.found, self.session.node.number
         if found is None or found.trail is None:
@@ -188,17 +188,17 @@ def copied(timeline: Timeline, origin: Node) -> Session:
     return session
 
 
-def turns(steps: Sequence[Step], cut: int) -> list[Turn]:
+def turns(steps: Sequence[Step], cut: int) -> list[TurnLine]:
     """Moves in a row of one task together; a new turn begins at the point of no return.
 
     >>> turns([Step("gup", 0), Step("gup"), Step("evict", 1), Step("gup")], 1)
     [Turn(task='gup', first=0, moves=1), Turn(task='gup', first=1, moves=1), Turn(task='evict', first=2, moves=1), \
 Turn(task='gup', first=3, moves=1)]
     """
-    found: list[Turn] = []
+    found: list[TurnLine] = []
     for number, step in enumerate(steps):
         if found and found[-1].task == step.task and number != cut:
             found[-1] = found[-1]._replace(moves=found[-1].moves + 1)
         else:
-            found.append(Turn(step.task, number, 1))
+            found.append(TurnLine(step.task, number, 1))
     return found

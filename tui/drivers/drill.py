@@ -14,7 +14,7 @@ from model.session.session import Session
 from model.session.timeline import Timeline
 from tui.drivers.driver import Stride
 from tui.drivers.sandbox import SandboxDriver
-from tui.views.view_model import Ask, Judged, Option, Picture, Tale
+from tui.views.view_model import LessonText, Picture, ShownGuess, ShownOption, ShownQuestion
 
 if TYPE_CHECKING:
     from model.script.complete import Completion
@@ -96,18 +96,18 @@ class DrillDriver:
             enter="end(True)",
         )
 
-    def _question(self) -> Tale:
+    def _question(self) -> LessonText:
         options = tuple(
-            Option(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
+            ShownOption(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
         )
-        return Tale(ask=Ask(self.exercise.ask, options, numbered=True))
+        return LessonText(ask=ShownQuestion(self.exercise.ask, options, numbered=True))
 
-    def _judged(self) -> Tale:
+    def _judged(self) -> LessonText:
         made, chosen = self.exercise, self.exercise.answers[self.chosen]
         truth = made.answers[made.right]
-        judged = Judged(self.chosen == made.right, chosen.text, truth.text, chosen.reply)
+        judged = ShownGuess(self.chosen == made.right, chosen.text, truth.text, chosen.reply)
         how = tr("`n` and `p` go through the worked account, micro-step by micro-step; Enter takes the next exercise.")
-        return Tale(f"{made.ask}\n\n{how}", judged=(judged,))
+        return LessonText(f"{made.ask}\n\n{how}", judged=(judged,))
 
     # -- moves -----------------------------------------------------------------------------------
 

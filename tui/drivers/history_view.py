@@ -12,7 +12,7 @@ from model.memory.records import Access, Event, Printk, Splat
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
 from model.session.timeline import Timeline
-from tui.views.view_model import Broken, LogLine, Node, Rule, Told
+from tui.views.view_model import LogLine, Rule, ShownNode, ShownStep, ShownViolation
 
 MOST_LINES: Final = 200
 """Lines of the log that are kept in sight."""
@@ -28,11 +28,11 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(Rule(rule.name, rule.rule) for rule in INVARIANTS.values())
 
 
-def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = "") -> Told | None:
+def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = "") -> ShownStep | None:
     """A micro-step in words; None if there was none."""
     if stepped is None:
         return None
-    return Told(
+    return ShownStep(
         f"{stepped.procedure}.{stepped.step}",
         stepped.source,
         stepped.doc,
@@ -48,16 +48,16 @@ def in_words(outcome: Outcome) -> str:
     return f"{outcome}: {outcome.message}" if outcome.message and str(outcome) != outcome.message else str(outcome)
 
 
-def broken(timeline: Timeline) -> tuple[Broken, ...]:
+def broken(timeline: Timeline) -> tuple[ShownViolation, ...]:
     """What is wrong here: what stands in the machine, and the harm done on the way that it does not show."""
     here = timeline.here
     standing = [(timeline.since(violation), violation) for violation in here.checker.violations]
     return tuple(_broken(node, violation, here) for node, violation in [*standing, *timeline.suffered()])
 
 
-def _broken(node: Moment, violation: Violation, here: Moment) -> Broken:
+def _broken(node: Moment, violation: Violation, here: Moment) -> ShownViolation:
     """One violation, with when it began."""
-    return Broken(
+    return ShownViolation(
         violation.invariant,
         violation.severity,
         violation.subjects,
@@ -140,7 +140,7 @@ def access(event: Access) -> str:
     return f"{who} {verb} {event.value:#04x} {preposition} f{event.pfn} ({how})"
 
 
-def strip(timeline: Timeline) -> tuple[tuple[Node, ...], int]:
+def strip(timeline: Timeline) -> tuple[tuple[ShownNode, ...], int]:
     """The nodes of the way around the present one, and which of them that is."""
     past: list[Moment] = []
     node = timeline.here
@@ -155,7 +155,7 @@ def strip(timeline: Timeline) -> tuple[tuple[Node, ...], int]:
     way = [*reversed(past), timeline.here, *future]
     ahead = [*way[1:], None]
     nodes = [
-        Node(
+        ShownNode(
             one.number,
             timeline.severity(one),
             len(timeline.children.get(one.number, ())) - (following is not None),

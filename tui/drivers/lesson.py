@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-from lessons.file.schema import YesNo
+from lessons.file.schema import YesNoQuestion
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.player import Player
-from lessons.play.view import Spot, View
+from lessons.play.view import LessonNode, LessonView
 from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
@@ -14,8 +14,18 @@ from model.session.timeline import Timeline
 from tui.drivers.driver import Stride
 from tui.drivers.history_view import WINDOW, Log, all_rules, broken, told
 from tui.session.completion import help_for, related
-from tui.views.machine_view import net
-from tui.views.view_model import Ask, Check, History, Judged, Node, Option, Picture, Tale, Told
+from tui.views.shown_state import net
+from tui.views.view_model import (
+    History,
+    LessonText,
+    Picture,
+    ShownCheck,
+    ShownGuess,
+    ShownNode,
+    ShownOption,
+    ShownQuestion,
+    ShownStep,
+)
 
 if TYPE_CHECKING:
     from model.script.complete import Completion
@@ -59,7 +69,7 @@ class LessonDriver:
             enter,
         )
 
-    def _enter(self, view: View) -> tuple[str, str]:
+    def _enter(self, view: LessonView) -> tuple[str, str]:
         """What Enter does here."""
         if "answer" in view.may and not view.guess:
             return tr("answer"), "act"
@@ -69,24 +79,24 @@ class LessonDriver:
             return tr("back to the lessons"), "leave"
         return tr("forward"), "step('forward')"
 
-    def _tale(self, view: View) -> Tale:
+    def _tale(self, view: LessonView) -> LessonText:
         """What there is to read and to answer."""
         ask = None
         if view.ask and not view.guess:
-            options = tuple(Option(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
-            ask = Ask(view.ask, options, tr("type a number"))
+            options = tuple(ShownOption(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
+            ask = ShownQuestion(view.ask, options, tr("type a number"))
         text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
         text = "\n\n".join((text, *(f"> {asked}" for asked, _ in view.waiting))).strip()
         if view.item.last:
             text = f"{text}\n\n{self._summary()}"
         revealed = {one.prediction.id for one in view.judged}
         prediction = self.player.prediction
-        return Tale(
+        return LessonText(
             text,
             ask,
             "" if prediction is not None and prediction.id in revealed else view.guess or _guesses(view),
-            tuple(Judged(*one.verdict) for one in view.judged),
-            tuple(Check(met, words) for met, words in view.goal),
+            tuple(ShownGuess(*one.verdict) for one in view.judged),
+            tuple(ShownCheck(met, words) for met, words in view.goal),
             tuple((rung.rung, rung.text) for rung in view.hints),
             view.notes,
             view.upcoming,
@@ -99,15 +109,15 @@ class LessonDriver:
         score = tr("{right} of {all} predictions were right.").format(right=summary.right, all=summary.predictions)
         return f"**{tr('The rule.')}** {summary.rule}\n\n{score}\n\n{tr('Read in the kernel:')}\n\n{read}"
 
-    def _history(self, view: View) -> History:
+    def _history(self, view: LessonView) -> History:
         """The way through the lesson, move by move."""
         player = self.player
         spot = player.spot
-        past: list[Spot] = []
+        past: list[LessonNode] = []
         while spot.parent >= 0 and len(past) < WINDOW:
             spot = player.spots[spot.parent]
             past.append(spot)
-        future: list[Spot] = []
+        future: list[LessonNode] = []
         ways = player.children.get(player.here)
         while ways and len(future) < WINDOW:
             future.append(player.spots[ways[-1]])
@@ -117,14 +127,14 @@ class LessonDriver:
         where = tr("part {part}, step {step}").format(part=view.number, step=player.timeline.here.depth)
         return History(nodes, len(past), f"{where}: {what}" if what else where)
 
-    def _node(self, spot: Spot) -> Node:
+    def _node(self, spot: LessonNode) -> ShownNode:
         """A place of the lesson on the strip; a new part begins with a bar."""
         timeline = self.player.scenes[spot.scene]
         at = timeline.nodes[spot.at]
         ways = self.player.children.get(spot.number, ())
         ahead = self.player.spots[ways[-1]] if ways else None
         turns = ahead is not None and ahead.item != spot.item
-        return Node(spot.number, timeline.severity(at), max(len(ways) - 1, 0), "part" if turns else "")
+        return ShownNode(spot.number, timeline.severity(at), max(len(ways) - 1, 0), "part" if turns else "")
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
@@ -185,7 +195,7 @@ class LessonDriver:
         """Answer the question: by letter where there are answers to choose from, else with what was typed."""
         choices = self.player.view().choices
         number = LETTERS.find(typed) if len(typed) == 1 else -1
-        if isinstance(self.player.prediction, YesNo) and 0 <= number < len(choices):
+        if isinstance(self.player.prediction, YesNoQuestion) and 0 <= number < len(choices):
             typed = choices[number]
         return self.player.answer(typed)
 
@@ -206,12 +216,12 @@ class LessonDriver:
         return self.store.report
 
 
-def _guesses(view: View) -> str:
+def _guesses(view: LessonView) -> str:
     """What was guessed about what is being played."""
     return ", ".join(guess for _, guess in view.waiting)
 
 
-def _last(view: View) -> Told | None:
+def _last(view: LessonView) -> ShownStep | None:
     """The last micro-step of the move, with the names of those before it and what the author says to any."""
     if not view.beats:
         return None
@@ -219,17 +229,17 @@ def _last(view: View) -> Told | None:
     remark = "\n\n".join(one.remark for one in view.beats if one.remark)
     last = told(beat.stepped, beat.outcome, remark)
     if last is None:
-        return Told(beat.command, "", remark, "", outcome=str(beat.outcome or ""))
+        return ShownStep(beat.command, "", remark, "", outcome=str(beat.outcome or ""))
     return last._replace(before=tuple(one.stepped.step for one in view.beats[:-1] if one.stepped))
 
 
-def _next(view: View) -> Told | None:
+def _next(view: LessonView) -> ShownStep | None:
     """The micro-step that comes next, as it reads before it is made."""
     beat = view.next_beat
     ahead = told(beat.stepped) if beat is not None else None
     return ahead._replace(waits="") if ahead is not None else None
 
 
-def _changes(view: View) -> tuple[Change, ...]:
+def _changes(view: LessonView) -> tuple[Change, ...]:
     """What the last move changed, all its steps together."""
     return net(change for beat in view.beats for change in beat.changes)

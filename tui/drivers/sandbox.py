@@ -17,8 +17,8 @@ from model.session.timeline import Node, Timeline
 from tui.drivers.driver import Stride
 from tui.drivers.history_view import Log, all_rules, broken, strip, told
 from tui.session.completion import help_for, related
-from tui.views.machine_view import net
-from tui.views.view_model import History, Picture, Seen, Tale, Told
+from tui.views.shown_state import net
+from tui.views.view_model import History, LessonText, Picture, ShownStep, WatchedValue
 
 if TYPE_CHECKING:
     from lessons.play.watches import Watched, Watches
@@ -99,7 +99,7 @@ class SandboxDriver:
             "step('command')" if under_way else "prompt",
         )
 
-    def _tale(self) -> Tale:
+    def _tale(self) -> LessonText:
         """The command under way and the tasks beside it; on an empty machine, how to begin."""
         session = self.session
         others = [task for task in session.tasks() if session.running is None or task.task != session.running.task]
@@ -110,7 +110,7 @@ class SandboxDriver:
         under_way = tr("`{command}` is under way.").format(command=command) if command else ""
         text = "\n".join([under_way, *([""] if under_way and lines else []), *lines]).strip()
         watched = self.watches.at(session.node) if self.watches is not None else ()
-        return Tale(text or ("" if watched else self._welcome()), watched=tuple(map(self._seen, watched)))
+        return LessonText(text or ("" if watched else self._welcome()), watched=tuple(map(self._seen, watched)))
 
     def _welcome(self) -> str:
         """How to begin; on an empty machine also what there is from before."""
@@ -122,11 +122,11 @@ class SandboxDriver:
             text = tr("Your last session is kept ({when}, {count} commands): `:restore` brings it back.")
         return f"{text.format(when=kept.when, count=kept.commands)}\n\n{tr(GUIDE)}"
 
-    def _seen(self, watched: "Watched") -> Seen:
+    def _seen(self, watched: "Watched") -> WatchedValue:
         """A watched expression as the story shows it."""
         since = self.session.timeline.nodes[watched.node].depth
         was = tr("was {value} until step {step}").format(value=watched.before, step=since) if watched.before else ""
-        return Seen(watched.text, watched.value, was, watched.fresh)
+        return WatchedValue(watched.text, watched.value, was, watched.fresh)
 
     def _changes(self) -> tuple[Change, ...]:
         """What is different from where the last move began."""
@@ -345,14 +345,14 @@ def _waiting(session: Session) -> str:
     return f"{tr('It waits')}: {at.blocked}" if at is not None and at.blocked else tr("Nothing more happens here.")
 
 
-def _done(node: Node) -> Told | None:
+def _done(node: Node) -> ShownStep | None:
     """A command that has no micro-steps."""
-    return Told(node.command, "", "", "", outcome=str(node.outcome)) if node.outcome is not None else None
+    return ShownStep(node.command, "", "", "", outcome=str(node.outcome)) if node.outcome is not None else None
 
 
-def _next(at: Position | None) -> Told | None:
+def _next(at: Position | None) -> ShownStep | None:
     """The micro-step that comes next."""
-    return None if at is None else Told(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
+    return None if at is None else ShownStep(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
 
 
 def _settings(state: State) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tui.drivers.sandbox import SandboxDriver
 
 
-class Word(NamedTuple):
+class SessionCommand(NamedTuple):
     """A word, how it is used, and what it does."""
 
     name: str
@@ -24,22 +24,26 @@ class Word(NamedTuple):
 
 
 WORDS: Final = (
-    Word("save", "save FILE", "write a script that leads here, with the whole history below it"),
-    Word("load", "load FILE", "carry a script out, or open a saved session, as another branch"),
-    Word("scene", "scene NAME", "load a ready scene as another branch"),
-    Word("restore", "restore", "bring the session back that was open last"),
-    Word("code", "code [CODE]", "show the code of this state, or open one"),
-    Word("bookmark", "bookmark [NAME]", "name this place of the history; without a name: take it away"),
-    Word("goto", "goto NAME|STEP", "go to a named place of the history, or to a step of this way"),
-    Word("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
-    Word("script", "script", "show the script that leads here"),
-    Word("history", "history", "the tree of every way that was gone"),
-    Word("diff", "diff [PLACE [PLACE]]", "what differs from the step before, from a place, or between two places"),
-    Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
-    Word("run", "run", "choose which task makes the next micro-step"),
-    Word("scenes", "scenes", "the list of ready scenes"),
-    Word("settings", "settings", "another kernel or another defence, side by side with this one"),
-    Word("form", "form VERB", "fill in a command in fields"),
+    SessionCommand("save", "save FILE", "write a script that leads here, with the whole history below it"),
+    SessionCommand("load", "load FILE", "carry a script out, or open a saved session, as another branch"),
+    SessionCommand("scene", "scene NAME", "load a ready scene as another branch"),
+    SessionCommand("restore", "restore", "bring the session back that was open last"),
+    SessionCommand("code", "code [CODE]", "show the code of this state, or open one"),
+    SessionCommand("bookmark", "bookmark [NAME]", "name this place of the history; without a name: take it away"),
+    SessionCommand("goto", "goto NAME|STEP", "go to a named place of the history, or to a step of this way"),
+    SessionCommand("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
+    SessionCommand("script", "script", "show the script that leads here"),
+    SessionCommand("history", "history", "the tree of every way that was gone"),
+    SessionCommand(
+        "diff", "diff [PLACE [PLACE]]", "what differs from the step before, from a place, or between two places"
+    ),
+    SessionCommand(
+        "why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"
+    ),
+    SessionCommand("run", "run", "choose which task makes the next micro-step"),
+    SessionCommand("scenes", "scenes", "the list of ready scenes"),
+    SessionCommand("settings", "settings", "another kernel or another defence, side by side with this one"),
+    SessionCommand("form", "form VERB", "fill in a command in fields"),
 )
 BY_NAME: Final = {word.name: word for word in WORDS}
 SCREENS: Final = frozenset({"history", "diff", "why", "run", "scenes", "settings", "script", "form"})

@@ -8,7 +8,7 @@ from typing import Final
 
 from model.compare.table import CellQuestion
 from tui.jobs.compare_cache import Answer, Cache
-from tui.jobs.subprocess_job import elsewhere
+from tui.jobs.subprocess_job import run_in_process
 
 Answered = tuple[str, Answer]
 """The text of a scene, and what comes of it."""
@@ -29,7 +29,7 @@ async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) 
     if not missing:
         return
     try:
-        async with aclosing(elsewhere(compared, missing, most_states, jobs)) as computed:
+        async with aclosing(run_in_process(compared, missing, most_states, jobs)) as computed:
             async for text, answer in computed:
                 known[text] = answer
                 yield text, answer

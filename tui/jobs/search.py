@@ -13,7 +13,7 @@ from model.script.problems import ScriptError
 from model.search.bfs import MOST_STATES, Property, SearchProgress, explore
 from model.search.problem import from_here
 from model.search.result import SearchResult, result_of
-from tui.jobs.subprocess_job import GoneError, elsewhere
+from tui.jobs.subprocess_job import ProcessGoneError, run_in_process
 
 MOST_MEMORY = 2 << 30
 """Bytes of address space that the process that searches may take."""
@@ -21,7 +21,7 @@ TOLD_EVERY = 0.1
 """Seconds between two words of how far it is."""
 
 
-class Request(NamedTuple):
+class SearchRequest(NamedTuple):
     """What is to be searched."""
 
     context: Context
@@ -33,31 +33,31 @@ class Request(NamedTuple):
     """End at the first corruption or splat."""
 
 
-class Told(NamedTuple):
+class SearchStatus(NamedTuple):
     """How far the search is."""
 
     progress: SearchProgress
     seconds: float
 
 
-class Failed(NamedTuple):
+class SearchFailed(NamedTuple):
     """Why there is no result."""
 
     why: str
 
 
-Word = Told | SearchResult | Failed
+Word = SearchStatus | SearchResult | SearchFailed
 """What the process says; the last word is the result or why there is none."""
 
 
-async def search(request: Request) -> AsyncGenerator[Word]:
+async def search(request: SearchRequest) -> AsyncGenerator[Word]:
     """Search in another process, which ends when it is no longer listened to."""
     try:
-        async with aclosing(elsewhere(searched, request)) as words:
+        async with aclosing(run_in_process(searched, request)) as words:
             async for word in words:
                 yield word
-    except GoneError as gone:
-        yield Failed(f"the process that searched is gone: {gone}")
+    except ProcessGoneError as gone:
+        yield SearchFailed(f"the process that searched is gone: {gone}")
 
 
 def limit_memory() -> None:
@@ -70,7 +70,7 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
-def searched(tell: Callable[[Word], None], request: Request) -> None:
+def searched(tell: Callable[[Word], None], request: SearchRequest) -> None:
     """The search itself; runs in the other process."""
     limit_memory()
     began = time.monotonic()
@@ -81,7 +81,7 @@ def searched(tell: Callable[[Word], None], request: Request) -> None:
         now = time.monotonic()
         if now >= due:
             due = now + TOLD_EVERY
-            tell(Told(progress, now - began))
+            tell(SearchStatus(progress, now - began))
         return True
 
     def stop(kind: Property) -> bool:
@@ -91,6 +91,6 @@ def searched(tell: Callable[[Word], None], request: Request) -> None:
         scene = from_here(request.context, request.checker, request.allowed)
         tell(result_of(explore(scene, request.most_states, stop, progressed)))
     except ScriptError as error:
-        tell(Failed(str(error)))
+        tell(SearchFailed(str(error)))
     except MemoryError:
-        tell(Failed("memory ran out; permit less, or set a lower bound"))
+        tell(SearchFailed("memory ran out; permit less, or set a lower bound"))

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 LENGTH: Final = struct.Struct("!Q")
 
 
-class GoneError(Exception):
+class ProcessGoneError(Exception):
     """The other process ended before its work did; the message says what it left behind."""
 
 
@@ -33,7 +33,7 @@ Work = Callable[..., None]
 """A function of a module; its first argument is what it tells things with."""
 
 
-async def elsewhere(work: Work, *arguments: object) -> AsyncGenerator[Any]:
+async def run_in_process(work: Work, *arguments: object) -> AsyncGenerator[Any]:
     """Each value that `work(tell, *arguments)` tells. Ends the process when closed.
 
     Raises GoneError where the process was killed or failed.
@@ -60,7 +60,7 @@ async def elsewhere(work: Work, *arguments: object) -> AsyncGenerator[Any]:
                 value = await process.stdout.readexactly(size)
             except asyncio.IncompleteReadError:
                 left = (await process.stderr.read()).decode(errors="replace").strip().splitlines()
-                raise GoneError(left[-1] if left else "it was killed") from None
+                raise ProcessGoneError(left[-1] if left else "it was killed") from None
             yield pickle.loads(value)  # noqa: S301 - from our own process
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -13,9 +13,9 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
 from tui.views.holders import holders
-from tui.views.machine_view import Scene
 from tui.views.physical import physical
 from tui.views.plain_text import Narrator
+from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
 
 WIDEST = 100
@@ -67,7 +67,7 @@ class PlainDrill:
         """The machine, pane by pane."""
         if title:
             self.say(f"--- {title} ---", "bold")
-        scene = Scene(state, glyphs=self.narrator.signs)
+        scene = ShownState(state, glyphs=self.narrator.signs)
         width = min(self.output.width, WIDEST)
         for rows in (spaces(scene, width), physical(scene, width), holders(scene, width)):
             for row in rows:

@@ -13,10 +13,10 @@ from rich.text import Text
 from lessons.file.schema import Do
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
-from lessons.play.playback import Beat
+from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
 from lessons.play.step_size import Stride
-from lessons.play.view import Judged, View
+from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.session.state_code import CodeError, encode
@@ -24,11 +24,11 @@ from tui.drivers.sandbox_from_lesson import aside
 from tui.views.change_text import HIDDEN, change_lines
 from tui.views.glyphs import Glyphs, choose
 from tui.views.holders import holders
-from tui.views.machine_view import Scene, follow
 from tui.views.markdown import markdown
 from tui.views.physical import physical
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES
 from tui.views.row import Row
+from tui.views.shown_state import ShownState, follow
 from tui.views.spaces import spaces
 from tui.views.walk import walk
 
@@ -176,7 +176,7 @@ class PlainLesson:
         if view.beats and view.goal:
             self.goal(view)
 
-    def item(self, view: View) -> None:
+    def item(self, view: LessonView) -> None:
         """A new part: its text, and what is to be done."""
         self.output.print()
         if view.item.world:
@@ -195,7 +195,7 @@ class PlainLesson:
         if view.item.last:
             self.ending()
 
-    def goal(self, view: View) -> None:
+    def goal(self, view: LessonView) -> None:
         """Each condition with its sign."""
         self.say(f"{tr('Goal')}:")
         for met, text in view.goal:
@@ -203,7 +203,7 @@ class PlainLesson:
         if all(met for met, _ in view.goal):
             self.say(tr("The goal is reached: go forward."))
 
-    def beat(self, beat: Beat, *, brief: bool) -> None:
+    def beat(self, beat: PlayedStep, *, brief: bool) -> None:
         """One micro-step: its name and meaning, what changed, what broke, how the command ended.
 
         Briefly: only if something changed, and then without the meaning.
@@ -233,7 +233,7 @@ class PlainLesson:
         if beat.outcome is not None:
             self.line(2, Text(f"{tr('The command ends')}: {beat.outcome}", "bold"))
 
-    def events(self, beat: Beat, indent: int) -> None:
+    def events(self, beat: PlayedStep, indent: int) -> None:
         """What the kernel printed."""
         for event in beat.stepped.events if beat.stepped else ():
             if isinstance(event, Splat):
@@ -251,7 +251,7 @@ class PlainLesson:
         for judged in view.judged:
             self.verdict(judged)
 
-    def verdict(self, judged: Judged) -> None:
+    def verdict(self, judged: RevealedPrediction) -> None:
         """The guess beside the truth."""
         verdict = judged.verdict
         if verdict.right:
@@ -272,7 +272,7 @@ class PlainLesson:
         """All panes, one below the other."""
         view = self.player.view()
         changes = tuple(change for beat in view.beats for change in beat.changes)
-        scene = Scene(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
+        scene = ShownState(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
         for title, rows in (
             ("Address spaces", spaces(scene, self.width)),
             ("Page table", walk(scene, self.width)),
@@ -329,7 +329,7 @@ class PlainLesson:
             self.output.print(Text(" " * indent).append_text(part), soft_wrap=True)
 
 
-def _first_of_each(view: View) -> Iterator[str]:
+def _first_of_each(view: LessonView) -> Iterator[str]:
     """The commands that the part is going to play."""
     action = view.item.action
     if view.upcoming and action is not None:

@@ -13,7 +13,7 @@ from model.session.session import Session
 from model.session.side_by_side import apart
 from model.session.state_code import CodeError, encode, follow
 from model.session.to_script import script_of
-from tui.drivers.session_commands import Word
+from tui.drivers.session_commands import SessionCommand
 from tui.session.session_file import SaveError, save
 from tui.session.user_files import UnreadableError, read_text
 from tui.session.why_query import AskError, answer
@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 
 MOST_COMPARED: Final = 2
 PLAIN_WORDS: Final = (
-    Word("save", "save FILE", "write the script that leads here"),
-    Word("load", "load FILE", "start over with a script"),
-    Word("scenes", "scenes", "list the ready scenes"),
-    Word("scene", "scene NAME", "start over with a ready scene"),
-    Word("code", "code [CODE]", "show the code of this state, or start over with one"),
-    Word("script", "script", "show the script that leads here"),
-    Word("watch", "watch EXPRESSION", "tell after each command what it is worth; again: no longer"),
-    Word("why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"),
-    Word("bookmark", "bookmark [NAME]", "give this state a name; alone: list the names"),
-    Word("goto", "goto NAME", "go to a state with a name; `undo` leads back"),
-    Word("diff", "diff [A [B]]", "what differs from A to B: names, or numbers of commands ago (default 1 and 0)"),
+    SessionCommand("save", "save FILE", "write the script that leads here"),
+    SessionCommand("load", "load FILE", "start over with a script"),
+    SessionCommand("scenes", "scenes", "list the ready scenes"),
+    SessionCommand("scene", "scene NAME", "start over with a ready scene"),
+    SessionCommand("code", "code [CODE]", "show the code of this state, or start over with one"),
+    SessionCommand("script", "script", "show the script that leads here"),
+    SessionCommand("watch", "watch EXPRESSION", "tell after each command what it is worth; again: no longer"),
+    SessionCommand(
+        "why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"
+    ),
+    SessionCommand("bookmark", "bookmark [NAME]", "give this state a name; alone: list the names"),
+    SessionCommand("goto", "goto NAME", "go to a state with a name; `undo` leads back"),
+    SessionCommand(
+        "diff", "diff [A [B]]", "what differs from A to B: names, or numbers of commands ago (default 1 and 0)"
+    ),
 )
 
 

@@ -18,7 +18,7 @@ from model.script.parser import parse
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare import answers
 from tui.jobs.compare_cache import Answer
-from tui.jobs.subprocess_job import GoneError
+from tui.jobs.subprocess_job import ProcessGoneError
 from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.comparison_table import LEGEND, bounds, words
@@ -105,7 +105,7 @@ class Comparison(LeavesOnce[None]):
                     self.answers[text] = answer
                     self.missing -= 1
                     self._came(places[text])
-        except GoneError as gone:
+        except ProcessGoneError as gone:
             self.notify(tr("The search ended: {why}").format(why=gone), severity="error", markup=False)
         self._fill()
 

@@ -19,13 +19,13 @@ from model.search.enabled import drawable, enabled_commands, proposed
 from model.search.problem import Permission, permissions
 from model.search.result import SearchResult
 from model.session.timeline import Timeline
-from tui.drivers.counterexample import TrailDriver
-from tui.jobs.search import Failed, Request, Told, search
+from tui.drivers.counterexample import CounterexampleDriver
+from tui.jobs.search import SearchFailed, SearchRequest, SearchStatus, search
 from tui.screens.leaves_once import LeavesOnce
 from tui.session.completion import help_for
-from tui.session.prompt_history import Typed
+from tui.session.prompt_history import PromptHistory
 from tui.views.bars import keys
-from tui.views.explorer import Choice, Outcome, Terms, choices, outcome
+from tui.views.explorer import CommandChoice, ShownSearch, Terms, choices, outcome
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut
 from tui.widgets.bar import Bar
@@ -79,12 +79,12 @@ class Explorer(LeavesOnce[None]):
         self.glyphs = glyphs
         found = enabled_commands(self.origin.state)
         wanted = drawable(found) if draw else proposed(found)
-        self.choices = [Choice(offer.line, offer.about, offer.line in wanted) for offer in found]
+        self.choices = [CommandChoice(offer.line, offer.about, offer.line in wanted) for offer in found]
         self.terms = Terms(BOUNDS[1], first=False)
-        self.shown = Outcome()
+        self.shown = ShownSearch()
         self.searched: tuple[Permission, ...] = ()
         """What was permitted in the search whose result is shown."""
-        self.typed = Typed()
+        self.typed = PromptHistory()
         self.under_way: asyncio.Task[None] | None = None
         """The search under way."""
 
@@ -166,7 +166,7 @@ class Explorer(LeavesOnce[None]):
 
     # -- choosing -----------------------------------------------------------------------------------
 
-    def _change(self, change: Callable[[Choice], Choice]) -> None:
+    def _change(self, change: Callable[[CommandChoice], CommandChoice]) -> None:
         """Another choice for the line under the cursor."""
         cursor = self.may.cursor
         if cursor is None or self.searching:
@@ -210,16 +210,16 @@ class Explorer(LeavesOnce[None]):
         words = line.split(maxsplit=2)
         times, command = (words[1], words[2]) if words[0] == "may" and len(words) == 3 else ("1", line)
         try:
-            self._understood([*self.choices, Choice(command, "", on=True)], times)
+            self._understood([*self.choices, CommandChoice(command, "", on=True)], times)
         except ScriptError as error:
             self.notify(error.problems[0].message, severity="warning", markup=False)
             return
         number = 0 if times == "*" else int(times)
-        self.choices.append(Choice(command, tr("your own lines"), on=True, times=number, own=True))
+        self.choices.append(CommandChoice(command, tr("your own lines"), on=True, times=number, own=True))
         self.may.renew()
         self.may.point_at(f"may:{len(self.choices) - 1}")
 
-    def _understood(self, lines: list[Choice], times: str = "") -> tuple[Command, ...]:
+    def _understood(self, lines: list[CommandChoice], times: str = "") -> tuple[Command, ...]:
         """The `may` commands of the lines, each of which may use what another would create. Raises ScriptError.
 
         `times`: how often the last one may happen, as typed.
@@ -260,26 +260,26 @@ class Explorer(LeavesOnce[None]):
             return
         begun = self.origin.context.begun if running is None else running.before.begun
         self.searched = permissions(allowed, set(state.tasks))
-        request = Request(Context(state, begun), self.origin.checker, allowed, self.terms.bound, self.terms.first)
-        self.show(Outcome(running=True))
+        request = SearchRequest(Context(state, begun), self.origin.checker, allowed, self.terms.bound, self.terms.first)
+        self.show(ShownSearch(running=True))
         self.under_way = asyncio.create_task(self._search(request))
 
-    async def _search(self, request: Request) -> None:
+    async def _search(self, request: SearchRequest) -> None:
         """Ask another process, and show what comes."""
         try:
             async with aclosing(search(request)) as words:
                 async for word in words:
                     match word:
-                        case Told():
-                            self.show(Outcome(running=True, reached=word))
-                        case Failed():
-                            self.show(Outcome(failed=word.why))
+                        case SearchStatus():
+                            self.show(ShownSearch(running=True, reached=word))
+                        case SearchFailed():
+                            self.show(ShownSearch(failed=word.why))
                         case SearchResult():
-                            self.show(Outcome(found=word))
+                            self.show(ShownSearch(found=word))
         except asyncio.CancelledError:
             reached = self.shown.reached
             states = f"{reached.progress.states:,}" if reached is not None else "0"
-            self.show(Outcome(failed=tr("You ended the search after {states} states.").format(states=states)))
+            self.show(ShownSearch(failed=tr("You ended the search after {states} states.").format(states=states)))
         finally:
             self.under_way = None
             self.foot.renew()
@@ -294,7 +294,7 @@ class Explorer(LeavesOnce[None]):
             self.draw = False
             self.action_map()
 
-    def show(self, shown: Outcome) -> None:
+    def show(self, shown: ShownSearch) -> None:
         """Show a search, or its result."""
         self.shown = shown
         self.result.renew()
@@ -320,9 +320,9 @@ class Explorer(LeavesOnce[None]):
             driver.lay(judged)
             self.app.push_screen(SandboxStage(driver, self.glyphs))
 
-    def driver(self, title: str) -> TrailDriver:
+    def driver(self, title: str) -> CounterexampleDriver:
         """Play on a copy of where the search set out from."""
-        return TrailDriver(self.timeline, self.origin, self.searched, title)
+        return CounterexampleDriver(self.timeline, self.origin, self.searched, title)
 
     def action_map(self) -> None:
         """The state space of what was searched."""

@@ -7,12 +7,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from lessons.file.library import Entry, entries
+from lessons.file.library import LessonEntry, entries
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
-from tui.views.home import Offer, home
+from tui.views.home import LessonLine, home
 from tui.views.row import Row, Span
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
@@ -88,12 +88,14 @@ class Home(Screen[None]):
         """The list as rows."""
         return home([self._offer(entry) for entry in self.entries], width, self.glyphs)
 
-    def _offer(self, entry: Entry) -> Offer:
+    def _offer(self, entry: LessonEntry) -> LessonLine:
         """A line of the list."""
         if entry.lesson is None:
-            return Offer(entry.name, "", tr("Damaged lessons"), "", 0, 0, 0, finished=False, damaged=str(entry.error))
+            return LessonLine(
+                entry.name, "", tr("Damaged lessons"), "", 0, 0, 0, finished=False, damaged=str(entry.error)
+            )
         header, done = entry.lesson.header, self._of(entry.lesson.id)
-        return Offer(
+        return LessonLine(
             header.id,
             header.title,
             header.part,

@@ -14,17 +14,17 @@ from tui.drivers.lesson import LessonDriver
 from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import header, keys
 from tui.views.glyphs import Glyphs
-from tui.views.machine_view import Scene, follow, marks
 from tui.views.physical import physical
-from tui.views.presenting import ballots, shown
+from tui.views.presenter import ballots, shown
 from tui.views.row import Row, Span, cut, row
+from tui.views.shown_state import ShownState, follow, marks
 from tui.views.spaces import spaces
 from tui.views.verdict import severities, verdict
 from tui.views.walk import walk
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
-PANES: Final[dict[str, tuple[str, Callable[[Scene, int], list[Row]]]]] = {
+PANES: Final[dict[str, tuple[str, Callable[[ShownState, int], list[Row]]]]] = {
     "pte": ("Walk", walk),
     "table": ("Walk", walk),
     "tlb": ("Walk", walk),
@@ -123,7 +123,7 @@ class Presenter(LeavesOnce[None]):
         subject = follow(picture.changes)
         changed = marks(picture.changes)
         broken = severities(picture.broken)
-        scene = Scene(picture.state, picture.changes, changed, broken, subject, self.glyphs)
+        scene = ShownState(picture.state, picture.changes, changed, broken, subject, self.glyphs)
         title, build = PANES.get(subject.partition(":")[0], ("Address spaces", spaces))
         if self.machine.heading != tr(title):
             self.machine.heading = tr(title)

@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from lessons.i18n.language import tr
 from tui.screens.leaves_once import LeavesOnce
-from tui.session.prompt_history import TakesEarly, Typed
+from tui.session.prompt_history import PromptHistory, TakesEarly
 from tui.views.row import Row, Span, cut, row
 from tui.widgets.line_pane import LinePane
 
@@ -35,7 +35,7 @@ def pasted(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-class Line(Input):
+class PromptInput(Input):
     """The line itself."""
 
     def _on_paste(self, event: Paste) -> None:
@@ -75,7 +75,7 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
     def __init__(
         self,
         wants: str,
-        typed: Typed | None = None,
+        typed: PromptHistory | None = None,
         assist: Callable[[str], "Completion"] | None = None,
         begin: str = "",
         *,
@@ -86,7 +86,7 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
         self.many = many
         """Several lines can be pasted at once; it ends with all of them then."""
         self.wants = wants
-        self.typed = typed or Typed()
+        self.typed = typed or PromptHistory()
         self.assist = assist
         self.at = len(self.typed.lines)
         self.sought = ""
@@ -100,7 +100,7 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
     def compose(self) -> ComposeResult:
         """The words above, the line below."""
         self.pane = Suggestions(pane_id="suggestions")
-        self.line = Line(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
+        self.line = PromptInput(self.begin, placeholder=self.wants, id="line", compact=True, select_on_focus=False)
         self.line.cursor_blink = False  # nothing moves, and nothing is written, while nobody types
         box = Container(id="prompt")
         box.border_title = f"{self.wants} ({tr('Enter: done, Esc: close')})"

@@ -30,15 +30,15 @@ from tui.screens.stage_keys import (
     STORY,
     WIDE,
 )
-from tui.session.prompt_history import Typed
+from tui.session.prompt_history import PromptHistory
 from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
 from tui.views.holders import holders
 from tui.views.lesson_text import combined, steps, story
-from tui.views.machine_view import Scene, follow, marks
 from tui.views.physical import physical
 from tui.views.row import Row, Span, row, squeeze
+from tui.views.shown_state import ShownState, follow, marks
 from tui.views.spaces import spaces
 from tui.views.verdict import rules, severities, verdict
 from tui.views.walk import walk
@@ -73,7 +73,7 @@ class Stage(Screen[None]):
         """The pane in sight where there is room for one."""
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
-        self.typed = Typed()
+        self.typed = PromptHistory()
         """Lines typed at the prompt, for its history."""
         self._narrow_rows = ""
         self._needed = ("", 0)
@@ -199,11 +199,11 @@ class Stage(Screen[None]):
         self._needed = self.shown, max(needs, self._needed[1] if self._needed[0] == self.shown else 0)
         return self._needed[1]
 
-    def _scene(self) -> Scene:
+    def _scene(self) -> ShownState:
         """The picture's machine, with signs for what changed and what is broken."""
         picture = self.picture
         self.followed = follow(picture.changes) or self.followed
-        return Scene(
+        return ShownState(
             picture.state,
             picture.changes,
             marks(picture.changes),
@@ -477,7 +477,7 @@ class Stage(Screen[None]):
         self.post_message(self.Left())
 
 
-MACHINE: Final[dict[str, tuple[Callable[[Scene, int], list[Row]], tuple[str, ...]]]] = {
+MACHINE: Final[dict[str, tuple[Callable[[ShownState, int], list[Row]], tuple[str, ...]]]] = {
     "spaces": (spaces, ("processes", "vmas", "ptes", "labels", "frames", "content")),
     "walk": (walk, ("processes", "vmas", "ptes", "labels", "frames", "content", "tables", "tlbs", "cpus")),
     "memory": (physical, ("frames", "content", "free", "counters", "processes", "tables", "ptes", "references")),

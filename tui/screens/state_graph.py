@@ -24,7 +24,7 @@ from tui.widgets.line_pane import LinePane
 if TYPE_CHECKING:
     import networkx as nx
 
-    from tui.drivers.counterexample import TrailDriver
+    from tui.drivers.counterexample import CounterexampleDriver
 
 NARROW: Final = 100
 
@@ -69,7 +69,9 @@ class Map(LeavesOnce[None]):
         Binding("q,escape", "leave", "Back", id="map.leave"),
     ]
 
-    def __init__(self, found: SearchResult, play: "Callable[[str], TrailDriver]", title: str, glyphs: Glyphs) -> None:
+    def __init__(
+        self, found: SearchResult, play: "Callable[[str], CounterexampleDriver]", title: str, glyphs: Glyphs
+    ) -> None:
         super().__init__()
         self.found = found
         self.drawn = found.state_graph

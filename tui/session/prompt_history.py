@@ -13,7 +13,7 @@ NAME: Final = "typed"
 MOST_KEPT: Final = 500
 
 
-class Typed:
+class PromptHistory:
     """Lines, oldest first. Without a file they live as long as the program; a file that cannot be used is no harm."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from lessons.i18n.language import tr
 from model.memory.records import Attachment, Buffer
-from tui.views.machine_view import Scene, gone
 from tui.views.row import Row, Span, flow, row
+from tui.views.shown_state import ShownState, gone
 
 MOST_NAMED = 8
 """Runs of frames of one buffer, and importers of one dma-buf, that are named."""
 
 
-def buffers(scene: Scene, width: int) -> Iterator[Row]:
+def buffers(scene: ShownState, width: int) -> Iterator[Row]:
     """Each buffer: its driver, place and frames, then its handle, its dma-bufs and its mappings."""
     for name, buffer in sorted(scene.state.buffers.items()):
         subject = f"buffer:{name}"
@@ -26,7 +26,7 @@ def buffers(scene: Scene, width: int) -> Iterator[Row]:
         yield row(Span(" -", "gone"), Span(tr("buffer {name} freed").format(name=name), "gone"))
 
 
-def _frames(scene: Scene, buffer: Buffer) -> Iterator[list[Span]]:
+def _frames(scene: ShownState, buffer: Buffer) -> Iterator[list[Span]]:
     """Its frames, neighbours as one run."""
     runs: list[list[int]] = []
     for pfn in buffer.frames:
@@ -41,7 +41,7 @@ def _frames(scene: Scene, buffer: Buffer) -> Iterator[list[Span]]:
         yield [Span(tr("and more"), "dim")]
 
 
-def _held_by(scene: Scene, name: str, buffer: Buffer) -> Iterator[list[Span]]:
+def _held_by(scene: ShownState, name: str, buffer: Buffer) -> Iterator[list[Span]]:
     """What keeps it alive, and what keeps it in its place."""
     subject = f"buffer:{name}"
     if not buffer.closed:
@@ -57,7 +57,7 @@ def _held_by(scene: Scene, name: str, buffer: Buffer) -> Iterator[list[Span]]:
         yield [Span(f"pin_count {buffer.pin_count}", scene.role(subject), subject)]
 
 
-def dma_bufs(scene: Scene, width: int) -> Iterator[Row]:
+def dma_bufs(scene: ShownState, width: int) -> Iterator[Row]:
     """Each dma-buf: its buffer, whether a descriptor is open, and its importers."""
     for name, dma_buf in sorted(scene.state.dma_bufs.items()):
         subject = f"dmabuf:{name}"
@@ -77,7 +77,7 @@ def dma_bufs(scene: Scene, width: int) -> Iterator[Row]:
         yield row(Span(" -", "gone"), Span(tr("dma-buf {name} freed").format(name=name), "gone"))
 
 
-def _importer(scene: Scene, exported: str, device: str, found: Attachment) -> list[Span]:
+def _importer(scene: ShownState, exported: str, device: str, found: Attachment) -> list[Span]:
     """A device that is attached, and whether it can follow a move."""
     subject = f"attachment:{exported}:{device}"
     kind = tr("dynamic") if found.dynamic else tr("static")

@@ -20,7 +20,7 @@ SHORTEST_RUN: Final = 2
 LEVELS: Final = {1: "PMD", 2: "PUD", 3: "PGD"}
 
 
-class Line(NamedTuple):
+class ChangeLine(NamedTuple):
     """One change in words."""
 
     sign: str
@@ -29,20 +29,20 @@ class Line(NamedTuple):
     text: str
 
 
-def change_line(state: State, change: Change, arrow: str = "->") -> Line:
+def change_line(state: State, change: Change, arrow: str = "->") -> ChangeLine:
     """A change, described in the State after it."""
     subject = _subject(change)
     if change.old is None:
-        return Line("+", subject, _whole(state, change.new))
+        return ChangeLine("+", subject, _whole(state, change.new))
     if change.new is None:
-        return Line("-", subject, _whole(state, change.old))
-    return Line("~", subject, _difference(state, change.old, change.new, arrow))
+        return ChangeLine("-", subject, _whole(state, change.old))
+    return ChangeLine("~", subject, _difference(state, change.old, change.new, arrow))
 
 
-def change_lines(state: State, changes: Iterable[Change], arrow: str = "->") -> Iterator[Line]:
+def change_lines(state: State, changes: Iterable[Change], arrow: str = "->") -> Iterator[ChangeLine]:
     """Changes in words, where a row of neighbours that say the same is one line: a block of 2 MiB has 512 frames."""
     row: list[Change] = []
-    said = Line("", "", "")
+    said = ChangeLine("", "", "")
     for change in changes:
         line = change_line(state, change, arrow)
         if row and _follows(row[-1], change) and (line.sign, line.text) == (said.sign, said.text):
@@ -61,7 +61,7 @@ def _follows(before: Change, change: Change) -> bool:
     return numbers and before.table == change.table == "frames" and change.key == before.key + 1
 
 
-def _row(row: Sequence[Change], line: Line) -> Line:
+def _row(row: Sequence[Change], line: ChangeLine) -> ChangeLine:
     """The one line for a row of changes, e.g. `frames 512 to 1023`."""
     return line if len(row) == 1 else line._replace(subject=f"frames {row[0].key} to {row[-1].key}")
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from model.memory.state import TABLES, Change, State
 from model.script.json_state import TABLE_NAMES
-from tui.views.change_text import HIDDEN, Line, change_line
+from tui.views.change_text import HIDDEN, ChangeLine, change_line
 from tui.views.glyphs import Glyphs
-from tui.views.machine_view import MARK_ROLES, SUBJECTS, subject
 from tui.views.markdown import wrap
 from tui.views.row import BLANK, Row, Span, row
+from tui.views.shown_state import MARK_ROLES, SUBJECTS, subject
 
 ORDER = {table.name: number for number, table in enumerate(TABLES)}
 
@@ -35,7 +35,7 @@ class _Run(NamedTuple):
     """One change, or as many frames in a row as have changed alike."""
 
     change: Change
-    line: Line
+    line: ChangeLine
     last: int = -1
     """The last of the frames; -1: it is one change."""
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.search.result import PropertyVerdict, SearchResult
-from tui.jobs.search import Told
+from tui.jobs.search import SearchStatus
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row
 from tui.views.search_report import number_of
@@ -24,7 +24,7 @@ ENDED: Final = {
 BAR: Final = 20
 
 
-class Choice(NamedTuple):
+class CommandChoice(NamedTuple):
     """A command that may happen."""
 
     line: str
@@ -48,16 +48,16 @@ class Terms(NamedTuple):
     first: bool
 
 
-class Outcome(NamedTuple):
+class ShownSearch(NamedTuple):
     """What there is to show of a search; at most one of these."""
 
     running: bool = False
-    reached: Told | None = None
+    reached: SearchStatus | None = None
     found: SearchResult | None = None
     failed: str = ""
 
 
-def choices(offered: Sequence[Choice], terms: Terms, width: int) -> list[Row]:
+def choices(offered: Sequence[CommandChoice], terms: Terms, width: int) -> list[Row]:
     """Every line with a box to tick, by whose doing it is."""
     rows: list[Row] = []
     about = ""
@@ -83,7 +83,7 @@ def choices(offered: Sequence[Choice], terms: Terms, width: int) -> list[Row]:
     return [row(Span(f" {tr('search')}: ", "dim"), Span(f"{how}, {most}", "key")), *rows]
 
 
-def outcome(shown: Outcome, terms: Terms, at: str, width: int, glyphs: Glyphs) -> list[Row]:
+def outcome(shown: ShownSearch, terms: Terms, at: str, width: int, glyphs: Glyphs) -> list[Row]:
     """The search under way, or what it has come to. `at`: the subject under the cursor."""
     if shown.failed:
         return [row(Span(part, "hazard")) for part in _wrapped(shown.failed, width)]
@@ -98,7 +98,7 @@ def outcome(shown: Outcome, terms: Terms, at: str, width: int, glyphs: Glyphs) -
     return [row(Span(part, "dim")) for part in _wrapped(words, width)]
 
 
-def _progress(reached: Told | None, terms: Terms, width: int) -> list[Row]:
+def _progress(reached: SearchStatus | None, terms: Terms, width: int) -> list[Row]:
     """How far the search is."""
     if reached is None:
         return [row(Span(f" {tr('starting')} ...", "now"))]

@@ -7,9 +7,9 @@ from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
 from tui.views.buffers import buffers, dma_bufs
-from tui.views.machine_view import Scene, entry_at, gone, place
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
+from tui.views.shown_state import ShownState, entry_at, gone, place
 from tui.views.spaces import frame_name, short_bits
 from tui.views.walk import is_stale
 
@@ -17,7 +17,7 @@ MOST_PAGES = 16
 """Pages of one reference or file that are listed."""
 
 
-def holders(scene: Scene, width: int) -> list[Row]:
+def holders(scene: ShownState, width: int) -> list[Row]:
     """Every group that has somebody in it."""
     rows = [
         *_tasks(scene, width),
@@ -34,7 +34,7 @@ def holders(scene: Scene, width: int) -> list[Row]:
     return rows or [row(Span(tr("nobody holds anything yet"), "dim"))]
 
 
-def _tasks(scene: Scene, width: int) -> Iterator[Row]:
+def _tasks(scene: ShownState, width: int) -> Iterator[Row]:
     """Each operation in flight: the functions it is in, the step that comes next, and what it waits for."""
     for name, task in sorted(scene.state.tasks.items()):
         subject = f"task:{name}"
@@ -60,7 +60,7 @@ def next_step(task: Task) -> str:
     return f"{type(running).__name__}.{steps[running.pc].name}" if running.pc < len(steps) else type(running).__name__
 
 
-def _references(scene: Scene, width: int) -> Iterator[Row]:
+def _references(scene: ShownState, width: int) -> Iterator[Row]:
     """References: what each holds, and where the page table it came from points by now."""
     lost = gone(scene.changes, "references")
     for name in sorted({*scene.state.references, *lost}):
@@ -72,7 +72,7 @@ def _references(scene: Scene, width: int) -> Iterator[Row]:
         yield from flow(_reference_head(scene, name, reference), list(_held(scene, reference)), width, indent=6)
 
 
-def _reference_head(scene: Scene, name: str, reference: Reference) -> list[Span]:
+def _reference_head(scene: ShownState, name: str, reference: Reference) -> list[Span]:
     """How it was taken, through which page, for whom."""
     subject = f"ref:{name}"
     traits = " write" * reference.write + " longterm" * reference.longterm
@@ -85,7 +85,7 @@ def _reference_head(scene: Scene, name: str, reference: Reference) -> list[Span]
     ]
 
 
-def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
+def _held(scene: ShownState, reference: Reference) -> Iterator[list[Span]]:
     """Each held frame, with a word where its page table entry has moved on."""
     state = scene.state
     for number, pfn in enumerate(reference.frames[:MOST_PAGES]):
@@ -99,7 +99,7 @@ def _held(scene: Scene, reference: Reference) -> Iterator[list[Span]]:
         yield [Span(tr("and {count} more").format(count=len(reference.frames) - MOST_PAGES), "dim")]
 
 
-def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: int) -> Span:
+def _moved_on(state: State, scene: ShownState, reference: Reference, vpn: int, pfn: int) -> Span:
     """The page that it was taken through: nothing to say while it still leads to the frame."""
     subject = f"pte:{reference.process}:{vpn}"
     pte = entry_at(state, reference.process, vpn)
@@ -109,12 +109,12 @@ def _moved_on(state: State, scene: Scene, reference: Reference, vpn: int, pfn: i
     return Span(f" {tr('but page {vpn} now').format(vpn=vpn)} {now}", "hazard", subject)
 
 
-def _leads_to(scene: Scene, pte: Pte) -> str:
+def _leads_to(scene: ShownState, pte: Pte) -> str:
     """Where an entry leads, in a word."""
     return f"{scene.glyphs.arrow}{frame_name(scene.state, pte.pfn)}" if pte.present else tr("not present")
 
 
-def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
+def _tlbs(scene: ShownState, width: int) -> Iterator[Row]:
     """What each CPU remembers."""
     for cpu in sorted(scene.state.cpus):
         record = scene.state.cpus[cpu]
@@ -128,7 +128,7 @@ def _tlbs(scene: Scene, width: int) -> Iterator[Row]:
         yield from flow([*head, Span(" TLB ")], items or [[Span(tr("empty"), "dim")]], width, indent=6)
 
 
-def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
+def _cached(scene: ShownState, cpu: int) -> Iterator[list[Span]]:
     """The cached translations of a CPU, those flushed in the last move too."""
     for entry in scene.state.tlbs.get(cpu) or ():
         subject = f"tlb:{cpu}:{entry.process}:{entry.vpn}"
@@ -147,7 +147,7 @@ def _cached(scene: Scene, cpu: int) -> Iterator[list[Span]]:
             yield [Span("-", "gone", name), Span(f"{parts[1]}:{parts[2]} {tr('flushed')}", "gone", name)]
 
 
-def _files(scene: Scene, width: int) -> Iterator[Row]:
+def _files(scene: ShownState, width: int) -> Iterator[Row]:
     """Files and the pages that their page cache holds. A buffer's range of the device file has no such pages."""
     for name, file in sorted(scene.state.files.items()):
         if file.kind == "drm":
@@ -172,7 +172,7 @@ def _file_traits(file: File) -> str:
     return f"{pages}{seals}{'' if file.open else ' ' + tr('closed')}"
 
 
-def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
+def _cache(scene: ShownState, name: str) -> Iterator[list[Span]]:
     """Cached pages of a file by index, those taken out in the last move too."""
     state = scene.state
     lost = {index: pfn for (owner, index), pfn in gone(scene.changes, "page_cache").items() if owner == name}
@@ -193,7 +193,7 @@ def _cache(scene: Scene, name: str) -> Iterator[list[Span]]:
         yield [Span("-", "gone", subject), Span(tr("{index} was f{pfn}").format(index=index, pfn=pfn), "gone", subject)]
 
 
-def _devices(scene: Scene, width: int) -> Iterator[Row]:
+def _devices(scene: ShownState, width: int) -> Iterator[Row]:
     """Devices, and through which references each reaches memory."""
     held: dict[str, list[str]] = {}
     for name, reference in scene.state.references.items():
@@ -209,7 +209,7 @@ def _devices(scene: Scene, width: int) -> Iterator[Row]:
         yield from flow(head, reach, width, indent=6)
 
 
-def _locks(scene: Scene, width: int) -> Iterator[Row]:
+def _locks(scene: ShownState, width: int) -> Iterator[Row]:
     """Sleeping locks that somebody holds."""
     items = []
     for (kind, owner), lock in sorted(scene.state.locks.items()):

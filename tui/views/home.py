@@ -27,7 +27,7 @@ SIDE = 22
 """Columns for minutes and progress."""
 
 
-class Offer(NamedTuple):
+class LessonLine(NamedTuple):
     """A lesson of the list."""
 
     name: str
@@ -43,7 +43,7 @@ class Offer(NamedTuple):
     """Why it cannot be played; empty if it can."""
 
 
-def home(offers: Sequence[Offer], width: int, glyphs: Glyphs) -> list[Row]:
+def home(offers: Sequence[LessonLine], width: int, glyphs: Glyphs) -> list[Row]:
     """The whole list; every line that can be opened is a place for the cursor."""
     rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
     rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in WAYS]
@@ -67,7 +67,7 @@ def _way(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> 
     )
 
 
-def _offer(offer: Offer, width: int, glyphs: Glyphs) -> list[Row]:
+def _offer(offer: LessonLine, width: int, glyphs: Glyphs) -> list[Row]:
     """One lesson."""
     if offer.damaged:
         return _line(glyphs.broken, "splat", offer.name, tr("damaged"), offer.damaged, width, "")

@@ -6,7 +6,7 @@ from lessons.i18n.language import tr
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
-from tui.views.view_model import Broken, Picture, Tale, Told
+from tui.views.view_model import LessonText, Picture, ShownStep, ShownViolation
 
 
 def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
@@ -50,7 +50,7 @@ def _labelled(label: str, text: str, width: int) -> list[Row]:
     return [first, *(Row((Span("  "), *line.spans)) for line in rows)]
 
 
-def _judged(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
+def _judged(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """Guesses beside the truth, each with its reply; or the guess that waits for it."""
     for number, (right, guess, truth, reply) in enumerate(tale.judged):
         if number:
@@ -68,7 +68,7 @@ def _judged(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
         )
 
 
-def _question(tale: Tale, width: int) -> Iterator[Row]:
+def _question(tale: LessonText, width: int) -> Iterator[Row]:
     """The question, and the answers to choose from."""
     ask = tale.ask
     if ask is None:
@@ -92,7 +92,7 @@ def how_to_answer() -> tuple[str, str]:
     return tr("up/down and Enter, letter or number"), tr("up/down or the letter chooses, Enter answers")
 
 
-def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
+def _goal(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """What is to be reached, and how much of it is."""
     if not tale.goal:
         return
@@ -103,7 +103,7 @@ def _goal(tale: Tale, width: int, glyphs: Glyphs) -> Iterator[Row]:
             yield Row((sign if at == 0 else Span(" " * len(sign.text)), *line.spans))
 
 
-def _watched(tale: Tale, width: int) -> Iterator[Row]:
+def _watched(tale: LessonText, width: int) -> Iterator[Row]:
     """Watched expressions with what they are worth; what the last step changed has a sign."""
     for one in tale.watched:
         role = "changed" if one.fresh else "plain"
@@ -127,7 +127,9 @@ def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = 
     return rows
 
 
-def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs, *, lesson_first: bool = False) -> list[Row]:
+def _told(
+    label: str, told: ShownStep, width: int, role: str, glyphs: Glyphs, *, lesson_first: bool = False
+) -> list[Row]:
     """One micro-step: its name, where it stands in the kernel, its words; what it meant here after them or before."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
@@ -146,7 +148,7 @@ def _told(label: str, told: Told, width: int, role: str, glyphs: Glyphs, *, less
     return [*rows, *here, *always] if lesson_first else [*rows, *always, *here]
 
 
-def case(broken: Broken, width: int, glyphs: Glyphs) -> list[Row]:
+def case(broken: ShownViolation, width: int, glyphs: Glyphs) -> list[Row]:
     """One broken invariant, told for this case."""
     sign = glyphs.caution if broken.severity == "hazard" else glyphs.broken
     head = [Span(f" {sign} {tr(broken.severity).upper()} ", broken.severity), Span(f" {broken.invariant}", "strong")]

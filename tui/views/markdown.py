@@ -26,7 +26,7 @@ INLINE: Final = re.compile(
 )
 
 
-class Block(NamedTuple):
+class MarkdownBlock(NamedTuple):
     """A paragraph, list item, quotation, heading, or piece of code."""
 
     lead: str
@@ -66,9 +66,9 @@ def _code(lead: str, line: str, width: int) -> Iterator[Row]:
         yield Row((Span(lead if number == 0 else f"{lead}  ", "code"), *part.spans))
 
 
-def _blocks(text: str) -> Iterator[Block]:
+def _blocks(text: str) -> Iterator[MarkdownBlock]:
     """A text taken apart by its lines."""
-    open_block: Block | None = None
+    open_block: MarkdownBlock | None = None
     code: list[str] | None = None
     for line in text.strip("\n").split("\n"):
         if line.lstrip().startswith(FENCE):
@@ -76,7 +76,7 @@ def _blocks(text: str) -> Iterator[Block]:
                 yield open_block
                 open_block = None
             if code is not None:
-                yield Block("  ", "code", "\n".join(code), loose=True)
+                yield MarkdownBlock("  ", "code", "\n".join(code), loose=True)
             code = [] if code is None else None
             continue
         if code is not None:
@@ -97,20 +97,20 @@ def _blocks(text: str) -> Iterator[Block]:
         elif line.strip():
             words = line.strip()
             whole = f"{open_block.text} {words}" if open_block is not None else words
-            open_block = (open_block or Block("", "plain", "", loose=True))._replace(text=whole)
+            open_block = (open_block or MarkdownBlock("", "plain", "", loose=True))._replace(text=whole)
     if code is not None:
-        yield Block("  ", "code", "\n".join(code), loose=True)
+        yield MarkdownBlock("  ", "code", "\n".join(code), loose=True)
     if open_block is not None:
         yield open_block
 
 
-def _marked(marker: re.Match[str]) -> Block:
+def _marked(marker: re.Match[str]) -> MarkdownBlock:
     """A line that begins with a list mark, a quotation's or a heading's."""
     mark = marker["mark"]
     if mark.startswith("#"):
-        return Block("", "title", marker["text"], loose=True)
+        return MarkdownBlock("", "title", marker["text"], loose=True)
     lead = "> " if mark.startswith(">") else "- " if mark[0] in "-*+" else mark
-    return Block(marker["indent"] + lead, "plain", marker["text"], loose=mark.startswith(">"))
+    return MarkdownBlock(marker["indent"] + lead, "plain", marker["text"], loose=mark.startswith(">"))
 
 
 def _inline(text: str, base: str) -> Iterator[Span]:

@@ -9,8 +9,8 @@ from model.memory.flags import PAGE_FLAGS, names
 from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
-from tui.views.machine_view import HUGE_PAGES, Scene
 from tui.views.row import Row, Span, flow, grid
+from tui.views.shown_state import HUGE_PAGES, ShownState
 from tui.views.walk import LEVEL_NAMES
 
 CELL: Final = 37
@@ -25,7 +25,7 @@ USUAL: Final = frozenset({"lru", "swapbacked", "uptodate", "reserved"})
 """Page flags that nearly every page of a kind has: left out of the cells."""
 
 
-def physical(scene: Scene, width: int) -> list[Row]:
+def physical(scene: ShownState, width: int) -> list[Row]:
     """The frames that hold somebody's bytes, then the tables, then what is free."""
     state = scene.state
     touched = (int(name[6:]) for name in scene.marks if name.startswith("frame:"))
@@ -71,7 +71,7 @@ def _is_block(frame: Frame | None) -> bool:
     return frame is not None and frame.order == HUGE_ORDER
 
 
-def _in_block(scene: Scene, pfn: int) -> bool:
+def _in_block(scene: ShownState, pfn: int) -> bool:
     """Whether the cell of its block says all about a frame: nobody holds, wrote or broke this page of it alone."""
     head, frame, subject = pfn - pfn % HUGE_PAGES, scene.state.frames.get(pfn), f"frame:{pfn}"
     if pfn == head or frame is None or not _is_block(scene.state.frames.get(head)):
@@ -93,7 +93,7 @@ def owner(frame: Frame) -> str:
     return f"{frame.mapping}[{frame.index}]"
 
 
-def _cell(scene: Scene, pfn: int, frame: Frame) -> Iterator[Span]:
+def _cell(scene: ShownState, pfn: int, frame: Frame) -> Iterator[Span]:
     """One frame: number, kind, owner, the three counts, the byte, its flags."""
     subject = f"frame:{pfn}"
     role = scene.role(subject)
@@ -119,13 +119,13 @@ def _table_owners(state: State) -> dict[int, str]:
     return owners
 
 
-def _table(scene: Scene, pfn: int, owner_name: str) -> list[Span]:
+def _table(scene: ShownState, pfn: int, owner_name: str) -> list[Span]:
     """One page-table page."""
     subject = f"frame:{pfn}"
     return [*scene.inline_sign(subject), Span(f"f{pfn} {owner_name}".rstrip(), scene.role(subject), subject)]
 
 
-def _free(scene: Scene) -> Iterator[list[Span]]:
+def _free(scene: ShownState) -> Iterator[list[Span]]:
     """The free list from its head: the next frame to be handed out first."""
     state = scene.state
     pfn = state.counters.get("free_head") or 0

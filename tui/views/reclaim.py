@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from lessons.i18n.language import tr
-from tui.views.machine_view import Scene, gone
 from tui.views.row import Row, Span, flow
+from tui.views.shown_state import ShownState, gone
 
 MOST_SLOTS = 64
 
 
-def notifiers(scene: Scene, width: int) -> Iterator[Row]:
+def notifiers(scene: ShownState, width: int) -> Iterator[Row]:
     """MMU notifiers: of which address space, whether an invalidation runs, and whom it tells."""
     state = scene.state
     for name, process in sorted(state.processes.items()):
@@ -29,7 +29,7 @@ def notifiers(scene: Scene, width: int) -> Iterator[Row]:
         yield from flow(head, items or [[Span(tr("nobody"), "dim")]], width, indent=6)
 
 
-def swap_slots(scene: Scene, width: int) -> Iterator[Row]:
+def swap_slots(scene: ShownState, width: int) -> Iterator[Row]:
     """Swap slots in use: how many entries refer to each, and its page in the swap cache."""
     items = []
     for slot, record in sorted(scene.state.swap_slots.items())[:MOST_SLOTS]:

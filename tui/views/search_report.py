@@ -28,7 +28,7 @@ MOST_LINES: Final = 24
 """Commands of the safe schedule that are shown."""
 
 
-class Turn(NamedTuple):
+class StoryTurn(NamedTuple):
     """What a task does before another one moves, or up to the point of no return."""
 
     first: int
@@ -128,7 +128,7 @@ class Teller:
         self.why(told, done)
         self.way_out(told)
 
-    def lanes(self, taken: Sequence[Turn], tip: int) -> None:
+    def lanes(self, taken: Sequence[StoryTurn], tip: int) -> None:
         """Turn by turn: who moves, and what it changes."""
         tasks = list(dict.fromkeys(turn.move.task for turn in taken))
         last = {task: max(turn.first + len(turn.done) for turn in taken if turn.move.task == task) for task in tasks}
@@ -160,14 +160,14 @@ class Teller:
                 running.discard(turn.move.task)
 
     @staticmethod
-    def where(taken: Sequence[Turn], task: str) -> str:
+    def where(taken: Sequence[StoryTurn], task: str) -> str:
         """The CPU of a task."""
         for turn in taken:
             if turn.move.task == task and (record := turn.done[0].state.tasks.get(task)) is not None:
                 return f"cpu{record.cpu}" if record.cpu >= 0 else "device"
         return "one step"
 
-    def changes(self, turn: Turn, indent: int) -> None:
+    def changes(self, turn: StoryTurn, indent: int) -> None:
         """What is different after a turn, and what it broke."""
         after = turn.done[-1].state
         journal = [change for done in turn.done if done.stepped for change in done.stepped.changes]
@@ -238,11 +238,11 @@ def beside(broken: Sequence[str], safe: Sequence[str]) -> Iterator[tuple[str, st
         yield "  ...".ljust(column) + "| ", "  ..."
 
 
-def turns(done: Sequence[ReplayedAction], tip: int) -> list[Turn]:
+def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
     """Moves in a row of one task together; a new turn begins at the point of no return."""
     numbered = list(enumerate(done))
     return [
-        Turn(group[0][0], tuple(each for _, each in group))
+        StoryTurn(group[0][0], tuple(each for _, each in group))
         for _, members in groupby(numbered, key=lambda pair: (pair[1].move.task, pair[0] >= tip >= 0))
         for group in [list(members)]
     ]

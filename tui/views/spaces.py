@@ -9,8 +9,8 @@ from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_code
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
-from tui.views.machine_view import HUGE_PAGES, Scene, gone, page_of
 from tui.views.row import Row, Span, grid, row
+from tui.views.shown_state import HUGE_PAGES, ShownState, gone, page_of
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -23,7 +23,7 @@ MOST_LANES: Final = 32
 INDENT: Final = 3
 
 
-def spaces(scene: Scene, width: int) -> list[Row]:
+def spaces(scene: ShownState, width: int) -> list[Row]:
     """Every lane, in the order of process names."""
     state = scene.state
     lost = gone(scene.changes, "vmas")
@@ -49,7 +49,7 @@ def spaces(scene: Scene, width: int) -> list[Row]:
     return rows
 
 
-def _vmas(scene: Scene, process: str) -> tuple[list[int], bool]:
+def _vmas(scene: ShownState, process: str) -> tuple[list[int], bool]:
     """Where the shown VMAs of a process start, of many the one under the cursor too; whether more follow."""
     index, state = scene.state.vma_index, scene.state
     page = page_of(state, scene.focus)
@@ -63,7 +63,7 @@ def _vmas(scene: Scene, process: str) -> tuple[list[int], bool]:
     return starts, start is not None
 
 
-def _lane_head(scene: Scene, process: str) -> Row:
+def _lane_head(scene: ShownState, process: str) -> Row:
     """The process, its CPU and what its mm has gone through."""
     subject = f"process:{process}"
     record = scene.state.processes.get(process)
@@ -110,7 +110,7 @@ def labels_in(state: State, process: str, vma: Vma) -> str:
     return " ".join(name for _, name in inside)
 
 
-def _vma_head(scene: Scene, process: str, vma: Vma, width: int, note: str = "") -> Row:
+def _vma_head(scene: ShownState, process: str, vma: Vma, width: int, note: str = "") -> Row:
     """Range, rights, backing, labels and the codes of /proc/PID/smaps."""
     subject = f"vma:{process}:{vma.start}"
     hidden = VM_READ | VM_WRITE | VM_EXEC | VM_SHARED
@@ -128,7 +128,7 @@ def _vma_head(scene: Scene, process: str, vma: Vma, width: int, note: str = "") 
     return row(*spans, Span(codes[: max(room, 0)], "dim", subject))
 
 
-def _cells(scene: Scene, process: str, vma: Vma) -> Iterator[list[Span]]:
+def _cells(scene: ShownState, process: str, vma: Vma) -> Iterator[list[Span]]:
     """The pages of a VMA; long runs without an entry are one cell."""
     state = scene.state
     blocks = huge_blocks(state, process, vma)
@@ -162,7 +162,7 @@ def _cell_width(cells: list[list[Span]], vma: Vma) -> int:
     return max((CELL + len(str(vma.end)), *blocks))
 
 
-def _first_page(scene: Scene, process: str, vma: Vma) -> int:
+def _first_page(scene: ShownState, process: str, vma: Vma) -> int:
     """Where the shown window of a long VMA starts: around the page under the cursor."""
     kind, _, rest = scene.focus.partition(":")
     owner, _, number = rest.partition(":")
@@ -184,7 +184,7 @@ def huge_blocks(state: State, process: str, vma: Vma) -> list[int]:
     )
 
 
-def block_cell(scene: Scene, process: str, vpn: int, end: int) -> list[Span]:
+def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span]:
     """A block of 2 MiB, as much of it as the VMA has: its pages, the first frame, whether it may be written."""
     block = vpn // HUGE_PAGES
     subject = f"table:{process}:1:{block}"
@@ -197,7 +197,7 @@ def block_cell(scene: Scene, process: str, vpn: int, end: int) -> list[Span]:
     ]
 
 
-def page_cell(scene: Scene, process: str, vpn: int) -> list[Span]:
+def page_cell(scene: ShownState, process: str, vpn: int) -> list[Span]:
     """One page: number, where its entry leads, whether it may be written, and the byte that is there."""
     subject = f"pte:{process}:{vpn}"
     pte = scene.state.ptes.get((process, vpn))

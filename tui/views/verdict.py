@@ -7,14 +7,14 @@ from tui.views.glyphs import Glyphs
 from tui.views.lesson_text import case
 from tui.views.markdown import wrap
 from tui.views.row import Row, Span, cut, flow, row
-from tui.views.view_model import Broken, Picture, Rule
+from tui.views.view_model import Picture, Rule, ShownViolation
 
 ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
 SENTENCES: Final = 72
 """From this width on each rule stands on a line of its own, with its sentence."""
 
 
-def worst(broken: tuple[Broken, ...]) -> list[Broken]:
+def worst(broken: tuple[ShownViolation, ...]) -> list[ShownViolation]:
     """The worst first; of equal ones the latest broken first."""
     return sorted(broken, key=lambda one: (ORDER[one.severity], not one.fresh, -one.node))
 
@@ -65,7 +65,7 @@ def _rule(rule: Rule, states: dict[str, str], glyphs: Glyphs) -> Span:
     return Span(f"{sign} {rule.name}", severity or "ok")
 
 
-def _pointers(broken: Broken, width: int) -> list[Row]:
+def _pointers(broken: ShownViolation, width: int) -> list[Row]:
     """Since when, and what it points at: both can be gone to."""
     spans = [
         Span(f"{tr('since')} ", "dim"),
@@ -77,7 +77,7 @@ def _pointers(broken: Broken, width: int) -> list[Row]:
     return wrap(spans, width)
 
 
-def severities(broken: tuple[Broken, ...]) -> dict[str, str]:
+def severities(broken: tuple[ShownViolation, ...]) -> dict[str, str]:
     """Subject → the worst that is wrong with it."""
     found: dict[str, str] = {}
     for one in reversed(worst(broken)):

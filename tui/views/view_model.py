@@ -5,7 +5,7 @@ from typing import NamedTuple
 from model.memory.state import Change, State
 
 
-class Broken(NamedTuple):
+class ShownViolation(NamedTuple):
     """One invariant that does not hold now."""
 
     invariant: str
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     rule: str
 
 
-class Told(NamedTuple):
+class ShownStep(NamedTuple):
     """A micro-step in words."""
 
     name: str
@@ -49,7 +49,7 @@ class Told(NamedTuple):
     """The steps that the same move made before it."""
 
 
-class Node(NamedTuple):
+class ShownNode(NamedTuple):
     """A state in the history."""
 
     number: int
@@ -67,7 +67,7 @@ class Node(NamedTuple):
 class History(NamedTuple):
     """The way that leads through the present state, past and future."""
 
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[ShownNode, ...] = ()
     here: int = 0
     """Index of the present one in `nodes`."""
     caption: str = ""
@@ -81,7 +81,7 @@ class LogLine(NamedTuple):
     subject: str = ""
 
 
-class Option(NamedTuple):
+class ShownOption(NamedTuple):
     """One answer to choose."""
 
     key: str
@@ -89,11 +89,11 @@ class Option(NamedTuple):
     text: str
 
 
-class Ask(NamedTuple):
+class ShownQuestion(NamedTuple):
     """A question that waits for an answer before anything is shown."""
 
     text: str
-    options: tuple[Option, ...] = ()
+    options: tuple[ShownOption, ...] = ()
     """Empty: any number may be typed."""
     wants: str = ""
     """What is to be typed where there are no options."""
@@ -101,7 +101,7 @@ class Ask(NamedTuple):
     """Digits choose among the options too; the panes have their F-keys then."""
 
 
-class Judged(NamedTuple):
+class ShownGuess(NamedTuple):
     """A guess beside the truth."""
 
     right: bool
@@ -110,14 +110,14 @@ class Judged(NamedTuple):
     reply: str
 
 
-class Check(NamedTuple):
+class ShownCheck(NamedTuple):
     """One line of a goal."""
 
     met: bool
     text: str
 
 
-class Seen(NamedTuple):
+class WatchedValue(NamedTuple):
     """A watched expression."""
 
     text: str
@@ -128,22 +128,22 @@ class Seen(NamedTuple):
     """The last micro-step changed it."""
 
 
-class Tale(NamedTuple):
+class LessonText(NamedTuple):
     """The story pane: what to read, what to answer, what to reach."""
 
     text: str = ""
     """Markdown."""
-    ask: Ask | None = None
+    ask: ShownQuestion | None = None
     kept: str = ""
     """A guess that has been made and is not judged yet."""
-    judged: tuple[Judged, ...] = ()
-    goal: tuple[Check, ...] = ()
+    judged: tuple[ShownGuess, ...] = ()
+    goal: tuple[ShownCheck, ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
     """(rung, text) of each hint taken."""
     notes: tuple[str, ...] = ()
     do: str = ""
     """What to do now, in one line: what the forward key is about to start."""
-    watched: tuple[Seen, ...] = ()
+    watched: tuple[WatchedValue, ...] = ()
 
 
 class Picture(NamedTuple):
@@ -152,11 +152,11 @@ class Picture(NamedTuple):
     title: str
     position: str
     state: State
-    tale: Tale = Tale()
-    last: Told | None = None
-    next: Told | None = None
+    tale: LessonText = LessonText()
+    last: ShownStep | None = None
+    next: ShownStep | None = None
     changes: tuple[Change, ...] = ()
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[ShownViolation, ...] = ()
     rules: tuple[Rule, ...] = ()
     history: History = History()
     log: tuple[LogLine, ...] = ()

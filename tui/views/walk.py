@@ -8,8 +8,8 @@ from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
-from tui.views.machine_view import Scene, entry_at, page_of, place
 from tui.views.row import Row, Span, row
+from tui.views.shown_state import ShownState, entry_at, page_of, place
 from tui.views.spaces import absent, frame_name, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
@@ -17,7 +17,7 @@ INDEX_BITS: Final = 9
 INDEX_MASK: Final = (1 << INDEX_BITS) - 1
 
 
-def walk(scene: Scene, width: int) -> list[Row]:
+def walk(scene: ShownState, width: int) -> list[Row]:
     """What the MMU does with one virtual page, level by level."""
     page = page_of(scene.state, scene.focus) or first_page(scene.state)
     if page is None:
@@ -41,7 +41,7 @@ def first_page(state: State) -> tuple[str, int] | None:
     return min(state.ptes, default=None) or min(state.vmas, default=None)
 
 
-def _address(scene: Scene, process: str, vpn: int) -> Row:
+def _address(scene: ShownState, process: str, vpn: int) -> Row:
     """The page, its address, the four indices, and the VMA that covers it."""
     indices = scene.glyphs.dot.join(str(vpn >> INDEX_BITS * level & INDEX_MASK) for level in (3, 2, 1, 0))
     vma = vma_lookup(scene.state, process, vpn)
@@ -53,7 +53,7 @@ def _address(scene: Scene, process: str, vpn: int) -> Row:
     )
 
 
-def _level(scene: Scene, process: str, vpn: int, level: int, table: int, width: int) -> tuple[Pte | None, Row]:
+def _level(scene: ShownState, process: str, vpn: int, level: int, table: int, width: int) -> tuple[Pte | None, Row]:
     """One entry: where it stands, where it leads, its bits in words."""
     state = scene.state
     index = vpn >> INDEX_BITS * level
@@ -85,7 +85,7 @@ def _level(scene: Scene, process: str, vpn: int, level: int, table: int, width: 
     return entry, row(*spans)
 
 
-def _target(scene: Scene, pfn: int, room: int) -> list[Span]:
+def _target(scene: ShownState, pfn: int, room: int) -> list[Span]:
     """The frame that the walk arrives at, as far as there is room for it."""
     frame = scene.state.frames.get(pfn)
     subject = f"frame:{pfn}"
@@ -94,7 +94,7 @@ def _target(scene: Scene, pfn: int, room: int) -> list[Span]:
     return [Span(text, scene.role(subject, "dim"), subject)] if len(text) <= room else []
 
 
-def _tlbs(scene: Scene, process: str, vpn: int) -> Row:
+def _tlbs(scene: ShownState, process: str, vpn: int) -> Row:
     """What each CPU has cached for this page, and whether the page table still says so."""
     state = scene.state
     pte = entry_at(state, process, vpn)

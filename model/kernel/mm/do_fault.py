@@ -33,7 +33,7 @@ NO_PAGE: Final = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY
 """Results of a ->fault handler after which there is no page to map."""
 
 
-class Where(TypedDict):
+class FaultLocals(TypedDict):
     """The variables that all fault functions share."""
 
     mm: str
@@ -63,7 +63,7 @@ class do_fault(Procedure):
         ops = vm_operations(vma.ops)
         if ops.fault is None:
             return done(VM_FAULT_SIGBUS)
-        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         if not self.flags & FAULT_FLAG_WRITE:
             return tail(do_read_fault(**where))
         return tail(do_shared_fault(**where) if vma.flags & VM_SHARED else do_cow_fault(**where))

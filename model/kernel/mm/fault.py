@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
-from model.kernel.mm.do_fault import Where, do_fault
+from model.kernel.mm.do_fault import FaultLocals, do_fault
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
@@ -168,7 +168,7 @@ class handle_mm_fault(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         pte = tx.ptes.get((self.mm, self.vpn))
-        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         if pte is None:
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":

@@ -46,7 +46,7 @@ PFN_RANGE: Final = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP
 """What remap_pfn_range() sets."""
 
 
-class Backing(NamedTuple):
+class MmapBacking(NamedTuple):
     """One backing of mmap: the kind of file behind it, and what the file's ->mmap does to a VMA."""
 
     ops: str
@@ -65,30 +65,30 @@ class Backing(NamedTuple):
     """How ->mmap maps them at once."""
 
 
-BACKINGS: Final[dict[str, Backing]] = {
-    "memfd": Backing("shmem", named=True),
-    "file": Backing("ext4", named=True),
-    "secretmem": Backing("secretmem", named=True, noexec="always", sets=VM_DONTDUMP),
-    "anon": Backing("shmem"),
-    "devzero": Backing(""),
-    "perf": Backing(
+BACKINGS: Final[dict[str, MmapBacking]] = {
+    "memfd": MmapBacking("shmem", named=True),
+    "file": MmapBacking("ext4", named=True),
+    "secretmem": MmapBacking("secretmem", named=True, noexec="always", sets=VM_DONTDUMP),
+    "anon": MmapBacking("shmem"),
+    "devzero": MmapBacking(""),
+    "perf": MmapBacking(
         "perf",
         noexec="anonymous inodes are noexec",
         sets=VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
         own_pages=-1,
         fills=remap_pfn_range,
     ),
-    "packet": Backing(
+    "packet": MmapBacking(
         "packet", noexec="anonymous inodes are noexec", sets=VM_MIXEDMAP, own_pages=-1, fills=vm_insert_pages
     ),
-    "io_uring": Backing(
+    "io_uring": MmapBacking(
         "io_uring",
         noexec="anonymous inodes are noexec",
         sets=VM_MIXEDMAP | VM_DONTEXPAND,
         own_pages=-1,
         fills=vm_insert_pages,
     ),
-    "bpf_map": Backing(
+    "bpf_map": MmapBacking(
         "bpf_map",
         noexec="anonymous inodes are noexec",
         sets=VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP,
@@ -96,16 +96,16 @@ BACKINGS: Final[dict[str, Backing]] = {
         own_pages=-1,
         fills=vm_insert_pages,
     ),
-    "kvm_vcpu": Backing("kvm_vcpu", noexec="anonymous inodes are noexec", own_pages=KVM_VCPU_PAGES),
-    "guest_memfd": Backing("guest_memfd", noexec="always"),
-    "btf": Backing("btf", noexec="always", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
-    "vvar": Backing("vvar", sets=VM_READ | VM_MAYREAD | VM_DONTEXPAND | VM_DONTDUMP),
-    "dax": Backing("dax", named=True, sets=VM_HUGEPAGE),
-    "bar": Backing("bar", named=True, noexec="always", sets=PFN_RANGE, fills=remap_pfn_range),
-    "devmem": Backing("devmem", named=True, sets=PFN_RANGE, fills=remap_pfn_range),
-    "bo": Backing("", named=True),
-    "dmabuf": Backing("", named=True),
-    "vdso": Backing("vdso", sets=VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_DONTEXPAND),
+    "kvm_vcpu": MmapBacking("kvm_vcpu", noexec="anonymous inodes are noexec", own_pages=KVM_VCPU_PAGES),
+    "guest_memfd": MmapBacking("guest_memfd", noexec="always"),
+    "btf": MmapBacking("btf", noexec="always", sets=PFN_RANGE, clears=VM_MAYEXEC | VM_MAYWRITE, fills=remap_pfn_range),
+    "vvar": MmapBacking("vvar", sets=VM_READ | VM_MAYREAD | VM_DONTEXPAND | VM_DONTDUMP),
+    "dax": MmapBacking("dax", named=True, sets=VM_HUGEPAGE),
+    "bar": MmapBacking("bar", named=True, noexec="always", sets=PFN_RANGE, fills=remap_pfn_range),
+    "devmem": MmapBacking("devmem", named=True, sets=PFN_RANGE, fills=remap_pfn_range),
+    "bo": MmapBacking("", named=True),
+    "dmabuf": MmapBacking("", named=True),
+    "vdso": MmapBacking("vdso", sets=VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_DONTEXPAND),
 }
 """By the names of the script language."""
 

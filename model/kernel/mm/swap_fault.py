@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from model.engine.procedure import Outcome, Procedure, done, goto, step, tail
 from model.kernel.arch.pgtable import pte_lock
-from model.kernel.mm.do_fault import Where, the_vma
+from model.kernel.mm.do_fault import FaultLocals, the_vma
 from model.kernel.mm.filemap import folio_lock, folio_unlock
 from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
@@ -105,7 +105,7 @@ class do_swap_page(Procedure):
         pte = self.map(tx, vma, pfn, write=write)
         folio_unlock(tx, pfn)
         self.holds = ()
-        where: Where = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
+        where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         return tail(do_wp_page(**where)) if write and not pte.writable else done()
 
     def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool) -> Pte:

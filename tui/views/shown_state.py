@@ -18,7 +18,7 @@ MOST_CHANGES: Final = 20_000
 NO_MARKS: Final[Mapping[str, str]] = {}
 
 
-class Scene(NamedTuple):
+class ShownState(NamedTuple):
     """One state of the machine, what the last move changed in it, and what is broken."""
 
     state: State

@@ -6,7 +6,7 @@ from tui.views.glyphs import Glyphs
 from tui.views.lesson_text import case, how_to_answer, story
 from tui.views.markdown import markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
-from tui.views.view_model import Picture, Tale
+from tui.views.view_model import LessonText, Picture
 
 WIDEST = 64
 """Columns of text that can be taken in from the back of a room."""
@@ -27,7 +27,7 @@ def shown(picture: Picture, width: int, glyphs: Glyphs, *, air: bool = True, hin
         if last.outcome:
             rows += [BLANK, row(Span(last.outcome, "strong"))]
         if tale.goal:
-            rows += [BLANK, *story(picture._replace(tale=Tale(goal=tale.goal, hints=tale.hints)), room, glyphs)]
+            rows += [BLANK, *story(picture._replace(tale=LessonText(goal=tale.goal, hints=tale.hints)), room, glyphs)]
     else:
         rows = story(picture._replace(tale=tale), room, glyphs)
     for broken in picture.broken:
