@@ -87,9 +87,17 @@ class Table(Generic[K, V]):
     """Declares one table: a State has a map under this name, a Transaction a View."""
 
     def __init__(
-        self, name: str, key: object, value: object, *, indexed: Table[Any, int] | None = None, derived: bool = False
+        self,
+        name: str,
+        key: object,
+        value: object,
+        *,
+        indexed: Table[Any, int] | None = None,
+        derived: bool = False,
+        missing: object = None,
     ) -> None:
         self.number = len(TABLES)
+        self.missing = missing
         self.index = indexed
         self.name = name
         TABLES.append(TableType(name, key, value, derived))
@@ -106,11 +114,13 @@ class Table(Generic[K, V]):
         if owner is None:
             return self
         base = owner.base.maps[self.number]
-        if self.index is None:
+        view: TableView[K, V]
+        if self.missing is not None:
+            view = DefaultView(self.name, self.number, base, cast("V", self.missing))
+        elif self.index is None:
             view = TableView(self.name, self.number, base)
         else:
-            view = IndexedView(self.name, self.number, base)
-            view.bitmaps = getattr(owner, self.index.name)
+            view = IndexedView(self.name, self.number, base, getattr(owner, self.index.name))
         # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
         owner.__dict__[self.name] = view
         return view
@@ -125,8 +135,8 @@ class Tables:
     """`set KEY VALUE` of the script language; a missing key means its default."""
     counters = Table[Word, int]("counters", Word, int)
     """Machine-wide numbers: heads of free lists, high-water marks, next ids."""
-    frames = Table[Pfn, Frame]("frames", Pfn, Frame)
-    """pfn → struct page. A free frame that was never used is not stored."""
+    frames = Table[Pfn, Frame]("frames", Pfn, Frame, missing=Frame())
+    """pfn → struct page. A free frame is not stored: whoever still has its number finds Frame() there."""
     content = Table[Pfn, int]("content", Pfn, int)
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
     free = Table[Pfn, Pfn]("free", Pfn, Pfn)
@@ -352,12 +362,31 @@ class Whole:
     """Stands for all keys of a table in the note of what was read."""
 
 
+class DefaultView(TableView[K, V]):
+    """A table that has a record for every key: what is not stored is `missing`, as a struct page is there for good."""
+
+    __slots__ = ("missing",)
+
+    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], missing: V) -> None:
+        super().__init__(name, number, base)
+        self.missing = missing
+
+    def __getitem__(self, key: K, /) -> V:
+        value = self.get(key)
+        return self.missing if value is None else value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.writes[key] = None if value == self.missing else value
+
+
 class IndexedView(TableView[K, V]):
     """A table whose keys are (owner, number), or (owner, level, number), and can be walked in order of the number."""
 
     __slots__ = ("bitmaps",)
 
-    bitmaps: ordered.Bitmaps
+    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], bitmaps: ordered.Bitmaps) -> None:
+        super().__init__(name, number, base)
+        self.bitmaps = bitmaps
 
     def __setitem__(self, key: K, value: V) -> None:
         if self.get(key) is None:

@@ -102,13 +102,26 @@ def test_a_transaction_notes_what_it_read_and_not_what_it_wrote_itself() -> None
 
 def test_reading_what_is_not_there() -> None:
     tx = Transaction(one_page())
-    with pytest.raises(KeyError, match="frames"):
-        tx.frames[6]
-    with pytest.raises(KeyError, match="frames"):
-        tx.frames.update(6, refcount=1)
+    with pytest.raises(KeyError, match="content"):
+        tx.content[6]
+    with pytest.raises(KeyError, match="references"):
+        tx.references.update("r0", by="nic")
+    tx.content[5] = 1
+    del tx.content[5]
+    with pytest.raises(KeyError, match="content"):
+        tx.content[5]
+
+
+def test_every_frame_has_a_struct_page() -> None:
+    """A free one is not stored: whoever has kept its number finds a page that is free, and may write to it."""
+    tx = Transaction(one_page())
+    assert tx.frames[6] == Frame()
+    assert 6 not in tx.frames
+    assert tx.frames.update(6, refcount=1) == Frame(refcount=1)
+    tx.frames.update(6, refcount=0)
     del tx.frames[5]
-    with pytest.raises(KeyError, match="frames"):
-        tx.frames[5]
+    assert tx.frames[5] == Frame()
+    assert not len(tx.commit()[0].frames)
 
 
 def test_the_index_is_one_whichever_table_was_asked_first() -> None:

@@ -32,6 +32,21 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             ("madvise p0 a dontneed", "dma g write 77", "put g", "munmap p0 a"),
             id="a device's fault and the end of its mirror",
         ),
+        pytest.param(
+            f"set ttm-refcount zero\n{BUFFER.replace('virtio-gpu', 'qxl')}grab p0 a as=g by=nic",
+            ("evict b", "put g", "read p0 a"),
+            id="a page that its own pool has lost to the allocator",
+        ),
+        pytest.param(
+            f"{BUFFER.replace('virtio-gpu', 'qxl')}process p1",
+            ("force-write p1 p0 a 5", "mmap p0 z anon private rw 1 at=16 fixed"),
+            id="a write from outside and another mapping in that place",
+        ),
+        pytest.param(
+            f"{ANON}process p1",
+            ("remote-write p1 p0 a 5", "force-write p1 p0 a 6", "exit p0"),
+            id="a write from outside and the end of the process",
+        ),
     ],
 )
 def test_nothing_is_done_to_what_is_gone(before: str, permitted: tuple[str, ...]) -> None:

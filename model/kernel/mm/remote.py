@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import is_zero_pfn
-from model.kernel.mm.gup import get_user_pages_unlocked
+from model.kernel.mm.gup import get_user_pages, get_user_pages_unlocked
 from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.page import set_page_flags
 from model.kernel.mm.pin import gup_put
@@ -66,6 +66,8 @@ class process_vm_rw(Procedure):
     write: bool = False
     value: int = 0
 
+    mm_users: ClassVar[tuple[str, ...]] = ("target",)
+
     @step
     def pin_user_pages_remote(self, tx: Transaction) -> Outcome:
         """Pin the target's page, for reading or writing. Even the read-only pin breaks copy-on-write sharing there."""
@@ -107,33 +109,43 @@ class mem_rw(Procedure):
     write: bool = False
     value: int = 0
 
+    mm_users: ClassVar[tuple[str, ...]] = ("target",)
+
     @step
     def find_vma(self, tx: Transaction) -> Outcome:
-        """Is anything mapped there? Below a growing stack there may be: it is grown as if the process had touched it.
+        """Under mmap_lock: is anything mapped there? Below a growing stack there may be: it is grown.
 
         GUP itself never grows a stack.
         """
-        if self.target not in tx.processes:
-            return fail(EIO)
+        process = tx.processes.get(self.target)
+        if process is None or process.exiting:
+            return fail(EIO)  # mmget_not_zero()
         if (wait := down_read(tx, "mmap_lock", self.target)) is not None:
             return wait
+        if vma_lookup(tx, self.target, self.vpn) is not None:
+            return goto(mem_rw.get_user_page_vma_remote)
         up_read(tx, "mmap_lock", self.target)
-        if vma_lookup(tx, self.target, self.vpn) is None:
-            return call(expand_stack(mm=self.target, vpn=self.vpn))
-        self.ret = 0
-        return None
+        return call(expand_stack(mm=self.target, vpn=self.vpn))
+
+    @step
+    def mmap_read_lock_again(self, tx: Transaction) -> Outcome:
+        """The stack has grown as if the process had touched it; or there is none, and nothing to read or write."""
+        if self.ret < 0:
+            return fail(EIO)
+        return down_read(tx, "mmap_lock", self.target)
 
     @step
     def get_user_page_vma_remote(self, tx: Transaction) -> Outcome:
         """Get the target's page with FOLL_FORCE: a private page is copied first, a shared one must be writable."""
-        if self.ret < 0:
-            return fail(EIO)
         foll = FOLL_GET | FOLL_FORCE | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
-        return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll, unlockable=False))
+        return call(get_user_pages(mm=self.target, vpn=self.vpn, pages=1, foll=foll, unlockable=False))
 
     @step
     def copy(self, tx: Transaction) -> Outcome:
-        """Copy the byte and put the page. Where GUP refuses, the mapping's own ->access may still do it."""
+        """Copy the byte and put the page. Where GUP refuses, the mapping's own ->access may still do it.
+
+        mmap_lock is held all the while: the VMA that ->access is told of cannot have become another one.
+        """
         if self.ret > 0:
             holds, self.holds = self.holds, ()
             copy = transient_copy(mm=self.target, vpn=self.vpn, write=self.write, value=self.value, holds=holds)
@@ -141,12 +153,14 @@ class mem_rw(Procedure):
         vma = vma_lookup(tx, self.target, self.vpn)
         access = vm_operations(vma.ops).access if vma is not None else None
         if access is None:
+            up_read(tx, "mmap_lock", self.target)
             return fail(EIO)
         return call(access(mm=self.target, vpn=self.vpn, write=self.write, value=self.value))
 
     @step
     def finish(self, tx: Transaction) -> Outcome:
-        """The byte read, or 0; EIO if ->access could not do it."""
+        """Unlock. The byte read, or 0; EIO if ->access could not do it."""
+        up_read(tx, "mmap_lock", self.target)
         if self.ret < 0:
             return fail(EIO)
         return done(0 if self.write else self.ret)
