@@ -6,9 +6,10 @@ from a task that could have gone on; waiting and ending are none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from model.search.bfs import Property, Search
+from model.search.bfs import Property, Search, worst_first
 from model.search.paths import Action, Path, action_of, turned
 from model.search.transition_cache import Actor
 
@@ -18,71 +19,88 @@ MOST_PLACES: Final = 150_000
 Place = tuple[int, Actor | None]
 """A packed state, and the task that has moved last if it can be preempted."""
 
-Steps = list[list[Place]]
-"""Places by the number of micro-steps that lead to them."""
+Layer = dict[int, list[tuple[Place, tuple[Place, Actor] | None]]]
+"""Places by the number of micro-steps that lead to them, each with the place before it and who moved."""
 
 
-class FewestPreemptions:
-    """A search in layers: everything that can be reached without a pre-emption, then with one, and so on."""
+class BoundedSearch:
+    """A search in layers: everything that can be reached without a pre-emption, then with one, and so on.
 
-    def __init__(self, search: Search, kind: Property) -> None:
+    It makes use of the transitions that another search remembers, or has not even begun to.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        wanted: Callable[[Property], bool],
+        most_preemptions: int | None = None,
+        most_places: int = MOST_PLACES,
+    ) -> None:
         self.search = search
-        self.kind = kind
+        self.wanted = wanted
+        """It ends at the first violation of such a kind."""
+        self.most_preemptions = most_preemptions
+        """None: as many as there can be."""
+        self.most_places = most_places
+        self.complete = True
+        """False: there were more places than allowed. Else nothing wanted has fewer pre-emptions than were tried."""
+        self.stuck = False
+        """In some place every task waits for another, and nothing can be started."""
         self.before: dict[Place, tuple[Place, Actor] | None] = {(0, None): None}
         """Place → the place before it, and who moved."""
         self.settled: set[Place] = set()
-        self.hits: dict[tuple[int, int], tuple[Place, Actor]] = {}
+        self.hits: dict[tuple[int, int], tuple[Place, Actor, Property]] = {}
         """(pre-emptions, steps) → a transition that violates."""
 
-    def run(self) -> Path | None:
-        """The best way; None if there are too many places to find it among."""
-        layer: dict[int, list[tuple[Place, tuple[Place, Actor] | None]]] = {0: [((0, None), None)]}
+    def run(self) -> tuple[Path, Property] | None:
+        """The best way into what is wanted; None if there is none, or too many places to find it among."""
+        layer: Layer = {0: [((0, None), None)]}
         preemptions = 0
-        while layer:
-            following: dict[int, list[tuple[Place, tuple[Place, Actor] | None]]] = {}
+        while layer and (self.most_preemptions is None or preemptions <= self.most_preemptions):
+            following: Layer = {}
             while layer:
                 steps = min(layer)
-                if (hit := self.hits.get((preemptions, steps))) is not None:
-                    return self._path(*hit, preemptions)
+                if (preemptions, steps) in self.hits:
+                    return self._path(preemptions, steps)
                 for place, before in layer.pop(steps):
                     if place in self.settled:
                         continue
                     self.settled.add(place)
                     self.before[place] = before
                     self._expand(place, (preemptions, steps), layer, following)
-                if len(self.settled) > MOST_PLACES:
+                if len(self.settled) > self.most_places:
+                    self.complete = False
                     return None
-                if (hit := self.hits.get((preemptions, steps))) is not None:
-                    return self._path(*hit, preemptions)
             later = [steps for number, steps in self.hits if number == preemptions]
             if later:
-                return self._path(*self.hits[preemptions, min(later)], preemptions)
+                return self._path(preemptions, min(later))
             layer = following
             preemptions += 1
-        later_hits = sorted(self.hits)
-        return self._path(*self.hits[later_hits[0]], later_hits[0][0]) if later_hits else None
+        return None
 
     def _expand(
         self,
         place: Place,
         cost: tuple[int, int],
-        layer: dict[int, list[tuple[Place, tuple[Place, Actor] | None]]],
-        following: dict[int, list[tuple[Place, tuple[Place, Actor] | None]]],
+        layer: Layer,
+        following: Layer,
     ) -> None:
         """Note where one can go from a place, and what that costs."""
         packed, last = place
         memo = self.search.memo
         preemptions, steps = cost
         could_go_on = last is not None and memo.effect(last, packed) != 0
+        moved = False
         for actor in (*memo.tasks, *memo.starters):
             effect = memo.effect(actor, packed)
             if not effect:
                 continue
+            moved = True
             starting = actor.permission is not None
             preempted = could_go_on and not starting and actor is not last
             arrived = preemptions + preempted, steps + (not starting)
-            if not isinstance(effect, int) and self.kind in effect[1]:
-                self.hits.setdefault(arrived, (place, actor))
+            if not isinstance(effect, int) and (kinds := sorted(filter(self.wanted, effect[1]), key=worst_first)):
+                self.hits.setdefault(arrived, (place, actor, kinds[0]))
             after = packed ^ turned(effect)
             mover = last if starting else actor
             if mover is not None and after & mover.control.mask == mover.idle:
@@ -91,19 +109,24 @@ class FewestPreemptions:
             if (after, mover) not in self.settled:
                 target.setdefault(arrived[1], []).append(((after, mover), (place, actor)))
 
-    def _path(self, place: Place, actor: Actor, preemptions: int) -> Path:
-        """The way to a place and the transition that violates there."""
+        if not moved and any(packed & task.control.mask != task.idle for task in memo.tasks):
+            self.stuck = True
+
+    def _path(self, preemptions: int, steps: int) -> tuple[Path, Property]:
+        """The way to the place of a violation, and the transition that violates there."""
+        place, actor, kind = self.hits[preemptions, steps]
         moves: list[Action] = [action_of(self.search, actor, place[0])]
         states = [place[0] ^ turned(self.search.memo.effect(actor, place[0])), place[0]]
         while (came := self.before[place]) is not None:
             place, actor = came
             moves.append(action_of(self.search, actor, place[0]))
             states.append(place[0])
-        return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions)
+        return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions), kind
 
 
 def fewest_preemptions(search: Search, kind: Property, shortest: Path) -> Path:
     """The way with the fewest pre-emptions, and of those the shortest; `shortest` where it is not found in time."""
     if not shortest.preemptions:
         return shortest
-    return FewestPreemptions(search, kind).run() or shortest
+    found = BoundedSearch(search, lambda other: other == kind).run()
+    return found[0] if found else shortest

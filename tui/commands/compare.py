@@ -3,11 +3,11 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tui.commands.explore import positive
+from tui.jobs.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from model.compare.table import CellQuestion
@@ -94,18 +94,3 @@ def answer_all(
     if missing:
         cache.write(known | answers)
     return answers
-
-
-@contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error where somebody looks at it; yields what moves it on by one."""
-    if not total or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("searching", total=total)
-        yield lambda: bar.advance(task)

@@ -1,0 +1,161 @@
+"""Ordinary calls against each other: which scenes there are, and what the search finds in one.
+
+A scene maps one backing into one process, lets two CPUs look at it, and permits some calls besides an access by each of
+the two CPUs. Nothing in it is wrong, so neither corruption nor a splat may be reachable.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations, combinations_with_replacement
+from typing import Final, NamedTuple
+
+import msgspec
+
+from model.compare.known_bugs import known_bug
+from model.compare.ordinary_calls import BACKINGS, CALLS, Backing, Call
+from model.script.command import Command
+from model.script.parser import parse
+from model.search.bfs import Property, Search, worst_first
+from model.search.fewest_preemptions import BoundedSearch
+from model.search.paths import Path, as_script, best_path, verified
+from model.search.problem import set_up
+
+MOST_STATES: Final = 300_000
+"""States that one search visits at most."""
+
+TRIPLES_BOUND: Final = 2
+"""Pre-emptions in the scenes of three calls, at most."""
+
+
+class Case(NamedTuple):
+    """One scene of the sweep."""
+
+    kernel: str
+    backing: Backing
+    calls: tuple[Call, ...]
+
+    @property
+    def name(self) -> str:
+        """How tables and the state file call it.
+
+        >>> Case("6.1", BACKINGS[0], CALLS[:2]).name
+        '6.1, anonymous: munmap, mmap fixed'
+        """
+        return f"{self.kernel}, {self.backing.name}: {', '.join(call.name for call in self.calls)}"
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the search of one scene has found."""
+
+    states: int
+    complete: bool = True
+    """False: the bound on states was hit first."""
+    invariant: str = ""
+    """The rule that is broken; `deadlock` where tasks wait for each other for ever; empty: nothing is."""
+    severity: str = ""
+    steps: int = 0
+    """Micro-steps of the way into it that is told."""
+    preemptions: int = 0
+    trace: str = ""
+    """A script that leads into it from an empty machine."""
+    known: str = ""
+    """The source that says that this kernel really does it."""
+
+    @property
+    def bad(self) -> bool:
+        """Something is found that the kernel does not do."""
+        return bool(self.invariant) and not self.known
+
+
+def calls_for(backing: Backing) -> tuple[Call, ...]:
+    """The calls that a backing can meet."""
+    return tuple(
+        call
+        for call in CALLS
+        if (call.owner is None or backing.owner in call.owner) and (backing.moves or not call.only_moving)
+    )
+
+
+def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[Case]:
+    """Every pair of calls over every backing on each kernel, a call with itself included; then the triples."""
+    for kernel in kernels:
+        for backing in backings:
+            for pair in combinations_with_replacement(calls_for(backing), 2):
+                yield Case(kernel, backing, pair)
+    for kernel in kernels:
+        for backing in backings:
+            for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
+                yield Case(kernel, backing, triple)
+
+
+def scene_lines(case: Case) -> tuple[str, ...]:
+    """The script of a case."""
+    backing = case.backing
+    end, beyond = backing.at + backing.pages, backing.at + 4 * backing.pages + 32 - 32 % backing.pages
+    to = beyond if backing.pages > 1 else 64
+    places = {"at": backing.at, "end": end, "pages": backing.pages, "to": to}
+    permitted = [line.format(**places) for call in case.calls for line in call.lines]
+    accesses = [f"write p0 @{backing.at} 66"]
+    counted = {line: permitted.count(line) for line in permitted}
+    return (
+        f"set kernel {case.kernel}",
+        *backing.settings,
+        "process p0 cpu=0",
+        *(["process p1 cpu=1"] if any(call.stranger for call in case.calls) else []),
+        *(["device dev"] if any(call.device for call in case.calls) else []),
+        *backing.lines,
+        *backing.touch,
+        f"begin looker cpu=1 read p0 @{backing.at}",
+        "finish looker",
+        f"begin reader cpu=1 read p0 @{backing.at}",
+        *(f"may {number} {line}" for line, number in counted.items()),
+        *(f"may 1 {line}" for line in accesses),
+    )
+
+
+def commands(case: Case) -> list[Command]:
+    """The parsed script of a case."""
+    return parse("".join(f"{line}\n" for line in scene_lines(case)))
+
+
+def answer(case: Case, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
+    """Search a scene to its first corruption or splat; triples with TRIPLES_BOUND pre-emptions at most."""
+    scene = set_up(commands(case))
+    search = Search(scene)
+    if len(case.calls) > 2:
+        most_preemptions = TRIPLES_BOUND if most_preemptions is None else min(most_preemptions, TRIPLES_BOUND)
+    if most_preemptions is not None:
+        return _bounded(case, search, most_preemptions, most_states)
+    search.run(most_states, stop=is_bad)
+    kinds = sorted(filter(is_bad, search.found), key=worst_first)
+    if kinds:
+        return _found(case, search, kinds[0], verified(search, kinds[0], best_path(search, kinds[0])))
+    if search.stuck is not None:
+        return Answer(len(search.seen), search.complete, "deadlock", "deadlock")
+    return Answer(len(search.seen), search.complete)
+
+
+def _bounded(case: Case, search: Search, most_preemptions: int, most_states: int) -> Answer:
+    bounded = BoundedSearch(search, is_bad, most_preemptions=most_preemptions, most_places=most_states)
+    found = bounded.run()
+    if found is None:
+        deadlock = "deadlock" if bounded.stuck else ""
+        return Answer(len(bounded.settled), bounded.complete, deadlock, deadlock)
+    path, kind = found
+    return _found(case, search, kind, verified(search, kind, path), len(bounded.settled))
+
+
+def _found(case: Case, search: Search, kind: Property, path: Path, states: int = 0) -> Answer:
+    return Answer(
+        states or len(search.seen),
+        invariant=kind[0],
+        severity=kind[1],
+        steps=path.steps,
+        preemptions=path.preemptions,
+        trace="".join(f"{line}\n" for line in as_script(search, path.moves)),
+        known=known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], kind[0]),
+    )
+
+
+def is_bad(kind: Property) -> bool:
+    """Whether no ordinary call may do that."""
+    return kind[1] != "hazard"

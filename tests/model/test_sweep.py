@@ -1,0 +1,55 @@
+"""The sweep of ordinary calls: its scenes are sound, it finds what is there, and it can be thinned."""
+
+import pytest
+
+from model.compare.coverage import code_pairs, thinned
+from model.compare.ordinary_calls import BACKINGS, CALLS, Backing
+from model.compare.sweep import Case, answer, calls_for, cases, commands
+from model.engine.config import KERNELS
+from model.script.parser import parse
+from model.script.runner import Runner
+
+
+def case(backing: str, *calls: str, kernel: str = "6.18") -> Case:
+    """The case of that name."""
+    mapped = next(known for known in BACKINGS if known.name == backing)
+    return Case(kernel, mapped, tuple(next(known for known in CALLS if known.name == name) for name in calls))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("backing", BACKINGS, ids=lambda backing: backing.name)
+def test_every_backing_can_be_set_up(backing: Backing, kernel: str) -> None:
+    runner = Runner()
+    for command in commands(Case(kernel, backing, calls_for(backing))):
+        account = runner.perform(command)
+        assert account.outcome.status == "ok", command.text
+        assert not account.violations, command.text
+
+
+def test_every_call_meets_every_other_and_itself_on_every_kernel() -> None:
+    found = {(one.kernel, *(call.name for call in one.calls)) for one in cases(KERNELS)}
+    for kernel in KERNELS:
+        assert (kernel, "madvise dontneed", "migrate") in found
+        assert (kernel, "fork", "fork") in found
+        assert (kernel, "truncate", "pwrite") in found
+        assert (kernel, "munmap", "fork", "move") in found
+
+
+def test_a_driver_that_forgets_to_zap_is_found_and_the_trace_replays() -> None:
+    faulty = Backing("no-zap", ("bo b 1 in=gtt exporter=no-zap", "mmap p0 buf bo:b shared rw 1 at=16"), "buffer", True)
+    found = answer(case("qxl", "move", "mlock")._replace(backing=faulty), most_preemptions=0)
+    assert found.bad
+    assert found.severity == "corruption"
+    runner = Runner()
+    violations = [each for command in parse(found.trace) for each in runner.perform(command).violations]
+    assert found.invariant in {violation.invariant for violation in violations}
+
+
+def test_few_cases_cover_what_can_meet() -> None:
+    pairs = [one for one in cases(["6.18"], BACKINGS[3:5]) if len(one.calls) == 2]
+    few = thinned(pairs, 40)
+    assert few == thinned(pairs, 40)
+    assert len(few) == 40
+    everything = frozenset[tuple[str, str]]().union(*map(code_pairs, pairs))
+    covered = frozenset[tuple[str, str]]().union(*map(code_pairs, few))
+    assert len(covered) > 0.7 * len(everything)

@@ -1,0 +1,112 @@
+"""`ptescope sweep`: every pair of ordinary calls, over every backing, in every interleaving: they must do no harm."""
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import TYPE_CHECKING, Final
+
+from tui.commands.explore import positive
+from tui.jobs.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from model.compare.sweep import Answer, Case
+
+EXIT_HARMLESS: Final = 0
+EXIT_HARMFUL: Final = 1
+EXIT_INCOMPLETE: Final = 3
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `ptescope sweep`."""
+    # Which kernels, backings and calls there are is known to the model alone.
+    from model.compare.ordinary_calls import BACKINGS, CALLS  # noqa: PLC0415
+    from model.compare.sweep import MOST_STATES, TRIPLES_BOUND  # noqa: PLC0415
+    from model.engine.config import KERNELS  # noqa: PLC0415
+
+    parser.description = (
+        "Search every pair of ordinary calls over every backing, with an access by each of two CPUs, and then the "
+        f"most entangled calls in threes with at most {TRIPLES_BOUND} pre-emptions. None may corrupt memory or make "
+        "the kernel complain, unless that kernel really does. A sweep that was interrupted goes on where it stopped, "
+        "until the model changes. Exit status: 0 no harm, 1 some is found that the kernel does not do, 3 some searches "
+        "ended before they were complete."
+    )
+    for option, names, what in (
+        ("kernel", KERNELS, "kernel"),
+        ("backing", [backing.name for backing in BACKINGS], "backing"),
+        ("call", [call.name for call in CALLS], "scenes with this call"),
+    ):
+        parser.add_argument(
+            f"--{option}",
+            action="append",
+            choices=names,
+            metavar="NAME",
+            help=f"only this {what} (repeatable): {', '.join(names)}",
+        )
+    parser.add_argument("--bounded", type=bound, metavar="N", help="schedules with at most N pre-emptions")
+    parser.add_argument(
+        "--thin", type=positive, metavar="N", help="the N pairs a kernel in which most kernel functions meet each other"
+    )
+    parser.add_argument(
+        "--max-states",
+        metavar="N",
+        type=positive,
+        default=MOST_STATES,
+        help=f"give a search up after so many states (default {MOST_STATES})",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")
+    parser.add_argument("--fresh", action="store_true", help="search everything anew")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
+    )
+
+
+def bound(text: str) -> int:
+    """A number of pre-emptions."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected a number of pre-emptions, 0 or more, not `{text}`")
+    return int(text)
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from tui.jobs.sweep import Known, sweep  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.views.sweep_table import as_json, print_table  # noqa: PLC0415
+
+    asked = chosen(args)
+    known = Known(args.bounded, args.max_states)
+    if not args.fresh:
+        known.read()
+    answers: dict[Case, Answer] = {}
+    with progress_bar(len(asked)) as advance:
+        for case, found in sweep(asked, known, args.jobs):
+            answers[case] = found
+            advance()
+    answers = {case: answers[case] for case in asked}
+    if args.json:
+        sys.stdout.buffer.write(as_json(answers, args.bounded, args.max_states) + b"\n")
+        sys.stdout.flush()
+    else:
+        print_table(answers, args.bounded, args.max_states)
+    if any(found.bad for found in answers.values()):
+        return EXIT_HARMFUL
+    return EXIT_HARMLESS if all(found.complete for found in answers.values()) else EXIT_INCOMPLETE
+
+
+def chosen(args: Namespace) -> "list[Case]":
+    """The cases that the options ask for."""
+    from model.compare.coverage import thinned  # noqa: PLC0415
+    from model.compare.ordinary_calls import BACKINGS  # noqa: PLC0415
+    from model.compare.sweep import cases  # noqa: PLC0415
+    from model.engine.config import KERNELS  # noqa: PLC0415
+
+    kernels = args.kernel or KERNELS
+    backings = [backing for backing in BACKINGS if not args.backing or backing.name in args.backing]
+    found = [
+        case for case in cases(kernels, backings) if not args.call or any(call.name in args.call for call in case.calls)
+    ]
+    if not args.thin:
+        return found
+    pairs = [case for case in found if len(case.calls) == 2]
+    return [
+        case for kernel in kernels for case in thinned([case for case in pairs if case.kernel == kernel], args.thin)
+    ]

@@ -1,0 +1,115 @@
+"""The sweep in worker processes, and the file from which it goes on after it was interrupted."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import platformdirs
+
+from lessons.learner.progress import replace_file
+from model.compare.sweep import Answer, Case, answer
+from tui.jobs.compare_cache import model_digest
+
+BATCH: Final = 8
+"""Cases that one process takes at a time: a second or a few."""
+
+PAUSE: Final = 10.0
+"""Seconds between two times that the file is written."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The file."""
+
+    model: str
+    """Digest of the model's source."""
+    bounded: int | None
+    most_states: int
+    answers: dict[str, Answer]
+    """By the name of the case."""
+
+
+class Known:
+    """What earlier runs have found, in one file under the platform's cache folder.
+
+    It holds as long as the model's source and the bounds do not change.
+    """
+
+    def __init__(self, bounded: int | None, most_states: int, path: Path | None = None) -> None:
+        self.path: Final = path or platformdirs.user_cache_path("ptescope") / "sweep.json"
+        self.bounded: Final = bounded
+        self.most_states: Final = most_states
+        self.model: Final = model_digest()
+        self.answers: Final[dict[str, Answer]] = {}
+        self._written = time.monotonic()
+
+    def read(self) -> None:
+        """Take over what the file has, unless it was made by another model, with other bounds, or is damaged."""
+        try:
+            stored = msgspec.json.decode(self.path.read_bytes(), type=Stored)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        if (stored.model, stored.bounded, stored.most_states) == (self.model, self.bounded, self.most_states):
+            self.answers.update(stored.answers)
+
+    def add(self, name: str, found: Answer) -> None:
+        """One more answer; now and then they are written."""
+        self.answers[name] = found
+        if time.monotonic() - self._written > PAUSE:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the file. Where that is not possible the next run begins anew."""
+        stored = Stored(self.model, self.bounded, self.most_states, self.answers)
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, msgspec.json.encode(stored))
+        self._written = time.monotonic()
+
+
+def sweep(asked: Sequence[Case], known: Known, jobs: int) -> Iterator[tuple[Case, Answer]]:
+    """Answer cases in any order, those that are known first. What is found is kept, however this ends."""
+    missing = []
+    for case in asked:
+        if (found := known.answers.get(case.name)) is not None:
+            yield case, found
+        else:
+            missing.append(case)
+    try:
+        for case, found in searched(missing, known.bounded, known.most_states, jobs):
+            known.add(case.name, found)
+            yield case, found
+    finally:
+        if missing:
+            known.write()
+
+
+def searched(asked: Sequence[Case], bounded: int | None, most_states: int, jobs: int) -> Iterator[tuple[Case, Answer]]:
+    """Search cases, by worker processes where there are enough for that."""
+    if jobs <= 1 or len(asked) <= BATCH:
+        for case in asked:
+            yield case, answer(case, bounded, most_states)
+        return
+    batches = (asked[first : first + BATCH] for first in range(0, len(asked), BATCH))
+    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            # Few at a time: whoever interrupts does not wait for hundreds of batches that are queued.
+            running = [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
+            while running:
+                done: Future[list[tuple[Case, Answer]]] = next(as_completed(running))
+                running.remove(done)
+                running += [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 1)]
+                yield from done.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def answers(batch: Sequence[Case], bounded: int | None, most_states: int) -> list[tuple[Case, Answer]]:
+    """Search some cases; runs in a worker process."""
+    return [(case, answer(case, bounded, most_states)) for case in batch]
