@@ -112,7 +112,7 @@ def scene_lines(case: Case) -> tuple[str, ...]:
     )
 
 
-def commands(case: Case) -> list[Command]:
+def commands(case: Case) -> tuple[Command, ...]:
     """The parsed script of a case."""
     return parse("".join(f"{line}\n" for line in scene_lines(case)))
 
