@@ -5,10 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lessons.file.schema import Do, Goal, Item, Lesson
-from lessons.play.any_answer_player import go_on
-from lessons.play.player import Player
-
-MOST_MOVES = 2000
+from lessons.play.any_answer_player import truths
 
 
 def differences(old: Lesson, new: Lesson) -> Iterator[str]:
@@ -121,15 +118,6 @@ def _words(value: object) -> object:
     if isinstance(value, tuple):
         return [_words(one) for one in value]
     return " ".join(value.split()) if isinstance(value, str) else value
-
-
-def truths(lesson: Lesson) -> dict[str, str]:
-    """The right answer to every prediction, as the model has it. Raises LessonError."""
-    player = Player(lesson)
-    for _ in range(MOST_MOVES):
-        if player.finished or go_on(player):
-            break
-    return {name: verdict.truth for name, verdict in player.judged.items()}
 
 
 def _short(value: object) -> str:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from lessons.author.check import check_lesson
-from lessons.author.diff import truths
 from lessons.file.problems import LessonError
 from lessons.file.schema import Do, Goal, Lesson
+from lessons.play.any_answer_player import truths
 from lessons.play.playback import Standing, play, play_all, set_scene
 from model.engine.procedure import Procedure
 from model.memory.records import Locals, Pte

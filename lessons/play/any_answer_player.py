@@ -1,7 +1,11 @@
 """Through a lesson without a learner: whatever is wanted next is done, and any answer will do."""
 
-from lessons.file.schema import ChoiceQuestion, PageQuestion, Prediction, YesNoQuestion
+from typing import Final
+
+from lessons.file.schema import ChoiceQuestion, Lesson, PageQuestion, Prediction, YesNoQuestion
 from lessons.play.player import Player
+
+MOST_MOVES: Final = 2000
 
 
 def go_on(player: Player) -> str:
@@ -23,3 +27,12 @@ def some_answer(prediction: Prediction) -> str:
             return "1"
         case _:
             return "0"
+
+
+def truths(lesson: Lesson) -> dict[str, str]:
+    """The right answer to every prediction, as the model has it. Raises LessonError."""
+    player = Player(lesson)
+    for _ in range(MOST_MOVES):
+        if player.finished or go_on(player):
+            break
+    return {name: verdict.truth for name, verdict in player.judged.items()}

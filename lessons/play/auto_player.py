@@ -1,7 +1,7 @@
 """A lesson that plays itself: what a knowing learner would do next."""
 
-from lessons.author.diff import truths
 from lessons.file.schema import ChoiceQuestion, Lesson, PageQuestion, Prediction
+from lessons.play.any_answer_player import truths
 from lessons.play.player import Player
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from lessons.author.diff import truths
 from lessons.file.schema import (
     ChoiceQuestion,
     Do,
@@ -15,7 +14,7 @@ from lessons.file.schema import (
     YesNoQuestion,
 )
 from lessons.i18n.language import tr
-from lessons.play.any_answer_player import go_on
+from lessons.play.any_answer_player import go_on, truths
 from lessons.play.grading import choices
 from lessons.play.player import Player
 

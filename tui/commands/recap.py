@@ -23,7 +23,7 @@ def main(args: Namespace) -> int:
     from lessons.file.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
     from lessons.file.problems import LessonError  # noqa: PLC0415
     from lessons.learner.progress import ProgressError, Store, replace_file  # noqa: PLC0415
-    from lessons.learner.recap import recap  # noqa: PLC0415
+    from lessons.teach.recap import recap  # noqa: PLC0415
 
     store = Store()
     try:

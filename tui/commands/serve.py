@@ -38,7 +38,7 @@ def main(args: Namespace) -> int:
     if find_spec("textual_serve") is None:
         print("ptescope serve needs the extra `web`: pip install 'ptescope[web]'", file=sys.stderr)
         return EXIT_MISSING
-    words = python_module("tui.app.served_session")
+    words = python_module("tui.served_session")
     if args.lesson is not None:
         from lessons.file.library import find  # noqa: PLC0415
         from lessons.file.problems import LessonError  # noqa: PLC0415

@@ -6,17 +6,13 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from lessons.play.playback import Standing
-from lessons.play.watches import worth
 from model.script.command import Command
-from model.script.execute import check_simulated
 from model.script.parser import parse_line
 from model.script.problems import ScriptError, did_you_mean
-from model.script.runner import Runner
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from tui.plain.machine import PlainMachine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
-from tui.views.plain_text import Narrator
 
 PROMPT: Final = "ptescope> "
 HELP: Final = (
@@ -31,22 +27,14 @@ HELP: Final = (
 WORD_NAMES: Final = frozenset(word.name for word in PLAIN_WORDS)
 
 
-class PlainSandbox:
+class PlainSandbox(PlainMachine):
     """Free play on a console."""
 
     def __init__(self, commands: Iterable[Command], lines: TextIO, output: Console) -> None:
+        super().__init__(output)
         self.commands = tuple(commands)
         self.lines = lines
         self.output = output
-        self.narrator = Narrator(output)
-        self.runner = Runner()
-        self.done: tuple[str, ...] = ()
-        """The commands that led here from an empty machine."""
-        self.earlier: list[tuple[Runner, tuple[str, ...]]] = []
-        """The machine before each command, and what led there: a State costs nothing to keep."""
-        self.places: dict[str, tuple[Runner, tuple[str, ...]]] = {}
-        """Name → the machine to which it was given, and what led there."""
-        self.watched: list[str] = []
         self.number = 0
 
     def run(self) -> int:
@@ -86,42 +74,6 @@ class PlainSandbox:
         except ScriptError as error:
             for problem in error.problems:
                 self.narrator.line(6, Text(f"column {problem.column}: {problem.message}", "yellow"))
-
-    def perform(self, command: Command) -> None:
-        """Carry a command out and tell it."""
-        before = self.runner.copy(), self.done
-        self.narrator.tell(self.runner.perform(command))
-        self.done = (*self.done, command.text)
-        self.earlier.append(before)
-        self.tell_watched()
-
-    def start_over(self, commands: Iterable[Command]) -> None:
-        """An empty machine, and on it these commands; `undo` leads back to what was before."""
-        commands = tuple(commands)
-        check_simulated(commands)
-        self.earlier.append((self.runner.copy(), self.done))
-        self.runner, self.done = Runner(), ()
-        for command in commands:
-            self.perform(command)
-
-    def tell_watched(self) -> None:
-        """What the watched expressions are worth now."""
-        for text in self.watched:
-            moment = Standing(self.runner.context, self.runner.checker).moment
-            self.narrator.line(6, Text.assemble((text, "bold"), f" = {worth(text, moment)}"))
-
-    def say(self, text: str) -> None:
-        """A word to the user, line by line."""
-        for line in text.split("\n") if text else ():
-            self.narrator.line(6, Text(line))
-
-    def undo(self) -> None:
-        """Go back to before the last command."""
-        if self.earlier:
-            self.runner, self.done = self.earlier.pop()
-            self.narrator.line(6, Text("The last command is undone."))
-        else:
-            self.narrator.line(6, Text("There is nothing to undo."))
 
     def help(self, verb: str) -> None:
         """What can be typed."""

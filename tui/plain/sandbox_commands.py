@@ -1,7 +1,7 @@
 """Words about the session in plain mode: the same as at the sandbox's prompt, with text as their answer."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lessons.file.scene_library import ready_scenes
 from lessons.play.watches import Watches
@@ -14,13 +14,11 @@ from model.session.side_by_side import apart
 from model.session.state_code import CodeError, encode, follow
 from model.session.to_script import script_of
 from tui.drivers.session_commands import SessionCommand
+from tui.plain.machine import PlainMachine
 from tui.session.session_file import SaveError, save
 from tui.session.user_files import UnreadableError, read_text
 from tui.session.why_query import AskError, answer
 from tui.views.change_text import HIDDEN, change_line
-
-if TYPE_CHECKING:
-    from tui.plain.sandbox import PlainSandbox
 
 MOST_COMPARED: Final = 2
 PLAIN_WORDS: Final = (
@@ -42,12 +40,12 @@ PLAIN_WORDS: Final = (
 )
 
 
-def use(sandbox: "PlainSandbox", line: str) -> str:
+def use(machine: PlainMachine, line: str) -> str:
     """Do what a word says; returns what is to be said."""
     name, _, rest = line.strip().partition(" ")
     rest = rest.strip()
     try:
-        return _use(sandbox, name, rest)
+        return _use(machine, name, rest)
     except ScriptError as error:
         return "\n".join(problem.located(rest) for problem in error.problems)
     except (AskError, CodeError, SaveError, UnreadableError) as error:
@@ -56,14 +54,14 @@ def use(sandbox: "PlainSandbox", line: str) -> str:
         return f"{rest}: {error.strerror or error}"
 
 
-def _use(sandbox: "PlainSandbox", name: str, rest: str) -> str:
+def _use(machine: PlainMachine, name: str, rest: str) -> str:
     match name:
         case "save" if rest:
             path = Path(rest).expanduser()
             path = path if path.suffix else path.with_suffix(".pte")
-            return f"Saved as {path}. {save(session_of(sandbox.done), path)}".strip()
+            return f"Saved as {path}. {save(session_of(machine.done), path)}".strip()
         case "load" if rest:
-            sandbox.start_over(parse(read_text(str(Path(rest).expanduser()))))
+            machine.start_over(parse(read_text(str(Path(rest).expanduser()))))
             return ""
         case "scenes":
             return "\n".join(f"{scene.name}: {scene.about}" for scene in ready_scenes())
@@ -71,28 +69,28 @@ def _use(sandbox: "PlainSandbox", name: str, rest: str) -> str:
             scenes = {scene.name: scene.text for scene in ready_scenes()}
             if rest not in scenes:
                 return f"There is no scene `{rest[:40]}`{did_you_mean(rest, scenes)}"
-            sandbox.start_over(parse(scenes[rest]))
+            machine.start_over(parse(scenes[rest]))
             return ""
         case "code" if rest:
             session = Session()
             follow(session, rest)
-            sandbox.start_over(parse("\n".join(script_of(session.timeline, session.node).lines)))
+            machine.start_over(parse("\n".join(script_of(session.timeline, session.node).lines)))
             return ""
         case "code":
-            session = session_of(sandbox.done)
+            session = session_of(machine.done)
             return encode(session.timeline, session.node)
         case "script":
-            return "\n".join(sandbox.done)
+            return "\n".join(machine.done)
         case "watch" if rest:
-            return _watch(sandbox, rest)
+            return _watch(machine, rest)
         case "why":
-            return answer(session_of(sandbox.done).timeline, rest)
+            return answer(session_of(machine.done).timeline, rest)
         case "bookmark" if len(rest.split()) <= 1:
-            return _bookmark(sandbox, rest)
+            return _bookmark(machine, rest)
         case "goto" if rest:
-            return _goto(sandbox, rest)
+            return _goto(machine, rest)
         case "diff" if len(rest.split()) <= MOST_COMPARED:
-            return _difference(sandbox, rest.split())
+            return _difference(machine, rest.split())
         case _:
             return f"Expected `{next(word.usage for word in PLAIN_WORDS if word.name == name)}`."
 
@@ -105,50 +103,50 @@ def session_of(lines: tuple[str, ...]) -> Session:
     return session
 
 
-def _watch(sandbox: "PlainSandbox", text: str) -> str:
+def _watch(machine: PlainMachine, text: str) -> str:
     """Watch one more expression, or one less."""
     watches = Watches(Session().timeline)
-    watches.texts = sandbox.watched
+    watches.texts = machine.watched
     known = " ".join(text.split()) in watches.texts
     word = watches.remove(text) if known else watches.add(text)
     if not word:
-        sandbox.tell_watched()
+        machine.tell_watched()
     return word
 
 
-def _bookmark(sandbox: "PlainSandbox", name: str) -> str:
+def _bookmark(machine: PlainMachine, name: str) -> str:
     """Give the present state a name, or list those that have one."""
     if name:
-        sandbox.places[tidy(name)] = sandbox.runner.copy(), sandbox.done
+        machine.places[tidy(name)] = machine.runner.copy(), machine.done
         return ""
-    ends = ((name, done[-1] if done else "the empty machine") for name, (_, done) in sorted(sandbox.places.items()))
+    ends = ((name, done[-1] if done else "the empty machine") for name, (_, done) in sorted(machine.places.items()))
     return "\n".join(f"{name}: {end}" for name, end in ends) or "No state has a name: `bookmark NAME` gives it one."
 
 
-def _goto(sandbox: "PlainSandbox", name: str) -> str:
+def _goto(machine: PlainMachine, name: str) -> str:
     """Be where that name was given."""
-    if name not in sandbox.places:
-        return _no_place(sandbox, name)
-    sandbox.earlier.append((sandbox.runner, sandbox.done))
-    runner, sandbox.done = sandbox.places[name]
-    sandbox.runner = runner.copy()
-    sandbox.tell_watched()
+    if name not in machine.places:
+        return _no_place(machine, name)
+    machine.earlier.append((machine.runner, machine.done))
+    runner, machine.done = machine.places[name]
+    machine.runner = runner.copy()
+    machine.tell_watched()
     return ""
 
 
-def _no_place(sandbox: "PlainSandbox", name: str) -> str:
-    return f"There is no place `{name[:40]}`{did_you_mean(name, sandbox.places)}"
+def _no_place(machine: PlainMachine, name: str) -> str:
+    return f"There is no place `{name[:40]}`{did_you_mean(name, machine.places)}"
 
 
-def _difference(sandbox: "PlainSandbox", words: list[str]) -> str:
+def _difference(machine: PlainMachine, words: list[str]) -> str:
     """What differs from one state to another; by default from before the last command to now."""
     places = [*words, *("1", "0")[len(words) :]]
-    found = [_state_at(sandbox, place) for place in places]
+    found = [_state_at(machine, place) for place in places]
     for place, state in zip(places, found, strict=True):
         if state is None and place.isascii() and place.isdigit():
-            return f"There are {len(sandbox.earlier)} commands to look back over."
+            return f"There are {len(machine.earlier)} commands to look back over."
         if state is None:
-            return _no_place(sandbox, place)
+            return _no_place(machine, place)
     before, after = (state for state in found if state is not None)
     shown = [change for change in apart(before, after) if change.table not in HIDDEN]
     lines = sorted(change_line(after, change) for change in shown)
@@ -156,11 +154,11 @@ def _difference(sandbox: "PlainSandbox", words: list[str]) -> str:
     return "\n".join(told) or "Nothing differs."
 
 
-def _state_at(sandbox: "PlainSandbox", place: str) -> State | None:
+def _state_at(machine: PlainMachine, place: str) -> State | None:
     """The machine at a name, or so many commands ago; None where there is none."""
-    if place in sandbox.places:
-        return sandbox.places[place][0].context.state
-    if not (place.isascii() and place.isdigit()) or int(place) > len(sandbox.earlier):
+    if place in machine.places:
+        return machine.places[place][0].context.state
+    if not (place.isascii() and place.isdigit()) or int(place) > len(machine.earlier):
         return None
     ago = int(place)
-    return (sandbox.earlier[-ago][0] if ago else sandbox.runner).context.state
+    return (machine.earlier[-ago][0] if ago else machine.runner).context.state

@@ -12,7 +12,7 @@ from lessons.file.library import entries
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
-from lessons.learner.recap import recap
+from lessons.teach.recap import recap
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import EXPORT
 from tui.views.bars import keys
