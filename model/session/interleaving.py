@@ -9,7 +9,7 @@ put back. Where somebody else writes the entry in between, the trust is broken, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Final, NamedTuple
 
 from model.invariants.violation import Violation
@@ -111,7 +111,7 @@ def interleave(lanes: Sequence[Lane], steps: Sequence[LaneStep], start: State) -
 
 
 def _ranked(shared: Sequence[SharedEntry], trusts: Sequence[Trust]) -> list[SharedEntry]:
-    """First the most telling entry of each table, then the second of each: few have room, and one kind is not enough."""
+    """First the most telling entry of each table, then the second of each: few have room, and one kind tells little."""
     trusted = {trust.entry for trust in trusts}
     ordered = sorted(shared, key=lambda one: (one.entry not in trusted, -one.lanes))
     place = {one: sum(other.entry.table == one.entry.table for other in ordered[:at]) for at, one in enumerate(ordered)}
@@ -123,10 +123,11 @@ def _ranked(shared: Sequence[SharedEntry], trusts: Sequence[Trust]) -> list[Shar
 
 def _shared(steps: Sequence[LaneStep], start: State) -> Iterator[SharedEntry]:
     """The entries that two lanes touch and one writes; neighbours that the lanes touch in the same order as one."""
+    tables = TELLING if _overlap(steps) else TELLING[: TELLING.index("locks")]
     touched: dict[Entry, list[tuple[int, bool]]] = {}
     for step in steps:
         for entry in {*step.reads, *step.writes}:
-            if entry.table in TELLING:
+            if entry.table in tables:
                 touches = touched.setdefault(entry, [])
                 touch = step.lane, entry in step.writes
                 if touch not in touches[-1:]:
@@ -139,6 +140,12 @@ def _shared(steps: Sequence[LaneStep], start: State) -> Iterator[SharedEntry]:
     for group in sorted(groups, key=lambda group: (TELLING.index(group[0].table), _sortable(group[0].key))):
         lanes = {lane for lane, _ in touched[group[0]]}
         yield SharedEntry(group[0], len(group), len(lanes), getattr(start, group[0].table).get(group[0].key))
+
+
+def _overlap(steps: Sequence[LaneStep]) -> bool:
+    """Whether some lane moves while another is under way: else a lock keeps nobody waiting."""
+    turns = [lane for lane, _ in groupby(step.lane for step in steps)]
+    return len(turns) > len(set(turns))
 
 
 def _sortable(key: object) -> tuple[tuple[int, int, str], ...]:

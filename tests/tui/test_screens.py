@@ -132,6 +132,7 @@ VISITS = {
     "settings": Visit(pinned(), keys("comma")),
     "forms": Visit(pinned(), keys("colon", *"form", "enter")),
     "form": Visit(pinned(), to_the_form),
+    "time-space": Visit(pinned(*TASKS), keys("S")),
     "why": Visit(pinned(), keys("W")),
     "explorer": Visit(pinned(), keys("x")),
     "map": Visit(pinned(), to_the_map),

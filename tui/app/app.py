@@ -270,6 +270,22 @@ class PtescopeApp(App[None]):
 
             self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs), go)
 
+    def action_time_space(self) -> None:
+        """The last commands in time and space."""
+        from tui.screens.time_space import TimeSpace  # noqa: PLC0415
+
+        stage = self.screen
+        if isinstance(stage, Stage):
+
+            def go(subject: str | None) -> None:
+                kind, _, number = (subject or "").partition(":")
+                if kind == "moment":
+                    stage.move(lambda: stage.driver.revisit(int(number)))
+                elif subject:
+                    stage.point(subject)
+
+            self.push_screen(TimeSpace(stage.driver.past(), self.glyphs), go)
+
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""
         from tui.drivers.lesson import LessonDriver  # noqa: PLC0415

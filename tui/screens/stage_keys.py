@@ -70,6 +70,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("P", "app.present", "Present to a room", id="stage.present"),
     Binding("A", "app.autoplay", "Autoplay, or stop it", id="stage.autoplay"),
     Binding("W", "app.why", "Why is it so?", id="stage.why"),
+    Binding("S", "app.time_space", "Time and space: who did what when, and whom it touched", id="stage.time-space"),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
     Binding("X", "app.explore(True)", "Map of every state that can be reached from here", id="stage.map"),
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),

@@ -12,18 +12,23 @@ from rich.text import Text
 
 from model.script.json_state import net_changes
 from model.script.parser import parse
+from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
+from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
+from tui.views.time_space import Across, legend, time_space
 
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
 BESIDE: Final = 34
 """Columns for the commands of the left one of two schedules; a longer one pushes its neighbour."""
+WIDEST_DRAWING: Final = 140
+"""Columns of the time-and-space drawing."""
 MOST_LINES: Final = 24
 """Commands of the safe schedule that are shown."""
 
@@ -126,7 +131,23 @@ class Teller:
         tip = told.tipping.moves if told.tipping else -1
         self.lanes(turns(done, tip), tip)
         self.why(told, done)
+        self.line(0)
+        self.drawing(told.path.moves, tip, "no way back")
         self.way_out(told)
+        if told.tipping is not None:
+            self.line(0)
+            self.drawing((*told.path.moves[:tip], *told.tipping.safe), tip, "here the two part")
+
+    def drawing(self, moves: Sequence[Action], cut: int, across: str) -> None:
+        """A path in time and space; before move `cut` a line with the words `across` goes through all lanes."""
+        console = self.narrator.output
+        glyphs = UNICODE if self.signs.rule == UNICODE.rule else ASCII
+        width = min(console.width, WIDEST_DRAWING) - 2
+        found = of_path(self.scene, moves)
+        line = Across(steps_among(moves[:cut]), across) if cut >= 0 else None
+        self.line(2, ("time and space", "bold"))
+        for each in (legend(glyphs), *time_space(found, width, glyphs, line)):
+            console.print(Text(f"  {each.text.rstrip()}"), no_wrap=True, overflow="ignore", crop=False)
 
     def lanes(self, taken: Sequence[StoryTurn], tip: int) -> None:
         """Turn by turn: who moves, and what it changes."""

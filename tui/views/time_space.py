@@ -63,24 +63,28 @@ def signs_of(glyphs: Glyphs) -> Signs:
     return ASCII_SIGNS if glyphs is ASCII else UNICODE_SIGNS
 
 
-def time_space(found: Interleaving, width: int, glyphs: Glyphs, *, no_way_back: int = -1) -> list[Row]:
-    """The drawing in `width` columns.
+class Across(NamedTuple):
+    """A line through all lanes: before this step, by its number, with these words."""
 
-    `no_way_back`: the number of the step before which a safe schedule still exists; -1: there is none, or nobody looked.
-    """
+    before: int
+    words: str
+
+
+def time_space(found: Interleaving, width: int, glyphs: Glyphs, across: Across | None = None) -> list[Row]:
+    """The drawing in `width` columns."""
     if not found.steps:
         return [row(Span(tr("Nothing has run here yet."), "dim"))]
-    return list(_Drawing(found, width, signs_of(glyphs), glyphs, no_way_back).rows())
+    return list(_Drawing(found, width, signs_of(glyphs), glyphs, across).rows())
 
 
 class _Drawing:
     """One drawing, row by row."""
 
-    def __init__(self, found: Interleaving, width: int, signs: Signs, glyphs: Glyphs, no_way_back: int) -> None:
+    def __init__(self, found: Interleaving, width: int, signs: Signs, glyphs: Glyphs, across: Across | None) -> None:
         self.found = found
         self.signs = signs
         self.glyphs = glyphs
-        self.no_way_back = no_way_back
+        self.across = across
         self.width = width
         lanes = len(found.lanes)
         columns = min(len(found.shared), (width - lanes * NARROWEST_LANE) // COLUMN)
@@ -110,12 +114,10 @@ class _Drawing:
         yield from self._heading()
         folded: set[int] = set()
         """Lanes with steps that are not shown, since their last one that is."""
-        passed = False
         entries = [one.entry for one in self.shared]
         for number, step in enumerate(self.found.steps):
-            if not passed and 0 <= self.no_way_back <= number:
-                passed = True
-                yield self._across(number)
+            if self.across is not None and number == self.across.before:
+                yield self._across(self.across)
             if number not in self.stale and not tells(step, entries):
                 folded.add(step.lane)
                 continue
@@ -220,11 +222,11 @@ class _Drawing:
         )
         return [Span(text, role, subject), Span((self.signs.line if passed else " ") * (COLUMN - len(text)), "dim")]
 
-    def _across(self, number: int) -> Row:
-        """The point of no return, across all lanes."""
-        word = f" {tr('no way back')} "
+    def _across(self, across: Across) -> Row:
+        """A line through all lanes."""
+        word = f" {across.words} "
         side = self.signs.no_way * max(2, (min(self.width, self.left) - len(word)) // 2)
-        return row(Span(f"{side}{word}{side}", "wrong", f"moment:{self.found.steps[number].node}"))
+        return row(Span(f"{side}{word}{side}", "wrong", f"moment:{self.found.steps[across.before].node}"))
 
 
 EMPTY: Final = {"ptes": "empty", "content": "0"}
