@@ -6,6 +6,7 @@ import msgspec
 
 from model.engine.config import SETTINGS as KNOWN_SETTINGS
 from model.invariants.violation import Severity
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.state import TABLES
 from model.script.command import Command
 from model.script.context import Outcome
@@ -204,9 +205,13 @@ def _answer(outcome: Outcome) -> str:
 
 
 def _granted(search: Search) -> bool:
-    """Whether in some state the grabber holds what it asked for."""
+    """Whether in some state the grabber holds a page: a mirror whose entries are still empty holds none."""
     references = search.memo.tables[REFERENCES].components
-    return any(value is not None for component in references.values() for value in component.by_code.values())
+    return any(
+        reference is not None and any(pfn != NOT_MAPPED for pfn in reference.frames)
+        for component in references.values()
+        for reference in component.by_code.values()
+    )
 
 
 def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:

@@ -100,7 +100,9 @@ FACTS: Final[dict[str, Fact]] = {
     "zero page is never pinned": Fact("6.1", "7.3", "6.1.192 and newer: try_grab_folio; kernel-facts A.5"),
     "O_DIRECT pins": Fact("6.12", "7.3", "6.1 uses get_user_pages_fast, 6.12 pin_user_pages_fast; kernel-facts O"),
     "long-term pin needs no dirty tracking": Fact("6.12", "7.3", "vma_needs_dirty_tracking; kernel-facts D.3"),
-    "GUP-fast wants a page's mapping": Fact("6.12", "7.3", "gup_fast_folio_allowed() since 6.10; mm/gup.c"),
+    "GUP-fast wants a page's mapping": Fact(
+        "6.12", "6.18", "gup_fast_folio_allowed(), `if (!mapping) return false`: 6.10 to 6.18; mm/gup.c"
+    ),
     "read-only long-term pin unshares": Fact("6.12", "7.3", "gup_must_unshare; kernel-facts D.6, N.2"),
     "fsdax idle count is one": Fact("6.1", "6.12", "kernel-facts A.7, L.3"),
     "fsdax entries are devmap": Fact("6.1", "6.12", "kernel-facts C.1, N.2"),

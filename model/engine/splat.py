@@ -59,6 +59,12 @@ def vm_bug_on(tx: Transaction, where: str) -> None:
         tx.emit(Splat(f"kernel BUG at {where}!", fatal=True))
 
 
+def page_fault_oops(tx: Transaction, pfn: int) -> None:
+    """The kernel reads a struct page that is not there: the task dies (arch/x86/mm/fault.c: page_fault_oops)."""
+    lines = ("#PF: supervisor read access in kernel mode", "#PF: error_code(0x0000) - not-present page")
+    tx.emit(Splat(f"BUG: unable to handle page fault for address: {VMEMMAP + 64 * pfn:x}", lines, fatal=True))
+
+
 def vm_bug_on_page(tx: Transaction, pfn: int, condition: str, where: str) -> None:
     """VM_BUG_ON_PAGE: the page is dumped and the task dies (CONFIG_DEBUG_VM only). `where`: `FILE:LINE`."""
     lines = dump_page(tx, pfn, f"VM_BUG_ON_PAGE({condition})")

@@ -66,8 +66,20 @@ def test_a_blind_grab_is_noticed_only_by_debugging() -> None:
 
 @pytest.mark.parametrize("exporter", ["qxl", "insert-page", "mixed"])
 def test_the_right_way_is_safe(exporter: str) -> None:
-    assert cell(exporter, "mirror").outcome == "safe"
     assert cell(exporter, "import").outcome == "safe"
+
+
+def test_a_mirror_is_safe_where_it_gets_anything() -> None:
+    """mm/hmm.c: hmm_vma_walk_test() refuses VM_PFNMAP and VM_IO, hmm_vma_handle_pte() a special entry."""
+    assert cell("insert-page", "mirror").outcome == "safe"
+    for exporter in ("qxl", "vgem", "system-heap", "mixed"):
+        assert (cell(exporter, "mirror").outcome, cell(exporter, "mirror").answer) == ("refused", "EFAULT")
+
+
+def test_the_walk_of_kvm_in_6_1_ends_at_a_huge_entry() -> None:
+    """mm/memory.c: follow_pte() answers -EINVAL; without a special bit GUP-fast comes first."""
+    assert cell("ttm-huge", "follow").outcome == "corrupts"
+    assert (cell("ttm-huge", "follow", "pmd-special=on").outcome) == "refused"
 
 
 @pytest.mark.parametrize("exporter", ["no-zap", "no-flush"])
@@ -76,7 +88,7 @@ def test_a_driver_that_forgets_corrupts_without_any_grab(exporter: str) -> None:
 
 
 def test_the_bound_is_told() -> None:
-    found = cell("qxl", "mirror", most_states=100)
+    found = cell("insert-page", "mirror", most_states=100)
     assert (found.outcome, found.complete) == ("open", False)
     assert str(found).endswith("bound hit")
 

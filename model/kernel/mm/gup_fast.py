@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from model.engine.config import fact, setting
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
 from model.kernel.drivers.exporter import has_pmd_special
 from model.kernel.drivers.ttm_pool import pfn_valid
@@ -43,19 +44,20 @@ def pte_access_permitted(pte: Pte, foll: int) -> bool:
 def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
     """What the fast path must leave to the slow one, seen from the page alone (mm/gup.c, 6.12 and newer).
 
-    Whether a page without a mapping, a driver's or a truncated one, may be secret cannot be told: the VMA must decide.
+    A page without a mapping is a driver's, or has been truncated. 6.10 to 6.18 cannot tell that it is not secret; later
+    kernels know that a secret page always has one.
     """
-    if frame.kind in ("anon", "zero"):
+    if frame.kind == "anon":
         return True
-    file = tx.files.get(frame.mapping)
-    kind = file.kind if file is not None else ""
-    if kind == "secretmem" or (not kind and fact(tx, "GUP-fast wants a page's mapping")):
-        return False
+    file = tx.files.get(frame.mapping) if frame.kind in ("file", "dax") else None
     long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE
-    if foll & long_term_write != long_term_write or not fact(tx, "long-term pin needs no dirty tracking"):
-        return True
+    reject_file_backed = foll & long_term_write == long_term_write and fact(tx, "long-term pin needs no dirty tracking")
+    if file is None:
+        return not reject_file_backed and not fact(tx, "GUP-fast wants a page's mapping")
+    if file.kind == "secretmem":
+        return False
     # Only shmem keeps no account of dirty pages.
-    return kind in ("memfd", "shmem")
+    return not reject_file_backed or file.kind in ("memfd", "shmem")
 
 
 class gup_fast(Procedure):
@@ -169,11 +171,11 @@ class gup_fast(Procedure):
         """A huge entry: present, user, writable for a write - and, where a PMD has such a bit, not special.
 
         Before 6.12 there is no special bit at this level, and no VMA is looked at: a PFN mapping of 2 MiB passes for
-        a huge page.
+        a huge page. Nor is it asked whether there is a struct page: video memory has none.
         """
         assert self.pmd is not None
         refused = self.pmd.special and has_pmd_special(tx)
-        if not pte_access_permitted(self.pmd, self.foll) or refused or not pfn_valid(self.pmd.pfn):
+        if not pte_access_permitted(self.pmd, self.foll) or refused:
             return goto(gup_fast.enable_interrupts)
         return None
 
@@ -182,9 +184,13 @@ class gup_fast(Procedure):
         """All references in one go, on the first page that is wanted, unless its count is 0.
 
         For a real huge page that is right: its pages share one count. In a driver's block every page has its own, and
-        those behind the first are handed out without a reference.
+        those behind the first are handed out without a reference. Where there is no struct page at all, reading its
+        count is a page fault in the kernel.
         """
         first, wanted = self.huge_pages()
+        if not pfn_valid(first):
+            page_fault_oops(tx, first)
+            return None
         pinned = bool(self.foll & FOLL_PIN)
         if not try_get_page(tx, first, wanted * (GUP_PIN_COUNTING_BIAS if pinned else 1)):
             return goto(gup_fast.enable_interrupts)
