@@ -1,12 +1,12 @@
 """Commands of a lesson played on the machine: each becomes a row of beats, one a micro-step.
 
 Playing is pure: the same command from the same moment gives the same beats, so a player may look ahead, go back and
-go forward again as it likes.
+go forward again as it likes. What it really comes to, its session's history keeps.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from lessons.file import schema as lesson_format
 from lessons.file.problems import LessonError, LessonProblem
@@ -16,15 +16,15 @@ from lessons.play.operands import ExpressionError
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
-from model.kernel.arch.boot import boot
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import OK, Context, Outcome
 from model.script.drive import Moved, carry_out
-from model.script.execute import Ended, Running
+from model.script.execute import MAIN, Running
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
+from model.session.session import MOST_KEPT, Session
 from model.session.timeline import Node
 
 
@@ -33,6 +33,11 @@ class Standing(NamedTuple):
 
     context: Context
     checker: Checker
+
+    @classmethod
+    def at(cls, node: Node) -> "Standing":
+        """At a node of the history; while a command is under way there, the last answer is that of the one before."""
+        return cls(node.context._replace(state=node.state), node.checker)
 
     @property
     def moment(self) -> Moment:
@@ -50,41 +55,51 @@ class Standing(NamedTuple):
 
 
 class PlayedStep(NamedTuple):
-    """One micro-step, or a command that has none (`device`, `begin` …)."""
+    """One micro-step, or a command that has none (`device`, `begin` …), with what the author says to it."""
 
-    command: str
-    standing: Standing
-    """After it."""
-    stepped: Stepped | None
-    outcome: Outcome | None
-    """How the command ended; None: it has not."""
-    fresh: tuple[Violation, ...]
-    """What this beat broke."""
-    changes: tuple[Change, ...] = ()
-    """What differs from the machine before it."""
-    running: Running | None = None
-    """What is left of the command."""
+    node: Node
+    """Where it leads; a history that is there grows it."""
+    begun: Node | None = None
+    """Where the command stands before its first micro-step, which this one is."""
     first: bool = False
     """The command begins with this beat."""
     remark: str = ""
     """What the author adds to this micro-step."""
 
     @property
-    def node(self) -> Node:
-        """The step as a timeline keeps it."""
-        return Node(
-            number=0,
-            parent=-1,
-            depth=0,
-            context=self.standing.context,
-            checker=self.standing.checker,
-            running=self.running,
-            command=self.command,
-            stepped=self.stepped,
-            changes=self.changes,
-            outcome=self.outcome,
-            new=self.fresh,
-        )
+    def nodes(self) -> tuple[Node, ...]:
+        """What a history grows by."""
+        return (self.node,) if self.begun is None else (self.begun, self.node)
+
+    @property
+    def command(self) -> str:
+        """As written."""
+        return self.node.command
+
+    @property
+    def standing(self) -> Standing:
+        """After it."""
+        return Standing.at(self.node)
+
+    @property
+    def stepped(self) -> Stepped | None:
+        """The micro-step; None for a command that has none."""
+        return self.node.stepped
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the command ended; None: it has not."""
+        return self.node.outcome
+
+    @property
+    def fresh(self) -> tuple[Violation, ...]:
+        """What this beat broke."""
+        return self.node.new
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What differs from the machine before it."""
+        return self.node.changes
 
     @property
     def name(self) -> str:
@@ -98,37 +113,44 @@ class PlayedStep(NamedTuple):
 
 def power_on() -> Standing:
     """A machine that has just been booted, with nothing on it."""
-    state = boot()
-    return Standing(Context(state), Checker.full(state))
+    return Standing.at(Session().node)
 
 
-def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item) -> Standing:
+def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item, session: Session | None = None) -> Standing:
     """The machine at the start of a scene: the item's world, then what the item sets further.
+
+    `session`: in which it is set, as a way of its own from the start; it stands at the end of that then.
 
     Raises:
         LessonError: a script is malformed, or a command of it does not succeed.
     """
+    session = session or Session()
+    session.goto(0)
     file = str(Path(lesson.file).parent / lesson_format.WORLDS / f"{item.world}.pte")
     try:
-        commands = parse(lesson.worlds[item.world])
+        for command in parse(lesson.worlds[item.world]):
+            _succeeded(session.perform(command), file, command.line)
     except ScriptError as error:
         raise _located(error, file, 0) from None
-    standing = power_on()
-    for command in commands:
-        standing = _succeeded(_played(standing, command, file, 0), file, command.line)
     for more in item.setup:
-        standing = _succeeded(play(standing, more, lesson.file), lesson.file, more.line)
+        try:
+            _succeeded(session.run(more.text), lesson.file, more.line)
+        except ScriptError as error:
+            raise _located(error, lesson.file, more.line - 1) from None
+    return at_the_start(session.node)
+
+
+def at_the_start(node: Node) -> Standing:
+    """The machine at the first node of a scene: there the commands that set it have no answer to ask for."""
+    standing = Standing.at(node)
     return standing._replace(context=standing.context._replace(last=OK, violations=()))
 
 
-def _succeeded(beats: Sequence[PlayedStep], file: str, line: int) -> Standing:
-    """Where a command of a scene has led. LessonError unless it was granted."""
-    last = beats[-1]
+def _succeeded(last: Node, file: str, line: int) -> None:
+    """LessonError unless a command of a scene was granted; `last` is where it ended."""
     if last.outcome is not None and last.outcome.status != "ok":
-        raise LessonError(
-            [LessonProblem(file, line, 1, f"`{last.command}` sets the scene, but ends with: {last.outcome}")]
-        )
-    return last.standing
+        text = f"`{last.command}` sets the scene, but ends with: {last.outcome}"
+        raise LessonError([LessonProblem(file, line, 1, text)])
 
 
 def understand(line: str, standing: Standing) -> Command | None:
@@ -159,7 +181,10 @@ def play(
         raise _located(error, file, command.line - 1) from None
     if understood is None:
         return ()
-    beats = _played(standing, understood, file, command.line - 1, lambda beat: bool(until) and beat.is_step(until))
+    try:
+        beats = list(_beats(standing, understood, until))
+    except ScriptError as error:
+        raise _located(error, file, command.line - 1) from None
     try:
         return tuple(_remarked(beats, command.remarks))
     except ExpressionError as error:
@@ -169,64 +194,49 @@ def play(
 def try_out(standing: Standing, line: str) -> tuple[PlayedStep, ...]:
     """All beats of a command that the learner typed; none for a blank line. Raises ScriptError."""
     understood = understand(line, standing)
-    return tuple(_beats(standing, understood, lambda _: False)) if understood else ()
+    return tuple(_beats(standing, understood)) if understood else ()
 
 
-def _played(
-    standing: Standing, command: Command, file: str, above: int, stop: Callable[[PlayedStep], bool] = lambda _: False
-) -> list[PlayedStep]:
-    try:
-        return _beats(standing, command, stop)
-    except ScriptError as error:
-        raise _located(error, file, above) from None
+def _beats(standing: Standing, command: Command, until: str = "") -> Iterator[PlayedStep]:
+    """Carry a command out: a beat for every micro-step; past MOST_KEPT of them, one for all the rest.
+
+    A task that goes on `until` a certain step is stopped there, and no command is under way afterwards: in the history
+    it is moved step by step, beside whatever comes later.
+    """
+    moves = carry_out(*standing, command)
+    begun: Node | None = None
+    for number, moved in enumerate(moves):
+        if isinstance(moved.now, Running) and moved.stepped is None:
+            begun = _node(standing, command, moved)
+            continue
+        if number > MOST_KEPT:
+            yield PlayedStep(_node(standing, command, _all_of(moved, moves)))
+            return
+        node = _node(standing, command, moved)
+        by_itself = begun is not None and begun.running is not None and begun.running.task != MAIN and bool(until)
+        if by_itself and node.running is not None:
+            node = node._replace(running=None, context=standing.context._replace(state=node.state))
+        before = None if by_itself or number != 1 else begun
+        beat = PlayedStep(node, before, first=number <= 1)
+        yield beat
+        if until and beat.is_step(until):
+            return
 
 
-MOST_BEATS: Final = 5_000
-"""Micro-steps of a command that are kept one by one; the rest of a longer one becomes a single beat."""
+def _node(standing: Standing, command: Command, moved: Moved) -> Node:
+    return Node.of(moved, command.text, standing.context)
 
 
-def _beats(standing: Standing, command: Command, stop: Callable[[PlayedStep], bool]) -> list[PlayedStep]:
-    """Carry a command out and keep a beat of every micro-step."""
-    beats: list[PlayedStep] = []
-    far: dict[tuple[str, object], Change] = {}
-    """What the steps have changed that the last beat stands for, if those are more than one."""
-    for moved in carry_out(*standing, command):
-        if moved.stepped is None and moved.outcome is None:
-            continue  # it has only begun
-        beat = _beat(standing, command, moved)._replace(first=not beats)
-        if len(beats) < MOST_BEATS:
-            beats.append(beat)
-        else:
-            _gather(far, (*beats[-1].changes, *beat.changes))
-            beats[-1] = beat._replace(fresh=beats[-1].fresh + beat.fresh, changes=())
-        if stop(beat):
-            break
-    if far:
-        beats[-1] = beats[-1]._replace(changes=tuple(far.values()))
-    return beats
-
-
-def _gather(far: dict[tuple[str, object], Change], changes: Iterable[Change]) -> None:
-    """Add the changes of one more step to those of several."""
-    for change in changes:
-        known = far.get((change.table, change.key))
-        far[change.table, change.key] = change if known is None else change._replace(old=known.old)
-
-
-def _beat(standing: Standing, command: Command, moved: Moved) -> PlayedStep:
-    """What one move of a command has done. While it is under way, the last answer is that of the one before."""
-    now = moved.now
-    context = now.context if isinstance(now, Ended) else standing.context._replace(state=now.state)
-    running = now if isinstance(now, Running) else None
-    return PlayedStep(
-        command.text,
-        Standing(context, moved.checker),
-        moved.stepped,
-        moved.outcome,
-        moved.violations,
-        moved.changes,
-        running,
-    )
+def _all_of(first: Moved, rest: Iterable[Moved]) -> Moved:
+    """Many moves as one."""
+    changes = {(change.table, change.key): change for change in first.changes}
+    violations, last = first.violations, first
+    for last in rest:
+        violations += last.violations
+        for change in last.changes:
+            known = changes.get((change.table, change.key), change)
+            changes[change.table, change.key] = change._replace(old=known.old)
+    return last._replace(changes=tuple(changes.values()), violations=violations)
 
 
 def _remarked(beats: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:

@@ -1,8 +1,8 @@
 """The player: where the learner is in a lesson, what may be done now, and what happens then.
 
 It owns no screen and no file. A screen shows `view()` and calls the moves; each move answers with an empty text, or
-with a word to the learner if it could not be made. Every place ever reached is kept as a spot in a tree: going back
-costs nothing, and doing something else there grows a branch.
+with a word to the learner if it could not be made. What is done to the machine grows the history of a session, as in
+the sandbox: each scene is a way from its start. Spots say which of its nodes are places of the lesson.
 """
 
 import contextlib
@@ -17,10 +17,11 @@ from lessons.play.goal_search import Way, holds, reached, remaining
 from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
 from lessons.play.hints import climb, height
 from lessons.play.operands import ExpressionError
-from lessons.play.playback import PlayedStep, Standing, play_all, power_on, set_scene, try_out
+from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene, try_out
 from lessons.play.step_size import Stride, length
 from lessons.play.view import Act, LessonNode, LessonView, RevealedPrediction, Summary
 from model.script.problems import ScriptError
+from model.session.session import Session
 from model.session.timeline import Timeline
 
 
@@ -29,15 +30,21 @@ class Player:
 
     def __init__(self, lesson: Lesson, progress: LessonProgress | None = None) -> None:
         self.lesson: Final = lesson
+        self.session: Final = Session()
+        """The machine, with every state of it that was reached, micro-step by micro-step."""
         self.spots: list[LessonNode] = []
         self.here = 0
-        self.children: dict[int, list[int]] = {}
-        """Node → the places that were reached from it, the last visited one last."""
+        self._scenes: dict[int, int] = {}
+        """Item that begins a scene → the node at which that begins."""
+        self._at: dict[tuple[int, int], int] = {}
+        """Item and node → the spot."""
+        self._ahead: dict[int, int] = {}
+        """LessonNode → the one that was reached from it last."""
         self.guesses: dict[str, str] = {}
         self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
         self._ways: dict[int, Way | None] = {}
-        """Spot → the shortest way from there to its goal."""
+        """LessonNode → the shortest way from there to its goal."""
         self.climbed: dict[str, int] = {}
         """Prediction or goal id → rungs climbed."""
         self.reached: set[str] = set()
@@ -45,10 +52,7 @@ class Player:
         self.finished = False
         self._tracks: dict[int, tuple[PlayedStep, ...]] = {}
         """Entry spot of a `do` item → all beats of its commands."""
-        start = power_on()
-        self.scenes = [Timeline(start.context, start.checker)]
-        """For each scene every state of the machine that was reached, micro-step by micro-step."""
-        self._enter(0, -1, start)
+        self._enter(0, -1)
         if progress is not None:
             self._resume(progress)
 
@@ -61,8 +65,23 @@ class Player:
 
     @property
     def timeline(self) -> Timeline:
-        """The history of the scene that we are in."""
-        return self.scenes[self.spot.scene]
+        """The history, of which the scene that we are in is a part."""
+        return self.session.timeline
+
+    @property
+    def standing(self) -> Standing:
+        """The machine where we are."""
+        return self.standing_at(self.spot)
+
+    def standing_at(self, spot: LessonNode) -> Standing:
+        """The machine at a spot."""
+        node = self.timeline.nodes[spot.at]
+        return at_the_start(node) if spot.at == spot.scene else Standing.at(node)
+
+    @property
+    def step(self) -> int:
+        """Micro-steps since the scene began."""
+        return self.timeline.here.depth - self.timeline.nodes[self.spot.scene].depth
 
     @property
     def item(self) -> Item:
@@ -87,7 +106,7 @@ class Player:
         if not isinstance(action, Do):
             return ()
         if entry not in self._tracks:
-            self._tracks[entry] = tuple(play_all(action, self.spots[entry].standing, self.lesson.file))
+            self._tracks[entry] = tuple(play_all(action, self.standing_at(self.spots[entry]), self.lesson.file))
         return self._tracks[entry]
 
     @property
@@ -98,31 +117,31 @@ class Player:
     def _remaining(self, goal: Goal) -> Way | None:
         """The shortest way from here to the goal; searched for once a place."""
         if self.here not in self._ways:
-            self._ways[self.here] = remaining(goal, self.spot.standing, self.lesson.file)
+            self._ways[self.here] = remaining(goal, self.standing, self.lesson.file)
         return self._ways[self.here]
 
     def view(self) -> LessonView:
         """What to show now."""
-        spot, item, prediction, goal = self.spot, self.item, self.prediction, self.goal
+        spot, item, prediction, goal, standing = self.spot, self.item, self.prediction, self.goal, self.standing
         ahead = self.track[spot.played] if spot.played < len(self.track) else None
         guess = self.guesses.get(prediction.id, "") if prediction else ""
         return LessonView(
             number=spot.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=_with_par(self._filled(item.text, self.spots[spot.entry].standing), goal),
-            ask=self._filled(prediction.ask, spot.standing) if prediction else "",
+            text=_with_par(self._filled(item.text, self.standing_at(self.spots[spot.entry])), goal),
+            ask=self._filled(prediction.ask, standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
             waiting=tuple(self._waiting()),
             judged=tuple(self._revealed()),
-            goal=tuple((holds(check.condition, spot.standing), check.text) for check in goal.checks) if goal else (),
+            goal=tuple((holds(check.condition, standing), check.text) for check in goal.checks) if goal else (),
             hints=self.hints_taken,
             notes=tuple(note.text for note in item.notes if note.audience == "reader"),
             upcoming=ahead.command if ahead else "",
             next_beat=ahead,
             beats=spot.beats,
-            standing=spot.standing,
+            standing=standing,
             may=self._may(),
             finished=self.finished,
         )
@@ -138,7 +157,7 @@ class Player:
         prediction = self.prediction
         possible: dict[Act, bool] = {
             "forward": not self._locked() and self.spot.item + 1 < len(self.lesson.items),
-            "back": self.spot.parent >= 0,
+            "back": self.spot.came_from >= 0,
             "answer": prediction is not None and prediction.id not in self.judged,
             "hint": self.climbed.get(self._key, 0) < height(self.item),
             "command": self.goal is not None,
@@ -161,7 +180,7 @@ class Player:
         """The questions that are revealed further on in this item, with the guesses."""
         for question in pending(self.lesson, self.spot.item) if self.track else ():
             if question.id in self.guesses and self._revealing(question) > self.spot.played:
-                asked = self._filled(question.ask, self.spots[self.spot.entry].standing)
+                asked = self._filled(question.ask, self.standing_at(self.spots[self.spot.entry]))
                 yield asked, readable(question, self.guesses[question.id])
 
     def asked(self) -> dict[str, str]:
@@ -170,7 +189,7 @@ class Player:
         for spot in self.spots:
             action = self.lesson.items[spot.item].action
             if action is not None and not isinstance(action, Do | Goal) and action.id not in found:
-                found[action.id] = self._filled(action.ask, spot.standing)
+                found[action.id] = self._filled(action.ask, self.standing_at(spot))
         return found
 
     def _filled(self, text: str, standing: Standing) -> str:
@@ -193,22 +212,18 @@ class Player:
         spot = self.spot
         if isinstance(self.item.action, Do) and spot.played < len(self.track):
             return self._play(length(stride, self.item.action.by, self.track[spot.played :]))
-        if self.goal is not None and not reached(self.goal, spot.standing):
+        if self.goal is not None and not reached(self.goal, self.standing):
             return self._show_solution(self.goal)
         if spot.item + 1 == len(self.lesson.items):
             return tr("This is the end of the lesson.")
-        known = [child for child in self.children.get(spot.number, ()) if self.spots[child].item > spot.item]
-        if known:
-            self._visit(known[-1])
-        else:
-            self._enter(spot.item + 1, spot.number, spot.standing)
+        self._enter(spot.item + 1, spot.number)
         return ""
 
     def back(self) -> str:
         """To the place before; what was reached stays."""
-        if self.spot.parent < 0:
+        if self.spot.came_from < 0:
             return tr("This is the beginning of the lesson.")
-        self._stand(self.spot.parent)
+        self._stand(self.spot.came_from)
         return ""
 
     def go(self, number: int) -> str:
@@ -216,10 +231,27 @@ class Player:
         if not 0 <= number < len(self.spots):
             return tr("There is no such place.")
         at = number
-        while self.spots[at].parent >= 0:
-            self._visit(at)
-            at = self.spots[at].parent
+        while (before := self.spots[at].came_from) >= 0:
+            self._ahead[before] = at
+            at = before
         self._stand(number)
+        return ""
+
+    def ways(self, number: int) -> list[int]:
+        """The spots that lead on from one, in the order in which they were first reached."""
+        return [spot.number for spot in self.spots if spot.came_from == number]
+
+    def ahead(self, number: int) -> int | None:
+        """The spot that going forward from one leads to again: where one went last; None at an end."""
+        return self._ahead.get(number)
+
+    def branch(self, by: int) -> str:
+        """Turn to another of the ways that lead on from here, `by` ways further; does not move."""
+        ways = self.ways(self.here)
+        if len(ways) < 2:
+            return tr("Only one way leads on from here.")
+        last = self._ahead[self.here]
+        self._ahead[self.here] = ways[((ways.index(last) if last in ways else 0) + by) % len(ways)]
         return ""
 
     def answer(self, typed: str) -> str:
@@ -234,7 +266,7 @@ class Player:
         except GuessError as error:
             return str(error)
         if prediction.reveal == "now":
-            self._judge(prediction, self.spot.standing)
+            self._judge(prediction, self.standing)
         return ""
 
     def command(self, line: str) -> str:
@@ -243,13 +275,12 @@ class Player:
         if goal is None:
             return tr("Commands can be typed where there is a goal to reach.")
         try:
-            beats = try_out(spot.standing, line)
+            beats = try_out(self.standing, line)
         except ScriptError as error:
             return "; ".join(problem.message for problem in error.problems)
         if beats:
-            typed = (*spot.typed, " ".join(line.split()))
-            self._reach(spot._replace(beats=beats, standing=beats[-1].standing, typed=typed))
-            if reached(goal, self.spot.standing):
+            self._reach(spot._replace(beats=beats, typed=(*spot.typed, " ".join(line.split()))))
+            if reached(goal, self.standing):
                 self.reached.add(goal.id)
         return ""
 
@@ -267,7 +298,7 @@ class Player:
         if prediction is not None and prediction.id not in self.guesses:
             return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
         climbed = self.climbed.get(self._key, 0)
-        if goal is not None and climbed < height(self.item) and not reached(goal, self.spot.standing):
+        if goal is not None and climbed < height(self.item) and not reached(goal, self.standing):
             return tr("The goal is not reached yet: type commands, or ask for a hint.")
         return ""
 
@@ -282,8 +313,7 @@ class Player:
         """Play that many beats of this item's track."""
         spot, track = self.spot, self.track
         played = spot.played + beats
-        standing = track[played - 1].standing
-        self._reach(spot._replace(played=played, beats=track[spot.played : played], standing=standing))
+        self._reach(spot._replace(played=played, beats=track[spot.played : played]))
         for prediction in pending(self.lesson, spot.item):
             if (beat := self._revealing(prediction)) <= played:
                 self._judge(prediction, track[beat - 1].standing)
@@ -304,38 +334,39 @@ class Player:
         except ExpressionError as error:
             raise self._wrong(error) from None
 
-    def _enter(self, item: int, parent: int, standing: Standing) -> None:
-        """Begin an item, in its world if it names one: a scene of its own, with a history of its own."""
+    def _enter(self, item: int, came_from: int) -> None:
+        """Begin an item, in its world if it names one: that is a scene, another way from the start of the history."""
         entered = self.lesson.items[item]
-        if entered.world:
-            standing = set_scene(self.lesson, entered)
-            self.scenes.append(Timeline(standing.context, standing.checker))
-        scene = len(self.scenes) - 1 if entered.world or parent < 0 else self.spots[parent].scene
-        self._add(LessonNode(len(self.spots), parent, item, len(self.spots), 0, (), standing, scene))
+        if item in self._scenes:
+            self.timeline.goto(self._scenes[item])
+        elif entered.world:
+            set_scene(self.lesson, entered, self.session)
+            self._scenes[item] = self.timeline.here.number
+        at = self.timeline.here.number
+        scene = at if entered.world or came_from < 0 else self.spots[came_from].scene
+        number = self._at.get((item, at), len(self.spots))
+        self._visit(LessonNode(number, item, at, scene, number, came_from))
         self.finished |= entered.last
 
     def _reach(self, place: LessonNode) -> None:
-        """Go to a place of this item: the spot of the same move if it was made before, else a new one."""
+        """Go to a spot of this item, where some beats lead from here."""
         for beat in place.beats:
-            self.timeline.grow(beat.node)
-        for child in self.children.get(self.here, ()):
-            known = self.spots[child]
-            if (known.entry, known.played, known.typed) == (place.entry, place.played, place.typed):
-                self._visit(child)
-                return
-        self._add(place._replace(number=len(self.spots), parent=self.here))
+            for node in beat.nodes:
+                self.timeline.grow(node)
+        at = self.timeline.here.number
+        number = self._at.get((place.item, at), len(self.spots))
+        self._visit(place._replace(number=number, at=at, came_from=self.here))
 
-    def _add(self, spot: LessonNode) -> None:
-        self.spots.append(spot._replace(at=self.scenes[spot.scene].here.number))
-        self._visit(spot.number)
-
-    def _visit(self, number: int) -> None:
-        """Be at a spot, and remember that this is the way that was taken from its parent."""
-        siblings = self.children.setdefault(self.spots[number].parent, [])
-        if number in siblings:
-            siblings.remove(number)
-        siblings.append(number)
-        self._stand(number)
+    def _visit(self, spot: LessonNode) -> None:
+        """Be at a spot that was reached from here, now or before."""
+        if spot.number == len(self.spots):
+            self.spots.append(spot)
+            self._at[spot.item, spot.at] = spot.number
+        else:
+            self.spots[spot.number] = spot
+        if spot.came_from >= 0:
+            self._ahead[spot.came_from] = spot.number
+        self._stand(spot.number)
 
     def _stand(self, number: int) -> None:
         self.here = number
@@ -351,7 +382,7 @@ class Player:
             action = self.lesson.items[self.spots[at].item].action
             if isinstance(action, Goal):
                 commands.setdefault(action.id, self.spots[at].typed)
-            at = self.spots[at].parent
+            at = self.spots[at].came_from
         return LessonProgress(
             revision=self.lesson.revision,
             item=self.spot.item,
@@ -388,7 +419,7 @@ class Player:
         """Do again what had been done in this item."""
         prediction, goal = self.prediction, self.goal
         if prediction is not None and prediction.reveal == "now":
-            self._judge(prediction, self.spot.standing)
+            self._judge(prediction, self.standing)
         for line in progress.commands.get(goal.id, ()) if goal else ():
             self.command(line)
         inside = self.spot.item == progress.item and progress.revision == self.lesson.revision

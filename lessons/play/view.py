@@ -10,23 +10,22 @@ Act = Literal["forward", "back", "answer", "hint", "command"]
 
 
 class LessonNode(NamedTuple):
-    """A spot that was reached: a place in the lesson and the machine there."""
+    """A place of the lesson that was reached: an item, at a node of the history. No two share both."""
 
     number: int
-    parent: int
-    """-1 for the first."""
     item: int
+    at: int
+    """The node."""
+    scene: int
+    """The node at which its scene begins."""
     entry: int
     """The spot at which the item was entered."""
-    played: int
+    came_from: int
+    """The spot from which it was reached last; -1 for the first."""
+    played: int = 0
     """Beats of the item's commands that have been played."""
-    beats: tuple[PlayedStep, ...]
+    beats: tuple[PlayedStep, ...] = ()
     """What the move that led here did to the machine."""
-    standing: Standing
-    scene: int = 0
-    """Which of the player's timelines has this machine …"""
-    at: int = 0
-    """… and in which node."""
     typed: tuple[str, ...] = ()
     """Commands given to reach the item's goal."""
 

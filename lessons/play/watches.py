@@ -91,7 +91,7 @@ class Watches:
 
 def moment_at(node: Node) -> Moment:
     """What an expression is asked about at a node; while a command is under way, its answer is the one before."""
-    return Standing(node.context._replace(state=node.state), node.checker).moment
+    return Standing.at(node).moment
 
 
 def worth(text: str, moment: Moment) -> str:

@@ -56,8 +56,10 @@ class Position(NamedTuple):
 class Session:
     """A machine and its history, driven by commands and steps."""
 
-    def __init__(self, context: Context | None = None, checker: Checker | None = None) -> None:
-        self.timeline = Timeline(context or Context(boot()), checker)
+    def __init__(
+        self, context: Context | None = None, checker: Checker | None = None, timeline: Timeline | None = None
+    ) -> None:
+        self.timeline = timeline or Timeline(context or Context(boot()), checker)
 
     # -- where we are --------------------------------------------------------------------------
 
@@ -251,27 +253,12 @@ class Session:
 
     def _keep(self, moved: Moved, command: Command, outcome: Outcome | None = None) -> Node:
         """Grow the timeline by a node; at the end of a command it remembers what the command broke, for `expect`."""
-        context, running = self.node.context, None
-        if isinstance(moved.now, Running):
-            running = moved.now
-        else:
-            context, outcome = moved.now
-            if moved.stepped is not None and self.running is not None:
-                undone = context.state is self.running.before.state
-                broken = () if undone else (*self._broken_so_far(), *moved.violations)
-                context = with_violations(context, command, broken)
-        return self.timeline.grow(
-            Node(
-                context=context,
-                checker=moved.checker,
-                running=running,
-                command=command.text,
-                stepped=moved.stepped,
-                changes=moved.changes,
-                outcome=outcome,
-                new=moved.violations,
-            )
-        )
+        if isinstance(moved.now, Ended) and moved.stepped is not None and self.running is not None:
+            undone = moved.now.context.state is self.running.before.state
+            broken = () if undone else (*self._broken_so_far(), *moved.violations)
+            context = with_violations(moved.now.context, command, broken)
+            moved = moved._replace(now=moved.now._replace(context=context))
+        return self.timeline.grow(Node.of(moved, command.text, self.node.context, outcome))
 
     def _broken_so_far(self) -> tuple[Violation, ...]:
         """What the command under way has broken until here."""

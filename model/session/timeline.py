@@ -14,8 +14,8 @@ from model.invariants.checker import Checker
 from model.invariants.violation import SEVERITIES, Violation
 from model.memory.state import Change, State
 from model.script.context import Context, Outcome
-from model.script.drive import differing
-from model.script.execute import Running
+from model.script.drive import Moved, differing
+from model.script.execute import Ended, Running
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -52,6 +52,21 @@ class Node(NamedTuple):
     def state(self) -> State:
         """The machine here."""
         return self.checker.scene.state
+
+    @classmethod
+    def of(cls, moved: Moved, command: str, before: Context, outcome: Outcome | None = None) -> Node:
+        """The node that a move leads to, for the timeline to grow. `before`: where the command under way started."""
+        running, context = (None, moved.now.context) if isinstance(moved.now, Ended) else (moved.now, before)
+        return cls(
+            context=context,
+            checker=moved.checker,
+            running=running,
+            command=command,
+            stepped=moved.stepped,
+            changes=moved.changes,
+            outcome=moved.outcome or outcome,
+            new=moved.violations,
+        )
 
 
 class Timeline:
@@ -136,6 +151,16 @@ class Timeline:
                 (ways.index(self.onward(self.here.number) or ways[0]) + by) % len(ways)
             ]
         return self.here
+
+    def copy(self) -> Timeline:
+        """Another tree with the same nodes, which grows on its own from now on; nothing is carried out anew."""
+        twin = Timeline(self.nodes[0].context, self.nodes[0].checker)
+        twin.nodes, twin.here = list(self.nodes), self.here
+        twin.children = {number: list(ways) for number, ways in self.children.items()}
+        twin.bookmarks = dict(self.bookmarks)
+        twin._onward = dict(self._onward)
+        twin._equals = {fingerprint: list(equal) for fingerprint, equal in self._equals.items()}
+        return twin
 
     def bookmark(self, name: str) -> None:
         """Give the present node a name; an empty one takes it away."""

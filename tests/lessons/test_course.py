@@ -127,7 +127,7 @@ def test_the_tlb_is_stale_until_it_is_flushed() -> None:
     lesson = find("how-the-walk-works")
     player = play(lesson, knowing(lesson))
     for spot in player.spots:
-        moment = spot.standing.moment
+        moment = player.standing_at(spot).moment
         if any(beat.name == "unmap_vmas.remove_rmaps" for beat in spot.beats):
             assert condition("absent p0 buf and cached 0 p0 buf", moment)
         if any(beat.name == "flush_tlb_range.flush_local" and beat.command == "finish zap" for beat in spot.beats):

@@ -7,8 +7,8 @@ import pytest
 
 from lessons.file.problems import LessonError
 from lessons.learner.progress import LessonProgress
-from lessons.play.playback import MOST_BEATS
 from lessons.play.player import Player
+from model.session.session import MOST_KEPT
 from tests.lessons.small import small
 
 
@@ -106,10 +106,10 @@ def test_back_and_forward_lead_through_the_same_states(player: Player) -> None:
     there = player.here
     states = []
     while player.back() == "":
-        states.append(player.spot.standing.context.state)
+        states.append(player.standing.context.state)
     assert "beginning" in player.back()
     for state in reversed(states):
-        assert player.spot.standing.context.state == state
+        assert player.standing.context.state == state
         assert player.timeline.here.state == state
         player.forward()
     assert player.here == there
@@ -160,7 +160,7 @@ def test_going_back_and_doing_something_else_grows_a_branch(player: Player) -> N
     player.go(start)
     player.command("madvise p0 buf+0 dontneed")
     assert all(met for met, _ in player.view().goal)
-    assert player.children[start] == [first, player.here]
+    assert player.ways(start) == [first, player.here]
     player.go(start)
     player.command("munmap p0 buf")
     assert player.here == first
@@ -234,7 +234,7 @@ def test_what_was_guessed_and_revealed_is_still_there(player: Player) -> None:
     to_the_goal(player)
     again = Player(small(), player.progress())
     assert again.judged == player.judged
-    assert again.spot.standing.context.state == player.spot.standing.context.state
+    assert again.standing.context.state == player.standing.context.state
     assert [again.back() for _ in range(3)] == ["", "", ""]
 
 
@@ -285,14 +285,14 @@ def test_a_lesson_that_cannot_be_played_says_where() -> None:
 
 def test_a_very_long_command_is_kept_short_without_losing_a_change(player: Player) -> None:
     to_the_goal(player)
-    before = player.spot.standing.context.state
-    assert player.command("mmap p0 big anon private rw 1500 populate") == ""
+    before = player.standing.context.state
+    assert player.command("mmap p0 big anon private rw 3000 populate") == ""
     beats = player.spot.beats
-    assert len(beats) == MOST_BEATS
-    after = player.spot.standing.context.state
-    assert len(after.ptes) == len(before.ptes) + 1500
+    assert len(beats) == MOST_KEPT + 1
+    after = player.standing.context.state
+    assert len(after.ptes) == len(before.ptes) + 3000
     mapped = {change.key for beat in beats for change in beat.changes if change.table == "ptes"}
-    assert len(mapped) == 1500
+    assert len(mapped) == 3000
     touched = {(change.table, change.key): change.new for beat in beats for change in beat.changes}
     assert touched["processes", "p0"] == after.processes["p0"]
 
@@ -320,6 +320,6 @@ def test_whatever_the_learner_does_the_player_stays_sound(seed: int) -> None:
         assert not word or player.here == here
         assert ("forward" in view.may) == (not player.forward()) or view.finished
         player.go(here)
-        assert player.timeline.here.state == player.spot.standing.context.state
+        assert player.timeline.here.state == player.standing.context.state
     again = Player(small(), player.progress())
     assert again.spot.item <= player.spot.item

@@ -43,7 +43,7 @@ def test_every_step_of_a_lesson_with_tasks_left_waiting_is_reached_by_its_own_wa
         elif player.forward():
             break
         driver = aside(player)
-        assert driver.session.state == player.spot.standing.context.state
+        assert driver.session.state == player.standing.context.state
         assert can_be_recorded(driver.session.timeline), "so it can be saved and handed on"
         reached += 1
     assert reached > 20

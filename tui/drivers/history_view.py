@@ -48,14 +48,18 @@ def in_words(outcome: Outcome) -> str:
     return f"{outcome}: {outcome.message}" if outcome.message and str(outcome) != outcome.message else str(outcome)
 
 
-def broken(timeline: Timeline) -> tuple[ShownViolation, ...]:
-    """What is wrong here: what stands in the machine, and the harm done on the way that it does not show."""
+def broken(timeline: Timeline, start: int = 0) -> tuple[ShownViolation, ...]:
+    """What is wrong here: what stands in the machine, and the harm done on the way that it does not show.
+
+    Steps are counted from that depth of the history on, and harm done before it is not told.
+    """
     here = timeline.here
     standing = [(timeline.since(violation), violation) for violation in here.checker.violations]
-    return tuple(_broken(node, violation, here) for node, violation in [*standing, *timeline.suffered()])
+    suffered = [(node, violation) for node, violation in timeline.suffered() if node.depth > start]
+    return tuple(_broken(node, violation, here, start) for node, violation in [*standing, *suffered])
 
 
-def _broken(node: Moment, violation: Violation, here: Moment) -> ShownViolation:
+def _broken(node: Moment, violation: Violation, here: Moment, start: int) -> ShownViolation:
     """One violation, with when it began."""
     return ShownViolation(
         violation.invariant,
@@ -63,24 +67,25 @@ def _broken(node: Moment, violation: Violation, here: Moment) -> ShownViolation:
         violation.subjects,
         violation.message,
         violation.symptom,
-        since_when(node),
+        since_when(node, start),
         node.number,
         node.number == here.number,
     )
 
 
-def since_when(node: Moment) -> str:
+def since_when(node: Moment, start: int) -> str:
     """A place of the history in words: the step's number and the kernel function that made it."""
-    what = f" ({node.stepped.procedure})" if node.stepped else ""
-    return tr("step {step}").format(step=node.depth) + what
+    what = f" ({node.stepped.procedure})" if node.stepped and node.depth > start else ""
+    return tr("step {step}").format(step=max(node.depth - start, 0)) + what
 
 
 class Log:
-    """The log of each place in a timeline, made once a node."""
+    """The log of each place in a timeline, made once a node; it begins after the node `start`."""
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, start: int = 0) -> None:
         self.timeline: Final = timeline
-        self._known: dict[int, tuple[LogLine, ...]] = {-1: ()}
+        self.start: Final = start
+        self._known: dict[int, tuple[LogLine, ...]] = {-1: (), start: ()}
 
     def at(self, node: Moment) -> tuple[LogLine, ...]:
         """What the log says at a node: the last lines of the way that led there."""
@@ -100,7 +105,8 @@ class Log:
 def log_lines(node: Moment, before: Moment | None) -> Iterator[LogLine]:
     """The lines that one step adds: the command that began, what was done and what broke, how the command ended."""
     place = f"moment:{node.number}"
-    began = before is None or before.running is None or before.command != node.command
+    over = before is None or before.outcome is not None or before.parent < 0
+    began = before is None or (over and before.running is None) or before.command != node.command
     if node.command and began and node.parent >= 0:
         yield LogLine(f"> {node.command}", "strong", place)
     for event in node.stepped.events if node.stepped else ():

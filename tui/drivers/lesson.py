@@ -1,5 +1,6 @@
 """A lesson on the stage: the player's view as a picture, and the stage's moves as the player's."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from lessons.file.schema import YesNoQuestion
@@ -41,7 +42,7 @@ class LessonDriver:
     def __init__(self, player: Player, store: Store) -> None:
         self.player = player
         self.store: Final = store
-        self.log = Log(player.timeline)
+        self.log = Log(player.timeline, player.spot.scene)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -49,8 +50,9 @@ class LessonDriver:
         """What to show now."""
         view = self.player.view()
         timeline = self.player.timeline
-        if self.log.timeline is not timeline:
-            self.log = Log(timeline)
+        scene = timeline.nodes[self.player.spot.scene]
+        if self.log.start != scene.number:
+            self.log = Log(timeline, scene.number)
         hint, enter = self._enter(view)
         return Picture(
             self.player.lesson.header.title,
@@ -60,7 +62,7 @@ class LessonDriver:
             _last(view),
             _next(view),
             _changes(view),
-            broken(timeline),
+            broken(timeline, scene.depth),
             all_rules(),
             self._history(view),
             self.log.at(timeline.here),
@@ -114,43 +116,42 @@ class LessonDriver:
         player = self.player
         spot = player.spot
         past: list[LessonNode] = []
-        while spot.parent >= 0 and len(past) < WINDOW:
-            spot = player.spots[spot.parent]
+        while spot.came_from >= 0 and len(past) < WINDOW:
+            spot = player.spots[spot.came_from]
             past.append(spot)
         future: list[LessonNode] = []
-        ways = player.children.get(player.here)
-        while ways and len(future) < WINDOW:
-            future.append(player.spots[ways[-1]])
-            ways = player.children.get(ways[-1])
-        nodes = tuple(map(self._node, [*reversed(past), player.spot, *future]))
+        ahead = player.ahead(player.here)
+        while ahead is not None and len(future) < WINDOW:
+            future.append(player.spots[ahead])
+            ahead = player.ahead(ahead)
+        ways = Counter(one.came_from for one in player.spots)
+        nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.spot, *future])
         what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
-        where = tr("part {part}, step {step}").format(part=view.number, step=player.timeline.here.depth)
+        where = tr("part {part}, step {step}").format(part=view.number, step=player.step)
         return History(nodes, len(past), f"{where}: {what}" if what else where)
 
-    def _node(self, spot: LessonNode) -> ShownNode:
-        """A place of the lesson on the strip; a new part begins with a bar."""
-        timeline = self.player.scenes[spot.scene]
-        at = timeline.nodes[spot.at]
-        ways = self.player.children.get(spot.number, ())
-        ahead = self.player.spots[ways[-1]] if ways else None
-        turns = ahead is not None and ahead.item != spot.item
-        return ShownNode(spot.number, timeline.severity(at), max(len(ways) - 1, 0), "part" if turns else "")
+    def _node(self, spot: LessonNode, ways: int) -> ShownNode:
+        """A place of the lesson on the strip, from which so many ways lead on; a new part begins with a bar."""
+        timeline, ahead = self.player.timeline, self.player.ahead(spot.number)
+        turns = ahead is not None and self.player.spots[ahead].item != spot.item
+        severity = timeline.severity(timeline.nodes[spot.at])
+        return ShownNode(spot.number, severity, max(ways - 1, 0), "part" if turns else "")
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
-        return help_for(self.player.spot.standing.context.state, line)
+        return help_for(self.player.standing.context.state, line)
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
-        return related(self.player.spot.standing.checker.scene, subject)
+        return related(self.player.standing.checker.scene, subject)
 
     def past(self) -> Timeline:
-        """The history of this scene."""
+        """The history of all scenes."""
         return self.player.timeline
 
     def machine(self) -> tuple[Context, Checker]:
         """The machine as it stands; the lesson's own is not touched by what is done with it."""
-        standing = self.player.spot.standing
+        standing = self.player.standing
         return standing.context, standing.checker
 
     # -- moves -----------------------------------------------------------------------------------
@@ -169,27 +170,28 @@ class LessonDriver:
 
     def revisit(self, moment: int) -> str:
         """Jump to the end of the move that made a micro-step."""
-        # A move's micro-steps are numbered in a row, and its spot stands at the last of them.
-        scene = self.player.spot.scene
-        found = [(spot.at, spot.number) for spot in self.player.spots if spot.scene == scene and spot.at >= moment]
-        return self.player.go(min(found)[1]) if found else tr("There is no such place.")
+        player = self.player
+        found = [spot for spot in player.spots if spot.scene == player.spot.scene and self._passes(spot, moment)]
+        nearest = min(found, key=lambda spot: (player.timeline.nodes[spot.at].depth, spot.number), default=None)
+        return tr("There is no such place.") if nearest is None else player.go(nearest.number)
+
+    def _passes(self, spot: LessonNode, moment: int) -> bool:
+        """Whether the way to a spot leads through a node."""
+        timeline = self.player.timeline
+        return timeline.common_ancestor(timeline.nodes[spot.at], timeline.nodes[moment]).number == moment
 
     def end(self, *, last: bool) -> str:
         """To the first place, or to the last one reached on this way."""
-        nodes = self.player.here
-        if not last:
-            return self.player.go(0)
-        while ways := self.player.children.get(nodes):
-            nodes = ways[-1]
-        return self.player.go(nodes)
+        end = 0
+        if last:
+            end = self.player.here
+            while (ahead := self.player.ahead(end)) is not None:
+                end = ahead
+        return self.player.go(end)
 
     def branch(self, by: int) -> str:
         """Another of the ways that lead on from here becomes the one ahead."""
-        ways = self.player.children.get(self.player.here, [])
-        if len(ways) < 2:
-            return tr("Only one way leads on from here.")
-        here, target = self.player.here, ways[0 if by > 0 else -2]
-        return self.player.go(target) or self.player.go(here)
+        return self.player.branch(by)
 
     def answer(self, typed: str) -> str:
         """Answer the question: by letter where there are answers to choose from, else with what was typed."""
