@@ -1,14 +1,22 @@
 """From a step of a lesson into the sandbox, and as a code to anywhere."""
 
+from collections.abc import Iterator
+
+import pytest
+
 from lessons.file.library import find
 from lessons.learner.progress import Store
+from lessons.play.any_answer_player import go_on
 from lessons.play.player import Player
-from model.session.move_log import can_be_recorded
+from model.script import drive
+from model.session.session import Session
+from model.session.state_code import encode, follow
 from tests.tui.user import at
 from tui.drivers.drill import DrillDriver
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.sandbox_from_lesson import aside
+from tui.session.session_file import as_text, load
 
 
 async def test_from_a_lesson_to_the_same_state_and_back_untouched(store: Store) -> None:
@@ -33,17 +41,52 @@ async def test_an_exercise_has_no_code(store: Store) -> None:
         assert "A state code is of a lesson's step" in user.told()
 
 
-def test_every_step_of_a_lesson_with_tasks_left_waiting_is_reached_by_its_own_way() -> None:
-    player = Player(find("gup-fast"))
+def through(name: str) -> Iterator[Player]:
+    """A player at every place of a lesson, one after the other."""
+    player = Player(find(name))
+    yield player
+    while not player.finished:
+        assert go_on(player) == ""
+        yield player
+
+
+@pytest.mark.parametrize("name", ["gup-fast", "fault-against-move"])
+def test_every_place_of_a_lesson_with_tasks_left_waiting_has_a_code_that_leads_there(name: str) -> None:
     reached = 0
-    while player.spot.item < 11:
-        view = player.view()
-        if "answer" in view.may and not view.guess:
-            assert not player.answer("1") or not player.answer(view.choices[0])
-        elif player.forward():
-            break
-        driver = aside(player)
-        assert driver.session.state == player.standing.context.state
-        assert can_be_recorded(driver.session.timeline), "so it can be saved and handed on"
+    for player in through(name):
+        session = aside(player).session
+        assert session.state == player.standing.context.state
+        if reached % 7 == 0:
+            elsewhere = Session()
+            assert follow(elsewhere, encode(session.timeline, session.node))
+            assert elsewhere.state.tasks.items() >= session.state.tasks.items()
         reached += 1
-    assert reached > 20
+    assert reached > 40
+
+
+def test_the_sandbox_of_a_lesson_carries_nothing_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, player = through("notifiers-and-hmm")
+    with monkeypatch.context() as patched:
+        patched.setattr(drive, "start", lambda *_: pytest.fail("a command was begun"))
+        patched.setattr(drive, "proceed", lambda *_: pytest.fail("a micro-step was made"))
+        driver = aside(player)
+    ours, theirs = driver.session.timeline, player.timeline
+    assert [id(node) for node in ours.nodes] == [id(node) for node in theirs.nodes]
+    driver.command("process bystander")
+    driver.step("command")
+    assert len(ours.nodes) > len(theirs.nodes)
+    assert theirs.here is player.timeline.nodes[player.spot.at]
+
+
+def test_the_history_of_a_lesson_with_several_scenes_is_saved_and_opened_again() -> None:
+    *_, player = through("fault-against-move")
+    session = aside(player).session
+    scenes = {spot.scene for spot in player.spots}
+    assert len(scenes) > 1
+    text, _ = as_text(session, [])
+    opened = Session()
+    load(opened, text)
+    assert opened.state == session.state
+    assert [node.state.fingerprint for node in opened.timeline.nodes] == [
+        node.state.fingerprint for node in session.timeline.nodes
+    ]
