@@ -39,12 +39,12 @@ class Player:
         self._at: dict[tuple[int, int], int] = {}
         """Item and node → the spot."""
         self._ahead: dict[int, int] = {}
-        """LessonNode → the one that was reached from it last."""
+        """Spot → the one that was reached from it last."""
         self.guesses: dict[str, str] = {}
         self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
         self._ways: dict[int, Way | None] = {}
-        """LessonNode → the shortest way from there to its goal."""
+        """Spot → the shortest way from there to its goal."""
         self.climbed: dict[str, int] = {}
         """Prediction or goal id → rungs climbed."""
         self.reached: set[str] = set()
