@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from model.engine.config import FACTS, SETTINGS
 from model.invariants.rules import INVARIANTS
+from model.script.conditions import CONDITIONS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings
 
@@ -95,6 +96,13 @@ def verbs() -> str:
     return table(("command", "what it stands for"), ((f"`{verb.usage}`", verb.help) for verb in VERBS.values()))
 
 
+def conditions() -> str:
+    """Every form of the condition language, from the table that answers it."""
+    about = {"command": "the last command", "machine": "the machine"}
+    rows = ((f"`{known.usage}`", about[known.about], known.help) for known in CONDITIONS.values())
+    return table(("form", "about", "holds if; or which number it is"), rows)
+
+
 def settings() -> str:
     """Every setting with its values."""
     return table(
@@ -139,6 +147,7 @@ PARTS: Final = {
     "example": Part(README, example),
     "agreement": Part(README, agreement),
     "verbs": Part(SCRIPT, verbs),
+    "conditions": Part(SCRIPT, conditions),
     "settings": Part(SCRIPT, settings),
     "invariants": Part(MODEL, invariants),
     "facts": Part(MODEL, facts),

@@ -18,12 +18,12 @@ from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
 from lessons.file.schema import WORLDS, ChoiceQuestion, Do, Goal, Item, Lesson, NumberQuestion, PageQuestion, Prediction
-from lessons.play.expressions import NUMBER, Moment, condition
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
-from lessons.play.operands import ExpressionError
 from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene
 from lessons.play.player import pending
+from model.script.ask import is_so, literal_number
+from model.script.moment import Moment, NoAnswerError
 
 
 def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[LessonProblem]]:
@@ -214,7 +214,7 @@ class _Rehearsal:
     def _filled(self, item: Item, text: str, line: int) -> Iterator[LessonProblem]:
         try:
             fill(text, self.standing.moment)
-        except ExpressionError as error:
+        except NoAnswerError as error:
             yield self._problem(item, f"a number in the text: {error}", line)
 
     def _revealed(self, item: Item, prediction: Prediction, beats: list[PlayedStep]) -> Iterator[LessonProblem]:
@@ -297,8 +297,8 @@ class _Rehearsal:
     def _why(self, text: str) -> str:
         """What keeps a condition from having an answer, if something does."""
         try:
-            condition(text, self.standing.moment)
-        except ExpressionError as error:
+            is_so(text, self.standing.moment)
+        except NoAnswerError as error:
             return f": {error}"
         return ""
 
@@ -313,7 +313,7 @@ class _Rehearsal:
                 yield shown
             for text in wording.replies(prediction):
                 fill(text, moment)
-        except ExpressionError as error:
+        except NoAnswerError as error:
             yield self._problem(item, f"prediction `{prediction.id}`: {error}", item.action_line)
 
     def _wrong_answers(self, item: Item, prediction: Prediction, moment: Moment) -> Iterator[LessonProblem]:
@@ -329,7 +329,7 @@ class _Rehearsal:
                     if number == true and option.reply:
                         yield self._problem(item, f"{name}: a reply to the right answer `{option.text}`; it is `right`")
             case NumberQuestion(wrong=wrongs):
-                if NUMBER.fullmatch(prediction.answer):
+                if literal_number(prediction.answer) is not None:
                     yield self._problem(item, f"{name}: the answer is typed in; ask the model for it")
                 truth = judge(prediction, "0", moment).truth
                 seen: set[str] = set()

@@ -5,8 +5,9 @@ from typing import Final
 
 from lessons.file.problems import LessonProblem
 from lessons.file.schema import Item, NumberQuestion, Prediction, YesNoQuestion
-from lessons.play.expressions import Moment, condition
 from lessons.play.grading import judge
+from model.script.ask import is_so
+from model.script.moment import Moment
 
 WHOLE: Final = re.compile(r"(?<![\w+.-])(?:0x[0-9a-fA-F]+|\d+)(?![\w.]*\w)")
 """A number that stands by itself: not the 1 of `r1` or of `buf+1`."""
@@ -26,7 +27,7 @@ def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Les
             truth = judge(prediction, "0", moment).truth
             contradicts = bool(said) and int(truth, 0) not in said
         case YesNoQuestion():
-            truth = "yes" if condition(prediction.answer, moment) else "no"
+            truth = "yes" if is_so(prediction.answer, moment) else "no"
             word = WORD.match(show.text)
             contradicts = word is not None and word["word"].lower() != truth
         case _:

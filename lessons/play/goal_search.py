@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from lessons.file.problems import LessonError
 from lessons.file.schema import Goal, LessonCommand
-from lessons.play.expressions import condition
-from lessons.play.operands import ExpressionError
 from lessons.play.playback import PlayedStep, Standing, play, understand
 from model.memory.state import State
+from model.script.ask import is_so
 from model.script.context import Outcome
+from model.script.moment import NoAnswerError
 from model.script.problems import ScriptError
 from model.search.enabled import enabled_commands
 
@@ -43,8 +43,8 @@ def reached(goal: Goal, standing: Standing) -> bool:
 def holds(text: str, standing: Standing) -> bool:
     """Whether a goal's condition holds; one that speaks of something that does not exist does not."""
     try:
-        return condition(text, standing.moment)
-    except ExpressionError:
+        return is_so(text, standing.moment)
+    except NoAnswerError:
         return False
 
 

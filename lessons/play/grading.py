@@ -5,9 +5,11 @@ from typing import Final, NamedTuple
 
 from lessons.file.schema import ChoiceQuestion, NumberQuestion, PageQuestion, Prediction, YesNoQuestion
 from lessons.i18n.language import tr
-from lessons.play.expressions import NUMBER, Moment, condition, quantity
-from lessons.play.operands import ExpressionError
+from model.script.ask import amount, is_so
+from model.script.moment import Moment, NoAnswerError
 
+NUMBER: Final = re.compile(r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)")
+"""A number as a learner may type it."""
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})
 INSERT: Final = re.compile(r"\{(?P<quantity>[a-z-]+(?: [^{}:]+)?)(?::(?P<format>[x#0-9]+))?\}")
@@ -86,7 +88,7 @@ def readable(prediction: Prediction, guess: str) -> str:
 
 
 def judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
-    """The guess beside what the model says at this moment. Raises ExpressionError if it cannot say."""
+    """The guess beside what the model says at this moment. Raises NoAnswerError if it cannot say."""
     verdict = _judge(prediction, guess, moment)
     return verdict._replace(reply=fill(verdict.reply, moment))
 
@@ -97,7 +99,7 @@ def _judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
         case NumberQuestion():
             return _judge_number(prediction, guess, moment)
         case YesNoQuestion():
-            truth = "yes" if condition(prediction.answer, moment) else "no"
+            truth = "yes" if is_so(prediction.answer, moment) else "no"
             return _verdict(prediction, tr(guess), tr(truth), prediction.otherwise)
         case ChoiceQuestion():
             true = true_option(prediction, moment)
@@ -110,7 +112,7 @@ def _judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
 
 
 def _judge_number(prediction: NumberQuestion, guess: str, moment: Moment) -> GradedGuess:
-    truth = str(quantity(prediction.answer, moment))
+    truth = str(amount(prediction.answer, moment))
     for wrong in prediction.wrong:
         if guess == str(wrong_number(wrong.answer, moment)):
             return _verdict(prediction, guess, truth, wrong.reply)
@@ -125,29 +127,29 @@ def _verdict(prediction: Prediction, guess: str, truth: str, reply: str) -> Grad
 
 def wrong_number(answer: int | str, moment: Moment) -> int:
     """The number that a wrong answer stands for: itself, or a quantity asked of the model."""
-    return answer if isinstance(answer, int) else quantity(answer, moment)
+    return answer if isinstance(answer, int) else amount(answer, moment)
 
 
 def true_option(prediction: ChoiceQuestion, moment: Moment) -> int:
-    """The index of the one option that is true. Raises ExpressionError unless exactly one is."""
-    true = [number for number, option in enumerate(prediction.option) if condition(option.when, moment)]
+    """The index of the one option that is true. Raises NoAnswerError unless exactly one is."""
+    true = [number for number, option in enumerate(prediction.option) if is_so(option.when, moment)]
     if len(true) != 1:
         names = ", ".join(f"`{prediction.option[number].when}`" for number in true)
-        raise ExpressionError(f"{len(true)} options are true: {names}" if true else "no option is true")
+        raise NoAnswerError(f"{len(true)} options are true: {names}" if true else "no option is true")
     return true[0]
 
 
 def true_subject(prediction: PageQuestion, moment: Moment) -> str:
-    """The one page for which the condition holds. Raises ExpressionError unless there is exactly one."""
-    true = [subject for subject in prediction.among if condition(prediction.answer.replace("*", subject), moment)]
+    """The one page for which the condition holds. Raises NoAnswerError unless there is exactly one."""
+    true = [subject for subject in prediction.among if is_so(prediction.answer.replace("*", subject), moment)]
     if len(true) != 1:
-        raise ExpressionError(f"{len(true)} pages answer `{prediction.answer}`: {', '.join(true) or 'none'}")
+        raise NoAnswerError(f"{len(true)} pages answer `{prediction.answer}`: {', '.join(true) or 'none'}")
     return true[0]
 
 
 def fill(text: str, moment: Moment) -> str:
     """Prose with each `{quantity}` or `{quantity:format}` replaced by what the model says now.
 
-    Raises ExpressionError where the model has no such number.
+    Raises NoAnswerError where the model has no such number.
     """
-    return INSERT.sub(lambda match: format(quantity(match["quantity"], moment), match["format"] or ""), text)
+    return INSERT.sub(lambda match: format(amount(match["quantity"], moment), match["format"] or ""), text)

@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from lessons.file import schema as lesson_format
 from lessons.file.problems import LessonError, LessonProblem
-from lessons.play.expressions import Moment
 from lessons.play.grading import fill
-from lessons.play.operands import ExpressionError
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
@@ -21,6 +19,7 @@ from model.script.command import Command
 from model.script.context import OK, Context, Outcome
 from model.script.drive import Moved, carry_out
 from model.script.execute import MAIN, Running
+from model.script.moment import Moment, NoAnswerError
 from model.script.parser import parse, parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
@@ -41,17 +40,8 @@ class Standing(NamedTuple):
 
     @property
     def moment(self) -> Moment:
-        """What an expression of a lesson is asked about."""
-        last = self.context.last
-        lasting = {violation.invariant for violation in self.checker.violations}
-        happened = {violation.invariant for violation in self.context.violations}
-        return Moment(
-            self.context.state,
-            last.status,
-            last.errno or last.signal or last.on,
-            last.value,
-            frozenset(lasting | happened),
-        )
+        """What a condition or quantity of a lesson is asked about."""
+        return Moment.after(self.context, self.checker)
 
 
 class PlayedStep(NamedTuple):
@@ -187,7 +177,7 @@ def play(
         raise _located(error, file, command.line - 1) from None
     try:
         return tuple(_remarked(beats, command.remarks))
-    except ExpressionError as error:
+    except NoAnswerError as error:
         raise LessonError([LessonProblem(file, command.line, 1, f"a number in a remark: {error}")]) from None
 
 

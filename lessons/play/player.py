@@ -16,10 +16,10 @@ from lessons.learner.progress import LessonProgress
 from lessons.play.goal_search import Way, holds, reached, remaining
 from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
 from lessons.play.hints import climb, height
-from lessons.play.operands import ExpressionError
 from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene, try_out
 from lessons.play.step_size import Stride, length
 from lessons.play.view import Act, LessonNode, LessonView, RevealedPrediction, Summary
+from model.script.moment import NoAnswerError
 from model.script.problems import ScriptError
 from model.session.session import Session
 from model.session.timeline import Timeline
@@ -196,10 +196,10 @@ class Player:
         """Text of this item with the model's numbers in it."""
         try:
             return fill(text, standing.moment)
-        except ExpressionError as error:
+        except NoAnswerError as error:
             raise self._wrong(error) from None
 
-    def _wrong(self, error: ExpressionError) -> LessonError:
+    def _wrong(self, error: NoAnswerError) -> LessonError:
         """The lesson asks this item something that the model cannot answer."""
         return LessonError([LessonProblem(self.lesson.file, self.item.action_line or self.item.line, 1, str(error))])
 
@@ -331,7 +331,7 @@ class Player:
             return
         try:
             self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], standing.moment)
-        except ExpressionError as error:
+        except NoAnswerError as error:
             raise self._wrong(error) from None
 
     def _enter(self, item: int, came_from: int) -> None:

@@ -1,16 +1,14 @@
 """Watched expressions: what each is worth at a place of the history, and when that last changed.
 
-An expression is what a lesson may ask (`lessons.play.expressions`): a quantity such as `refcount p0 buf`, or a
-condition.
+An expression is a quantity such as `refcount p0 buf`, or a condition (`model.script.conditions`).
 """
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from lessons.file.problems import did_you_mean
-from lessons.play.expressions import CONDITIONS, QUANTITIES, WORDS, Moment, condition, quantity
-from lessons.play.operands import ExpressionError, NoValueError
 from lessons.play.playback import Standing
+from model.script.ask import expression, worth
+from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Node, Timeline
 
 MOST_WATCHED: Final = 12
@@ -48,9 +46,10 @@ class Watches:
     def add(self, text: str) -> str:
         """Watch one more; says why not."""
         text = " ".join(text.split())
-        head = (text.split() or [""])[0]
-        if head not in WORDS:
-            return f"`{head[:40]}` is no quantity and no condition; {did_you_mean(head, WORDS)}"
+        try:
+            expression(text)
+        except NoAnswerError as malformed:
+            return str(malformed)
         if text in self.texts:
             return f"`{text}` is watched already."
         if len(self.texts) == MOST_WATCHED or len(text) > LONGEST:
@@ -92,28 +91,3 @@ class Watches:
 def moment_at(node: Node) -> Moment:
     """What an expression is asked about at a node; while a command is under way, its answer is the one before."""
     return Standing.at(node).moment
-
-
-def worth(text: str, moment: Moment) -> str:
-    """The value of an expression in words: a number, yes or no, or why it has none."""
-    head = text.split(maxsplit=1)[0]
-    try:
-        number = quantity(text, moment)
-    except NoValueError:
-        return "no page" if head != "value" else "none"
-    except ExpressionError as error:
-        if head not in CONDITIONS and head != "not" and "left over" not in str(error):
-            return str(error)
-    else:
-        return f"{number:#04x}" if head == "content" else f"{number:#x}" if head == "address" else str(number)
-    try:
-        return "yes" if condition(text, moment) else "no"
-    except NoValueError:
-        return "no page"
-    except ExpressionError as error:
-        return str(error)
-
-
-def heads() -> Iterable[str]:
-    """The words that an expression can begin with."""
-    return [*QUANTITIES, *CONDITIONS, "not"]

@@ -50,5 +50,31 @@ class Command(msgspec.Struct, frozen=True):
         value = self.operands.get(key)
         return value if value is not None else self.options.get(key, default)
 
+    @property
+    def phrases(self) -> tuple[Phrase, ...]:
+        """What an `expect` asks; empty for any other verb."""
+        condition = self.operands.get("CONDITION")
+        return condition.phrases if isinstance(condition, Condition) else ()
 
-Value: TypeAlias = bool | int | str | Place | RefPage | BackingSpec | tuple[str, ...] | Command
+
+class Phrase(msgspec.Struct, frozen=True):
+    """One question of a condition, such as `not present p0 buf`; or a quantity, such as `refcount p0 buf`."""
+
+    form: str
+    """Its first word, which says what is asked."""
+    values: dict[str, Value]
+    """Operands and options by their names in the table of conditions."""
+    text: str
+    """As written, single spaces, without `not`."""
+    negated: bool = False
+    otherwise: Phrase | None = None
+    """Another way to read it, for when the first process that it names does not exist: `same r p0 buf`."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """Phrases that must all hold."""
+
+    phrases: tuple[Phrase, ...]
+
+
+Value: TypeAlias = bool | int | str | Place | RefPage | BackingSpec | tuple[str, ...] | Command | Condition

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from model.script.command import Value
-from model.script.operands import Branch, Nested, Operand, OperandError, Option, Reading, Rest, Signature
+from model.script.conditions import AND, CONDITION, CONDITIONS, Asked
+from model.script.operands import Nested, Operand, OperandError, Option, Reading, Rest, Signature
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 from model.script.words import Word, split
@@ -49,6 +50,8 @@ def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]
     verb = VERBS.get(words[0].text)
     if verb is None:
         return Completion("", "", ())
+    if any(isinstance(operand, Asked) for operand in verb.form.operands):
+        return _condition(words[1:], partial, scope, verb.usage)
     walk = _SignatureReader(verb.form, Reading(scope, {}))
     for number, word in enumerate(words[1:], 1):
         if walk.next_is(Nested) and not walk.takes_option(word):
@@ -64,6 +67,32 @@ def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]
 def _nested(words: list[Word], partial: Word, scope: Scope) -> Completion:
     """A command inside `begin` or `may`."""
     return _assist(words, partial, scope, [verb.name for verb in VERBS.values() if verb.role == "kernel"])
+
+
+def assist_condition(text: str, scope: Scope) -> Completion:
+    """Completion for an unfinished condition or quantity, as after `expect`.
+
+    >>> [suggestion.word for suggestion in assist_condition("present p0 buf and not acc", Scope()).suggestions]
+    ['accessed']
+    """
+    words = split(text)
+    partial = words.pop() if words and not text[-1:].isspace() else Word("", len(text) + 1)
+    return _condition(words, partial, scope, "")
+
+
+def _condition(words: list[Word], partial: Word, scope: Scope, usage: str) -> Completion:
+    """Completion for the last phrase of a condition."""
+    start = max((at for at, word in enumerate(words, 1) if word.text == AND), default=0)
+    phrase = words[start:]
+    walk = _SignatureReader(Signature((CONDITION,)), Reading(scope, {}))
+    for word in phrase:
+        walk.take(word)
+    head = next((word.text for word in phrase if word.text in CONDITIONS), "")
+    known = CONDITIONS[head].usage if head else usage
+    found = list(_matching(partial.text, walk.candidates(partial.text)))
+    if head and not walk.pending:
+        found += _matching(partial.text, [(AND, "another condition")])
+    return Completion(known, walk.expected, tuple(found))
 
 
 def _matching(start: str, candidates: Iterable[tuple[str, str]]) -> Iterator[Suggestion]:
@@ -93,13 +122,12 @@ class _SignatureReader:
             return
         operand = self.pending.pop(0)
         try:
-            value: Value = operand.read(word, self.reading)
+            value: Value = operand.read(word, Reading(self.reading.scope, self.reading.values, 1))
         except OperandError:
             return
         self.reading.values[operand.name] = value
-        if isinstance(operand, Branch):
-            self.pending = [*operand.forms[str(value)].operands, *self.pending]
-            self.options += operand.forms[str(value)].options
+        self.pending = [*operand.following(value).operands, *self.pending]
+        self.options += operand.following(value).options
 
     @property
     def expected(self) -> str:
@@ -111,7 +139,8 @@ class _SignatureReader:
     def candidates(self, partial: str) -> Iterator[tuple[str, str]]:
         """Every word that could come next, with what it is."""
         if self.pending:
-            yield from ((word, self.pending[0].expected) for word in self.pending[0].words(self.reading))
+            for word in self.pending[0].words(self.reading):
+                yield word, CONDITIONS[word].help if word in CONDITIONS else self.pending[0].expected
         if not self.pending or self.pending[0].optional:
             yield from self.option_words(partial)
 

@@ -20,11 +20,13 @@ from model.kernel.fs.vfs import EOF
 from model.memory.errno import EBUSY, EEXIST, ENOENT
 from model.memory.records import Device
 from model.memory.state import State, Transaction
-from model.script.command import Command, RefPage
+from model.script.command import Command, Condition, RefPage
+from model.script.conditions import found_instead
 from model.script.context import OK, Context, Outcome, refused
 from model.script.dispatch import not_simulated, procedure_of
-from model.script.expect import verdict
-from model.script.places import Missing, check_names, exists, taken
+from model.script.moment import Moment
+from model.script.pages import Missing
+from model.script.places import check_names, exists, taken
 from model.script.problems import ScriptError, ScriptProblem
 from model.script.verbs import VERBS
 
@@ -64,8 +66,7 @@ def start(context: Context, command: Command) -> Running | Ended:
         case "note" | "may":
             return Ended(context, OK)
         case "expect":
-            wrong = verdict(context, command)
-            return Ended(context, Outcome("failed", message=wrong) if wrong else OK)
+            return _expect(context, command)
         case "set":
             return _set(context, command)
         case "device":
@@ -113,6 +114,14 @@ def _unsimulated(command: Command) -> list[ScriptProblem]:
 def _ended(context: Context, outcome: Outcome) -> Ended:
     """The end of a command that `expect` can ask about."""
     return Ended(context._replace(last=outcome, violations=()), outcome)
+
+
+def _expect(context: Context, command: Command) -> Ended:
+    found = found_instead(cast("Condition", command.operands["CONDITION"]), Moment.after(context))
+    if not found:
+        return Ended(context, OK)
+    wanted = command.text.removeprefix("expect").strip()
+    return Ended(context, Outcome("failed", message=f"expected {wanted}; found {found}"))
 
 
 def _set(context: Context, command: Command) -> Ended:

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 from model.script.command import Value
 from model.script.operands import (
-    Branch,
     MappingOf,
     Name,
     Nested,
@@ -20,9 +19,8 @@ from model.script.operands import (
     Option,
     Reading,
     Rest,
-    Signature,
-    Where,
 )
+from model.script.page_operands import PageOf, Where
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 from model.script.words import Word
@@ -65,10 +63,9 @@ def fields(verb: str, given: Mapping[str, str], scope: Scope) -> list[Field]:
         value = _value(operand, text, reading)
         if value is not None:
             reading.values[operand.name] = value
-        if isinstance(operand, Branch) and text in operand.forms:
-            branch: Signature = operand.forms[text]
-            pending = [*branch.operands, *pending]
-            options = [*branch.options, *options]
+            following = operand.following(value)
+            pending = [*following.operands, *pending]
+            options = [*following.options, *options]
     return [*found, *(_option(option, reading) for option in options)]
 
 
@@ -101,7 +98,7 @@ def _value(operand: Operand, text: str, reading: Reading) -> Value | None:
     if isinstance(operand, Nested | Rest) or not text:
         return None
     try:
-        return operand.read(Word(text, 1), reading)
+        return operand.read(Word(text, 1), Reading(reading.scope, reading.values, 1))
     except OperandError:
         return None
 
@@ -120,7 +117,7 @@ def _proposed(operand: Operand, reading: Reading) -> str:
             return "65"
         case Number():
             return str(max(operand.low, 1 if "pages" in operand.what else 0))
-        case Name() | Where() | MappingOf():
+        case Name() | Where() | PageOf() | MappingOf():
             return ""  # there is nothing of the kind yet
         case _:
             return ""

@@ -6,14 +6,13 @@ Nothing here knows a verb; `model.script.verbs` puts verbs together from these.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, cast
 
 import msgspec
 
 from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
-from model.script.command import BackingSpec, Place, RefPage, Value
+from model.script.command import BackingSpec, Value
 from model.script.problems import did_you_mean
 from model.script.scope import Scope
 from model.script.words import LONGEST_NAME, Word, is_name, number, printable
@@ -38,6 +37,8 @@ class Reading(msgspec.Struct):
 
     scope: Scope
     values: dict[str, Value]
+    spare: int = 0
+    """Words that follow and that no other operand needs: a page takes one of them if it is a process's."""
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,10 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
     def words(self, reading: Reading) -> Iterable[str]:
         """What could be typed here, for completion."""
         return ()
+
+    def following(self, value: Value) -> Signature:
+        """What this value demands after it, before the operands that are declared to follow."""
+        return Signature()
 
     def wrong(self, word: Word, known: Iterable[str] = ()) -> OperandError:
         """The complaint that `word` is not what is expected here."""
@@ -135,6 +140,8 @@ class Name(Operand, frozen=True):
     kind: str
     made_by: tuple[str, ...] = ()
     """Only what these verbs create."""
+    may_be_gone: bool = False
+    """It is asked whether there is one: at a prompt, which knows only what there is now, any name will do."""
 
     @property
     def expected(self) -> str:
@@ -142,6 +149,8 @@ class Name(Operand, frozen=True):
 
     def read(self, word: Word, reading: Reading) -> str:
         known = reading.scope.names[self.kind].get(word.text)
+        if known is None and is_name(word.text) and reading.scope.trusts(self.may_be_gone):
+            return word.text
         if known is None:
             candidates = reading.scope.made_by(self.kind, self.made_by)
             hint = did_you_mean(word.text, candidates) or _none_yet(self.kind, candidates)
@@ -190,80 +199,6 @@ class NewLabel(Operand, frozen=True):
                 word.column, f"`{reading.values['P']}` has a label `{word.text}` already{_since(known.line)}"
             )
         return word.text
-
-
-PLACE: Final = re.compile(r"(?:@|(?P<label>[^@+\[\]]+))(?P<rest>.*)")
-RANGE: Final = re.compile(r"\[(?P<first>[^:\]]*):(?P<last>[^:\]]*)\]")
-
-
-class Where(Operand, frozen=True):
-    """A place in the address space of the process that operand `of` names."""
-
-    of: str = "P"
-    many: bool = False
-    """The verb takes a range of pages."""
-
-    @property
-    def expected(self) -> str:
-        forms = "`LABEL`, `LABEL+N`, `LABEL[A:B]`, `@N` or `@[A:B]`" if self.many else "`LABEL`, `LABEL+N` or `@N`"
-        return f"a place: {forms}"
-
-    def read(self, word: Word, reading: Reading) -> Place:
-        match = PLACE.fullmatch(word.text)
-        if match is None:
-            raise self.wrong(word)
-        label, rest = match["label"] or "", word.part(match.start("rest"))
-        place = self._place(label, rest, word)
-        if label:
-            self._check_label(Word(label, word.column), reading)
-        if not self.many and place.pages > 1:
-            raise OperandError(rest.column, f"one page is expected here, not a range: {self.expected}")
-        return place
-
-    def _place(self, label: str, rest: Word, word: Word) -> Place:
-        """The place without a look at whether there is such a label."""
-        if label and not rest.text:
-            return Place(label)
-        if span := RANGE.fullmatch(rest.text):
-            first, last = number(span["first"]), number(span["last"])
-            if first is None or last is None or last > TOP_PAGE:
-                raise self.wrong(word)
-            if first >= last:
-                raise OperandError(rest.column, f"`{rest.text}` has no page in it: `[A:B]` are the pages A … B-1")
-            return Place(label, first, last - first)
-        one = rest.text.removeprefix("+") if label else rest.text
-        page = number(one)
-        if page is None or (label and not rest.text.startswith("+")):
-            raise self.wrong(word)
-        if page >= TOP_PAGE:
-            raise OperandError(rest.column, f"virtual page numbers end at {TOP_PAGE - 1:#x}")
-        return Place(label, page, 1)
-
-    def _check_label(self, label: Word, reading: Reading) -> None:
-        process = cast("str | None", reading.values.get(self.of))
-        if process is None:
-            return
-        labels = reading.scope.labels.get(process, {})
-        if label.text not in labels:
-            hint = did_you_mean(label.text, labels) or (f"; it has {', '.join(sorted(labels))}" if labels else "")
-            raise OperandError(label.column, f"`{process}` has no label `{printable(label.text)}`{hint}")
-
-    def words(self, reading: Reading) -> Iterable[str]:
-        return reading.scope.labels.get(cast("str", reading.values.get(self.of, "")), ())
-
-
-class ReferencePage(Name, frozen=True):
-    """`R` or `R+N`: a page of what a reference holds."""
-
-    kind: str = "reference"
-
-    def read(self, word: Word, reading: Reading) -> RefPage:  # type: ignore[override]
-        name, plus, page = word.text.partition("+")
-        super().read(Word(name, word.column), reading)
-        index = number(page) if plus else 0
-        if index is None or index >= TOP_PAGE:
-            raise OperandError(word.column + len(name), f"`{printable(plus + page)}` is no page of it: `R` or `R+N`")
-        return RefPage(name, index)
 
 
 class Prot(Operand, frozen=True):
@@ -400,6 +335,9 @@ class Branch(Choice, frozen=True):
     def of(name: str, forms: Mapping[str, Signature]) -> Branch:
         """The branch whose choices are the keys of `forms`."""
         return Branch(name=name, choices=tuple(forms), forms=forms)
+
+    def following(self, value: Value) -> Signature:
+        return self.forms[str(value)]
 
 
 class Option(msgspec.Struct, frozen=True):

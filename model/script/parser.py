@@ -8,9 +8,10 @@ model.script.problems.ScriptError: 2:1: unknown command `raed`; did you mean `re
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
-from model.script.command import Command, Place, Value
+from model.script.command import Command, Condition, Phrase, Place, Value
+from model.script.conditions import AND, CONDITIONS, NOT, QUANTITIES, Asked, ConditionForm
 from model.script.operands import (
     Branch,
     Nested,
@@ -23,9 +24,10 @@ from model.script.operands import (
     Rest,
     Signature,
 )
+from model.script.page_operands import PageOf
 from model.script.problems import ScriptError, ScriptProblem, did_you_mean
 from model.script.scope import Scope
-from model.script.verbs import ABOUT_LAST_COMMAND, VERBS, Verb
+from model.script.verbs import VERBS, Verb
 from model.script.words import Word, hidden, printable, split, without_comment
 
 MOST_LINES: Final = 100_000
@@ -73,6 +75,27 @@ def parse_permissions(lines: Iterable[str], scope: Scope) -> tuple[Command, ...]
     return _with_permissions("\n".join(lines), [], reading, [])
 
 
+def parse_condition(text: str, scope: Scope) -> Condition:
+    """A condition as it may follow `expect`. Raises ScriptError; its line is 1.
+
+    With `Scope.unknown()` names are taken on trust: whether there is such a thing is known when it is judged.
+    """
+    problems: list[ScriptProblem] = []
+    condition = _Line(1, text, scope, problems).condition()
+    if problems:
+        raise ScriptError(problems)
+    return condition
+
+
+def parse_quantity(text: str, scope: Scope) -> Phrase:
+    """A quantity: a condition's form without the number that it is compared with. Raises ScriptError."""
+    problems: list[ScriptProblem] = []
+    quantity = _Line(1, text, scope, problems).quantity()
+    if quantity is None:
+        raise ScriptError(problems)
+    return quantity
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines with their numbers. Only a newline ends one; a byte-order mark and carriage returns are dropped."""
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -99,6 +122,18 @@ def _with_permissions(
 def _is_permission(line: str) -> bool:
     words = split(line)
     return bool(words) and words[0].text == "may"
+
+
+class Syntax(Protocol):
+    """What a message needs to know about a verb, or about a form of the condition language."""
+
+    @property
+    def name(self) -> str:
+        """Its first word."""
+
+    @property
+    def usage(self) -> str:
+        """Its syntax in one line."""
 
 
 class _Line:
@@ -134,7 +169,7 @@ class _Line:
         """Note a problem and go on."""
         self.problems.append(ScriptProblem(self.number, column, message))
 
-    def _command(self, outer: Verb | None) -> Command | None:
+    def _command(self, outer: Syntax | None) -> Command | None:
         """The command that the words left are; `outer` is the verb that starts it (`begin`, `may`)."""
         first = self.words.pop(0)
         verb = VERBS.get(first.text)
@@ -149,20 +184,26 @@ class _Line:
             self.complain(first.column, "`set` comes too late: an earlier command has touched memory")
         if not any(isinstance(operand, Rest) for operand in verb.form.operands):
             text = " ".join((first.text, *(word.text for word in self.words)))
-        operands, options = self._arguments(verb)
+        operands, options = self._arguments(verb, verb.form)
         command = Command(verb.name, operands, options, text, self.number, first.column)
-        if verb.name == "expect" and operands.get("WHAT") in ABOUT_LAST_COMMAND and not self.scope.answered:
-            self.complain(first.column, "there is no command before this whose result could be expected")
         self._affect_scope(verb, command)
         return command
 
-    def _arguments(self, verb: Verb) -> tuple[dict[str, Value], dict[str, Value]]:
-        """All operands and options of `verb`; those that are wrong are reported and left out."""
+    def _arguments(
+        self, verb: Syntax, form: Signature, *, by_reference: bool = False
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        """All operands and options of `form`; those that are wrong are reported and left out.
+
+        `by_reference`: the first page is one of what a reference holds, although it could be a process's.
+        """
         values: dict[str, Value] = {}
-        allowed = list(verb.form.options)
-        pending = list(verb.form.operands)
+        allowed = list(form.options)
+        pending = list(form.operands)
         while pending:
             operand = pending.pop(0)
+            if isinstance(operand, Asked):
+                values[operand.name] = self.condition()
+                return values, {}
             if isinstance(operand, Nested | Rest):
                 early = self._options_before(operand, verb, allowed, values)
                 self._rest(operand, verb, values)
@@ -172,19 +213,87 @@ class _Line:
                     self._missing(operand, verb)
                     return values, {}
                 continue
-            value = self._value(operand, self.words.pop(0), values)
-            if value is None and isinstance(operand, Branch):
+            spare = 0 if by_reference and not values else self._spare(pending, allowed)
+            value = self._value(operand, self.words.pop(0), values, spare)
+            if value is None and isinstance(operand, Branch | PageOf):
                 return values, {}
             if value is not None:
                 values[operand.name] = value
-            if isinstance(operand, Branch):
-                branch: Signature = operand.forms[str(value)]
-                pending = [*branch.operands, *pending]
-                allowed += branch.options
+                following = operand.following(value)
+                pending = [*following.operands, *pending]
+                allowed += following.options
         return values, self._options(verb, allowed, values)
 
+    # -- conditions --------------------------------------------------------------------------------
+
+    def condition(self) -> Condition:
+        """The words that are left, as a condition."""
+        phrases: list[Phrase] = []
+        words, end = self.words, self.end
+        while True:
+            ahead = next((at for at, word in enumerate(words) if word.text == AND), len(words))
+            self.words, self.end = words[:ahead], words[ahead].column if ahead < len(words) else end
+            if (phrase := self._phrase()) is not None:
+                phrases.append(phrase)
+            if ahead == len(words):
+                self.words = []
+                return Condition(tuple(phrases))
+            words = words[ahead + 1 :]
+
+    def _phrase(self) -> Phrase | None:
+        """One phrase of a condition: all words that are left."""
+        negated = bool(self.words) and self.words[0].text == NOT
+        if negated:
+            self.words.pop(0)
+        if not self.words:
+            self.complain(self.end, "a condition is missing, such as `present P WHERE` (or `ok`, `refcount PAGE N` …)")
+            return None
+        form = CONDITIONS.get(self.words[0].text)
+        if form is None:
+            hint = did_you_mean(self.words[0].text, [*CONDITIONS, NOT])
+            self.complain(self.words[0].column, f"`{printable(self.words[0].text)}` is no condition{hint}")
+            return None
+        if form.about == "command" and not self.scope.answered:
+            self.complain(self.words[0].column, "there is no command before this whose result could be expected")
+        return self._read_phrase(form, form.form, negated=negated)
+
+    def quantity(self) -> Phrase | None:
+        """The words that are left, as a quantity."""
+        word = self.words[0] if self.words else Word("", self.end)
+        if word.text not in QUANTITIES:
+            hint = did_you_mean(word.text, QUANTITIES)
+            self.complain(word.column, f"`{printable(word.text)}` is no quantity{hint}")
+            return None
+        form = CONDITIONS[word.text]
+        return self._read_phrase(form, form.quantity)
+
+    def _read_phrase(self, asked: ConditionForm, form: Signature, *, negated: bool = False) -> Phrase | None:
+        """A phrase of which the form is known."""
+        text = " ".join(word.text for word in self.words)
+        before, words = len(self.problems), self.words[1:]
+        otherwise: Phrase | None = None
+        if self.scope.open and len(words) == 3 and sum(isinstance(it, PageOf) for it in form.operands) == 2:
+            # `same r p0 buf` or `same p0 buf r`: only the machine can say which of the names is a reference.
+            self.words = list(words)
+            values, _ = self._arguments(asked, form, by_reference=True)
+            if len(self.problems) == before:
+                otherwise = Phrase(asked.name, values, text, negated)
+            del self.problems[before:]
+        self.words = list(words)
+        values, options = self._arguments(asked, form)
+        if len(self.problems) > before:
+            del self.problems[before if otherwise else len(self.problems) :]
+            return otherwise
+        return Phrase(asked.name, values | options, text, negated, otherwise)
+
+    def _spare(self, pending: list[Operand], allowed: list[Option]) -> int:
+        """How many of the words after the next one no operand needs that is still to come."""
+        keys = {option.key for option in allowed}
+        words = sum(word.text.partition("=")[0] not in keys for word in self.words[1:])
+        return max(0, words - sum(not operand.optional for operand in pending))
+
     def _options_before(
-        self, operand: Operand, verb: Verb, allowed: list[Option], values: dict[str, Value]
+        self, operand: Operand, verb: Syntax, allowed: list[Option], values: dict[str, Value]
     ) -> dict[str, Value]:
         """The options of a verb that starts a command: they stand before that command, which has its own."""
         words, count = self.words, 0
@@ -202,12 +311,12 @@ class _Line:
             return False
         return any(option.key == key and bool(equals) == (option.value is not None) for option in allowed)
 
-    def _missing(self, operand: Operand, verb: Verb) -> None:
+    def _missing(self, operand: Operand, verb: Syntax) -> None:
         column = self.words[0].column if self.words else self.end
         self.complain(column, f"{operand.name} is missing: expected {operand.expected} (`{verb.usage}`)")
         self.words.clear()
 
-    def _rest(self, operand: Operand, verb: Verb, values: dict[str, Value]) -> None:
+    def _rest(self, operand: Operand, verb: Syntax, values: dict[str, Value]) -> None:
         """An operand that takes all that is left of the line."""
         if not self.words:
             self._missing(operand, verb)
@@ -219,15 +328,15 @@ class _Line:
             values[operand.name] = self.line[self.words[0].column - 1 :]
         self.words.clear()
 
-    def _value(self, operand: Operand, word: Word, values: dict[str, Value]) -> Value | None:
+    def _value(self, operand: Operand, word: Word, values: dict[str, Value], spare: int = 0) -> Value | None:
         try:
-            value = operand.read(word, Reading(self.scope, values))
+            value = operand.read(word, Reading(self.scope, values, spare))
         except OperandError as wrong:
             self.complain(wrong.column, wrong.message)
             return None
         return value
 
-    def _options(self, verb: Verb, allowed: list[Option], values: dict[str, Value]) -> dict[str, Value]:
+    def _options(self, verb: Syntax, allowed: list[Option], values: dict[str, Value]) -> dict[str, Value]:
         """What follows the operands."""
         known = {option.key: option for option in allowed}
         options: dict[str, Value] = {}
@@ -252,7 +361,7 @@ class _Line:
                 self.complain(self.end, f"`{option.key}={option.value.name}` is missing (`{verb.usage}`)")
         return options
 
-    def _surplus(self, verb: Verb, word: Word, known: dict[str, Option]) -> None:
+    def _surplus(self, verb: Syntax, word: Word, known: dict[str, Option]) -> None:
         """A word that is neither an operand nor an option."""
         key, equals, _ = word.text.partition("=")
         what = f"takes no option `{printable(key)}`" if equals else f"does not expect `{printable(key)}` here"

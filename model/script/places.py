@@ -1,23 +1,14 @@
-"""From places and names in a script to what they stand for in a State."""
+"""From the places and names in a command to what they stand for in a State."""
 
 from collections.abc import Iterator
 from typing import cast
 
-from model.memory.records import Pte
 from model.memory.state import Memory, State
 from model.script.command import BackingSpec, Command, Place, RefPage, Value
-from model.script.operands import Branch, MappingOf, Name, NewName, Operand
+from model.script.operands import MappingOf, Name, NewName, Operand
+from model.script.pages import Missing, pages_at
 from model.script.scope import KINDS
 from model.script.verbs import VERBS
-
-
-class Missing(Exception):  # noqa: N818 -- an answer (ENOENT), not an accident
-    """A name that a command uses does not exist in this State."""
-
-    def __init__(self, kind: str, name: str) -> None:
-        self.kind = kind
-        self.name = name
-        super().__init__(f"there is no {kind} {name} now")
 
 
 def resolve(state: Memory, process: str, command: Command, key: str) -> tuple[int, int]:
@@ -25,27 +16,7 @@ def resolve(state: Memory, process: str, command: Command, key: str) -> tuple[in
 
     A bare label is all of what it labels. Raises Missing for a label that does not exist (any more).
     """
-    place = cast("Place", command.operands[key])
-    if not place.label:
-        return place.first, place.pages
-    label = state.labels.get((process, place.label))
-    if label is None:
-        raise Missing("label", f"{place.label} of {process}")
-    return label.start + place.first, place.pages or label.pages
-
-
-def page_entry(state: Memory, process: str, vpn: int) -> tuple[Pte, int] | None:
-    """The entry that maps a virtual page, and which of its frames: (PTE, pfn). None where it is empty.
-
-    Under a 2 MiB leaf the pfn is that of the small page inside it.
-    """
-    pte = state.ptes.get((process, vpn))
-    if pte is not None:
-        return pte, pte.pfn
-    leaf = state.tables.get((process, 1, vpn >> 9))
-    if leaf is None or not leaf.huge:
-        return None
-    return leaf, leaf.pfn + (vpn & 511)
+    return pages_at(state, process, cast("Place", command.operands[key]))
 
 
 def check_names(state: State, command: Command) -> None:
@@ -89,8 +60,7 @@ def _operands(operands: tuple[Operand, ...], command: Command) -> Iterator[tuple
         if value is None:
             continue
         yield operand, value
-        if isinstance(operand, Branch):
-            yield from _operands(operand.forms[str(value)].operands, command)
+        yield from _operands(operand.following(value).operands, command)
 
 
 def _used(operand: Operand, value: Value) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from model.script.conditions import AND, Asked
 from model.script.operands import (
     Branch,
     MappingOf,
@@ -10,11 +11,10 @@ from model.script.operands import (
     NewLabel,
     NewName,
     Operand,
-    ReferencePage,
     Rest,
     Signature,
-    Where,
 )
+from model.script.page_operands import HELD, PageOf, ReferencePage, Where
 from model.script.verbs import VERBS
 
 
@@ -36,6 +36,8 @@ def renamed(line: str, renaming: Renaming) -> str:
     'begin T dma q+1 write 5'
     >>> renamed("mmap p0 buf memfd:buf shared rw 1", Renaming("label of p0", "buf", "b"))
     'mmap p0 b memfd:buf shared rw 1'
+    >>> renamed("expect same p0 r r+1 and not held r", Renaming("reference", "r", "q"))
+    'expect same p0 r q+1 and not held q'
     """
     words = line.split()
     verb = VERBS.get(words[0]) if words else None
@@ -57,8 +59,18 @@ def _words(words: list[str], form: Signature, renaming: Renaming) -> list[str]:
             done.append(_option(left.pop(0), options, values, renaming))
         if isinstance(operand, Nested):
             return [*done, renamed(" ".join(left), renaming)]
+        if isinstance(operand, Asked) and AND in left:
+            first = left.index(AND)
+            rest = _words(left[first + 1 :], Signature((operand,)), renaming)
+            return [*done, *_words(left[:first], Signature((operand,)), renaming), AND, *rest]
         word = left.pop(0)
         values[operand.name] = word
+        if isinstance(operand, PageOf):
+            spare = sum("=" not in one for one in left) - sum(not one.optional for one in pending)
+            pending = [operand.place, *pending] if spare > 0 else pending
+            renamed_kind = Name(name="", kind="process") if spare > 0 else HELD
+            done.append(_word(renamed_kind, word, values, renaming))
+            continue
         done.append(_word(operand, word, values, renaming))
         if isinstance(operand, Branch) and word in operand.forms:
             pending = [*operand.forms[word].operands, *pending]

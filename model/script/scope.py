@@ -50,11 +50,27 @@ class Scope:
         """A command has run whose result `expect` can ask for."""
         self.searching = False
         """Inside `may`: whatever is created may be created more than once."""
+        self.remembers = True
+        """It knows the names that were given up as well, as a script does; a prompt knows only what there is now."""
+        self.open = False
+        """A condition is read before anybody knows what there will be: every name is taken on trust."""
+
+    @staticmethod
+    def unknown() -> "Scope":
+        """The scope of a condition that is asked later, of any machine."""
+        scope = Scope()
+        scope.open = scope.answered = True
+        return scope
+
+    def trusts(self, may_be_gone: bool = False) -> bool:
+        """Whether a name that is not known may stand for something; `may_be_gone`: or for nothing any more."""
+        return self.open or (may_be_gone and not self.remembers)
 
     @staticmethod
     def of(state: State) -> "Scope":
         """The scope of somebody who sits before `state`, as at the prompt of the sandbox."""
         scope = Scope(len(state.cpus))
+        scope.remembers = False
         for kind, table in KINDS.items():
             for name in sorted(filter(is_name, getattr(state, table, ()))):
                 scope.names[kind][name] = Known(_creator(state, kind, name), 0)
@@ -77,7 +93,7 @@ class Scope:
         self.names = {kind: dict(names) for kind, names in other.names.items()}
         self.labels = {process: dict(labels) for process, labels in other.labels.items()}
         self.cpus, self.touched, self.answered = other.cpus, other.touched, other.answered
-        self.searching = other.searching
+        self.searching, self.remembers, self.open = other.searching, other.remembers, other.open
 
     def declare(self, kind: str, name: str, verb: str, line: int) -> None:
         """From here on there is such a name."""

@@ -9,8 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from model.engine.config import SETTINGS
-from model.memory.errno import ERRNO_NAMES
-from model.memory.flags import SMAPS_CODES
+from model.script.conditions import CONDITION, Asked
 from model.script.operands import (
     TOP_PAGE,
     Branch,
@@ -23,17 +22,14 @@ from model.script.operands import (
     NewLabel,
     NewName,
     Number,
-    OneOf,
     Operand,
     Option,
     Prot,
-    ReferencePage,
     Rest,
     SettingValue,
-    Several,
     Signature,
-    Where,
 )
+from model.script.page_operands import ReferencePage, Where
 
 Role = Literal["kernel", "machine", "task", "word"]
 """Who carries a command out: a kernel procedure; the machine itself (`set`, `device`); the scheduler (`begin`,
@@ -67,7 +63,7 @@ def _usage(form: Signature) -> Iterator[str]:
         if isinstance(operand, Nested):
             yield from options_usage(options)
             options = ()
-        if isinstance(operand, Branch):
+        if isinstance(operand, Branch) and not isinstance(operand, Asked):
             yield "|".join(" ".join((word, *_usage(branch))) for word, branch in operand.forms.items())
         else:
             shown = f"{operand.name}…" if isinstance(operand, Rest | Nested) else operand.name
@@ -175,52 +171,6 @@ EXPORTERS: Final = (
     *("insert-page", "mixed", "no-zap", "no-flush"),
 )
 PLACEMENTS: Final = ("vram", "gtt", "system")
-
-ERRNO: Final = OneOf(name="ERRNO", what="an error, such as EFAULT", known=ERRNO_NAMES.values)
-
-
-def _invariants() -> list[str]:
-    """The names of all invariants; their module brings half the kernel along, so it is loaded when one is named."""
-    from model.invariants.rules import INVARIANTS  # noqa: PLC0415
-
-    return list(INVARIANTS)
-
-
-INVARIANT: Final = OneOf(name="NAME", what="an invariant", known=_invariants)
-SMAPS: Final = Several(
-    name="CODE,…", what="a code of VmFlags in smaps, such as `pf`", known=lambda: [code for _, code in SMAPS_CODES]
-)
-
-
-def _about_page(*more: Operand | Option) -> Signature:
-    """An expectation about one page of a process."""
-    return _form(_P, _ONE, *more)
-
-
-_COUNT: Final = Number(name="N", what="a count")
-_OTHER: Final = (Name(name="P2", kind="process"), Where(name="WHERE2", of="P2"))
-
-EXPECTATIONS: Final = Branch.of(
-    "WHAT",
-    {
-        "ok": _form(),
-        "error": _form(ERRNO),
-        "signal": _form(Choice(name="SIGNAL", choices=("SIGSEGV", "SIGBUS"))),
-        "value": _form(Number(name="VALUE")),
-        "blocked": _form(),
-        "violation": _form(INVARIANT),
-        "no": _form(Choice(name="WHICH", choices=("violation",))),
-        "present": _form(_P, _RANGE),
-        "absent": _form(_P, _RANGE),
-        "refcount": _about_page(_COUNT),
-        "mapcount": _about_page(_COUNT),
-        "pincount": _about_page(_COUNT),
-        "same": _about_page(*_OTHER),
-        "differ": _about_page(*_OTHER),
-        "vma": _about_page(Option("flags", SMAPS, required=True)),
-    },
-)
-ABOUT_LAST_COMMAND: Final = frozenset({"ok", "error", "signal", "value", "blocked", "violation", "no"})
 
 _TABLE: Final = (
     _verb(
@@ -367,7 +317,7 @@ _TABLE: Final = (
         role="word",
     ),
     _verb("note", "a remark for the reader", Rest(name="TEXT"), role="word"),
-    _verb("expect", "an assertion about the last command or the state", EXPECTATIONS, role="word"),
+    _verb("expect", "an assertion about the last command or the state", CONDITION, role="word"),
 )
 
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for verb in _TABLE}

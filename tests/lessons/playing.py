@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from lessons.file.schema import Lesson, Prediction
-from lessons.play.expressions import NUMBER
 from lessons.play.grading import choices, judge
 from lessons.play.player import Player
+from model.script.ask import literal_number
 
 Guesser = Callable[[Prediction], str]
 MOST_MOVES = 1000
@@ -64,7 +64,7 @@ def wrong_answers(prediction: Prediction) -> tuple[str, ...]:
     """Answers that the author has thought of, and one that nobody would."""
     offered = choices(prediction)
     thought_of = (str(wrong.answer) for wrong in getattr(prediction, "wrong", ()))
-    return offered or (*(answer for answer in thought_of if NUMBER.fullmatch(answer)), "4711")
+    return offered or (*(answer for answer in thought_of if literal_number(answer) is not None), "4711")
 
 
 def typed(prediction: Prediction, answer: str) -> str:

@@ -41,7 +41,7 @@ MISTAKES = {
         "expect absent p0 buf ",
         "expect absent p0 bof ",
         line_of("expect absent"),
-        "no label `bof`",
+        "there is no label bof",
     ),
     "a goal without a solution": (
         "~~~solution\nmadvise p0 buf+0 dontneed\n~~~\n",
@@ -59,7 +59,7 @@ MISTAKES = {
         'answer = "refcount p0 buf"',
         'answer = "refcount p0 bof"',
         line_of("~~~predict"),
-        "no label `bof`",
+        "there is no label bof",
     ),
     "an answer that is typed in": ('answer = "refcount p0 buf"', 'answer = "1"', line_of("~~~predict"), "typed in"),
     "an answer that is no quantity": (
@@ -122,13 +122,13 @@ MISTAKES = {
         "{refcount p0 buf}.",
         "{refcount p0 buf+9}.",
         line_of("~~~predict"),
-        "no page behind",
+        "no page mapped there",
     ),
     "a reply with a number that is not there": (
         "It stays as it is.",
         "{refcount r1}",
         line_of("~~~predict"),
-        "no reference `r1`",
+        "there is no reference r1 now",
     ),
     "a remark on a step that is not made": (
         "  store_byte:",

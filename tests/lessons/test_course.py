@@ -8,9 +8,9 @@ import pytest
 from lessons.author.check import check_lesson, check_paths
 from lessons.file.library import COURSE, entries, find
 from lessons.file.schema import Lesson
-from lessons.play.expressions import condition
 from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
+from model.script.ask import is_so
 from tests.lessons.playing import answers, knowing, mistaken, play
 
 LESSONS = [entry.name for entry in entries()]
@@ -129,9 +129,9 @@ def test_the_tlb_is_stale_until_it_is_flushed() -> None:
     for spot in player.spots:
         moment = player.standing_at(spot).moment
         if any(beat.name == "unmap_vmas.remove_rmaps" for beat in spot.beats):
-            assert condition("absent p0 buf and cached 0 p0 buf", moment)
+            assert is_so("absent p0 buf and cached 0 p0 buf", moment)
         if any(beat.name == "flush_tlb_range.flush_local" and beat.command == "finish zap" for beat in spot.beats):
-            assert condition("absent p0 buf and not cached 0 p0 buf", moment)
+            assert is_so("absent p0 buf and not cached 0 p0 buf", moment)
             break
     else:
         raise AssertionError("the TLB was never flushed")

@@ -59,12 +59,11 @@ def test_nothing_goes_wrong_that_the_scene_does_not_announce(scene: Path) -> Non
 
 def announced(following: list[Account]) -> set[str]:
     """What the `expect violation` lines right after a command name."""
-    named = set()
+    named: set[str] = set()
     for account in following:
         if account.command.verb not in WORDS:
             break
-        if account.command.operands.get("WHAT") == "violation":
-            named.add(str(account.command.operands["NAME"]))
+        named |= {str(phrase.values["NAME"]) for phrase in account.command.phrases if phrase.form == "violation"}
     return named
 
 

@@ -21,18 +21,18 @@ from model.script.operands import (
     OneOf,
     Operand,
     Prot,
-    ReferencePage,
     Rest,
     SettingValue,
     Signature,
-    Where,
 )
+from model.script.page_operands import HELD, PageOf, ReferencePage, Where
 from model.script.parser import parse_line
 from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
 
 LONGEST: Final = 25
+PROCESS: Final = Name(name="P", kind="process")
 
 
 class Dialect(NamedTuple):
@@ -85,6 +85,9 @@ class Drawing(NamedTuple):
                 # Small or absurd: what lies between is only slow.
                 absurd = draw(st.integers(0, 15)) == 15
                 return str(operand.high if absurd else draw(st.integers(operand.low, min(operand.high, 12))))
+            case PageOf():
+                held = draw(st.booleans())
+                return self.word(HELD, chosen) if held else f"{self.existing(PROCESS)} {draw(st.sampled_from('abcd'))}"
             case ReferencePage():
                 return f"{self.existing(operand)}{draw(st.sampled_from(('', '', '+1', '+9')))}"
             case Name():

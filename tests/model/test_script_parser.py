@@ -138,13 +138,31 @@ def test_places(place: str, meaning: Place) -> None:
         ("step t", "N", None),
         ("step t 5", "N", 5),
         ("may * write p0 buf 1", "N", -1),
-        ("expect vma p0 buf flags=pf,io", "flags", ("pf", "io")),
-        ("expect same p0 buf p1 buf+1", "WHERE2", Place("buf", 1, 1)),
-        ("expect violation stale-reference", "NAME", "stale-reference"),
     ],
 )
 def test_operands(line: str, operand: str, value: object) -> None:
     assert last(line).get(operand) == value
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("vma p0 buf flags=pf,io", {"P": "p0", "WHERE": Place("buf"), "flags": ("pf", "io")}),
+        ("violation stale-reference", {"NAME": "stale-reference"}),
+        ("refcount r0+1 -3", {"PAGE": RefPage("r0", 1), "N": -3}),
+        ("same p0 buf r0", {"PAGE": "p0", "WHERE of PAGE": Place("buf"), "PAGE2": RefPage("r0")}),
+        ("differ r0 p0 buf+1", {"PAGE": RefPage("r0"), "PAGE2": "p0", "WHERE of PAGE2": Place("buf", 1, 1)}),
+    ],
+)
+def test_what_an_expectation_asks(condition: str, values: dict[str, object]) -> None:
+    (phrase,) = last(f"expect {condition}").phrases
+    assert (phrase.form, phrase.values) == (condition.split(maxsplit=1)[0], values)
+
+
+def test_phrases_are_joined_and_negated() -> None:
+    one, two = last("expect not present p0 buf and waits t").phrases
+    assert (one.form, one.negated, one.text) == ("present", True, "present p0 buf")
+    assert (two.form, two.negated) == ("waits", False)
 
 
 def test_begin_holds_the_command_with_its_own_columns() -> None:
@@ -255,7 +273,7 @@ def test_settings_are_checked_and_the_number_of_cpus_counts() -> None:
 
 
 def test_expecting_an_answer_needs_a_question() -> None:
-    assert problems("expect ok", scene="") == ["1:1: there is no command before this whose result could be expected"]
+    assert problems("expect ok", scene="") == ["1:8: there is no command before this whose result could be expected"]
 
 
 def test_labels_belong_to_a_process_and_fork_copies_them() -> None:

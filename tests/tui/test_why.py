@@ -40,7 +40,7 @@ def said(typed: str) -> str:
         ("why p0 buf", ["page p0:16:", "cleared the entry of p0 buf (page 16)"]),
         ("why f5", ["frame f5:", "the byte in frame f5:", "the refcount of frame f5:", "1025"]),
         ("why r0", ["ref r0:", "(gup p0 buf as=r0 write pin by=nic: "]),
-        ("why p0 nix", ["no label `nix`"]),
+        ("why p0 nix", ["no label nix of p0"]),
         ("why nobody", ["there is no `nobody`; expected PROCESS WHERE"]),
     ],
 )

@@ -9,7 +9,6 @@ from model.script.problems import ScriptError, did_you_mean
 from tui.session.user_files import is_served
 
 if TYPE_CHECKING:
-    from model.memory.state import State
     from model.script.complete import Completion, Suggestion
     from model.session.timeline import Timeline
     from tui.drivers.sandbox import SandboxDriver
@@ -254,19 +253,11 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
 
 
 def expression_words(driver: "SandboxDriver", given: list[str]) -> Iterator[tuple[str, str]]:
-    """What may come next in an expression: a quantity or condition, then processes, references, places."""
-    from lessons.play.watches import heads  # noqa: PLC0415 - loaded by those who watch
+    """What may come next in an expression; first of all, those that are watched."""
+    from model.script.complete import assist_condition  # noqa: PLC0415 - loaded by those who watch
+    from model.script.scope import Scope  # noqa: PLC0415
 
-    state: State = driver.session.state
-    if not given:
-        if driver.watches is not None:
-            yield from ((text, tr("no longer watch it")) for text in driver.watches.texts)
-        yield from ((head, "") for head in heads())
-        return
-    last = given[-1]
-    if last in state.processes:
-        yield from ((label, tr("a label")) for process, label in sorted(state.labels) if process == last)
-        return
-    yield from ((name, tr("a process")) for name in sorted(state.processes))
-    yield from ((name, tr("a reference")) for name in sorted(state.references))
-    yield from ((name, tr("a buffer")) for name in sorted(state.buffers))
+    if not given and driver.watches is not None:
+        yield from ((text, tr("no longer watch it")) for text in driver.watches.texts)
+    text = "".join(f"{word} " for word in given)
+    yield from assist_condition(text, Scope.of(driver.session.state)).suggestions

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from lessons.play.playback import Standing
-from lessons.play.watches import worth
+from model.script.ask import worth
 from model.script.command import Command
 from model.script.execute import check_simulated
+from model.script.moment import Moment
 from model.script.runner import Runner
 from tui.views.plain_text import Narrator
 
@@ -47,7 +47,7 @@ class PlainMachine:
     def tell_watched(self) -> None:
         """What the watched expressions are worth now."""
         for text in self.watched:
-            moment = Standing(self.runner.context, self.runner.checker).moment
+            moment = Moment.after(self.runner.context, self.runner.checker)
             self.narrator.line(6, Text.assemble((text, "bold"), f" = {worth(text, moment)}"))
 
     def say(self, text: str) -> None:

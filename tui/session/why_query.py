@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from lessons.play.operands import ExpressionError, virtual_page
 from model.invariants.subjects import subject
 from model.memory.state import State
+from model.script.ask import quantity
+from model.script.conditions import measure
+from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Timeline
 from tui.views.why import accounts
 
@@ -24,8 +26,8 @@ def asked(state: State, words: str) -> str:
             return ""
         case [process, where]:
             try:
-                return subject("pte", process, virtual_page(state, process, where))
-            except ExpressionError as error:
+                return subject("pte", process, measure(quantity(f"page-number {process} {where}"), Moment(state)))
+            except NoAnswerError as error:
                 raise AskError(str(error)) from None
         case [one] if one[:1] == FRAMES and one[1:].isdecimal():
             return subject("frame", int(one[1:]))

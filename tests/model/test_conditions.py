@@ -1,20 +1,21 @@
-"""The questions that a lesson may ask the model, and their answers."""
+"""The condition language: what can be asked of the model, and the answers."""
+
+import re
 
 import pytest
 
-from lessons.play.expressions import Moment, condition, quantity
-from lessons.play.grading import fill
-from lessons.play.operands import ExpressionError, NoValueError
-from lessons.play.playback import Standing, power_on, try_out
+from model.script.ask import amount, is_so
+from model.script.moment import Moment, NoAnswerError, NoValueError
+from model.script.parser import parse
+from model.script.runner import Runner
 
 
 def after(script: str) -> Moment:
     """The moment after the last command of a script."""
-    standing: Standing = power_on()
-    for line in script.strip().split("\n"):
-        for beat in try_out(standing, line):
-            standing = beat.standing
-    return standing.moment
+    runner = Runner()
+    for command in parse(script):
+        runner.perform(command)
+    return Moment.after(runner.context, runner.checker)
 
 
 PINNED = """
@@ -60,7 +61,7 @@ def pinned() -> Moment:
     ],
 )
 def test_a_quantity_is_read_from_the_model(pinned: Moment, text: str, number: int) -> None:
-    assert quantity(text, pinned) == number
+    assert amount(text, pinned) == number
 
 
 @pytest.mark.parametrize(
@@ -97,56 +98,56 @@ def test_a_quantity_is_read_from_the_model(pinned: Moment, text: str, number: in
     ],
 )
 def test_a_condition_is_looked_up_in_the_model(pinned: Moment, text: str, holds: bool) -> None:
-    assert condition(text, pinned) is holds
+    assert is_so(text, pinned) is holds
 
 
 def test_how_the_last_command_ended_can_be_asked() -> None:
     moment = after("process p0\nmunmap p0 @16\nread p0 @16")
-    assert condition("signal SIGSEGV", moment)
-    assert condition("signal", moment)
-    assert not condition("signal SIGBUS", moment)
-    assert condition("error EFAULT", after("process p0\ngup p0 @16 as=r0"))
+    assert is_so("signal SIGSEGV", moment)
+    assert is_so("signal", moment)
+    assert not is_so("signal SIGBUS", moment)
+    assert is_so("error EFAULT", after("process p0\ngup p0 @16 as=r0"))
 
 
 def test_whether_a_task_waits_can_be_asked() -> None:
     meeting = "process p0\nbo b 1 in=gtt\nmmap p0 m bo:b shared rw 1\nbegin M move b vram\nstep M\nbegin W write p0 m 1"
-    assert not condition("waits W", after(meeting))
-    assert condition("waits W and not waits M", after(f"{meeting}\nfinish W"))
-    assert not condition("waits W", after(f"{meeting}\nfinish W\nfinish M\nfinish W"))
+    assert not is_so("waits W", after(meeting))
+    assert is_so("waits W and not waits M", after(f"{meeting}\nfinish W"))
+    assert not is_so("waits W", after(f"{meeting}\nfinish W\nfinish M\nfinish W"))
 
 
 def test_whether_a_task_holds_a_page_can_be_asked() -> None:
     taking = "process p0\nmmap p0 m anon private rw 1\nwrite p0 m 1\nbegin T gup p0 m as=r\n"
-    assert not condition("holds T p0 m", after(f"{taking}step T 6"))
-    assert condition("holds T p0 m", after(f"{taking}step T 7"))
-    assert not condition("holds T p0 m", after(f"{taking}finish T")), "it has handed the page over, to r"
-    with pytest.raises(ExpressionError, match="which task"):
-        condition("holds T", after(taking))
+    assert not is_so("holds T p0 m", after(f"{taking}step T 6"))
+    assert is_so("holds T p0 m", after(f"{taking}step T 7"))
+    assert not is_so("holds T p0 m", after(f"{taking}finish T")), "it has handed the page over, to r"
+    with pytest.raises(NoAnswerError, match="PAGE is missing: expected a page"):
+        is_so("holds T", after(taking))
 
 
 def test_where_a_buffer_is_can_be_asked() -> None:
     moment = after("bo b 1 in=gtt\nmove b vram")
-    assert condition("place b vram", moment)
-    assert not condition("place b gtt", moment)
+    assert is_so("place b vram", moment)
+    assert not is_so("place b gtt", moment)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("place", "expected `place BUFFER PLACE`"),
-        ("place x vram", "no buffer `x`"),
+        ("place", "B is missing: expected a buffer"),
+        ("place x vram", "there is no buffer x now"),
         ("place b vran", "did you mean `vram`?"),
     ],
 )
 def test_a_malformed_question_for_a_place_says_what_is_wrong(text: str, message: str) -> None:
-    with pytest.raises(ExpressionError, match=message):
-        condition(text, after("bo b 1 in=gtt"))
+    with pytest.raises(NoAnswerError, match=re.escape(message)):
+        is_so(text, after("bo b 1 in=gtt"))
 
 
 def test_a_broken_rule_is_seen_by_its_name() -> None:
     moment = after(PINNED + "madvise p0 buf[0:1] dontneed")
-    assert condition("violation stale-reference", moment)
-    assert not condition("no violation", moment)
+    assert is_so("violation stale-reference", moment)
+    assert not is_so("no violation", moment)
 
 
 @pytest.mark.parametrize(
@@ -154,54 +155,47 @@ def test_a_broken_rule_is_seen_by_its_name() -> None:
     [
         ("refcont p0 buf", "did you mean `refcount`?"),
         ("", "is no quantity"),
-        ("refcount p9 buf", "no process `p9`"),
-        ("refcount p0 bof", "no label `bof` in process p0"),
-        ("refcount p0 1x", "`1x` is no place"),
-        ("refcount r9", "no reference `r9`"),
-        ("refcount", "a subject is missing"),
-        ("refcount p0 buf buf", "`buf` is left over"),
-        ("index ptx p0 buf", "`ptx` is no page-table level"),
-        ("table-pages p9", "no process `p9`"),
-        ("rss p9", "no process `p9`"),
-        ("vmas", "no process ``"),
+        ("refcount p9 buf", "there is no process p9 now"),
+        ("refcount p0 bof", "there is no label bof of p0 now"),
+        ("refcount p0 1x", "`p0` has no label `1x`"),
+        ("refcount r9", "there is no reference r9 now"),
+        ("refcount", "PAGE is missing: expected a page"),
+        ("refcount p0 buf buf", "`refcount` does not expect `buf` here"),
+        ("index ptx p0 buf", "did you mean `pte`?"),
+        ("table-pages p9", "there is no process p9 now"),
+        ("rss p9", "there is no process p9 now"),
+        ("vmas", "P is missing: expected a process"),
     ],
 )
 def test_a_malformed_quantity_says_what_is_wrong(pinned: Moment, text: str, message: str) -> None:
-    with pytest.raises(ExpressionError, match=message):
-        quantity(text, pinned)
+    with pytest.raises(NoAnswerError, match=re.escape(message)):
+        amount(text, pinned)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("presnt p0 buf", "did you mean `present`?"),
-        ("present p0", "no reference `p0`"),
-        ("present r0", "`r0` is a reference"),
-        ("refcount p0 buf", "is compared with a number"),
-        ("no violations", "expected `no violation`"),
-        ("violation", "which violation"),
+        ("present p0", "WHERE is missing: expected a place"),
+        ("present r0", "WHERE is missing: expected a place"),
+        ("refcount p0 buf", "`buf` is not the number to compare it with"),
+        ("no violations", "did you mean `violation`?"),
+        ("violation", "NAME is missing: expected an invariant"),
         ("violation stale-ref", "did you mean `stale-reference`"),
         ("error EFULT", "did you mean `EFAULT`"),
         ("signal SIGSEG", "did you mean `SIGSEGV`"),
-        ("cached x p0 buf", "no CPU number"),
-        ("not", "`` is no condition"),
-        ("ok ok", "left over"),
+        ("cached x p0 buf", "`x` is not a CPU"),
+        ("not", "a condition is missing"),
+        ("ok ok", "does not expect `ok` here"),
     ],
 )
 def test_a_malformed_condition_says_what_is_wrong(pinned: Moment, text: str, message: str) -> None:
-    with pytest.raises(ExpressionError, match=message):
-        condition(text, pinned)
+    with pytest.raises(NoAnswerError, match=re.escape(message)):
+        is_so(text, pinned)
 
 
 def test_a_page_that_is_not_there_has_no_count(pinned: Moment) -> None:
-    with pytest.raises(NoValueError, match="no page behind"):
-        quantity("refcount p0 buf+2", pinned)
+    with pytest.raises(NoValueError, match="no page mapped there"):
+        amount("refcount p0 buf+2", pinned)
     with pytest.raises(NoValueError, match="returned no value: error EFAULT"):
-        quantity("value", after("process p0\ngup p0 @16 as=r0"))
-
-
-def test_numbers_in_prose_come_from_the_model(pinned: Moment) -> None:
-    text = "Page {page-number p0 buf:#x} has {refcount p0 buf} references, in hex {refcount p0 buf:x}."
-    assert fill(text, pinned) == "Page 0x80807fe has 1025 references, in hex 401."
-    with pytest.raises(ExpressionError, match="no reference `r7`"):
-        fill("{refcount r7}", pinned)
+        amount("value", after("process p0\ngup p0 @16 as=r0"))

@@ -1,0 +1,38 @@
+"""From a place in an address space to its pages, and from a page to the entry that maps it."""
+
+from model.memory.records import Pte
+from model.memory.state import Memory
+from model.script.command import Place
+
+
+class Missing(Exception):  # noqa: N818 -- an answer (ENOENT), not an accident
+    """A name that a command uses does not exist in this State."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(f"there is no {kind} {name} now")
+
+
+def pages_at(state: Memory, process: str, place: Place) -> tuple[int, int]:
+    """As `resolve`, of a place by itself."""
+    if not place.label:
+        return place.first, place.pages
+    label = state.labels.get((process, place.label))
+    if label is None:
+        raise Missing("label", f"{place.label} of {process}")
+    return label.start + place.first, place.pages or label.pages
+
+
+def page_entry(state: Memory, process: str, vpn: int) -> tuple[Pte, int] | None:
+    """The entry that maps a virtual page, and which of its frames: (PTE, pfn). None where it is empty.
+
+    Under a 2 MiB leaf the pfn is that of the small page inside it.
+    """
+    pte = state.ptes.get((process, vpn))
+    if pte is not None:
+        return pte, pte.pfn
+    leaf = state.tables.get((process, 1, vpn >> 9))
+    if leaf is None or not leaf.huge:
+        return None
+    return leaf, leaf.pfn + (vpn & 511)
