@@ -157,6 +157,7 @@ async def test_the_whole_lesson_can_be_played_with_one_key_and_guesses(store: St
 
 async def test_commands_are_typed_and_stepped(store: Store) -> None:
     async with at(store, SandboxDriver()) as user:
+        await user.press("v")
         await user.command("process p0")
         await user.command("mmap p0 buf anon private rw 2")
         assert '"buf"' not in user.pane("spaces"), "a command begins before its first micro-step"
@@ -192,6 +193,7 @@ async def test_the_prompt_completes_and_remembers(store: Store, made: SandboxDri
 
 async def test_going_back_and_doing_something_else_keeps_both_ways(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         await user.command("write p0 buf+2 1")
         await user.press("c")
         one = user.stage.picture.state
@@ -217,6 +219,7 @@ async def test_a_click_on_the_strip_goes_there(store: Store, made: SandboxDriver
 
 async def test_a_command_that_waits_goes_on_when_the_other_task_lets_it(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         await user.command("begin t1 gup p0 buf as=r1 write pin")
         await user.command("step t1 6")
         await user.press("c")

@@ -20,6 +20,7 @@ from tui.widgets.line_pane import LinePane
 
 async def test_the_cursor_lights_up_what_is_related_everywhere(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         await user.press("4")
         stage = user.stage
         for _ in range(30):
@@ -37,6 +38,7 @@ async def test_the_cursor_lights_up_what_is_related_everywhere(store: Store, mad
 
 async def test_a_click_moves_the_cursor_and_the_walk_follows(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         spaces = user.stage.panes["spaces"]
         row, line = next((number, line) for number, line in enumerate(spaces.rows) if "33→" in line.text)
         await user.pilot.click(spaces, offset=(line.text.index("33→"), row + spaces.head))
@@ -47,6 +49,7 @@ async def test_a_click_moves_the_cursor_and_the_walk_follows(store: Store, made:
 
 async def test_the_cursor_stays_on_its_thing_while_the_machine_changes(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         user.stage.point("pte:p0:33")
         await user.pilot.pause()
         await user.command("munmap p0 buf")
@@ -59,6 +62,7 @@ async def test_the_cursor_stays_on_its_thing_while_the_machine_changes(store: St
 async def test_a_row_can_be_copied(store: Store, made: SandboxDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
     async with at(store, made) as user:
+        await user.press("v")
         monkeypatch.setattr(user.app, "copy_to_clipboard", copied.append)
         await user.press("2", "down", "Y")
         assert copied == ["p0  cpu0 · pgd f1"]
@@ -66,6 +70,7 @@ async def test_a_row_can_be_copied(store: Store, made: SandboxDriver, monkeypatc
 
 async def test_text_can_be_selected(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         walk = user.stage.panes["walk"]
         selected = walk.get_selection(SELECT_ALL)
         assert selected is not None
@@ -96,6 +101,7 @@ async def test_every_size_shows_story_strip_keys_and_nothing_outside(
 
 async def test_a_small_screen_shows_one_pane_and_tabs_lead_to_the_others(store: Store, made: SandboxDriver) -> None:
     async with at(store, made, SMALL) as user:
+        await user.press("v")
         assert "2 Address spaces" in user.lines()[1]
         assert "3 Walk" in user.lines()[1]
         for number, title, name in PANES:
@@ -110,6 +116,7 @@ async def test_a_small_screen_shows_one_pane_and_tabs_lead_to_the_others(store: 
 
 async def test_one_pane_can_be_made_large_and_all_come_back(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
+        await user.press("v")
         before = {name: pane.region for name, pane in user.stage.panes.items()}
         await user.press("4", "m")
         assert user.stage.panes["memory"].region.height > 25

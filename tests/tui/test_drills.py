@@ -38,15 +38,15 @@ async def test_a_digit_answers_and_function_keys_show_the_panes(
     made = exercise("refcount", 4)
     async with at(store, DrillDriver(store, "refcount", 4), size) as user:
         assert "letter or number" in user.pane("story")
-        assert "F2-F8" in user.lines()[-1] or "F4 Memory" in user.seen()
+        assert "F2-F8" in user.lines()[-1] or "F4 Ledger" in user.seen()
         assert "F1 Story" not in user.seen(), "F1 is help"
         await user.press("f4")
         assert user.stage.picture.tale.ask is not None, "looking at a pane is no answer"
-        assert user.stage.focused is user.stage.panes["memory"]
+        assert user.stage.focused is user.stage.panes["ledger"]
         await user.press(str(number))
         assert user.stage.picture.tale.judged[0].guess == made.answers[number - 1].text
         await user.press("4")
-        assert user.stage.focused is user.stage.panes["memory"], "after the answer digits are panes again"
+        assert user.stage.focused is user.stage.panes["ledger"], "after the answer digits are panes again"
 
 
 async def test_a_digit_beyond_the_answers_shows_its_pane(store: Store) -> None:

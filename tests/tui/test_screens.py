@@ -126,6 +126,7 @@ VISITS = {
     "tasks": Visit(pinned(*TASKS), keys("r")),
     "difference": Visit(pinned(), keys("D")),
     "scenes": Visit(pinned(), keys("L")),
+    "legend": Visit(pinned(), keys("l")),
     "code": Visit(pinned(), keys("y")),
     "lesson-code": Visit(lesson, keys("y")),
     "script": Visit(pinned(), keys("colon", *"script", "enter")),

@@ -16,6 +16,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from model.memory.state import TABLES
 from tui.drivers.driver import Driver, Stride
+from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import (
     HEAD_AND_FOOT,
     HINTS,
@@ -27,7 +28,9 @@ from tui.screens.stage_keys import (
     MACHINE_LEAST,
     NARROW,
     PANES,
+    PICTURED,
     STORY,
+    STORY_WIDTHS,
     WIDE,
 )
 from tui.session.prompt_history import PromptHistory
@@ -44,6 +47,7 @@ from tui.views.verdict import rules, severities, verdict
 from tui.views.walk import walk
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
+from tui.widgets.picture_pane import PicturePane
 from tui.widgets.tail import Tail
 
 if TYPE_CHECKING:
@@ -69,8 +73,11 @@ class Stage(Screen[None]):
         self.focus_subject = ""
         """What the learner points at; empty: nothing, the walk follows what changes."""
         self.followed = ""
-        self.shown = "spaces"
-        """The pane in sight where there is room for one."""
+        self.listed = False
+        """The machine is shown as lists although there is room for the picture."""
+        self._shown = {True: "picture", False: "spaces"}
+        """The pane in sight where there is room for one: as a picture, and as lists."""
+        self.drawing = PicturePanes(driver)
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
         self.typed = PromptHistory()
@@ -89,24 +96,26 @@ class Stage(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Every widget once; from then on none comes or goes."""
-        for number, title, name in PANES:
-            kind = Tail if name == "log" else LinePane
+        for number, title, name in dict.fromkeys((*PICTURED, *PANES)):
+            kind = Tail if name == "log" else PicturePane if name == "picture" else LinePane
             self.panes[name] = kind(tr(title), name, number, self.glyphs)
         for name in ("head", "foot"):
             self.panes[name] = Bar("", name, "", self.glyphs)
         for name, pane in self.panes.items():
             pane.build = partial(self._rows, name)
         self._set_size_classes()
+        self._choose_view()
         self._make_room()
-        self.panes[self.shown].add_class("-shown")
         yield self.panes["head"]
         self.body = Container(id="body")
         with self.body:
             with Container(id="left"):
                 yield self.panes["story"]
                 yield self.panes["step"]
-            for name in ("spaces", "walk", "memory", "holders", "rules", "log"):
+            for name in ("picture", "ledger", *LISTS, "rules", "log"):
                 self.panes[name].add_class("side")
+                self.panes[name].set_class(name in {"picture", "ledger"}, "drawn")
+                self.panes[name].set_class(name in LISTS, "listing")
                 yield self.panes[name]
         yield self.panes["foot"]
 
@@ -120,6 +129,27 @@ class Stage(Screen[None]):
         """The machine's first pane is in sight where there is room for one."""
         self._make_room()
         self._take_question()
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the machine is drawn: there is room for it, and no lists were asked for."""
+        width = self.app.size.width
+        if width >= WIDE:
+            width -= STORY_WIDTHS["wide"] + 1
+        elif width >= NARROW:
+            width -= STORY_WIDTHS["normal"] + 1
+        return not self.listed and width >= LEAST
+
+    @property
+    def shown(self) -> str:
+        """The pane in sight where there is room for one."""
+        return self._shown[self.pictured]
+
+    def _choose_view(self) -> None:
+        """Picture or lists, by the room that there is and by what was asked for."""
+        self.set_class(self.pictured, "-pictured")
+        for name, pane in self.panes.items():
+            pane.set_class(name == self.shown, "-shown")
 
     @property
     def low(self) -> bool:
@@ -153,6 +183,7 @@ class Stage(Screen[None]):
         if self.size.width >= NARROW and self._narrow_rows:
             self.body.styles.clear_rule("grid_rows")
             self._narrow_rows = ""
+        self._choose_view()
         self._make_room()
 
     def move(self, make: Callable[[], str]) -> None:
@@ -203,7 +234,7 @@ class Stage(Screen[None]):
         """The picture's machine, with signs for what changed and what is broken."""
         picture = self.picture
         self.followed = follow(picture.changes) or self.followed
-        return ShownState(
+        scene = ShownState(
             picture.state,
             picture.changes,
             marks(picture.changes),
@@ -211,6 +242,8 @@ class Stage(Screen[None]):
             self.focus_subject or self.followed,
             self.glyphs,
         )
+        self.drawing.take(scene._replace(focus=self.focus_subject))
+        return scene
 
     def _rows(self, name: str, width: int) -> Sequence[Row]:
         """The rows of one pane."""
@@ -230,6 +263,13 @@ class Stage(Screen[None]):
                 )
             case "step":
                 return steps(picture, width, glyphs)
+            case "picture":
+                drawn = self.drawing
+                same = (drawn.state.state, drawn.state.past)
+                equal = (picture.changes, self.scene.broken, drawn.opened, drawn.state.accesses, width)
+                return self._kept("picture", same, equal, lambda: drawn.picture(width))
+            case "ledger":
+                return self.drawing.ledger(width)
             case _:
                 scene = self.scene
                 build, tables = MACHINE[name]
@@ -251,9 +291,13 @@ class Stage(Screen[None]):
         self._made[name] = same, equal, rows
         return rows
 
+    def _panes(self) -> tuple[tuple[str, str, str], ...]:
+        """The panes that there are now, and their keys."""
+        return PICTURED if self.pictured else PANES
+
     def _tabs(self, width: int) -> Row:
         """One tab a pane, in sight where there is room for one pane."""
-        panes = [(number, title, name == self.shown) for number, title, name in PANES if name != "step"]
+        panes = [(number, title, name == self.shown) for number, title, name in self._panes() if name != "step"]
         return tabs(panes, width, by_function_key=self._numbered())
 
     def _verdict_and_strip(self, width: int) -> list[Row]:
@@ -323,7 +367,7 @@ class Stage(Screen[None]):
             if pane is not source:
                 pane.forget_cursor()
         if source is None:
-            home = HOMES.get(subject.partition(":")[0], "holders")
+            home = "picture" if self.pictured else HOMES.get(subject.partition(":")[0], "holders")
             self._bring_up(home)
             if self.panes[home].point_at(subject):
                 self.panes[home].focus()
@@ -333,8 +377,9 @@ class Stage(Screen[None]):
         """Light up the relatives."""
         to, of = self.driver.refers(subject)
         lit = {subject: "it", **dict.fromkeys(to, "to"), **dict.fromkeys(of, "from")}
-        for pane in self.panes.values():
-            pane.light(lit)
+        chain = dict.fromkeys(self.drawing.chain(subject), "to") if self.pictured else lit
+        for name, pane in self.panes.items():
+            pane.light(chain if name == "picture" else lit)
 
     def action_follow(self) -> None:
         """Point at nothing: the walk follows what changes."""
@@ -446,7 +491,9 @@ class Stage(Screen[None]):
 
     def action_show(self, number: str) -> None:
         """Give a pane the cursor; where only one has room, show it."""
-        name = next((name for key, _, name in PANES if key == number), "story")
+        if self.pictured and number not in {key for key, *_ in PICTURED}:
+            self.action_lists()
+        name = next((name for key, _, name in self._panes() if key == number), "story")
         if name == "step" and self.one_pane:
             name = "story"
         self._bring_up(name)
@@ -457,15 +504,35 @@ class Stage(Screen[None]):
         """Where there is room for one pane only, this is the one."""
         self.set_class(name == "story", "-story")
         if name not in {"story", "step"}:
-            self.panes[self.shown].remove_class("-shown")
-            self.shown = name
-            self.panes[name].add_class("-shown")
+            self._shown[self.pictured] = name
+            self._choose_view()
+
+    def action_lists(self) -> None:
+        """The machine as lists, or as a picture again."""
+        self.listed = not self.listed
+        if not self.listed and not self.pictured:
+            self.notify(tr("The picture needs {columns} columns.").format(columns=LEAST), markup=False)
+        self._choose_view()
+        self.show_picture()
+
+    def action_fold(self) -> None:
+        """Unfold the equal pages at the cursor, or fold them again."""
+        if self.drawing.fold(self.focus_subject):
+            self.show_picture()
+        else:
+            self.notify(tr("Point at a page first: its neighbours fold and unfold."), markup=False)
+
+    def action_legend(self) -> None:
+        """What the signs of the picture mean."""
+        from tui.screens.legend import Legend  # noqa: PLC0415 - needed when somebody asks
+
+        self.app.push_screen(Legend(self.glyphs))
 
     def action_maximize_pane(self) -> None:
         """One pane over the whole side, or all of them again."""
         name = self.focused.id if isinstance(self.focused, LinePane) else None
         self.toggle_class("-solo")
-        number = next((key for key, _, pane in PANES if pane == name and pane not in {"story", "step"}), None)
+        number = next((key for key, _, pane in self._panes() if pane == name and pane not in {"story", "step"}), None)
         if number is not None:
             self.action_show(number)
         else:
@@ -477,6 +544,8 @@ class Stage(Screen[None]):
         self.post_message(self.Left())
 
 
+LISTS: Final = ("spaces", "walk", "memory", "holders")
+"""The panes that list the machine."""
 MACHINE: Final[dict[str, tuple[Callable[[ShownState, int], list[Row]], tuple[str, ...]]]] = {
     "spaces": (spaces, ("processes", "vmas", "ptes", "labels", "frames", "content")),
     "walk": (walk, ("processes", "vmas", "ptes", "labels", "frames", "content", "tables", "tlbs", "cpus")),

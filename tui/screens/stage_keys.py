@@ -16,6 +16,16 @@ PANES: Final = (
 )
 """Number key, title and id of each pane."""
 
+PICTURED: Final = (
+    ("1", "Story", "story"),
+    ("2", "Picture", "picture"),
+    ("4", "Ledger", "ledger"),
+    ("6", "Log", "log"),
+    ("7", "Rules", "rules"),
+    ("8", "Step", "step"),
+)
+"""The same while the machine is drawn; a key that is missing here turns to the lists."""
+
 NARROW: Final = 100
 WIDE: Final = 190
 HINTS: Final = (
@@ -41,6 +51,8 @@ JUMPS: Final = frozenset({"node", "moment", "answer"})
 """Subjects that are no things of the machine: Enter or a click on one is a move."""
 KEEP_AFTER: Final = 2.0
 """Seconds after a move until what it changed is kept in the learner's file."""
+STORY_WIDTHS: Final = {"normal": 43, "wide": 48}
+"""Columns of the story beside a picture, as the style sheet has them."""
 STORY: Final = 9
 """Lines of the story on a narrow screen, at least …"""
 MACHINE_LEAST: Final = 10
@@ -73,6 +85,9 @@ KEYS: Final[list[BindingType]] = [
     Binding("S", "app.time_space", "Time and space: who did what when, and whom it touched", id="stage.time-space"),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
     Binding("X", "app.explore(True)", "Map of every state that can be reached from here", id="stage.map"),
+    Binding("v", "lists", "The machine as a picture, or as lists", id="stage.lists"),
+    Binding("z", "fold", "Fold or unfold the pages at the cursor", id="stage.fold"),
+    Binding("l", "legend", "Legend of the picture", id="stage.legend"),
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
     *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
     *(

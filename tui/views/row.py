@@ -22,6 +22,12 @@ ROLES: Final = (
     "splat",
     "now",
     "here",
+    "owner0",
+    "owner1",
+    "owner2",
+    "owner3",
+    "owner4",
+    "owner5",
 )
 """Every way a piece of text can look; a theme gives each of them colours and attributes."""
 

@@ -7,13 +7,16 @@ from rich.style import Style
 
 from tui.views.row import BLANK, Row, Stop
 
-Looks = tuple[dict[str, Style], dict[str, Style], dict[str, Style]]
-"""Role → style: plainly, lit up, under the cursor."""
+Looks = tuple[dict[str, Style], dict[str, Style], dict[str, Style], dict[str, Style]]
+"""Role → style: plainly, lit up, under the cursor, and what is not lit where all else is dimmed."""
 
 
-def segments(line: Row, looks: Looks, left: int, right: int, lit: tuple[str, ...]) -> Iterable[Segment]:
+def segments(
+    line: Row, looks: Looks, left: int, right: int, lit: tuple[str, ...], *, dims: bool = False
+) -> Iterable[Segment]:
     """The spans of a row in their styles; neighbours of one style are one segment."""
-    plainly, lit_up, under_cursor = looks
+    plainly, lit_up, under_cursor, dimmed = looks
+    rest = dimmed if dims else plainly
     text, style, at = "", plainly["plain"], 0
     for span in line.spans:
         if left <= at < right:
@@ -21,7 +24,7 @@ def segments(line: Row, looks: Looks, left: int, right: int, lit: tuple[str, ...
         elif lit and span.subject in lit:
             own = lit_up[span.role]
         else:
-            own = plainly[span.role]
+            own = rest[span.role]
         at += len(span.text)
         if own is style:
             text += span.text

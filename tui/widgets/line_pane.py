@@ -22,8 +22,8 @@ WHEEL: Final = 3
 """Rows that one notch of the mouse wheel scrolls."""
 MOST_STRIPS: Final = 2048
 
-Drawn = tuple[Row, int, int, int, tuple[str, ...]]
-"""What a drawn line depends on: row, width, columns of the cursor, lit subjects in it."""
+Drawn = tuple[Row, int, int, int, tuple[str, ...], bool]
+"""What a drawn line depends on: row, width, columns of the cursor, lit subjects in it, whether all else is dimmed."""
 
 
 class LinePane(Widget, can_focus=True):
@@ -40,6 +40,9 @@ class LinePane(Widget, can_focus=True):
         Binding("pageup", "page(-1)", "Page up", show=False, id="pane.page-up"),
         Binding("Y", "copy_row", "Copy the row", show=False, id="pane.copy"),
     ]
+
+    dims: ClassVar[bool] = False
+    """What is not lit is dimmed while anything is."""
 
     class Pointed(Message):
         """The cursor went to a subject."""
@@ -150,7 +153,10 @@ class LinePane(Widget, can_focus=True):
         if lit == self.lit:
             return
         before, self.lit = self.lit, lit
-        self._repaint(self._rows_with({*before, *lit}))
+        if self.dims:
+            self.refresh()
+        else:
+            self._repaint(self._rows_with({*before, *lit}))
 
     def _rows_with(self, subjects: set[str]) -> list[int]:
         """Rows in the window in which one of these subjects stands."""
@@ -331,7 +337,8 @@ class LinePane(Widget, can_focus=True):
         related = self.lit or self.cursor is not None
         lit = tuple({span.subject for span in line.spans if self._is_lit(span.subject)}) if related else ()
         width = self.outer_size.width
-        drawn = (line, width, left, right, lit)
+        dims = self.dims and bool(self.lit)
+        drawn = (line, width, left, right, lit, dims)
         strip = self._strips.get(drawn)
         if strip is None:
             if len(self._strips) > MOST_STRIPS:
@@ -340,7 +347,7 @@ class LinePane(Widget, can_focus=True):
             if len(line.text) > width:
                 line = Row(tuple(padded(list(line.spans), width)), line.ground)
             # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
-            strip = Strip(segments(line, looks, left, right, lit), len(line.text))
+            strip = Strip(segments(line, looks, left, right, lit, dims=dims), len(line.text))
             strip = self._strips[drawn] = strip.adjust_cell_length(width, base)
         return strip
 
@@ -355,7 +362,8 @@ class LinePane(Widget, can_focus=True):
         plainly = {role: base + style for role, style in known.items()}
         lit = {role: style + known["lit"] for role, style in plainly.items()}
         under_cursor = {role: style + known["cursor"] for role, style in plainly.items()}
-        self._grounds[ground] = base, (plainly, lit, under_cursor)
+        dimmed = dict.fromkeys(known, base + known["dim"])
+        self._grounds[ground] = base, (plainly, lit, under_cursor, dimmed)
         return self._grounds[ground]
 
     def _with_selection(self, strip: Strip, line: int) -> Strip:

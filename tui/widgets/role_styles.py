@@ -99,6 +99,15 @@ MUTED: Final = 0.62
 """How much of the foreground is left in text of less weight, where the theme names no colour of its own for it."""
 
 
+OWNERS: Final = {
+    True: ("#7cc4ff", "#d8b4fe", "#5eead4", "#f9a8d4", "#c8d06a", "#cbd5e1"),
+    False: ("#0b4f9e", "#6b21a8", "#0f5f58", "#9d174d", "#4d5300", "#374151"),
+}
+"""Colours of owners on a dark and on a light ground: none that says new, changed or broken."""
+ANSI_OWNERS: Final = ("cyan", "magenta", "blue", "bright_cyan", "bright_magenta", "bright_blue")
+"""The same where the terminal alone knows its colours."""
+
+
 def roles(variables: Mapping[str, str]) -> dict[str, Style]:
     """Role → style, from a theme's CSS variables. The role `lit` and `cursor` are laid over another."""
     return dict(_roles(tuple((name, variables.get(name, "")) for name in USED)))
@@ -132,7 +141,11 @@ def _roles(used: tuple[tuple[str, str], ...]) -> Mapping[str, Style]:
         return Style(color=colours[name].rich_color, bold=bold or None, reverse=reverse or None, strike=strike or None)
 
     dim = Style(color=muted.rich_color) if shades else Style(dim=True)
+    several = {colours[name].rgb for name in ("foreground", "primary", "accent", "warning") if name in colours}
+    inks = ANSI_OWNERS if not shades else OWNERS[background.brightness < foreground.brightness]
+    owners = {f"owner{number}": Style(color=shade if len(several) > 1 else None) for number, shade in enumerate(inks)}
     return {
+        **owners,
         "plain": Style(),
         "dim": dim,
         "title": ink("primary", bold=True),

@@ -1,0 +1,163 @@
+"""The decisive moments of the course, and their pictures step by step."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from model.memory.records import Access
+from model.script.command import Command
+from model.script.parser import parse
+from model.session.session import Session
+from model.session.timeline import Node, Timeline
+from tui.drivers.history_view import broken
+from tui.views.glyphs import UNICODE, Glyphs
+from tui.views.picture.history import History, Page
+from tui.views.picture.picture_state import PictureState
+from tui.views.shown_state import ShownState, marks, net
+from tui.views.verdict import severities
+
+MOMENTS: Final = {
+    "pin-dontneed-fault": """
+        process p0
+        device nic
+        mmap p0 buf anon private rw 4
+        write p0 buf 1
+        gup p0 buf as=r write pin by=nic
+        madvise p0 buf dontneed
+        write p0 buf 65
+        dma r write 66
+    """,
+    "truncate-under-pin": """
+        process p0
+        device nic
+        memfd f 1
+        mmap p0 buf memfd:f shared rw 1
+        write p0 buf 1
+        gup p0 buf as=r pin longterm write by=nic
+        truncate f 0
+        truncate f 1
+        write p0 buf 65
+        dma r write 9
+    """,
+    "fork-cow-under-get": """
+        process p0
+        device nic
+        mmap p0 buf anon private rw 2
+        write p0 buf 1
+        write p0 buf+1 2
+        gup p0 buf as=r write by=nic
+        fork p0 p1
+        write p0 buf 65
+        dma r write 66
+    """,
+    "fork-cow-under-pin": """
+        process p0
+        device nic
+        mmap p0 buf anon private rw 2
+        write p0 buf 1
+        write p0 buf+1 2
+        gup p0 buf as=r write pin by=nic
+        fork p0 p1
+        write p0 buf 65
+        dma r write 66
+    """,
+    "stale-tlb": """
+        process p0
+        process p1
+        bo b 1 in=gtt exporter=no-flush
+        mmap p0 buf bo:b shared rw 1
+        write p0 buf 65
+        move b vram
+        bo secret 1 in=gtt
+        mmap p1 s bo:secret shared rw 1
+        write p1 s 83
+        write p0 buf 99
+    """,
+    "move-under-grab": """
+        process p0
+        process p1
+        device nic
+        bo b 1 in=gtt
+        mmap p0 buf bo:b shared rw 1
+        write p0 buf 65
+        grab p0 buf as=g by=nic
+        move b vram
+        bo secret 1 in=gtt
+        mmap p1 s bo:secret shared rw 1
+        write p1 s 83
+        dma g write 99
+    """,
+    "huge-page-hole": """
+        set kernel 6.1
+        set vram 1024
+        process p0
+        process p1
+        device nic
+        bo b 512 in=gtt exporter=ttm-huge
+        mmap p0 buf bo:b shared rw 512 at=512
+        write p0 buf 65
+        gup p0 buf+3 as=r write by=nic
+        move b vram
+        bo secret 512 in=gtt exporter=ttm-huge
+        mmap p1 s bo:secret shared rw 512 at=1024
+        write p1 s+3 83
+        dma r write 99
+    """,
+    "kvm-walk": """
+        set kernel 7.3
+        process p0
+        device guest
+        bo b 1 in=gtt
+        mmap p0 buf bo:b shared rw 1
+        write p0 buf 65
+        follow p0 buf as=k by=guest
+        move b vram
+        dma k write 99
+    """,
+    "dax-truncate": """
+        set kernel 6.1
+        process p0
+        device nic
+        dax x 1
+        mmap p0 buf dax:x shared rw 1
+        write p0 buf 65
+        gup p0 buf as=r write by=nic
+        begin T truncate x 0
+        finish T
+        put r
+        finish T
+    """,
+}
+"""Name → script."""
+
+
+class Seen(NamedTuple):
+    """One command, and the picture after it."""
+
+    command: Command
+    drawn: PictureState
+
+
+def commands(script: str) -> list[Command]:
+    """The commands of a script."""
+    return list(parse("\n".join(line.strip() for line in script.strip().splitlines())))
+
+
+def seen(timeline: Timeline, history: History, node: Node, depth: int, glyphs: Glyphs = UNICODE) -> PictureState:
+    """The picture of a node, with what has changed since the way was `depth` long."""
+    changes = net(change for one in timeline.path_to(node)[depth + 1 :] for change in one.changes)
+    scene = ShownState(node.state, changes, marks(changes), severities(broken(timeline)), "", glyphs)
+    events = node.stepped.events if node.stepped is not None else ()
+    accesses = tuple(event for event in events if isinstance(event, Access))
+    return PictureState(scene, node.checker.scene.holding, history.at(node), accesses)
+
+
+def played(script: str, glyphs: Glyphs = UNICODE, opened: frozenset[Page] = frozenset()) -> Iterator[Seen]:
+    """Each command of a script carried out, and what is to be drawn then."""
+    del opened
+    session = Session()
+    history = History(session.timeline)
+    for command in commands(script):
+        depth = session.node.depth
+        node = session.perform(command)
+        if session.state.processes:
+            yield Seen(command, seen(session.timeline, history, node, depth, glyphs))

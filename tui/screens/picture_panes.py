@@ -1,0 +1,85 @@
+"""What the picture and the ledger show of a driver's history, and what is unfolded in them."""
+
+from typing import TYPE_CHECKING
+
+from model.memory.records import Access
+from tui.drivers.driver import Driver
+from tui.views.picture.draw import LEAST, picture
+from tui.views.picture.fold import LEAST as WORTH_FOLDING
+from tui.views.picture.history import History, Page
+from tui.views.picture.ledger import frame_in_question, ledger
+from tui.views.picture.picture_state import PictureState
+from tui.views.row import Row
+from tui.views.shown_state import ShownState
+
+if TYPE_CHECKING:
+    from model.session.timeline import Node
+
+__all__ = ["LEAST", "PicturePanes"]
+
+
+class PicturePanes:
+    """The drawing of where a driver stands; kept from step to step, so that only what changed is made anew."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.opened: frozenset[Page] = frozenset()
+        """Pages that are not folded."""
+        self._history = History(driver.past())
+
+    def take(self, scene: ShownState) -> None:
+        """This is the machine now."""
+        timeline = self.driver.past()
+        if self._history.timeline is not timeline:
+            self._history = History(timeline)
+            self.opened = frozenset()
+        node = timeline.here
+        self.state = PictureState(
+            scene._replace(state=node.state),
+            node.checker.scene.holding,
+            self._history.at(node),
+            accesses(node),
+            self.opened,
+        )
+
+    def picture(self, width: int) -> list[Row]:
+        """The rows of the drawing."""
+        return picture(self.state, width)
+
+    def ledger(self, width: int) -> list[Row]:
+        """The rows of the ledger: of the frame pointed at, else of the one that a move last touched."""
+        return ledger(self.state, frame_in_question(self.state, self.state.scene.focus), width)
+
+    def chain(self, subject: str) -> frozenset[str]:
+        """What hangs together with a subject: the frames that it leads to, and everybody who holds one of them."""
+        to, of = self.driver.refers(subject)
+        frames = {name for name in (subject, *to) if name.startswith("frame:")}
+        found = {subject, *to, *of}
+        for frame in frames:
+            found |= self.driver.refers(frame)[1]
+        return frozenset(found)
+
+    def fold(self, subject: str) -> bool:
+        """Unfold the pages around a subject, or fold them again; False if it is no page."""
+        kind, _, rest = subject.partition(":")
+        process, _, vpn = rest.rpartition(":")
+        if kind != "pte" or not vpn.isdigit():
+            return False
+        page = (process, int(vpn))
+        around = self._around(page)
+        self.opened = self.opened - around if page in self.opened else self.opened | around
+        return True
+
+    def _around(self, page: Page) -> frozenset[Page]:
+        """The pages of the VMA around a page, not more than fit on a screen."""
+        process, vpn = page
+        most = 32 * WORTH_FOLDING
+        return frozenset(
+            (process, near) for near in range(max(vpn - most, 0), vpn + most) if self.state.covered((process, near))
+        )
+
+
+def accesses(node: "Node") -> tuple[Access, ...]:
+    """The bytes that the step to a node carried."""
+    events = node.stepped.events if node.stepped is not None else ()
+    return tuple(event for event in events if isinstance(event, Access))

@@ -1,0 +1,253 @@
+"""The text of the picture: pages on the left, frames in boxes, holders on the right."""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from model.memory.records import Frame, Pte
+from tui.views.picture.fold import Run
+from tui.views.picture.history import BLOCK
+from tui.views.picture.layout import HolderKey, Line
+from tui.views.picture.legend import sign
+from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
+from tui.views.picture.picture_state import PictureState
+from tui.views.picture.units import counted, frame_name, tokens, units
+from tui.views.row import Span, cut
+from tui.views.shown_state import place
+from tui.views.spaces import absent
+
+LEAST: Final = 76
+"""Columns that the picture needs."""
+SEVERE: Final = frozenset({"corruption", "splat"})
+
+
+class Widths(NamedTuple):
+    """Columns of the five parts."""
+
+    cell: int
+    left: int
+    box: int
+    right: int
+    holder: int
+
+
+@lru_cache(maxsize=64)
+def widths(width: int) -> Widths:
+    """How the columns are divided: the parts that hold text grow first.
+
+    >>> widths(76), sum(widths(150))
+    (Widths(cell=21, left=9, box=24, right=7, holder=15), 150)
+    """
+    more = max(width - LEAST, 0)
+    cell, box, holder = 21 + more // 5, 24 + more // 6, 15 + more // 4
+    gap = width - cell - box - holder
+    return Widths(cell, (gap + 2) // 2, box, gap - (gap + 2) // 2, holder)
+
+
+class Cells:
+    """Writes the cells of one drawing."""
+
+    def __init__(self, drawn: PictureState, columns: Widths) -> None:
+        self.drawn = drawn
+        self.scene = drawn.scene
+        self.state = drawn.state
+        self.columns = columns
+
+    def page(self, line: Line) -> tuple[Span, ...]:
+        """What stands on the left of a row."""
+        width = self.columns.cell
+        if line.head:
+            return self._process(line.head, width)
+        if line.tlb is not None:
+            cpu, cached = line.tlb
+            inner = _bits(cached.pte)
+            text = f"   {sign('stale')} cpu{cpu} TLB "
+            room = width - len(text) - 2
+            subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
+            return (Span(f"{text}{sign('open')}{inner:<{room}.{room}}{sign('close')}", "hazard", subject),)
+        if line.zone:
+            return (Span(f"{line.zone:>{width}}", "dim"),)
+        if line.run is None or line.column:
+            return (Span(" " * width),)
+        return self._page(line.run, width)
+
+    def _process(self, name: str, width: int) -> tuple[Span, ...]:
+        """The head of a process's pages."""
+        record = self.state.processes.get(name)
+        where = f"cpu{record.cpu}" if record is not None else "has exited"
+        text = cut(f"{name}  {where}", width)
+        return (Span(f"{text:<{width}}", hue(self.drawn.past, name), f"process:{name}"),)
+
+    def _page(self, run: Run, width: int) -> tuple[Span, ...]:
+        """Sign, number, name, what the entry says, and which CPUs have cached it."""
+        drawn, page = self.drawn, run.page
+        subject = f"table:{run.process}:1:{run.first // BLOCK}" if run.huge else f"pte:{run.process}:{run.first}"
+        inner = width - 15
+        mark = self._mark(subject)
+        head = f"{mark}{_numbered(self._name(run), run, 12)}"
+        if run.more:
+            return (Span(f"{head:<{width}}", "dim", subject),)
+        entry = drawn.entry(page)
+        chips = "".join(f"t{cpu}" for cpu in drawn.agreeing(page))
+        bits = ("2M " if run.huge else "") + (_bits(entry) if entry is not None else "")
+        room = max(inner - len(chips), 0)
+        role = self._role(subject, hue(self.drawn.past, run.process) if entry is not None else "dim")
+        if entry is None and not drawn.covered(page):
+            bits, role = "no VMA"[:room], "gone"
+        text = f"{head}{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}"
+        return (Span(cut(text, width), role, subject),)
+
+    def _name(self, run: Run) -> str:
+        """What a script calls the page; empty where it has no name."""
+        name = place(self.state, run.process, run.first)
+        return "" if name.startswith("@") else name
+
+    def box(self, line: Line) -> tuple[Span, ...]:
+        """The frame of a row."""
+        width = self.columns.box
+        if line.listed:
+            return self._list(line, width)
+        if not line.frames:
+            return (Span(" " * width),)
+        return self._frame(line, width)
+
+    def _frame(self, line: Line, width: int) -> tuple[Span, ...]:
+        """Number, owner, a token for each unit of the count, the count, the byte."""
+        pfn = line.frames[0]
+        subject = f"frame:{pfn}"
+        frame = self.state.frames.get(pfn) or Frame()
+        owner, known = owner_now(self.drawn, pfn)
+        role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
+        names = _names([frame_name(pfn, self.state) for pfn in line.frames], 9)
+        byte = f"={self.state.content.get(pfn, 0)}"
+        if frame.kind == "free":
+            middle, count = "", "free"
+        elif not counted(frame):
+            middle, count = "", "no count"
+        else:
+            middle, count = tokens(units(self.state, self.drawn.index, pfn), 6), str(frame.refcount)
+        tail = f" {middle} {count} {byte}" if middle else f" {count} {byte}"
+        told = owner if known else f"({owner})" if owner else ""
+        head = f"{self._mark(subject)}{names} {told}"
+        room = width - 2 - len(tail)
+        head = f"{cut(head.rstrip(), room):<{room}}"
+        if line.ghost:
+            return (Span(f"{sign('open')}{head}{tail}{sign('close')}", "gone", subject),)
+        counted_role = self._changed(pfn, "frames", role)
+        return (
+            Span(f"{sign('open')}{head} ", role, subject),
+            Span(tail[1 : len(tail) - len(byte)], counted_role, subject),
+            Span(byte, self._changed(pfn, "content", role), subject),
+            Span(sign("close"), role, subject),
+        )
+
+    def _list(self, line: Line, width: int) -> tuple[Span, ...]:
+        """Frames that are only named: the pool, the free list with the next to be handed out first."""
+        spans = [Span(sign("open"), "dim")]
+        room = width - 2
+        for number, pfn in enumerate(line.listed):
+            subject = f"frame:{pfn}"
+            text = f"{self._mark(subject)}{frame_name(pfn)}"
+            if len(text) > room - (3 if number < len(line.listed) - 1 else 0):
+                more = f" +{len(line.listed) - number}"[:room]
+                spans.append(Span(more, "dim"))
+                room -= len(more)
+                break
+            spans.append(Span(text, self._role(subject, "dim"), subject))
+            room -= len(text)
+        return (*spans, Span(" " * room), Span(sign("close"), "dim"))
+
+    def holder(self, line: Line) -> tuple[Span, ...]:
+        """Who holds the frame, and on the next row for whom and through which page."""
+        width = self.columns.holder
+        key = line.holder or line.note
+        if key is None:
+            return ()
+        subject = f"{key[0]}:{key[1]}"
+        head, told = self._holder_text(key)
+        role = self._role(subject, holder_hue(self.drawn, key))
+        if line.holder is None:
+            return (Span(cut(f"  {told}", width), "dim", subject),)
+        return (Span(cut(head, width), role, subject),)
+
+    def _holder_text(self, key: HolderKey) -> tuple[str, str]:
+        """A holder in two short lines."""
+        kind, name = key
+        if kind == "ref":
+            reference = reference_of(self.drawn, name)
+            token = sign("pin" if reference.kind == "pin" else "get" if reference.counted else "loose")
+            mark = self._mark(f"ref:{name}").strip()
+            where = place(self.state, reference.process, reference.vpn) if reference.process else reference.dmabuf
+            via = f"{reference.process}:{where}" if reference.process else where
+            put = " put" if name not in self.state.references else ""
+            return f"{token}{mark or ' '}{name} {reference.kind}{put}", f"{reference.by or 'kernel'}: {via}"
+        if kind == "task":
+            pins = any(call.pins for call in self.state.tasks[name].stack)
+            running = type(self.state.tasks[name].stack[-1]).__name__
+            return f"{sign('pin' if pins else 'get')} {name} task", running
+        buffer = self.state.buffers[name]
+        return f"{sign('pin' if buffer.pinned else 'get')} {name} {buffer.exporter}", f"memfd {buffer.memfd}"
+
+    def _mark(self, subject: str) -> str:
+        """One column: what is broken, else what changed."""
+        severity = self.scene.broken.get(subject)
+        if severity:
+            return sign("corruption") if severity in SEVERE else sign("hazard")
+        return self.scene.marks.get(subject, " ")
+
+    def _role(self, subject: str, otherwise: str) -> str:
+        """How a thing looks: in its owner's colour, struck through where it has gone."""
+        return "gone" if self.scene.marks.get(subject) == "-" else otherwise
+
+    def _changed(self, pfn: int, table: str, otherwise: str) -> str:
+        """How a number looks: marked where the last move changed it."""
+        for change in self.scene.changes:
+            if change.table == table and change.key == pfn:
+                if table == "content" or change.old is None or change.new is None:
+                    return "changed"
+                return "changed" if change.old.refcount != change.new.refcount else otherwise
+        return otherwise
+
+
+def _bits(entry: Pte) -> str:
+    """`w` or `r`, `s` for special; what it is where it maps nothing."""
+    if not entry.present:
+        return absent(entry)
+    if entry.protnone:
+        return "none"
+    return ("w" if entry.writable else "r") + "s" * entry.special
+
+
+def _numbered(name: str, run: Run, width: int) -> str:
+    """Number and name of some pages in so many columns; the name where both do not fit.
+
+    >>> _numbered("buf+1", Run("p0", 17, 24), 12)
+    ' 17 buf+1..7'
+    """
+    number = f"{run.first:>3}"
+    if not name:
+        text = f"{number}..{run.stop - 1}" if run.pages > 1 else number
+        return f"{cut(text, width):<{width}}"
+    if run.pages > 1:
+        base, _, offset = name.partition("+")
+        name = f"{base}+{int(offset or 0)}..{int(offset or 0) + run.pages - 1}"
+    text = f"{number} {name}" if len(number) + 1 + len(name) <= width else name
+    return f"{cut(text, width):<{width}}"
+
+
+def _names(names: list[str], width: int) -> str:
+    """Some frames in so many columns: as a range, as a list of ranges, or the first and how many more.
+
+    >>> _names(["f5", "f6", "f7"], 9), _names(["f7", "f8", "f6", "f9"], 9), _names(["f7", "f1", "f5"], 6)
+    ('f5..7', 'f7..8,6,9', 'f7+2')
+    """
+    if len(names) == 1 or not names[0][1:].isdigit():
+        return names[0]
+    numbers = [int(name[1:]) for name in names]
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    text = names[0][0] + ",".join(f"{part[0]}..{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
+    return text if len(text) <= width else f"{names[0]}+{len(names) - 1}"

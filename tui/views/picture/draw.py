@@ -1,0 +1,30 @@
+"""The picture as rows: cells on the left, boxes in the middle, holders on the right, and the lines between them."""
+
+from tui.views.picture.cells import LEAST, Cells, widths
+from tui.views.picture.layout import layout
+from tui.views.picture.legend import in_ascii
+from tui.views.picture.lines import Lines
+from tui.views.picture.picture_state import PictureState
+from tui.views.row import Row
+
+__all__ = ["LEAST", "picture"]
+
+
+def picture(drawn: PictureState, width: int) -> list[Row]:
+    """The drawing; LEAST columns wide at least, whatever the room."""
+    found, columns = layout(drawn), widths(max(width, LEAST))
+    lines, cells = Lines(drawn, found), Cells(drawn, columns)
+    left, right = lines.left(columns.left), lines.right(columns.right)
+    rows = [
+        Row(
+            (
+                *cells.page(line),
+                *left.spans(number),
+                *cells.box(line),
+                *right.spans(number),
+                *cells.holder(line),
+            )
+        )
+        for number, line in enumerate(found.lines)
+    ]
+    return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)

@@ -1,0 +1,139 @@
+"""Neighbouring pages that look the same are one row: `17 buf+1..7`."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from model.invariants.holder_index import OWNED_KINDS
+from model.invariants.holders import Crowd, Holder
+from model.memory.ordered import ceiling
+from model.memory.records import Frame, Vma
+from tui.views.picture.history import BLOCK, HOLE, Page
+from tui.views.picture.picture_state import PictureState
+from tui.views.spaces import huge_blocks
+
+LEAST: Final = 3
+"""Pages that are worth folding."""
+MOST_PAGES: Final = 64
+"""Pages of one VMA that are looked at one by one."""
+
+
+class Run(NamedTuple):
+    """Pages [first, stop) of a process that are drawn as one row."""
+
+    process: str
+    first: int
+    stop: int
+    huge: bool = False
+    """One PMD entry maps them all."""
+    more: bool = False
+    """So many pages that they are not looked at one by one."""
+
+    @property
+    def page(self) -> Page:
+        """The first of them."""
+        return self.process, self.first
+
+    @property
+    def pages(self) -> int:
+        """How many they are."""
+        return self.stop - self.first
+
+
+def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[Run]:
+    """The pages of a VMA, folded, in order."""
+    blocks = [block * BLOCK for block in huge_blocks(drawn.state, process, vma)]
+    special = drawn.special.get(process, [])
+    vpn = first = vma.start
+    look: tuple[object, ...] | None = None
+    looked = 0
+    while vpn < vma.end:
+        there = _next(drawn, process, vpn, vma.end, special, blocks)
+        if blocks and vpn - vpn % BLOCK in blocks:
+            yield from _folded(process, first, vpn)
+            end = min(vpn - vpn % BLOCK + BLOCK, vma.end)
+            yield Run(process, vpn, end, huge=True)
+            vpn, first, look = end, end, None
+        elif there > vpn:
+            yield from _folded(process, first, vpn)
+            yield from _folded(process, vpn, there)
+            vpn, first, look = there, there, None
+        elif looked == MOST_PAGES:
+            yield from _folded(process, first, vpn)
+            yield Run(process, vpn, vma.end, more=True)
+            return
+        else:
+            its = None if (process, vpn) in drawn.opened else _look(drawn, process, vpn)
+            if its is None or its != look:
+                yield from _folded(process, first, vpn)
+                first, look = vpn, its
+            vpn, looked = vpn + 1, looked + 1
+    yield from _folded(process, first, vma.end)
+
+
+def _next(drawn: PictureState, process: str, vpn: int, end: int, special: list[int], blocks: list[int]) -> int:
+    """The next page at which there is anything to draw."""
+    mapped = ceiling(drawn.state.pte_index, process, vpn)
+    found = [end, *special[(at := bisect_left(special, vpn)) : at + 1]]
+    found += blocks[(at := bisect_left(blocks, vpn)) : at + 1]
+    if mapped is not None:
+        found.append(mapped)
+    return min(found)
+
+
+def _folded(process: str, first: int, stop: int) -> Iterator[Run]:
+    """Equal pages: one row where that is worth it."""
+    if stop - first >= LEAST:
+        yield Run(process, first, stop)
+    else:
+        for vpn in range(first, stop):
+            yield Run(process, vpn, vpn + 1)
+
+
+def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...]:
+    """All that is drawn of a page, relative to its number: pages that look the same fold."""
+    page = (process, vpn)
+    scene, entry = drawn.scene, drawn.state.ptes.get(page)
+    subject = f"pte:{process}:{vpn}"
+    home = drawn.past.home.get(entry.pfn) if entry is not None and entry.kind == "page" else None
+    beside = drawn.past.slots.get(page, ())
+    cached = drawn.cached.get(page)
+    return (
+        entry and (entry.bits, entry.kind),
+        home and (home[0], home[1] - vpn),
+        page in drawn.before and drawn.before[page] is not None,
+        scene.marks.get(subject),
+        scene.broken.get(subject),
+        tuple((belief.holder, belief.pfn in beside) for belief in drawn.believed.get(page, ())),
+        cached and tuple((cpu, one.pte.bits, one.pte.pfn in beside) for cpu, one in cached),
+        tuple(frame_look(drawn, pfn, vpn) for pfn in beside),
+    )
+
+
+def frame_look(drawn: PictureState, pfn: int, near: int) -> tuple[object, ...]:
+    """All that is drawn of a frame, relative to the number of a page beside it."""
+    if pfn == HOLE:
+        return ()
+    frame, subject = drawn.state.frames.get(pfn) or Frame(), f"frame:{pfn}"
+    held = drawn.index.holders(pfn)
+    holders: tuple[object, ...] = ()
+    if isinstance(held, Crowd):
+        holders = tuple(held.tally)
+    elif held:
+        holders = tuple(_relative(holder, near) for holder in held)
+    return (
+        frame.kind,
+        frame.refcount,
+        frame.mapcount,
+        frame.order,
+        drawn.state.content.get(pfn, 0),
+        drawn.scene.marks.get(subject),
+        drawn.scene.broken.get(subject),
+        holders,
+    )
+
+
+def _relative(holder: Holder, near: int) -> tuple[object, ...]:
+    """A holder, its page counted from the page nearby."""
+    number = holder.number if holder.kind in OWNED_KINDS else holder.number - near
+    return holder.kind, holder.owner, number, holder.level

@@ -1,0 +1,303 @@
+"""Which row has what: pages in order, frames beside the page that first mapped them, holders beside frames.
+
+Rows keep their order from step to step: processes stand in the order of their creation, pages by number, frames where
+the history has put them, what is mapped nowhere by pfn. So nothing jumps; a frame moves where it changes its kind:
+mapped for the first time, moved to video memory, given back to the pool or to the allocator.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Final, Literal, NamedTuple
+
+from model.kernel.drivers.ttm_pool import POOL
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.ordered import ceiling
+from model.memory.records import Frame, TlbEntry
+from tui.views.picture.fold import LEAST, Run, frame_look, runs
+from tui.views.picture.history import BLOCK, HOLE, Page, idle
+from tui.views.picture.picture_state import PictureState
+from tui.views.shown_state import gone
+
+MOST_VMAS: Final = 64
+MOST_APART: Final = 64
+"""Frames mapped nowhere that are drawn."""
+MOST_LISTED: Final = 12
+"""Frames of the pool or the free list that are named."""
+
+HolderKey = tuple[Literal["ref", "task", "buffer"], str]
+"""Who stands on the right: a reference, a task in flight, a driver that borrows pages."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One row of the drawing."""
+
+    head: str = ""
+    """A process whose pages follow."""
+    run: Run | None = None
+    """The pages on the left."""
+    tlb: tuple[int, TlbEntry] | None = None
+    """A cached translation that the page table no longer has, and the CPU."""
+    zone: str = ""
+    """What kind of frames these are that stand beside no page."""
+    frames: tuple[int, ...] = ()
+    """The frames in the box; more than one where equal neighbours are folded."""
+    ghost: bool = False
+    """They are no longer there: so it was one step ago."""
+    listed: tuple[int, ...] = ()
+    """Frames that are only named: pool and free list."""
+    holder: HolderKey | None = None
+    note: HolderKey | None = None
+    """Whose second line stands here."""
+    column: int = 0
+    """Which of the frames beside the page."""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it the same row in another step."""
+        if self.run is not None:
+            return "page", self.run.process, self.run.first, self.column
+        if self.tlb is not None:
+            return "tlb", self.tlb[0], self.tlb[1].process, self.tlb[1].vpn
+        return self.head, self.zone, self.frames[:1]
+
+
+class Layout(NamedTuple):
+    """All rows, and where the frames and the holders are."""
+
+    lines: list[Line]
+    at: dict[int, int]
+    """pfn → its row."""
+    held_at: dict[HolderKey, int]
+    """Holder → its row."""
+    holders: dict[HolderKey, list[int]]
+    """Holder → the frames that its line leads to, each once."""
+
+
+def layout(drawn: PictureState) -> Layout:
+    """Every row of the drawing."""
+    lines: list[Line] = []
+    placed: set[int] = set()
+    for process in _processes(drawn):
+        lines.append(Line(head=process))
+        for run in _runs(drawn, process):
+            lines += _beside(drawn, run, placed)
+    lines += _apart(drawn, placed)
+    lines += _lists(drawn)
+    return _with_holders(drawn, lines)
+
+
+def _processes(drawn: PictureState) -> list[str]:
+    """Processes in the order of their creation; then those that have gone and that somebody still believes in."""
+    living = sorted(drawn.state.processes, key=lambda name: (drawn.state.processes[name].pid, name))
+    pages = (*drawn.before, *drawn.believed, *drawn.cached)
+    return [*living, *sorted({process for process, _ in pages} - set(living))]
+
+
+def _runs(drawn: PictureState, process: str) -> Iterator[Run]:
+    """The pages of a process: those of its VMAs, those that only others still know, and those that have just gone."""
+    outside = [
+        vpn
+        for vpn in drawn.special.get(process, ())
+        if (not drawn.covered((process, vpn)))
+        and (drawn.stands((process, vpn)) or drawn.before.get((process, vpn)) is not None)
+    ]
+    index, shown = drawn.state.vma_index, 0
+    start = ceiling(index, process, 0)
+    while start is not None and shown < MOST_VMAS:
+        while outside and outside[0] < start:
+            yield Run(process, outside[0], outside.pop(0) + 1)
+        yield from runs(drawn, process, drawn.state.vmas[process, start])
+        start, shown = ceiling(index, process, start + 1), shown + 1
+    for vpn in outside:
+        yield Run(process, vpn, vpn + 1)
+
+
+def _beside(drawn: PictureState, run: Run, placed: set[int]) -> Iterator[Line]:
+    """The rows of some pages: their own, cached translations that are out of date, more frames beside them."""
+    if run.more:
+        yield Line(run=run)
+        return
+    columns = [_frames(drawn, (run.process, vpn), placed) for vpn in _one_by_one(drawn, run)]
+    longest = max(map(len, columns), default=0)
+    for number in range(max(longest, 1)):
+        there = tuple(column[number] for column in columns if number < len(column) and column[number] != HOLE)
+        if number and not there:
+            continue
+        ghost = bool(there) and there[0] not in drawn.past.home and idle(drawn.state, drawn.index, there[0])
+        yield Line(run=run, frames=tuple(dict.fromkeys(there)), ghost=ghost, column=number)
+        if not number:
+            yield from (Line(tlb=stale) for stale in drawn.stale(run.page))
+
+
+def _one_by_one(drawn: PictureState, run: Run) -> Iterable[int]:
+    """The pages of a run at which frames can stand."""
+    if not run.huge:
+        anything = drawn.entry(run.page) or run.page in drawn.past.slots or run.page in drawn.before
+        return range(run.first, run.stop) if anything else (run.first,)
+    special = drawn.special.get(run.process, ())
+    return (run.first, *(vpn for vpn in special if run.first < vpn < run.stop))
+
+
+def _frames(drawn: PictureState, page: Page, placed: set[int]) -> list[int]:
+    """The frames beside a page: its own, one that it maps and that stands nowhere else, one that has just gone."""
+    found = list(drawn.past.slots.get(page, ()))
+    entry, old = drawn.entry(page), drawn.before.get(page)
+    if entry is not None and entry.present and entry.pfn not in placed and entry.pfn not in found:
+        home = drawn.past.home.get(entry.pfn)
+        if home is None or not drawn.stands(home):
+            _put(found, entry.pfn)
+    lost = old is not None and old.present and (entry is None or entry.pfn != old.pfn)
+    if lost and old is not None and old.pfn not in drawn.past.home and old.pfn not in placed:
+        _put(found, old.pfn)
+    placed.update(found)
+    return found
+
+
+def _put(frames: list[int], pfn: int) -> None:
+    """In the first free place."""
+    if HOLE in frames:
+        frames[frames.index(HOLE)] = pfn
+    elif pfn not in frames:
+        frames.append(pfn)
+
+
+# -- frames that stand beside no page ----------------------------------------------------------
+
+
+def _apart(drawn: PictureState, placed: set[int]) -> Iterator[Line]:
+    """What is mapped nowhere, and the video memory; equal neighbours are folded."""
+    candidates = sorted({pfn for pfn in _mentioned(drawn) if pfn not in placed and not _hidden(drawn, pfn)})
+    group: list[int] = []
+    look: object = None
+    for pfn in islice(candidates, MOST_APART * 8):
+        its = _zone(drawn, pfn), frame_look(drawn, pfn, pfn)
+        if group and its == look and pfn == group[-1] + 1:
+            group.append(pfn)
+            continue
+        yield from _grouped(drawn, group)
+        group, look = [pfn], its
+    yield from _grouped(drawn, group)
+
+
+def _grouped(drawn: PictureState, group: list[int]) -> Iterator[Line]:
+    """Equal frames in one row where that is worth it."""
+    if len(group) >= LEAST:
+        yield Line(zone=_zone(drawn, group[0]), frames=tuple(group))
+    else:
+        yield from (Line(zone=_zone(drawn, pfn), frames=(pfn,)) for pfn in group)
+
+
+def _zone(drawn: PictureState, pfn: int) -> str:
+    """The place of a frame that is mapped nowhere."""
+    frame = drawn.state.frames.get(pfn) or Frame()
+    if frame.kind == "vram":
+        return "video memory"
+    if frame.kind == "buffer":
+        return "pool" if frame.mapping == POOL else "buffer"
+    return "page cache" if frame.kind in {"file", "dax"} and frame.mapping else "mapped nowhere"
+
+
+def _hidden(drawn: PictureState, pfn: int) -> bool:
+    """Whether it stands beside a page of a long VMA that is not drawn, or has its place in a list."""
+    home = drawn.past.home.get(pfn)
+    if home is not None and drawn.stands(home):
+        return True
+    return idle(drawn.state, drawn.index, pfn)
+
+
+def _mentioned(drawn: PictureState) -> Iterator[int]:
+    """Frames that the files, buffers, references and tasks know of."""
+    state = drawn.state
+    for name in state.files:
+        index, count = ceiling(state.cache_index, name, 0), 0
+        while index is not None and count < MOST_APART:
+            yield state.page_cache[name, index]
+            index, count = ceiling(state.cache_index, name, index + 1), count + 1
+    for buffer in state.buffers.values():
+        frames = buffer.frames
+        yield from frames[:: BLOCK if _in_blocks(drawn, frames) else 1][: MOST_APART * 8]
+    for reference in state.references.values():
+        yield from (pfn for pfn in islice(reference.frames, MOST_APART) if pfn != NOT_MAPPED)
+    for task in state.tasks.values():
+        for call in task.stack:
+            yield from (*call.holds, *call.pins)
+
+
+def _in_blocks(drawn: PictureState, frames: tuple[int, ...]) -> bool:
+    """Whether a buffer is made of blocks of 2 MiB."""
+    head = drawn.state.frames.get(frames[0]) if frames else None
+    return head is not None and head.order >= BLOCK.bit_length() - 1
+
+
+def _lists(drawn: PictureState) -> Iterator[Line]:
+    """The pool, and the head of the free list."""
+    pooled = [pfn for pfn in sorted(drawn.state.pool) if idle(drawn.state, drawn.index, pfn)]
+    if pooled:
+        yield Line(zone="pool", listed=tuple(pooled[:MOST_LISTED]))
+    free: list[int] = []
+    pfn = drawn.state.counters.get("free_head") or 0
+    while pfn and len(free) < MOST_LISTED:
+        free.append(pfn)
+        pfn = drawn.state.free.get(pfn) or 0
+    if free:
+        yield Line(zone="free", listed=tuple(free))
+
+
+# -- holders -----------------------------------------------------------------------------------
+
+
+def _holders(drawn: PictureState) -> dict[HolderKey, list[int]]:
+    """Everybody on the right, and the frames that each knows, by name."""
+    state = drawn.state
+    found: dict[HolderKey, list[int]] = {}
+    for name in sorted({*state.references, *gone(drawn.scene.changes, "references")}):
+        reference = state.references.get(name) or gone(drawn.scene.changes, "references")[name]
+        found["ref", name] = [pfn for pfn in reference.frames if pfn != NOT_MAPPED]
+    for name, task in sorted(state.tasks.items()):
+        owned = [pfn for call in task.stack for pfn in (*call.holds, *call.pins)]
+        if owned:
+            found["task", name] = owned
+    for name, buffer in sorted(state.buffers.items()):
+        if buffer.memfd:
+            found["buffer", name] = list(buffer.frames)
+    return found
+
+
+def _with_holders(drawn: PictureState, lines: list[Line]) -> Layout:
+    """Each holder beside its first frame that is drawn; rows are put in where one frame has several."""
+    holders = _holders(drawn)
+    shown = {pfn for line in lines for pfn in line.frames if not line.ghost}
+    waiting: dict[int, list[HolderKey]] = {}
+    homeless: list[HolderKey] = []
+    for key, frames in holders.items():
+        anchor = next((pfn for pfn in frames if pfn in shown), None)
+        if anchor is None:
+            homeless.append(key)
+        else:
+            waiting.setdefault(anchor, []).append(key)
+    out: list[Line] = []
+    queue: list[HolderKey] = []
+    for line in lines:
+        while queue and line.frames:
+            out.append(Line(holder=queue.pop(0)))
+        if not line.ghost:
+            queue += [key for pfn in line.frames for key in waiting.pop(pfn, ())]
+        if queue:
+            line.holder = queue.pop(0)
+        out.append(line)
+    out += [Line(holder=key) for key in (*queue, *homeless)]
+    if out and out[-1].holder is not None:
+        out.append(Line())
+    for line, below in pairwise(out):
+        if line.holder is not None and below.holder is None:
+            below.note = line.holder
+    at: dict[int, int] = {}
+    held_at: dict[HolderKey, int] = {}
+    for number, line in enumerate(out):
+        for pfn in line.frames:
+            at.setdefault(pfn, number)
+        if line.holder is not None:
+            held_at[line.holder] = number
+    return Layout(out, at, held_at, holders)

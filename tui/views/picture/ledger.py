@@ -1,0 +1,236 @@
+"""The ledger of one frame: who holds which unit of its count, since which step, and what they believe."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from lessons.i18n.language import tr
+from model.invariants.holders import Holder, some
+from model.memory.records import Frame, Reference
+from tui.views.picture.history import owner_of
+from tui.views.picture.legend import in_ascii, sign
+from tui.views.picture.owners import hue
+from tui.views.picture.picture_state import PictureState
+from tui.views.picture.units import Unit, counted, frame_name, units
+from tui.views.row import Row, Span, cut, row
+from tui.views.shown_state import place
+
+WHO: Final = 26
+"""Columns of the holder's name."""
+MOST: Final = 40
+"""Units that are listed."""
+
+
+class Entry(NamedTuple):
+    """One line of the ledger."""
+
+    token: str
+    weight: int
+    who: str
+    role: str
+    subject: str
+    since: str
+    told: str
+    doubt: bool
+    """What it believes is no longer so."""
+
+
+def ledger(drawn: PictureState, pfn: int | None, width: int) -> list[Row]:
+    """The ledger of a frame; None: of no frame."""
+    if pfn is None:
+        return [row(Span(f" {tr('Point at a frame, or at a line that leads to one.')}", "dim"))]
+    entries = list(_entries(drawn, pfn))
+    rows = [_head(drawn, pfn, width)]
+    rows += [_line(entry, width) for entry in entries[:MOST]]
+    if len(entries) > MOST:
+        rows.append(row(Span(f"   {tr('and {count} more').format(count=len(entries) - MOST)}", "dim")))
+    rows += _sum(drawn, pfn, entries, width)
+    return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)
+
+
+def _head(drawn: PictureState, pfn: int, width: int) -> Row:
+    """Which frame it is, and what."""
+    frame = drawn.state.frames.get(pfn) or Frame()
+    owner = owner_of(drawn.state, drawn.index, pfn)
+    was = drawn.past.owners.get(pfn, "")
+    whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
+    text = f" {frame_name(pfn, drawn.state)}  {frame.kind} {whose}".rstrip()
+    return row(Span(cut(text, width), hue(drawn.past, owner), f"frame:{pfn}"))
+
+
+def _line(entry: Entry, width: int) -> Row:
+    """One unit."""
+    weight = str(entry.weight) if entry.weight else "0"
+    head = f" {sign(entry.token)} {weight:>5}  {cut(entry.who, WHO):<{WHO}} {entry.since:<9}"
+    room = width - len(head)
+    return row(
+        Span(head[:width], entry.role, entry.subject),
+        Span(cut(entry.told, max(room, 0)), "hazard" if entry.doubt else "plain", entry.subject),
+    )
+
+
+def _entries(drawn: PictureState, pfn: int) -> Iterator[Entry]:
+    """Every unit of the count, then whoever knows the frame without having one."""
+    frame = drawn.state.frames.get(pfn) or Frame()
+    found = units(drawn.state, drawn.index, pfn)
+    for unit in found:
+        if unit.holder is not None:
+            yield _holder(drawn, pfn, unit)
+        else:
+            yield _ownerless(unit, frame)
+    with_units = {unit.holder for unit in found}
+    for holder in some(drawn.index.holders(pfn)):
+        if holder not in with_units and holder.kind not in {"rmap", "buffer"}:
+            yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder))
+
+
+_TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "pte": "counted"}
+
+
+def _ownerless(unit: Unit, frame: Frame) -> Entry:
+    """A unit that is not a holder's: the page's owner, nobody, or one that is missing."""
+    match unit.token:
+        case "driver":
+            name = frame.mapping.removeprefix("bo:")
+            whose = tr("the pool") if name == "ttm_pool" else tr("buffer {name}").format(name=name)
+            return Entry("driver", 1, whose, "plain", "", "", tr("its driver decides when it goes"), doubt=False)
+        case "cache":
+            return Entry("cache", 1, tr("swap cache or filesystem"), "plain", "", "", "", doubt=False)
+        case "nobody":
+            return Entry("nobody", 1, tr("nobody"), "hazard", "", "", tr("never given back"), doubt=True)
+        case _:
+            lost = tr("a holder without a unit")
+            return Entry("missing", -1, lost, "corruption", "", "", tr("freed too early"), doubt=True)
+
+
+def _holder(drawn: PictureState, pfn: int, unit: Unit) -> Entry:
+    """A holder's unit."""
+    holder = unit.holder
+    assert holder is not None
+    step = drawn.past.since.get((pfn, holder))
+    since = "" if step is None else tr("step {step}").format(step=step) if step else tr("start")
+    who, told, doubt = _who(drawn, pfn, holder)
+    owner = holder.owner
+    if holder.kind in {"get", "pin", "loose"}:
+        reference = drawn.state.references[owner]
+        owner = reference.buffer or reference.process
+    return Entry(unit.token, unit.weight, who, hue(drawn.past, owner), holder.subject, since, told, doubt)
+
+
+def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]:
+    """Its name, what it believes, and whether that is no longer so."""
+    state = drawn.state
+    match holder.kind:
+        case "pte" | "special":
+            entry = state.ptes.get((holder.owner, holder.number))
+            told = "" if entry is None else tr("may write") if entry.writable else tr("may only read")
+            return f"PTE {holder.owner}:{place(state, holder.owner, holder.number)}", told, False
+        case "huge" | "huge-special":
+            return f"PMD {holder.owner}:{holder.number * 512}", tr("maps 2 MiB"), False
+        case "cache":
+            return f"{tr('page cache')} {holder.owner}[{holder.number}]", "", False
+        case "get" | "pin" | "loose":
+            return _reference(drawn, pfn, holder, state.references[holder.owner])
+        case "task" | "task-pin":
+            task = state.tasks.get(holder.owner)
+            running = type(task.stack[-1]).__name__ if task is not None and task.stack else ""
+            return f"{tr('task')} {holder.owner}", running, False
+        case "tlb":
+            return _cached(drawn, pfn, holder)
+        case "borrowed" | "borrowed-pin":
+            return f"udmabuf {holder.owner}", tr("borrowed from its memfd"), False
+        case _:
+            return f"{holder.kind} {holder.owner}", "", False
+
+
+def _reference(drawn: PictureState, pfn: int, holder: Holder, reference: Reference) -> tuple[str, str, bool]:
+    """A reference: for whom, and whether its page still leads here."""
+    who = f"{reference.kind} {holder.owner} {tr('of')} {reference.by or tr('the kernel')}"
+    if not reference.process:
+        return who, reference.dmabuf and f"dma-buf {reference.dmabuf}", False
+    page = (reference.process, reference.vpn + holder.number)
+    name = f"{page[0]}:{place(drawn.state, *page)}"
+    entry = drawn.entry(page)
+    if entry is not None and entry.kind == "page" and entry.pfn == pfn:
+        return who, tr("taken at {page}, which still leads here").format(page=name), False
+    if not drawn.covered(page):
+        now = tr("gone")
+    elif entry is None:
+        now = tr("empty")
+    else:
+        now = frame_name(entry.pfn, drawn.state) if entry.present else tr("not present")
+    return who, tr("believes {page}, which is {now} now").format(page=name, now=now), True
+
+
+def _cached(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]:
+    """A TLB entry."""
+    page = (holder.owner, holder.number)
+    stale = any(cpu == holder.level and cached.pte.pfn == pfn for cpu, cached in drawn.stale(page))
+    name = f"{page[0]}:{place(drawn.state, *page)}"
+    told = tr("the page table says so no longer") if stale else ""
+    return f"TLB cpu{holder.level} {name}", told, stale
+
+
+def _sum(drawn: PictureState, pfn: int, entries: list[Entry], width: int) -> Iterator[Row]:
+    """The count, and when the frame would be freed."""
+    frame = drawn.state.frames.get(pfn) or Frame()
+    yield row(Span("   ─────", "dim"))
+    if frame.kind == "free":
+        told = tr("free: whoever allocates next may get it")
+    elif frame.kind == "vram":
+        told = tr("video memory has no struct page, and nothing to count")
+    elif not counted(frame):
+        told = tr("nobody counts the references of this page")
+    else:
+        told = _fate(frame, [entry for entry in entries if entry.weight])
+    count = str(frame.refcount) if counted(frame) else "-"
+    yield row(Span(cut(f" = {count:>5}  {told}", width), "strong", f"frame:{pfn}"))
+
+
+def _fate(frame: Frame, found: list[Entry]) -> str:
+    """When the frame would be freed."""
+    tokens = {entry.token for entry in found}
+    if "missing" in tokens:
+        return tr("a unit is missing: the frame is freed while somebody still holds it")
+    if "nobody" in tokens:
+        return tr("a unit that nobody owns is never given back: the frame is never freed")
+    if frame.kind == "buffer":
+        return tr("every unit has a holder; the driver reuses the frame when it wants to")
+    if len(found) == 1:
+        return tr("freed as soon as {who} lets go").format(who=found[0].who)
+    return tr("every unit has a holder; freed when the last of {count} lets go").format(count=len(found))
+
+
+def frame_in_question(drawn: PictureState, focus: str) -> int | None:
+    """The frame that a subject is, leads to, or holds; with no such subject, the one that a step last was about."""
+    pfn = _pointed_at(drawn, focus)
+    return pfn if pfn is not None else drawn.past.touched if drawn.past.touched >= 0 else None
+
+
+def _pointed_at(drawn: PictureState, focus: str) -> int | None:
+    """The frame that a subject is, leads to, or holds."""
+    kind, _, rest = focus.partition(":")
+    match kind:
+        case "frame":
+            return int(rest)
+        case "pte":
+            process, _, vpn = rest.rpartition(":")
+            return _behind(drawn, (process, int(vpn)))
+        case "tlb":
+            cpu, process, vpn = rest.split(":")
+            cached = drawn.cached.get((process, int(vpn)), ())
+            return next((entry.pte.pfn for number, entry in cached if number == int(cpu)), None)
+        case "ref" if rest in drawn.state.references:
+            return next(iter(drawn.state.references[rest].frames), None)
+        case "table":
+            process, level, index = rest.split(":")
+            table = drawn.state.tables.get((process, int(level), int(index)))
+            return table.pfn if table is not None and table.huge else None
+    return None
+
+
+def _behind(drawn: PictureState, page: tuple[str, int]) -> int | None:
+    """The frame of a page: where its entry leads, else what somebody was given there."""
+    entry = drawn.entry(page)
+    if entry is not None and entry.kind == "page":
+        return entry.pfn
+    return next((belief.pfn for belief in drawn.believed.get(page, ())), None)

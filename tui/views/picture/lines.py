@@ -1,0 +1,196 @@
+"""The lines of the picture: entries, beliefs and cached translations on the left, holders on the right."""
+
+from typing import Final
+
+from model.memory.records import Access
+from tui.views.picture.fold import Run
+from tui.views.picture.history import BLOCK
+from tui.views.picture.layout import HolderKey, Layout
+from tui.views.picture.legend import LINES, sign
+from tui.views.picture.owners import holder_hue, hue, reference_of
+from tui.views.picture.picture_state import PictureState
+from tui.views.picture.routing import Channel, End, Net
+from tui.views.shown_state import gone
+
+PIECES: Final = {style: drawn for style, (drawn, _) in LINES.items()}
+
+
+def _mirrored(pieces: str) -> str:
+    """The pieces of a line with left and right changed over."""
+    return "".join(pieces[arms & 3 | (arms & 4) << 1 | (arms & 8) >> 1] for arms in range(16))
+
+
+MIRRORED: Final = {style: _mirrored(drawn) for style, drawn in PIECES.items()}
+
+
+class Lines:
+    """Draws the two channels of one layout."""
+
+    def __init__(self, drawn: PictureState, found: Layout) -> None:
+        self.drawn = drawn
+        self.found = found
+
+    # -- on the left: where pages lead, and where somebody believes they do ----------------------
+
+    def left(self, width: int) -> Channel:
+        """Entries to frames, beliefs, cached translations."""
+        solid: dict[int, Net] = {}
+        dashed: dict[tuple[str, int], Net] = {}
+        crossed: list[tuple[int, str]] = []
+        at = self.found.at
+        for number, line in enumerate(self.found.lines):
+            if line.run is not None and not line.column and not line.run.more:
+                self._entries(number, line.run, solid)
+                crossed += self._beliefs(number, line.run, dashed)
+            elif line.tlb is not None:
+                cpu, cached = line.tlb
+                target = at.get(cached.pte.pfn)
+                if target is not None:
+                    subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
+                    self._dash(dashed, "tlb", number, target, subject, cached.pte.pfn)
+        channel = Channel(width, len(self.found.lines))
+        channel.draw([*solid.values(), *dashed.values()], PIECES, (sign("counted"), sign("special")))
+        for number, subject in crossed:
+            _cross(channel, number, subject)
+        for access in self.drawn.accesses:
+            self._carried_by_cpu(channel, access)
+        return channel
+
+    def _entries(self, number: int, run: Run, nets: dict[int, Net]) -> None:
+        """The line of each entry of a run; entries to frames of one row are one line."""
+        seen: set[int] = set()
+        for vpn in range(run.first, run.stop) if not run.huge else (run.first,):
+            entry = self.drawn.entry((run.process, vpn))
+            if entry is None or not entry.present:
+                break
+            target = self.found.at.get(entry.pfn)
+            if target is None or target in seen:
+                continue
+            seen.add(target)
+            style = "heavy" if entry.writable and not entry.protnone else "light"
+            subject = f"table:{run.process}:1:{vpn // BLOCK}" if run.huge else f"pte:{run.process}:{vpn}"
+            net = nets.setdefault(target, Net())
+            hollow = entry.special or run.huge
+            net.near.append(End(number, style, hue(self.drawn.past, run.process), subject, hollow))
+            first = self.found.lines[target].frames[0]
+            if not net.far:
+                net.far.append(End(target, style, hue(self.drawn.past, run.process), f"frame:{first}"))
+            elif style == "heavy":
+                net.far[0].style = "heavy"
+
+    def _beliefs(self, number: int, run: Run, nets: dict[tuple[str, int], Net]) -> list[tuple[int, str]]:
+        """Dotted lines to where a page led: somebody still believes it, or it was so before the last move."""
+        crossed: dict[int, str] = {}
+        for vpn in range(run.first, run.stop) if not run.huge else self._believed_in(run):
+            page = (run.process, vpn)
+            entry, old = self.drawn.entry(page), self.drawn.before.get(page)
+            now = entry.pfn if entry is not None and entry.kind == "page" else None
+            were = [belief.pfn for belief in self.drawn.believed.get(page, ())]
+            if old is not None and old.present:
+                were.append(old.pfn)
+            for pfn in were:
+                target = self.found.at.get(pfn)
+                if pfn == now or target is None or target in crossed:
+                    continue
+                crossed[target] = f"pte:{run.process}:{vpn}"
+                self._dash(nets, "belief", number, target, f"pte:{run.process}:{vpn}", pfn)
+        return [(number, subject) for subject in list(crossed.values())[:1]]
+
+    def _believed_in(self, run: Run) -> list[int]:
+        """The pages of a block that somebody was given a frame for."""
+        return [vpn for vpn in self.drawn.special.get(run.process, ()) if run.first <= vpn < run.stop]
+
+    def _dash(
+        self, nets: dict[tuple[str, int], Net], kind: str, number: int, target: int, subject: str, pfn: int
+    ) -> None:
+        """One dotted line."""
+        key = (kind, target) if kind == "belief" else (subject, target)
+        net = nets.setdefault(key, Net(late=1))
+        net.near.append(End(number, "dash", "gone", subject))
+        if not net.far:
+            net.far.append(End(target, "dash", "gone", f"frame:{pfn}"))
+
+    def _carried_by_cpu(self, channel: Channel, access: Access) -> None:
+        """The byte that a process has just stored or loaded, on its line."""
+        if access.reference or not access.process:
+            return
+        for number, line in enumerate(self.found.lines):
+            run = line.run
+            if (
+                run is not None
+                and not line.column
+                and run.process == access.process
+                and run.first <= access.vpn < run.stop
+            ):
+                _carry(channel, number, str(access.value), out=False)
+                return
+
+    # -- on the right: who holds a frame ---------------------------------------------------------
+
+    def right(self, width: int) -> Channel:
+        """References and tasks to the frames that they hold."""
+        nets: list[Net] = []
+        lost = gone(self.drawn.scene.changes, "references")
+        for key, number in self.found.held_at.items():
+            frames = self.found.holders[key]
+            rows: dict[int, int] = {}
+            for pfn in frames:
+                target = self.found.at.get(pfn)
+                if target is not None:
+                    rows.setdefault(target, pfn)
+            if not rows:
+                continue
+            style, hollow = self._hold(key)
+            role, subject = holder_hue(self.drawn, key), f"{key[0]}:{key[1]}"
+            if key[0] == "ref" and key[1] in lost:
+                style, role = "dash", "gone"
+            near = End(number, style, role, subject, hollow)
+            nets.append(Net([near], [End(row, style, role, f"frame:{pfn}") for row, pfn in rows.items()]))
+        channel = Channel(width, len(self.found.lines), mirrored=True)
+        channel.draw(nets, MIRRORED, (sign("held"), sign("known")))
+        for access in self.drawn.accesses:
+            reached = self.found.at.get(access.pfn)
+            if access.reference and reached is not None:
+                _carry(channel, reached, str(access.value), out=not access.write)
+        return channel
+
+    def _hold(self, key: HolderKey) -> tuple[str, bool]:
+        """How the line of a holder is drawn, and whether the count knows nothing of it."""
+        kind, name = key
+        if kind == "ref":
+            reference = reference_of(self.drawn, name)
+            return ("double" if reference.kind == "pin" else "light"), not reference.counted
+        if kind == "task":
+            pins = any(call.pins for call in self.drawn.state.tasks[name].stack)
+            return ("double" if pins else "light"), False
+        return ("double" if self.drawn.state.buffers[name].pinned else "light"), False
+
+
+def _cross(channel: Channel, row: int, subject: str) -> None:
+    """A cross on the dotted part of a row."""
+    cells = channel.at(row)
+    dots = [column for column, cell in enumerate(cells) if cell[0] == sign("dash")]
+    if dots:
+        cells[dots[len(dots) // 2]] = (sign("cross"), "hazard", subject)
+
+
+def _carry(channel: Channel, row: int, byte: str, *, out: bool) -> None:
+    """A byte on its way over a line; `out`: from the frame to the device that reads it."""
+    cells = channel.at(row)
+    whole = {PIECES[style][12] for style in ("light", "heavy", "double")}
+    longest: list[int] = []
+    stretch: list[int] = []
+    for column, cell in enumerate(cells):
+        stretch = [*stretch, column] if cell[0] in whole else []
+        longest = max(longest, stretch, key=len)
+    if len(longest) < len(byte):
+        return
+    for column in longest:
+        cells[column] = (PIECES["heavy"][12], cells[column][1], cells[column][2])
+    if out:
+        cells[longest[0]] = (sign("counted"), *cells[longest[0]][1:])
+    start = longest[(len(longest) - len(byte)) // 2]
+    shown = byte if channel.mirrored is False else byte[::-1]
+    for offset, digit in enumerate(shown):
+        column = start + offset
+        cells[column] = (digit, "strong", cells[column][2])

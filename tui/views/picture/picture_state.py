@@ -1,0 +1,119 @@
+"""What is to be drawn: one state, the last move, and what the history adds; looked up once for all that draws it."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Final, NamedTuple
+
+from model.invariants.holder_index import Index
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.ordered import floor
+from model.memory.records import Access, Pte, TlbEntry
+from model.memory.state import State
+from tui.views.picture.history import Page, Past
+from tui.views.shown_state import ShownState, entry_at
+
+MOST_BELIEVED: Final = 512
+"""Pages of one reference that are drawn."""
+
+
+class Belief(NamedTuple):
+    """Somebody was given a frame for a page, and has not heard of any change."""
+
+    holder: str
+    """The subject of who it is."""
+    pfn: int
+
+
+class PictureState:
+    """Everything that a drawing is made of."""
+
+    def __init__(
+        self,
+        scene: ShownState,
+        index: Index,
+        past: Past,
+        accesses: tuple[Access, ...] = (),
+        opened: frozenset[Page] = frozenset(),
+    ) -> None:
+        self.scene: Final = scene
+        self.state: Final[State] = scene.state
+        self.index: Final = index
+        self.past: Final = past
+        self.accesses: Final = accesses
+        """The bytes that the last micro-step carried."""
+        self.opened: Final = opened
+        """Pages that are not folded."""
+        self._standing: dict[Page, bool] = {}
+
+    @cached_property
+    def before(self) -> dict[Page, Pte | None]:
+        """Page → its entry before the last move, where the move changed it."""
+        return {change.key: change.old for change in self.scene.changes if change.table == "ptes"}
+
+    @cached_property
+    def believed(self) -> dict[Page, list[Belief]]:
+        """Page → the references that were taken there."""
+        found: dict[Page, list[Belief]] = {}
+        for name, reference in sorted(self.state.references.items()):
+            if not reference.process:
+                continue
+            for number, pfn in enumerate(islice(reference.frames, MOST_BELIEVED)):
+                if pfn != NOT_MAPPED:
+                    page = reference.process, reference.vpn + number
+                    found.setdefault(page, []).append(Belief(f"ref:{name}", pfn))
+        return found
+
+    @cached_property
+    def cached(self) -> dict[Page, list[tuple[int, TlbEntry]]]:
+        """Page → what CPUs have cached for it."""
+        found: dict[Page, list[tuple[int, TlbEntry]]] = {}
+        for cpu, entries in sorted(self.state.tlbs.items()):
+            for entry in entries or ():
+                found.setdefault((entry.process, entry.vpn), []).append((cpu, entry))
+        return found
+
+    @cached_property
+    def special(self) -> dict[str, list[int]]:
+        """Process → pages at which there may be something to draw although they have no entry, in order."""
+        found: dict[str, set[int]] = {}
+        pages: Iterator[Page] = (
+            page for pages in (self.before, self.believed, self.cached, self.past.slots, self.opened) for page in pages
+        )
+        for process, vpn in pages:
+            found.setdefault(process, set()).add(vpn)
+        return {process: sorted(vpns) for process, vpns in found.items()}
+
+    def entry(self, page: Page) -> Pte | None:
+        """The entry that maps a page."""
+        return entry_at(self.state, *page)
+
+    def stale(self, page: Page) -> list[tuple[int, TlbEntry]]:
+        """What CPUs have cached for a page that the page table no longer says."""
+        entry = self.entry(page)
+        return [(cpu, cached) for cpu, cached in self.cached.get(page, ()) if _parted(cached.pte, entry)]
+
+    def agreeing(self, page: Page) -> list[int]:
+        """The CPUs that have cached what the page table says."""
+        entry = self.entry(page)
+        return [cpu for cpu, cached in self.cached.get(page, ()) if not _parted(cached.pte, entry)]
+
+    def covered(self, page: Page) -> bool:
+        """Whether a VMA has the page."""
+        start = floor(self.state.vma_index, *page)
+        return start is not None and page[1] < self.state.vmas[page[0], start].end
+
+    def stands(self, page: Page) -> bool:
+        """Whether the page is drawn, so that a frame can stand beside it: it exists, or somebody believes in it."""
+        known = self._standing.get(page)
+        if known is None:
+            known = page in self.believed or page in self.cached or self.covered(page)
+            self._standing[page] = known
+        return known
+
+
+def _parted(cached: Pte, entry: Pte | None) -> bool:
+    """Whether a cached translation allows what the page table no longer does."""
+    if entry is None or not entry.present:
+        return True
+    return cached.pfn != entry.pfn or (cached.writable and not entry.writable)

@@ -1,0 +1,119 @@
+"""Who owns which unit of a frame's count: the tokens in its box, and the lines of its ledger.
+
+The holders are those that the checker keeps from step to step, and what they should add up to is what its rule
+`reference-accounting` says; here is only how it is shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from model.invariants.counts import NOT_COUNTED, Case, expected_refs, first_of_block
+from model.invariants.holder_index import Index
+from model.invariants.holders import WEIGHTS, Holder, HolderKind, members, tally
+from model.invariants.machine_view import MachineView
+from model.kernel.drivers.ttm_pool import VRAM_BASE
+from model.kernel.fs.dax import PMEM_BASE, idle_count
+from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
+from model.memory.records import Frame
+from model.memory.state import State
+from tui.views.picture.legend import sign
+
+TOKENS: Final[dict[HolderKind, str]] = {
+    "pte": "entry",
+    "table": "entry",
+    "cache": "cache",
+    "get": "get",
+    "pin": "pin",
+    "task": "get",
+    "task-pin": "pin",
+    "borrowed": "get",
+    "borrowed-pin": "pin",
+}
+"""Kind of holder → the sign of its unit; the other kinds have none."""
+ORDER: Final = ("entry", "cache", "driver", "get", "pin", "nobody", "missing")
+"""In which tokens stand in a box."""
+MOST_TOKENS: Final = 6
+"""Tokens that stand side by side; more are a number and a sign."""
+
+
+class Unit(NamedTuple):
+    """One entry of a frame's ledger."""
+
+    token: str
+    """The name of its sign."""
+    weight: int
+    """How much of the count it is."""
+    holder: Holder | None = None
+    """Who has it; None: the owner of the page, or nobody."""
+
+
+def counted(frame: Frame) -> bool:
+    """Whether somebody counts the references of such a frame."""
+    return frame.kind not in NOT_COUNTED and (not frame.order or frame.kind == "buffer")
+
+
+def units(state: State, index: Index, pfn: int) -> list[Unit]:
+    """Every unit of a frame's count, in the order of the tokens; nothing where nobody counts. O(holders).
+
+    The weights add up to the count: a unit without a holder is `nobody`, a holder without a unit `missing` (-1).
+    """
+    frame = state.frames.get(pfn) or Frame()
+    if not counted(frame):
+        return []
+    held = index.holders(pfn)
+    found = list(_owners(state, index, pfn, frame))
+    if not frame.flags & (PG_FROZEN | PG_NOREF):
+        idle = frame.kind == "dax"
+        for holder in members(held):
+            token = TOKENS.get(holder.kind)
+            if token is not None and not (idle and holder.kind == "cache"):
+                found.append(Unit(token, WEIGHTS[holder.kind].refs, holder))
+    rest = frame.refcount - sum(unit.weight for unit in found)
+    found += [Unit("nobody", 1)] * rest if rest > 0 else [Unit("missing", -1)] * -rest
+    return sorted(found, key=lambda unit: ORDER.index(unit.token))
+
+
+def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit]:
+    """The units of whoever the page belongs to."""
+    if frame.flags & PG_PRIVATE and frame.kind != "buffer":
+        yield Unit("cache", 1)
+    if frame.flags & PG_SWAPCACHE and frame.kind != "buffer":
+        yield Unit("cache", 1)
+    if frame.kind == "dax" and idle_count(state):
+        yield Unit("cache", 1)
+    if frame.kind == "buffer" and first_of_block(MachineView(state, index), pfn, frame):
+        yield Unit("driver", 1)
+
+
+def explained(state: State, index: Index, pfn: int) -> int | None:
+    """The count that the rule of the checker expects; None where nobody counts."""
+    held = index.holders(pfn)
+    frame = state.frames.get(pfn) or Frame()
+    return expected_refs(Case(MachineView(state, index), pfn, frame, tally(held), held))
+
+
+def tokens(found: list[Unit], room: int) -> str:
+    """One sign a unit, pins as one of 1024; where there are too many, how many of each.
+
+    >>> tokens([Unit("entry", 1)] * 2 + [Unit("pin", 1024)], 4)
+    '●●◆'
+    """
+    if len(found) <= min(room, MOST_TOKENS):
+        return "".join(sign(unit.token) for unit in found)
+    counts = Counter(unit.token for unit in found)
+    return "".join(f"{counts[token] if counts[token] > 1 else ''}{sign(token)}" for token in ORDER if counts[token])
+
+
+def frame_name(pfn: int, state: State | None = None) -> str:
+    """`f5` for memory, `v0` for video memory, `d0` for storage that is mapped directly.
+
+    >>> frame_name(5), frame_name(VRAM_BASE + 2)
+    ('f5', 'v2')
+    """
+    if pfn >= VRAM_BASE:
+        return f"v{pfn - VRAM_BASE}"
+    frame = state.frames.get(pfn) if state is not None else None
+    if frame is not None and frame.kind == "zero":
+        return "zero"
+    return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"
