@@ -253,7 +253,7 @@ def memory(console: Console, most: int) -> bool:
     search.run(most)
     seconds = time.process_time() - begun
     size = (resident_bytes() - before) / len(search.seen)
-    of = f"{len(search.seen):,} states of {search.memo.ledger.bits} bits"
+    of = f"{len(search.seen):,} states of {search.cache.layout.bits} bits"
     console.print(f"{size:.0f} bytes a state over {of}, {seconds:.1f} s")
     return size <= MOST_BYTES
 

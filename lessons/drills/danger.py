@@ -64,7 +64,7 @@ def corrupts(seed: int, dice: Random) -> Exercise:
         raise UnsuitableError("nothing is broken: too often the same")
     kinds = [kind for kind in search.found if kind[1] == SEVERITIES[right]]
     nearest = min(kinds, key=lambda kind: (search.distance[kind], kind), default=None)
-    account = as_script(search, best_path(search, nearest).moves) if nearest else ()
+    account = as_script(search, best_path(search, nearest).actions) if nearest else ()
     rule = nearest[0] if nearest else ""
     answers = tuple(AnswerOption(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
     listed = "; ".join(f"`{command}`" for command in permitted)

@@ -101,7 +101,7 @@ class Searched(NamedTuple):
     kind: Property
     """Which rule is broken."""
     steps: int
-    moves: tuple[Action, ...]
+    actions: tuple[Action, ...]
     lines: tuple[str, ...]
     """The moves as commands."""
 
@@ -178,15 +178,15 @@ def _search(scene: SearchProblem, most_states: int) -> Searched:
         outcome,
         kind,
         steps,
-        path.moves,
-        as_script(search, path.moves)[len(scene.script) :],
+        path.actions,
+        as_script(search, path.actions)[len(scene.script) :],
     )
 
 
 def _settings_read(search: Search) -> dict[str, str | None]:
     """The settings that any run of the search has read: all of them if one has gone through the whole table."""
-    shelf, given = search.memo.tables[SETTINGS], search.scene.context.state.settings
-    keys = KNOWN_SETTINGS if shelf.watchers else shelf.components
+    settings_table, given = search.cache.tables[SETTINGS], search.scene.context.state.settings
+    keys = KNOWN_SETTINGS if settings_table.watchers else settings_table.components
     return {str(key): given.get(str(key)) for key in keys}
 
 
@@ -206,7 +206,7 @@ def _answer(outcome: Outcome) -> str:
 
 def _granted(search: Search) -> bool:
     """Whether in some state the grabber holds a page: a mirror whose entries are still empty holds none."""
-    references = search.memo.tables[REFERENCES].components
+    references = search.cache.tables[REFERENCES].components
     return any(
         reference is not None and any(pfn != NOT_MAPPED for pfn in reference.frames)
         for component in references.values()
@@ -216,7 +216,7 @@ def _granted(search: Search) -> bool:
 
 def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:
     """The cell of a violation, with the way into it walked once more on the plain kernel of this very scene."""
-    verified_in(scene, found.kind, found.moves)
+    verified_in(scene, found.kind, found.actions)
     trace = "".join(f"{line}\n" for line in (*scene.script, *found.lines))
     complete = found.complete or outcome == "corrupts"
     return Cell(outcome, "", found.kind[0], found.steps, splats, found.states, complete, trace)

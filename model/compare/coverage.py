@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import product
 from typing import cast
 
-from model.compare.sweep import Case, commands
+from model.compare.sweep import SweepCase, commands
 from model.script.command import Command
 from model.script.runner import Runner
 
@@ -14,13 +14,13 @@ CodePair = tuple[str, str]
 """Two kernel functions that run at the same time, in order."""
 
 
-def thinned(cases: Iterable[Case], most: int) -> list[Case]:
+def thinned(cases: Iterable[SweepCase], most: int) -> list[SweepCase]:
     """At most `most` cases: always the one that brings most pairs of kernel functions together that none before has.
 
     Of equals it is the earlier one; a case that brings nothing new is left out.
     """
     covers = [(case, code_pairs(case)) for case in cases]
-    chosen: list[Case] = []
+    chosen: list[SweepCase] = []
     covered: set[CodePair] = set()
     # Gains only shrink, so a case whose gain is up to date and still the largest is the best.
     gains = [(-len(pairs), number) for number, (_, pairs) in enumerate(covers)]
@@ -40,7 +40,7 @@ def thinned(cases: Iterable[Case], most: int) -> list[Case]:
     return chosen
 
 
-def code_pairs(case: Case) -> frozenset[CodePair]:
+def code_pairs(case: SweepCase) -> frozenset[CodePair]:
     """Which kernel functions can meet in a case: those that its calls run when each is alone."""
     runs = [functions(case._replace(calls=(call,))) for call in case.calls]
     return frozenset(
@@ -52,7 +52,7 @@ def code_pairs(case: Case) -> frozenset[CodePair]:
 
 
 @cache
-def functions(case: Case) -> frozenset[str]:
+def functions(case: SweepCase) -> frozenset[str]:
     """The kernel functions that run if what is permitted happens one after the other."""
     runner = Runner()
     accounts = [runner.perform(_itself(command)) for command in commands(case)]

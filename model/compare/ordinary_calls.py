@@ -28,7 +28,7 @@ class Backing(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-class Call(NamedTuple):
+class OrdinaryCall(NamedTuple):
     """Something that a process, the mm or an owner does with `buf`, under the name that tables show.
 
     `{at}`, `{end}`, `{pages}` and `{to}` stand for the mapping's first page, the page behind it, its length, and free
@@ -88,35 +88,37 @@ BACKINGS: Final = (
 
 CALLS: Final = (
     # by the process
-    Call("munmap", ("munmap p0 @[{at}:{end}]",), entangled=True),
-    Call("mmap fixed", ("mmap p0 over anon private rw {pages} at={at} fixed",)),
-    Call("mremap", ("mremap p0 @[{at}:{end}] pages={pages} to={to} maymove", "write p0 @{to} 67"), entangled=True),
-    Call("mprotect r", ("mprotect p0 @[{at}:{end}] r",)),
-    Call("mprotect none", ("mprotect p0 @[{at}:{end}] none",)),
-    Call("madvise dontneed", ("madvise p0 @[{at}:{end}] dontneed",), entangled=True),
-    Call("madvise free", ("madvise p0 @[{at}:{end}] free",)),
-    Call("madvise remove", ("madvise p0 @[{at}:{end}] remove",)),
-    Call("madvise cold", ("madvise p0 @[{at}:{end}] cold",)),
-    Call("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",)),
-    Call("madvise populate_write", ("madvise p0 @[{at}:{end}] populate_write",)),
-    Call("mlock", ("mlock p0 @[{at}:{end}]",)),
-    Call("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
-    Call("exit", ("exit p0",), entangled=True),
+    OrdinaryCall("munmap", ("munmap p0 @[{at}:{end}]",), entangled=True),
+    OrdinaryCall("mmap fixed", ("mmap p0 over anon private rw {pages} at={at} fixed",)),
+    OrdinaryCall(
+        "mremap", ("mremap p0 @[{at}:{end}] pages={pages} to={to} maymove", "write p0 @{to} 67"), entangled=True
+    ),
+    OrdinaryCall("mprotect r", ("mprotect p0 @[{at}:{end}] r",)),
+    OrdinaryCall("mprotect none", ("mprotect p0 @[{at}:{end}] none",)),
+    OrdinaryCall("madvise dontneed", ("madvise p0 @[{at}:{end}] dontneed",), entangled=True),
+    OrdinaryCall("madvise free", ("madvise p0 @[{at}:{end}] free",)),
+    OrdinaryCall("madvise remove", ("madvise p0 @[{at}:{end}] remove",)),
+    OrdinaryCall("madvise cold", ("madvise p0 @[{at}:{end}] cold",)),
+    OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",)),
+    OrdinaryCall("madvise populate_write", ("madvise p0 @[{at}:{end}] populate_write",)),
+    OrdinaryCall("mlock", ("mlock p0 @[{at}:{end}]",)),
+    OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
+    OrdinaryCall("exit", ("exit p0",), entangled=True),
     # by others, to the process
-    Call("remote-read", ("remote-read p1 p0 @{at}",), stranger=True),
-    Call("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True),
-    Call("force-write", ("force-write p1 p0 @{at} 70",), stranger=True),
-    Call("migrate", ("migrate p0 @{at}",), entangled=True),
-    Call("reclaim", ("reclaim p0 @{at}",), entangled=True),
-    Call("mirror", ("mirror p0 @{at} as=r by=dev", "dma r write 71"), device=True),
+    OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True),
+    OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True),
+    OrdinaryCall("force-write", ("force-write p1 p0 @{at} 70",), stranger=True),
+    OrdinaryCall("migrate", ("migrate p0 @{at}",), entangled=True),
+    OrdinaryCall("reclaim", ("reclaim p0 @{at}",), entangled=True),
+    OrdinaryCall("mirror", ("mirror p0 @{at} as=r by=dev", "dma r write 71"), device=True),
     # by the owner of what is mapped
-    Call("truncate", ("truncate f 0",), ("file", "borrowed"), entangled=True),
-    Call("punch", ("punch f 0 1",), ("file", "borrowed")),
-    Call("pwrite", ("pwrite f 0 72",), ("file", "borrowed")),
-    Call("pread", ("pread f 0",), ("file", "borrowed")),
-    Call("move", ("move b vram", "move b gtt"), ("buffer",), only_moving=True, entangled=True),
-    Call("evict", ("evict b",), ("buffer",)),
-    Call("invalidate", ("invalidate b",), ("buffer", "borrowed")),
-    Call("destroy", ("destroy b",), ("buffer", "borrowed")),
+    OrdinaryCall("truncate", ("truncate f 0",), ("file", "borrowed"), entangled=True),
+    OrdinaryCall("punch", ("punch f 0 1",), ("file", "borrowed")),
+    OrdinaryCall("pwrite", ("pwrite f 0 72",), ("file", "borrowed")),
+    OrdinaryCall("pread", ("pread f 0",), ("file", "borrowed")),
+    OrdinaryCall("move", ("move b vram", "move b gtt"), ("buffer",), only_moving=True, entangled=True),
+    OrdinaryCall("evict", ("evict b",), ("buffer",)),
+    OrdinaryCall("invalidate", ("invalidate b",), ("buffer", "borrowed")),
+    OrdinaryCall("destroy", ("destroy b",), ("buffer", "borrowed")),
 )
 """GUP and what keeps its pages are left out: what they do to mappings is the subject of `ptescope compare`."""

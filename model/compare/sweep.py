@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.compare.known_bugs import known_bug
-from model.compare.ordinary_calls import BACKINGS, CALLS, Backing, Call
+from model.compare.ordinary_calls import BACKINGS, CALLS, Backing, OrdinaryCall
 from model.script.command import Command
 from model.script.parser import parse
 from model.search.bfs import Property, Search, worst_first
@@ -26,12 +26,12 @@ TRIPLES_BOUND: Final = 2
 """Pre-emptions in the scenes of three calls, at most."""
 
 
-class Case(NamedTuple):
+class SweepCase(NamedTuple):
     """One scene of the sweep."""
 
     kernel: str
     backing: Backing
-    calls: tuple[Call, ...]
+    calls: tuple[OrdinaryCall, ...]
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.invariant) and not self.known
 
 
-def calls_for(backing: Backing) -> tuple[Call, ...]:
+def calls_for(backing: Backing) -> tuple[OrdinaryCall, ...]:
     """The calls that a backing can meet."""
     return tuple(
         call
@@ -75,19 +75,19 @@ def calls_for(backing: Backing) -> tuple[Call, ...]:
     )
 
 
-def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[Case]:
+def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[SweepCase]:
     """Every pair of calls over every backing on each kernel, a call with itself included; then the triples."""
     for kernel in kernels:
         for backing in backings:
             for pair in combinations_with_replacement(calls_for(backing), 2):
-                yield Case(kernel, backing, pair)
+                yield SweepCase(kernel, backing, pair)
     for kernel in kernels:
         for backing in backings:
             for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
-                yield Case(kernel, backing, triple)
+                yield SweepCase(kernel, backing, triple)
 
 
-def scene_lines(case: Case) -> tuple[str, ...]:
+def scene_lines(case: SweepCase) -> tuple[str, ...]:
     """The script of a case."""
     backing = case.backing
     end, beyond = backing.at + backing.pages, backing.at + 4 * backing.pages + 32 - 32 % backing.pages
@@ -112,12 +112,12 @@ def scene_lines(case: Case) -> tuple[str, ...]:
     )
 
 
-def commands(case: Case) -> tuple[Command, ...]:
+def commands(case: SweepCase) -> tuple[Command, ...]:
     """The parsed script of a case."""
     return parse("".join(f"{line}\n" for line in scene_lines(case)))
 
 
-def answer(case: Case, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
+def answer(case: SweepCase, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
     """Search a scene to its first corruption or splat; triples with TRIPLES_BOUND pre-emptions at most."""
     scene = set_up(commands(case))
     search = Search(scene)
@@ -134,7 +134,7 @@ def answer(case: Case, most_preemptions: int | None = None, most_states: int = M
     return Answer(len(search.seen), search.complete)
 
 
-def _bounded(case: Case, search: Search, most_preemptions: int, most_states: int) -> Answer:
+def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states: int) -> Answer:
     bounded = BoundedSearch(search, is_bad, most_preemptions=most_preemptions, most_places=most_states)
     found = bounded.run()
     if found is None:
@@ -144,14 +144,14 @@ def _bounded(case: Case, search: Search, most_preemptions: int, most_states: int
     return _found(case, search, kind, verified(search, kind, path), len(bounded.settled))
 
 
-def _found(case: Case, search: Search, kind: Property, path: Path, states: int = 0) -> Answer:
+def _found(case: SweepCase, search: Search, kind: Property, path: Path, states: int = 0) -> Answer:
     return Answer(
         states or len(search.seen),
         invariant=kind[0],
         severity=kind[1],
         steps=path.steps,
         preemptions=path.preemptions,
-        trace="".join(f"{line}\n" for line in as_script(search, path.moves)),
+        trace="".join(f"{line}\n" for line in as_script(search, path.actions)),
         known=known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], kind[0]),
     )
 

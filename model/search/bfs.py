@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from model.invariants.violation import SEVERITIES, Severity
 from model.search.problem import SearchProblem
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
-from model.search.transition_cache import Actor, Effect, Kinds, TransitionCache
+from model.search.transition_cache import Actor, Effect, Properties, TransitionCache
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: less than a hundred megabytes."""
@@ -20,7 +20,7 @@ MOST_STATES: Final = 1_000_000
 SAMPLE: Final = 1000
 """One in so many states has its remembered transitions run anew, as a guard."""
 
-MOST_WAYS: Final = 256
+MOST_TRANSITIONS: Final = 256
 """Transitions of equal distance that are kept for one kind of violation; the best of them is told."""
 
 Property = tuple[str, Severity]
@@ -28,7 +28,7 @@ Property = tuple[str, Severity]
 
 
 class Transition(NamedTuple):
-    """A transition that does something worth telling."""
+    """A transition that violates a property."""
 
     packed: int
     """The state before it."""
@@ -49,8 +49,8 @@ class Search:
 
     def __init__(self, scene: SearchProblem, *, symmetry: bool = True) -> None:
         self.scene: Final = scene
-        self.memo: Final = TransitionCache(scene)
-        self.symmetry: Final[Symmetry | None] = symmetry_of(scene, self.memo) if symmetry else None
+        self.cache: Final = TransitionCache(scene)
+        self.symmetry: Final[Symmetry | None] = symmetry_of(scene, self.cache) if symmetry else None
         """Which states count as the same; None: only equal ones."""
         self.levels: list[list[int]] = [[0]]
         """The states by their distance from the start, each once."""
@@ -83,7 +83,7 @@ class Search:
         """
         self._far = progress
         while self.levels[-1]:
-            if any(stop(kind) for kind in self.found):
+            if any(stop(prop) for prop in self.found):
                 return
             level = self.levels[-1]
             if self.symmetry is not None:
@@ -110,8 +110,8 @@ class Search:
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
         """Add to a level what starting commands leads to: with many permissions that alone are very many states."""
-        learn, seen, canonical = self.memo.learn, self.seen, self.canonical
-        starters = [(actor.control, actor.idle, actor.cells, actor) for actor in self.memo.starters]
+        learn, seen, canonical = self.cache.learn, self.seen, self.canonical
+        starters = [(actor.control, actor.idle, actor.cells, actor) for actor in self.cache.starters]
         for packed in level:
             for control, idle, cells, actor in starters:
                 at = packed & control.mask
@@ -139,8 +139,8 @@ class Search:
 
         Bits that are added meanwhile are 0 in all states of this level, so the masks of before still do.
         """
-        learn, seen, symmetric, canonical = self.memo.learn, self.seen, self.symmetry is not None, self.canonical
-        tasks = [(actor.control.mask, actor.idle, actor.cells, actor) for actor in self.memo.tasks]
+        learn, seen, symmetric, canonical = self.cache.learn, self.seen, self.symmetry is not None, self.canonical
+        tasks = [(actor.control.mask, actor.idle, actor.cells, actor) for actor in self.cache.tasks]
         transitions = 0
         for packed in level:
             before = transitions
@@ -183,45 +183,45 @@ class Search:
         """The same, with the permutation of names that leads there; None where it is the state itself."""
         return (packed, None) if self.symmetry is None else self.symmetry.standing_for(packed)
 
-    def as_it_happens(self, ways: Sequence[Transition]) -> list[Actor]:
+    def actors_along(self, path: Sequence[Transition]) -> list[Actor]:
         """Who moves on a way from the start, where each transition is told of a state that stands for others."""
-        actors = [way.actor for way in ways]
-        return actors if self.symmetry is None else self.symmetry.under_one_name(ways)
+        actors = [transition.actor for transition in path]
+        return actors if self.symmetry is None else self.symmetry.actors_along(path)
 
     def _note_stuck(self, packed: int, waiting: Actor) -> None:
         """Every task waits; unless something can be started that might help, that is for ever."""
-        if not any(self.memo.effect(actor, packed) for actor in self.memo.starters):
+        if not any(self.cache.effect(actor, packed) for actor in self.cache.starters):
             self.stuck = Transition(packed, waiting)
 
     def _noted(self, effect: Effect, packed: int, actor: Actor, cost: int) -> int:
         """The bits that a transition turns over; what it violates is noted."""
         if isinstance(effect, int):
             return effect
-        turned, kinds = effect
-        self._note(kinds, Transition(packed, actor), len(self.levels) - 1 + cost)
+        turned, properties = effect
+        self._note(properties, Transition(packed, actor), len(self.levels) - 1 + cost)
         return turned
 
-    def _note(self, kinds: Kinds, way: Transition, distance: int) -> None:
-        for kind in kinds:
-            ways = self.found.setdefault(kind, [])
-            if self.distance.setdefault(kind, distance) == distance and len(ways) < MOST_WAYS:
-                ways.append(way)
+    def _note(self, properties: Properties, transition: Transition, distance: int) -> None:
+        for prop in properties:
+            known = self.found.setdefault(prop, [])
+            if self.distance.setdefault(prop, distance) == distance and len(known) < MOST_TRANSITIONS:
+                known.append(transition)
 
     def verify(self, packed: int) -> None:
         """Run the transitions out of a state anew, and compare; also with those of states that count as the same."""
-        for actor in self.memo.tasks:
+        for actor in self.cache.tasks:
             if packed & actor.control.mask != actor.idle:
-                remembered = self.memo.effect(actor, packed)
-                run = self.memo.run(actor, packed)
+                remembered = self.cache.effect(actor, packed)
+                run = self.cache.run(actor, packed)
                 if run.effect != remembered:
                     raise AssertionError(f"{actor.name} does {run.effect}, but {remembered} is remembered")
         if self.symmetry is not None:
             self.symmetry.check(packed)
 
 
-def worst_first(kind: Property) -> tuple[int, str]:
+def worst_first(prop: Property) -> tuple[int, str]:
     """For sorting kinds of violations."""
-    return -SEVERITIES.index(kind[1]), kind[0]
+    return -SEVERITIES.index(prop[1]), prop[0]
 
 
 def explore(

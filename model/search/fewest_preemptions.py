@@ -87,20 +87,20 @@ class BoundedSearch:
     ) -> None:
         """Note where one can go from a place, and what that costs."""
         packed, last = place
-        memo = self.search.memo
+        cache = self.search.cache
         preemptions, steps = cost
-        could_go_on = last is not None and memo.effect(last, packed) != 0
+        could_go_on = last is not None and cache.effect(last, packed) != 0
         moved = False
-        for actor in (*memo.tasks, *memo.starters):
-            effect = memo.effect(actor, packed)
+        for actor in (*cache.tasks, *cache.starters):
+            effect = cache.effect(actor, packed)
             if not effect:
                 continue
             moved = True
             starting = actor.permission is not None
             preempted = could_go_on and not starting and actor is not last
             arrived = preemptions + preempted, steps + (not starting)
-            if not isinstance(effect, int) and (kinds := sorted(filter(self.wanted, effect[1]), key=worst_first)):
-                self.hits.setdefault(arrived, (place, actor, kinds[0]))
+            if not isinstance(effect, int) and (properties := sorted(filter(self.wanted, effect[1]), key=worst_first)):
+                self.hits.setdefault(arrived, (place, actor, properties[0]))
             after = packed ^ turned(effect)
             mover = last if starting else actor
             if mover is not None and after & mover.control.mask == mover.idle:
@@ -109,24 +109,24 @@ class BoundedSearch:
             if (after, mover) not in self.settled:
                 target.setdefault(arrived[1], []).append(((after, mover), (place, actor)))
 
-        if not moved and any(packed & task.control.mask != task.idle for task in memo.tasks):
+        if not moved and any(packed & task.control.mask != task.idle for task in cache.tasks):
             self.stuck = True
 
     def _path(self, preemptions: int, steps: int) -> tuple[Path, Property]:
         """The way to the place of a violation, and the transition that violates there."""
-        place, actor, kind = self.hits[preemptions, steps]
-        moves: list[Action] = [action_of(self.search, actor, place[0])]
-        states = [place[0] ^ turned(self.search.memo.effect(actor, place[0])), place[0]]
+        place, actor, prop = self.hits[preemptions, steps]
+        actions: list[Action] = [action_of(self.search, actor, place[0])]
+        states = [place[0] ^ turned(self.search.cache.effect(actor, place[0])), place[0]]
         while (came := self.before[place]) is not None:
             place, actor = came
-            moves.append(action_of(self.search, actor, place[0]))
+            actions.append(action_of(self.search, actor, place[0]))
             states.append(place[0])
-        return Path(tuple(reversed(moves)), tuple(reversed(states)), preemptions), kind
+        return Path(tuple(reversed(actions)), tuple(reversed(states)), preemptions), prop
 
 
-def fewest_preemptions(search: Search, kind: Property, shortest: Path) -> Path:
+def fewest_preemptions(search: Search, prop: Property, shortest: Path) -> Path:
     """The way with the fewest pre-emptions, and of those the shortest; `shortest` where it is not found in time."""
     if not shortest.preemptions:
         return shortest
-    found = BoundedSearch(search, lambda other: other == kind).run()
+    found = BoundedSearch(search, lambda other: other == prop).run()
     return found[0] if found else shortest

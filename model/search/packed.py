@@ -17,86 +17,88 @@ from rpds import HashTrieMap
 class Component:
     """One entry of a table, and the values that it has had."""
 
-    __slots__ = ("by_code", "codes", "free_codes", "key", "mask", "shelf", "watchers")
+    __slots__ = ("by_code", "codes", "free_codes", "key", "mask", "packed_table", "watchers")
 
-    def __init__(self, shelf: PackedTable, key: Hashable, initial: Any) -> None:
-        self.shelf = shelf
+    def __init__(self, packed_table: PackedTable, key: Hashable, initial: Any) -> None:
+        self.packed_table = packed_table
         self.key = key
         self.mask = 0
         """The bits of a packed state that say which value it has."""
         self.by_code: dict[int, Any] = {0: initial}
         """Those bits → the value; None where there is no entry."""
-        self.codes: dict[Hashable, int] = {shelf.identity(initial): 0}
+        self.codes: dict[Hashable, int] = {packed_table.identity(initial): 0}
         self.free_codes: list[int] = []
         """Codes that have no value yet, the next one last."""
         self.watchers: list[Footprint] = []
 
     def code(self, value: Any) -> int:
         """The bits that stand for `value`, new ones if it was never seen here."""
-        identity = self.shelf.identity(value)
+        identity = self.packed_table.identity(value)
         code = self.codes.get(identity)
         if code is None:
             if not self.free_codes:
                 self._widen()
             code = self.codes[identity] = self.free_codes.pop()
             self.by_code[code] = value
-            self.shelf.ledger.news.append((self, code))
+            self.packed_table.layout.news.append((self, code))
         return code
 
     def _widen(self) -> None:
         """Take one more bit; whoever depends on this component depends on it too."""
-        more = self.shelf.ledger.allot()
+        more = self.packed_table.layout.allot()
         self.free_codes = [code | more for code in reversed(self.by_code)]
         self.mask |= more
-        for footprint in (*self.watchers, *self.shelf.watchers):
+        for footprint in (*self.watchers, *self.packed_table.watchers):
             footprint.mask |= more
 
 
 class Footprint:
     """What something depends on: components, and whole tables."""
 
-    __slots__ = ("components", "mask", "shelves")
+    __slots__ = ("components", "mask", "packed_tables")
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
-        self.shelves: set[PackedTable] = set()
+        self.packed_tables: set[PackedTable] = set()
         self.mask = 0
         """All their bits."""
 
-    def covers(self, components: set[Component], shelves: set[PackedTable]) -> bool:
+    def covers(self, components: set[Component], packed_tables: set[PackedTable]) -> bool:
         """Whether depending on these as well would add no bits."""
         mask = self.mask
         return all(not component.mask & ~mask for component in components) and all(
-            not component.mask & ~mask for shelf in shelves - self.shelves for component in shelf.components.values()
+            not component.mask & ~mask
+            for packed_table in packed_tables - self.packed_tables
+            for component in packed_table.components.values()
         )
 
-    def include(self, components: Iterable[Component], shelves: Iterable[PackedTable] = ()) -> None:
+    def include(self, components: Iterable[Component], packed_tables: Iterable[PackedTable] = ()) -> None:
         """Depend on more."""
         for component in components:
             if component not in self.components:
                 self.components.add(component)
                 component.watchers.append(self)
                 self.mask |= component.mask
-        for shelf in shelves:
-            if shelf not in self.shelves:
-                self.shelves.add(shelf)
-                shelf.watchers.append(self)
-                for component in shelf.components.values():
+        for packed_table in packed_tables:
+            if packed_table not in self.packed_tables:
+                self.packed_tables.add(packed_table)
+                packed_table.watchers.append(self)
+                for component in packed_table.components.values():
                     self.mask |= component.mask
 
 
 class PackedTable:
     """The components of one table."""
 
-    __slots__ = ("components", "identity", "initial", "ledger", "watchers")
+    __slots__ = ("components", "identity", "initial", "layout", "watchers")
 
     def __init__(
         self,
-        ledger: BitLayout,
+        layout: BitLayout,
         initial: HashTrieMap[Any, Any],
         identity: Callable[[Any], Hashable] = lambda value: value,
     ) -> None:
-        self.ledger = ledger
+        self.layout = layout
         self.initial = initial
         """The table in the state that the search sets out from."""
         self.identity = identity
@@ -128,7 +130,7 @@ class BitLayout:
 
     def __init__(self) -> None:
         self.bits = 0
-        self.shelves: Final[list[PackedTable]] = []
+        self.packed_tables: Final[list[PackedTable]] = []
         self.news: Final[list[tuple[Component, int]]] = []
         """Every value but those of the start, in the order in which they came: component and code."""
 
@@ -137,10 +139,10 @@ class BitLayout:
         self.bits += 1
         return 1 << self.bits - 1
 
-    def shelf(
+    def packed_table(
         self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None
     ) -> PackedTable:
         """A shelf for one more table, as it is at the start."""
         table = HashTrieMap() if initial is None else initial
-        self.shelves.append(PackedTable(self, table, identity) if identity else PackedTable(self, table))
-        return self.shelves[-1]
+        self.packed_tables.append(PackedTable(self, table, identity) if identity else PackedTable(self, table))
+        return self.packed_tables[-1]

@@ -32,7 +32,7 @@ class Action(NamedTuple):
 class Path(NamedTuple):
     """A way from the start of a search."""
 
-    moves: tuple[Action, ...]
+    actions: tuple[Action, ...]
     states: tuple[int, ...]
     """The packed states that it passes: one more than there are moves."""
     preemptions: int
@@ -41,13 +41,13 @@ class Path(NamedTuple):
     @property
     def steps(self) -> int:
         """Micro-steps; starting a command is none."""
-        return sum(move.starts is None for move in self.moves)
+        return sum(action.starts is None for action in self.actions)
 
 
 class ReplayedAction(NamedTuple):
     """One move, made on the plain kernel."""
 
-    move: Action
+    action: Action
     state: State
     checker: Checker
     stepped: Stepped | None
@@ -75,24 +75,24 @@ def turned(effect: Effect) -> int:
     return effect if isinstance(effect, int) else effect[0]
 
 
-def best_path(search: Search, kind: Property) -> Path:
+def best_path(search: Search, prop: Property) -> Path:
     """The shortest way into a kind of violation; of several the one with the fewest pre-emptions. KeyError if none."""
-    ways = search.found[kind]
-    if not ways:
+    transitions = search.found[prop]
+    if not transitions:
         return Path((), (0,), 0)
-    depth = search.distance[kind] - (ways[0].actor.permission is None)
-    order, edges = _ancestry(search, ways, depth)
+    depth = search.distance[prop] - (transitions[0].actor.permission is None)
+    order, edges = _ancestry(search, transitions, depth)
     arrivals = _arrivals(search, order, edges)
     best: tuple[Cost, Transition, Actor | None] | None = None
-    for way in ways:
-        for last, arrival in arrivals.get(way.packed, {}).items():
-            cost = _cost(search, arrival.cost, way.packed, last, way.actor)
+    for transition in transitions:
+        for last, arrival in arrivals.get(transition.packed, {}).items():
+            cost = _cost(search, arrival.cost, transition.packed, last, transition.actor)
             if best is None or cost < best[0]:
-                best = cost, way, last
+                best = cost, transition, last
     if best is None:
-        raise AssertionError(f"no way back from {kind}")
-    _, way, last = best
-    return _walk(search, arrivals, way, last)
+        raise AssertionError(f"no way back from {prop}")
+    _, transition, last = best
+    return _walk(search, arrivals, transition, last)
 
 
 class IncomingEdge(NamedTuple):
@@ -108,21 +108,21 @@ Edges = dict[int, list[IncomingEdge]]
 """State → the transitions into it."""
 
 
-def _ancestry(search: Search, ways: Sequence[Transition], depth: int) -> tuple[list[int], Edges]:
-    """The states on nearest ways to any of `ways`, first ones first, and the transitions between them."""
-    wanted = {way.packed for way in ways}
+def _ancestry(search: Search, transitions: Sequence[Transition], depth: int) -> tuple[list[int], Edges]:
+    """The states on nearest ways to any of `transitions`, first ones first, and the transitions between them."""
+    wanted = {transition.packed for transition in transitions}
     order: list[int] = []
     edges: Edges = {}
     for level in range(depth, -1, -1):
         later: set[int] = set()
         for packed in reversed(search.levels[level]):
-            if _leads(search, packed, search.memo.starters, later, edges):
+            if _leads(search, packed, search.cache.starters, later, edges):
                 wanted.add(packed)
             if packed in wanted:
                 later.add(packed)
                 order.append(packed)
         before = search.levels[level - 1] if level else ()
-        wanted = {packed for packed in before if _leads(search, packed, search.memo.tasks, later, edges)}
+        wanted = {packed for packed in before if _leads(search, packed, search.cache.tasks, later, edges)}
     order.reverse()
     return order, edges
 
@@ -131,7 +131,7 @@ def _leads(search: Search, packed: int, actors: Sequence[Actor], later: set[int]
     """Whether one of the actors leads from a state to one of `later`; the transitions are added to `edges`."""
     found = False
     for actor in actors:
-        effect = turned(search.memo.effect(actor, packed))
+        effect = turned(search.cache.effect(actor, packed))
         if not effect:
             continue
         after, image = search.stands_for(packed ^ effect)
@@ -163,110 +163,110 @@ def _cost(search: Search, cost: Cost, packed: int, last: Actor | None, actor: Ac
     """The cost of `actor` moving on in a state where `last` has moved before."""
     if actor.permission is not None or last is actor:
         return cost
-    preempted = last is not None and search.memo.effect(last, packed) != 0
+    preempted = last is not None and search.cache.effect(last, packed) != 0
     return cost[0] + preempted, cost[1] + 1
 
 
 def _walk(
     search: Search,
     arrivals: dict[int, dict[Actor | None, _Arrival]],
-    way: Transition,
+    transition: Transition,
     last: Actor | None,
 ) -> Path:
-    """The way that ends with `way`, from the start."""
-    steps = [way]
-    packed = way.packed
+    """The way that ends with `transition`, from the start."""
+    steps = [transition]
+    packed = transition.packed
     while (arrival := arrivals[packed][last]).actor is not None:
         packed, last = arrival.before, arrival.last
         steps.append(Transition(packed, arrival.actor))
     steps.reverse()
-    return path_of(search, search.as_it_happens(steps))
+    return path_of(search, search.actors_along(steps))
 
 
 def path_of(search: Search, actors: Sequence[Actor]) -> Path:
     """What happens if these move one after the other, from the start."""
-    states, moves, preemptions = [0], [], 0
+    states, actions, preemptions = [0], [], 0
     last: Actor | None = None
     for actor in actors:
         packed = states[-1]
-        moves.append(action_of(search, actor, packed))
+        actions.append(action_of(search, actor, packed))
         preemptions = _cost(search, (preemptions, 0), packed, last, actor)[0]
-        after = packed ^ turned(search.memo.effect(actor, packed))
+        after = packed ^ turned(search.cache.effect(actor, packed))
         states.append(after)
         last = last if actor.permission is not None else actor
         if last is not None and after & last.control.mask == last.idle:
             last = None
-    return Path(tuple(moves), tuple(states), preemptions)
+    return Path(tuple(actions), tuple(states), preemptions)
 
 
 def action_of(search: Search, actor: Actor, packed: int) -> Action:
     """What an actor does in a state, by names."""
     if actor.permission is None:
         return Action(actor.task)
-    running = {task.task: packed & task.control.mask != task.idle for task in search.memo.tasks}
+    running = {task.task: packed & task.control.mask != task.idle for task in search.cache.tasks}
     return Action(next(name for name in actor.permission.tasks if not running[name]), actor.permission)
 
 
-def replay(scene: SearchProblem, moves: Sequence[Action]) -> Iterator[ReplayedAction]:
+def replay(scene: SearchProblem, actions: Sequence[Action]) -> Iterator[ReplayedAction]:
     """Make the moves on the plain kernel. AssertionError if one of them is not possible there."""
     context, checker = scene.context, scene.checker
-    for move in moves:
-        command = step_task(move.task) if move.starts is None else begin_task(move.task, move.starts.command)
+    for action in actions:
+        command = step_task(action.task) if action.starts is None else begin_task(action.task, action.starts.command)
         *_, moved = carry_out(context, checker, command)
         assert isinstance(moved.now, Ended)
         context, outcome = moved.now
-        if outcome.status == "blocked" or (move.starts is not None and outcome.status != "ok"):
+        if outcome.status == "blocked" or (action.starts is not None and outcome.status != "ok"):
             raise AssertionError(f"`{command.text}` cannot be done there: {outcome}")
         checker = moved.checker
-        yield ReplayedAction(move, context.state, checker, moved.stepped, moved.violations)
+        yield ReplayedAction(action, context.state, checker, moved.stepped, moved.violations)
 
 
-def as_script(search: Search, moves: Sequence[Action], cut: int = -1) -> tuple[str, ...]:
-    """The commands that lead from an empty machine along `moves`; a new one begins at move number `cut`."""
+def as_script(search: Search, actions: Sequence[Action], cut: int = -1) -> tuple[str, ...]:
+    """The commands that lead from an empty machine along `actions`; a new one begins at move number `cut`."""
     lines = list(search.scene.script)
-    states = states_along(search, moves)
+    states = states_along(search, actions)
     position = 0
-    while position < len(moves):
-        move, first = moves[position], position
-        if move.starts is not None:
-            lines.append(f"begin {move.task} {move.starts.command.text}")
+    while position < len(actions):
+        action, first = actions[position], position
+        if action.starts is not None:
+            lines.append(f"begin {action.task} {action.starts.command.text}")
             position += 1
             continue
         position += 1
-        while position < len(moves) and moves[position] == move and position != cut:
+        while position < len(actions) and actions[position] == action and position != cut:
             position += 1
-        count, actor = position - first, actor_of(search, move)
+        count, actor = position - first, actor_of(search, action)
         if states[position] & actor.control.mask == actor.idle:
-            lines.append(f"finish {move.task}")
+            lines.append(f"finish {action.task}")
         else:
-            lines.append(f"step {move.task} {count}" if count > 1 else f"step {move.task}")
+            lines.append(f"step {action.task} {count}" if count > 1 else f"step {action.task}")
     return tuple(lines)
 
 
-def states_along(search: Search, moves: Sequence[Action]) -> list[int]:
+def states_along(search: Search, actions: Sequence[Action]) -> list[int]:
     """The packed states that moves lead through, the start among them. Moves that are not possible change nothing."""
     states = [0]
-    for move in moves:
-        effect = search.memo.effect(actor_of(search, move), states[-1])
+    for action in actions:
+        effect = search.cache.effect(actor_of(search, action), states[-1])
         states.append(states[-1] ^ turned(effect))
     return states
 
 
-def actor_of(search: Search, move: Action) -> Actor:
+def actor_of(search: Search, action: Action) -> Actor:
     """Who makes a move."""
-    if move.starts is not None:
-        return next(actor for actor in search.memo.starters if actor.permission == move.starts)
-    return next(actor for actor in search.memo.tasks if actor.task == move.task)
+    if action.starts is not None:
+        return next(actor for actor in search.cache.starters if actor.permission == action.starts)
+    return next(actor for actor in search.cache.tasks if actor.task == action.task)
 
 
-def verified(search: Search, kind: Property, path: Path) -> Path:
+def verified(search: Search, prop: Property, path: Path) -> Path:
     """The path, after it was walked on the plain kernel. AssertionError if that does not break the rule."""
-    verified_in(search.scene, kind, path.moves)
+    verified_in(search.scene, prop, path.actions)
     return path
 
 
-def verified_in(scene: SearchProblem, kind: Property, moves: Sequence[Action]) -> None:
+def verified_in(scene: SearchProblem, prop: Property, actions: Sequence[Action]) -> None:
     """Walk moves on the plain kernel of a scene. AssertionError if that does not break the rule."""
-    done = list(replay(scene, moves))
-    if done and kind not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
-        raise AssertionError(f"the plain kernel does not break {kind[0]} there")
+    done = list(replay(scene, actions))
+    if done and prop not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
+        raise AssertionError(f"the plain kernel does not break {prop[0]} there")

@@ -19,11 +19,11 @@ TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name 
 class Reads:
     """What one run has looked at."""
 
-    __slots__ = ("components", "shelves")
+    __slots__ = ("components", "packed_tables")
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
-        self.shelves: set[PackedTable] = set()
+        self.packed_tables: set[PackedTable] = set()
 
 
 class Tracked:
@@ -33,15 +33,15 @@ class Tracked:
     what the one before returned, so only the first makes a copy.
     """
 
-    __slots__ = ("components", "note", "packed", "reads", "shelf", "whole", "writes")
+    __slots__ = ("components", "note", "packed", "packed_table", "reads", "whole", "writes")
 
-    def __init__(self, shelf: PackedTable, packed: int, reads: Reads) -> None:
-        self.shelf = shelf
+    def __init__(self, packed_table: PackedTable, packed: int, reads: Reads) -> None:
+        self.packed_table = packed_table
         self.packed = packed
         self.reads = reads
         self.writes: dict[Any, Any] | None = None
         """Entries that were changed: key → value, None if removed. None in the table as it was."""
-        self.components = shelf.components
+        self.components = packed_table.components
         self.note = reads.components.add
         self.whole: list[tuple[Any, Any]] | None = None
         """Every entry of the table as it was, once somebody has asked for all of them."""
@@ -51,7 +51,7 @@ class Tracked:
         if self.writes is not None and key in self.writes:
             value = self.writes[key]
         else:
-            component = self.components.get(key) or self.shelf.component(key)
+            component = self.components.get(key) or self.packed_table.component(key)
             self.note(component)
             value = component.by_code[self.packed & component.mask]
         return default if value is None else value
@@ -68,8 +68,8 @@ class Tracked:
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Every entry. The run depends on the whole table then."""
         if self.whole is None:
-            self.reads.shelves.add(self.shelf)
-            self.whole = list(self.shelf.items(self.packed))
+            self.reads.packed_tables.add(self.packed_table)
+            self.whole = list(self.packed_table.items(self.packed))
         if not self.writes:
             yield from self.whole
             return
@@ -108,7 +108,7 @@ class Tracked:
 
     def _write(self, key: Any, value: Any) -> Tracked:
         if self.writes is None:
-            written = type(self)(self.shelf, self.packed, self.reads)
+            written = type(self)(self.packed_table, self.packed, self.reads)
             written.whole = self.whole
             written.writes = {key: value}
             return written
@@ -144,7 +144,7 @@ class TrackedState(State):
         return TrackedState(maps)
 
 
-def tracked_state(shelves: list[PackedTable], packed: int, reads: Reads) -> TrackedState:
-    """The State of which `packed` is the packed form, its tables on `shelves` in the order of State.maps."""
-    maps: tuple[Any, ...] = tuple([Tracked(shelf, packed, reads) for shelf in shelves])
+def tracked_state(packed_tables: list[PackedTable], packed: int, reads: Reads) -> TrackedState:
+    """The State of which `packed` is the packed form, its tables on `packed_tables` in the order of State.maps."""
+    maps: tuple[Any, ...] = tuple([Tracked(packed_table, packed, reads) for packed_table in packed_tables])
     return TrackedState(maps)

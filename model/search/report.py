@@ -15,7 +15,7 @@ from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, coun
 class Finding(NamedTuple):
     """A rule that can be broken."""
 
-    kind: Property
+    prop: Property
     """The rule, and the worst that breaking it here amounts to."""
     verdict: Verdict | None
     share: float | None
@@ -38,7 +38,7 @@ class Report(NamedTuple):
     @property
     def corrupts(self) -> bool:
         """Something worse than a hazard is reachable."""
-        return any(finding.kind[1] != "hazard" for finding in self.findings)
+        return any(finding.prop[1] != "hazard" for finding in self.findings)
 
 
 def report(search: Search, only: str = "") -> Report:
@@ -46,54 +46,54 @@ def report(search: Search, only: str = "") -> Report:
     counted = count_schedules(search)
     verdicts = {name: verdict(search, name, counted) for name in INVARIANTS if only in {"", name}}
     worst: dict[str, Property] = {}
-    for kind in sorted(search.found, key=worst_first):
-        worst.setdefault(kind[0], kind)
+    for prop in sorted(search.found, key=worst_first):
+        worst.setdefault(prop[0], prop)
     findings = tuple(
-        _finding(search, kind, verdicts[kind[0]], counted) for kind in worst.values() if kind[0] in verdicts
+        _finding(search, prop, verdicts[prop[0]], counted) for prop in worst.values() if prop[0] in verdicts
     )
     return Report(search, verdicts, findings, counted)
 
 
-def _finding(search: Search, kind: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:
-    shortest = verified(search, kind, late_starts(search, kind, best_path(search, kind)))
-    share = 1 - counted.clean[kind[0]] / counted.schedules if counted else None
-    return Finding(kind, said, share, shortest, as_script(search, shortest.moves))
+def _finding(search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:
+    shortest = verified(search, prop, late_starts(search, prop, best_path(search, prop)))
+    share = 1 - counted.clean[prop[0]] / counted.schedules if counted else None
+    return Finding(prop, said, share, shortest, as_script(search, shortest.actions))
 
 
 class Story(NamedTuple):
     """The way into a violation that is easiest to follow, and the way out."""
 
-    kind: Property
+    prop: Property
     path: Path
-    tipping: PointOfNoReturn | None
+    point_of_no_return: PointOfNoReturn | None
     """None if no schedule avoids the violation."""
 
 
 def story(search: Search, finding: Finding) -> Story:
     """Tell how a rule comes to be broken."""
-    path = late_starts(search, finding.kind, fewest_preemptions(search, finding.kind, finding.shortest))
-    return Story(finding.kind, path, point_of_no_return(search, finding.kind[0], path))
+    path = late_starts(search, finding.prop, fewest_preemptions(search, finding.prop, finding.shortest))
+    return Story(finding.prop, path, point_of_no_return(search, finding.prop[0], path))
 
 
 # -- starting late -----------------------------------------------------------------------------
 
 
-def late_starts(search: Search, kind: Property, path: Path) -> Path:
+def late_starts(search: Search, prop: Property, path: Path) -> Path:
     """The same way with each command started right before its first step, where it leads to the same."""
     pending: dict[str, Action] = {}
-    moves: list[Action] = []
-    for move in path.moves:
-        if move.starts is not None:
-            pending[move.task] = move
+    actions: list[Action] = []
+    for action in path.actions:
+        if action.starts is not None:
+            pending[action.task] = action
             continue
-        if move.task in pending:
-            moves.append(pending.pop(move.task))
-        moves.append(move)
-    if not path.moves or path.moves[-1].starts is not None:
+        if action.task in pending:
+            actions.append(pending.pop(action.task))
+        actions.append(action)
+    if not path.actions or path.actions[-1].starts is not None:
         return path
-    states = states_along(search, moves)
-    effect = search.memo.effect(actor_of(search, moves[-1]), states[-2])
+    states = states_along(search, actions)
+    effect = search.cache.effect(actor_of(search, actions[-1]), states[-2])
     moved = all(one != other for one, other in pairwise(states))
-    if not moved or isinstance(effect, int) or kind not in effect[1]:
+    if not moved or isinstance(effect, int) or prop not in effect[1]:
         return path
-    return Path(tuple(moves), tuple(states), path.preemptions)
+    return Path(tuple(actions), tuple(states), path.preemptions)

@@ -9,20 +9,28 @@ from model.search.bfs import Search
 from model.search.paths import Action
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, report, story
-from model.search.state_graph import MOST_STATES, Layer, StateGraph, Step, layers, state_graph, step_of
+from model.search.state_graph import (
+    MOST_STATES,
+    Layer,
+    NumberedAction,
+    StateGraph,
+    layers,
+    numbered_action,
+    state_graph,
+)
 from model.search.verdicts import Verdict
 
 
 class Counterexample(NamedTuple):
     """A way into a violation, as moves that lead on from where the search began."""
 
-    moves: tuple[Step, ...]
+    actions: tuple[NumberedAction, ...]
     steps: int
     """Micro-steps."""
     preemptions: int
     cut: int
     """After so many moves a safe schedule is open for the last time; -1: no schedule is safe."""
-    safe: tuple[Step, ...]
+    safe: tuple[NumberedAction, ...]
     """The moves of the nearest safe schedule from there on."""
 
 
@@ -38,7 +46,7 @@ class PropertyVerdict(NamedTuple):
     """In how large a part of all schedules it is broken; None where they are not counted."""
     shortest: int = 0
     """The fewest micro-steps into it."""
-    trail: Counterexample | None = None
+    counterexample: Counterexample | None = None
 
 
 class SearchResult(NamedTuple):
@@ -65,15 +73,15 @@ class SearchResult(NamedTuple):
 def result_of(search: Search) -> SearchResult:
     """The result of a search, with the easiest way into each violation."""
     drawn: Report = report(search)
-    broken = {finding.kind[0]: finding for finding in drawn.findings}
+    broken = {finding.prop[0]: finding for finding in drawn.findings}
     judged = [
-        PropertyVerdict(name, found.verdict, found.kind[1], found.share, found.shortest.steps, _trail(search, found))
+        PropertyVerdict(name, found.verdict, found.prop[1], found.share, found.shortest.steps, _trail(search, found))
         for name, found in broken.items()
     ]
     rest = [PropertyVerdict(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
     small = search.complete and len(search.seen) <= MOST_STATES
     stuck = search.stuck
-    waiting = (task.task for task in search.memo.tasks if stuck and stuck.packed & task.control.mask != task.idle)
+    waiting = (task.task for task in search.cache.tasks if stuck and stuck.packed & task.control.mask != task.idle)
     return SearchResult(
         states=len(search.seen),
         transitions=search.transitions,
@@ -91,12 +99,14 @@ def result_of(search: Search) -> SearchResult:
 def _trail(search: Search, finding: Finding) -> Counterexample:
     """The way that is easiest to follow, and the nearest way round it."""
     told = story(search, finding)
-    path, tipping = told.path, told.tipping
-    moves = _steps(search.scene, path.moves)
-    if tipping is None:
-        return Counterexample(moves, path.steps, path.preemptions, -1, ())
-    return Counterexample(moves, path.steps, path.preemptions, tipping.moves, _steps(search.scene, tipping.safe))
+    path, point_of_no_return = told.path, told.point_of_no_return
+    actions = _steps(search.scene, path.actions)
+    if point_of_no_return is None:
+        return Counterexample(actions, path.steps, path.preemptions, -1, ())
+    return Counterexample(
+        actions, path.steps, path.preemptions, point_of_no_return.actions, _steps(search.scene, point_of_no_return.safe)
+    )
 
 
-def _steps(scene: SearchProblem, moves: tuple[Action, ...]) -> tuple[Step, ...]:
-    return tuple(step_of(scene, move) for move in moves)
+def _steps(scene: SearchProblem, actions: tuple[Action, ...]) -> tuple[NumberedAction, ...]:
+    return tuple(numbered_action(scene, action) for action in actions)

@@ -24,7 +24,7 @@ Class = Literal["safe", "hazard", "corruption", "splat", "blocked"]
 """How a state stands. `blocked`: every task waits for another, and nothing worse has happened."""
 
 
-class Step(NamedTuple):
+class NumberedAction(NamedTuple):
     """One transition, by names that mean something in another process too."""
 
     task: str
@@ -49,7 +49,7 @@ class Edge(NamedTuple):
     start: int
     end: int
     """Indices of places."""
-    step: Step
+    step: NumberedAction
     name: str
     """`procedure.step`, or the command that begins."""
     severity: str
@@ -73,9 +73,9 @@ class Layer(NamedTuple):
     """Severity → into how many of them a step leads that does it. Of very large spaces it is not counted."""
 
 
-def step_of(scene: SearchProblem, move: Action) -> Step:
+def numbered_action(scene: SearchProblem, action: Action) -> NumberedAction:
     """A move by numbers."""
-    return Step(move.task, scene.permissions.index(move.starts) if move.starts else -1)
+    return NumberedAction(action.task, scene.permissions.index(action.starts) if action.starts else -1)
 
 
 def state_graph(search: Search) -> StateGraph:
@@ -105,8 +105,8 @@ class _GraphWalk:
         """Every place and every edge."""
         order: list[Spot] = [(0, "")]
         for spot in order:
-            for actor in (*self.search.memo.tasks, *self.search.memo.starters):
-                if effect := self.search.memo.effect(actor, spot[0]):
+            for actor in (*self.search.cache.tasks, *self.search.cache.starters):
+                if effect := self.search.cache.effect(actor, spot[0]):
                     self._edge(spot, actor, effect, order)
         return StateGraph(len({packed for packed, _ in order}), tuple(self._places(order)), tuple(self.edges))
 
@@ -114,7 +114,7 @@ class _GraphWalk:
         """A transition, and the place behind it if that is new."""
         packed, harm = spot
         here = self.numbers[spot]
-        move = action_of(self.search, actor, packed)
+        action = action_of(self.search, actor, packed)
         severity = worst_of(effect)
         lasting = [one for one in (harm, severity) if one not in {"", "hazard"}]
         after = packed ^ turned(effect), max(lasting, key=SEVERITIES.index, default="")
@@ -123,20 +123,20 @@ class _GraphWalk:
             order.append(after)
             self.depths.append(self.depths[here] + 1)
             state, checker = self.machines[here]
-            done = next(replay(self.search.scene._replace(context=Context(state), checker=checker), (move,)))
+            done = next(replay(self.search.scene._replace(context=Context(state), checker=checker), (action,)))
             self.machines.append((done.state, done.checker))
-        name = move.starts.command.text if move.starts else self._step(here, move)
-        self.edges.append(Edge(here, self.numbers[after], step_of(self.search.scene, move), name, severity))
+        name = action.starts.command.text if action.starts else self._step(here, action)
+        self.edges.append(Edge(here, self.numbers[after], numbered_action(self.search.scene, action), name, severity))
 
-    def _step(self, here: int, move: Action) -> str:
+    def _step(self, here: int, action: Action) -> str:
         """The micro-step that a task makes next."""
-        running = cast("Procedure", self.machines[here][0].tasks[move.task].stack[-1])
+        running = cast("Procedure", self.machines[here][0].tasks[action.task].stack[-1])
         return f"{type(running).__name__}.{running.steps[running.pc].name}"
 
     def _places(self, order: list[Spot]) -> list[GraphNode]:
         """The places with their classes."""
         onward = {edge.start for edge in self.edges}
-        tasks = self.search.memo.tasks
+        tasks = self.search.cache.tasks
         places = []
         for number, (packed, harm) in enumerate(order):
             found: list[str] = [violation.severity for violation in self.machines[number][1].violations]
@@ -161,8 +161,8 @@ def layers(search: Search) -> tuple[Layer, ...]:
     worst: dict[int, str] = {}
     for level in search.levels:
         for packed in level:
-            for actor in search.memo.tasks:
-                effect = search.memo.effect(actor, packed)
+            for actor in search.cache.tasks:
+                effect = search.cache.effect(actor, packed)
                 if severity := worst_of(effect):
                     after = search.canonical(packed ^ turned(effect))
                     worst[after] = max(severity, worst.get(after, severity), key=SEVERITIES.index)

@@ -43,36 +43,36 @@ SINGLE: Final[dict[str, Any]] = {"dangerous": frozenset[Translation], "locks": f
 class Hints:
     """The types of everything that a packed state is made of."""
 
-    def __init__(self, memo: TransitionCache) -> None:
-        self.memo: Final = memo
+    def __init__(self, cache: TransitionCache) -> None:
+        self.cache: Final = cache
         self.types: Final[dict[PackedTable, tuple[Any, Any]]] = {
-            shelf: (table.key, table.value) for shelf, table in zip(memo.tables, TABLES, strict=True)
+            packed_table: (table.key, table.value) for packed_table, table in zip(cache.tables, TABLES, strict=True)
         } | {
-            memo.work: (str, Task),
-            memo.alive: (str, bool),
-            memo.held: (Pfn, Held),
-            memo.watched: (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
-            memo.frames: (Pfn, int),  # the names of rules are nobody's
-            memo.references: (str, int),
-            memo.outdated: (Translation, bool),
+            cache.work: (str, Task),
+            cache.alive: (str, bool),
+            cache.held: (Pfn, Held),
+            cache.watched: (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
+            cache.frames: (Pfn, int),  # the names of rules are nobody's
+            cache.references: (str, int),
+            cache.outdated: (Translation, bool),
         }
         """Table → the types of its keys and values, with marks of `model.memory.units`."""
-        self.budgets: Final = {budget_key(number): number for number in range(len(memo.starters))}
+        self.budgets: Final = {budget_key(number): number for number in range(len(cache.starters))}
 
     def key(self, component: Component, renaming: NamePermutation) -> Hashable:
         """The key of a component under other names."""
         key: Any = component.key
-        if component.shelf is self.memo.single:
+        if component.packed_table is self.cache.single:
             number = self.budgets.get(key)
             return key if number is None else budget_key(renaming.permissions[number])
-        return cast("Hashable", rename(self.types[component.shelf][0], key, renaming))
+        return cast("Hashable", rename(self.types[component.packed_table][0], key, renaming))
 
     def value(self, component: Component, value: Any, renaming: NamePermutation) -> Any:
         """A value of a component under other names."""
-        hint = self.types.get(component.shelf, (str, int))[1]
-        if component.shelf is self.memo.single:
+        hint = self.types.get(component.packed_table, (str, int))[1]
+        if component.packed_table is self.cache.single:
             hint = SINGLE.get(str(component.key), int)
-        elif component.shelf is self.memo.tables[COUNTERS]:
+        elif component.packed_table is self.cache.tables[COUNTERS]:
             hint = value_hint("counters", component.key, hint)
         return rename(hint, value, renaming)
 
@@ -94,10 +94,10 @@ def chunk_of(components: Sequence[Component]) -> Chunk:
 class Image:
     """One permutation of names, at work on packed states."""
 
-    __slots__ = ("chunks", "codes", "hints", "memo", "moving", "news", "partners", "renaming", "still")
+    __slots__ = ("cache", "chunks", "codes", "hints", "moving", "news", "partners", "renaming", "still")
 
-    def __init__(self, memo: TransitionCache, hints: Hints, renaming: NamePermutation) -> None:
-        self.memo: Final = memo
+    def __init__(self, cache: TransitionCache, hints: Hints, renaming: NamePermutation) -> None:
+        self.cache: Final = cache
         self.hints: Final = hints
         self.renaming: Final = renaming
         self.news = 0
@@ -115,7 +115,7 @@ class Image:
 
     def of(self, packed: int) -> int:
         """The same state under the other names."""
-        if self.news != len(self.memo.ledger.news):
+        if self.news != len(self.cache.layout.news):
             self.look_again()
         image = packed & self.still
         for chunk in self.chunks:
@@ -137,7 +137,7 @@ class Image:
 
     def look_again(self) -> None:
         """Find out what the names make of values that are new. Their images may be new values too."""
-        news, moving = self.memo.ledger.news, self.moving
+        news, moving = self.cache.layout.news, self.moving
         while self.news < len(news):
             component, code = news[self.news]
             self.news += 1
@@ -149,12 +149,12 @@ class Image:
                 moving[component] = 0
         if any(component.mask != mask for component, mask in moving.items()):
             self._put_in_chunks()
-        self.still = ((1 << self.memo.ledger.bits) - 1) & ~sum(moving.values())
+        self.still = ((1 << self.cache.layout.bits) - 1) & ~sum(moving.values())
 
     def _partner(self, component: Component) -> Component:
         partner = self.partners.get(component)
         if partner is None:
-            partner = component.shelf.component(self.hints.key(component, self.renaming))
+            partner = component.packed_table.component(self.hints.key(component, self.renaming))
             self.partners[component] = partner
         return partner
 
@@ -177,9 +177,9 @@ class Image:
         """Who does under the other names what an actor does."""
         if actor.permission is None:
             name = self.renaming.strings.get(actor.task, actor.task)
-            return next(other for other in self.memo.tasks if other.task == name)
-        number = self.memo.starters.index(actor)
-        return self.memo.starters[self.renaming.permissions[number]]
+            return next(other for other in self.cache.tasks if other.task == name)
+        number = self.cache.starters.index(actor)
+        return self.cache.starters[self.renaming.permissions[number]]
 
 
 class AsymmetryError(Exception):
@@ -189,12 +189,12 @@ class AsymmetryError(Exception):
 class Symmetry:
     """All permutations of names that a search makes use of."""
 
-    def __init__(self, memo: TransitionCache, renamings: Iterable[NamePermutation]) -> None:
-        self.memo: Final = memo
-        hints = Hints(memo)
-        self.images: Final = [Image(memo, hints, renaming) for renaming in renamings]
+    def __init__(self, cache: TransitionCache, renamings: Iterable[NamePermutation]) -> None:
+        self.cache: Final = cache
+        hints = Hints(cache)
+        self.images: Final = [Image(cache, hints, renaming) for renaming in renamings]
         """Without the one that leaves every name as it is."""
-        exchanges = any(image.renaming.permissions != tuple(range(len(memo.starters))) for image in self.images)
+        exchanges = any(image.renaming.permissions != tuple(range(len(cache.starters))) for image in self.images)
         self.samples: Final = 16 if exchanges else 2
         """States of each level that are checked. Whatever a script names may be named where nobody thinks of it."""
 
@@ -223,19 +223,19 @@ class Symmetry:
                 least, by = other, image
         return least, by
 
-    def under_one_name(self, ways: Sequence[tuple[int, Actor]]) -> list[Actor]:
+    def actors_along(self, path: Sequence[tuple[int, Actor]]) -> list[Actor]:
         """Who moves on a way from the start, under the names of the start.
 
-        `ways`: the states that stand for those on the way, each with who moves on from there.
+        `path`: the states that stand for those on the way, each with who moves on from there.
         """
         here = 0
         found: list[Actor] = []
-        for packed, actor in ways:
+        for packed, actor in path:
             movers = [actor] if packed == here else []
             movers += [image.actor(actor) for image in self.images if image.of(packed) == here]
             mover = found[-1] if found and found[-1] in movers else movers[0]
             found.append(mover)
-            effect = self.memo.effect(mover, here)
+            effect = self.cache.effect(mover, here)
             here ^= effect if isinstance(effect, int) else effect[0]
         return found
 
@@ -243,19 +243,19 @@ class Symmetry:
         """See whether the names make no difference to what can happen in a state. Raises AsymmetryError."""
         for image in self.images:
             other = image.of(packed)
-            for actor in (*self.memo.tasks, *self.memo.starters):
-                mine, its = self.memo.effect(actor, packed), self.memo.effect(image.actor(actor), other)
-                (turned, kinds), (its_turned, its_kinds) = (
+            for actor in (*self.cache.tasks, *self.cache.starters):
+                mine, its = self.cache.effect(actor, packed), self.cache.effect(image.actor(actor), other)
+                (turned, properties), (its_turned, its_kinds) = (
                     (effect, frozenset()) if isinstance(effect, int) else effect for effect in (mine, its)
                 )
-                if kinds != its_kinds or self.canonical(packed ^ turned) != self.canonical(other ^ its_turned):
+                if properties != its_kinds or self.canonical(packed ^ turned) != self.canonical(other ^ its_turned):
                     raise AsymmetryError(f"{actor.name} is not {image.actor(actor).name} under other names")
 
 
-def symmetry_of(scene: SearchProblem, memo: TransitionCache) -> Symmetry | None:
+def symmetry_of(scene: SearchProblem, cache: TransitionCache) -> Symmetry | None:
     """The symmetry of a scene, None if it has none."""
     found = renamings(scene)
-    return Symmetry(memo, found) if found else None
+    return Symmetry(cache, found) if found else None
 
 
 def renamings(scene: SearchProblem) -> list[NamePermutation]:

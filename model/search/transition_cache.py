@@ -26,10 +26,10 @@ from model.search.packed import BitLayout, Component, Footprint, PackedTable
 from model.search.problem import Permission, SearchProblem
 from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
 
-Kinds = frozenset[tuple[str, Severity]]
+Properties = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
 
-Effect = int | tuple[int, Kinds]
+Effect = int | tuple[int, Properties]
 """The bits that a transition turns over, 0 if it is not possible; with what it violates, if anything."""
 
 
@@ -80,25 +80,27 @@ class TransitionCache:
 
     def __init__(self, scene: SearchProblem) -> None:
         state, checker = scene.context.state, scene.checker
-        self.ledger: Final = BitLayout()
+        self.layout: Final = BitLayout()
         self.tables: Final = [
-            self.ledger.shelf(table, msgspec.msgpack.encode if number == TASKS else None)
+            self.layout.packed_table(table, msgspec.msgpack.encode if number == TASKS else None)
             for number, table in enumerate(state.maps)
         ]
-        self.work: Final = self.ledger.shelf(_map({name: in_short(task) for name, task in state.tasks.items()}))
+        self.work: Final = self.layout.packed_table(_map({name: in_short(task) for name, task in state.tasks.items()}))
         """What the checker needs to know of a task: far less than there is."""
-        self.alive: Final = self.ledger.shelf(_map(dict.fromkeys(state.tasks, True)))
-        self.held: Final = self.ledger.shelf(checker.scene.holding.held)
-        self.watched: Final = self.ledger.shelf(checker.scene.holding.watched)
+        self.alive: Final = self.layout.packed_table(_map(dict.fromkeys(state.tasks, True)))
+        self.held: Final = self.layout.packed_table(checker.scene.holding.held)
+        self.watched: Final = self.layout.packed_table(checker.scene.holding.watched)
         broken = checker.broken
         rules: dict[int, frozenset[str]] = {}
         for name, pfn in broken.frames:
             rules[pfn] = rules.get(pfn, frozenset()) | {name}
-        self.frames: Final = self.ledger.shelf(_map(rules))
-        self.references: Final = self.ledger.shelf(broken.references)
-        self.outdated: Final = self.ledger.shelf(_map(dict.fromkeys(broken.outdated, True)))
+        self.frames: Final = self.layout.packed_table(_map(rules))
+        self.references: Final = self.layout.packed_table(broken.references)
+        self.outdated: Final = self.layout.packed_table(_map(dict.fromkeys(broken.outdated, True)))
         budgets = {budget_key(number): permission.times for number, permission in enumerate(scene.permissions)}
-        self.single: Final = self.ledger.shelf(_map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets}))
+        self.single: Final = self.layout.packed_table(
+            _map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets})
+        )
         """Whatever stands alone: sets that the checker keeps whole, and how often what may still be started."""
         self.tasks: Final = [self._task(name) for name in self._names(scene)]
         self.starters: Final = [
@@ -144,10 +146,10 @@ class TransitionCache:
                 cell.effects[packed & cell.mask] = effect
                 return effect
         run = self.run(actor, packed)
-        if cell.effects and not cell.covers(run.reads.components, run.reads.shelves):
+        if cell.effects and not cell.covers(run.reads.components, run.reads.packed_tables):
             narrow, cell = cell, StepCache((cell, *cell.older))
-            cell.include(narrow.components, narrow.shelves)
-        cell.include(run.reads.components, run.reads.shelves)
+            cell.include(narrow.components, narrow.packed_tables)
+        cell.include(run.reads.components, run.reads.packed_tables)
         cell.effects[packed & cell.mask] = run.effect
         actor.cells[at] = cell
         return run.effect
@@ -220,12 +222,12 @@ class TransitionCache:
         holding = checker.scene.holding
         written = (*after.maps, work, work.alive, *holding, broken.frames, broken.references, broken.outdated, single)
         turned = self._turned(packed, cast("Any", written), reads)
-        kinds = frozenset((violation.invariant, violation.severity) for violation in found)
-        return Run((turned, kinds) if kinds else turned, reads, tuple(found))
+        properties = frozenset((violation.invariant, violation.severity) for violation in found)
+        return Run((turned, properties) if properties else turned, reads, tuple(found))
 
     @staticmethod
-    def _any(shelf: PackedTable, packed: int, reads: Reads) -> Any:
-        return Tracked(shelf, packed, reads)
+    def _any(packed_table: PackedTable, packed: int, reads: Reads) -> Any:
+        return Tracked(packed_table, packed, reads)
 
     @staticmethod
     def _turned(packed: int, written: tuple[Tracked, ...], reads: Reads) -> int:
@@ -233,7 +235,7 @@ class TransitionCache:
         turned = 0
         for table in written:
             for key, value in (table.writes or {}).items():
-                component = table.shelf.component(key)
+                component = table.packed_table.component(key)
                 old = packed & component.mask
                 reads.components.add(component)
                 turned ^= old ^ component.code(value)
@@ -243,7 +245,7 @@ class TransitionCache:
 
     def state(self, packed: int) -> State:
         """The State, with tables of its own."""
-        maps = tuple(_map(dict(shelf.items(packed))) for shelf in self.tables)
+        maps = tuple(_map(dict(packed_table.items(packed))) for packed_table in self.tables)
         return State(maps)
 
 

@@ -28,10 +28,10 @@ class ScheduleCounts(NamedTuple):
 
 def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> Verdict | None:
     """What the search says about an invariant; None if it was ended too early to say."""
-    kinds = [kind for kind in search.found if kind[0] == invariant]
-    if not kinds:
+    properties = [prop for prop in search.found if prop[0] == invariant]
+    if not properties:
         return "never" if search.complete else None
-    if any(search.distance[kind] == 0 and not search.found[kind] for kind in kinds):
+    if any(search.distance[prop] == 0 and not search.found[prop] for prop in properties):
         return "always"
     if counted is not None:
         return "sometimes" if counted.clean[invariant] else "always"
@@ -40,11 +40,11 @@ def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> V
     return "sometimes" if safe_continuation(search, invariant, 0, None) is not None else "always"
 
 
-def successors(memo: TransitionCache, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
+def successors(cache: TransitionCache, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
     """Every transition out of a state: who moves, the state after it, which invariants it breaks."""
     found = []
-    for actor in (*memo.tasks, *memo.starters):
-        if effect := memo.effect(actor, packed):
+    for actor in (*cache.tasks, *cache.starters):
+        if effect := cache.effect(actor, packed):
             broken = frozenset() if isinstance(effect, int) else frozenset(name for name, _ in effect[1])
             found.append((actor, packed ^ turned(effect), broken))
     return found
@@ -55,7 +55,7 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
     if not search.complete or len(search.seen) > MOST_COUNTED:
         return None
     invariants = sorted({name for name, _ in search.found})
-    standing = {name for (name, _), ways in search.found.items() if not ways}
+    standing = {name for (name, _), transitions in search.found.items() if not transitions}
     counts: dict[int, list[int]] = {}
     open_ones: dict[int, list[tuple[Actor, int, frozenset[str]]]] = {}
     stack = [0]
@@ -67,7 +67,7 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
         following = open_ones.get(packed)
         if following is None:
             following = [
-                (actor, search.canonical(after), broken) for actor, after, broken in successors(search.memo, packed)
+                (actor, search.canonical(after), broken) for actor, after, broken in successors(search.cache, packed)
             ]
             open_ones[packed] = following
             ahead = [after for _, after, _ in following if after not in counts]
@@ -102,7 +102,7 @@ def _sum(
 class PointOfNoReturn(NamedTuple):
     """Where a way into a violation could last have been left."""
 
-    moves: int
+    actions: int
     """How many moves of the way still leave a safe schedule open; the next one does not."""
     safe: tuple[Action, ...]
     """What to do instead from there on, to an end at which the invariant was never broken."""
@@ -111,8 +111,8 @@ class PointOfNoReturn(NamedTuple):
 def point_of_no_return(search: Search, invariant: str, path: Path) -> PointOfNoReturn | None:
     """The last state on a way from which a safe schedule existed; None if there is none at all."""
     dead: set[int] = set()
-    for position in range(len(path.moves) - 1, -1, -1):
-        last = path.moves[position - 1].task if position else None
+    for position in range(len(path.actions) - 1, -1, -1):
+        last = path.actions[position - 1].task if position else None
         safe = safe_continuation(search, invariant, path.states[position], last, dead)
         if safe is not None:
             return PointOfNoReturn(position, safe)
@@ -126,17 +126,17 @@ def safe_continuation(
 
     `last` is the task that has moved before. `dead` gathers states from which there are none.
     """
-    memo = search.memo
+    cache = search.cache
     dead = set() if dead is None else dead
     if start in dead:
         return None
     trail: list[tuple[int, Actor]] = []
     entered = {start}
-    ahead = [_in_order(memo, start, last, invariant)]
+    ahead = [_in_order(cache, start, last, invariant)]
     packed = start
     while True:
         if not ahead[-1]:
-            if not successors(memo, packed):
+            if not successors(cache, packed):
                 return tuple(action_of(search, actor, before) for before, actor in trail)
             dead.add(packed)
             ahead.pop()
@@ -151,10 +151,10 @@ def safe_continuation(
         trail.append((packed, actor))
         packed = after
         mover = action_of(search, actor, trail[-1][0]).task
-        ahead.append(_in_order(memo, after, mover, invariant))
+        ahead.append(_in_order(cache, after, mover, invariant))
 
 
-def _in_order(memo: TransitionCache, packed: int, last: str | None, invariant: str) -> list[tuple[Actor, int]]:
+def _in_order(cache: TransitionCache, packed: int, last: str | None, invariant: str) -> list[tuple[Actor, int]]:
     """The clean transitions out of a state, the one to try first last: whoever moved last, then tasks, then starts."""
-    ways = [(actor, after) for actor, after, broken in successors(memo, packed) if invariant not in broken]
-    return sorted(ways, key=lambda way: (way[0].task == last, way[0].permission is None))
+    transitions = [(actor, after) for actor, after, broken in successors(cache, packed) if invariant not in broken]
+    return sorted(transitions, key=lambda transition: (transition[0].task == last, transition[0].permission is None))

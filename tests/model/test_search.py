@@ -86,31 +86,31 @@ def test_equals_a_search_that_remembers_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", SCENES)
 def test_every_violation_is_reached_again_on_the_plain_kernel(name: str) -> None:
     search = search_of(SCENES[name])
-    for kind, distance in search.distance.items():
-        path = best_path(search, kind)
-        done = list(replay(search.scene, path.moves))
+    for prop, distance in search.distance.items():
+        path = best_path(search, prop)
+        done = list(replay(search.scene, path.actions))
         assert path.steps == distance
-        assert kind in {(broken.invariant, broken.severity) for broken in done[-1].violations}
+        assert prop in {(broken.invariant, broken.severity) for broken in done[-1].violations}
 
 
 def test_states_unpack_to_what_the_plain_kernel_has() -> None:
     search = search_of(STALE_PIN)
     path = best_path(search, ("lost-write", "corruption"))
-    for done, packed in zip(replay(search.scene, path.moves), path.states[1:], strict=True):
-        assert search.memo.state(packed).to_json() == done.state.to_json()
+    for done, packed in zip(replay(search.scene, path.actions), path.states[1:], strict=True):
+        assert search.cache.state(packed).to_json() == done.state.to_json()
 
 
 def test_the_script_of_a_finding_breaks_the_rule_when_it_is_run() -> None:
     for finding in report(search_of(STALE_PIN)).findings:
         runner = Runner()
         accounts = [runner.perform(command) for command in parse("\n".join(finding.script))]
-        assert finding.kind in {(broken.invariant, broken.severity) for broken in accounts[-1].violations}
-        assert sum(broken.invariant == finding.kind[0] for account in accounts for broken in account.violations) == 1
+        assert finding.prop in {(broken.invariant, broken.severity) for broken in accounts[-1].violations}
+        assert sum(broken.invariant == finding.prop[0] for account in accounts for broken in account.violations) == 1
 
 
 def test_a_stale_pin_loses_a_write_in_some_schedules_only() -> None:
     found = report(search_of(STALE_PIN))
-    assert [finding.kind for finding in found.findings] == [
+    assert [finding.prop for finding in found.findings] == [
         ("lost-write", "corruption"),
         ("stale-reference", "hazard"),
     ]
@@ -145,7 +145,7 @@ def test_what_is_broken_from_the_start_is_always_with_no_steps() -> None:
         """)
     )
     [finding] = found.findings
-    assert finding.kind == ("stale-reference", "hazard")
+    assert finding.prop == ("stale-reference", "hazard")
     assert (finding.verdict, finding.shortest.steps) == ("always", 0)
 
 
@@ -160,10 +160,10 @@ def test_schedules_of_two_independent_tasks_are_their_shuffles() -> None:
     text = "process p0 cpu=0\nprocess p1 cpu=1\nmay 1 read p0 @16\n"
     one = search_of(text)
     two = report(search_of(text + "may 1 read p1 @16"))
-    moves = one.transitions
+    actions = one.transitions
     shuffles = 1
-    for number in range(1, moves + 1):
-        shuffles = shuffles * (moves + number) // number
+    for number in range(1, actions + 1):
+        shuffles = shuffles * (actions + number) // number
     assert two.counted is not None
     assert two.counted.schedules == shuffles
 
@@ -187,7 +187,7 @@ def test_progress_is_told_level_by_level_and_can_end_the_search() -> None:
 
 def test_stops_at_the_first_corruption() -> None:
     whole = search_of(STALE_PIN)
-    first = explore(scene_of(STALE_PIN), stop=lambda kind: kind[1] == "corruption")
+    first = explore(scene_of(STALE_PIN), stop=lambda prop: prop[1] == "corruption")
     assert first.distance == whole.distance
     assert len(first.seen) < len(whole.seen)
 
@@ -204,4 +204,4 @@ def test_nothing_may_happen() -> None:
 
 def test_what_is_remembered_is_far_less_than_what_is_done() -> None:
     search = search_of(STALE_PIN + "may 1 read p0 buf\n")
-    assert search.memo.runs * 5 < search.transitions
+    assert search.cache.runs * 5 < search.transitions

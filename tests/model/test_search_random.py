@@ -78,8 +78,8 @@ def random_search(seed: int, *, symmetry: bool = True) -> Search:
 def test_equals_a_search_that_remembers_nothing(seed: int) -> None:
     search = random_search(seed, symmetry=False)
     assert naive_search.search(search.scene) == (len(search.seen), search.transitions, search.distance)
-    for kind, distance in search.distance.items():
-        path = verified(search, kind, best_path(search, kind))
+    for prop, distance in search.distance.items():
+        path = verified(search, prop, best_path(search, prop))
         assert path.steps == distance
 
 
@@ -89,7 +89,7 @@ def told(search: Search) -> Iterator[object]:
     yield [len(level) for level in search.levels]
     drawn = report(search)
     yield drawn.verdicts
-    yield [(found.kind, found.shortest.steps, found.shortest.preemptions, found.share) for found in drawn.findings]
+    yield [(found.prop, found.shortest.steps, found.shortest.preemptions, found.share) for found in drawn.findings]
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -38,20 +38,20 @@ def test_the_worst_that_can_happen_is_found_and_told(name: str) -> None:
     search = searched(name)
     found = report(search)
     assert search.complete
-    assert found.findings[0].kind[0] == WORST[name]
+    assert found.findings[0].prop[0] == WORST[name]
     assert found.verdicts[WORST[name]] == "sometimes"
     told = story(search, found.findings[0])
     assert told.path.preemptions <= found.findings[0].shortest.preemptions
-    last = list(replay(search.scene, told.path.moves))[-1]
-    assert told.kind in {(broken.invariant, broken.severity) for broken in last.violations}
+    last = list(replay(search.scene, told.path.actions))[-1]
+    assert told.prop in {(broken.invariant, broken.severity) for broken in last.violations}
 
 
 @pytest.mark.parametrize("name", WORST)
 def test_the_nearest_safe_schedule_runs_to_its_end_and_keeps_the_rule(name: str) -> None:
     search = searched(name)
     told = story(search, report(search).findings[0])
-    assert told.tipping is not None
-    safe = (*told.path.moves[: told.tipping.moves], *told.tipping.safe)
+    assert told.point_of_no_return is not None
+    safe = (*told.path.actions[: told.point_of_no_return.actions], *told.point_of_no_return.safe)
     done = list(replay(search.scene, safe))
     assert WORST[name] not in {broken.invariant for each in done for broken in each.violations}
     assert not len(done[-1].state.tasks)
@@ -61,7 +61,7 @@ def test_the_nearest_safe_schedule_runs_to_its_end_and_keeps_the_rule(name: str)
 def test_a_defence_that_works_leaves_nothing_worse_than_a_hazard(name: str) -> None:
     search = searched(name)
     assert search.complete
-    assert [kind for kind in search.found if kind[1] != "hazard"] == []
+    assert [prop for prop in search.found if prop[1] != "hazard"] == []
 
 
 @pytest.mark.parametrize("name", ["missing-flush", "stale-get-fork", "udmabuf-punched"])
@@ -72,6 +72,6 @@ def test_equals_a_search_that_remembers_nothing(name: str) -> None:
 
 def test_the_first_corruption_is_found_without_searching_everything() -> None:
     whole = searched("stale-pin")
-    first = explore(scene("stale-pin"), stop=lambda kind: kind[1] == "corruption")
+    first = explore(scene("stale-pin"), stop=lambda prop: prop[1] == "corruption")
     assert min(first.found, key=worst_first) == min(whole.found, key=worst_first)
     assert len(first.seen) < len(whole.seen) / 5

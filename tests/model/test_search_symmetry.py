@@ -138,8 +138,8 @@ def test_finds_what_a_search_without_symmetry_finds(name: str) -> None:
     drawn, wholly = report(search), report(whole)
     assert drawn.verdicts == wholly.verdicts
     assert drawn.counted == wholly.counted, "every schedule counts, whichever task is called what"
-    assert [(one.kind, one.shortest.steps, one.shortest.preemptions) for one in drawn.findings] == [
-        (one.kind, one.shortest.steps, one.shortest.preemptions) for one in wholly.findings
+    assert [(one.prop, one.shortest.steps, one.shortest.preemptions) for one in drawn.findings] == [
+        (one.prop, one.shortest.steps, one.shortest.preemptions) for one in wholly.findings
     ]
 
 
@@ -150,7 +150,7 @@ def test_every_state_has_one_that_stands_for_it(name: str) -> None:
     assert search.symmetry is not None
     whole, ahead = {0}, [0]
     while ahead:
-        found = {after for _, after, _ in successors(search.memo, ahead.pop())} - whole
+        found = {after for _, after, _ in successors(search.cache, ahead.pop())} - whole
         whole |= found
         ahead += found
     assert len(search.seen) < len(whole)

@@ -4,23 +4,23 @@ import pytest
 
 from model.compare.coverage import code_pairs, thinned
 from model.compare.ordinary_calls import BACKINGS, CALLS, Backing
-from model.compare.sweep import Case, answer, calls_for, cases, commands
+from model.compare.sweep import SweepCase, answer, calls_for, cases, commands
 from model.engine.config import KERNELS
 from model.script.parser import parse
 from model.script.runner import Runner
 
 
-def case(backing: str, *calls: str, kernel: str = "6.18") -> Case:
+def case(backing: str, *calls: str, kernel: str = "6.18") -> SweepCase:
     """The case of that name."""
     mapped = next(known for known in BACKINGS if known.name == backing)
-    return Case(kernel, mapped, tuple(next(known for known in CALLS if known.name == name) for name in calls))
+    return SweepCase(kernel, mapped, tuple(next(known for known in CALLS if known.name == name) for name in calls))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("backing", BACKINGS, ids=lambda backing: backing.name)
 def test_every_backing_can_be_set_up(backing: Backing, kernel: str) -> None:
     runner = Runner()
-    for command in commands(Case(kernel, backing, calls_for(backing))):
+    for command in commands(SweepCase(kernel, backing, calls_for(backing))):
         account = runner.perform(command)
         assert account.outcome.status == "ok", command.text
         assert not account.violations, command.text

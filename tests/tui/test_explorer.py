@@ -83,10 +83,10 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         driver = user.stage.driver
         assert isinstance(driver, CounterexampleDriver)
         assert driver.found is not None
-        assert driver.found.trail is not None
+        assert driver.found.counterexample is not None
         await user.pilot.pause()
         assert "lost-write (corruption): 18 micro-steps" in user.seen()
-        for _ in driver.found.trail.moves:
+        for _ in driver.found.counterexample.actions:
             assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
             await user.press("n")
         assert any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
@@ -106,9 +106,9 @@ async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store
         driver = user.stage.driver
         assert isinstance(driver, CounterexampleDriver)
         assert driver.found is not None
-        assert driver.found.trail is not None
-        assert driver.found.trail.cut >= 0
-        await user.press(*["n"] * driver.found.trail.cut)
+        assert driver.found.counterexample is not None
+        assert driver.found.counterexample.cut >= 0
+        await user.press(*["n"] * driver.found.counterexample.cut)
         assert "The point of no return" in user.pane("story")
         assert "Next moves madvise. Instead could: dma r0 write 99, read p0 buf." in " ".join(
             user.pane("story").split()
@@ -219,9 +219,9 @@ async def test_a_command_under_way_is_one_of_the_tasks(store: Store) -> None:
         found = user.stage.driver
         assert isinstance(found, CounterexampleDriver)
         assert found.found is not None
-        assert found.found.trail is not None
-        assert {"main", "dma"} <= {step.task for step in found.found.trail.moves}
-        await user.press(*["n"] * len(found.found.trail.moves))
+        assert found.found.counterexample is not None
+        assert {"main", "dma"} <= {step.task for step in found.found.counterexample.actions}
+        await user.press(*["n"] * len(found.found.counterexample.actions))
         assert any(broken.invariant == found.found.invariant for broken in user.stage.picture.broken)
 
 

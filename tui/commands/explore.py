@@ -142,8 +142,8 @@ def print_json(found: "Report", seconds: float) -> None:
         "verdicts": found.verdicts,
         "violations": [
             {
-                "invariant": finding.kind[0],
-                "severity": finding.kind[1],
+                "invariant": finding.prop[0],
+                "severity": finding.prop[1],
                 "steps": finding.shortest.steps,
                 "preemptions": finding.shortest.preemptions,
                 "script": "".join(f"{line}\n" for line in finding.script),

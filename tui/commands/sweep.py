@@ -9,7 +9,7 @@ from tui.commands.explore import positive
 from tui.jobs.progress_bar import progress_bar
 
 if TYPE_CHECKING:
-    from model.compare.sweep import Answer, Case
+    from model.compare.sweep import Answer, SweepCase
 
 EXIT_HARMLESS: Final = 0
 EXIT_HARMFUL: Final = 1
@@ -69,14 +69,14 @@ def bound(text: str) -> int:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from tui.jobs.sweep import Known, sweep  # noqa: PLC0415 - the kernel is imported where it is run
+    from tui.jobs.sweep import KnownCases, sweep  # noqa: PLC0415 - the kernel is imported where it is run
     from tui.views.sweep_table import as_json, print_table  # noqa: PLC0415
 
     asked = chosen(args)
-    known = Known(args.bounded, args.max_states)
+    known = KnownCases(args.bounded, args.max_states)
     if not args.fresh:
         known.read()
-    answers: dict[Case, Answer] = {}
+    answers: dict[SweepCase, Answer] = {}
     with progress_bar(len(asked)) as advance:
         for case, found in sweep(asked, known, args.jobs):
             answers[case] = found
@@ -92,7 +92,7 @@ def main(args: Namespace) -> int:
     return EXIT_HARMLESS if all(found.complete for found in answers.values()) else EXIT_INCOMPLETE
 
 
-def chosen(args: Namespace) -> "list[Case]":
+def chosen(args: Namespace) -> "list[SweepCase]":
     """The cases that the options ask for."""
     from model.compare.coverage import thinned  # noqa: PLC0415
     from model.compare.ordinary_calls import BACKINGS  # noqa: PLC0415

@@ -12,7 +12,7 @@ from model.invariants.rules import INVARIANTS
 from model.script.command import Command
 from model.search.problem import Permission
 from model.search.result import Counterexample, PropertyVerdict
-from model.search.state_graph import Step
+from model.search.state_graph import NumberedAction
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
@@ -28,7 +28,7 @@ class TurnLine(NamedTuple):
     task: str
     first: int
     """The number of its first move, from 0."""
-    moves: int
+    actions: int
 
 
 class CounterexampleDriver(SandboxDriver):
@@ -47,28 +47,28 @@ class CounterexampleDriver(SandboxDriver):
 
     def lay(self, found: PropertyVerdict) -> None:
         """Put a way into a violation on the timeline, and the way out as another branch; stand at its beginning."""
-        trail = found.trail
-        assert trail is not None, "only a broken rule has a way into it"
+        counterexample = found.counterexample
+        assert counterexample is not None, "only a broken rule has a way into it"
         self.found = found
-        self.nodes += self._walk(trail.moves)
-        if trail.cut >= 0:
-            self.session.goto(self.nodes[trail.cut])
+        self.nodes += self._walk(counterexample.actions)
+        if counterexample.cut >= 0:
+            self.session.goto(self.nodes[counterexample.cut])
             self.session.timeline.bookmark(tr("point of no return"))
-            self.safe = [self.nodes[trail.cut], *self._walk(trail.safe)]
+            self.safe = [self.nodes[counterexample.cut], *self._walk(counterexample.safe)]
         self.session.goto(self.nodes[-1])
         self.session.goto(self.start)
         self._stand_still()
 
-    def lead(self, steps: Sequence[Step]) -> None:
+    def lead(self, steps: Sequence[NumberedAction]) -> None:
         """Walk to the end of some moves, and stand there."""
         self.nodes += self._walk(steps)
         self._stand_still()
 
-    def _walk(self, steps: Sequence[Step]) -> list[int]:
+    def _walk(self, steps: Sequence[NumberedAction]) -> list[int]:
         """Make moves from here; the nodes that they lead to."""
         return [self._make(step).number for step in steps]
 
-    def _make(self, step: Step) -> Node:
+    def _make(self, step: NumberedAction) -> Node:
         """One move of the search, on the session."""
         if step.starts < 0:
             return self.session.step_task(step.task)
@@ -111,14 +111,14 @@ class CounterexampleDriver(SandboxDriver):
     def _tale(self) -> LessonText:
         """Which way this is, where on it one stands, and the schedule as a list."""
         usual, found, here = super()._tale(), self.found, self.session.node.number
-        if found is None or found.trail is None:
+        if found is None or found.counterexample is None:
             return usual
-        trail = found.trail
+        counterexample = found.counterexample
         many = tr("{steps} micro-steps, {preemptions} pre-emptions")
-        count = many.format(steps=trail.steps, preemptions=trail.preemptions)
+        count = many.format(steps=counterexample.steps, preemptions=counterexample.preemptions)
         text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{INVARIANTS[found.invariant].rule}\n\n"
-        schedule = "\n".join(self._schedule(trail, here))
-        standing = "\n\n".join((self._standing(trail, here), *self._instead()))
+        schedule = "\n".join(self._schedule(counterexample, here))
+        standing = "\n\n".join((self._standing(counterexample, here), *self._instead()))
         return usual._replace(text=f"{text}{standing}\n\n```\n{schedule}\n```")
 
     def _instead(self) -> Iterator[str]:
@@ -162,19 +162,19 @@ class CounterexampleDriver(SandboxDriver):
 
     def _schedule(self, way: Counterexample, here: int) -> Iterator[str]:
         """One line a turn: a column a task, then the micro-steps that it makes; `>` is where one stands."""
-        tasks = list(dict.fromkeys(step.task for step in way.moves))
+        tasks = list(dict.fromkeys(step.task for step in way.actions))
         at = self.nodes.index(here) if here in self.nodes else -1
         for number, task in enumerate(tasks):
             yield f"  {'. ' * number}{number + 1} {task}"
-        for turn in turns(way.moves, way.cut):
+        for turn in turns(way.actions, way.cut):
             if turn.first == way.cut:
                 yield f"  {'-' * 4} {tr('point of no return')} {'-' * 4}"
-            inside = turn.first <= at < turn.first + turn.moves
+            inside = turn.first <= at < turn.first + turn.actions
             columns = " ".join("*" if task == turn.task else "|" for task in tasks)
-            nodes = [self.session.timeline.nodes[node] for node in self.nodes[turn.first + 1 :][: turn.moves]]
+            nodes = [self.session.timeline.nodes[node] for node in self.nodes[turn.first + 1 :][: turn.actions]]
             names = [node.stepped.procedure for node in nodes if node.stepped] or ["begin"]
             through = names[0] if names[0] == names[-1] else f"{names[0]} .. {names[-1]}"
-            yield f"{'>' if inside else ' '} {columns}  {turn.moves:2} {through}"[:WIDTH]
+            yield f"{'>' if inside else ' '} {columns}  {turn.actions:2} {through}"[:WIDTH]
         if at == len(self.nodes) - 1:
             yield f"> {tr('broken')}"
 
@@ -188,17 +188,17 @@ def copied(timeline: Timeline, origin: Node) -> Session:
     return session
 
 
-def turns(steps: Sequence[Step], cut: int) -> list[TurnLine]:
+def turns(steps: Sequence[NumberedAction], cut: int) -> list[TurnLine]:
     """Moves in a row of one task together; a new turn begins at the point of no return.
 
-    >>> turns([Step("gup", 0), Step("gup"), Step("evict", 1), Step("gup")], 1)
-    [Turn(task='gup', first=0, moves=1), Turn(task='gup', first=1, moves=1), Turn(task='evict', first=2, moves=1), \
-Turn(task='gup', first=3, moves=1)]
+    >>> turns([NumberedAction("gup", 0), NumberedAction("gup"), NumberedAction("evict", 1), NumberedAction("gup")], 1)
+    [TurnLine(task='gup', first=0, actions=1), TurnLine(task='gup', first=1, actions=1), \
+TurnLine(task='evict', first=2, actions=1), TurnLine(task='gup', first=3, actions=1)]
     """
     found: list[TurnLine] = []
     for number, step in enumerate(steps):
         if found and found[-1].task == step.task and number != cut:
-            found[-1] = found[-1]._replace(moves=found[-1].moves + 1)
+            found[-1] = found[-1]._replace(actions=found[-1].actions + 1)
         else:
             found.append(TurnLine(step.task, number, 1))
     return found

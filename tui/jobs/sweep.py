@@ -13,7 +13,7 @@ import msgspec
 import platformdirs
 
 from lessons.learner.progress import replace_file
-from model.compare.sweep import Answer, Case, answer
+from model.compare.sweep import Answer, SweepCase, answer
 from tui.jobs.compare_cache import model_digest
 
 BATCH: Final = 8
@@ -23,7 +23,7 @@ PAUSE: Final = 10.0
 """Seconds between two times that the file is written."""
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredCases(msgspec.Struct, frozen=True):
     """The file."""
 
     model: str
@@ -34,7 +34,7 @@ class Stored(msgspec.Struct, frozen=True):
     """By the name of the case."""
 
 
-class Known:
+class KnownCases:
     """What earlier runs have found, in one file under the platform's cache folder.
 
     It holds as long as the model's source and the bounds do not change.
@@ -51,7 +51,7 @@ class Known:
     def read(self) -> None:
         """Take over what the file has, unless it was made by another model, with other bounds, or is damaged."""
         try:
-            stored = msgspec.json.decode(self.path.read_bytes(), type=Stored)
+            stored = msgspec.json.decode(self.path.read_bytes(), type=StoredCases)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return
         if (stored.model, stored.bounded, stored.most_states) == (self.model, self.bounded, self.most_states):
@@ -65,14 +65,14 @@ class Known:
 
     def write(self) -> None:
         """Replace the file. Where that is not possible the next run begins anew."""
-        stored = Stored(self.model, self.bounded, self.most_states, self.answers)
+        stored = StoredCases(self.model, self.bounded, self.most_states, self.answers)
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self.path, msgspec.json.encode(stored))
         self._written = time.monotonic()
 
 
-def sweep(asked: Sequence[Case], known: Known, jobs: int) -> Iterator[tuple[Case, Answer]]:
+def sweep(asked: Sequence[SweepCase], known: KnownCases, jobs: int) -> Iterator[tuple[SweepCase, Answer]]:
     """Answer cases in any order, those that are known first. What is found is kept, however this ends."""
     missing = []
     for case in asked:
@@ -89,7 +89,9 @@ def sweep(asked: Sequence[Case], known: Known, jobs: int) -> Iterator[tuple[Case
             known.write()
 
 
-def searched(asked: Sequence[Case], bounded: int | None, most_states: int, jobs: int) -> Iterator[tuple[Case, Answer]]:
+def searched(
+    asked: Sequence[SweepCase], bounded: int | None, most_states: int, jobs: int
+) -> Iterator[tuple[SweepCase, Answer]]:
     """Search cases, by worker processes where there are enough for that."""
     if jobs <= 1 or len(asked) <= BATCH:
         for case in asked:
@@ -102,7 +104,7 @@ def searched(asked: Sequence[Case], bounded: int | None, most_states: int, jobs:
             # Few at a time: whoever interrupts does not wait for hundreds of batches that are queued.
             running = [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
             while running:
-                done: Future[list[tuple[Case, Answer]]] = next(as_completed(running))
+                done: Future[list[tuple[SweepCase, Answer]]] = next(as_completed(running))
                 running.remove(done)
                 running += [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 1)]
                 yield from done.result()
@@ -110,6 +112,6 @@ def searched(asked: Sequence[Case], bounded: int | None, most_states: int, jobs:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def answers(batch: Sequence[Case], bounded: int | None, most_states: int) -> list[tuple[Case, Answer]]:
+def answers(batch: Sequence[SweepCase], bounded: int | None, most_states: int) -> list[tuple[SweepCase, Answer]]:
     """Search some cases; runs in a worker process."""
     return [(case, answer(case, bounded, most_states)) for case in batch]

@@ -315,7 +315,7 @@ class Explorer(LeavesOnce[None]):
 
         found = self.shown.found
         judged = next(judged for judged in found.judgements if judged.invariant == invariant) if found else None
-        if judged is not None and judged.trail is not None:
+        if judged is not None and judged.counterexample is not None:
             driver = self.driver(f"{invariant}: {self.name_of_it}")
             driver.lay(judged)
             self.app.push_screen(SandboxStage(driver, self.glyphs))

@@ -167,7 +167,7 @@ def _shortest(verdict: PropertyVerdict) -> str:
 def share(verdict: PropertyVerdict) -> str:
     """In how many of all schedules a rule is broken; empty if that was not counted.
 
-    >>> [share(Judgement("x", None, share=part)) for part in (0.3104, 0.0001, None)]
+    >>> [share(PropertyVerdict("x", None, share=part)) for part in (0.3104, 0.0001, None)]
     ['31.0%', '<0.1%', '']
     """
     if verdict.share is None:

@@ -41,9 +41,9 @@ class StoryTurn(NamedTuple):
     done: tuple[ReplayedAction, ...]
 
     @property
-    def move(self) -> Action:
+    def action(self) -> Action:
         """Its first move."""
-        return self.done[0].move
+        return self.done[0].action
 
 
 def tell(found: Report, seconds: float, ended: str = "") -> None:
@@ -92,15 +92,15 @@ class Teller:
         if self.found.counted is not None:
             self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
         if search.stuck is not None:
-            waiting = [task.task for task in search.memo.tasks if search.stuck.packed & task.control.mask != task.idle]
+            waiting = [task.task for task in search.cache.tasks if search.stuck.packed & task.control.mask != task.idle]
             self.line(0, "stuck:       ", f"some schedule ends with {', '.join(waiting)} waiting for each other")
         self.line(0)
 
     def verdicts(self) -> None:
         """Never, sometimes or always, for each rule."""
-        named = [finding.kind[0] for finding in self.found.findings]
+        named = [finding.prop[0] for finding in self.found.findings]
         for finding in self.found.findings:
-            name, severity = finding.kind
+            name, severity = finding.prop
             steps = f"{finding.shortest.steps} steps at least"
             self.line(
                 0,
@@ -118,17 +118,17 @@ class Teller:
     def story(self, finding: Finding) -> None:
         """How the worst of it comes about."""
         told = story(self.found.search, finding)
-        name, severity = finding.kind
+        name, severity = finding.prop
         path, shortest = told.path, finding.shortest
         self.line(0)
         self.line(0, (f"{name} ({severity})", "bold"), f": {preempted(path.steps, path.preemptions)}")
         if shortest.preemptions > path.preemptions:
             self.line(2, f"(the shortest way takes {preempted(shortest.steps, shortest.preemptions)})")
-        if not path.moves:
+        if not path.actions:
             self.line(2, "It is broken before anything happens.")
             return
-        done = list(replay(self.scene, path.moves))
-        tip = told.tipping.moves if told.tipping else -1
+        done = list(replay(self.scene, path.actions))
+        tip = told.point_of_no_return.actions if told.point_of_no_return else -1
         self.lanes(turns(done, tip), tip)
         self.why(told, done)
         self.line(0)
@@ -151,8 +151,8 @@ class Teller:
 
     def lanes(self, taken: Sequence[StoryTurn], tip: int) -> None:
         """Turn by turn: who moves, and what it changes."""
-        tasks = list(dict.fromkeys(turn.move.task for turn in taken))
-        last = {task: max(turn.first + len(turn.done) for turn in taken if turn.move.task == task) for task in tasks}
+        tasks = list(dict.fromkeys(turn.action.task for turn in taken))
+        last = {task: max(turn.first + len(turn.done) for turn in taken if turn.action.task == task) for task in tasks}
         running: set[str] = set()
         steps = 0
         self.line(
@@ -162,10 +162,10 @@ class Teller:
         for turn in taken:
             if turn.first == tip:
                 self.line(2, (f"{self.signs.rule * 3} point of no return: until here a safe schedule exists", "bold"))
-            running.add(turn.move.task)
-            columns = " ".join("*" if task == turn.move.task else "|" if task in running else "." for task in tasks)
+            running.add(turn.action.task)
+            columns = " ".join("*" if task == turn.action.task else "|" if task in running else "." for task in tasks)
             made = [done.stepped for done in turn.done if done.stepped is not None]
-            begun = next((done.move.starts for done in turn.done if done.move.starts), None)
+            begun = next((done.action.starts for done in turn.done if done.action.starts), None)
             if begun is not None:
                 self.line(2, columns, "  ", (begun.command.text, "bold"), hanging=2 * len(tasks) + 2)
             if made:
@@ -177,14 +177,14 @@ class Teller:
                 self.line(2, columns, f"  {numbers}: ", (through, "cyan"), ends, hanging=2 * len(tasks) + 2)
             steps += len(made)
             self.changes(turn, 2 * len(tasks) + 5)
-            if turn.first + len(turn.done) == last[turn.move.task]:
-                running.discard(turn.move.task)
+            if turn.first + len(turn.done) == last[turn.action.task]:
+                running.discard(turn.action.task)
 
     @staticmethod
     def where(taken: Sequence[StoryTurn], task: str) -> str:
         """The CPU of a task."""
         for turn in taken:
-            if turn.move.task == task and (record := turn.done[0].state.tasks.get(task)) is not None:
+            if turn.action.task == task and (record := turn.done[0].state.tasks.get(task)) is not None:
                 return f"cpu{record.cpu}" if record.cpu >= 0 else "device"
         return "one step"
 
@@ -205,7 +205,7 @@ class Teller:
 
     def why(self, told: Story, done: Sequence[ReplayedAction]) -> None:
         """The shortest causal account, from the history of the very same moves."""
-        broken = next(each for each in done[-1].violations if (each.invariant, each.severity) == told.kind)
+        broken = next(each for each in done[-1].violations if (each.invariant, each.severity) == told.prop)
         causes = tuple(self.causes(told, broken.identity))
         if causes:
             self.line(0)
@@ -216,7 +216,7 @@ class Teller:
     def causes(self, told: Story, identity: tuple[str, str]) -> Iterator[Cause]:
         """The links of the chain that ends in the violation."""
         session = Session()
-        lines = [*self.scene.script, *as_script(self.found.search, told.path.moves)[len(self.scene.script) :]]
+        lines = [*self.scene.script, *as_script(self.found.search, told.path.actions)[len(self.scene.script) :]]
         for command in parse("\n".join(lines)):
             session.perform(command)
         timeline = session.timeline
@@ -228,13 +228,13 @@ class Teller:
     def way_out(self, told: Story) -> None:
         """The nearest safe schedule, with the first choice that differs marked."""
         self.line(0)
-        if told.tipping is None:
+        if told.point_of_no_return is None:
             self.line(2, "No schedule avoids it.")
             return
-        search, cut, before = self.found.search, told.tipping.moves, len(self.scene.script)
-        shared = as_script(search, told.path.moves[:cut])[before:]
-        broken = as_script(search, told.path.moves, cut)[before + len(shared) :]
-        safe = as_script(search, (*told.path.moves[:cut], *told.tipping.safe), cut)[before + len(shared) :]
+        search, cut, before = self.found.search, told.point_of_no_return.actions, len(self.scene.script)
+        shared = as_script(search, told.path.actions[:cut])[before:]
+        broken = as_script(search, told.path.actions, cut)[before + len(shared) :]
+        safe = as_script(search, (*told.path.actions[:cut], *told.point_of_no_return.safe), cut)[before + len(shared) :]
         self.line(
             2, ("the nearest safe schedule", "bold"), ", beside the one above (`>` marks the choice that differs)"
         )
@@ -264,7 +264,7 @@ def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
     numbered = list(enumerate(done))
     return [
         StoryTurn(group[0][0], tuple(each for _, each in group))
-        for _, members in groupby(numbered, key=lambda pair: (pair[1].move.task, pair[0] >= tip >= 0))
+        for _, members in groupby(numbered, key=lambda pair: (pair[1].action.task, pair[0] >= tip >= 0))
         for group in [list(members)]
     ]
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from model.compare.sweep import Answer, Case
+from model.compare.sweep import Answer, SweepCase
 
-Answers = Mapping[Case, Answer]
+Answers = Mapping[SweepCase, Answer]
 
 SEQUENTIAL: Final = "Micro-steps are interleaved as if memory were sequentially consistent: missing barriers go unseen."
 
