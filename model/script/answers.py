@@ -91,14 +91,14 @@ def first_absent(moment: Moment, phrase: Phrase) -> int | None:
     return None
 
 
-class Run(NamedTuple):
+class PageRun(NamedTuple):
     """Pages in a row."""
 
     first: int
     last: int
 
 
-def first_present(moment: Moment, phrase: Phrase) -> Run | None:
+def first_present(moment: Moment, phrase: Phrase) -> PageRun | None:
     """What is mapped in a range. It may be astronomically wide: what is there is looked at, not every page."""
     process, start, end = range_at(moment, phrase)
     state = moment.state
@@ -110,11 +110,11 @@ def first_present(moment: Moment, phrase: Phrase) -> Run | None:
         leaves = sorted(index for owner, level, index in huge if owner == process and level == 1)
         leaves = [index for index in leaves if first <= index <= last]
     if leaves:
-        return Run(leaves[0] << 9, (leaves[0] + 1 << 9) - 1)
+        return PageRun(leaves[0] << 9, (leaves[0] + 1 << 9) - 1)
     vpn = ceiling(state.pte_index, process, start)
     while vpn is not None and vpn < end:
         if state.ptes[process, vpn].present:
-            return Run(vpn, vpn)
+            return PageRun(vpn, vpn)
         vpn = ceiling(state.pte_index, process, vpn + 1)
     return None
 

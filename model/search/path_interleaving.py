@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from model.search.paths import Action, replay
 from model.search.problem import SearchProblem
 from model.session.interleaving import Interleaving, Lane, LaneStep, interleave
-from model.session.step_reads import Entry, reads_of
+from model.session.step_reads import StateEntry, reads_of
 
 
 def of_path(problem: SearchProblem, moves: Sequence[Action]) -> Interleaving:
@@ -18,14 +18,14 @@ def of_path(problem: SearchProblem, moves: Sequence[Action]) -> Interleaving:
     steps: list[LaneStep] = []
     before = problem.context.state
     for made in replay(problem, moves):
-        task = made.move.task
+        task = made.action.task
         if task not in known:
             record = made.state.tasks.get(task) or before.tasks.get(task)
-            command = made.move.starts.command.text if made.move.starts else task
+            command = made.action.starts.command.text if made.action.starts else task
             known[task] = len(lanes)
             lanes.append(Lane(task, command, record.cpu if record else -1))
         if made.stepped is not None:
-            writes = {Entry(change.table, change.key): change for change in made.stepped.changes}
+            writes = {StateEntry(change.table, change.key): change for change in made.stepped.changes}
             ends = made.stepped.result is not None
             steps.append(
                 LaneStep(

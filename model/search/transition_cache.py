@@ -67,7 +67,7 @@ class Actor:
         return self.task or (self.permission.command.text if self.permission else "")
 
 
-class Run(NamedTuple):
+class ExecutedTransition(NamedTuple):
     """One transition, made on the real kernel."""
 
     effect: Effect
@@ -156,7 +156,7 @@ class TransitionCache:
 
     # -- running ---------------------------------------------------------------------------
 
-    def run(self, actor: Actor, packed: int) -> Run:
+    def run(self, actor: Actor, packed: int) -> ExecutedTransition:
         """Make the transition on the real kernel and judge it, whatever is remembered."""
         self.runs += 1
         reads = Reads()
@@ -165,18 +165,20 @@ class TransitionCache:
             return self._start(actor.permission, actor.control, packed, state, reads)
         stepped = advance(state, actor.task)
         if stepped.blocked:
-            return Run(0, reads, ())
+            return ExecutedTransition(0, reads, ())
         return self._judged(actor.task, packed, state, stepped.state, stepped, reads)
 
-    def _start(self, permission: Permission, budget: Component, packed: int, state: State, reads: Reads) -> Run:
+    def _start(
+        self, permission: Permission, budget: Component, packed: int, state: State, reads: Reads
+    ) -> ExecutedTransition:
         """Begin a permitted command under the first name that is free."""
         alive = Tracked(self.alive, packed, reads)
         name = next((name for name in permission.tasks if name not in alive), "")
         if not name:
-            return Run(0, reads, ())
+            return ExecutedTransition(0, reads, ())
         begun = task_begun(state, name, permission.command)
         if isinstance(begun, Outcome):
-            return Run(0, reads, ())
+            return ExecutedTransition(0, reads, ())
         run = self._judged(name, packed, state, begun, None, reads)
         if not permission.times:
             return run
@@ -188,7 +190,7 @@ class TransitionCache:
 
     def _judged(
         self, task: str, packed: int, before: State, after: State, stepped: Stepped | None, reads: Reads
-    ) -> Run:
+    ) -> ExecutedTransition:
         """The effect of a transition of `task`, and what it breaks."""
         old, new = before.tasks.get(task), after.tasks.get(task)
         holding = Index(self._any(self.held, packed, reads), self._any(self.watched, packed, reads))
@@ -223,7 +225,7 @@ class TransitionCache:
         written = (*after.maps, work, work.alive, *holding, broken.frames, broken.references, broken.outdated, single)
         turned = self._turned(packed, cast("Any", written), reads)
         properties = frozenset((violation.invariant, violation.severity) for violation in found)
-        return Run((turned, properties) if properties else turned, reads, tuple(found))
+        return ExecutedTransition((turned, properties) if properties else turned, reads, tuple(found))
 
     @staticmethod
     def _any(packed_table: PackedTable, packed: int, reads: Reads) -> Any:

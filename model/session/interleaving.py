@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from model.invariants.violation import Violation
 from model.memory.records import Reference
 from model.memory.state import Change, State
-from model.session.step_reads import Entry, reads_of
+from model.session.step_reads import StateEntry, reads_of
 from model.session.timeline import Node, Timeline
 
 TELLING: Final = ("ptes", "frames", "content", "buffers", "page_cache", "tlbs", "references", "locks")
@@ -40,8 +40,8 @@ class LaneStep(NamedTuple):
     lane: int
     procedure: str
     step: str
-    reads: frozenset[Entry]
-    writes: dict[Entry, Change]
+    reads: frozenset[StateEntry]
+    writes: dict[StateEntry, Change]
     violations: tuple[Violation, ...]
     state: State
     """The machine after it."""
@@ -50,7 +50,7 @@ class LaneStep(NamedTuple):
     node: int = -1
     """The node of the timeline that it led to; -1: it is on a path of a search."""
 
-    def touches(self, entry: Entry) -> bool:
+    def touches(self, entry: StateEntry) -> bool:
         """Whether the step reads or writes it."""
         return entry in self.reads or entry in self.writes
 
@@ -59,7 +59,7 @@ class Trust(NamedTuple):
     """What a lane believes of an entry, from its last look on."""
 
     lane: int
-    entry: Entry
+    entry: StateEntry
     since: int
     """The number of the step that looked last."""
     until: int
@@ -75,7 +75,7 @@ class Trust(NamedTuple):
 class SharedEntry(NamedTuple):
     """An entry that stands in space, with neighbours that are touched alike."""
 
-    entry: Entry
+    entry: StateEntry
     size: int
     """How many entries it stands for, itself included: the eight PTEs of a buffer are one."""
     lanes: int
@@ -84,7 +84,7 @@ class SharedEntry(NamedTuple):
     """Its value before the first step."""
 
 
-def tells(step: LaneStep, entries: Iterable[Entry]) -> bool:
+def tells(step: LaneStep, entries: Iterable[StateEntry]) -> bool:
     """Whether a step has something to do with these entries: it writes one, looks at one, or breaks a rule."""
     if step.violations:
         return True
@@ -124,7 +124,7 @@ def _ranked(shared: Sequence[SharedEntry], trusts: Sequence[Trust]) -> list[Shar
 def _shared(steps: Sequence[LaneStep], start: State) -> Iterator[SharedEntry]:
     """The entries that two lanes touch and one writes; neighbours that the lanes touch in the same order as one."""
     tables = TELLING if _overlap(steps) else TELLING[: TELLING.index("locks")]
-    touched: dict[Entry, list[tuple[int, bool]]] = {}
+    touched: dict[StateEntry, list[tuple[int, bool]]] = {}
     for step in steps:
         for entry in {*step.reads, *step.writes}:
             if entry.table in tables:
@@ -132,7 +132,7 @@ def _shared(steps: Sequence[LaneStep], start: State) -> Iterator[SharedEntry]:
                 touch = step.lane, entry in step.writes
                 if touch not in touches[-1:]:
                     touches.append(touch)
-    alike: dict[tuple[str, tuple[tuple[int, bool], ...]], list[Entry]] = {}
+    alike: dict[tuple[str, tuple[tuple[int, bool], ...]], list[StateEntry]] = {}
     for entry, touches in touched.items():
         if len({lane for lane, _ in touches}) > 1 and any(writes for _, writes in touches):
             alike.setdefault((entry.table, tuple(touches)), []).append(entry)
@@ -157,7 +157,7 @@ def _sortable(key: object) -> tuple[tuple[int, int, str], ...]:
 # -- time --------------------------------------------------------------------------------------
 
 
-def _looks(steps: Sequence[LaneStep], kept: set[Entry]) -> Iterator[Trust]:
+def _looks(steps: Sequence[LaneStep], kept: set[StateEntry]) -> Iterator[Trust]:
     """Between a lane's last look at an entry and the next one, or its end, somebody else writes the entry."""
     for lane in dict.fromkeys(step.lane for step in steps):
         own = [number for number, step in enumerate(steps) if step.lane == lane]
@@ -194,23 +194,23 @@ def _references(steps: Sequence[LaneStep]) -> Iterator[Trust]:
                     yield Trust(step.lane, place, looks[-1], given_back, broken, str(entry.key), stale)
 
 
-def _places(reference: Reference) -> Iterator[Entry]:
+def _places(reference: Reference) -> Iterator[StateEntry]:
     """The page-table entries that a reference was taken through."""
     for offset in range(max(1, len(reference.frames))):
-        yield Entry("ptes", (reference.process, reference.vpn + offset))
+        yield StateEntry("ptes", (reference.process, reference.vpn + offset))
 
 
-def _uses(step: LaneStep, reference: Entry) -> bool:
+def _uses(step: LaneStep, reference: StateEntry) -> bool:
     """Whether a step reads or writes the memory that a reference names."""
     return reference in step.reads and any(entry.table == "content" for entry in (*step.reads, *step.writes))
 
 
-def _removes(step: LaneStep, entry: Entry) -> bool:
+def _removes(step: LaneStep, entry: StateEntry) -> bool:
     change = step.writes.get(entry)
     return change is not None and change.new is None
 
 
-def _written(steps: Sequence[LaneStep], entry: Entry, after: int, until: int, *, but: int) -> int | None:
+def _written(steps: Sequence[LaneStep], entry: StateEntry, after: int, until: int, *, but: int) -> int | None:
     """The first step of another lane that writes an entry behind one step and not behind another."""
     for number in range(after + 1, until + 1):
         if steps[number].lane != but and entry in steps[number].writes:
@@ -262,7 +262,7 @@ def _step(lane: int, before: Node, node: Node) -> LaneStep:
         stepped.procedure,
         stepped.step,
         reads_of(before.state, stepped.task),
-        {Entry(change.table, change.key): change for change in stepped.changes},
+        {StateEntry(change.table, change.key): change for change in stepped.changes},
         node.new,
         node.state,
         stepped.result is not None,

@@ -14,7 +14,7 @@ from model.engine.procedure import advance
 from model.memory.state import TABLES, Change, State
 
 
-class Entry(NamedTuple):
+class StateEntry(NamedTuple):
     """One entry of a State: a table's name and a key of it."""
 
     table: str
@@ -26,21 +26,21 @@ class _NotingMap:
 
     __slots__ = ("base", "noted", "table")
 
-    def __init__(self, table: str, base: HashTrieMap[Any, Any], noted: set[Entry]) -> None:
+    def __init__(self, table: str, base: HashTrieMap[Any, Any], noted: set[StateEntry]) -> None:
         self.table = table
         self.base = base
         self.noted = noted
 
     def get(self, key: Any, default: Any = None) -> Any:
-        self.noted.add(Entry(self.table, key))
+        self.noted.add(StateEntry(self.table, key))
         return self.base.get(key, default)
 
     def __getitem__(self, key: Any) -> Any:
-        self.noted.add(Entry(self.table, key))
+        self.noted.add(StateEntry(self.table, key))
         return self.base[key]
 
     def __contains__(self, key: Any) -> bool:
-        self.noted.add(Entry(self.table, key))
+        self.noted.add(StateEntry(self.table, key))
         return key in self.base
 
     def items(self) -> Iterator[tuple[Any, Any]]:
@@ -75,13 +75,13 @@ class _NotingState(State):
         return State(maps)
 
 
-def reads_of(state: State, task: str) -> frozenset[Entry]:
+def reads_of(state: State, task: str) -> frozenset[StateEntry]:
     """The entries that the next micro-step of a task looks at. Its own record is not among them.
 
     A walk over a whole table (`items`) counts as no entry: the display of tables is not what a step depends on.
     Raises KeyError if there is no such task.
     """
-    noted: set[Entry] = set()
+    noted: set[StateEntry] = set()
     maps: tuple[Any, ...] = tuple(
         _NotingMap(table.name, base, noted) for table, base in zip(TABLES, state.maps, strict=True)
     )

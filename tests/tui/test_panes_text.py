@@ -14,12 +14,12 @@ from tui.views.markdown import markdown, wrap
 from tui.views.row import Row, Span, cut, flow, row, stops
 from tui.views.verdict import rules, severities, verdict, worst
 from tui.views.view_model import (
-    History,
     LessonText,
     Picture,
     Rule,
     ShownCheck,
     ShownGuess,
+    ShownHistory,
     ShownNode,
     ShownOption,
     ShownQuestion,
@@ -251,16 +251,16 @@ def test_the_strip_shows_past_present_future_branches_and_harm() -> None:
         ShownNode(3),
         ShownNode(4, "corruption"),
     )
-    strip, caption = timeline(History(nodes, 3, "here we are"), 40, UNICODE)
+    strip, caption = timeline(ShownHistory(nodes, 3, "here we are"), 40, UNICODE)
     assert strip.text.strip() == "●|●─▲+◉─✗"
     assert caption.text == "here we are"
     assert [stop.subject for stop in stops([strip])] == [f"node:{number}" for number in range(5)]
-    assert timeline(History(nodes, 3), 40, ASCII)[0].text.isascii()
+    assert timeline(ShownHistory(nodes, 3), 40, ASCII)[0].text.isascii()
 
 
 def test_a_long_way_is_shown_around_the_present() -> None:
     nodes = tuple(ShownNode(number) for number in range(500))
-    strip = timeline(History(nodes, 250), 80, UNICODE)[0]
+    strip = timeline(ShownHistory(nodes, 250), 80, UNICODE)[0]
     assert len(strip.text) <= 80
     assert (strip.text[0], strip.text[-1]) == ("<", ">")
     assert "◉" in strip.text

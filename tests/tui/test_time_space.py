@@ -7,12 +7,12 @@ from model.search.paths import best_path
 from model.search.problem import set_up
 from model.session.interleaving import Interleaving, of_timeline, recent
 from model.session.session import Session
-from model.session.step_reads import Entry, reads_of
+from model.session.step_reads import StateEntry, reads_of
 from model.session.timeline import Timeline
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.time_space import time_space
 
-PTE = Entry("ptes", ("p0", 16))
+PTE = StateEntry("ptes", ("p0", 16))
 PINNED = (
     "device nic",
     "process p0",
@@ -51,8 +51,8 @@ def test_only_what_two_lanes_touch_and_one_writes_is_shared() -> None:
     found = stretch(history(*PINNED, "madvise p0 buf dontneed"), 2)
     assert [lane.command for lane in found.lanes] == ["gup p0 buf as=r write pin by=nic", "madvise p0 buf dontneed"]
     shared = {one.entry for one in found.shared}
-    assert {PTE, Entry("frames", 5)} <= shared
-    assert Entry("content", 5) not in shared, "neither call looks at the byte"
+    assert {PTE, StateEntry("frames", 5)} <= shared
+    assert StateEntry("content", 5) not in shared, "neither call looks at the byte"
     assert not any(entry.table == "locks" for entry in shared), "they never overlap: no lock keeps anybody waiting"
 
 
@@ -87,7 +87,7 @@ def test_tasks_in_flight_are_lanes_of_their_own_and_locks_stand_between_them() -
     )
     found = stretch(history(*lines), 2)
     assert [lane.command for lane in found.lanes] == ["mprotect p0 buf r", "munmap p0 buf"]
-    assert Entry("locks", ("mmap_lock", "p0")) in {one.entry for one in found.shared}
+    assert StateEntry("locks", ("mmap_lock", "p0")) in {one.entry for one in found.shared}
 
 
 def test_a_path_of_a_search_is_drawn_from_its_own_moves() -> None:
@@ -95,8 +95,8 @@ def test_a_path_of_a_search_is_drawn_from_its_own_moves() -> None:
     problem = set_up(parse("\n".join(lines)))
     search = explore(problem)
     path = best_path(search, ("lost-write", "corruption"))
-    found = of_path(problem, path.moves)
-    assert len(found.steps) == steps_among(path.moves) == path.steps
+    found = of_path(problem, path.actions)
+    assert len(found.steps) == steps_among(path.actions) == path.steps
     assert [broken.invariant for broken in found.steps[-1].violations] == ["lost-write"]
 
 

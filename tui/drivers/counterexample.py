@@ -16,7 +16,7 @@ from model.search.state_graph import NumberedAction
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
-from tui.views.view_model import History, LessonText, Picture, ShownStep
+from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep
 
 WIDTH: Final = 40
 """Columns of the story pane that a line of the schedule may take."""
@@ -98,7 +98,7 @@ class CounterexampleDriver(SandboxDriver):
             following = ShownStep(f"{stepped.procedure}.{stepped.step}", stepped.source, stepped.doc, stepped.task)
         return shown._replace(next=following, hint=tr("forward"), enter="step('forward')")
 
-    def _turn_by_turn(self, history: History) -> History:
+    def _turn_by_turn(self, history: ShownHistory) -> ShownHistory:
         """The strip with a mark where another task moves on, instead of one at each `step`."""
         known = self.session.timeline.nodes
         tasks = [stepped.task if (stepped := known[node.number].stepped) else "" for node in history.nodes]

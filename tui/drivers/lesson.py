@@ -17,11 +17,11 @@ from tui.drivers.history_view import WINDOW, Log, all_rules, broken, told
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net
 from tui.views.view_model import (
-    History,
     LessonText,
     Picture,
     ShownCheck,
     ShownGuess,
+    ShownHistory,
     ShownNode,
     ShownOption,
     ShownQuestion,
@@ -111,7 +111,7 @@ class LessonDriver:
         score = tr("{right} of {all} predictions were right.").format(right=summary.right, all=summary.predictions)
         return f"**{tr('The rule.')}** {summary.rule}\n\n{score}\n\n{tr('Read in the kernel:')}\n\n{read}"
 
-    def _history(self, view: LessonView) -> History:
+    def _history(self, view: LessonView) -> ShownHistory:
         """The way through the lesson, move by move."""
         player = self.player
         spot = player.spot
@@ -128,7 +128,7 @@ class LessonDriver:
         nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.spot, *future])
         what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
         where = tr("part {part}, step {step}").format(part=view.number, step=player.step)
-        return History(nodes, len(past), f"{where}: {what}" if what else where)
+        return ShownHistory(nodes, len(past), f"{where}: {what}" if what else where)
 
     def _node(self, spot: LessonNode, ways: int) -> ShownNode:
         """A place of the lesson on the strip, from which so many ways lead on; a new part begins with a bar."""

@@ -18,7 +18,7 @@ from tui.drivers.driver import Stride
 from tui.drivers.history_view import Log, all_rules, broken, strip, told
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net
-from tui.views.view_model import History, LessonText, Picture, ShownStep, WatchedValue
+from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep, WatchedValue
 
 if TYPE_CHECKING:
     from lessons.play.watches import Watched, Watches
@@ -92,7 +92,7 @@ class SandboxDriver:
             self._changes(),
             broken(timeline),
             all_rules(),
-            History(nodes, here, _caption(node, timeline.bookmarks.get(node.number, ""))),
+            ShownHistory(nodes, here, _caption(node, timeline.bookmarks.get(node.number, ""))),
             self.log.at(node),
             _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
             tr("to the command's end") if under_way else tr("type a command"),

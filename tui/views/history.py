@@ -5,13 +5,13 @@ from typing import Final
 from lessons.i18n.language import tr
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
-from tui.views.view_model import History, Picture
+from tui.views.view_model import Picture, ShownHistory
 
 STEP: Final = 2
 """Columns of one node and the line to the next."""
 
 
-def timeline(history: History, width: int, glyphs: Glyphs) -> list[Row]:
+def timeline(history: ShownHistory, width: int, glyphs: Glyphs) -> list[Row]:
     """Past, present and future as a strip, and below it where we are."""
     caption = row(Span(cut(history.caption, width), "dim"))
     if not history.nodes:

@@ -132,11 +132,11 @@ class Teller:
         self.lanes(turns(done, tip), tip)
         self.why(told, done)
         self.line(0)
-        self.drawing(told.path.moves, tip, "no way back")
+        self.drawing(told.path.actions, tip, "no way back")
         self.way_out(told)
-        if told.tipping is not None:
+        if told.point_of_no_return is not None:
             self.line(0)
-            self.drawing((*told.path.moves[:tip], *told.tipping.safe), tip, "here the two part")
+            self.drawing((*told.path.actions[:tip], *told.point_of_no_return.safe), tip, "here the two part")
 
     def drawing(self, moves: Sequence[Action], cut: int, across: str) -> None:
         """A path in time and space; before move `cut` a line with the words `across` goes through all lanes."""

@@ -64,7 +64,7 @@ class ShownNode(NamedTuple):
     """Its bookmark."""
 
 
-class History(NamedTuple):
+class ShownHistory(NamedTuple):
     """The way that leads through the present state, past and future."""
 
     nodes: tuple[ShownNode, ...] = ()
@@ -158,7 +158,7 @@ class Picture(NamedTuple):
     changes: tuple[Change, ...] = ()
     broken: tuple[ShownViolation, ...] = ()
     rules: tuple[Rule, ...] = ()
-    history: History = History()
+    history: ShownHistory = ShownHistory()
     log: tuple[LogLine, ...] = ()
     can: frozenset[str] = frozenset()
     """What is possible here: forward, back, strides, command, hint."""

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from model.memory.records import Frame, Pte
-from tui.views.picture.fold import Run
+from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Line
 from tui.views.picture.legend import sign
@@ -77,7 +77,7 @@ class Cells:
         text = cut(f"{name}  {where}", width)
         return (Span(f"{text:<{width}}", hue(self.drawn.past, name), f"process:{name}"),)
 
-    def _page(self, run: Run, width: int) -> tuple[Span, ...]:
+    def _page(self, run: FoldedRun, width: int) -> tuple[Span, ...]:
         """Sign, number, name, what the entry says, and which CPUs have cached it."""
         drawn, page = self.drawn, run.page
         subject = f"table:{run.process}:1:{run.first // BLOCK}" if run.huge else f"pte:{run.process}:{run.first}"
@@ -96,7 +96,7 @@ class Cells:
         text = f"{head}{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}"
         return (Span(cut(text, width), role, subject),)
 
-    def _name(self, run: Run) -> str:
+    def _name(self, run: FoldedRun) -> str:
         """What a script calls the page; empty where it has no name."""
         name = place(self.state, run.process, run.first)
         return "" if name.startswith("@") else name
@@ -217,7 +217,7 @@ def _bits(entry: Pte) -> str:
     return ("w" if entry.writable else "r") + "s" * entry.special
 
 
-def _numbered(name: str, run: Run, width: int) -> str:
+def _numbered(name: str, run: FoldedRun, width: int) -> str:
     """Number and name of some pages in so many columns; the name where both do not fit.
 
     >>> _numbered("buf+1", Run("p0", 17, 24), 12)

@@ -18,7 +18,7 @@ MOST_PAGES: Final = 64
 """Pages of one VMA that are looked at one by one."""
 
 
-class Run(NamedTuple):
+class FoldedRun(NamedTuple):
     """Pages [first, stop) of a process that are drawn as one row."""
 
     process: str
@@ -40,7 +40,7 @@ class Run(NamedTuple):
         return self.stop - self.first
 
 
-def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[Run]:
+def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[FoldedRun]:
     """The pages of a VMA, folded, in order."""
     blocks = [block * BLOCK for block in huge_blocks(drawn.state, process, vma)]
     special = drawn.special.get(process, [])
@@ -52,7 +52,7 @@ def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[Run]:
         if blocks and vpn - vpn % BLOCK in blocks:
             yield from _folded(process, first, vpn)
             end = min(vpn - vpn % BLOCK + BLOCK, vma.end)
-            yield Run(process, vpn, end, huge=True)
+            yield FoldedRun(process, vpn, end, huge=True)
             vpn, first, look = end, end, None
         elif there > vpn:
             yield from _folded(process, first, vpn)
@@ -60,7 +60,7 @@ def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[Run]:
             vpn, first, look = there, there, None
         elif looked == MOST_PAGES:
             yield from _folded(process, first, vpn)
-            yield Run(process, vpn, vma.end, more=True)
+            yield FoldedRun(process, vpn, vma.end, more=True)
             return
         else:
             its = None if (process, vpn) in drawn.opened else _look(drawn, process, vpn)
@@ -81,13 +81,13 @@ def _next(drawn: PictureState, process: str, vpn: int, end: int, special: list[i
     return min(found)
 
 
-def _folded(process: str, first: int, stop: int) -> Iterator[Run]:
+def _folded(process: str, first: int, stop: int) -> Iterator[FoldedRun]:
     """Equal pages: one row where that is worth it."""
     if stop - first >= LEAST:
-        yield Run(process, first, stop)
+        yield FoldedRun(process, first, stop)
     else:
         for vpn in range(first, stop):
-            yield Run(process, vpn, vpn + 1)
+            yield FoldedRun(process, vpn, vpn + 1)
 
 
 def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...]:

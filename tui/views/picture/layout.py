@@ -14,7 +14,7 @@ from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
 from model.memory.records import Frame, TlbEntry
-from tui.views.picture.fold import LEAST, Run, frame_look, runs
+from tui.views.picture.fold import LEAST, FoldedRun, frame_look, runs
 from tui.views.picture.history import BLOCK, HOLE, Page, idle
 from tui.views.picture.picture_state import PictureState
 from tui.views.shown_state import gone
@@ -35,7 +35,7 @@ class Line:
 
     head: str = ""
     """A process whose pages follow."""
-    run: Run | None = None
+    run: FoldedRun | None = None
     """The pages on the left."""
     tlb: tuple[int, TlbEntry] | None = None
     """A cached translation that the page table no longer has, and the CPU."""
@@ -95,7 +95,7 @@ def _processes(drawn: PictureState) -> list[str]:
     return [*living, *sorted({process for process, _ in pages} - set(living))]
 
 
-def _runs(drawn: PictureState, process: str) -> Iterator[Run]:
+def _runs(drawn: PictureState, process: str) -> Iterator[FoldedRun]:
     """The pages of a process: those of its VMAs, those that only others still know, and those that have just gone."""
     outside = [
         vpn
@@ -107,14 +107,14 @@ def _runs(drawn: PictureState, process: str) -> Iterator[Run]:
     start = ceiling(index, process, 0)
     while start is not None and shown < MOST_VMAS:
         while outside and outside[0] < start:
-            yield Run(process, outside[0], outside.pop(0) + 1)
+            yield FoldedRun(process, outside[0], outside.pop(0) + 1)
         yield from runs(drawn, process, drawn.state.vmas[process, start])
         start, shown = ceiling(index, process, start + 1), shown + 1
     for vpn in outside:
-        yield Run(process, vpn, vpn + 1)
+        yield FoldedRun(process, vpn, vpn + 1)
 
 
-def _beside(drawn: PictureState, run: Run, placed: set[int]) -> Iterator[Line]:
+def _beside(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[Line]:
     """The rows of some pages: their own, cached translations that are out of date, more frames beside them."""
     if run.more:
         yield Line(run=run)
@@ -131,7 +131,7 @@ def _beside(drawn: PictureState, run: Run, placed: set[int]) -> Iterator[Line]:
             yield from (Line(tlb=stale) for stale in drawn.stale(run.page))
 
 
-def _one_by_one(drawn: PictureState, run: Run) -> Iterable[int]:
+def _one_by_one(drawn: PictureState, run: FoldedRun) -> Iterable[int]:
     """The pages of a run at which frames can stand."""
     if not run.huge:
         anything = drawn.entry(run.page) or run.page in drawn.past.slots or run.page in drawn.before

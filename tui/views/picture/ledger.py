@@ -20,7 +20,7 @@ MOST: Final = 40
 """Units that are listed."""
 
 
-class Entry(NamedTuple):
+class LedgerLine(NamedTuple):
     """One line of the ledger."""
 
     token: str
@@ -57,7 +57,7 @@ def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     return row(Span(cut(text, width), hue(drawn.past, owner), f"frame:{pfn}"))
 
 
-def _line(entry: Entry, width: int) -> Row:
+def _line(entry: LedgerLine, width: int) -> Row:
     """One unit."""
     weight = str(entry.weight) if entry.weight else "0"
     head = f" {sign(entry.token)} {weight:>5}  {cut(entry.who, WHO):<{WHO}} {entry.since:<9}"
@@ -68,7 +68,7 @@ def _line(entry: Entry, width: int) -> Row:
     )
 
 
-def _entries(drawn: PictureState, pfn: int) -> Iterator[Entry]:
+def _entries(drawn: PictureState, pfn: int) -> Iterator[LedgerLine]:
     """Every unit of the count, then whoever knows the frame without having one."""
     frame = drawn.state.frames.get(pfn) or Frame()
     found = units(drawn.state, drawn.index, pfn)
@@ -86,23 +86,23 @@ def _entries(drawn: PictureState, pfn: int) -> Iterator[Entry]:
 _TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "pte": "counted"}
 
 
-def _ownerless(unit: Unit, frame: Frame) -> Entry:
+def _ownerless(unit: Unit, frame: Frame) -> LedgerLine:
     """A unit that is not a holder's: the page's owner, nobody, or one that is missing."""
     match unit.token:
         case "driver":
             name = frame.mapping.removeprefix("bo:")
             whose = tr("the pool") if name == "ttm_pool" else tr("buffer {name}").format(name=name)
-            return Entry("driver", 1, whose, "plain", "", "", tr("its driver decides when it goes"), doubt=False)
+            return LedgerLine("driver", 1, whose, "plain", "", "", tr("its driver decides when it goes"), doubt=False)
         case "cache":
-            return Entry("cache", 1, tr("swap cache or filesystem"), "plain", "", "", "", doubt=False)
+            return LedgerLine("cache", 1, tr("swap cache or filesystem"), "plain", "", "", "", doubt=False)
         case "nobody":
-            return Entry("nobody", 1, tr("nobody"), "hazard", "", "", tr("never given back"), doubt=True)
+            return LedgerLine("nobody", 1, tr("nobody"), "hazard", "", "", tr("never given back"), doubt=True)
         case _:
             lost = tr("a holder without a unit")
-            return Entry("missing", -1, lost, "corruption", "", "", tr("freed too early"), doubt=True)
+            return LedgerLine("missing", -1, lost, "corruption", "", "", tr("freed too early"), doubt=True)
 
 
-def _holder(drawn: PictureState, pfn: int, unit: Unit) -> Entry:
+def _holder(drawn: PictureState, pfn: int, unit: Unit) -> LedgerLine:
     """A holder's unit."""
     holder = unit.holder
     assert holder is not None
@@ -113,7 +113,7 @@ def _holder(drawn: PictureState, pfn: int, unit: Unit) -> Entry:
     if holder.kind in {"get", "pin", "loose"}:
         reference = drawn.state.references[owner]
         owner = reference.buffer or reference.process
-    return Entry(unit.token, unit.weight, who, hue(drawn.past, owner), holder.subject, since, told, doubt)
+    return LedgerLine(unit.token, unit.weight, who, hue(drawn.past, owner), holder.subject, since, told, doubt)
 
 
 def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]:
@@ -170,7 +170,7 @@ def _cached(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bo
     return f"TLB cpu{holder.level} {name}", told, stale
 
 
-def _sum(drawn: PictureState, pfn: int, entries: list[Entry], width: int) -> Iterator[Row]:
+def _sum(drawn: PictureState, pfn: int, entries: list[LedgerLine], width: int) -> Iterator[Row]:
     """The count, and when the frame would be freed."""
     frame = drawn.state.frames.get(pfn) or Frame()
     yield row(Span("   ─────", "dim"))
@@ -186,7 +186,7 @@ def _sum(drawn: PictureState, pfn: int, entries: list[Entry], width: int) -> Ite
     yield row(Span(cut(f" = {count:>5}  {told}", width), "strong", f"frame:{pfn}"))
 
 
-def _fate(frame: Frame, found: list[Entry]) -> str:
+def _fate(frame: Frame, found: list[LedgerLine]) -> str:
     """When the frame would be freed."""
     tokens = {entry.token for entry in found}
     if "missing" in tokens:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from model.memory.records import Access
-from tui.views.picture.fold import Run
+from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Layout
 from tui.views.picture.legend import LINES, sign
@@ -56,7 +56,7 @@ class Lines:
             self._carried_by_cpu(channel, access)
         return channel
 
-    def _entries(self, number: int, run: Run, nets: dict[int, Net]) -> None:
+    def _entries(self, number: int, run: FoldedRun, nets: dict[int, Net]) -> None:
         """The line of each entry of a run; entries to frames of one row are one line."""
         seen: set[int] = set()
         for vpn in range(run.first, run.stop) if not run.huge else (run.first,):
@@ -78,7 +78,7 @@ class Lines:
             elif style == "heavy":
                 net.far[0].style = "heavy"
 
-    def _beliefs(self, number: int, run: Run, nets: dict[tuple[str, int], Net]) -> list[tuple[int, str]]:
+    def _beliefs(self, number: int, run: FoldedRun, nets: dict[tuple[str, int], Net]) -> list[tuple[int, str]]:
         """Dotted lines to where a page led: somebody still believes it, or it was so before the last move."""
         crossed: dict[int, str] = {}
         for vpn in range(run.first, run.stop) if not run.huge else self._believed_in(run):
@@ -96,7 +96,7 @@ class Lines:
                 self._dash(nets, "belief", number, target, f"pte:{run.process}:{vpn}", pfn)
         return [(number, subject) for subject in list(crossed.values())[:1]]
 
-    def _believed_in(self, run: Run) -> list[int]:
+    def _believed_in(self, run: FoldedRun) -> list[int]:
         """The pages of a block that somebody was given a frame for."""
         return [vpn for vpn in self.drawn.special.get(run.process, ()) if run.first <= vpn < run.stop]
 
