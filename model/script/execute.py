@@ -14,6 +14,8 @@ that one may wait, `step` and `finish` move it on, and whichever of them ends it
 from collections.abc import Iterable
 from typing import Final, NamedTuple, cast
 
+import msgspec
+
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
@@ -25,8 +27,9 @@ from model.script.conditions import found_instead
 from model.script.context import OK, Context, Outcome, refused
 from model.script.dispatch import not_simulated, procedure_of
 from model.script.moment import Moment
+from model.script.operands import NewLabel
 from model.script.pages import Missing
-from model.script.places import check_names, exists, taken
+from model.script.places import arguments, check_names, exists, taken
 from model.script.problems import ScriptError, ScriptProblem
 from model.script.verbs import VERBS
 
@@ -88,7 +91,7 @@ def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
     if stepped.blocked:
         return stepped, _blocked(running, stepped)
     if left == 0 and running.command.verb == "step":
-        not_yet = Outcome(message=f"{running.task} is not at its end yet")
+        not_yet = Outcome(message=f"{running.task} is not at its end yet{_label_taken_over(running, stepped.state)}")
         return stepped, _ended(running.before._replace(state=stepped.state), not_yet)
     if left == 0:
         limit = f"`{running.command.verb}` takes more than {MOST_STEPS} micro-steps, the most that a command may take"
@@ -208,7 +211,24 @@ def _finished(running: Running, state: State, result: Result) -> Ended:
     """The task has ended: its result answers the command that ended it."""
     begun = dict(running.before.begun)
     command = running.command if running.task == MAIN else begun.pop(running.task, None)
-    return _ended(running.before._replace(state=state, begun=begun), outcome_of(command, result))
+    outcome = outcome_of(command, result)
+    if took_over := _label_taken_over(running, state):
+        outcome = msgspec.structs.replace(outcome, message=outcome.message + took_over.removeprefix("; "))
+    return _ended(running.before._replace(state=state, begun=begun), outcome)
+
+
+def _label_taken_over(running: Running, state: State) -> str:
+    """What to say where a task has given its mapping a label that another mapping has got since the task began."""
+    command = running.before.begun.get(running.task)
+    if command is None:
+        return ""
+    for operand, name in arguments(command):
+        if isinstance(operand, NewLabel):
+            key = (str(command.operands["P"]), str(name))
+            old, new = running.before.state.labels.get(key), state.labels.get(key)
+            if old is not None and new is not None and old != new:
+                return f"; the label {name} meant pages {old.start} to {old.start + old.pages - 1} until now"
+    return ""
 
 
 def _blocked(running: Running, stepped: Stepped) -> Ended:

@@ -87,29 +87,29 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
 
 def _save(driver: "SandboxDriver", name: str) -> str:
     from tui.session.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
+    from tui.session.user_files import FileNameError, new_file  # noqa: PLC0415
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
     if not name:
         return tr("A file name is missing: `save FILE`.")
-    path = Path(name).expanduser()
-    path = path if path.suffix else path.with_suffix(".pte")
     try:
+        path = new_file(name, ".pte")
         word = save(driver.session, path, driver.watched)
-    except SaveError as error:
+    except (FileNameError, SaveError) as error:
         return str(error)
     return f"{tr('Saved as {file}.').format(file=path)} {word}".strip()
 
 
 def _load(driver: "SandboxDriver", name: str) -> str:
-    from tui.session.user_files import UnreadableError, read_text  # noqa: PLC0415 - needed by those who load
+    from tui.session.user_files import UnreadableError, read_file  # noqa: PLC0415 - needed by those who load
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
     if not name or name == "-":
         return tr("A file name is missing: `load FILE`.")
     try:
-        text = read_text(str(Path(name).expanduser()))
+        text = read_file(name)
     except UnreadableError as error:
         return str(error)
     return _loaded(driver, open_text(driver, text), Path(name).stem)

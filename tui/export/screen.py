@@ -10,6 +10,7 @@ from textual.app import App
 
 from lessons.i18n.language import tr
 from lessons.learner.progress import reason, replace_file
+from tui.session.user_files import FileNameError, new_file
 
 MOST_NAMES: Final = 2000
 """So many pictures without a name of their own may lie in one folder."""
@@ -44,7 +45,10 @@ def svg(app: App[None], title: str = "ptescope") -> str:
 
 def write_screen(app: App[None], name: str) -> str:
     """Write what is on the screen to a file; what is to be said about that."""
-    path = Path(name).expanduser()
+    try:
+        path = new_file(name, ".svg")
+    except FileNameError as error:
+        return str(error)
     draw = {".svg": svg, ".md": markdown}.get(path.suffix)
     if draw is None:
         return tr("{file}: a screen becomes an .svg or .md file.").format(file=path)

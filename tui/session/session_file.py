@@ -107,9 +107,17 @@ def watched_in(text: str) -> list[str]:
     return [line.removeprefix(WATCHED) for line in text.splitlines() if line.startswith(WATCHED)]
 
 
+def _is_session(path: Path) -> bool:
+    """Whether a file has a history in it; nothing else is ever replaced."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return MARK in file.read(MOST_TEXT)
+
+
 def save(session: Session, path: Path, watched: Sequence[str] = ()) -> str:
     """Write a session to a file, atomically. Returns a word of warning, if any. Raises SaveError and OSError."""
-    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.exists() and not _is_session(path):
         raise SaveError(tr("{file} exists and is no saved session: choose another name.").format(file=path))
     text, word = as_text(session, watched)
     replace_file(path, text.encode())

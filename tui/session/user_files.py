@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from lessons.i18n.language import tr
+
+LONGEST_SHOWN: Final = 80
+"""Characters of a name that is too long for the system."""
 MOST_BYTES: Final = 4_000_000
 """No script or lesson comes near; a longer file is refused without reading it."""
 
@@ -16,6 +20,47 @@ def is_served() -> bool:
 
 class UnreadableError(Exception):
     """A file that cannot be read as text; the message starts with its name."""
+
+
+class FileNameError(Exception):
+    """What was typed is no name for a file to write; the message starts with it."""
+
+
+def new_file(name: str, suffix: str = "") -> Path:
+    """Where a file of that name is to be written: `~` is a home, and `suffix` is added to a name that has none.
+
+    Raises:
+        FileNameError: it names a folder, a home that nobody has, or something that is no ordinary file.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir() or not path.name:
+            raise FileNameError(tr("{file} is a folder: give the file a name.").format(file=name))
+        path = path if path.suffix else path.with_suffix(suffix)
+        if path.exists() and not path.is_file():
+            raise FileNameError(tr("{file} is no ordinary file: choose another name.").format(file=name))
+    except RuntimeError:  # pathlib's word for a home that is not there
+        raise FileNameError(tr("{file}: there is no such user.").format(file=name)) from None
+    except (OSError, ValueError) as error:
+        raise FileNameError(f"{name[:LONGEST_SHOWN]}: {getattr(error, 'strerror', None) or error}") from None
+    return path
+
+
+def read_file(name: str) -> str:
+    """The text of an ordinary file, to be read while somebody waits: whatever could keep them waiting is refused.
+
+    Raises UnreadableError.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.exists() and not path.is_file():
+            what = tr("{file} is a folder.") if path.is_dir() else tr("{file} is no ordinary file.")
+            raise UnreadableError(what.format(file=name))
+    except RuntimeError:
+        raise UnreadableError(tr("{file}: there is no such user.").format(file=name)) from None
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"{name[:LONGEST_SHOWN]}: {getattr(error, 'strerror', None) or error}") from None
+    return read_text(str(path))
 
 
 def read_text(name: str) -> str:
