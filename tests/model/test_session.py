@@ -3,7 +3,9 @@
 import pytest
 
 from model.invariants.checker import Checker
+from model.script.parser import parse
 from model.script.problems import ScriptError
+from model.script.runner import Runner
 from model.session.causes import why, why_byte, why_count, why_violation
 from model.session.session import MOST_KEPT, Session
 
@@ -270,3 +272,35 @@ def test_the_past_of_an_entry_a_file_page_and_a_translation() -> None:
         "cpu0 forgets p0 buf (page 16)",
     ]
     assert why(session.timeline, "pte:p0:17") == ()
+
+
+def test_a_task_that_takes_a_label_over_says_whose_it_was() -> None:
+    session = Session()
+    lines = ["process p0", "begin t mmap p0 l anon private rw 1", "mmap p0 l anon private rw 2"]
+    for line in (*lines, "step t 3", "finish t"):
+        session.run(line)
+    assert session.outcome is not None
+    assert session.outcome.message == "the label l meant pages 16 to 17 until now"
+    assert session.state.labels["p0", "l"].pages == 1
+
+
+def test_expect_violation_after_a_finish_that_has_to_wait_is_answered_alike_everywhere() -> None:
+    script = """process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+gup p0 buf as=r write pin
+begin walk cpu=1 gup p0 buf as=r2 write pin fast-only
+step walk 4
+begin t madvise p0 buf dontneed
+finish t
+expect violation stale-reference
+"""
+    session, runner, answers = Session(), Runner(), []
+    for command in parse(script):
+        session.perform(command)
+        answers.append(str(runner.perform(command).outcome))
+        assert session.outcome is not None
+        assert str(session.outcome) == answers[-1]
+        assert session.node.context == runner.context
+    assert answers[-2].startswith("blocked"), "it has broken a rule, and waits"
+    assert answers[-1] == "ok"

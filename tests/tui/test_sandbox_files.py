@@ -1,5 +1,6 @@
 """What leaves a sandbox and comes into one: codes, files, what was kept, what is pasted and recalled."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.tui.free import STALE, driver_of, overlay
 from tests.tui.user import KEYS, SMALL, at
 from tui.drivers.opening import lesson_driver, sandbox_driver
 from tui.drivers.sandbox import SandboxDriver
+from tui.drivers.session_commands import carry_out
+from tui.export.screen import write_screen
 from tui.screens.code import Code
 from tui.screens.prompt import PromptInput
 from tui.screens.stage import Stage
@@ -154,3 +157,36 @@ async def test_the_code_of_a_lesson_s_step_is_pasted_into_a_sandbox(store: Store
         user.screen.post_message(Paste("".join(code[1:])))
         await user.pilot.pause()
         assert user.stage.picture.state == state
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("save .", ". is a folder"),
+        ("save /", "/ is a folder"),
+        ("save ..", ".. is a folder"),
+        ("save ~nobody-of-that-name/x", "there is no such user"),
+        ("save pipe.pte", "no ordinary file"),
+        ("save endless", "no ordinary file"),
+        (f"save {'x' * 300}", "too long"),
+        ("load .", "is a folder"),
+        ("load ~nobody-of-that-name/x", "there is no such user"),
+        ("load pipe.pte", "no ordinary file"),
+        ("load endless.pte", "no ordinary file"),
+    ],
+)
+def test_a_bad_file_name_is_said_to_be_one(
+    line: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe.pte")
+    (tmp_path / "endless.pte").symlink_to("/dev/zero")
+    driver = driver_of(*STALE)
+    assert told in carry_out(driver, line)
+    assert len(driver.session.timeline.nodes) > len(STALE), "nothing is lost"
+
+
+async def test_a_screen_is_not_written_to_a_folder(store: Store, tmp_path: Path) -> None:
+    async with at(store, driver_of()) as user:
+        assert "is a folder" in write_screen(user.app, str(tmp_path))
+        assert "there is no such user" in write_screen(user.app, "~nobody-of-that-name/x.svg")
