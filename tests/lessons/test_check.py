@@ -6,7 +6,7 @@ import pytest
 
 from lessons.author.check import check_lesson, check_paths
 from lessons.file.loader import parse
-from tests.lessons.small import TEXT, WORLDS, line_of, small
+from tests.lessons.small_lesson import TEXT, WORLDS, line_of, small
 
 
 def complaints(old: str = "", new: str = "", worlds: dict[str, str] = WORLDS) -> list[str]:

@@ -9,7 +9,7 @@ from lessons.file.library import entries, find
 from lessons.file.loader import load, parse
 from lessons.file.problems import LessonError
 from lessons.file.schema import ChoiceQuestion, Do, Goal, NumberQuestion
-from tests.lessons.small import TEXT, WORLDS, line_of, small
+from tests.lessons.small_lesson import TEXT, WORLDS, line_of, small
 
 
 def test_a_lesson_is_a_row_of_items_each_with_its_text_and_one_thing_to_do() -> None:

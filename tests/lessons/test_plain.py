@@ -7,7 +7,7 @@ import pytest
 
 from lessons.file.library import entries
 from lessons.learner.progress import Store
-from tests.lessons.small import TEXT, WORLDS
+from tests.lessons.small_lesson import TEXT, WORLDS
 from tui.cli import main
 
 

@@ -9,7 +9,7 @@ from lessons.file.problems import LessonError
 from lessons.learner.progress import LessonProgress
 from lessons.play.player import Player
 from model.session.session import MOST_KEPT
-from tests.lessons.small import small
+from tests.lessons.small_lesson import small
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from model.memory.records import (
     Pte,
     TlbEntry,
 )
-from tests.model.broken import (
+from tests.model.broken_machines import (
     RW,
     USER,
     Scenery,

@@ -13,7 +13,7 @@ from model.memory.records import (
     Pte,
     Splat,
 )
-from tests.model.broken import (
+from tests.model.broken_machines import (
     RW,
     USER,
     after,

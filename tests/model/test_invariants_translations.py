@@ -23,7 +23,7 @@ from model.memory.records import (
     Task,
 )
 from model.memory.state import Transaction
-from tests.model.broken import (
+from tests.model.broken_machines import (
     RW,
     USER,
     Scenery,

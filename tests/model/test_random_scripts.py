@@ -22,7 +22,7 @@ from model.script.command import Command
 from model.script.dispatch import CALLS, SIMULATED_BACKINGS, not_simulated
 from model.script.runner import Account, Runner
 from model.script.verbs import BACKINGS, VERBS
-from tests.model.drawing import Dialect, commands, scripts
+from tests.model.random_scripts import Dialect, commands, scripts
 
 EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "400"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from lessons.learner.progress import Store
 from model.script.context import Context
-from tests.tui.worlds import machine
+from tests.tui.machines import machine
 from tui.drivers.sandbox import SandboxDriver
 
 

@@ -11,7 +11,7 @@ from model.script.drive import differing
 from model.script.parser import parse
 from model.script.runner import Runner
 from tests.model.play import Play
-from tests.tui.worlds import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
+from tests.tui.machines import PRIVATE, READ_ONLY, TABLE, WRITABLE, machine, unmapped
 from tui.views.glyphs import ASCII
 from tui.views.holders import holders
 from tui.views.physical import MOST_FRAMES, physical

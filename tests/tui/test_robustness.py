@@ -12,7 +12,7 @@ from textual.command import CommandPalette
 from benchmarks.terminal import Program
 from lessons.file.library import find
 from lessons.learner.progress import Store
-from tests.tui.free import STALE, driver_of
+from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
 from tui.app.app import PtescopeApp
 from tui.drivers.opening import lesson_driver

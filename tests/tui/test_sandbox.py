@@ -1,7 +1,7 @@
 """The sandbox beyond single steps: tasks, ready scenes, settings, forms, the palette."""
 
 from lessons.learner.progress import Store
-from tests.tui.free import SIZES, STALE, driver_of, overlay
+from tests.tui.sandboxes import SIZES, STALE, driver_of, overlay
 from tests.tui.user import KEYS, at
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.form import Form

@@ -10,7 +10,7 @@ from lessons.file.library import find
 from lessons.learner.progress import Store
 from model.script.parser import parse
 from model.script.runner import Runner
-from tests.tui.free import STALE, driver_of, overlay
+from tests.tui.sandboxes import STALE, driver_of, overlay
 from tests.tui.user import KEYS, SMALL, at
 from tui.drivers.opening import lesson_driver, sandbox_driver
 from tui.drivers.sandbox import SandboxDriver

@@ -1,7 +1,7 @@
 """The history of a sandbox: its tree, bookmarks, differences between places, watched expressions."""
 
 from lessons.learner.progress import Store
-from tests.tui.free import SIZES, STALE, driver_of, overlay
+from tests.tui.sandboxes import SIZES, STALE, driver_of, overlay
 from tests.tui.user import SMALL, at
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.stage import Stage

@@ -20,7 +20,7 @@ import tui.screens
 from lessons.learner.progress import LessonProgress, Store
 from model.compare.table import questions
 from model.script.parser import parse
-from tests.lessons.small import TEXT, WORLDS
+from tests.lessons.small_lesson import TEXT, WORLDS
 from tests.tui.test_explorer import PINNED, until
 from tests.tui.user import LARGE, NORMAL, SMALL, User, at
 from tui.drivers import sandbox as sandbox_driver

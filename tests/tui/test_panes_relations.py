@@ -2,7 +2,7 @@
 
 from model.session.relations import POINTS_TO, subjects
 from model.session.session import Session
-from tests.model.test_graph import SCENE
+from tests.model.test_relations import SCENE
 from tui.views.holders import holders
 from tui.views.physical import physical
 from tui.views.row import stops

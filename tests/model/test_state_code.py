@@ -12,7 +12,7 @@ from lessons.file.scene_library import ready_scenes
 from model.script.parser import parse
 from model.session.session import Session
 from model.session.state_code import CodeError, Opened, encode, follow, pack, unpack
-from tests.model.test_record import sessions
+from tests.model.test_move_log import sessions
 
 URL_SAFE: Final = set(string.ascii_letters + string.digits + "-_.")
 

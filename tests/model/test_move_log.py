@@ -16,7 +16,7 @@ from model.session import to_script as scribe
 from model.session.move_log import RecordError, record, replay
 from model.session.session import Session
 from model.session.to_script import reproduces, script_of, with_setting
-from tests.model.drawing import Dialect, scripts
+from tests.model.random_scripts import Dialect, scripts
 from tests.model.test_random_scripts import COUNTED
 
 WITH_TASKS: Final = COUNTED._replace(
