@@ -180,10 +180,10 @@ class _Rehearsal:
         yield from self._filled(item, item.text, item.text_line)
         match item.action:
             case Do() as do:
-                beats: list[PlayedStep] = []
-                yield from self._play(item, do, beats)
+                played_steps: list[PlayedStep] = []
+                yield from self._play(item, do, played_steps)
                 for asked in pending(self.lesson, number):
-                    yield from self._revealed(self._asking(asked), asked, beats)
+                    yield from self._revealed(self._asking(asked), asked, played_steps)
             case Goal() as goal:
                 yield from self._reach(item, goal)
                 following = self.lesson.items[number + 1 : number + 2]
@@ -217,13 +217,13 @@ class _Rehearsal:
         except NoAnswerError as error:
             yield self._problem(item, f"a number in the text: {error}", line)
 
-    def _revealed(self, item: Item, prediction: Prediction, beats: list[PlayedStep]) -> Iterator[LessonProblem]:
+    def _revealed(self, item: Item, prediction: Prediction, played_steps: list[PlayedStep]) -> Iterator[LessonProblem]:
         """A prediction, asked where it will be revealed."""
         end = self.standing
         if prediction.at:
-            at = next((beat for beat in beats if beat.is_step(prediction.at)), None)
+            at = next((played_step for played_step in played_steps if played_step.is_step(prediction.at)), None)
             if at is None:
-                hint = did_you_mean(prediction.at, _step_names(beats))
+                hint = did_you_mean(prediction.at, _step_names(played_steps))
                 yield LessonProblem(
                     self.lesson.file, item.action_line, 1, f"at = {prediction.at}: no such micro-step is made", hint
                 )
@@ -237,22 +237,22 @@ class _Rehearsal:
         standing = self.standing
         for command in do.commands:
             last = command is do.commands[-1]
-            beats = play(standing, command, self.lesson.file, do.until if last else "")
+            played_steps = play(standing, command, self.lesson.file, do.until if last else "")
             for remark in command.remarks:
-                if not any(beat.is_step(remark.step) for beat in beats):
-                    hint = did_you_mean(remark.step, _step_names(beats))
+                if not any(played_step.is_step(remark.step) for played_step in played_steps):
+                    hint = did_you_mean(remark.step, _step_names(played_steps))
                     yield LessonProblem(
                         self.lesson.file, remark.line, 3, f"no micro-step `{remark.step}` is made here", hint
                     )
-            if beats:
-                standing = beats[-1].standing
-                played += beats
-            outcome = beats[-1].outcome if beats else None
+            if played_steps:
+                standing = played_steps[-1].standing
+                played += played_steps
+            outcome = played_steps[-1].outcome if played_steps else None
             left_waiting = last and bool(do.until)  # the author means it
             if outcome is not None and outcome.status == "blocked" and not left_waiting:
                 yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
-            if last and do.until and not (beats and beats[-1].is_step(do.until)):
-                hint = did_you_mean(do.until, _step_names(beats))
+            if last and do.until and not (played_steps and played_steps[-1].is_step(do.until)):
+                hint = did_you_mean(do.until, _step_names(played_steps))
                 yield LessonProblem(
                     self.lesson.file, do.line, 1, f"until={do.until}: no such micro-step is made here", hint
                 )
@@ -265,8 +265,8 @@ class _Rehearsal:
         yield from self._par(item, goal) if goal.par else self._detour(item, goal)
         try:
             solution = Do(goal.solution, "command", goal.line)
-            for beat in play_all(solution, self.standing, self.lesson.file):
-                self.standing = beat.standing
+            for played_step in play_all(solution, self.standing, self.lesson.file):
+                self.standing = played_step.standing
         except LessonError as error:
             yield from error.problems
             return
@@ -353,6 +353,11 @@ class _Rehearsal:
                 judge(prediction, "yes", moment)
 
 
-def _step_names(beats: Iterable[PlayedStep]) -> set[str]:
+def _step_names(played_steps: Iterable[PlayedStep]) -> set[str]:
     """Every name by which the micro-steps can be called."""
-    return {name for beat in beats if beat.stepped for name in (beat.name, beat.stepped.step)}
+    return {
+        name
+        for played_step in played_steps
+        if played_step.stepped
+        for name in (played_step.name, played_step.stepped.step)
+    }

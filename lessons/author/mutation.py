@@ -95,12 +95,12 @@ def _steps(lesson: Lesson) -> Iterator[str]:
         standing = set_scene(lesson, item) if item.world else standing
         assert standing is not None
         action = item.action
-        beats = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
+        played_steps = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
         for command in action.solution if isinstance(action, Goal) else ():
-            beats += play(beats[-1].standing if beats else standing, command, lesson.file)
-        if beats:
-            standing = beats[-1].standing
-        yield from (beat.name for beat in beats if beat.stepped)
+            played_steps += play(played_steps[-1].standing if played_steps else standing, command, lesson.file)
+        if played_steps:
+            standing = played_steps[-1].standing
+        yield from (played_step.name for played_step in played_steps if played_step.stepped)
 
 
 @contextmanager

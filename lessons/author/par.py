@@ -94,7 +94,7 @@ def _candidates(stored: Iterable[str], standing: Standing) -> list[str]:
 def _after(standing: Standing, line: str) -> Standing | None:
     """Where a command leads; None if it cannot be given here."""
     try:
-        beats = try_out(standing, line)
+        played_steps = try_out(standing, line)
     except (ScriptError, LessonError):
         return None
-    return beats[-1].standing if beats else None
+    return played_steps[-1].standing if played_steps else None

@@ -15,7 +15,7 @@ def go_on(player: Player) -> str:
     if player.prediction is not None:
         return player.answer(some_answer(player.prediction))
     assert player.goal is not None
-    return player.command(player.goal.solution[len(player.spot.typed)].text)
+    return player.command(player.goal.solution[len(player.place.typed)].text)
 
 
 def some_answer(prediction: Prediction) -> str:

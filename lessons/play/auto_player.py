@@ -15,9 +15,9 @@ def onward(player: Player) -> bool:
     if player.prediction is not None:
         return player.answer(_right(player.lesson, player.prediction)) == ""
     goal = player.goal
-    if goal is None or len(player.spot.typed) >= len(goal.solution):
+    if goal is None or len(player.place.typed) >= len(goal.solution):
         return False
-    return player.command(goal.solution[len(player.spot.typed)].text) == ""
+    return player.command(goal.solution[len(player.place.typed)].text) == ""
 
 
 _known: dict[str, dict[str, str]] = {}

@@ -66,10 +66,10 @@ def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Way | None:
         rest = goal.solution[start:]
         here = standing
         for command in rest:
-            beats = _played(here, command, file)
-            if not beats:
+            played_steps = _played(here, command, file)
+            if not played_steps:
                 break
-            here = beats[-1].standing
+            here = played_steps[-1].standing
         else:
             if reached(goal, here):
                 return rest
@@ -99,12 +99,12 @@ def _search(
         following: list[tuple[Standing, Way]] = []
         for here, way in level:
             for command in choices(here):
-                beats = _played(here, command, file)
+                played_steps = _played(here, command, file)
                 played += 1
-                steps += len(beats)
+                steps += len(played_steps)
                 if played > MOST_PLAYED or steps > MOST_STEPS:
                     return None
-                after = beats[-1].standing if beats else here
+                after = played_steps[-1].standing if played_steps else here
                 if (place := _Seen(after.context.state, after.context.last)) in seen:
                     continue
                 if reached(goal, after):

@@ -152,9 +152,9 @@ def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterato
     """All beats of a `do` block. Raises LessonError."""
     for number, command in enumerate(action.commands, 1):
         until = action.until if number == len(action.commands) else ""
-        for beat in play(standing, command, file, until):
-            standing = beat.standing
-            yield beat
+        for played_step in play(standing, command, file, until):
+            standing = played_step.standing
+            yield played_step
 
 
 def play(
@@ -172,11 +172,11 @@ def play(
     if understood is None:
         return ()
     try:
-        beats = list(_beats(standing, understood, until))
+        played_steps = list(_beats(standing, understood, until))
     except ScriptError as error:
         raise _located(error, file, command.line - 1) from None
     try:
-        return tuple(_remarked(beats, command.remarks))
+        return tuple(_remarked(played_steps, command.remarks))
     except NoAnswerError as error:
         raise LessonError([LessonProblem(file, command.line, 1, f"a number in a remark: {error}")]) from None
 
@@ -207,9 +207,9 @@ def _beats(standing: Standing, command: Command, until: str = "") -> Iterator[Pl
         if by_itself and node.running is not None:
             node = node._replace(running=None, context=standing.context._replace(state=node.state))
         before = None if by_itself or number != 1 else begun
-        beat = PlayedStep(node, before, first=number <= 1)
-        yield beat
-        if until and beat.is_step(until):
+        played_step = PlayedStep(node, before, first=number <= 1)
+        yield played_step
+        if until and played_step.is_step(until):
             return
 
 
@@ -229,16 +229,16 @@ def _all_of(first: Moved, rest: Iterable[Moved]) -> Moved:
     return last._replace(changes=tuple(changes.values()), violations=violations)
 
 
-def _remarked(beats: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:
+def _remarked(played_steps: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:
     """The beats with the author's remarks: each at the first micro-step it names that has none yet."""
     waiting = list(remarks)
-    for beat in beats:
-        mine = next((remark for remark in waiting if beat.is_step(remark.step)), None)
+    for played_step in played_steps:
+        mine = next((remark for remark in waiting if played_step.is_step(remark.step)), None)
         if mine is not None:
             waiting.remove(mine)
-            yield beat._replace(remark=fill(mine.text, beat.standing.moment))
+            yield played_step._replace(remark=fill(mine.text, played_step.standing.moment))
         else:
-            yield beat
+            yield played_step
 
 
 def _located(error: ScriptError, file: str, above: int) -> LessonError:

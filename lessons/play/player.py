@@ -17,8 +17,8 @@ from lessons.play.goal_search import Way, holds, reached, remaining
 from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
 from lessons.play.hints import climb, height
 from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene, try_out
-from lessons.play.step_size import Stride, length
-from lessons.play.view import Act, LessonNode, LessonView, RevealedPrediction, Summary
+from lessons.play.step_size import StepSize, length
+from lessons.play.view import Act, LessonPlace, LessonView, RevealedPrediction, Summary
 from model.script.moment import NoAnswerError
 from model.script.problems import ScriptError
 from model.session.session import Session
@@ -32,7 +32,7 @@ class Player:
         self.lesson: Final = lesson
         self.session: Final = Session()
         """The machine, with every state of it that was reached, micro-step by micro-step."""
-        self.spots: list[LessonNode] = []
+        self.places: list[LessonPlace] = []
         self.here = 0
         self._scenes: dict[int, int] = {}
         """Item that begins a scene → the node at which that begins."""
@@ -59,9 +59,9 @@ class Player:
     # -- looking ---------------------------------------------------------------------------------
 
     @property
-    def spot(self) -> LessonNode:
+    def place(self) -> LessonPlace:
         """Where we are."""
-        return self.spots[self.here]
+        return self.places[self.here]
 
     @property
     def timeline(self) -> Timeline:
@@ -71,22 +71,22 @@ class Player:
     @property
     def standing(self) -> Standing:
         """The machine where we are."""
-        return self.standing_at(self.spot)
+        return self.standing_at(self.place)
 
-    def standing_at(self, spot: LessonNode) -> Standing:
+    def standing_at(self, place: LessonPlace) -> Standing:
         """The machine at a spot."""
-        node = self.timeline.nodes[spot.at]
-        return at_the_start(node) if spot.at == spot.scene else Standing.at(node)
+        node = self.timeline.nodes[place.at]
+        return at_the_start(node) if place.at == place.scene else Standing.at(node)
 
     @property
     def step(self) -> int:
         """Micro-steps since the scene began."""
-        return self.timeline.here.depth - self.timeline.nodes[self.spot.scene].depth
+        return self.timeline.here.depth - self.timeline.nodes[self.place.scene].depth
 
     @property
     def item(self) -> Item:
         """The item we are in."""
-        return self.lesson.items[self.spot.item]
+        return self.lesson.items[self.place.item]
 
     @property
     def prediction(self) -> Prediction | None:
@@ -102,11 +102,11 @@ class Player:
     @property
     def track(self) -> tuple[PlayedStep, ...]:
         """All beats of this item's commands, played or not."""
-        action, entry = self.item.action, self.spot.entry
+        action, entry = self.item.action, self.place.entry
         if not isinstance(action, Do):
             return ()
         if entry not in self._tracks:
-            self._tracks[entry] = tuple(play_all(action, self.standing_at(self.spots[entry]), self.lesson.file))
+            self._tracks[entry] = tuple(play_all(action, self.standing_at(self.places[entry]), self.lesson.file))
         return self._tracks[entry]
 
     @property
@@ -122,14 +122,14 @@ class Player:
 
     def view(self) -> LessonView:
         """What to show now."""
-        spot, item, prediction, goal, standing = self.spot, self.item, self.prediction, self.goal, self.standing
-        ahead = self.track[spot.played] if spot.played < len(self.track) else None
+        place, item, prediction, goal, standing = self.place, self.item, self.prediction, self.goal, self.standing
+        ahead = self.track[place.played] if place.played < len(self.track) else None
         guess = self.guesses.get(prediction.id, "") if prediction else ""
         return LessonView(
-            number=spot.item + 1,
+            number=place.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=_with_par(self._filled(item.text, self.standing_at(self.spots[spot.entry])), goal),
+            text=_with_par(self._filled(item.text, self.standing_at(self.places[place.entry])), goal),
             ask=self._filled(prediction.ask, standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
@@ -139,8 +139,8 @@ class Player:
             hints=self.hints_taken,
             notes=tuple(note.text for note in item.notes if note.audience == "reader"),
             upcoming=ahead.command if ahead else "",
-            next_beat=ahead,
-            beats=spot.beats,
+            next_step=ahead,
+            played_steps=place.played_steps,
             standing=standing,
             may=self._may(),
             finished=self.finished,
@@ -156,8 +156,8 @@ class Player:
         """What can be done here."""
         prediction = self.prediction
         possible: dict[Act, bool] = {
-            "forward": not self._locked() and self.spot.item + 1 < len(self.lesson.items),
-            "back": self.spot.came_from >= 0,
+            "forward": not self._locked() and self.place.item + 1 < len(self.lesson.items),
+            "back": self.place.came_from >= 0,
             "answer": prediction is not None and prediction.id not in self.judged,
             "hint": self.climbed.get(self._key, 0) < height(self.item),
             "command": self.goal is not None,
@@ -168,28 +168,28 @@ class Player:
         """The verdicts that belong to this place: of the question on the screen, or of those a `do` has answered."""
         prediction = self.prediction
         asked = [prediction] if prediction else []
-        spot = self.spot
+        place = self.place
         if self.track:
-            before = spot.played - len(spot.beats)
-            asked += [it for it in pending(self.lesson, spot.item) if before < self._revealing(it) <= spot.played]
+            before = place.played - len(place.played_steps)
+            asked += [it for it in pending(self.lesson, place.item) if before < self._revealing(it) <= place.played]
         for question in asked:
             if question.id in self.judged:
                 yield RevealedPrediction(question, self.judged[question.id])
 
     def _waiting(self) -> Iterator[tuple[str, str]]:
         """The questions that are revealed further on in this item, with the guesses."""
-        for question in pending(self.lesson, self.spot.item) if self.track else ():
-            if question.id in self.guesses and self._revealing(question) > self.spot.played:
-                asked = self._filled(question.ask, self.standing_at(self.spots[self.spot.entry]))
+        for question in pending(self.lesson, self.place.item) if self.track else ():
+            if question.id in self.guesses and self._revealing(question) > self.place.played:
+                asked = self._filled(question.ask, self.standing_at(self.places[self.place.entry]))
                 yield asked, readable(question, self.guesses[question.id])
 
     def asked(self) -> dict[str, str]:
         """The questions met so far, by id, with the numbers that stood in them then."""
         found: dict[str, str] = {}
-        for spot in self.spots:
-            action = self.lesson.items[spot.item].action
+        for place in self.places:
+            action = self.lesson.items[place.item].action
             if action is not None and not isinstance(action, Do | Goal) and action.id not in found:
-                found[action.id] = self._filled(action.ask, self.standing_at(spot))
+                found[action.id] = self._filled(action.ask, self.standing_at(place))
         return found
 
     def _filled(self, text: str, standing: Standing) -> str:
@@ -205,33 +205,33 @@ class Player:
 
     # -- moves -----------------------------------------------------------------------------------
 
-    def forward(self, stride: Stride = "forward") -> str:
+    def forward(self, size: StepSize = "forward") -> str:
         """Go on: the next beats of a command, or the next item."""
         if why := self._locked():
             return why
-        spot = self.spot
-        if isinstance(self.item.action, Do) and spot.played < len(self.track):
-            return self._play(length(stride, self.item.action.by, self.track[spot.played :]))
+        place = self.place
+        if isinstance(self.item.action, Do) and place.played < len(self.track):
+            return self._play(length(size, self.item.action.by, self.track[place.played :]))
         if self.goal is not None and not reached(self.goal, self.standing):
             return self._show_solution(self.goal)
-        if spot.item + 1 == len(self.lesson.items):
+        if place.item + 1 == len(self.lesson.items):
             return tr("This is the end of the lesson.")
-        self._enter(spot.item + 1, spot.number)
+        self._enter(place.item + 1, place.number)
         return ""
 
     def back(self) -> str:
         """To the place before; what was reached stays."""
-        if self.spot.came_from < 0:
+        if self.place.came_from < 0:
             return tr("This is the beginning of the lesson.")
-        self._stand(self.spot.came_from)
+        self._stand(self.place.came_from)
         return ""
 
     def go(self, number: int) -> str:
         """Jump to any place that was reached."""
-        if not 0 <= number < len(self.spots):
+        if not 0 <= number < len(self.places):
             return tr("There is no such place.")
         at = number
-        while (before := self.spots[at].came_from) >= 0:
+        while (before := self.places[at].came_from) >= 0:
             self._ahead[before] = at
             at = before
         self._stand(number)
@@ -239,7 +239,7 @@ class Player:
 
     def ways(self, number: int) -> list[int]:
         """The spots that lead on from one, in the order in which they were first reached."""
-        return [spot.number for spot in self.spots if spot.came_from == number]
+        return [place.number for place in self.places if place.came_from == number]
 
     def ahead(self, number: int) -> int | None:
         """The spot that going forward from one leads to again: where one went last; None at an end."""
@@ -271,15 +271,15 @@ class Player:
 
     def command(self, line: str) -> str:
         """Carry out a command that the learner has typed to reach a goal."""
-        goal, spot = self.goal, self.spot
+        goal, place = self.goal, self.place
         if goal is None:
             return tr("Commands can be typed where there is a goal to reach.")
         try:
-            beats = try_out(self.standing, line)
+            played_steps = try_out(self.standing, line)
         except ScriptError as error:
             return "; ".join(problem.message for problem in error.problems)
-        if beats:
-            self._reach(spot._replace(beats=beats, typed=(*spot.typed, " ".join(line.split()))))
+        if played_steps:
+            self._reach(place._replace(played_steps=played_steps, typed=(*place.typed, " ".join(line.split()))))
             if reached(goal, self.standing):
                 self.reached.add(goal.id)
         return ""
@@ -309,20 +309,24 @@ class Player:
             return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
         return self.command(rest[0].text)
 
-    def _play(self, beats: int) -> str:
+    def _play(self, played_steps: int) -> str:
         """Play that many beats of this item's track."""
-        spot, track = self.spot, self.track
-        played = spot.played + beats
-        self._reach(spot._replace(played=played, beats=track[spot.played : played]))
-        for prediction in pending(self.lesson, spot.item):
-            if (beat := self._revealing(prediction)) <= played:
-                self._judge(prediction, track[beat - 1].standing)
+        place, track = self.place, self.track
+        played = place.played + played_steps
+        self._reach(place._replace(played=played, played_steps=track[place.played : played]))
+        for prediction in pending(self.lesson, place.item):
+            if (played_step := self._revealing(prediction)) <= played:
+                self._judge(prediction, track[played_step - 1].standing)
         return ""
 
     def _revealing(self, prediction: Prediction) -> int:
         """How many beats of this item have been played when a prediction is revealed."""
         track = self.track
-        found = (number for number, beat in enumerate(track, 1) if prediction.at and beat.is_step(prediction.at))
+        found = (
+            number
+            for number, played_step in enumerate(track, 1)
+            if prediction.at and played_step.is_step(prediction.at)
+        )
         return next(found, len(track))
 
     def _judge(self, prediction: Prediction, standing: Standing) -> None:
@@ -343,34 +347,34 @@ class Player:
             set_scene(self.lesson, entered, self.session)
             self._scenes[item] = self.timeline.here.number
         at = self.timeline.here.number
-        scene = at if entered.world or came_from < 0 else self.spots[came_from].scene
-        number = self._at.get((item, at), len(self.spots))
-        self._visit(LessonNode(number, item, at, scene, number, came_from))
+        scene = at if entered.world or came_from < 0 else self.places[came_from].scene
+        number = self._at.get((item, at), len(self.places))
+        self._visit(LessonPlace(number, item, at, scene, number, came_from))
         self.finished |= entered.last
 
-    def _reach(self, place: LessonNode) -> None:
+    def _reach(self, place: LessonPlace) -> None:
         """Go to a spot of this item, where some beats lead from here."""
-        for beat in place.beats:
-            for node in beat.nodes:
+        for played_step in place.played_steps:
+            for node in played_step.nodes:
                 self.timeline.grow(node)
         at = self.timeline.here.number
-        number = self._at.get((place.item, at), len(self.spots))
+        number = self._at.get((place.item, at), len(self.places))
         self._visit(place._replace(number=number, at=at, came_from=self.here))
 
-    def _visit(self, spot: LessonNode) -> None:
+    def _visit(self, place: LessonPlace) -> None:
         """Be at a spot that was reached from here, now or before."""
-        if spot.number == len(self.spots):
-            self.spots.append(spot)
-            self._at[spot.item, spot.at] = spot.number
+        if place.number == len(self.places):
+            self.places.append(place)
+            self._at[place.item, place.at] = place.number
         else:
-            self.spots[spot.number] = spot
-        if spot.came_from >= 0:
-            self._ahead[spot.came_from] = spot.number
-        self._stand(spot.number)
+            self.places[place.number] = place
+        if place.came_from >= 0:
+            self._ahead[place.came_from] = place.number
+        self._stand(place.number)
 
     def _stand(self, number: int) -> None:
         self.here = number
-        self.timeline.goto(self.spot.at)
+        self.timeline.goto(self.place.at)
 
     # -- progress --------------------------------------------------------------------------------
 
@@ -379,14 +383,14 @@ class Player:
         commands: dict[str, tuple[str, ...]] = {}
         at = self.here
         while at >= 0:
-            action = self.lesson.items[self.spots[at].item].action
+            action = self.lesson.items[self.places[at].item].action
             if isinstance(action, Goal):
-                commands.setdefault(action.id, self.spots[at].typed)
-            at = self.spots[at].came_from
+                commands.setdefault(action.id, self.places[at].typed)
+            at = self.places[at].came_from
         return LessonProgress(
             revision=self.lesson.revision,
-            item=self.spot.item,
-            step=self.spot.played,
+            item=self.place.item,
+            step=self.place.played,
             guesses=dict(self.guesses),
             commands=commands,
             hints=dict(self.climbed),
@@ -406,7 +410,7 @@ class Player:
                 with contextlib.suppress(GuessError):
                     self.guesses[action.id] = read_guess(action, progress.guesses[action.id])
         target = min(progress.item, len(self.lesson.items) - 1)
-        while self.spot.item < target:
+        while self.place.item < target:
             self._restore(progress)
             if self.forward():
                 break
@@ -422,12 +426,12 @@ class Player:
             self._judge(prediction, self.standing)
         for line in progress.commands.get(goal.id, ()) if goal else ():
             self.command(line)
-        inside = self.spot.item == progress.item and progress.revision == self.lesson.revision
+        inside = self.place.item == progress.item and progress.revision == self.lesson.revision
         end = min(progress.step, len(self.track)) if inside else len(self.track)
-        while self.spot.played < end:
+        while self.place.played < end:
             action = self.item.action
             assert isinstance(action, Do)
-            ahead = self.track[self.spot.played : end]
+            ahead = self.track[self.place.played : end]
             self._play(length("forward", action.by, ahead))
 
     def summary(self) -> Summary:

@@ -6,24 +6,24 @@ from typing import Final, Literal
 from lessons.file.schema import Pace
 from lessons.play.playback import PlayedStep
 
-Stride = Literal["forward", "into", "over", "out", "command"]
+StepSize = Literal["forward", "into", "over", "out", "command"]
 """As the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
 
 
-def length(stride: Stride, pace: Pace, ahead: Sequence[PlayedStep]) -> int:
+def length(size: StepSize, pace: Pace, ahead: Sequence[PlayedStep]) -> int:
     """How many of the beats ahead (at least one) a move takes. No move goes past the end of a command."""
-    return (PACED[pace] if stride == "forward" else STRIDES[stride])(_command(ahead))
+    return (PACED[pace] if size == "forward" else STEP_SIZES[size])(_command(ahead))
 
 
 def _command(ahead: Sequence[PlayedStep]) -> Sequence[PlayedStep]:
     """The beats up to the end of the command."""
-    end = next((number for number, beat in enumerate(ahead, 1) if beat.outcome is not None), len(ahead))
+    end = next((number for number, played_step in enumerate(ahead, 1) if played_step.outcome is not None), len(ahead))
     return ahead[:end]
 
 
 def _until(ahead: Sequence[PlayedStep], stop: Callable[[PlayedStep], bool]) -> int:
     """The number of beats before the first one, after the first, that `stop` wants to be the next."""
-    return next((number for number, beat in enumerate(ahead) if number and stop(beat)), len(ahead))
+    return next((number for number, played_step in enumerate(ahead) if number and stop(played_step)), len(ahead))
 
 
 def _one(_ahead: Sequence[PlayedStep]) -> int:
@@ -32,33 +32,33 @@ def _one(_ahead: Sequence[PlayedStep]) -> int:
 
 def _over(ahead: Sequence[PlayedStep]) -> int:
     """If the step calls a function, all of that function too."""
-    return _until(ahead, lambda beat: _depth(beat) <= _depth(ahead[0]))
+    return _until(ahead, lambda played_step: _depth(played_step) <= _depth(ahead[0]))
 
 
 def _out(ahead: Sequence[PlayedStep]) -> int:
     """To the end of the running function."""
-    return _until(ahead, lambda beat: _depth(beat) < _depth(ahead[0]))
+    return _until(ahead, lambda played_step: _depth(played_step) < _depth(ahead[0]))
 
 
 def _function(ahead: Sequence[PlayedStep]) -> int:
     """The steps that one kernel function makes in a row, without what it calls."""
-    return _until(ahead, lambda beat: _running(beat) != _running(ahead[0]))
+    return _until(ahead, lambda played_step: _running(played_step) != _running(ahead[0]))
 
 
 def _remark(ahead: Sequence[PlayedStep]) -> int:
     """Up to and including the next micro-step that the author has something to say about."""
-    return next((number for number, beat in enumerate(ahead, 1) if beat.remark), len(ahead))
+    return next((number for number, played_step in enumerate(ahead, 1) if played_step.remark), len(ahead))
 
 
-def _depth(beat: PlayedStep) -> int:
-    return beat.stepped.depth if beat.stepped else 0
+def _depth(played_step: PlayedStep) -> int:
+    return played_step.stepped.depth if played_step.stepped else 0
 
 
-def _running(beat: PlayedStep) -> tuple[str, int]:
-    return (beat.stepped.procedure, beat.stepped.depth) if beat.stepped else ("", 0)
+def _running(played_step: PlayedStep) -> tuple[str, int]:
+    return (played_step.stepped.procedure, played_step.stepped.depth) if played_step.stepped else ("", 0)
 
 
-STRIDES: Final[dict[Stride, Callable[[Sequence[PlayedStep]], int]]] = {
+STEP_SIZES: Final[dict[StepSize, Callable[[Sequence[PlayedStep]], int]]] = {
     "into": _one,
     "over": _over,
     "out": _out,

@@ -9,7 +9,7 @@ from lessons.play.playback import PlayedStep, Standing
 Act = Literal["forward", "back", "answer", "hint", "command"]
 
 
-class LessonNode(NamedTuple):
+class LessonPlace(NamedTuple):
     """A place of the lesson that was reached: an item, at a node of the history. No two share both."""
 
     number: int
@@ -24,7 +24,7 @@ class LessonNode(NamedTuple):
     """The spot from which it was reached last; -1 for the first."""
     played: int = 0
     """Beats of the item's commands that have been played."""
-    beats: tuple[PlayedStep, ...] = ()
+    played_steps: tuple[PlayedStep, ...] = ()
     """What the move that led here did to the machine."""
     typed: tuple[str, ...] = ()
     """Commands given to reach the item's goal."""
@@ -62,9 +62,9 @@ class LessonView(NamedTuple):
     notes: tuple[str, ...]
     upcoming: str
     """The command that going forward starts or goes on with; empty if none."""
-    next_beat: PlayedStep | None
+    next_step: PlayedStep | None
     """The micro-step that comes next, where it is known."""
-    beats: tuple[PlayedStep, ...]
+    played_steps: tuple[PlayedStep, ...]
     """What the last move did."""
     standing: Standing
     may: frozenset[Act]

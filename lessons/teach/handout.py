@@ -45,8 +45,8 @@ def _filled(lesson: Lesson) -> Iterator[tuple[Item, str, str]]:
     while True:
         view = player.view()
         yield view.item, view.text, view.ask
-        item = player.spot.item
-        while player.spot.item == item:
+        item = player.place.item
+        while player.place.item == item:
             view = player.view()
             if view.finished and "forward" not in view.may:
                 return

@@ -83,7 +83,7 @@ def state_graph(search: Search) -> StateGraph:
     return _GraphWalk(search).walked()
 
 
-Spot = tuple[int, str]
+SeverePlace = tuple[int, str]
 """A packed state, and the worst harm of the way to it that is not taken back: corruption, splat or nothing."""
 
 
@@ -95,7 +95,7 @@ class _GraphWalk:
 
     def __init__(self, search: Search) -> None:
         self.search: Final = search
-        self.numbers: Final[dict[Spot, int]] = {(0, ""): 0}
+        self.numbers: Final[dict[SeverePlace, int]] = {(0, ""): 0}
         scene = search.scene
         self.machines: Final[list[tuple[State, Checker]]] = [(scene.context.state, scene.checker)]
         self.depths: Final = [0]
@@ -103,17 +103,17 @@ class _GraphWalk:
 
     def walked(self) -> StateGraph:
         """Every place and every edge."""
-        order: list[Spot] = [(0, "")]
-        for spot in order:
+        order: list[SeverePlace] = [(0, "")]
+        for place in order:
             for actor in (*self.search.cache.tasks, *self.search.cache.starters):
-                if effect := self.search.cache.effect(actor, spot[0]):
-                    self._edge(spot, actor, effect, order)
+                if effect := self.search.cache.effect(actor, place[0]):
+                    self._edge(place, actor, effect, order)
         return StateGraph(len({packed for packed, _ in order}), tuple(self._places(order)), tuple(self.edges))
 
-    def _edge(self, spot: Spot, actor: Actor, effect: Effect, order: list[Spot]) -> None:
+    def _edge(self, place: SeverePlace, actor: Actor, effect: Effect, order: list[SeverePlace]) -> None:
         """A transition, and the place behind it if that is new."""
-        packed, harm = spot
-        here = self.numbers[spot]
+        packed, harm = place
+        here = self.numbers[place]
         action = action_of(self.search, actor, packed)
         severity = worst_of(effect)
         lasting = [one for one in (harm, severity) if one not in {"", "hazard"}]
@@ -133,7 +133,7 @@ class _GraphWalk:
         running = cast("Procedure", self.machines[here][0].tasks[action.task].stack[-1])
         return f"{type(running).__name__}.{running.steps[running.pc].name}"
 
-    def _places(self, order: list[Spot]) -> list[GraphNode]:
+    def _places(self, order: list[SeverePlace]) -> list[GraphNode]:
         """The places with their classes."""
         onward = {edge.start for edge in self.edges}
         tasks = self.search.cache.tasks

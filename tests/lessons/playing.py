@@ -27,7 +27,7 @@ def play(lesson: Lesson, guess: Guesser, *, by_hints: bool = False) -> Player:
             word = player.hint()
         else:
             assert player.goal is not None
-            word = player.command(player.goal.solution[len(player.spot.typed)].text)
+            word = player.command(player.goal.solution[len(player.place.typed)].text)
         assert word == "", f"item {view.number}: {word}"
     raise AssertionError(f"{lesson.id} does not end within {MOST_MOVES} moves")
 

@@ -68,9 +68,16 @@ def test_a_lesson_ends_in_the_sandbox_with_scenes_that_exist(lesson: Lesson) -> 
 
 
 def test_each_micro_step_explains_itself(lesson: Lesson) -> None:
-    beats = [beat for spot in play(lesson, knowing(lesson)).spots for beat in spot.beats if beat.stepped]
-    assert len(beats) > 50
-    assert [beat.name for beat in beats if beat.stepped and not beat.stepped.doc] == []
+    played_steps = [
+        played_step
+        for place in play(lesson, knowing(lesson)).places
+        for played_step in place.played_steps
+        if played_step.stepped
+    ]
+    assert len(played_steps) > 50
+    assert [
+        played_step.name for played_step in played_steps if played_step.stepped and not played_step.stepped.doc
+    ] == []
 
 
 # -- what the two model lessons are about ------------------------------------------------------------
@@ -79,10 +86,10 @@ def test_each_micro_step_explains_itself(lesson: Lesson) -> None:
 def beats_of(player: Player, command: str) -> list[PlayedStep]:
     """The micro-steps of the first time that a command was played."""
     found: list[PlayedStep] = []
-    for spot in player.spots:
-        for beat in spot.beats:
-            if beat.command == command and not (found and found[-1].outcome):
-                found.append(beat)
+    for place in player.places:
+        for played_step in place.played_steps:
+            if played_step.command == command and not (found and found[-1].outcome):
+                found.append(played_step)
     return found
 
 
@@ -104,9 +111,9 @@ def test_the_answers_about_references_are_those_of_the_recordings() -> None:
 def test_the_stale_reference_and_the_lost_write_are_noticed_at_the_very_step() -> None:
     lesson = find("a-reference-is-not-a-mapping")
     player = play(lesson, knowing(lesson))
-    (cleared,) = [beat for beat in beats_of(player, "madvise p0 buf dontneed") if beat.fresh]
+    (cleared,) = [played_step for played_step in beats_of(player, "madvise p0 buf dontneed") if played_step.fresh]
     assert (cleared.name, cleared.fresh[0].invariant) == ("unmap_vmas.clear_ptes", "stale-reference")
-    (written,) = [beat for beat in beats_of(player, "dma dma0 write 9") if beat.fresh]
+    (written,) = [played_step for played_step in beats_of(player, "dma dma0 write 9") if played_step.fresh]
     assert [violation.invariant for violation in written.fresh] == ["lost-write"]
 
 
@@ -114,11 +121,11 @@ def test_a_prediction_is_revealed_at_the_step_that_decides_it() -> None:
     lesson = find("a-reference-is-not-a-mapping")
     player = play(lesson, knowing(lesson))
     shown: dict[str, str] = {}
-    for number in range(len(player.spots)):
+    for number in range(len(player.places)):
         player.go(number)
         for judged in player.view().judged:
-            if player.spot.beats:
-                shown[judged.prediction.id] = player.spot.beats[-1].name
+            if player.place.played_steps:
+                shown[judged.prediction.id] = player.place.played_steps[-1].name
     assert shown["does-the-pin-stop-the-zap"] == "unmap_vmas.clear_ptes"
     assert shown["count-after-the-zap"] == "unmap_vmas.put_pages"
 
@@ -126,11 +133,14 @@ def test_a_prediction_is_revealed_at_the_step_that_decides_it() -> None:
 def test_the_tlb_is_stale_until_it_is_flushed() -> None:
     lesson = find("how-the-walk-works")
     player = play(lesson, knowing(lesson))
-    for spot in player.spots:
-        moment = player.standing_at(spot).moment
-        if any(beat.name == "unmap_vmas.remove_rmaps" for beat in spot.beats):
+    for place in player.places:
+        moment = player.standing_at(place).moment
+        if any(played_step.name == "unmap_vmas.remove_rmaps" for played_step in place.played_steps):
             assert is_so("absent p0 buf and cached 0 p0 buf", moment)
-        if any(beat.name == "flush_tlb_range.flush_local" and beat.command == "finish zap" for beat in spot.beats):
+        if any(
+            played_step.name == "flush_tlb_range.flush_local" and played_step.command == "finish zap"
+            for played_step in place.played_steps
+        ):
             assert is_so("absent p0 buf and not cached 0 p0 buf", moment)
             break
     else:

@@ -117,10 +117,10 @@ def broken(lesson: str) -> list[tuple[str, str, str]]:
     """What becomes wrong while a lesson is played without a mistake: command, micro-step, invariant."""
     player = play(find(lesson), knowing(find(lesson)))
     return [
-        (beat.command, beat.name, violation.invariant)
-        for spot in player.spots
-        for beat in spot.beats
-        for violation in beat.fresh
+        (played_step.command, played_step.name, violation.invariant)
+        for place in player.places
+        for played_step in place.played_steps
+        for violation in played_step.fresh
         if violation.severity == "corruption"
     ]
 

@@ -37,13 +37,13 @@ def told(lesson: Lesson) -> Iterator[str]:
         standing = set_scene(lesson, item) if item.world else standing
         assert standing is not None
         action = item.action
-        beats = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
+        played_steps = list(play_all(action, standing, lesson.file)) if isinstance(action, Do) else []
         for command in action.solution if isinstance(action, Goal) else ():
-            beats += play(beats[-1].standing if beats else standing, command, lesson.file)
-        for beat in beats:
-            standing = beat.standing
-            if beat.stepped is not None:
-                yield beat.stepped.doc
+            played_steps += play(played_steps[-1].standing if played_steps else standing, command, lesson.file)
+        for played_step in played_steps:
+            standing = played_step.standing
+            if played_step.stepped is not None:
+                yield played_step.stepped.doc
 
 
 def test_a_translation_leaves_open_what_the_english_text_leaves_open(code: str) -> None:

@@ -145,10 +145,10 @@ def corrupted(lesson: str) -> set[tuple[str, str]]:
     """What is corrupted while a lesson is played without a mistake: command and invariant."""
     player = play(find(lesson), knowing(find(lesson)))
     return {
-        (beat.command, violation.invariant)
-        for spot in player.spots
-        for beat in spot.beats
-        for violation in beat.fresh
+        (played_step.command, violation.invariant)
+        for place in player.places
+        for played_step in place.played_steps
+        for violation in played_step.fresh
         if violation.severity == "corruption"
     }
 

@@ -85,17 +85,19 @@ def test_a_command_is_played_function_by_function_or_as_finely_as_one_likes(play
     player.answer("1")
     player.forward()
     assert player.view().upcoming == "write p0 buf+1 66"
-    assert player.view().next_beat is not None
+    assert player.view().next_step is not None
     player.forward()
-    assert {beat.stepped.procedure for beat in player.view().beats if beat.stepped} == {"cpu_store"}
+    assert {played_step.stepped.procedure for played_step in player.view().played_steps if played_step.stepped} == {
+        "cpu_store"
+    }
     player.forward("into")
-    assert [beat.name for beat in player.view().beats] == ["mmu_access.tlb_lookup"]
+    assert [played_step.name for played_step in player.view().played_steps] == ["mmu_access.tlb_lookup"]
     player.forward("over")
-    assert len(player.view().beats) == 1
+    assert len(player.view().played_steps) == 1
     player.forward("out")
-    assert {beat.stepped.depth for beat in player.view().beats if beat.stepped} >= {1, 2}
+    assert {played_step.stepped.depth for played_step in player.view().played_steps if played_step.stepped} >= {1, 2}
     player.forward("command")
-    last = player.view().beats[-1]
+    last = player.view().played_steps[-1]
     assert last.name == "cpu_store.store_byte"
     assert last.outcome is not None
     assert last.remark == f"The byte arrives in frame {last.standing.context.state.ptes['p0', 17].pfn}."
@@ -113,7 +115,7 @@ def test_back_and_forward_lead_through_the_same_states(player: Player) -> None:
         assert player.timeline.here.state == state
         player.forward()
     assert player.here == there
-    assert len(player.spots) == there + 1
+    assert len(player.places) == there + 1
 
 
 def test_a_goal_is_reached_with_ones_own_commands(player: Player) -> None:
@@ -175,7 +177,7 @@ def test_hints_come_in_rungs_and_the_last_two_of_a_goal_fit_where_one_stands(pla
     assert [hint.rung for hint in rungs] == ["where", "what", "next", "show"]
     assert "madvise p0 buf+0 dontneed" in rungs[2].text
     assert player.forward() == ""
-    assert player.spot.typed == ("read p0 buf+1", "madvise p0 buf+0 dontneed")
+    assert player.place.typed == ("read p0 buf+1", "madvise p0 buf+0 dontneed")
     assert "goal is reached" in player.view().hints[-1].text
     assert player.forward() == ""
     assert player.finished
@@ -215,7 +217,7 @@ def every_place(player: Player) -> list[LessonProgress]:
     while not player.finished:
         if player.forward():
             if player.goal is not None:
-                player.command("read p0 buf+1" if not player.spot.typed else "madvise p0 buf+0 dontneed")
+                player.command("read p0 buf+1" if not player.place.typed else "madvise p0 buf+0 dontneed")
             else:
                 player.answer("2")
         found.append(player.progress())
@@ -226,7 +228,7 @@ def test_a_lesson_is_resumed_at_the_very_step(player: Player) -> None:
     for progress in every_place(player):
         again = Player(small(), progress)
         assert again.progress() == progress
-        assert (again.spot.item, again.spot.played) == (progress.item, progress.step)
+        assert (again.place.item, again.place.played) == (progress.item, progress.step)
 
 
 def test_what_was_guessed_and_revealed_is_still_there(player: Player) -> None:
@@ -244,13 +246,13 @@ def test_after_the_text_has_changed_one_comes_back_to_the_beginning_of_the_item(
     player.forward()
     progress = player.progress()
     again = Player(small("That was all.", "That was it."), progress)
-    assert (again.spot.item, again.spot.played) == (1, 0)
+    assert (again.place.item, again.place.played) == (1, 0)
 
 
 def test_a_question_that_is_new_stops_the_way_back(player: Player) -> None:
     progress = to_the_goal(player).progress()
     again = Player(small('id = "count"', 'id = "number"'), progress)
-    assert again.spot.item == 0
+    assert again.place.item == 0
     assert again.view().guess == ""
 
 
@@ -266,12 +268,12 @@ def test_a_question_that_is_new_stops_the_way_back(player: Player) -> None:
 def test_progress_that_cannot_be_true_does_no_harm(progress: LessonProgress) -> None:
     player = Player(small(), progress)
     player.view()
-    assert player.spot.item <= 4
+    assert player.place.item <= 4
 
 
 def test_who_has_finished_once_has_finished_for_good(player: Player) -> None:
     to_the_goal(player)
-    progress = LessonProgress(finished=True, item=player.spot.item)
+    progress = LessonProgress(finished=True, item=player.place.item)
     assert Player(small(), progress).finished
 
 
@@ -287,13 +289,13 @@ def test_a_very_long_command_is_kept_short_without_losing_a_change(player: Playe
     to_the_goal(player)
     before = player.standing.context.state
     assert player.command("mmap p0 big anon private rw 3000 populate") == ""
-    beats = player.spot.beats
-    assert len(beats) == MOST_KEPT + 1
+    played_steps = player.place.played_steps
+    assert len(played_steps) == MOST_KEPT + 1
     after = player.standing.context.state
     assert len(after.ptes) == len(before.ptes) + 3000
-    mapped = {change.key for beat in beats for change in beat.changes if change.table == "ptes"}
+    mapped = {change.key for played_step in played_steps for change in played_step.changes if change.table == "ptes"}
     assert len(mapped) == 3000
-    touched = {(change.table, change.key): change.new for beat in beats for change in beat.changes}
+    touched = {(change.table, change.key): change.new for played_step in played_steps for change in played_step.changes}
     assert touched["processes", "p0"] == after.processes["p0"]
 
 
@@ -308,7 +310,7 @@ def test_whatever_the_learner_does_the_player_stays_sound(seed: int) -> None:
         player.forward,
         lambda: player.forward(chance.choice(("into", "over", "out", "command"))),
         player.back,
-        lambda: player.go(chance.randrange(-1, len(player.spots) + 1)),
+        lambda: player.go(chance.randrange(-1, len(player.places) + 1)),
         lambda: player.answer(chance.choice(("1", "2", "b", "yes", ""))),
         player.hint,
         lambda: player.command(chance.choice(commands)),
@@ -322,4 +324,4 @@ def test_whatever_the_learner_does_the_player_stays_sound(seed: int) -> None:
         player.go(here)
         assert player.timeline.here.state == player.standing.context.state
     again = Player(small(), player.progress())
-    assert again.spot.item <= player.spot.item
+    assert again.place.item <= player.place.item

@@ -51,7 +51,7 @@ def test_recap_puts_the_wrong_guess_beside_the_truth(kept: Store, capsys: pytest
 
 def test_the_numbers_in_a_question_are_there_in_the_recap_too(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
     player = Player(find(FIRST))
-    while player.spot.item < 6:
+    while player.place.item < 6:
         player.answer("1")
         player.forward()
     kept.save(FIRST, player.progress())

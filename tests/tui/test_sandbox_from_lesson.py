@@ -15,7 +15,7 @@ from tests.tui.user import at
 from tui.drivers.drill import DrillDriver
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
-from tui.drivers.sandbox_from_lesson import aside
+from tui.drivers.sandbox_from_lesson import sandbox_from
 from tui.session.session_file import as_text, load
 
 
@@ -54,7 +54,7 @@ def through(name: str) -> Iterator[Player]:
 def test_every_place_of_a_lesson_with_tasks_left_waiting_has_a_code_that_leads_there(name: str) -> None:
     reached = 0
     for player in through(name):
-        session = aside(player).session
+        session = sandbox_from(player).session
         assert session.state == player.standing.context.state
         if reached % 7 == 0:
             elsewhere = Session()
@@ -69,19 +69,19 @@ def test_the_sandbox_of_a_lesson_carries_nothing_out_anew(monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(drive, "start", lambda *_: pytest.fail("a command was begun"))
         patched.setattr(drive, "proceed", lambda *_: pytest.fail("a micro-step was made"))
-        driver = aside(player)
+        driver = sandbox_from(player)
     ours, theirs = driver.session.timeline, player.timeline
     assert [id(node) for node in ours.nodes] == [id(node) for node in theirs.nodes]
     driver.command("process bystander")
     driver.step("command")
     assert len(ours.nodes) > len(theirs.nodes)
-    assert theirs.here is player.timeline.nodes[player.spot.at]
+    assert theirs.here is player.timeline.nodes[player.place.at]
 
 
 def test_the_history_of_a_lesson_with_several_scenes_is_saved_and_opened_again() -> None:
     *_, player = through("fault-against-move")
-    session = aside(player).session
-    scenes = {spot.scene for spot in player.spots}
+    session = sandbox_from(player).session
+    scenes = {place.scene for place in player.places}
     assert len(scenes) > 1
     text, _ = as_text(session, [])
     opened = Session()

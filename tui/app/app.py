@@ -25,8 +25,7 @@ from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
-from tui.session.prompt_history import NAME as TYPED
-from tui.session.prompt_history import PromptHistory, TakesEarly
+from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
 from tui.session.user_files import is_served
 from tui.views.glyphs import ASCII, choose
 from tui.widgets.role_styles import PTESCOPE, THEMES
@@ -94,7 +93,7 @@ class PtescopeApp(App[None]):
         self.speed_wanted = 0.0
         """Open with autoplay at this speed; 0: not."""
         self.autoplay = Autoplay(self)
-        self.typed = PromptHistory(store.path.with_name(TYPED))
+        self.prompt_history = PromptHistory(store.path.with_name(FILE_NAME))
         for theme in THEMES:
             self.register_theme(theme)
         self.preferences = PreferencesFile(store.path.with_name(PREFERENCES))
@@ -146,7 +145,7 @@ class PtescopeApp(App[None]):
     def on_key(self, event: Key) -> None:
         """What is typed so fast that it comes before the prompt is open goes into the prompt all the same."""
         screen = self.screen
-        if isinstance(screen, TakesEarly) and screen.early(event):
+        if isinstance(screen, TakesEarlyKeys) and screen.take_early(event):
             event.prevent_default()
 
     # -- screens ------------------------------------------------------------------------------------
@@ -155,14 +154,14 @@ class PtescopeApp(App[None]):
         """The first screen is the one that was asked for: no other is laid out and painted before it."""
         return self._home() if self.first is None else self.stage(self.first)
 
-    def stage(self, driver: Driver, *, aside: bool = False) -> Stage:
-        """The stage that shows a driver. `aside`: a sandbox that was opened from a lesson."""
+    def stage(self, driver: Driver, *, from_lesson: bool = False) -> Stage:
+        """The stage that shows a driver. `from_lesson`: a sandbox that was opened from a lesson."""
         if driver.free:
             from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415 - a lesson is opened without it
             from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
 
             assert isinstance(driver, SandboxDriver)
-            stage: Stage = SandboxStage(driver, self.glyphs, aside=aside)
+            stage: Stage = SandboxStage(driver, self.glyphs, from_lesson=from_lesson)
         elif getattr(driver, "reload", None) is not None:
             from tui.drivers.author import AuthorDriver  # noqa: PLC0415
             from tui.screens.author_stage import AuthorStage  # noqa: PLC0415
@@ -171,7 +170,7 @@ class PtescopeApp(App[None]):
             stage = AuthorStage(driver, self.glyphs)
         else:
             stage = Stage(driver, self.glyphs)
-        stage.typed = self.typed
+        stage.prompt_history = self.prompt_history
         return stage
 
     def _home(self) -> Screen[None]:
@@ -211,22 +210,22 @@ class PtescopeApp(App[None]):
 
         self.push_screen(self.stage(sandbox_driver(self.store)))
 
-    def action_aside(self) -> None:
+    def action_sandbox_from_lesson(self) -> None:
         """From a lesson to a sandbox on the very state on the screen; leaving it leads back."""
         from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-        from tui.drivers.sandbox_from_lesson import aside  # noqa: PLC0415 - imported when somebody wants it
+        from tui.drivers.sandbox_from_lesson import sandbox_from  # noqa: PLC0415 - imported when somebody wants it
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
-            self.push_screen(self.stage(aside(self.screen.driver.player), aside=True))
+            self.push_screen(self.stage(sandbox_from(self.screen.driver.player), from_lesson=True))
 
     def action_code(self) -> None:
         """The code of a lesson's step, to be pasted into any sandbox."""
         from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-        from tui.drivers.sandbox_from_lesson import aside  # noqa: PLC0415
+        from tui.drivers.sandbox_from_lesson import sandbox_from  # noqa: PLC0415
         from tui.screens.code import StateCode  # noqa: PLC0415
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
-            self.push_screen(StateCode(aside(self.screen.driver.player).session, self.glyphs))
+            self.push_screen(StateCode(sandbox_from(self.screen.driver.player).session, self.glyphs))
         else:
             self.notify(tr("A state code is of a lesson's step, or of the sandbox."), markup=False)
 

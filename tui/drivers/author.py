@@ -52,7 +52,7 @@ class AuthorDriver(LessonDriver):
     def _show(self, player: Player) -> None:
         """Play this one from now on. Raises LessonError where it cannot be shown."""
         self.player = player
-        self.log = Log(player.timeline, player.spot.scene)
+        self.log = Log(player.timeline, player.place.scene)
         self.picture()
 
     def keep(self) -> str:

@@ -12,11 +12,11 @@ from model.kernel.arch.boot import boot
 from model.script.context import Context
 from model.session.session import Session
 from model.session.timeline import Timeline
-from tui.drivers.driver import Stride
 from tui.drivers.sandbox import SandboxDriver
 from tui.views.view_model import LessonText, Picture, ShownGuess, ShownOption, ShownQuestion
 
 if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
     from model.script.complete import Completion
 
 LETTERS: Final = "abcdef"
@@ -111,7 +111,7 @@ class DrillDriver:
 
     # -- moves -----------------------------------------------------------------------------------
 
-    def step(self, stride: Stride) -> str:
+    def step(self, size: "StepSize") -> str:
         """On through the account; where the question is what happened, to the machine after it."""
         if self.chosen < 0:
             if not self.exercise.both:
@@ -120,7 +120,7 @@ class DrillDriver:
             return ""
         if self.inner.session.node.number == self.last:
             return tr("This is the end of the account: Enter takes the next exercise.")
-        return self.inner.step(stride)
+        return self.inner.step(size)
 
     def back(self) -> str:
         """Back through the account."""

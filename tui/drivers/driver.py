@@ -1,17 +1,15 @@
 """What a stage shows and moves: a lesson that is played, or a session in the sandbox."""
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tui.views.view_model import Picture
 
 if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
     from model.invariants.checker import Checker
     from model.script.complete import Completion
     from model.script.context import Context
     from model.session.timeline import Timeline
-
-Stride = Literal["forward", "into", "over", "out", "command"]
-"""How far one move goes: as the lesson paces it, one micro-step, past a call, to the caller, to the command's end."""
 
 
 class Driver(Protocol):
@@ -23,7 +21,7 @@ class Driver(Protocol):
     def picture(self) -> Picture:
         """What to show now."""
 
-    def step(self, stride: Stride) -> str:
+    def step(self, size: "StepSize") -> str:
         """Go on."""
 
     def back(self) -> str:

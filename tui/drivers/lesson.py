@@ -7,12 +7,11 @@ from lessons.file.schema import YesNoQuestion
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.player import Player
-from lessons.play.view import LessonNode, LessonView
+from lessons.play.view import LessonPlace, LessonView
 from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
 from model.session.timeline import Timeline
-from tui.drivers.driver import Stride
 from tui.drivers.history_view import WINDOW, Log, all_rules, broken, told
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net
@@ -29,6 +28,7 @@ from tui.views.view_model import (
 )
 
 if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
     from model.script.complete import Completion
 
 LETTERS: Final = "abcdef"
@@ -42,7 +42,7 @@ class LessonDriver:
     def __init__(self, player: Player, store: Store) -> None:
         self.player = player
         self.store: Final = store
-        self.log = Log(player.timeline, player.spot.scene)
+        self.log = Log(player.timeline, player.place.scene)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ class LessonDriver:
         """What to show now."""
         view = self.player.view()
         timeline = self.player.timeline
-        scene = timeline.nodes[self.player.spot.scene]
+        scene = timeline.nodes[self.player.place.scene]
         if self.log.start != scene.number:
             self.log = Log(timeline, scene.number)
         hint, enter = self._enter(view)
@@ -66,7 +66,7 @@ class LessonDriver:
             all_rules(),
             self._history(view),
             self.log.at(timeline.here),
-            view.may | {"strides"} if view.upcoming else view.may,
+            view.may | {"steps"} if view.upcoming else view.may,
             hint,
             enter,
         )
@@ -114,28 +114,30 @@ class LessonDriver:
     def _history(self, view: LessonView) -> ShownHistory:
         """The way through the lesson, move by move."""
         player = self.player
-        spot = player.spot
-        past: list[LessonNode] = []
-        while spot.came_from >= 0 and len(past) < WINDOW:
-            spot = player.spots[spot.came_from]
-            past.append(spot)
-        future: list[LessonNode] = []
+        place = player.place
+        past: list[LessonPlace] = []
+        while place.came_from >= 0 and len(past) < WINDOW:
+            place = player.places[place.came_from]
+            past.append(place)
+        future: list[LessonPlace] = []
         ahead = player.ahead(player.here)
         while ahead is not None and len(future) < WINDOW:
-            future.append(player.spots[ahead])
+            future.append(player.places[ahead])
             ahead = player.ahead(ahead)
-        ways = Counter(one.came_from for one in player.spots)
-        nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.spot, *future])
-        what = f"{view.beats[-1].command}: {view.beats[-1].name}" if view.beats else view.item.world
+        ways = Counter(one.came_from for one in player.places)
+        nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.place, *future])
+        what = (
+            f"{view.played_steps[-1].command}: {view.played_steps[-1].name}" if view.played_steps else view.item.world
+        )
         where = tr("part {part}, step {step}").format(part=view.number, step=player.step)
         return ShownHistory(nodes, len(past), f"{where}: {what}" if what else where)
 
-    def _node(self, spot: LessonNode, ways: int) -> ShownNode:
+    def _node(self, place: LessonPlace, ways: int) -> ShownNode:
         """A place of the lesson on the strip, from which so many ways lead on; a new part begins with a bar."""
-        timeline, ahead = self.player.timeline, self.player.ahead(spot.number)
-        turns = ahead is not None and self.player.spots[ahead].item != spot.item
-        severity = timeline.severity(timeline.nodes[spot.at])
-        return ShownNode(spot.number, severity, max(ways - 1, 0), "part" if turns else "")
+        timeline, ahead = self.player.timeline, self.player.ahead(place.number)
+        turns = ahead is not None and self.player.places[ahead].item != place.item
+        severity = timeline.severity(timeline.nodes[place.at])
+        return ShownNode(place.number, severity, max(ways - 1, 0), "part" if turns else "")
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
@@ -156,9 +158,9 @@ class LessonDriver:
 
     # -- moves -----------------------------------------------------------------------------------
 
-    def step(self, stride: Stride) -> str:
+    def step(self, size: "StepSize") -> str:
         """Go on."""
-        return self.player.forward(stride)
+        return self.player.forward(size)
 
     def back(self) -> str:
         """To the place before."""
@@ -171,14 +173,14 @@ class LessonDriver:
     def revisit(self, moment: int) -> str:
         """Jump to the end of the move that made a micro-step."""
         player = self.player
-        found = [spot for spot in player.spots if spot.scene == player.spot.scene and self._passes(spot, moment)]
-        nearest = min(found, key=lambda spot: (player.timeline.nodes[spot.at].depth, spot.number), default=None)
+        found = [place for place in player.places if place.scene == player.place.scene and self._passes(place, moment)]
+        nearest = min(found, key=lambda place: (player.timeline.nodes[place.at].depth, place.number), default=None)
         return tr("There is no such place.") if nearest is None else player.go(nearest.number)
 
-    def _passes(self, spot: LessonNode, moment: int) -> bool:
+    def _passes(self, place: LessonPlace, moment: int) -> bool:
         """Whether the way to a spot leads through a node."""
         timeline = self.player.timeline
-        return timeline.common_ancestor(timeline.nodes[spot.at], timeline.nodes[moment]).number == moment
+        return timeline.common_ancestor(timeline.nodes[place.at], timeline.nodes[moment]).number == moment
 
     def end(self, *, last: bool) -> str:
         """To the first place, or to the last one reached on this way."""
@@ -225,23 +227,23 @@ def _guesses(view: LessonView) -> str:
 
 def _last(view: LessonView) -> ShownStep | None:
     """The last micro-step of the move, with the names of those before it and what the author says to any."""
-    if not view.beats:
+    if not view.played_steps:
         return None
-    beat = view.beats[-1]
-    remark = "\n\n".join(one.remark for one in view.beats if one.remark)
-    last = told(beat.stepped, beat.outcome, remark)
+    played_step = view.played_steps[-1]
+    remark = "\n\n".join(one.remark for one in view.played_steps if one.remark)
+    last = told(played_step.stepped, played_step.outcome, remark)
     if last is None:
-        return ShownStep(beat.command, "", remark, "", outcome=str(beat.outcome or ""))
-    return last._replace(before=tuple(one.stepped.step for one in view.beats[:-1] if one.stepped))
+        return ShownStep(played_step.command, "", remark, "", outcome=str(played_step.outcome or ""))
+    return last._replace(before=tuple(one.stepped.step for one in view.played_steps[:-1] if one.stepped))
 
 
 def _next(view: LessonView) -> ShownStep | None:
     """The micro-step that comes next, as it reads before it is made."""
-    beat = view.next_beat
-    ahead = told(beat.stepped) if beat is not None else None
+    played_step = view.next_step
+    ahead = told(played_step.stepped) if played_step is not None else None
     return ahead._replace(waits="") if ahead is not None else None
 
 
 def _changes(view: LessonView) -> tuple[Change, ...]:
     """What the last move changed, all its steps together."""
-    return net(change for beat in view.beats for change in beat.changes)
+    return net(change for played_step in view.played_steps for change in played_step.changes)

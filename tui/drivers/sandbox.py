@@ -14,13 +14,13 @@ from model.script.execute import MAIN, Ended, Running, proceed
 from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
-from tui.drivers.driver import Stride
 from tui.drivers.history_view import Log, all_rules, broken, strip, told
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep, WatchedValue
 
 if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
     from lessons.play.watches import Watched, Watches
     from model.script.complete import Completion
     from tui.session.autosave import Autosave
@@ -164,18 +164,18 @@ class SandboxDriver:
 
     # -- moves -----------------------------------------------------------------------------------
 
-    def step(self, stride: Stride) -> str:
+    def step(self, size: "StepSize") -> str:
         """Go on with the command under way; where none is, along the way that was walked before."""
         session = self.session
         self.came_from = before = session.node
         try:
             if session.running is None:
-                session.forward("command" if stride in {"over", "out", "command"} else "into")
-            elif stride == "over":
+                session.forward("command" if size in {"over", "out", "command"} else "into")
+            elif size == "over":
                 session.step_over()
-            elif stride == "out":
+            elif size == "out":
                 session.step_out()
-            elif stride == "command":
+            elif size == "command":
                 session.finish()
             else:
                 session.step_into()
@@ -373,5 +373,5 @@ def _caption(node: Node, name: str) -> str:
 
 def _can(under_way: bool, *, ahead: bool, behind: bool) -> frozenset[str]:
     """What is possible at a node."""
-    possible = {"command": True, "forward": under_way or ahead, "strides": under_way, "back": behind}
+    possible = {"command": True, "forward": under_way or ahead, "steps": under_way, "back": behind}
     return frozenset(name for name, can in possible.items() if can)

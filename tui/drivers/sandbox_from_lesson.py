@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lessons.play.player import Player
 
 
-def aside(player: "Player") -> SandboxDriver:
+def sandbox_from(player: "Player") -> SandboxDriver:
     """A sandbox where the learner is now, with every state that the lesson came to: nothing is carried out anew."""
     title = tr("Sandbox beside: {lesson}").format(lesson=player.lesson.header.title)
     driver = SandboxDriver(title=title, session=Session(timeline=player.timeline.copy()))

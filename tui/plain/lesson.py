@@ -15,12 +15,12 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
-from lessons.play.step_size import Stride
+from lessons.play.step_size import StepSize
 from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.session.state_code import CodeError, encode
-from tui.drivers.sandbox_from_lesson import aside
+from tui.drivers.sandbox_from_lesson import sandbox_from
 from tui.views.change_text import HIDDEN, change_lines
 from tui.views.glyphs import Glyphs, choose
 from tui.views.holders import holders
@@ -46,7 +46,7 @@ KEYS: Final = (
     ("?", "this help"),
     ("else", "the answer to the question, or at a goal a command (`:` before it if it is also a key)"),
 )
-STRIDES: Final[dict[str, Stride]] = {
+STEP_SIZES: Final[dict[str, StepSize]] = {
     "": "forward",
     "n": "forward",
     "i": "into",
@@ -70,7 +70,7 @@ class PlainLesson:
         self.told: set[str] = set()
         """Complaints about keeping progress that have been made already."""
         self.deeds: dict[str, Callable[[], str]] = {
-            **{key: lambda stride=stride: player.forward(stride) for key, stride in STRIDES.items()},  # type: ignore[misc]
+            **{key: lambda size=size: player.forward(size) for key, size in STEP_SIZES.items()},  # type: ignore[misc]
             "b": player.back,
             "p": player.back,
             "h": player.hint,
@@ -123,14 +123,14 @@ class PlainLesson:
 
     def move(self, line: str) -> None:
         """One move; then what there is to see, and the progress is kept."""
-        node, item = self.player.here, self.player.spot.item
+        node, item = self.player.here, self.player.place.item
         judged = len(self.player.judged)
         word = self.deed(line)()
         if word:
             self.say(word)
             return
         if self.player.here != node:
-            self.show(entered=self.player.spot.item != item)
+            self.show(entered=self.player.place.item != item)
         elif line == "h":
             self.hint()
         else:
@@ -167,13 +167,13 @@ class PlainLesson:
         """What there is to see after a move."""
         view = self.player.view()
         coarse = not isinstance(view.item.action, Do) or view.item.action.by in {"remark", "command"}
-        for number, beat in enumerate(view.beats, 1):
-            self.beat(beat, brief=coarse and number < len(view.beats) and not beat.remark)
+        for number, played_step in enumerate(view.played_steps, 1):
+            self.played_step(played_step, brief=coarse and number < len(view.played_steps) and not played_step.remark)
         if entered:
             self.item(view)
         for judged in view.judged:
             self.verdict(judged)
-        if view.beats and view.goal:
+        if view.played_steps and view.goal:
             self.goal(view)
 
     def item(self, view: LessonView) -> None:
@@ -203,39 +203,39 @@ class PlainLesson:
         if all(met for met, _ in view.goal):
             self.say(tr("The goal is reached: go forward."))
 
-    def beat(self, beat: PlayedStep, *, brief: bool) -> None:
+    def played_step(self, played_step: PlayedStep, *, brief: bool) -> None:
         """One micro-step: its name and meaning, what changed, what broke, how the command ended.
 
         Briefly: only if something changed, and then without the meaning.
         """
         depth = 0
-        if beat.first:
-            self.line(0, Text(f"{self.signs.arrow} {beat.command}", "bold"))
+        if played_step.first:
+            self.line(0, Text(f"{self.signs.arrow} {played_step.command}", "bold"))
             self.source = ""
-        changed = beat.stepped is not None and any(change.table not in HIDDEN for change in beat.changes)
-        if beat.stepped is not None and (changed or not brief):
-            depth = min(2 + 2 * beat.stepped.depth, 12)
-            source = f"  ({beat.stepped.source})" if beat.stepped.source not in {"", self.source} else ""
-            self.source = beat.stepped.source
-            self.line(depth, Text(beat.name, "cyan").append(source, "dim"))
+        changed = played_step.stepped is not None and any(change.table not in HIDDEN for change in played_step.changes)
+        if played_step.stepped is not None and (changed or not brief):
+            depth = min(2 + 2 * played_step.stepped.depth, 12)
+            source = f"  ({played_step.stepped.source})" if played_step.stepped.source not in {"", self.source} else ""
+            self.source = played_step.stepped.source
+            self.line(depth, Text(played_step.name, "cyan").append(source, "dim"))
             if not brief:
-                self.rows(markdown(tr(beat.stepped.doc), self.width - depth - 2), depth + 2)
-            if beat.remark:
-                self.rows(markdown(f"> {beat.remark}", self.width - depth - 2), depth + 2)
-            shown = (change for change in beat.changes if change.table not in HIDDEN)
-            for sign, subject, words in change_lines(beat.standing.context.state, shown, self.signs.arrow):
+                self.rows(markdown(tr(played_step.stepped.doc), self.width - depth - 2), depth + 2)
+            if played_step.remark:
+                self.rows(markdown(f"> {played_step.remark}", self.width - depth - 2), depth + 2)
+            shown = (change for change in played_step.changes if change.table not in HIDDEN)
+            for sign, subject, words in change_lines(played_step.standing.context.state, shown, self.signs.arrow):
                 text = Text(f"{sign} ", SIGN_STYLES[sign]).append(f"{subject}: {words}" if words else subject, "none")
                 self.line(depth + 2, text)
-            self.events(beat, depth + 2)
-        for violation in beat.fresh:
+            self.events(played_step, depth + 2)
+        for violation in played_step.fresh:
             head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])
             self.line(depth + 2, head.append(violation.message, "none"))
-        if beat.outcome is not None:
-            self.line(2, Text(f"{tr('The command ends')}: {beat.outcome}", "bold"))
+        if played_step.outcome is not None:
+            self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome}", "bold"))
 
-    def events(self, beat: PlayedStep, indent: int) -> None:
+    def events(self, played_step: PlayedStep, indent: int) -> None:
         """What the kernel printed."""
-        for event in beat.stepped.events if beat.stepped else ():
+        for event in played_step.stepped.events if played_step.stepped else ():
             if isinstance(event, Splat):
                 for text in kernel_log(event):
                     self.line(indent, Text(f"{self.signs.bar} {text}", "red"))
@@ -271,7 +271,7 @@ class PlainLesson:
     def machine(self) -> None:
         """All panes, one below the other."""
         view = self.player.view()
-        changes = tuple(change for beat in view.beats for change in beat.changes)
+        changes = tuple(change for played_step in view.played_steps for change in played_step.changes)
         scene = ShownState(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
         for title, rows in (
             ("Address spaces", spaces(scene, self.width)),
@@ -285,7 +285,7 @@ class PlainLesson:
     def code(self) -> None:
         """The code of this step on a line of its own, to copy; or why there is none."""
         try:
-            session = aside(self.player).session
+            session = sandbox_from(self.player).session
             self.output.print(Text(encode(session.timeline, session.node)), soft_wrap=True)
         except CodeError as error:
             self.say(str(error))

@@ -84,7 +84,7 @@ class Explorer(LeavesOnce[None]):
         self.shown = ShownSearch()
         self.searched: tuple[Permission, ...] = ()
         """What was permitted in the search whose result is shown."""
-        self.typed = PromptHistory()
+        self.prompt_history = PromptHistory()
         self.under_way: asyncio.Task[None] | None = None
         """The search under way."""
 
@@ -197,7 +197,7 @@ class Explorer(LeavesOnce[None]):
         """Type a line."""
         from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
 
-        self.app.push_screen(Prompt(tr("what may happen"), self.typed, self._assist), self._typed)
+        self.app.push_screen(Prompt(tr("what may happen"), self.prompt_history, self._assist), self._typed)
 
     def _assist(self, line: str) -> "Completion":
         """Help for a `may` line: what stands before the command is understood."""

@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from lessons.i18n.language import tr
 from tui.screens.leaves_once import LeavesOnce
-from tui.session.prompt_history import PromptHistory, TakesEarly
+from tui.session.prompt_history import PromptHistory, TakesEarlyKeys
 from tui.views.row import Row, Span, cut, row
 from tui.widgets.line_pane import LinePane
 
@@ -55,7 +55,7 @@ class Suggestions(LinePane, can_focus=False):
     """What belongs where the cursor is, and the words that could stand there."""
 
 
-class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
+class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
     """Ends with the line that was typed, or with None. `typed` is the history; it grows."""
 
     DEFAULT_CSS = """
@@ -75,7 +75,7 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
     def __init__(
         self,
         wants: str,
-        typed: PromptHistory | None = None,
+        history: PromptHistory | None = None,
         assist: Callable[[str], "Completion"] | None = None,
         begin: str = "",
         *,
@@ -86,9 +86,9 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
         self.many = many
         """Several lines can be pasted at once; it ends with all of them then."""
         self.wants = wants
-        self.typed = typed or PromptHistory()
+        self.prompt_history = history or PromptHistory()
         self.assist = assist
-        self.at = len(self.typed.lines)
+        self.at = len(self.prompt_history.lines)
         self.sought = ""
         """What an earlier line is searched for."""
         self.found = ""
@@ -119,9 +119,9 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
             if event.key == "enter":
                 self.take([self.line.value.strip()])
                 break
-            self.early(event)
+            self.take_early(event)
 
-    def early(self, event: Key) -> bool:
+    def take_early(self, event: Key) -> bool:
         """Type a character that the stage got because it came right after the key that opens this."""
         if self.waiting is not None and (event.is_printable or event.key == "enter"):
             self.waiting.append(event)
@@ -142,7 +142,7 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
     def take(self, lines: Sequence[str]) -> None:
         """End with these."""
         for line in lines:
-            self.typed.add(line)
+            self.prompt_history.add(line)
         self.dismiss("\n".join(lines) or None)
 
     def _rows(self, line: str, width: int) -> list[Row]:
@@ -176,16 +176,16 @@ class Prompt(TakesEarly, ModalScreen[str], LeavesOnce[str]):
 
     def action_recall(self, by: int) -> None:
         """A line that was typed before."""
-        lines = self.typed.lines
+        lines = self.prompt_history.lines
         self.at = max(0, min(len(lines), self.at + by))
         self._put(lines[self.at] if self.at < len(lines) else "")
 
     def action_search(self) -> None:
         """The last line before that contains what was typed; again: the one before it."""
-        lines = self.typed.lines
+        lines = self.prompt_history.lines
         if self.line.value != self.found or not self.found:
             self.sought, self.at = self.line.value, len(lines)
-        found = self.typed.search(self.sought, self.at)
+        found = self.prompt_history.search(self.sought, self.at)
         if found >= 0:
             self.at, self.found = found, lines[found]
             self._put(self.found)

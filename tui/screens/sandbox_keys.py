@@ -15,7 +15,7 @@ SANDBOX_KEYS: Final[list[BindingType]] = [
     Binding("L", "scenes", "Load a ready scene", id="sandbox.scenes"),
     Binding("y", "code", "State code", id="sandbox.code"),
     Binding("comma", "settings", "Settings, side by side", id="sandbox.settings"),
-    Binding("s", "aside_back", "Back to the lesson that this was opened from", id="sandbox.back"),
+    Binding("s", "back_to_lesson", "Back to the lesson that this was opened from", id="sandbox.back"),
     Binding("ctrl+s", "save", "Save the session", id="sandbox.save"),
     Binding("ctrl+o", "load", "Load a script or a session", id="sandbox.load"),
 ]

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class SandboxStage(Stage):
-    """A stage whose driver is a session. `aside`: it was opened from a lesson, to which one goes back."""
+    """A stage whose driver is a session. `from_lesson`: it was opened from a lesson, to which one goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = SANDBOX_KEYS
 
-    def __init__(self, driver: "SandboxDriver", glyphs: "Glyphs", *, aside: bool = False) -> None:
+    def __init__(self, driver: "SandboxDriver", glyphs: "Glyphs", *, from_lesson: bool = False) -> None:
         super().__init__(driver, glyphs)
-        self.aside = aside
+        self.from_lesson = from_lesson
         self.word = driver.word
 
     def on_mount(self) -> None:
         """What was typed in other sandboxes can be recalled in this one."""
         super().on_mount()
-        self.typed = getattr(self.app, "typed", self.typed)
+        self.prompt_history = getattr(self.app, "prompt_history", self.prompt_history)
 
     @property
     def sandbox(self) -> "SandboxDriver":
@@ -40,7 +40,7 @@ class SandboxStage(Stage):
         """The usual ones, and ours where there is room."""
         *first, panes, helped, leave, palette = super()._key_hints()
         ours = [(key, tr(does), action) for key, does, action in HINTS] if self.size.width >= NARROW else []
-        back = [("s", tr("back to the lesson"), "leave")] if self.aside else []
+        back = [("s", tr("back to the lesson"), "leave")] if self.from_lesson else []
         return [*first, *back, panes, helped, leave, palette, *ours]
 
     # -- the prompt ---------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class SandboxStage(Stage):
 
         def filled(line: str | None) -> None:
             if line:
-                self.typed.add(line)
+                self.prompt_history.add(line)
                 self.move(lambda: self.sandbox.command(line))
 
         def named(name: str | None) -> None:
@@ -281,10 +281,10 @@ class SandboxStage(Stage):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nobody goes back to a lesson who did not come from one."""
-        if action in {"aside_back", "app.aside"} and not self.aside:
+        if action in {"back_to_lesson", "app.sandbox_from_lesson"} and not self.from_lesson:
             return False
         return super().check_action(action, parameters)
 
-    def action_aside_back(self) -> None:
+    def action_back_to_lesson(self) -> None:
         """Back to the lesson."""
         self.action_leave()

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from model.memory.state import TABLES
-from tui.drivers.driver import Driver, Stride
+from tui.drivers.driver import Driver
 from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import (
     HEAD_AND_FOOT,
@@ -51,6 +51,7 @@ from tui.widgets.picture_pane import PicturePane
 from tui.widgets.tail import Tail
 
 if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
     from model.script.complete import Completion
 
 
@@ -80,7 +81,7 @@ class Stage(Screen[None]):
         self.drawing = PicturePanes(driver)
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
-        self.typed = PromptHistory()
+        self.prompt_history = PromptHistory()
         """Lines typed at the prompt, for its history."""
         self._narrow_rows = ""
         self._needed = ("", 0)
@@ -391,12 +392,12 @@ class Stage(Screen[None]):
 
     # -- moves --------------------------------------------------------------------------------------
 
-    def action_step(self, stride: Stride) -> None:
+    def action_step(self, size: "StepSize") -> None:
         """Go on. The key `c` is an answer while the question has one of that letter."""
-        if stride == "command" and self._offers("c"):
+        if size == "command" and self._offers("c"):
             self.action_choose("c")
         else:
-            self.move(lambda: self.driver.step(stride))
+            self.move(lambda: self.driver.step(size))
 
     def action_back(self) -> None:
         """Undo the last move."""
@@ -470,7 +471,7 @@ class Stage(Screen[None]):
             if line:
                 self.move(lambda: carry_out(line))
 
-        self.app.push_screen(Prompt(wants, self.typed if assist else None, assist, begin, many=many), typed)
+        self.app.push_screen(Prompt(wants, self.prompt_history if assist else None, assist, begin, many=many), typed)
 
     # -- panes --------------------------------------------------------------------------------------
 

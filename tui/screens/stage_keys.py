@@ -31,10 +31,10 @@ WIDE: Final = 190
 HINTS: Final = (
     ("forward", "n ->", "forward", "step('forward')"),
     ("back", "p", "back", "back"),
-    ("strides", "i", "into", "step('into')"),
-    ("strides", "o", "over", "step('over')"),
-    ("strides", "u", "out", "step('out')"),
-    ("strides", "c", "to its end", "step('command')"),
+    ("steps", "i", "into", "step('into')"),
+    ("steps", "o", "over", "step('over')"),
+    ("steps", "u", "out", "step('out')"),
+    ("steps", "c", "to its end", "step('command')"),
     ("command", ":", "command", "prompt"),
     ("hint", "h", "hint", "hint"),
 )
@@ -75,7 +75,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
     Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
     Binding("h", "hint", "Hint", id="stage.hint"),
-    Binding("s", "app.aside", "This very state in the sandbox, and back", id="stage.aside"),
+    Binding("s", "app.sandbox_from_lesson", "This very state in the sandbox, and back", id="stage.sandbox"),
     Binding("y", "app.code", "State code: opens this very state in any sandbox", id="stage.code"),
     Binding("colon", "prompt", "Type a command", key_display=":", id="stage.prompt"),
     Binding("f", "follow", "Let the walk follow what changes", id="stage.follow"),

@@ -9,7 +9,7 @@ from lessons.learner.progress import replace_file
 if TYPE_CHECKING:
     from textual.events import Key
 
-NAME: Final = "typed"
+FILE_NAME: Final = "typed"
 MOST_KEPT: Final = 500
 
 
@@ -52,9 +52,9 @@ class PromptHistory:
         return next((at for at in range(min(before, len(lines)) - 1, -1, -1) if text in lines[at]), -1)
 
 
-class TakesEarly:
+class TakesEarlyKeys:
     """A screen with a line to type in: it also takes keys that were pressed before it had opened."""
 
-    def early(self, event: "Key") -> bool:
+    def take_early(self, event: "Key") -> bool:
         """Take a key that reached no line; whether it is one to take."""
         raise NotImplementedError

@@ -94,8 +94,8 @@ def plan(graph: nx.DiGraph) -> Plan:
 
 def kind(drawn: StateGraph, state: int) -> str:
     """What a state counts as on the map: its class, or `end` for a safe one from which nothing leads on."""
-    spot = drawn.places[state]
-    return "end" if spot.ends and spot.standing == "safe" else spot.standing
+    state_node = drawn.places[state]
+    return "end" if state_node.ends and state_node.standing == "safe" else state_node.standing
 
 
 def signs(glyphs: Glyphs) -> dict[str, str]:
@@ -215,10 +215,10 @@ class Canvas:
 def beside(drawn: StateGraph, walk: Walk, width: int, glyphs: Glyphs) -> list[Row]:
     """The state under the cursor, what leads on from it, and the way that led there."""
     at = here(drawn, walk)
-    spot, marks = drawn.places[at], signs(glyphs)
+    state_node, marks = drawn.places[at], signs(glyphs)
     is_kind = kind(drawn, at)
     word = tr(WORDS[is_kind])
-    end = tr(", an end") if spot.ends and is_kind != "end" else ""
+    end = tr(", an end") if state_node.ends and is_kind != "end" else ""
     rows = [row(Span(f" {marks[is_kind]} ", ROLES.get(is_kind, "hazard")), Span(f"{word}{end}", "strong"))]
     rows[0] = Row((*rows[0].spans, Span(f"  {tr('after {moves} moves').format(moves=len(walk.way))}", "dim")))
     for place, number in enumerate(onward(drawn, at)):
@@ -257,8 +257,8 @@ def legend(drawn: StateGraph, width: int, glyphs: Glyphs) -> Row:
     """How many ends there are of each class, with the signs."""
     marks = signs(glyphs)
     counted: dict[str, int] = {}
-    for state, spot in enumerate(drawn.places):
-        if spot.ends:
+    for state, state_node in enumerate(drawn.places):
+        if state_node.ends:
             is_kind = kind(drawn, state)
             counted[is_kind] = counted.get(is_kind, 0) + 1
     text = tr("{states} states; ends:").format(states=drawn.states)

@@ -161,7 +161,7 @@ class Picture(NamedTuple):
     history: ShownHistory = ShownHistory()
     log: tuple[LogLine, ...] = ()
     can: frozenset[str] = frozenset()
-    """What is possible here: forward, back, strides, command, hint."""
+    """What is possible here: forward, back, steps, command, hint."""
     hint: str = ""
     """What the key line promises for Enter, e.g. `answer` …"""
     enter: str = "step('forward')"
