@@ -142,7 +142,7 @@ class Judge:
         if answer := _refused_mapping(accounts):
             return Cell("refused", f"{answer} at mmap", splats=splats)
         alone = runner.perform(cast("Command", commands[first].operands["COMMAND"])).outcome
-        scene = set_up(commands)
+        scene = set_up(commands, refusals=True)
         found = next((known for known in self.searched if known.holds_for(scene)), None)
         if found is None:
             found = _search(scene, self.most_states)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple, cast
 
 from model.invariants.checker import Checker
@@ -11,8 +12,12 @@ from model.script.command import Command
 from model.script.context import Context
 from model.script.execute import MAIN, check_simulated
 from model.script.problems import ScriptError, ScriptProblem
-from model.script.runner import Runner
+from model.script.runner import Account, Runner
 
+AFTER_MAY: Final = frozenset({"may", "note"})
+"""What may stand behind the first `may` line."""
+TASK_VERBS: Final = frozenset({"begin", "step", "finish"})
+"""A task may wait where it is: that is a place to set out from."""
 MOST_SLOTS: Final = 8
 """How many tasks may run the same permitted command at the same time."""
 
@@ -39,17 +44,23 @@ class SearchProblem(NamedTuple):
     """The commands that lead here from an empty machine, as written."""
 
 
-def set_up(commands: Sequence[Command]) -> SearchProblem:
-    """Carry out what stands before the first `may`. Raises ScriptError, also where nothing may happen.
+def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProblem:
+    """Carry out what stands before the first `may`.
 
-    Commands after the first `may` are no part of the search, except for further `may` lines.
+    Raises ScriptError where a line of it fails or an `expect` does not hold, where a command stands behind the first
+    `may`, and where nothing may happen: a verdict on another scene than the one that was meant is worth nothing. With
+    `refusals` a line may fail: the comparison asks just whether a driver refuses a mapping.
     """
     allowed = [command for command in commands if command.verb == "may"]
-    setting = list(commands[: commands.index(allowed[0])] if allowed else commands)
+    first = commands.index(allowed[0]) if allowed else len(commands)
+    setting = list(commands[:first])
+    _refuse_commands_behind(allowed[0] if allowed else None, commands[first:])
     check_simulated([*setting, *(_inner(command) for command in allowed)])
     runner = Runner()
-    for command in setting:
-        runner.perform(command)
+    for command, following in zip_longest(setting, setting[1:]):
+        account = runner.perform(command)
+        if not refusals:
+            _must_succeed(account, following)
     tasks = set(runner.context.state.tasks)
     if not allowed and not tasks:
         line = commands[-1].line + 1 if commands else 1
@@ -57,6 +68,39 @@ def set_up(commands: Sequence[Command]) -> SearchProblem:
         raise ScriptError([ScriptProblem(line, 1, nothing)])
     script = tuple(command.text for command in setting if command.verb not in {"expect", "note"})
     return SearchProblem(runner.context, runner.checker, permissions(allowed, tasks), script)
+
+
+def _refuse_commands_behind(may: Command | None, commands: Sequence[Command]) -> None:
+    """Only `may` lines and notes stand behind the first `may`. Raises ScriptError."""
+    problems = [
+        ScriptProblem(
+            command.line,
+            command.column,
+            f"`{command.text}` stands behind the first `may` (line {may.line}), where the search begins; "
+            f"put it before that, or permit it: `may 1 {command.text}`",
+        )
+        for command in commands
+        if may is not None and command.verb not in AFTER_MAY
+    ]
+    if problems:
+        raise ScriptError(problems)
+
+
+def _must_succeed(account: Account, following: Command | None) -> None:
+    """A line of the set-up has done what it says, or the line below it expects that it does not. Raises ScriptError."""
+    command, outcome = account.command, account.outcome
+    if outcome.status == "failed":
+        what = f"`{command.text}` does not hold before anything may happen: {outcome.message}"
+        raise ScriptError([ScriptProblem(command.line, command.column, what)])
+    said = {"error": outcome.errno, "signal": outcome.signal, "blocked": f"waits: {outcome.on}"}.get(outcome.status)
+    if said is None or (outcome.status == "blocked" and command.verb in TASK_VERBS):
+        return
+    if following is not None and following.verb == "expect":
+        return  # it is meant, or the expectation says what is wrong
+    why = f" ({outcome.message})" if outcome.message else ""
+    what = f"`{command.text}` fails: {said}{why}; the search would begin somewhere else"
+    hint = f"; `expect {outcome.status}` below it says that this is meant" if outcome.status != "blocked" else ""
+    raise ScriptError([ScriptProblem(command.line, command.column, what + hint)])
 
 
 def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) -> SearchProblem:

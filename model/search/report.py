@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from model.invariants.rules import INVARIANTS
 from model.search.bfs import Property, Search, worst_first
+from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
 from model.search.fewest_preemptions import fewest_preemptions
 from model.search.paths import Action, Path, actor_of, as_script, best_path, states_along, verified
 from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, count_schedules, point_of_no_return, verdict
@@ -34,6 +35,15 @@ class Report(NamedTuple):
     findings: tuple[Finding, ...]
     """The worst first."""
     counted: ScheduleCounts | None
+    commands: tuple[CommandUse, ...]
+    """What became of each permitted command."""
+    never_ends: NeverEnds | None
+    """The nearest schedule in which tasks wait for each other, or one for ever."""
+
+    @property
+    def vacuous(self) -> tuple[CommandUse, ...]:
+        """Commands that took place in no schedule of a whole search: what is never broken says nothing then."""
+        return tuple(use for use in self.commands if not use.took_place) if self.search.complete else ()
 
     @property
     def corrupts(self) -> bool:
@@ -44,14 +54,20 @@ class Report(NamedTuple):
 def report(search: Search, only: str = "") -> Report:
     """Draw up the result; `only` names the one invariant that matters."""
     counted = count_schedules(search)
-    verdicts = {name: verdict(search, name, counted) for name in INVARIANTS if only in {"", name}}
+    uses = command_uses(search)
+    empty = search.complete and not all(use.took_place for use in uses)
+    verdicts: dict[str, Verdict | None] = {}
+    for name in INVARIANTS:
+        if only in {"", name}:
+            said = verdict(search, name, counted)
+            verdicts[name] = "vacuous" if empty and said == "never" else said
     worst: dict[str, Property] = {}
     for prop in sorted(search.found, key=worst_first):
         worst.setdefault(prop[0], prop)
     findings = tuple(
         _finding(search, prop, verdicts[prop[0]], counted) for prop in worst.values() if prop[0] in verdicts
     )
-    return Report(search, verdicts, findings, counted)
+    return Report(search, verdicts, findings, counted, uses, never_ends(search))
 
 
 def _finding(search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:

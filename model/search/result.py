@@ -80,8 +80,7 @@ def result_of(search: Search) -> SearchResult:
     ]
     rest = [PropertyVerdict(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
     small = search.complete and len(search.seen) <= MOST_STATES
-    stuck = search.stuck
-    waiting = (task.task for task in search.cache.tasks if stuck and stuck.packed & task.control.mask != task.idle)
+    waiting = (one.task for one in drawn.never_ends.waiting) if drawn.never_ends else ()
     return SearchResult(
         states=len(search.seen),
         transitions=search.transitions,

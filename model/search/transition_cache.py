@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
-from model.engine.procedure import Stepped, advance
+from model.engine.procedure import Result, Stepped, advance
 from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import MachineView
@@ -21,7 +21,7 @@ from model.invariants.violation import Severity, Violation
 from model.memory.records import FlushOwed, Locals, Task
 from model.memory.state import State
 from model.script.context import Outcome
-from model.script.execute import task_begun
+from model.script.execute import outcome_of, task_begun
 from model.search.packed import BitLayout, Component, Footprint, PackedTable
 from model.search.problem import Permission, SearchProblem
 from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
@@ -36,7 +36,7 @@ Effect = int | tuple[int, Properties]
 class StepCache(Footprint):
     """What is known of one actor at one place."""
 
-    __slots__ = ("effects", "older")
+    __slots__ = ("effects", "older", "outcomes")
 
     def __init__(self, older: tuple[StepCache, ...] = ()) -> None:
         super().__init__()
@@ -44,6 +44,8 @@ class StepCache(Footprint):
         """What was known when fewer bits were known to matter, the latest first. It still holds."""
         self.effects: dict[int, Effect] = {}
         """The bits that matter → what happens."""
+        self.outcomes: dict[int, str] = {}
+        """The bits that matter → how the call ends, where it ends: `ok`, an errno, or a signal."""
 
 
 class Actor:
@@ -73,6 +75,8 @@ class ExecutedTransition(NamedTuple):
     effect: Effect
     reads: Reads
     violations: tuple[Violation, ...]
+    outcome: str = ""
+    """How the call ends, if it ends with this: `ok`, an errno, or a signal."""
 
 
 class TransitionCache:
@@ -144,6 +148,8 @@ class TransitionCache:
             effect = older.effects.get(packed & older.mask)
             if effect is not None:
                 cell.effects[packed & cell.mask] = effect
+                if outcome := older.outcomes.get(packed & older.mask):
+                    cell.outcomes[packed & cell.mask] = outcome
                 return effect
         run = self.run(actor, packed)
         if cell.effects and not cell.covers(run.reads.components, run.reads.packed_tables):
@@ -151,8 +157,21 @@ class TransitionCache:
             cell.include(narrow.components, narrow.packed_tables)
         cell.include(run.reads.components, run.reads.packed_tables)
         cell.effects[packed & cell.mask] = run.effect
+        if run.outcome:
+            cell.outcomes[packed & cell.mask] = run.outcome
         actor.cells[at] = cell
         return run.effect
+
+    def outcome(self, actor: Actor, packed: int) -> str:
+        """How the call of `actor` ends with its next step; empty if it does not end with it."""
+        self.effect(actor, packed)
+        cell = actor.cells.get(packed & actor.control.mask)
+        return cell.outcomes.get(packed & cell.mask, "") if cell is not None else ""
+
+    def outcomes(self, actor: Actor) -> frozenset[str]:
+        """Every way in which the calls of `actor` have been seen to end."""
+        cells = [older for cell in actor.cells.values() for older in (cell, *cell.older)]
+        return frozenset(outcome for cell in cells for outcome in cell.outcomes.values())
 
     # -- running ---------------------------------------------------------------------------
 
@@ -166,7 +185,8 @@ class TransitionCache:
         stepped = advance(state, actor.task)
         if stepped.blocked:
             return ExecutedTransition(0, reads, ())
-        return self._judged(actor.task, packed, state, stepped.state, stepped, reads)
+        run = self._judged(actor.task, packed, state, stepped.state, stepped, reads)
+        return run if stepped.result is None else run._replace(outcome=in_a_word(stepped.result))
 
     def _start(
         self, permission: Permission, budget: Component, packed: int, state: State, reads: Reads
@@ -266,6 +286,16 @@ def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
 
 def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
     return HashTrieMap(entries)
+
+
+def in_a_word(result: Result) -> str:
+    """How a call ended.
+
+    >>> in_a_word(Result(0)), in_a_word(Result(-14)), in_a_word(Result(0, signal="SIGBUS"))
+    ('ok', 'EFAULT', 'SIGBUS')
+    """
+    outcome = outcome_of(None, result)
+    return outcome.errno or outcome.signal or "ok"
 
 
 def budget_key(number: int) -> str:

@@ -12,7 +12,8 @@ from model.search.bfs import Search
 from model.search.paths import Action, Path, action_of, turned
 from model.search.transition_cache import Actor, TransitionCache
 
-Verdict = Literal["never", "sometimes", "always"]
+Verdict = Literal["never", "sometimes", "always", "vacuous"]
+"""`vacuous`: never, but some command that was permitted never took place either, so nothing has been shown."""
 
 MOST_COUNTED: Final = 60_000
 """States of a search whose schedules are counted: less than a second."""
@@ -36,7 +37,7 @@ def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> V
     if counted is not None:
         return "sometimes" if counted.clean[invariant] else "always"
     if not search.complete:
-        return "sometimes"
+        return None  # it is broken in some schedule; whether in all, nobody knows
     return "sometimes" if safe_continuation(search, invariant, 0, None) is not None else "always"
 
 

@@ -11,6 +11,7 @@ from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
     from model.search.bfs import Property, Search, SearchProgress
+    from model.search.ends import NeverEnds
     from model.search.problem import SearchProblem
     from model.search.report import Report
 
@@ -20,6 +21,8 @@ EXIT_SAFE: Final = 0
 EXIT_CORRUPTS: Final = 1
 EXIT_MALFORMED: Final = 2
 EXIT_INCOMPLETE: Final = 3
+EXIT_VACUOUS: Final = 4
+EXIT_NEVER_ENDS: Final = 5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,8 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Search: carry out the commands before the first `may` line, then try every way in which the commands that "
         "`may` lines permit can be started and interleaved, micro-step by micro-step. Exit status: 0 nothing worse "
-        "than a hazard is reachable, 1 a corruption or a splat is, 2 the script is malformed or cannot be read, 3 the "
-        "search ended before it was complete and had met nothing worse than a hazard."
+        "than a hazard is reachable, 1 a corruption or a splat is, 2 the script is malformed, its set-up fails, or it "
+        "cannot be read, 3 the search ended before it was complete and had met nothing worse than a hazard, 4 nothing "
+        "was broken, but some permitted command never took place, so that nothing is shown (vacuous), 5 in some "
+        "schedule tasks wait for each other, or one waits for ever."
     )
     parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
@@ -99,7 +104,11 @@ def main(args: Namespace) -> int:
         tell(found, seconds, ended)
     if found.corrupts:
         return EXIT_CORRUPTS
-    return EXIT_SAFE if search.complete else EXIT_INCOMPLETE
+    if found.never_ends is not None:
+        return EXIT_NEVER_ENDS
+    if not search.complete:
+        return EXIT_INCOMPLETE
+    return EXIT_VACUOUS if found.vacuous else EXIT_SAFE
 
 
 def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
@@ -129,6 +138,15 @@ def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
             return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
 
 
+def never_ends(found: "NeverEnds") -> dict[str, object]:
+    """A schedule without an end, for programs."""
+    return {
+        "kind": found.kind,
+        "waiting": [one._asdict() for one in found.waiting],
+        "script": "".join(f"{line}\n" for line in found.script),
+    }
+
+
 def print_json(found: "Report", seconds: float) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec  # noqa: PLC0415
@@ -150,6 +168,17 @@ def print_json(found: "Report", seconds: float) -> None:
             }
             for finding in found.findings
         ],
+        "vacuous": bool(found.vacuous),
+        "commands": [
+            {
+                "command": use.permission.command.text,
+                "times": use.permission.times or None,
+                "started": use.started,
+                "outcomes": list(use.outcomes),
+            }
+            for use in found.commands
+        ],
+        "never_ends": never_ends(found.never_ends) if found.never_ends else None,
     }
     if found.counted is not None:  # an integer of any length, which msgspec would not write
         result["schedules"] = msgspec.Raw(str(found.counted.schedules).encode())

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from model.script.json_state import net_changes
 from model.script.parser import parse
+from model.search.ends import CommandUse, NeverEnds
 from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
@@ -67,6 +68,8 @@ class Teller:
         self.verdicts()
         if self.found.findings:
             self.story(self.found.findings[0])
+        if self.found.never_ends is not None:
+            self.never_ends(self.found.never_ends)
 
     def line(self, indent: int, *parts: str | tuple[str, str], hanging: int = 2) -> None:
         """One line of parts, each plain or with a style."""
@@ -91,10 +94,28 @@ class Teller:
             self.line(0, "counted once:", f" states that differ only in which of these is which: {alike}")
         if self.found.counted is not None:
             self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
-        if search.stuck is not None:
-            waiting = [task.task for task in search.cache.tasks if search.stuck.packed & task.control.mask != task.idle]
-            self.line(0, "stuck:       ", f"some schedule ends with {', '.join(waiting)} waiting for each other")
+        for use in self.found.commands:
+            self.line(0, "done:        " if use.took_place else ("never done:  ", "bold"), *self.became(use))
         self.line(0)
+
+    @staticmethod
+    def became(use: CommandUse) -> tuple[str, ...]:
+        """What became of a permitted command."""
+        if not use.started:
+            return use.permission.command.text, "  (in no schedule could it be started)"
+        if not use.outcomes:
+            return use.permission.command.text, "  (started, but it never ended)"
+        return use.permission.command.text, f"  ({', '.join(use.outcomes)})"
+
+    def never_ends(self, found: NeverEnds) -> None:
+        """Tasks that wait for each other, or one that waits for ever, and the schedule that leads there."""
+        self.line(0)
+        self.line(0, (f"! {found.kind}", SEVERITY_STYLES["corruption"]), ": in some schedule nothing can go on")
+        for one in found.waiting:
+            self.line(2, (one.task, "bold"), f" ({one.command}) waits for {one.on}")
+        self.line(2, ("the schedule", "bold"))
+        for command in found.script[len(self.scene.script) :]:
+            self.line(4, command)
 
     def verdicts(self) -> None:
         """Never, sometimes or always, for each rule."""
@@ -111,7 +132,12 @@ class Teller:
         rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
         if rest:
             others = "the rule" if len(rest) == 1 and not named else f"{len(rest)} {'other ' if named else ''}rules"
-            self.line(0, f"{self.signs.ok} {others}: {rest[0] or 'not broken as far as the search went'}")
+            sign = self.signs.caution if rest[0] == "vacuous" else self.signs.ok
+            said: str = rest[0] or "not broken as far as the search went"
+            if rest[0] == "vacuous":
+                missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
+                said = f"vacuous: not broken, but {missing} was never done, so nothing is shown"
+            self.line(0, f"{sign} {others}: {said}")
 
     # -- the story -------------------------------------------------------------------------
 

@@ -1,0 +1,157 @@
+"""What became of each command in a search, and schedules that never end: tasks wait for each other, or for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from model.engine.procedure import advance
+from model.memory.state import State
+from model.search.bfs import Search
+from model.search.paths import Action, action_of, as_script, states_along, turned
+from model.search.problem import Permission
+from model.search.transition_cache import Actor
+
+OK = "ok"
+
+
+class CommandUse(NamedTuple):
+    """What became of a permitted command."""
+
+    permission: Permission
+    started: bool
+    """In some schedule."""
+    outcomes: tuple[str, ...]
+    """Every way in which it ended: `ok`, errnos, signals; sorted, `ok` first."""
+
+    @property
+    def took_place(self) -> bool:
+        """It did what it is for in some schedule, or met a signal; a refusal is not its taking place."""
+        return any(outcome == OK or outcome.startswith("SIG") for outcome in self.outcomes)
+
+
+def command_uses(search: Search) -> tuple[CommandUse, ...]:
+    """What became of every permitted command, in the order of the `may` lines.
+
+    Where names can take each other's place, what one of them met was met by all.
+    """
+    cache = search.cache
+    tasks = {actor.task: actor for actor in cache.tasks}
+    found = []
+    for starter in cache.starters:
+        permission = starter.permission
+        assert permission is not None
+        actors = [tasks[name] for name in permission.tasks]
+        outcomes = {outcome for actor in actors for outcome in cache.outcomes(actor)}
+        started = any(effect for cell in starter.cells.values() for effect in cell.effects.values())
+        found.append(CommandUse(permission, started, _in_order(outcomes)))
+    return tuple(found) if search.symmetry is None else tuple(_shared(search, found))
+
+
+def _in_order(outcomes: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(outcomes, key=lambda outcome: (outcome != OK, outcome)))
+
+
+def _shared(search: Search, uses: list[CommandUse]) -> list[CommandUse]:
+    """Permissions that are exchanged with each other have the same uses."""
+    assert search.symmetry is not None
+    shared = []
+    for number, use in enumerate(uses):
+        alike = {number} | {image.renaming.permissions[number] for image in search.symmetry.images}
+        outcomes = {outcome for other in alike for outcome in uses[other].outcomes}
+        started = any(uses[other].started for other in alike)
+        shared.append(CommandUse(use.permission, started, _in_order(outcomes)))
+    return shared
+
+
+# -- schedules without an end ------------------------------------------------------------------
+
+
+class Waiting(NamedTuple):
+    """A task that can never go on."""
+
+    task: str
+    command: str
+    on: str
+    """What it waits for, as the kernel's call says it."""
+    held_by: tuple[str, ...]
+    """The tasks that hold it; empty: nobody does, it waits for something that nobody will do."""
+
+
+class NeverEnds(NamedTuple):
+    """The nearest schedule that does not end."""
+
+    kind: Literal["deadlock", "waits for ever"]
+    """Tasks that wait for each other in a circle, or a task that waits for what nobody does any more."""
+    waiting: tuple[Waiting, ...]
+    moves: tuple[Action, ...]
+    script: tuple[str, ...]
+
+
+def never_ends(search: Search) -> NeverEnds | None:
+    """The nearest schedule in which a task waits and nothing else can happen; None if there is none."""
+    if search.stuck is None:
+        return None
+    moves = nearest(search, lambda packed: is_stuck(search, packed))
+    assert moves is not None, "the search has seen such a state"
+    packed = states_along(search, moves)[-1]
+    waiting = tuple(_waiting(search, actor, packed) for actor in search.cache.tasks if _runs(actor, packed))
+    in_circle = all(one.held_by for one in waiting) and len(waiting) > 1
+    kind: Literal["deadlock", "waits for ever"] = "deadlock" if in_circle else "waits for ever"
+    return NeverEnds(kind, waiting, moves, as_script(search, moves))
+
+
+def is_stuck(search: Search, packed: int) -> bool:
+    """Some task is under way, and nothing can happen any more."""
+    cache = search.cache
+    if not any(_runs(actor, packed) for actor in cache.tasks):
+        return False
+    return not any(cache.effect(actor, packed) for actor in (*cache.tasks, *cache.starters))
+
+
+def nearest(search: Search, wanted: Callable[[int], bool]) -> tuple[Action, ...] | None:
+    """The moves into the nearest state that is wanted, under the names of the start; None if there is none.
+
+    Starting a command counts as a move here.
+    """
+    cache = search.cache
+    before: dict[int, tuple[int, Actor] | None] = {0: None}
+    level = [0]
+    while level:
+        following = []
+        for packed in level:
+            if wanted(packed):
+                return _walked(search, before, packed)
+            for actor in (*cache.tasks, *cache.starters):
+                after = packed ^ turned(cache.effect(actor, packed))
+                if after not in before:
+                    before[after] = packed, actor
+                    following.append(after)
+        level = following
+    return None
+
+
+def _walked(search: Search, before: dict[int, tuple[int, Actor] | None], packed: int) -> tuple[Action, ...]:
+    moves = []
+    while (step := before[packed]) is not None:
+        packed, actor = step
+        moves.append(action_of(search, actor, packed))
+    return tuple(reversed(moves))
+
+
+def _runs(actor: Actor, packed: int) -> bool:
+    return packed & actor.control.mask != actor.idle
+
+
+def _waiting(search: Search, actor: Actor, packed: int) -> Waiting:
+    state = search.cache.state(packed)
+    on = _blocked_on(state, actor.task)
+    commands = {name: one.command.text for one in search.scene.permissions for name in one.tasks}
+    others = {name for name in state.tasks if name != actor.task}
+    held_by = tuple(sorted(name for name in others if name in on.split() or f"task {name}" in on))
+    return Waiting(actor.task, commands.get(actor.task, actor.task), on, held_by)
+
+
+def _blocked_on(state: State, task: str) -> str:
+    """What a task says that it waits for."""
+    return advance(state, task).blocked
