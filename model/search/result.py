@@ -62,6 +62,8 @@ class SearchResult(NamedTuple):
     """Names that can take each other's place: states that differ in nothing else are counted once."""
     stuck: tuple[str, ...]
     """Not empty: in some schedule these tasks wait for each other for ever."""
+    never_done: tuple[str, ...]
+    """Permitted commands that took place in no schedule of a complete search: then "never" is vacuous."""
     judgements: tuple[PropertyVerdict, ...]
     """Every rule: the broken ones first, the worst of them first."""
     state_graph: StateGraph | None
@@ -89,6 +91,7 @@ def result_of(search: Search) -> SearchResult:
         schedules=drawn.counted.schedules if drawn.counted else None,
         alike=search.symmetry.alike if search.symmetry else (),
         stuck=tuple(waiting),
+        never_done=tuple(use.permission.command.text for use in drawn.vacuous),
         judgements=(*judged, *rest),
         state_graph=state_graph(search) if small else None,
         layers=() if small else layers(search),

@@ -146,7 +146,7 @@ def _verdict(verdict: PropertyVerdict, width: int, glyphs: Glyphs) -> Row:
     if not verdict.severity:
         holds = verdict.verdict == "never"
         sign, role = (glyphs.ok[0], "ok") if holds else (glyphs.dot, "dim")
-        said = tr("Never") if holds else tr("not broken so far")
+        said = tr("Never") if holds else tr("vacuous") if verdict.verdict == "vacuous" else tr("not broken so far")
         return row(Span(f" {sign} ", role), Span(name), Span(cut(said, width - RULE - 3), role))
     subject = subject_of(verdict)
     said = {"sometimes": tr("Sometimes"), "always": tr("Always")}.get(verdict.verdict or "", tr("Broken"))
@@ -194,8 +194,13 @@ def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:
     if found.schedules is not None:
         many = tr("{many} schedules").format(many=number_of(found.schedules))
         yield row(Span(cut(f" {many}", width), "dim"))
+    if found.never_done:
+        commands = ", ".join(f"`{command}`" for command in found.never_done)
+        text = tr("Vacuous: {commands} was never done, so what is not broken shows nothing.").format(commands=commands)
+        for line in _wrapped(text, width):
+            yield row(Span(line, "hazard"))
     if found.stuck:
-        waiting = tr("some schedule ends with {tasks} waiting for each other").format(tasks=", ".join(found.stuck))
+        waiting = tr("in some schedule this never ends: {tasks}").format(tasks=", ".join(found.stuck))
         yield row(Span(cut(f" {waiting}", width), "hazard"))
 
 
