@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Literal
 
-from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
-from lessons.drills.scenes import next_commands, pfn_at, scene
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, tried
+from lessons.drills.scenes import next_commands, scene
 from model.memory.records import Frame
 from model.memory.state import State
 
@@ -28,9 +28,9 @@ def mapcount(seed: int, dice: Random) -> Exercise:
 def _count(count: Count, seed: int, dice: Random) -> Exercise:
     setting = scene(dice)
     before = machine(setting.lines)
-    pfn = pfn_at(before.context.state, setting.process, setting.label, setting.page)
-    if pfn is None:
+    if not holds(before, f"present {setting.where}"):
         raise UnsuitableError("the page is not there")
+    pfn = measured(before, f"frame {setting.where}")
     command = next_commands(setting, dice)[0]
     after, account = tried(before, command)
     if account.outcome.status != "ok":

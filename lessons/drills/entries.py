@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, steps, tried
+from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, steps, tried
 from lessons.drills.scenes import next_commands, scene
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
@@ -97,9 +97,10 @@ def walk(seed: int, dice: Random) -> Exercise:
     vpn = dice.randrange(1 << 9, 1 << 34)
     level = dice.randrange(4)
     lines = ("process p0", f"mmap p0 buf anon private rw 1 at={vpn:#x}")
-    if ("p0", vpn) not in machine((*lines, "read p0 buf")).context.state.ptes:
+    mapped = machine((*lines, "read p0 buf"))
+    if not holds(mapped, "present p0 buf"):
         raise UnsuitableError("not mapped there")
-    indices = [vpn >> 9 * number & INDEX for number in range(4)]
+    indices = [measured(mapped, f"index {name.lower()} p0 buf") for name in LEVELS]
     truth = indices[level]
     found = {truth: AnswerOption(str(truth), f"{vpn:#x} shifted right by {9 * level}, and of that the low 9 bits.")}
     for number, index in enumerate(indices):

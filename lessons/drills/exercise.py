@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from model.engine.procedure import Stepped
+from model.script.ask import amount, is_so
 from model.script.execute import Running, proceed, start
+from model.script.moment import Moment
 from model.script.parser import parse_line
 from model.script.runner import Account, Runner
 from model.script.scope import Scope
@@ -74,3 +76,13 @@ def steps(runner: Runner, line: str) -> Iterator[Stepped]:
     while isinstance(now, Running):
         stepped, now = proceed(now)
         yield stepped
+
+
+def holds(runner: Runner, condition: str) -> bool:
+    """Whether a condition holds on that machine, asked as `expect` asks. Raises NoAnswerError."""
+    return is_so(condition, Moment.after(runner.context, runner.checker))
+
+
+def measured(runner: Runner, quantity: str) -> int:
+    """The number that a quantity is on that machine. Raises NoAnswerError."""
+    return amount(quantity, Moment.after(runner.context, runner.checker))

@@ -6,6 +6,7 @@ All mistakes of a file are reported together. What can only be known by running 
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -31,7 +32,6 @@ from lessons.file.schema import (
     Prediction,
     Remark,
 )
-from model.memory.digest import blake2b
 from model.script.words import hidden
 
 MOST_BYTES: Final = 1_000_000

@@ -1,20 +1,11 @@
-"""BLAKE2 without OpenSSL: hashlib would load that library, too, which costs 3 ms whenever the program starts.
+"""The hash of one entry of a State, of which the State's fingerprint is made."""
 
-And the hash of one entry of a State, of which the State's fingerprint is made.
-"""
-
+from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import astuple
-
-try:
-    from _blake2 import blake2b
-except ImportError:  # a Python that keeps it elsewhere
-    from hashlib import blake2b
-
-__all__ = ["blake2b", "entry_hash"]
 
 NESTED: Final = frozenset({"tasks", "tlbs"})
 """Tables whose records have records inside."""
