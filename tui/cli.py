@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         _close_output()
-        from lessons.learner.progress import reason  # noqa: PLC0415 - needed when something went wrong
+        from lessons.learner.progress import reason
 
         return _give_up(reason(error), EXIT_MALFORMED)
     except Exception as error:

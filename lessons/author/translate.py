@@ -24,9 +24,9 @@ def skeleton(lesson: Lesson, code: str, existing: Path | None = None) -> bytes:
 
     Raises ValueError where `code` is no language, or `existing` is no .po file; OSError where it cannot be read.
     """
-    from babel.core import Locale, UnknownLocaleError  # noqa: PLC0415 - for translators only
-    from babel.messages.catalog import Catalog  # noqa: PLC0415
-    from babel.messages.pofile import write_po  # noqa: PLC0415
+    from babel.core import Locale, UnknownLocaleError
+    from babel.messages.catalog import Catalog
+    from babel.messages.pofile import write_po
 
     try:
         language = Locale.parse(code).english_name

@@ -83,8 +83,8 @@ def translations(files: Iterable[Path]) -> gettext.NullTranslations:
 
 def read_catalog(path: Path) -> "Catalog":
     """The messages of a .po file. Raises OSError, or ValueError with what is wrong in words."""
-    from babel.core import UnknownLocaleError  # noqa: PLC0415 - only those who do not read English need it
-    from babel.messages.pofile import PoFileError, read_po  # noqa: PLC0415
+    from babel.core import UnknownLocaleError
+    from babel.messages.pofile import PoFileError, read_po
 
     try:
         with path.open("rb") as file:
@@ -96,7 +96,7 @@ def read_catalog(path: Path) -> "Catalog":
 @lru_cache(maxsize=64)
 def _compiled(path: Path) -> bytes:
     """A .po file as gettext reads it."""
-    from babel.messages.mofile import write_mo  # noqa: PLC0415
+    from babel.messages.mofile import write_mo
 
     stream = BytesIO()
     write_mo(stream, read_catalog(path))

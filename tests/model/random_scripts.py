@@ -77,7 +77,7 @@ class Drawing(NamedTuple):
                 words.append(option.key + value)
         return words
 
-    def word(self, operand: Operand, chosen: dict[str, str]) -> str:
+    def word(self, operand: Operand, chosen: dict[str, str]) -> str:  # noqa: C901 - one case an operand
         """Something for an operand, sensible or not."""
         draw = self.draw
         match operand:

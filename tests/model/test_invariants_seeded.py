@@ -68,7 +68,7 @@ def test_a_step_left_out(monkeypatch: pytest.MonkeyPatch, where: str, bug: Calla
 
 
 def test_a_page_put_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    from model.kernel.mm.page import put_page  # noqa: PLC0415 -- the one that is patched in elsewhere
+    from model.kernel.mm.page import put_page
 
     def twice(tx: Any, pfn: int, number: int = 1) -> None:
         put_page(tx, pfn, number)

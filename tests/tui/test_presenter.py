@@ -116,7 +116,7 @@ async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) ->
 
 
 async def test_only_lessons_are_presented(store: Store, made: object) -> None:
-    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
+    from tui.drivers.sandbox import SandboxDriver
 
     assert isinstance(made, SandboxDriver)
     async with at(store, made) as user:

@@ -38,25 +38,25 @@ KEPT_COMMANDS: Final = frozenset({"Theme"})
 
 
 def _actions() -> type[Provider]:
-    from tui.app.palette import Actions  # noqa: PLC0415 - the palette is imported when it opens
+    from tui.app.palette import Actions
 
     return Actions
 
 
 def _lessons() -> type[Provider]:
-    from tui.app.palette import Lessons  # noqa: PLC0415
+    from tui.app.palette import Lessons
 
     return Lessons
 
 
 def _things() -> type[Provider]:
-    from tui.app.palette import Things  # noqa: PLC0415
+    from tui.app.palette import Things
 
     return Things
 
 
 def _forms() -> type[Provider]:
-    from tui.app.palette import Forms  # noqa: PLC0415
+    from tui.app.palette import Forms
 
     return Forms
 
@@ -104,7 +104,7 @@ class PtescopeApp(App[None]):
         if self.no_color:
             self._filters.append(NoColor())  # Textual's own makes colours grey, which are colours still.
         if self.glyphs is ASCII:
-            from tui.app.ascii_borders import OnlyAscii  # noqa: PLC0415 - few terminals need it
+            from tui.app.ascii_borders import OnlyAscii
 
             self._filters.append(OnlyAscii())
         if os.environ.get("PTESCOPE_REDUCED_MOTION"):
@@ -113,7 +113,7 @@ class PtescopeApp(App[None]):
     def action_command_palette(self) -> None:
         """Everything by name."""
         if not isinstance(self.screen, CommandPalette):
-            from tui.app.palette import Palette  # noqa: PLC0415 - few open it
+            from tui.app.palette import Palette
 
             self.push_screen(Palette(id="--command-palette"))
 
@@ -157,14 +157,14 @@ class PtescopeApp(App[None]):
     def stage(self, driver: Driver, *, from_lesson: bool = False) -> Stage:
         """The stage that shows a driver. `from_lesson`: a sandbox that was opened from a lesson."""
         if driver.free:
-            from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415 - a lesson is opened without it
-            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
+            from tui.drivers.sandbox import SandboxDriver
+            from tui.screens.sandbox_stage import SandboxStage
 
             assert isinstance(driver, SandboxDriver)
             stage: Stage = SandboxStage(driver, self.glyphs, from_lesson=from_lesson)
         elif getattr(driver, "reload", None) is not None:
-            from tui.drivers.author import AuthorDriver  # noqa: PLC0415
-            from tui.screens.author_stage import AuthorStage  # noqa: PLC0415
+            from tui.drivers.author import AuthorDriver
+            from tui.screens.author_stage import AuthorStage
 
             assert isinstance(driver, AuthorDriver)
             stage = AuthorStage(driver, self.glyphs)
@@ -174,7 +174,7 @@ class PtescopeApp(App[None]):
         return stage
 
     def _home(self) -> Screen[None]:
-        from tui.screens.home import Home  # noqa: PLC0415 - a lesson may be opened without it
+        from tui.screens.home import Home
 
         return Home(self.store, self.glyphs)
 
@@ -195,7 +195,7 @@ class PtescopeApp(App[None]):
 
     def action_lesson(self, name: str) -> None:
         """Open a lesson where it was left."""
-        from lessons.file.library import find  # noqa: PLC0415 - the course is read when it is needed
+        from lessons.file.library import find
 
         try:
             driver = lesson_driver(find(name), self.store)
@@ -206,23 +206,23 @@ class PtescopeApp(App[None]):
 
     def action_sandbox(self) -> None:
         """Free play on an empty machine."""
-        from tui.drivers.opening import sandbox_driver  # noqa: PLC0415
+        from tui.drivers.opening import sandbox_driver
 
         self.push_screen(self.stage(sandbox_driver(self.store)))
 
     def action_sandbox_from_lesson(self) -> None:
         """From a lesson to a sandbox on the very state on the screen; leaving it leads back."""
-        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-        from tui.drivers.sandbox_from_lesson import sandbox_from  # noqa: PLC0415 - imported when somebody wants it
+        from tui.drivers.lesson import LessonDriver
+        from tui.drivers.sandbox_from_lesson import sandbox_from
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
             self.push_screen(self.stage(sandbox_from(self.screen.driver.player), from_lesson=True))
 
     def action_code(self) -> None:
         """The code of a lesson's step, to be pasted into any sandbox."""
-        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-        from tui.drivers.sandbox_from_lesson import sandbox_from  # noqa: PLC0415
-        from tui.screens.code import StateCode  # noqa: PLC0415
+        from tui.drivers.lesson import LessonDriver
+        from tui.drivers.sandbox_from_lesson import sandbox_from
+        from tui.screens.code import StateCode
 
         if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
             self.push_screen(StateCode(sandbox_from(self.screen.driver.player).session, self.glyphs))
@@ -231,7 +231,7 @@ class PtescopeApp(App[None]):
 
     def action_explore(self, draw: bool = False) -> None:
         """Search from the state on the stage; `draw`: at once, and show the map of its states."""
-        from tui.screens.explorer import Explorer  # noqa: PLC0415 - the search is imported when it is wanted
+        from tui.screens.explorer import Explorer
 
         if isinstance(self.screen, Stage):
             timeline, title = self.screen.driver.past(), self.screen.picture.title
@@ -239,8 +239,8 @@ class PtescopeApp(App[None]):
 
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""
-        from lessons.drills.book import today_seed  # noqa: PLC0415
-        from tui.drivers.drill import DrillDriver  # noqa: PLC0415
+        from lessons.drills.book import today_seed
+        from tui.drivers.drill import DrillDriver
 
         try:
             driver = DrillDriver(self.store, kind, today_seed())
@@ -251,14 +251,14 @@ class PtescopeApp(App[None]):
 
     def action_recap(self) -> None:
         """What was learnt, to read."""
-        from tui.screens.recap import Recap  # noqa: PLC0415 - Textual's Markdown is imported when it is wanted
+        from tui.screens.recap import Recap
 
         if not isinstance(self.screen, Recap):
             self.push_screen(Recap(self.store, self.glyphs))
 
     def action_why(self) -> None:
         """The steps behind what the cursor points at, or behind the broken rules."""
-        from tui.screens.why import Why  # noqa: PLC0415
+        from tui.screens.why import Why
 
         stage = self.screen
         if isinstance(stage, Stage):
@@ -271,7 +271,7 @@ class PtescopeApp(App[None]):
 
     def action_time_space(self) -> None:
         """The last commands in time and space."""
-        from tui.screens.time_space import TimeSpace  # noqa: PLC0415
+        from tui.screens.time_space import TimeSpace
 
         stage = self.screen
         if isinstance(stage, Stage):
@@ -287,8 +287,8 @@ class PtescopeApp(App[None]):
 
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""
-        from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-        from tui.screens.presenter import Presenter  # noqa: PLC0415
+        from tui.drivers.lesson import LessonDriver
+        from tui.screens.presenter import Presenter
 
         stage = self.screen
         if not isinstance(stage, Stage) or not isinstance(stage.driver, LessonDriver):
@@ -306,7 +306,7 @@ class PtescopeApp(App[None]):
 
     def action_compare(self) -> None:
         """Exporters, grabbers and defences."""
-        from tui.screens.comparison import Comparison  # noqa: PLC0415
+        from tui.screens.comparison import Comparison
 
         self.push_screen(Comparison(self.glyphs))
 
@@ -315,8 +315,8 @@ class PtescopeApp(App[None]):
         if is_served():
             self.deliver_screenshot()
             return
-        from tui.export.screen import free_name, write_screen  # noqa: PLC0415
-        from tui.screens.prompt import Prompt  # noqa: PLC0415
+        from tui.export.screen import free_name, write_screen
+        from tui.screens.prompt import Prompt
 
         def typed(name: str | None) -> None:
             if name:
@@ -326,7 +326,7 @@ class PtescopeApp(App[None]):
 
     def action_help(self) -> None:
         """Keys, signs, words."""
-        from tui.screens.help import Help  # noqa: PLC0415
+        from tui.screens.help import Help
 
         self.push_screen(Help(self.screen, self.glyphs))
 

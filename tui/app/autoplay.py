@@ -51,8 +51,8 @@ class Autoplay:
 
     def _step(self) -> None:
         """One step, where one can be made without an answer."""
-        from tui.screens.presenter import Presenter  # noqa: PLC0415 - imported only while something plays
-        from tui.screens.stage import Stage  # noqa: PLC0415
+        from tui.screens.presenter import Presenter
+        from tui.screens.stage import Stage
 
         screen = self.app.screen
         if not isinstance(screen, Stage | Presenter):

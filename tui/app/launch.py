@@ -37,7 +37,7 @@ def learn(lesson: "Lesson", store: "Store", *, present: bool = False, autoplay: 
 def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str = "Sandbox") -> int:
     """Free play, after `open_it` has set the scene. Returns the exit status. Raises what `open_it` raises."""
     hold_collector()
-    from lessons.learner.progress import Store  # noqa: PLC0415 - imported where it is needed
+    from lessons.learner.progress import Store
 
     store = Store()
     driver = sandbox_driver(store, title)
@@ -49,7 +49,7 @@ def sandbox(open_it: Callable[["SandboxDriver"], None] | None = None, title: str
 def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False) -> int:
     """Exercises; `fixed`: no score chooses kinds. Returns the exit status. Raises ProgressError before it opens."""
     hold_collector()
-    from tui.drivers.drill import DrillDriver  # noqa: PLC0415
+    from tui.drivers.drill import DrillDriver
 
     return _run(store, DrillDriver(store, kind, seed, fixed=fixed))
 
@@ -57,8 +57,8 @@ def drill(store: "Store", kind: str = "", seed: int = 1, *, fixed: bool = False)
 def author(path: "Path") -> int:
     """A lesson that is being written. Returns the exit status. Raises LessonError before it opens."""
     hold_collector()
-    from lessons.learner.progress import Store  # noqa: PLC0415
-    from tui.drivers.author import AuthorDriver  # noqa: PLC0415
+    from lessons.learner.progress import Store
+    from tui.drivers.author import AuthorDriver
 
     store = Store()
     return _run(store, AuthorDriver(path, store))
@@ -67,7 +67,7 @@ def author(path: "Path") -> int:
 def home(store: "Store | None" = None) -> int:
     """Open at home, the first time with the tour. Returns the exit status."""
     hold_collector()
-    from lessons.learner.progress import Store  # noqa: PLC0415
+    from lessons.learner.progress import Store
 
     store = store or Store()
     return _run(store, first_driver(store))
@@ -75,7 +75,7 @@ def home(store: "Store | None" = None) -> int:
 
 def _run(store: "Store", driver: "Driver | None", *, present: bool = False, autoplay: float = 0.0) -> int:
     """Run the app to its end; the exit status."""
-    from tui.app.app import PtescopeApp  # noqa: PLC0415
+    from tui.app.app import PtescopeApp
 
     _read_any_bytes()
     app = PtescopeApp(store, driver)
@@ -91,9 +91,9 @@ def _read_any_bytes() -> None:
 
     Textual's drivers decode strictly in a thread of their own, so one such byte would end the app.
     """
-    from codecs import getincrementaldecoder  # noqa: PLC0415
-    from functools import partial  # noqa: PLC0415
-    from importlib import import_module  # noqa: PLC0415
+    from codecs import getincrementaldecoder
+    from functools import partial
+    from importlib import import_module
 
     def forgiving(encoding: str) -> Callable[[], object]:
         return partial(getincrementaldecoder(encoding), errors="replace")

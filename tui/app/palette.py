@@ -61,7 +61,7 @@ class Lessons(Provider):
 
     async def search(self, query: str) -> Hits:
         """Those that match."""
-        from lessons.file.library import entries  # noqa: PLC0415 - read when somebody searches
+        from lessons.file.library import entries
 
         matcher = self.matcher(query)
         for entry in entries():
@@ -81,7 +81,7 @@ class Things(Provider):
         stage = self.screen
         if not isinstance(stage, Stage):
             return
-        from model.session.relations import subjects  # noqa: PLC0415 - needed when somebody searches
+        from model.session.relations import subjects
 
         matcher = self.matcher(query)
         for subject in subjects(stage.picture.state):
@@ -94,9 +94,9 @@ class Forms(Provider):
     """A form for each command of the script language, and what can be done with the session, in free play."""
 
     def _entries(self) -> Iterator[PaletteEntry]:
-        from model.script.verbs import VERBS  # noqa: PLC0415 - needed when somebody searches
-        from tui.drivers.session_commands import WORDS  # noqa: PLC0415
-        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415
+        from model.script.verbs import VERBS
+        from tui.drivers.session_commands import WORDS
+        from tui.screens.sandbox_stage import SandboxStage
 
         stage = self.screen
         if not isinstance(stage, SandboxStage):
@@ -111,7 +111,7 @@ class Forms(Provider):
     async def discover(self) -> Hits:
         """One entry that leads to all of the commands, before anything is typed."""
         if isinstance(self.screen, Stage) and self.screen.driver.free:
-            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - loaded already where there is one
+            from tui.screens.sandbox_stage import SandboxStage
 
             assert isinstance(self.screen, SandboxStage)
             text = tr("Fill in a command: choose a verb, then its fields")

@@ -30,10 +30,10 @@ def minutes(text: str) -> int:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.file.library import find  # noqa: PLC0415 - the kernel is imported where it is run
-    from lessons.file.problems import LessonError  # noqa: PLC0415
-    from lessons.learner.progress import replace_file  # noqa: PLC0415
-    from lessons.teach.handout import plan, reference, worksheet  # noqa: PLC0415
+    from lessons.file.library import find
+    from lessons.file.problems import LessonError
+    from lessons.learner.progress import replace_file
+    from lessons.teach.handout import plan, reference, worksheet
 
     try:
         lessons = [find(name) for name in dict.fromkeys(args.lessons)]

@@ -19,10 +19,10 @@ EXIT_FINE: Final = 0
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `ptescope compare`."""
     # Which kernels, exporters, grabbers and defences there are is known to the model alone.
-    from model.compare.cells import MOST_STATES  # noqa: PLC0415
-    from model.compare.scenes import DEFENCES, GRABBERS, defence_name  # noqa: PLC0415
-    from model.engine.config import SETTINGS  # noqa: PLC0415
-    from model.kernel.drivers.exporter import EXPORTERS  # noqa: PLC0415
+    from model.compare.cells import MOST_STATES
+    from model.compare.scenes import DEFENCES, GRABBERS, defence_name
+    from model.engine.config import SETTINGS
+    from model.kernel.drivers.exporter import EXPORTERS
 
     parser.description = (
         "Compare what drivers' mappings, those who lay hands on their pages, and the defences that were proposed do "
@@ -62,8 +62,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.compare.table import questions  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.views.comparison_table import as_json, print_tables  # noqa: PLC0415
+    from model.compare.table import questions
+    from tui.views.comparison_table import as_json, print_tables
 
     asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
     answers = answer_all(asked, args.max_states, args.jobs, fresh=args.fresh)
@@ -79,8 +79,8 @@ def answer_all(
     asked: "Sequence[CellQuestion]", most_states: int, jobs: int, *, fresh: bool = False
 ) -> "dict[str, Answer]":
     """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
-    from tui.jobs.compare import compute  # noqa: PLC0415
-    from tui.jobs.compare_cache import Cache  # noqa: PLC0415
+    from tui.jobs.compare import compute
+    from tui.jobs.compare_cache import Cache
 
     cache = Cache(most_states)
     known = {} if fresh else cache.read()

@@ -13,7 +13,7 @@ EXIT_NO_PROGRESS: Final = 2
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope drill`."""
-    from lessons.drills.book import KINDS  # noqa: PLC0415 - they are made with the kernel
+    from lessons.drills.book import KINDS
 
     parser.description = (
         "Exercises without end; every answer is computed by the model, and a worked account stands behind it. Kinds: "
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def seed(text: str) -> int:
     """The number of an exercise."""
-    from lessons.drills.book import LARGEST_SEED  # noqa: PLC0415
+    from lessons.drills.book import LARGEST_SEED
 
     if not text.isascii() or not text.isdigit() or int(text) > LARGEST_SEED:
         raise ArgumentTypeError(f"expected a number from 0 to {LARGEST_SEED}, not `{text}`")
@@ -40,23 +40,23 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if not args.plain:
         hold_collector()
-    from lessons.drills.book import today_seed  # noqa: PLC0415
-    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.drills.book import today_seed
+    from lessons.learner.progress import ProgressError, Store
 
     fixed = args.seed is not None
     first = args.seed if fixed else today_seed()
     store = Store()
     try:
         if args.plain:
-            from tui.plain.drill import PlainDrill  # noqa: PLC0415
-            from tui.views.plain_text import console  # noqa: PLC0415
+            from tui.plain.drill import PlainDrill
+            from tui.views.plain_text import console
 
             PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count, fixed=fixed)
             return EXIT_FINE
         if refusal := no_terminal():
             print(f"ptescope: {refusal}; `ptescope drill --plain` needs none", file=sys.stderr)
             return EXIT_NO_TERMINAL
-        from tui.app.launch import drill  # noqa: PLC0415
+        from tui.app.launch import drill
 
         return drill(store, args.kind or "", first, fixed=fixed)
     except ProgressError as error:

@@ -28,8 +28,8 @@ EXIT_NEVER_ENDS: Final = 5
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope explore`."""
     # Which rules there are is known to the model, and it is needed for the search anyhow.
-    from model.invariants.rules import INVARIANTS  # noqa: PLC0415
-    from model.search.bfs import MOST_STATES  # noqa: PLC0415
+    from model.invariants.rules import INVARIANTS
+    from model.search.bfs import MOST_STATES
 
     parser.description = (
         "Search: carry out the commands before the first `may` line, then try every way in which the commands that "
@@ -82,10 +82,10 @@ def main(args: Namespace) -> int:
     except UnreadableError as error:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
-    from model.script.parser import parse  # noqa: PLC0415
-    from model.script.problems import ScriptError  # noqa: PLC0415
-    from model.search.problem import set_up  # noqa: PLC0415
-    from model.search.report import report  # noqa: PLC0415
+    from model.script.parser import parse
+    from model.script.problems import ScriptError
+    from model.search.problem import set_up
+    from model.search.report import report
 
     try:
         scene = set_up(parse(text))
@@ -99,7 +99,7 @@ def main(args: Namespace) -> int:
     if args.json:
         print_json(found, seconds)
     else:
-        from tui.views.search_report import tell  # noqa: PLC0415
+        from tui.views.search_report import tell
 
         tell(found, seconds, ended)
     if found.corrupts:
@@ -113,7 +113,7 @@ def main(args: Namespace) -> int:
 
 def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
     """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
-    from model.search.bfs import explore  # noqa: PLC0415
+    from model.search.bfs import explore
 
     def stop(kind: "Property") -> bool:
         return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
@@ -122,7 +122,7 @@ def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
         limits = Limits(args.max_memory, lambda _: None)
         with limits.interruptible():
             return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     began = time.monotonic()
     with Console(stderr=True).status("searching") as status:
@@ -149,7 +149,7 @@ def never_ends(found: "NeverEnds") -> dict[str, object]:
 
 def print_json(found: "Report", seconds: float) -> None:
     """The object that docs/script-contract.md describes."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     result: dict[str, object] = {
         "complete": found.search.complete,

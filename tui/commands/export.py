@@ -44,11 +44,11 @@ def size(text: str) -> tuple[int, int]:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.file.problems import LessonError, did_you_mean  # noqa: PLC0415
-    from lessons.learner.progress import Store, replace_file  # noqa: PLC0415
-    from model.script.problems import ScriptError  # noqa: PLC0415
-    from tui.commands.run import complain  # noqa: PLC0415
-    from tui.session.user_files import UnreadableError  # noqa: PLC0415
+    from lessons.file.problems import LessonError, did_you_mean
+    from lessons.learner.progress import Store, replace_file
+    from model.script.problems import ScriptError
+    from tui.commands.run import complain
+    from tui.session.user_files import UnreadableError
 
     if args.output.suffix not in FORMATS:
         near = did_you_mean(args.output.suffix, FORMATS)
@@ -71,12 +71,12 @@ def main(args: Namespace) -> int:
 
 def _lesson(args: Namespace, store: "Store") -> str:
     """A lesson in the wanted format."""
-    from lessons.file.library import find  # noqa: PLC0415
-    from lessons.teach.handout import reference  # noqa: PLC0415
-    from tui.app.recording import asciicast, recording, screen  # noqa: PLC0415
-    from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
-    from tui.drivers.opening import lesson_driver  # noqa: PLC0415
-    from tui.export.screen import svg  # noqa: PLC0415
+    from lessons.file.library import find
+    from lessons.teach.handout import reference
+    from tui.app.recording import asciicast, recording, screen
+    from tui.drivers.lesson import LessonDriver
+    from tui.drivers.opening import lesson_driver
+    from tui.export.screen import svg
 
     lesson = find(args.what)
     if args.output.suffix == ".md":
@@ -87,7 +87,7 @@ def _lesson(args: Namespace, store: "Store") -> str:
     assert isinstance(driver, LessonDriver)
     if args.output.suffix == ".svg":
         return screen(driver, store, svg, args.size)
-    from lessons.play.auto_player import onward  # noqa: PLC0415
+    from lessons.play.auto_player import onward
 
     frames = recording(driver, store, lambda: onward(driver.player), args.size)
     return asciicast(whole(frames), lesson.header.title, *args.size)
@@ -95,12 +95,12 @@ def _lesson(args: Namespace, store: "Store") -> str:
 
 def _script(args: Namespace, store: "Store") -> str:
     """A script in the wanted format."""
-    from model.script.parser import parse  # noqa: PLC0415
-    from tui.app.recording import asciicast, recording, screen  # noqa: PLC0415
-    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
-    from tui.export.mermaid import diagram  # noqa: PLC0415
-    from tui.export.screen import markdown, svg  # noqa: PLC0415
-    from tui.session.user_files import read_text  # noqa: PLC0415
+    from model.script.parser import parse
+    from tui.app.recording import asciicast, recording, screen
+    from tui.drivers.sandbox import SandboxDriver
+    from tui.export.mermaid import diagram
+    from tui.export.screen import markdown, svg
+    from tui.session.user_files import read_text
 
     commands: tuple[Command, ...] = parse(read_text(args.what))
     commands = tuple(command for command in commands if command.verb != "may")
@@ -123,7 +123,7 @@ def _script(args: Namespace, store: "Store") -> str:
 
 def whole(frames: "list[RecordedScreen]") -> "list[RecordedScreen]":
     """The frames; says so if they are not all."""
-    from tui.app.recording import MOST_FRAMES  # noqa: PLC0415
+    from tui.app.recording import MOST_FRAMES
 
     if len(frames) == MOST_FRAMES:
         print(f"the recording ends after {MOST_FRAMES} screens, the most that it takes", file=sys.stderr)

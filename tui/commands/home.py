@@ -17,6 +17,6 @@ def main(args: Namespace) -> int:
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `ptescope --help` shows what works without one", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app.launch import home  # noqa: PLC0415 - Textual only where there is a screen
+    from tui.app.launch import home
 
     return home()

@@ -62,8 +62,8 @@ def main(args: Namespace) -> int:
         return EXIT_NO_LESSON
     if not args.plain:
         hold_collector()
-    from lessons.file.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.file.problems import LessonError
+    from lessons.learner.progress import ProgressError, Store
 
     store = Store()
     try:
@@ -84,7 +84,7 @@ def main(args: Namespace) -> int:
 
 def chosen(name: str | None, store: "Store") -> "Lesson":
     """The lesson that was named, or the first that is not done; after the last the first again. Raises LessonError."""
-    from lessons.file.library import entries, find  # noqa: PLC0415
+    from lessons.file.library import entries, find
 
     if name is not None:
         return find(name)
@@ -95,8 +95,8 @@ def chosen(name: str | None, store: "Store") -> "Lesson":
 
 def play_plain(lesson: "Lesson", store: "Store") -> None:
     """Play on standard input and output. Raises LessonError."""
-    from lessons.play.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.plain.lesson import PlainLesson  # noqa: PLC0415
-    from tui.views.plain_text import console  # noqa: PLC0415
+    from lessons.play.player import Player
+    from tui.plain.lesson import PlainLesson
+    from tui.views.plain_text import console
 
     PlainLesson(Player(lesson, store.lesson(lesson.id)), store, sys.stdin, console()).run()

@@ -73,15 +73,15 @@ def identity(text: str) -> str:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.file.problems import LessonError  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from model.script.problems import ScriptError  # noqa: PLC0415
+    from lessons.file.problems import LessonError
+    from model.script.problems import ScriptError
 
     try:
         return DEEDS[args.deed](args)
     except LessonError as error:
         print(error, file=sys.stderr)
     except ScriptError as error:
-        from tui.commands.run import complain  # noqa: PLC0415
+        from tui.commands.run import complain
 
         complain(str(args.script), error)
     return EXIT_MALFORMED
@@ -89,11 +89,11 @@ def main(args: Namespace) -> int:
 
 def check(args: Namespace) -> int:
     """Say what is wrong."""
-    from lessons.author.check import check_paths  # noqa: PLC0415 - the kernel is imported where it is run
+    from lessons.author.check import check_paths
 
     lessons, problems = check_paths(args.paths)
     if args.kernel is not None:
-        from lessons.author.kernel_sources import dead  # noqa: PLC0415
+        from lessons.author.kernel_sources import dead
 
         if not args.kernel.is_dir():
             print(f"{args.kernel}: no folder with kernel sources", file=sys.stderr)
@@ -108,15 +108,15 @@ def check(args: Namespace) -> int:
 
 def new(args: Namespace) -> int:
     """A lesson to begin with."""
-    from lessons.author.scaffold import empty  # noqa: PLC0415
+    from lessons.author.scaffold import empty
 
     return _write(args.id, empty(args.id, args.title or _in_words(args.id)), args.folder)
 
 
 def promote(args: Namespace) -> int:
     """A lesson of what was played."""
-    from lessons.author.scaffold import from_script  # noqa: PLC0415
-    from tui.session.user_files import UnreadableError, read_text  # noqa: PLC0415
+    from lessons.author.scaffold import from_script
+    from tui.session.user_files import UnreadableError, read_text
 
     try:
         text = read_text(str(args.script))
@@ -138,10 +138,10 @@ def _in_words(name: str) -> str:
 
 def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
     """Write both files, and say what is left to do. Nothing that exists is replaced."""
-    from lessons.author.check import check_lesson  # noqa: PLC0415
-    from lessons.file.loader import load  # noqa: PLC0415
-    from lessons.file.schema import WORLDS  # noqa: PLC0415
-    from lessons.learner.progress import replace_file  # noqa: PLC0415
+    from lessons.author.check import check_lesson
+    from lessons.file.loader import load
+    from lessons.file.schema import WORLDS
+    from lessons.learner.progress import replace_file
 
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"
     for path in (lesson, world):
@@ -159,31 +159,31 @@ def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
 
 def play(args: Namespace) -> int:
     """Play a file."""
-    from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal  # noqa: PLC0415
+    from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
     if args.plain:
-        from lessons.learner.progress import Store  # noqa: PLC0415
-        from tui.commands.learn import play_plain  # noqa: PLC0415
+        from lessons.learner.progress import Store
+        from tui.commands.learn import play_plain
 
         play_plain(_load(args.file), Store())
         return EXIT_FINE
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `--plain` needs none", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app.launch import author  # noqa: PLC0415
+    from tui.app.launch import author
 
     return author(args.file)
 
 
 def _load(path: Path) -> "Lesson":
-    from lessons.file.loader import load  # noqa: PLC0415
+    from lessons.file.loader import load
 
     return load(path)
 
 
 def diff(args: Namespace) -> int:
     """What is different."""
-    from lessons.author.diff import differences  # noqa: PLC0415
+    from lessons.author.diff import differences
 
     found = list(differences(_load(args.old), _load(args.new)))
     for line in found:
@@ -193,10 +193,10 @@ def diff(args: Namespace) -> int:
 
 def translate(args: Namespace) -> int:
     """A lesson's texts for a translator."""
-    from lessons.author.translate import file_in, skeleton  # noqa: PLC0415
-    from lessons.file.library import source_of  # noqa: PLC0415
-    from lessons.i18n.catalog import lesson_files, own_folder  # noqa: PLC0415
-    from lessons.learner.progress import replace_file  # noqa: PLC0415
+    from lessons.author.translate import file_in, skeleton
+    from lessons.file.library import source_of
+    from lessons.i18n.catalog import lesson_files, own_folder
+    from lessons.learner.progress import replace_file
 
     lesson = _load(source_of(args.lesson))
     target = file_in(args.folder or own_folder(), args.language, lesson.id)
@@ -214,7 +214,7 @@ def translate(args: Namespace) -> int:
 
 def mutate(args: Namespace) -> int:
     """Which lessons notice which mutant."""
-    from tui.commands.lesson_mutate import report  # noqa: PLC0415
+    from tui.commands.lesson_mutate import report
 
     return report(args.names)
 

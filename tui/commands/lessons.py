@@ -20,8 +20,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run `ptescope lessons`; returns the exit status."""
-    from lessons.file.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415
+    from lessons.file.library import entries
+    from lessons.learner.progress import ProgressError, Store
 
     store = Store()
     course = entries()
@@ -43,7 +43,7 @@ def main(args: Namespace) -> int:
 
 def _reset(store: "Store", name: str, known: set[str]) -> bool:
     """Forget progress; False, with a complaint, if there is no such lesson."""
-    from lessons.file.problems import nearest  # noqa: PLC0415
+    from lessons.file.problems import nearest
 
     if name not in known | {"all"}:
         hint = nearest(name, known | {"all"}) or "`ptescope lessons` lists them"
@@ -55,8 +55,8 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
 
 def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
     """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
-    from lessons.i18n.language import tr  # noqa: PLC0415
-    from lessons.learner.progress import LessonProgress  # noqa: PLC0415
+    from lessons.i18n.language import tr
+    from lessons.learner.progress import LessonProgress
 
     part = ""
     for entry in course:
@@ -78,7 +78,7 @@ def how_far(lesson: "LessonProgress", items: int) -> str:
     >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
     ('new', 'at 4/9', 'done')
     """
-    from lessons.i18n.language import tr  # noqa: PLC0415
+    from lessons.i18n.language import tr
 
     if lesson.finished:
         return tr("done")

@@ -20,7 +20,7 @@ def main(args: Namespace) -> int:
     if refusal := no_terminal():
         print(f"ptescope: {refusal}", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app.notes_app import Notes  # noqa: PLC0415
+    from tui.app.notes_app import Notes
 
     app = Notes()
     app.run()

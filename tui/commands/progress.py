@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.learner.progress import ProgressError, Store  # noqa: PLC0415 - msgspec's types are built where they are needed
+    from lessons.learner.progress import ProgressError, Store
 
     store = Store()
     try:
@@ -51,7 +51,7 @@ def main(args: Namespace) -> int:
 
 
 def _show(store: "Store") -> None:
-    from lessons.drills.score import summary  # noqa: PLC0415
+    from lessons.drills.score import summary
 
     progress = store.read()
     done = sum(lesson.finished for lesson in progress.lessons.values())
@@ -61,7 +61,7 @@ def _show(store: "Store") -> None:
 
 def _export(store: "Store", file: Path, *, force: bool) -> None:
     """Write a copy. Raises ProgressError where that is not possible."""
-    from lessons.learner.progress import ProgressError  # noqa: PLC0415
+    from lessons.learner.progress import ProgressError
 
     if file.exists() and not force:
         raise ProgressError(f"{file} exists; `--force` replaces it")
@@ -71,8 +71,8 @@ def _export(store: "Store", file: Path, *, force: bool) -> None:
 
 def _reset(store: "Store", lesson: str) -> None:
     """Begin again. Raises ProgressError, also where no such lesson was begun."""
-    from lessons.file.problems import did_you_mean  # noqa: PLC0415
-    from lessons.learner.progress import ProgressError  # noqa: PLC0415
+    from lessons.file.problems import did_you_mean
+    from lessons.learner.progress import ProgressError
 
     known = store.read().lessons
     if lesson and lesson not in known:

@@ -20,10 +20,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.file.library import entries  # noqa: PLC0415 - msgspec's types are built where they are needed
-    from lessons.file.problems import LessonError  # noqa: PLC0415
-    from lessons.learner.progress import ProgressError, Store, replace_file  # noqa: PLC0415
-    from lessons.teach.recap import recap  # noqa: PLC0415
+    from lessons.file.library import entries
+    from lessons.file.problems import LessonError
+    from lessons.learner.progress import ProgressError, Store, replace_file
+    from lessons.teach.recap import recap
 
     store = Store()
     try:

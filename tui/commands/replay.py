@@ -85,8 +85,8 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
 
 def compare_file(path: Path) -> "RecordingResult":
     """Replay one file. Raises ReplayError if it is no recording."""
-    from model.replay.compare import compare  # noqa: PLC0415 - the kernel is imported where it is run
-    from model.replay.recording import NotARecordingError, decode  # noqa: PLC0415
+    from model.replay.compare import compare
+    from model.replay.recording import NotARecordingError, decode
 
     try:
         return compare(decode(path.read_bytes()))
@@ -98,8 +98,8 @@ def compare_file(path: Path) -> "RecordingResult":
 
 def emit(paths: Sequence[Path]) -> int:
     """Print the one recording as the model has it."""
-    from model.replay import compare as replay  # noqa: PLC0415
-    from model.replay.recording import NotARecordingError, decode, encode  # noqa: PLC0415
+    from model.replay import compare as replay
+    from model.replay.recording import NotARecordingError, decode, encode
 
     if len(paths) != 1:
         raise ReplayError(f"--emit prints one recording, not {len(paths)}")
@@ -133,7 +133,7 @@ def summary(verdicts: Sequence[tuple[Path, "RecordingResult"]]) -> str:
 
 def print_table(verdicts: Sequence[tuple[Path, "RecordingResult"]], *, markdown: bool) -> None:
     """One line a kind, and the totals."""
-    from model.replay.compare import by_kind, kind_of  # noqa: PLC0415
+    from model.replay.compare import by_kind, kind_of
 
     rows = by_kind([(kind_of(path.stem), verdict) for path, verdict in verdicts])
     if markdown:
@@ -153,11 +153,11 @@ def cells(row: "KindRow") -> tuple[str, ...]:
 
 def print_rich(rows: Sequence["KindRow"]) -> None:
     """The table for a terminal."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
-    from tui.views.plain_text import Printer  # noqa: PLC0415
+    from tui.views.plain_text import Printer
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("kind", no_wrap=True)

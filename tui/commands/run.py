@@ -46,8 +46,8 @@ class ShowVerbs(Action):
     ) -> None:
         """Print it and leave."""
         del namespace, values, option_string
-        from model.script.verbs import VERBS  # noqa: PLC0415 - only when asked for
-        from tui.views.plain_text import Narrator, console  # noqa: PLC0415
+        from model.script.verbs import VERBS
+        from tui.views.plain_text import Narrator, console
 
         Narrator(console()).verbs(VERBS.values())
         parser.exit()
@@ -61,9 +61,9 @@ def main(args: Namespace) -> int:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
     # The kernel is imported where it is run.
-    from model.script.execute import check_simulated  # noqa: PLC0415
-    from model.script.parser import parse  # noqa: PLC0415
-    from model.script.problems import ScriptError  # noqa: PLC0415
+    from model.script.execute import check_simulated
+    from model.script.parser import parse
+    from model.script.problems import ScriptError
 
     try:
         commands = parse(text)
@@ -85,7 +85,7 @@ def complain(file: str, error: "ScriptError") -> None:
 
 def perform(commands: "Iterable[Command]") -> "Iterator[Account]":
     """Carry the commands out on a machine fresh from boot."""
-    from model.script.runner import Runner  # noqa: PLC0415
+    from model.script.runner import Runner
 
     runner = Runner()
     for command in commands:
@@ -94,7 +94,7 @@ def perform(commands: "Iterable[Command]") -> "Iterator[Account]":
 
 def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The trace; expectations that do not hold are told on standard error as well. Returns their number."""
-    from model.script.trace import trace_line  # noqa: PLC0415
+    from model.script.trace import trace_line
 
     failed = 0
     for account in accounts:
@@ -109,7 +109,7 @@ def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
 
 def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The account for people, and a last line that sums it up. Returns how many expectations do not hold."""
-    from tui.views.plain_text import NORMAL, QUIET, VERBOSE, Narrator, console  # noqa: PLC0415
+    from tui.views.plain_text import NORMAL, QUIET, VERBOSE, Narrator, console
 
     output = console()
     narrator = Narrator(output, VERBOSE if args.verbose else QUIET if args.quiet else NORMAL)

@@ -30,8 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.script.problems import ScriptError  # noqa: PLC0415 - the kernel is imported where it is run
-    from model.session.state_code import CodeError  # noqa: PLC0415
+    from model.script.problems import ScriptError
+    from model.session.state_code import CodeError
 
     if args.file and args.code:
         print("ptescope sandbox: a file or a code, not both", file=sys.stderr)
@@ -49,13 +49,13 @@ def main(args: Namespace) -> int:
 
 def _plain(args: Namespace) -> int:
     """Without a screen: the way to the present state is carried out and told, then one goes on from there."""
-    from model.script.execute import check_simulated  # noqa: PLC0415
-    from model.script.parser import parse  # noqa: PLC0415
-    from model.session.session import Session  # noqa: PLC0415
-    from model.session.state_code import follow  # noqa: PLC0415
-    from model.session.to_script import script_of  # noqa: PLC0415
-    from tui.plain.sandbox import PlainSandbox  # noqa: PLC0415
-    from tui.views.plain_text import console  # noqa: PLC0415
+    from model.script.execute import check_simulated
+    from model.script.parser import parse
+    from model.session.session import Session
+    from model.session.state_code import follow
+    from model.session.to_script import script_of
+    from tui.plain.sandbox import PlainSandbox
+    from tui.views.plain_text import console
 
     text = read_text(args.file) if args.file else ""
     if args.code:
@@ -72,18 +72,18 @@ def _screen(args: Namespace) -> int:
     """On the screen."""
     text = read_text(args.file) if args.file else ""
     if args.code:
-        from model.session.state_code import unpack  # noqa: PLC0415
+        from model.session.state_code import unpack
 
         unpack(args.code)  # What is no code is said before anything else is.
     elif text:
-        from model.script.execute import check_simulated  # noqa: PLC0415
-        from model.script.parser import parse  # noqa: PLC0415
+        from model.script.execute import check_simulated
+        from model.script.parser import parse
 
         check_simulated(parse(text))
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; `ptescope sandbox --plain` needs none", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    from tui.app.launch import sandbox  # noqa: PLC0415 - Textual only where there is a screen
+    from tui.app.launch import sandbox
 
     if not args.file and not args.code:
         return sandbox()
@@ -92,8 +92,8 @@ def _screen(args: Namespace) -> int:
 
 def _open(driver: "SandboxDriver", code: str | None, text: str) -> None:
     """Set the scene on a driver, and leave a word where something is to be said."""
-    from model.session.state_code import follow  # noqa: PLC0415
-    from tui.drivers.session_commands import open_text  # noqa: PLC0415
+    from model.session.state_code import follow
+    from tui.drivers.session_commands import open_text
 
     if code:
         driver.word = "" if follow(driver.session, code) else OTHER_VERSION

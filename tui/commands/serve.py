@@ -40,8 +40,8 @@ def main(args: Namespace) -> int:
         return EXIT_MISSING
     words = python_module("tui.served_session")
     if args.lesson is not None:
-        from lessons.file.library import find  # noqa: PLC0415
-        from lessons.file.problems import LessonError  # noqa: PLC0415
+        from lessons.file.library import find
+        from lessons.file.problems import LessonError
 
         try:
             find(args.lesson)
@@ -49,7 +49,7 @@ def main(args: Namespace) -> int:
             print(error, file=sys.stderr)
             return EXIT_MISSING
         words += ["learn", args.lesson]
-    from textual_serve.server import Server  # noqa: PLC0415
+    from textual_serve.server import Server
 
     Server(join(words), host=args.host, port=args.port, title="ptescope", public_url=args.public_url).serve()
     return EXIT_FINE

@@ -19,9 +19,9 @@ EXIT_INCOMPLETE: Final = 3
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `ptescope sweep`."""
     # Which kernels, backings and calls there are is known to the model alone.
-    from model.compare.ordinary_calls import BACKINGS, CALLS  # noqa: PLC0415
-    from model.compare.sweep import MOST_STATES, TRIPLES_BOUND  # noqa: PLC0415
-    from model.engine.config import KERNELS  # noqa: PLC0415
+    from model.compare.ordinary_calls import BACKINGS, CALLS
+    from model.compare.sweep import MOST_STATES, TRIPLES_BOUND
+    from model.engine.config import KERNELS
 
     parser.description = (
         "Search every pair of ordinary calls over every backing, with an access by each of two CPUs, and then the "
@@ -69,8 +69,8 @@ def bound(text: str) -> int:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from tui.jobs.sweep import KnownCases, sweep  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.views.sweep_table import as_json, print_table  # noqa: PLC0415
+    from tui.jobs.sweep import KnownCases, sweep
+    from tui.views.sweep_table import as_json, print_table
 
     asked = chosen(args)
     known = KnownCases(args.bounded, args.max_states)
@@ -94,10 +94,10 @@ def main(args: Namespace) -> int:
 
 def chosen(args: Namespace) -> "list[SweepCase]":
     """The cases that the options ask for."""
-    from model.compare.coverage import thinned  # noqa: PLC0415
-    from model.compare.ordinary_calls import BACKINGS  # noqa: PLC0415
-    from model.compare.sweep import cases  # noqa: PLC0415
-    from model.engine.config import KERNELS  # noqa: PLC0415
+    from model.compare.coverage import thinned
+    from model.compare.ordinary_calls import BACKINGS
+    from model.compare.sweep import cases
+    from model.engine.config import KERNELS
 
     kernels = args.kernel or KERNELS
     backings = [backing for backing in BACKINGS if not args.backing or backing.name in args.backing]

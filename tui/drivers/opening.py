@@ -13,15 +13,15 @@ def first_driver(store: "Store") -> "Driver | None":
     """For those who have never been here the tour, else home (None)."""
     if store.path.exists():
         return None
-    from lessons.file.library import TOUR, find  # noqa: PLC0415
+    from lessons.file.library import TOUR, find
 
     return lesson_driver(find(TOUR.stem), store)
 
 
 def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
     """A lesson ready to be shown, where it was left. Raises LessonError and ProgressError."""
-    from lessons.play.player import Player  # noqa: PLC0415 - the kernel is imported where it is run
-    from tui.drivers.lesson import LessonDriver  # noqa: PLC0415
+    from lessons.play.player import Player
+    from tui.drivers.lesson import LessonDriver
 
     driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
     driver.picture()  # What is wrong with this very part of the lesson is said before a screen opens.
@@ -30,7 +30,7 @@ def lesson_driver(lesson: "Lesson", store: "Store") -> "Driver":
 
 def sandbox_driver(store: "Store", title: str = "Sandbox") -> "SandboxDriver":
     """A sandbox on an empty machine, kept beside the progress."""
-    from tui.drivers.sandbox import SandboxDriver  # noqa: PLC0415
-    from tui.session.autosave import FOLDER, Autosave  # noqa: PLC0415 - imported where it is needed
+    from tui.drivers.sandbox import SandboxDriver
+    from tui.session.autosave import FOLDER, Autosave
 
     return SandboxDriver(title=title, autosave=Autosave(store.path.parent / FOLDER))

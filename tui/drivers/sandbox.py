@@ -285,7 +285,7 @@ class SandboxDriver:
 
     def keep(self) -> str:
         """Write this session's file, where it has one and is worth it."""
-        from tui.session.session_file import SaveError, as_text  # noqa: PLC0415 - needed once something has been done
+        from tui.session.session_file import SaveError, as_text
 
         if self.autosave is None or len(self.session.timeline.nodes) == 1:
             return ""
@@ -307,7 +307,7 @@ class SandboxDriver:
 
     def watch(self, text: str) -> str:
         """Watch an expression, or no longer if it is watched already."""
-        from lessons.play.watches import Watches  # noqa: PLC0415 - needed by those who watch
+        from lessons.play.watches import Watches
 
         if self.watches is None:
             self.watches = Watches(self.session.timeline)
@@ -316,14 +316,14 @@ class SandboxDriver:
 
     def bookmark(self, name: str) -> str:
         """Give the present place a name; an empty one takes it away."""
-        from model.session.move_log import tidy  # noqa: PLC0415 - needed by those who name places
+        from model.session.move_log import tidy
 
         self.session.timeline.bookmark(tidy(name))
         return ""
 
     def adopt(self, script: str) -> str:
         """Carry a script out as another branch, from the start."""
-        from tui.session.session_file import load  # noqa: PLC0415 - needed by those who load
+        from tui.session.session_file import load
 
         load(self.session, script)
         self._stand_still()

@@ -86,8 +86,8 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
 
 
 def _save(driver: "SandboxDriver", name: str) -> str:
-    from tui.session.session_file import SaveError, save  # noqa: PLC0415 - needed by those who save
-    from tui.session.user_files import FileNameError, new_file  # noqa: PLC0415
+    from tui.session.session_file import SaveError, save
+    from tui.session.user_files import FileNameError, new_file
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
@@ -102,7 +102,7 @@ def _save(driver: "SandboxDriver", name: str) -> str:
 
 
 def _load(driver: "SandboxDriver", name: str) -> str:
-    from tui.session.user_files import UnreadableError, read_file  # noqa: PLC0415 - needed by those who load
+    from tui.session.user_files import UnreadableError, read_file
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
@@ -117,7 +117,7 @@ def _load(driver: "SandboxDriver", name: str) -> str:
 
 def open_text(driver: "SandboxDriver", text: str) -> str:
     """Carry out a script, or open a saved session with what was watched in it. Raises ScriptError."""
-    from tui.session.session_file import load, watched_in  # noqa: PLC0415
+    from tui.session.session_file import load, watched_in
 
     word = load(driver.session, text)
     for watched in watched_in(text):
@@ -128,8 +128,8 @@ def open_text(driver: "SandboxDriver", text: str) -> str:
 
 def load_scene(driver: "SandboxDriver", name: str) -> str:
     """Load a ready scene."""
-    from lessons.file.scene_library import ready_scenes  # noqa: PLC0415 - needed by those who want one
-    from tui.session.session_file import load  # noqa: PLC0415
+    from lessons.file.scene_library import ready_scenes
+    from tui.session.session_file import load
 
     scenes = {scene.name: scene for scene in ready_scenes()}
     if name not in scenes:
@@ -158,7 +158,7 @@ def _restore(driver: "SandboxDriver") -> str:
 
 def open_code(driver: "SandboxDriver", code: str) -> str:
     """Go where a state code leads."""
-    from model.session.state_code import CodeError, follow  # noqa: PLC0415 - needed by those who have one
+    from model.session.state_code import CodeError, follow
 
     try:
         same = follow(driver.session, code)
@@ -208,7 +208,7 @@ def places_of(timeline: "Timeline", text: str) -> list[int]:
 
 def assist(driver: "SandboxDriver", line: str, commands: "Completion") -> "Completion":
     """Help for a line that may be a command or a word."""
-    from model.script.complete import Completion, Suggestion  # noqa: PLC0415 - loaded with the commands' help
+    from model.script.complete import Completion, Suggestion
 
     name, blank, rest = line.lstrip().partition(" ")
     if not blank:
@@ -228,12 +228,12 @@ def assist(driver: "SandboxDriver", line: str, commands: "Completion") -> "Compl
 
 def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator[Suggestion]":
     """What may follow a word."""
-    from model.script.complete import Suggestion  # noqa: PLC0415
+    from model.script.complete import Suggestion
 
     found: Iterable[tuple[str, str]] = ()
     match name:
         case "scene" if not given:
-            from lessons.file.scene_library import ready_scenes  # noqa: PLC0415
+            from lessons.file.scene_library import ready_scenes
 
             found = ((scene.name, scene.about) for scene in ready_scenes())
         case "goto" | "diff" if len(given) < (2 if name == "diff" else 1):
@@ -242,7 +242,7 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
         case "watch":
             found = expression_words(driver, given)
         case "form" if not given:
-            from model.script.verbs import VERBS  # noqa: PLC0415
+            from model.script.verbs import VERBS
 
             found = ((verb.name, verb.help) for verb in VERBS.values())
         case "load" | "save" if not given and not is_served():
@@ -254,8 +254,8 @@ def _operands(driver: "SandboxDriver", name: str, given: list[str]) -> "Iterator
 
 def expression_words(driver: "SandboxDriver", given: list[str]) -> Iterator[tuple[str, str]]:
     """What may come next in an expression; first of all, those that are watched."""
-    from model.script.complete import assist_condition  # noqa: PLC0415 - loaded by those who watch
-    from model.script.scope import Scope  # noqa: PLC0415
+    from model.script.complete import assist_condition
+    from model.script.scope import Scope
 
     if not given and driver.watches is not None:
         yield from ((text, tr("no longer watch it")) for text in driver.watches.texts)

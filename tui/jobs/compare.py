@@ -67,7 +67,7 @@ def compute(asked: list[CellQuestion], most_states: int, jobs: int) -> Iterator[
 
 def answer_alike(asked: list[CellQuestion], most_states: int) -> list[Answered]:
     """Search or try scenes that differ in their defences only."""
-    from model.compare.cells import Judge, try_use  # noqa: PLC0415 - in the worker process
+    from model.compare.cells import Judge, try_use
 
     judge = Judge(most_states)
     return [

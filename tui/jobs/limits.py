@@ -48,7 +48,7 @@ class Limits:
 def memory() -> float:
     """The most MiB that this process has taken; 0 where the system does not say."""
     try:
-        import resource  # noqa: PLC0415 - not on every system
+        import resource
     except ImportError:
         return 0
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

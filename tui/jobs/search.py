@@ -63,7 +63,7 @@ async def search(request: SearchRequest) -> AsyncGenerator[Word]:
 def limit_memory() -> None:
     """Let an allocation fail before the machine begins to swap; where the system has no such limit, do without."""
     with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource  # noqa: PLC0415 - not on every system
+        import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)

@@ -221,7 +221,7 @@ class Comparison(LeavesOnce[None]):
             return
         trace = answer.trace if isinstance(answer, Cell) and answer.trace else question.text
         script = [command for command in parse(trace) if command.verb != "may"]
-        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens other screens
+        from tui.screens.sandbox_stage import SandboxStage
 
         title = f"{question.row} / {question.column or question.defence}: {words(answer)}"
         self.app.push_screen(SandboxStage(SandboxDriver(script, title), self.glyphs))

@@ -195,7 +195,7 @@ class Explorer(LeavesOnce[None]):
 
     def action_own(self) -> None:
         """Type a line."""
-        from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
+        from tui.screens.prompt import Prompt
 
         self.app.push_screen(Prompt(tr("what may happen"), self.prompt_history, self._assist), self._typed)
 
@@ -311,7 +311,7 @@ class Explorer(LeavesOnce[None]):
 
     def _walk_into(self, invariant: str) -> None:
         """A stage on which the way into a violation lies ahead."""
-        from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens this screen
+        from tui.screens.sandbox_stage import SandboxStage
 
         found = self.shown.found
         judged = next(judged for judged in found.judgements if judged.invariant == invariant) if found else None
@@ -329,7 +329,7 @@ class Explorer(LeavesOnce[None]):
         if self.shown.found is None:
             self.notify(tr("Search first: the map shows what the search has found."), severity="warning", markup=False)
             return
-        from tui.screens.state_graph import Map  # noqa: PLC0415 - opened by a key
+        from tui.screens.state_graph import Map
 
         self.app.push_screen(Map(self.shown.found, self.driver, self.name_of_it, self.glyphs))
 

@@ -152,7 +152,7 @@ class Home(Screen[None]):
         if not name:
             self.notify(tr("Nothing was done here that could be forgotten."), markup=False)
             return
-        from tui.screens.confirm import YES, Confirm  # noqa: PLC0415 - home opens without it
+        from tui.screens.confirm import YES, Confirm
 
         title = next(entry.lesson.header.title for entry in self.entries if entry.lesson and entry.lesson.id == name)
         text = tr(

@@ -199,7 +199,7 @@ class Presenter(LeavesOnce[None]):
         ask = self.picture.tale.ask
         if ask is None or ask.options:
             return
-        from tui.screens.prompt import Prompt  # noqa: PLC0415
+        from tui.screens.prompt import Prompt
 
         def typed(line: str | None) -> None:
             if line:
@@ -223,7 +223,7 @@ class Presenter(LeavesOnce[None]):
         if self.picture.tale.ask is None or prediction is None:
             self.say(tr("There is nothing to vote on here."))
             return
-        from tui.screens.prompt import Prompt  # noqa: PLC0415
+        from tui.screens.prompt import Prompt
 
         def typed(line: str | None) -> None:
             if not line:
@@ -244,7 +244,7 @@ class Presenter(LeavesOnce[None]):
 
     def action_command(self) -> None:
         """Type a command at a goal."""
-        from tui.screens.prompt import Prompt  # noqa: PLC0415
+        from tui.screens.prompt import Prompt
 
         def typed(line: str | None) -> None:
             if line:

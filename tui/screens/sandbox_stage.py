@@ -55,7 +55,7 @@ class SandboxStage(Stage):
 
     def on_paste(self, event: Paste) -> None:
         """A script, or a state code, pasted while no prompt is open is carried out."""
-        from tui.screens.prompt import pasted  # noqa: PLC0415 - needed when somebody pastes
+        from tui.screens.prompt import pasted
 
         lines = [f"code {line}" if line.startswith("pte") else line for line in pasted(event.text)]
         if lines:
@@ -67,7 +67,7 @@ class SandboxStage(Stage):
 
         Says which of several was not carried out, and leaves out those after it.
         """
-        from tui.drivers.session_commands import is_word  # noqa: PLC0415
+        from tui.drivers.session_commands import is_word
 
         lines, word = text.splitlines(), ""
         for number, line in enumerate(lines, 1):
@@ -82,13 +82,13 @@ class SandboxStage(Stage):
         return word
 
     def _help(self, line: str) -> "Completion":
-        from tui.drivers.session_commands import assist  # noqa: PLC0415 - needed when somebody types
+        from tui.drivers.session_commands import assist
 
         return assist(self.sandbox, line, self.sandbox.assist(line))
 
     def _carry_out(self, line: str) -> str:
         """What a typed line says; a word that opens a screen opens it after this."""
-        from tui.drivers.session_commands import SCREENS, carry_out, is_word  # noqa: PLC0415 - needed when somebody has typed
+        from tui.drivers.session_commands import SCREENS, carry_out, is_word
 
         if not is_word(line):
             return self.sandbox.command(line)
@@ -123,7 +123,7 @@ class SandboxStage(Stage):
 
     def use_word(self, name: str) -> None:
         """Use a word about the session; the prompt opens where something is to follow it."""
-        from tui.drivers.session_commands import BY_NAME, SCREENS  # noqa: PLC0415
+        from tui.drivers.session_commands import BY_NAME, SCREENS
 
         if name in SCREENS - {"form"}:
             self._open(name, "")
@@ -138,7 +138,7 @@ class SandboxStage(Stage):
 
     def ask_why(self, words: str) -> None:
         """Why something is as it is, by its name; alone why the rules are broken."""
-        from tui.session.why_query import AskError, asked  # noqa: PLC0415 - needed when somebody asks
+        from tui.session.why_query import AskError, asked
 
         try:
             subject = asked(self.sandbox.session.state, words)
@@ -153,7 +153,7 @@ class SandboxStage(Stage):
 
     def action_tasks(self) -> None:
         """Choose who moves."""
-        from tui.screens.tasks import Tasks  # noqa: PLC0415 - each screen is imported when it opens
+        from tui.screens.tasks import Tasks
 
         self.app.push_screen(Tasks(self.sandbox, self.glyphs, self.move))
 
@@ -175,7 +175,7 @@ class SandboxStage(Stage):
 
     def action_tree(self) -> None:
         """Walk the history."""
-        from tui.screens.tree import Tree  # noqa: PLC0415
+        from tui.screens.tree import Tree
 
         def chosen(subject: str | None) -> None:
             kind, *numbers = (subject or "").split(":")
@@ -203,7 +203,7 @@ class SandboxStage(Stage):
 
     def open_difference(self, names: str) -> None:
         """The same, from a place and to a place: those that `goto` knows; by default the step before, and here."""
-        from tui.drivers.session_commands import NoPlaceError, places_of  # noqa: PLC0415
+        from tui.drivers.session_commands import NoPlaceError, places_of
 
         try:
             found = places_of(self.sandbox.session.timeline, names) if names else [-1]
@@ -215,7 +215,7 @@ class SandboxStage(Stage):
 
     def _compare(self, node: int, to: int) -> None:
         """What differs between two nodes; -1: the step before, and the present."""
-        from tui.screens.difference import Difference  # noqa: PLC0415
+        from tui.screens.difference import Difference
 
         def chosen(subject: str | None) -> None:
             if subject:
@@ -225,8 +225,8 @@ class SandboxStage(Stage):
 
     def action_scenes(self) -> None:
         """Load a ready scene."""
-        from tui.drivers.session_commands import load_scene  # noqa: PLC0415
-        from tui.screens.scenes import Scenes  # noqa: PLC0415
+        from tui.drivers.session_commands import load_scene
+        from tui.screens.scenes import Scenes
 
         def chosen(name: str | None) -> None:
             if name:
@@ -236,8 +236,8 @@ class SandboxStage(Stage):
 
     def action_code(self) -> None:
         """Show the code of this state; open another."""
-        from tui.drivers.session_commands import open_code  # noqa: PLC0415
-        from tui.screens.code import Code  # noqa: PLC0415
+        from tui.drivers.session_commands import open_code
+        from tui.screens.code import Code
 
         def typed(code: str | None) -> None:
             if code:
@@ -247,13 +247,13 @@ class SandboxStage(Stage):
 
     def action_script(self) -> None:
         """Show the script that leads here."""
-        from tui.screens.code import ScriptText  # noqa: PLC0415
+        from tui.screens.code import ScriptText
 
         self.app.push_screen(ScriptText(self.sandbox.session, self.glyphs))
 
     def action_settings(self) -> None:
         """Another kernel or defence, side by side."""
-        from tui.screens.settings import Settings  # noqa: PLC0415
+        from tui.screens.settings import Settings
 
         def adopted(script: str | None) -> None:
             if script:
@@ -263,7 +263,7 @@ class SandboxStage(Stage):
 
     def open_form(self, verb: str) -> None:
         """Fill in a command in fields."""
-        from tui.screens.form import Form, FormChoice  # noqa: PLC0415
+        from tui.screens.form import Form, FormChoice
 
         def filled(line: str | None) -> None:
             if line:

@@ -465,7 +465,7 @@ class Stage(Screen[None]):
         many: bool = False,
     ) -> None:
         """Open the prompt; what is typed goes to `carry_out`, with `many` also several lines that are pasted."""
-        from tui.screens.prompt import Prompt  # noqa: PLC0415 - a text field is not needed for the first frame
+        from tui.screens.prompt import Prompt
 
         def typed(line: str | None) -> None:
             if line:
@@ -525,7 +525,7 @@ class Stage(Screen[None]):
 
     def action_legend(self) -> None:
         """What the signs of the picture mean."""
-        from tui.screens.legend import Legend  # noqa: PLC0415 - needed when somebody asks
+        from tui.screens.legend import Legend
 
         self.app.push_screen(Legend(self.glyphs))
 

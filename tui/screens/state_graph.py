@@ -204,7 +204,7 @@ class Map(LeavesOnce[None]):
 
     def _go(self, state: int) -> None:
         """To a state, the shortest way."""
-        import networkx as nx  # noqa: PLC0415 - it is loaded by now
+        import networkx as nx
 
         assert self.graph is not None
         way = nx.shortest_path(self.graph, 0, state)
@@ -215,7 +215,7 @@ class Map(LeavesOnce[None]):
     def action_open(self) -> None:
         """This state on a stage, with the way that was walked behind it."""
         if self.drawn is not None:
-            from tui.screens.sandbox_stage import SandboxStage  # noqa: PLC0415 - the stage opens other screens
+            from tui.screens.sandbox_stage import SandboxStage
 
             driver = self.play(tr("on the map of {title}").format(title=self.name_of_it))
             driver.lead([self.drawn.edges[number].step for number in self.walk.way])

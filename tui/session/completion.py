@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def related(scene: MachineView, subject: str) -> tuple[frozenset[str], frozenset[str]]:
     """What a subject refers to, and what refers to it."""
-    from model.session.relations import refers  # noqa: PLC0415 - needed when somebody points at something
+    from model.session.relations import refers
 
     found = refers(scene, subject)
     return found.to, found.by
@@ -19,7 +19,7 @@ def related(scene: MachineView, subject: str) -> tuple[frozenset[str], frozenset
 
 def help_for(state: State, line: str) -> "Completion":
     """What belongs where the cursor is at the end of a line, and what could be typed there."""
-    from model.script.complete import assist  # noqa: PLC0415 - needed when somebody types
-    from model.script.scope import Scope  # noqa: PLC0415
+    from model.script.complete import assist
+    from model.script.scope import Scope
 
     return assist(line, Scope.of(state))

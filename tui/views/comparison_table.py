@@ -87,7 +87,7 @@ def print_tables(
     if markdown:
         sys.stdout.write(as_markdown(asked, answers, kernel, most_states))
         return
-    from tui.views.plain_text import Printer  # noqa: PLC0415 - not needed for the other formats
+    from tui.views.plain_text import Printer
 
     console = Printer(highlight=False)
     console.print(bounds(kernel, most_states), style="bold", markup=False)
@@ -99,9 +99,9 @@ def print_tables(
 
 def print_grid(console: "Console", grid: Grid) -> None:
     """Print a table; if it is wider than the screen, so many columns at a time as fit."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     first, *names = grid.heading
     width = 2 * NARROWEST

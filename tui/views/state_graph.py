@@ -57,7 +57,7 @@ class Walk(NamedTuple):
 
 def graph_of(drawn: StateGraph) -> nx.DiGraph:
     """The map for networkx: states by number; edges with their number."""
-    import networkx as nx  # noqa: PLC0415 - a quarter of a second that few need
+    import networkx as nx
 
     graph = nx.DiGraph()
     graph.add_nodes_from(range(len(drawn.places)))
@@ -67,7 +67,7 @@ def graph_of(drawn: StateGraph) -> nx.DiGraph:
 
 def plan(graph: nx.DiGraph) -> Plan:
     """Rows by depth; within a row the states stand below those that lead to them (barycentres, swept both ways)."""
-    import networkx as nx  # noqa: PLC0415
+    import networkx as nx
 
     layers = [list(layer) for layer in nx.bfs_layers(graph, 0)]
     columns = dict.fromkeys(graph, 0.0)

@@ -20,8 +20,8 @@ def bounds(bounded: int | None, most_states: int) -> str:
 
 def print_table(answers: Answers, bounded: int | None, most_states: int) -> None:
     """A line for each kernel and backing, then everything that was found."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console(highlight=False)
     table = Table("kernel", "backing", title="Ordinary calls", title_justify="left")
