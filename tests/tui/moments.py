@@ -95,11 +95,11 @@ MOMENTS: Final = {
         bo b 512 in=gtt exporter=ttm-huge
         mmap p0 buf bo:b shared rw 512 at=512
         write p0 buf 65
-        gup p0 buf+3 as=r write by=nic
+        gup p0 buf+0 as=r write by=nic
         move b vram
         bo secret 512 in=gtt exporter=ttm-huge
         mmap p1 s bo:secret shared rw 512 at=1024
-        write p1 s+3 83
+        write p1 s 83
         dma r write 99
     """,
     "kvm-walk": """

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from lessons.i18n.language import tr
 from model.memory.records import Frame, Pte
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
@@ -60,15 +61,22 @@ class Cells:
         if line.tlb is not None:
             cpu, cached = line.tlb
             inner = _bits(cached.pte)
-            text = f"   {sign('stale')} cpu{cpu} TLB "
-            room = width - len(text) - 2
             subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
-            return (Span(f"{text}{sign('open')}{inner:<{room}.{room}}{sign('close')}", "hazard", subject),)
+            text = f"{self._mark(subject)}  {sign('stale')} cpu{cpu} TLB "
+            room = width - len(text) - 2
+            role = hue(self.drawn.past, cached.process)
+            return (Span(f"{text}{sign('open')}{inner:<{room}.{room}}{sign('close')}", role, subject),)
         if line.zone:
             return (Span(f"{line.zone:>{width}}", "dim"),)
         if line.run is None or line.column:
             return (Span(" " * width),)
         return self._page(line.run, width)
+
+    def waiting(self, line: Line, width: int) -> tuple[Span, ...]:
+        """A task that cannot go on, over the whole row."""
+        reason = self.state.tasks[line.waits].blocked
+        text = f"{sign('hazard')} {line.waits} {tr('waits')}: {reason}"
+        return (Span(f"{cut(text, width):<{width}}", "plain", f"task:{line.waits}"),)
 
     def _process(self, name: str, width: int) -> tuple[Span, ...]:
         """The head of a process's pages."""

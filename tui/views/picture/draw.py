@@ -15,16 +15,9 @@ def picture(drawn: PictureState, width: int) -> list[Row]:
     found, columns = layout(drawn), widths(max(width, LEAST))
     lines, cells = Lines(drawn, found), Cells(drawn, columns)
     left, right = lines.left(columns.left), lines.right(columns.right)
-    rows = [
-        Row(
-            (
-                *cells.page(line),
-                *left.spans(number),
-                *cells.box(line),
-                *right.spans(number),
-                *cells.holder(line),
-            )
-        )
-        for number, line in enumerate(found.lines)
-    ]
+    rows = []
+    for number, line in enumerate(found.lines):
+        middle = (*left.spans(number), *cells.box(line), *right.spans(number))
+        whole = cells.waiting(line, sum(columns)) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
+        rows.append(Row(whole))
     return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)

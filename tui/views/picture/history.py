@@ -14,7 +14,7 @@ from rpds import HashTrieMap
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
-from model.kernel.drivers.ttm_pool import POOL
+from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.records import Access, Frame, Pte, Task
 from model.memory.state import Change, State
@@ -100,7 +100,7 @@ def first(node: Node) -> Past:
     pages = sorted((key, pte.pfn) for key, pte in state.ptes.items() if pte.present)
     blocks = sorted(((key[0], key[2] * BLOCK), entry.pfn) for key, entry in state.tables.items() if entry.huge)
     for page, pfn in (*pages, *blocks):
-        if pfn not in past.home:
+        if pfn not in past.home and pfn < VRAM_BASE:
             past = past.settle(pfn, page)
     owners, since = past.owners, past.since
     for pfn in {*past.home, *index.held}:
@@ -195,14 +195,18 @@ def _touched(changes: Iterable[Change]) -> Iterator[int]:
 
 
 def _arrivals(changes: Iterable[Change]) -> Iterator[tuple[Page, int]]:
-    """Pages that have a new entry, and the frames to which it leads."""
+    """Pages that have a new entry, and the frames to which it leads; video memory has its own place."""
     for table, key, _, new in changes:
         if not isinstance(new, Pte):
             continue
         if table == "ptes" and new.present:
-            yield key, new.pfn
+            page = key
         elif table == "tables" and new.huge:
-            yield (key[0], key[2] * BLOCK), new.pfn
+            page = key[0], key[2] * BLOCK
+        else:
+            continue
+        if new.pfn < VRAM_BASE:
+            yield page, new.pfn
 
 
 def _owned(task: Task | None) -> Iterator[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
-from model.kernel.drivers.ttm_pool import POOL
+from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
 from model.memory.records import Frame, TlbEntry
@@ -21,7 +21,11 @@ from tui.views.shown_state import gone
 
 MOST_VMAS: Final = 64
 MOST_APART: Final = 64
-"""Frames mapped nowhere that are drawn."""
+"""Pages of one file, or of one reference, that are looked at where they are mapped nowhere."""
+MOST_OF_BUFFER: Final = 512
+"""The same of a buffer, whose pages are mostly alike."""
+MOST_LOOKED: Final = 2048
+"""Frames mapped nowhere that are looked at."""
 MOST_LISTED: Final = 12
 """Frames of the pool or the free list that are named."""
 
@@ -47,6 +51,8 @@ class Line:
     """They are no longer there: so it was one step ago."""
     listed: tuple[int, ...] = ()
     """Frames that are only named: pool and free list."""
+    waits: str = ""
+    """A task that cannot go on."""
     holder: HolderKey | None = None
     note: HolderKey | None = None
     """Whose second line stands here."""
@@ -60,7 +66,7 @@ class Line:
             return "page", self.run.process, self.run.first, self.column
         if self.tlb is not None:
             return "tlb", self.tlb[0], self.tlb[1].process, self.tlb[1].vpn
-        return self.head, self.zone, self.frames[:1]
+        return self.head, self.zone, self.frames[:1], self.waits
 
 
 class Layout(NamedTuple):
@@ -85,6 +91,7 @@ def layout(drawn: PictureState) -> Layout:
             lines += _beside(drawn, run, placed)
     lines += _apart(drawn, placed)
     lines += _lists(drawn)
+    lines += [Line(waits=name) for name, task in sorted(drawn.state.tasks.items()) if task.blocked]
     return _with_holders(drawn, lines)
 
 
@@ -119,6 +126,9 @@ def _beside(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[L
     if run.more:
         yield Line(run=run)
         return
+    if run.huge:
+        yield from _block(drawn, run, placed)
+        return
     columns = [_frames(drawn, (run.process, vpn), placed) for vpn in _one_by_one(drawn, run)]
     longest = max(map(len, columns), default=0)
     for number in range(max(longest, 1)):
@@ -131,24 +141,40 @@ def _beside(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[L
             yield from (Line(tlb=stale) for stale in drawn.stale(run.page))
 
 
+def _block(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[Line]:
+    """The rows of a block of 2 MiB: its head, and each page of it that somebody holds by itself."""
+    frames = _frames(drawn, run.page, placed)
+    yield Line(run=run, frames=tuple(pfn for pfn in frames[:1] if pfn != HOLE))
+    inside = (vpn for vpn in drawn.special.get(run.process, ()) if run.first <= vpn < run.stop)
+    column = 0
+    for vpn in inside:
+        yield from (Line(tlb=stale) for stale in drawn.stale((run.process, vpn)))
+        for pfn in dict.fromkeys(belief.pfn for belief in drawn.believed.get((run.process, vpn), ())):
+            if pfn not in placed and pfn < VRAM_BASE:
+                placed.add(pfn)
+                column += 1
+                yield Line(run=run, frames=(pfn,), column=column)
+    for pfn in frames[1:]:
+        if pfn != HOLE:
+            column += 1
+            yield Line(run=run, frames=(pfn,), column=column)
+
+
 def _one_by_one(drawn: PictureState, run: FoldedRun) -> Iterable[int]:
     """The pages of a run at which frames can stand."""
-    if not run.huge:
-        anything = drawn.entry(run.page) or run.page in drawn.past.slots or run.page in drawn.before
-        return range(run.first, run.stop) if anything else (run.first,)
-    special = drawn.special.get(run.process, ())
-    return (run.first, *(vpn for vpn in special if run.first < vpn < run.stop))
+    anything = drawn.entry(run.page) or run.page in drawn.past.slots or run.page in drawn.before
+    return range(run.first, run.stop) if anything else (run.first,)
 
 
 def _frames(drawn: PictureState, page: Page, placed: set[int]) -> list[int]:
     """The frames beside a page: its own, one that it maps and that stands nowhere else, one that has just gone."""
     found = list(drawn.past.slots.get(page, ()))
     entry, old = drawn.entry(page), drawn.before.get(page)
-    if entry is not None and entry.present and entry.pfn not in placed and entry.pfn not in found:
+    if entry is not None and entry.present and entry.pfn < VRAM_BASE and entry.pfn not in (*placed, *found):
         home = drawn.past.home.get(entry.pfn)
         if home is None or not drawn.stands(home):
             _put(found, entry.pfn)
-    lost = old is not None and old.present and (entry is None or entry.pfn != old.pfn)
+    lost = old is not None and old.present and old.pfn < VRAM_BASE and (entry is None or entry.pfn != old.pfn)
     if lost and old is not None and old.pfn not in drawn.past.home and old.pfn not in placed:
         _put(found, old.pfn)
     placed.update(found)
@@ -171,7 +197,7 @@ def _apart(drawn: PictureState, placed: set[int]) -> Iterator[Line]:
     candidates = sorted({pfn for pfn in _mentioned(drawn) if pfn not in placed and not _hidden(drawn, pfn)})
     group: list[int] = []
     look: object = None
-    for pfn in islice(candidates, MOST_APART * 8):
+    for pfn in candidates[:MOST_LOOKED]:
         its = _zone(drawn, pfn), frame_look(drawn, pfn, pfn)
         if group and its == look and pfn == group[-1] + 1:
             group.append(pfn)
@@ -217,7 +243,7 @@ def _mentioned(drawn: PictureState) -> Iterator[int]:
             index, count = ceiling(state.cache_index, name, index + 1), count + 1
     for buffer in state.buffers.values():
         frames = buffer.frames
-        yield from frames[:: BLOCK if _in_blocks(drawn, frames) else 1][: MOST_APART * 8]
+        yield from frames[:: BLOCK if _in_blocks(drawn, frames) else 1][:MOST_OF_BUFFER]
     for reference in state.references.values():
         yield from (pfn for pfn in islice(reference.frames, MOST_APART) if pfn != NOT_MAPPED)
     for task in state.tasks.values():

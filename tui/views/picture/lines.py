@@ -34,27 +34,32 @@ class Lines:
 
     def left(self, width: int) -> Channel:
         """Entries to frames, beliefs, cached translations."""
-        solid: dict[int, Net] = {}
-        dashed: dict[tuple[str, int], Net] = {}
-        crossed: list[tuple[int, str]] = []
-        at = self.found.at
-        for number, line in enumerate(self.found.lines):
-            if line.run is not None and not line.column and not line.run.more:
-                self._entries(number, line.run, solid)
-                crossed += self._beliefs(number, line.run, dashed)
-            elif line.tlb is not None:
-                cpu, cached = line.tlb
-                target = at.get(cached.pte.pfn)
-                if target is not None:
-                    subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
-                    self._dash(dashed, "tlb", number, target, subject, cached.pte.pfn)
+        solid, dashed = self.on_the_left()
         channel = Channel(width, len(self.found.lines))
-        channel.draw([*solid.values(), *dashed.values()], PIECES, (sign("counted"), sign("special")))
-        for number, subject in crossed:
-            _cross(channel, number, subject)
+        channel.draw([*solid, *dashed], PIECES, (sign("counted"), sign("special")))
+        for row in {end.row: end.subject for net in dashed if net.late for end in net.near}.items():
+            _cross(channel, *row)
         for access in self.drawn.accesses:
             self._carried_by_cpu(channel, access)
         return channel
+
+    def on_the_left(self) -> tuple[list[Net], list[Net]]:
+        """The lines of entries; those of beliefs and of cached translations."""
+        solid: dict[int, Net] = {}
+        dashed: dict[tuple[str, int], Net] = {}
+        for number, line in enumerate(self.found.lines):
+            if line.run is not None and not line.column and not line.run.more:
+                self._entries(number, line.run, solid)
+                self._beliefs(number, line.run, dashed)
+            elif line.tlb is not None:
+                cpu, cached = line.tlb
+                target = self.found.at.get(cached.pte.pfn)
+                if target is not None:
+                    subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
+                    net = dashed.setdefault((subject, target), Net())
+                    net.near.append(End(number, "dash", "gone", subject))
+                    net.far.append(End(target, "dash", "gone", f"frame:{cached.pte.pfn}"))
+        return list(solid.values()), list(dashed.values())
 
     def _entries(self, number: int, run: FoldedRun, nets: dict[int, Net]) -> None:
         """The line of each entry of a run; entries to frames of one row are one line."""
@@ -78,9 +83,9 @@ class Lines:
             elif style == "heavy":
                 net.far[0].style = "heavy"
 
-    def _beliefs(self, number: int, run: FoldedRun, nets: dict[tuple[str, int], Net]) -> list[tuple[int, str]]:
+    def _beliefs(self, number: int, run: FoldedRun, nets: dict[tuple[str, int], Net]) -> None:
         """Dotted lines to where a page led: somebody still believes it, or it was so before the last move."""
-        crossed: dict[int, str] = {}
+        seen: set[int] = set()
         for vpn in range(run.first, run.stop) if not run.huge else self._believed_in(run):
             page = (run.process, vpn)
             entry, old = self.drawn.entry(page), self.drawn.before.get(page)
@@ -90,38 +95,35 @@ class Lines:
                 were.append(old.pfn)
             for pfn in were:
                 target = self.found.at.get(pfn)
-                if pfn == now or target is None or target in crossed:
+                if pfn == now or target is None or target in seen:
                     continue
-                crossed[target] = f"pte:{run.process}:{vpn}"
-                self._dash(nets, "belief", number, target, f"pte:{run.process}:{vpn}", pfn)
-        return [(number, subject) for subject in list(crossed.values())[:1]]
+                seen.add(target)
+                net = nets.setdefault(("belief", target), Net(late=1))
+                net.near.append(End(number, "dash", "gone", f"pte:{run.process}:{vpn}"))
+                if not net.far:
+                    net.far.append(End(target, "dash", "gone", f"frame:{pfn}"))
 
     def _believed_in(self, run: FoldedRun) -> list[int]:
         """The pages of a block that somebody was given a frame for."""
         return [vpn for vpn in self.drawn.special.get(run.process, ()) if run.first <= vpn < run.stop]
 
-    def _dash(
-        self, nets: dict[tuple[str, int], Net], kind: str, number: int, target: int, subject: str, pfn: int
-    ) -> None:
-        """One dotted line."""
-        key = (kind, target) if kind == "belief" else (subject, target)
-        net = nets.setdefault(key, Net(late=1))
-        net.near.append(End(number, "dash", "gone", subject))
-        if not net.far:
-            net.far.append(End(target, "dash", "gone", f"frame:{pfn}"))
-
     def _carried_by_cpu(self, channel: Channel, access: Access) -> None:
         """The byte that a process has just stored or loaded, on its line."""
         if access.reference or not access.process:
             return
+        page = access.process, access.vpn
+        entry = self.drawn.entry(page)
+        agrees = entry is not None and entry.present and entry.pfn == access.pfn
         for number, line in enumerate(self.found.lines):
-            run = line.run
-            if (
-                run is not None
-                and not line.column
-                and run.process == access.process
-                and run.first <= access.vpn < run.stop
-            ):
+            run, cached = line.run, line.tlb
+            through_tlb = cached is not None and (cached[1].process, cached[1].vpn, cached[1].pte.pfn) == (
+                *page,
+                access.pfn,
+            )
+            through_entry = (
+                run is not None and not line.column and (run.process, run.first) <= page < (run.process, run.stop)
+            )
+            if through_entry if agrees else through_tlb:
                 _carry(channel, number, str(access.value), out=False)
                 return
 
@@ -129,6 +131,16 @@ class Lines:
 
     def right(self, width: int) -> Channel:
         """References and tasks to the frames that they hold."""
+        channel = Channel(width, len(self.found.lines), mirrored=True)
+        channel.draw(self.on_the_right(), MIRRORED, (sign("held"), sign("known")))
+        for access in self.drawn.accesses:
+            reached = self.found.at.get(access.pfn)
+            if access.reference and reached is not None:
+                _carry(channel, reached, str(access.value), out=not access.write)
+        return channel
+
+    def on_the_right(self) -> list[Net]:
+        """One line a holder, to every frame that it has."""
         nets: list[Net] = []
         lost = gone(self.drawn.scene.changes, "references")
         for key, number in self.found.held_at.items():
@@ -146,13 +158,7 @@ class Lines:
                 style, role = "dash", "gone"
             near = End(number, style, role, subject, hollow)
             nets.append(Net([near], [End(row, style, role, f"frame:{pfn}") for row, pfn in rows.items()]))
-        channel = Channel(width, len(self.found.lines), mirrored=True)
-        channel.draw(nets, MIRRORED, (sign("held"), sign("known")))
-        for access in self.drawn.accesses:
-            reached = self.found.at.get(access.pfn)
-            if access.reference and reached is not None:
-                _carry(channel, reached, str(access.value), out=not access.write)
-        return channel
+        return nets
 
     def _hold(self, key: HolderKey) -> tuple[str, bool]:
         """How the line of a holder is drawn, and whether the count knows nothing of it."""
@@ -177,7 +183,7 @@ def _cross(channel: Channel, row: int, subject: str) -> None:
 def _carry(channel: Channel, row: int, byte: str, *, out: bool) -> None:
     """A byte on its way over a line; `out`: from the frame to the device that reads it."""
     cells = channel.at(row)
-    whole = {PIECES[style][12] for style in ("light", "heavy", "double")}
+    whole = {PIECES[style][12] for style in PIECES}
     longest: list[int] = []
     stretch: list[int] = []
     for column, cell in enumerate(cells):
@@ -185,8 +191,9 @@ def _carry(channel: Channel, row: int, byte: str, *, out: bool) -> None:
         longest = max(longest, stretch, key=len)
     if len(longest) < len(byte):
         return
-    for column in longest:
-        cells[column] = (PIECES["heavy"][12], cells[column][1], cells[column][2])
+    if cells[longest[0]][0] != PIECES["dash"][12]:
+        for column in longest:
+            cells[column] = (PIECES["heavy"][12], cells[column][1], cells[column][2])
     if out:
         cells[longest[0]] = (sign("counted"), *cells[longest[0]][1:])
     start = longest[(len(longest) - len(byte)) // 2]
