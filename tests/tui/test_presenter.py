@@ -189,7 +189,7 @@ async def test_the_room_sees_how_much_of_a_goal_is_reached_and_gets_hints(store:
         assert ": command" in user.lines()[-1]
         await user.press("colon")
         await user.enter("fork p0 p1")
-        assert "- Walk -" in user.seen().replace("─", "-"), "the pane is called what it shows"
+        assert "- Picture -" in user.seen().replace("─", "-"), "the pane is called what it shows"
         assert "ok p0 and p1 share one frame" in user.seen().replace("✓", "ok"), "in sight with what was just done"
         assert "nobody else holds it" in user.seen()
         await user.press("h")

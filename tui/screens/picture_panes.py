@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from model.memory.records import Access
+from model.memory.state import TABLES
 from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
 from tui.views.picture.fold import LEAST as WORTH_FOLDING
@@ -40,6 +41,23 @@ class PicturePanes:
             self._history.at(node),
             accesses(node),
             self.opened,
+        )
+
+    @property
+    def made_of(self) -> tuple[tuple[object, ...], tuple[object, ...]]:
+        """What the picture depends on: objects that must be the very same, and values that must be equal.
+
+        Most micro-steps change nothing but their task, and a task is drawn only by what it holds and waits for.
+        """
+        drawn = self.state
+        maps = (drawn.state.maps[number] for number, table in enumerate(TABLES) if table.name != "tasks")
+        waiting = tuple((name, task.blocked) for name, task in sorted(drawn.state.tasks.items()) if task.blocked)
+        return (drawn.index, drawn.past, *maps), (
+            waiting,
+            drawn.scene.changes,
+            drawn.scene.broken,
+            drawn.opened,
+            drawn.accesses,
         )
 
     def picture(self, width: int) -> list[Row]:

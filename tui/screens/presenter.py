@@ -12,6 +12,7 @@ from lessons.teach import presenter_state as presenting
 from lessons.teach.presenter_state import Ballots
 from tui.drivers.lesson import LessonDriver
 from tui.screens.leaves_once import LeavesOnce
+from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.views.bars import header, keys
 from tui.views.glyphs import Glyphs
 from tui.views.physical import physical
@@ -37,8 +38,8 @@ class Presenter(LeavesOnce[None]):
     """Text above, the one pane that matters below, and as few keys as a clicker has."""
 
     DEFAULT_CSS = """
-    Presenter #text { height: 2fr; }
-    Presenter #machine { height: 1fr; }
+    Presenter #text { height: 3fr; }
+    Presenter #machine { height: 2fr; }
     Presenter #bars { height: 3; }
     Presenter.-blank #text, Presenter.-blank #machine { visibility: hidden; }
     """
@@ -62,6 +63,7 @@ class Presenter(LeavesOnce[None]):
         self.picture = driver.picture()
         self.began = time.time()
         self.ballots: dict[str, Ballots] = {}
+        self.drawing = PicturePanes(driver)
         self.word = ""
         self.hinted = False
         """The room has just been given a hint."""
@@ -118,13 +120,16 @@ class Presenter(LeavesOnce[None]):
         return self.text.top + self.text.window < len(self._text(self.text.outer_size.width))
 
     def _machine(self, width: int) -> list[Row]:
-        """The pane in which something changed."""
+        """The picture where there is room for it, else the pane in which something changed."""
         picture = self.picture
         subject = follow(picture.changes)
         changed = marks(picture.changes)
         broken = severities(picture.broken)
         scene = ShownState(picture.state, picture.changes, changed, broken, subject, self.glyphs)
         title, build = PANES.get(subject.partition(":")[0], ("Address spaces", spaces))
+        if width >= LEAST:
+            self.drawing.take(scene)
+            title, build = "Picture", lambda _, columns: self.drawing.picture(columns)
         if self.machine.heading != tr(title):
             self.machine.heading = tr(title)
             self.machine.refresh()

@@ -265,10 +265,8 @@ class Stage(Screen[None]):
             case "step":
                 return steps(picture, width, glyphs)
             case "picture":
-                drawn = self.drawing
-                same = (drawn.state.state, drawn.state.past)
-                equal = (picture.changes, self.scene.broken, drawn.opened, drawn.state.accesses, width)
-                return self._kept("picture", same, equal, lambda: drawn.picture(width))
+                same, equal = self.drawing.made_of
+                return self._kept("picture", same, (*equal, width), lambda: self.drawing.picture(width))
             case "ledger":
                 return self.drawing.ledger(width)
             case _:
