@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from model.invariants.holders import WEIGHTS, members
 from model.session.session import Session
 from model.session.timeline import Node
-from tests.model.drawing import commands, scripts
+from tests.model.random_scripts import commands, scripts
 from tests.model.test_random_scripts import COUNTED, UNCOUNTED, possible
 from tests.tui.moments import MOMENTS, seen
 from tests.tui.moments import commands as read
