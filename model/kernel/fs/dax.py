@@ -175,9 +175,13 @@ class dax_break_layout(Procedure):
 
     @step
     def ext4_wait_dax_page(self, tx: Transaction) -> Outcome:
-        """Sleep until the last reference on that page is put."""
-        if self.busy(tx, self.waits_for):
-            pfn = tx.page_cache[self.file, self.waits_for]
+        """Sleep until the page is idle: the last reference on it is put (include/linux/dax.h: dax_page_is_idle).
+
+        Since 6.15 that means a count of 0, and an entry has a reference, too: who has mapped the page again keeps the
+        sleeper waiting, until the mapping goes.
+        """
+        pfn = tx.page_cache.get((self.file, self.waits_for))
+        if pfn is not None and page_count(tx, pfn) != idle_count(tx):
             return blocked(f"the last reference on page {self.waits_for} of {self.file} (frame {pfn}) to be put")
         return None
 
@@ -188,7 +192,7 @@ class dax_break_layout(Procedure):
         return wait if wait is not None else goto(dax_break_layout.unmap_mapping_range)
 
     def busy(self, tx: Transaction, index: int) -> bool:
-        """Whether somebody holds a page of the file, by more than its mappings."""
+        """Whether somebody holds a page of the file, by more than its mappings (fs/dax.c: dax_busy_page)."""
         pfn = tx.page_cache.get((self.file, index))
         return pfn is not None and page_count(tx, pfn) > idle_count(tx) + tx.frames[pfn].mapcount
 
