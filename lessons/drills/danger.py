@@ -87,7 +87,7 @@ def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
         makes = (f"bo b 1 in=gtt exporter={exporter}",)
         happens = dice.choice(BUFFER)
         if exporter == "udmabuf":
-            makes, happens = ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f"), "punch f 0 1"
+            makes, happens = ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f"), "punch f 0 1"
     lines = (f"set kernel {dice.choice(KERNELS)}", "process p0", "device nic", *makes, mapping, "write p0 buf 1")
     more = dice.choice(((), ("write p0 buf 7",), ("read p0 buf",)))
     also = ("write p0 buf 7",) if happens.startswith("fork") else more

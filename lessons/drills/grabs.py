@@ -28,7 +28,7 @@ MAPPINGS: Final = (
     ("a buffer of a dma-buf heap (remap_pfn_range)", ("bo b 1 exporter=system-heap", BUFFER)),
     ("a GEM shmem buffer (virtio-gpu)", ("bo b 1 exporter=virtio-gpu", BUFFER)),
     ("an i915 buffer in system memory", ("bo b 1 exporter=i915-shmem", BUFFER)),
-    ("a udmabuf", ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f", BUFFER)),
+    ("a udmabuf", ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f", BUFFER)),
     ("a driver's page (vm_insert_page)", ("bo b 1 exporter=insert-page", BUFFER)),
     ("a driver's page (vmf_insert_mixed)", ("bo b 1 in=vram exporter=mixed", BUFFER)),
     ("a BAR of a PCI device (remap_pfn_range)", ("device gpu", "mmap p0 buf bar:gpu shared rw 1")),

@@ -81,7 +81,7 @@ BACKINGS: Final = (
     _buffer("ttm-huge", moves=True, pages=512, at=512),
     Backing(
         "udmabuf",
-        ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f", "mmap p0 buf bo:b shared rw 1 at=16"),
+        ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f", "mmap p0 buf bo:b shared rw 1 at=16"),
         "borrowed",
     ),
 )

@@ -116,7 +116,7 @@ def buffer_lines(kind: str, backing: str = DMABUF) -> tuple[str, ...]:
     huge = EXPORTERS[kind].insert == "huge-pfn"
     pages, where = (512, " at=512") if huge else (1, "")
     created = (
-        ("memfd f 1", "bo b 1 exporter=udmabuf memfd=f")
+        ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f")
         if kind == "udmabuf"
         else (f"bo b {pages} in=gtt exporter={kind}",)
     )

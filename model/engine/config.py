@@ -116,6 +116,15 @@ FACTS: Final[dict[str, Fact]] = {
     "bochs uses TTM": Fact("6.1", "6.12", "GEM shmem in 7.3; dma-buf recordings, finding 3"),
     "udmabuf maps PFNs": Fact("6.12", "7.3", "6.1 returns the memfd's page; dma-buf recordings, finding 6"),
     "udmabuf pins its pages": Fact("6.12", "7.3", "memfd_pin_folios() since 6.12; dma-buf moves: refcount 1026"),
+    "udmabuf checks seals under the inode's lock": Fact(
+        "6.12", "7.3", "udmabuf_create(): inode_lock_shared() in 6.12.117 and 7.3.4, none in 6.1; udmabuf.c"
+    ),
+    "udmabuf maps a whole VMA at its first fault": Fact(
+        "6.18", "7.3", "udmabuf_vm_fault(): pre fault since 6.13, not in 6.12.117; drivers/dma-buf/udmabuf.c"
+    ),
+    "GEM shmem faults take dma_resv": Fact(
+        "6.12", "7.3", "drm_gem_shmem_fault(): pages_lock in 6.1; drivers/gpu/drm/drm_gem_shmem_helper.c"
+    ),
     "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
     "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf recordings, finding 10: ordinary pages in 6.1 and 6.12"),

@@ -22,6 +22,7 @@ ESPIPE: Final = 29
 EMLINK: Final = 31
 ENOSYS: Final = 38
 EOVERFLOW: Final = 75
+EBADFD: Final = 77
 EOPNOTSUPP: Final = 95
 EREMOTEIO: Final = 121
 

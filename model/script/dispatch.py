@@ -18,13 +18,14 @@ from model.kernel.drivers.dma_buf import (
 )
 from model.kernel.drivers.gem import gem_create, gem_destroy
 from model.kernel.drivers.ttm_move import move_buffer
+from model.kernel.drivers.udmabuf import udmabuf_create
 from model.kernel.fs.dax import dax_create
 from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone, mm_alloc
 from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.madvise import do_madvise
-from model.kernel.mm.memfd import memfd_create
+from model.kernel.mm.memfd import SEALS, memfd_add_seals, memfd_create
 from model.kernel.mm.migrate import migrate_pages
 from model.kernel.mm.mlock import do_mlock, do_munlock
 from model.kernel.mm.mmap import (
@@ -164,15 +165,16 @@ def _taken(procedure: type[kvm_follow | grab_pages | mirror_range], call: Call) 
 
 
 def _bo(call: Call) -> Procedure:
-    """A udmabuf is made of the pages of a memfd; without `memfd=` of one that bears the buffer's name."""
+    """A buffer of its driver's own pages, or, a udmabuf, of those of a memfd."""
     kind = call.name("exporter") or "qxl"
+    if kind == "udmabuf":
+        return udmabuf_create(name=call.name("B"), pages=call.number("PAGES"), memfd=call.name("memfd"))
     return gem_create(
         name=call.name("B"),
         pages=call.number("PAGES"),
         place=cast("Place", call.name("in") or "system"),
         exporter=kind,
         caching=call.name("caching") or "wc",
-        memfd=(call.name("memfd") or call.name("B")) if kind == "udmabuf" else "",
     )
 
 
@@ -196,6 +198,9 @@ CALLS: Final[dict[str, Builder]] = {
     "write": lambda call: cpu_store(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE")),
     "memfd": lambda call: memfd_create(file=call.name("F"), pages=call.number("PAGES")),
     "diskfile": lambda call: create_file(file=call.name("F"), kind="ext4", pages=call.number("PAGES")),
+    "seal": lambda call: memfd_add_seals(
+        file=call.name("F"), seals=tuple(seal for seal in SEALS if seal in call.command.options)
+    ),
     "truncate": lambda call: do_truncate(file=call.name("F"), pages=call.number("PAGES")),
     "punch": lambda call: fallocate_punch(
         file=call.name("F"), offset=call.number("OFFSET"), pages=call.number("PAGES")

@@ -348,6 +348,8 @@ class Option(msgspec.Struct, frozen=True):
     required: bool = False
     instead: str = ""
     """Flags with the same word here exclude each other."""
+    only_with: tuple[str, str] = ("", "")
+    """It belongs to this value of that option: it is required with it, and of no use without."""
 
 
 class Signature(msgspec.Struct, frozen=True):

@@ -359,7 +359,18 @@ class _Line:
         for option in allowed:
             if option.required and option.key not in options and option.value is not None:
                 self.complain(self.end, f"`{option.key}={option.value.name}` is missing (`{verb.usage}`)")
+            elif option.only_with[0]:
+                self._belongs(option, options)
         return options
+
+    def _belongs(self, option: Option, options: dict[str, Value]) -> None:
+        """An option that goes with one value of another: both or neither."""
+        key, wanted = option.only_with
+        if (options.get(key) == wanted) == (option.key in options):
+            return
+        given = f"`{option.key}={option.value.name if option.value is not None else ''}`"
+        missing = f"`{key}={wanted}` needs {given}: {option.value.expected if option.value is not None else ''}"
+        self.complain(self.end, f"{given} is for `{key}={wanted}` only" if option.key in options else missing)
 
     def _surplus(self, verb: Syntax, word: Word, known: dict[str, Option]) -> None:
         """A word that is neither an operand nor an option."""

@@ -219,6 +219,13 @@ _TABLE: Final = (
     _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
     _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
     _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
+    _verb(
+        "seal",
+        "fcntl(F_ADD_SEALS) on a memfd: F_SEAL_SHRINK, …",
+        _F,
+        *(_flag("seal"), _flag("shrink"), _flag("grow"), _flag("write"), _flag("future_write")),
+        cpu_of="",
+    ),
     _verb("truncate", "ftruncate(2): the file has PAGES pages from now on", _F, _PAGES),
     _verb(
         "punch",
@@ -272,7 +279,7 @@ _TABLE: Final = (
         *(Option("in", Choice(name="vram|gtt|system", choices=PLACEMENTS)),),
         Option("exporter", Choice(name="KIND", choices=EXPORTERS)),
         Option("caching", Choice(name="wc|cached", choices=("wc", "cached"))),
-        Option("memfd", _F),
+        Option("memfd", Name(name="F", kind="file", made_by=("memfd",)), only_with=("exporter", "udmabuf")),
     ),
     _verb(
         "export",

@@ -29,7 +29,7 @@ PAGES: Final = 8
 
 def buffer(exporter: str, how: str = "bo", place: str = "system") -> str:
     """A buffer of a driver, mapped through its DRM file or as a dma-buf."""
-    memfd = f"memfd f {PAGES}\n" if exporter == "udmabuf" else ""
+    memfd = f"memfd f {PAGES}\nseal f shrink\n" if exporter == "udmabuf" else ""
     of_memfd = " memfd=f" if exporter == "udmabuf" else ""
     made = f"{memfd}bo b {PAGES} in={place} exporter={exporter}{of_memfd}\n"
     exported = "export b as=d\n" if how == "dmabuf" else ""

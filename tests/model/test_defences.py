@@ -223,8 +223,8 @@ SHARED: Final = "process p0\n{made}\nexport b as=d\nmmap p0 m dmabuf:d shared rw
 @pytest.mark.parametrize(
     ("kernel", "made", "pfn_mapped"),
     [
-        ("6.1", "memfd f 1\nbo b 1 exporter=udmabuf memfd=f", False),
-        ("6.12", "memfd f 1\nbo b 1 exporter=udmabuf memfd=f", True),
+        ("6.1", "memfd f 1\nseal f shrink\nbo b 1 exporter=udmabuf memfd=f", False),
+        ("6.12", "memfd f 1\nseal f shrink\nbo b 1 exporter=udmabuf memfd=f", True),
         ("7.3", "bo b 1 exporter=i915-shmem", False),
         ("7.3", "bo b 1 exporter=insert-page", False),
         ("7.3", "bo b 1 exporter=mixed", False),

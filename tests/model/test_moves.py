@@ -288,8 +288,9 @@ def test_udmabuf_over_a_punched_memfd(kernel: str) -> None:
     recorded = MOVES[kernel]["stale_udmabuf"]
     machine = Machine(
         kernel,
-        "memfd f 4\nmmap p0 file memfd:f shared rw 4\nwrite p0 file 0xa1\nbo b 4 exporter=udmabuf memfd=f\n"
-        "export b as=d\nmmap p0 m dmabuf:d shared rw 4\nread p0 m\nattach d dev\nmap d dev as=i",
+        "memfd f 4\nmmap p0 file memfd:f shared rw 4\nwrite p0 file 0xa1\nseal f shrink\n"
+        "bo b 4 exporter=udmabuf memfd=f\nexport b as=d\n"
+        "mmap p0 m dmabuf:d shared rw 4\nread p0 m\nattach d dev\nmap d dev as=i",
     )
     assert machine.pfn() == machine.pfn(label="file")
     orphan = machine.pfn()

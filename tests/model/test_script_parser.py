@@ -41,6 +41,7 @@ read P WHERE
 write P WHERE BYTE
 memfd F PAGES
 diskfile F PAGES
+seal F [seal] [shrink] [grow] [write] [future_write]
 truncate F PAGES
 punch F OFFSET PAGES
 pread F PAGE
@@ -356,3 +357,16 @@ def test_no_control_character_gets_through_a_script_to_the_terminal(line: str, c
 
 def test_a_tab_is_a_blank() -> None:
     assert parse("process\tp0")[0].operands["P"] == "p0"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bo u 1 exporter=udmabuf", "`exporter=udmabuf` needs `memfd=F`: a memfd"),
+        ("bo u 1 memfd=f", "`memfd=F` is for `exporter=udmabuf` only"),
+        ("bo u 1 exporter=udmabuf memfd=d", "`d` was made by `diskfile`; expected one made by `memfd`"),
+    ],
+)
+def test_a_udmabuf_and_the_memfd_that_it_is_made_of_go_together(line: str, said: str) -> None:
+    (problem,) = problems(line, "memfd f 1\ndiskfile d 1\n")
+    assert problem.endswith(said)

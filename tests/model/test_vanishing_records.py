@@ -43,6 +43,21 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             id="a write from outside and another mapping in that place",
         ),
         pytest.param(
+            f"{START}memfd f 1\nseal f shrink",
+            ("bo n 1 exporter=vgem", "bo n 1 exporter=udmabuf memfd=f", "bo n 1 in=gtt"),
+            id="three who make a buffer of one name",
+        ),
+        pytest.param(
+            f"{BUFFER.replace('virtio-gpu', 'qxl')}export b as=d",
+            ("attach d nic", "detach d nic", "destroy b"),
+            id="an attachment that is not made yet, and its end",
+        ),
+        pytest.param(
+            BUFFER.replace("virtio-gpu", "i915-shmem"),
+            ("evict b", "destroy b", "munmap p0 a"),
+            id="a buffer that is swapped out and its end",
+        ),
+        pytest.param(
             f"{ANON}process p1",
             ("remote-write p1 p0 a 5", "force-write p1 p0 a 6", "exit p0"),
             id="a write from outside and the end of the process",

@@ -125,6 +125,12 @@ def tables_exist(mem: Memory, mm: str, vpn: int) -> bool:
     return (mm, PMD, vpn >> TABLE_SHIFT) in mem.tables
 
 
+def is_pmd_leaf(mem: Memory, mm: str, vpn: int) -> bool:
+    """Whether a PMD entry maps `vpn` with 2 MiB around it."""
+    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
+    return pmd is not None and pmd.huge
+
+
 def pte_lock(tx: Transaction, mm: str, vpn: int) -> Blocked | None:
     """Spin on the lock of one page table, if somebody keeps it over several micro-steps.
 

@@ -166,13 +166,19 @@ class dma_buf_detach(Procedure):
 
     @step
     def detach(self, tx: Transaction) -> Outcome:
-        """Refused as long as it has a mapping; else the pin of a static importer goes, and its hold on the file."""
+        """Refused as long as it has a mapping; else, under the reservation lock, the pin of a static importer goes.
+
+        And so does its hold on the file.
+        """
         attachment = tx.attachments.get((self.dmabuf, self.device))
         if attachment is None:
             return fail(ENOENT)
         if any(ref.dmabuf == self.dmabuf and ref.by == self.device for _, ref in tx.references.items()):
             return fail(EBUSY)
         exported = tx.dma_bufs[self.dmabuf]
+        if (wait := down_write(tx, "dma_resv", exported.buffer)) is not None:
+            return wait
+        up_write(tx, "dma_resv", exported.buffer)
         bo = tx.buffers[exported.buffer]
         if attachment.pinned:
             bo = tx.buffers.update(exported.buffer, pin_count=bo.pin_count - 1)

@@ -18,6 +18,8 @@ returns the page, and the mapping of the shmem file itself."""
 class Exporter(NamedTuple):
     """How one driver behaves."""
 
+    ops: str
+    """`Vma.ops` of its mappings: the line of vm_operations() that serves their faults."""
     insert: Insert
     vm_flags: int
     """VM_* flags that its ->mmap sets."""
@@ -27,15 +29,13 @@ class Exporter(NamedTuple):
     """It calls unmap_mapping_range() before it moves a buffer. False: a bug."""
     flushes: bool = True
     """… and that flushes the TLBs. False: a bug."""
-    access: bool = False
-    """vm_ops->access: /proc/PID/mem can reach it although GUP cannot."""
     private_pages: int = 0
     """Longest MAP_PRIVATE mapping it allows, in pages; most refuse any."""
 
 
 DONT: Final = VM_DONTEXPAND | VM_DONTDUMP
-TTM: Final = Exporter("pfn", VM_PFNMAP | VM_IO | DONT, moves=True, access=True)
-GEM_SHMEM: Final = Exporter("pfn", VM_PFNMAP | DONT)
+TTM: Final = Exporter("ttm", "pfn", VM_PFNMAP | VM_IO | DONT, moves=True)
+GEM_SHMEM: Final = Exporter("gem-shmem", "pfn", VM_PFNMAP | DONT)
 
 EXPORTERS: Final[dict[str, Exporter]] = {
     "qxl": TTM,
@@ -43,12 +43,12 @@ EXPORTERS: Final[dict[str, Exporter]] = {
     "vgem": GEM_SHMEM,
     "virtio-gpu": GEM_SHMEM,
     "cirrus": GEM_SHMEM,
-    "system-heap": Exporter("remap", VM_PFNMAP | VM_IO | DONT, private_pages=1),
-    "udmabuf": Exporter("pfn", VM_PFNMAP | DONT),
-    "i915-shmem": Exporter("shmem", 0),
-    "ttm-huge": TTM._replace(insert="huge-pfn"),
-    "insert-page": Exporter("page", VM_MIXEDMAP | DONT, moves=True),
-    "mixed": Exporter("mixed", VM_MIXEDMAP | DONT, moves=True),
+    "system-heap": Exporter("heap", "remap", VM_PFNMAP | VM_IO | DONT, private_pages=1),
+    "udmabuf": Exporter("udmabuf", "pfn", VM_PFNMAP | DONT),
+    "i915-shmem": Exporter("shmem", "shmem", 0),
+    "ttm-huge": TTM._replace(ops="ttm-huge", insert="huge-pfn"),
+    "insert-page": Exporter("insert-page", "page", VM_MIXEDMAP | DONT, moves=True),
+    "mixed": Exporter("insert-mixed", "mixed", VM_MIXEDMAP | DONT, moves=True),
     "no-zap": TTM._replace(zaps=False),
     "no-flush": TTM._replace(flushes=False),
 }
@@ -60,7 +60,7 @@ def exporter(mem: Memory, kind: str) -> Exporter:
     if kind == "bochs" and not fact(mem, "bochs uses TTM"):
         return GEM_SHMEM
     if kind == "udmabuf" and not fact(mem, "udmabuf maps PFNs"):
-        return Exporter("return-page", 0)
+        return EXPORTERS[kind]._replace(insert="return-page", vm_flags=0)
     return EXPORTERS[kind]
 
 

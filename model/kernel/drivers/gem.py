@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import (
@@ -18,8 +17,6 @@ from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.drivers.ttm_move import ttm_bo_evict
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.filemap import release_file
-from model.kernel.mm.page import page_ref_add
-from model.kernel.mm.pin import pin_page
 from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Transaction
@@ -35,8 +32,6 @@ class gem_create(Procedure):
     place: Place = "system"
     exporter: Word = "qxl"
     caching: Word = "wc"
-    memfd: str = ""
-    """udmabuf: the file whose pages it is made of."""
 
     @step
     def make_room(self, tx: Transaction) -> Outcome:
@@ -59,7 +54,9 @@ class gem_create(Procedure):
 
     @step
     def allocate(self, tx: Transaction) -> Outcome:
-        """Take the pages: from the TTM pool, the page allocator, the video memory, or the memfd that they come from."""
+        """Take the pages: from the TTM pool, the page allocator, the video memory, or their shmem file."""
+        if self.name in tx.buffers:  # another task was faster with this name
+            return fail(EEXIST)
         frames = self.backing(tx)
         if isinstance(frames, int):
             return done(frames)
@@ -70,8 +67,6 @@ class gem_create(Procedure):
             caching=self.caching,
             frames=frames,
             file=FILE_PREFIX + self.name,
-            memfd=self.memfd,
-            pinned=bool(self.memfd) and fact(tx, "udmabuf pins its pages"),
             last_use=use(tx),
         )
         return done()
@@ -79,8 +74,6 @@ class gem_create(Procedure):
     def backing(self, tx: Transaction) -> tuple[int, ...] | int:
         """The frames of the buffer, its file made as well; or a negated errno."""
         file = FILE_PREFIX + self.name
-        if self.exporter == "udmabuf":
-            return self.borrow(tx)
         if self.exporter == "i915-shmem":
             tx.files[file] = File("shmem", size=self.pages)
             found = shmem_pages(tx, file, self.pages)
@@ -92,24 +85,6 @@ class gem_create(Procedure):
         if frames is None:
             return -ENOSPC if self.place == "vram" else -ENOMEM
         tx.files[file] = device_file(self.pages)
-        return frames
-
-    def borrow(self, tx: Transaction) -> tuple[int, ...] | int:
-        """udmabuf: the pages of a memfd, each with a reference or a pin. The memfd may still be punched under it."""
-        memfd = tx.files.get(self.memfd)
-        if memfd is None or not memfd.open or memfd.kind != "memfd":
-            return -ENOENT
-        if memfd.size < self.pages:
-            return -EINVAL
-        frames = shmem_pages(tx, self.memfd, self.pages)
-        if isinstance(frames, int):
-            return frames
-        for pfn in frames:
-            if fact(tx, "udmabuf pins its pages"):
-                pin_page(tx, pfn)
-            else:
-                page_ref_add(tx, pfn, 1)
-        tx.files[FILE_PREFIX + self.name] = device_file(self.pages)
         return frames
 
 

@@ -4,8 +4,6 @@ Both end in the same address space, the device's, so one unmap_mapping_range() f
 (drm_gem_dmabuf_export sets f_mapping, dma_buf_mmap switches the VMA to the dma-buf's file).
 """
 
-from typing import Final
-
 import msgspec
 
 from model.engine.config import fact, setting
@@ -16,9 +14,6 @@ from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
 from model.memory.records import Buffer, Vma
 from model.memory.state import Memory, Transaction
-
-OPS: Final = {"remap": "heap", "return-page": "udmabuf", "shmem": "shmem", "huge-pfn": "ttm-huge"}
-"""Exporter.insert → Vma.ops, where it does not depend on whether the driver uses TTM."""
 
 
 def open_buffer(mem: Memory, backing: str, name: str) -> str | int:
@@ -41,7 +36,7 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
         flags &= ~VM_MAYEXEC
     if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
         flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
-    mapped = msgspec.structs.replace(vma, flags=flags, ops=ops_of(driver))
+    mapped = msgspec.structs.replace(vma, flags=flags, ops=driver.ops)
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
 
 
@@ -55,11 +50,6 @@ def refuses_private(driver: Exporter, buffer: Buffer, vma: Vma) -> bool:
     if is_cow_mapping(vma.flags):
         return vma.pages > driver.private_pages
     return buffer.exporter == "udmabuf" and not vma.flags & (VM_SHARED | VM_MAYSHARE)
-
-
-def ops_of(driver: Exporter) -> str:
-    """The vm_ops of a driver's mapping."""
-    return OPS.get(driver.insert) or ("ttm" if driver.access else "gem")
 
 
 def dma_buf_check(tx: Transaction, vma: Vma) -> Vma | int:

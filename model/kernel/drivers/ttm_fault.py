@@ -1,4 +1,4 @@
-"""Faults on a buffer: under its reservation lock, so that they never meet a move half done.
+"""Faults on a TTM buffer: under its reservation lock, so that they never meet a move half done.
 
 The lock orders faults and moves of one buffer. It orders nothing else: a page reference that somebody took earlier
 does not know of it.
@@ -7,12 +7,10 @@ does not know of it.
 from typing import ClassVar, Final
 
 from model.engine.lock import down_write, try_lock, up_read, up_write
-from model.engine.procedure import Outcome, done, fail, goto, hand_over, step
-from model.kernel.arch.pgtable import PTRS_PER_TABLE, pte_lock, table_end
+from model.engine.procedure import Outcome, call, done, fail, goto, step
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_pmd_leaf, pte_alloc, pte_lock, table_end
 from model.kernel.drivers.buffer import alloc_backing, buffer_of
-from model.kernel.drivers.exporter import exporter
 from model.kernel.mm.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
-from model.kernel.mm.page import get_page
 from model.kernel.mm.vm_fault import vm_access, vm_fault
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EIO
@@ -29,9 +27,7 @@ from model.memory.records import Access, Buffer
 from model.memory.state import Transaction
 
 TTM_BO_VM_NUM_PREFAULT: Final = 16
-"""Entries that one fault makes at most."""
-
-INSERT: Final = {"pfn": vmf_insert_pfn, "huge-pfn": vmf_insert_pfn, "page": vmf_insert_page, "mixed": vmf_insert_mixed}
+"""Entries that one fault makes at most, on both sides of the border between two page tables if need be."""
 
 
 class ttm_bo_vm_fault(vm_fault):
@@ -40,6 +36,8 @@ class ttm_bo_vm_fault(vm_fault):
     source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_fault"
     waits_for: str = ""
     """The buffer whose reservation we wait for, without mmap_lock."""
+    prefaulted: int = 0
+    """How many entries have been made."""
 
     def buffer(self, tx: Transaction) -> tuple[str, Buffer]:
         """The buffer behind the VMA."""
@@ -85,22 +83,30 @@ class ttm_bo_vm_fault(vm_fault):
         With vmf_insert_pfn nothing is counted: no reference, no mapcount. That is the contract: *the driver* takes
         the entries away before it moves the buffer.
         """
-        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+        first = self.vpn + self.prefaulted
+        if (wait := pte_lock(tx, self.mm, first)) is not None:
             return wait
         _, buffer = self.buffer(tx)
         vma = self.vma(tx)
-        insert = INSERT[exporter(tx, buffer.exporter).insert]
-        end = min(vma.end, table_end(self.vpn, vma.end), self.vpn + TTM_BO_VM_NUM_PREFAULT)
-        result = VM_FAULT_NOPAGE
-        for vpn in range(self.vpn, end):
-            index = vma.pgoff + vpn - vma.start
-            if index >= buffer.pages:
-                break
-            error = insert(tx, self.mm, vma, vpn, buffer.frames[index])
-            if error != VM_FAULT_NOPAGE:
-                result = error if vpn == self.vpn else result
-                break
-        return self.unreserve(tx, result)
+        last = min(vma.end, self.vpn + TTM_BO_VM_NUM_PREFAULT, self.vpn + buffer.pages - self.where(tx)[1])
+        border = table_end(first, last)
+        for vpn in range(first, border):
+            error = self.insert(tx, vpn, buffer.frames[vma.pgoff + vpn - vma.start])
+            if error != VM_FAULT_NOPAGE:  # never an error for a page that nobody asked for
+                return self.unreserve(tx, error if vpn == self.vpn else VM_FAULT_NOPAGE)
+        if border == last or is_pmd_leaf(tx, self.mm, border):
+            return self.unreserve(tx, VM_FAULT_NOPAGE)
+        self.prefaulted = border - self.vpn
+        return call(pte_alloc(mm=self.mm, vpn=border))
+
+    @step
+    def next_table(self, tx: Transaction) -> Outcome:
+        """The next entries are in another page table, which is there by now; without memory for one, end here."""
+        return self.unreserve(tx, VM_FAULT_NOPAGE) if self.ret < 0 else goto(ttm_bo_vm_fault.insert_entries)
+
+    def insert(self, tx: Transaction, vpn: int, pfn: int) -> int:
+        """Make one entry; VM_FAULT_NOPAGE, or what went wrong."""
+        return vmf_insert_pfn(tx, self.mm, self.vma(tx), vpn, pfn)
 
     def unreserve(self, tx: Transaction, result: int) -> Outcome:
         """Give the reservation back and return `result`."""
@@ -144,20 +150,24 @@ class ttm_bo_vm_huge_fault(ttm_bo_vm_fault):
         return self.unreserve(tx, vmf_insert_pfn_pmd(tx, self.mm, vma, start, frames[0]))
 
 
-class udmabuf_vm_fault(vm_fault):
-    """udmabuf up to 6.1: the handler returns the memfd's own page, and the core maps it as an ordinary one."""
+class insert_page_fault(ttm_bo_vm_fault):
+    """A fault on a buffer whose driver maps its TTM pages with vm_insert_page(): ordinary, counted entries."""
 
-    source: ClassVar[str] = "drivers/dma-buf/udmabuf.c: udmabuf_vm_fault (6.1)"
+    source: ClassVar[str] = "a driver's own ->fault: ttm_bo_vm_reserve(), then vmf_insert_page() (mm/memory.c)"
 
-    @step
-    def get_page(self, tx: Transaction) -> Outcome:
-        """Take a reference for the entry to be made. Whoever punches the memfd now does not reach this mapping."""
-        buffer = tx.buffers[buffer_of(self.vma(tx).file)]
-        index = self.where(tx)[1]
-        if index >= buffer.pages:
-            return done(VM_FAULT_SIGBUS)
-        get_page(tx, buffer.frames[index])
-        return hand_over(0, (buffer.frames[index],))
+    def insert(self, tx: Transaction, vpn: int, pfn: int) -> int:
+        """An ordinary entry, and a reference for it."""
+        return vmf_insert_page(tx, self.mm, self.vma(tx), vpn, pfn)
+
+
+class insert_mixed_fault(ttm_bo_vm_fault):
+    """A fault on a buffer whose driver maps its TTM pages with vmf_insert_mixed(), in a VM_MIXEDMAP VMA."""
+
+    source: ClassVar[str] = "a driver's own ->fault: ttm_bo_vm_reserve(), then vmf_insert_mixed() (mm/memory.c)"
+
+    def insert(self, tx: Transaction, vpn: int, pfn: int) -> int:
+        """A special entry wherever entries can be special."""
+        return vmf_insert_mixed(tx, self.mm, self.vma(tx), vpn, pfn)
 
 
 class ttm_bo_vm_access(vm_access):

@@ -190,9 +190,8 @@ class move_buffer(Procedure):
         if bo is None:
             return fail(ENOENT)
         driver = exporter(tx, bo.exporter)
-        if self.what == "evict" and driver.insert == "shmem":
-            return call(i915_gem_shrink(file=bo.file, pages=bo.pages), then=move_buffer.shrunk)
-        if self.what != "invalidate" and not driver.moves:
+        shrinks = self.what == "evict" and driver.insert == "shmem"
+        if self.what != "invalidate" and not driver.moves and not shrinks:
             return fail(EINVAL)
         if self.what != "invalidate" and bo.pin_count:
             return fail(EBUSY if self.what == "evict" else EINVAL)
@@ -210,6 +209,8 @@ class move_buffer(Procedure):
         match self.what:
             case "invalidate":
                 return call(ttm_bo_unmap_virtual(buffer=self.buffer))
+            case "evict" if exporter(tx, bo.exporter).insert == "shmem":
+                return call(i915_gem_shrink(file=bo.file, pages=bo.pages))
             case "evict" if bo.place == "vram":
                 return call(ttm_bo_move(buffer=self.buffer, place="system"))
             case "evict":
@@ -227,14 +228,12 @@ class move_buffer(Procedure):
         unreserve(tx, self.buffer)
         return done(self.ret)
 
-    @step
-    def shrunk(self, tx: Transaction) -> Outcome:
-        """A buffer of shmem pages is not moved: its pages were written to swap."""
-        return done(self.ret)
-
 
 class i915_gem_shrink(Procedure):
-    """Swap the pages of a shmem buffer out, like those of any shmem file. A page that somebody references stays."""
+    """Swap the pages of a shmem buffer out, like those of any shmem file. A page that somebody references stays.
+
+    The caller holds the buffer and its lock.
+    """
 
     source: ClassVar[str] = "drivers/gpu/drm/i915/gem/i915_gem_shrinker.c, i915_gem_shmem.c: __shmem_writeback"
     file: str
@@ -244,8 +243,6 @@ class i915_gem_shrink(Procedure):
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
         """Nuke the PTEs: they are ordinary ones, and each gives its reference and its mapcount back."""
-        if self.file not in tx.files:
-            return fail(ENOENT)
         return call(unmap_mapping_range(file=self.file, offset=0))
 
     @step

@@ -5,6 +5,7 @@
 
 from typing import Final, NamedTuple
 
+from model.kernel.drivers.drm_gem_shmem import drm_gem_shmem_fault
 from model.kernel.drivers.iomem import generic_access_phys
 from model.kernel.drivers.special import (
     kvm_gmem_fault_user_mapping,
@@ -15,11 +16,13 @@ from model.kernel.drivers.special import (
     vvar_fault,
 )
 from model.kernel.drivers.ttm_fault import (
+    insert_mixed_fault,
+    insert_page_fault,
     ttm_bo_vm_access,
     ttm_bo_vm_fault,
     ttm_bo_vm_huge_fault,
-    udmabuf_vm_fault,
 )
+from model.kernel.drivers.udmabuf import udmabuf_vm_fault
 from model.kernel.fs.dax import dax_iomap_fault
 from model.kernel.fs.ext4 import ext4_page_mkwrite
 from model.kernel.mm.filemap import filemap_fault
@@ -68,7 +71,9 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "btf": VmOps(),
     "ttm": VmOps(ttm_bo_vm_fault, access=ttm_bo_vm_access, close=True),
     "ttm-huge": VmOps(ttm_bo_vm_fault, huge_fault=ttm_bo_vm_huge_fault, access=ttm_bo_vm_access, close=True),
-    "gem": VmOps(ttm_bo_vm_fault, close=True),
+    "insert-page": VmOps(insert_page_fault, close=True),
+    "insert-mixed": VmOps(insert_mixed_fault, close=True),
+    "gem-shmem": VmOps(drm_gem_shmem_fault, close=True),
     "udmabuf": VmOps(udmabuf_vm_fault),
     "heap": VmOps(),
     "dax": VmOps(dax_iomap_fault),

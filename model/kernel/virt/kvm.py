@@ -12,7 +12,7 @@ from model.engine.config import fact
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.engine.splat import vm_bug_on
-from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, pte_lock
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_pmd_leaf, pte_lock
 from model.kernel.drivers.buffer import buffer_under
 from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.fault import access_error, handle_mm_fault
@@ -64,12 +64,6 @@ def entry_writable(mem: Memory, mm: str, vpn: int) -> bool:
     return entry is not None and entry.writable
 
 
-def is_huge(mem: Memory, mm: str, vpn: int) -> bool:
-    """Whether a PMD entry maps `vpn` with 2 MiB around it."""
-    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
-    return pmd is not None and pmd.huge
-
-
 class hva_to_pfn(Procedure):
     """Find the frame behind one page that a guest writes. Returns the pfn; a reference, if taken, is handed over."""
 
@@ -117,7 +111,7 @@ class hva_to_pfn(Procedure):
             return self.give_up(tx)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
-        if is_huge(tx, self.mm, self.vpn) and not fact(tx, "KVM follows huge PFN mappings"):
+        if is_pmd_leaf(tx, self.mm, self.vpn) and not fact(tx, "KVM follows huge PFN mappings"):
             vm_bug_on(tx, "mm/memory.c:5548")
             pfn = None
         else:
