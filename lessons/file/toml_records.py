@@ -1,131 +1,240 @@
-"""TOML into typed records, with the place of each mistake in the file around it."""
+"""TOML into typed records, with the place of each mistake in the file around it.
 
-import re
+What is right is read by tomllib and msgspec alone. Where something is wrong the types of the records say what, key by
+key, and tomlkit, which keeps a text as it was written, says where.
+"""
+
+from __future__ import annotations
+
 import tomllib
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
 from lessons.file.problems import LessonProblem, did_you_mean
 
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+    from tomlkit.items import Item
+
 T = TypeVar("T")
-PATH: Final = re.compile(r" - at `\$(?P<path>[^`]*)`")
-TOML_PLACE: Final = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
-UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
-MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
-INVALID: Final = re.compile(r"Invalid (?:enum )?value (?P<value>.*)")
-TYPES: Final = re.compile(r"Expected (?P<wanted>`[^,]*`), got (?P<got>`.*`)")
-TYPE_WORDS: Final = {
-    "int": "a number",
-    "str": 'a "text"',
-    "array": "a [list]",
-    "object": "a table",
-    "bool": "true or false",
-    "float": "a fraction",
-    "null": "nothing",
+TYPE_WORDS: Final[dict[type, str]] = {
+    int: "a number",
+    str: 'a "text"',
+    bool: "true or false",
+    float: "a fraction",
+    tuple: "a [list]",
+    list: "a [list]",
+    dict: "a table",
+    msgspec.Struct: "a table",
 }
-STEP: Final = re.compile(r"\.?(?P<key>[\w-]+)|\[(?P<index>\d+)\]")
+MARK: Final = "\0"
+"""A character that no TOML text has."""
+
+Path = tuple[str | int, ...]
+
+
+class _Mistake(NamedTuple):
+    """What is wrong, and with which key."""
+
+    path: Path
+    text: str
+    hint: str = ""
 
 
 def decode(text: str, kind: type[T], file: str, offset: int, problems: list[LessonProblem]) -> T | None:
-    """Decode TOML that starts one line below line `offset` of `file`; on a mistake append to `problems`.
+    """Decode TOML that starts one line below line `offset` of `file`; on mistakes append to `problems`.
 
     `kind` may be a union of tagged records, cast to a type.
     """
     try:
-        return msgspec.convert(tomllib.loads(text), kind)
+        found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        place = TOML_PLACE.search(str(error))
-        line = int(place["line"] or text.count("\n") + 1) if place else 1
-        column = int(place["column"] or 1) if place else 1
-        problems.append(LessonProblem(file, offset + line, column, f"not TOML: {TOML_PLACE.sub('', str(error))}"))
+        line, column, message = _syntax_error(text, str(error))
+        problems.append(LessonProblem(file, offset + line, column, f"not TOML: {message}"))
+        return None
+    try:
+        return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
-        problems.append(_invalid(str(error), text, kind, file, offset))
+        mistakes = list(_mistakes(found, kind, (), _keys(kind))) or [_Mistake((), str(error))]
+    for mistake in mistakes:
+        line, column = _place(text, mistake.path)
+        problems.append(LessonProblem(file, offset + line, column, mistake.text, mistake.hint))
     return None
 
 
-def _invalid(message: str, text: str, kind: Any, file: str, offset: int) -> LessonProblem:
-    """A validation error of msgspec as a problem at the line of the key it speaks of."""
-    match = PATH.search(message)
-    path = match["path"] if match else ""
-    said = PATH.sub("", message)
-    unknown = UNKNOWN.match(said)
-    if unknown:
-        line, column = _locate(text.split("\n"), f"{path}.{unknown['field']}")
-        known = _keys(kind)
-        elsewhere = unknown["field"] in known
-        hint = "it belongs to another part of the block" if elsewhere else did_you_mean(unknown["field"], known)
-        return LessonProblem(file, offset + line, column, f"no key `{unknown['field']}` here", hint)
-    line, column = _locate(text.split("\n"), path)
-    missing = MISSING.match(said)
-    if missing:
-        return LessonProblem(file, offset + line, column, f"the key `{missing['field']}` is missing")
-    key = path.rpartition(".")[2]
-    hint = ""
-    invalid = INVALID.match(said)
-    if invalid:
-        given = invalid["value"].strip("'")
-        said, hint = f"`{given}` cannot stand here", did_you_mean(given, _choices(kind, key))
-    wrong_type = TYPES.match(said)
-    if wrong_type:
-        said = f"expected {_in_words(wrong_type['wanted'])}, not {_in_words(wrong_type['got'])}"
-    return LessonProblem(file, offset + line, column, f"{key}: {said}" if key else said, hint)
+# -- what is wrong -------------------------------------------------------------------------------
 
 
-def _in_words(types: str) -> str:
-    """The types of JSON that msgspec speaks of, as an author calls them."""
-    return " or ".join(TYPE_WORDS.get(each, each) for each in types.replace("`", "").split(" | "))
+def _mistakes(value: object, kind: Any, path: Path, elsewhere: set[str]) -> Iterator[_Mistake]:
+    """Everything about a value that its type does not allow. `elsewhere`: the keys of the whole text's type."""
+    records = _records(kind)
+    if records and isinstance(value, dict):
+        yield from _in_table(value, records, path, elsewhere)
+    elif isinstance(value, list) and get_origin(_bare(kind)) is tuple and _fits(value, tuple[Any, ...]):
+        inside = [
+            mistake
+            for number, each in enumerate(value)
+            for mistake in _mistakes(each, get_args(_bare(kind))[0], (*path, number), elsewhere)
+        ]
+        yield from inside or _in_value(value, kind, path)
+    else:
+        yield from _in_value(value, kind, path)
 
 
-def _choices(kind: Any, key: str) -> set[str]:
-    """The words that may stand under a key, where they are few."""
-    found: set[str] = set()
-    for choice in get_args(kind) or (kind,):
-        if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
-            config = choice.__struct_config__
-            if config.tag_field == key:
-                found.add(str(config.tag))
-            for field in msgspec.structs.fields(choice):
-                found |= set(map(str, get_args(field.type))) if _is_literal(field, key) else _choices(field.type, key)
-        elif get_args(choice):
-            found |= _choices(choice, key)
-    return found
+def _in_table(value: Mapping[str, object], records: list[Any], path: Path, elsewhere: set[str]) -> Iterator[_Mistake]:
+    """The mistakes of a table: its tag, keys that it does not know, keys that it lacks, and those of its values."""
+    tag = records[0].__struct_config__.tag_field
+    record = records[0]
+    if tag:
+        tags = {str(each.__struct_config__.tag): each for each in records}
+        if tag not in value:
+            yield _Mistake(path, f"the key `{tag}` is missing")
+            return
+        if str(value[tag]) not in tags:
+            yield _Mistake((*path, tag), *_no_choice(tag, value[tag], tags))
+            return
+        record = tags[str(value[tag])]
+    fields = {field.encode_name: field for field in msgspec.structs.fields(record)}
+    for key in value.keys() - fields.keys() - {tag}:
+        known = {*fields, tag} if tag else set(fields)
+        hint = "it belongs to another part of the block" if key in elsewhere else did_you_mean(key, known)
+        yield _Mistake((*path, key), f"no key `{key}` here", hint)
+    for key, field in fields.items():
+        if key in value:
+            yield from _mistakes(value[key], field.type, (*path, key), elsewhere)
+        elif field.required:
+            yield _Mistake(path, f"the key `{key}` is missing")
 
 
-def _is_literal(field: Any, key: str) -> bool:
-    return field.encode_name == key and get_origin(field.type) is Literal
-
-
-def _locate(lines: list[str], path: str) -> tuple[int, int]:
-    """Line and column, from 1, of a path such as `.wrong[1].reply`; the nearest thing above it if it is missing."""
-    at = 0
-    column = 1
-    key = ""
-    for step in STEP.finditer(path):
-        if step["key"]:
-            key = step["key"]
-            pattern = re.compile(rf"(\s*)(?:{re.escape(key)}\s*=|\[\[?{re.escape(key)}\]\]?)")
-            found = next((number for number in range(at, len(lines)) if pattern.match(lines[number])), None)
+def _in_value(value: object, kind: Any, path: Path) -> Iterator[_Mistake]:
+    """What is wrong with anything but a table."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        key = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
+        bare = _bare(kind)
+        if get_origin(bare) is Literal:
+            text, hint = _no_choice(key, value, map(str, get_args(bare)))
+            yield _Mistake(path, text, hint)
+        elif not _fits(value, bare):
+            yield _Mistake(path, f"{key}: expected {_in_words(bare)}, not {_word(type(value))}")
         else:
-            headers = [number for number in range(len(lines)) if lines[number].strip() == f"[[{key}]]"]
-            found = headers[int(step["index"])] if int(step["index"]) < len(headers) else None
-        if found is None:
-            break
-        at = found
-        column = len(lines[at]) - len(lines[at].lstrip()) + 1
-    return at + 1, column
+            yield _Mistake(path, f"{key}: {error}")
+
+
+def _no_choice(key: str, value: object, choices: Any) -> tuple[str, str]:
+    return f"{key}: `{value}` cannot stand here", did_you_mean(str(value), choices)
+
+
+# -- types -----------------------------------------------------------------------------------------
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what is said about its values."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """The types of a union; of any other type, itself."""
+    bare = _bare(kind)
+    return get_args(bare) if get_origin(bare) in {Union, UnionType} else (bare,)
+
+
+def _records(kind: Any) -> list[Any]:
+    """The record types of a union."""
+    return [each for each in _members(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value has the type, whatever else is demanded of it."""
+    return any(
+        isinstance(value, list)
+        if get_origin(each) is tuple
+        else isinstance(value, get_origin(each) or each) and not (isinstance(value, bool) and each is int)
+        for each in map(_bare, _members(kind))
+    )
+
+
+def _in_words(kind: Any) -> str:
+    """What an author would call a type."""
+    return " or ".join(_word(get_origin(_bare(each)) or _bare(each)) for each in _members(kind))
+
+
+def _word(kind: type) -> str:
+    return next((word for known, word in TYPE_WORDS.items() if kind is known), None) or next(
+        (word for known, word in TYPE_WORDS.items() if issubclass(kind, known)), kind.__name__
+    )
 
 
 def _keys(kind: Any) -> set[str]:
     """Every key that a record type, or a record inside it, knows."""
     keys: set[str] = set()
-    for choice in get_args(kind) or (kind,):
-        if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
-            tag = choice.__struct_config__.tag_field
-            keys |= {tag} if tag else set()
-            for field in msgspec.structs.fields(choice):
-                keys.add(field.encode_name)
-                keys |= _keys(field.type)
-        elif get_args(choice):
-            keys |= _keys(choice)
+    for record in _records(kind):
+        tag = record.__struct_config__.tag_field
+        keys |= {tag} if tag else set()
+        for field in msgspec.structs.fields(record):
+            keys.add(field.encode_name)
+            inner = _bare(field.type)
+            keys |= _keys(get_args(inner)[0] if get_origin(inner) is tuple else inner)
     return keys
+
+
+# -- where it is wrong -----------------------------------------------------------------------------
+
+
+def _syntax_error(text: str, message: str) -> tuple[int, int, str]:
+    """(line, column, what is wrong) of a text that is no TOML."""
+    import tomlkit  # noqa: PLC0415 -- only mistakes need it
+    from tomlkit.exceptions import ParseError, TOMLKitError, UnexpectedEofError  # noqa: PLC0415
+
+    try:
+        tomlkit.parse(text)
+    except UnexpectedEofError:
+        last = text.rstrip()
+        return last.count("\n") + 1, len(last) - (last.rfind("\n") + 1) + 1, "it ends too early"
+    except ParseError as error:
+        place = f" at line {error.line} col {error.col}"
+        return error.line, error.col + 1, str(error).removesuffix(place)
+    except TOMLKitError as error:
+        return 1, 1, str(error)
+    return 1, 1, message
+
+
+def _place(text: str, path: Path) -> tuple[int, int]:
+    """Line and column, from 1, of what stands under a path; of the nearest thing above it if nothing does.
+
+    The key is marked and the document written out again: where the mark is, there the key was.
+    """
+    import tomlkit  # noqa: PLC0415 -- only mistakes need it
+
+    document = tomlkit.parse(text)
+    for length in range(len(path), 0, -1):
+        item = _item(document, path[:length])
+        if item is None:
+            continue
+        indent = item.trivia.indent
+        item.trivia.indent = MARK
+        before, mark, _ = tomlkit.dumps(document).partition(MARK)
+        item.trivia.indent = indent
+        if mark:
+            return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + len(indent) + 1
+    return 1, 1
+
+
+def _item(document: TOMLDocument, path: Path) -> Item | None:
+    """What tomlkit keeps under a path; None where there is nothing."""
+    from tomlkit.container import Container  # noqa: PLC0415 -- only mistakes need it
+    from tomlkit.items import AoT, Table  # noqa: PLC0415
+
+    at: Any = document
+    for step in path:
+        if isinstance(at, Container | Table) and step in at:
+            at = at.item(cast("str", step))
+        elif isinstance(at, AoT) and isinstance(step, int):
+            at = at.body[step]
+        else:
+            return None
+    return at.body[0] if isinstance(at, AoT) else cast("Item", at)
