@@ -187,8 +187,8 @@ def _keys(kind: Any) -> set[str]:
 
 def _syntax_error(text: str, message: str) -> tuple[int, int, str]:
     """(line, column, what is wrong) of a text that is no TOML."""
-    import tomlkit  # noqa: PLC0415 -- only mistakes need it
-    from tomlkit.exceptions import ParseError, TOMLKitError, UnexpectedEofError  # noqa: PLC0415
+    import tomlkit
+    from tomlkit.exceptions import ParseError, TOMLKitError, UnexpectedEofError
 
     try:
         tomlkit.parse(text)
@@ -208,7 +208,7 @@ def _place(text: str, path: Path) -> tuple[int, int]:
 
     The key is marked and the document written out again: where the mark is, there the key was.
     """
-    import tomlkit  # noqa: PLC0415 -- only mistakes need it
+    import tomlkit
 
     document = tomlkit.parse(text)
     for length in range(len(path), 0, -1):
@@ -226,8 +226,8 @@ def _place(text: str, path: Path) -> tuple[int, int]:
 
 def _item(document: TOMLDocument, path: Path) -> Item | None:
     """What tomlkit keeps under a path; None where there is nothing."""
-    from tomlkit.container import Container  # noqa: PLC0415 -- only mistakes need it
-    from tomlkit.items import AoT, Table  # noqa: PLC0415
+    from tomlkit.container import Container
+    from tomlkit.items import AoT, Table
 
     at: Any = document
     for step in path:
