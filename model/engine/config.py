@@ -129,6 +129,7 @@ FACTS: Final[dict[str, Fact]] = {
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),
     "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf recordings, finding 10: ordinary pages in 6.1 and 6.12"),
     "anonymous inodes are noexec": Fact("6.18", "7.3", "dma-buf recordings (matrix): VM_MAYEXEC until 6.12"),
+    "dirty file pages lose their mapcount after the flush": Fact("6.12", "7.3", "tlb_delay_rmap() since 6.2"),
     "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf recordings (matrix); 6.18: measured"),
     "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),

@@ -160,6 +160,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     """How many VMAs it has; insert_vma() and detach_vma() count."""
     exiting: bool = False
     """All its threads have ended, its address space is being torn down: no call of it can begin any more."""
+    tlb_flush_pending: int = 0
+    """How many unmaps of this mm have cleared entries, or are about to, and have not flushed yet."""
 
 
 class Label(Record, frozen=True, omit_defaults=True):
@@ -194,8 +196,8 @@ class File(Record, frozen=True, omit_defaults=True):
     seals: tuple[Word, ...] = ()
     open: bool = True
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
-    i_mmap: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
-    """The VMAs that map it: (process, start), sorted. What unmap_mapping_range() walks."""
+    i_mmap: tuple[tuple[str, int], ...] = ()
+    """The VMAs that map it: (process, start), by offset, then as they came. What unmap_mapping_range() walks."""
 
 
 class SwapSlot(Record, frozen=True, omit_defaults=True):
@@ -212,8 +214,8 @@ class SwapSlot(Record, frozen=True, omit_defaults=True):
 class AnonVma(Record, frozen=True, omit_defaults=True):
     """struct anon_vma: which VMAs may map the anonymous pages that belong to it."""
 
-    vmas: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
-    """(process, start) of each, sorted."""
+    vmas: tuple[tuple[str, int], ...] = ()
+    """(process, start) of each, by offset, then as they came. The reverse map walks it."""
     parent: AnonVmaNumber = 0
     root: AnonVmaNumber = 0
     num_active_vmas: int = 0

@@ -155,6 +155,8 @@ class Tables:
     """Where VMAs of a process start, in address order."""
     vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)
     """(process, start) → VMA."""
+    detached_vmas = Table[tuple[str, int], Vma]("detached_vmas", tuple[str, int], Vma)
+    """(process, start) → a VMA that no address finds any more (munmap, exit); the reverse maps may still know it."""
     anon_vmas = Table[AnonVmaNumber, AnonVma]("anon_vmas", AnonVmaNumber, AnonVma)
     processes = Table[str, Process]("processes", str, Process)
     labels = Table[tuple[str, str], Label]("labels", tuple[str, str], Label)

@@ -32,6 +32,7 @@ TABLE_NAMES: Final[dict[str, str]] = {
     "ptes": "pte",
     "tables": "table",
     "vmas": "vma",
+    "detached_vmas": "detached_vma",
     "anon_vmas": "anon_vma",
     "processes": "process",
     "labels": "label",

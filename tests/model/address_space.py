@@ -24,6 +24,7 @@ def ranges(state: State, mm: str = "p0") -> list[tuple[int, int]]:
 def assert_consistent(state: State) -> None:
     """VMAs, reverse maps and page tables say the same of one another, and nobody holds a lock."""
     assert not state.locks
+    assert not len(state.detached_vmas)
     for mm in state.processes:
         mapped = vmas(state, mm)
         assert all(one.end <= other.start for one, other in pairwise(mapped))
@@ -31,7 +32,9 @@ def assert_consistent(state: State) -> None:
         assert state.processes[mm].map_count == len(mapped)
     for file in state.files:
         here = sorted(key for key, vma in state.vmas.items() if vma.file == file)
-        assert list(state.files[file].i_mmap) == here
+        assert sorted(state.files[file].i_mmap) == here
+        offsets = [state.vmas[key].pgoff for key in state.files[file].i_mmap]
+        assert offsets == sorted(offsets)
     assert_anon_vmas_consistent(state)
     for (mm, vpn), pte in state.ptes.items():
         vma = next(vma for vma in vmas(state, mm) if vma.start <= vpn < vma.end)
@@ -47,7 +50,9 @@ def assert_anon_vmas_consistent(state: State) -> None:
         chained = sorted(key for key, vma in state.vmas.items() if number in vma.chain)
         own = [vma for vma in state.vmas.values() if vma.anon_vma == number]
         children = [child for child, other in state.anon_vmas.items() if other.parent == number]
-        assert list(anon_vma.vmas) == chained
+        assert sorted(anon_vma.vmas) == chained
+        offsets = [state.vmas[key].pgoff for key in anon_vma.vmas]
+        assert offsets == sorted(offsets)
         assert chained
         assert anon_vma.num_active_vmas == len(own)
         assert anon_vma.num_children == len(children)

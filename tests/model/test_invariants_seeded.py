@@ -56,7 +56,7 @@ def test_without_a_bug_only_the_pin_goes_stale() -> None:
 @pytest.mark.parametrize(
     ("where", "bug", "invariant"),
     [
-        ("model.kernel.mm.unmap.put_page", nothing, "reference-accounting"),
+        ("model.kernel.mm.mmu_gather.put_page", nothing, "reference-accounting"),
         ("model.kernel.mm.unmap.folio_remove_rmap", nothing, "map-accounting"),
         ("model.kernel.arch.tlb.tlb_drop", says_no, "stale-tlb"),
         ("model.kernel.mm.wp_fault.put_page", nothing, "reference-accounting"),
@@ -74,5 +74,5 @@ def test_a_page_put_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         put_page(tx, pfn, number)
         put_page(tx, pfn, number)
 
-    broken = found(monkeypatch, "model.kernel.mm.unmap.put_page", twice)
+    broken = found(monkeypatch, "model.kernel.mm.mmu_gather.put_page", twice)
     assert {"reference-accounting", "underflow", "freed-while-mapped"} <= set(broken)

@@ -296,7 +296,7 @@ def test_hmm_range_fault_waits_while_an_invalidation_runs() -> None:
     race = Race(
         f"{ANON}\nmirror p0 m as=first by=dev\nbegin U cpu=1 madvise p0 m dontneed\nbegin H mirror p0 m as=h by=dev"
     )
-    race.step_to("U", "unmap_vmas.clear_ptes")
+    race.step_to("U", "zap_page_range_single.zap_pte_range")
     assert race.do("finish H") == "blocked on the invalidation of p0 to end"
     race.do("finish U")
     assert race.do("finish H") == "ok"
@@ -305,7 +305,7 @@ def test_hmm_range_fault_waits_while_an_invalidation_runs() -> None:
 
 def test_the_other_order_empties_the_mirror_before_the_entries_change() -> None:
     race = Race(f"{ANON}\nmirror p0 m as=h by=dev\nbegin U cpu=1 madvise p0 m dontneed")
-    race.step_to("U", "unmap_vmas.clear_ptes")
+    race.step_to("U", "zap_page_range_single.zap_pte_range")
     assert race.state.references["h"].frames == (-1,)
     assert race.entry() is not None
     race.do("finish U\ndma h write 9")

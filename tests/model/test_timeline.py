@@ -105,7 +105,7 @@ def test_since_when_a_violation_holds() -> None:
     stale = session.violations[0]
     broke = session.timeline.since(stale)
     assert broke.stepped is not None
-    assert (broke.command, broke.stepped.step) == ("madvise p0 buf dontneed", "clear_ptes")
+    assert (broke.command, broke.stepped.step) == ("madvise p0 buf dontneed", "zap_pte_range")
     session.run("mmap p0 more anon private rw 1")
     assert session.timeline.since(stale) is broke
     assert not session.timeline.nodes[broke.parent].checker.stands(stale)

@@ -11,7 +11,6 @@ from model.engine.config import setting
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_map
 from model.kernel.arch.boot import ZERO_PFN
-from model.kernel.mm.page import put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
@@ -210,9 +209,3 @@ class free_pgtables(Procedure):
                     tables.append(entry.pfn)
                     del tx.tables[self.mm, level, index]
         return hand_over(len(tables), tuple(tables))
-
-
-def put_tables(tx: Transaction, pfns: tuple[int, ...]) -> None:
-    """Free unhooked table pages, after the flush."""
-    for pfn in pfns:
-        put_page(tx, pfn)

@@ -6,6 +6,7 @@ is freed when the last handle, dma-buf and mapping are gone.
 
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.kernel.mm.pin import gup_put
+from model.kernel.mm.vma import file_is_mapped
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
 
@@ -71,7 +72,7 @@ def drop_handle(tx: Transaction, name: str) -> bool:
     if buffer.handles > 1:
         return False
     tx.files.update(buffer.file, open=False)
-    return not tx.files[buffer.file].i_mmap
+    return not file_is_mapped(tx, buffer.file)
 
 
 def free_buffer(tx: Transaction, name: str) -> None:

@@ -3,12 +3,12 @@
 from typing import ClassVar, cast
 
 from model.engine.lock import down_write, up_write
-from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, step
+from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
-from model.kernel.mm.munmap import unlink_vmas
+from model.kernel.mm.munmap import free_vmas
 from model.kernel.mm.page import put_page
 from model.kernel.mm.unmap import unmap_region
-from model.kernel.mm.vma import detach_vma, i_mmap_lock, vmas_in
+from model.kernel.mm.vma import detach_vma, vmas_in
 from model.memory.errno import ENOENT
 from model.memory.records import Task, Vma
 from model.memory.state import Transaction
@@ -46,18 +46,18 @@ class do_exit(Procedure):
 
     @step
     def exit_mmap(self, tx: Transaction) -> Outcome:
-        """Detach all VMAs and unmap their pages, in the order of every unmap: clear, mapcount, flush, put."""
+        """Detach all VMAs and unmap their pages, in the order of every unmap: clear, unlink, unhook, flush, free."""
         self.vmas = tuple(vmas_in(tx, self.mm, 0, TASK_SIZE))
+        if not self.vmas:
+            return goto(do_exit.mmdrop)
         for vma in self.vmas:
             detach_vma(tx, self.mm, vma)
         return call(unmap_region(mm=self.mm, vmas=self.vmas, start=0, end=TASK_SIZE))
 
     @step
     def remove_vmas(self, tx: Transaction) -> Outcome:
-        """Files and anon_vmas forget the process; a closed file whose last mapping this was goes with its pages."""
-        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
-            return wait
-        unlink_vmas(tx, self.mm, self.vmas)
+        """Free the VMAs, and let go of their files: a closed file whose last mapping this was goes with its pages."""
+        free_vmas(tx, self.mm, self.vmas)
         return None
 
     @step

@@ -116,7 +116,7 @@ class kernel_clone(Procedure):
         copy = msgspec.structs.replace(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
         if not vma.flags & VM_WIPEONFORK:
             copy = anon_vma_fork(tx, copy, vma)
-        insert_vma(tx, self.child, copy)
+        insert_vma(tx, self.child, copy, behind=(self.mm, vma.start) if vma.file else None)
         if vma.flags & VM_WIPEONFORK or not vma_needs_copy(vma):
             return goto(kernel_clone.dup_vma)
         return call(copy_page_range(mm=self.mm, child=self.child, start=vma.start), then=kernel_clone.copied)

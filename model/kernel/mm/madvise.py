@@ -170,7 +170,7 @@ class do_madvise(Procedure):
         self.ret = 0
         match self.advice:
             case "dontneed" | "dontneed_locked":
-                return call(zap_page_range_single(mm=mm, vma=vma, start=start, end=end))
+                return call(zap_page_range_single(mm=mm, vmas=(vma,), start=start, end=end))
             case "free":
                 return call(madvise_free_single_vma(mm=mm, vma=vma, start=start, end=end))
             case "cold" | "pageout":

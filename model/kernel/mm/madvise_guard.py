@@ -70,7 +70,7 @@ class madvise_guard_install(Procedure):
         assert vma is not None
         self.at = self.start
         return call(
-            zap_page_range_single(mm=self.mm, vma=vma, start=self.start, end=self.end),
+            zap_page_range_single(mm=self.mm, vmas=(vma,), start=self.start, end=self.end),
             then=madvise_guard_install.pte_alloc,
         )
 

@@ -6,6 +6,7 @@ from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, done, fail, step
 from model.kernel.mm.filemap import MAX_FILE_PAGES, i_pages
+from model.kernel.mm.vma import linked_vma
 from model.memory.errno import EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EPERM
 from model.memory.flags import VM_MAYWRITE, VM_SHARED
 from model.memory.records import File
@@ -76,8 +77,8 @@ def is_writably_mapped(mem: Memory, file: str) -> bool:
     A shared mapping whose MAYWRITE a seal has taken does not count; in 6.1 every VM_SHARED one did.
     """
     counted = VM_SHARED | (VM_MAYWRITE if fact(mem, "sealed files can be mapped shared read-only") else 0)
-    vmas = (mem.vmas.get(key) for key in mem.files[file].i_mmap)
-    return any(vma is not None and vma.flags & counted == counted for vma in vmas)
+    vmas = (linked_vma(mem, mm, start) for mm, start in mem.files[file].i_mmap)
+    return any(vma.flags & counted == counted for vma in vmas)
 
 
 def has_pins(mem: Memory, file: str) -> bool:

@@ -10,9 +10,10 @@ from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import (
     detach_vma,
+    file_is_mapped,
     find_vma_intersection,
+    free_vma,
     i_mmap_lock,
-    unlink_vma,
     vma_before,
     vma_from,
     vma_is_sealed,
@@ -123,7 +124,7 @@ class do_vmi_munmap(Procedure):
 
     @step
     def unmap_pages(self, tx: Transaction) -> Outcome:
-        """Clear the entries, flush the TLBs, put the pages, free the page tables that became useless."""
+        """Clear the entries, unlink the VMAs, unhook the page tables that became useless, flush, free."""
         end = self.start + self.pages
         below, above = vma_before(tx, self.mm, self.start), vma_from(tx, self.mm, end)
         return call(
@@ -139,10 +140,8 @@ class do_vmi_munmap(Procedure):
 
     @step
     def remove_vmas(self, tx: Transaction) -> Outcome:
-        """The pages are gone: the files and the anon_vmas need not know these VMAs any more."""
-        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
-            return wait
-        unlink_vmas(tx, self.mm, self.vmas)
+        """Free the VMAs themselves, and let go of their files: a closed one goes with its last VMA."""
+        free_vmas(tx, self.mm, self.vmas)
         self.mmap_unlock(tx)
         return done()
 
@@ -152,10 +151,10 @@ class do_vmi_munmap(Procedure):
             (up_read if self.downgraded else up_write)(tx, "mmap_lock", self.mm)
 
 
-def unlink_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
-    """Forget detached VMAs for good. A closed file whose last mapping this was goes, with its pages."""
+def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
+    """Free unlinked VMAs. A closed file whose last mapping this was goes, with its pages (remove_vma: fput)."""
     for vma in vmas:
-        unlink_vma(tx, mm, vma)
-    for file in sorted({vma.file for vma in vmas if vma.file}):
-        if not tx.files[file].open and not tx.files[file].i_mmap:
+        free_vma(tx, mm, vma)
+    for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
+        if not tx.files[file].open and not file_is_mapped(tx, file):
             release_file(tx, file)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from model.kernel.mm.vma import linked_vma
 from model.memory.records import Frame, Vma
 from model.memory.state import Memory
 
@@ -16,14 +17,15 @@ class Mapped(NamedTuple):
 
 
 def rmap_walk(mem: Memory, pfn: int) -> Iterator[Mapped]:
-    """Every entry that maps the page now, by process and VMA (mm/rmap.c: rmap_walk_file, rmap_walk_anon).
+    """Every entry that maps the page now, VMA by VMA (mm/rmap.c: rmap_walk_file, rmap_walk_anon).
 
-    A page that has left its file has no mapping any more, and nothing is found.
+    A VMA that munmap has detached is found as long as it is linked. A page that has left its file has no mapping any
+    more, and nothing is found.
     """
     frame = mem.frames[pfn]
     for mm, start in places(mem, frame):
-        vma = mem.vmas.get((mm, start))
-        if vma is None or not vma.pgoff <= frame.index < vma.pgoff + vma.pages:
+        vma = linked_vma(mem, mm, start)
+        if not vma.pgoff <= frame.index < vma.pgoff + vma.pages:
             continue
         vpn = frame.index - vma.pgoff + vma.start
         pte = mem.ptes.get((mm, vpn))

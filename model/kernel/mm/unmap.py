@@ -1,49 +1,59 @@
 """Unmapping: clear the entry, drop the mapcount, flush the TLBs, and only then put the page.
 
 The order is what makes it safe: as long as some CPU may still use a cached translation, the frame must not go to
-somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range), mm/mmu_gather.c.
+somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range); what is gathered until the flush: mmu_gather.
 """
 
-from typing import ClassVar, Final
+from typing import ClassVar, NamedTuple
 
+from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.pgtable import (
     PMD,
     TABLE_SHIFT,
+    TASK_SIZE,
     free_pgtables,
+    hold_pte_lock,
     populated,
     pte_lock,
-    put_tables,
-    table_end,
+    pte_unlock,
     tables_in,
     vm_normal_page,
 )
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import folio_remove_rmap, put_page, set_page_flags
-from model.kernel.mm.swap import free_swap_and_cache, free_swap_cache
+from model.kernel.mm.page import folio_remove_rmap, set_page_flags
+from model.kernel.mm.swap import free_swap_and_cache
+from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma
 from model.memory.flags import PG_DIRTY
-from model.memory.ordered import ceiling
 from model.memory.records import FlushOwed, Vma
-from model.memory.state import Memory, Transaction
+from model.memory.state import Transaction
 
-HUGE_PFN_OPS: Final = ("ttm-huge",)
-"""vm_ops that map 2 MiB at once without counting anything."""
 
-MOST_GATHERED: Final = 2048
-"""Pages that an mmu_gather collects before it must flush and free (MAX_GATHER_BATCH_COUNT, smaller here)."""
+class Zapped(NamedTuple):
+    """What has been cleared in one page table."""
+
+    pages: tuple[int, ...]
+    """pfns of the normal pages, in the order of their entries."""
+    dirty: tuple[int, ...]
+    """Those of a file that a dirty entry mapped: some CPU may be able to write them without a fault."""
+    cleared: bool
+    """Something was cleared: there is something to flush."""
 
 
 def zap_range(
     tx: Transaction, mm: str, vma: Vma, start: int, end: int, *, even_cows: bool, drop_markers: bool
-) -> tuple[int, ...]:
-    """Clear the entries of one page table's part of a VMA; returns the pfns of the normal pages among them.
+) -> Zapped:
+    """Clear the entries of one page table's part of a VMA.
 
     A special entry is only cleared: it has never had a reference or a mapcount. With `even_cows` false a private
     copy (an anonymous page) stays (kernel-facts F.1). A guard marker goes only with its VMA: `drop_markers`.
     """
     normal: list[int] = []
+    dirty: list[int] = []
+    cleared = False
     for vpn in list(populated(tx, mm, start, end)):
         pte = tx.ptes[mm, vpn]
         if not pte.present:
@@ -56,39 +66,29 @@ def zap_range(
         if pfn is not None and not even_cows and tx.frames[pfn].kind == "anon":
             continue
         del tx.ptes[mm, vpn]
+        cleared = True
         if pfn is None:
             continue
         if pte.dirty and pfn in tx.frames and tx.frames[pfn].kind != "anon":
             set_page_flags(tx, pfn, PG_DIRTY)
+            dirty.append(pfn)
         normal.append(pfn)
-    return tuple(normal)
+    return Zapped(tuple(normal), tuple(dirty), cleared)
 
 
-def first_huge_leaf(mem: Memory, mm: str, vma: Vma, start: int, end: int) -> int | None:
-    """Where the first huge entry in [start, end) of a VMA begins, if its driver makes such entries.
+class zap_vmas(Procedure):
+    """What every unmap does first: gather the pages whose entries it clears, to put them after the flush."""
 
-    A range that covers only a part of one clears it all the same: the rest is faulted in again, in small entries.
-    """
-    if vma.ops not in HUGE_PFN_OPS:
-        return None
-    for index in tables_in(mem, mm, PMD, start >> TABLE_SHIFT, (end - 1) >> TABLE_SHIFT):
-        if mem.tables[mm, PMD, index].huge:
-            return max(index << TABLE_SHIFT, start)
-    return None
-
-
-class unmap_vmas(Procedure):
-    """Zap every page of some VMAs: the entries are cleared, the pages gathered for later."""
-
-    source: ClassVar[str] = "mm/memory.c: unmap_page_range, zap_pte_range"
+    source: ClassVar[str] = "mm/memory.c: zap_pte_range; mm/mmu_gather.c: tlb_gather_mmu"
     mm: str
     vmas: tuple[Vma, ...]
     start: int
+    """What lies before it has been cleared."""
     end: int
     even_cows: bool = True
     drop_markers: bool = False
     """The VMAs go as well: ZAP_FLAG_DROP_MARKER."""
-    flush_tlbs: bool = True
+    flush: bool = True
     """False: a driver's bug, see exporter=no-flush."""
     flush_start: int = -1
     """Lowest vpn whose entry was cleared since the last flush."""
@@ -98,145 +98,157 @@ class unmap_vmas(Procedure):
 
     def owes_flush(self) -> FlushOwed | None:
         """What has been cleared since the last flush, unless the driver forgets to flush."""
-        if self.flush_start < 0 or not self.flush_tlbs:
+        if self.flush_start < 0 or not self.flush:
             return None
         return FlushOwed(self.mm, self.flush_start, self.flush_end)
 
     @step
-    def clear_ptes(self, tx: Transaction) -> Outcome:
+    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
+        """Whoever mirrors this range is told before its entries go. From now on this mm has a TLB flush pending."""
+        tlb_gather_mmu(tx, self.mm)
+        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        return None
+
+    @step
+    def zap_pte_range(self, tx: Transaction) -> Outcome:
         """Under the lock of one page table: clear its entries of the range. From now on no walk finds the pages.
 
-        CPUs may still have the translation in their TLBs, and whoever took a reference still has the page.
+        Each page has one mapping less: mapcount - 1, under the same lock. The mapping's reference is kept until the
+        flush, for CPUs may still have the translation in their TLBs. Whoever took a reference still has the page.
         """
         for vma in self.vmas:
             low, high = max(vma.start, self.start), min(vma.end, self.end)
-            vpn = ceiling(tx.pte_index, self.mm, low) if low < high else None
-            huge = first_huge_leaf(tx, self.mm, vma, low, high)
-            if huge is not None and (vpn is None or huge <= vpn):
-                self.zap_huge_pmd(tx, huge)
-                return goto(unmap_vmas.clear_ptes)
-            if vpn is None or vpn >= high:
-                continue
-            if (wait := pte_lock(tx, self.mm, vpn)) is not None:
-                return wait
-            end = table_end(vpn, high)
-            pages = zap_range(tx, self.mm, vma, vpn, end, even_cows=self.even_cows, drop_markers=self.drop_markers)
-            self.start, self.vma = end, vma
-            self.flush_start = vpn if self.flush_start < 0 else min(self.flush_start, vpn)
-            self.flush_end = max(self.flush_end, end)
-            self.holds += pages
-            self.owes_rmap = pages
-            return None
-        return goto(unmap_vmas.flush)
+            for index in (
+                tables_in(tx, self.mm, PMD, low >> TABLE_SHIFT, (high - 1) >> TABLE_SHIFT) if low < high else ()
+            ):
+                start, end = max(index << TABLE_SHIFT, low), min((index + 1) << TABLE_SHIFT, high)
+                if tx.tables[self.mm, PMD, index].huge:
+                    self.zap_huge_pmd(tx, index)
+                    return goto(zap_vmas.zap_pte_range)
+                if (wait := pte_lock(tx, self.mm, start)) is not None:
+                    return wait
+                if next(populated(tx, self.mm, start, end), None) is not None:
+                    return self.zap_table(tx, vma, start, end)
+        return goto(zap_vmas.mmu_notifier_invalidate_range_end)
 
-    def zap_huge_pmd(self, tx: Transaction, vpn: int) -> None:
-        """Clear a huge entry of a PFN mapping: nothing is counted, so nothing is gathered (mm/huge_memory.c)."""
-        index = vpn >> TABLE_SHIFT
+    def zap_table(self, tx: Transaction, vma: Vma, start: int, end: int) -> Outcome:
+        """Clear the entries of one table, and say whether that must be flushed before its lock is given back."""
+        zapped = zap_range(tx, self.mm, vma, start, end, even_cows=self.even_cows, drop_markers=self.drop_markers)
+        self.start, self.vma = end, vma
+        if zapped.cleared:
+            self.adjust_range(start, end)
+        self.holds += zapped.pages
+        late = zapped.dirty if fact(tx, "dirty file pages lose their mapcount after the flush") else ()
+        for pfn in zapped.pages:
+            if pfn not in late:
+                folio_remove_rmap(tx, pfn, vma)
+        if zapped.dirty and self.flush:
+            self.owes_rmap = late
+            hold_pte_lock(tx, self.mm, start)
+            return call(
+                flush_tlb_range(mm=self.mm, start=self.flush_start, end=self.flush_end), zap_vmas.tlb_flush_rmaps
+            )
+        for pfn in late:
+            folio_remove_rmap(tx, pfn, vma)
+        return goto(zap_vmas.tlb_flush_mmu if len(self.holds) > MOST_GATHERED else zap_vmas.zap_pte_range)
+
+    def zap_huge_pmd(self, tx: Transaction, index: int) -> None:
+        """Clear a huge entry of a PFN mapping: nothing is counted, so nothing is gathered (mm/huge_memory.c).
+
+        A range that covers only a part of one clears it all the same: the rest is faulted in again, in small entries.
+        """
         del tx.tables[self.mm, PMD, index]
-        first, end = index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT
-        self.flush_start = first if self.flush_start < 0 else min(self.flush_start, first)
+        self.adjust_range(index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT)
+
+    def adjust_range(self, start: int, end: int) -> None:
+        """These pages must be flushed as well: __tlb_adjust_range()."""
+        self.flush_start = start if self.flush_start < 0 else min(self.flush_start, start)
         self.flush_end = max(self.flush_end, end)
 
     @step
-    def remove_rmaps(self, tx: Transaction) -> Outcome:
-        """Each page has one mapping less: mapcount - 1. The mapping's reference is kept until the flush."""
+    def tlb_flush_rmaps(self, tx: Transaction) -> Outcome:
+        """A dirty page of a file: a CPU could still write it, so the table stays locked until every TLB is flushed.
+
+        Since 6.2 its mapcount falls only now: a filesystem that sees no mapping any more may rely on the page's being
+        clean once it has written it.
+        """
         assert self.vma is not None
         for pfn in self.owes_rmap:
             folio_remove_rmap(tx, pfn, self.vma)
         self.owes_rmap = ()
-        return goto(unmap_vmas.flush) if len(self.holds) > MOST_GATHERED else goto(unmap_vmas.clear_ptes)
+        pte_unlock(tx, self.mm, self.start - 1)
+        self.flush_start = -1
+        return None
 
     @step
-    def flush(self, tx: Transaction) -> Outcome:
-        """Nothing may be freed while a CPU can still reach it: flush the range on every CPU first."""
-        if self.flush_start < 0:
-            return done()
+    def tlb_flush_mmu(self, tx: Transaction) -> Outcome:
+        """Flush what was cleared so far, unless that is done, and put the pages. Then go on with the next table."""
+        pages, self.holds = self.holds, ()
         start, self.flush_start = self.flush_start, -1
-        if not self.flush_tlbs:
-            return None
-        return call(flush_tlb_range(mm=self.mm, start=start, end=self.flush_end))
-
-    @step
-    def put_pages(self, tx: Transaction) -> Outcome:
-        """Give up the mapping's reference on each page. The last one frees the frame, and the next owner may get it."""
-        for pfn in self.holds:
-            free_swap_cache(tx, pfn)
-            put_page(tx, pfn)
-        self.holds = ()
-        return goto(unmap_vmas.clear_ptes)
-
-
-class unmap_region(Procedure):
-    """Unmap VMAs that are detached already: zap, unhook the page tables, flush, free."""
-
-    source: ClassVar[str] = "mm/vma.c: unmap_region"
-    mm: str
-    vmas: tuple[Vma, ...]
-    start: int
-    end: int
-    floor: int = 0
-    """End of the VMA before the range."""
-    ceiling: int = 1 << 35
-    """Start of the VMA behind it."""
-
-    @step
-    def unmap(self, tx: Transaction) -> Outcome:
-        """Take the pages out of the page tables first, and tell whoever mirrors them (MMU_NOTIFY_UNMAP)."""
-        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
-        return call(unmap_vmas(mm=self.mm, vmas=self.vmas, start=self.start, end=self.end, drop_markers=True))
-
-    @step
-    def free_tables(self, tx: Transaction) -> Outcome:
-        """Then the tables that have become useless."""
-        mmu_notifier_invalidate_range_end(tx, self.mm)
-        return call(free_pgtables(mm=self.mm, start=self.start, end=self.end, floor=self.floor, ceiling=self.ceiling))
-
-    @step
-    def tlb_finish_mmu(self, tx: Transaction) -> Outcome:
-        """Page-table pages are freed only after an IPI to every CPU that may be walking them."""
-        if not self.ret:
-            return done()
-        return call(flush_tlb_range(mm=self.mm, start=self.start, end=self.end))
-
-    @step
-    def put_tables(self, tx: Transaction) -> Outcome:
-        """No walker can be inside these tables any more: free them."""
-        put_tables(tx, self.holds)
-        self.holds = ()
-        return done()
-
-
-class zap_page_range_single(Procedure):
-    """Zap a range of one VMA that stays: MADV_DONTNEED, unmap_mapping_range."""
-
-    source: ClassVar[str] = "mm/memory.c: zap_page_range_single"
-    mm: str
-    vma: Vma
-    start: int
-    end: int
-    even_cows: bool = True
-    flush: bool = True
-
-    @step
-    def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
-        """MMU_NOTIFY_CLEAR: whoever mirrors this range is told first. Then the entries go; the VMA stays."""
-        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
-        return call(
-            unmap_vmas(
-                mm=self.mm,
-                vmas=(self.vma,),
-                start=self.start,
-                end=self.end,
-                even_cows=self.even_cows,
-                flush_tlbs=self.flush,
-            )
-        )
+        gather = tlb_flush_mmu(mm=self.mm, start=start, end=self.flush_end, flush=self.flush, holds=pages)
+        return call(gather, zap_vmas.zap_pte_range)
 
     @step
     def mmu_notifier_invalidate_range_end(self, tx: Transaction) -> Outcome:
-        """The next access faults, and a mirror may look its pages up again."""
+        """All entries are gone. A mirror may look again, although CPUs may still use what their TLBs remember."""
         mmu_notifier_invalidate_range_end(tx, self.mm)
-        return done()
+        return None
+
+    def finish(self) -> Procedure:
+        """The call that ends it: the flush, and then what waits for the flush."""
+        pages, self.holds = self.holds, ()
+        return tlb_finish_mmu(mm=self.mm, start=self.flush_start, end=self.flush_end, flush=self.flush, holds=pages)
+
+
+class unmap_region(zap_vmas):
+    """Unmap VMAs that are detached already: zap, unlink them from the reverse maps, unhook the tables, flush, free."""
+
+    source: ClassVar[str] = "mm/vma.c: unmap_region; mm/mmap.c: exit_mmap"
+    drop_markers: bool = True
+    floor: int = 0
+    """End of the VMA before the range."""
+    ceiling: int = TASK_SIZE
+    """Start of the VMA behind it."""
+
+    @step
+    def unlink_vmas(self, tx: Transaction) -> Outcome:
+        """Only now, with nothing mapped through them, do the files and the anon_vmas forget the VMAs.
+
+        Until here truncation and the reverse map still found them, and every entry in them.
+        """
+        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+            return wait
+        for vma in self.vmas:
+            unlink_vma(tx, self.mm, vma)
+        return None
+
+    @step
+    def free_pgtables(self, tx: Transaction) -> Outcome:
+        """Then the tables that have become useless."""
+        start, end = self.vmas[0].start, self.vmas[-1].end
+        return call(free_pgtables(mm=self.mm, start=start, end=end, floor=self.floor, ceiling=self.ceiling))
+
+    @step
+    def tlb_finish_mmu(self, tx: Transaction) -> Outcome:
+        """One flush for all: pages and page tables are freed after it.
+
+        A table may still be in use by a CPU that translates an address, or by a walker with interrupts off.
+        """
+        if self.ret:
+            self.flush_start = self.vmas[0].start if self.flush_start < 0 else self.flush_start
+            self.flush_start, self.flush_end = min(self.flush_start, self.vmas[0].start), self.vmas[-1].end
+        return tail(self.finish())
+
+
+class zap_page_range_single(zap_vmas):
+    """Zap a range of one VMA that stays: MADV_DONTNEED, unmap_mapping_range."""
+
+    source: ClassVar[str] = "mm/memory.c: zap_page_range_single; 7.3: zap_vma_range"
+
+    @step
+    def tlb_finish_mmu(self, tx: Transaction) -> Outcome:
+        """Now the TLBs; and after them, not before, the pages."""
+        return tail(self.finish())
 
 
 class unmap_mapping_range(Procedure):
@@ -253,8 +265,8 @@ class unmap_mapping_range(Procedure):
     even_cows: bool = True
     flush: bool = True
     """False: a driver's bug, see exporter=no-flush."""
-    after: tuple[str, int] = ("", -1)
-    """The VMA that was done last."""
+    visited: int = 0
+    """How many VMAs of i_mmap have been looked at."""
 
     @step
     def lock_i_mmap(self, tx: Transaction) -> Outcome:
@@ -263,21 +275,22 @@ class unmap_mapping_range(Procedure):
 
     @step
     def next_vma(self, tx: Transaction) -> Outcome:
-        """Find the next VMA that maps part of the range, and zap that part in its address space."""
+        """Find the next VMA that maps part of the range, and zap that part in its address space.
+
+        A VMA that munmap has detached is still in the tree, until its entries are gone.
+        """
         last = self.offset + self.pages if self.pages else 1 << 60
         file = tx.files.get(self.file)
-        for mm, start in file.i_mmap if file is not None else ():
-            vma = tx.vmas.get((mm, start))
-            if (mm, start) <= self.after or vma is None:
-                continue
+        for mm, start in file.i_mmap[self.visited :] if file is not None else ():
+            self.visited += 1
+            vma = linked_vma(tx, mm, start)
             low, high = max(self.offset, vma.pgoff), min(last, vma.pgoff + vma.pages)
             if low < high:
-                self.after = (mm, start)
                 shift = vma.start - vma.pgoff
                 return call(
                     zap_page_range_single(
                         mm=mm,
-                        vma=vma,
+                        vmas=(vma,),
                         start=low + shift,
                         end=high + shift,
                         even_cows=self.even_cows,

@@ -3,6 +3,9 @@
 A VMA is found by address through `vma_index`, the model's maple tree. Two more indexes name it: the i_mmap tree of
 the file it maps, which truncation walks, and the trees of its anon_vmas, which the reverse map walks. The three
 functions that put a VMA in, take it out or exchange it keep all of them in step.
+
+A VMA that munmap or exit takes away leaves them one after the other: first no address finds it, then its entries are
+cleared, and only then do the reverse maps forget it. Until then others still reach its entries through them.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,9 @@ from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+
+Place = tuple[str, int]
+"""How a VMA is named: its process, and where it starts."""
 
 FIRST_UNUSED: Final = "anon_vma_unused"
 """Counter: the smallest number that no anon_vma has; missing = 1."""
@@ -92,66 +98,108 @@ def i_mmap_lock(tx: Transaction, *files: str) -> Blocked | None:
     return None
 
 
-def insert_vma(tx: Transaction, mm: str, vma: Vma) -> None:
-    """Put a VMA into the address space, its file's i_mmap and its anon_vmas (mm/vma.c: vma_link)."""
+def insert_vma(tx: Transaction, mm: str, vma: Vma, *, behind: Place | None = None) -> None:
+    """Put a VMA into the address space, its file's i_mmap and its anon_vmas (mm/vma.c: vma_link).
+
+    `behind`: fork puts the child's VMA right behind the parent's in i_mmap (vma_interval_tree_insert_after).
+    """
     tx.vmas[mm, vma.start] = vma
     tx.processes.update(mm, map_count=tx.processes[mm].map_count + 1)
-    link_vma(tx, mm, vma)
+    link_vma(tx, mm, vma, behind=behind)
 
 
 def detach_vma(tx: Transaction, mm: str, vma: Vma) -> None:
     """Take a VMA out of the address space only: no address finds it any more, but the reverse maps still do."""
     del tx.vmas[mm, vma.start]
+    tx.detached_vmas[mm, vma.start] = vma
     tx.processes.update(mm, map_count=tx.processes[mm].map_count - 1)
 
 
+def free_vma(tx: Transaction, mm: str, vma: Vma) -> None:
+    """A detached VMA, unlinked from everything, is gone; whoever frees a file's last VMA must release the file."""
+    del tx.detached_vmas[mm, vma.start]
+
+
 def remove_vma(tx: Transaction, mm: str, vma: Vma) -> None:
-    """Take a VMA out of everything. Whoever removes a file's last VMA must release the file."""
-    detach_vma(tx, mm, vma)
+    """Take a VMA out of everything at once. Whoever removes a file's last VMA must release the file."""
+    del tx.vmas[mm, vma.start]
+    tx.processes.update(mm, map_count=tx.processes[mm].map_count - 1)
     unlink_vma(tx, mm, vma)
 
 
 def replace_vma(tx: Transaction, mm: str, old: Vma, new: Vma) -> Vma:
-    """Exchange a VMA for a changed one: other bounds, flags or anon_vmas. Returns `new`."""
-    if (old.start, old.file, old.chain, old.anon_vma) == (new.start, new.file, new.chain, new.anon_vma):
-        tx.vmas[mm, new.start] = new
+    """Exchange a VMA for a changed one: other bounds, flags or anon_vmas. Returns `new`.
+
+    With other bounds it leaves its trees and joins them anew, behind its equals (mm/vma.c: vma_prepare, vma_complete).
+    """
+    tx.vmas[mm, new.start] = new
+    if (old.start, old.end, old.chain, old.anon_vma) == (new.start, new.end, new.chain, new.anon_vma):
         return new
     if old.start != new.start:
         del tx.vmas[mm, old.start]
-    tx.vmas[mm, new.start] = new
+    if (old.start, old.end) != (new.start, new.end):
+        _leave_trees(tx, mm, old)
     link_vma(tx, mm, new)
-    if old.start != new.start:
-        unlink_vma(tx, mm, old)
-    else:
-        _unlink_anon_vmas(tx, mm, old, kept=new.chain)
+    _unlink_anon_vmas(tx, mm, old, kept=new.chain)
     return new
 
 
-def link_vma(tx: Transaction, mm: str, vma: Vma) -> None:
+def link_vma(tx: Transaction, mm: str, vma: Vma, *, behind: Place | None = None) -> None:
     """Make the VMA known to its file and its anon_vmas."""
     here = (mm, vma.start)
     if vma.file:
-        _join(tx, vma.file, here)
+        i_mmap = tx.files[vma.file].i_mmap
+        if here not in i_mmap:
+            tx.files.update(vma.file, i_mmap=_inserted(tx, i_mmap, here, vma.pgoff, behind))
     for number in vma.chain:
-        anon_vma = tx.anon_vmas[number]
-        if here not in anon_vma.vmas:
-            tx.anon_vmas.update(number, vmas=tuple(sorted((*anon_vma.vmas, here))))
+        vmas = tx.anon_vmas[number].vmas
+        if here not in vmas:
+            tx.anon_vmas.update(number, vmas=_inserted(tx, vmas, here, vma.pgoff))
     if vma.anon_vma:
         tx.anon_vmas.update(vma.anon_vma, num_active_vmas=tx.anon_vmas[vma.anon_vma].num_active_vmas + 1)
 
 
+def _inserted(
+    mem: Memory, tree: tuple[Place, ...], here: Place, pgoff: int, behind: Place | None = None
+) -> tuple[Place, ...]:
+    """An interval tree in the order in which it is walked: by first offset, equal ones as they came.
+
+    Source: include/linux/interval_tree_generic.h; with `behind` mm/interval_tree.c: vma_interval_tree_insert_after.
+    """
+    if behind is not None:
+        at = tree.index(behind) + 1
+    else:
+        at = len(tree)
+        while at and linked_vma(mem, *tree[at - 1]).pgoff > pgoff:
+            at -= 1
+    return (*tree[:at], here, *tree[at:])
+
+
+def linked_vma(mem: Memory, mm: str, start: int) -> Vma:
+    """A VMA that a reverse map names: in its address space, or detached from it already."""
+    vma = mem.vmas.get((mm, start))
+    return vma if vma is not None else mem.detached_vmas[mm, start]
+
+
+def file_is_mapped(mem: Memory, file: str) -> bool:
+    """Whether some VMA holds the file: one in i_mmap, or one that has left it and is not freed yet."""
+    return bool(mem.files[file].i_mmap) or any(vma.file == file for _, vma in mem.detached_vmas.items())
+
+
 def unlink_vma(tx: Transaction, mm: str, vma: Vma) -> None:
     """The reverse maps forget the VMA (mm/vma.c: unlink_file_vma, mm/rmap.c: unlink_anon_vmas)."""
-    if vma.file:
-        i_mmap = tx.files[vma.file].i_mmap
-        tx.files.update(vma.file, i_mmap=tuple(other for other in i_mmap if other != (mm, vma.start)))
+    _leave_trees(tx, mm, vma)
     _unlink_anon_vmas(tx, mm, vma, kept=())
 
 
-def _join(tx: Transaction, file: str, here: tuple[str, int]) -> None:
-    i_mmap = tx.files[file].i_mmap
-    if here not in i_mmap:
-        tx.files.update(file, i_mmap=tuple(sorted((*i_mmap, here))))
+def _leave_trees(tx: Transaction, mm: str, vma: Vma) -> None:
+    """No tree names the VMA any more; an anon_vma that is empty now is not freed yet."""
+    here = (mm, vma.start)
+    if vma.file:
+        tx.files.update(vma.file, i_mmap=tuple(other for other in tx.files[vma.file].i_mmap if other != here))
+    for number in vma.chain:
+        vmas = tx.anon_vmas[number].vmas
+        tx.anon_vmas.update(number, vmas=tuple(other for other in vmas if other != here))
 
 
 def _unlink_anon_vmas(tx: Transaction, mm: str, vma: Vma, kept: tuple[int, ...]) -> None:
