@@ -65,16 +65,14 @@ active proctype do_madvise() {
   d_step { MINE -> skip };                  /* mmap_lock */
   d_step { MINE -> skip };                  /* madvise_vma_behavior */
   d_step { MINE -> skip };                  /* mmu_notifier_invalidate_range_start */
-  d_step { MINE -> pte = false };           /* clear_ptes */
-  d_step { MINE -> skip };                  /* remove_rmaps */
-  d_step { MINE -> skip };                  /* clear_ptes: no more of them */
-  d_step { MINE -> skip };                  /* flush */
+  d_step { MINE -> pte = false };           /* zap_pte_range */
+  d_step { MINE -> skip };                  /* zap_pte_range: no more of them */
+  d_step { MINE -> skip };                  /* mmu_notifier_invalidate_range_end */
+  d_step { MINE -> skip };                  /* tlb_finish_mmu */
+  d_step { MINE -> skip };                  /* tlb_flush */
   d_step { MINE -> tlb = false };           /* flush_local */
   d_step { MINE -> skip };                  /* wait_for_ipi: the other CPU does not know the page */
-  d_step { MINE -> refcount-- };            /* put_pages */
-  d_step { MINE -> skip };                  /* clear_ptes */
-  d_step { MINE -> skip };                  /* flush: nothing left */
-  d_step { MINE -> skip };                  /* mmu_notifier_invalidate_range_end */
+  d_step { MINE -> refcount-- };            /* tlb_batch_pages_flush */
   d_step { MINE -> skip };                  /* next_vma */
   d_step { MINE -> skip };                  /* mmap_unlock */
   false

@@ -18,7 +18,7 @@ NOBODY: Final = -1
 GUP_STEPS: Final = 14
 DISABLE, READ_PTE, TRY_GRAB, RECHECK, ENABLE, KEEP = 4, 6, 7, 8, 10, 14
 """Steps of take_reference and what it calls, counted from 1."""
-CLEAR_PTES, PUT_PAGES, MADVISE_STEPS = 5, 11, 16
+CLEAR_PTES, PUT_PAGES, MADVISE_STEPS = 5, 12, 14
 """Steps of do_madvise and what it calls."""
 
 
@@ -129,7 +129,7 @@ def put(place: Place, number: int) -> Iterator[Place]:
 
 
 def madvise(place: Place) -> Iterator[Place]:
-    """do_madvise, zap_page_range_single, unmap_vmas, flush_tlb_range."""
+    """do_madvise, zap_page_range_single, tlb_finish_mmu, flush_tlb_range."""
     pc = place.madvise
     if pc and place.irqs_off_by != NOBODY:
         return

@@ -38,12 +38,11 @@ MUTANTS: Final = (
     Mutant("irqs-on", "GUP-fast leaves interrupts on", "gup_fast.disable_interrupts"),
     Mutant("no-vma-flags", "GUP does not ask for the VMA's flags", "get_user_pages.check_vma_flags"),
     Mutant("no-special", "no walker sees the special bit", "gup_fast.read_pte", never="special"),
-    Mutant("no-flush", "unmapping does not flush the TLB", "unmap_vmas.flush"),
+    Mutant("no-flush", "unmapping does not flush the TLB", "tlb_finish_mmu.tlb_flush"),
     Mutant("no-local-flush", "the own CPU is not flushed", "flush_tlb_range.flush_local"),
     Mutant("no-ipi", "other CPUs are not waited for", "flush_tlb_range.wait_for_ipi"),
-    Mutant("no-rmap", "unmapping leaves mapcount as it was", "unmap_vmas.remove_rmaps"),
-    Mutant("no-put", "unmapping keeps the reference of the entry", "unmap_vmas.put_pages"),
-    Mutant("no-clear", "unmapping leaves the entries", "unmap_vmas.clear_ptes"),
+    Mutant("no-put", "unmapping keeps the reference of the entry", "tlb_finish_mmu.tlb_batch_pages_flush"),
+    Mutant("no-clear", "unmapping leaves the entries", "zap_page_range_single.zap_pte_range"),
     Mutant(
         "no-notifier", "nobody is told of an invalidation", "zap_page_range_single.mmu_notifier_invalidate_range_start"
     ),

@@ -93,6 +93,6 @@ def test_the_verdicts_of_the_review_are_those_of_the_search(buffer: str, breaks:
     ]
     happens = "evict d" if buffer == "d" else f"move {buffer} vram"
     may = (f"gup p0 {buffer} as=r write by=nic", happens, "dma r write 99", f"write p0 {buffer} 7")
-    search = explore(set_up(parse("\n".join([*kept, *mine, *(f"may 1 {line}" for line in may)]))), 60_000)
+    search = explore(set_up(parse("\n".join([*kept, *mine, *(f"may 1 {line}" for line in may)]))), 90_000)
     assert any(severity == "corruption" for _, severity in search.found) == breaks
     assert breaks or search.complete

@@ -112,7 +112,7 @@ def test_the_stale_reference_and_the_lost_write_are_noticed_at_the_very_step() -
     lesson = find("a-reference-is-not-a-mapping")
     player = play(lesson, knowing(lesson))
     (cleared,) = [played_step for played_step in beats_of(player, "madvise p0 buf dontneed") if played_step.fresh]
-    assert (cleared.name, cleared.fresh[0].invariant) == ("unmap_vmas.clear_ptes", "stale-reference")
+    assert (cleared.name, cleared.fresh[0].invariant) == ("zap_page_range_single.zap_pte_range", "stale-reference")
     (written,) = [played_step for played_step in beats_of(player, "dma dma0 write 9") if played_step.fresh]
     assert [violation.invariant for violation in written.fresh] == ["lost-write"]
 
@@ -126,8 +126,8 @@ def test_a_prediction_is_revealed_at_the_step_that_decides_it() -> None:
         for judged in player.view().judged:
             if player.place.played_steps:
                 shown[judged.prediction.id] = player.place.played_steps[-1].name
-    assert shown["does-the-pin-stop-the-zap"] == "unmap_vmas.clear_ptes"
-    assert shown["count-after-the-zap"] == "unmap_vmas.put_pages"
+    assert shown["does-the-pin-stop-the-zap"] == "zap_page_range_single.zap_pte_range"
+    assert shown["count-after-the-zap"] == "tlb_finish_mmu.tlb_batch_pages_flush"
 
 
 def test_the_tlb_is_stale_until_it_is_flushed() -> None:
@@ -135,7 +135,7 @@ def test_the_tlb_is_stale_until_it_is_flushed() -> None:
     player = play(lesson, knowing(lesson))
     for place in player.places:
         moment = player.standing_at(place).moment
-        if any(played_step.name == "unmap_vmas.remove_rmaps" for played_step in place.played_steps):
+        if place.played_steps and place.played_steps[-1].name == "zap_page_range_single.zap_pte_range":
             assert is_so("absent p0 buf and cached 0 p0 buf", moment)
         if any(
             played_step.name == "flush_tlb_range.flush_local" and played_step.command == "finish zap"

@@ -7,7 +7,7 @@ import pytest
 from model.kernel.arch.access import cpu_load
 from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.unmap import unmap_vmas
+from model.kernel.mm.unmap import zap_page_range_single
 from model.memory.flags import (
     PG_SWAPCACHE,
     VM_READ,
@@ -147,9 +147,13 @@ def in_flight(call: Locals) -> Scenery:
 
 def test_a_translation_may_outlive_its_entry_while_a_call_owes_the_flush() -> None:
     scenery = (process("p0"), process("p1"), anon(5, refs=1), remembered(5))
-    held = in_flight(unmap_vmas(mm="p0", vmas=(), start=32, end=32, flush_start=16, flush_end=32, holds=(5,)))
+    held = in_flight(
+        zap_page_range_single(mm="p0", vmas=(), start=32, end=32, flush_start=16, flush_end=32, holds=(5,))
+    )
     assert broken(machine(*scenery, held)) == []
-    elsewhere = in_flight(unmap_vmas(mm="p0", vmas=(), start=32, end=32, flush_start=18, flush_end=32, holds=(5,)))
+    elsewhere = in_flight(
+        zap_page_range_single(mm="p0", vmas=(), start=32, end=32, flush_start=18, flush_end=32, holds=(5,))
+    )
     assert broken(machine(*scenery, elsewhere)) == ["stale-tlb"]
     other_mm = in_flight(flush_tlb_range(mm="p1", start=0, end=32, holds=(5,)))
     assert broken(machine(*scenery, other_mm)) == ["stale-tlb"]

@@ -106,7 +106,7 @@ def test_the_slow_path_of_gup_fast_ends_behind_the_move() -> None:
     race = Race(f"{COUNTED}\nbegin G gup p0 m as=r write by=dev\nbegin M cpu=1 move b vram")
     race.step_to("G", TAKEN)
     assert "to take the IPI" in race.do("finish M")
-    assert race.do("finish G").startswith("blocked on dma_resv of b")
+    assert race.do("finish G") == "blocked on page table lock of p0, held by M"
     assert race.do("finish M") == "ok"
     assert race.do("finish G") == "error EFAULT"  # there is no struct page behind video memory to be inserted
     assert race.broken() == set()

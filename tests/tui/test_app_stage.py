@@ -224,7 +224,7 @@ async def test_why_names_the_steps_behind_a_violation_and_goes_there(store: Stor
         await user.press("W")
         shown = " ".join(user.seen().split())
         assert "stale-reference" in shown
-        assert "madvise p0 buf dontneed: unmap_vmas.clear_ptes" in shown
+        assert "madvise p0 buf dontneed: zap_page_range_single.zap_pte_range" in shown
         await user.press("down", "enter")
         assert user.is_on(Stage)
         assert user.stage.picture.position != before
