@@ -190,14 +190,14 @@ def _syntax_error(text: str, message: str) -> tuple[int, int, str]:
     import tomlkit
     from tomlkit.exceptions import ParseError, TOMLKitError, UnexpectedEofError
 
+    last = text.rstrip().split("\n")
     try:
         tomlkit.parse(text)
-    except UnexpectedEofError:
-        last = text.rstrip()
-        return last.count("\n") + 1, len(last) - (last.rfind("\n") + 1) + 1, "it ends too early"
     except ParseError as error:
-        place = f" at line {error.line} col {error.col}"
-        return error.line, error.col + 1, str(error).removesuffix(place)
+        # Where a value is missing at the end, tomlkit takes its own end mark for the character that is wrong.
+        if isinstance(error, UnexpectedEofError) or (repr("\0") in str(error) and "\0" not in text):
+            return len(last), len(last[-1]) + 1, "it ends too early"
+        return error.line, error.col + 1, str(error).removesuffix(f" at line {error.line} col {error.col}")
     except TOMLKitError as error:
         return 1, 1, str(error)
     return 1, 1, message
