@@ -20,6 +20,9 @@ from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
+from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
+from tui.plain.sandbox import KEYS as PLAIN_KEYS
+from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
 from tui.screens.stage_keys import HINTS, PANES
 from tui.views.home import ABOUT, WAYS
@@ -66,6 +69,8 @@ def tables() -> Iterator[str]:
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (rule.rule for rule in all_rules())
+    yield from (command.help for command in SESSION_COMMANDS)
+    yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
 
 
 def missing(code: str) -> list[str]:

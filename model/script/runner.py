@@ -68,7 +68,7 @@ class Runner:
         violations: list[Violation] = []
         for moved in carry_out(self.context, self.checker, command):
             if moved.stepped is not None:
-                steps.append(_note(moved.stepped))
+                steps.append(step_note(moved.stepped))
                 events += moved.stepped.events
             journal += moved.changes
             violations += moved.violations
@@ -87,5 +87,6 @@ def _same_note(*fields: str | int) -> StepNote:
     return StepNote(*fields)  # type: ignore[arg-type]
 
 
-def _note(stepped: Stepped) -> StepNote:
+def step_note(stepped: Stepped) -> StepNote:
+    """A micro-step that was made, without the States around it."""
     return _same_note(stepped.task, stepped.procedure, stepped.step, stepped.source, stepped.doc, stepped.depth)

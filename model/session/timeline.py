@@ -178,6 +178,14 @@ class Timeline:
             path.append(self.nodes[path[-1].parent])
         return path[::-1]
 
+    def began(self, node: Node) -> Node:
+        """Where the command began whose step led to a node; the root stays itself."""
+        if node.parent >= 0:
+            node = self.nodes[node.parent]
+        while node.running is not None and node.parent >= 0:
+            node = self.nodes[node.parent]
+        return node
+
     def way(self) -> list[Node]:
         """The way that leads through here: the path from the root, and what lies ahead."""
         way = self.path_to(self.here)

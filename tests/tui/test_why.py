@@ -27,9 +27,9 @@ def said(typed: str) -> str:
     """What the plain sandbox answers."""
     output = io.StringIO()
     console = Console(file=output, width=200, no_color=True)
-    PlainSandbox(parse(SCRIPT), io.StringIO(), console).run()
+    PlainSandbox(SandboxDriver(parse(SCRIPT)), io.StringIO(), console).run()
     told = len(output.getvalue())
-    PlainSandbox(parse(SCRIPT), io.StringIO(f"{typed}\n"), console).run()
+    PlainSandbox(SandboxDriver(parse(SCRIPT)), io.StringIO(f"{typed}\n"), console).run()
     return output.getvalue()[2 * told :]
 
 

@@ -48,24 +48,16 @@ def main(args: Namespace) -> int:
 
 
 def _plain(args: Namespace) -> int:
-    """Without a screen: the way to the present state is carried out and told, then one goes on from there."""
-    from model.script.execute import check_simulated
-    from model.script.parser import parse
-    from model.session.session import Session
-    from model.session.state_code import follow
-    from model.session.to_script import script_of
+    """Without a screen: what led to the present state is told, then one goes on from there."""
+    from lessons.learner.progress import Store
+    from tui.drivers.opening import sandbox_driver
     from tui.plain.sandbox import PlainSandbox
     from tui.views.plain_text import console
 
-    text = read_text(args.file) if args.file else ""
-    if args.code:
-        session = Session()
-        if not follow(session, args.code):
-            print(f"ptescope sandbox: {OTHER_VERSION}", file=sys.stderr)
-        text = "\n".join(script_of(session.timeline, session.node).lines)
-    commands = parse(text)
-    check_simulated(commands)
-    return PlainSandbox(commands, sys.stdin, console()).run()
+    driver = sandbox_driver(Store())
+    if args.file or args.code:
+        _open(driver, args.code, read_text(args.file) if args.file else "")
+    return PlainSandbox(driver, sys.stdin, console()).run()
 
 
 def _screen(args: Namespace) -> int:

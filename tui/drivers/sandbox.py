@@ -92,7 +92,7 @@ class SandboxDriver:
             self._changes(),
             broken(timeline),
             all_rules(),
-            ShownHistory(nodes, here, _caption(node, timeline.bookmarks.get(node.number, ""))),
+            ShownHistory(nodes, here, caption(node, timeline.bookmarks.get(node.number, ""))),
             self.log.at(node),
             _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
             tr("to the command's end") if under_way else tr("type a command"),
@@ -109,8 +109,12 @@ class SandboxDriver:
         command = session.running.command.text if session.running else ""
         under_way = tr("`{command}` is under way.").format(command=command) if command else ""
         text = "\n".join([under_way, *([""] if under_way and lines else []), *lines]).strip()
-        watched = self.watches.at(session.node) if self.watches is not None else ()
-        return LessonText(text or ("" if watched else self._welcome()), watched=tuple(map(self._seen, watched)))
+        watched = self.seen()
+        return LessonText(text or ("" if watched else self._welcome()), watched=watched)
+
+    def seen(self) -> tuple[WatchedValue, ...]:
+        """The watched expressions, and what each is worth."""
+        return tuple(map(self._seen, self.watches.at(self.session.node) if self.watches is not None else ()))
 
     def _welcome(self) -> str:
         """How to begin; on an empty machine also what there is from before."""
@@ -221,6 +225,22 @@ class SandboxDriver:
         """Show what the step that led here changed."""
         here = self.session.node
         self.came_from = self.session.timeline.nodes[max(here.parent, 0)]
+
+    def undo(self) -> str:
+        """Back to before the last command; it is kept, and `redo` leads there again."""
+        if self.session.node.parent < 0:
+            return tr("There is nothing to undo.")
+        self.session.back("command")
+        self._stand_still()
+        return ""
+
+    def redo(self) -> str:
+        """On to the end of the command that comes next on the way that was gone last."""
+        before = self.session.node
+        if self.session.forward("command").number == before.number:
+            return tr("There is nothing to redo.")
+        self._stand_still()
+        return ""
 
     def branch(self, by: int) -> str:
         """Another of the ways that lead on from here becomes the one ahead."""
@@ -362,7 +382,7 @@ def _settings(state: State) -> str:
     return f"  ({text})" if text else ""
 
 
-def _caption(node: Node, name: str) -> str:
+def caption(node: Node, name: str) -> str:
     """Where a node is, in words."""
     name = f"[{name}] " if name else ""
     step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""

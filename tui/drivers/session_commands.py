@@ -30,6 +30,8 @@ WORDS: Final = (
     SessionCommand("code", "code [CODE]", "show the code of this state, or open one"),
     SessionCommand("bookmark", "bookmark [NAME]", "name this place of the history; without a name: take it away"),
     SessionCommand("goto", "goto NAME|STEP", "go to a named place of the history, or to a step of this way"),
+    SessionCommand("undo", "undo", "go back to before the last command; nothing is lost"),
+    SessionCommand("redo", "redo", "go on again to the end of the next command"),
     SessionCommand("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
     SessionCommand("script", "script", "show the script that leads here"),
     SessionCommand("history", "history", "the tree of every way that was gone"),
@@ -44,6 +46,8 @@ WORDS: Final = (
     SessionCommand("settings", "settings", "another kernel or another defence, side by side with this one"),
     SessionCommand("form", "form VERB", "fill in a command in fields"),
 )
+NODE: Final = "#"
+"""What a place begins with that is named by its number in the whole history, as `history` lists it in plain mode."""
 BY_NAME: Final = {word.name: word for word in WORDS}
 SCREENS: Final = frozenset({"history", "diff", "why", "run", "scenes", "settings", "script", "form"})
 """Words that open something; the stage knows how."""
@@ -75,6 +79,10 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
                 return ""
             case "goto":
                 return _goto(driver, rest)
+            case "undo":
+                return driver.undo()
+            case "redo":
+                return driver.redo()
             case _:
                 return driver.watch(rest) if rest else tr("What is to be watched? For example `watch refcount p0 buf`.")
     except ScriptError as error:
@@ -184,6 +192,8 @@ def place_of(timeline: "Timeline", where: str) -> int:
     named = {name: number for number, name in timeline.bookmarks.items()}
     if where in named:
         return named[where]
+    if where[:1] == NODE and where[1:].isascii() and where[1:].isdigit() and int(where[1:]) < len(timeline.nodes):
+        return int(where[1:])
     way = timeline.way()
     if where.isascii() and where.isdigit() and int(where) < len(way):
         return way[int(where)].number

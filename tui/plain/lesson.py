@@ -20,17 +20,12 @@ from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.session.state_code import CodeError, encode
-from tui.drivers.sandbox_from_lesson import sandbox_from
+from tui.plain.panes import machine
 from tui.views.change_text import HIDDEN, change_lines
 from tui.views.glyphs import Glyphs, choose
-from tui.views.holders import holders
 from tui.views.markdown import markdown
-from tui.views.physical import physical
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES
 from tui.views.row import Row
-from tui.views.shown_state import ShownState, follow
-from tui.views.spaces import spaces
-from tui.views.walk import walk
 
 WIDEST: Final = 100
 """Columns of prose at most: longer lines are hard to read."""
@@ -272,21 +267,15 @@ class PlainLesson:
         """All panes, one below the other."""
         view = self.player.view()
         changes = tuple(change for played_step in view.played_steps for change in played_step.changes)
-        scene = ShownState(view.standing.context.state, focus=follow(changes), glyphs=self.signs)
-        for title, rows in (
-            ("Address spaces", spaces(scene, self.width)),
-            ("Page table", walk(scene, self.width)),
-            ("Memory", physical(scene, self.width)),
-            ("Holders and devices", holders(scene, self.width)),
-        ):
-            self.line(0, Text(f"== {tr(title)} ==", "bold"))
+        for title, rows in machine(view.standing.context.state, changes, self.width, self.signs):
+            self.line(0, Text(f"== {title} ==", "bold"))
             self.rows(rows)
 
     def code(self) -> None:
         """The code of this step on a line of its own, to copy; or why there is none."""
         try:
-            session = sandbox_from(self.player).session
-            self.output.print(Text(encode(session.timeline, session.node)), soft_wrap=True)
+            timeline = self.player.timeline
+            self.output.print(Text(encode(timeline, timeline.here)), soft_wrap=True)
         except CodeError as error:
             self.say(str(error))
 

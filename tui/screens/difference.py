@@ -8,7 +8,7 @@ from lessons.i18n.language import tr
 from model.memory.state import Change
 from model.session.timeline import Node, Timeline
 from tui.screens.overlay import Overlay
-from tui.views.difference import difference
+from tui.views.difference import between, difference
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row
 
@@ -47,13 +47,7 @@ class Difference(Overlay):
 
     def changes(self) -> tuple[Change, ...]:
         """What turns the base into the state that is compared, tasks included."""
-        old, new = self.base.state.tasks, self.to.state.tasks
-        tasks = [
-            Change("tasks", name, old.get(name), new.get(name))
-            for name in sorted({*old, *new})
-            if old.get(name) != new.get(name)
-        ]
-        return (*self.timeline.difference(self.base, self.to), *tasks)
+        return between(self.timeline, self.base, self.to)
 
     def hints(self) -> list[tuple[str, str, str]]:
         """The keys."""
@@ -87,10 +81,11 @@ class Difference(Overlay):
 def _bases(timeline: Timeline, wanted: int, here: Node) -> list[tuple[str, Node]]:
     """What one may want to compare a state with, each once."""
     before = timeline.nodes[max(here.parent, 0)]
-    begun = before
-    while begun.running is not None and begun.parent >= 0:
-        begun = timeline.nodes[begun.parent]
-    found = [(tr("this step"), before), (tr("this command"), begun), (tr("the start"), timeline.nodes[0])]
+    found = [
+        (tr("this step"), before),
+        (tr("this command"), timeline.began(here)),
+        (tr("the start"), timeline.nodes[0]),
+    ]
     found += [(name, timeline.nodes[number]) for number, name in sorted(timeline.bookmarks.items())]
     if wanted >= 0:
         found.insert(0, (tr("chosen"), timeline.nodes[wanted]))

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from lessons.i18n.language import tr
 from model.invariants.subjects import subject
 from model.memory.state import State
 from model.script.ask import quantity
@@ -36,11 +37,10 @@ def asked(state: State, words: str) -> str:
             for kind, table in kinds.items():
                 if one in table:
                     return subject(kind, one)
-            raise AskError(
-                f"there is no `{one[:40]}`; expected PROCESS WHERE, a reference, buffer, file or frame (`f5`)"
-            )
+            expected = tr("there is no `{name}`; expected PROCESS WHERE, a reference, buffer, file or frame (`f5`)")
+            raise AskError(expected.format(name=one[:40]))
         case _:
-            raise AskError("expected PROCESS WHERE, a reference, buffer, file or frame (`f5`), or nothing")
+            raise AskError(tr("expected PROCESS WHERE, a reference, buffer, file or frame (`f5`), or nothing"))
 
 
 def answer(timeline: Timeline, words: str) -> str:
@@ -48,5 +48,5 @@ def answer(timeline: Timeline, words: str) -> str:
     lines: list[str] = []
     for title, causes in accounts(timeline, asked(timeline.here.state, words)):
         lines.append(f"{title}:")
-        lines += [f"  {cause}" for cause in causes] or ["  nothing in this history has made or changed it"]
-    return "\n".join(lines) or "No rule is broken. Ask about something: `why p0 buf`, `why r0`, `why f5`."
+        lines += [f"  {cause}" for cause in causes] or [f"  {tr('nothing in this history has made or changed it')}"]
+    return "\n".join(lines) or tr("No rule is broken. Ask about something: `why p0 buf`, `why r0`, `why f5`.")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from model.memory.state import TABLES, Change, State
 from model.script.json_state import TABLE_NAMES
+from model.session.timeline import Node, Timeline
 from tui.views.change_text import HIDDEN, ChangeLine, change_line
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import wrap
@@ -29,6 +30,13 @@ def difference(
         for run in _runs(state, members, glyphs):
             rows += _change(run, width)
     return rows
+
+
+def between(timeline: Timeline, one: Node, other: Node) -> tuple[Change, ...]:
+    """What turns the machine at one node into that at another, tasks included."""
+    old, new = one.state.tasks, other.state.tasks
+    tasks = (Change("tasks", name, old.get(name), new.get(name)) for name in sorted({*old, *new}))
+    return (*timeline.difference(one, other), *(change for change in tasks if change.old != change.new))
 
 
 class _Run(NamedTuple):

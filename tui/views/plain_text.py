@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
+from lessons.i18n.language import tr
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from tui.views.change_text import HIDDEN, change_line
@@ -78,13 +79,22 @@ class Narrator:
         self.log(account)
         self.violations(account)
 
+    def partly(self, account: "Account", closely: "Narrator", *, over: bool) -> None:
+        """Some micro-steps of a command, told by `closely`; its answer if it is over."""
+        closely.steps(account.steps)
+        self.changes(account)
+        self.log(account)
+        self.violations(account)
+        if over:
+            self.head(account)
+
     def head(self, account: "Account") -> None:
         """Line number, command, answer."""
         outcome = account.outcome
         text = Text(f"{account.command.line:4}  ").append(account.command.text, "bold")
         if account.command.verb == "expect":
             sign, answer = (
-                (self.signs.broken, outcome.message) if outcome.status == "failed" else (self.signs.ok, "holds")
+                (self.signs.broken, outcome.message) if outcome.status == "failed" else (self.signs.ok, tr("holds"))
             )
             text.append(f"  {sign} {answer}", STATUS_STYLES[outcome.status])
         elif account.command.verb != "may":
@@ -99,11 +109,12 @@ class Narrator:
         shown = 0
         for block, times in collapse(_by_function(steps), LONGEST_LOOP):
             if shown >= MOST_LINES:
-                self.line(6, Text(f"{self.signs.bullet} and more: {len(steps)} micro-steps in all", "dim"))
+                more = tr("and more: {count} micro-steps in all").format(count=len(steps))
+                self.line(6, Text(f"{self.signs.bullet} {more}", "dim"))
                 return
             extra = 2 if times > 1 else 0
             if times > 1:
-                self.line(6 + 2 * block[0][0], Text(f"{times} times:", "dim"))
+                self.line(6 + 2 * block[0][0], Text(tr("{count} times:").format(count=times), "dim"))
             for depth, function, names in block:
                 text = Text(function, "cyan").append(f": {_loops(names)}", "none")
                 self.line(6 + 2 * depth + extra, text)
@@ -114,7 +125,7 @@ class Narrator:
         for note in steps:
             text = Text(f"{note.procedure}.{note.step}", "cyan")
             self.line(6 + 2 * note.depth, text.append(f"  ({note.source})" if note.source else "", "dim"))
-            self.line(8 + 2 * note.depth, Text(note.doc))
+            self.line(8 + 2 * note.depth, Text(" ".join(tr(note.doc).split())))
 
     def changes(self, account: "Account") -> None:
         """What is different now."""
@@ -125,7 +136,8 @@ class Narrator:
             text = Text(f"{sign} ", SIGN_STYLES[sign]).append(subject, "none")
             self.line(6, text.append(f": {description}" if description else "", "none"), hanging=2)
         if len(visible) > most:
-            self.line(6, Text(f"{self.signs.bullet} and {len(visible) - most} more changes", "dim"))
+            more = tr("and {count} more changes").format(count=len(visible) - most)
+            self.line(6, Text(f"{self.signs.bullet} {more}", "dim"))
 
     def log(self, account: "Account") -> None:
         """What the kernel printed."""
@@ -143,13 +155,13 @@ class Narrator:
             text = Text(f"! {violation.severity} {violation.invariant}: ", style).append(violation.message, "none")
             self.line(6, text, hanging=2)
             if self.detail >= VERBOSE and violation.symptom:
-                self.line(8, Text(f"On a real kernel: {violation.symptom}"))
+                self.line(8, Text(f"{tr('On a real kernel')}: {violation.symptom}"))
 
     def verbs(self, verbs: "Iterable[Verb]") -> None:
         """The syntax of verbs, and what each stands for."""
         for verb in verbs:
             self.line(2, Text(verb.usage, "bold"), hanging=2)
-            self.line(6, Text(verb.help))
+            self.line(6, Text(tr(verb.help)))
 
     def sum_up(self, commands: int, expected: int, failed: int, violations: int) -> None:
         """The last line."""
