@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from lessons.i18n.language import ENGLISH, use
+from lessons.play.step_size import StepSize
 from model.script.parser import parse
-from tui.drivers.driver import Stride
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.session_commands import WORDS
 from tui.plain.sandbox import PlainSandbox
@@ -98,16 +98,16 @@ def test_commands_are_stepped_as_on_the_screen() -> None:
     screen = SandboxDriver(parse(SCENE))
     assert not screen.command("madvise p0 buf dontneed")
     lines = ""
-    strides: dict[str, Stride] = {
+    sizes: dict[str, StepSize] = {
         "i madvise p0 buf dontneed": "into",
         "i": "into",
         "o": "over",
         "n": "into",
         "c": "command",
     }
-    for line, stride in strides.items():
+    for line, size in sizes.items():
         lines += f"{line}\n"
-        assert not screen.step(stride)
+        assert not screen.step(size)
         plain, _ = typed(lines)
         assert (plain.session.state, plain.session.node.number) == (screen.session.state, screen.session.node.number)
     assert screen.session.running is None

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from lessons.i18n.language import tr
+from lessons.play.step_size import StepSize
 from model.script.execute import MAIN
 from model.script.problems import ScriptError, did_you_mean
 from model.script.verbs import VERBS
 from model.session.accounts import accounts
-from tui.drivers.driver import Stride
 from tui.drivers.sandbox import SandboxDriver, caption
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from model.session.timeline import Node
 
 PROMPT: Final = "ptescope> "
-STRIDES: Final[dict[str, Stride]] = {"n": "into", "i": "into", "o": "over", "u": "out", "c": "command"}
+STEPS: Final[dict[str, StepSize]] = {"n": "into", "i": "into", "o": "over", "u": "out", "c": "command"}
 KEYS: Final = (
     ("COMMAND", "carry it out, and tell what happened"),
     ("i COMMAND", "begin it, and make its first micro-step; `o COMMAND` steps over what that calls"),
@@ -80,10 +80,10 @@ class PlainSandbox:
                     self.machine()
                 case ["p" | "b"]:
                     self.moved(self.driver.back())
-                case [stride] if stride in STRIDES:
-                    self.step(STRIDES[stride])
-                case [stride, *_] if stride in STRIDES:
-                    self.begin(line.strip()[1:].strip(), STRIDES[stride])
+                case [size] if size in STEPS:
+                    self.step(STEPS[size])
+                case [size, *_] if size in STEPS:
+                    self.begin(line.strip()[1:].strip(), STEPS[size])
                 case [word, *_] if word in BY_NAME:
                     self.use(line)
                 case _:
@@ -118,8 +118,8 @@ class PlainSandbox:
         self.tell(before)
         self.say(word)
 
-    def begin(self, line: str, stride: Stride) -> None:
-        """A command, as far as the first stride leads."""
+    def begin(self, line: str, size: StepSize) -> None:
+        """A command, as far as the first step of that size leads."""
         if not self.understood(line):
             return
         before = self.here
@@ -132,7 +132,7 @@ class PlainSandbox:
             self.tell(before)  # it has no micro-steps
             return
         self.say(tr("`{command}` is under way.").format(command=start.command))
-        self.step(stride)
+        self.step(size)
 
     def understood(self, line: str) -> bool:
         """Whether a line is a command here; says with its column what is wrong. One under way may make it one."""
@@ -146,10 +146,10 @@ class PlainSandbox:
                 return False
         return True
 
-    def step(self, stride: Stride) -> None:
+    def step(self, size: StepSize) -> None:
         """On with the command under way, or along the way that was gone before."""
         before = self.here
-        word = self.driver.step(stride)
+        word = self.driver.step(size)
         self.say(word)
         if self.here.number != before.number:
             self.tell(before, closely=True)
