@@ -88,7 +88,7 @@ def successors(scene: SearchProblem, place: Place) -> Iterator[Place]:
     for number, permission in enumerate(scene.permissions):
         name = next((name for name in permission.tasks if name not in place.state.tasks), None)
         if place.left[number] and name is not None:
-            begun = task_begun(place.state, name, permission.command)
+            begun = task_begun(place.state, name, permission.command, permission.cpu_in(place.state))
             if not isinstance(begun, Outcome):
                 left = list(place.left)
                 left[number] -= 1

@@ -16,7 +16,7 @@ from model.invariants.violation import Violation
 from model.memory.state import TABLES, Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
-from model.script.execute import MAIN, Ended, Running, proceed, start
+from model.script.execute import ITS_OWN, MAIN, Ended, Running, proceed, start
 from model.script.verbs import VERBS
 
 
@@ -108,9 +108,11 @@ def with_violations(context: Context, command: Command, violations: Iterable[Vio
     return context if VERBS[command.verb].role == "word" else context._replace(violations=tuple(violations))
 
 
-def begin_task(task: str, command: Command) -> Command:
-    """The command that puts a task on the machine, which is to run `command`."""
-    return Command("begin", {"T": task, "COMMAND": command}, {}, f"begin {task} {command.text}")
+def begin_task(task: str, command: Command, cpu: int = ITS_OWN) -> Command:
+    """The command that puts a task on the machine, which is to run `command`, by a thread on `cpu` if that is given."""
+    if cpu == ITS_OWN:
+        return Command("begin", {"T": task, "COMMAND": command}, {}, f"begin {task} {command.text}")
+    return Command("begin", {"T": task, "COMMAND": command}, {"cpu": cpu}, f"begin {task} cpu={cpu} {command.text}")
 
 
 def step_task(task: str) -> Command:

@@ -319,8 +319,9 @@ _TABLE: Final = (
     _verb("finish", "run task T to its end", _T, role="task", gives_up=("T",)),
     _verb(
         "may",
-        "for the search: from here on it may start COMMAND up to N times (`*`: no limit)",
+        "for the search: from here on it may start COMMAND up to N times (`*`: no limit); cpu=: by a thread there",
         *(Count(name="N", low=1, high=1_000_000), _COMMAND),
+        Option("cpu", CpuNumber(name="N", what="a CPU", high=7)),
         role="word",
     ),
     _verb("note", "a remark for the reader", Rest(name="TEXT"), role="word"),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from model.memory.state import TABLES, State
 from model.memory.units import Pfn, Unit
 from model.script.command import RefPage, Value
+from model.script.execute import ITS_OWN
 from model.script.operands import Name, NewName, Operand
 from model.script.places import arguments
 from model.search.problem import Permission, SearchProblem
@@ -141,6 +142,8 @@ def alike(one: Permission, other: Permission) -> bool:
     mine, its = one.command, other.command
     if (mine.verb, one.times, mine.options.keys()) != (its.verb, other.times, its.options.keys()):
         return False
+    if (one.cpu, one.thread) != (other.cpu, other.thread):
+        return False
     return [unnamed(*each) for each in arguments(mine)] == [unnamed(*each) for each in arguments(its)]
 
 
@@ -196,7 +199,21 @@ def exchange(scene: SearchProblem, one: Permission, other: Permission) -> NamePe
 def is_symmetry(scene: SearchProblem, renaming: NamePermutation) -> bool:
     """Whether the machine is what it was, and no list that the kernel walks is in the order of these names."""
     state = scene.context.state
-    return not walked_by_name(scene, renaming) and renamed(state, renaming) == as_dicts(state)
+    return (
+        not walked_by_name(scene, renaming)
+        and all(keeps_cpu(permission, renaming) for permission in scene.permissions)
+        and renamed(state, renaming) == as_dicts(state)
+    )
+
+
+def keeps_cpu(permission: Permission, renaming: NamePermutation) -> bool:
+    """Whether the command starts on the same CPU under the other names: as far behind that of its process, say."""
+    cpus, thread = range(permission.cpus), permission.thread
+    moved = renaming.numbers.get("cpu", {})
+    names = [moved.get(cpu, cpu) for cpu in cpus]
+    if permission.cpu != ITS_OWN:
+        return names[permission.cpu] == permission.cpu
+    return all(names[(cpu + thread) % len(cpus)] == (names[cpu] + thread) % len(cpus) for cpu in cpus)
 
 
 def walked_by_name(scene: SearchProblem, renaming: NamePermutation) -> bool:

@@ -14,6 +14,7 @@ from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.memory.state import State
+from model.script.command import Command
 from model.script.drive import begin_task, carry_out, step_task
 from model.script.execute import Ended
 from model.search.bfs import Property, Search, Transition
@@ -211,7 +212,7 @@ def replay(scene: SearchProblem, actions: Sequence[Action]) -> Iterator[Replayed
     """Make the moves on the plain kernel. AssertionError if one of them is not possible there."""
     context, checker = scene.context, scene.checker
     for action in actions:
-        command = step_task(action.task) if action.starts is None else begin_task(action.task, action.starts.command)
+        command = command_of(action, context.state)
         *_, moved = carry_out(context, checker, command)
         assert isinstance(moved.now, Ended)
         context, outcome = moved.now
@@ -219,6 +220,13 @@ def replay(scene: SearchProblem, actions: Sequence[Action]) -> Iterator[Replayed
             raise AssertionError(f"`{command.text}` cannot be done there: {outcome}")
         checker = moved.checker
         yield ReplayedAction(action, context.state, checker, moved.stepped, moved.violations)
+
+
+def command_of(action: Action, state: State) -> Command:
+    """The command that does an action in a state."""
+    if action.starts is None:
+        return step_task(action.task)
+    return begin_task(action.task, action.starts.command, action.starts.cpu_in(state))
 
 
 def as_script(search: Search, actions: Sequence[Action], cut: int = -1) -> tuple[str, ...]:
@@ -229,7 +237,7 @@ def as_script(search: Search, actions: Sequence[Action], cut: int = -1) -> tuple
     while position < len(actions):
         action, first = actions[position], position
         if action.starts is not None:
-            lines.append(f"begin {action.task} {action.starts.command.text}")
+            lines.append(command_of(action, search.cache.tracked(states[position])).text)
             position += 1
             continue
         position += 1

@@ -8,11 +8,13 @@ from itertools import zip_longest
 from typing import Final, NamedTuple, cast
 
 from model.invariants.checker import Checker
+from model.memory.state import State
 from model.script.command import Command
 from model.script.context import Context
-from model.script.execute import MAIN, check_simulated
+from model.script.execute import ITS_OWN, MAIN, check_simulated
 from model.script.problems import ScriptError, ScriptProblem
 from model.script.runner import Account, Runner
+from model.script.verbs import VERBS
 
 AFTER_MAY: Final = frozenset({"may", "note"})
 """What may stand behind the first `may` line."""
@@ -31,6 +33,19 @@ class Permission(NamedTuple):
     """How often; 0 for `*`, no limit."""
     tasks: tuple[str, ...]
     """The names that its tasks take: the first that is free."""
+    cpu: int = ITS_OWN
+    """Where a thread runs it, as the script says."""
+    thread: int = 0
+    """Where the script does not say it: so many CPUs behind that of the process."""
+    cpus: int = 1
+    """How many CPUs the machine has."""
+
+    def cpu_in(self, state: State) -> int:
+        """The CPU on which it starts in a state; ITS_OWN where that is the CPU of the process, or none."""
+        if self.cpu != ITS_OWN or not self.thread:
+            return self.cpu
+        process = state.processes.get(str(self.command.get("P", "")))
+        return ITS_OWN if process is None else (process.cpu + self.thread) % self.cpus
 
 
 class SearchProblem(NamedTuple):
@@ -67,7 +82,7 @@ def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProb
         nothing = "nothing may happen: add a line such as `may 1 write p0 buf 5` for each command that may be started"
         raise ScriptError([ScriptProblem(line, 1, nothing)])
     script = tuple(command.text for command in setting if command.verb not in {"expect", "note"})
-    return SearchProblem(runner.context, runner.checker, permissions(allowed, tasks), script)
+    return SearchProblem(runner.context, runner.checker, permissions(allowed, runner.context.state), script)
 
 
 def _refuse_commands_behind(may: Command | None, commands: Sequence[Command]) -> None:
@@ -112,16 +127,19 @@ def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) ->
     tasks = set(context.state.tasks)
     if not allowed and not tasks:
         raise ScriptError([ScriptProblem(1, 1, "nothing may happen: permit a command")])
-    return SearchProblem(context, checker, permissions(allowed, tasks), ())
+    return SearchProblem(context, checker, permissions(allowed, context.state), ())
 
 
-def permissions(allowed: Sequence[Command], taken: set[str]) -> tuple[Permission, ...]:
+def permissions(allowed: Sequence[Command], state: State) -> tuple[Permission, ...]:
     """What `may` lines permit, with names for the tasks: the verb, numbered where that is needed.
 
-    Of a command without a limit one task runs at a time, of others at most MOST_SLOTS.
+    Of a command without a limit one task runs at a time, of others at most MOST_SLOTS. The commands of one process are
+    spread over the CPUs, each verb on the next one, as the threads of a program are.
     """
     verbs = Counter(_inner(command).verb for command in allowed)
-    used = {MAIN, *taken}
+    used = {MAIN, *state.tasks}
+    threads: dict[str, list[str]] = {}
+    cpus = len(state.cpus)
     found: list[Permission] = []
     for may in allowed:
         command = _inner(may)
@@ -136,7 +154,15 @@ def permissions(allowed: Sequence[Command], taken: set[str]) -> tuple[Permission
             if name not in used:
                 names.append(name)
                 used.add(name)
-        found.append(Permission(command, times, tuple(names)))
+        cpu = cast("int", may.options.get("cpu", ITS_OWN))
+        process = str(command.get("P", "")) if VERBS[command.verb].cpu_of == "P" else ""
+        thread = 0
+        if process and cpu == ITS_OWN:
+            verbs_of = threads.setdefault(process, [])
+            if command.verb not in verbs_of:
+                verbs_of.append(command.verb)
+            thread = verbs_of.index(command.verb) % cpus
+        found.append(Permission(command, times, tuple(names), cpu, thread, cpus))
     return tuple(found)
 
 

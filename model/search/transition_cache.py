@@ -196,7 +196,7 @@ class TransitionCache:
         name = next((name for name in permission.tasks if name not in alive), "")
         if not name:
             return ExecutedTransition(0, reads, ())
-        begun = task_begun(state, name, permission.command)
+        begun = task_begun(state, name, permission.command, permission.cpu_in(state))
         if isinstance(begun, Outcome):
             return ExecutedTransition(0, reads, ())
         run = self._judged(name, packed, state, begun, None, reads)
@@ -264,6 +264,10 @@ class TransitionCache:
         return turned
 
     # -- unpacking -------------------------------------------------------------------------
+
+    def tracked(self, packed: int) -> State:
+        """The State, read out of the packed one entry by entry: for who looks at few of them."""
+        return tracked_state(self.tables, packed, Reads())
 
     def state(self, packed: int) -> State:
         """The State, with tables of its own."""

@@ -46,7 +46,7 @@ def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
                 name = next((name for name in permission.tasks if name not in place.state.tasks), None)
                 if not place.left[number] or name is None:
                     continue
-                begun = task_begun(place.state, name, permission.command)
+                begun = task_begun(place.state, name, permission.command, permission.cpu_in(place.state))
                 if isinstance(begun, Outcome):
                     continue
                 transitions += 1

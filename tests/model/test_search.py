@@ -205,3 +205,22 @@ def test_nothing_may_happen() -> None:
 def test_what_is_remembered_is_far_less_than_what_is_done() -> None:
     search = search_of(STALE_PIN + "may 1 read p0 buf\n")
     assert search.cache.runs * 5 < search.transitions
+
+
+def test_commands_of_one_process_run_on_several_cpus() -> None:
+    fast = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\nmay 1 gup p0 buf as=r write fast\n"
+    spread = search_of(fast + "may 1 madvise p0 buf dontneed\n")
+    named = search_of(fast + "may 1 cpu=1 madvise p0 buf dontneed\n")
+    shared = search_of(fast + "may 1 cpu=0 madvise p0 buf dontneed\n")
+    drawn = [report(search).counted for search in (spread, named, shared)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] is not None
+    assert drawn[2] is not None
+    assert drawn[0].schedules > 2 * drawn[2].schedules, "with interrupts off on one CPU nobody else runs there"
+    (stale, *_) = report(spread).findings
+    assert "begin madvise cpu=1 madvise p0 buf dontneed" in stale.script
+
+
+def test_a_thread_that_the_machine_has_no_cpu_for() -> None:
+    with pytest.raises(ScriptError, match="CPU"):
+        scene_of("process p0\nmmap p0 buf anon private rw 1\nmay 1 cpu=2 read p0 buf")

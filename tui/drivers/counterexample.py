@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.invariants.rules import INVARIANTS
-from model.script.command import Command
+from model.search.paths import Action, command_of
 from model.search.problem import Permission
 from model.search.result import Counterexample, PropertyVerdict
 from model.search.state_graph import NumberedAction
@@ -72,9 +72,9 @@ class CounterexampleDriver(SandboxDriver):
         """One move of the search, on the session."""
         if step.starts < 0:
             return self.session.step_task(step.task)
-        inner = self.permissions[step.starts].command
-        text = f"begin {step.task} {inner.text}"
-        return self.session.begin_beside(Command("begin", {"T": step.task, "COMMAND": inner}, {}, text))
+        return self.session.begin_beside(
+            command_of(Action(step.task, self.permissions[step.starts]), self.session.state)
+        )
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -259,7 +259,7 @@ class Explorer(LeavesOnce[None]):
             self.notify(tr("Choose at least one line that may happen."), severity="warning", markup=False)
             return
         begun = self.origin.context.begun if running is None else running.before.begun
-        self.searched = permissions(allowed, set(state.tasks))
+        self.searched = permissions(allowed, state)
         request = SearchRequest(Context(state, begun), self.origin.checker, allowed, self.terms.bound, self.terms.first)
         self.show(ShownSearch(running=True))
         self.under_way = asyncio.create_task(self._search(request))
