@@ -235,12 +235,22 @@ class _Builder:
         for number, line in enumerate(block.lines, block.line + 1):
             match = CHECK.fullmatch(line)
             if match:
+                self._condition(match["condition"], number, match.start("condition"))
                 checks.append(GoalCheck(match["condition"], match["text"], number))
             elif line.strip():
                 self.problem(number, "a goal's line is not `expect CONDITION  # what the learner reads`")
         if not checks:
             self.problem(block.line, "a goal without an `expect` line")
         self._act(Goal(options.get("id", ""), tuple(checks), block.line, par=int(par)), block)
+
+    def _condition(self, text: str, line: int, before: int) -> None:
+        """Complain about a condition that is none; `before`: the characters that stand before it in its line."""
+        from model.script.ask import MalformedError, condition
+
+        try:
+            condition(text)
+        except MalformedError as malformed:
+            self.problem(line, str(malformed), column=before + malformed.column)
 
     def solution(self, block: Block) -> None:
         """`~~~solution`: commands that reach the goal before it."""

@@ -15,7 +15,7 @@ from model.script.conditions import CONDITIONS, NOT, QUANTITIES, holds, measure
 from model.script.moment import Moment, NoAnswerError, NoValueError
 from model.script.parser import parse_condition, parse_quantity
 from model.script.problems import ScriptError, did_you_mean
-from model.script.scope import Scope
+from model.script.scope import KINDS, Scope
 from model.script.words import number, printable
 
 KEPT = 4096
@@ -59,7 +59,7 @@ def is_so(text: str, moment: Moment) -> bool:
     try:
         return holds(condition(text), moment)
     except NoAnswerError as error:
-        raise type(error)(f"`{text.strip()}`: {error}") from None
+        raise type(error)(f"`{text.strip()}`: {explained(error, moment)}") from None
 
 
 def amount(text: str, moment: Moment) -> int:
@@ -70,7 +70,18 @@ def amount(text: str, moment: Moment) -> int:
     try:
         return measure(quantity(text), moment)
     except NoAnswerError as error:
-        raise type(error)(f"`{text.strip()}`: {error}") from None
+        raise type(error)(f"`{text.strip()}`: {explained(error, moment)}") from None
+
+
+def explained(error: NoAnswerError, moment: Moment) -> str:
+    """Why there is no answer, and what was probably meant."""
+    if error.missing is None:
+        return str(error)
+    kind, name = error.missing.kind, error.missing.name
+    if kind == "label":
+        name, _, process = name.partition(" of ")
+        return f"{error}{did_you_mean(name, [label for owner, label in moment.state.labels if owner == process])}"
+    return f"{error}{did_you_mean(name, getattr(moment.state, KINDS[kind]))}"
 
 
 def literal_number(text: str) -> int | None:
@@ -110,5 +121,5 @@ def worth(text: str, moment: Moment) -> str:
     except NoValueError:
         return "no page" if text.split(maxsplit=1)[0] != "value" else "none"
     except NoAnswerError as error:
-        return str(error)
+        return explained(error, moment)
     return f"{value:#04x}" if asked.form == "content" else f"{value:#x}" if asked.form == "address" else str(value)

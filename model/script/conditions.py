@@ -302,7 +302,7 @@ def _holds_phrase(phrase: Phrase, moment: Moment) -> bool:
     try:
         return CONDITIONS[phrase.form].holds(moment, phrase) is not phrase.negated
     except Missing as missing:
-        raise NoAnswerError(str(missing)) from None
+        raise NoAnswerError.without(missing) from None
 
 
 def found_instead(condition: Condition, moment: Moment) -> str:
@@ -324,7 +324,7 @@ def measure(quantity: Phrase, moment: Moment) -> int:
     try:
         return form.measure(moment, quantity)
     except Missing as missing:
-        raise NoAnswerError(str(missing)) from None
+        raise NoAnswerError.without(missing) from None
 
 
 def _as_read(phrase: Phrase, moment: Moment) -> Phrase:

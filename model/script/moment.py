@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 class NoAnswerError(ValueError):
     """What is asked has no answer now: it is malformed, or speaks of something that does not exist."""
 
+    missing: Missing | None = None
+    """What does not exist."""
+
+    @classmethod
+    def without(cls, missing: Missing) -> NoAnswerError:
+        """There is no answer without this."""
+        error = cls(str(missing))
+        error.missing = missing
+        return error
+
 
 class NoValueError(NoAnswerError):
     """A quantity that has no value now: no page is there, or the command returned nothing."""

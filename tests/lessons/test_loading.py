@@ -96,6 +96,13 @@ MISTAKES = {
         "a remark names its step",
     ),
     "a goal's line without words": ("  # the second is there", "", line_of("expect present"), 1, "is not `expect"),
+    "a goal's line with an unknown condition": (
+        "expect present",
+        "expect ok and presnt",
+        line_of("expect present"),
+        15,
+        "did you mean `present`?",
+    ),
     "a goal without an id": ("~~~goal id=gone", "~~~goal", line_of("~~~goal"), 1, "a goal needs an id"),
     "an unknown rung": ("what: Take", "wat: Take", line_of("what: Take"), 1, "did you mean `what`?"),
     "rungs out of order": (

@@ -156,7 +156,7 @@ def test_a_broken_rule_is_seen_by_its_name() -> None:
         ("refcont p0 buf", "did you mean `refcount`?"),
         ("", "is no quantity"),
         ("refcount p9 buf", "there is no process p9 now"),
-        ("refcount p0 bof", "there is no label bof of p0 now"),
+        ("refcount p0 bof", "there is no label bof of p0 now; did you mean `buf`?"),
         ("refcount p0 1x", "`p0` has no label `1x`"),
         ("refcount r9", "there is no reference r9 now"),
         ("refcount", "PAGE is missing: expected a page"),
