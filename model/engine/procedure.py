@@ -77,6 +77,16 @@ def step(body: S) -> S:
     return body
 
 
+def walks(level: int) -> Callable[[S], S]:
+    """Mark a micro-step that reads the entry of `vpn` in `mm` at a level of the page table: 3 = PGD … 0 = PTE."""
+
+    def mark(body: S) -> S:
+        body.__dict__["level"] = level
+        return body
+
+    return mark
+
+
 def goto(target: Callable[..., Outcome]) -> Goto:
     """Continue at another step of the same procedure."""
     return Goto(target.__name__)
@@ -124,6 +134,8 @@ class MicroStep(NamedTuple):
     doc: str
     source: str
     body: Step
+    level: int | None = None
+    """The level of the page table that it reads, for the walk; None for other steps."""
 
 
 class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
@@ -144,7 +156,7 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
         micros = {micro.name: micro for base in cls.__bases__ for micro in getattr(base, "steps", ())}
         for name, body in vars(cls).items():
             if getattr(body, "__dict__", {}).get("is_step"):
-                micros[name] = MicroStep(name, _first_paragraphs(body), cls.source, body)
+                micros[name] = MicroStep(name, _first_paragraphs(body), cls.source, body, body.__dict__.get("level"))
         cls.steps = tuple(micros.values())
         cls.positions = {micro.name: number for number, micro in enumerate(cls.steps)}
         Locals.registry[cls.__name__] = cls

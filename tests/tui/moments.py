@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.memory.records import Access
 from model.script.command import Command
 from model.script.parser import parse
 from model.session.session import Session
@@ -142,22 +141,26 @@ def commands(script: str) -> list[Command]:
     return list(parse("\n".join(line.strip() for line in script.strip().splitlines())))
 
 
-def seen(timeline: Timeline, history: History, node: Node, depth: int, glyphs: Glyphs = UNICODE) -> PictureState:
+def seen(
+    timeline: Timeline,
+    history: History,
+    node: Node,
+    depth: int,
+    glyphs: Glyphs = UNICODE,
+    opened: frozenset[Page] = frozenset(),
+) -> PictureState:
     """The picture of a node, with what has changed since the way was `depth` long."""
     changes = net(change for one in timeline.path_to(node)[depth + 1 :] for change in one.changes)
     scene = ShownState(node.state, changes, marks(changes), severities(broken(timeline)), "", glyphs)
-    events = node.stepped.events if node.stepped is not None else ()
-    accesses = tuple(event for event in events if isinstance(event, Access))
-    return PictureState(scene, node.checker.scene.holding, history.at(node), accesses)
+    return PictureState(scene, node.checker.scene.holding, history.at(node), history.last_step(node), opened)
 
 
 def played(script: str, glyphs: Glyphs = UNICODE, opened: frozenset[Page] = frozenset()) -> Iterator[Seen]:
     """Each command of a script carried out, and what is to be drawn then."""
-    del opened
     session = Session()
     history = History(session.timeline)
     for command in commands(script):
         depth = session.node.depth
         node = session.perform(command)
         if session.state.processes:
-            yield Seen(command, seen(session.timeline, history, node, depth, glyphs))
+            yield Seen(command, seen(session.timeline, history, node, depth, glyphs, opened))

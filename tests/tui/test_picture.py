@@ -3,11 +3,20 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.tui.moments import MOMENTS, played
+from model.memory.state import Transaction
+from model.session.session import Session
+from tests.tui.moments import MOMENTS, commands, played, seen
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.picture.draw import picture
+from tui.views.picture.history import History
+from tui.views.picture.ledger import ledger
+from tui.views.picture.legend import LINES, legend
+from tui.views.picture.picture_state import PictureState
+
+PIECES_OF_LINES = {piece for drawn, _ in LINES.values() for piece in drawn}
 
 FOLDER = Path(__file__).parent / "snapshots" / "pictures"
 SHOWN = {"76": (76, UNICODE), "150": (150, UNICODE), "76-ascii": (76, ASCII), "150-ascii": (150, ASCII)}
@@ -29,3 +38,82 @@ def test_the_decisive_moments_look_as_they_should(name: str, shown: str) -> None
         FOLDER.mkdir(exist_ok=True, parents=True)
         file.write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8"), f"{file} differs; PTESCOPE_SNAPSHOTS=write renews it"
+
+
+def test_a_cursor_runs_down_the_levels_with_each_step_of_a_walk() -> None:
+    session = Session()
+    history = History(session.timeline)
+    for command in commands("process p0\nmmap p0 buf anon private rw 2\nwrite p0 buf 7"):
+        session.perform(command)
+    read = session.understand("read p0 buf+1")
+    assert read is not None
+    session.begin_command(read)
+    shown: dict[str, tuple[str, str]] = {}
+    while session.running is not None:
+        node = session.step_into()
+        if history.last_step(node).walked is not None and node.stepped is not None:
+            drawn = seen(session.timeline, history, node, node.depth - 1)
+            head, wide = picture(drawn, 76)[0].text, picture(drawn, 150)[2].text
+            shown.setdefault(node.stepped.step, (head[30:54].rstrip(), wide[16:48].rstrip()))
+    assert shown == {
+        "walk_pgd": ("▸PGD PUD PMD PTE f1[0]", "▸f1[0]   f2[0]   f3[0]   f4[17]"),
+        "walk_pud": ("▸PGD▸PUD PMD PTE f2[0]", "▸f1[0]  ▸f2[0]   f3[0]   f4[17]"),
+        "walk_pmd": ("▸PGD▸PUD▸PMD PTE f3[0]", "▸f1[0]  ▸f2[0]  ▸f3[0]   f4[17]"),
+        "walk_pte": ("▸PGD▸PUD▸PMD▸PTE f4[17]", "▸f1[0]  ▸f2[0]  ▸f3[0]  ▸f4[17]"),
+    }
+
+
+def lines_of_the_ledger(name: str, step: int, pfn: int) -> list[str]:
+    drawn = list(played(MOMENTS[name]))[step].drawn
+    return [line.text.rstrip() for line in ledger(drawn, pfn, 76)]
+
+
+def test_the_ledger_says_who_holds_which_unit_since_when_and_what_he_believes() -> None:
+    assert lines_of_the_ledger("pin-dontneed-fault", -1, 5) == [
+        " f5  anon once of p0",
+        " ◆  1024  pin r of nic         step 85  believes p0:buf+0, which is f9 now",
+        "   ─────",
+        " =  1024  freed as soon as pin r of nic lets go",
+    ]
+    assert lines_of_the_ledger("fork-cow-under-get", -3, 5)[1:] == [
+        " ●     1  PTE p0:buf+0         step 27  may only read",
+        " ●     1  PTE p1:buf+0         step 88  may only read",
+        " ◇     1  get r of nic         step 61  taken at p0:buf+0, still leads here",
+        "   ─────",
+        " =     3  every unit has a holder; freed when the last of 3 lets go",
+    ]
+
+
+def test_a_unit_that_nobody_owns_is_named_in_box_and_ledger() -> None:
+    drawn = list(played(MOMENTS["pin-dontneed-fault"]))[-1].drawn
+    frame = drawn.state.frames[5]
+    tx = Transaction(drawn.state)
+    tx.frames[5] = msgspec.structs.replace(frame, refcount=frame.refcount + 1)
+    leaked = tx.commit()[0]
+    scene = drawn.scene._replace(state=leaked)
+    wrong = PictureState(scene, drawn.index, drawn.past)
+    (box,) = [line.text for line in picture(wrong, 76) if "f5 " in line.text]
+    assert "◆? 1025" in box
+    shown = [line.text.rstrip() for line in ledger(wrong, 5, 76)]
+    assert " ?     1  nobody                        never given back" in shown
+    assert shown[-1] == " =  1025  never freed: a unit that nobody owns is never given back"
+
+
+def test_the_legend_explains_every_sign_that_is_drawn() -> None:
+    told = "\n".join(line.text for line in legend(120))
+    for name in MOMENTS:
+        for _, drawn in played(MOMENTS[name]):
+            for line in picture(drawn, 150):
+                for char in line.text:
+                    if not char.isascii() and char not in PIECES_OF_LINES:
+                        assert char in told, char
+
+
+def test_pages_unfold_where_somebody_asks_for_it() -> None:
+    script = "process p0\nmmap p0 buf anon private rw 6"
+    (folded,) = [len(picture(drawn, 76)) for command, drawn in played(script) if command.verb == "mmap"]
+    opened = frozenset(("p0", vpn) for vpn in range(16, 22))
+    (unfolded,) = [
+        len(picture(drawn, 76)) for command, drawn in played(script, opened=opened) if command.verb == "mmap"
+    ]
+    assert (folded, unfolded) == (2, 7)

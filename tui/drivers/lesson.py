@@ -69,6 +69,7 @@ class LessonDriver:
             view.may | {"steps"} if view.upcoming else view.may,
             hint,
             enter,
+            scene.depth,
         )
 
     def _enter(self, view: LessonView) -> tuple[str, str]:

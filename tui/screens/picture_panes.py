@@ -1,8 +1,5 @@
 """What the picture and the ledger show of a driver's history, and what is unfolded in them."""
 
-from typing import TYPE_CHECKING
-
-from model.memory.records import Access
 from model.memory.state import TABLES
 from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
@@ -12,9 +9,6 @@ from tui.views.picture.ledger import frame_in_question, ledger
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Row
 from tui.views.shown_state import ShownState
-
-if TYPE_CHECKING:
-    from model.session.timeline import Node
 
 __all__ = ["LEAST", "PicturePanes"]
 
@@ -26,10 +20,13 @@ class PicturePanes:
         self.driver = driver
         self.opened: frozenset[Page] = frozenset()
         """Pages that are not folded."""
+        self.start = 0
+        """The step at which the scene began."""
         self._history = History(driver.past())
 
-    def take(self, scene: ShownState) -> None:
-        """This is the machine now."""
+    def take(self, scene: ShownState, start: int = 0) -> None:
+        """This is the machine now; steps are counted from `start`."""
+        self.start = start
         timeline = self.driver.past()
         if self._history.timeline is not timeline:
             self._history = History(timeline)
@@ -39,7 +36,7 @@ class PicturePanes:
             scene._replace(state=node.state),
             node.checker.scene.holding,
             self._history.at(node),
-            accesses(node),
+            self._history.last_step(node),
             self.opened,
         )
 
@@ -57,7 +54,7 @@ class PicturePanes:
             drawn.scene.changes,
             drawn.scene.broken,
             drawn.opened,
-            drawn.accesses,
+            drawn.last,
         )
 
     def picture(self, width: int) -> list[Row]:
@@ -66,7 +63,7 @@ class PicturePanes:
 
     def ledger(self, width: int) -> list[Row]:
         """The rows of the ledger: of the frame pointed at, else of the one that a move last touched."""
-        return ledger(self.state, frame_in_question(self.state, self.state.scene.focus), width)
+        return ledger(self.state, frame_in_question(self.state, self.state.scene.focus), width, self.start)
 
     def chain(self, subject: str) -> frozenset[str]:
         """What hangs together with a subject: the frames that it leads to, and everybody who holds one of them."""
@@ -95,9 +92,3 @@ class PicturePanes:
         return frozenset(
             (process, near) for near in range(max(vpn - most, 0), vpn + most) if self.state.covered((process, near))
         )
-
-
-def accesses(node: "Node") -> tuple[Access, ...]:
-    """The bytes that the step to a node carried."""
-    events = node.stepped.events if node.stepped is not None else ()
-    return tuple(event for event in events if isinstance(event, Access))

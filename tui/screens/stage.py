@@ -243,7 +243,7 @@ class Stage(Screen[None]):
             self.focus_subject or self.followed,
             self.glyphs,
         )
-        self.drawing.take(scene._replace(focus=self.focus_subject))
+        self.drawing.take(scene._replace(focus=self.focus_subject), picture.start)
         return scene
 
     def _rows(self, name: str, width: int) -> Sequence[Row]:

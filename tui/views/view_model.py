@@ -166,3 +166,5 @@ class Picture(NamedTuple):
     """What the key line promises for Enter, e.g. `answer` …"""
     enter: str = "step('forward')"
     """… and the action behind it, where nothing is asked."""
+    start: int = 0
+    """The step of the history at which the scene began: steps are counted from there."""

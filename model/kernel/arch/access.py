@@ -5,7 +5,7 @@ The hardware knows TLBs and page tables, not VMAs. It sets the accessed and dirt
 
 from typing import ClassVar
 
-from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, signal, step
+from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, signal, step, walks
 from model.kernel.arch.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
 from model.kernel.arch.tlb import tlb_drop, tlb_fill, tlb_lookup
 from model.kernel.mm.fault import SIGNALS, exc_page_fault
@@ -105,16 +105,19 @@ class mmu_access(Procedure):
         return done(0, (pte.pfn,))
 
     @step
+    @walks(PGD)
     def walk_pgd(self, tx: Transaction) -> Outcome:
         """Bits 47-39 of the address select one of 512 entries of the top table, the PGD: 512 GiB each."""
         return self.descend(tx, PGD)
 
     @step
+    @walks(PUD)
     def walk_pud(self, tx: Transaction) -> Outcome:
         """Bits 38-30 select the entry of the PUD table: 1 GiB each."""
         return self.descend(tx, PUD)
 
     @step
+    @walks(PMD)
     def walk_pmd(self, tx: Transaction) -> Outcome:
         """Bits 29-21 select the entry of the PMD table: 2 MiB each. With the PSE bit it is huge, and the walk ends."""
         entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
@@ -129,6 +132,7 @@ class mmu_access(Procedure):
         return done(0, (entry.pfn + offset,))
 
     @step
+    @walks(0)
     def walk_pte(self, tx: Transaction) -> Outcome:
         """Bits 20-12 select the PTE. If it is present and permits the access, the translation is found.
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import warn_on_once
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
@@ -140,6 +140,7 @@ class get_user_pages(Procedure):
         return None
 
     @step
+    @walks(0)
     def follow_page_pte(self, tx: Transaction) -> Outcome:
         """Under the page table lock: is there an entry that allows this access? Then take the reference on its page.
 

@@ -8,7 +8,7 @@ afterwards, so one of the two notices the other - as long as the owner of the pa
 from typing import ClassVar
 
 from model.engine.config import fact, setting
-from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
 from model.kernel.drivers.exporter import has_pmd_special
@@ -92,6 +92,7 @@ class gup_fast(Procedure):
         tx.cpus.update(tx.task.cpu, irqs_off_by=tx.task_name)
 
     @step
+    @walks(PMD)
     def walk_to_pmd(self, tx: Transaction) -> Outcome:
         """Read the PGD, PUD and PMD entries, without locks. A missing table ends the fast path."""
         if not self.pages:
@@ -102,6 +103,7 @@ class gup_fast(Procedure):
         return goto(gup_fast.gup_huge_pmd) if self.pmd.huge else None
 
     @step
+    @walks(0)
     def read_pte(self, tx: Transaction) -> Outcome:
         """Read the entry once, without any lock. From here on it may change at any moment.
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from model.engine.lock import down_read, down_write, up_read, up_write
-from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step, walks
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.mmu_notifier import (
@@ -58,6 +58,7 @@ class hmm_range_fault(Procedure):
         return None
 
     @step
+    @walks(0)
     def hmm_vma_handle_pte(self, tx: Transaction) -> Outcome:
         """Read the entry under its lock. Present and writable: that is the frame. Otherwise fault first.
 

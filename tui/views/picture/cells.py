@@ -9,6 +9,7 @@ from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Line
 from tui.views.picture.legend import sign
+from tui.views.picture.levels import LANE, lane, lane_head, progress
 from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
 from tui.views.picture.units import counted, frame_name, tokens, units
@@ -18,30 +19,39 @@ from tui.views.spaces import absent
 
 LEAST: Final = 76
 """Columns that the picture needs."""
+WITH_LEVELS: Final = 150
+"""Columns from which the upper levels of the page table have room."""
 SEVERE: Final = frozenset({"corruption", "splat"})
 
 
 class Widths(NamedTuple):
-    """Columns of the five parts."""
+    """Columns of the five parts, and of two pieces of the first."""
 
     cell: int
     left: int
     box: int
     right: int
     holder: int
+    name: int
+    levels: int
+    """For the upper levels of the page table; 0 where there is no room for them."""
 
 
 @lru_cache(maxsize=64)
 def widths(width: int) -> Widths:
-    """How the columns are divided: the parts that hold text grow first.
+    """How the columns are divided: what is more than LEAST goes to levels, text and lines.
 
-    >>> widths(76), sum(widths(150))
-    (Widths(cell=21, left=9, box=24, right=7, holder=15), 150)
+    >>> widths(76)
+    Widths(cell=21, left=9, box=24, right=7, holder=15, name=12, levels=0)
+    >>> sum(widths(150)[:5])
+    150
     """
-    more = max(width - LEAST, 0)
-    cell, box, holder = 21 + more // 5, 24 + more // 6, 15 + more // 4
+    shown = LANE if width >= WITH_LEVELS else 0
+    more = max(width - LEAST - shown, 0)
+    name, inner, box, holder = 12 + more // 12, 6 + more // 16, 24 + more // 5, 15 + more // 4
+    cell = 3 + name + shown + inner
     gap = width - cell - box - holder
-    return Widths(cell, (gap + 2) // 2, box, gap - (gap + 2) // 2, holder)
+    return Widths(cell, (gap + 2) // 2, box, gap - (gap + 2) // 2, holder, name, shown)
 
 
 class Cells:
@@ -52,6 +62,8 @@ class Cells:
         self.scene = drawn.scene
         self.state = drawn.state
         self.columns = columns
+        self._table: tuple[str, int] | None = None
+        """The page table of the row above."""
 
     def page(self, line: Line) -> tuple[Span, ...]:
         """What stands on the left of a row."""
@@ -81,28 +93,40 @@ class Cells:
     def _process(self, name: str, width: int) -> tuple[Span, ...]:
         """The head of a process's pages."""
         record = self.state.processes.get(name)
-        where = f"cpu{record.cpu}" if record is not None else "has exited"
-        text = cut(f"{name}  {where}", width)
-        return (Span(f"{text:<{width}}", hue(self.drawn.past, name), f"process:{name}"),)
+        where = f"cpu{record.cpu}" if record is not None else tr("has exited")
+        room = self.columns.name + 1 if self.columns.levels else width
+        text = cut(f"{name}  {where}", room)
+        spans = (Span(f"{text:<{room}}", hue(self.drawn.past, name), f"process:{name}"),)
+        return (*spans, Span(f"{lane_head():<{width - room}}", "dim")) if self.columns.levels else spans
 
     def _page(self, run: FoldedRun, width: int) -> tuple[Span, ...]:
         """Sign, number, name, what the entry says, and which CPUs have cached it."""
         drawn, page = self.drawn, run.page
         subject = f"table:{run.process}:1:{run.first // BLOCK}" if run.huge else f"pte:{run.process}:{run.first}"
-        inner = width - 15
         mark = self._mark(subject)
-        head = f"{mark}{_numbered(self._name(run), run, 12)}"
+        if mark == " " and drawn.last.walked is not None and run.page <= drawn.last.walked < (run.process, run.stop):
+            mark = sign("walked")
+        head = f"{mark}{_numbered(self._name(run), run, self.columns.name)}"
         if run.more:
             return (Span(f"{head:<{width}}", "dim", subject),)
         entry = drawn.entry(page)
         chips = "".join(f"t{cpu}" for cpu in drawn.agreeing(page))
         bits = ("2M " if run.huge else "") + (_bits(entry) if entry is not None else "")
-        room = max(inner - len(chips), 0)
+        room = max(width - 3 - self.columns.name - self.columns.levels - len(chips), 0)
         role = self._role(subject, hue(self.drawn.past, run.process) if entry is not None else "dim")
         if entry is None and not drawn.covered(page):
-            bits, role = "no VMA"[:room], "gone"
-        text = f"{head}{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}"
-        return (Span(cut(text, width), role, subject),)
+            bits, role = tr("no VMA")[:room], "gone"
+        inside = Span(f"{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}", role, subject)
+        return (Span(head, role, subject), *self._lane(run), inside)
+
+    def _lane(self, run: FoldedRun) -> list[Span]:
+        """The upper levels of the page table, where there is room for them."""
+        if not self.columns.levels:
+            return []
+        table = run.process, run.first // BLOCK
+        spans = lane(self.drawn, run, whole=table != self._table)
+        self._table = table
+        return spans
 
     def _name(self, run: FoldedRun) -> str:
         """What a script calls the page; empty where it has no name."""
@@ -114,6 +138,8 @@ class Cells:
         width = self.columns.box
         if line.listed:
             return self._list(line, width)
+        if line.head and not self.columns.levels:
+            return tuple(progress(self.drawn, line.head, width))
         if not line.frames:
             return (Span(" " * width),)
         return self._frame(line, width)

@@ -18,6 +18,8 @@ def picture(drawn: PictureState, width: int) -> list[Row]:
     rows = []
     for number, line in enumerate(found.lines):
         middle = (*left.spans(number), *cells.box(line), *right.spans(number))
-        whole = cells.waiting(line, sum(columns)) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
+        whole = (
+            cells.waiting(line, sum(columns[:5])) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
+        )
         rows.append(Row(whole))
     return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)

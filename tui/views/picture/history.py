@@ -8,7 +8,7 @@ what is known at its parent and from what its step changed, and is kept with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rpds import HashTrieMap
 
@@ -63,6 +63,17 @@ class Past(NamedTuple):
         return self._replace(home=self.home.discard(pfn), slots=rest)
 
 
+class LastStep(NamedTuple):
+    """What the micro-step that led to a node did and left no record of."""
+
+    accesses: tuple[Access, ...] = ()
+    """The bytes that it carried."""
+    walked: Page | None = None
+    """The page whose entry it read, where it is one step of a walk …"""
+    level: int = 0
+    """… and the level of the page table: 3 = PGD … 0 = PTE."""
+
+
 class History:
     """The past of each node of a timeline, made once a node."""
 
@@ -87,6 +98,20 @@ class History:
             self._known[later.number] = past
             node = later
         return self._known[node.number]
+
+    def last_step(self, node: Node) -> LastStep:
+        """What the step to a node carried and read."""
+        stepped = node.stepped
+        if stepped is None or node.parent < 0:
+            return LastStep()
+        accesses = tuple(event for event in stepped.events if isinstance(event, Access))
+        task = self.timeline.nodes[node.parent].state.tasks.get(stepped.task)
+        call: Any = task.stack[-1] if task is not None and task.stack else None
+        steps = getattr(call, "steps", ())
+        level = next((micro.level for micro in steps if micro.name == stepped.step), None)
+        if level is None or type(call).__name__ != stepped.procedure:
+            return LastStep(accesses)
+        return LastStep(accesses, (call.mm, call.vpn), level)
 
 
 def first(node: Node) -> Past:

@@ -14,7 +14,7 @@ from tui.views.picture.units import Unit, counted, frame_name, units
 from tui.views.row import Row, Span, cut, row
 from tui.views.shown_state import place
 
-WHO: Final = 26
+WHO: Final = 20
 """Columns of the holder's name."""
 MOST: Final = 40
 """Units that are listed."""
@@ -34,11 +34,11 @@ class LedgerLine(NamedTuple):
     """What it believes is no longer so."""
 
 
-def ledger(drawn: PictureState, pfn: int | None, width: int) -> list[Row]:
-    """The ledger of a frame; None: of no frame."""
+def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> list[Row]:
+    """The ledger of a frame, None: of no frame. Steps are counted from `start`, where the scene began."""
     if pfn is None:
         return [row(Span(f" {tr('Point at a frame, or at a line that leads to one.')}", "dim"))]
-    entries = list(_entries(drawn, pfn))
+    entries = list(_entries(drawn, pfn, start))
     rows = [_head(drawn, pfn, width)]
     rows += [_line(entry, width) for entry in entries[:MOST]]
     if len(entries) > MOST:
@@ -68,19 +68,19 @@ def _line(entry: LedgerLine, width: int) -> Row:
     )
 
 
-def _entries(drawn: PictureState, pfn: int) -> Iterator[LedgerLine]:
+def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
     """Every unit of the count, then whoever knows the frame without having one."""
     frame = drawn.state.frames.get(pfn) or Frame()
     found = units(drawn.state, drawn.index, pfn)
     for unit in found:
         if unit.holder is not None:
-            yield _holder(drawn, pfn, unit)
+            yield _holder(drawn, pfn, unit, start)
         else:
             yield _ownerless(unit, frame)
     with_units = {unit.holder for unit in found}
     for holder in some(drawn.index.holders(pfn)):
         if holder not in with_units and holder.kind not in {"rmap", "buffer"}:
-            yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder))
+            yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder), start)
 
 
 _TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "pte": "counted"}
@@ -92,7 +92,7 @@ def _ownerless(unit: Unit, frame: Frame) -> LedgerLine:
         case "driver":
             name = frame.mapping.removeprefix("bo:")
             whose = tr("the pool") if name == "ttm_pool" else tr("buffer {name}").format(name=name)
-            return LedgerLine("driver", 1, whose, "plain", "", "", tr("its driver decides when it goes"), doubt=False)
+            return LedgerLine("driver", 1, whose, "plain", "", "", tr("goes when its driver says so"), doubt=False)
         case "cache":
             return LedgerLine("cache", 1, tr("swap cache or filesystem"), "plain", "", "", "", doubt=False)
         case "nobody":
@@ -102,12 +102,12 @@ def _ownerless(unit: Unit, frame: Frame) -> LedgerLine:
             return LedgerLine("missing", -1, lost, "corruption", "", "", tr("freed too early"), doubt=True)
 
 
-def _holder(drawn: PictureState, pfn: int, unit: Unit) -> LedgerLine:
+def _holder(drawn: PictureState, pfn: int, unit: Unit, start: int) -> LedgerLine:
     """A holder's unit."""
     holder = unit.holder
     assert holder is not None
     step = drawn.past.since.get((pfn, holder))
-    since = "" if step is None else tr("step {step}").format(step=step) if step else tr("start")
+    since = "" if step is None else tr("step {step}").format(step=step - start) if step > start else tr("start")
     who, told, doubt = _who(drawn, pfn, holder)
     owner = holder.owner
     if holder.kind in {"get", "pin", "loose"}:
@@ -151,7 +151,7 @@ def _reference(drawn: PictureState, pfn: int, holder: Holder, reference: Referen
     name = f"{page[0]}:{place(drawn.state, *page)}"
     entry = drawn.entry(page)
     if entry is not None and entry.kind == "page" and entry.pfn == pfn:
-        return who, tr("taken at {page}, which still leads here").format(page=name), False
+        return who, tr("taken at {page}, still leads here").format(page=name), False
     if not drawn.covered(page):
         now = tr("gone")
     elif entry is None:
@@ -190,11 +190,11 @@ def _fate(frame: Frame, found: list[LedgerLine]) -> str:
     """When the frame would be freed."""
     tokens = {entry.token for entry in found}
     if "missing" in tokens:
-        return tr("a unit is missing: the frame is freed while somebody still holds it")
+        return tr("a unit is missing: freed while somebody still holds it")
     if "nobody" in tokens:
-        return tr("a unit that nobody owns is never given back: the frame is never freed")
+        return tr("never freed: a unit that nobody owns is never given back")
     if frame.kind == "buffer":
-        return tr("every unit has a holder; the driver reuses the frame when it wants to")
+        return tr("every unit has a holder; its driver reuses the frame at will")
     if len(found) == 1:
         return tr("freed as soon as {who} lets go").format(who=found[0].who)
     return tr("every unit has a holder; freed when the last of {count} lets go").format(count=len(found))

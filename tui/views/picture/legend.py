@@ -70,6 +70,7 @@ EXAMPLES: Final = (
     ("┄┄╳┄┄", "it was so until now, or somebody still believes it"),
     ("╰ t0 ▐w▌┄", "what cpu0's TLB says, and the page table no longer does"),
     ("◀══◆ ◀──◇", "a reference: pin, get; it is drawn to the frame that it holds, wherever the page is now"),
+    ("◁──○", "knows the frame, with no unit of its count: a mirror, KVM's follow, a dma-buf mapping"),
     ("◀━65━◇", "this byte is on its way in this step"),
     ("▐f5 p0 ●◆ 1025 =65▌", "frame 5 of p0: a token for each unit of its count, the count, its first byte"),
     ("f v d", "frames of RAM, of video memory, of storage that is mapped directly (DAX)"),

@@ -39,7 +39,7 @@ class Lines:
         channel.draw([*solid, *dashed], PIECES, (sign("counted"), sign("special")))
         for row in {end.row: end.subject for net in dashed if net.late for end in net.near}.items():
             _cross(channel, *row)
-        for access in self.drawn.accesses:
+        for access in self.drawn.last.accesses:
             self._carried_by_cpu(channel, access)
         return channel
 
@@ -133,7 +133,7 @@ class Lines:
         """References and tasks to the frames that they hold."""
         channel = Channel(width, len(self.found.lines), mirrored=True)
         channel.draw(self.on_the_right(), MIRRORED, (sign("held"), sign("known")))
-        for access in self.drawn.accesses:
+        for access in self.drawn.last.accesses:
             reached = self.found.at.get(access.pfn)
             if access.reference and reached is not None:
                 _carry(channel, reached, str(access.value), out=not access.write)

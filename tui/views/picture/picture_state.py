@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 from model.invariants.holder_index import Index
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import floor
-from model.memory.records import Access, Pte, TlbEntry
+from model.memory.records import Pte, TlbEntry
 from model.memory.state import State
-from tui.views.picture.history import Page, Past
+from tui.views.picture.history import LastStep, Page, Past
 from tui.views.shown_state import ShownState, entry_at
 
 MOST_BELIEVED: Final = 512
@@ -33,15 +33,15 @@ class PictureState:
         scene: ShownState,
         index: Index,
         past: Past,
-        accesses: tuple[Access, ...] = (),
+        last: LastStep = LastStep(),  # noqa: B008 - immutable
         opened: frozenset[Page] = frozenset(),
     ) -> None:
         self.scene: Final = scene
         self.state: Final[State] = scene.state
         self.index: Final = index
         self.past: Final = past
-        self.accesses: Final = accesses
-        """The bytes that the last micro-step carried."""
+        self.last: Final = last
+        """What the last micro-step carried and read."""
         self.opened: Final = opened
         """Pages that are not folded."""
         self._standing: dict[Page, bool] = {}

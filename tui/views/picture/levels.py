@@ -1,0 +1,83 @@
+"""The levels of the page table above a page, and how far a walk has come."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tui.views.picture.fold import FoldedRun
+from tui.views.picture.history import Page
+from tui.views.picture.legend import sign
+from tui.views.picture.picture_state import PictureState
+from tui.views.row import Span
+from tui.views.walk import INDEX_BITS, INDEX_MASK, LEVEL_NAMES
+
+ITEM: Final = 7
+"""Columns of one level: `f4[16]`."""
+LANE: Final = 4 * (ITEM + 1)
+"""Columns of all four, a sign before each."""
+
+
+class Level(NamedTuple):
+    """One entry on the way down to a page."""
+
+    level: int
+    """3 = PGD … 0 = PTE."""
+    table: int | None
+    """The frame of the table in which it stands; None: there is no such table."""
+    number: int
+    """Of the entry in the table."""
+    subject: str
+
+
+def levels(drawn: PictureState, page: Page) -> Iterator[Level]:
+    """From the PGD down to the PTE, or to the PMD that maps 2 MiB."""
+    process, vpn = page
+    record = drawn.state.processes.get(process)
+    table: int | None = record.pgd if record is not None else None
+    for level in (3, 2, 1, 0):
+        index = vpn >> INDEX_BITS * level
+        subject = f"table:{process}:{level}:{index}" if level else f"pte:{process}:{vpn}"
+        yield Level(level, table, index & INDEX_MASK, subject)
+        entry = drawn.state.tables.get((process, level, index)) if level else None
+        if entry is not None and entry.huge:
+            return
+        table = entry.pfn if entry is not None and entry.kind == "page" else None
+
+
+def lane(drawn: PictureState, run: FoldedRun, *, whole: bool) -> list[Span]:
+    """The four levels of some pages; only the PTE where the row above has the same table."""
+    walked = drawn.last.walked
+    here = walked is not None and (run.process, run.first) <= walked < (run.process, run.stop)
+    spans: list[Span] = []
+    for one in levels(drawn, walked if here and walked is not None else run.page):
+        shown = whole or here or not one.level
+        text = f"f{one.table}[{one.number}]" if one.table is not None else "-"
+        reached = here and one.level >= drawn.last.level
+        before = sign("walked") if reached else " "
+        role = "dim" if not reached else "here" if one.level == drawn.last.level else "now"
+        text = text if shown else ""
+        spans += [Span(before, "dim"), Span(text[:ITEM], role, one.subject if text else "")]
+        spans.append(Span(" " * (ITEM - len(text[:ITEM]))))
+    missing = LANE - sum(len(span.text) for span in spans)
+    return [*spans, Span(" " * missing)]
+
+
+def lane_head() -> str:
+    """What stands above the lane."""
+    return "".join(f" {LEVEL_NAMES[level]:<{ITEM}}" for level in (3, 2, 1, 0))
+
+
+def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
+    """How far a walk in this process has come; nothing while there is none."""
+    walked = drawn.last.walked
+    if walked is None or walked[0] != process:
+        return [Span(" " * width)]
+    spans: list[Span] = []
+    found = list(levels(drawn, walked))
+    for level in (3, 2, 1, 0):
+        reached = level >= drawn.last.level
+        role = "here" if level == drawn.last.level else "now" if reached else "dim"
+        spans.append(Span((sign("walked") if reached else " ") + LEVEL_NAMES[level], role))
+    at = next((one for one in found if one.level == drawn.last.level), None)
+    where = f" f{at.table}[{at.number}]" if at is not None and at.table is not None else ""
+    room = width - sum(len(span.text) for span in spans)
+    return [*spans, Span(f"{where[:room]:<{room}}", "now", at.subject if at is not None and where else "")]
