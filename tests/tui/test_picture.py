@@ -78,7 +78,7 @@ def test_the_ledger_says_who_holds_which_unit_since_when_and_what_he_believes() 
     assert lines_of_the_ledger("fork-cow-under-get", -3, 5)[1:] == [
         " ●     1  PTE p0:buf+0         step 27  may only read",
         " ●     1  PTE p1:buf+0         step 88  may only read",
-        " ◇     1  get r of nic         step 61  taken at p0:buf+0, still leads here",
+        " ◇     1  get r of nic         step 77  taken at p0:buf+0, still leads here",
         "   ─────",
         " =     3  every unit has a holder; freed when the last of 3 lets go",
     ]
