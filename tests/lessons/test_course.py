@@ -7,7 +7,7 @@ import pytest
 
 from lessons.author.check import check_lesson, check_paths
 from lessons.file.library import COURSE, entries, find
-from lessons.file.schema import Lesson
+from lessons.file.schema import Goal, Lesson, Prediction
 from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
 from model.script.ask import is_so
@@ -48,10 +48,10 @@ def test_who_is_always_wrong_is_answered_each_time_and_comes_to_the_end(lesson: 
 
 
 def test_every_surprise_is_predicted_and_the_learner_acts_soon(lesson: Lesson) -> None:
-    kinds = [type(item.action).__name__ for item in lesson.items]
-    assert set(kinds[:3]) & {"Number", "YesNo", "Choice", "PickPage", "Goal"}
+    actions = [item.action for item in lesson.items]
+    assert any(isinstance(action, Prediction | Goal) for action in actions[:3])
     assert 5 <= lesson.header.minutes <= 12
-    assert kinds.count("Goal") >= 1
+    assert any(isinstance(action, Goal) for action in actions)
 
 
 def test_recordings_that_a_lesson_names_exist(lesson: Lesson) -> None:

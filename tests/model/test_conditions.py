@@ -1,9 +1,11 @@
 """The condition language: what can be asked of the model, and the answers."""
 
 import re
+from typing import cast
 
 import pytest
 
+from model.memory.state import State
 from model.script.ask import amount, is_so
 from model.script.moment import Moment, NoAnswerError, NoValueError
 from model.script.parser import parse
@@ -199,3 +201,32 @@ def test_a_page_that_is_not_there_has_no_count(pinned: Moment) -> None:
         amount("refcount p0 buf+2", pinned)
     with pytest.raises(NoValueError, match="returned no value: error EFAULT"):
         amount("value", after("process p0\ngup p0 @16 as=r0"))
+
+
+class Noted:
+    """A State that notes which of its tables are looked at, by key or as a whole."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.read: set[str] = set()
+
+    def __getattr__(self, table: str) -> object:
+        self.read.add(table)
+        return getattr(self.state, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("refcount p0 buf 1025", {"processes", "labels", "ptes", "tables", "frames"}),
+        ("held r0", {"references"}),
+        ("same r0 r0+1", {"references"}),
+        ("cached 0 p0 buf", {"processes", "labels", "tlbs"}),
+        ("ok and no violation", set()),
+    ],
+)
+def test_an_answer_is_read_out_of_the_tables_it_is_about(pinned: Moment, text: str, tables: set[str]) -> None:
+    """A search that notes reads can ask, and repeats the question only where one of these has changed."""
+    noted = Noted(pinned.state)
+    assert is_so(text, pinned._replace(state=cast("State", noted))) is is_so(text, pinned)
+    assert noted.read <= tables
