@@ -30,7 +30,6 @@ class Mutant(NamedTuple):
     """Instead of forgetting a step: this property of Pte is never true."""
 
 
-ZAP: Final = "zap_page_range_single"
 MOST_STEPS: Final = 20_000
 """A mutant may go round in circles: so many micro-steps of one command are enough to know."""
 MUTANTS: Final = (

@@ -440,7 +440,6 @@ class Player:
             right=sum(verdict.right for verdict in self.judged.values()),
             predictions=len(self.judged),
             hints=sum(self.climbed.values()),
-            goals=len(self.reached),
             rule=self.lesson.header.rule,
             read=self.lesson.header.read,
         )

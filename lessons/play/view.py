@@ -78,7 +78,5 @@ class Summary(NamedTuple):
     predictions: int
     """Those that were made and revealed."""
     hints: int
-    goals: int
-    """Goals reached."""
     rule: str
     read: tuple[str, ...]

@@ -3,15 +3,14 @@
 A State is a tuple of persistent maps, one per kind of record, keyed as the kernel would look the thing up. Only
 what differs from a default is stored. Keeping, branching or going back costs nothing: a State never changes.
 
-A Transaction gathers the writes of one micro-step over a State, notes what was read, and hands out the next
-State with the journal of changes. Nothing in a State depends on time, on Python's object identity or on the
-path that led to it.
+A Transaction gathers the writes of one micro-step over a State and hands out the next State with the journal of
+changes. Nothing in a State depends on time, on Python's object identity or on the path that led to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, ValuesView
-from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast, overload
+from collections.abc import Hashable, ValuesView
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 import msgspec
 from rpds import HashTrieMap
@@ -29,7 +28,6 @@ from model.memory.records import (
     File,
     Frame,
     Label,
-    Locals,
     Lock,
     Process,
     Pte,
@@ -43,8 +41,6 @@ from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-K_contra = TypeVar("K_contra", contravariant=True)
-V_co = TypeVar("V_co", covariant=True)
 
 
 class Change(NamedTuple):
@@ -54,19 +50,6 @@ class Change(NamedTuple):
     key: Any
     old: Any
     new: Any
-
-
-class Readable(Protocol[K_contra, V_co]):
-    """What a table of a State and a table of a Transaction have in common."""
-
-    def get(self, key: K_contra, /) -> V_co | None:
-        """The record, or None."""
-
-    def __getitem__(self, key: K_contra, /) -> V_co:
-        """The record; KeyError if there is none."""
-
-    def __contains__(self, key: K_contra, /) -> bool:
-        """Whether there is one."""
 
 
 class TableType(NamedTuple):
@@ -249,34 +232,6 @@ class State(Tables):
         }
         return msgspec.json.encode(tables)
 
-    @staticmethod
-    def from_json(text: bytes | str) -> State:
-        """The State that `to_json` wrote. Raises msgspec.ValidationError where the text is none."""
-        raw = msgspec.json.decode(text, type=dict[str, list[tuple[Any, Any]]])
-        unknown = raw.keys() - {table.name for table in TABLES if not table.derived}
-        if unknown:
-            raise msgspec.ValidationError(f"no table {min(unknown)!r}")
-        tx = Transaction(State())
-        for table in TABLES:
-            view = getattr(tx, table.name)
-            for key, value in raw.get(table.name, ()):
-                view[msgspec.convert(key, table.key)] = (
-                    _task_from_json(value) if table.value is Task else msgspec.convert(value, table.value)
-                )
-        return tx.commit()[0]
-
-
-def _task_from_json(raw: object) -> Task:
-    """A Task whose stack is decoded by the procedures' own types."""
-    fields = msgspec.convert(raw, dict[str, Any])
-    calls = []
-    for call in msgspec.convert(fields.pop("stack", []), list[dict[str, Any]]):
-        kind = Locals.registry.get(call.get("procedure", ""))
-        if kind is None:
-            raise msgspec.ValidationError(f"no procedure {call.get('procedure')!r}")
-        calls.append(msgspec.convert(call, kind))
-    return msgspec.structs.replace(msgspec.convert(fields, Task), stack=tuple(calls))
-
 
 def _changes_hash(unhashed: Unhashed) -> int:
     """What the changes do to the fingerprint: xor the oldest entries out and the newest in.
@@ -304,29 +259,21 @@ def _changes_hash(unhashed: Unhashed) -> int:
 class TableView(Generic[K, V]):
     """One table inside a Transaction: reads come from the State below unless written here."""
 
-    __slots__ = ("base", "name", "number", "reads", "writes")
+    __slots__ = ("base", "name", "number", "writes")
 
     def __init__(self, name: str, number: int, base: HashTrieMap[K, V]) -> None:
         self.name = name
         self.number = number
         self.base = base
-        self.reads: dict[K, V | None] = {}
-        """What the step has seen of the State below: key → value, None if missing."""
         self.writes: dict[K, V | None] = {}
 
     def get(self, key: K, /) -> V | None:
-        """The record, or None. Noted as read unless this transaction wrote it."""
-        if key in self.writes:
-            return self.writes[key]
-        value = self.reads[key] = self.base.get(key)
-        return value
+        """The record, or None."""
+        return self.writes[key] if key in self.writes else self.base.get(key)
 
     def __getitem__(self, key: K, /) -> V:
         """The record; KeyError if there is none. Spelled out, like `get`: the two are most of a step's time."""
-        if key in self.writes:
-            value = self.writes[key]
-        else:
-            value = self.reads[key] = self.base.get(key)
+        value = self.writes[key] if key in self.writes else self.base.get(key)
         if value is None:
             raise KeyError((self.name, key))
         return value
@@ -335,8 +282,7 @@ class TableView(Generic[K, V]):
         return self.get(key) is not None
 
     def items(self) -> list[tuple[K, V]]:
-        """Every entry, sorted by key. Notes the whole table as read: for small tables only."""
-        self.reads[cast("K", Whole)] = cast("V", self.base)
+        """Every entry, sorted by key: for small tables only."""
         merged: dict[K, V | None] = {**dict(self.base.items()), **self.writes}
         return sorted(
             ((key, value) for key, value in merged.items() if value is not None), key=lambda e: cast("Any", e[0])
@@ -358,10 +304,6 @@ class TableView(Generic[K, V]):
 def _owner_and_number(key: tuple[Any, ...]) -> tuple[Hashable, int]:
     """Split a key for the index: the last part is the number, what stands before it the owner."""
     return (key[0] if len(key) == 2 else key[:-1]), key[-1]
-
-
-class Whole:
-    """Stands for all keys of a table in the note of what was read."""
 
 
 class DefaultView(TableView[K, V]):
@@ -402,7 +344,7 @@ class IndexedView(TableView[K, V]):
 
 
 class Transaction(Tables):
-    """The writes of one micro-step over a State, with its journal and its note of what was read."""
+    """The writes of one micro-step over a State, with its journal."""
 
     # The instance dict holds nothing but the Views that are in use; Table puts them there.
     __slots__ = ("__dict__", "base", "events", "task", "task_name")
@@ -427,10 +369,9 @@ class Transaction(Tables):
             if not view.writes:
                 continue
             before = after = view.base
-            reads = view.reads
             visible = view.name not in DERIVED
             for key, new in view.writes.items():
-                old = reads[key] if key in reads else before.get(key)
+                old = before.get(key)
                 if old == new:
                     continue
                 after = after.insert(key, new) if new is not None else after.remove(key)
@@ -449,15 +390,6 @@ class Transaction(Tables):
         """The tables that this transaction has touched, in the order of the first touch."""
         return self.__dict__.values()
 
-    @property
-    def reads(self) -> Iterator[tuple[str, Hashable, Any]]:
-        """Everything that this step has read from the State below: (table, key, value)."""
-        for view in self.views:
-            for key, value in view.reads.items():
-                yield view.name, key, value
-
 
 Memory = State | Transaction
 """For helpers that only look: both give `.get(key)` on every table."""
-
-Mutation = Callable[[Transaction], None]

@@ -1,6 +1,6 @@
 """The trace (docs/script-contract.md): one JSON object a command."""
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -9,8 +9,6 @@ from model.script.runner import Account, StepNote
 
 Detail = Literal["full", "changes", "none"]
 """How much of the machine a trace line carries: all of it and its changes, only the changes, or neither."""
-
-DETAILS: Final[tuple[Detail, ...]] = ("full", "changes", "none")
 
 
 def trace_line(account: Account, detail: Detail = "changes") -> bytes:

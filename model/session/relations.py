@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from model.invariants.checker import Checker
 from model.invariants.holder_index import table_grip
 from model.invariants.holders import members
 from model.invariants.machine_view import MachineView
@@ -21,9 +20,6 @@ from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
 from model.memory.records import Task
 from model.memory.state import State
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 MOST_LISTED: Final = 512
 """Arrows that one lookup follows at most: more than fit on any screen."""
@@ -379,19 +375,3 @@ def subjects(state: State) -> Iterator[str]:
     for cpu, entries in state.tlbs.items():
         for entry in entries:
             yield subject("tlb", cpu, entry.process, entry.vpn)
-
-
-def reference_graph(state: State, checker: Checker | None = None) -> nx.DiGraph:
-    """All arrows of a State for networkx, nodes with their `kind`. O(size of the State)."""
-    import networkx as nx  # noqa: PLC0415 -- a quarter of a second that few need
-
-    scene = (checker or Checker.full(state)).scene
-    graph = nx.DiGraph()
-    for about in sorted(subjects(state)):
-        kind, key = parse(about)
-        graph.add_node(about, kind=kind)
-        arrows: Arrows = POINTS_TO.get(kind, _nothing)
-        for target in arrows(scene, *key):
-            graph.add_node(target, kind=parse(target)[0])
-            graph.add_edge(about, target)
-    return graph

@@ -7,7 +7,7 @@ change, so keeping it costs what its step changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
@@ -16,9 +16,6 @@ from model.memory.state import Change, State
 from model.script.context import Context, Outcome
 from model.script.drive import Moved, differing
 from model.script.execute import Ended, Running
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 
 class Node(NamedTuple):
@@ -252,21 +249,6 @@ class Timeline:
             known = max(found, key=SEVERITIES.index, default="")
             self._severities[node.number] = known
         return known
-
-    def graph(self) -> nx.DiGraph:
-        """The tree for networkx: nodes by number with `label`, `severity` and `same_as`, edges with what was done."""
-        import networkx as nx  # noqa: PLC0415 -- a quarter of a second that few need
-
-        graph = nx.DiGraph()
-        for node in self.nodes:
-            equal = [other.number for other in self.same_as(node)]
-            label = self.bookmarks.get(node.number, "")
-            graph.add_node(node.number, label=label, severity=self.severity(node), same_as=equal)
-            if node.parent >= 0:
-                step = f"{node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
-                task = node.stepped.task if node.stepped else ""
-                graph.add_edge(node.parent, node.number, command=node.command, step=step, task=task)
-        return graph
 
 
 def _same_step(old: Node, new: Node) -> bool:

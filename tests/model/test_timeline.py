@@ -2,7 +2,6 @@
 
 import tracemalloc
 
-import networkx as nx
 import pytest
 
 from model.session.session import Session
@@ -155,22 +154,6 @@ def test_at_the_ends_back_and_forward_stay() -> None:
     assert session.timeline.forward() is end
     session.goto(0)
     assert session.timeline.back() is session.timeline.nodes[0]
-
-
-def test_the_tree_as_a_graph() -> None:
-    session = walked("process p0")
-    fork = session.node
-    session.timeline.bookmark("fork here")
-    session.run("mmap p0 a anon private rw 1")
-    session.goto(fork.number)
-    session.run("mmap p0 b anon private rw 2")
-    graph = session.timeline.graph()
-    assert nx.is_arborescence(graph)
-    assert len(graph) == len(session.timeline.nodes)
-    assert graph.out_degree(fork.number) == 2
-    assert graph.nodes[fork.number]["label"] == "fork here"
-    first = next(iter(session.timeline.children[fork.number]))
-    assert graph.edges[fork.number, first]["command"] == "mmap p0 a anon private rw 1"
 
 
 def test_a_kept_step_costs_no_more_than_4_kb() -> None:
