@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from model.engine.config import FACTS, SETTINGS
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.script.conditions import CONDITIONS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings

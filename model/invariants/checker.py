@@ -14,14 +14,14 @@ from rpds import HashTrieMap, HashTrieSet
 from model.engine.procedure import Stepped
 from model.invariants.holder_index import Draft, Index
 from model.invariants.incremental import Recheck, Translation, case_of
-from model.invariants.locks import explain_left_held, left_held
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import plural
-from model.invariants.rules import FRAME_RULES
-from model.invariants.splats import explain_splat
+from model.invariants.registry import FRAME_RULES
+from model.invariants.rules.locks import explain_left_held, left_held
+from model.invariants.rules.splats import explain_splat
+from model.invariants.rules.transfers import judge
+from model.invariants.rules.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
 from model.invariants.subjects import parse
-from model.invariants.transfers import judge
-from model.invariants.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
 from model.invariants.violation import SEVERITIES, Violation
 from model.memory.records import Access, Splat
 from model.memory.state import TABLES, Change, State

@@ -11,13 +11,13 @@ from typing import Final
 
 from rpds import HashTrieMap, HashTrieSet
 
-from model.invariants.buffers import at_rest
-from model.invariants.counts import Case
 from model.invariants.holder_index import Draft, Place
 from model.invariants.holders import REFERENCE_KINDS, tally
 from model.invariants.machine_view import MachineView
-from model.invariants.rules import FRAME_RULES
-from model.invariants.translations import outdated, stale_page, tlb_entry
+from model.invariants.registry import FRAME_RULES
+from model.invariants.rules.buffers import at_rest
+from model.invariants.rules.counts import Case
+from model.invariants.rules.translations import outdated, stale_page, tlb_entry
 from model.memory.flags import PG_SWAPCACHE
 from model.memory.state import Change
 from model.memory.units import CpuNumber

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.search.bfs import Property, Search, worst_first
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
 from model.search.fewest_preemptions import fewest_preemptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.search.bfs import Search
 from model.search.paths import Action
 from model.search.problem import SearchProblem

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from model.engine.splat import kernel_log
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.invariants.violation import Violation
 from model.memory.records import Splat
 from model.script.parser import parse

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.invariants.violation import SEVERITIES, Violation
 from model.kernel.arch.boot import ZERO_PFN, boot
 from model.memory.flags import (

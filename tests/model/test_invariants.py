@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.invariants.violation import SEVERITIES
 from model.kernel.arch.boot import ZERO_PFN
 from model.memory.flags import (

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.invariants.buffers import at_rest
 from model.invariants.checker import Checker
 from model.invariants.incremental import case_of
-from model.invariants.rules import FRAME_RULES
+from model.invariants.registry import FRAME_RULES
+from model.invariants.rules.buffers import at_rest
 from model.invariants.violation import Violation
 from model.script.parser import parse
 from model.script.runner import Runner

@@ -28,7 +28,7 @@ EXIT_NEVER_ENDS: Final = 5
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope explore`."""
     # Which rules there are is known to the model, and it is needed for the search anyhow.
-    from model.invariants.rules import INVARIANTS
+    from model.invariants.registry import INVARIANTS
     from model.search.bfs import MOST_STATES
 
     parser.description = (

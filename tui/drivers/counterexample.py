@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.invariants.rules import INVARIANTS
+from model.invariants.registry import INVARIANTS
 from model.search.paths import Action, command_of
 from model.search.problem import Permission
 from model.search.result import Counterexample, PropertyVerdict

@@ -23,7 +23,7 @@ WINDOW: Final = 120
 @lru_cache(maxsize=1)
 def all_rules() -> tuple[Rule, ...]:
     """Every invariant, in the order in which they are best explained."""
-    from model.invariants.rules import INVARIANTS
+    from model.invariants.registry import INVARIANTS
 
     return tuple(Rule(rule.name, rule.rule) for rule in INVARIANTS.values())
 

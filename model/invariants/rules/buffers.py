@@ -8,11 +8,11 @@ move. These are the two bug classes of the thread, and they are told apart here:
 from collections.abc import Iterator
 from typing import Final
 
-from model.invariants.counts import Case, first_of_block
 from model.invariants.holders import BORROWED_KINDS, Held, Holder
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
+from model.invariants.rules.counts import Case, first_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of

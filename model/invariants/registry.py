@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from model.invariants import buffers, counts, lifetime, locks, splats, transfers, translations
-from model.invariants.counts import Case
+from model.invariants.rules import buffers, counts, lifetime, locks, splats, transfers, translations
+from model.invariants.rules.counts import Case
 from model.invariants.violation import Invariant, Violation
 
 

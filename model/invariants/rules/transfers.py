@@ -7,14 +7,14 @@ tells it, when the page that it was given has become part of something else.
 from collections.abc import Iterator
 from typing import Final
 
-from model.invariants import buffers
-from model.invariants.buffers import mapped_buffer, origin
 from model.invariants.holders import BORROWED_KINDS
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import listing, place
+from model.invariants.rules import buffers
+from model.invariants.rules.buffers import mapped_buffer, origin
+from model.invariants.rules.translations import exported_buffer
 from model.invariants.subjects import subject
-from model.invariants.translations import exported_buffer
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.flags import VM_SHARED, VM_WRITE
 from model.memory.records import Access, Reference

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from model.invariants.counts import Case
 from model.invariants.holders import BORROWED_KINDS
 from model.invariants.phrases import capital, listing, place, plural, who
+from model.invariants.rules.counts import Case
 from model.invariants.violation import Invariant, Violation, violation
 
 FREED_WHILE_MAPPED: Final = Invariant(

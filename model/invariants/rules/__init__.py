@@ -1,0 +1,1 @@
+"""The rules: what must hold in every state, one subject a file. `registry` finds whatever is here."""
