@@ -12,15 +12,21 @@ from typing import Final, NamedTuple
 from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped
+from model.invariants.case import case_of
 from model.invariants.holder_index import Draft, Index
-from model.invariants.incremental import Recheck, Translation, case_of
+from model.invariants.incremental import Recheck, Translation
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import plural
-from model.invariants.registry import FRAME_RULES
-from model.invariants.rules.locks import explain_left_held, left_held
-from model.invariants.rules.splats import explain_splat
-from model.invariants.rules.transfers import judge
-from model.invariants.rules.translations import dangerous, explain_stale_reference, explain_stale_tlb, tlb_entry
+from model.invariants.registry import (
+    ACCESS_RULES,
+    CHANGE_RULES,
+    FRAME_RULES,
+    LOCK_RULE,
+    REFERENCE_RULE,
+    SPLAT_RULE,
+    TRANSLATION_RULE,
+)
+from model.invariants.rules.translations import tlb_entry
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Violation
 from model.memory.records import Access, Splat
@@ -62,7 +68,7 @@ class Checker:
 
     @classmethod
     def full(cls, state: State) -> Checker:
-        """Look at everything: O(size of the State). Use `advance` from then on."""
+        """Recheck at everything: O(size of the State). Use `advance` from then on."""
         everything = tuple(
             Change(table.name, key, None, value)
             for table, entries in zip(TABLES, state.maps, strict=True)
@@ -81,7 +87,7 @@ class Checker:
         after = self.follow(stepped.state, stepped.changes)
         if after is self:
             return self, ()
-        new = list(committed(after.scene, stepped))
+        new = list(committed(self.scene, after.scene, stepped))
         if after.broken != self.broken:
             new += explain(after.scene, _newly(self.broken, after.broken))
         return after, tuple(sorted(new, key=_worst_first))
@@ -111,7 +117,7 @@ class Checker:
             look.references(self.broken.references),
             translations := look.translations(self.broken.outdated),
             frozenset(translation for translation in translations if _dangerous(scene, translation)),
-            frozenset(left_held(scene)) if came_or_went or look.locks_changed else self.broken.locks,
+            frozenset(LOCK_RULE.broken(scene)) if came_or_went or look.locks else self.broken.locks,
         )
         return Checker(scene, broken)
 
@@ -126,11 +132,11 @@ class Checker:
         """Whether that rule is broken in that place here, whatever the wording. O(1)."""
         kind, key = parse(violation.subjects[0])
         match violation.invariant:
-            case "stale-reference":
+            case REFERENCE_RULE.invariant.name:
                 return str(key[0]) in self.broken.references
-            case "stale-tlb":
+            case TRANSLATION_RULE.invariant.name:
                 return key in self.broken.dangerous
-            case "lock-left-held":
+            case LOCK_RULE.invariant.name:
                 return (("cpu", str(key[0])) if kind == "cpu" else key) in self.broken.locks
             case _:
                 return kind == "frame" and (violation.invariant, key[0]) in self.broken.frames
@@ -161,25 +167,28 @@ def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
     for name, pages in broken.references.items():
         process = scene.state.references[name].process
         if not process or scene.living(process):
-            yield explain_stale_reference(scene, name, pages)
+            yield REFERENCE_RULE.explain(scene, name, pages)
     for translation in broken.dangerous:
-        yield explain_stale_tlb(scene, *translation)
+        yield TRANSLATION_RULE.explain(scene, *translation)
     for lock in broken.locks:
-        yield explain_left_held(scene, *lock)
+        yield LOCK_RULE.explain(scene, *lock)
 
 
-def committed(scene: MachineView, stepped: Stepped) -> Iterator[Violation]:
+def committed(before: MachineView, scene: MachineView, stepped: Stepped) -> Iterator[Violation]:
     """What a step did wrong, as opposed to what it left wrong."""
     for event in stepped.events:
         if isinstance(event, Splat):
-            yield explain_splat(scene, stepped.task, event)
+            yield SPLAT_RULE.explain(scene, stepped.task, event)
         elif isinstance(event, Access):
-            yield from judge(scene, event)
+            yield from filter(None, (rule.judge(scene, event) for rule in ACCESS_RULES))
+    for change in stepped.changes:
+        for rule in CHANGE_RULES[change.table]:
+            yield from rule.judge(before, scene, change)
 
 
 def _dangerous(scene: MachineView, translation: Translation) -> bool:
     entry = tlb_entry(scene, *translation)
-    return entry is not None and dangerous(scene, entry)
+    return entry is not None and TRANSLATION_RULE.dangerous(scene, entry)
 
 
 def _worst_first(found: Violation) -> tuple[int, str, list[tuple[int, str]]]:

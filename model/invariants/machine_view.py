@@ -54,23 +54,38 @@ class MachineView(NamedTuple):
         if entry is not None and entry.kind in {"page", "migration"}:
             return entry.pfn
         if entry is not None and entry.kind == "swap":
-            slot = self.state.swap_slots.get(entry.pfn)
-            return slot.pfn if slot is not None and slot.pfn >= 0 else SWAPPED
+            return self.cached_in(entry.pfn)
         return self.sees_next(process, vpn)
 
     def sees_next(self, process: str, vpn: int) -> int | None:
         """The frame that the next access would reach if there were no entry; None if a new one, or none at all."""
         vma = self.vma_at(process, vpn)
-        if vma is None or not vma.file:
-            return None
-        page = vma.pgoff + vpn - vma.start
-        cached = self.state.page_cache.get((vma.file, page))
-        return self.buffer_page(buffer_of(vma.file), page) if cached is None else cached
+        return self.page_of(vma.file, vma.pgoff + vpn - vma.start) if vma is not None and vma.file else None
+
+    def page_of(self, file: str, index: int) -> int | None:
+        """Where a page of a file, or of a buffer's file, is now: its frame, SWAPPED, or None if there is none."""
+        found = self.shmem_page(file, index)
+        return self.buffer_page(buffer_of(file), index) if found is None else found
+
+    def shmem_page(self, file: str, index: int) -> int | None:
+        """Where a page of a file is: in the page cache, or in the swap cache, or SWAPPED; None if it has none."""
+        cached = self.state.page_cache.get((file, index))
+        if cached is not None:
+            return cached
+        slot = self.state.swapped.get((file, index))
+        return None if slot is None else self.cached_in(slot)
+
+    def cached_in(self, slot: int) -> int:
+        """The page that caches a swap slot, or SWAPPED."""
+        record = self.state.swap_slots.get(slot)
+        return record.pfn if record is not None and record.pfn >= 0 else SWAPPED
 
     def buffer_page(self, name: str, page: int) -> int | None:
-        """Where a page of a buffer is now; None if there is no such page in memory."""
-        buffer = self.state.buffers.get(name)
-        return buffer.frames[page] if buffer is not None and 0 <= page < len(buffer.frames) else None
+        """Where a page of a buffer is now, as for `page_of`: in its driver's memory, or in its shmem file (i915)."""
+        buffer = self.state.buffers.get(name) if name else None
+        if buffer is None or page < 0:
+            return None
+        return buffer.frames[page] if page < len(buffer.frames) else self.shmem_page(buffer.file, page)
 
     def mappers(self, pfn: int, *kinds: str) -> set[str]:
         """The processes that have the frame in their page tables; only through entries of these kinds where given."""

@@ -1,53 +1,65 @@
-"""Every invariant there is, and the rules that look at one frame."""
+"""Every rule there is: whatever the modules of `model.invariants.rules` list in their `RULES`."""
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Final, TypeVar
 
-from model.invariants.rules import buffers, counts, lifetime, locks, splats, transfers, translations
-from model.invariants.rules.counts import Case
-from model.invariants.violation import Invariant, Violation
+from model.invariants import rules
+from model.invariants.rule import (
+    AccessRule,
+    ChangeRule,
+    FrameRule,
+    LockRule,
+    ReferenceRule,
+    Rule,
+    SplatRule,
+    TranslationRule,
+)
+from model.invariants.violation import SEVERITIES, Invariant
+from model.memory.state import TABLES
+
+R = TypeVar("R", bound=Rule)
 
 
-class FrameRule(NamedTuple):
-    """An invariant about one frame: how to see that it is broken, and how to say so."""
+def _found() -> list[Rule]:
+    """All rules, the worst first, then by name. ValueError for one that is not declared as it must be."""
+    found: dict[str, Rule] = {}
+    tables = {table.name: table for table in TABLES}
+    for module in iter_modules(rules.__path__):
+        for rule in import_module(f"{rules.__name__}.{module.name}").RULES:
+            name = rule.invariant.name
+            if name in found:
+                raise ValueError(f"model/invariants/rules/{module.name}.py: there is a rule `{name}` already")
+            for table, fields in rule.reads.items():
+                known = getattr(tables[table].value, "__struct_fields__", ()) if table in tables else None
+                if known is None:
+                    raise ValueError(f"rule `{name}` reads `{table}`, and a State has no such table")
+                if strange := set(fields or ()) - set(known):
+                    raise ValueError(f"rule `{name}` reads {sorted(strange)} of `{table}`, which has no such field")
+            found[name] = rule
+    return sorted(found.values(), key=lambda rule: (-SEVERITIES.index(rule.invariant.severity), rule.invariant.name))
 
-    invariant: Invariant
-    broken: Callable[[Case], bool]
-    explain: Callable[[Case], Violation]
 
-
-FRAME_RULES: Final = {
-    rule.invariant.name: rule
-    for rule in (
-        FrameRule(counts.REFERENCE_ACCOUNTING, counts.references_wrong, counts.explain_references),
-        FrameRule(counts.MAP_ACCOUNTING, counts.maps_wrong, counts.explain_maps),
-        FrameRule(counts.UNDERFLOW, counts.underflow, counts.explain_underflow),
-        FrameRule(counts.SPECIAL_COUNTED, counts.special_counted, counts.explain_special),
-        FrameRule(lifetime.FREED_WHILE_MAPPED, lifetime.freed_while_mapped, lifetime.explain_freed_while_mapped),
-        FrameRule(
-            lifetime.FREED_WHILE_REFERENCED, lifetime.freed_while_referenced, lifetime.explain_freed_while_referenced
-        ),
-        FrameRule(buffers.UNGUARDED_REFERENCE, buffers.unguarded, buffers.explain_unguarded),
-        FrameRule(buffers.STALE_MAPPING, buffers.stale_mapping, buffers.explain_stale_mapping),
-        FrameRule(buffers.PARTED_PAGES, buffers.parted, buffers.explain_parted),
-        FrameRule(buffers.DOUBLE_OWNER, buffers.double_owner, buffers.explain_double_owner),
-        FrameRule(lifetime.EXCLUSIVE_SHARED, lifetime.exclusive_shared, lifetime.explain_exclusive_shared),
-        FrameRule(lifetime.PINNED_SHARED, lifetime.pinned_shared, lifetime.explain_pinned_shared),
-    )
-}
+RULES: Final = {rule.invariant.name: rule for rule in _found()}
 """By the invariant's name."""
 
-INVARIANTS: Final[dict[str, Invariant]] = {
-    invariant.name: invariant
-    for invariant in (
-        translations.STALE_REFERENCE,
-        translations.STALE_TLB,
-        transfers.FOREIGN_DMA,
-        transfers.FOREIGN_ACCESS,
-        transfers.LOST_WRITE,
-        *(rule.invariant for rule in FRAME_RULES.values()),
-        locks.LOCK_LEFT_HELD,
-        splats.SPLAT,
-    )
+INVARIANTS: Final[dict[str, Invariant]] = {name: rule.invariant for name, rule in RULES.items()}
+"""All invariants by name, the worst first."""
+
+
+def _of(kind: type[R]) -> tuple[R, ...]:
+    return tuple(rule for rule in RULES.values() if isinstance(rule, kind))
+
+
+FRAME_RULES: Final = {rule.invariant.name: rule for rule in _of(FrameRule)}
+ACCESS_RULES: Final = _of(AccessRule)
+CHANGE_RULES: Final = {
+    table.name: tuple(rule for rule in _of(ChangeRule) if table.name in rule.watches) for table in TABLES
 }
-"""All invariants by name, in the order in which they are best explained."""
+"""Table → the rules that judge its changes."""
+
+# A second rule about any of these needs a place of its own in `checker.BrokenPlaces`.
+(REFERENCE_RULE,) = _of(ReferenceRule)
+(TRANSLATION_RULE,) = _of(TranslationRule)
+(LOCK_RULE,) = _of(LockRule)
+(SPLAT_RULE,) = _of(SplatRule)

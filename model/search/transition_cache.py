@@ -234,10 +234,11 @@ class TransitionCache:
         maps: list[Any] = list(after.maps)
         maps[TASKS] = work
         seen = TrackedState(tuple(maps))
-        checker = Checker(MachineView(before, holding), standing).look_again(
+        was = MachineView(before, holding)
+        checker = Checker(was, standing).look_again(
             seen, stepped.changes if stepped else (), draft, came_or_went=came_or_went
         )
-        found = list(committed(checker.scene, stepped)) if stepped else []
+        found = list(committed(was, checker.scene, stepped)) if stepped else []
         found += explain(checker.scene, _newly(standing, checker.broken))
         broken = checker.broken
         single = single.insert("dangerous", broken.dangerous).insert("locks", broken.locks)

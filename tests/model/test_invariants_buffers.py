@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from model.invariants.case import case_of
 from model.invariants.checker import Checker
-from model.invariants.incremental import case_of
 from model.invariants.registry import FRAME_RULES
 from model.invariants.rules.buffers import at_rest
 from model.invariants.violation import Violation

@@ -20,6 +20,7 @@ from model.memory.records import (
     Lock,
     Pte,
     Reference,
+    SwapSlot,
     Task,
 )
 from model.memory.state import Transaction
@@ -109,6 +110,7 @@ def test_a_swapped_page_is_the_same_as_long_as_it_is_in_the_swap_cache() -> None
     def swapped(flags: int) -> Scenery:
         def build(tx: Transaction) -> None:
             tx.ptes["p0", 17] = Pte(1, kind="swap")
+            tx.swap_slots[1] = SwapSlot(count=1, pfn=5 if flags else -1)
             tx.frames[5] = Frame("anon", 2 if flags else 1, flags=flags)
             tx.references["r0"] = Reference("get", "p0", 17, (5,))
 

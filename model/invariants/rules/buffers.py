@@ -8,11 +8,13 @@ move. These are the two bug classes of the thread, and they are told apart here:
 from collections.abc import Iterator
 from typing import Final
 
+from model.invariants.case import Case
 from model.invariants.holders import BORROWED_KINDS, Held, Holder
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
-from model.invariants.rules.counts import Case, first_of_block
+from model.invariants.rule import FrameRule
+from model.invariants.rules.counts import first_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
@@ -208,3 +210,44 @@ def buffer_subjects(scene: MachineView, pfn: int) -> tuple[str, ...]:
     """The buffer that a frame belongs to, as subjects."""
     name = owner(scene, pfn)
     return (subject("buffer", name),) if name else ()
+
+
+RULES: Final = (
+    FrameRule(
+        UNGUARDED_REFERENCE,
+        {"frames": ("kind",), "references": ("frames", "kind", "counted")},
+        unguarded,
+        explain_unguarded,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        STALE_MAPPING,
+        {
+            "frames": ("kind",),
+            "ptes": None,
+            "tables": None,
+            "vmas": ("file", "pgoff", "start", "end"),
+            "buffers": ("frames", "file"),
+            "page_cache": None,
+            "swapped": None,
+            "swap_slots": ("pfn",),
+        },
+        stale_mapping,
+        explain_stale_mapping,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        PARTED_PAGES,
+        {"buffers": ("frames", "memfd", "pinned"), "page_cache": None},
+        parted,
+        explain_parted,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        DOUBLE_OWNER,
+        {"frames": ("kind", "mapping"), "buffers": ("frames", "memfd")},
+        double_owner,
+        explain_double_owner,
+        holds_at_rest=True,
+    ),
+)

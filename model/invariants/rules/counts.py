@@ -7,13 +7,13 @@ counts the references of the zero page, of reserved memory and of pages that ref
 share one count; only its sign is checked here.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from model.invariants.holders import WEIGHTS, Held, Holder, Tally, some
+from model.invariants.case import Case
+from model.invariants.holders import WEIGHTS
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, plural, weighed, who
-from model.invariants.phrases import frame as name_of
-from model.invariants.subjects import subject
+from model.invariants.rule import FrameRule, Reads
 from model.invariants.violation import Invariant, Severity, Violation, violation
 from model.kernel.drivers.ttm_pool import MAX_ORDER, count_is_zero
 from model.kernel.fs.dax import idle_count
@@ -50,36 +50,6 @@ SPECIAL_COUNTED: Final = Invariant(
 
 NOT_COUNTED: Final = frozenset({"zero", "reserved", "vram"})
 """Kinds of frames whose references nobody counts; video memory has no struct pages at all."""
-
-
-class Case(NamedTuple):
-    """One frame with everything that its checks need."""
-
-    scene: MachineView
-    pfn: int
-    frame: Frame
-    tally: Tally
-    held: Held
-    """Everybody who holds it."""
-
-    def holders(self, *kinds: str) -> list[Holder]:
-        """Some holders, in order; only of these kinds where any are given."""
-        return [holder for holder in some(self.held) if not kinds or holder.kind in kinds]
-
-    @property
-    def subject(self) -> str:
-        """The frame as a subject."""
-        return subject("frame", self.pfn)
-
-    @property
-    def name(self) -> str:
-        """The frame as a phrase."""
-        return name_of(self.scene, self.pfn)
-
-    @property
-    def reachable(self) -> bool:
-        """Somebody points at it, with or without a reference."""
-        return any(holder.kind not in {"tlb", "loose"} for holder in self.holders())
 
 
 def expected_refs(case: Case) -> int | None:
@@ -235,3 +205,50 @@ def explain_special(case: Case) -> Violation:
 def _subjects(case: Case) -> tuple[str, ...]:
     """Whoever points at the frame, each once."""
     return tuple(dict.fromkeys(holder.subject for holder in case.holders()))
+
+
+HOLDERS: Final[Reads] = {
+    "ptes": None,
+    "tables": None,
+    "processes": ("pgd",),
+    "page_cache": None,
+    "references": ("frames", "kind", "counted"),
+    "buffers": ("frames", "memfd", "pinned"),
+    "tasks": ("stack",),
+}
+"""Where those who hold a page are found."""
+
+RULES: Final = (
+    FrameRule(
+        REFERENCE_ACCOUNTING,
+        {
+            **HOLDERS,
+            "frames": ("kind", "refcount", "mapcount", "flags", "mapping", "order"),
+            "settings": None,
+        },
+        references_wrong,
+        explain_references,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        MAP_ACCOUNTING,
+        {**HOLDERS, "frames": ("kind", "refcount", "mapcount", "flags", "mapping", "order"), "settings": None},
+        maps_wrong,
+        explain_maps,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        UNDERFLOW,
+        {"frames": ("refcount", "mapcount", "pins")},
+        underflow,
+        explain_underflow,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        SPECIAL_COUNTED,
+        {**HOLDERS, "frames": ("kind", "refcount", "mapcount", "flags", "mapping", "order"), "settings": None},
+        special_counted,
+        explain_special,
+        holds_at_rest=True,
+    ),
+)

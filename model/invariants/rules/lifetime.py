@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from model.invariants.case import Case
 from model.invariants.holders import BORROWED_KINDS
 from model.invariants.phrases import capital, listing, place, plural, who
-from model.invariants.rules.counts import Case
+from model.invariants.rule import FrameRule
 from model.invariants.violation import Invariant, Violation, violation
 
 FREED_WHILE_MAPPED: Final = Invariant(
@@ -120,3 +121,42 @@ def explain_pinned_shared(case: Case) -> Violation:
         "The next write there is answered with a copy: the process goes on with a new frame, the device with this one."
     )
     return violation(PINNED_SHARED, (case.subject, *(h.subject for h in (*pins, *entries))), message)
+
+
+RULES: Final = (
+    FrameRule(
+        FREED_WHILE_MAPPED,
+        {
+            "frames": ("kind", "mapping"),
+            "ptes": None,
+            "tables": None,
+            "processes": ("pgd",),
+            "page_cache": None,
+            "buffers": ("frames",),
+        },
+        freed_while_mapped,
+        explain_freed_while_mapped,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        FREED_WHILE_REFERENCED,
+        {"frames": ("kind", "mapping"), "references": ("frames", "kind", "counted"), "tasks": ("stack",)},
+        freed_while_referenced,
+        explain_freed_while_referenced,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        EXCLUSIVE_SHARED,
+        {"frames": ("kind", "flags"), "ptes": None},
+        exclusive_shared,
+        explain_exclusive_shared,
+        holds_at_rest=True,
+    ),
+    FrameRule(
+        PINNED_SHARED,
+        {"frames": ("kind", "flags"), "ptes": None, "references": ("frames", "kind", "counted")},
+        pinned_shared,
+        explain_pinned_shared,
+        holds_at_rest=True,
+    ),
+)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.machine_view import MachineView
+from model.invariants.rule import LockRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 
@@ -43,3 +44,13 @@ def explain_left_held(scene: MachineView, kind: str, owner: str) -> Violation:
         f"{'to change something ' if not lock.writer else ''}waits for ever."
     )
     return violation(LOCK_LEFT_HELD, (subject("lock", kind, owner), *(subject("task", task) for task in gone)), message)
+
+
+RULES: Final = (
+    LockRule(
+        LOCK_LEFT_HELD,
+        {"locks": ("writer", "readers"), "cpus": ("irqs_off_by",), "tasks": ()},
+        left_held,
+        explain_left_held,
+    ),
+)

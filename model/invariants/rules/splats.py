@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from model.invariants.machine_view import MachineView
+from model.invariants.rule import SplatRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.records import Splat
@@ -55,3 +56,6 @@ def explain_splat(scene: MachineView, task: str, splat: Splat) -> Violation:
     if name is not None and name.process:
         subjects.append(subject("process", name.process))
     return violation(SPLAT, tuple(subjects), f"{splat.title}. {meaning}{where}{end}")
+
+
+RULES: Final = (SplatRule(SPLAT, {"tasks": ("process",)}, explain_splat),)

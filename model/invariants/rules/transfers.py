@@ -4,13 +4,13 @@ These are judged at the moment of the access. A device knows physical addresses 
 tells it, when the page that it was given has become part of something else.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.holders import BORROWED_KINDS
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import listing, place
+from model.invariants.rule import AccessRule, Reads
 from model.invariants.rules import buffers
 from model.invariants.rules.buffers import mapped_buffer, origin
 from model.invariants.rules.translations import exported_buffer
@@ -46,27 +46,35 @@ COUNTED_ENTRIES: Final = ("pte", "huge")
 """Entries that make a process one of the page's owners; a special one only leads there."""
 
 
-def judge(scene: MachineView, access: Access) -> Iterator[Violation]:
-    """Every rule that this access breaks. `scene` is the one right after it."""
-    if access.reference:
-        reference = scene.state.references.get(access.reference)
-        if reference is None:
-            return
-        meant = _meant(scene, access, reference)
-        stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
-        since = "By now that" if stranger else "That"
-        stranger = stranger or _not_to_be_written(scene, access, reference)
-        if stranger:
-            yield _foreign_dma(scene, access, reference, f"{since} frame", stranger)
-        if message := _lost(scene, access, reference):
-            subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
-            yield violation(LOST_WRITE, subjects, message)
-    elif access.process:
-        meant = origin(scene, access.process, access.vpn, "")
-        mapped = _mapped_there(scene, access)
-        stranger = "" if mapped else whose_instead(scene, access, access.process, counted=False, meant=meant)
-        if stranger:
-            yield _foreign_access(scene, access, stranger)
+def foreign_dma(scene: MachineView, access: Access) -> Violation | None:
+    """A device, or whoever holds a reference, has reached memory that is not what the reference was taken on."""
+    reference = scene.state.references.get(access.reference)
+    if reference is None:
+        return None
+    meant = _meant(scene, access, reference)
+    stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
+    since = "By now that" if stranger else "That"
+    stranger = stranger or _not_to_be_written(scene, access, reference)
+    return _foreign_dma(scene, access, reference, f"{since} frame", stranger) if stranger else None
+
+
+def lost_write(scene: MachineView, access: Access) -> Violation | None:
+    """A byte that does not get from the device to the process, or the other way."""
+    reference = scene.state.references.get(access.reference)
+    message = _lost(scene, access, reference) if reference is not None else ""
+    if reference is None or not message:
+        return None
+    subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
+    return violation(LOST_WRITE, subjects, message)
+
+
+def foreign_access(scene: MachineView, access: Access) -> Violation | None:
+    """A CPU has reached memory that is not the process's, through an address of the process."""
+    if access.reference or not access.process or _mapped_there(scene, access):
+        return None
+    meant = origin(scene, access.process, access.vpn, "")
+    stranger = whose_instead(scene, access, access.process, counted=False, meant=meant)
+    return _foreign_access(scene, access, stranger) if stranger else None
 
 
 # -- whose page is this ------------------------------------------------------------------------
@@ -269,3 +277,29 @@ def _reader_finds(scene: MachineView, process: str, seen: int | None) -> str:
     if seen < 0:
         return f"What {process} has there is in swap."
     return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen):#04x}."
+
+
+VIEW: Final[Reads] = {
+    "processes": ("exiting",),
+    "ptes": None,
+    "tables": None,
+    "vmas": ("file", "pgoff", "start", "end", "flags"),
+    "page_cache": None,
+    "swapped": None,
+    "swap_slots": ("pfn",),
+    "buffers": ("frames", "file"),
+    "files": ("i_mmap",),
+    "frames": ("kind", "mapping"),
+}
+"""Where it is found who maps a page, and what a process finds at an address."""
+
+TAKEN: Final[Reads] = {
+    "references": ("process", "vpn", "write", "kind", "counted", "buffer", "dmabuf"),
+    "dma_bufs": ("buffer",),
+}
+
+RULES: Final = (
+    AccessRule(FOREIGN_DMA, {**VIEW, **TAKEN}, foreign_dma),
+    AccessRule(LOST_WRITE, {**VIEW, **TAKEN, "content": None}, lost_write),
+    AccessRule(FOREIGN_ACCESS, VIEW, foreign_access),
+)

@@ -10,10 +10,10 @@ from model.invariants.holders import Holder
 from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import place, plural, who
+from model.invariants.rule import ReferenceRule, TranslationRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.flags import PG_SWAPCACHE
 from model.memory.records import Pte, Reference, TlbEntry
 
 STALE_REFERENCE: Final = Invariant(
@@ -42,10 +42,7 @@ def stale_page(scene: MachineView, reference: Reference, page: int) -> bool:
         return scene.buffer_page(exported_buffer(scene, reference), page) != pfn
     if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
-    seen = scene.sees(reference.process, vpn)
-    if seen == SWAPPED:
-        return not scene.frame(pfn).flags & PG_SWAPCACHE
-    return seen != pfn
+    return scene.sees(reference.process, vpn) != pfn
 
 
 def exported_buffer(scene: MachineView, reference: Reference) -> str:
@@ -184,3 +181,31 @@ def _fate(scene: MachineView, pfn: int) -> str:
     if owners:
         return f"the frame is held by {who(scene, owners[0])}"
     return f"the frame is in use ({kind})"
+
+
+RULES: Final = (
+    ReferenceRule(
+        STALE_REFERENCE,
+        {
+            "references": ("frames", "vpn", "process", "dmabuf"),
+            "processes": (),
+            "ptes": None,
+            "tables": None,
+            "vmas": ("file", "pgoff", "start", "end"),
+            "page_cache": None,
+            "swapped": None,
+            "swap_slots": ("pfn",),
+            "buffers": ("frames", "file"),
+            "dma_bufs": ("buffer",),
+        },
+        stale_page,
+        explain_stale_reference,
+    ),
+    TranslationRule(
+        STALE_TLB,
+        {"tlbs": None, "ptes": None, "tables": None, "frames": ("kind",), "tasks": ("stack",)},
+        outdated,
+        dangerous,
+        explain_stale_tlb,
+    ),
+)

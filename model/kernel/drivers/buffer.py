@@ -14,8 +14,8 @@ FILE_PREFIX = "bo:"
 
 
 def buffer_of(file: str) -> str:
-    """The name of the buffer that a device file's range belongs to."""
-    return file.removeprefix(FILE_PREFIX)
+    """The name of the buffer that a device file's range belongs to; empty if the file is not a buffer's."""
+    return file.removeprefix(FILE_PREFIX) if file.startswith(FILE_PREFIX) else ""
 
 
 def buffer_under(mem: Memory, pfns: tuple[int, ...]) -> str:

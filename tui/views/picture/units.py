@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from model.invariants.case import Case
 from model.invariants.holder_index import Index
 from model.invariants.holders import WEIGHTS, Holder, HolderKind, members, tally
 from model.invariants.machine_view import MachineView
-from model.invariants.rules.counts import NOT_COUNTED, Case, expected_refs, first_of_block
+from model.invariants.rules.counts import NOT_COUNTED, expected_refs, first_of_block
 from model.kernel.drivers.ttm_pool import VRAM_BASE
 from model.kernel.fs.dax import PMEM_BASE, idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE

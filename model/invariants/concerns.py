@@ -1,0 +1,288 @@
+"""From a change to what must be looked at again: for each kind of subject and each table one way, in O(changes).
+
+Which of the ways are gone follows from what the rules declare (`Rule.reads`). A rule that declares a table from which
+no way leads to its subjects is refused when the program starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from model.invariants.holder_index import Draft, Place
+from model.invariants.machine_view import FREE, MachineView
+from model.invariants.registry import RULES
+from model.invariants.rule import FrameRule, LockRule, ReferenceRule, TranslationRule
+from model.kernel.drivers.buffer import FILE_PREFIX
+from model.memory.ordered import ceiling
+from model.memory.records import Vma
+from model.memory.state import Change
+
+
+class Scope:
+    """What must be looked at again after some changes."""
+
+    __slots__ = ("draft", "locks", "pages", "pfns", "places", "retaken", "scene")
+
+    def __init__(self, scene: MachineView, draft: Draft, changes: Iterable[Change]) -> None:
+        self.scene = scene
+        self.draft = draft
+        self.pfns: set[int] = set(draft.held)
+        """Frames: those whose holders have changed, and more."""
+        self.places: set[Place] = draft.places
+        """Virtual pages whose translation may have changed."""
+        self.pages: set[tuple[str, int]] = set()
+        """Pages of references: (reference, page)."""
+        self.retaken: set[str] = set()
+        """References that came, went or changed: what was known about them is void."""
+        self.locks = False
+        for change in changes:
+            for trigger in TRIGGERS.get(change.table, ()):
+                if trigger.concerned(change):
+                    trigger.way(self, change)
+
+
+Way = Callable[[Scope, Change], None]
+
+
+class Trigger(NamedTuple):
+    """A change of some fields of a table, and the way to what it concerns."""
+
+    fields: tuple[str, ...] | None
+    """None: whatever has changed."""
+    way: Way
+
+    def concerned(self, change: Change) -> bool:
+        """Whether one of the fields has changed, or an entry has come or gone."""
+        old, new = change.old, change.new
+        if self.fields is None or old is None or new is None:
+            return True
+        return any(getattr(old, field) != getattr(new, field) for field in self.fields)
+
+
+# -- ways --------------------------------------------------------------------------------------
+
+
+def by_the_index(_scope: Scope, _change: Change) -> None:
+    """The index of holders knows already: frames whose holders changed, places whose entry or watchers changed."""
+
+
+def frame_itself(scope: Scope, change: Change) -> None:
+    """A frame; where a block of pages came or went, all pages of the block."""
+    pfn, old, new = change.key, change.old or FREE, change.new or FREE
+    scope.pfns.add(pfn)
+    if (old.order, old.kind) != (new.order, new.kind) and (order := max(old.order, new.order)):
+        scope.pfns.update(range(pfn, pfn + (1 << order)))
+
+
+def frame_of_key(scope: Scope, change: Change) -> None:
+    """The frame that is the entry's key."""
+    scope.pfns.add(change.key)
+
+
+def frames_of_buffer(scope: Scope, change: Change) -> None:
+    """The pages of a buffer before and after; where it came or went, also whatever its mappings lead to."""
+    for buffer in filter(None, (change.old, change.new)):
+        scope.pfns.update(buffer.frames)
+        if change.old is None or change.new is None:
+            file = scope.scene.state.files.get(buffer.file)
+            for process, start in file.i_mmap if file is not None else ():
+                vma = scope.scene.state.vmas.get((process, start))
+                if vma is not None:
+                    scope.pfns.update(_mapped_in(scope.scene, process, vma))
+
+
+def frames_of_slot(scope: Scope, change: Change) -> None:
+    """The page that caches a swap slot."""
+    scope.pfns.update(record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0)
+
+
+def frames_of_swapped(scope: Scope, change: Change) -> None:
+    """The page that caches the slot of a shmem file's page."""
+    scope.pfns.update(_cached_in(scope.scene, change))
+
+
+def frames_of_mapping(scope: Scope, change: Change) -> None:
+    """Whatever the entries of a buffer's mapping lead to: for other memory no rule asks what its VMA shows."""
+    for vma in filter(None, (change.old, change.new)):
+        if vma.file.startswith(FILE_PREFIX):
+            scope.pfns.update(_mapped_in(scope.scene, change.key[0], vma))
+
+
+def every_frame(scope: Scope, _change: Change) -> None:
+    """All there are: for `set`, which is no step of a kernel."""
+    scope.pfns.update(scope.scene.state.frames.keys())
+    scope.pfns.update(scope.scene.holding.held.keys())
+
+
+def pages_of_frame(scope: Scope, change: Change) -> None:
+    """The references that hold the frame which is the key."""
+    scope.pages |= scope.draft.references_of([change.key])
+
+
+def pages_of_cached(scope: Scope, change: Change) -> None:
+    """The references on the page that a file had there, and on the one it has."""
+    scope.pages |= scope.draft.references_of(pfn for pfn in (change.old, change.new) if pfn is not None)
+
+
+def pages_of_swapped(scope: Scope, change: Change) -> None:
+    """The references on the page that caches the slot of a shmem file's page."""
+    scope.pages |= scope.draft.references_of(_cached_in(scope.scene, change))
+
+
+def pages_of_slot(scope: Scope, change: Change) -> None:
+    """The references on the page that caches a swap slot."""
+    cached = [record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0]
+    scope.pages |= scope.draft.references_of(cached)
+
+
+def pages_of_buffer(scope: Scope, change: Change) -> None:
+    """The references on the pages of a buffer before and after, and for another file what devices have mapped."""
+    old, new = change.old, change.new
+    for buffer in filter(None, (old, new)):
+        scope.pages |= scope.draft.references_of(buffer.frames)
+    if old is None or new is None or old.file != new.file:
+        exported = {name for name, dma_buf in scope.scene.state.dma_bufs.items() if dma_buf.buffer == change.key}
+        _mapped_of(scope, exported)
+
+
+def pages_of_dma_buf(scope: Scope, change: Change) -> None:
+    """What devices have mapped of a dma-buf."""
+    _mapped_of(scope, {change.key})
+
+
+def pages_itself(scope: Scope, change: Change) -> None:
+    """All pages of a reference."""
+    scope.retaken.add(change.key)
+    if change.new is not None:
+        scope.pages |= {(change.key, page) for page in range(len(change.new.frames))}
+
+
+def pages_taken_in_vma(scope: Scope, change: Change) -> None:
+    """What was taken where a VMA is or was."""
+    for vma in filter(None, (change.old, change.new)):
+        _taken_in(scope, change.key[0], vma.start, vma.end)
+
+
+def pages_taken_from_process(scope: Scope, change: Change) -> None:
+    """Whatever was taken from a process."""
+    _taken_in(scope, change.key, 0, 1 << 36)
+
+
+def places_of_huge_entry(scope: Scope, change: Change) -> None:
+    """All virtual pages that an entry of 2 MiB maps."""
+    if (change.old and change.old.huge) or (change.new and change.new.huge):
+        process, _, block = change.key
+        scope.places |= {(process, vpn) for vpn in range(block << 9, (block + 1) << 9)}
+
+
+def locks(scope: Scope, _change: Change) -> None:
+    """The locks, which are few."""
+    scope.locks = True
+
+
+def _taken_in(scope: Scope, process: str, start: int, end: int) -> None:
+    """Every reference that was taken in [start, end) of a process, where no entry answers for itself."""
+    for name, reference in scope.scene.state.references.items():
+        if reference.process == process:
+            first, last = max(start, reference.vpn), min(end, reference.vpn + len(reference.frames))
+            scope.pages |= {(name, vpn - reference.vpn) for vpn in range(first, last)}
+
+
+def _mapped_of(scope: Scope, dma_bufs: set[str]) -> None:
+    """Every page that devices have mapped of some dma-bufs."""
+    for name, reference in scope.scene.state.references.items():
+        if reference.dmabuf in dma_bufs:
+            scope.pages |= {(name, page) for page in range(len(reference.frames))}
+
+
+def _mapped_in(scene: MachineView, process: str, vma: Vma) -> Iterator[int]:
+    """The frames that the entries in the range of a VMA lead to."""
+    state = scene.state
+    vpn = ceiling(state.pte_index, process, vma.start)
+    while vpn is not None and vpn < vma.end:
+        yield state.ptes[process, vpn].pfn
+        vpn = ceiling(state.pte_index, process, vpn + 1)
+    for block in range(vma.start >> 9, (vma.end - 1 >> 9) + 1):
+        entry = state.tables.get((process, 1, block))
+        if entry is not None and entry.huge:
+            yield entry.pfn
+
+
+def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:
+    """The pages that cache the slots of a shmem file's page before and after."""
+    for slot in (change.old, change.new):
+        record = scene.state.swap_slots.get(slot) if slot is not None else None
+        if record is not None and record.pfn >= 0:
+            yield record.pfn
+
+
+WAYS: Final[dict[type, dict[str, Way]]] = {
+    FrameRule: {
+        **dict.fromkeys(
+            ("ptes", "tables", "processes", "page_cache", "references", "tlbs", "tasks"),
+            by_the_index,
+        ),
+        "buffers": frames_of_buffer,
+        "frames": frame_itself,
+        "content": frame_of_key,
+        "swap_slots": frames_of_slot,
+        "swapped": frames_of_swapped,
+        "vmas": frames_of_mapping,
+        "settings": every_frame,
+    },
+    ReferenceRule: {
+        "references": pages_itself,
+        "ptes": by_the_index,
+        "tables": places_of_huge_entry,
+        "frames": pages_of_frame,
+        "content": pages_of_frame,
+        "page_cache": pages_of_cached,
+        "swapped": pages_of_swapped,
+        "swap_slots": pages_of_slot,
+        "buffers": pages_of_buffer,
+        "dma_bufs": pages_of_dma_buf,
+        "vmas": pages_taken_in_vma,
+        "processes": pages_taken_from_process,
+    },
+    TranslationRule: {
+        "ptes": by_the_index,
+        "tlbs": by_the_index,
+        "tables": places_of_huge_entry,
+        # Whether an outdated translation is dangerous is asked after every step: there are few, and not for long.
+        "frames": by_the_index,
+        "tasks": by_the_index,
+    },
+    LockRule: {"locks": locks, "cpus": locks, "tasks": by_the_index},
+}
+"""Kind of rule → table → the way from a change of that table to the subjects of such rules."""
+
+MOST_COMPARED: Final = 3
+"""If more fields than these matter, comparing them costs more than looking again."""
+
+
+def _triggers() -> dict[str, tuple[Trigger, ...]]:
+    """Table → what must be done after a change of it. ValueError for a rule that would not be looked at in time."""
+    fields: dict[tuple[str, Way], set[str] | None] = {}
+    for name, rule in RULES.items():
+        ways = WAYS.get(type(rule))
+        if ways is None:
+            continue  # judged in the step itself
+        for table, read in rule.reads.items():
+            way = ways.get(table)
+            if way is None:
+                raise ValueError(
+                    f"rule `{name}` reads `{table}`, and nothing says what a change of it concerns: add a way from "
+                    f"`{table}` under {type(rule).__name__} in WAYS of model/invariants/concerns.py"
+                )
+            known = fields.setdefault((table, way), set())
+            fields[table, way] = None if known is None or read is None else known | set(read)
+    found: dict[str, list[Trigger]] = {}
+    for (table, way), read_fields in fields.items():
+        if way is not by_the_index:
+            few = read_fields is not None and len(read_fields) <= MOST_COMPARED
+            found.setdefault(table, []).append(Trigger(tuple(sorted(read_fields or ())) if few else None, way))
+    return {table: tuple(triggers) for table, triggers in found.items()}
+
+
+TRIGGERS: Final = _triggers()

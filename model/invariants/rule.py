@@ -1,0 +1,94 @@
+"""What a rule is: an invariant, how to see that it is broken, and what of a State that depends on.
+
+There is one kind of rule for each kind of thing that can be wrong. What a rule declares in `reads` is what makes the
+checker look at it again: a table that a rule reads and does not declare is never looked at in time. A test changes
+every table under every rule and says which declaration is missing, or not true.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from model.invariants.case import Case
+from model.invariants.machine_view import MachineView
+from model.invariants.violation import Invariant, Violation
+from model.memory.records import Access, Pte, Reference, Splat, TlbEntry
+from model.memory.state import Change
+
+Reads = Mapping[str, tuple[str, ...] | None]
+"""Table of the State → the fields of its records that a verdict depends on. None: the whole entry. No fields at all:
+only whether there is an entry."""
+
+
+class FrameRule(NamedTuple):
+    """About one frame."""
+
+    invariant: Invariant
+    reads: Reads
+    broken: Callable[[Case], bool]
+    explain: Callable[[Case], Violation]
+    holds_at_rest: bool = False
+    """A page that only its buffer has (`at_rest`) cannot break it, so it is not asked about such pages."""
+
+
+class ReferenceRule(NamedTuple):
+    """About one page of one reference."""
+
+    invariant: Invariant
+    reads: Reads
+    broken: Callable[[MachineView, Reference, int], bool]
+    explain: Callable[[MachineView, str, int], Violation]
+    """Of a reference by its name, with a bit for each page that breaks the rule."""
+
+
+class TranslationRule(NamedTuple):
+    """About one translation that a TLB remembers."""
+
+    invariant: Invariant
+    reads: Reads
+    outdated: Callable[[Pte, Pte | None], bool]
+    """Whether what is cached permits what the entry does not: normal for a moment …"""
+    dangerous: Callable[[MachineView, TlbEntry], bool]
+    """… and whether such a translation is a violation."""
+    explain: Callable[[MachineView, int, str, int], Violation]
+    """Of a CPU, a process and a virtual page."""
+
+
+class LockRule(NamedTuple):
+    """About locks, and CPUs with interrupts off."""
+
+    invariant: Invariant
+    reads: Reads
+    broken: Callable[[MachineView], Iterator[tuple[str, str]]]
+    explain: Callable[[MachineView, str, str], Violation]
+
+
+class AccessRule(NamedTuple):
+    """About a byte that was just read or written; judged once, at that moment."""
+
+    invariant: Invariant
+    reads: Reads
+    judge: Callable[[MachineView, Access], Violation | None]
+    """`MachineView` is the one right after the access."""
+
+
+class ChangeRule(NamedTuple):
+    """About an entry of the State that has just changed; judged once, at that moment."""
+
+    invariant: Invariant
+    reads: Reads
+    watches: tuple[str, ...]
+    """The tables whose changes are judged."""
+    judge: Callable[[MachineView, MachineView, Change], Iterator[Violation]]
+    """Given the scenes before and after the step."""
+
+
+class SplatRule(NamedTuple):
+    """About what the kernel itself complains of."""
+
+    invariant: Invariant
+    reads: Reads
+    explain: Callable[[MachineView, str, Splat], Violation]
+    """What a task's step has printed."""
+
+
+Rule = FrameRule | ReferenceRule | TranslationRule | LockRule | AccessRule | ChangeRule | SplatRule
