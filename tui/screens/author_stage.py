@@ -1,7 +1,5 @@
 """The stage of a lesson that is being written: it follows the file."""
 
-from textual.timer import Timer
-
 from tui.drivers.author import AuthorDriver
 from tui.screens.stage import Stage
 from tui.views.glyphs import Glyphs
@@ -13,11 +11,10 @@ class AuthorStage(Stage):
     def __init__(self, driver: AuthorDriver, glyphs: Glyphs) -> None:
         super().__init__(driver, glyphs)
         self.author = driver
-        self.looking: Timer | None = None
 
     def on_mount(self) -> None:
         """Look at the files from time to time."""
-        self.looking = self.set_interval(AuthorDriver.every, self.look)
+        self.set_interval(AuthorDriver.every, self.look)
 
     def look(self) -> None:
         """Show what was saved."""
