@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test check agreement bench screenshots documents translations constraints clean
+.PHONY: help run test check agreement bench screenshots documents sweep translations constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -40,6 +40,9 @@ screenshots: $(VENV)/develop ## draw the README's picture from the real app
 
 documents: screenshots ## renew all that the documents show of the program: picture, example, tables
 	@$(BIN)/python docs/parts.py
+
+sweep: $(VENV)/develop ## search every pair of ordinary calls, some hours; docs/ordinary.md says what was found
+	@$(BIN)/python docs/parts.py ordinary
 
 translations: $(VENV)/develop ## bring the translators' .po files up to date with the texts of the source
 	@$(BIN)/python -m docs.translations

@@ -25,6 +25,7 @@ README: Final = ROOT / "README.md"
 SCRIPT: Final = ROOT / "docs" / "script.md"
 MODEL: Final = ROOT / "model" / "README.md"
 COMPARE: Final = ROOT / "docs" / "compare.md"
+ORDINARY: Final = ROOT / "docs" / "ordinary.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
 WIDTH: Final = 100
 """Columns of the example's output."""
@@ -136,6 +137,12 @@ def comparison() -> str:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+def ordinary() -> str:
+    """The tables of `ptescope sweep`: hours, unless they are still in the cache."""
+    command = [sys.executable, "-m", "tui", "sweep", "--markdown"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
 class Part(NamedTuple):
     """A generated part: where it stands and who makes it."""
 
@@ -156,14 +163,18 @@ PARTS: Final = {
 SLOW_PARTS: Final = {"comparison": Part(COMPARE, comparison)}
 """Parts that take too long to be made in a test."""
 
+LONG_PARTS: Final = {"ordinary": Part(ORDINARY, ordinary)}
+"""Parts that take hours: `make sweep`."""
+
 
 def main() -> None:
     """Renew the named parts, by default all."""
     parts = PARTS | SLOW_PARTS
+    known = parts | LONG_PARTS
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(known)}; by default all but the last")
     for name in parser.parse_args().parts or parts:
-        file, make = parts[name]
+        file, make = known[name]
         content = make()
         file.write_text(with_part(file.read_text(), name, content))
 

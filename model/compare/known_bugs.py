@@ -7,21 +7,38 @@ from typing import Final, NamedTuple
 class KnownBug(NamedTuple):
     """A fault of a kernel, not of the model."""
 
-    kernels: tuple[str, ...]
-    backing: str
+    kernels: frozenset[str]
+    backings: frozenset[str]
     calls: frozenset[str]
     """One of the calls that meet is among these."""
     invariants: frozenset[str]
+    what: str
     source: str
     """Who says so: kernel function and version, or a recording."""
 
 
-KNOWN_BUGS: Final[tuple[KnownBug, ...]] = ()
+KNOWN_BUGS: Final = (
+    KnownBug(
+        frozenset({"6.1"}),
+        frozenset({"udmabuf"}),
+        frozenset({"punch"}),
+        frozenset({"splat"}),
+        "a page that leaves its memfd while the udmabuf's mapping shows it: Bad page cache",
+        "drivers/dma-buf/udmabuf.c: udmabuf_vm_fault (6.1) returns the memfd's page, in a VMA outside its i_mmap",
+    ),
+)
 
 
 def known_bug(kernel: str, backing: str, calls: Collection[str], invariant: str) -> str:
     """The source that says that this kernel does this; empty where none does."""
-    for bug in KNOWN_BUGS:
-        if kernel in bug.kernels and backing == bug.backing and invariant in bug.invariants and bug.calls & {*calls}:
-            return bug.source
-    return ""
+    return next(
+        (
+            bug.source
+            for bug in KNOWN_BUGS
+            if kernel in bug.kernels
+            and backing in bug.backings
+            and invariant in bug.invariants
+            and not bug.calls.isdisjoint(calls)
+        ),
+        "",
+    )

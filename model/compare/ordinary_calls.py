@@ -26,6 +26,10 @@ class Backing(NamedTuple):
     touch: tuple[str, ...] = ("write p0 buf+0 65",)
     """What brings the pages in."""
     settings: tuple[str, ...] = ()
+    lends_pages: bool = False
+    """get_user_pages() gets its pages, and its driver gives them away all the same when it moves the buffer. What uses
+    GUP is not tried there: the fault is the driver's, and the subject of `ptescope compare`.
+    """
 
 
 class OrdinaryCall(NamedTuple):
@@ -44,13 +48,15 @@ class OrdinaryCall(NamedTuple):
     device: bool = False
     stranger: bool = False
     """A second process does it."""
+    gup: bool = False
+    """It gets references through get_user_pages()."""
     entangled: bool = False
     """It does so much at once that it is tried in threes as well."""
 
 
-def _buffer(exporter: str, *, moves: bool = False, pages: int = 1, at: int = 16) -> Backing:
-    lines = (f"bo b {pages} in=gtt exporter={exporter}", f"mmap p0 buf bo:b shared rw {pages} at={at}")
-    return Backing(exporter, lines, "buffer", moves, at, pages, settings=("set vram 1024",) if pages > 1 else ())
+def _buffer(exporter: str, *, moves: bool = False, lends_pages: bool = False) -> Backing:
+    lines = (f"bo b 1 in=gtt exporter={exporter}", "mmap p0 buf bo:b shared rw 1 at=16")
+    return Backing(exporter, lines, "buffer", moves, lends_pages=lends_pages)
 
 
 def _file(name: str, made: str, backing: str, share: str = "shared", touch: tuple[str, ...] = ()) -> Backing:
@@ -76,9 +82,17 @@ BACKINGS: Final = (
     _buffer("vgem"),
     _buffer("system-heap"),
     _buffer("i915-shmem"),
-    _buffer("insert-page", moves=True),
+    _buffer("insert-page", moves=True, lends_pages=True),
     _buffer("mixed", moves=True),
-    _buffer("ttm-huge", moves=True, pages=512, at=512),
+    Backing(
+        "ttm-huge",
+        ("bo b 512 in=gtt exporter=ttm-huge", "mmap p0 buf bo:b shared rw 512 at=512"),
+        "buffer",
+        moves=True,
+        at=512,
+        pages=512,
+        settings=("set vram 1024",),
+    ),
     Backing(
         "udmabuf",
         ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f", "mmap p0 buf bo:b shared rw 1 at=16"),
@@ -105,9 +119,9 @@ CALLS: Final = (
     OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
     OrdinaryCall("exit", ("exit p0",), entangled=True),
     # by others, to the process
-    OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True),
-    OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True),
-    OrdinaryCall("force-write", ("force-write p1 p0 @{at} 70",), stranger=True),
+    OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True, gup=True),
+    OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True, gup=True),
+    OrdinaryCall("force-write", ("force-write p1 p0 @{at} 70",), stranger=True, gup=True),
     OrdinaryCall("migrate", ("migrate p0 @{at}",), entangled=True),
     OrdinaryCall("reclaim", ("reclaim p0 @{at}",), entangled=True),
     OrdinaryCall("mirror", ("mirror p0 @{at} as=r by=dev", "dma r write 71"), device=True),

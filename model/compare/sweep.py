@@ -71,7 +71,9 @@ def calls_for(backing: Backing) -> tuple[OrdinaryCall, ...]:
     return tuple(
         call
         for call in CALLS
-        if (call.owner is None or backing.owner in call.owner) and (backing.moves or not call.only_moving)
+        if (call.owner is None or backing.owner in call.owner)
+        and (backing.moves or not call.only_moving)
+        and not (backing.lends_pages and call.gup)
     )
 
 
@@ -94,7 +96,6 @@ def scene_lines(case: SweepCase) -> tuple[str, ...]:
     to = beyond if backing.pages > 1 else 64
     places = {"at": backing.at, "end": end, "pages": backing.pages, "to": to}
     permitted = [line.format(**places) for call in case.calls for line in call.lines]
-    accesses = [f"write p0 @{backing.at} 66"]
     counted = {line: permitted.count(line) for line in permitted}
     return (
         f"set kernel {case.kernel}",
@@ -108,7 +109,7 @@ def scene_lines(case: SweepCase) -> tuple[str, ...]:
         "finish looker",
         f"begin reader cpu=1 read p0 @{backing.at}",
         *(f"may {number} {line}" for line, number in counted.items()),
-        *(f"may 1 {line}" for line in accesses),
+        f"may 1 cpu=0 write p0 @{backing.at} 66",
     )
 
 

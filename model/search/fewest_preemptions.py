@@ -46,6 +46,8 @@ class BoundedSearch:
         """False: there were more places than allowed. Else nothing wanted has fewer pre-emptions than were tried."""
         self.stuck = False
         """In some place every task waits for another, and nothing can be started."""
+        self.broken: set[Property] = set()
+        """Everything that is broken on the way, wanted or not."""
         self.before: dict[Place, tuple[Place, Actor] | None] = {(0, None): None}
         """Place → the place before it, and who moved."""
         self.settled: set[Place] = set()
@@ -99,8 +101,10 @@ class BoundedSearch:
             starting = actor.permission is not None
             preempted = could_go_on and not starting and actor is not last
             arrived = preemptions + preempted, steps + (not starting)
-            if not isinstance(effect, int) and (properties := sorted(filter(self.wanted, effect[1]), key=worst_first)):
-                self.hits.setdefault(arrived, (place, actor, properties[0]))
+            if not isinstance(effect, int):
+                self.broken |= effect[1]
+                if properties := sorted(filter(self.wanted, effect[1]), key=worst_first):
+                    self.hits.setdefault(arrived, (place, actor, properties[0]))
             after = packed ^ turned(effect)
             mover = last if starting else actor
             if mover is not None and after & mover.control.mask == mover.idle:

@@ -1,13 +1,20 @@
 """The sweep of ordinary calls: its scenes are sound, it finds what is there, and it can be thinned."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.compare.coverage import code_pairs, thinned
 from model.compare.ordinary_calls import BACKINGS, CALLS, Backing
-from model.compare.sweep import SweepCase, answer, calls_for, cases, commands
+from model.compare.sweep import SweepCase, answer, calls_for, cases, commands, scene_lines
 from model.engine.config import KERNELS
 from model.script.parser import parse
 from model.script.runner import Runner
+from model.search.bfs import Search
+from model.search.fewest_preemptions import BoundedSearch
+from model.search.problem import set_up
 
 
 def case(backing: str, *calls: str, kernel: str = "6.18") -> SweepCase:
@@ -53,3 +60,39 @@ def test_few_cases_cover_what_can_meet() -> None:
     everything = frozenset[tuple[str, str]]().union(*map(code_pairs, pairs))
     covered = frozenset[tuple[str, str]]().union(*map(code_pairs, few))
     assert len(covered) > 0.7 * len(everything)
+
+
+NAMES = ("p0", "p1", "c", "f", "b", "buf", "over", "dev", "r", "looker", "reader")
+"""Every name that a scene of the sweep gives to something."""
+
+RENAMED = (
+    case("qxl", "fork", "move"),
+    case("qxl", "mremap", "move"),
+    case("memfd", "munmap", "truncate"),
+    case("anonymous", "fork", "remote-write"),
+    case("udmabuf", "punch", "mirror", kernel="6.1"),
+)
+
+
+def renamed(lines: tuple[str, ...], names: dict[str, str]) -> str:
+    """A scene with other names for everything that has one."""
+    word = re.compile(rf"(?<![\w-])({'|'.join(names)})(?![\w-])")
+    return "".join(f"{word.sub(lambda found: names[found[0]], line)}\n" for line in lines)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(RENAMED),
+    st.lists(st.from_regex(r"[a-zA-Z][a-z0-9_]{0,3}[0-9]", fullmatch=True), min_size=11, max_size=11, unique=True),
+)
+def test_names_make_no_difference(one: SweepCase, names: list[str]) -> None:
+    lines = scene_lines(one)
+    found = [
+        Search(set_up(parse(text)))
+        for text in ("".join(f"{line}\n" for line in lines), renamed(lines, dict(zip(NAMES, names, strict=True))))
+    ]
+    bounded = [BoundedSearch(search, lambda _: False, most_preemptions=0) for search in found]
+    for each in bounded:
+        each.run()
+    assert len(bounded[0].settled) == len(bounded[1].settled)
+    assert bounded[0].broken == bounded[1].broken

@@ -53,7 +53,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=MOST_STATES,
         help=f"give a search up after so many states (default {MOST_STATES})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")
+    output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
     parser.add_argument("--fresh", action="store_true", help="search everything anew")
     parser.add_argument(
         "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
@@ -70,9 +72,9 @@ def bound(text: str) -> int:
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from tui.jobs.sweep import KnownCases, sweep
-    from tui.views.sweep_table import as_json, print_table
+    from tui.views.sweep_table import Bounds, as_json, as_markdown, print_table
 
-    asked = chosen(args)
+    asked, bounds = chosen(args), Bounds(args.bounded, args.max_states, args.thin)
     known = KnownCases(args.bounded, args.max_states)
     if not args.fresh:
         known.read()
@@ -83,10 +85,12 @@ def main(args: Namespace) -> int:
             advance()
     answers = {case: answers[case] for case in asked}
     if args.json:
-        sys.stdout.buffer.write(as_json(answers, args.bounded, args.max_states) + b"\n")
+        sys.stdout.buffer.write(as_json(answers, bounds) + b"\n")
         sys.stdout.flush()
+    elif args.markdown:
+        sys.stdout.write(as_markdown(answers, bounds))
     else:
-        print_table(answers, args.bounded, args.max_states)
+        print_table(answers, bounds)
     if any(found.bad for found in answers.values()):
         return EXIT_HARMFUL
     return EXIT_HARMLESS if all(found.complete for found in answers.values()) else EXIT_INCOMPLETE

@@ -1,42 +1,89 @@
 """What `ptescope sweep` has found: for a terminal, and as JSON."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
+from model.compare.known_bugs import KNOWN_BUGS
 from model.compare.sweep import Answer, SweepCase
 
 Answers = Mapping[SweepCase, Answer]
 
+HEADINGS: Final = ("kernel", "backing", "scenes", "harmful", "known", "incomplete", "states")
+
 SEQUENTIAL: Final = "Micro-steps are interleaved as if memory were sequentially consistent: missing barriers go unseen."
 
 
-def bounds(bounded: int | None, most_states: int) -> str:
-    """What the answers hold for."""
-    schedules = "every schedule" if bounded is None else f"schedules with at most {bounded} pre-emptions"
-    return f"{schedules}, at most {most_states} states a scene"
+class Bounds(NamedTuple):
+    """How far the searches went."""
+
+    preemptions: int | None
+    """In any schedule, at most; None: as many as there can be."""
+    states: int
+    """Of one scene, at most."""
+    thin: int | None = None
+    """Only so many scenes of each kernel; None: all."""
+
+    def __str__(self) -> str:
+        """What the answers hold for.
+
+        >>> str(Bounds(1, 9000))
+        'schedules with at most 1 pre-emptions, at most 9000 states a scene'
+        """
+        schedules = (
+            "every schedule" if self.preemptions is None else f"schedules with at most {self.preemptions} pre-emptions"
+        )
+        few = f"of each kernel the {self.thin} pairs in which most kernel functions meet, " if self.thin else ""
+        return f"{few}{schedules}, at most {self.states} states a scene"
 
 
-def print_table(answers: Answers, bounded: int | None, most_states: int) -> None:
+def print_table(answers: Answers, bounds: Bounds) -> None:
     """A line for each kernel and backing, then everything that was found."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table("kernel", "backing", title="Ordinary calls", title_justify="left")
-    for heading in ("scenes", "harmful", "known", "incomplete", "states"):
+    table = Table(*HEADINGS[:2], title="Ordinary calls", title_justify="left")
+    for heading in HEADINGS[2:]:
         table.add_column(heading, justify="right")
+    for row in rows(answers):
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"Searched: {bounds}. {SEQUENTIAL}")
+    for case, each in answers.items():
+        if each.invariant:
+            console.print(f"{case.name}: {words(each)}", soft_wrap=True, markup=False)
+
+
+def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
+    """Kernel, backing, scenes, harmful ones, known ones, incomplete ones, and states."""
     for kernel, backing in dict.fromkeys((case.kernel, case.backing.name) for case in answers):
         found = [each for case, each in answers.items() if (case.kernel, case.backing.name) == (kernel, backing)]
         harmful, known = sum(each.bad for each in found), sum(bool(each.known) for each in found)
         incomplete, states = sum(not each.complete for each in found), sum(each.states for each in found)
-        table.add_row(kernel, backing, *map(str, (len(found), harmful, known, incomplete, states)))
-    console.print(table)
-    console.print(f"Searched: {bounds(bounded, most_states)}. {SEQUENTIAL}")
-    for case, each in answers.items():
-        if each.invariant:
-            console.print(f"{case.name}: {words(each)}", soft_wrap=True, markup=False)
+        yield kernel, backing, *map(str, (len(found), harmful, known, incomplete, states))
+
+
+def as_markdown(answers: Answers, bounds: Bounds) -> str:
+    """The table, what was found, and what these kernels really do."""
+    lines = [f"Searched: {bounds}. {SEQUENTIAL}", "", *markdown_table(HEADINGS, rows(answers)), ""]
+    if found := [f"- {case.name}: {words(each)}" for case, each in answers.items() if each.bad]:
+        lines += ["Harm that the kernel does not do, so faults of the model:", "", *found, ""]
+    lines += ["What these kernels really do:", ""]
+    lines += markdown_table(
+        ("kernel", "backing", "calls", "found", "source"),
+        (
+            (*(", ".join(sorted(part)) for part in (bug.kernels, bug.backings, bug.calls)), bug.what, bug.source)
+            for bug in KNOWN_BUGS
+        ),
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def markdown_table(heading: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> list[str]:
+    """The lines of a table."""
+    return [f"| {' | '.join(line)} |" for line in (heading, tuple("---" for _ in heading), *body)]
 
 
 def words(answer: Answer) -> str:
@@ -53,7 +100,7 @@ def words(answer: Answer) -> str:
     return f"{answer.invariant} in {answer.steps} micro-steps, {answer.preemptions} pre-emptions{known}"
 
 
-def as_json(answers: Answers, bounded: int | None, most_states: int) -> bytes:
+def as_json(answers: Answers, bounds: Bounds) -> bytes:
     """One JSON object: the bounds, and every case with what was found in it."""
     cases = [
         {
@@ -70,5 +117,11 @@ def as_json(answers: Answers, bounded: int | None, most_states: int) -> bytes:
         for case, answer in answers.items()
     ]
     return msgspec.json.encode(
-        {"bounded": bounded, "max_states": most_states, "memory_order": "sequentially consistent", "cases": cases}
+        {
+            "bounded": bounds.preemptions,
+            "max_states": bounds.states,
+            "thin": bounds.thin,
+            "memory_order": "sequentially consistent",
+            "cases": cases,
+        }
     )
