@@ -1,5 +1,7 @@
 """What the picture and the ledger show of a driver's history, and what is unfolded in them."""
 
+from typing import Final
+
 from model.memory.state import TABLES
 from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
@@ -11,6 +13,10 @@ from tui.views.row import Row
 from tui.views.shown_state import ShownState
 
 __all__ = ["LEAST", "PicturePanes"]
+
+NOT_DRAWN: Final = frozenset({"tasks", "locks", "cpus", "counters", "anon_vmas", "disk", "devices"})
+"""Tables of which the picture shows nothing, or, of tasks and counters, only what it looks up."""
+DRAWN: Final = tuple(number for number, table in enumerate(TABLES) if table.name not in NOT_DRAWN)
 
 
 class PicturePanes:
@@ -44,18 +50,15 @@ class PicturePanes:
     def made_of(self) -> tuple[tuple[object, ...], tuple[object, ...]]:
         """What the picture depends on: objects that must be the very same, and values that must be equal.
 
-        Most micro-steps change nothing but their task, and a task is drawn only by what it holds and waits for.
+        Most micro-steps change nothing but their task and a lock; a task is drawn only by what it holds and waits for.
         """
         drawn = self.state
-        maps = (drawn.state.maps[number] for number, table in enumerate(TABLES) if table.name != "tasks")
+        maps = (drawn.state.maps[number] for number in DRAWN)
         waiting = tuple((name, task.blocked) for name, task in sorted(drawn.state.tasks.items()) if task.blocked)
-        return (drawn.index, drawn.past, *maps), (
-            waiting,
-            drawn.scene.changes,
-            drawn.scene.broken,
-            drawn.opened,
-            drawn.last,
-        )
+        changes = tuple(change for change in drawn.scene.changes if change.table not in NOT_DRAWN)
+        free = drawn.state.counters.get("free_head")
+        values = (waiting, changes, drawn.scene.broken, drawn.opened, drawn.last, free)
+        return (drawn.index, drawn.past, *maps), values
 
     def picture(self, width: int) -> list[Row]:
         """The rows of the drawing."""

@@ -327,6 +327,9 @@ class Stage(Screen[None]):
         for _, key, does, action in possible:
             enter = "Enter " if action == picture.enter else ""
             hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
+        if self.size.width >= NARROW:
+            hints += [("v", "lists" if self.pictured else "picture", "lists")]
+            hints += [("l", "legend", "legend")] if self.pictured else []
         hints += [
             ("F2-F8" if self._numbered() else "1-8", "panes", "show('2')"),
             ("?", "help", "app.help"),

@@ -8,6 +8,7 @@ what is known at its parent and from what its step changed, and is kept with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import is_
 from typing import Any, NamedTuple
 
 from rpds import HashTrieMap
@@ -142,6 +143,7 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
     old_task, new_task = before.state.tasks.get(task), node.state.tasks.get(task)
     if not node.changes and old_task is new_task and not (node.stepped and node.stepped.events):
         return past
+    earlier = past
     held, was = node.checker.scene.holding, before.checker.scene.holding
     pfns = dict.fromkeys(_touched(node.changes))
     pfns.update(dict.fromkeys((*_owned(old_task), *_owned(new_task))))
@@ -160,12 +162,13 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
         if owner and owners.get(pfn) != owner:
             owners = owners.insert(pfn, owner)
         if held.held.get(pfn) is not was.held.get(pfn):
-            earlier, now = set(_members(was, pfn)), set(_members(held, pfn))
-            for holder in earlier - now:
+            then, now = set(_members(was, pfn)), set(_members(held, pfn))
+            for holder in then - now:
                 since = since.discard((pfn, holder))
-            for holder in now - earlier:
+            for holder in now - then:
                 since = since.insert((pfn, holder), node.depth)
-    return past._replace(owners=owners, since=since, touched=_subject(node, past.touched))
+    after = past._replace(owners=owners, since=since, touched=_subject(node, past.touched))
+    return earlier if all(map(is_, earlier, after)) else after
 
 
 def _subject(node: Node, otherwise: int) -> int:

@@ -1,0 +1,63 @@
+"""What the picture costs: every micro-step of the fullest lesson at 76 columns, and 60 rows with 20 pins.
+
+CPU time of one drawing, the median of all: what changes from step to step is drawn anew, as on the screen.
+"""
+
+import time
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+from lessons.file.library import find
+from lessons.play.auto_player import onward
+from lessons.play.player import Player
+from model.script.parser import parse
+from model.session.session import Session
+from model.session.timeline import Node, Timeline
+from tui.views.picture.draw import picture
+from tui.views.picture.history import History
+from tui.views.picture.picture_state import PictureState
+from tui.views.shown_state import ShownState, marks
+
+FULLEST: Final = "each-mapping-each-grab"
+WIDTH: Final = 76
+PINS: Final = 20
+
+
+def lesson_ms() -> float:
+    """Milliseconds of CPU for one drawing in the fullest lesson, played to its end."""
+    player = Player(find(FULLEST))
+    while onward(player):
+        pass
+    return drawing_ms(player.timeline)
+
+
+def pins_ms() -> float:
+    """The same for a process with 20 pinned pages, its child, and what both have written since."""
+    session = Session()
+    lines = ["process p0", "device nic", f"mmap p0 buf anon private rw {PINS}"]
+    for page in range(PINS):
+        lines += [f"write p0 buf+{page} {page + 1}", f"gup p0 buf+{page} as=r{page} write pin by=nic"]
+    lines += ["fork p0 p1", *(f"write p1 buf+{page} {page + 100}" for page in range(0, PINS, 2))]
+    for command in parse("\n".join(lines)):
+        session.perform(command)
+    return drawing_ms(session.timeline, last=200)
+
+
+def drawing_ms(timeline: Timeline, last: int | None = None) -> float:
+    """The median over the last nodes of a way."""
+    history = History(timeline)
+    way = timeline.path_to(timeline.here)
+    costs = []
+    for _, node in list(pairwise(way))[-(last or len(way)) :]:
+        drawn = state_of(history, node)
+        began = time.process_time()
+        picture(drawn, WIDTH)
+        costs.append(time.process_time() - began)
+    return 1000 * median(costs)
+
+
+def state_of(history: History, node: Node) -> PictureState:
+    """What is to be drawn at a node."""
+    scene = ShownState(node.state, node.changes, marks(node.changes))
+    return PictureState(scene, node.checker.scene.holding, history.at(node), history.last_step(node))
