@@ -3,6 +3,7 @@
 import pytest
 
 from model.engine.config import KERNELS
+from model.invariants.checker import Checker
 from tests.model.play import Play
 
 SEALED = "memfd f 4\nseal f shrink"
@@ -104,3 +105,17 @@ def test_a_seal_against_writing_may_come_between_the_look_and_the_pages(kernel: 
     )
     assert play.do("finish S") == answer
     assert play.do("finish B") == "ok"
+
+
+# -- i915: the pages are those of a shmem file -------------------------------------------------
+
+
+def test_a_shmem_buffer_that_was_swapped_out_is_mapped_with_its_content() -> None:
+    """i915_gem_shrink() writes the pages to swap; mapping the dma-buf reads them back, wherever they are then."""
+    play = Play("device nic", "process p0\nbo b 1 exporter=i915-shmem\nmmap p0 m bo:b shared rw 1\nwrite p0 m 65")
+    play.do("export b as=d\nattach d nic\nevict b")
+    assert not list(play.state.page_cache.items())
+    assert play.do("map d nic as=i\ndma i read") == "ok 65"
+    assert play.do("dma i write 7\nread p0 m") == "ok 7"
+    assert play.broken() == set()
+    assert Checker.full(play.state).violations == ()
