@@ -240,3 +240,63 @@ async def test_why_explains_what_the_cursor_points_at(store: Store) -> None:
         assert "write p0 buf 65: cpu_store.store_byte" in shown
         await user.press("q")
         assert user.is_on(Stage)
+
+
+# -- the picture -----------------------------------------------------------------------------------------
+
+
+def many_pages() -> SandboxDriver:
+    """A process with more pages than a small screen has rows; the last is written last."""
+    lines = ["process p0", "mmap p0 buf anon private rw 16", *(f"write p0 buf+{page} {page}" for page in range(16))]
+    return SandboxDriver(parse("\n".join(lines)))
+
+
+async def test_the_frame_in_question_is_in_sight_on_a_small_screen(store: Store) -> None:
+    async with at(store, many_pages(), SMALL) as user:
+        await user.command("write p0 buf+15 99")
+        await user.press("c")
+        assert "=99▌" in user.seen()
+
+
+async def test_the_cursor_follows_lines_and_all_else_is_dimmed(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        await user.press("2")
+        stage, pane = user.stage, user.stage.panes["picture"]
+        stage.point("pte:p0:16", pane)
+        pane.point_at("pte:p0:16")
+        await user.pilot.pause()
+        assert set(pane.lit) >= {"pte:p0:16", "frame:20", "ref:r0"}
+        reached = []
+        for _ in range(len(pane.lit)):
+            await user.press("full_stop")
+            reached.append(stage.focus_subject)
+        assert {"frame:20", "ref:r0"} <= set(reached)
+        assert "pte:p0:33" not in reached, "another frame's line"
+        assert "f20" in user.pane("ledger")
+
+
+async def test_lists_are_one_key_away_and_the_picture_is_too(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        assert "2 Picture" in user.seen()
+        await user.press("v")
+        assert "2 Address spaces" in user.seen()
+        assert "2 Picture" not in user.seen()
+        await user.press("v", "5")
+        assert "5 Holders" in user.seen(), "a pane that is a list turns to the lists"
+
+
+async def test_below_76_columns_the_machine_is_listed(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made, (75, 24)) as user:
+        assert "2 Address spaces" in user.seen()
+    async with at(store, made, (76, 24)) as user:
+        assert "2 Picture" in user.seen()
+
+
+async def test_z_unfolds_at_the_cursor(store: Store) -> None:
+    async with at(store, SandboxDriver(parse("process p0\nmmap p0 buf anon private rw 6"))) as user:
+        assert "buf+0..5" in user.pane("picture")
+        user.stage.point("pte:p0:16")
+        await user.press("z")
+        assert "buf+3" in user.pane("picture")
+        await user.press("z")
+        assert "buf+0..5" in user.pane("picture")

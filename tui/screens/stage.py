@@ -210,6 +210,9 @@ class Stage(Screen[None]):
             pane.renew()
         if self.focus_subject:
             self._light(self.focus_subject)
+        picture = self.panes["picture"]
+        if isinstance(picture, PicturePane) and self.pictured:
+            picture.reveal(f"frame:{self.drawing.state.past.touched}")
         self._take_question()
 
     def _make_room(self) -> None:
