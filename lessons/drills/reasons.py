@@ -132,7 +132,7 @@ def _by_hmm(last: str, vma: Vma) -> str:
 def _by_gup_fast(made: list[tuple[str, str]], entry: Pte | None, foll: int) -> str:
     """Why the lockless walk gave up; where it is alone, nobody faults and nobody asks the VMA after it."""
     alone = "GUP-fast alone neither makes a fault nor asks the VMA."
-    if (FAST, "recheck_pte") in made or (FAST, "try_grab_folio") in made:
+    if (FAST, "recheck_pte") in made or (FAST, "try_grab_folio_fast") in made:
         return f"{alone} The entry would do, but this kind of page it must leave to the slow path."
     if (FAST, "read_pte") not in made or entry is None or not entry.present:
         return f"{alone} There is no present entry for it to take."

@@ -4,15 +4,15 @@ A procedure is a class that bears the kernel function's name. Its fields are the
 marked `@step` are the micro-steps, in order. A step is what really is atomic: one PTE read, one cmpxchg, or what
 happens under one spinlock. Its docstring is what the learner reads while it runs.
 
-    class lockless_pages_from_mm(Procedure):
-        \"\"\"Walk the page tables without any lock.\"\"\"
+    class gup_fast(Procedure):
+        \"\"\"The lockless walk.\"\"\"
 
-        source: ClassVar = "mm/gup.c"
+        source: ClassVar[str] = "mm/gup.c: gup_fast, gup_fast_pte_range"
         mm: str
         vpn: int
 
         @step
-        def disable_interrupts(self, tx: Transaction) -> Outcome:
+        def disable_interrupts(self, tx: Transaction) -> None:
             \"\"\"Interrupts off on this CPU.\"\"\"
             tx.cpus.update(tx.task.cpu, irqs_off_by=tx.task_name)
 

@@ -38,7 +38,7 @@ class Race(Play):
         return [event.title for account in self.accounts for event in account.events if isinstance(event, Splat)]
 
 
-READ: Final = "gup_fast.try_grab_folio"
+READ: Final = "gup_fast.try_grab_folio_fast"
 """GUP-fast has read the entry and is about to take the reference."""
 TAKEN: Final = "gup_fast.recheck_pte"
 """It has the reference and is about to read the entry again."""

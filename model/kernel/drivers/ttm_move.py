@@ -50,8 +50,9 @@ class ttm_bo_move(Procedure):
     buffer: str
     place: Place
     frames: tuple[Pfn, ...] = ()
-    """The new memory."""
-    page: int = 0
+    """The new memory, until the buffer has it."""
+    old_frames: tuple[Pfn, ...] = ()
+    """The memory before, until it is free."""
 
     def bo(self, tx: Transaction) -> Buffer:
         """Look the buffer up: it changes in the course of the move."""
@@ -107,14 +108,14 @@ class ttm_bo_move(Procedure):
         """From here on the buffer *is* the new memory."""
         old = self.bo(tx)
         tx.buffers.update(self.buffer, frames=self.frames, place=self.place, swap=(), last_use=use(tx))
-        self.frames = old.frames
+        self.frames, self.old_frames = (), old.frames
         return None
 
     @step
     def free_old(self, tx: Transaction) -> Outcome:
         """Recycle or free the old memory. The next buffer that asks gets it, with whatever references are on it."""
-        free_frames(tx, self.frames, self.bo(tx).caching)
-        self.frames = ()
+        free_frames(tx, self.old_frames, self.bo(tx).caching)
+        self.old_frames = ()
         return done()
 
     @step

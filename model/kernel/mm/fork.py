@@ -81,6 +81,8 @@ class kernel_clone(Procedure):
     child: str
     vpn: int = 0
     """Where the next VMA is looked for."""
+    retval: int = 0
+    """0, or the errno with which copying a VMA has ended."""
     mm_users: ClassVar[tuple[str, ...]] = ("child",)
 
     def owes_flush(self) -> FlushOwed | None:
@@ -129,14 +131,14 @@ class kernel_clone(Procedure):
     @step
     def flush_tlb_mm(self, tx: Transaction) -> Outcome:
         """The parent's entries have become read-only: no CPU may go on writing through an old translation."""
-        self.vpn = self.ret
+        self.retval = self.ret
         return call(flush_tlb_range(mm=self.mm, start=0, end=TASK_SIZE))
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
         """Unlock. Parent and child go their own ways."""
         up_write(tx, "mmap_lock", self.mm)
-        if self.vpn < 0:
+        if self.retval < 0:
             return call(do_exit(mm=self.child), then=kernel_clone.fail_nomem)
         for (mm, label), place in tx.labels.items():
             if mm == self.mm:
@@ -146,7 +148,7 @@ class kernel_clone(Procedure):
     @step
     def fail_nomem(self, tx: Transaction) -> Outcome:
         """What the child had got so far is gone again."""
-        return done(self.vpn)
+        return done(self.retval)
 
 
 def vma_needs_copy(vma: Vma) -> bool:

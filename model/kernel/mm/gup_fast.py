@@ -33,6 +33,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Frame, Pte
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 def pte_access_permitted(pte: Pte, foll: int) -> bool:
@@ -63,7 +64,9 @@ def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
 class gup_fast(Procedure):
     """The lockless walk. Returns how many pages it got before it met something it must leave to the slow path."""
 
-    source: ClassVar[str] = "mm/gup.c: gup_fast, gup_fast_pte_range (6.1: lockless_pages_from_mm, gup_pte_range)"
+    source: ClassVar[str] = (
+        "mm/gup.c: gup_fast, gup_fast_pte_range (6.1: lockless_pages_from_mm, gup_pte_range, gup_huge_pmd)"
+    )
     mm: str
     vpn: int
     pages: int
@@ -100,7 +103,7 @@ class gup_fast(Procedure):
         self.pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
         if self.pmd is None:
             return goto(gup_fast.enable_interrupts)
-        return goto(gup_fast.gup_huge_pmd) if self.pmd.huge else None
+        return goto(gup_fast.gup_fast_pmd_leaf) if self.pmd.huge else None
 
     @step
     @walks(0)
@@ -123,7 +126,7 @@ class gup_fast(Procedure):
         return bool(self.foll & FOLL_LONGTERM) if pte.bits & PAGE_DEVMAP else pte.special
 
     @step
-    def try_grab_folio(self, tx: Transaction) -> Outcome:
+    def try_grab_folio_fast(self, tx: Transaction) -> Outcome:
         """Take a reference on the frame that the entry named - unless its count is 0, for then it is free or frozen.
 
         The frame may have changed owners since the entry was read. Then this reference is on a stranger's page, for a
@@ -138,12 +141,30 @@ class gup_fast(Procedure):
                 if not try_get_page(tx, pfn, GUP_PIN_COUNTING_BIAS):
                     return goto(gup_fast.enable_interrupts)
                 tx.frames.update(pfn, pins=tx.frames[pfn].pins + 1)
-            self.pins += (pfn,)
-        elif try_get_page(tx, pfn):
-            self.holds += (pfn,)
-        else:
+        elif not try_get_page(tx, pfn):
             return goto(gup_fast.enable_interrupts)
+        self.keep((pfn,))
         return None
+
+    @property
+    def pinned(self) -> bool:
+        """The references are pins."""
+        return bool(self.foll & FOLL_PIN)
+
+    def keep(self, pages: tuple[Pfn, ...]) -> None:
+        """Note that the references on these pages are ours."""
+        if self.pinned:
+            self.pins += pages
+        else:
+            self.holds += pages
+
+    def give_back(self, tx: Transaction, pages: tuple[Pfn, ...]) -> None:
+        """Drop the references that were taken last."""
+        gup_put(tx, pages, pinned=self.pinned)
+        if self.pinned:
+            self.pins = self.pins[: -len(pages)]
+        else:
+            self.holds = self.holds[: -len(pages)]
 
     @step
     def recheck_pte(self, tx: Transaction) -> Outcome:
@@ -153,12 +174,7 @@ class gup_fast(Procedure):
         if self.pte == tx.ptes.get((self.mm, self.vpn)) and self.pmd == pmd and self.may_keep(tx, self.pte.pfn):
             self.vpn, self.pages = self.vpn + 1, self.pages - 1
             return goto(gup_fast.walk_to_pmd)
-        pinned = bool(self.foll & FOLL_PIN)
-        gup_put(tx, (self.pte.pfn,), pinned=pinned)
-        if pinned:
-            self.pins = self.pins[:-1]
-        else:
-            self.holds = self.holds[:-1]
+        self.give_back(tx, (self.pte.pfn,))
         return goto(gup_fast.enable_interrupts)
 
     def may_keep(self, tx: Transaction, pfn: int) -> bool:
@@ -169,7 +185,7 @@ class gup_fast(Procedure):
         return self.pte.writable or not gup_must_unshare(tx, None, self.foll, pfn)
 
     @step
-    def gup_huge_pmd(self, tx: Transaction) -> Outcome:
+    def gup_fast_pmd_leaf(self, tx: Transaction) -> Outcome:
         """A huge entry: present, user, writable for a write - and, where a PMD has such a bit, not special.
 
         Before 6.12 there is no special bit at this level, and no VMA is looked at: a PFN mapping of 2 MiB passes for
@@ -193,15 +209,11 @@ class gup_fast(Procedure):
         if not pfn_valid(first):
             page_fault_oops(tx, first)
             return None
-        pinned = bool(self.foll & FOLL_PIN)
-        if not try_get_page(tx, first, wanted * (GUP_PIN_COUNTING_BIAS if pinned else 1)):
+        if not try_get_page(tx, first, wanted * (GUP_PIN_COUNTING_BIAS if self.pinned else 1)):
             return goto(gup_fast.enable_interrupts)
-        pages = tuple(range(first, first + wanted))
-        if pinned:
+        if self.pinned:
             tx.frames.update(first, pins=tx.frames[first].pins + wanted)
-            self.pins += pages
-        else:
-            self.holds += pages
+        self.keep(tuple(range(first, first + wanted)))
         return None
 
     def huge_pages(self) -> tuple[int, int]:
@@ -217,12 +229,7 @@ class gup_fast(Procedure):
         if self.pmd == tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT)):
             self.vpn, self.pages = self.vpn + wanted, self.pages - wanted
             return goto(gup_fast.walk_to_pmd)
-        pinned = bool(self.foll & FOLL_PIN)
-        gup_put(tx, (first,) * wanted, pinned=pinned)
-        if pinned:
-            self.pins = self.pins[:-wanted]
-        else:
-            self.holds = self.holds[:-wanted]
+        self.give_back(tx, (first,) * wanted)
         return None
 
     @step
