@@ -276,7 +276,7 @@ def test_an_invalidation_elsewhere_in_the_address_space_is_none_of_its_business(
     """mm/mmu_notifier.c: mmu_interval_read_retry() compares the subscription's own sequence."""
     race = Race(f"mmap p0 other anon private rw 1\nwrite p0 other 1\n{text}\nbegin H {grab} as=h by=dev", "7.3")
     race.do("step H 2\nmadvise p0 other dontneed\nbegin U cpu=1 madvise p0 other dontneed")
-    race.step_to("U", "unmap_vmas.clear_ptes")
+    race.step_to("U", "zap_page_range_single.zap_pte_range")
     assert race.do("finish H") == "ok"
     assert not [
         note for note in race.accounts[-1].steps if note.step in {"mmu_interval_read_begin", "mmu_invalidate_seq"}

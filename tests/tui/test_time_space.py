@@ -60,7 +60,7 @@ def test_a_pin_believes_in_its_pte_until_it_is_put_and_each_use_after_the_zap_is
     lines = (*PINNED, "madvise p0 buf dontneed", "dma r write 66", "put r")
     found = stretch(history(*lines), 4)
     (trust,) = (one for one in found.trusts if one.reference == "r" and one.entry == PTE)
-    assert names(found, (trust.since, trust.broken)) == ["recheck_pte", "clear_ptes"]
+    assert names(found, (trust.since, trust.broken)) == ["recheck_pte", "zap_pte_range"]
     assert found.lanes[found.steps[trust.until].lane].command == "put r"
     assert names(found, trust.stale) == ["transfer"]
 
@@ -108,7 +108,7 @@ def test_every_row_fits_and_the_terminal_can_show_it() -> None:
             assert max(len(row.text.rstrip()) for row in rows) <= width
             assert glyphs is UNICODE or all(row.text.isascii() for row in rows)
             shown = "\n".join(row.text for row in rows)
-            assert shown.index("clear_ptes") < shown.index("stale-reference") < shown.index("lost-write")
+            assert shown.index("zap_pte_range") < shown.index("stale-reference") < shown.index("lost-write")
 
 
 def test_nothing_has_run_yet() -> None:
