@@ -15,6 +15,7 @@ from model.memory.flags import (
     FAULT_FLAG_WRITE,
     PAGE_DIRTY,
     PG_DIRTY,
+    PG_UPTODATE,
     VM_FAULT_ERROR,
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
@@ -103,7 +104,8 @@ class do_read_fault(Procedure):
     def do_fault_around(self, tx: Transaction) -> Outcome:
         """Map every page of the surrounding 64 KiB that is in the page cache already and whose entry is empty.
 
-        One fault instead of sixteen. Holes of the file are left alone.
+        One fault instead of sixteen. Holes of the file are left alone, and so is a page that somebody has locked: it
+        may be on its way out of the file.
         """
         vma = the_vma(tx, self.mm, self.vpn)
         ops: VmOps = vm_operations(vma.ops)
@@ -145,12 +147,17 @@ def filemap_map_pages(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
     index = ceiling(tx.cache_index, vma.file, first + shift)
     while index is not None and index <= min(last + shift, size - 1):
         at = index - shift
-        if (mm, at) not in tx.ptes:
-            pfn = tx.page_cache[vma.file, index]
+        pfn = tx.page_cache[vma.file, index]
+        if (mm, at) not in tx.ptes and next_uptodate_folio(tx, pfn):
             get_page(tx, pfn)
             set_pte_range(tx, mm, vma, at, pfn)
         index = ceiling(tx.cache_index, vma.file, index + 1)
     return (mm, vpn) in tx.ptes
+
+
+def next_uptodate_folio(mem: Memory, pfn: int) -> bool:
+    """Whether a page of the cache may be mapped without asking: nobody has it locked, and it has its content."""
+    return ("folio", str(pfn)) not in mem.locks and bool(mem.frames[pfn].flags & PG_UPTODATE)
 
 
 def set_pte_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, write: bool = False) -> None:

@@ -11,7 +11,17 @@ import msgspec
 
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.arch.pgtable import TASK_SIZE, populated, pte_alloc, pte_lock, table_end, tables_exist, vm_normal_page
+from model.kernel.arch.pgtable import (
+    TASK_SIZE,
+    hold_pte_lock,
+    populated,
+    pte_alloc,
+    pte_lock,
+    pte_unlock,
+    table_end,
+    tables_exist,
+    vm_normal_page,
+)
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -166,6 +176,8 @@ class copy_page_range(Procedure):
     """Where the VMA starts, in both."""
     vpn: int = 0
     """How far we are."""
+    stop: int = 0
+    """End of the part of a table that is being copied."""
 
     @step
     def begin_write_protect(self, tx: Transaction) -> Outcome:
@@ -193,25 +205,46 @@ class copy_page_range(Procedure):
         return call(pte_alloc(mm=self.child, vpn=vpn))
 
     @step
-    def copy_pte_range(self, tx: Transaction) -> Outcome:
-        """Under both page table locks, entry by entry: one reference and one mapcount more for each page.
+    def copy_present_ptes(self, tx: Transaction) -> Outcome:
+        """Under both page table locks: one reference and one mapcount more for each page, unless it may be pinned.
 
-        Private and writable: both sides become read-only, and the page is no longer exclusive. Pinned: the child gets
-        a copy at once, and the parent keeps its page, writable. Special: copied as it is, nothing is counted.
+        Pinned: the child gets a copy at once, and the parent keeps its page, writable. Otherwise the page is no longer
+        exclusive. A GUP-fast that pins it after this look and before the next step asks write_protect_seq, and lets go
+        (since 5.11, 57efa1fe5957).
         """
         if self.ret < 0:
             return goto(copy_page_range.end_write_protect)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma, copy = tx.vmas[self.mm, self.start], tx.vmas[self.child, self.start]
-        end = table_end(self.vpn, vma.end)
-        for vpn in list(populated(tx, self.mm, self.vpn, end)):
-            error = copy_present_pte(tx, (self.mm, self.child), vma, copy, vpn)
-            if error:
-                self.ret = error
-                return goto(copy_page_range.end_write_protect)
-        self.vpn = end
-        return goto(copy_page_range.find_table)
+        self.stop = table_end(self.vpn, vma.end)
+        for vpn in populated(tx, self.mm, self.vpn, self.stop):
+            pte = tx.ptes[self.mm, vpn]
+            pfn = vm_normal_page(tx, vma, pte) if pte.present else None
+            if pfn is None or dup_rmap(tx, self.mm, copy, pfn):
+                self.holds += () if pfn is None else (pfn,)
+                continue
+            if not copy_present_page(tx, self.child, copy, vpn, pfn):
+                self.stop, self.ret = vpn, -ENOMEM
+                break
+        self.owes_rmap = self.holds
+        hold_pte_lock(tx, self.mm, self.vpn)
+        return None
+
+    @step
+    def set_wrprotect(self, tx: Transaction) -> Outcome:
+        """Still under the locks: private and writable entries become read-only on both sides; make the child's entries.
+
+        The references are theirs from now on. A special entry is copied as it is: nothing is counted.
+        """
+        vma = tx.vmas[self.mm, self.start]
+        for vpn in list(populated(tx, self.mm, self.vpn, self.stop)):
+            if (self.child, vpn) not in tx.ptes:
+                tx.ptes[self.child, vpn] = inherited(copy_pte(tx, self.mm, vma, vpn), vma)
+        self.holds = self.owes_rmap = ()
+        pte_unlock(tx, self.mm, self.vpn)
+        self.vpn = self.stop
+        return goto(copy_page_range.end_write_protect if self.ret < 0 else copy_page_range.find_table)
 
     @step
     def end_write_protect(self, tx: Transaction) -> Outcome:
@@ -236,27 +269,29 @@ def bump_write_protect_seq(tx: Transaction, mm: str) -> None:
     tx.processes.update(mm, write_protect_seq=tx.processes[mm].write_protect_seq + 1)
 
 
-def copy_present_pte(tx: Transaction, mms: tuple[str, str], vma: Vma, copy: Vma, vpn: int) -> int:
-    """Copy one entry from the parent's VMA to the child's; 0, or -ENOMEM (mm/memory.c)."""
-    mm, child = mms
+def dup_rmap(tx: Transaction, mm: str, copy: Vma, pfn: int) -> bool:
+    """One more reference and mapping of a page, for the child; False if it may be pinned (folio_try_dup_anon_rmap)."""
+    get_page(tx, pfn)
+    frame = tx.frames[pfn]
+    if frame.kind == "anon" and frame.exclusive:
+        if folio_needs_cow_for_dma(tx, mm, pfn):
+            put_page(tx, pfn)
+            return False
+        tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
+    folio_add_rmap(tx, pfn, copy)
+    return True
+
+
+def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> Pte:
+    """The parent's entry as both have it from now on: not writable where it is private (mm/memory.c)."""
     pte = tx.ptes[mm, vpn]
     if pte.kind == "swap":
         swap_duplicate(tx, pte.pfn)
+    if pte.kind in ("swap", "migration"):
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_SWP_EXCLUSIVE)
-    pfn = vm_normal_page(tx, vma, pte) if pte.present else None
-    if pfn is not None:
-        get_page(tx, pfn)
-        frame = tx.frames[pfn]
-        if frame.kind == "anon" and frame.exclusive:
-            if folio_needs_cow_for_dma(tx, mm, pfn):
-                put_page(tx, pfn)
-                return copy_present_page(tx, child, copy, vpn, pfn)
-            tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
-        folio_add_rmap(tx, pfn, copy)
     if is_cow_mapping(vma.flags) and pte.writable:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_RW)
-    tx.ptes[child, vpn] = inherited(pte, vma)
-    return 0
+    return pte
 
 
 def inherited(pte: Pte, vma: Vma) -> Pte:
@@ -272,11 +307,11 @@ def folio_needs_cow_for_dma(tx: Transaction, mm: str, pfn: int) -> bool:
     return tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
 
 
-def copy_present_page(tx: Transaction, child: str, copy: Vma, vpn: int, pfn: int) -> int:
-    """Give the child its own copy of a pinned page, now (mm/memory.c)."""
+def copy_present_page(tx: Transaction, child: str, copy: Vma, vpn: int, pfn: int) -> bool:
+    """Give the child its own copy of a pinned page, now; False without memory (mm/memory.c)."""
     new = alloc_page(tx, "anon", content=tx.content.get(pfn) or 0)
     if new is None:
-        return -ENOMEM
+        return False
     folio_add_new_anon_rmap(tx, new, copy, vpn)
     tx.ptes[child, vpn] = maybe_mkwrite(mk_pte(new, copy).with_bits(PAGE_DIRTY), copy)
-    return 0
+    return True

@@ -12,7 +12,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.fs.vfs import fallocate_punch
 from model.kernel.mm.filemap import page_cache_ra_unbounded
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
-from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma
+from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range
 from model.kernel.mm.unmap import zap_page_range_single
 from model.kernel.mm.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
@@ -182,6 +182,8 @@ class do_madvise(Procedure):
                 return call(madvise_guard_remove(mm=mm, start=start, end=end))
             case "remove":
                 return goto(do_madvise.unlock_for_punch)
+            case "willneed" if vma.ops in ("", "shmem"):
+                return call(madvise_willneed_swap(mm=mm, vma=vma, start=start, end=end))
             case "willneed" if vma.file:
                 return goto(do_madvise.unlock_for_readahead)
             case _:

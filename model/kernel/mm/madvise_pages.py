@@ -7,9 +7,9 @@ from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.filemap import folio_trylock, folio_unlock
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import clear_page_flags, get_page
+from model.kernel.mm.page import clear_page_flags, folio_isolate_lru
 from model.kernel.mm.reclaim import reclaim_pages
-from model.kernel.mm.swap import free_swap_and_cache
+from model.kernel.mm.swap import folio_free_swap, free_swap_and_cache, read_swap_cache_async, swapped_pages
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
@@ -79,7 +79,10 @@ class madvise_free_single_vma(Procedure):
 
 
 def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
-    """Mark one page as freeable, unless it is dirty and somebody else maps it; tells whether the entry was changed."""
+    """Mark one page as freeable, unless it is dirty and somebody else maps it; tells whether the entry was changed.
+
+    What has been written to swap is not wanted either: the page's slot is given back.
+    """
     pte = tx.ptes[mm, vpn]
     if not pte.present:
         if pte.kind == "swap":
@@ -93,8 +96,12 @@ def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
     if frame.flags & (PG_DIRTY | PG_SWAPCACHE):
         if frame.mapcount != 1 or not folio_trylock(tx, pfn):
             return False
+        if frame.flags & PG_SWAPCACHE and not folio_free_swap(tx, pfn):
+            folio_unlock(tx, pfn)
+            return False
         clear_page_flags(tx, pfn, PG_DIRTY)
         folio_unlock(tx, pfn)
+        frame = tx.frames[pfn]
     changed = bool(pte.bits & (PAGE_ACCESSED | PAGE_DIRTY))
     if changed:
         tx.ptes[mm, vpn] = pte.without(PAGE_ACCESSED | PAGE_DIRTY)
@@ -133,7 +140,7 @@ class madvise_cold_or_pageout(Procedure):
             if pte.bits & PAGE_ACCESSED:
                 tx.ptes[self.mm, page] = pte.without(PAGE_ACCESSED)
             if self.pageout and not tx.frames[pfn].flags & PG_UNEVICTABLE:
-                get_page(tx, pfn)
+                folio_isolate_lru(tx, pfn)
                 self.holds = (*self.holds, pfn)
         return None
 
@@ -142,3 +149,41 @@ class madvise_cold_or_pageout(Procedure):
         """Try to free each of them: clean pages of files are dropped, what nobody can write back stays."""
         pages, self.holds = self.holds, ()
         return call(reclaim_pages(holds=pages), then=madvise_cold_or_pageout.isolate)
+
+
+class madvise_willneed_swap(Procedure):
+    """MADV_WILLNEED where pages may be in swap: read them ahead, into the swap cache alone."""
+
+    source: ClassVar[str] = "mm/madvise.c: swapin_walk_pmd_entry, shmem_swapin_range"
+    mm: str
+    vma: Vma
+    start: int
+    """The part before it has been looked at."""
+    end: int
+
+    @step
+    def read_swap_cache_async(self, tx: Transaction) -> Outcome:
+        """Find the next swapped page of the range and read it. No entry changes: the next fault finds it in memory.
+
+        Private memory has swap entries in its page table; of a shmem file the file itself knows what is swapped.
+        """
+        found = self.next_swapped(tx)
+        if found is None:
+            return done()
+        vpn, slot = found
+        self.start = vpn + 1
+        read_swap_cache_async(tx, slot, "file" if self.vma.ops else "anon")
+        return goto(madvise_willneed_swap.read_swap_cache_async)
+
+    def next_swapped(self, tx: Transaction) -> tuple[int, int] | None:
+        """The next virtual page that is swapped out, and its slot."""
+        if self.vma.ops:
+            shift = self.vma.pgoff - self.vma.start
+            indices = swapped_pages(tx, self.vma.file, self.start + shift, self.end + shift - 1)
+            index = next(indices, None)
+            return None if index is None else (index - shift, tx.swapped[self.vma.file, index])
+        for vpn in populated(tx, self.mm, self.start, self.end):
+            pte = tx.ptes[self.mm, vpn]
+            if pte.kind == "swap":
+                return vpn, pte.pfn
+        return None

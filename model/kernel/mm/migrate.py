@@ -7,23 +7,50 @@ moves a buffer: it never looks (kernel-facts I).
 
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.filemap import folio_lock, folio_unlock
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import folio_add_rmap, folio_remove_rmap, get_page, page_count, put_page
+from model.kernel.mm.page import (
+    clear_page_flags,
+    folio_add_rmap,
+    folio_isolate_lru,
+    folio_putback_lru,
+    folio_remove_rmap,
+    get_page,
+    page_count,
+    page_ref_add,
+    put_page,
+    set_page_flags,
+)
 from model.kernel.mm.page_alloc import alloc_page
-from model.kernel.mm.rmap_walk import Mapped, rmap_walk
+from model.kernel.mm.rmap_walk import migration_entries, rmap_walk
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EAGAIN, EFAULT, ENOENT, ENOMEM
-from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_ANON_EXCLUSIVE, PG_CMA, PG_PRIVATE, VM_IO, VM_PFNMAP
-from model.memory.records import Pte, Vma
+from model.memory.errno import EAGAIN, EBUSY, EFAULT, ENOENT, ENOMEM, EOPNOTSUPP
+from model.memory.flags import (
+    GUP_PIN_COUNTING_BIAS,
+    PAGE_SWP_EXCLUSIVE,
+    PG_ANON_EXCLUSIVE,
+    PG_CMA,
+    PG_DIRTY,
+    PG_PRIVATE,
+    PG_SWAPCACHE,
+    VM_IO,
+    VM_PFNMAP,
+)
+from model.memory.records import Frame, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
 NR_MAX_MIGRATE_PAGES_RETRY: Final = 10
 """Passes before migrate_pages() gives up."""
+
+MIGRATE_FOLIO_REFUSES: Final = {"secretmem": EBUSY, "guest_memfd": EOPNOTSUPP}
+"""Kinds of files whose pages stay where they are: mm/secretmem.c: secretmem_migrate_folio; AS_INACCESSIBLE."""
 
 
 class migrate_pages(Procedure):
@@ -37,8 +64,11 @@ class migrate_pages(Procedure):
     old: Pfn = -1
     new: Pfn = -1
     passes: int = 0
-    places: tuple[tuple[str, int, Vma], ...] = ()
-    """Where the page was mapped: (process, vpn, VMA)."""
+    unmapped: str = ""
+    """The process whose entry was replaced last."""
+    at: int = 0
+    """And where."""
+    vma: Vma | None = None
 
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
@@ -49,7 +79,11 @@ class migrate_pages(Procedure):
 
     @step
     def isolate(self, tx: Transaction) -> Outcome:
-        """Take the page off the LRU, with a reference of our own. A PFN mapping is refused: EFAULT."""
+        """Take the page off its LRU list, with a reference of our own. A PFN mapping is refused: EFAULT.
+
+        A page that is on no list - a driver's, a ring's, one that somebody else has just isolated - cannot be moved:
+        EBUSY. Storage (DAX) is ENOENT: it stays where it is.
+        """
         up_read(tx, "mmap_lock", self.mm)
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or vma.flags & (VM_IO | VM_PFNMAP):
@@ -57,19 +91,37 @@ class migrate_pages(Procedure):
         pte = tx.ptes.get((self.mm, self.vpn))
         if pte is None or not pte.present:
             return fail(ENOENT)
+        frame = tx.frames.get(pte.pfn)
+        if frame is not None and frame.kind == "dax":
+            return fail(ENOENT)
         pfn = vm_normal_page(tx, vma, pte)
         if pfn is None or is_zero_pfn(pte.pfn):
             return fail(EFAULT)
-        get_page(tx, pfn)
+        if not folio_isolate_lru(tx, pfn):
+            return fail(EBUSY)
         self.old, self.holds = pfn, (pfn,)
         return None
 
     @step
-    def try_to_migrate(self, tx: Transaction) -> Outcome:
-        """Walk the reverse map: replace the next entry that maps the page by a migration entry.
+    def folio_lock(self, tx: Transaction) -> Outcome:
+        """Lock the page: no fault maps it, no truncation and no reclaim takes it away while it moves.
 
-        Whoever faults on it waits. The entry's mapcount and reference go. A page that only one process has, and that
-        may be pinned, cannot be taken away from it: migration fails.
+        If it has left its file meanwhile there is nothing to move.
+        """
+        if (wait := folio_lock(tx, self.old)) is not None:
+            return wait
+        frame = tx.frames[self.old]
+        if not frame.mapping and frame.kind == "file":
+            self.ret = 0 if page_count(tx, self.old) == 1 else -EAGAIN
+            return goto(migrate_pages.putback)
+        return None
+
+    @step
+    def try_to_migrate(self, tx: Transaction) -> Outcome:
+        """Walk the reverse map. Under its page table's lock, replace the next entry that maps the page, and flush.
+
+        A migration entry takes its place: whoever faults on it waits. A page that only one process has, and that may be
+        pinned, cannot be taken away from it: migration fails.
         """
         place = next(iter(rmap_walk(tx, self.old)), None)
         if place is None:
@@ -81,37 +133,40 @@ class migrate_pages(Procedure):
             self.ret = -EAGAIN
             return goto(migrate_pages.remove_migration_ptes)
         mmu_notifier_invalidate_range_start(tx, place.mm, place.vpn, place.vpn + 1)
-        self.unmap(tx, place)
+        hold_pte_lock(tx, place.mm, place.vpn)
+        pte = tx.ptes[place.mm, place.vpn]
+        exclusive = PAGE_SWP_EXCLUSIVE if frame.exclusive else 0
+        tx.ptes[place.mm, place.vpn] = Pte(pte.pfn, pte.bits | exclusive, "migration")
+        clear_page_flags(tx, self.old, PG_ANON_EXCLUSIVE)
+        if pte.dirty:
+            set_page_flags(tx, self.old, PG_DIRTY)
+        self.unmapped, self.at, self.vma = place.mm, place.vpn, place.vma
+        self.holds += (self.old,)
+        self.owes_rmap = (self.old,)
         return call(flush_tlb_range(mm=place.mm, start=place.vpn, end=place.vpn + 1))
 
-    def unmap(self, tx: Transaction, place: Mapped) -> None:
-        """Put a migration entry in the place of a page's entry."""
-        pte = tx.ptes[place.mm, place.vpn]
-        tx.ptes[place.mm, place.vpn] = Pte(pte.pfn, pte.bits, "migration")
-        folio_remove_rmap(tx, self.old, place.vma)
-        self.places += ((place.mm, place.vpn, place.vma),)
-        self.holds += (self.old,)
-
     @step
-    def flushed(self, tx: Transaction) -> Outcome:
-        """No CPU uses the old translation any more: the entry's reference can go."""
-        mm, _, _ = self.places[-1]
-        mmu_notifier_invalidate_range_end(tx, mm)
+    def folio_remove_rmap(self, tx: Transaction) -> Outcome:
+        """No CPU uses the old translation any more: the entry's mapcount and reference go, then the lock."""
+        assert self.vma is not None
+        folio_remove_rmap(tx, self.old, self.vma)
         put_page(tx, self.old)
-        self.holds = self.holds[:-1]
+        self.owes_rmap, self.holds = (), self.holds[:-1]
+        pte_unlock(tx, self.unmapped, self.at)
+        mmu_notifier_invalidate_range_end(tx, self.unmapped)
         return goto(migrate_pages.try_to_migrate)
 
     @step
     def folio_migrate_mapping(self, tx: Transaction) -> Outcome:
-        """Now the count: one for our isolation, one for the page cache, one for private data. One more: EAGAIN.
+        """Now the count: one for our isolation, one for the page or swap cache, one for private data. One more: EAGAIN.
 
         Somebody holds the page - a pin, a pipe, a device. It stays where it is, and he never notices that we tried.
+        The new page is locked as well, until it is mapped. Secret memory refuses: EBUSY.
         """
         frame = tx.frames[self.old]
-        cached = frame.kind == "file" and bool(frame.mapping)
-        expected = 1 + cached + bool(cached and frame.flags & PG_PRIVATE)
-        if page_count(tx, self.old) != expected:
-            self.ret = -EAGAIN
+        refused = self.refusal(tx, frame)
+        if refused:
+            self.ret = -refused
             return goto(migrate_pages.remove_migration_ptes)
         new = alloc_page(
             tx,
@@ -124,38 +179,69 @@ class migrate_pages(Procedure):
         if new is None:
             self.ret = -ENOMEM
             return goto(migrate_pages.remove_migration_ptes)
+        folio_lock(tx, new)
         tx.frames.update(new, flags=frame.flags & ~PG_CMA | tx.frames[new].flags & PG_CMA)
-        if cached:
-            tx.page_cache[frame.mapping, frame.index] = new
-            get_page(tx, new)
-            put_page(tx, self.old, 1 + bool(frame.flags & PG_PRIVATE))
-            if frame.flags & PG_PRIVATE:
-                get_page(tx, new)
-        tx.frames.update(self.old, mapping="", flags=frame.flags & ~(PG_ANON_EXCLUSIVE | PG_PRIVATE))
+        self.move_caches(tx, frame, new)
         self.new, self.holds, self.ret = new, (*self.holds, new), 0
         return None
 
+    def refusal(self, mem: Transaction, frame: Frame) -> int:
+        """An errno if the page cannot be moved, or 0 (mm/migrate.c: folio_migrate_mapping; a_ops->migrate_folio)."""
+        file = mem.files.get(frame.mapping) if frame.kind == "file" else None
+        if file is not None and file.kind in MIGRATE_FOLIO_REFUSES:
+            return MIGRATE_FOLIO_REFUSES[file.kind]
+        cached = frame.kind == "file" and bool(frame.mapping)
+        private = bool(cached and frame.flags & PG_PRIVATE)
+        expected = 1 + cached + private + bool(frame.flags & PG_SWAPCACHE)
+        return 0 if page_count(mem, self.old) == expected else EAGAIN
+
+    def move_caches(self, tx: Transaction, frame: Frame, new: int) -> None:
+        """The page cache, or the swap cache, has the new page in the place of the old one from now on."""
+        moved = 0
+        if frame.kind == "file" and frame.mapping:
+            tx.page_cache[frame.mapping, frame.index] = new
+            moved += 1 + bool(frame.flags & PG_PRIVATE)
+        if frame.flags & PG_SWAPCACHE:
+            tx.swap_slots[frame.swap] = replace(tx.swap_slots[frame.swap], pfn=new)
+            tx.frames.update(new, swap=frame.swap)
+            moved += 1
+        if moved:
+            page_ref_add(tx, new, moved)
+            put_page(tx, self.old, moved)
+        kept = "" if frame.kind == "file" else frame.mapping
+        tx.frames.update(self.old, mapping=kept, swap=-1, flags=frame.flags & ~(PG_PRIVATE | PG_SWAPCACHE))
+
     @step
     def remove_migration_ptes(self, tx: Transaction) -> Outcome:
-        """Turn the migration entries back into real ones: to the new frame, or after a failure to the old one."""
+        """Turn the migration entries back into real ones: to the new frame, or after a failure to the old one.
+
+        The reverse map finds them, also those that a fork has copied or an mremap has moved meanwhile.
+        """
         pfn = self.new if self.new >= 0 else self.old
-        if not self.places:
+        place = next(migration_entries(tx, pfn, self.old), None)
+        if place is None:
             return None
-        (mm, vpn, vma), self.places = self.places[0], self.places[1:]
-        entry = tx.ptes.get((mm, vpn))
-        if entry is not None and entry.kind == "migration" and entry.pfn == self.old:
-            get_page(tx, pfn)
-            folio_add_rmap(tx, pfn, vma)
-            tx.ptes[mm, vpn] = Pte(pfn, entry.bits)
+        if (wait := pte_lock(tx, place.mm, place.vpn)) is not None:
+            return wait
+        entry = tx.ptes[place.mm, place.vpn]
+        get_page(tx, pfn)
+        folio_add_rmap(tx, pfn, place.vma)
+        if entry.bits & PAGE_SWP_EXCLUSIVE:
+            set_page_flags(tx, pfn, PG_ANON_EXCLUSIVE)
+        tx.ptes[place.mm, place.vpn] = Pte(pfn, entry.bits & ~PAGE_SWP_EXCLUSIVE)
         return goto(migrate_pages.remove_migration_ptes)
 
     @step
     def putback(self, tx: Transaction) -> Outcome:
         """Give the isolated page back; if it was moved, the old frame is free. After EAGAIN try again, ten times."""
+        folio_unlock(tx, self.old)
+        if self.new >= 0:
+            folio_unlock(tx, self.new)
         if self.ret == -EAGAIN and self.passes < NR_MAX_MIGRATE_PAGES_RETRY - 1:
             self.passes += 1
-            return goto(migrate_pages.try_to_migrate)
-        for pfn in self.holds:
-            put_page(tx, pfn)
-        self.holds = ()
+            return goto(migrate_pages.folio_lock)
+        isolated, self.holds = self.holds, ()
+        if self.new >= 0:
+            put_page(tx, self.old)
+        folio_putback_lru(tx, isolated[-1])
         return done(self.ret)

@@ -17,6 +17,7 @@ from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, ENOMEM, EPERM
 from model.memory.flags import (
     PAGE_ACCESSED,
+    PAGE_DEVMAP,
     PAGE_DIRTY,
     PAGE_PCD,
     PAGE_PWT,
@@ -37,7 +38,9 @@ from model.memory.ordered import ceiling
 from model.memory.records import FlushOwed, Pte, Vma
 from model.memory.state import Transaction
 
-PAGE_CHG_MASK: Final = PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_UFFD_WP
+PAGE_CHG_MASK: Final = (
+    PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_DEVMAP | PAGE_UFFD_WP
+)
 """Bits of an entry that a change of protection keeps (arch/x86/include/asm/pgtable_types.h)."""
 
 

@@ -104,6 +104,27 @@ def clear_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
         tx.frames.update(pfn, flags=frame.flags & ~flags)
 
 
+# -- the LRU lists: which pages the mm may take away or move ------------------------------------
+
+
+def folio_isolate_lru(tx: Transaction, pfn: int) -> bool:
+    """Take a page off its LRU list, with a reference; False if it is on none (mm/vmscan.c: folio_isolate_lru).
+
+    Pages of drivers, of secretmem's kind and of storage never are, and neither is one that somebody has isolated.
+    """
+    if not tx.frames[pfn].flags & PG_LRU:
+        return False
+    clear_page_flags(tx, pfn, PG_LRU)
+    get_page(tx, pfn)
+    return True
+
+
+def folio_putback_lru(tx: Transaction, pfn: int) -> None:
+    """Put an isolated page on a list again, and drop the reference (mm/vmscan.c: folio_putback_lru)."""
+    set_page_flags(tx, pfn, PG_LRU)
+    put_page(tx, pfn)
+
+
 # -- reverse mapping: how many entries map a page ----------------------------------------------
 
 

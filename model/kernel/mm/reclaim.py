@@ -13,10 +13,17 @@ from model.kernel.mm.filemap import (
     filemap_remove_folio,
     folio_detach_private,
     folio_trylock,
-    folio_unlock_put,
+    folio_unlock,
 )
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import clear_page_flags, folio_remove_rmap, get_page, put_page, set_page_flags
+from model.kernel.mm.page import (
+    clear_page_flags,
+    folio_isolate_lru,
+    folio_putback_lru,
+    folio_remove_rmap,
+    put_page,
+    set_page_flags,
+)
 from model.kernel.mm.rmap_walk import rmap_walk
 from model.kernel.mm.swap import (
     delete_from_swap_cache,
@@ -64,7 +71,8 @@ class reclaim_pages(Procedure):
         if frame.kind == "anon" and frame.flags & PG_SWAPBACKED and not frame.flags & PG_SWAPCACHE:
             if not total_swap(tx) or frame.refcount >= GUP_PIN_COUNTING_BIAS:
                 return self.keep(tx, pfn)
-            folio_alloc_swap(tx, pfn)
+            if not folio_alloc_swap(tx, pfn):
+                return self.keep(tx, pfn)
         return call(try_to_unmap(pfn=pfn)) if frame.mapcount else None
 
     @step
@@ -103,14 +111,16 @@ class reclaim_pages(Procedure):
         if not frame.flags & PG_SWAPCACHE:
             if frame.kind != "file" or not frame.mapping:
                 return False
-            shmem_writeout(tx, pfn)
+            if not shmem_writeout(tx, pfn):
+                return False
         swap_writepage(tx, pfn)
         return True
 
     def keep(self, tx: Transaction, pfn: int) -> Outcome:
         """Put the page back on its list and go on; our reference may have been the last one."""
         self.holds = self.holds[1:]
-        folio_unlock_put(tx, pfn)
+        folio_unlock(tx, pfn)
+        folio_putback_lru(tx, pfn)
         return goto(reclaim_pages.folio_trylock)
 
 
@@ -134,7 +144,7 @@ class reclaim_page(Procedure):
         pfn = vm_normal_page(tx, vma, pte)
         if pfn is None or not tx.frames[pfn].flags & PG_LRU:
             return fail(EINVAL)
-        get_page(tx, pfn)
+        folio_isolate_lru(tx, pfn)
         self.pfn = pfn
         return call(reclaim_pages(holds=(pfn,)))
 
@@ -164,6 +174,9 @@ class try_to_unmap(Procedure):
 
         Locked memory is left alone, and so is an exclusive page that may be pinned, if it is to get a swap entry. While
         the entry is empty a fault on it waits for the lock.
+
+        A page that MADV_FREE has given up is counted right after its entry is cleared: if somebody has a reference by
+        then, or it was written again, the entry is put back under the same lock, and nobody was harmed.
         """
         frame = tx.frames[self.pfn]
         found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & VM_LOCKED), None)
@@ -172,10 +185,16 @@ class try_to_unmap(Procedure):
             return done()
         if (wait := pte_lock(tx, found.mm, found.vpn)) is not None:
             return wait
-        mmu_notifier_invalidate_range_start(tx, found.mm, found.vpn, found.vpn + 1)
-        hold_pte_lock(tx, found.mm, found.vpn)
         self.mm, self.vma, self.vpn = found.mm, found.vma, found.vpn
         self.old = tx.ptes[found.mm, found.vpn]
+        if self.old.dirty and frame.kind == "anon":
+            set_page_flags(tx, self.pfn, PG_DIRTY)
+        if wanted_again(tx, self.pfn):
+            if tx.frames[self.pfn].flags & PG_DIRTY:
+                set_page_flags(tx, self.pfn, PG_SWAPBACKED)
+            return done()
+        mmu_notifier_invalidate_range_start(tx, found.mm, found.vpn, found.vpn + 1)
+        hold_pte_lock(tx, found.mm, found.vpn)
         if not self.replace_by_swap_entry(tx, found.mm, found.vpn):
             del tx.ptes[found.mm, found.vpn]
         self.owes_rmap = (self.pfn,)
@@ -199,8 +218,8 @@ class try_to_unmap(Procedure):
     def folio_remove_rmap(self, tx: Transaction) -> Outcome:
         """The dirty bit goes from the entry to the page. One mapping and one reference less.
 
-        A page freed by MADV_FREE that was written again (dirty) or that somebody has a reference on is not thrown away:
-        its entry is put back as it was.
+        A page freed by MADV_FREE on which GUP-fast has just taken a reference is not thrown away: its entry is put back
+        as it was (since 5.18, 6c8e2a256915).
         """
         assert self.old is not None
         assert self.vma is not None

@@ -22,15 +22,26 @@ def rmap_walk(mem: Memory, pfn: int) -> Iterator[Mapped]:
     A VMA that munmap has detached is found as long as it is linked. A page that has left its file has no mapping any
     more, and nothing is found.
     """
-    frame = mem.frames[pfn]
-    for mm, start in places(mem, frame):
-        vma = linked_vma(mem, mm, start)
-        if not vma.pgoff <= frame.index < vma.pgoff + vma.pages:
-            continue
-        vpn = frame.index - vma.pgoff + vma.start
+    for mm, vma, vpn in spots(mem, mem.frames[pfn]):
         pte = mem.ptes.get((mm, vpn))
         if pte is not None and pte.present and not pte.special and pte.pfn == pfn:
             yield Mapped(mm, vma, vpn)
+
+
+def migration_entries(mem: Memory, pfn: int, old: int) -> Iterator[Mapped]:
+    """Every migration entry that stands for `old`, where `pfn` will be mapped (mm/migrate.c: remove_migration_pte)."""
+    for mm, vma, vpn in spots(mem, mem.frames[pfn]):
+        pte = mem.ptes.get((mm, vpn))
+        if pte is not None and pte.kind == "migration" and pte.pfn == old:
+            yield Mapped(mm, vma, vpn)
+
+
+def spots(mem: Memory, frame: Frame) -> Iterator[Mapped]:
+    """Where a page can be mapped, whether it is or not: its place in every VMA that the reverse map knows."""
+    for mm, start in places(mem, frame):
+        vma = linked_vma(mem, mm, start)
+        if vma.pgoff <= frame.index < vma.pgoff + vma.pages:
+            yield Mapped(mm, vma, frame.index - vma.pgoff + vma.start)
 
 
 def places(mem: Memory, frame: Frame) -> tuple[tuple[str, int], ...]:

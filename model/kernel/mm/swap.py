@@ -1,19 +1,20 @@
 """Swap: anonymous and shmem pages on a device, and the swap cache between the two (mm/swap_state.c, mm/swapfile.c).
 
 A slot is kept as long as something refers to it: swap entries in page tables, a shmem file, or the page that is its
-cache. Slots are numbered upwards and never used twice, so that a number always means the same page.
+cache. The next free slot behind the last one is taken, round and round, so a number may come to mean another page.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from model.engine.config import setting
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
-from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
+from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
 from model.memory.ordered import ceiling
-from model.memory.records import SwapSlot
+from model.memory.records import FrameKind, SwapSlot
 from model.memory.state import Memory, Transaction
 
 
@@ -27,12 +28,26 @@ def synchronous_io(mem: Memory) -> bool:
     return setting(mem, "swap") == "zram"
 
 
-def folio_alloc_swap(tx: Transaction, pfn: int) -> None:
-    """Give a page a slot and make it the slot's cache: one reference more; it is dirty, for the slot is empty."""
-    slot = tx.counters.get("next_swap_slot") or 0
-    tx.counters["next_swap_slot"] = slot + 1
+SWAPFILE_CLUSTER: Final = 512
+"""Slots that there are: one cluster, in which the kernel looks for a free one behind the last (mm/swapfile.c)."""
+
+
+def folio_alloc_swap(tx: Transaction, pfn: int) -> bool:
+    """Give a page a slot and make it the slot's cache: one reference more; it is dirty, for the slot is empty.
+
+    False if swap is full.
+    """
+    first = tx.counters.get("next_swap_slot") or 0
+    for offset in range(SWAPFILE_CLUSTER):
+        slot = (first + offset) % SWAPFILE_CLUSTER
+        if slot not in tx.swap_slots:
+            break
+    else:
+        return False
+    tx.counters["next_swap_slot"] = (slot + 1) % SWAPFILE_CLUSTER
     swap_cache_add(tx, slot, SwapSlot(), pfn)
     set_page_flags(tx, pfn, PG_DIRTY)
+    return True
 
 
 def swap_cache_add(tx: Transaction, slot: int, record: SwapSlot, pfn: int) -> None:
@@ -105,17 +120,36 @@ def swap_writepage(tx: Transaction, pfn: int) -> None:
 # -- shmem: a page of a file that lives in memory alone -----------------------------------------
 
 
-def shmem_writeout(tx: Transaction, pfn: int) -> None:
-    """Move a shmem page from its file's page cache to the swap cache: the file notes the slot instead (mm/shmem.c)."""
+def shmem_writeout(tx: Transaction, pfn: int) -> bool:
+    """Move a shmem page from its file's page cache to the swap cache: the file notes the slot instead (mm/shmem.c).
+
+    False if swap is full.
+    """
     frame = tx.frames[pfn]
     file, index = frame.mapping, frame.index
-    folio_alloc_swap(tx, pfn)
+    if not folio_alloc_swap(tx, pfn):
+        return False
     slot = tx.frames[pfn].swap
     swap_duplicate(tx, slot)
     tx.swapped[file, index] = slot
     del tx.page_cache[file, index]
     tx.frames.update(pfn, mapping="", index=0)
     put_page(tx, pfn)
+    return True
+
+
+def read_swap_cache_async(tx: Transaction, slot: int, kind: FrameKind) -> None:
+    """Read a slot ahead into a page that becomes its cache, unless it has one (mm/swap_state.c).
+
+    Nobody maps the page yet, and nobody but the cache has a reference on it.
+    """
+    record = tx.swap_slots[slot]
+    if record.pfn >= 0:
+        return
+    pfn = alloc_page(tx, kind, content=record.content, flags=PG_SWAPBACKED | PG_UPTODATE | PG_LRU)
+    if pfn is not None:
+        swap_cache_add(tx, slot, record, pfn)
+        put_page(tx, pfn)
 
 
 def shmem_free_swap(tx: Transaction, file: str, index: int) -> None:

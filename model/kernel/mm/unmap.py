@@ -57,7 +57,8 @@ def zap_range(
     for vpn in list(populated(tx, mm, start, end)):
         pte = tx.ptes[mm, vpn]
         if not pte.present:
-            if drop_markers if pte.kind == "marker" else even_cows:
+            files = pte.kind == "migration" and tx.frames[pte.pfn].kind == "file"
+            if drop_markers if pte.kind == "marker" else even_cows or files:
                 del tx.ptes[mm, vpn]
                 if pte.kind == "swap":
                     free_swap_and_cache(tx, pte.pfn)

@@ -51,8 +51,9 @@ class do_wp_page(Procedure):
     def reuse_or_copy(self, tx: Transaction) -> Outcome:
         """Under the page table lock: who else has this page?
 
-        Shared file mapping: make the entry writable. Anonymous page that is exclusive, or whose refcount of 1 proves
-        that nobody else has it: reuse it in place. One reference more than that, whoever holds it, forces a copy.
+        Shared file mapping: take a reference on its page before the lock is dropped, and make the entry writable.
+        Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
+        reference more than that, whoever holds it, forces a copy.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -62,7 +63,10 @@ class do_wp_page(Procedure):
             return done()
         pfn = vm_normal_page(tx, vma, pte)
         if vma.flags & (VM_SHARED | VM_MAYSHARE):
-            return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=-1 if pfn is None else pfn))
+            if pfn is None:
+                return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=-1))
+            get_page(tx, pfn)
+            return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=pfn, holds=(pfn,)))
         if pfn is not None and tx.frames[pfn].kind == "anon" and can_reuse_anon_folio(tx, pfn):
             folio_move_anon_rmap(tx, pfn, vma)
             if not self.flags & FAULT_FLAG_UNSHARE:
@@ -104,7 +108,7 @@ class wp_page_shared(Procedure):
     mm: str
     vpn: int
     pfn: Pfn
-    """-1: a special entry, no page."""
+    """-1: a special entry, no page. Else `holds` has a reference, taken under the page table lock."""
 
     @step
     def mkwrite(self, tx: Transaction) -> Outcome:
@@ -114,9 +118,6 @@ class wp_page_shared(Procedure):
         if handler is None:
             self.ret = 0
             return None
-        if self.pfn >= 0:
-            get_page(tx, self.pfn)
-            self.holds = (self.pfn,)
         return call(handler(mm=self.mm, vpn=self.vpn, pfn=self.pfn))
 
     @step
