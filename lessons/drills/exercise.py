@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from model.engine.procedure import Stepped
 from model.script.ask import amount, is_so
-from model.script.execute import Running, proceed, start
+from model.script.drive import look_ahead
+from model.script.execute import start
 from model.script.moment import Moment
 from model.script.parser import parse_line
 from model.script.runner import Account, Runner
@@ -72,10 +73,7 @@ def steps(runner: Runner, line: str) -> Iterator[Stepped]:
     command = parse_line(line, Scope.of(runner.context.state))
     if command is None:
         raise UnsuitableError(line)
-    now = start(runner.context, command)
-    while isinstance(now, Running):
-        stepped, now = proceed(now)
-        yield stepped
+    yield from look_ahead(start(runner.context, command))
 
 
 def holds(runner: Runner, condition: str) -> bool:

@@ -99,6 +99,16 @@ def carry_out(context: Context, checker: Checker, command: Command) -> Iterator[
     yield moved._replace(now=_told(moved.now, command, violations))
 
 
+def look_ahead(now: Running | Ended) -> Iterator[Stepped]:
+    """The micro-steps that are left of a command if nobody else moves; they are neither checked nor kept.
+
+    Raises ScriptError as `step` does.
+    """
+    while isinstance(now, Running):
+        stepped, now = proceed(now)
+        yield stepped
+
+
 def _told(ended: Ended, command: Command, violations: Iterable[Violation]) -> Ended:
     return ended._replace(context=with_violations(ended.context, command, violations))
 

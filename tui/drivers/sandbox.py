@@ -1,6 +1,7 @@
 """The sandbox on the stage: a session as a picture, and the stage's moves as the session's."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 from lessons.i18n.language import tr
@@ -10,7 +11,8 @@ from model.invariants.checker import Checker
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context
-from model.script.execute import MAIN, Ended, Running, proceed
+from model.script.drive import look_ahead
+from model.script.execute import MAIN
 from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
@@ -144,12 +146,8 @@ class SandboxDriver:
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed: it will start where the one under way ends."""
-        now: Running | Ended | None = self.session.running
-        state = self.session.state
-        for _ in range(MOST_AHEAD):
-            if not isinstance(now, Running):
-                break
-            stepped, now = proceed(now)
+        running, state = self.session.running, self.session.state
+        for stepped in islice(look_ahead(running), MOST_AHEAD) if running is not None else ():
             state = stepped.state
         return help_for(state, line)
 
