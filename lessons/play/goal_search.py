@@ -116,7 +116,7 @@ def _search(
 
 
 def _played(standing: Standing, command: LessonCommand, file: str) -> tuple[PlayedStep, ...]:
-    """The beats of a command; none if it cannot be played from here."""
+    """The steps of a command; none if it cannot be played from here."""
     try:
         return play(standing, command, file)
     except LessonError:

@@ -1,6 +1,6 @@
-"""Commands of a lesson played on the machine: each becomes a row of beats, one a micro-step.
+"""Commands of a lesson played on the machine: each becomes played steps, one for each micro-step.
 
-Playing is pure: the same command from the same moment gives the same beats, so a player may look ahead, go back and
+Playing is pure: the same command from the same moment gives the same steps, so a player may look ahead, go back and
 go forward again as it likes. What it really comes to, its session's history keeps.
 """
 
@@ -52,7 +52,7 @@ class PlayedStep(NamedTuple):
     begun: Node | None = None
     """Where the command stands before its first micro-step, which this one is."""
     first: bool = False
-    """The command begins with this beat."""
+    """The command begins with this step."""
     remark: str = ""
     """What the author adds to this micro-step."""
 
@@ -83,7 +83,7 @@ class PlayedStep(NamedTuple):
 
     @property
     def fresh(self) -> tuple[Violation, ...]:
-        """What this beat broke."""
+        """What this step broke."""
         return self.node.new
 
     @property
@@ -149,7 +149,7 @@ def understand(line: str, standing: Standing) -> Command | None:
 
 
 def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterator[PlayedStep]:
-    """All beats of a `do` block. Raises LessonError."""
+    """All steps of a `do` block. Raises LessonError."""
     for number, command in enumerate(action.commands, 1):
         until = action.until if number == len(action.commands) else ""
         for played_step in play(standing, command, file, until):
@@ -160,7 +160,7 @@ def play_all(action: lesson_format.Do, standing: Standing, file: str) -> Iterato
 def play(
     standing: Standing, command: lesson_format.LessonCommand, file: str, until: str = ""
 ) -> tuple[PlayedStep, ...]:
-    """All beats of a lesson's command, with the author's remarks; with `until` only up to that micro-step.
+    """All steps of a lesson's command, with the author's remarks; with `until` only up to that micro-step.
 
     Raises:
         LessonError: the command is malformed, or nothing of the kind is simulated.
@@ -182,13 +182,13 @@ def play(
 
 
 def try_out(standing: Standing, line: str) -> tuple[PlayedStep, ...]:
-    """All beats of a command that the learner typed; none for a blank line. Raises ScriptError."""
+    """All steps of a command that the learner typed; none for a blank line. Raises ScriptError."""
     understood = understand(line, standing)
     return tuple(_beats(standing, understood)) if understood else ()
 
 
 def _beats(standing: Standing, command: Command, until: str = "") -> Iterator[PlayedStep]:
-    """Carry a command out: a beat for every micro-step; past MOST_KEPT of them, one for all the rest.
+    """Carry a command out: a played step for each micro-step; past MOST_KEPT of them, one for all the rest.
 
     A task that goes on `until` a certain step is stopped there, and no command is under way afterwards: in the history
     it is moved step by step, beside whatever comes later.
@@ -230,7 +230,7 @@ def _all_of(first: Moved, rest: Iterable[Moved]) -> Moved:
 
 
 def _remarked(played_steps: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:
-    """The beats with the author's remarks: each at the first micro-step it names that has none yet."""
+    """The steps with the author's remarks: each at the first micro-step it names that has none yet."""
     waiting = list(remarks)
     for played_step in played_steps:
         mine = next((remark for remark in waiting if played_step.is_step(remark.step)), None)

@@ -2,7 +2,7 @@
 
 It owns no screen and no file. A screen shows `view()` and calls the moves; each move answers with an empty text, or
 with a word to the learner if it could not be made. What is done to the machine grows the history of a session, as in
-the sandbox: each scene is a way from its start. Spots say which of its nodes are places of the lesson.
+the sandbox: each scene is a way from its start. A place of the lesson is an item at one of its nodes.
 """
 
 import contextlib
@@ -37,21 +37,21 @@ class Player:
         self._scenes: dict[int, int] = {}
         """Item that begins a scene → the node at which that begins."""
         self._at: dict[tuple[int, int], int] = {}
-        """Item and node → the spot."""
+        """Item and node → the place."""
         self._ahead: dict[int, int] = {}
-        """Spot → the one that was reached from it last."""
+        """Place → the one that was reached from it last."""
         self.guesses: dict[str, str] = {}
         self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
         self._ways: dict[int, Way | None] = {}
-        """Spot → the shortest way from there to its goal."""
+        """Place → the shortest way from there to its goal."""
         self.climbed: dict[str, int] = {}
         """Prediction or goal id → rungs climbed."""
         self.reached: set[str] = set()
         """Ids of goals that were reached."""
         self.finished = False
         self._tracks: dict[int, tuple[PlayedStep, ...]] = {}
-        """Entry spot of a `do` item → all beats of its commands."""
+        """Entry place of a `do` item → all steps of its commands."""
         self._enter(0, -1)
         if progress is not None:
             self._resume(progress)
@@ -74,7 +74,7 @@ class Player:
         return self.standing_at(self.place)
 
     def standing_at(self, place: LessonPlace) -> Standing:
-        """The machine at a spot."""
+        """The machine at a place."""
         node = self.timeline.nodes[place.at]
         return at_the_start(node) if place.at == place.scene else Standing.at(node)
 
@@ -101,7 +101,7 @@ class Player:
 
     @property
     def track(self) -> tuple[PlayedStep, ...]:
-        """All beats of this item's commands, played or not."""
+        """All steps of this item's commands, played or not."""
         action, entry = self.item.action, self.place.entry
         if not isinstance(action, Do):
             return ()
@@ -206,7 +206,7 @@ class Player:
     # -- moves -----------------------------------------------------------------------------------
 
     def forward(self, size: StepSize = "forward") -> str:
-        """Go on: the next beats of a command, or the next item."""
+        """Go on: the next steps of a command, or the next item."""
         if why := self._locked():
             return why
         place = self.place
@@ -238,11 +238,11 @@ class Player:
         return ""
 
     def ways(self, number: int) -> list[int]:
-        """The spots that lead on from one, in the order in which they were first reached."""
+        """The places that lead on from one, in the order in which they were first reached."""
         return [place.number for place in self.places if place.came_from == number]
 
     def ahead(self, number: int) -> int | None:
-        """The spot that going forward from one leads to again: where one went last; None at an end."""
+        """The place that going forward from one leads to again: where one went last; None at an end."""
         return self._ahead.get(number)
 
     def branch(self, by: int) -> str:
@@ -310,7 +310,7 @@ class Player:
         return self.command(rest[0].text)
 
     def _play(self, played_steps: int) -> str:
-        """Play that many beats of this item's track."""
+        """Play that many steps of this item's track."""
         place, track = self.place, self.track
         played = place.played + played_steps
         self._reach(place._replace(played=played, played_steps=track[place.played : played]))
@@ -320,7 +320,7 @@ class Player:
         return ""
 
     def _revealing(self, prediction: Prediction) -> int:
-        """How many beats of this item have been played when a prediction is revealed."""
+        """How many steps of this item have been played when a prediction is revealed."""
         track = self.track
         found = (
             number
@@ -353,7 +353,7 @@ class Player:
         self.finished |= entered.last
 
     def _reach(self, place: LessonPlace) -> None:
-        """Go to a spot of this item, where some beats lead from here."""
+        """Go to a place of this item, where some steps lead from here."""
         for played_step in place.played_steps:
             for node in played_step.nodes:
                 self.timeline.grow(node)
@@ -362,7 +362,7 @@ class Player:
         self._visit(place._replace(number=number, at=at, came_from=self.here))
 
     def _visit(self, place: LessonPlace) -> None:
-        """Be at a spot that was reached from here, now or before."""
+        """Be at a place that was reached from here, now or before."""
         if place.number == len(self.places):
             self.places.append(place)
             self._at[place.item, place.at] = place.number

@@ -1,4 +1,4 @@
-"""How far one move goes through the beats of a `do` block."""
+"""How far one move goes through the steps of a `do` block."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
@@ -11,18 +11,18 @@ StepSize = Literal["forward", "into", "over", "out", "command"]
 
 
 def length(size: StepSize, pace: Pace, ahead: Sequence[PlayedStep]) -> int:
-    """How many of the beats ahead (at least one) a move takes. No move goes past the end of a command."""
+    """How many of the steps ahead (at least one) a move takes. No move goes past the end of a command."""
     return (PACED[pace] if size == "forward" else STEP_SIZES[size])(_command(ahead))
 
 
 def _command(ahead: Sequence[PlayedStep]) -> Sequence[PlayedStep]:
-    """The beats up to the end of the command."""
+    """The steps up to the end of the command."""
     end = next((number for number, played_step in enumerate(ahead, 1) if played_step.outcome is not None), len(ahead))
     return ahead[:end]
 
 
 def _until(ahead: Sequence[PlayedStep], stop: Callable[[PlayedStep], bool]) -> int:
-    """The number of beats before the first one, after the first, that `stop` wants to be the next."""
+    """The number of steps before the first one, after the first, that `stop` wants to be the next."""
     return next((number for number, played_step in enumerate(ahead) if number and stop(played_step)), len(ahead))
 
 

@@ -1,4 +1,4 @@
-"""What a player shows: the spot where the learner is, and everything there is to see and to do there."""
+"""What a player shows: the place where the learner is, and everything there is to see and to do there."""
 
 from typing import Literal, NamedTuple
 
@@ -19,9 +19,9 @@ class LessonPlace(NamedTuple):
     scene: int
     """The node at which its scene begins."""
     entry: int
-    """The spot at which the item was entered."""
+    """The place at which the item was entered."""
     came_from: int
-    """The spot from which it was reached last; -1 for the first."""
+    """The place from which it was reached last; -1 for the first."""
     played: int = 0
     """Beats of the item's commands that have been played."""
     played_steps: tuple[PlayedStep, ...] = ()

@@ -5,8 +5,10 @@ from random import Random
 
 import pytest
 
+from lessons.file.library import find
 from lessons.file.problems import LessonError
 from lessons.learner.progress import LessonProgress
+from lessons.play.any_answer_player import go_on
 from lessons.play.player import Player
 from model.session.session import MOST_KEPT
 from tests.lessons.small_lesson import small
@@ -205,6 +207,36 @@ def test_where_nothing_can_be_done_wrong_there_is_no_hint(player: Player) -> Non
     player.answer("1")
     player.forward()
     assert "no hint here" in player.hint()
+
+
+def test_back_undoes_the_last_move_however_the_same_steps_were_gone_before(player: Player) -> None:
+    player.answer("1")
+    player.forward()
+    start = player.here
+    for _ in range(3):
+        player.forward("into")
+    finely = player.timeline.here
+    player.go(start)
+    player.forward("command")
+    assert len(player.view().played_steps) > 3
+    assert finely in player.timeline.path_to(player.timeline.here), "the same steps are the same nodes"
+    player.back()
+    assert player.here == start
+
+
+def test_a_scene_is_set_once_and_is_a_way_of_its_own_from_the_start() -> None:
+    player = Player(find("fault-against-move"))
+    while player.place.scene == player.places[0].scene:
+        assert go_on(player) == ""
+    second, nodes = player.place, len(player.timeline.nodes)
+    first = player.timeline.nodes[player.places[second.came_from].at]
+    assert player.timeline.common_ancestor(player.timeline.here, first).number == 0
+    assert player.step == 0
+    assert player.back() == ""
+    assert player.timeline.here is first
+    assert player.forward() == ""
+    assert player.place == second
+    assert len(player.timeline.nodes) == nodes
 
 
 # -- coming back -------------------------------------------------------------------------------------

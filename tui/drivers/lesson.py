@@ -179,7 +179,7 @@ class LessonDriver:
         return tr("There is no such place.") if nearest is None else player.go(nearest.number)
 
     def _passes(self, place: LessonPlace, moment: int) -> bool:
-        """Whether the way to a spot leads through a node."""
+        """Whether the way to a place leads through a node."""
         timeline = self.player.timeline
         return timeline.common_ancestor(timeline.nodes[place.at], timeline.nodes[moment]).number == moment
 
