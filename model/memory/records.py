@@ -393,6 +393,8 @@ class Access(Record, frozen=True, omit_defaults=True, tag="access"):
     page: int = 0
     """For an access through a reference: which one and which page of it."""
     device: str = ""
+    counted: bool = False
+    """A CPU access of the kernel to a page that it has a reference on: the very page that was mapped there."""
 
 
 class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):

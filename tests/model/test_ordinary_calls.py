@@ -59,6 +59,11 @@ SCENES = {
         "write p0 @16 9",
     ),
     "storage is not migrated": (DAX, "migrate p0 buf", "truncate f 0", "write p0 buf 66"),
+    "a copy to a page that is pinned may come after the unmapping": (
+        f"process p1\n{MEMFD}",
+        "munmap p0 buf",
+        "remote-write p1 p0 buf 66",
+    ),
     "reclaim puts back what somebody holds": (
         f"device disk\n{ANON}\nmadvise p0 buf free",
         "gup p0 buf as=bio write by=disk",

@@ -73,7 +73,7 @@ def foreign_access(scene: MachineView, access: Access) -> Violation | None:
     if access.reference or not access.process or _mapped_there(scene, access):
         return None
     meant = origin(scene, access.process, access.vpn, "")
-    stranger = whose_instead(scene, access, access.process, counted=False, meant=meant)
+    stranger = whose_instead(scene, access, access.process, counted=access.counted, meant=meant)
     return _foreign_access(scene, access, stranger) if stranger else None
 
 

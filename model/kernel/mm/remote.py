@@ -35,12 +35,17 @@ class transient_copy(Procedure):
 
     @step
     def copy(self, tx: Transaction) -> Outcome:
-        """The byte goes to or comes from the frame directly, not through the process's page table."""
+        """The byte goes to or comes from the frame directly, not through the process's page table.
+
+        mmap_lock has been given back: the process may have unmapped the page meanwhile. The reference keeps it, and the
+        byte goes where it would have gone just before that.
+        """
         (pfn,) = self.pins or self.holds
         if self.write:
             tx.content[pfn] = self.value
         value = tx.content.get(pfn) or 0
-        tx.emit(Access(pfn, write=self.write, value=value, process=self.mm, vpn=self.vpn, device=self.device))
+        write, where = self.write, (self.mm, self.vpn)
+        tx.emit(Access(pfn, write, value, *where, device=self.device, counted=True))
         self.value = value
         return None
 
