@@ -5,6 +5,7 @@ from textual.widgets import Input
 
 from lessons.file.library import find
 from lessons.learner.progress import Store
+from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
 from tui.drivers.driver import Driver
 from tui.drivers.opening import lesson_driver
@@ -95,9 +96,11 @@ async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("letter", "answer"), [("a", "the zero page"), ("b", "EFAULT"), ("c", "a fresh frame")])
-async def test_each_letter_gives_its_answer(store: Store, letter: str, answer: str) -> None:
+async def test_each_letter_chooses_its_answer_and_enter_gives_it(store: Store, letter: str, answer: str) -> None:
     async with at(store, lesson_driver(find("gup-slow"), store)) as user:
         await user.press(letter)
+        assert "Your guess" not in user.pane("story"), "the letter chooses"
+        await user.press("enter")
         assert f"Your guess: {answer}" in user.pane("story")
 
 
@@ -106,6 +109,16 @@ async def test_a_typed_answer_that_is_none_is_refused(store: Store) -> None:
         await user.press("enter")
         await user.enter("many")
         assert "a number, please" in user.seen()
+
+
+async def test_space_and_backspace_step_as_well_and_escape_loses_nothing(store: Store) -> None:
+    async with at(store, driver_of(*STALE)) as user:
+        before = user.stage.picture.state
+        await user.press("backspace")
+        assert user.stage.picture.state != before
+        await user.press("space", "escape", "escape")
+        assert user.stage.picture.state == before
+        assert user.is_on(Stage)
 
 
 async def test_forward_and_back_walk_the_same_way(store: Store) -> None:
@@ -135,7 +148,7 @@ async def test_the_whole_lesson_can_be_played_with_one_key_and_guesses(store: St
         for _ in range(400):
             picture = user.stage.picture
             if picture.tale.ask is not None and picture.tale.ask.options:
-                await user.press("b")
+                await user.press("b", "enter")
             elif picture.tale.ask is not None:
                 await user.press("2", "enter")
             elif picture.tale.goal and "forward" not in picture.can:
@@ -225,7 +238,7 @@ async def test_a_command_that_waits_goes_on_when_the_other_task_lets_it(store: S
         await user.press("c")
         await user.command("munmap p0 buf")
         await user.press("c")
-        assert "It must wait: cpu0: t1 runs there with interrupts off" in " ".join(user.pane("step").split("\n"))
+        assert "It must wait: cpu0: t1 runs there with interrupts off" in " ".join(user.pane("story").split("\n"))
         assert "task t1 is in" in user.pane("story")
         await user.command("finish t1")
         assert "task t1" not in user.pane("holders")

@@ -16,7 +16,7 @@ from tui.views.bars import header
 from tui.views.glyphs import UNICODE
 from tui.views.history import log, timeline
 from tui.views.holders import holders
-from tui.views.lesson_text import combined, steps, story
+from tui.views.lesson_text import steps, story
 from tui.views.physical import physical
 from tui.views.row import Row
 from tui.views.shown_state import ShownState, follow, marks
@@ -36,7 +36,7 @@ def rows_of(picture: Picture) -> Iterator[tuple[int, list[Row]]]:
     scene = ShownState(picture.state, picture.changes, marks(picture.changes), broken, follow(picture.changes))
     yield STORY, story(picture, STORY, UNICODE)
     yield STORY, steps(picture, STORY, UNICODE)
-    yield NARROW, combined(picture, NARROW, UNICODE)
+    yield NARROW, story(picture, NARROW, UNICODE, alarms=True)
     yield SIDE, spaces(scene, SIDE)
     yield SIDE, physical(scene, SIDE)
     yield 0, walk(scene, SIDE)

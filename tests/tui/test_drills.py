@@ -20,7 +20,7 @@ async def test_answer_account_next(store: Store, size: tuple[int, int]) -> None:
         before = user.stage.picture
         await user.press("n")
         assert user.stage.picture.state is before.state, "nothing is shown before the answer"
-        await user.press("abcd"[made.right])
+        await user.press("abcd"[made.right], "enter")
         assert "Right." in user.pane("story")
         await user.press("n", "n")
         assert user.stage.picture.last is not None
@@ -37,13 +37,13 @@ async def test_a_digit_answers_and_function_keys_show_the_panes(
 ) -> None:
     made = exercise("refcount", 4)
     async with at(store, DrillDriver(store, "refcount", 4), size) as user:
-        assert "letter or number" in user.pane("story")
+        assert "its number" in user.pane("story")
         assert "F2-F8" in user.lines()[-1] or "F4 Ledger" in user.seen()
         assert "F1 Story" not in user.seen(), "F1 is help"
         await user.press("f4")
         assert user.stage.picture.tale.ask is not None, "looking at a pane is no answer"
         assert user.stage.focused is user.stage.panes["ledger"]
-        await user.press(str(number))
+        await user.press(str(number), "enter")
         assert user.stage.picture.tale.judged[0].guess == made.answers[number - 1].text
         await user.press("4")
         assert user.stage.focused is user.stage.panes["ledger"], "after the answer digits are panes again"

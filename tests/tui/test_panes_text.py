@@ -8,7 +8,7 @@ from tui.views.bars import header, keys, named, relations, tabs
 from tui.views.glyphs import ASCII, UNICODE, choose
 from tui.views.history import timeline
 from tui.views.home import WAYS, LessonLine, home
-from tui.views.lesson_text import combined, steps, story
+from tui.views.lesson_text import in_short, pressing, steps, story
 from tui.views.manual import manual
 from tui.views.markdown import markdown, wrap
 from tui.views.row import Row, Span, cut, flow, row, stops
@@ -185,30 +185,46 @@ def test_goals_hints_and_asides() -> None:
     assert "hint, where:\n  there" in shown
 
 
-def test_the_step_tells_what_was_what_broke_and_what_comes() -> None:
+def test_the_step_tells_what_was_and_what_comes() -> None:
     last = ShownStep("zap_pte_range.clear", "mm/memory.c", "Clear it.", "t1", "Mark this.", "", "ok", ("lock",))
     following = ShownStep("zap_pte_range.flush", "mm/memory.c", "Flush.", "main")
     shown = text(steps(picture(last=last, next=following, broken=(LOST, STALE)), WIDTH, UNICODE))
-    assert shown.startswith("after lock\njust now zap_pte_range.clear (task t1)\nmm/memory.c\nClear it.\n│ Mark this.")
-    assert "The call ends: ok" in shown
-    assert "CORRUPTION  lost-write" in shown
-    assert "stale-reference" not in shown, "it was broken before"
+    first = "just now zap_pte_range.clear (task t1)\nThe call ends: ok\nmm/memory.c\nClear it.\nafter lock"
+    assert shown.startswith(first)
+    assert "lost-write" not in shown, "an alarm stands in one place: with the rules"
     assert shown.endswith("next zap_pte_range.flush\nmm/memory.c\nFlush.")
 
 
-def test_a_small_screen_shows_first_what_is_new() -> None:
-    last = ShownStep("a.b", "", "Done.", "main")
-    assert text(combined(picture(tale=LessonText("Story."), last=last), WIDTH, UNICODE)).startswith("just now a.b")
-    assert text(combined(picture(tale=LessonText("Story.")), WIDTH, UNICODE)) == "Story."
+def test_steps_that_one_press_has_made_are_told_in_short() -> None:
+    assert in_short(["a"], UNICODE) == "a"
+    assert in_short(["a", "b", "c", "d", "e", "f"], UNICODE) == "a → 4 steps → f"
 
 
-def test_on_a_small_screen_no_long_account_hides_the_verdict_or_the_remark() -> None:
+def test_the_remark_and_the_verdict_come_first_and_the_kernel_below_them() -> None:
     last = ShownStep("a.b", "mm/memory.c", "A long account.", "main", "Mark this.", "", "ok 0")
     tale = LessonText("Story.", judged=(ShownGuess(right=False, guess="7", truth="0", reply="Look again."),))
-    lines = text(combined(picture(tale=tale, last=last), WIDTH, UNICODE)).split("\n")
-    order = ["Look again.", "just now a.b", "│ Mark this.", "The call ends: ok 0", "A long account.", "Story."]
+    now = picture(tale=tale, last=last)
+    lines = text(story(now, WIDTH, UNICODE)).split("\n")
+    order = ["Look again.", "│ Mark this.", "just now a.b", "The call ends: ok 0", "A long account.", "Story."]
     assert [line for line in lines if line in order] == order
-    assert lines.count("Look again.") == 1
+    assert lines.index("│ Mark this.") < pressing(now, WIDTH, UNICODE) <= lines.index("just now a.b")
+    assert text(story(picture(tale=LessonText("Story.")), WIDTH, UNICODE)) == "Story."
+
+
+def test_an_alarm_is_told_with_the_story_only_where_the_rules_have_no_room() -> None:
+    last = ShownStep("a.b", "", "Done.", "main")
+    now = picture(tale=LessonText("Story."), last=last, broken=(LOST, STALE))
+    assert "lost-write" not in text(story(now, WIDTH, UNICODE))
+    told = text(story(now, WIDTH, UNICODE, alarms=True))
+    assert told.index("CORRUPTION  lost-write") < told.index("just now a.b")
+    assert "stale-reference" not in told, "it was broken before"
+
+
+def test_no_alarm_answers_an_open_question() -> None:
+    ask = ShownQuestion("What will p0 read?", (), "a number")
+    now = picture(tale=LessonText("Story.", ask), broken=(LOST, STALE))
+    for rows in (rules(now, WIDTH, UNICODE), verdict(now, WIDTH, UNICODE), story(now, WIDTH, UNICODE, alarms=True)):
+        assert "lost-write" not in text(rows)
 
 
 # -- verdict ---------------------------------------------------------------------------------------

@@ -26,9 +26,11 @@ from tui.screens.stage_keys import (
     KEYS,
     LOW,
     MACHINE_LEAST,
+    MOST_RULES,
     NARROW,
     PANES,
     PICTURED,
+    ROWS,
     STORY,
     STORY_WIDTHS,
     WIDE,
@@ -38,12 +40,13 @@ from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
 from tui.views.holders import holders
-from tui.views.lesson_text import combined, steps, story
+from tui.views.lesson_text import pressing, story
 from tui.views.physical import physical
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
 from tui.views.spaces import spaces
-from tui.views.verdict import rules, severities, verdict
+from tui.views.verdict import alarms, is_muted, rules, severities, verdict
+from tui.views.verdict import worst as worst_first
 from tui.views.walk import walk
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
@@ -83,7 +86,10 @@ class Stage(Screen[None]):
         self.panes: dict[str, LinePane] = {}
         self.prompt_history = PromptHistory()
         """Lines typed at the prompt, for its history."""
-        self._narrow_rows = ""
+        self._row_heights = ""
+        """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
+        self._rules_need = 0
+        """The most lines that the alarms have needed here: an edge that has moved stays where it is."""
         self._needed = ("", 0)
         """The pane in sight on a narrow screen, and how many lines it has needed at most."""
         self._made: dict[str, tuple[tuple[object, ...], tuple[object, ...], list[Row]]] = {}
@@ -110,9 +116,7 @@ class Stage(Screen[None]):
         yield self.panes["head"]
         self.body = Container(id="body")
         with self.body:
-            with Container(id="left"):
-                yield self.panes["story"]
-                yield self.panes["step"]
+            yield self.panes["story"]
             for name in ("picture", "ledger", *LISTS, "rules", "log"):
                 self.panes[name].add_class("side")
                 self.panes[name].set_class(name in {"picture", "ledger"}, "drawn")
@@ -181,9 +185,9 @@ class Stage(Screen[None]):
 
     def on_resize(self) -> None:
         """A narrow screen divides its height anew."""
-        if self.size.width >= NARROW and self._narrow_rows:
-            self.body.styles.clear_rule("grid_rows")
-            self._narrow_rows = ""
+        """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
+        self._rules_need = 0
+        """The most lines that the alarms have needed here: an edge that has moved stays where it is."""
         self._choose_view()
         self._make_room()
 
@@ -191,15 +195,13 @@ class Stage(Screen[None]):
         """Make a move and show the new picture, or say why it could not be made."""
         try:
             self.word = make()
-            before, self.picture = self.picture, self.driver.picture()
+            self.picture = self.driver.picture()
         except LessonError as error:
             self.notify(str(error), title=tr("This lesson is damaged"), severity="error", markup=False)
             return
         if self._keeping is None:
             self._keeping = self.set_timer(KEEP_AFTER, self._keep)
-        if before.tale.text != self.picture.tale.text:
-            self.panes["story"].to_top()
-        self.panes["step"].to_top()
+        self.panes["story"].to_top()
         self.show_picture()
 
     def show_picture(self) -> None:
@@ -216,17 +218,33 @@ class Stage(Screen[None]):
         self._take_question()
 
     def _make_room(self) -> None:
-        """Where nothing is being carried out the step's room goes to the story; a question is shown whole."""
-        self.set_class(self.picture.last is None and self.picture.next is None, "-reading")
-        width, height = self.app.size
-        if width >= NARROW or not self.is_mounted:
+        """A question and a remark are shown whole, and so is every alarm."""
+        if not self.is_mounted:
             return
-        wanted = len(story(self.picture, width, self.glyphs)) + 1 if self.picture.tale.ask is not None else 0
-        spare = height - HEAD_AND_FOOT - (not self.low) - self._machine_needs(width)
-        rows = f"{max(STORY, spare, min(wanted, height - MACHINE_LEAST))} 1fr"
-        if rows != self._narrow_rows:
-            self._narrow_rows = rows
-            self.body.styles.grid_rows = rows
+        rows = self._heights()
+        if rows != self._row_heights:
+            self._row_heights = rows
+            if rows:
+                self.body.styles.grid_rows = rows
+            else:
+                self.body.styles.clear_rule("grid_rows")
+
+    def _heights(self) -> str:
+        """The heights of the rows of panes; empty: as the style sheet has them."""
+        width, height = self.app.size
+        if width < NARROW:
+            if self.has_class("-story"):
+                return ""
+            spare = height - HEAD_AND_FOOT - (not self.low) - self._machine_needs(width)
+            wanted = min(pressing(self.picture, width, self.glyphs) + 1, height - MACHINE_LEAST)
+            return f"{max(STORY, spare, wanted)} 1fr"
+        if self.one_pane:
+            return ""
+        heights, least = ROWS[width >= WIDE, self.pictured]
+        worst = self.picture._replace(broken=tuple(worst_first(self.picture.broken)[:1]))
+        told = [] if is_muted(self.picture) else alarms(worst, self.panes["rules"].size.width or 40, self.glyphs)
+        self._rules_need = max(self._rules_need, min(len(told) + 1, MOST_RULES))
+        return heights.format(max(least, self._rules_need))
 
     def _machine_needs(self, width: int) -> int:
         """The most lines that the pane in sight has needed since it was chosen, so that its edge seldom moves."""
@@ -254,7 +272,7 @@ class Stage(Screen[None]):
         picture, glyphs = self.picture, self.glyphs
         match name:
             case "story":
-                return combined(picture, width, glyphs) if self.small else story(picture, width, glyphs)
+                return story(picture, width, glyphs, alarms=self.one_pane)
             case "head":
                 return [header(picture, width), self._tabs(width)]
             case "foot":
@@ -265,8 +283,6 @@ class Stage(Screen[None]):
                 return self._kept(
                     "rules", (), (picture.broken, picture.rules, width), lambda: rules(picture, width, glyphs)
                 )
-            case "step":
-                return steps(picture, width, glyphs)
             case "picture":
                 same, equal = self.drawing.made_of
                 return self._kept("picture", same, (*equal, width), lambda: self.drawing.picture(width))
@@ -299,16 +315,17 @@ class Stage(Screen[None]):
 
     def _tabs(self, width: int) -> Row:
         """One tab a pane, in sight where there is room for one pane."""
-        panes = [(number, title, name == self.shown) for number, title, name in self._panes() if name != "step"]
+        panes = [(number, title, name == self.shown) for number, title, name in self._panes()]
         return tabs(panes, width, by_function_key=self._numbered())
 
     def _verdict_and_strip(self, width: int) -> list[Row]:
         """Whether the rules hold, the strip, and a line to say where we are or what the cursor points at.
 
-        A low screen has one row less: there that line stands in the verdict's second row while nothing is broken, or
-        a word of refusal in place of the strip.
+        The worst alarm is told whole among the rules where these are in sight; else a second row has its beginning. A
+        low screen has no row for that: there the line stands in its place while nothing is broken, or a word of
+        refusal in place of the strip.
         """
-        bar = verdict(self.picture, width, self.glyphs)
+        bar = verdict(self.picture, width, self.glyphs, lines=2 if self.one_pane else 1)
         strip, caption = timeline(self.picture.history, width, self.glyphs)
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
@@ -446,9 +463,15 @@ class Stage(Screen[None]):
                 self.move(lambda: self.driver.answer(rest))
 
     def action_choose(self, letter: str) -> None:
-        """Answer with a letter."""
+        """Put the cursor on the answer of that letter; Enter gives it."""
         if self._offers(letter):
-            self.move(lambda: self.driver.answer(letter))
+            self.panes["story"].focus()
+            self.panes["story"].point_at(f"answer:{letter}")
+
+    def action_nothing(self) -> None:
+        """Esc: point at nothing, and lose nothing."""
+        self.word = ""
+        self.action_follow()
 
     def _offers(self, letter: str) -> bool:
         """Whether the question has an answer of that letter."""
@@ -499,8 +522,6 @@ class Stage(Screen[None]):
         if self.pictured and number not in {key for key, *_ in PICTURED}:
             self.action_lists()
         name = next((name for key, _, name in self._panes() if key == number), "story")
-        if name == "step" and self.one_pane:
-            name = "story"
         self._bring_up(name)
         self.panes[name].focus()
         self.show_picture()
@@ -508,7 +529,7 @@ class Stage(Screen[None]):
     def _bring_up(self, name: str) -> None:
         """Where there is room for one pane only, this is the one."""
         self.set_class(name == "story", "-story")
-        if name not in {"story", "step"}:
+        if name != "story":
             self._shown[self.pictured] = name
             self._choose_view()
 
@@ -537,7 +558,7 @@ class Stage(Screen[None]):
         """One pane over the whole side, or all of them again."""
         name = self.focused.id if isinstance(self.focused, LinePane) else None
         self.toggle_class("-solo")
-        number = next((key for key, _, pane in self._panes() if pane == name and pane not in {"story", "step"}), None)
+        number = next((key for key, _, pane in self._panes() if pane == name and pane != "story"), None)
         if number is not None:
             self.action_show(number)
         else:

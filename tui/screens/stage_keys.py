@@ -12,7 +12,6 @@ PANES: Final = (
     ("5", "Holders", "holders"),
     ("6", "Log", "log"),
     ("7", "Rules", "rules"),
-    ("8", "Step", "step"),
 )
 """Number key, title and id of each pane."""
 
@@ -22,7 +21,6 @@ PICTURED: Final = (
     ("4", "Ledger", "ledger"),
     ("6", "Log", "log"),
     ("7", "Rules", "rules"),
-    ("8", "Step", "step"),
 )
 """The same while the machine is drawn; a key that is missing here turns to the lists."""
 
@@ -57,14 +55,23 @@ STORY: Final = 9
 """Lines of the story on a narrow screen, at least …"""
 MACHINE_LEAST: Final = 10
 """… and those that head, foot and machine keep there when a question is long."""
+ROWS: Final = {
+    (False, False): ("11fr 7 8fr 8fr {}", 7),
+    (False, True): ("1fr 8 {}", 7),
+    (True, False): ("3fr 2fr {}", 10),
+    (True, True): ("1fr 14 {}", 9),
+}
+"""Wide, drawn → the heights of the panes, and of the last row at least: it grows until every alarm is whole."""
+MOST_RULES: Final = 13
+"""Lines that the rules take at most."""
 HEAD_AND_FOOT: Final = 6
 """Lines above and below story and machine on a screen with few of them; one more where there are many."""
 LOW: Final = 32
 """Terminals smaller than this show one pane at a time beside the story."""
 
 KEYS: Final[list[BindingType]] = [
-    Binding("right,n", "step('forward')", "Forward", id="stage.forward"),
-    Binding("left,p", "back", "Back", id="stage.back"),
+    Binding("right,n,space", "step('forward')", "Forward", id="stage.forward"),
+    Binding("left,p,backspace", "back", "Back", id="stage.back"),
     Binding("enter", "act", "Act or answer", id="stage.act"),
     Binding("i", "step('into')", "Step into", id="stage.into"),
     Binding("o", "step('over')", "Step over", id="stage.over"),
@@ -101,5 +108,6 @@ KEYS: Final[list[BindingType]] = [
     *(Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}") for digit in "09"),
     Binding("tab", "app.focus_next", "Next pane", id="stage.next-pane"),
     Binding("shift+tab", "app.focus_previous", "Previous pane", id="stage.previous-pane"),
+    Binding("escape", "nothing", "Point at nothing", show=False, id="stage.nothing"),
     Binding("q", "leave", "Leave", id="stage.leave"),
 ]

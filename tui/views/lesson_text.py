@@ -1,46 +1,75 @@
 """The story: what to read, what to predict, what to reach, and the micro-step in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lessons.i18n.language import tr
+from lessons.i18n.language import ntr, tr
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
 from tui.views.view_model import LessonText, Picture, ShownStep, ShownViolation
 
 
-def story(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
-    """The tale: the last guess judged, the text, the question, the goal, hints and asides."""
+def story(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool = False) -> list[Row]:
+    """What to read now, the most pressing first.
+
+    First what the lesson says: the last guess judged, the author's remark to this step, the question or the goal with
+    its hints. Below that the micro-step in the kernel's words, and what was read before it was made. `alarms`: the
+    rules have no pane of their own in sight, so what a step has broken is told here; not while a question is open.
+    """
     tale = picture.tale
-    rows: list[Row] = []
-    for section in (
-        list(_watched(tale, width)),
-        list(_judged(tale, width, glyphs)),
-        list(markdown(tale.text, width)),
-        list(_question(tale, width)),
-        list(_goal(tale, width, glyphs)),
-        [line for rung, text in tale.hints for line in _labelled(f"{tr('hint')}, {tr(rung)}: ", text, width)],
-        [line for text in tale.notes for line in _labelled(f"{tr('aside')}: ", text, width)],
+    later = [] if _is_reading(picture) else list(markdown(tale.text, width))
+    return _joined(
+        *_pressing(picture, width, glyphs, alarms=alarms),
+        steps(picture, width, glyphs),
+        later,
+        [line for note in tale.notes for line in _labelled(f"{tr('aside')}: ", note, width)],
         wrap([Span(f"{tr('command')}: ", "dim"), Span(tale.do, "code")], width) if tale.do else [],
-    ):
+    )
+
+
+def pressing(picture: Picture, width: int, glyphs: Glyphs) -> int:
+    """How many of the story's first lines must be in sight: a remark, a question, a goal is never cut off."""
+    return len(_joined(*_pressing(picture, width, glyphs, alarms=False)))
+
+
+def _is_reading(picture: Picture) -> bool:
+    """Whether the text comes before what is done, not after it: at a question, and where no step was made yet."""
+    return picture.tale.ask is not None or picture.last is None
+
+
+def _pressing(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool) -> Iterator[list[Row]]:
+    """The story's first sections."""
+    tale = picture.tale
+    yield list(_watched(tale, width))
+    yield list(_judged(tale, width, glyphs))
+    yield _remark(picture.last, width, glyphs)
+    yield _alarms(picture, width, glyphs) if alarms and tale.ask is None else []
+    yield list(markdown(tale.text, width)) if _is_reading(picture) else []
+    yield list(_question(tale, width))
+    yield list(_goal(tale, width, glyphs))
+    yield [line for rung, hint in tale.hints for line in _labelled(f"{tr('hint')}, {tr(rung)}: ", hint, width)]
+
+
+def _joined(*sections: list[Row]) -> list[Row]:
+    """Sections one below the other, a blank line between those that say something."""
+    rows: list[Row] = []
+    for section in sections:
         if section and rows:
             rows.append(BLANK)
         rows += section
     return rows
 
 
-def combined(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
-    """Story and step in one pane, for a small screen: first what is new, and of that what the lesson says to it."""
-    if picture.last is None or picture.tale.ask is not None:
-        parts = [story(picture, width, glyphs), steps(picture, width, glyphs)]
-    else:
-        judged = [*_watched(picture.tale, width), *_judged(picture.tale._replace(kept=""), width, glyphs)]
-        rest = picture._replace(tale=picture.tale._replace(judged=(), watched=()))
-        parts = [judged, steps(picture, width, glyphs, lesson_first=True), story(rest, width, glyphs)]
-    rows: list[Row] = []
-    for part in parts:
-        rows += [BLANK, *part] if rows and part else part
-    return rows
+def _remark(last: ShownStep | None, width: int, glyphs: Glyphs) -> list[Row]:
+    """What the author says to the step that was just made."""
+    if last is None or not last.remark:
+        return []
+    return [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(last.remark, width - 2)]
+
+
+def _alarms(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """What the last move broke, each case whole."""
+    return [line for broken in picture.broken if broken.fresh for line in case(broken, width, glyphs)]
 
 
 def _labelled(label: str, text: str, width: int) -> list[Row]:
@@ -89,7 +118,10 @@ def _question(tale: LessonText, width: int) -> Iterator[Row]:
 
 def how_to_answer() -> tuple[str, str]:
     """Below the options: where they have numbers, and where they have letters only."""
-    return tr("up/down and Enter, letter or number"), tr("up/down or the letter chooses, Enter answers")
+    return (
+        tr("up/down, the letter or its number chooses, Enter answers"),
+        tr("up/down or the letter chooses, Enter answers"),
+    )
 
 
 def _goal(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
@@ -112,14 +144,11 @@ def _watched(tale: LessonText, width: int) -> Iterator[Row]:
         yield from wrap([*spans, Span(was, "dim")], width)
 
 
-def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = False) -> list[Row]:
-    """What the last micro-step did, what that broke, and what the next one is going to do."""
+def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """What the last micro-step did, and what the next one is going to do, in the kernel's words."""
     rows: list[Row] = []
     if picture.last is not None:
-        rows += _told(tr("just now"), picture.last, width, "strong", glyphs, lesson_first=lesson_first)
-    for broken in picture.broken:
-        if broken.fresh:
-            rows += case(broken, width, glyphs)
+        rows += _told(tr("just now"), picture.last, width, "strong", glyphs)
     if picture.next is not None:
         if rows:
             rows.append(BLANK)
@@ -127,25 +156,36 @@ def steps(picture: Picture, width: int, glyphs: Glyphs, *, lesson_first: bool = 
     return rows
 
 
-def _told(
-    label: str, told: ShownStep, width: int, role: str, glyphs: Glyphs, *, lesson_first: bool = False
-) -> list[Row]:
-    """One micro-step: its name, where it stands in the kernel, its words; what it meant here after them or before."""
+def _told(label: str, told: ShownStep, width: int, role: str, glyphs: Glyphs) -> list[Row]:
+    """One micro-step: its name, where it stands in the kernel, its words, and how the call ends."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:
         name.append(Span(f" ({tr('task')} {told.task})", "dim"))
-    rows = wrap([Span(f"{tr('after')} ", "dim"), Span(", ".join(told.before), "dim")], width) if told.before else []
-    rows += wrap(name, width)
-    always = [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
-    always += markdown(tr(told.doc), width)
-    here: list[Row] = []
-    if told.remark:
-        here += [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(told.remark, width - 2)]
+    rows = wrap(name, width)
     if told.waits:
-        here += wrap([Span(f"{tr('It must wait')}: ", "hazard"), Span(told.waits)], width)
+        rows += wrap([Span(f"{tr('It must wait')}: ", "hazard"), Span(told.waits)], width)
     if told.outcome:
-        here += wrap([Span(f"{tr('The call ends')}: ", "now"), Span(told.outcome, "strong")], width)
-    return [*rows, *here, *always] if lesson_first else [*rows, *always, *here]
+        rows += wrap([Span(f"{tr('The call ends')}: ", "now"), Span(told.outcome, "strong")], width)
+    rows += [Row((Span(told.source, "dim"),))] if told.source and len(told.source) <= width else []
+    rows += markdown(tr(told.doc), width)
+    if told.before:
+        rows += wrap([Span(f"{tr('after')} ", "dim"), Span(in_short(told.before, glyphs), "dim")], width)
+    return rows
+
+
+def in_short(before: Sequence[str], glyphs: Glyphs) -> str:
+    """The steps that one key press has made before the last one: the first, and how many follow.
+
+    >>> from tui.views.glyphs import ASCII
+    >>> in_short(["walk_pgd", "walk_pud", "walk_pmd"], ASCII)
+    'walk_pgd > walk_pud > walk_pmd'
+    >>> in_short(["a", "b", "c", "d", "e"], ASCII)
+    'a > 3 steps > e'
+    """
+    link = f" {glyphs.arrow} "
+    if len(before) <= 3:
+        return link.join(before)
+    return link.join((before[0], ntr("{n} step", "{n} steps", len(before) - 2).format(n=len(before) - 2), before[-1]))
 
 
 def case(broken: ShownViolation, width: int, glyphs: Glyphs) -> list[Row]:

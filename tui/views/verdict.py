@@ -19,8 +19,15 @@ def worst(broken: tuple[ShownViolation, ...]) -> list[ShownViolation]:
     return sorted(broken, key=lambda one: (ORDER[one.severity], not one.fresh, -one.node))
 
 
+def is_muted(picture: Picture) -> bool:
+    """Whether what is broken is kept quiet: a question is open, and an alarm would answer it."""
+    return picture.tale.ask is not None and bool(picture.broken)
+
+
 def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> list[Row]:
     """The bar: nothing is wrong; or what broke, since when and why, over the whole width."""
+    if is_muted(picture):
+        return [row(Span(f" {glyphs.dot} {tr('rules: first your answer')}", "dim"))] + [Row()] * (lines - 1)
     if not picture.broken:
         rules = (
             tr("all {count} rules hold").format(count=len(picture.rules)) if picture.rules else tr("no rule is broken")
@@ -45,10 +52,9 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
 
 def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     """What is broken, case by case, then every rule with its sign."""
-    rows: list[Row] = []
-    for broken in worst(picture.broken):
-        rows += case(broken, width, glyphs)
-        rows += _pointers(broken, width)
+    if is_muted(picture):
+        return [row(Span(tr("What the rules say comes after your answer."), "dim"))]
+    rows = alarms(picture, width, glyphs)
     states = {broken.invariant: broken.severity for broken in reversed(worst(picture.broken))}
     if width >= SENTENCES:
         for rule in picture.rules:
@@ -56,6 +62,15 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
             rows.append(row(head, Span(f"  {cut(tr(rule.rule), width - len(head.text) - 2)}", "dim")))
         return rows
     return rows + flow([], [[_rule(rule, states, glyphs)] for rule in picture.rules], width, 0)
+
+
+def alarms(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+    """Every broken rule, told for this case, the worst first."""
+    rows: list[Row] = []
+    for broken in worst(picture.broken):
+        rows += case(broken, width, glyphs)
+        rows += _pointers(broken, width)
+    return rows
 
 
 def _rule(rule: Rule, states: dict[str, str], glyphs: Glyphs) -> Span:
