@@ -15,6 +15,9 @@ from model.search.transition_cache import Actor, TransitionCache
 Verdict = Literal["never", "sometimes", "always", "vacuous"]
 """`vacuous`: never, but some command that was permitted never took place either, so nothing has been shown."""
 
+MEMORY_ORDER: Final = "sequentially consistent"
+"""How the interleaved micro-steps see memory: "never" says nothing of barriers that are missing (model/README.md)."""
+
 MOST_COUNTED: Final = 60_000
 """States of a search whose schedules are counted: less than a second."""
 

@@ -60,6 +60,7 @@ def test_the_object_of_the_contract() -> None:
     old = ["complete", "states", "transitions", "schedules", "seconds", "verdicts", "violations"]
     assert list(found)[: len(old)] == old
     assert {"vacuous", "commands", "never_ends"} <= set(found)
+    assert found["memory_order"] == "sequentially consistent", "what `never` holds for"
     assert found["complete"] is True
     assert isinstance(found["schedules"], int)
     assert found["verdicts"]["lost-write"] == "sometimes"

@@ -151,6 +151,8 @@ def print_json(found: "Report", seconds: float) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec
 
+    from model.search.verdicts import MEMORY_ORDER
+
     result: dict[str, object] = {
         "complete": found.search.complete,
         "states": len(found.search.seen),
@@ -168,6 +170,7 @@ def print_json(found: "Report", seconds: float) -> None:
             }
             for finding in found.findings
         ],
+        "memory_order": MEMORY_ORDER,
         "vacuous": bool(found.vacuous),
         "commands": [
             {

@@ -180,6 +180,9 @@ def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:
     why = "first" if terms.first and found.states <= terms.bound else "bound"
     how = tr("every schedule searched") if found.complete else tr(ENDED[why]).format(bound=f"{terms.bound:,}")
     yield row(Span(cut(f" {how}", width), "ok" if found.complete else "hazard"))
+    if any(verdict.verdict == "never" for verdict in found.judgements):
+        order = tr("with sequentially consistent memory: a missing barrier is not seen")
+        yield from (row(Span(part, "dim")) for part in _wrapped(order, width))
     counts = tr("{states} states, {transitions} transitions, {depth} steps deep").format(
         states=f"{found.states:,}",
         transitions=f"{found.transitions:,}",

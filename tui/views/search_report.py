@@ -17,6 +17,7 @@ from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
+from model.search.verdicts import MEMORY_ORDER
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
@@ -138,6 +139,8 @@ class Teller:
                 missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
                 said = f"vacuous: not broken, but {missing} was never done, so nothing is shown"
             self.line(0, f"{sign} {others}: {said}")
+            if said == "never":
+                self.line(2, f"(with {MEMORY_ORDER} memory: a missing barrier is not seen)")
 
     # -- the story -------------------------------------------------------------------------
 

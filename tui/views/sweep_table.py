@@ -7,12 +7,13 @@ import msgspec
 
 from model.compare.known_bugs import KNOWN_BUGS
 from model.compare.sweep import Answer, SweepCase
+from model.search.verdicts import MEMORY_ORDER
 
 Answers = Mapping[SweepCase, Answer]
 
 HEADINGS: Final = ("kernel", "backing", "scenes", "harmful", "known", "incomplete", "states")
 
-SEQUENTIAL: Final = "Micro-steps are interleaved as if memory were sequentially consistent: missing barriers go unseen."
+SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
 
 class Bounds(NamedTuple):
@@ -121,7 +122,7 @@ def as_json(answers: Answers, bounds: Bounds) -> bytes:
             "bounded": bounds.preemptions,
             "max_states": bounds.states,
             "thin": bounds.thin,
-            "memory_order": "sequentially consistent",
+            "memory_order": MEMORY_ORDER,
             "cases": cases,
         }
     )
