@@ -19,7 +19,7 @@ from model.memory.records import Vma
 from model.memory.state import Change
 
 
-class Scope:
+class RecheckScope:
     """What must be looked at again after some changes."""
 
     __slots__ = ("draft", "locks", "pages", "pfns", "places", "retaken", "scene")
@@ -42,7 +42,7 @@ class Scope:
                     trigger.way(self, change)
 
 
-Way = Callable[[Scope, Change], None]
+Way = Callable[[RecheckScope, Change], None]
 
 
 class Trigger(NamedTuple):
@@ -63,11 +63,11 @@ class Trigger(NamedTuple):
 # -- ways --------------------------------------------------------------------------------------
 
 
-def by_the_index(_scope: Scope, _change: Change) -> None:
+def by_the_index(_scope: RecheckScope, _change: Change) -> None:
     """The index of holders knows already: frames whose holders changed, places whose entry or watchers changed."""
 
 
-def frame_itself(scope: Scope, change: Change) -> None:
+def frame_itself(scope: RecheckScope, change: Change) -> None:
     """A frame; where a block of pages came or went, all pages of the block."""
     pfn, old, new = change.key, change.old or FREE, change.new or FREE
     scope.pfns.add(pfn)
@@ -75,12 +75,12 @@ def frame_itself(scope: Scope, change: Change) -> None:
         scope.pfns.update(range(pfn, pfn + (1 << order)))
 
 
-def frame_of_key(scope: Scope, change: Change) -> None:
+def frame_of_key(scope: RecheckScope, change: Change) -> None:
     """The frame that is the entry's key."""
     scope.pfns.add(change.key)
 
 
-def frames_of_buffer(scope: Scope, change: Change) -> None:
+def frames_of_buffer(scope: RecheckScope, change: Change) -> None:
     """The pages of a buffer before and after; where it came or went, also whatever its mappings lead to."""
     for buffer in filter(None, (change.old, change.new)):
         scope.pfns.update(buffer.frames)
@@ -92,51 +92,51 @@ def frames_of_buffer(scope: Scope, change: Change) -> None:
                     scope.pfns.update(_mapped_in(scope.scene, process, vma))
 
 
-def frames_of_slot(scope: Scope, change: Change) -> None:
+def frames_of_slot(scope: RecheckScope, change: Change) -> None:
     """The page that caches a swap slot."""
     scope.pfns.update(record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0)
 
 
-def frames_of_swapped(scope: Scope, change: Change) -> None:
+def frames_of_swapped(scope: RecheckScope, change: Change) -> None:
     """The page that caches the slot of a shmem file's page."""
     scope.pfns.update(_cached_in(scope.scene, change))
 
 
-def frames_of_mapping(scope: Scope, change: Change) -> None:
+def frames_of_mapping(scope: RecheckScope, change: Change) -> None:
     """Whatever the entries of a buffer's mapping lead to: for other memory no rule asks what its VMA shows."""
     for vma in filter(None, (change.old, change.new)):
         if vma.file.startswith(FILE_PREFIX):
             scope.pfns.update(_mapped_in(scope.scene, change.key[0], vma))
 
 
-def every_frame(scope: Scope, _change: Change) -> None:
+def every_frame(scope: RecheckScope, _change: Change) -> None:
     """All there are: for `set`, which is no step of a kernel."""
     scope.pfns.update(scope.scene.state.frames.keys())
     scope.pfns.update(scope.scene.holding.held.keys())
 
 
-def pages_of_frame(scope: Scope, change: Change) -> None:
+def pages_of_frame(scope: RecheckScope, change: Change) -> None:
     """The references that hold the frame which is the key."""
     scope.pages |= scope.draft.references_of([change.key])
 
 
-def pages_of_cached(scope: Scope, change: Change) -> None:
+def pages_of_cached(scope: RecheckScope, change: Change) -> None:
     """The references on the page that a file had there, and on the one it has."""
     scope.pages |= scope.draft.references_of(pfn for pfn in (change.old, change.new) if pfn is not None)
 
 
-def pages_of_swapped(scope: Scope, change: Change) -> None:
+def pages_of_swapped(scope: RecheckScope, change: Change) -> None:
     """The references on the page that caches the slot of a shmem file's page."""
     scope.pages |= scope.draft.references_of(_cached_in(scope.scene, change))
 
 
-def pages_of_slot(scope: Scope, change: Change) -> None:
+def pages_of_slot(scope: RecheckScope, change: Change) -> None:
     """The references on the page that caches a swap slot."""
     cached = [record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0]
     scope.pages |= scope.draft.references_of(cached)
 
 
-def pages_of_buffer(scope: Scope, change: Change) -> None:
+def pages_of_buffer(scope: RecheckScope, change: Change) -> None:
     """The references on the pages of a buffer before and after, and for another file what devices have mapped."""
     old, new = change.old, change.new
     for buffer in filter(None, (old, new)):
@@ -146,42 +146,42 @@ def pages_of_buffer(scope: Scope, change: Change) -> None:
         _mapped_of(scope, exported)
 
 
-def pages_of_dma_buf(scope: Scope, change: Change) -> None:
+def pages_of_dma_buf(scope: RecheckScope, change: Change) -> None:
     """What devices have mapped of a dma-buf."""
     _mapped_of(scope, {change.key})
 
 
-def pages_itself(scope: Scope, change: Change) -> None:
+def pages_itself(scope: RecheckScope, change: Change) -> None:
     """All pages of a reference."""
     scope.retaken.add(change.key)
     if change.new is not None:
         scope.pages |= {(change.key, page) for page in range(len(change.new.frames))}
 
 
-def pages_taken_in_vma(scope: Scope, change: Change) -> None:
+def pages_taken_in_vma(scope: RecheckScope, change: Change) -> None:
     """What was taken where a VMA is or was."""
     for vma in filter(None, (change.old, change.new)):
         _taken_in(scope, change.key[0], vma.start, vma.end)
 
 
-def pages_taken_from_process(scope: Scope, change: Change) -> None:
+def pages_taken_from_process(scope: RecheckScope, change: Change) -> None:
     """Whatever was taken from a process."""
     _taken_in(scope, change.key, 0, 1 << 36)
 
 
-def places_of_huge_entry(scope: Scope, change: Change) -> None:
+def places_of_huge_entry(scope: RecheckScope, change: Change) -> None:
     """All virtual pages that an entry of 2 MiB maps."""
     if (change.old and change.old.huge) or (change.new and change.new.huge):
         process, _, block = change.key
         scope.places |= {(process, vpn) for vpn in range(block << 9, (block + 1) << 9)}
 
 
-def locks(scope: Scope, _change: Change) -> None:
+def locks(scope: RecheckScope, _change: Change) -> None:
     """The locks, which are few."""
     scope.locks = True
 
 
-def _taken_in(scope: Scope, process: str, start: int, end: int) -> None:
+def _taken_in(scope: RecheckScope, process: str, start: int, end: int) -> None:
     """Every reference that was taken in [start, end) of a process, where no entry answers for itself."""
     for name, reference in scope.scene.state.references.items():
         if reference.process == process:
@@ -189,7 +189,7 @@ def _taken_in(scope: Scope, process: str, start: int, end: int) -> None:
             scope.pages |= {(name, vpn - reference.vpn) for vpn in range(first, last)}
 
 
-def _mapped_of(scope: Scope, dma_bufs: set[str]) -> None:
+def _mapped_of(scope: RecheckScope, dma_bufs: set[str]) -> None:
     """Every page that devices have mapped of some dma-bufs."""
     for name, reference in scope.scene.state.references.items():
         if reference.dmabuf in dma_bufs:

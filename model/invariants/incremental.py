@@ -10,7 +10,7 @@ from typing import Final
 from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case
-from model.invariants.concerns import Scope
+from model.invariants.concerns import RecheckScope
 from model.invariants.holders import REFERENCE_KINDS, tally
 from model.invariants.registry import FRAME_RULES, REFERENCE_RULE, TRANSLATION_RULE
 from model.invariants.rules.buffers import at_rest
@@ -34,7 +34,7 @@ def _known(broken: HashTrieSet[tuple[str, int]], pfn: int) -> bool:
     return bool(len(broken)) and any((name, pfn) in broken for name, _ in BREAKS)
 
 
-class Recheck(Scope):
+class Recheck(RecheckScope):
     """What must be looked at again after some changes, and the looking."""
 
     __slots__ = ()

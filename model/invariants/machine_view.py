@@ -5,6 +5,7 @@ from typing import NamedTuple
 from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
 from model.kernel.drivers.buffer import buffer_of
+from model.memory.leaf import leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import State
@@ -38,11 +39,7 @@ class MachineView(NamedTuple):
 
     def entry(self, process: str, vpn: int) -> Pte | None:
         """The entry that maps a virtual page, taken for this one page where it maps a block of 2 MiB."""
-        pte = self.state.ptes.get((process, vpn))
-        if pte is not None:
-            return pte
-        block = self.state.tables.get((process, 1, vpn >> 9))
-        return Pte(block.pfn + vpn % 512, block.bits) if block and block.huge else None
+        return leaf_entry(self.state, process, vpn)
 
     def sees(self, process: str, vpn: int) -> int | None:
         """The frame that an access of `process` at `vpn` would reach, or None if nothing that exists yet.

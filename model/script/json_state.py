@@ -299,16 +299,6 @@ def tlb_picture(entries: Iterable[TlbEntry]) -> list[Json]:
 # -- changes -----------------------------------------------------------------------------------
 
 
-def net_changes(changes: Iterable[Change]) -> list[Change]:
-    """What is different after all of `changes`, one entry a record, in the order of first change."""
-    first: dict[tuple[str, Any], Change] = {}
-    for change in changes:
-        place = change.table, change.key
-        earlier = first.get(place)
-        first[place] = change if earlier is None else earlier._replace(new=change.new)
-    return [change for change in first.values() if change.old != change.new]
-
-
 def change_picture(state: State, change: Change) -> dict[str, Json]:
     """One entry of `changes`."""
     return {

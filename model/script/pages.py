@@ -1,5 +1,6 @@
 """From a place in an address space to its pages, and from a page to the entry that maps it."""
 
+from model.memory.leaf import leaf_entry
 from model.memory.records import Pte
 from model.memory.state import Memory
 from model.script.command import Place
@@ -29,10 +30,5 @@ def page_entry(state: Memory, process: str, vpn: int) -> tuple[Pte, int] | None:
 
     Under a 2 MiB leaf the pfn is that of the small page inside it.
     """
-    pte = state.ptes.get((process, vpn))
-    if pte is not None:
-        return pte, pte.pfn
-    leaf = state.tables.get((process, 1, vpn >> 9))
-    if leaf is None or not leaf.huge:
-        return None
-    return leaf, leaf.pfn + (vpn & 511)
+    entry = leaf_entry(state, process, vpn)
+    return None if entry is None else (entry, entry.pfn)

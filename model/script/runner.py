@@ -11,13 +11,13 @@ from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import boot
+from model.memory.changes import net_changes
 from model.memory.records import Event
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
 from model.script.drive import carry_out
 from model.script.execute import Ended
-from model.script.json_state import net_changes
 
 
 class StepNote(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from model.engine.config import SETTINGS
+from model.kernel.drivers.exporter import EXPORTERS
 from model.script.conditions import CONDITION, Asked
 from model.script.operands import (
     TOP_PAGE,
@@ -166,10 +167,6 @@ ADVICE: Final = (
     *("dontneed", "free", "remove", "dontfork", "dofork", "wipeonfork", "keeponfork", "hugepage", "nohugepage"),
     *("collapse", "populate_read", "populate_write", "cold", "pageout"),
 )
-EXPORTERS: Final = (
-    *("qxl", "bochs", "vgem", "virtio-gpu", "cirrus", "system-heap", "udmabuf", "i915-shmem", "ttm-huge"),
-    *("insert-page", "mixed", "no-zap", "no-flush"),
-)
 PLACEMENTS: Final = ("vram", "gtt", "system")
 
 _TABLE: Final = (
@@ -277,7 +274,7 @@ _TABLE: Final = (
         "a buffer object of a driver, its backing store allocated at once",
         *(NewName(name="B", kind="buffer"), _PAGES),
         *(Option("in", Choice(name="vram|gtt|system", choices=PLACEMENTS)),),
-        Option("exporter", Choice(name="KIND", choices=EXPORTERS)),
+        Option("exporter", Choice(name="KIND", choices=tuple(EXPORTERS))),
         Option("caching", Choice(name="wc|cached", choices=("wc", "cached"))),
         Option("memfd", Name(name="F", kind="file", made_by=("memfd",)), only_with=("exporter", "udmabuf")),
     ),

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from model.memory.changes import net_changes
 from model.memory.state import Change
 from model.script.command import Command
 from model.script.context import OK
-from model.script.json_state import net_changes
 from model.script.runner import Account, step_note
 from model.session.timeline import Node, Timeline
 

@@ -56,7 +56,7 @@ async def test_a_block_of_2_mib_is_one_difference(store: Store) -> None:
         await user.command("scene huge-page-hole")
         await user.press("D", "3")
         shown = overlay(user)
-        assert "frame 513-1023: buffer, refcount 0, mapcount 0" in shown
+        assert "frames 513 to 1023: buffer, refcount 0, mapcount 0" in shown
         assert len(shown.splitlines()) < 70
 
 

@@ -72,9 +72,9 @@ def bound(text: str) -> int:
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from tui.jobs.sweep import KnownCases, sweep
-    from tui.views.sweep_table import Bounds, as_json, as_markdown, print_table
+    from tui.views.sweep_table import SweepBounds, as_json, as_markdown, print_table
 
-    asked, bounds = chosen(args), Bounds(args.bounded, args.max_states, args.thin)
+    asked, bounds = chosen(args), SweepBounds(args.bounded, args.max_states, args.thin)
     known = KnownCases(args.bounded, args.max_states)
     if not args.fresh:
         known.read()

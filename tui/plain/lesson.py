@@ -21,7 +21,7 @@ from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import machine
-from tui.views.change_text import HIDDEN, change_lines
+from tui.views.change_text import HIDDEN, change_rows
 from tui.views.glyphs import Glyphs, choose
 from tui.views.markdown import markdown
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES
@@ -218,7 +218,7 @@ class PlainLesson:
             if played_step.remark:
                 self.rows(markdown(f"> {played_step.remark}", self.width - depth - 2), depth + 2)
             shown = (change for change in played_step.changes if change.table not in HIDDEN)
-            for sign, subject, words in change_lines(played_step.standing.context.state, shown, self.signs.arrow):
+            for _, (sign, subject, words) in change_rows(played_step.standing.context.state, shown, self.signs.arrow):
                 text = Text(f"{sign} ", SIGN_STYLES[sign]).append(f"{subject}: {words}" if words else subject, "none")
                 self.line(depth + 2, text)
             self.events(played_step, depth + 2)

@@ -39,8 +39,15 @@ def change_line(state: State, change: Change, arrow: str = "->") -> ChangeLine:
     return ChangeLine("~", subject, _difference(state, change.old, change.new, arrow))
 
 
-def change_lines(state: State, changes: Iterable[Change], arrow: str = "->") -> Iterator[ChangeLine]:
-    """Changes in words, where a row of neighbours that say the same is one line: a block of 2 MiB has 512 frames."""
+class ChangeRow(NamedTuple):
+    """One change, or neighbours that have changed alike: a block of 2 MiB has 512 frames."""
+
+    first: Change
+    line: ChangeLine
+
+
+def change_rows(state: State, changes: Iterable[Change], arrow: str = "->") -> Iterator[ChangeRow]:
+    """Changes in words, neighbours that say the same in one row."""
     row: list[Change] = []
     said = ChangeLine("", "", "")
     for change in changes:
@@ -49,21 +56,22 @@ def change_lines(state: State, changes: Iterable[Change], arrow: str = "->") -> 
             row.append(change)
             continue
         if row:
-            yield _row(row, said)
+            yield _joined(row, said)
         row, said = [change], line
     if row:
-        yield _row(row, said)
+        yield _joined(row, said)
 
 
 def _follows(before: Change, change: Change) -> bool:
-    """Neighbours in a table whose keys are numbers."""
-    numbers = isinstance(before.key, int) and isinstance(change.key, int)
-    return numbers and before.table == change.table == "frames" and change.key == before.key + 1
+    """Neighbours in a table of frames, or of what stands in them."""
+    return before.table == change.table and change.table in {"frames", "content"} and change.key == before.key + 1
 
 
-def _row(row: Sequence[Change], line: ChangeLine) -> ChangeLine:
+def _joined(row: Sequence[Change], line: ChangeLine) -> ChangeRow:
     """The one line for a row of changes, e.g. `frames 512 to 1023`."""
-    return line if len(row) == 1 else line._replace(subject=f"frames {row[0].key} to {row[-1].key}")
+    if len(row) > 1:
+        line = line._replace(subject=f"{line.subject.replace('frame', 'frames')} to {row[-1].key}")
+    return ChangeRow(row[0], line)
 
 
 def _subject(change: Change) -> str:

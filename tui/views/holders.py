@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from lessons.i18n.language import tr
+from model.memory.leaf import leaf_entry
 from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
 from model.memory.state import State
 from tui.views.buffers import buffers, dma_bufs
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
-from tui.views.shown_state import ShownState, entry_at, gone, place
+from tui.views.shown_state import ShownState, gone, place
 from tui.views.spaces import frame_name, short_bits
 from tui.views.walk import is_stale
 
@@ -102,7 +103,7 @@ def _held(scene: ShownState, reference: Reference) -> Iterator[list[Span]]:
 def _moved_on(state: State, scene: ShownState, reference: Reference, vpn: int, pfn: int) -> Span:
     """The page that it was taken through: nothing to say while it still leads to the frame."""
     subject = f"pte:{reference.process}:{vpn}"
-    pte = entry_at(state, reference.process, vpn)
+    pte = leaf_entry(state, reference.process, vpn)
     if pte is not None and pte.kind == "page" and pte.pfn == pfn:
         return Span("")
     now = tr("empty") if pte is None else _leads_to(scene, pte)
@@ -132,7 +133,7 @@ def _cached(scene: ShownState, cpu: int) -> Iterator[list[Span]]:
     """The cached translations of a CPU, those flushed in the last move too."""
     for entry in scene.state.tlbs.get(cpu) or ():
         subject = f"tlb:{cpu}:{entry.process}:{entry.vpn}"
-        now = entry_at(scene.state, entry.process, entry.vpn)
+        now = leaf_entry(scene.state, entry.process, entry.vpn)
         target = f"{scene.glyphs.arrow}{frame_name(scene.state, entry.pte.pfn)} {short_bits(entry.pte)}"
         spans = [
             *scene.inline_sign(subject),

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from model.script.json_state import net_changes
+from model.memory.changes import net_changes
 from model.script.parser import parse
 from model.search.ends import CommandUse, NeverEnds
 from model.search.path_interleaving import of_path, steps_among

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from model.memory.records import Pte
+from model.memory.changes import net_changes
+from model.memory.leaf import PTRS_PER_TABLE
 from model.memory.state import Change, State
 from tui.views.glyphs import UNICODE, Glyphs
 from tui.views.row import Span
 
-HUGE_PAGES: Final = 512
+HUGE_PAGES: Final = PTRS_PER_TABLE
 """Pages of 4 KiB that one PMD entry maps where it is a leaf."""
 MOST_SEARCHED: Final = 4096
 """Entries that are looked through to find one that maps a frame."""
@@ -58,16 +59,8 @@ MARK_ROLES: Final = {"+": "new", "~": "changed", "-": "gone"}
 
 
 def net(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes of several steps as those of one: each entry's first old value, last new one; MOST_CHANGES at most.
-
-    >>> net([Change("content", 5, None, 1), Change("content", 5, 1, 2)])
-    (Change(table='content', key=5, old=None, new=2),)
-    """
-    merged: dict[tuple[str, Any], Change] = {}
-    for change in islice(changes, MOST_CHANGES):
-        known = merged.get(change[:2])
-        merged[change[:2]] = change if known is None else known._replace(new=change.new)
-    return tuple(change for change in merged.values() if change.old != change.new)
+    """The changes of several steps as those of one; MOST_CHANGES at most are looked at."""
+    return tuple(net_changes(islice(changes, MOST_CHANGES)))
 
 
 def marks(changes: Iterable[Change]) -> dict[str, str]:
@@ -127,15 +120,6 @@ def subject(table: str, key: object) -> str:
 def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     """Key → old record of what the last move took out of a table."""
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
-
-
-def entry_at(state: State, process: str, vpn: int) -> Pte | None:
-    """The entry that maps a page, taken for this one page where a PMD maps the block of 2 MiB around it."""
-    pte = state.ptes.get((process, vpn))
-    if pte is not None:
-        return pte
-    block = state.tables.get((process, 1, vpn // HUGE_PAGES))
-    return Pte(block.pfn + vpn % HUGE_PAGES, block.bits) if block is not None and block.huge else None
 
 
 def place(state: State, process: str, vpn: int) -> str:

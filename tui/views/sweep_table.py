@@ -16,7 +16,7 @@ HEADINGS: Final = ("kernel", "backing", "scenes", "harmful", "known", "incomplet
 SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
 
-class Bounds(NamedTuple):
+class SweepBounds(NamedTuple):
     """How far the searches went."""
 
     preemptions: int | None
@@ -39,7 +39,7 @@ class Bounds(NamedTuple):
         return f"{few}{schedules}, at most {self.states} states a scene"
 
 
-def print_table(answers: Answers, bounds: Bounds) -> None:
+def print_table(answers: Answers, bounds: SweepBounds) -> None:
     """A line for each kernel and backing, then everything that was found."""
     from rich.console import Console
     from rich.table import Table
@@ -66,7 +66,7 @@ def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
         yield kernel, backing, *map(str, (len(found), harmful, known, incomplete, states))
 
 
-def as_markdown(answers: Answers, bounds: Bounds) -> str:
+def as_markdown(answers: Answers, bounds: SweepBounds) -> str:
     """The table, what was found, and what these kernels really do."""
     lines = [f"Searched: {bounds}. {SEQUENTIAL}", "", *markdown_table(HEADINGS, rows(answers)), ""]
     if found := [f"- {case.name}: {words(each)}" for case, each in answers.items() if each.bad]:
@@ -101,7 +101,7 @@ def words(answer: Answer) -> str:
     return f"{answer.invariant} in {answer.steps} micro-steps, {answer.preemptions} pre-emptions{known}"
 
 
-def as_json(answers: Answers, bounds: Bounds) -> bytes:
+def as_json(answers: Answers, bounds: SweepBounds) -> bytes:
     """One JSON object: the bounds, and every case with what was found in it."""
     cases = [
         {

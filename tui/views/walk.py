@@ -6,10 +6,11 @@ from typing import Final
 from lessons.i18n.language import tr
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
+from model.memory.leaf import leaf_entry
 from model.memory.records import Pte
 from model.memory.state import State
 from tui.views.row import Row, Span, row
-from tui.views.shown_state import ShownState, entry_at, page_of, place
+from tui.views.shown_state import ShownState, page_of, place
 from tui.views.spaces import absent, frame_name, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
@@ -97,7 +98,7 @@ def _target(scene: ShownState, pfn: int, room: int) -> list[Span]:
 def _tlbs(scene: ShownState, process: str, vpn: int) -> Row:
     """What each CPU has cached for this page, and whether the page table still says so."""
     state = scene.state
-    pte = entry_at(state, process, vpn)
+    pte = leaf_entry(state, process, vpn)
     spans: list[Span | str] = [Span("  TLB ", "strong")]
     for cpu in sorted(state.cpus):
         subject = f"tlb:{cpu}:{process}:{vpn}"

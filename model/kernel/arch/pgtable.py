@@ -12,6 +12,7 @@ from model.engine.procedure import Blocked, Outcome, Procedure, blocked, done, f
 from model.engine.splat import bad_page_map
 from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.mm.page_alloc import alloc_page
+from model.memory import leaf
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -34,9 +35,11 @@ from model.memory.ordered import ceiling
 from model.memory.records import Lock, Pte, Vma
 from model.memory.state import Memory, Transaction
 
-PTRS_PER_TABLE: Final = 512
-TABLE_SHIFT: Final = 9
-PMD, PUD, PGD = 1, 2, 3
+PTRS_PER_TABLE: Final = leaf.PTRS_PER_TABLE
+TABLE_SHIFT: Final = leaf.TABLE_SHIFT
+PMD: Final = leaf.PMD
+PUD: Final = 2
+PGD: Final = 3
 LEVEL_NAMES: Final = ("PTE", "PMD", "PUD", "PGD")
 TASK_SIZE: Final = 1 << 35
 """User space is 2^47 bytes: this many pages."""

@@ -7,11 +7,12 @@ from typing import Final, NamedTuple
 
 from model.invariants.holder_index import Index
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.leaf import leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import State
 from tui.views.picture.history import LastStep, Page, Past
-from tui.views.shown_state import ShownState, entry_at
+from tui.views.shown_state import ShownState
 
 MOST_BELIEVED: Final = 512
 """Pages of one reference that are drawn."""
@@ -86,7 +87,7 @@ class PictureState:
 
     def entry(self, page: Page) -> Pte | None:
         """The entry that maps a page."""
-        return entry_at(self.state, *page)
+        return leaf_entry(self.state, *page)
 
     def stale(self, page: Page) -> list[tuple[int, TlbEntry]]:
         """What CPUs have cached for a page that the page table no longer says."""
