@@ -254,6 +254,8 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """Kind `mirror`: the notifier sequence at which the frames were looked up."""
     buffer: str = ""
     """The buffer whose pages they were when it was taken, empty for other memory."""
+    had: tuple[int, ...] = ()
+    """The byte of each page when it was taken: what its holder knew already, for the rule `foreign-dma`."""
 
 
 Place = Literal["vram", "gtt", "system", "swapped", "none"]

@@ -20,7 +20,7 @@ from model.kernel.drivers.gem import gem_create, gem_destroy
 from model.kernel.drivers.ttm_move import move_buffer
 from model.kernel.drivers.udmabuf import udmabuf_create
 from model.kernel.fs.dax import dax_create
-from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write
+from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write, vfs_fsync
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone, mm_alloc
 from model.kernel.mm.hmm import mirror_range
@@ -205,6 +205,7 @@ CALLS: Final[dict[str, Builder]] = {
     "punch": lambda call: fallocate_punch(
         file=call.name("F"), offset=call.number("OFFSET"), pages=call.number("PAGES")
     ),
+    "fsync": lambda call: vfs_fsync(file=call.name("F")),
     "pread": lambda call: kernel_read(file=call.name("F"), page=call.number("PAGE")),
     "pwrite": lambda call: kernel_write(file=call.name("F"), page=call.number("PAGE"), value=call.number("BYTE")),
     "gup": _gup,

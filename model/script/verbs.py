@@ -229,6 +229,7 @@ _TABLE: Final = (
         "fallocate(2) with FALLOC_FL_PUNCH_HOLE",
         *(_F, Number(name="OFFSET", what="an offset in pages"), _PAGES),
     ),
+    _verb("fsync", "fsync(2): write the file's dirty pages to disk", _F),
     _verb("pread", "pread(2): read the first byte of a page of the file", _F, _PAGE, yields=True),
     _verb("pwrite", "pwrite(2): write it", _F, _PAGE, _BYTE),
     _verb("device", "a device that can do DMA", NewName(name="DEV", kind="device"), role="machine"),

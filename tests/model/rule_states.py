@@ -139,6 +139,30 @@ SCRIPTS: Final = {
         punch f 0 1
         write p0 own 2
     """,
+    "a file on disk, cleaned under a device": """
+        set kernel 6.1
+        device nic
+        process p0
+        diskfile f 1
+        mmap p0 buf file:f shared rw 1
+        write p0 buf 1
+        gup p0 buf as=r write pin by=nic
+        fsync f
+        dma r write 3
+    """,
+    "secret and read-only memory": """
+        device nic
+        process p0
+        mmap p0 s secretmem shared rw 1
+        write p0 s 83
+        mirror p0 s as=m by=nic
+        mmap p0 buf anon private rw 1
+        write p0 buf 1
+        mprotect p0 buf r
+        grab p0 buf as=g by=nic
+        dma m read
+        dma g write 9
+    """,
     "storage": """
         dax f 2
         process p0

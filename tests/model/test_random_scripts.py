@@ -25,7 +25,9 @@ from tests.model.random_scripts import Dialect, commands, scripts
 
 EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "400"))
 
-SELF_INFLICTED: Final = frozenset({"stale-reference", "lost-write", "foreign-dma"})
+SELF_INFLICTED: Final = frozenset(
+    {"stale-reference", "lost-write", "foreign-dma", "read-only-write", "clean-page-written", "secret-access"}
+)
 """What a script can do to itself with a reference that it keeps too long, or took for reading and lets a device write
 through. Every other invariant is a promise of the model."""
 

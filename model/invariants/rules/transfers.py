@@ -54,6 +54,8 @@ def foreign_dma(scene: MachineView, access: Access) -> Violation | None:
     meant = _meant(scene, access, reference)
     stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
     since = "By now that" if stranger else "That"
+    if stranger and _known(scene, access, reference):
+        return None
     stranger = stranger or _not_to_be_written(scene, access, reference)
     return _foreign_dma(scene, access, reference, f"{since} frame", stranger) if stranger else None
 
@@ -113,6 +115,16 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
             return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:
             return ""
+
+
+def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
+    """Whether a byte was read that the process shared when the reference was taken, and so tells it nothing new.
+
+    After fork parent and child have the same page. Who held it then may read that byte, whosever page it is now.
+    """
+    if access.write or not reference.counted or scene.frame(access.pfn).kind != "anon":
+        return False
+    return reference.had[access.page : access.page + 1] == (access.value,)
 
 
 def _lent(scene: MachineView, pfn: int, buffer: str) -> bool:
@@ -294,7 +306,7 @@ VIEW: Final[Reads] = {
 """Where it is found who maps a page, and what a process finds at an address."""
 
 TAKEN: Final[Reads] = {
-    "references": ("process", "vpn", "write", "kind", "counted", "buffer", "dmabuf"),
+    "references": ("process", "vpn", "write", "kind", "counted", "buffer", "dmabuf", "had"),
     "dma_bufs": ("buffer",),
 }
 

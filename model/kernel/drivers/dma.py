@@ -92,4 +92,8 @@ class peek_reference(Procedure):
         reference, pfn = referenced_frame(tx, self.reference, self.page)
         if pfn == NOT_MAPPED:
             return fail(EFAULT)
-        return fail(-pfn) if reference is None or pfn < 0 else done(tx.content.get(pfn) or 0)
+        if reference is None or pfn < 0:
+            return fail(-pfn)
+        value = tx.content.get(pfn) or 0
+        tx.emit(Access(pfn, write=False, value=value, reference=self.reference, page=self.page, device=reference.by))
+        return done(value)

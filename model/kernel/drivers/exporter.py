@@ -27,6 +27,8 @@ class Exporter(NamedTuple):
     """TTM: its buffers move between VRAM and system memory."""
     zaps: bool = True
     """It calls unmap_mapping_range() before it moves a buffer. False: a bug."""
+    zaps_late: bool = False
+    """… but after it has copied the buffer, so what is written in between is lost: a bug."""
     flushes: bool = True
     """… and that flushes the TLBs. False: a bug."""
     private_pages: int = 0
@@ -50,6 +52,7 @@ EXPORTERS: Final[dict[str, Exporter]] = {
     "insert-page": Exporter("insert-page", "page", VM_MIXEDMAP | DONT, moves=True),
     "mixed": Exporter("insert-mixed", "mixed", VM_MIXEDMAP | DONT, moves=True),
     "no-zap": TTM._replace(zaps=False),
+    "late-zap": TTM._replace(zaps_late=True),
     "no-flush": TTM._replace(flushes=False),
 }
 """By `exporter=` of the script language (kernel-facts J.3, K)."""

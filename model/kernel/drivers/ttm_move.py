@@ -60,7 +60,12 @@ class ttm_bo_move(Procedure):
 
     @step
     def unmap_virtual(self, tx: Transaction) -> Outcome:
-        """First of all, nuke the PTEs. Nobody is asked whether he holds a reference on one of the pages."""
+        """First of all, nuke the PTEs. Nobody is asked whether he holds a reference on one of the pages.
+
+        A driver with a bug (exporter=late-zap) does so only when it has copied the buffer.
+        """
+        if exporter(tx, self.bo(tx).exporter).zaps_late:
+            return None
         return call(ttm_bo_unmap_virtual(buffer=self.buffer))
 
     @step
@@ -101,6 +106,8 @@ class ttm_bo_move(Procedure):
             old = tx.content.get(bo.frames[page]) if bo.frames else (bo.swap[page] if bo.swap else 0)
             if (tx.content.get(pfn) or 0) != (old or 0):
                 tx.content[pfn] = old or 0
+        if exporter(tx, bo.exporter).zaps_late:
+            return call(ttm_bo_unmap_virtual(buffer=self.buffer))
         return None
 
     @step

@@ -70,7 +70,8 @@ def note(tx: Transaction, name: str, reference: Reference) -> Outcome:
     if name in tx.references:
         gup_put(tx, pages, pinned=reference.kind == "pin")
         return fail(EEXIST)
-    tx.references[name] = msgspec.structs.replace(reference, buffer=buffer_under(tx, pages))
+    had = tuple([tx.content.get(pfn) or 0 for pfn in pages])
+    tx.references[name] = msgspec.structs.replace(reference, buffer=buffer_under(tx, pages), had=had)
     return done(len(pages))
 
 
