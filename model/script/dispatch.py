@@ -44,7 +44,7 @@ from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.reclaim import reclaim_page
 from model.kernel.mm.reference import put_reference, take_reference
 from model.kernel.mm.remote import mem_write, process_vm_readv, process_vm_writev
-from model.kernel.virt.kvm import grab_pages, kvm_follow
+from model.kernel.virt.kvm import grab_pages, kvm_follow, kvm_vcpu_map
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
 from model.memory.records import Place
 from model.memory.state import State
@@ -158,7 +158,7 @@ def _gup(call: Call) -> Procedure:
     )
 
 
-def _taken(procedure: type[kvm_follow | grab_pages | mirror_range], call: Call) -> Procedure:
+def _taken(procedure: type[kvm_follow | kvm_vcpu_map | grab_pages | mirror_range], call: Call) -> Procedure:
     """The ways to pages other than GUP."""
     start, pages = call.pages()
     return procedure(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"))
@@ -212,7 +212,7 @@ CALLS: Final[dict[str, Builder]] = {
     "reclaim": lambda call: reclaim_page(mm=call.name("P"), vpn=call.page()),
     "migrate": lambda call: migrate_pages(mm=call.name("P"), vpn=call.page()),
     "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
-    "follow": lambda call: _taken(kvm_follow, call),
+    "follow": lambda call: _taken(kvm_vcpu_map if "vcpu-map" in call.command.options else kvm_follow, call),
     "grab": lambda call: _taken(grab_pages, call),
     "mirror": lambda call: _taken(mirror_range, call),
     "bo": _bo,

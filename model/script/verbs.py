@@ -241,11 +241,8 @@ _TABLE: Final = (
     ),
     _verb(
         "follow",
-        "KVM's hva_to_pfn() for a guest that writes: GUP, then its own walk",
-        _P,
-        _RANGE,
-        _AS,
-        _BY,
+        "KVM's hva_to_pfn() for a guest that writes; `vcpu-map`: kvm_vcpu_map(), for KVM itself",
+        *(_P, _RANGE, _AS, _flag("vcpu-map"), _BY),
     ),
     _verb("grab", "a driver's pfn_to_page() and get_page() on what the PTE points at", _P, _RANGE, _AS, _BY),
     _verb(

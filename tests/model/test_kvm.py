@@ -83,3 +83,30 @@ def test_a_guest_faults_in_the_process_that_it_belongs_to() -> None:
     assert play.do("finish d") == "ok"
     assert play.do("exit p0") == "ok"
     assert play.do("dma k write 77") == "error EFAULT"
+
+
+ANON = "process p0\ndevice guest\nmmap p0 m anon private rw 1\nwrite p0 m 1"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "counts"), [("6.1", (2, 0)), ("6.12", (2, 0)), ("6.18", (1025, 1)), ("7.3", (1025, 1))]
+)
+def test_what_kvm_maps_for_itself_it_pins(kernel: str, counts: tuple[int, int]) -> None:
+    """7.3 __kvm_vcpu_map(): `.pin = true`; up to 6.12 a plain reference."""
+    play = Play(f"set kernel {kernel}", f"{ANON}\nfollow p0 m as=k vcpu-map by=guest")
+    (pfn,) = play.state.references["k"].frames
+    assert (play.frame(pfn).refcount, play.frame(pfn).pins) == counts
+    assert play.do("dma k write 9\nread p0 m") == "ok 9"
+    play.do("put k")
+    assert (play.frame(pfn).refcount, play.frame(pfn).pins) == (1, 0)
+    assert play.broken() == set()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "answer"), [("6.1", "ok"), ("6.12", "ok"), ("6.18", "error EINVAL"), ("7.3", "error EINVAL")]
+)
+def test_what_cannot_be_pinned_kvm_does_not_map_for_itself(kernel: str, answer: str) -> None:
+    """hva_to_pfn_remapped(): `if (kfp->pin && !allow_unsafe_mappings) return -EINVAL`."""
+    play = Play(f"set kernel {kernel}", f"{BUFFER}\n{WRITABLE}\nwrite p0 m 1")
+    assert play.do("follow p0 m as=k vcpu-map by=guest") == answer
+    assert play.do("follow p0 m as=fault by=guest") == "ok"

@@ -48,7 +48,7 @@ pread F PAGE
 pwrite F PAGE BYTE
 device DEV
 gup P WHERE as=R [fast|slow|fast-only] [write] [pin] [longterm] [force] [by=DEV]
-follow P WHERE as=R [by=DEV]
+follow P WHERE as=R [vcpu-map] [by=DEV]
 grab P WHERE as=R [by=DEV]
 mirror P WHERE as=R by=DEV
 put R

@@ -10,7 +10,7 @@ import msgspec
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
 from model.engine.splat import vm_bug_on
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_pmd_leaf, pte_lock
 from model.kernel.drivers.buffer import buffer_under
@@ -28,14 +28,16 @@ from model.kernel.mm.mmu_notifier import (
     subscription,
 )
 from model.kernel.mm.page import get_page, put_page, try_get_page
+from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EEXIST, EFAULT, ENOENT
+from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
     FAULT_FLAG_WRITE,
     FOLL_FAST_ONLY,
     FOLL_GET,
+    FOLL_PIN,
     FOLL_WRITE,
     PG_RESERVED,
     VM_FAULT_ERROR,
@@ -70,6 +72,8 @@ class hva_to_pfn(Procedure):
     source: ClassVar[str] = "virt/kvm/kvm_main.c: hva_to_pfn, hva_to_pfn_fast, hva_to_pfn_slow, hva_to_pfn_remapped"
     mm: str
     vpn: int
+    pin: bool = False
+    """For KVM's own use, outside of MMU notifiers: since 6.13 with FOLL_PIN, and not where nothing can be pinned."""
     looked: bool = False
     """The first look has failed, and a fault was done."""
     unlocked: bool = False
@@ -77,22 +81,28 @@ class hva_to_pfn(Procedure):
 
     @step
     def hva_to_pfn_fast(self, tx: Transaction) -> Outcome:
-        """First without any lock: get_user_page_fast_only(FOLL_WRITE)."""
-        foll = FOLL_GET | FOLL_WRITE
-        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=foll | FOLL_FAST_ONLY))
+        """First without any lock: get_user_page_fast_only(FOLL_WRITE); to pin, pin_user_pages_fast()."""
+        foll = FOLL_WRITE | (FOLL_PIN if self.pin else FOLL_GET | FOLL_FAST_ONLY)
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=foll))
 
     @step
     def hva_to_pfn_slow(self, tx: Transaction) -> Outcome:
         """Then the regular way: get_user_pages_unlocked(), with FOLL_WRITE, for the guest writes."""
         if self.ret > 0:
             return goto(hva_to_pfn.finish)
-        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn, pages=1, foll=FOLL_GET | FOLL_WRITE))
+        foll = FOLL_WRITE | (FOLL_PIN if self.pin else FOLL_GET)
+        return call(get_user_pages_unlocked(mm=self.mm, vpn=self.vpn, pages=1, foll=foll))
 
     @step
     def find_vma(self, tx: Transaction) -> Outcome:
-        """GUP refused. Is it a VM_IO or VM_PFNMAP mapping? Then go and look at the page table without it."""
+        """GUP refused. Is it a VM_IO or VM_PFNMAP mapping? Then go and look at the page table without it.
+
+        Not to pin: such memory cannot be pinned in any meaningful sense, and allow_unsafe_mappings is off by default.
+        """
         if self.ret > 0:
             return goto(hva_to_pfn.finish)
+        if self.pin:
+            return fail(EFAULT)
         return down_read(tx, "mmap_lock", self.mm)
 
     @step
@@ -160,10 +170,10 @@ class hva_to_pfn(Procedure):
 
     @step
     def finish(self, tx: Transaction) -> Outcome:
-        """The guest may use the frame."""
-        (pfn,) = self.holds
-        self.holds = ()
-        return hand_over(pfn, (pfn,))
+        """The guest, or KVM for itself, may use the frame."""
+        (pfn,) = self.pins if self.pin else self.holds
+        self.holds = self.pins = ()
+        return hand_over(pfn, (pfn,), pinned=self.pin)
 
     def give_up(self, tx: Transaction) -> Outcome:
         """Unlock and fail with EFAULT."""
@@ -273,6 +283,45 @@ class kvm_follow(Procedure):
         for pfn in self.holds:
             put_page(tx, pfn)
         self.holds = ()
+
+
+class kvm_vcpu_map(Procedure):
+    """KVM maps pages of a guest for its own use. Returns the number of pages, or an errno; all or none."""
+
+    source: ClassVar[str] = "virt/kvm/kvm_main.c: kvm_vcpu_map, __kvm_vcpu_map (7.3)"
+    name: str
+    mm: str
+    start: int
+    pages: int
+    by: str = ""
+
+    @step
+    def kvm_follow_pfn(self, tx: Transaction) -> Outcome:
+        """Pin the next page. Up to 6.12 KVM takes a reference instead, of whatever the entry leads to."""
+        if fact(tx, "KVM takes references on PFN mappings"):
+            return tail(kvm_follow(name=self.name, mm=self.mm, start=self.start, pages=self.pages, by=self.by))
+        if len(self.pins) == self.pages:
+            return goto(kvm_vcpu_map.keep)
+        return call(hva_to_pfn(mm=self.mm, vpn=self.start + len(self.pins), pin=True))
+
+    @step
+    def is_error_noslot_pfn(self, tx: Transaction) -> Outcome:
+        """What cannot be pinned is refused, EINVAL: memory of devices, which moves without asking for pins."""
+        if self.ret >= 0:
+            return goto(kvm_vcpu_map.kvm_follow_pfn)
+        gup_put(tx, self.pins, pinned=True)
+        return fail(EINVAL)
+
+    @step
+    def keep(self, tx: Transaction) -> Outcome:
+        """KVM has the pages until kvm_vcpu_unmap(). Whatever becomes of the entries, nobody tells it."""
+        frames, self.pins = self.pins, ()
+        if self.name in tx.references:  # another task was faster with this name
+            gup_put(tx, frames, pinned=True)
+            return fail(EEXIST)
+        buffer = buffer_under(tx, frames)
+        tx.references[self.name] = Reference("pin", self.mm, self.start, frames, self.by, True, buffer=buffer)
+        return done(len(frames))
 
 
 class grab_pages(Procedure):
