@@ -64,10 +64,10 @@ def _content(happening: Happening) -> str:
         if isinstance(event, Access) and event.write and event.pfn == pfn:
             if event.reference:
                 user = event.device or f"whoever uses {event.reference}"
-                return f"{user} wrote {value:#04x} to {where} through {event.reference}"
+                return f"{user} wrote {value} to {where} through {event.reference}"
             at = place(happening.scene, event.process, event.vpn)
-            return f"{event.process} wrote {value:#04x} to {where}, at {at}"
-    return f"put {value:#04x} into {where}"
+            return f"{event.process} wrote {value} to {where}, at {at}"
+    return f"put {value} into {where}"
 
 
 def _pte(happening: Happening) -> str:

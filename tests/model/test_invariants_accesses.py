@@ -47,7 +47,7 @@ def test_a_device_writes_where_nobody_looks() -> None:
     assert names(found) == ["lost-write"]
     assert found[0].subjects == ("ref:r0", "frame:5", "pte:p0:17")
     assert found[0].message == (
-        "nic wrote 0x09 to frame 5 through r0, for p0 buf+1 (page 17). p0 has no page there now; its next access gets "
+        "nic wrote 9 to frame 5 through r0, for p0 buf+1 (page 17). p0 has no page there now; its next access gets "
         "another one, or a signal. The byte never arrives, and no error is reported."
     )
 
@@ -64,7 +64,7 @@ def test_a_device_reads_what_the_process_no_longer_writes_to() -> None:
     )  # fmt: skip
     found = after(state, dma(0, 5, 1, write=False))
     assert names(found) == ["lost-write"]
-    assert "what p0 has at p0 buf+1 (page 17) is 0x03, in frame 9. The device works with old data" in (found[0].message)
+    assert "what p0 has at p0 buf+1 (page 17) is 3, in frame 9. The device works with old data" in (found[0].message)
     assert after(state, dma(0, 5, 3, write=False)) == [], "the bytes are the same: nobody can tell"
     untouched = machine(process("p0"), zero_mapped, anon(5), reference("r0", "p0", 17, 5))
     assert after(untouched, dma(0, 5, 1, write=False)) == [], "the process has written nothing there"
@@ -89,7 +89,7 @@ def test_after_fork_the_page_may_have_stayed_with_the_child() -> None:
     assert names(found) == ["foreign-dma", "lost-write"]
     assert found[0].subjects == ("ref:r0", "frame:5", "pte:p0:17", "pte:p1:17")
     assert found[0].message == (
-        "nic wrote 0x09 to frame 5, which r0 took from p0 buf+1 (page 17). By now that frame belongs to p1, which has "
+        "nic wrote 9 to frame 5, which r0 took from p0 buf+1 (page 17). By now that frame belongs to p1, which has "
         "it at p1 buf+1 (page 17). p0 has another page there; the device was never told."
     )
     assert names(after(state, dma(0, 5, 0, write=False))) == ["foreign-dma"]
@@ -158,7 +158,7 @@ def test_a_user_without_a_name_is_found_out_as_well() -> None:
     state = machine(process("p0"), process("p1"), anon(5, ("p1", 17)), reference("r0", "p0", 17, 5, kind="get"))
     found = after(state, Access(5, write=True, value=1, reference="r0"))
     assert names(found) == ["foreign-dma", "lost-write"]
-    assert found[0].message.startswith("Whoever uses r0 wrote 0x01 to frame 5")
+    assert found[0].message.startswith("Whoever uses r0 wrote 1 to frame 5")
 
 
 def load(pfn: int, *, write: bool = False) -> Access:
@@ -170,7 +170,7 @@ def test_a_cpu_reaches_a_strangers_page_through_its_tlb() -> None:
     found = after(state, load(5, write=True))
     assert names(found) == ["foreign-access"]
     assert found[0].message == (
-        "p0 buf+1 (page 17): the CPU wrote 0x07 to frame 5 through a translation that only its TLB remembers. That "
+        "p0 buf+1 (page 17): the CPU wrote 7 to frame 5 through a translation that only its TLB remembers. That "
         "frame belongs to p1, which has it at p1 buf+14 (page 30)."
     )
 

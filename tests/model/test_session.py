@@ -216,7 +216,7 @@ def test_the_account_of_a_lost_write_names_each_step_that_led_to_it() -> None:
         "took r0, a get, on frame 5",
         "made the entry of p0 buf (page 16) read-only",
         "cleared the entry of p0 buf (page 16), which led to frame 5",
-        "nic wrote 0x09 to frame 5 through r0",
+        "nic wrote 9 to frame 5 through r0",
     ]
     found = [next(at for at, text in enumerate(texts) if text.startswith(start)) for start in order]
     assert found == sorted(found)
@@ -236,7 +236,7 @@ def test_who_wrote_this_byte() -> None:
     session = session_of(*LOST)
     assert [cause.text for cause in why_byte(session.timeline, 5)] == [
         "allocated frame 5 as an anonymous page",
-        "nic wrote 0x09 to frame 5 through r0",
+        "nic wrote 9 to frame 5 through r0",
     ]
     session.run("read p1 buf")
     assert why_byte(session.timeline, 5)[-1].command == "dma r0 write 9"
@@ -255,8 +255,8 @@ def test_a_frame_has_no_past_before_its_last_allocation() -> None:
     texts = [cause.text for cause in why(session.timeline, "frame:5")]
     assert texts == [
         "allocated frame 5 as an anonymous page",
-        "put 0x00 into frame 5",
-        "p0 wrote 0x02 to frame 5, at p0 buf+1 (page 17)",
+        "put 0 into frame 5",
+        "p0 wrote 2 to frame 5, at p0 buf+1 (page 17)",
     ]
 
 

@@ -180,9 +180,9 @@ async def test_commands_are_typed_and_stepped(store: Store) -> None:
         await user.press("i")
         assert user.stage.picture.position.startswith("step ")
         await user.press("o", "u", "c")
-        assert "=41" in user.pane("spaces")
+        assert "=65" in user.pane("spaces")
         assert "> write p0 buf 65" in user.pane("log")
-        assert "p0 stores 0x41" in user.pane("log")
+        assert "p0 stores 65" in user.pane("log")
 
 
 async def test_a_wrong_word_is_named_with_a_better_one(store: Store, made: SandboxDriver) -> None:

@@ -131,7 +131,7 @@ def test_the_story() -> None:
     assert any(line.startswith("! corruption lost-write") and "sometimes" in line for line in lines)
     tips = [number for number, line in enumerate(lines) if "point of no return" in line]
     assert len(tips) == 1
-    for later in ("! corruption lost-write: nic wrote 0x41", "  because", "  the nearest safe schedule"):
+    for later in ("! corruption lost-write: nic wrote 65", "  because", "  the nearest safe schedule"):
         assert any(line.strip().startswith(later.strip()) for line in lines[tips[0] :]), later
     safe = done.stdout.partition("the nearest safe schedule")[2]
     assert safe.count("\n    > ") == 1

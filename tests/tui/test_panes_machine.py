@@ -43,12 +43,12 @@ def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State
     assert text(spaces(ShownState(state), WIDTH)).splitlines() == [
         "  p0  cpu0 · pgd f1",
         '   16-20 rw-p anon "buf" mr mw ac',
-        "     16→f20 w =41      17→f21 w =42      18 ·              19 ·",
+        "     16→f20 w =65      17→f21 w =66      18 ·              19 ·",
         '   32-34 rw-s f "shm" mr mw ms ac',
-        "     32→f30 w =61      33→f31 r =62",
+        "     32→f30 w =97      33→f31 r =98",
         "  p1  cpu1 · pgd f5 · child of p0",
         '   32-34 rw-s f "shm" mr mw ms ac',
-        "     32→f30 w =61      33→f31 r =62",
+        "     32→f30 w =97      33→f31 r =98",
     ]
 
 
@@ -61,13 +61,13 @@ def test_ascii_terminals_get_no_other_sign(state: State) -> None:
 @pytest.mark.parametrize(
     ("pte", "shown"),
     [
-        (Pte(7, READ_ONLY | PAGE_SPECIAL), "18→f7 rs =00"),
-        (Pte(0, READ_ONLY | PAGE_SPECIAL), "18→zero rs =00"),
-        (Pte(7, PAGE_PROTNONE), "18→f7 n =00"),
+        (Pte(7, READ_ONLY | PAGE_SPECIAL), "18→f7 rs =0"),
+        (Pte(0, READ_ONLY | PAGE_SPECIAL), "18→zero rs =0"),
+        (Pte(7, PAGE_PROTNONE), "18→f7 n =0"),
         (Pte(3, PAGE_SWP_EXCLUSIVE, "swap"), "18 swap 3"),
         (Pte(7, 0, "migration"), "18 moving f7"),
         (Pte(0, 0, "marker"), "18 marker"),
-        (Pte(512, WRITABLE | PAGE_PSE), "18→f512 wH =00"),
+        (Pte(512, WRITABLE | PAGE_PSE), "18→f512 wH =0"),
     ],
 )
 def test_a_cell_says_what_kind_of_entry_it_is(state: State, pte: Pte, shown: str) -> None:
@@ -82,7 +82,7 @@ def test_a_million_empty_pages_are_one_cell_and_distant_ones_are_found(state: St
     tx.ptes["p0", 900_000] = Pte(20, READ_ONLY)
     shown = text(spaces(after(state, tx), WIDTH))
     assert "4096-899999 none" in shown
-    assert "900000→f20 r =41" in shown
+    assert "900000→f20 r =65" in shown
     assert "900001-1004095 none" in shown
 
 
@@ -104,7 +104,7 @@ def test_signs_say_what_the_last_move_did_and_what_is_broken(state: State) -> No
     later, tx = unmapped(state)
     changes = tx.commit()[1]
     scene = ShownState(later, changes, marks(changes), {"pte:p0:16": "hazard", "ref:r0": "hazard"})
-    assert "~!16→f22 w =00" in text(spaces(scene, WIDTH))
+    assert "~!16→f22 w =0" in text(spaces(scene, WIDTH))
     assert "+ f22" in text(physical(scene, WIDTH))
     assert "~ f20" in text(physical(scene, WIDTH))
     assert "!ref r0" in text(holders(scene, WIDTH))
@@ -134,7 +134,7 @@ def test_the_walk_goes_down_four_levels_to_the_byte(state: State) -> None:
         "  PGD f1[0]   → f2    present rw user",
         "  PUD f2[0]   → f3    present rw user",
         "  PMD f3[0]   → f4    present rw user",
-        "  PTE f4[17]  → f21   present rw user accessed dirty nx  anon =42",
+        "  PTE f4[17]  → f21   present rw user accessed dirty nx  anon =66",
         "  TLB cpu0 nothing  cpu1 nothing",
     ]
 
@@ -209,7 +209,7 @@ def test_a_translation_that_outlives_its_huge_mapping_is_stale(huge: State) -> N
 
 def test_a_block_of_memory_is_one_line_beside_the_pages_that_differ(huge: State) -> None:
     assert "f512-f1023 buffer b" in text(physical(ShownState(huge), WIDTH))
-    assert "=41" in text(physical(ShownState(huge), WIDTH))
+    assert "=65" in text(physical(ShownState(huge), WIDTH))
     tx = Transaction(huge)
     tx.content[600] = 0x63
     rows = physical(after(huge, tx), WIDTH)
@@ -228,8 +228,8 @@ def test_a_stale_translation_is_called_so(state: State) -> None:
 
 def test_memory_lists_counts_tables_and_the_free_list_in_its_order(state: State) -> None:
     shown = text(physical(ShownState(state), WIDTH))
-    assert "f20 anon @16  1025/1/1 =41 excl" in shown
-    assert "f30 file f[0]    3/2/0 =61" in shown
+    assert "f20 anon @16  1025/1/1 =65 excl" in shown
+    assert "f30 file f[0]    3/2/0 =97" in shown
     assert "page tables f1 PGD p0" in shown
     assert "f5 PGD p1" in shown
     assert "free f12  f11  then f40-f1048575, never used" in shown

@@ -321,7 +321,7 @@ def test_help_lists_keys_signs_and_words() -> None:
     shown = text(manual([("Here", [("n", "Forward")])], 80, ASCII))
     assert shown.startswith(" Here\n  n                        Forward")
     assert shown.isascii()
-    assert "17>f5 w =41" in shown
+    assert "17>f5 w =65" in shown
 
 
 # -- looks -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from model.invariants.holders import WEIGHTS, members
+from model.invariants.holders import WEIGHTS, Holder, members
 from model.session.session import Session
 from model.session.timeline import Node
 from tests.model.random_scripts import commands, scripts
@@ -166,3 +166,17 @@ def test_the_decisive_moments_keep_all_of_it_at_every_micro_step(name: str) -> N
         check_boxes(drawn)
     for before, after in pairwise(states):
         check_order(before, after)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_the_ledger_knows_since_which_step_a_unit_is_held(name: str) -> None:
+    session = Session()
+    for command in read(MOMENTS[name]):
+        session.perform(command)
+    history = History(session.timeline)
+    since: dict[tuple[int, Holder], int] = {}
+    for node in session.timeline.path_to(session.node):
+        index = node.checker.scene.holding
+        now = {(pfn, holder) for pfn in index.held for holder in members(index.holders(pfn))}
+        since = {each: since.get(each, node.depth) for each in now}
+        assert dict(history.at(node).since.items()) == since

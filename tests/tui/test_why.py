@@ -36,7 +36,7 @@ def said(typed: str) -> str:
 @pytest.mark.parametrize(
     ("typed", "links"),
     [
-        ("why", ["corruption lost-write:", "took r0, a pin", "cleared the entry of p0 buf", "nic wrote 0x63"]),
+        ("why", ["corruption lost-write:", "took r0, a pin", "cleared the entry of p0 buf", "nic wrote 99"]),
         ("why p0 buf", ["page p0:16:", "cleared the entry of p0 buf (page 16)"]),
         ("why f5", ["frame f5:", "the byte in frame f5:", "the refcount of frame f5:", "1025"]),
         ("why r0", ["ref r0:", "(gup p0 buf as=r0 write pin by=nic: "]),

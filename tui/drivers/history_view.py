@@ -136,14 +136,14 @@ def access(event: Access) -> str:
     """Who touched which byte.
 
     >>> access(Access(5, True, 65, process="p0", vpn=17))
-    'p0 stores 0x41 to f5 (page 17)'
+    'p0 stores 65 to f5 (page 17)'
     """
     verb, preposition = ("stores", "to") if event.write else ("loads", "from")
     if event.reference:
         who, how = event.device or "the kernel", f"{event.reference}+{event.page}"
     else:
         who, how = event.process or "the kernel", f"page {event.vpn}"
-    return f"{who} {verb} {event.value:#04x} {preposition} f{event.pfn} ({how})"
+    return f"{who} {verb} {event.value} {preposition} f{event.pfn} ({how})"
 
 
 def strip(timeline: Timeline) -> tuple[tuple[ShownNode, ...], int]:

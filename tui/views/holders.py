@@ -10,8 +10,8 @@ from model.memory.state import State
 from tui.views.buffers import buffers, dma_bufs
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
-from tui.views.shown_state import ShownState, gone, place
-from tui.views.spaces import frame_name, short_bits
+from tui.views.shown_state import ShownState, frame_name, gone, place
+from tui.views.spaces import short_bits
 from tui.views.walk import is_stale
 
 MOST_PAGES = 16
@@ -91,7 +91,7 @@ def _held(scene: ShownState, reference: Reference) -> Iterator[list[Span]]:
     state = scene.state
     for number, pfn in enumerate(reference.frames[:MOST_PAGES]):
         subject = f"frame:{pfn}"
-        spans = [*scene.inline_sign(subject), Span(f"f{pfn}", scene.role(subject), subject)]
+        spans = [*scene.inline_sign(subject), Span(frame_name(state, pfn), scene.role(subject), subject)]
         if reference.process:
             vpn = reference.vpn + number
             spans.append(_moved_on(state, scene, reference, vpn, pfn))
@@ -184,7 +184,11 @@ def _cache(scene: ShownState, name: str) -> Iterator[list[Span]]:
         pfn = state.page_cache[name, index]
         yield [
             *scene.inline_sign(subject),
-            Span(f"{index}{scene.glyphs.arrow}f{pfn}", scene.role(subject, scene.role(f"frame:{pfn}")), subject),
+            Span(
+                f"{index}{scene.glyphs.arrow}{frame_name(state, pfn)}",
+                scene.role(subject, scene.role(f"frame:{pfn}")),
+                subject,
+            ),
         ]
         index, shown = ceiling(state.cache_index, name, index + 1), shown + 1
     if index is not None:

@@ -15,11 +15,11 @@ SIGNS: Final = (
     ("+ ~ -", "the last move made it, changed it, took it away"),
     ("!", "something is wrong with it: see Rules (7)"),
     (
-        "17→f5 w =41",
-        "page 17: its PTE leads to frame 5, writable, the byte there is 0x41; a sign behind it is the frame's",
+        "17→f5 w =65",
+        "page 17: its PTE leads to frame 5, writable, the byte there is 65; a sign behind it is the frame's",
     ),
     ("r w n s H", "read-only, writable, PROT_NONE, special (core mm keeps away), a 2 MiB leaf"),
-    ("f5 anon @17 1025/1/1 =41", "frame 5: kind, place, refcount/mapcount/pins, byte, flags"),
+    ("f5 anon @17 1025/1/1 =65", "frame 5: kind, place, refcount/mapcount/pins, byte, flags"),
     ("STALE", "a TLB still holds what the page table no longer says"),
     ("underlined", "what the thing under the cursor refers to, and what refers to it"),
 )

@@ -10,7 +10,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.views.row import Row, Span, flow, grid
-from tui.views.shown_state import HUGE_PAGES, ShownState
+from tui.views.shown_state import HUGE_PAGES, ShownState, frame_name
 from tui.views.walk import LEVEL_NAMES
 
 CELL: Final = 37
@@ -98,7 +98,7 @@ def _cell(scene: ShownState, pfn: int, frame: Frame) -> Iterator[Span]:
     subject = f"frame:{pfn}"
     role = scene.role(subject)
     yield scene.sign(subject)
-    pages = f"f{pfn}-f{pfn + HUGE_PAGES - 1} " if _is_block(frame) else f"f{pfn} "
+    pages = f"f{pfn}-f{pfn + HUGE_PAGES - 1} " if _is_block(frame) else f"{frame_name(scene.state, pfn)} "
     yield Span(pages.ljust(4), scene.role(subject, "strong"), subject)
     what = frame.kind if frame.kind in {"free", "zero"} else f"{frame.kind} {owner(frame)}".rstrip()
     yield Span(f"{what} ".ljust(10), role, subject)
@@ -106,7 +106,7 @@ def _cell(scene: ShownState, pfn: int, frame: Frame) -> Iterator[Span]:
         yield Span(f"order {frame.order} ", role, subject)
     counts = "" if frame.kind == "free" else f"{frame.refcount}/{frame.mapcount}/{frame.pins}"
     yield Span(f"{counts} ".rjust(9), role, subject)
-    yield Span(f"={scene.state.content.get(pfn, 0):02x} ", role, subject)
+    yield Span(f"={scene.state.content.get(pfn, 0)} ", role, subject)
     yield Span(" ".join(name for name in names(frame.flags, PAGE_FLAGS) if name not in USUAL), "dim", subject)
 
 
@@ -134,7 +134,7 @@ def _free(scene: ShownState) -> Iterator[list[Span]]:
             break
         subject = f"frame:{pfn}"
         byte = state.content.get(pfn, 0)
-        yield [Span(f"f{pfn}" + (f"={byte:02x}" if byte else ""), scene.role(subject, "dim"), subject)]
+        yield [Span(f"f{pfn}" + (f"={byte}" if byte else ""), scene.role(subject, "dim"), subject)]
         pfn = state.free.get(pfn) or 0
     high, managed = state.counters.get("high_water") or 0, state.counters.get("managed_pages") or 0
     never = tr("f{first}-f{last}, never used").format(first=high, last=managed - 1)

@@ -35,7 +35,7 @@ def swap_slots(scene: ShownState, width: int) -> Iterator[Row]:
     for slot, record in sorted(scene.state.swap_slots.items())[:MOST_SLOTS]:
         subject = f"swap:{slot}"
         cached = f" {tr('cached in')} f{record.pfn}" if record.pfn >= 0 else ""
-        text = f"{slot}: {record.count} ref{'s' * (record.count != 1)}{cached} ={record.content:02x}"
+        text = f"{slot}: {record.count} ref{'s' * (record.count != 1)}{cached} ={record.content}"
         items.append([*scene.inline_sign(subject), Span(text, scene.role(subject), subject)])
     lost = sorted(gone(scene.changes, "swap_slots"))
     items += [[Span(f"-{slot} {tr('freed')}", "gone", f"swap:{slot}")] for slot in lost]

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from model.kernel.drivers.ttm_pool import VRAM_BASE
+from model.kernel.fs.dax import PMEM_BASE
 from model.memory.changes import net_changes
 from model.memory.leaf import PTRS_PER_TABLE
 from model.memory.state import Change, State
@@ -120,6 +122,16 @@ def subject(table: str, key: object) -> str:
 def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     """Key → old record of what the last move took out of a table."""
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
+
+
+def frame_name(state: State, pfn: int) -> str:
+    """`f5` for memory, `v0` for video memory, `d0` for storage that is mapped directly, `zero` for the zero page."""
+    if pfn >= VRAM_BASE:
+        return f"v{pfn - VRAM_BASE}"
+    frame = state.frames.get(pfn)
+    if frame is not None and frame.kind == "zero":
+        return "zero"
+    return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"
 
 
 def place(state: State, process: str, vpn: int) -> str:

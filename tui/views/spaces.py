@@ -10,7 +10,7 @@ from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
 from tui.views.row import Row, Span, grid, row
-from tui.views.shown_state import HUGE_PAGES, ShownState, gone, page_of
+from tui.views.shown_state import HUGE_PAGES, ShownState, frame_name, gone, page_of
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -192,7 +192,11 @@ def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span
     role = scene.role(subject)
     return [
         scene.sign(subject),
-        Span(f"{vpn}-{end - 1}{scene.glyphs.arrow}f{entry.pfn + vpn % HUGE_PAGES} huge ", role, subject),
+        Span(
+            f"{vpn}-{end - 1}{scene.glyphs.arrow}{frame_name(scene.state, entry.pfn + vpn % HUGE_PAGES)} huge ",
+            role,
+            subject,
+        ),
         Span(short_bits(entry).replace("H", ""), role, subject),
     ]
 
@@ -214,15 +218,9 @@ def page_cell(scene: ShownState, process: str, vpn: int) -> list[Span]:
         Span(scene.glyphs.arrow, role, subject),
         Span(frame_name(scene.state, pte.pfn), scene.role(target, role), subject),
         Span(f" {short_bits(pte)} ", role, subject),
-        Span(f"={byte:02x}", scene.role(target, role), subject),
+        Span(f"={byte}", scene.role(target, role), subject),
         *(sign._replace(subject=subject) for sign in scene.inline_sign(target)),
     ]
-
-
-def frame_name(state: State, pfn: int) -> str:
-    """`f5`, or `zero` for the shared zero page."""
-    frame = state.frames.get(pfn)
-    return "zero" if frame is not None and frame.kind == "zero" else f"f{pfn}"
 
 
 def absent(pte: Pte) -> str:

@@ -10,8 +10,8 @@ from model.memory.leaf import leaf_entry
 from model.memory.records import Pte
 from model.memory.state import State
 from tui.views.row import Row, Span, row
-from tui.views.shown_state import ShownState, page_of, place
-from tui.views.spaces import absent, frame_name, rights, short_bits
+from tui.views.shown_state import ShownState, frame_name, page_of, place
+from tui.views.spaces import absent, rights, short_bits
 
 LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
 INDEX_BITS: Final = 9
@@ -91,7 +91,7 @@ def _target(scene: ShownState, pfn: int, room: int) -> list[Span]:
     frame = scene.state.frames.get(pfn)
     subject = f"frame:{pfn}"
     kind = frame.kind if frame else "free"
-    text = f"  {kind} ={scene.state.content.get(pfn, 0):02x}"
+    text = f"  {kind} ={scene.state.content.get(pfn, 0)}"
     return [Span(text, scene.role(subject, "dim"), subject)] if len(text) <= room else []
 
 

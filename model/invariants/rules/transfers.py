@@ -199,7 +199,7 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
         here = f"page {access.page} of dma-buf {reference.dmabuf}"
     else:
         here = place(scene, reference.process, reference.vpn + access.page)
-    done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
+    done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
     shares = scene.frame(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
     message = (
@@ -220,7 +220,7 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
 
 def _foreign_access(scene: MachineView, access: Access, stranger: str) -> Violation:
     """Which CPU access went astray, and through what."""
-    done = f"wrote {access.value:#04x} to" if access.write else f"read {access.value:#04x} from"
+    done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
     here = place(scene, access.process, access.vpn)
     entry = scene.entry(access.process, access.vpn)
     same = entry is not None and entry.present and entry.pfn == access.pfn
@@ -270,14 +270,14 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     here = place(scene, process, vpn)
     if access.write:
         return (
-            f"{_user(access)} wrote {access.value:#04x} to {name_of(scene, pfn)} through {access.reference}, for "
+            f"{_user(access)} wrote {access.value} to {name_of(scene, pfn)} through {access.reference}, for "
             f"{here}. {_reader_finds(scene, process, seen)} The byte never arrives, and no error is reported."
         )
     if seen is None or seen < 0 or scene.frame(seen).kind == "zero" or scene.byte(seen) == access.value:
         return ""
     return (
-        f"{_user(access)} read {access.value:#04x} from {name_of(scene, pfn)} through {access.reference}, but what "
-        f"{process} has at {here} is {scene.byte(seen):#04x}, in {name_of(scene, seen)}. The device works with "
+        f"{_user(access)} read {access.value} from {name_of(scene, pfn)} through {access.reference}, but what "
+        f"{process} has at {here} is {scene.byte(seen)}, in {name_of(scene, seen)}. The device works with "
         "old data, and no error is reported."
     )
 
@@ -288,7 +288,7 @@ def _reader_finds(scene: MachineView, process: str, seen: int | None) -> str:
         return f"{process} has no page there now; its next access gets another one, or a signal."
     if seen < 0:
         return f"What {process} has there is in swap."
-    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen):#04x}."
+    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen)}."
 
 
 VIEW: Final[Reads] = {

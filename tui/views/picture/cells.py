@@ -12,9 +12,9 @@ from tui.views.picture.legend import sign
 from tui.views.picture.levels import LANE, lane, lane_head, progress
 from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
-from tui.views.picture.units import counted, frame_name, tokens, units
+from tui.views.picture.units import counted, tokens, units
 from tui.views.row import Span, cut
-from tui.views.shown_state import place
+from tui.views.shown_state import frame_name, place
 from tui.views.spaces import absent
 
 LEAST: Final = 76
@@ -151,7 +151,7 @@ class Cells:
         frame = self.state.frames.get(pfn) or Frame()
         owner, known = owner_now(self.drawn, pfn)
         role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
-        names = _names([frame_name(pfn, self.state) for pfn in line.frames], 9)
+        names = _names([frame_name(self.state, pfn) for pfn in line.frames], 9)
         byte = f"={self.state.content.get(pfn, 0)}"
         if frame.kind == "free":
             middle, count = "", "free"
@@ -180,7 +180,7 @@ class Cells:
         room = width - 2
         for number, pfn in enumerate(line.listed):
             subject = f"frame:{pfn}"
-            text = f"{self._mark(subject)}{frame_name(pfn)}"
+            text = f"{self._mark(subject)}{frame_name(self.state, pfn)}"
             if len(text) > room - (3 if number < len(line.listed) - 1 else 0):
                 more = f" +{len(line.listed) - number}"[:room]
                 spans.append(Span(more, "dim"))

@@ -10,9 +10,9 @@ from tui.views.picture.history import owner_of
 from tui.views.picture.legend import in_ascii, sign
 from tui.views.picture.owners import hue
 from tui.views.picture.picture_state import PictureState
-from tui.views.picture.units import Unit, counted, frame_name, units
+from tui.views.picture.units import Unit, counted, units
 from tui.views.row import Row, Span, cut, row
-from tui.views.shown_state import place
+from tui.views.shown_state import frame_name, place
 
 WHO: Final = 20
 """Columns of the holder's name."""
@@ -53,7 +53,7 @@ def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     owner = owner_of(drawn.state, drawn.index, pfn)
     was = drawn.past.owners.get(pfn, "")
     whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
-    text = f" {frame_name(pfn, drawn.state)}  {frame.kind} {whose}".rstrip()
+    text = f" {frame_name(drawn.state, pfn)}  {frame.kind} {whose}".rstrip()
     return row(Span(cut(text, width), hue(drawn.past, owner), f"frame:{pfn}"))
 
 
@@ -157,7 +157,7 @@ def _reference(drawn: PictureState, pfn: int, holder: Holder, reference: Referen
     elif entry is None:
         now = tr("empty")
     else:
-        now = frame_name(entry.pfn, drawn.state) if entry.present else tr("not present")
+        now = frame_name(drawn.state, entry.pfn) if entry.present else tr("not present")
     return who, tr("believes {page}, which is {now} now").format(page=name, now=now), True
 
 

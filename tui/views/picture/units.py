@@ -13,8 +13,7 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import WEIGHTS, Holder, HolderKind, members, tally
 from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, expected_refs, first_of_block
-from model.kernel.drivers.ttm_pool import VRAM_BASE
-from model.kernel.fs.dax import PMEM_BASE, idle_count
+from model.kernel.fs.dax import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.records import Frame
 from model.memory.state import State
@@ -104,17 +103,3 @@ def tokens(found: list[Unit], room: int) -> str:
         return "".join(sign(unit.token) for unit in found)
     counts = Counter(unit.token for unit in found)
     return "".join(f"{counts[token] if counts[token] > 1 else ''}{sign(token)}" for token in ORDER if counts[token])
-
-
-def frame_name(pfn: int, state: State | None = None) -> str:
-    """`f5` for memory, `v0` for video memory, `d0` for storage that is mapped directly.
-
-    >>> frame_name(5), frame_name(VRAM_BASE + 2)
-    ('f5', 'v2')
-    """
-    if pfn >= VRAM_BASE:
-        return f"v{pfn - VRAM_BASE}"
-    frame = state.frames.get(pfn) if state is not None else None
-    if frame is not None and frame.kind == "zero":
-        return "zero"
-    return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"
