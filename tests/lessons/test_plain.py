@@ -169,6 +169,6 @@ def test_lesson_check_reports_each_problem_at_its_place(terminal: Terminal, smal
 
 @pytest.mark.parametrize(("typed", "said"), [("1", "yes"), ("2", "no"), ("a", "yes"), ("no", "no")])
 def test_yes_or_no_is_chosen_as_the_list_numbers_it(terminal: Terminal, typed: str, said: str) -> None:
-    out = terminal.run("learn", "tour", "--plain", lines=f"{typed}\n")
+    out = terminal.run("learn", "copy-on-write", "--plain", lines=f"{typed}\n")
     assert "1. yes" in out
     assert f"Your guess: {said}." in out
