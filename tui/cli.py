@@ -28,7 +28,7 @@ class CommandModule(Protocol):
         """Declare operands and options."""
 
     def main(self, args: Namespace) -> int:
-        """Do it; returns the exit status."""
+        """Run the command; returns the exit status."""
 
 
 class Subcommand(NamedTuple):
@@ -140,14 +140,14 @@ def _give_up(message: str, status: int) -> int:
 
 
 def _open_streams() -> None:
-    """Whoever closes a stream (`>&-`) wants to hear nothing: Python has None there."""
+    """Give closed streams (`>&-`) the null device: Python leaves None in their place."""
     sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the program
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _close_output() -> None:
-    """Nobody reads what is left, or it cannot be written: Python would complain once more when it flushes at exit."""
+    """Close standard output quietly where its reader has gone: Python would complain when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

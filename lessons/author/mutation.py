@@ -19,7 +19,7 @@ from model.script import execute
 
 
 class Mutant(NamedTuple):
-    """One way to be wrong."""
+    """One deliberate bug in the kernel."""
 
     name: str
     what: str

@@ -193,7 +193,7 @@ show: yes.
 
 
 def _goal(name: str, setting: Sequence[Command], played: Sequence[Command], state: State) -> str:
-    """The same once more, by the learner: what is true at the end of the script and was not at its beginning."""
+    """A goal: what is true at the end of the script and was not at its beginning."""
     held = sorted(state.references)
     if not held:
         return ""
@@ -234,7 +234,7 @@ def _solution(setting: Sequence[Command], played: Sequence[Command], held: Seque
 
 
 def _after(played: Sequence[Command]) -> str:
-    """The end."""
+    """The end of the lesson."""
     return f"""~~~after
 Say what follows from it.
 

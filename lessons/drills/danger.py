@@ -95,7 +95,7 @@ def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _reply(number: int, right: int, rule: str) -> str:
-    """To an answer."""
+    """The reply to an answer."""
     if number == right:
         return (
             f"The rule that breaks is {rule}."

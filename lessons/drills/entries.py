@@ -16,7 +16,7 @@ CHOICES = 4
 
 
 def pte(seed: int, dice: Random) -> Exercise:
-    """The bits of an entry."""
+    """An exercise about the bits of an entry."""
     setting = scene(dice)
     before = machine(setting.lines)
     command = next_commands(setting, dice)[0]

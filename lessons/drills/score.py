@@ -19,7 +19,7 @@ class Score(msgspec.Struct, frozen=True, omit_defaults=True):
     """Right answers in a row, until now."""
 
     def after(self, *, right: bool) -> "Score":
-        """With one more answer."""
+        """The score with one more answer."""
         return Score(self.asked + 1, self.right + right, self.streak + 1 if right else 0)
 
     @property

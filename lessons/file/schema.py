@@ -186,7 +186,7 @@ RUNGS: Final = ("where", "what", "next", "show")
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """One rung."""
+    """One hint of a prediction or goal."""
 
     rung: str
     text: str

@@ -124,7 +124,7 @@ def messages(path: Path) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=64)
 def usable(path: Path) -> tuple[tuple[str, str], ...]:
-    """The same; nothing if the file is damaged, which is noted."""
+    """The messages of a catalog; none where the file is damaged, which is noted."""
     try:
         return tuple(messages(path))
     except (OSError, ValueError) as error:

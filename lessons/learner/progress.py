@@ -41,7 +41,7 @@ class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """The whole file."""
+    """The content of the progress file."""
 
     format: int = FORMAT
     lessons: dict[str, LessonProgress] = {}
@@ -211,7 +211,7 @@ class Store:
 
 
 def as_text(progress: Progress) -> bytes:
-    """What the file says."""
+    """The content of the progress file as text."""
     return msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n"
 
 

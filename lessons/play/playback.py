@@ -63,12 +63,12 @@ class PlayedStep(NamedTuple):
 
     @property
     def command(self) -> str:
-        """As written."""
+        """The command as written."""
         return self.node.command
 
     @property
     def standing(self) -> Standing:
-        """After it."""
+        """The machine after the step."""
         return Standing.at(self.node)
 
     @property

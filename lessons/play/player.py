@@ -60,7 +60,7 @@ class Player:
 
     @property
     def place(self) -> LessonPlace:
-        """Where we are."""
+        """The present place."""
         return self.places[self.here]
 
     @property
@@ -85,7 +85,7 @@ class Player:
 
     @property
     def item(self) -> Item:
-        """The item we are in."""
+        """The present item."""
         return self.lesson.items[self.place.item]
 
     @property
@@ -121,7 +121,7 @@ class Player:
         return self._ways[self.here]
 
     def view(self) -> LessonView:
-        """What to show now."""
+        """Everything that there is to show now."""
         place, item, prediction, goal, standing = self.place, self.item, self.prediction, self.goal, self.standing
         ahead = self.track[place.played] if place.played < len(self.track) else None
         guess = self.guesses.get(prediction.id, "") if prediction else ""
@@ -206,7 +206,7 @@ class Player:
     # -- moves -----------------------------------------------------------------------------------
 
     def forward(self, size: StepSize = "forward") -> str:
-        """Go on: the next steps of a command, or the next item."""
+        """Take the next steps of a command, or go to the next item."""
         if why := self._locked():
             return why
         place = self.place

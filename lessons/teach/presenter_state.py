@@ -128,7 +128,7 @@ def joined(first: Ballots | None, second: Ballots) -> Ballots:
 
 
 def path() -> Path:
-    """The file."""
+    """Where the file is."""
     return platformdirs.user_runtime_path("ptescope", ensure_exists=False) / NAME
 
 
@@ -151,6 +151,6 @@ def heard(file: Path | None = None) -> Presented | None:
 
 
 def ended(file: Path | None = None) -> None:
-    """Nobody presents any more."""
+    """Remove the file: nobody presents any more."""
     with contextlib.suppress(OSError):
         (file or path()).unlink()

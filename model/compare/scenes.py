@@ -28,16 +28,16 @@ class DriverRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How tables call it.
+        """What tables call the row.
 
-        >>> Row(("vgem", "cirrus")).name, Row(("mixed",), DRM_FILE).name
+        >>> DriverRow(("vgem", "cirrus")).name, DriverRow(("mixed",), DRM_FILE).name
         ('vgem, cirrus', 'mixed by DRM file')
         """
         return ", ".join(self.kinds) + (" by DRM file" if self.backing == DRM_FILE else "")
 
 
 class Grabber(NamedTuple):
-    """Who lays hands on the buffer's pages."""
+    """A way in which somebody gets hold of the buffer's pages."""
 
     name: str
     command: str

@@ -37,7 +37,7 @@ class SweepCase(NamedTuple):
     def name(self) -> str:
         """How tables and the state file call it.
 
-        >>> Case("6.1", BACKINGS[0], CALLS[:2]).name
+        >>> SweepCase("6.1", BACKINGS[0], CALLS[:2]).name
         '6.1, anonymous: munmap, mmap fixed'
         """
         return f"{self.kernel}, {self.backing.name}: {', '.join(call.name for call in self.calls)}"

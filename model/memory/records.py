@@ -104,11 +104,11 @@ class Pte(Record, frozen=True, omit_defaults=True):
         return bool(self.bits & PAGE_PSE)
 
     def with_bits(self, bits: int) -> "Pte":
-        """The same entry with `bits` set as well."""
+        """The entry with `bits` set as well."""
         return Pte(self.pfn, self.bits | bits, self.kind)
 
     def without(self, bits: int) -> "Pte":
-        """The same entry with `bits` cleared."""
+        """The entry with `bits` cleared."""
         return Pte(self.pfn, self.bits & ~bits, self.kind)
 
 

@@ -290,7 +290,7 @@ def get(machine: Machine, op: ops.Get) -> Reply:
 
 
 def get_many(machine: Machine, op: ops.GetMany) -> Reply:
-    """The same page again and again; the recording shows it once."""
+    """Get one page again and again; the recording shows it once."""
     taken: list[str] = []
     while len(taken) < op.count:
         name = f"{op.id}.{len(taken)}"

@@ -30,7 +30,7 @@ class NoAnswerError(ValueError):
 
     @classmethod
     def without(cls, missing: Missing) -> NoAnswerError:
-        """There is no answer without this."""
+        """The error for something that the script names and the machine does not have."""
         error = cls(str(missing))
         error.missing = missing
         return error

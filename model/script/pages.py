@@ -16,7 +16,7 @@ class Missing(Exception):  # noqa: N818 -- an answer (ENOENT), not an accident
 
 
 def pages_at(state: Memory, process: str, place: Place) -> tuple[int, int]:
-    """As `resolve`, of a place by itself."""
+    """The pages of a place, as `resolve` finds them."""
     if not place.label:
         return place.first, place.pages
     label = state.labels.get((process, place.label))

@@ -101,7 +101,7 @@ class Search:
         self.complete = True
 
     def _is_over(self, most_states: int) -> bool:
-        """It is not to go on, although there may be more."""
+        """Whether the search must end, although there may be more states."""
         return len(self.seen) > most_states or self._ended
 
     def progressed(self, frontier: int) -> SearchProgress:
@@ -180,11 +180,11 @@ class Search:
         return packed if self.symmetry is None else self.symmetry.canonical(packed)
 
     def stands_for(self, packed: int) -> tuple[int, Image | None]:
-        """The same, with the permutation of names that leads there; None where it is the state itself."""
+        """The canonical state, with the permutation of names that leads to it; None where it is the state itself."""
         return (packed, None) if self.symmetry is None else self.symmetry.standing_for(packed)
 
     def actors_along(self, path: Sequence[Transition]) -> list[Actor]:
-        """Who moves on a way from the start, where each transition is told of a state that stands for others."""
+        """Who moves on a path whose transitions are told of states that stand for others."""
         actors = [transition.actor for transition in path]
         return actors if self.symmetry is None else self.symmetry.actors_along(path)
 

@@ -26,7 +26,7 @@ class CommandUse(NamedTuple):
 
     @property
     def took_place(self) -> bool:
-        """It did what it is for in some schedule, or met a signal; a refusal is not its taking place."""
+        """Whether the command did what it is for in some schedule, or met a signal; a refusal does not count."""
         return any(outcome == OK or outcome.startswith("SIG") for outcome in self.outcomes)
 
 

@@ -236,7 +236,7 @@ def as_dicts(state: State) -> list[dict[Any, Any]]:
 
 
 def renamed(state: State, renaming: NamePermutation) -> list[dict[Any, Any]]:
-    """The same under other names."""
+    """A value under other names."""
     return [
         {
             rename(table.key, key, renaming): rename(value_hint(table.name, key, table.value), value, renaming)

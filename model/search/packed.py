@@ -73,7 +73,7 @@ class Footprint:
         )
 
     def include(self, components: Iterable[Component], packed_tables: Iterable[PackedTable] = ()) -> None:
-        """Depend on more."""
+        """Depend on more components and tables."""
         for component in components:
             if component not in self.components:
                 self.components.add(component)

@@ -261,7 +261,7 @@ def states_along(search: Search, actions: Sequence[Action]) -> list[int]:
 
 
 def actor_of(search: Search, action: Action) -> Actor:
-    """Who makes a move."""
+    """The actor that takes an action."""
     if action.starts is not None:
         return next(actor for actor in search.cache.starters if actor.permission == action.starts)
     return next(actor for actor in search.cache.tasks if actor.task == action.task)

@@ -25,7 +25,7 @@ MOST_SLOTS: Final = 8
 
 
 class Permission(NamedTuple):
-    """A `may` line."""
+    """A `may` line: a command that may happen, and how often."""
 
     command: Command
     """What may be started."""

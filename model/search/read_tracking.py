@@ -140,7 +140,7 @@ class TrackedState(State):
     __slots__ = ()
 
     def successor(self, maps: tuple[Any, ...], journal: tuple[Change, ...]) -> State:
-        """Nobody asks such a State for its hash, so the journal is not kept."""
+        """Needs no journal: nobody asks such a State for its hash."""
         return TrackedState(maps)
 
 

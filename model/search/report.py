@@ -95,7 +95,7 @@ def story(search: Search, finding: Finding) -> Story:
 
 
 def late_starts(search: Search, prop: Property, path: Path) -> Path:
-    """The same way with each command started right before its first step, where it leads to the same."""
+    """The path with each command started right before its first step, where that leads to the same."""
     pending: dict[str, Action] = {}
     actions: list[Action] = []
     for action in path.actions:

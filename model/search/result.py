@@ -50,7 +50,7 @@ class PropertyVerdict(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """The result."""
+    """The result of a search."""
 
     states: int
     transitions: int

@@ -57,7 +57,7 @@ class Edge(NamedTuple):
 
 
 class StateGraph(NamedTuple):
-    """The whole space."""
+    """The whole state space."""
 
     states: int
     places: tuple[GraphNode, ...]
@@ -74,7 +74,7 @@ class Layer(NamedTuple):
 
 
 def numbered_action(scene: SearchProblem, action: Action) -> NumberedAction:
-    """A move by numbers."""
+    """An action with its permission by number."""
     return NumberedAction(action.task, scene.permissions.index(action.starts) if action.starts else -1)
 
 

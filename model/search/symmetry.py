@@ -114,7 +114,7 @@ class Image:
         """The moving ones, some at a time."""
 
     def of(self, packed: int) -> int:
-        """The same state under the other names."""
+        """The packed state under the other names."""
         if self.news != len(self.cache.layout.news):
             self.look_again()
         image = packed & self.still
@@ -174,7 +174,7 @@ class Image:
         self.chunks.append(chunk_of(part))
 
     def actor(self, actor: Actor) -> Actor:
-        """Who does under the other names what an actor does."""
+        """The actor that does under the other names what `actor` does."""
         if actor.permission is None:
             name = self.renaming.strings.get(actor.task, actor.task)
             return next(other for other in self.cache.tasks if other.task == name)
@@ -216,7 +216,7 @@ class Symmetry:
         return least
 
     def standing_for(self, packed: int) -> tuple[int, Image | None]:
-        """The same, and the permutation of names that leads there; None where it is the state itself."""
+        """The canonical state, with the permutation that leads to it; None where it is the state itself."""
         least, by = packed, None
         for image in self.images:
             if (other := image.of(packed)) < least:
@@ -224,7 +224,7 @@ class Symmetry:
         return least, by
 
     def actors_along(self, path: Sequence[tuple[int, Actor]]) -> list[Actor]:
-        """Who moves on a way from the start, under the names of the start.
+        """Who moves on a path from the start, under the names of the start.
 
         `path`: the states that stand for those on the way, each with who moves on from there.
         """

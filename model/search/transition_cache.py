@@ -65,7 +65,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """What messages call the actor."""
         return self.task or (self.permission.command.text if self.permission else "")
 
 

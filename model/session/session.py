@@ -118,7 +118,7 @@ class Session:
         return self.commence(command)
 
     def commence(self, command: Command) -> Node:
-        """The same, but a command that is under way is given up: nothing of it has happened, whoever else moved."""
+        """Begin a command, but give up one that is under way: nothing of that has happened, whoever else moved."""
         return self._keep(commence(self.node.context, self.node.checker, command), command)
 
     def begin_beside(self, command: Command) -> Node:
@@ -159,12 +159,12 @@ class Session:
         return self._arrive(step(running, self.node.checker), running.command)
 
     def step_over(self) -> Node:
-        """On to the next micro-step of this procedure, through whatever it calls."""
+        """Go to the next micro-step of this procedure, through whatever it calls."""
         depth = self._depth()
         return self._stride(lambda: self._depth() <= depth)
 
     def step_out(self) -> Node:
-        """On until this procedure has returned to its caller."""
+        """Go on until this procedure has returned to its caller."""
         depth = self._depth()
         return self._stride(lambda: self._depth() < depth)
 

@@ -13,7 +13,7 @@ APART = frozenset({"settings"})
 
 
 class Pair(NamedTuple):
-    """One command on both."""
+    """One command, carried out on both machines."""
 
     command: str
     left: Account

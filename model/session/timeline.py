@@ -85,7 +85,7 @@ class Timeline:
     # -- growing -------------------------------------------------------------------------------
 
     def grow(self, node: Node) -> Node:
-        """Go one step on from here, to a new child or to the equal one that is there already.
+        """Add a step after this node: a new child, or the equal one that exists already.
 
         `number`, `parent`, `depth` and `scars` of `node` are filled in here.
         """

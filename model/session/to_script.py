@@ -71,7 +71,7 @@ class _Segment:
 
     @property
     def alone(self) -> bool:
-        """Nobody else moved while it was under way."""
+        """Whether nobody else moved while the command was under way."""
         return all(piece.task in {self.task, ""} and not piece.line for piece in self.pieces)
 
 

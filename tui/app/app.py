@@ -111,7 +111,7 @@ class PtescopeApp(App[None]):
             self.animation_level = "none"
 
     def action_command_palette(self) -> None:
-        """Everything by name."""
+        """Open the command palette."""
         if not isinstance(self.screen, CommandPalette):
             from tui.app.palette import Palette
 
@@ -127,7 +127,7 @@ class PtescopeApp(App[None]):
         return self._exception
 
     def on_mount(self) -> None:
-        """Whoever ends the program from outside gets the terminal back as it was, and what was done is kept."""
+        """Leave the terminal as it was, and keep what was done, where the program is ended from outside."""
         loop = asyncio.get_running_loop()
         for asked in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
             with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
@@ -325,7 +325,7 @@ class PtescopeApp(App[None]):
         self.push_screen(Prompt(tr("file, .svg or .md"), begin=free_name()), typed)
 
     def action_help(self) -> None:
-        """Keys, signs, words."""
+        """Open the help: keys, signs, words."""
         from tui.screens.help import Help
 
         self.push_screen(Help(self.screen, self.glyphs))

@@ -22,14 +22,14 @@ class Autoplay:
         self.timer: Timer | None = None
 
     def toggle(self) -> None:
-        """Start, or stop."""
+        """Start autoplay, or stop it."""
         if self.timer is None:
             self.start(self.speed)
         else:
             self.stop(tr("Autoplay stops."))
 
     def start(self, speed: float) -> None:
-        """Play from here on."""
+        """Play from here on, at a speed."""
         self.stop()
         self.speed = min(max(speed, SLOWEST), FASTEST)
         self.timer = self.app.set_interval(PACE / self.speed, self._step)
@@ -37,7 +37,7 @@ class Autoplay:
         self.app.notify(said.format(speed=f"{self.speed:g}"), timeout=2, markup=False)
 
     def stop(self, word: str = "") -> None:
-        """No more."""
+        """Stop playing; says why where there is a reason."""
         if self.timer is not None:
             self.timer.stop()
             self.timer = None

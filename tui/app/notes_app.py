@@ -34,13 +34,13 @@ class Notes(App[None]):
         self.theme = PTESCOPE.name
 
     def compose(self) -> ComposeResult:
-        """One page."""
+        """The page of notes."""
         self.pane = LinePane("", "notes", "", self.glyphs)
         self.pane.build = self._rows
         yield self.pane
 
     def on_mount(self) -> None:
-        """Follow."""
+        """Follow what is presented."""
         self.set_interval(EVERY, self.pane.renew)
 
     def _rows(self, width: int) -> list[Row]:

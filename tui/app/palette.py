@@ -17,7 +17,7 @@ from tui.views.glyphs import choose
 
 
 class PaletteEntry(NamedTuple):
-    """Something to choose."""
+    """Something to choose in the command palette."""
 
     text: str
     run: IgnoreReturnCallbackType
@@ -57,7 +57,7 @@ class Actions(Provider):
 
 
 class Lessons(Provider):
-    """Lessons by title."""
+    """Finds lessons by title."""
 
     async def search(self, query: str) -> Hits:
         """Those that match."""

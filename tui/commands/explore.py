@@ -69,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """A number of states."""
+    """Parse a positive number, or raise ArgumentTypeError."""
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(f"expected a number above 0, not `{text}`")
     return int(text)

@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Columns and lines."""
+    """Parse columns and lines such as `120x40`, or raise ArgumentTypeError."""
     width, cross, height = text.partition("x")
     if not cross or not width.isdecimal() or not height.isdecimal():
         raise ArgumentTypeError(f"expected columns x lines such as 120x40, not `{text}`")

@@ -7,7 +7,7 @@ from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """It takes none."""
+    """The command takes no arguments."""
     parser.description = "Open the app."
 
 

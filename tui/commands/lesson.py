@@ -65,7 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def identity(text: str) -> str:
-    """The name of a lesson."""
+    """Parse the name of a lesson, or raise ArgumentTypeError."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
         raise ArgumentTypeError(f"expected small letters, digits and hyphens, not `{text}`")
     return text
@@ -88,7 +88,7 @@ def main(args: Namespace) -> int:
 
 
 def check(args: Namespace) -> int:
-    """Say what is wrong."""
+    """Print what is wrong with lessons."""
     from lessons.author.check import check_paths
 
     lessons, problems = check_paths(args.paths)
@@ -158,7 +158,7 @@ def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
 
 
 def play(args: Namespace) -> int:
-    """Play a file."""
+    """Play a lesson file and follow its changes."""
     from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
     if args.plain:
@@ -182,7 +182,7 @@ def _load(path: Path) -> "Lesson":
 
 
 def diff(args: Namespace) -> int:
-    """What is different."""
+    """Print what differs between two versions of a lesson."""
     from lessons.author.diff import differences
 
     found = list(differences(_load(args.old), _load(args.new)))

@@ -72,7 +72,7 @@ def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
 
 
 def how_far(lesson: "LessonProgress", items: int) -> str:
-    """Progress in a word.
+    """How far a lesson is, in a word.
 
     >>> from lessons.learner.progress import LessonProgress
     >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)

@@ -7,7 +7,7 @@ from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """It takes none."""
+    """The command takes no arguments."""
     parser.description = (
         "Show the notes to what `ptescope learn LESSON --present` shows in another terminal: what to say, the wrong "
         "answers and the beliefs behind them, ballots, what comes next, and how long the lesson has taken."

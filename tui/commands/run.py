@@ -44,7 +44,7 @@ class ShowVerbs(Action):
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
     ) -> None:
-        """Print it and leave."""
+        """Print the reference of verbs and exit."""
         del namespace, values, option_string
         from model.script.verbs import VERBS
         from tui.views.plain_text import Narrator, console

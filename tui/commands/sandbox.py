@@ -61,7 +61,7 @@ def _plain(args: Namespace) -> int:
 
 
 def _screen(args: Namespace) -> int:
-    """On the screen."""
+    """Open the sandbox on the screen."""
     text = read_text(args.file) if args.file else ""
     if args.code:
         from model.session.state_code import unpack

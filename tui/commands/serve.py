@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def port(text: str) -> int:
-    """A TCP port."""
+    """Parse a TCP port, or raise ArgumentTypeError."""
     if not text.isdecimal() or not 0 < int(text) <= MOST_PORT:
         raise ArgumentTypeError(f"expected a port from 1 to {MOST_PORT}, not `{text}`")
     return int(text)

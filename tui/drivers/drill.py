@@ -112,7 +112,7 @@ class DrillDriver:
     # -- moves -----------------------------------------------------------------------------------
 
     def step(self, size: "StepSize") -> str:
-        """On through the account; where the question is what happened, to the machine after it."""
+        """Step through the account; where the question is what happened, go to the machine after it."""
         if self.chosen < 0:
             if not self.exercise.both:
                 return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
@@ -130,7 +130,7 @@ class DrillDriver:
         return self.inner.back()
 
     def answer(self, typed: str) -> str:
-        """Answer by its letter."""
+        """Answer with the letter of an option."""
         number = LETTERS.find(typed) if len(typed) == 1 else -1
         if self.chosen >= 0 or not 0 <= number < len(self.exercise.answers):
             return tr("Choose one of the answers.")
@@ -163,11 +163,11 @@ class DrillDriver:
         return self.go(moment)
 
     def branch(self, by: int) -> str:
-        """There is one way."""
+        """An exercise has one way only."""
         return self.inner.branch(by)
 
     def command(self, line: str) -> str:
-        """No commands here."""
+        """An exercise takes no commands."""
         return tr("Commands belong to the sandbox; here you answer.")
 
     def hint(self) -> str:

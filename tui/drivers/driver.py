@@ -19,10 +19,10 @@ class Driver(Protocol):
     """One plays freely: the stage has the sandbox's keys."""
 
     def picture(self) -> Picture:
-        """What to show now."""
+        """Everything that the stage shows now."""
 
     def step(self, size: "StepSize") -> str:
-        """Go on."""
+        """Take one step of that size."""
 
     def back(self) -> str:
         """Undo the last move; the future stays."""
@@ -37,7 +37,7 @@ class Driver(Protocol):
         """Jump to the first or the last node of this way."""
 
     def branch(self, by: int) -> str:
-        """Go over to the next (or previous) of the ways that lead on from here."""
+        """Choose the next (or previous) of the branches that lead on from here."""
 
     def answer(self, typed: str) -> str:
         """Answer the question that waits."""

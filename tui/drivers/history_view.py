@@ -133,7 +133,7 @@ def _event_lines(event: Event, place: str) -> Iterator[LogLine]:
 
 
 def access(event: Access) -> str:
-    """Who touched which byte.
+    """Who read or wrote which byte.
 
     >>> access(Access(5, True, 65, process="p0", vpn=17))
     'p0 stores 65 to f5 (page 17)'

@@ -47,7 +47,7 @@ class LessonDriver:
     # -- looking ---------------------------------------------------------------------------------
 
     def picture(self) -> Picture:
-        """What to show now."""
+        """Everything that the stage shows now."""
         view = self.player.view()
         timeline = self.player.timeline
         scene = timeline.nodes[self.player.place.scene]
@@ -73,7 +73,7 @@ class LessonDriver:
         )
 
     def _enter(self, view: LessonView) -> tuple[str, str]:
-        """What Enter does here."""
+        """What the Enter key does here."""
         if "answer" in view.may and not view.guess:
             return tr("answer"), "act"
         if view.goal and "forward" not in view.may:
@@ -160,11 +160,11 @@ class LessonDriver:
     # -- moves -----------------------------------------------------------------------------------
 
     def step(self, size: "StepSize") -> str:
-        """Go on."""
+        """Take one step of that size."""
         return self.player.forward(size)
 
     def back(self) -> str:
-        """To the place before."""
+        """Go to the place before."""
         return self.player.back()
 
     def go(self, node: int) -> str:
@@ -193,7 +193,7 @@ class LessonDriver:
         return self.player.go(end)
 
     def branch(self, by: int) -> str:
-        """Another of the ways that lead on from here becomes the one ahead."""
+        """Choose another of the branches that lead on from here."""
         return self.player.branch(by)
 
     def answer(self, typed: str) -> str:
@@ -209,7 +209,7 @@ class LessonDriver:
         return self.player.command(line)
 
     def hint(self) -> str:
-        """One more hint."""
+        """Show one more hint."""
         return self.player.hint()
 
     def keep(self) -> str:

@@ -79,7 +79,7 @@ class SandboxDriver:
     # -- looking ---------------------------------------------------------------------------------
 
     def picture(self) -> Picture:
-        """What to show now."""
+        """Everything that the stage shows now."""
         session = self.session
         node, timeline = session.node, session.timeline
         under_way = session.running is not None
@@ -167,7 +167,7 @@ class SandboxDriver:
     # -- moves -----------------------------------------------------------------------------------
 
     def step(self, size: "StepSize") -> str:
-        """Go on with the command under way; where none is, along the way that was walked before."""
+        """Take one step of the command under way; where none is, along the branch that was walked before."""
         session = self.session
         self.came_from = before = session.node
         try:
@@ -188,7 +188,7 @@ class SandboxDriver:
         return tr("Nothing is under way: type a command with `:`.") if session.running is None else _waiting(session)
 
     def back(self) -> str:
-        """One micro-step back."""
+        """Go one micro-step back."""
         here = self.session.node
         if here.parent < 0:
             return tr("This is the beginning.")
@@ -233,7 +233,7 @@ class SandboxDriver:
         return ""
 
     def redo(self) -> str:
-        """On to the end of the command that comes next on the way that was gone last."""
+        """Go to the end of the command that comes next on the branch that was walked last."""
         before = self.session.node
         if self.session.forward("command").number == before.number:
             return tr("There is nothing to redo.")
@@ -241,7 +241,7 @@ class SandboxDriver:
         return ""
 
     def branch(self, by: int) -> str:
-        """Another of the ways that lead on from here becomes the one ahead."""
+        """Choose another of the branches that lead on from here."""
         ways = self.session.timeline.children.get(self.session.node.number, ())
         if len(ways) < 2:
             return tr("Only one way leads on from here.")
@@ -298,7 +298,7 @@ class SandboxDriver:
         return ""
 
     def hint(self) -> str:
-        """There is no goal to be led to."""
+        """The sandbox has no goal, and so no hints."""
         return tr("Hints belong to lessons; `?` explains the keys.")
 
     def keep(self) -> str:

@@ -165,7 +165,7 @@ def _restore(driver: "SandboxDriver") -> str:
 
 
 def open_code(driver: "SandboxDriver", code: str) -> str:
-    """Go where a state code leads."""
+    """Go to the state of a state code."""
     from model.session.state_code import CodeError, follow
 
     try:
@@ -184,7 +184,7 @@ def _goto(driver: "SandboxDriver", where: str) -> str:
 
 
 class NoPlaceError(Exception):
-    """There is no such place in the history; the message names the nearest."""
+    """The history has no such place; the message names the nearest."""
 
 
 def place_of(timeline: "Timeline", where: str) -> int:

@@ -16,7 +16,7 @@ Answer = Cell | Trial
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """The file."""
+    """The content of the cache file."""
 
     model: str
     """Digest of the model's source."""

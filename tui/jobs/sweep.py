@@ -24,7 +24,7 @@ PAUSE: Final = 10.0
 
 
 class StoredCases(msgspec.Struct, frozen=True):
-    """The file."""
+    """The content of the file."""
 
     model: str
     """Digest of the model's source."""
@@ -58,7 +58,7 @@ class KnownCases:
             self.answers.update(stored.answers)
 
     def add(self, name: str, found: Answer) -> None:
-        """One more answer; now and then they are written."""
+        """Add an answer; the file is written now and then."""
         self.answers[name] = found
         if time.monotonic() - self._written > PAUSE:
             self.write()

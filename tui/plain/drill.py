@@ -119,5 +119,5 @@ class PlainDrill:
                 self.narrator.tell(perform(runner, line))
 
     def say(self, text: str, style: str = "") -> None:
-        """A line of our own."""
+        """Print a line that is no account of the machine."""
         self.output.print(Text(text, style))

@@ -73,7 +73,7 @@ class PlainLesson:
 
     @property
     def width(self) -> int:
-        """Columns of prose."""
+        """The columns that prose may take."""
         return min(self.output.width, WIDEST)
 
     def run(self) -> None:
@@ -290,7 +290,7 @@ class PlainLesson:
         self.say(score.format(right=summary.right, all=summary.predictions, hints=summary.hints))
 
     def help(self) -> None:
-        """The keys."""
+        """Print the keys."""
         for keys, meaning in KEYS:
             self.line(0, Text(f"{keys:9} {tr(meaning)}"))
 
@@ -303,7 +303,7 @@ class PlainLesson:
             self.output.print()
 
     def say(self, text: str) -> None:
-        """A line of our own."""
+        """Print a line that is no account of the machine."""
         self.line(0, Text(text))
 
     def rows(self, rows: Iterable[Row], indent: int = 0) -> None:

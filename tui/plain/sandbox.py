@@ -147,7 +147,7 @@ class PlainSandbox:
         return True
 
     def step(self, size: StepSize) -> None:
-        """On with the command under way, or along the way that was gone before."""
+        """Go on with the command under way, or along the branch that was walked before."""
         before = self.here
         word = self.driver.step(size)
         self.say(word)
@@ -155,7 +155,7 @@ class PlainSandbox:
             self.tell(before, closely=True)
 
     def use(self, line: str) -> None:
-        """A session command."""
+        """Carry a session command out."""
         before, name = self.here, line.split(maxsplit=1)[0]
         word = use(self.driver, line, self.output.width - 6, self.narrator.signs)
         if name == "run" and self.here.number != before.number:
@@ -222,7 +222,7 @@ class PlainSandbox:
             self.narrator.line(6, Text(line))
 
     def help(self, verb: str) -> None:
-        """What can be typed."""
+        """Print what can be typed."""
         if verb and verb not in VERBS:
             unknown = tr("There is no verb `{name}`{hint}")
             self.say(unknown.format(name=verb[:40], hint=did_you_mean(verb, VERBS)))

@@ -17,7 +17,7 @@ class AuthorStage(Stage):
         self.set_interval(AuthorDriver.every, self.look)
 
     def look(self) -> None:
-        """Show what was saved."""
+        """Show the file as it was saved last."""
         word = self.author.reload()
         if word is None:
             return

@@ -16,7 +16,7 @@ from tui.views.row import BLANK, Row, Span, row
 
 
 class Handout(Overlay):
-    """A text to copy."""
+    """Shows a text to be copied."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c,y", "copy", "Copy it", id="handout.copy")]
 
@@ -74,7 +74,7 @@ class Code(StateCode):
         return [*super().hints(), ("o", tr("open another code"), "open")]
 
     def action_open(self) -> None:
-        """Type or paste a code."""
+        """Ask for a code, typed or pasted, and open it."""
 
         def typed(code: str | None) -> None:
             if code:

@@ -129,7 +129,7 @@ class Comparison(LeavesOnce[None]):
         return question.use if self.shows_uses else not question.use and question.defence == self.defence
 
     def _fill(self) -> None:
-        """The table anew."""
+        """Fill the table anew."""
         shown = [question for question in self.asked if self._is_shown(question)]
         table = self.query_one(DataTable)
         table.clear(columns=True)
@@ -197,7 +197,7 @@ class Comparison(LeavesOnce[None]):
     # -- moving ------------------------------------------------------------------------------------
 
     def action_defence(self, by: int) -> None:
-        """Another defence."""
+        """Compare with another defence."""
         self.at = (self.at + by) % len(self.defences)
         self.shows_uses = False
         self._fill()
@@ -208,7 +208,7 @@ class Comparison(LeavesOnce[None]):
         self._fill()
 
     def on_data_table_cell_selected(self, message: DataTable.CellSelected) -> None:
-        """Enter on a cell."""
+        """Open the scene of the cell."""
         message.stop()
         self.action_open()
 

@@ -42,5 +42,5 @@ class Confirm(Overlay):
         return [*markdown(self.text, width), BLANK, *choices]
 
     def hints(self) -> list[tuple[str, str, str]]:
-        """The keys."""
+        """The keys of the key line."""
         return [("y", tr("yes"), f"dismiss('{YES}')"), ("n", tr("no"), "dismiss(None)")]

@@ -59,7 +59,7 @@ class Difference(Overlay):
         ]
 
     def choose(self, subject: str) -> None:
-        """Another place to compare with, or a thing to point at."""
+        """Compare with another place, or end with a thing to point at."""
         kind, _, rest = subject.partition(":")
         if kind == "base":
             self.action_base(int(rest))
@@ -97,6 +97,6 @@ def _bases(timeline: Timeline, wanted: int, here: Node) -> list[tuple[str, Node]
 
 
 def _where(node: Node) -> str:
-    """A place in words."""
+    """The name of a place in words."""
     step = tr("step {step}").format(step=node.depth)
     return f"{step} ({node.command})" if node.command else step

@@ -124,7 +124,7 @@ class Explorer(LeavesOnce[None]):
         return [Row((Span(" ptescope", "title"), Span(cut(f"  {where}", width - 10))), "bar")]
 
     def _keys(self, width: int) -> list[Row]:
-        """The key line."""
+        """The rows of the key line."""
         if self.searching:
             hints = [("Esc", "end the search", "stop")]
         elif self.focused is self.result and self.shown.found is not None:
@@ -167,7 +167,7 @@ class Explorer(LeavesOnce[None]):
     # -- choosing -----------------------------------------------------------------------------------
 
     def _change(self, change: Callable[[CommandChoice], CommandChoice]) -> None:
-        """Another choice for the line under the cursor."""
+        """Replace the choice under the cursor by another."""
         cursor = self.may.cursor
         if cursor is None or self.searching:
             return
@@ -176,11 +176,11 @@ class Explorer(LeavesOnce[None]):
         self.renew()
 
     def action_tick(self) -> None:
-        """It may happen, or it may not."""
+        """Permit the command under the cursor, or forbid it."""
         self._change(lambda choice: choice._replace(on=not choice.on))
 
     def action_often(self, by: int) -> None:
-        """It may happen once, twice, three times, any number of times."""
+        """Permit the command under the cursor once, twice, three times, or without limit."""
         self._change(lambda choice: choice._replace(on=True, times=next_number(choice.times, by)))
 
     def action_first(self) -> None:
@@ -194,7 +194,7 @@ class Explorer(LeavesOnce[None]):
         self.renew()
 
     def action_own(self) -> None:
-        """Type a line."""
+        """Open the prompt for a line of one's own."""
         from tui.screens.prompt import Prompt
 
         self.app.push_screen(Prompt(tr("what may happen"), self.prompt_history, self._assist), self._typed)
@@ -334,11 +334,11 @@ class Explorer(LeavesOnce[None]):
         self.app.push_screen(Map(self.shown.found, self.driver, self.name_of_it, self.glyphs))
 
     def action_leave(self) -> None:
-        """Back to the stage."""
+        """Go back to the stage."""
         self.dismiss()
 
     def on_unmount(self) -> None:
-        """Nobody is there any more to hear what is found."""
+        """End the search: nobody sees its result any more."""
         if self.under_way is not None:
             self.under_way.cancel()
 

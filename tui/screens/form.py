@@ -51,7 +51,7 @@ class FormChoice(Overlay):
         self.pane.point_at(f"verb:{next(iter(VERBS))}")
 
     def choose(self, subject: str) -> None:
-        """This verb."""
+        """End with the chosen verb."""
         self.dismiss(subject.partition(":")[2])
 
 
@@ -64,7 +64,7 @@ class FieldInput(Input):
     ]
 
     class Turned(Message):
-        """Another field is in use."""
+        """Sent when another field gets the cursor."""
 
     def __init__(self, field: Field, value: str) -> None:
         super().__init__(value, compact=True, select_on_focus=False, classes="field")
@@ -89,7 +89,7 @@ class FieldInput(Input):
             super().insert_text_at_cursor(text)
 
     def on_focus(self) -> None:
-        """Its values are shown."""
+        """Show the values that the field can take."""
         self.post_message(self.Turned())
 
 
@@ -144,7 +144,7 @@ class Form(ModalScreen[str], LeavesOnce[str]):
         yield self.bar
 
     def _lines(self) -> Iterable[Horizontal]:
-        """A line a field."""
+        """One line for each field."""
         for field in self.shown:
             sign = "*" if field.required else " "
             label = Static(f"{sign} {field.key}", classes="label", markup=False)
@@ -189,7 +189,7 @@ class Form(ModalScreen[str], LeavesOnce[str]):
     # -- filling in ---------------------------------------------------------------------------------
 
     def on_field_input_turned(self, message: FieldInput.Turned) -> None:
-        """Another field is in use."""
+        """Show the help of the field that has the cursor now."""
         message.stop()
         self.pane.renew()
 

@@ -72,7 +72,7 @@ class Help(ModalScreen[None], LeavesOnce[None]):
         self.glyphs = glyphs
 
     def compose(self) -> ComposeResult:
-        """One long list."""
+        """One pane with all of it, to scroll."""
         pane = LinePane(tr("Help: q closes, arrows and wheel scroll"), "help", "", self.glyphs)
         pane.build = self._rows
         yield pane

@@ -63,7 +63,7 @@ class Home(Screen[None]):
         self._point_at_next()
 
     def _renew(self) -> None:
-        """Show how far one is."""
+        """Show the progress anew."""
         try:
             self.progress = self.store.read()
         except ProgressError as error:
@@ -85,11 +85,11 @@ class Home(Screen[None]):
         return self.progress.lessons.get(name, LessonProgress())
 
     def _rows(self, width: int) -> list[Row]:
-        """The list as rows."""
+        """The list of lessons as rows."""
         return home([self._offer(entry) for entry in self.entries], width, self.glyphs)
 
     def _offer(self, entry: LessonEntry) -> LessonLine:
-        """A line of the list."""
+        """The line of one lesson."""
         if entry.lesson is None:
             return LessonLine(
                 entry.name, "", tr("Damaged lessons"), "", 0, 0, 0, finished=False, damaged=str(entry.error)
@@ -107,7 +107,7 @@ class Home(Screen[None]):
         )
 
     def _keys(self, width: int) -> list[Row]:
-        """The key line."""
+        """The rows of the key line."""
         hints = [("Enter", "open", "open"), ("up/down", "choose", "open"), ("s", "sandbox", "sandbox")]
         if self._begun():
             hints.append(("R", "begin anew", "reset"))
@@ -125,7 +125,7 @@ class Home(Screen[None]):
         ]
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
-        """A click opens."""
+        """Open the lesson that was clicked."""
         message.stop()
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
@@ -179,7 +179,7 @@ class Home(Screen[None]):
         self._renew()
 
     def action_sandbox(self) -> None:
-        """Free play."""
+        """Open a sandbox on an empty machine."""
         self.post_message(self.Chosen(""))
 
     def _open(self, subject: str) -> None:

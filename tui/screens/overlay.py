@@ -53,7 +53,7 @@ class Overlay(ModalScreen[str], LeavesOnce[str]):
         self.pane.focus()
 
     def rows(self, width: int) -> list[Row]:
-        """What to show."""
+        """The rows of the list. Each overlay says its own."""
         raise NotImplementedError
 
     def hints(self) -> list[tuple[str, str, str]]:

@@ -87,7 +87,7 @@ class Presenter(LeavesOnce[None]):
         self._tell()
 
     def on_unmount(self) -> None:
-        """The class is over."""
+        """Tell the teacher's notes that the presentation is over."""
         self.driver.keep()
         presenting.ended()
 
@@ -116,7 +116,7 @@ class Presenter(LeavesOnce[None]):
         return [*shown(self.picture, width, self.glyphs, air=False, hinted=self.hinted), *voted]
 
     def _below(self) -> bool:
-        """There is more text than is in sight."""
+        """Whether there is text below the visible part."""
         return self.text.top + self.text.window < len(self._text(self.text.outer_size.width))
 
     def _machine(self, width: int) -> list[Row]:
@@ -213,7 +213,7 @@ class Presenter(LeavesOnce[None]):
         self.app.push_screen(Prompt(tr("the room's answer"), begin=digit), typed)
 
     def action_hint(self) -> None:
-        """One more hint, for everybody."""
+        """Show one more hint to everybody."""
         self.move(self.driver.hint, hinted=True)
         self.text.scroll_rows(len(self.text.rows))
         self.bars.renew()

@@ -36,7 +36,7 @@ def pasted(text: str) -> list[str]:
 
 
 class PromptInput(Input):
-    """The line itself."""
+    """The text field of the prompt."""
 
     def _on_paste(self, event: Paste) -> None:
         """Several lines are carried out one after the other, where that is possible; a state code is put together."""
@@ -110,7 +110,7 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
             yield self.line
 
     def on_mount(self) -> None:
-        """Ready to type."""
+        """Put the cursor into the field."""
         self.pane.build = lambda width: self._rows(self.line.value, width)
         self.line.focus()
         self.line.cursor_position = len(self.begin)
@@ -140,7 +140,7 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
         self.take([event.value.strip()])
 
     def take(self, lines: Sequence[str]) -> None:
-        """End with these."""
+        """Close the prompt with these lines as its result."""
         for line in lines:
             self.prompt_history.add(line)
         self.dismiss("\n".join(lines) or None)

@@ -59,7 +59,7 @@ class Recap(ModalScreen[None], LeavesOnce[None]):
         yield self.keys
 
     def on_mount(self) -> None:
-        """Keys scroll the text."""
+        """Give the text the focus, so that keys scroll it."""
         self.query_one("#recap").focus()
 
     def _text(self) -> str:
@@ -70,7 +70,7 @@ class Recap(ModalScreen[None], LeavesOnce[None]):
             return str(error)
 
     def _keys(self, width: int) -> list[Row]:
-        """The key line."""
+        """The rows of the key line."""
         hints = [
             ("up/down Space", tr("scroll"), "scroll('page_down')"),
             ("c", tr("copy"), "copy"),

@@ -152,7 +152,7 @@ class SandboxStage(Stage):
     # -- moves --------------------------------------------------------------------------------------
 
     def action_tasks(self) -> None:
-        """Choose who moves."""
+        """Open the list of tasks: choose who moves."""
         from tui.screens.tasks import Tasks
 
         self.app.push_screen(Tasks(self.sandbox, self.glyphs, self.move))
@@ -174,7 +174,7 @@ class SandboxStage(Stage):
             self.move(lambda: self.sandbox.go(found))
 
     def action_tree(self) -> None:
-        """Walk the history."""
+        """Open the tree of the history."""
         from tui.screens.tree import Tree
 
         def chosen(subject: str | None) -> None:
@@ -190,7 +190,7 @@ class SandboxStage(Stage):
         self.ask_line("watch ")
 
     def action_save(self) -> None:
-        """Save the session."""
+        """Ask for a file, and save the session in it."""
         self.ask_line("save ")
 
     def action_load(self) -> None:
@@ -202,7 +202,7 @@ class SandboxStage(Stage):
         self.open_difference("")
 
     def open_difference(self, names: str) -> None:
-        """The same, from a place and to a place: those that `goto` knows; by default the step before, and here."""
+        """Show what differs between two places that `goto` knows; by default the step before, and here."""
         from tui.drivers.session_commands import NoPlaceError, places_of
 
         try:
@@ -224,7 +224,7 @@ class SandboxStage(Stage):
         self.app.push_screen(Difference(self.sandbox.session.timeline, self.glyphs, node, to), chosen)
 
     def action_scenes(self) -> None:
-        """Load a ready scene."""
+        """Open the list of ready scenes."""
         from tui.drivers.session_commands import load_scene
         from tui.screens.scenes import Scenes
 
@@ -252,7 +252,7 @@ class SandboxStage(Stage):
         self.app.push_screen(ScriptText(self.sandbox.session, self.glyphs))
 
     def action_settings(self) -> None:
-        """Another kernel or defence, side by side."""
+        """Replay on another kernel or with another defence, side by side."""
         from tui.screens.settings import Settings
 
         def adopted(script: str | None) -> None:
@@ -280,11 +280,11 @@ class SandboxStage(Stage):
             self.app.push_screen(FormChoice(self.glyphs), named)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nobody goes back to a lesson who did not come from one."""
+        """Only a sandbox that was opened from a lesson leads back to one."""
         if action in {"back_to_lesson", "app.sandbox_from_lesson"} and not self.from_lesson:
             return False
         return super().check_action(action, parameters)
 
     def action_back_to_lesson(self) -> None:
-        """Back to the lesson."""
+        """Go back to the lesson."""
         self.action_leave()

@@ -46,7 +46,7 @@ class Scenes(Overlay):
         return [(f"1-{len(self.scenes)}{typed}", tr("or Enter: load the scene"), "choose")]
 
     def action_digit(self, digit: int) -> None:
-        """One more digit of a number."""
+        """Append a digit to the number that is being typed."""
         number = int(self.typed + str(digit))
         if not 1 <= number <= len(self.scenes):
             number = digit
@@ -63,5 +63,5 @@ class Scenes(Overlay):
         self.keys.renew()
 
     def choose(self, subject: str) -> None:
-        """Load it."""
+        """Load the chosen scene."""
         self.dismiss(self.scenes[int(subject.partition(":")[2]) - 1].name)

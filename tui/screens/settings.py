@@ -83,7 +83,7 @@ class Settings(Overlay):
         return next((number for number, pair in enumerate(self.pairs) if pair.differ), -1)
 
     def _both(self, width: int) -> list[Row]:
-        """Two columns."""
+        """The two runs beside each other, in two columns."""
         half = (width - 3) // 2
         left, right = self._machine(self.now), self._machine(self.other)
         rows = [
@@ -149,7 +149,7 @@ class Settings(Overlay):
     # -- moves --------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """Another setting is explained."""
+        """Explain the setting under the cursor."""
         self.pane.renew()
 
     def choose(self, subject: str) -> None:
@@ -158,7 +158,7 @@ class Settings(Overlay):
             self.action_turn(1)
 
     def action_turn(self, by: int) -> None:
-        """Another value for the setting under the cursor."""
+        """Take the next value of the setting under the cursor."""
         kind, _, key = self.chosen.partition(":")
         if kind != "setting":
             return
@@ -176,7 +176,7 @@ class Settings(Overlay):
         return lines
 
     def _replay(self) -> None:
-        """Run both."""
+        """Run the script on both machines."""
         self.pairs, self.problem = (), ""
         try:
             self.pairs = side_by_side(self.lines, self.script())
@@ -186,7 +186,7 @@ class Settings(Overlay):
             self.problem = tr("There is no command yet to replay; `a` goes on with this machine.")
 
     def action_other(self) -> None:
-        """The other run."""
+        """Look at the other run."""
         self.right_shown = not self.right_shown
         self.renew()
 

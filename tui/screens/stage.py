@@ -158,7 +158,7 @@ class Stage(Screen[None]):
 
     @property
     def low(self) -> bool:
-        """Few lines."""
+        """Whether the screen has few lines."""
         return self.size.height < LOW
 
     @property
@@ -414,7 +414,7 @@ class Stage(Screen[None]):
     # -- moves --------------------------------------------------------------------------------------
 
     def action_step(self, size: "StepSize") -> None:
-        """Go on. The key `c` is an answer while the question has one of that letter."""
+        """Take a step. The key `c` is an answer while the question has one of that letter."""
         if size == "command" and self._offers("c"):
             self.action_choose("c")
         else:
@@ -433,7 +433,7 @@ class Stage(Screen[None]):
         self.move(lambda: self.driver.branch(by))
 
     def action_hint(self) -> None:
-        """One more hint."""
+        """Show one more hint."""
         self.move(self.driver.hint)
 
     def action_act(self) -> None:

@@ -40,7 +40,7 @@ class MapPane(LinePane):
             self.by = by
 
     def action_move(self, rows: int) -> None:
-        """Down is on, up is back."""
+        """Move the cursor: down to a following state, up to the one before."""
         self.post_message(self.Walked(rows))
 
 
@@ -150,7 +150,7 @@ class Map(LeavesOnce[None]):
     # -- walking ------------------------------------------------------------------------------------
 
     def on_map_pane_walked(self, message: MapPane.Walked) -> None:
-        """The cursor keys."""
+        """Follow the cursor keys."""
         message.stop()
         if self.drawn is not None:
             self.action_walk(message.by)
@@ -186,13 +186,13 @@ class Map(LeavesOnce[None]):
         self._show()
 
     def action_choose(self, by: int) -> None:
-        """Another of the edges that lead on."""
+        """Choose another of the edges that lead on."""
         if self.drawn is not None and (ways := onward(self.drawn, here(self.drawn, self.walk))):
             self.walk = self.walk._replace(chosen=(self.walk.chosen + by) % len(ways))
             self._show()
 
     def action_start(self) -> None:
-        """To the start."""
+        """Go to the start."""
         self.walk = Walk((), 0)
         self._show()
 
@@ -222,7 +222,7 @@ class Map(LeavesOnce[None]):
             self.app.push_screen(SandboxStage(driver, self.glyphs))
 
     def action_leave(self) -> None:
-        """Back."""
+        """Go back to the results."""
         self.dismiss()
 
 

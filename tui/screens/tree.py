@@ -39,7 +39,7 @@ class Tree(Overlay):
         self.pane.point_at(f"node:{self.timeline.here.number}")
 
     def rows(self, width: int) -> list[Row]:
-        """The tree."""
+        """The tree as rows."""
         return tree(self.timeline, width, self.glyphs, self.marked)
 
     def hints(self) -> list[tuple[str, str, str]]:
@@ -82,7 +82,7 @@ class Tree(Overlay):
         self.app.push_screen(Prompt(tr("name"), begin=self.timeline.bookmarks.get(number, "")), named)
 
     def action_forget(self) -> None:
-        """Take the name away."""
+        """Remove the bookmark under the cursor."""
         self.timeline.bookmarks.pop(self.number, None)
         self.renew()
 

@@ -31,7 +31,7 @@ class Why(ModalScreen[int | None], LeavesOnce[int | None]):
         self.glyphs = glyphs
 
     def compose(self) -> ComposeResult:
-        """One list."""
+        """One list of causes."""
         self.pane = LinePane(tr("Why? Enter goes to a step, q closes"), "why", "", self.glyphs)
         self.pane.build = self._rows
         yield self.pane
@@ -47,7 +47,7 @@ class Why(ModalScreen[int | None], LeavesOnce[int | None]):
         return rows(self.found, width, self.glyphs)
 
     def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
-        """A click goes there."""
+        """Go to the step that was clicked."""
         message.stop()
         if message.clicked:
             self.action_go()

@@ -25,7 +25,7 @@ class PreferencesFile:
         self.path: Final = path
 
     def read(self) -> Preferences:
-        """What was set."""
+        """The settings in the file."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=Preferences)
         except OSError:

@@ -31,7 +31,7 @@ class PromptHistory:
         return self._lines
 
     def add(self, line: str) -> None:
-        """One more, unless it is the last one again."""
+        """Keep a line, unless it equals the last one."""
         lines = self.lines
         if not line or lines[-1:] == [line]:
             return

@@ -125,7 +125,7 @@ def style_of(answer: Answer) -> str:
 
 
 def as_markdown(asked: Sequence[CellQuestion], answers: Mapping[str, Answer], kernel: str, most_states: int) -> str:
-    """The same as Markdown."""
+    """The table as Markdown."""
     parts = [f"{bounds(kernel, most_states)}\n"]
     for grid in grids(asked, answers):
         lines = [grid.heading, ("---",) * len(grid.heading)]

@@ -176,7 +176,7 @@ def share(verdict: PropertyVerdict) -> str:
 
 
 def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:
-    """What was searched."""
+    """What was searched, and how far."""
     why = "first" if terms.first and found.states <= terms.bound else "bound"
     how = tr("every schedule searched") if found.complete else tr(ENDED[why]).format(bound=f"{terms.bound:,}")
     yield row(Span(cut(f" {how}", width), "ok" if found.complete else "hazard"))

@@ -68,7 +68,7 @@ def _way(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> 
 
 
 def _offer(offer: LessonLine, width: int, glyphs: Glyphs) -> list[Row]:
-    """One lesson."""
+    """The row of one lesson."""
     if offer.damaged:
         return _line(glyphs.broken, "splat", offer.name, tr("damaged"), offer.damaged, width, "")
     sign, role = (glyphs.ok, "ok") if offer.finished else (glyphs.here, "now") if offer.at else (glyphs.ahead, "dim")

@@ -299,7 +299,7 @@ def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
 
 
 def preempted(steps: int, preemptions: int) -> str:
-    """How long a way is.
+    """How many steps and pre-emptions a path has.
 
     >>> preempted(21, 1), preempted(1, 0)
     ('21 steps with 1 pre-emption', '1 step with no pre-emption')

@@ -43,7 +43,7 @@ class ShownState(NamedTuple):
         return Span(text, role, "" if text.isspace() else subject)
 
     def inline_sign(self, subject: str) -> list[Span]:
-        """The same where nothing needs to stand in columns: nothing at all for what is neither."""
+        """The sign of a mark in running text: empty where nothing has changed."""
         sign = self.sign(subject)
         text = sign.text.strip()
         return [sign._replace(text=text)] if text else []

@@ -244,10 +244,10 @@ def beside(drawn: StateGraph, walk: Walk, width: int, glyphs: Glyphs) -> list[Ro
 def _named(edge: Edge) -> str:
     """A transition in words.
 
-    >>> from model.search.state_graph import Step
-    >>> _named(Edge(0, 1, Step("gup", 0), "gup p0 buf as=r", ""))
+    >>> from model.search.state_graph import NumberedAction
+    >>> _named(Edge(0, 1, NumberedAction("gup", 0), "gup p0 buf as=r", ""))
     'begin gup: gup p0 buf as=r'
-    >>> _named(Edge(0, 1, Step("gup"), "gup_fast.read_pte", ""))
+    >>> _named(Edge(0, 1, NumberedAction("gup"), "gup_fast.read_pte", ""))
     'gup: gup_fast.read_pte'
     """
     return f"{'begin ' if edge.step.starts >= 0 else ''}{edge.step.task}: {edge.name}"

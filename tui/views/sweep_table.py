@@ -29,7 +29,7 @@ class SweepBounds(NamedTuple):
     def __str__(self) -> str:
         """What the answers hold for.
 
-        >>> str(Bounds(1, 9000))
+        >>> str(SweepBounds(1, 9000))
         'schedules with at most 1 pre-emptions, at most 9000 states a scene'
         """
         schedules = (

@@ -89,7 +89,7 @@ class LinePane(Widget, can_focus=True):
 
     @property
     def window(self) -> int:
-        """Rows that fit."""
+        """The number of rows that fit."""
         return max(self.outer_size.height - self.head, 1)
 
     def renew(self) -> None:
@@ -269,12 +269,12 @@ class LinePane(Widget, can_focus=True):
             self.point(hit, clicked=True)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """Wheel."""
+        """Scroll down with the wheel."""
         event.stop()
         self.scroll_rows(WHEEL)
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """Wheel."""
+        """Scroll up with the wheel."""
         event.stop()
         self.scroll_rows(-WHEEL)
 
@@ -405,6 +405,6 @@ class LinePane(Widget, can_focus=True):
         return selection.extract("\n".join([*lines, *(line.text for line in self.rows)])), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
-        """Another part is selected."""
+        """Draw the selection anew."""
         self._selected = selection is not None
         self.refresh()

@@ -254,7 +254,7 @@ def _bits(entry: Pte) -> str:
 def _numbered(name: str, run: FoldedRun, width: int) -> str:
     """Number and name of some pages in so many columns; the name where both do not fit.
 
-    >>> _numbered("buf+1", Run("p0", 17, 24), 12)
+    >>> _numbered("buf+1", FoldedRun("p0", 17, 24), 12)
     ' 17 buf+1..7'
     """
     number = f"{run.first:>3}"
@@ -271,7 +271,7 @@ def _numbered(name: str, run: FoldedRun, width: int) -> str:
 def _names(names: list[str], width: int) -> str:
     """Some frames in so many columns: as a range, as a list of ranges, or the first and how many more.
 
-    >>> _names(["f5", "f6", "f7"], 9), _names(["f7", "f8", "f6", "f9"], 9), _names(["f7", "f1", "f5"], 6)
+    >>> _names(["f5", "f6", "f7"], 9), _names(["f7", "f8", "f6", "f9"], 9), _names(["f7", "f1", "f5"], 5)
     ('f5..7', 'f7..8,6,9', 'f7+2')
     """
     if len(names) == 1 or not names[0][1:].isdigit():

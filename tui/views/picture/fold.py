@@ -31,12 +31,12 @@ class FoldedRun(NamedTuple):
 
     @property
     def page(self) -> Page:
-        """The first of them."""
+        """The first page."""
         return self.process, self.first
 
     @property
     def pages(self) -> int:
-        """How many they are."""
+        """The number of pages."""
         return self.stop - self.first
 
 

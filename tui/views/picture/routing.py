@@ -52,7 +52,7 @@ class Net:
 
     @property
     def straight(self) -> bool:
-        """It needs no track."""
+        """Whether it runs straight across and needs no track."""
         return self.top == self.bottom
 
 
