@@ -85,7 +85,7 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         assert driver.found is not None
         assert driver.found.counterexample is not None
         await user.pilot.pause()
-        assert "lost-write (corruption): 18 micro-steps" in user.seen()
+        assert "lost-write (corruption): 16 micro-steps" in user.seen()
         for _ in driver.found.counterexample.actions:
             assert not any(broken.invariant == "lost-write" for broken in user.stage.picture.broken)
             await user.press("n")
