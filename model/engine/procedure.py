@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 import msgspec
 
 from model.memory.errno import ENOMEM
-from model.memory.records import Event, Locals, Splat, Task
+from model.memory.records import IN_A_STEP, Event, Locals, Splat, Task
 from model.memory.state import Change, State, Transaction
 
 
@@ -220,7 +220,12 @@ def advance(state: State, name: str) -> Stepped:
     running = cast("Procedure", msgspec.structs.replace(task.stack[-1]))
     micro = running.steps[running.pc]
     tx = Transaction(state, task, name)
-    outcome = _held_up(tx) or micro.body(running, tx)
+    mark = id(running)
+    IN_A_STEP.add(mark)
+    try:
+        outcome = _held_up(tx) or micro.body(running, tx)
+    finally:
+        IN_A_STEP.discard(mark)
     result = None
     if isinstance(outcome, Blocked):
         tx = Transaction(state, task, name)
@@ -273,21 +278,27 @@ def _follow(
     """The stack after a step that was not blocked, or the task's result if it was the last."""
     match outcome:
         case None:
-            running.pc += 1
+            pc = running.pc + 1
         case Goto(target):
-            running.pc = running.positions[target]
+            pc = running.positions[target]
         case CallOut(callee, tail=True):
             return _pushed(callers, callee), None
         case CallOut(callee, then):
-            running.pc = running.positions[then] if then else running.pc + 1
-            return _pushed((*callers, running), callee), None
+            pc = running.positions[then] if then else running.pc + 1
+            return _pushed((*callers, _at(running, pc)), callee), None
         case Done():
             return _returned(callers, outcome)
         case _:
             raise AssertionError(f"a step cannot return {outcome!r}")
-    if running.pc == len(running.steps):
+    if pc == len(running.steps):
         return _returned(callers, Done(0, (), "", ""))
-    return (*callers, running), None
+    return (*callers, _at(running, pc)), None
+
+
+def _at(running: Procedure, pc: int) -> Procedure:
+    """The copy that the step has worked on, at its next step; from here on it is part of a State."""
+    msgspec.Struct.__setattr__(running, "pc", pc)
+    return running
 
 
 def _pushed(callers: tuple[Locals, ...], callee: "Procedure") -> tuple[Locals, ...]:
@@ -299,14 +310,12 @@ def _pushed(callers: tuple[Locals, ...], callee: "Procedure") -> tuple[Locals, .
 def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals, ...], Result | None]:
     """Hand a result to the caller; a caller whose call was its last step returns it in turn."""
     while callers:
-        caller = cast("Procedure", msgspec.structs.replace(callers[-1]))
+        caller = cast("Procedure", callers[-1])
         if caller.pc < len(caller.steps):
-            caller.ret, caller.out = outcome.value, outcome.out
-            if outcome.handed_over == "holds":
-                caller.holds += outcome.out
-            elif outcome.handed_over == "pins":
-                caller.pins += outcome.out
-            return (*callers[:-1], caller), None
+            changed: dict[str, object] = {"ret": outcome.value, "out": outcome.out}
+            if outcome.handed_over:
+                changed[outcome.handed_over] = getattr(caller, outcome.handed_over) + outcome.out
+            return (*callers[:-1], msgspec.structs.replace(caller, **changed)), None
         callers = callers[:-1]
     return (), Result(outcome.value, outcome.out, outcome.signal, outcome.si_code)
 

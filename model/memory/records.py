@@ -4,7 +4,7 @@ A record is frozen; `msgspec.structs.replace` makes the changed one. Sizes, offs
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -325,10 +325,16 @@ class FlushOwed(NamedTuple):
         return mm == self.mm and self.start <= vpn < self.end
 
 
+IN_A_STEP: Final[set[int]] = set()
+"""The id of each Locals that a step works on at this moment: several where several threads advance machines."""
+
+_set: Final = msgspec.Struct.__setattr__
+
+
 class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True, gc=False):
     """The variables of one running kernel function: one frame of a task's stack.
 
-    The only mutable record: a step works on a fresh copy of its own locals, which nobody changes afterwards.
+    A step works on a fresh copy of its own locals and sets them; in all other hands they are frozen like every record.
     Subclasses are the procedures of `model.kernel`; their tag is their name.
     """
 
@@ -346,6 +352,15 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
     """pfns of which this call owns one FOLL_PIN each."""
     owes_rmap: tuple[Pfn, ...] = ()
     """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a variable. AttributeError outside the step that runs: States share this record."""
+        if id(self) not in IN_A_STEP:
+            raise AttributeError(f"{type(self).__name__} is part of a State: its variables change in its steps only")
+        _set(self, name, value)
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, msgspec.structs.astuple(self)))
 
     def owes_flush(self) -> FlushOwed | None:
         """The translations that this call is still going to flush, as its variables stand now; None: it owes none.
