@@ -24,7 +24,8 @@ from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
-from tui.screens.stage_keys import HINTS, PANES
+from tui.screens.panes import PANES
+from tui.screens.stage_keys import HINTS
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
 

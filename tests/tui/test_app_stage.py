@@ -11,8 +11,8 @@ from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
 from tui.drivers.sandbox import SandboxDriver
+from tui.screens.panes import PANES
 from tui.screens.stage import Stage
-from tui.screens.stage_keys import PANES
 from tui.widgets.line_pane import LinePane
 
 # -- the cursor ----------------------------------------------------------------------------------------

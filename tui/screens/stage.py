@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -14,8 +14,8 @@ from textual.timer import Timer
 
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
-from model.memory.state import TABLES
 from tui.drivers.driver import Driver
+from tui.screens.panes import LISTS, PANES, PICTURED, heights
 from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import (
     HEAD_AND_FOOT,
@@ -28,9 +28,6 @@ from tui.screens.stage_keys import (
     MACHINE_LEAST,
     MOST_RULES,
     NARROW,
-    PANES,
-    PICTURED,
-    ROWS,
     STORY,
     STORY_WIDTHS,
     WIDE,
@@ -39,15 +36,11 @@ from tui.session.prompt_history import PromptHistory
 from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
-from tui.views.holders import holders
 from tui.views.lesson_text import pressing, story
-from tui.views.physical import physical
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
-from tui.views.spaces import spaces
 from tui.views.verdict import alarms, is_muted, rules, severities, verdict
 from tui.views.verdict import worst as worst_first
-from tui.views.walk import walk
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 from tui.widgets.picture_pane import PicturePane
@@ -117,10 +110,11 @@ class Stage(Screen[None]):
         self.body = Container(id="body")
         with self.body:
             yield self.panes["story"]
-            for name in ("picture", "ledger", *LISTS, "rules", "log"):
+            lists = [pane.name for pane in LISTS]
+            for name in ("picture", "ledger", *lists, "rules", "log"):
                 self.panes[name].add_class("side")
                 self.panes[name].set_class(name in {"picture", "ledger"}, "drawn")
-                self.panes[name].set_class(name in LISTS, "listing")
+                self.panes[name].set_class(name in lists, "listing")
                 yield self.panes[name]
         yield self.panes["foot"]
 
@@ -224,10 +218,15 @@ class Stage(Screen[None]):
         rows = self._heights()
         if rows != self._row_heights:
             self._row_heights = rows
+            styles, story = self.body.styles, self.panes["story"].styles
+            for rule in ("grid_rows", "grid_size_rows"):
+                styles.clear_rule(rule)
+            story.clear_rule("row_span")
             if rows:
-                self.body.styles.grid_rows = rows
-            else:
-                self.body.styles.clear_rule("grid_rows")
+                styles.grid_rows = rows
+            if rows and self.app.size.width >= NARROW and not self.pictured:  # however many lists there are
+                styles.grid_size_rows = len(rows.split())
+                story.row_span = len(rows.split()) - 1
 
     def _heights(self) -> str:
         """The heights of the rows of panes; empty: as the style sheet has them."""
@@ -240,11 +239,11 @@ class Stage(Screen[None]):
             return f"{max(STORY, spare, wanted)} 1fr"
         if self.one_pane:
             return ""
-        heights, least = ROWS[width >= WIDE, self.pictured]
+        rows, least = heights(wide=width >= WIDE, pictured=self.pictured)
         worst = self.picture._replace(broken=tuple(worst_first(self.picture.broken)[:1]))
         told = [] if is_muted(self.picture) else alarms(worst, self.panes["rules"].size.width or 40, self.glyphs)
         self._rules_need = max(self._rules_need, min(len(told) + 1, MOST_RULES))
-        return heights.format(max(least, self._rules_need))
+        return rows.format(max(least, self._rules_need))
 
     def _machine_needs(self, width: int) -> int:
         """The most lines that the pane in sight has needed since it was chosen, so that its edge seldom moves."""
@@ -290,10 +289,10 @@ class Stage(Screen[None]):
                 return self.drawing.ledger(width)
             case _:
                 scene = self.scene
-                build, tables = MACHINE[name]
-                maps = tuple(getattr(scene.state, table) for table in tables)
+                pane = next(pane for pane in LISTS if pane.name == name)
+                maps = tuple(getattr(scene.state, table) for table in pane.tables)
                 rest = (scene.marks, scene.broken, scene.focus, width)
-                return self._kept(name, maps, rest, lambda: build(scene, width))
+                return self._kept(name, maps, rest, lambda: pane.rows(scene, width))
 
     def _kept(
         self, name: str, same: tuple[object, ...], equal: tuple[object, ...], build: Callable[[], list[Row]]
@@ -568,14 +567,3 @@ class Stage(Screen[None]):
         """Back to where we came from."""
         self._keep()
         self.post_message(self.Left())
-
-
-LISTS: Final = ("spaces", "walk", "memory", "holders")
-"""The panes that list the machine."""
-MACHINE: Final[dict[str, tuple[Callable[[ShownState, int], list[Row]], tuple[str, ...]]]] = {
-    "spaces": (spaces, ("processes", "vmas", "ptes", "labels", "frames", "content")),
-    "walk": (walk, ("processes", "vmas", "ptes", "labels", "frames", "content", "tables", "tlbs", "cpus")),
-    "memory": (physical, ("frames", "content", "free", "counters", "processes", "tables", "ptes", "references")),
-    "holders": (holders, tuple(table.name for table in TABLES if not table.derived)),
-}
-"""Panes that show nothing but the machine: what makes their rows, and from which tables."""

@@ -4,25 +4,7 @@ from typing import Final
 
 from textual.binding import Binding, BindingType
 
-PANES: Final = (
-    ("1", "Story", "story"),
-    ("2", "Address spaces", "spaces"),
-    ("3", "Walk", "walk"),
-    ("4", "Memory", "memory"),
-    ("5", "Holders", "holders"),
-    ("6", "Log", "log"),
-    ("7", "Rules", "rules"),
-)
-"""Number key, title and id of each pane."""
-
-PICTURED: Final = (
-    ("1", "Story", "story"),
-    ("2", "Picture", "picture"),
-    ("4", "Ledger", "ledger"),
-    ("6", "Log", "log"),
-    ("7", "Rules", "rules"),
-)
-"""The same while the machine is drawn; a key that is missing here turns to the lists."""
+from tui.screens.panes import PANES
 
 NARROW: Final = 100
 WIDE: Final = 190
@@ -55,19 +37,15 @@ STORY: Final = 9
 """Lines of the story on a narrow screen, at least …"""
 MACHINE_LEAST: Final = 10
 """… and those that head, foot and machine keep there when a question is long."""
-ROWS: Final = {
-    (False, False): ("11fr 7 8fr 8fr {}", 7),
-    (False, True): ("1fr 8 {}", 7),
-    (True, False): ("3fr 2fr {}", 10),
-    (True, True): ("1fr 14 {}", 9),
-}
-"""Wide, drawn → the heights of the panes, and of the last row at least: it grows until every alarm is whole."""
 MOST_RULES: Final = 13
 """Lines that the rules take at most."""
 HEAD_AND_FOOT: Final = 6
 """Lines above and below story and machine on a screen with few of them; one more where there are many."""
 LOW: Final = 32
 """Terminals smaller than this show one pane at a time beside the story."""
+
+OTHER_DIGITS: Final = sorted(set("0123456789") - {number for number, _, _ in PANES})
+"""Digits that show no pane; they answer where a number is asked for."""
 
 KEYS: Final[list[BindingType]] = [
     Binding("right,n,space", "step('forward')", "Forward", id="stage.forward"),
@@ -105,7 +83,10 @@ KEYS: Final[list[BindingType]] = [
         Binding(letter, f"choose('{letter}')", f"Answer {letter}", show=False, id=f"stage.answer-{letter}")
         for letter in "abcde"
     ),
-    *(Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}") for digit in "09"),
+    *(
+        Binding(digit, f"pane('{digit}')", f"Answer {digit}", show=False, id=f"stage.digit-{digit}")
+        for digit in OTHER_DIGITS
+    ),
     Binding("tab", "app.focus_next", "Next pane", id="stage.next-pane"),
     Binding("shift+tab", "app.focus_previous", "Previous pane", id="stage.previous-pane"),
     Binding("escape", "nothing", "Point at nothing", show=False, id="stage.nothing"),
