@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lessons.author import check_hints as rungs
+from lessons.author import check_hints, translate
 from lessons.author import check_width as wording
-from lessons.author import translate
 from lessons.author.par import FEW_PLAYS, shortest
 from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
@@ -132,21 +131,19 @@ def _check_doing(lesson: Lesson) -> Iterator[LessonProblem]:
         action = item.action
         if action is None or isinstance(action, Do):
             continue
-        rungs = {hint.rung for hint in item.hints}
+        kinds = {hint.kind for hint in item.hints}
         if isinstance(action, Goal):
             wanted = {"where", "what"}
             if not action.solution:
                 yield LessonProblem(lesson.file, item.action_line, 1, "a goal without a solution block")
-            if rungs - wanted:
-                line = next(hint.line for hint in item.hints if hint.rung not in wanted)
-                yield LessonProblem(lesson.file, line, 1, "the rungs `next` and `show` of a goal are computed")
+            if kinds - wanted:
+                line = next(hint.line for hint in item.hints if hint.kind not in wanted)
+                yield LessonProblem(lesson.file, line, 1, "the hints `next` and `show` of a goal are computed")
         else:
             wanted = {"where", "what", "next", "show"}
-        if wanted - rungs:
-            missing = ", ".join(sorted(wanted - rungs))
-            yield LessonProblem(
-                lesson.file, item.action_line, 1, f"its hint lacks the rungs: {missing}", "a ~~~hint block"
-            )
+        if wanted - kinds:
+            missing = ", ".join(sorted(wanted - kinds))
+            yield LessonProblem(lesson.file, item.action_line, 1, f"its hints lack: {missing}", "a ~~~hint block")
         if isinstance(action, NumberQuestion) and not action.wrong:
             yield LessonProblem(
                 lesson.file, item.action_line, 1, "no likely wrong answer has a reply", "[[wrong]] is = …"
@@ -309,7 +306,7 @@ class _Rehearsal:
         moment = self.standing.moment
         try:
             yield from self._wrong_answers(item, prediction, moment)
-            if shown := rungs.untrue(self.lesson.file, item, prediction, moment):
+            if shown := check_hints.untrue(self.lesson.file, item, prediction, moment):
                 yield shown
             for text in wording.replies(prediction):
                 fill(text, moment)

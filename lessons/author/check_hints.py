@@ -1,4 +1,4 @@
-"""Whether the last rung of a hint, which an author types in, says what the model says."""
+"""Whether the last hint, which an author types in, says what the model says."""
 
 import re
 from typing import Final
@@ -16,8 +16,8 @@ WORD: Final = re.compile(r"\W*(?P<word>yes|no)\b", re.IGNORECASE)
 
 
 def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> LessonProblem | None:
-    """The problem of a `show` rung that shows another answer than the model's, in the moment of the truth."""
-    show = next((hint for hint in item.hints if hint.rung == "show"), None)
+    """The problem of a `show` hint that shows another answer than the model's, in the moment of the truth."""
+    show = next((hint for hint in item.hints if hint.kind == "show"), None)
     if show is None or "{" in show.text:
         return None
     match prediction:
@@ -34,4 +34,4 @@ def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Les
             return None
     if not contradicts:
         return None
-    return LessonProblem(file, show.line, 1, f"the rung `show` says `{show.text}`, but the model's answer is {truth}")
+    return LessonProblem(file, show.line, 1, f"the hint `show` says `{show.text}`, but the model's answer is {truth}")

@@ -16,8 +16,8 @@ from lessons.file import toml_records as toml
 from lessons.file.document import Block, Prose, scan
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
 from lessons.file.schema import (
+    HINT_KINDS,
     PACES,
-    RUNGS,
     WORLDS,
     Do,
     FrontMatter,
@@ -37,7 +37,7 @@ from model.script.words import hidden
 MOST_BYTES: Final = 1_000_000
 """No lesson or world comes near; a longer file is refused without reading it."""
 REMARK: Final = re.compile(r"\s+(?P<step>[A-Za-z_]\w*(?:\.\w+)?):\s+(?P<text>.*)")
-RUNG: Final = re.compile(r"(?P<rung>[a-z]+):\s*(?P<text>.*)")
+HINT_LINE: Final = re.compile(r"(?P<kind>[a-z]+):\s*(?P<text>.*)")
 CHECK: Final = re.compile(r"(?P<expect>\s*expect\s+)(?P<condition>[^#]*[^#\s])\s*#\s*(?P<text>.+)")
 
 
@@ -270,20 +270,21 @@ class _Builder:
         owner = self._owner(block)
         hints: list[Hint] = []
         for number, line in enumerate(block.lines, block.line + 1):
-            match = RUNG.match(line)
+            match = HINT_LINE.match(line)
             if match:
-                if match["rung"] not in RUNGS:
-                    self.problem(number, f"no rung is called `{match['rung']}`", did_you_mean(match["rung"], RUNGS))
+                kind = match["kind"]
+                if kind not in HINT_KINDS:
+                    self.problem(number, f"no hint is called `{kind}`", did_you_mean(kind, HINT_KINDS))
                     continue
-                hints.append(Hint(match["rung"], match["text"].strip(), number))
+                hints.append(Hint(kind, match["text"].strip(), number))
             elif hints and line.strip():
                 last = hints.pop()
-                hints.append(Hint(last.rung, f"{last.text} {line.strip()}", last.line))
+                hints.append(Hint(last.kind, f"{last.text} {line.strip()}", last.line))
             elif line.strip():
-                self.problem(number, "a hint's line starts with its rung", "where: … what: … next: … show: …")
-        order = [RUNGS.index(hint.rung) for hint in hints]
+                self.problem(number, "a hint's line starts with its kind", "where: … what: … next: … show: …")
+        order = [HINT_KINDS.index(hint.kind) for hint in hints]
         if order != sorted(set(order)):
-            self.problem(block.line, f"the rungs are not in the order {', '.join(RUNGS)}")
+            self.problem(block.line, f"the hints are not in the order {', '.join(HINT_KINDS)}")
         if owner is not None:
             self.items[-1] = msgspec.structs.replace(owner, hints=tuple(hints))
 

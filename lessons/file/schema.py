@@ -181,14 +181,14 @@ class Goal(msgspec.Struct, frozen=True):
     """The fewest commands that will do; 0: not said."""
 
 
-RUNGS: Final = ("where", "what", "next", "show")
-"""The rungs of a hint ladder, in the order in which they are climbed."""
+HINT_KINDS: Final = ("where", "what", "next", "show")
+"""The hints of a prediction or goal, in the order in which they are given."""
 
 
 class Hint(msgspec.Struct, frozen=True):
     """One hint of a prediction or goal."""
 
-    rung: str
+    kind: str
     text: str
     line: int
 

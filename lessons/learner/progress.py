@@ -35,7 +35,7 @@ class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     commands: dict[str, tuple[str, ...]] = {}
     """Goal id → the commands given there, in order."""
     hints: dict[str, int] = {}
-    """Prediction or goal id → rungs climbed."""
+    """Prediction or goal id → hints taken."""
     finished: bool = False
     """Played to the end at least once."""
 

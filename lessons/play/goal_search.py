@@ -25,7 +25,7 @@ MOST_STEPS: Final = 2000
 DETOUR: Final = 2
 """How many commands more than the solution has a way may take."""
 
-Way = tuple[LessonCommand, ...]
+Commands = tuple[LessonCommand, ...]
 
 
 class _Seen(NamedTuple):
@@ -48,7 +48,7 @@ def holds(text: str, standing: Standing) -> bool:
         return False
 
 
-def remaining(goal: Goal, standing: Standing, file: str) -> Way | None:
+def remaining(goal: Goal, standing: Standing, file: str) -> Commands | None:
     """The shortest way that is found from here to the goal; None if none is."""
     known = _rest_of_solution(goal, standing, file)
     if known is not None and len(known) <= 1:
@@ -60,7 +60,7 @@ def remaining(goal: Goal, standing: Standing, file: str) -> Way | None:
     return _search(goal, standing, file, lambda here: _everything(goal, here), most)
 
 
-def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Way | None:
+def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Commands | None:
     """The shortest end of the stored solution that leads from here to the goal; None if none does."""
     for start in range(len(goal.solution), -1, -1):
         rest = goal.solution[start:]
@@ -90,13 +90,13 @@ def _everything(goal: Goal, standing: Standing) -> Iterator[LessonCommand]:
 
 def _search(
     goal: Goal, standing: Standing, file: str, choices: Callable[[Standing], Iterable[LessonCommand]], most: int
-) -> Way | None:
+) -> Commands | None:
     """Breadth first over commands, at most `most` of them in a row."""
     seen = {_Seen(standing.context.state, standing.context.last)}
-    level: list[tuple[Standing, Way]] = [(standing, ())]
+    level: list[tuple[Standing, Commands]] = [(standing, ())]
     played = steps = 0
     for _ in range(most):
-        following: list[tuple[Standing, Way]] = []
+        following: list[tuple[Standing, Commands]] = []
         for here, way in level:
             for command in choices(here):
                 played_steps = _played(here, command, file)

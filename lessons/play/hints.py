@@ -1,6 +1,6 @@
-"""The hint ladder: where to look, what to think of, the next step, the whole answer.
+"""The hints of an item: where to look, what to think of, the next step, the whole answer.
 
-An author writes the rungs of a prediction. For a goal the author writes the first two; the next step and the rest of
+An author writes the hints of a prediction. For a goal the author writes the first two; the next step and the rest of
 the way are computed from where the learner stands, so they fit what has been done already.
 """
 
@@ -9,25 +9,25 @@ from typing import Final
 
 from lessons.file.schema import Goal, Hint, Item
 from lessons.i18n.language import tr
-from lessons.play.goal_search import Way
+from lessons.play.goal_search import Commands
 
 COMPUTED: Final = ("next", "show")
-"""The rungs of a goal's ladder that no author writes."""
+"""The hints of a goal that no author writes."""
 
 
-def height(item: Item) -> int:
-    """How many rungs an item's ladder has."""
+def hint_count(item: Item) -> int:
+    """How many hints an item has."""
     return len(item.hints) + (len(COMPUTED) if isinstance(item.action, Goal) else 0)
 
 
-def climb(item: Item, rungs: int, remaining: Callable[[Goal], Way | None]) -> tuple[Hint, ...]:
-    """The first `rungs` rungs of an item's ladder, as they read where the learner stands.
+def first_hints(item: Item, count: int, remaining: Callable[[Goal], Commands | None]) -> tuple[Hint, ...]:
+    """The first `count` hints of an item, as they read where the learner stands.
 
-    `remaining`: the shortest way from there to the goal, which is searched for only when a rung tells of it.
+    `remaining`: the shortest way from there to the goal, which is searched for only when a hint tells of it.
     """
-    written = item.hints[:rungs]
+    written = item.hints[:count]
     goal = item.action
-    if rungs <= len(item.hints) or not isinstance(goal, Goal):
+    if count <= len(item.hints) or not isinstance(goal, Goal):
         return written
     rest = remaining(goal)
     if rest is None:
@@ -43,5 +43,5 @@ def climb(item: Item, rungs: int, remaining: Callable[[Goal], Way | None]) -> tu
             else tr("One command remains:")
         )
         texts = [f"{ahead} `{rest[0].text}`", f"{tr('Going forward plays it for you:')}\n\n```\n{lines}\n```"]
-    computed = [Hint(rung, text, goal.line) for rung, text in zip(COMPUTED, texts, strict=True)]
-    return (*written, *computed[: rungs - len(written)])
+    computed = [Hint(kind, text, goal.line) for kind, text in zip(COMPUTED, texts, strict=True)]
+    return (*written, *computed[: count - len(written)])

@@ -13,9 +13,9 @@ from lessons.file.problems import LessonError, LessonProblem
 from lessons.file.schema import Do, Goal, Hint, Item, Lesson, Prediction
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress
-from lessons.play.goal_search import Way, holds, reached, remaining
+from lessons.play.goal_search import Commands, holds, reached, remaining
 from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
-from lessons.play.hints import climb, height
+from lessons.play.hints import first_hints, hint_count
 from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene, try_out
 from lessons.play.step_size import StepSize, length
 from lessons.play.view import Act, LessonPlace, LessonView, RevealedPrediction, Summary
@@ -43,10 +43,10 @@ class Player:
         self.guesses: dict[str, str] = {}
         self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
-        self._ways: dict[int, Way | None] = {}
+        self._remaining_commands: dict[int, Commands | None] = {}
         """Place → the shortest way from there to its goal."""
-        self.climbed: dict[str, int] = {}
-        """Prediction or goal id → rungs climbed."""
+        self.hints_used: dict[str, int] = {}
+        """Prediction or goal id → hints taken."""
         self.reached: set[str] = set()
         """Ids of goals that were reached."""
         self.finished = False
@@ -111,14 +111,14 @@ class Player:
 
     @property
     def hints_taken(self) -> tuple[Hint, ...]:
-        """The rungs of this item's ladder that have been climbed."""
-        return climb(self.item, self.climbed.get(self._key, 0), self._remaining)
+        """The hints of this item that have been taken."""
+        return first_hints(self.item, self.hints_used.get(self._key, 0), self._remaining)
 
-    def _remaining(self, goal: Goal) -> Way | None:
+    def _remaining(self, goal: Goal) -> Commands | None:
         """The shortest way from here to the goal; searched for once a place."""
-        if self.here not in self._ways:
-            self._ways[self.here] = remaining(goal, self.standing, self.lesson.file)
-        return self._ways[self.here]
+        if self.here not in self._remaining_commands:
+            self._remaining_commands[self.here] = remaining(goal, self.standing, self.lesson.file)
+        return self._remaining_commands[self.here]
 
     def view(self) -> LessonView:
         """Everything that there is to show now."""
@@ -159,7 +159,7 @@ class Player:
             "forward": not self._locked() and self.place.item + 1 < len(self.lesson.items),
             "back": self.place.came_from >= 0,
             "answer": prediction is not None and prediction.id not in self.judged,
-            "hint": self.climbed.get(self._key, 0) < height(self.item),
+            "hint": self.hints_used.get(self._key, 0) < hint_count(self.item),
             "command": self.goal is not None,
         }
         return frozenset(act for act, can in possible.items() if can)
@@ -285,11 +285,11 @@ class Player:
         return ""
 
     def hint(self) -> str:
-        """Climb one rung of the ladder."""
-        taken = self.climbed.get(self._key, 0)
-        if taken == height(self.item):
+        """Take one more hint."""
+        taken = self.hints_used.get(self._key, 0)
+        if taken == hint_count(self.item):
             return tr("That was the last hint.") if taken else tr("There is no hint here: go forward.")
-        self.climbed[self._key] = taken + 1
+        self.hints_used[self._key] = taken + 1
         return ""
 
     def _locked(self) -> str:
@@ -297,13 +297,13 @@ class Player:
         prediction, goal = self.prediction, self.goal
         if prediction is not None and prediction.id not in self.guesses:
             return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
-        climbed = self.climbed.get(self._key, 0)
-        if goal is not None and climbed < height(self.item) and not reached(goal, self.standing):
+        hints_used = self.hints_used.get(self._key, 0)
+        if goal is not None and hints_used < hint_count(self.item) and not reached(goal, self.standing):
             return tr("The goal is not reached yet: type commands, or ask for a hint.")
         return ""
 
     def _show_solution(self, goal: Goal) -> str:
-        """The whole ladder has been climbed: play the next command of the way to the goal."""
+        """All hints have been taken: play the next command of the way to the goal."""
         rest = self._remaining(goal)
         if not rest:
             return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
@@ -393,7 +393,7 @@ class Player:
             step=self.place.played,
             guesses=dict(self.guesses),
             commands=commands,
-            hints=dict(self.climbed),
+            hints=dict(self.hints_used),
             finished=self.finished,
         )
 
@@ -402,7 +402,7 @@ class Player:
 
         If the text has changed since, only to the beginning of that item; a question that is new stops it earlier.
         """
-        self.climbed = {key: max(0, rungs) for key, rungs in progress.hints.items()}
+        self.hints_used = {key: max(0, count) for key, count in progress.hints.items()}
         for item in self.lesson.items:
             action = item.action
             if action is not None and not isinstance(action, Do | Goal) and action.id in progress.guesses:
@@ -439,7 +439,7 @@ class Player:
         return Summary(
             right=sum(verdict.right for verdict in self.judged.values()),
             predictions=len(self.judged),
-            hints=sum(self.climbed.values()),
+            hints=sum(self.hints_used.values()),
             rule=self.lesson.header.rule,
             read=self.lesson.header.read,
         )

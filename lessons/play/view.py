@@ -58,7 +58,7 @@ class LessonView(NamedTuple):
     goal: tuple[tuple[bool, str], ...]
     """Each condition of the goal: whether it holds now, and how it reads."""
     hints: tuple[Hint, ...]
-    """The rungs climbed so far."""
+    """The hints taken so far."""
     notes: tuple[str, ...]
     upcoming: str
     """The command that going forward starts or goes on with; empty if none."""

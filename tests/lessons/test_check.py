@@ -173,7 +173,7 @@ MISTAKES = {
         "did you mean `how-the-walk-works`",
     ),
     "too much to read": ("Now you.", LONG, line_of("Now you."), "lines of prose before something to do; 12"),
-    "hints missing": ("next: Look at the world.\n", "", line_of('~~~predict\nid = "where"'), "lacks the rungs: next"),
+    "hints missing": ("next: Look at the world.\n", "", line_of('~~~predict\nid = "where"'), "lack: next"),
     "hints of a goal that are computed": (
         "what: Take it away.",
         "what: Take it away.\nshow: It.",

@@ -18,7 +18,7 @@ def test_a_lesson_is_a_row_of_items_each_with_its_text_and_one_thing_to_do() -> 
     first, played, _, goal, last = lesson.items
     assert first.world == "page"
     assert first.text == "Process `p0` has a page."
-    assert [hint.rung for hint in first.hints] == ["where", "what", "next", "show"]
+    assert [hint.kind for hint in first.hints] == ["where", "what", "next", "show"]
     assert isinstance(played.action, Do)
     assert [command.text for command in played.action.commands] == ["write p0 buf+1 66", "read p0 buf+1"]
     assert played.action.commands[0].remarks[0].step == "store_byte"
@@ -104,8 +104,8 @@ MISTAKES = {
         "did you mean `present`?",
     ),
     "a goal without an id": ("~~~goal id=gone", "~~~goal", line_of("~~~goal"), 1, "a goal needs an id"),
-    "an unknown rung": ("what: Take", "wat: Take", line_of("what: Take"), 1, "did you mean `what`?"),
-    "rungs out of order": (
+    "an unknown hint": ("what: Take", "wat: Take", line_of("what: Take"), 1, "did you mean `what`?"),
+    "hints out of order": (
         "where: The PTE.\nwhat: Take it away.",
         "what: Take it away.\nwhere: The PTE.",
         line_of("~~~hint\nwhere: The PTE"),

@@ -173,11 +173,11 @@ def test_going_back_and_doing_something_else_grows_a_branch(player: Player) -> N
 def test_hints_come_in_rungs_and_the_last_two_of_a_goal_fit_where_one_stands(player: Player) -> None:
     to_the_goal(player)
     player.command("read p0 buf+1")
-    rungs = []
+    kinds = []
     while player.hint() == "":
-        rungs.append(player.view().hints[-1])
-    assert [hint.rung for hint in rungs] == ["where", "what", "next", "show"]
-    assert "madvise p0 buf+0 dontneed" in rungs[2].text
+        kinds.append(player.view().hints[-1])
+    assert [hint.kind for hint in kinds] == ["where", "what", "next", "show"]
+    assert "madvise p0 buf+0 dontneed" in kinds[2].text
     assert player.forward() == ""
     assert player.place.typed == ("read p0 buf+1", "madvise p0 buf+0 dontneed")
     assert "goal is reached" in player.view().hints[-1].text
@@ -197,9 +197,9 @@ def test_who_has_gone_astray_is_sent_back(player: Player) -> None:
 
 
 def test_hints_of_a_question_are_the_authors(player: Player) -> None:
-    for rung in ("where", "what", "next", "show"):
+    for kind in ("where", "what", "next", "show"):
         assert player.hint() == ""
-        assert player.view().hints[-1].rung == rung
+        assert player.view().hints[-1].kind == kind
     assert "last hint" in player.hint()
 
 

@@ -46,7 +46,7 @@ class Driver(Protocol):
         """Carry out a line of the script language."""
 
     def hint(self) -> str:
-        """Climb one rung of the hint ladder."""
+        """Show one more hint."""
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""

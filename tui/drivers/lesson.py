@@ -100,7 +100,7 @@ class LessonDriver:
             "" if prediction is not None and prediction.id in revealed else view.guess or _guesses(view),
             tuple(ShownGuess(*one.verdict) for one in view.judged),
             tuple(ShownCheck(met, words) for met, words in view.goal),
-            tuple((rung.rung, rung.text) for rung in view.hints),
+            tuple((kind.kind, kind.text) for kind in view.hints),
             view.notes,
             view.upcoming,
         )

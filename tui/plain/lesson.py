@@ -259,9 +259,9 @@ class PlainLesson:
         self.prose(verdict.reply)
 
     def hint(self) -> None:
-        """The rung that was just climbed."""
-        rung = self.player.hints_taken[-1]
-        self.prose(f"{tr('Hint')}, {tr(rung.rung)}: {rung.text}")
+        """Print the hint that was just taken."""
+        kind = self.player.hints_taken[-1]
+        self.prose(f"{tr('Hint')}, {tr(kind.kind)}: {kind.text}")
 
     def machine(self) -> None:
         """All panes, one below the other."""

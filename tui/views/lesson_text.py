@@ -47,7 +47,7 @@ def _pressing(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool) -> 
     yield list(markdown(tale.text, width)) if _is_reading(picture) else []
     yield list(_question(tale, width))
     yield list(_goal(tale, width, glyphs))
-    yield [line for rung, hint in tale.hints for line in _labelled(f"{tr('hint')}, {tr(rung)}: ", hint, width)]
+    yield [line for kind, hint in tale.hints for line in _labelled(f"{tr('hint')}, {tr(kind)}: ", hint, width)]
 
 
 def _joined(*sections: list[Row]) -> list[Row]:

@@ -139,7 +139,7 @@ class LessonText(NamedTuple):
     judged: tuple[ShownGuess, ...] = ()
     goal: tuple[ShownCheck, ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
-    """(rung, text) of each hint taken."""
+    """(kind, text) of each hint taken."""
     notes: tuple[str, ...] = ()
     do: str = ""
     """What to do now, in one line: what the forward key is about to start."""
