@@ -47,8 +47,8 @@ def test_a_device_writes_where_nobody_looks() -> None:
     assert names(found) == ["lost-write"]
     assert found[0].subjects == ("ref:r0", "frame:5", "pte:p0:17")
     assert found[0].message == (
-        "nic wrote 9 to frame 5 through r0, for p0 buf+1 (page 17). p0 has no page there now; its next access gets "
-        "another one, or a signal. The byte never arrives, and no error is reported."
+        "nic wrote 9 to frame 5 through r0, for p0 buf+1 (page 17). The entry there is empty "
+        "now, and the next access finds zeros. The byte never arrives, and no error is reported."
     )
 
 
@@ -90,7 +90,7 @@ def test_after_fork_the_page_may_have_stayed_with_the_child() -> None:
     assert found[0].subjects == ("ref:r0", "frame:5", "pte:p0:17", "pte:p1:17")
     assert found[0].message == (
         "nic wrote 9 to frame 5, which r0 took from p0 buf+1 (page 17). By now that frame belongs to p1, which has "
-        "it at p1 buf+1 (page 17). p0 has another page there; the device was never told."
+        "it at p1 buf+1 (page 17). The page table maps frame 9 there now. nic was not told."
     )
     assert names(after(state, dma(0, 5, 0, write=False))) == ["foreign-dma"]
 
@@ -170,7 +170,7 @@ def test_a_cpu_reaches_a_strangers_page_through_its_tlb() -> None:
     found = after(state, load(5, write=True))
     assert names(found) == ["foreign-access"]
     assert found[0].message == (
-        "p0 buf+1 (page 17): the CPU wrote 7 to frame 5 through a translation that only its TLB remembers. That "
+        "p0 buf+1 (page 17): the CPU wrote 7 to frame 5 through a translation that only a TLB remembers. That "
         "frame belongs to p1, which has it at p1 buf+14 (page 30)."
     )
 
@@ -179,7 +179,7 @@ def test_a_cpu_reaches_a_free_frame_through_an_entry_that_was_left() -> None:
     state = machine(process("p0"), anon(5, ("p0", 17)), lambda tx: tx.frames.__delitem__(5))
     found = after(state, load(5))
     assert names(found) == ["foreign-access"]
-    assert "through an entry that should be gone. That frame belongs to nobody: it is free" in found[0].message
+    assert "through the entry that is there. That frame belongs to nobody: it is free" in found[0].message
 
 
 def test_a_cpu_may_use_the_old_page_until_the_flush() -> None:

@@ -66,8 +66,8 @@ def test_a_reference_on_memory_whose_owner_does_not_ask_for_references() -> None
     assert found.severity == "hazard"
     assert found.subjects == ("frame:2", "ref:r0")
     assert found.message == (
-        "The reference r0 holds frame 2, a page of buffer a. Its driver never looks at refcounts: when the buffer "
-        "moves, this memory goes to somebody else, reference or not."
+        "The reference r0 holds frame 2, a page of buffer a. Its driver does not look at refcounts: when the "
+        "buffer moves or is freed, this memory goes to somebody else, reference or not."
     )
 
 
@@ -102,13 +102,13 @@ def test_an_exporter_that_forgets_its_entries() -> None:
     assert broke(session) == ["stale-mapping"]
     assert the(session, "stale-mapping").message == (
         "p0 buf (page 16) shows page 0 of buffer a, which is in page 0 of the video memory, but its entry still leads "
-        "to frame 2. Frame 2 waits for its next owner: p0 reads and writes it without a fault."
+        "to frame 2. Frame 2 is the old memory of the buffer: p0 reads and writes it without a fault."
     )
     session.run("bo b 1 in=system")
     session.run("write p0 buf 3")
     assert broke(session) == ["foreign-access"]
     assert the(session, "foreign-access").message.endswith(
-        "through an entry that should be gone. That frame belongs to buffer b."
+        "through the entry that is there. That frame belongs to buffer b."
     )
     session.run("munmap p0 buf")
     assert session.violations == ()
@@ -120,7 +120,7 @@ def test_an_exporter_that_forgets_the_tlbs() -> None:
     session.run("bo b 1 in=system")
     session.run("write p0 buf 3")
     assert broke(session) == ["foreign-access"]
-    assert "through a translation that only its TLB remembers" in the(session, "foreign-access").message
+    assert "through a translation that only a TLB remembers" in the(session, "foreign-access").message
 
 
 def test_a_frame_that_is_freed_behind_its_drivers_back_gets_a_second_owner() -> None:
@@ -132,7 +132,7 @@ def test_a_frame_that_is_freed_behind_its_drivers_back_gets_a_second_owner() -> 
     )
     session.run("process p1")
     assert broke(session) == ["double-owner"]
-    assert "used as pgtable memory now (the page tables of p1)" in the(session, "double-owner").message
+    assert "is in use as pgtable memory now (the page tables of p1)" in the(session, "double-owner").message
     session.run("write p0 buf 66")
     assert broke(session) == ["foreign-access"]
     assert the(session, "foreign-access").message.endswith("That frame belongs to the page tables of p1.")

@@ -53,8 +53,8 @@ def test_a_reference_whose_entry_was_cleared() -> None:
     assert found.severity == "hazard"
     assert found.subjects == ("ref:r0", "frame:5", "pte:p0:17")
     assert found.message == (
-        "r0 holds frame 5, taken at p0 buf+1 (page 17). The entry there is empty now, and the next access brings in "
-        "another page. The reference keeps frame 5 from being freed; it never kept the entry from changing. "
+        "r0 holds frame 5, taken at p0 buf+1 (page 17). The entry there is empty now, and the next access finds "
+        "zeros. The reference keeps frame 5 from being freed; it never kept the entry from changing. "
         "What nic writes will not be where p0 looks."
     )
 
@@ -117,7 +117,7 @@ def test_a_swapped_page_is_the_same_as_long_as_it_is_in_the_swap_cache() -> None
         return build
 
     assert broken(machine(process("p0"), swapped(PG_SWAPCACHE))) == []
-    assert "a swap entry there now" in only(machine(process("p0"), swapped(0)), "stale-reference").message
+    assert "There is a swap entry now" in only(machine(process("p0"), swapped(0)), "stale-reference").message
 
 
 def test_nobody_is_left_to_be_surprised_when_the_process_is_gone() -> None:

@@ -18,6 +18,7 @@ from model.invariants.rules.counts import first_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
+from model.kernel.drivers.exporter import exporter
 from model.kernel.drivers.ttm_pool import POOL
 from model.memory.records import Frame
 
@@ -93,10 +94,19 @@ def explain_unguarded(case: Case) -> Violation:
     whose = f"a page of buffer {name}" if name else "a recycled page that waits for the next buffer"
     verb = "holds" if len(holders) == 1 else "hold"
     message = (
-        f"{capital(listing([who(scene, holder) for holder in holders]))} {verb} {case.name}, {whose}. Its driver never "
-        "looks at refcounts: when the buffer moves, this memory goes to somebody else, reference or not."
+        f"{capital(listing([who(scene, holder) for holder in holders]))} {verb} {case.name}, {whose}. Its driver does "
+        f"not look at refcounts: {_reuse(scene, name)}, reference or not."
     )
     return violation(UNGUARDED_REFERENCE, (case.subject, *(holder.subject for holder in holders)), message)
+
+
+def _reuse(scene: MachineView, name: str) -> str:
+    """When the memory of a buffer goes to somebody else; of a page in the pool if there is no such buffer."""
+    buffer = scene.state.buffers.get(name)
+    if buffer is None:
+        return "the next buffer gets this page"
+    moves = exporter(scene.state, buffer.exporter).moves
+    return f"when the buffer {'moves or ' if moves else ''}is freed, this memory goes to somebody else"
 
 
 # -- entries -----------------------------------------------------------------------------------
@@ -124,15 +134,19 @@ def explain_stale_mapping(case: Case) -> Violation:
     now = scene.buffer_page(buffer, page)
     where = f"in {name_of(scene, now)}" if now is not None else "not in memory"
     new_owner = owner(scene, case.pfn)
-    fate = (
-        f"{capital(case.name)} belongs to buffer {new_owner} now"
-        if new_owner and new_owner != buffer
-        else f"{capital(case.name)} waits for its next owner"
-    )
+    if new_owner and new_owner != buffer:
+        fate = f"{capital(case.name)} belongs to buffer {new_owner} now"
+    elif case.frame.mapping == POOL:
+        fate = f"{capital(case.name)} waits in the pool for its next owner"
+    else:
+        old = new_owner == buffer
+        fate = f"{capital(case.name)} is {'the old memory of the buffer' if old else f'{case.frame.kind} memory'}"
     more = f" ({plural(len(entries) - 1, 'more entry')} likewise)" if len(entries) > 1 else ""
+    entry = scene.entry(holder.owner, vpn)
+    does = "reads and writes" if entry is not None and entry.writable else "reads"
     message = (
         f"{place(scene, holder.owner, vpn)} shows page {page} of buffer {buffer}, which is {where}, but its entry "
-        f"still leads to {case.name}{more}. {fate}: {holder.owner} reads and writes it without a fault."
+        f"still leads to {case.name}{more}. {fate}: {holder.owner} {does} it without a fault."
     )
     return violation(STALE_MAPPING, (case.subject, *(entry.subject for entry, _, _ in entries)), message)
 
@@ -154,12 +168,19 @@ def explain_double_owner(case: Case) -> Violation:
     others = [who(scene, h) for h in case.holders("pte", "cache", "table", "get", "pin")]
     use = f" ({listing(others)})" if others else ""
     message = (
-        f"{capital(case.name)} is {listing(listed)} for its driver, but it was freed behind the driver's back and is "
-        f"used as {case.frame.kind} memory now{use}. Both read and write the same bytes, and whoever frees it first "
-        "frees it under the other."
+        f"{capital(case.name)} is {listing(listed)} for its driver, but {_other_owner(case)}{use}. Both read and write "
+        "the same bytes, and whoever frees it first frees it under the other."
     )
     subjects = (case.subject, *(holder.subject for holder in case.holders()))
     return violation(DOUBLE_OWNER, subjects, message)
+
+
+def _other_owner(case: Case) -> str:
+    """Who else has a frame that a driver lists among a buffer's pages."""
+    if case.frame.mapping == POOL:
+        return "it lies in the pool as well: the next buffer gets it"
+    other = owner(case.scene, case.pfn)
+    return f"it belongs to buffer {other} as well" if other else f"it is in use as {case.frame.kind} memory now"
 
 
 # -- borrowed pages ----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ REFERENCE_ACCOUNTING: Final = Invariant(
     "corruption",
     "The refcount of a page is the number of references that somebody really holds.",
     "Prints nothing: the count is a plain number and nobody keeps a list of the holders. Too low, the page is freed "
-    "under whoever still uses it; too high, it is never freed. CONFIG_DEBUG_VM notices only a put on a count of 0.",
+    "under whoever still uses it; too high, it is never freed. CONFIG_DEBUG_VM notices a get or a put on a count of 0.",
 )
 MAP_ACCOUNTING: Final = Invariant(
     "map-accounting",

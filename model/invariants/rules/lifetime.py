@@ -26,7 +26,8 @@ EXCLUSIVE_SHARED: Final = Invariant(
     "exclusive-shared",
     "hazard",
     "An anonymous page that is marked exclusive is mapped by one entry only.",
-    "With CONFIG_DEBUG_VM a VM_BUG_ON in the next fork or GUP; otherwise nothing: a write simply does not copy.",
+    "Prints nothing: fork clears the mark without a look, and GUP complains only of a pinned page that lacks it. A "
+    "write simply does not copy.",
 )
 PINNED_SHARED: Final = Invariant(
     "pinned-shared",
@@ -68,8 +69,7 @@ def explain_freed_while_mapped(case: Case) -> Violation:
     message = (
         f"{capital(case.name)} was given back to {allocator(case)}, "
         f"but {listing([who(case.scene, h) for h in holders])} {verb}. "
-        "The free list is last in, first out: the next allocation gets this very frame, and two owners read "
-        "and write the same bytes."
+        "Once it is handed out again, two owners read and write the same bytes."
     )
     return violation(FREED_WHILE_MAPPED, (case.subject, *(h.subject for h in holders)), message)
 

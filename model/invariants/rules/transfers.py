@@ -8,6 +8,7 @@ from typing import Final
 
 from model.invariants.holders import BORROWED_KINDS
 from model.invariants.machine_view import MachineView
+from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import listing, place
 from model.invariants.rule import AccessRule, Reads
@@ -213,7 +214,8 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
     elif reference.process in scene.mappers(access.pfn):
         message += "A device asks for no permission: the check was to be made when the reference was taken."
     else:
-        message += f"{reference.process} has another page there; the device was never told."
+        message += next_access(scene, reference.process, reference.vpn + access.page)
+        message += f" {reference.by or 'The holder'} was not told." if reference.counted else ""
     subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
     return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
 
@@ -225,11 +227,13 @@ def _foreign_access(scene: MachineView, access: Access, stranger: str) -> Violat
     entry = scene.entry(access.process, access.vpn)
     same = entry is not None and entry.present and entry.pfn == access.pfn
     if same:
-        through = "through an entry that should be gone"
+        through = "through the entry that is there"
+    elif any(h.owner == access.process and h.number == access.vpn for h in scene.holders(access.pfn, "tlb")):
+        through = "through a translation that only a TLB remembers"
     elif scene.holders(access.pfn, "task", "task-pin"):
         through = "through a reference that was taken before the entry changed"
     else:
-        through = "through a translation that only its TLB remembers"
+        through = "through a translation that is gone by now"
     message = f"{here}: the CPU {done} {name_of(scene, access.pfn)} {through}. That frame belongs to {stranger}."
     subjects = (subject("pte", access.process, access.vpn), subject("frame", access.pfn))
     return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
@@ -271,24 +275,22 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     if access.write:
         return (
             f"{_user(access)} wrote {access.value} to {name_of(scene, pfn)} through {access.reference}, for "
-            f"{here}. {_reader_finds(scene, process, seen)} The byte never arrives, and no error is reported."
+            f"{here}. {_reader_finds(scene, process, vpn, seen)} The byte never arrives, and no error is reported."
         )
     if seen is None or seen < 0 or scene.frame(seen).kind == "zero" or scene.byte(seen) == access.value:
         return ""
     return (
         f"{_user(access)} read {access.value} from {name_of(scene, pfn)} through {access.reference}, but what "
-        f"{process} has at {here} is {scene.byte(seen)}, in {name_of(scene, seen)}. The device works with "
-        "old data, and no error is reported."
+        f"{process} has at {here} is {scene.byte(seen)}, in {name_of(scene, seen)}. "
+        f"{'The device works' if access.device else 'Whoever reads it works'} with old data, and no error is reported."
     )
 
 
-def _reader_finds(scene: MachineView, process: str, seen: int | None) -> str:
+def _reader_finds(scene: MachineView, process: str, vpn: int, seen: int | None) -> str:
     """What the process meets when it looks for the byte."""
-    if seen is None:
-        return f"{process} has no page there now; its next access gets another one, or a signal."
-    if seen < 0:
-        return f"What {process} has there is in swap."
-    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen)}."
+    if seen is None or seen < 0:
+        return next_access(scene, process, vpn)
+    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen):#04x}."
 
 
 VIEW: Final[Reads] = {

@@ -7,7 +7,8 @@ what `stale-reference` marks: as long as nobody acts on it nothing is lost, so i
 from typing import Final
 
 from model.invariants.holders import Holder
-from model.invariants.machine_view import SWAPPED, MachineView
+from model.invariants.machine_view import MachineView
+from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
 from model.invariants.phrases import place, plural, who
 from model.invariants.rule import ReferenceRule, TranslationRule
@@ -60,11 +61,13 @@ def explain_stale_reference(scene: MachineView, name: str, pages: int) -> Violat
     pfn, vpn = reference.frames[page], reference.vpn + page
     here = place(scene, reference.process, vpn)
     taken = f"{name} holds {name_of(scene, pfn)}, taken at {here}{_and_more(pages)}."
-    message = (
-        f"{taken} {_sees_instead(scene, reference.process, vpn, pfn)} "
-        f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing. "
-        f"{_surprise(scene, reference, pfn, vpn)}"
+    said = (
+        taken,
+        _sees_instead(scene, reference.process, vpn, pfn),
+        _kept(scene, reference, pfn),
+        _surprise(scene, reference, pfn, vpn),
     )
+    message = " ".join(filter(None, said))
     subjects = (subject("ref", name), subject("frame", pfn), subject("pte", reference.process, vpn))
     return violation(STALE_REFERENCE, subjects, message)
 
@@ -89,19 +92,21 @@ def _and_more(pages: int) -> str:
 
 def _sees_instead(scene: MachineView, process: str, vpn: int, pfn: int) -> str:
     """What an access at the place would meet now."""
-    seen = scene.sees(process, vpn)
     moved = scene.mapped_at(pfn, process)
-    if moved is not None and seen is None:
+    if moved is not None and scene.sees(process, vpn) is None:
         return f"That address is empty now: the page has moved to {place(scene, process, moved)}."
-    if seen == SWAPPED:
-        return "The page table has a swap entry there now, and the swapped copy will come back in another frame."
-    if seen is not None and scene.entry(process, vpn):
-        return f"The page table maps {name_of(scene, seen)} there now."
-    if seen is not None:
-        return f"The entry there is empty now, and the next access brings in {name_of(scene, seen)}."
-    if scene.vma_at(process, vpn) is None:
-        return f"{process} has nothing mapped there any more."
-    return "The entry there is empty now, and the next access brings in another page."
+    return next_access(scene, process, vpn)
+
+
+def _kept(scene: MachineView, reference: Reference, pfn: int) -> str:
+    """What the reference does for the page."""
+    if not reference.counted:
+        return "It holds no page: whoever keeps such a mapping must be told of every change."
+    if scene.frame(pfn).kind in {"buffer", "vram"}:
+        return f"The driver that owns {name_of(scene, pfn)} does not look at references before it reuses the page."
+    if scene.frame(pfn).kind in {"free", "reserved", "zero"}:
+        return ""
+    return f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing."
 
 
 def _surprise(scene: MachineView, reference: Reference, pfn: int, vpn: int) -> str:
@@ -162,11 +167,13 @@ def explain_stale_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> V
         now = f"maps {name_of(scene, real.pfn)} there"
     else:
         now = "allows only reading there"
+    owed = _flush_is_owed(scene, entry)
+    flush = "the flush is still to come" if owed else "nobody is going to flush it"
     access = "read and write" if entry.pte.writable else "read"
     here = place(scene, process, vpn)
     message = (
-        f"cpu{cpu} still remembers that {here} is {name_of(scene, pfn)}, but the page table {now}, and nobody is going "
-        f"to flush it. {process} can go on to {access} {name_of(scene, pfn)} on this CPU without a fault; "
+        f"cpu{cpu} still remembers that {here} is {name_of(scene, pfn)}, but the page table {now}, and {flush}. "
+        f"{process} can go on to {access} {name_of(scene, pfn)} on this CPU without a fault; "
         f"{_fate(scene, pfn)}."
     )
     return violation(STALE_TLB, (subject("tlb", cpu, process, vpn), subject("frame", pfn)), message)

@@ -1,0 +1,122 @@
+"""What rules say is true of the state at hand: each clause is held against it, over random scripts.
+
+What a process "finds" at its next access is found out by making the access.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+
+from model.engine.procedure import Result, advance, begin
+from model.invariants.checker import Checker
+from model.invariants.machine_view import MachineView
+from model.invariants.next_access import next_access
+from model.invariants.violation import Violation
+from model.kernel.arch.access import cpu_load
+from model.memory.flags import VM_GROWSDOWN
+from model.memory.records import Access
+from model.memory.state import State
+from model.script.runner import Runner
+from tests.model.random_scripts import commands, scripts
+from tests.model.test_random_scripts import COUNTED, UNCOUNTED, possible
+
+EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "60"))
+
+MOST_LOOKED_AT: Final = 12
+"""Virtual pages of each machine that are looked at."""
+
+
+def load(state: State, process: str, vpn: int) -> tuple[Result, tuple[int, ...]] | None:
+    """What a read of the page ends with, and the frames that it reads; None if it has to wait."""
+    state = begin(state, "look", cpu_load(mm=process, vpn=vpn), process, state.processes[process].cpu)
+    read: tuple[int, ...] = ()
+    while True:
+        stepped = advance(state, "look")
+        read = (*read, *(event.pfn for event in stepped.events if isinstance(event, Access)))
+        if stepped.blocked:
+            return None
+        if stepped.result is not None:
+            return stepped.result, read
+        state = stepped.state
+
+
+def pages(state: State) -> Iterator[tuple[str, int]]:
+    """Virtual pages in, at the end of and behind each VMA, and where references were taken."""
+    for (process, start), vma in sorted(state.vmas.items()):
+        yield from ((process, vpn) for vpn in {start, vma.end - 1, vma.end})
+    for reference in state.references.values():
+        if reference.process in state.processes:
+            yield reference.process, reference.vpn
+
+
+def hold_next_access(scene: MachineView, process: str, vpn: int) -> None:
+    """Hold what `next_access` says against the access."""
+    said = next_access(scene, process, vpn)
+    cached = any(h.kind == "tlb" for h in scene.holding.watched.get((process, vpn), ()))
+    outcome = None if cached else load(scene.state, process, vpn)
+    if outcome is None or outcome[0].value < 0:
+        return
+    result, read = outcome
+    if "SIGSEGV" in said or "nothing mapped" in said:
+        stacks = [vma for (owner, _), vma in scene.state.vmas.items() if owner == process and vma.flags & VM_GROWSDOWN]
+        assert result.signal == "SIGSEGV" or any(vma.start > vpn for vma in stacks), said
+    elif "SIGBUS" in said:
+        assert result.signal == "SIGBUS", said
+    elif result.signal:
+        assert not re.search(r"finds|reads the page|the file's page is|has a hole", said), (said, result.signal)
+    elif found := re.search(r"(?:maps|page is|has the page in) frame (\d+)", said):
+        assert read == (int(found[1]),), said
+    elif "finds zeros" in said or "has a hole" in said:
+        assert result.value == 0, said
+
+
+def hold(scene: MachineView, violation: Violation) -> None:
+    """Hold the clauses of one explanation against the State."""
+    text = violation.message
+    for found in re.finditer(r"keeps frame (\d+) from being freed", text):
+        assert scene.frame(int(found[1])).kind not in {"free", "buffer", "vram"}, text
+        assert scene.holders(int(found[1]), "get", "pin", "task", "task-pin"), text
+    for process in re.findall(r"(\w+) has nothing mapped there any more", text):
+        assert process in scene.state.processes, text
+    for name, buffer in re.findall(r"Frame (\d+) belongs to buffer (\S+) now", text):
+        assert scene.frame(int(name)).mapping == f"bo:{buffer}", text
+    for name in re.findall(r"Frame (\d+) waits in the pool", text):
+        assert scene.frame(int(name)).mapping == "ttm_pool", text
+    remembered = r"cpu(\d+) still remembers that (\w+)\D.*?page (\d+)\)? is frame (\d+)"
+    for cpu, process, page, name in re.findall(remembered, text):
+        entries = scene.state.tlbs.get(int(cpu)) or ()
+        assert any((one.process, one.vpn, one.pte.pfn) == (process, int(page), int(name)) for one in entries), text
+    if "nobody is going to flush it" in text:
+        assert not any(call.owes_flush() for task in scene.state.tasks.values() for call in task.stack), text
+    for name, count in re.findall(r"Frame (\d+) has refcount (-?\d+)", text):
+        assert scene.frame(int(name)).refcount == int(count), text
+    for name, count in re.findall(r"Frame (\d+) has mapcount (-?\d+)", text):
+        assert scene.frame(int(name)).mapcount == int(count), text
+
+
+def held_against_the_state(lines: list[str]) -> None:
+    runner = Runner()
+    for command in commands(lines):
+        if possible(command):
+            runner.perform(command)
+    checker = Checker.full(runner.context.state)
+    for violation in checker.violations:
+        hold(checker.scene, violation)
+    for process, vpn in list(dict.fromkeys(pages(checker.scene.state)))[:MOST_LOOKED_AT]:
+        if checker.scene.living(process):
+            hold_next_access(checker.scene, process, vpn)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scripts(COUNTED))
+def test_of_counted_memory(lines: list[str]) -> None:
+    held_against_the_state(lines)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scripts(UNCOUNTED))
+def test_of_buffers_and_storage(lines: list[str]) -> None:
+    held_against_the_state(lines)
