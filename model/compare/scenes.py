@@ -56,7 +56,7 @@ GRABBERS: Final = (
     Grabber("gup-slow", "gup p0 buf+0 as=r slow write by=dev", "get_user_pages(), FOLL_GET"),
     Grabber("gup-fast", "gup p0 buf+0 as=r write by=dev", "get_user_pages_fast(), FOLL_GET: direct I/O of 6.1"),
     Grabber("pin", "gup p0 buf+0 as=r write pin longterm by=dev", "pin_user_pages_fast(), FOLL_LONGTERM: RDMA"),
-    Grabber("follow", "follow p0 buf+0 as=r by=dev", "KVM's hva_to_pfn_remapped()"),
+    Grabber("follow", "follow p0 buf+0 as=r by=dev", "KVM's hva_to_pfn(): GUP, then its own look at the entry"),
     Grabber("grab", "grab p0 buf+0 as=r by=dev", "a driver's pfn_to_page() and get_page()"),
     Grabber(
         "mirror",

@@ -251,7 +251,7 @@ class Reference(Record, frozen=True, omit_defaults=True):
     dmabuf: str = ""
     """Kind `map`: the dma-buf that is mapped for DMA."""
     seq: int = 0
-    """Kind `mirror`: the notifier sequence at which the frames were looked up."""
+    """Of who follows invalidations: mmu_interval_notifier.invalidate_seq, that of the last one that met its range."""
     buffer: str = ""
     """The buffer whose pages they were when it was taken, empty for other memory."""
     had: tuple[int, ...] = ()

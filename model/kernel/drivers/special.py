@@ -12,8 +12,9 @@ from typing import ClassVar, Final
 
 from model.engine.config import fact
 from model.engine.procedure import Outcome, call, done, hand_over, step
-from model.kernel.arch.pgtable import pte_lock, vm_get_page_prot
+from model.kernel.arch.pgtable import pte_lock
 from model.kernel.mm.filemap import filemap_grab_folio
+from model.kernel.mm.insert_pfn import vmf_insert_pfn
 from model.kernel.mm.page import get_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.vm_fault import vm_fault, vm_mkwrite
@@ -21,15 +22,12 @@ from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
     FAULT_FLAG_REMOTE,
     FAULT_FLAG_WRITE,
-    PAGE_SPECIAL,
     PG_RESERVED,
     PG_UPTODATE,
     VM_FAULT_LOCKED,
-    VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
 )
-from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 
 VVAR_PAGES: Final = 4
@@ -67,16 +65,6 @@ def kernel_image_page(tx: Transaction, what: str, index: int) -> int | None:
         if pfn is not None:
             tx.page_cache[what, index] = pfn
     return pfn
-
-
-def vmf_insert_pfn(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> int:
-    """Make a special entry for a frame, unless there is an entry already; returns VM_FAULT_NOPAGE (mm/memory.c).
-
-    No reference, no mapcount: nobody but the frame's owner will know that it is mapped here.
-    """
-    if (mm, vpn) not in tx.ptes:
-        tx.ptes[mm, vpn] = Pte(pfn, vm_get_page_prot(vma.flags) | PAGE_SPECIAL)
-    return VM_FAULT_NOPAGE
 
 
 class vvar_fault(vm_fault):
