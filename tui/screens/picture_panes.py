@@ -69,10 +69,13 @@ class PicturePanes:
         return ledger(self.state, frame_in_question(self.state, self.state.scene.focus), width, self.start)
 
     def chain(self, subject: str) -> frozenset[str]:
-        """What hangs together with a subject: the frames that it leads to, and everybody who holds one of them."""
+        """What hangs together with a subject: the frames that it leads to, who holds one, what was believed of it."""
         to, of = self.driver.refers(subject)
         frames = {name for name in (subject, *to) if name.startswith("frame:")}
-        found = {subject, *to, *of}
+        kind, _, rest = subject.partition(":")
+        process, _, vpn = rest.rpartition(":")
+        believed = self.state.believed.get((process, int(vpn)), ()) if kind == "pte" else ()
+        found = {subject, *to, *of, *(f"frame:{belief.pfn}" for belief in believed)}
         for frame in frames:
             found |= self.driver.refers(frame)[1]
         return frozenset(found)

@@ -319,7 +319,7 @@ class LinePane(Widget, can_focus=True):
         """Draw one line of the pane."""
         number = y - self.head + self.top
         if y < self.head:
-            strip = self._draw(self._title(), -1, -1)
+            strip = self._draw(self._title(), -1, -1, dims=False)
         else:
             line = row_at(self.rows, number)
             here = self.cursor if self.cursor is not None and self.cursor.row == number else None
@@ -332,12 +332,12 @@ class LinePane(Widget, can_focus=True):
         self._lines[y] = strip
         return strip
 
-    def _draw(self, line: Row, left: int, right: int) -> Strip:
+    def _draw(self, line: Row, left: int, right: int, *, dims: bool = True) -> Strip:
         """A row as a strip of exactly the pane's width, from the cache if it was drawn like this before."""
         related = self.lit or self.cursor is not None
         lit = tuple({span.subject for span in line.spans if self._is_lit(span.subject)}) if related else ()
         width = self.outer_size.width
-        dims = self.dims and bool(self.lit)
+        dims = dims and self.dims and bool(self.lit)
         drawn = (line, width, left, right, lit, dims)
         strip = self._strips.get(drawn)
         if strip is None:
