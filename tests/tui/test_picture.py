@@ -13,6 +13,7 @@ from tests.tui.moments import MOMENTS, commands, played, seen
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.picture.draw import picture
 from tui.views.picture.history import History
+from tui.views.picture.layout import layout
 from tui.views.picture.ledger import ledger
 from tui.views.picture.legend import LINES, legend
 from tui.views.picture.picture_state import PictureState
@@ -118,3 +119,13 @@ def test_pages_unfold_where_somebody_asks_for_it() -> None:
         len(picture(drawn, 76)) for command, drawn in played(script, opened=opened) if command.verb == "mmap"
     ]
     assert (folded, unfolded) == (2, 7)
+
+
+def test_a_frame_stays_on_its_row_when_the_one_above_it_is_freed() -> None:
+    script = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\nfork p0 p1\nwrite p0 buf 2\nmunmap p1 buf"
+    pictures = [drawn for _, drawn in played(script)]
+    before, after = pictures[-2], pictures[-1]
+    copy = after.state.ptes["p0", 16].pfn
+    original = next(pfn for pfn in before.past.home if pfn != copy and before.past.home[pfn] == ("p0", 16))
+    assert original not in after.past.home, "it is free"
+    assert layout(before).at[copy] == layout(after).at[copy] == 2
