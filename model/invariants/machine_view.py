@@ -98,6 +98,11 @@ class MachineView(NamedTuple):
         """Some holders of the frame, in order; only of these kinds where any are given."""
         return [holder for holder in some(self.holding.holders(pfn)) if not kinds or holder.kind in kinds]
 
+    def forking(self, process: str) -> bool:
+        """Whether a process is still being made by fork(), so that nothing has happened to its memory yet."""
+        found = self.state.processes.get(process)
+        return found is not None and found.forking
+
     def living(self, process: str) -> bool:
         """Whether there is such a process, and it is not on its way out: nobody else will look at its memory again."""
         found = self.state.processes.get(process)

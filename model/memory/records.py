@@ -160,6 +160,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     """How many VMAs it has; insert_vma() and detach_vma() count."""
     exiting: bool = False
     """All its threads have ended, its address space is being torn down: no call of it can begin any more."""
+    forking: bool = False
+    """The fork() that makes it has not returned yet: no thread of it runs, and no call of it can begin."""
     tlb_flush_pending: int = 0
     """How many unmaps of this mm have cleared entries, or are about to, and have not flushed yet."""
 

@@ -23,13 +23,13 @@ def check_names(state: State, command: Command) -> None:
     """Raise Missing for the first name that `command` uses and that does not exist now."""
     for operand, value in arguments(command):
         used = _used(operand, value)
-        if used and (not exists(state, *used) or _exiting(state, *used)):
+        if used and (not exists(state, *used) or _not_running(state, *used)):
             raise Missing(*used)
 
 
-def _exiting(state: State, kind: str, name: str) -> bool:
-    """Whether it is a process that has only its own end before it."""
-    return kind == "process" and state.processes[name].exiting
+def _not_running(state: State, kind: str, name: str) -> bool:
+    """Whether it is a process that has only its own end before it, or that fork() has not let go yet."""
+    return kind == "process" and (state.processes[name].exiting or state.processes[name].forking)
 
 
 def taken(state: State, command: Command) -> str:

@@ -40,6 +40,13 @@ SCENES = {
     ),
     "migration holds the locks of both pages": (MEMFD, "migrate p0 buf", "punch f 0 1"),
     "a migrated page is found by a child of the meantime": (ANON, "migrate p0 buf", "fork p0 c", "read c buf"),
+    "what is written during a fork is the child's as well": (ANON, "fork p0 c", "reclaim p0 buf", "write p0 buf 66"),
+    "the same of a private copy that is truncated": (
+        "memfd f 1\npwrite f 0 1\nmmap p0 buf memfd:f private rw 1\nwrite p0 buf 2",
+        "fork p0 c",
+        "truncate f 0",
+        "write p0 buf 66",
+    ),
     "fault-around leaves a locked page alone": (f"{DISK_FILE}\nwrite p0 buf 1", "punch f 0 1", "read p0 buf"),
     "page_mkwrite has a reference from under the lock": (
         f"{DISK_FILE}\nread p0 buf",

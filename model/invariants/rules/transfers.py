@@ -89,10 +89,11 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
     `counted`: the access goes through a page reference, so the frame is the very page that was taken. It may
     still have changed hands: fork leaves the original to whoever does not write first. `meant` is the buffer that the
     access was for; nobody asks for references there, so its memory changes hands whether they are counted or not.
+    What a process writes while fork() is still at work its child is meant to have: the child does not run yet.
     """
     pfn, frame = access.pfn, scene.frame(access.pfn)
     mappers = scene.mappers(pfn)
-    others = sorted(mappers - {process})
+    others = sorted(other for other in mappers - {process} if not scene.forking(other))
     match frame.kind:
         case "free":
             return (

@@ -79,7 +79,7 @@ class mm_alloc(Procedure):
         pid = tx.counters.get("next_pid") or 0
         tx.counters["next_pid"] = pid + 1
         cpu = self.cpu if self.cpu >= 0 else pid % tx.counters["cpus"]
-        tx.processes[self.mm] = Process(cpu=cpu, pid=pid, pgd=pgd, parent=self.parent)
+        tx.processes[self.mm] = Process(cpu=cpu, pid=pid, pgd=pgd, parent=self.parent, forking=bool(self.parent))
         return done()
 
 
@@ -146,10 +146,11 @@ class kernel_clone(Procedure):
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
-        """Unlock. Parent and child go their own ways."""
+        """Unlock. Parent and child go their own ways: only now does the child run."""
         up_write(tx, "mmap_lock", self.mm)
         if self.retval < 0:
             return call(do_exit(mm=self.child), then=kernel_clone.fail_nomem)
+        tx.processes.update(self.child, forking=False)
         for (mm, label), place in tx.labels.items():
             if mm == self.mm:
                 tx.labels[self.child, label] = place
