@@ -113,6 +113,13 @@ def test_commands_are_stepped_as_on_the_screen() -> None:
     assert screen.session.running is None
 
 
+def test_an_empty_line_goes_on_and_a_colon_before_a_line_is_left_out() -> None:
+    stepped, _ = typed(":i put r\n\n\n:watch refcount p0 buf\n")
+    by_key, _ = typed("i put r\nn\nn\nwatch refcount p0 buf\n")
+    assert stepped.session.node.number == by_key.session.node.number
+    assert stepped.watched == ["refcount p0 buf"]
+
+
 WAITING = "begin walk cpu=1 gup p0 buf as=r2 write pin fast-only\nstep walk 4\n"
 
 

@@ -29,7 +29,7 @@ STEPS: Final[dict[str, StepSize]] = {"n": "into", "i": "into", "o": "over", "u":
 KEYS: Final = (
     ("COMMAND", "carry it out, and tell what happened"),
     ("i COMMAND", "begin it, and make its first micro-step; `o COMMAND` steps over what that calls"),
-    ("n, i", "one micro-step of the command under way"),
+    ("n, i", "one micro-step of the command under way; an empty line does the same"),
     ("o", "on past what the next micro-step calls"),
     ("u", "on until this function returns"),
     ("c", "to the command's end"),
@@ -68,8 +68,11 @@ class PlainSandbox:
         """Until the input ends, or `quit`: first what led here is told. Returns the exit status."""
         self.tell_way()
         self.say(self.driver.word)
-        while line := self._ask():
+        while typed := self._ask():
+            line = typed.strip().removeprefix(":").strip()  # the key that opens the app's prompt
             match line.split():
+                case [] if self.driver.session.running is not None:
+                    self.step("into")
                 case [] | ["?"]:
                     self.help("")
                 case ["?", verb]:
@@ -83,11 +86,11 @@ class PlainSandbox:
                 case [size] if size in STEPS:
                     self.step(STEPS[size])
                 case [size, *_] if size in STEPS:
-                    self.begin(line.strip()[1:].strip(), STEPS[size])
+                    self.begin(line[1:].strip(), STEPS[size])
                 case [word, *_] if word in BY_NAME:
                     self.use(line)
                 case _:
-                    self.carry_out(line.strip())
+                    self.carry_out(line)
             if self.lines.isatty():
                 self.say(self.driver.keep())
         return 0
