@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from lessons.file.problems import did_you_mean
 from lessons.play.playback import Standing
-from model.script.ask import expression, worth
+from model.script.ask import expression, value_text
 from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Node, Timeline
 
@@ -79,7 +79,7 @@ class Watches:
                 break
             place = self.timeline.nodes[place.parent]
         for later in reversed(unknown):
-            value, before = worth(text, moment_at(later)), known.get(later.parent)
+            value, before = value_text(text, moment_at(later)), known.get(later.parent)
             if before is not None and before.value == value:
                 known[later.number] = before
             else:

@@ -111,7 +111,7 @@ def expression(text: str) -> Condition | Phrase:
             raise (no_condition if compared else no_quantity) from None
 
 
-def worth(text: str, moment: Moment) -> str:
+def value_text(text: str, moment: Moment) -> str:
     """The value of an expression in words: a number, yes or no, or why it has none."""
     try:
         asked = expression(text)

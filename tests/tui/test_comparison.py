@@ -54,6 +54,6 @@ async def test_what_was_searched_is_not_searched_again(store: Store, monkeypatch
         await opened(user)
         before = user.seen()
         await user.press("q")
-        monkeypatch.setattr("tui.jobs.compare.elsewhere", None)
+        monkeypatch.setattr("tui.jobs.compare.run_in_process", None)
         await opened(user)
         assert user.seen() == before
