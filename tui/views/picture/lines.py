@@ -55,10 +55,10 @@ class Lines:
                 cpu, cached = line.tlb
                 target = self.found.at.get(cached.pte.pfn)
                 if target is not None:
-                    subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
+                    subject, role = f"tlb:{cpu}:{cached.process}:{cached.vpn}", hue(self.drawn.past, cached.process)
                     net = dashed.setdefault((subject, target), Net())
-                    net.near.append(End(number, "dash", "gone", subject))
-                    net.far.append(End(target, "dash", "gone", f"frame:{cached.pte.pfn}"))
+                    net.near.append(End(number, "dash", role, subject))
+                    net.far.append(End(target, "dash", role, f"frame:{cached.pte.pfn}"))
         return list(solid.values()), list(dashed.values())
 
     def _entries(self, number: int, run: FoldedRun, nets: dict[int, Net]) -> None:
@@ -86,6 +86,7 @@ class Lines:
     def _beliefs(self, number: int, run: FoldedRun, nets: dict[tuple[str, int], Net]) -> None:
         """Dotted lines to where a page led: somebody still believes it, or it was so before the last move."""
         seen: set[int] = set()
+        role = hue(self.drawn.past, run.process)
         for vpn in range(run.first, run.stop) if not run.huge else self._believed_in(run):
             page = (run.process, vpn)
             entry, old = self.drawn.entry(page), self.drawn.before.get(page)
@@ -99,9 +100,9 @@ class Lines:
                     continue
                 seen.add(target)
                 net = nets.setdefault(("belief", target), Net(late=1))
-                net.near.append(End(number, "dash", "gone", f"pte:{run.process}:{vpn}"))
+                net.near.append(End(number, "dash", role, f"pte:{run.process}:{vpn}"))
                 if not net.far:
-                    net.far.append(End(target, "dash", "gone", f"frame:{pfn}"))
+                    net.far.append(End(target, "dash", role, f"frame:{pfn}"))
 
     def _believed_in(self, run: FoldedRun) -> list[int]:
         """The pages of a block that somebody was given a frame for."""
@@ -155,7 +156,7 @@ class Lines:
             style, hollow = self._hold(key)
             role, subject = holder_hue(self.drawn, key), f"{key[0]}:{key[1]}"
             if key[0] == "ref" and key[1] in lost:
-                style, role = "dash", "gone"
+                style, role = "dash", "dim"
             near = End(number, style, role, subject, hollow)
             nets.append(Net([near], [End(row, style, role, f"frame:{pfn}") for row, pfn in rows.items()]))
         return nets
