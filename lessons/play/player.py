@@ -17,9 +17,8 @@ from lessons.play.goal_search import Commands, holds, reached, remaining
 from lessons.play.grading import GradedGuess, GuessError, choices, fill, judge, read_guess, readable
 from lessons.play.hints import first_hints, hint_count
 from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene, try_out
-from lessons.play.predictions import pending
 from lessons.play.step_size import StepSize, length
-from lessons.play.view import Act, LessonPlace, LessonView, RevealedPrediction, Summary, with_par
+from lessons.play.view import Act, LessonPlace, LessonView, RevealedPrediction, Summary
 from model.script.moment import NoAnswerError
 from model.script.problems import ScriptError
 from model.session.session import Session
@@ -130,7 +129,7 @@ class Player:
             number=place.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=with_par(self._filled(item.text, self.standing_at(self.places[place.entry])), goal),
+            text=_with_par(self._filled(item.text, self.standing_at(self.places[place.entry])), goal),
             ask=self._filled(prediction.ask, standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
@@ -444,3 +443,23 @@ class Player:
             rule=self.lesson.header.rule,
             read=self.lesson.header.read,
         )
+
+
+def _with_par(text: str, goal: Goal | None) -> str:
+    """What there is to read at a goal, and how few commands will do."""
+    if goal is None or not goal.par:
+        return text
+    many = tr("{count} commands will do.").format(count=goal.par)
+    return f"{text}\n\n{many if goal.par > 1 else tr('One command will do.')}".strip()
+
+
+def pending(lesson: Lesson, item: int) -> tuple[Prediction, ...]:
+    """The predictions that the `do` block of an item answers: those asked since the block before it."""
+    asked: list[Prediction] = []
+    for earlier in reversed(lesson.items[:item]):
+        action = earlier.action
+        if isinstance(action, Do):
+            break
+        if action is not None and not isinstance(action, Goal) and action.reveal == "after":
+            asked.append(action)
+    return tuple(reversed(asked))

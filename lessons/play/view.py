@@ -2,8 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from lessons.file.schema import Goal, Hint, Item, Prediction
-from lessons.i18n.language import tr
+from lessons.file.schema import Hint, Item, Prediction
 from lessons.play.grading import GradedGuess
 from lessons.play.playback import PlayedStep, Standing
 
@@ -81,11 +80,3 @@ class Summary(NamedTuple):
     hints: int
     rule: str
     read: tuple[str, ...]
-
-
-def with_par(text: str, goal: Goal | None) -> str:
-    """What there is to read at a goal, and how few commands will do."""
-    if goal is None or not goal.par:
-        return text
-    many = tr("{count} commands will do.").format(count=goal.par)
-    return f"{text}\n\n{many if goal.par > 1 else tr('One command will do.')}".strip()

@@ -78,6 +78,12 @@ SETTINGS: Final[dict[str, Setting]] = {
         "buffers on DAX files do not work.",
     ),
     "cma": Setting(("off", "on"), "pages of programs come from a CMA area, as long as they can be moved away again"),
+    "allocator": Setting(
+        ("lifo", "fifo", "any"),
+        "which free page an allocation gets: the one freed last, the one freed first, or any. With `any` the search "
+        "tries every free page that somebody still refers to, and one of the others; a plain run takes memory that was "
+        "never used, then the lowest page number",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
 }

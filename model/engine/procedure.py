@@ -28,7 +28,7 @@ import msgspec
 
 from model.memory.errno import ENOMEM
 from model.memory.records import IN_A_STEP, Event, Locals, Splat, Task
-from model.memory.state import Change, State, Transaction
+from model.memory.state import Change, Choose, ChoosingTransaction, State, Transaction
 
 
 class Goto(msgspec.Struct, frozen=True, gc=False):
@@ -214,12 +214,15 @@ MOST_CALLS: Final = 200
 """A kernel stack is 16 KiB; a deeper recursion is a bug of the model."""
 
 
-def advance(state: State, name: str) -> Stepped:
-    """Run one micro-step of task `name`. Raises KeyError if there is no such task."""
+def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
+    """Run one micro-step of task `name`. Raises KeyError if there is no such task.
+
+    `picks`: who says which pages its allocations get, where that is open (setting `allocator`).
+    """
     task = state.tasks[name]
     running = cast("Procedure", msgspec.structs.replace(task.stack[-1]))
     micro = running.steps[running.pc]
-    tx = Transaction(state, task, name)
+    tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks)
     mark = id(running)
     IN_A_STEP.add(mark)
     try:

@@ -9,7 +9,7 @@ changes. Nothing in a State depends on time, on Python's object identity or on t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, ValuesView
+from collections.abc import Callable, Hashable, Sequence, ValuesView
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 import msgspec
@@ -123,9 +123,9 @@ class Tables:
     content = Table[Pfn, int]("content", Pfn, int)
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
     free = Table[Pfn, Pfn]("free", Pfn, Pfn)
-    """pfn → the pfn below it on the allocator's LIFO free list."""
+    """pfn → the pfn behind it on its free list."""
     pool = Table[Pfn, Pfn]("pool", Pfn, Pfn)
-    """First pfn of a block in the TTM pool → the one below it in the list of its kind."""
+    """First pfn of a block in the TTM pool → the one behind it in the list of its kind."""
     pte_index = Table[tuple[str, int, int], int]("pte_index", tuple[str, int, int], int, derived=True)
     """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
     ptes = Table[tuple[str, int], Pte]("ptes", tuple[str, int], Pte, indexed=pte_index)
@@ -360,6 +360,10 @@ class Transaction(Tables):
         """Report something that leaves no record in the State: an access, a splat, a line for the log."""
         self.events.append(event)
 
+    def choose(self, free: Sequence[Pfn], fresh: Pfn | None) -> Pfn:
+        """Which page an allocation gets that may get any: one of `free`, or `fresh` memory that was never used."""
+        return min(free) if fresh is None else fresh
+
     def commit(self) -> tuple[State, tuple[Change, ...]]:
         """The next State, and what differs from the one below in the order it was first written."""
         maps = list(self.base.maps)
@@ -389,6 +393,24 @@ class Transaction(Tables):
     def views(self) -> ValuesView[TableView[Any, Any]]:
         """The tables that this transaction has touched, in the order of the first touch."""
         return self.__dict__.values()
+
+
+Choose = Callable[[Sequence[Pfn], Pfn | None], Pfn]
+"""Picks a page for an allocation: see Transaction.choose."""
+
+
+class ChoosingTransaction(Transaction):
+    """A step whose allocations get the pages that somebody picks."""
+
+    __slots__ = ("picks",)
+
+    def __init__(self, base: State, task: Task, task_name: str, picks: Choose) -> None:
+        super().__init__(base, task, task_name)
+        self.picks: Final = picks
+
+    def choose(self, free: Sequence[Pfn], fresh: Pfn | None) -> Pfn:
+        """The page that was picked."""
+        return self.picks(free, fresh)
 
 
 Memory = State | Transaction

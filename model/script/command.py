@@ -77,4 +77,6 @@ class Condition(msgspec.Struct, frozen=True):
     phrases: tuple[Phrase, ...]
 
 
-Value: TypeAlias = bool | int | str | Place | RefPage | BackingSpec | tuple[str, ...] | Command | Condition
+Value: TypeAlias = (
+    bool | int | str | Place | RefPage | BackingSpec | tuple[str, ...] | tuple[int, ...] | Command | Condition
+)

@@ -125,9 +125,12 @@ def begin_task(task: str, command: Command, cpu: int = ITS_OWN) -> Command:
     return Command("begin", {"T": task, "COMMAND": command}, {"cpu": cpu}, f"begin {task} cpu={cpu} {command.text}")
 
 
-def step_task(task: str) -> Command:
-    """The command that makes one micro-step of a task."""
-    return Command("step", {"T": task}, {}, f"step {task}")
+def step_task(task: str, pages: tuple[int, ...] = ()) -> Command:
+    """The command that makes one micro-step of a task, whose allocations get `pages` where that is open."""
+    if not pages:
+        return Command("step", {"T": task}, {}, f"step {task}")
+    taking = ",".join(map(str, pages))
+    return Command("step", {"T": task}, {"taking": pages}, f"step {task} taking={taking}")
 
 
 # -- what differs ------------------------------------------------------------------------------

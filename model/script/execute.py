@@ -19,7 +19,7 @@ import msgspec
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
-from model.memory.errno import EBUSY, EEXIST, ENOENT
+from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT
 from model.memory.records import Device
 from model.memory.state import State, Transaction
 from model.script.command import Command, Condition, RefPage
@@ -31,6 +31,7 @@ from model.script.operands import NewLabel
 from model.script.pages import Missing
 from model.script.places import arguments, check_names, exists, taken
 from model.script.problems import ScriptError, ScriptProblem
+from model.script.taking import Taking, why_not
 from model.script.verbs import VERBS
 
 MAIN: Final = "main"
@@ -84,7 +85,8 @@ def start(context: Context, command: Command) -> Running | Ended:
 
 def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
     """Make one micro-step. Raises ScriptError if the command needs more of them than any may take."""
-    stepped = advance(running.state, running.task)
+    pages = cast("tuple[int, ...]", running.command.options.get("taking", ()))
+    stepped = advance(running.state, running.task, Taking(pages) if pages else None)
     left = running.most - 1
     if stepped.result is not None:
         return stepped, _finished(running, stepped.state, stepped.result)
@@ -163,6 +165,10 @@ def _move_on(context: Context, command: Command) -> Running | Ended:
     if not exists(context.state, "task", task):
         return _ended(context, refused(ENOENT, f"there is no task {task} now"))
     steps = cast("int", command.get("N", 1)) if command.verb == "step" else MOST_STEPS
+    if pages := cast("tuple[int, ...]", command.options.get("taking", ())):
+        wrong = why_not(context.state, task, pages) if steps == 1 else "`taking=` is said of one micro-step"
+        if wrong:
+            return _ended(context, refused(EINVAL, wrong))
     return Running(context.state, task, command, context, steps)
 
 

@@ -92,6 +92,20 @@ class Number(Operand, frozen=True):
         return self.high
 
 
+class PageNumbers(Operand, frozen=True):
+    """Numbers of frames with commas between them."""
+
+    @property
+    def expected(self) -> str:
+        return "frame numbers with commas between them"
+
+    def read(self, word: Word, reading: Reading) -> tuple[int, ...]:
+        values = [number(part) for part in word.text.split(",")]
+        if any(value is None for value in values):
+            raise self.wrong(word)
+        return tuple(value for value in values if value is not None)
+
+
 class CpuNumber(Number, frozen=True):
     """The number of a CPU that the machine has."""
 

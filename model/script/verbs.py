@@ -25,6 +25,7 @@ from model.script.operands import (
     Number,
     Operand,
     Option,
+    PageNumbers,
     Prot,
     Rest,
     SettingValue,
@@ -306,8 +307,9 @@ _TABLE: Final = (
     ),
     _verb(
         "step",
-        "run N micro-steps of task T (default 1)",
+        "run N micro-steps of task T (default 1); taking=: what its allocations get, with `set allocator any`",
         *(_T, Number(name="N", low=1, high=1_000_000, what="a number of micro-steps", optional=True)),
+        Option("taking", PageNumbers(name="PFN,…")),
         role="task",
         gives_up=("T",),
     ),

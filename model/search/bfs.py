@@ -98,7 +98,7 @@ class Search:
             if self._is_over(most_states) or not progress(self.progressed(len(following))):
                 return
         self.levels.pop()
-        self.complete = True
+        self.complete = not self.cache.left_out
 
     def _is_over(self, most_states: int) -> bool:
         """Whether the search must end, although there may be more states."""

@@ -36,7 +36,7 @@ def command_uses(search: Search) -> tuple[CommandUse, ...]:
     Where names can take each other's place, what one of them met was met by all.
     """
     cache = search.cache
-    tasks = {actor.task: actor for actor in cache.tasks}
+    tasks = {actor.task: actor for actor in cache.threads}
     found = []
     for starter in cache.starters:
         permission = starter.permission
@@ -95,7 +95,7 @@ def never_ends(search: Search) -> NeverEnds | None:
     moves = nearest(search, lambda packed: is_stuck(search, packed))
     assert moves is not None, "the search has seen such a state"
     packed = states_along(search, moves)[-1]
-    waiting = tuple(_waiting(search, actor, packed) for actor in search.cache.tasks if _runs(actor, packed))
+    waiting = tuple(_waiting(search, actor, packed) for actor in search.cache.threads if _runs(actor, packed))
     in_circle = all(one.held_by for one in waiting) and len(waiting) > 1
     kind: Literal["deadlock", "waits for ever"] = "deadlock" if in_circle else "waits for ever"
     return NeverEnds(kind, waiting, moves, as_script(search, moves))

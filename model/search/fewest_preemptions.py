@@ -99,21 +99,21 @@ class BoundedSearch:
                 continue
             moved = True
             starting = actor.permission is not None
-            preempted = could_go_on and not starting and actor is not last
+            preempted = could_go_on and not starting and actor.first is not last
             arrived = preemptions + preempted, steps + (not starting)
             if not isinstance(effect, int):
                 self.broken |= effect[1]
                 if properties := sorted(filter(self.wanted, effect[1]), key=worst_first):
                     self.hits.setdefault(arrived, (place, actor, properties[0]))
             after = packed ^ turned(effect)
-            mover = last if starting else actor
+            mover = last if starting else actor.first
             if mover is not None and after & mover.control.mask == mover.idle:
                 mover = None
             target = following if preempted else layer
             if (after, mover) not in self.settled:
                 target.setdefault(arrived[1], []).append(((after, mover), (place, actor)))
 
-        if not moved and any(packed & task.control.mask != task.idle for task in cache.tasks):
+        if not moved and any(packed & task.control.mask != task.idle for task in cache.threads):
             self.stuck = True
 
     def _path(self, preemptions: int, steps: int) -> tuple[Path, Property]:

@@ -28,6 +28,8 @@ class Action(NamedTuple):
 
     task: str
     starts: Permission | None = None
+    pages: tuple[int, ...] = ()
+    """What the allocations of the micro-step get, where that is open."""
 
 
 class Path(NamedTuple):
@@ -150,7 +152,7 @@ def _arrivals(search: Search, order: list[int], edges: Edges) -> dict[int, dict[
         for before, actor, image in edges.get(packed, ()):
             for last, arrival in arrivals.get(before, {}).items():
                 cost = _cost(search, arrival.cost, before, last, actor)
-                mover = last if actor.permission is not None else actor
+                mover = last if actor.permission is not None else actor.first
                 if mover is not None and image is not None:
                     mover = image.actor(mover)
                 if mover is not None and packed & mover.control.mask == mover.idle:
@@ -162,7 +164,7 @@ def _arrivals(search: Search, order: list[int], edges: Edges) -> dict[int, dict[
 
 def _cost(search: Search, cost: Cost, packed: int, last: Actor | None, actor: Actor) -> Cost:
     """The cost of `actor` moving on in a state where `last` has moved before."""
-    if actor.permission is not None or last is actor:
+    if actor.permission is not None or last is actor.first:
         return cost
     preempted = last is not None and search.cache.effect(last, packed) != 0
     return cost[0] + preempted, cost[1] + 1
@@ -194,7 +196,7 @@ def path_of(search: Search, actors: Sequence[Actor]) -> Path:
         preemptions = _cost(search, (preemptions, 0), packed, last, actor)[0]
         after = packed ^ turned(search.cache.effect(actor, packed))
         states.append(after)
-        last = last if actor.permission is not None else actor
+        last = last if actor.permission is not None else actor.first
         if last is not None and after & last.control.mask == last.idle:
             last = None
     return Path(tuple(actions), tuple(states), preemptions)
@@ -203,7 +205,7 @@ def path_of(search: Search, actors: Sequence[Actor]) -> Path:
 def action_of(search: Search, actor: Actor, packed: int) -> Action:
     """What an actor does in a state, by names."""
     if actor.permission is None:
-        return Action(actor.task)
+        return Action(actor.task, None, search.cache.pages(actor, packed))
     running = {task.task: packed & task.control.mask != task.idle for task in search.cache.tasks}
     return Action(next(name for name in actor.permission.tasks if not running[name]), actor.permission)
 
@@ -225,7 +227,7 @@ def replay(scene: SearchProblem, actions: Sequence[Action]) -> Iterator[Replayed
 def command_of(action: Action, state: State) -> Command:
     """The command that does an action in a state."""
     if action.starts is None:
-        return step_task(action.task)
+        return step_task(action.task, action.pages)
     return begin_task(action.task, action.starts.command, action.starts.cpu_in(state))
 
 
@@ -236,14 +238,14 @@ def as_script(search: Search, actions: Sequence[Action], cut: int = -1) -> tuple
     position = 0
     while position < len(actions):
         action, first = actions[position], position
-        if action.starts is not None:
+        if action.starts is not None or action.pages:
             lines.append(command_of(action, search.cache.tracked(states[position])).text)
             position += 1
             continue
         position += 1
         while position < len(actions) and actions[position] == action and position != cut:
             position += 1
-        count, actor = position - first, actor_of(search, action)
+        count, actor = position - first, actor_of(search, action, states[first])
         if states[position] & actor.control.mask == actor.idle:
             lines.append(f"finish {action.task}")
         else:
@@ -255,16 +257,20 @@ def states_along(search: Search, actions: Sequence[Action]) -> list[int]:
     """The packed states that moves lead through, the start among them. Moves that are not possible change nothing."""
     states = [0]
     for action in actions:
-        effect = search.cache.effect(actor_of(search, action), states[-1])
+        effect = search.cache.effect(actor_of(search, action, states[-1]), states[-1])
         states.append(states[-1] ^ turned(effect))
     return states
 
 
-def actor_of(search: Search, action: Action) -> Actor:
-    """The actor that takes an action."""
+def actor_of(search: Search, action: Action, packed: int) -> Actor:
+    """The actor that takes an action in a state."""
     if action.starts is not None:
         return next(actor for actor in search.cache.starters if actor.permission == action.starts)
-    return next(actor for actor in search.cache.tasks if actor.task == action.task)
+    cache = search.cache
+    actors = [actor for actor in cache.tasks if actor.task == action.task]
+    if not action.pages:
+        return actors[0]
+    return next((actor for actor in actors if cache.pages(actor, packed) == action.pages), actors[0])
 
 
 def verified(search: Search, prop: Property, path: Path) -> Path:

@@ -108,7 +108,7 @@ def late_starts(search: Search, prop: Property, path: Path) -> Path:
     if not path.actions or path.actions[-1].starts is not None:
         return path
     states = states_along(search, actions)
-    effect = search.cache.effect(actor_of(search, actions[-1]), states[-2])
+    effect = search.cache.effect(actor_of(search, actions[-1], states[-2]), states[-2])
     moved = all(one != other for one, other in pairwise(states))
     if not moved or isinstance(effect, int) or prop not in effect[1]:
         return path

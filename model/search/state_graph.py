@@ -30,6 +30,8 @@ class NumberedAction(NamedTuple):
     task: str
     starts: int = -1
     """The number of the permission that starts it; -1: it makes a micro-step."""
+    pages: tuple[int, ...] = ()
+    """What the allocations of the micro-step get, where that is open."""
 
 
 class GraphNode(NamedTuple):
@@ -75,7 +77,7 @@ class Layer(NamedTuple):
 
 def numbered_action(scene: SearchProblem, action: Action) -> NumberedAction:
     """An action with its permission by number."""
-    return NumberedAction(action.task, scene.permissions.index(action.starts) if action.starts else -1)
+    return NumberedAction(action.task, scene.permissions.index(action.starts) if action.starts else -1, action.pages)
 
 
 def state_graph(search: Search) -> StateGraph:

@@ -254,6 +254,8 @@ class Symmetry:
 
 def symmetry_of(scene: SearchProblem, cache: TransitionCache) -> Symmetry | None:
     """The symmetry of a scene, None if it has none."""
+    if cache.choosing:  # the first of several pages would be another one under other names
+        return None
     found = renamings(scene)
     return Symmetry(cache, found) if found else None
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
+from model.engine.config import setting
 from model.engine.procedure import Result, Stepped, advance
 from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
@@ -23,6 +24,7 @@ from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
 from model.search.packed import BitLayout, Component, Footprint, PackedTable
+from model.search.page_choice import MOST_CHOICES, PageChoice
 from model.search.problem import Permission, SearchProblem
 from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
 
@@ -51,9 +53,17 @@ class StepCache(Footprint):
 class Actor:
     """Something that can move: a task, or a permission to start one."""
 
-    __slots__ = ("cells", "control", "idle", "permission", "task")
+    __slots__ = ("cells", "choice", "control", "first", "idle", "permission", "task")
 
-    def __init__(self, control: Component, idle: int, task: str = "", permission: Permission | None = None) -> None:
+    def __init__(
+        self,
+        control: Component,
+        idle: int,
+        task: str = "",
+        permission: Permission | None = None,
+        first: Actor | None = None,
+        choice: int = 0,
+    ) -> None:
         self.control = control
         """The component that says where the actor is: the task's record, or what is left of the permission."""
         self.idle = idle
@@ -61,6 +71,10 @@ class Actor:
         self.task = task
         self.permission = permission
         """None for a task."""
+        self.first: Actor = first or self
+        """The same task with the first choice of pages."""
+        self.choice = choice
+        """Which pages its allocations get, where that is open."""
         self.cells: dict[int, StepCache] = {}
 
     @property
@@ -106,7 +120,24 @@ class TransitionCache:
             _map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets})
         )
         """Whatever stands alone: sets that the checker keeps whole, and how often what may still be started."""
-        self.tasks: Final = [self._task(name) for name in self._names(scene)]
+        self.choosing: Final = setting(state, "allocator") == "any"
+        """Allocations may get any page."""
+        self.left_out = False
+        """There were more choices of pages than are tried."""
+        self.threads: Final = [self._task(name) for name in self._names(scene)]
+        """The tasks, each once."""
+        self.tasks: Final = [
+            actor
+            for task in self.threads
+            for actor in (
+                task,
+                *(
+                    Actor(task.control, task.idle, task.task, None, task, choice)
+                    for choice in range(1, MOST_CHOICES if self.choosing else 1)
+                ),
+            )
+        ]
+        """The tasks with every choice of pages that they may have."""
         self.starters: Final = [
             Actor(budget := self.single.component(budget_key(number)), self._spent(budget, permission), "", permission)
             for number, permission in enumerate(scene.permissions)
@@ -182,11 +213,26 @@ class TransitionCache:
         state = tracked_state(self.tables, packed, reads)
         if actor.permission is not None:
             return self._start(actor.permission, actor.control, packed, state, reads)
-        stepped = advance(state, actor.task)
-        if stepped.blocked:
+        pages = self._page_choice(actor, packed, reads) if self.choosing else None
+        stepped = advance(state, actor.task, pages)
+        if stepped.blocked or (pages is not None and actor.choice >= pages.choices):
             return ExecutedTransition(0, reads, ())
+        self.left_out |= pages is not None and pages.choices > MOST_CHOICES
         run = self._judged(actor.task, packed, state, stepped.state, stepped, reads)
         return run if stepped.result is None else run._replace(outcome=in_a_word(stepped.result))
+
+    def pages(self, actor: Actor, packed: int) -> tuple[int, ...]:
+        """The pages that the allocations of its next micro-step get, where that is open."""
+        if not self.choosing or actor.permission is not None:
+            return ()
+        reads = Reads()
+        pages = self._page_choice(actor, packed, reads)
+        advance(tracked_state(self.tables, packed, reads), actor.task, pages)
+        return pages.picked
+
+    def _page_choice(self, actor: Actor, packed: int, reads: Reads) -> PageChoice:
+        held = Tracked(self.held, packed, reads)
+        return PageChoice(actor.choice, lambda page: bool(held.get(page)))
 
     def _start(
         self, permission: Permission, budget: Component, packed: int, state: State, reads: Reads

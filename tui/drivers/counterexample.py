@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.invariants.registry import INVARIANTS
+from model.script.drive import step_task
 from model.search.paths import Action, command_of
 from model.search.problem import Permission
 from model.search.result import Counterexample, PropertyVerdict
@@ -70,11 +71,12 @@ class CounterexampleDriver(SandboxDriver):
 
     def _make(self, step: NumberedAction) -> Node:
         """One move of the search, on the session."""
-        if step.starts < 0:
-            return self.session.step_task(step.task)
-        return self.session.begin_beside(
-            command_of(Action(step.task, self.permissions[step.starts]), self.session.state)
-        )
+        if step.starts >= 0:
+            start = Action(step.task, self.permissions[step.starts])
+            return self.session.begin_beside(command_of(start, self.session.state))
+        if step.pages:
+            return self.session.perform(step_task(step.task, step.pages))
+        return self.session.step_task(step.task)
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from model.engine.config import setting
 from model.engine.splat import warn_on
+from model.kernel.mm.free_list import NOT_FROM_HERE, give, take
 from model.kernel.mm.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.records import Frame
@@ -130,24 +131,19 @@ def pool_give(tx: Transaction, caching: str, first: int, order: int) -> None:
             tx.content[pfn] = 0
         if pfn in tx.frames:
             tx.frames.update(pfn, mapping=POOL)
-    key = f"ttm_pool:{caching}:{order}"
-    tx.pool[first] = tx.counters.get(key) or 0
-    tx.counters[key] = first
+    give(tx, tx.pool, f"ttm_pool:{caching}:{order}", first)
 
 
 def pool_take(tx: Transaction, caching: str, order: int) -> int | None:
-    """The block that was recycled last, if there is one (ttm_pool_type_take)."""
-    key = f"ttm_pool:{caching}:{order}"
-    first = tx.counters.get(key)
-    if first is None:
-        return None
-    below = tx.pool.get(first)
-    if below:
-        tx.counters[key] = below
-    else:
-        del tx.counters[key]
-    del tx.pool[first]
-    return first
+    """A block that was recycled, if there is one (ttm_pool_type_take).
+
+    Where an allocation may get any page, it may also get none of these: the shrinker may have emptied the pool.
+    """
+    head = f"ttm_pool:{caching}:{order}"
+    if setting(tx, "allocator") != "any":
+        return take(tx, tx.pool, head, None)
+    taken = take(tx, tx.pool, head, NOT_FROM_HERE)
+    return None if taken == NOT_FROM_HERE else taken
 
 
 # -- video memory ------------------------------------------------------------------------------
@@ -159,7 +155,7 @@ def vram_room(mem: Memory) -> int:
 
 
 def vram_alloc(tx: Transaction, name: str, pages: int) -> tuple[int, ...] | None:
-    """Video memory for a buffer, what was freed last first; None if there is not enough. Nobody clears it."""
+    """Video memory for a buffer; None if there is not enough. Nobody clears it."""
     if vram_room(tx) < pages:
         return None
     tx.counters["vram_used"] = (tx.counters.get("vram_used") or 0) + pages
@@ -167,17 +163,12 @@ def vram_alloc(tx: Transaction, name: str, pages: int) -> tuple[int, ...] | None
 
 
 def _vram_page(tx: Transaction, name: str) -> int:
-    pfn = tx.counters.get("vram_free_head")
-    if pfn is None:
-        pfn = VRAM_BASE + (tx.counters.get("vram_high_water") or 0)
-        tx.counters["vram_high_water"] = pfn - VRAM_BASE + 1
-    else:
-        below = tx.free.get(pfn)
-        if below:
-            tx.counters["vram_free_head"] = below
-        else:
-            del tx.counters["vram_free_head"]
-        del tx.free[pfn]
+    used = tx.counters.get("vram_high_water") or 0
+    fresh = VRAM_BASE + used if used < int(setting(tx, "vram")) else None
+    pfn = take(tx, tx.free, "vram_free_head", fresh)
+    assert pfn is not None, "vram_room() has said that there is some"
+    if pfn == fresh:
+        tx.counters["vram_high_water"] = used + 1
     tx.frames[pfn] = Frame("vram", mapping=f"bo:{name}")
     return pfn
 
@@ -185,6 +176,5 @@ def _vram_page(tx: Transaction, name: str) -> int:
 def vram_free(tx: Transaction, pfn: int) -> None:
     """Give one page of video memory back. The next buffer gets it as it is."""
     del tx.frames[pfn]
-    tx.free[pfn] = tx.counters.get("vram_free_head") or 0
-    tx.counters["vram_free_head"] = pfn
+    give(tx, tx.free, "vram_free_head", pfn)
     tx.counters["vram_used"] = tx.counters["vram_used"] - 1

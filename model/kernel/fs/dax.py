@@ -13,6 +13,7 @@ from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail
 from model.engine.splat import warn_on_once
 from model.kernel.arch.pgtable import pte_lock, vm_get_page_prot
 from model.kernel.mm.filemap import i_pages
+from model.kernel.mm.free_list import give, take
 from model.kernel.mm.page import folio_add_rmap, page_count, page_ref_add
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.kernel.mm.vm_fault import vm_fault
@@ -43,22 +44,15 @@ def idle_count(mem: Memory) -> int:
 
 
 def alloc_block(tx: Transaction, file: str, index: int) -> int | None:
-    """A block of the storage for a page of a file, what was freed last first; None if the disk is full."""
-    pfn = tx.counters.get("pmem_free_head")
+    """A block of the storage for a page of a file; None if the disk is full."""
+    used = tx.counters.get("pmem_high_water") or 0
+    fresh = PMEM_BASE + used if used < PMEM_PAGES else None
+    pfn = take(tx, tx.free, "pmem_free_head", fresh)
     if pfn is None:
-        used = tx.counters.get("pmem_high_water") or 0
-        if used >= PMEM_PAGES:
-            return None
-        pfn = PMEM_BASE + used
+        return None
+    if pfn == fresh:
         tx.counters["pmem_high_water"] = used + 1
         tx.frames[pfn] = Frame("dax", refcount=idle_count(tx))
-    else:
-        below = tx.free.get(pfn)
-        if below:
-            tx.counters["pmem_free_head"] = below
-        else:
-            del tx.counters["pmem_free_head"]
-        del tx.free[pfn]
     tx.frames.update(pfn, mapping=file, index=index)
     tx.page_cache[file, index] = pfn
     if tx.content.get(pfn):
@@ -73,8 +67,7 @@ def free_block(tx: Transaction, file: str, index: int) -> None:
         warn_on_once(tx, "fs/dax.c:407 dax_disassociate_entry", "WARN_ON_ONCE(trunc && page_ref_count(page) > 1)")
     del tx.page_cache[file, index]
     tx.frames.update(pfn, mapping="", index=0)
-    tx.free[pfn] = tx.counters.get("pmem_free_head") or 0
-    tx.counters["pmem_free_head"] = pfn
+    give(tx, tx.free, "pmem_free_head", pfn)
 
 
 class dax_create(Procedure):

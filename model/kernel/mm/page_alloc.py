@@ -1,13 +1,13 @@
-"""The page allocator: frames come from a LIFO list, as from a per-CPU page list.
+"""The page allocator: frames come from a list, as from a per-CPU page list, or from above a high-water mark.
 
-What is freed last is handed out first, so a stale reference meets a new owner at once. The list lies in the
-`free` table (each frame names the one below it), its head and the high-water mark in `counters`.
+Which one of a list is handed out is up to the setting `allocator` (model/kernel/mm/free_list.py).
 """
 
 import msgspec
 
 from model.engine.config import fact, setting
 from model.engine.splat import bad_page
+from model.kernel.mm.free_list import give, take
 from model.memory.flags import PG_CMA
 from model.memory.records import Frame, FrameKind
 from model.memory.state import Memory, Transaction
@@ -50,21 +50,12 @@ def alloc_page(
 
 
 def _take_free(tx: Transaction) -> int | None:
-    """Pop the free list, or go above the high-water mark."""
-    head = tx.counters.get("free_head")
-    if head is not None:
-        below = tx.free.get(head)
-        if below:
-            tx.counters["free_head"] = below
-        else:
-            del tx.counters["free_head"]
-        del tx.free[head]
-    else:
-        head = tx.counters["high_water"]
-        if head >= tx.counters["managed_pages"]:
-            return None
-        tx.counters["high_water"] = head + 1
-    return head
+    """A frame from the free list, or from above the high-water mark."""
+    fresh = tx.counters["high_water"]
+    pfn = take(tx, tx.free, "free_head", fresh if fresh < tx.counters["managed_pages"] else None)
+    if pfn == fresh:
+        tx.counters["high_water"] = fresh + 1
+    return pfn
 
 
 def free_page(tx: Transaction, pfn: int) -> None:
@@ -101,19 +92,12 @@ def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
 
 def _take_block(tx: Transaction, order: int) -> int | None:
     """A freed block of that size, or fresh memory; what alignment skips becomes single free frames."""
-    head = tx.counters.get(f"free_head:{order}")
-    if head is not None:
-        below = tx.free.get(head)
-        if below:
-            tx.counters[f"free_head:{order}"] = below
-        else:
-            del tx.counters[f"free_head:{order}"]
-        del tx.free[head]
-        return head
     mark = tx.counters["high_water"]
     first = -(-mark >> order) << order
-    if first + (1 << order) > tx.counters["managed_pages"]:
-        return None
+    room = first + (1 << order) <= tx.counters["managed_pages"]
+    taken = take(tx, tx.free, f"free_head:{order}", first if room else None)
+    if taken != first:
+        return taken
     for pfn in range(first - 1, mark - 1, -1):
         _push_free(tx, pfn, 0)
     tx.counters["high_water"] = first + (1 << order)
@@ -121,10 +105,8 @@ def _take_block(tx: Transaction, order: int) -> int | None:
 
 
 def _push_free(tx: Transaction, pfn: int, order: int) -> None:
-    """Put a frame or a block on top of the free list of its size."""
-    key = f"free_head:{order}" if order else "free_head"
-    tx.free[pfn] = tx.counters.get(key) or 0
-    tx.counters[key] = pfn
+    """Put a frame or a block on the free list of its size."""
+    give(tx, tx.free, f"free_head:{order}" if order else "free_head", pfn)
 
 
 def free_block(tx: Transaction, first: int, order: int) -> None:
