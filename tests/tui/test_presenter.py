@@ -105,7 +105,7 @@ async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) ->
         assert is_on(playing)
         playing._step()
         assert not is_on(playing), "a question waits"
-        await user.press("a", "n", "A", "plus")
+        await user.press("a", "enter", "n", "A", "plus")
         assert playing.speed > 1
         before = user.stage.picture.position, user.stage.picture.history.here
         playing._step()
