@@ -225,7 +225,7 @@ async def test_a_click_on_the_strip_goes_there(store: Store, made: SandboxDriver
         await user.command("read p0 buf")
         await user.press("c")
         assert user.stage.picture.history.here > 0
-        await user.pilot.click("#foot", offset=(1, 2))
+        await user.pilot.click("#foot", offset=(1, 1))
         await user.pilot.pause()
         assert user.stage.picture.history.here == 0
 
