@@ -2,10 +2,12 @@
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.invariants.checker import Checker
+from model.kernel.drivers.exporter import EXPORTERS
 from model.script.problems import ScriptError
 from model.session.session import Session
 
@@ -175,3 +177,59 @@ def test_buffers_with_every_bug(exporter: str, lines: list[str]) -> None:
     for text in lines:
         attempt(session, text)
     equal_everywhere(session)
+
+
+ANY_EXPORTER = """
+    set vram 2048
+    device nic
+    memfd f 4
+    process p0
+    mmap p0 own memfd:f shared rw 4
+    seal f shrink
+    bo b {pages} in=gtt exporter={exporter}{source}
+    mmap p0 m bo:b shared rw {pages}{at}
+    write p0 m 1
+    write p0 m+1 2
+    export b as=d
+    attach d nic dynamic
+    map d nic as=m0
+    fork p0 p1
+"""
+
+exporter_commands = st.one_of(
+    line("read {p} m+{n}", p=processes, n=st.integers(0, 2)),
+    line("write {p} m+{n} {v}", p=processes, n=st.integers(0, 2), v=st.integers(0, 255)),
+    line("move b {place}", place=st.sampled_from(["vram", "gtt", "system"])),
+    line("{verb} b", verb=st.sampled_from(["evict", "invalidate", "destroy"])),
+    line("{grab} {p} m as={r} by=nic", grab=st.sampled_from(["grab", "gup", "follow", "mirror"]), p=processes,
+         r=references),
+    line("dma {r} write {v}", r=st.sampled_from(["r0", "r1", "m0"]), v=st.integers(0, 255)),
+    line("dma {r} read", r=st.sampled_from(["r0", "r1", "m0"])),
+    line("put {r}", r=references),
+    line("reclaim {p} m", p=processes),
+    line("punch f {n} 1", n=st.integers(0, 3)),
+    line("munmap {p} m", p=processes),
+    st.sampled_from(["unmap m0", "map d nic as=m0", "detach d nic", "exit p1", "bo c 2 in=gtt", "write p0 own 3"]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.18"])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(exporter_commands, min_size=4, max_size=12))
+def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str]) -> None:
+    huge = exporter == "ttm-huge"
+    text = ANY_EXPORTER.format(
+        exporter=exporter,
+        pages=512 if huge else 2,
+        at=" at=512" if huge else "",
+        source=" memfd=f" if exporter == "udmabuf" else "",
+    )
+    session = Session()
+    for command in (f"set kernel {kernel}", *map(str.strip, text.strip().splitlines()), *lines[: 2 if huge else None]):
+        attempt(session, command)
+    assert "b" in session.state.buffers or "destroy b" in lines
+    if huge:
+        assert session.timeline.nodes[-1].checker == Checker.full(session.state)
+    else:
+        equal_everywhere(session)

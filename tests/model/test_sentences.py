@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from model.engine.procedure import Result, advance, begin
@@ -20,10 +21,12 @@ from model.memory.flags import VM_GROWSDOWN
 from model.memory.records import Access
 from model.memory.state import State
 from model.script.runner import Runner
+from tests.model.play import Play
 from tests.model.random_scripts import commands, scripts
+from tests.model.rule_states import SCRIPTS, states
 from tests.model.test_random_scripts import COUNTED, UNCOUNTED, possible
 
-EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "60"))
+EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "30"))
 
 MOST_LOOKED_AT: Final = 12
 """Virtual pages of each machine that are looked at."""
@@ -66,7 +69,7 @@ def hold_next_access(scene: MachineView, process: str, vpn: int) -> None:
     elif "SIGBUS" in said:
         assert result.signal == "SIGBUS", said
     elif result.signal:
-        assert not re.search(r"finds|reads the page|the file's page is|has a hole", said), (said, result.signal)
+        assert not re.search(r"maps|finds|reads the page|the file's page is|has a hole", said), (said, result.signal)
     elif found := re.search(r"(?:maps|page is|has the page in) frame (\d+)", said):
         assert read == (int(found[1]),), said
     elif "finds zeros" in said or "has a hole" in said:
@@ -102,12 +105,42 @@ def held_against_the_state(lines: list[str]) -> None:
     for command in commands(lines):
         if possible(command):
             runner.perform(command)
-    checker = Checker.full(runner.context.state)
+    hold_all(runner.context.state)
+
+
+def hold_all(state: State) -> None:
+    """Hold everything that is said of a State against it."""
+    checker = Checker.full(state)
     for violation in checker.violations:
         hold(checker.scene, violation)
     for process, vpn in list(dict.fromkeys(pages(checker.scene.state)))[:MOST_LOOKED_AT]:
         if checker.scene.living(process):
             hold_next_access(checker.scene, process, vpn)
+
+
+PLACES: Final = {
+    "the end of a file": "memfd f 2\nmmap p0 a memfd:f shared rw 3\nwrite p0 a 1\ntruncate f 1",
+    "a file that has shrunk to nothing": "memfd f 1\nmmap p0 a memfd:f private rw 1\nread p0 a\ntruncate f 0",
+    "a hole": "memfd f 1\nmmap p0 a memfd:f shared rw 1\nwrite p0 a 7\npunch f 0 1",
+    "a page on disk": "diskfile f 1\npwrite f 0 9\nfsync f\nmmap p0 a file:f shared r 1\nread p0 a\nreclaim p0 a",
+    "no permission": "mmap p0 a anon private rw 1\nwrite p0 a 1\nmprotect p0 a none",
+    "nothing mapped": "mmap p0 a anon private rw 2\nwrite p0 a 1\nmunmap p0 a[0:1]",
+    "empty memory": "mmap p0 a anon private rw 1\nwrite p0 a 1\nmadvise p0 a dontneed",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_of_an_address(name: str) -> None:
+    play = Play("process p0", PLACES[name])
+    hold_all(play.state)
+    for page in range(3):
+        hold_next_access(Checker.full(play.state).scene, "p0", 16 + page)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_of_what_goes_wrong(name: str) -> None:
+    for state in states(name):
+        hold_all(state)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
