@@ -44,7 +44,7 @@ LESSON: Final = App(
     ),  # the fullest: eight mappings, four kinds of pages
     # All panes, the rules checked, the keys at the bottom.
     "(?=.*Picture)(?=.*Ledger)(?=.*Rules)(?=.*Log)(?=.*rules hold)(?=.*all actions)",
-    ("a", "n", "i"),  # the lesson's first question; then the command begins, and the panes make room
+    ("a", "enter", "n", "i"),  # the lesson's first question; then the command begins, and the panes make room
     "i",
 )
 
