@@ -287,7 +287,7 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     closed: bool = False
     """Its GEM handle has been closed: what is left of it lives for those who map or import it."""
     last_use: int = 0
-    """For eviction: the smallest is the least recently used."""
+    """For eviction: the rank in the order of use, from 1; the smallest is the least recently used."""
     swap: tuple[int, ...] = ()
     """Content of each page while it is swapped out."""
 

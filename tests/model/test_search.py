@@ -224,3 +224,27 @@ def test_commands_of_one_process_run_on_several_cpus() -> None:
 def test_a_thread_that_the_machine_has_no_cpu_for() -> None:
     with pytest.raises(ScriptError, match="CPU"):
         scene_of("process p0\nmmap p0 buf anon private rw 1\nmay 1 cpu=2 read p0 buf")
+
+
+ONE_MOVES_TO_AND_FRO = """
+process p0
+bo b 1 in=gtt exporter=insert-page
+mmap p0 buf bo:b shared rw 1
+write p0 buf 1
+may 1 read p0 buf
+may * move b vram
+may * move b gtt
+"""
+TWO_MOVE = """
+bo b 1 in=gtt exporter=insert-page
+bo c 1 in=gtt exporter=insert-page
+may * move b vram
+may * move b gtt
+may * move c vram
+"""
+
+
+@pytest.mark.parametrize("text", [ONE_MOVES_TO_AND_FRO, TWO_MOVE])
+def test_moves_without_end_lead_to_the_same_states_again(text: str) -> None:
+    search = explore(scene_of(text), most_states=50_000)
+    assert search.complete, "what differs in nothing but how often a buffer was used is one state"

@@ -38,11 +38,26 @@ def alloc_backing(tx: Transaction, name: str, pages: int, place: Place, caching:
     return ttm_pool_alloc(tx, name, pages, caching)
 
 
-def use(tx: Transaction) -> int:
-    """The next tick of the LRU clock."""
-    tick = (tx.counters.get("bo_clock") or 0) + 1
-    tx.counters["bo_clock"] = tick
-    return tick
+def use(tx: Transaction, name: str) -> int:
+    """The rank of a buffer that is used now: the last in the order of use (ttm_bo_move_to_lru_tail).
+
+    Ranks go from 1 to the number of buffers, so that what differs in nothing but its age is one state.
+    """
+    buffer, newest = tx.buffers.get(name), tx.counters.get("bo_ranks") or 0
+    if buffer is None:
+        tx.counters["bo_ranks"] = newest + 1
+        return newest + 1
+    _close_up(tx, buffer.last_use, newest)
+    return newest
+
+
+def _close_up(tx: Transaction, rank: int, newest: int) -> None:
+    """A rank is given up: those behind it move up."""
+    if rank == newest:
+        return
+    for name, buffer in tx.buffers.items():
+        if buffer.last_use > rank:
+            tx.buffers.update(name, last_use=buffer.last_use - 1)
 
 
 def least_recently_used(tx: Transaction, but: str) -> str | None:
@@ -85,7 +100,13 @@ def free_buffer(tx: Transaction, name: str) -> None:
         gup_put(tx, buffer.frames, pinned=buffer.pinned)
     else:
         free_frames(tx, buffer.frames, buffer.caching)
+    ranks = tx.counters["bo_ranks"]
+    _close_up(tx, buffer.last_use, ranks)
     del tx.buffers[name]
+    if ranks > 1:
+        tx.counters["bo_ranks"] = ranks - 1
+    else:
+        del tx.counters["bo_ranks"]
 
 
 def device_file(pages: int) -> File:

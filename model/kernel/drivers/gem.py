@@ -67,7 +67,7 @@ class gem_create(Procedure):
             caching=self.caching,
             frames=frames,
             file=FILE_PREFIX + self.name,
-            last_use=use(tx),
+            last_use=use(tx, self.name),
         )
         return done()
 

@@ -90,7 +90,7 @@ class ttm_bo_move(Procedure):
         """Allocate memory at the new place. Between system memory and GTT the pages stay as they are."""
         bo = self.bo(tx)
         if bo.frames and self.place in SYSTEM and bo.place in SYSTEM:
-            tx.buffers.update(self.buffer, place=self.place, last_use=use(tx))
+            tx.buffers.update(self.buffer, place=self.place, last_use=use(tx, self.buffer))
             return done()
         frames = alloc_backing(tx, self.buffer, bo.pages, self.place, bo.caching)
         if frames is None:
@@ -114,7 +114,7 @@ class ttm_bo_move(Procedure):
     def switch(self, tx: Transaction) -> Outcome:
         """From here on the buffer *is* the new memory."""
         old = self.bo(tx)
-        tx.buffers.update(self.buffer, frames=self.frames, place=self.place, swap=(), last_use=use(tx))
+        tx.buffers.update(self.buffer, frames=self.frames, place=self.place, swap=(), last_use=use(tx, self.buffer))
         self.frames, self.old_frames = (), old.frames
         return None
 

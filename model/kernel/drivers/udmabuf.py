@@ -60,7 +60,13 @@ class udmabuf_create(Procedure):
         file = FILE_PREFIX + self.name
         tx.files[file] = device_file(self.pages)
         tx.buffers[self.name] = Buffer(
-            self.pages, "udmabuf", frames=frames, file=file, memfd=self.memfd, pinned=pinned, last_use=use(tx)
+            self.pages,
+            "udmabuf",
+            frames=frames,
+            file=file,
+            memfd=self.memfd,
+            pinned=pinned,
+            last_use=use(tx, self.name),
         )
         return self.unlock(tx, 0)
 
