@@ -17,7 +17,7 @@ SCENES = Path(__file__).parent / "scenes"
 WORST = {
     "huge-page-hole": "foreign-dma",
     "missing-flush": "foreign-access",
-    "stale-get-fork": "foreign-dma",
+    "stale-get-fork": "lost-write",
     "stale-pin": "lost-write",
     "udmabuf-punched": "splat",
 }
