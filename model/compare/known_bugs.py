@@ -19,6 +19,15 @@ class KnownBug(NamedTuple):
 
 KNOWN_BUGS: Final = (
     KnownBug(
+        frozenset({"6.18", "7.3"}),
+        frozenset({"DAX"}),
+        frozenset({"truncate", "punch", "madvise remove"}),
+        frozenset({"deadlock"}),
+        "a page that is mapped again while truncation waits for a reference to it: it waits until that mapping goes",
+        "fs/dax.c: dax_break_layout, include/linux/dax.h: dax_page_is_idle (7.3): idle is a count of 0, mappings count, "
+        "and wait_page_idle() has given the locks back",
+    ),
+    KnownBug(
         frozenset({"6.1"}),
         frozenset({"udmabuf"}),
         frozenset({"punch"}),

@@ -22,6 +22,9 @@ from model.search.problem import set_up
 MOST_STATES: Final = 300_000
 """States that one search visits at most."""
 
+DEADLOCK: Final = "deadlock"
+"""What is found where tasks wait for ever, for each other or for what nobody does."""
+
 TRIPLES_BOUND: Final = 2
 """Pre-emptions in the scenes of three calls, at most."""
 
@@ -131,7 +134,7 @@ def answer(case: SweepCase, most_preemptions: int | None = None, most_states: in
     if kinds:
         return _found(case, search, kinds[0], verified(search, kinds[0], best_path(search, kinds[0])))
     if search.stuck is not None:
-        return Answer(len(search.seen), search.complete, "deadlock", "deadlock")
+        return _deadlock(case, len(search.seen), complete=search.complete)
     return Answer(len(search.seen), search.complete)
 
 
@@ -139,10 +142,16 @@ def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states
     bounded = BoundedSearch(search, is_bad, most_preemptions=most_preemptions, most_places=most_states)
     found = bounded.run()
     if found is None:
-        deadlock = "deadlock" if bounded.stuck else ""
-        return Answer(len(bounded.settled), bounded.complete, deadlock, deadlock)
+        if bounded.stuck:
+            return _deadlock(case, len(bounded.settled), complete=bounded.complete)
+        return Answer(len(bounded.settled), bounded.complete)
     path, kind = found
     return _found(case, search, kind, verified(search, kind, path), len(bounded.settled))
+
+
+def _deadlock(case: SweepCase, states: int, *, complete: bool) -> Answer:
+    known = known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], DEADLOCK)
+    return Answer(states, complete, DEADLOCK, DEADLOCK, known=known)
 
 
 def _found(case: SweepCase, search: Search, kind: Property, path: Path, states: int = 0) -> Answer:

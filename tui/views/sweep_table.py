@@ -97,7 +97,7 @@ def words(answer: Answer) -> str:
         return "no harm" if answer.complete else f"no harm in {answer.states} states, bound hit"
     known = f"; the kernel really does that: {answer.known}" if answer.known else ""
     if answer.severity == "deadlock":
-        return f"deadlock: every task waits for another{known}"
+        return f"deadlock: some task waits for ever{known}"
     return f"{answer.invariant} in {answer.steps} micro-steps, {answer.preemptions} pre-emptions{known}"
 
 
