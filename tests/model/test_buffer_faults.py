@@ -130,3 +130,14 @@ def test_a_cpu_may_use_a_udmabuf_until_munmap_has_flushed() -> None:
     assert play.do("finish R") == "ok 65"
     assert play.do("finish U") == "ok"
     assert play.broken() == set()
+
+
+def test_a_cpu_may_use_a_file_until_munmap_has_flushed() -> None:
+    play = Play("set kernel 6.18", "process p0 cpu=0\ndiskfile f 1\nmmap p0 m file:f private rw 1 at=16")
+    play.do("pwrite f 0 65\nread p0 m\nbegin look cpu=1 read p0 m\nfinish look")
+    play.do("begin R cpu=1 read p0 @16\nbegin U munmap p0 m")
+    while play.state.files["f"].i_mmap:
+        play.do("step U")
+    assert play.do("finish R") == "ok 65"
+    assert play.do("finish U") == "ok"
+    assert play.broken() == set()

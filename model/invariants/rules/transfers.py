@@ -184,9 +184,11 @@ def _at(scene: MachineView, pfn: int, process: str) -> str:
 
 
 def _maps_file(scene: MachineView, process: str, file: str) -> bool:
-    """Whether the process has some part of the file mapped."""
+    """Whether the process has some part of the file mapped; munmap() may have detached that, and not flushed yet."""
     found = scene.state.files.get(file)
-    return found is not None and any(owner == process for owner, _ in found.i_mmap)
+    if found is not None and any(owner == process for owner, _ in found.i_mmap):
+        return True
+    return any(owner == process and vma.file == file for (owner, _), vma in scene.state.detached_vmas.items())
 
 
 def _mapped_there(scene: MachineView, access: Access) -> bool:
