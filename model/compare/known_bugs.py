@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from model.engine.config import KERNELS
+
 
 class KnownBug(NamedTuple):
     """A fault of a kernel, not of the model."""
@@ -19,12 +21,20 @@ class KnownBug(NamedTuple):
 
 KNOWN_BUGS: Final = (
     KnownBug(
+        frozenset(KERNELS),
+        frozenset({"secretmem"}),
+        frozenset({"mirror"}),
+        frozenset({"secret-access"}),
+        "a device mirror gets secret pages",
+        "mm/hmm.c: hmm_vma_handle_pte does not ask whether the page is secret; recorded on three kernels",
+    ),
+    KnownBug(
         frozenset({"6.18", "7.3"}),
         frozenset({"DAX"}),
         frozenset({"truncate", "punch", "madvise remove"}),
         frozenset({"deadlock"}),
         "a page that is mapped again while truncation waits for a reference to it: it waits until that mapping goes",
-        "fs/dax.c: dax_break_layout, include/linux/dax.h: dax_page_is_idle (7.3): idle is a count of 0, mappings count, "
+        "fs/dax.c: dax_break_layout, dax_page_is_idle (7.3): idle is a count of 0, a mapping counts, "
         "and wait_page_idle() has given the locks back",
     ),
     KnownBug(
