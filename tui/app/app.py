@@ -269,21 +269,18 @@ class PtescopeApp(App[None]):
 
             self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs), go)
 
-    def action_time_space(self) -> None:
-        """The last commands in time and space."""
-        from tui.screens.time_space import TimeSpace
+    def action_open(self, screen: str) -> None:
+        """A screen over the stage, by its module in `tui.screens` and its class: `legend.Legend`."""
+        from importlib import import_module
+
+        from tui.screens.overlay import Overlay
 
         stage = self.screen
-        if isinstance(stage, Stage):
-
-            def go(subject: str | None) -> None:
-                kind, _, number = (subject or "").partition(":")
-                if kind == "moment":
-                    stage.move(lambda: stage.driver.revisit(int(number)))
-                elif subject:
-                    stage.point(subject)
-
-            self.push_screen(TimeSpace(stage.driver.past(), self.glyphs), go)
+        module, _, name = screen.partition(".")
+        kind = getattr(import_module(f"tui.screens.{module}"), name)
+        if isinstance(stage, Stage) and issubclass(kind, Overlay):
+            above = kind.over(stage)
+            self.push_screen(above, lambda chosen: above.finished(stage, chosen) if chosen else None)
 
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""

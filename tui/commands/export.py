@@ -4,28 +4,29 @@ import sys
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lessons.file.schema import Lesson
     from lessons.learner.progress import Store
     from model.script.command import Command
     from tui.app.recording import RecordedScreen
+    from tui.drivers.sandbox import SandboxDriver
+
+Size = tuple[int, int]
+"""Columns and lines of the screen."""
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
 WIDEST: Final = 500
 HIGHEST: Final = 200
-FORMATS: Final = {
-    ".svg": "the first screen as a picture",
-    ".md": "a text to read",
-    ".cast": "a recording for asciinema, played to the end",
-    ".mmd": "a Mermaid sequence diagram of a script's trace",
-}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope export`."""
-    kinds = "; ".join(f"{suffix}, {what}" for suffix, what in FORMATS.items())
+    kinds = "; ".join(f"{suffix}, {form.what}" for suffix, form in FORMATS.items())
     parser.description = f"Export a lesson or a script. The suffix of the file says as what: {kinds}."
     parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
@@ -50,14 +51,15 @@ def main(args: Namespace) -> int:
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
 
-    if args.output.suffix not in FORMATS:
+    form = FORMATS.get(args.output.suffix)
+    if form is None:
         near = did_you_mean(args.output.suffix, FORMATS)
         print(f"{args.output}: no format has that suffix ({near})", file=sys.stderr)
         return EXIT_MALFORMED
     try:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "progress.json")
-            text = _script(args, store) if args.what.endswith(".pte") else _lesson(args, store)
+            text = _exported(form, args, store)
     except ScriptError as error:
         complain(args.what, error)
         return EXIT_MALFORMED
@@ -69,56 +71,121 @@ def main(args: Namespace) -> int:
     return EXIT_FINE
 
 
-def _lesson(args: Namespace, store: "Store") -> str:
-    """A lesson in the wanted format."""
+def _exported(form: "Format", args: Namespace, store: "Store") -> str:
+    """A lesson or a script in the wanted format. ValueError where that is made of the other only."""
+    if args.what.endswith(".pte"):
+        if form.of_script is None:
+            raise ValueError(f"{args.output}: {form.what} is made of a lesson, not of a script")
+        return form.of_script(_script(args.what), store, args.size)
+    if form.of_lesson is None:
+        raise ValueError(f"{args.output}: {form.what} is made of a script: `ptescope export SCRIPT.pte -o FILE`")
     from lessons.file.library import find
-    from lessons.teach.handout import reference
-    from tui.app.recording import asciicast, recording, screen
-    from tui.drivers.lesson import LessonDriver
+
+    return form.of_lesson(find(args.what), store, args.size)
+
+
+class PlayedScript(NamedTuple):
+    """A script to be exported, carried out to its end."""
+
+    name: str
+    commands: "tuple[Command, ...]"
+    driver: "SandboxDriver"
+
+
+def _script(path: str) -> PlayedScript:
+    from model.script.parser import parse
+    from tui.drivers.sandbox import SandboxDriver
+    from tui.session.user_files import read_text
+
+    commands = tuple(command for command in parse(read_text(path)) if command.verb != "may")
+    name = Path(path).name
+    return PlayedScript(name, commands, SandboxDriver(commands, name))
+
+
+# -- of a lesson -------------------------------------------------------------------------------
+
+
+def lesson_as_svg(lesson: "Lesson", store: "Store", size: Size) -> str:
+    """Its first screen."""
+    from tui.app.recording import screen
     from tui.drivers.opening import lesson_driver
     from tui.export.screen import svg
 
-    lesson = find(args.what)
-    if args.output.suffix == ".md":
-        return reference(lesson)
-    if args.output.suffix == ".mmd":
-        raise ValueError("a diagram is made of a script: `ptescope export SCRIPT.pte -o FILE.mmd`")
-    driver = lesson_driver(lesson, store)
-    assert isinstance(driver, LessonDriver)
-    if args.output.suffix == ".svg":
-        return screen(driver, store, svg, args.size)
+    return screen(lesson_driver(lesson, store), store, svg, size)
+
+
+def lesson_as_markdown(lesson: "Lesson", _store: "Store", _size: Size) -> str:
+    """All that it says, asks and plays."""
+    from lessons.teach.handout import reference
+
+    return reference(lesson)
+
+
+def lesson_as_asciicast(lesson: "Lesson", store: "Store", size: Size) -> str:
+    """Played to its end by somebody who knows the answers."""
     from lessons.play.auto_player import onward
+    from lessons.play.player import Player
+    from tui.app.recording import asciicast, recording
+    from tui.drivers.lesson import LessonDriver
 
-    frames = recording(driver, store, lambda: onward(driver.player), args.size)
-    return asciicast(whole(frames), lesson.header.title, *args.size)
+    driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
+    frames = recording(driver, store, lambda: onward(driver.player), size)
+    return asciicast(whole(frames), lesson.header.title, *size)
 
 
-def _script(args: Namespace, store: "Store") -> str:
-    """A script in the wanted format."""
-    from model.script.parser import parse
-    from tui.app.recording import asciicast, recording, screen
-    from tui.drivers.sandbox import SandboxDriver
+# -- of a script -------------------------------------------------------------------------------
+
+
+def script_as_svg(script: PlayedScript, store: "Store", size: Size) -> str:
+    """The screen at its end."""
+    from tui.app.recording import screen
+    from tui.export.screen import svg
+
+    return screen(script.driver, store, svg, size)
+
+
+def script_as_markdown(script: PlayedScript, store: "Store", size: Size) -> str:
+    """The script, and the screen at its end."""
+    from tui.app.recording import screen
+    from tui.export.screen import markdown
+
+    lines = "\n".join(command.text for command in script.commands)
+    shown = screen(script.driver, store, markdown, size)
+    return f"# {Path(script.name).stem}\n\n```sh\n{lines}\n```\n\n{shown}"
+
+
+def script_as_mermaid(script: PlayedScript, _store: "Store", _size: Size) -> str:
+    """Its tasks, and what they touch."""
     from tui.export.mermaid import diagram
-    from tui.export.screen import markdown, svg
-    from tui.session.user_files import read_text
 
-    commands: tuple[Command, ...] = parse(read_text(args.what))
-    commands = tuple(command for command in commands if command.verb != "may")
-    name = Path(args.what).name
-    driver = SandboxDriver(commands, name)
-    timeline = driver.session.timeline
-    match args.output.suffix:
-        case ".mmd":
-            return diagram(tuple(timeline.path_to(driver.session.node)))
-        case ".svg":
-            return screen(driver, store, svg, args.size)
-        case ".md":
-            head = "\n".join(command.text for command in commands)
-            return f"# {Path(args.what).stem}\n\n```sh\n{head}\n```\n\n{screen(driver, store, markdown, args.size)}"
-        case _:
-            driver.end(last=False)
-            frames = recording(driver, store, lambda: driver.step("forward") == "", args.size)
-            return asciicast(whole(frames), name, *args.size)
+    session = script.driver.session
+    return diagram(tuple(session.timeline.path_to(session.node)))
+
+
+def script_as_asciicast(script: PlayedScript, store: "Store", size: Size) -> str:
+    """Every step of it."""
+    from tui.app.recording import asciicast, recording
+
+    script.driver.end(last=False)
+    frames = recording(script.driver, store, lambda: script.driver.step("forward") == "", size)
+    return asciicast(whole(frames), script.name, *size)
+
+
+class Format(NamedTuple):
+    """What a suffix stands for, and what makes it; None: it is made of the other only."""
+
+    what: str
+    of_lesson: "Callable[[Lesson, Store, Size], str] | None"
+    of_script: "Callable[[PlayedScript, Store, Size], str] | None"
+
+
+FORMATS: Final = {
+    ".svg": Format("the first screen as a picture", lesson_as_svg, script_as_svg),
+    ".md": Format("a text to read", lesson_as_markdown, script_as_markdown),
+    ".cast": Format("a recording for asciinema, played to the end", lesson_as_asciicast, script_as_asciicast),
+    ".mmd": Format("a Mermaid sequence diagram of a script's trace", None, script_as_mermaid),
+}
+"""By the suffix of the file."""
 
 
 def whole(frames: "list[RecordedScreen]") -> "list[RecordedScreen]":

@@ -1,6 +1,6 @@
 """A list over the stage: rows to read or to choose from, and a line that tells the keys."""
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +14,9 @@ from tui.views.glyphs import Glyphs
 from tui.views.row import Row
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
+
+if TYPE_CHECKING:
+    from tui.screens.stage import Stage
 
 EXPORT: Final = Binding("E", "app.export", "This screen as a file, SVG or Markdown", show=False, id="modal.export")
 """Textual hands no key of a modal screen on to the app: those that are worth a picture have this of their own."""
@@ -37,6 +40,14 @@ class Overlay(ModalScreen[str], LeavesOnce[str]):
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__()
         self.glyphs = glyphs
+
+    @classmethod
+    def over(cls, stage: "Stage") -> "Overlay":
+        """The screen for what a stage shows now: what a key that opens it makes."""
+        return cls(stage.glyphs)
+
+    def finished(self, stage: "Stage", chosen: str) -> None:
+        """What was chosen here, done on the stage; by default nothing."""
 
     def compose(self) -> ComposeResult:
         """The list, and below it the keys."""

@@ -547,12 +547,6 @@ class Stage(Screen[None]):
         else:
             self.notify(tr("Point at a page first: its neighbours fold and unfold."), markup=False)
 
-    def action_legend(self) -> None:
-        """What the signs of the picture mean."""
-        from tui.screens.legend import Legend
-
-        self.app.push_screen(Legend(self.glyphs))
-
     def action_maximize_pane(self) -> None:
         """One pane over the whole side, or all of them again."""
         name = self.focused.id if isinstance(self.focused, LinePane) else None

@@ -1,6 +1,6 @@
 """Time and space of what has happened: who did what when, and whom it touched."""
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
@@ -11,6 +11,9 @@ from tui.screens.overlay import Overlay
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, row
 from tui.views.time_space import legend, time_space
+
+if TYPE_CHECKING:
+    from tui.screens.stage import Stage
 
 FEW_LANES: Final = 3
 """Commands and tasks that are drawn at first: what has just happened, and what it met."""
@@ -31,6 +34,19 @@ class TimeSpace(Overlay):
         self.timeline = timeline
         self.lanes = FEW_LANES
         self.found = self._found()
+
+    @classmethod
+    def over(cls, stage: "Stage") -> "TimeSpace":
+        """Of the history that led to what the stage shows."""
+        return cls(stage.driver.past(), stage.glyphs)
+
+    def finished(self, stage: "Stage", chosen: str) -> None:
+        """Go to a step, or point at a thing."""
+        kind, _, number = chosen.partition(":")
+        if kind == "moment":
+            stage.move(lambda: stage.driver.revisit(int(number)))
+        else:
+            stage.point(chosen)
 
     def _found(self) -> Interleaving:
         return of_timeline(self.timeline, recent(self.timeline, self.lanes), self.timeline.here.number)
