@@ -111,7 +111,7 @@ def test_the_answers_about_references_are_those_of_the_recordings() -> None:
 def test_the_stale_reference_and_the_lost_write_are_noticed_at_the_very_step() -> None:
     lesson = find("a-reference-is-not-a-mapping")
     player = play(lesson, knowing(lesson))
-    (cleared,) = [played_step for played_step in beats_of(player, "madvise p0 buf dontneed") if played_step.fresh]
+    (cleared,) = [played_step for played_step in beats_of(player, "finish zap") if played_step.fresh]
     assert (cleared.name, cleared.fresh[0].invariant) == ("zap_page_range_single.zap_pte_range", "stale-reference")
     (written,) = [played_step for played_step in beats_of(player, "dma dma0 write 9") if played_step.fresh]
     assert [violation.invariant for violation in written.fresh] == ["lost-write"]
