@@ -112,7 +112,7 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
             return "everybody: each read of untouched memory in the system now finds the byte" if access.write else ""
         case "anon" if others and (access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES)):
             return listing([f"{other}, which has it at {_at(scene, pfn, other)}" for other in others])
-        case "file" if not counted and process not in mappers and not _lent(scene, pfn, meant, process):
+        case "file" if not counted and process not in mappers and not _lent(scene, pfn, meant):
             cached = scene.holders(pfn, "cache")
             return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:
@@ -129,15 +129,12 @@ def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
     return reference.had[access.page : access.page + 1] == (access.value,)
 
 
-def _lent(scene: MachineView, pfn: int, buffer: str, process: str) -> bool:
-    """Whether a file's page is lent to a buffer, a udmabuf: to the one that is meant, or that the process has mapped.
+def _lent(scene: MachineView, pfn: int, buffer: str) -> bool:
+    """Whether a file's page is lent to the buffer that is meant, a udmabuf.
 
-    As long as munmap() has not flushed, a CPU may still use what it has detached.
+    To any, if nothing is mapped there any more: until munmap() flushes, a CPU may still use what it has detached.
     """
-    return any(
-        holder.owner == buffer or _maps_file(scene, process, scene.state.buffers[holder.owner].file)
-        for holder in scene.holders(pfn, *BORROWED_KINDS)
-    )
+    return any(buffer in {"", holder.owner} for holder in scene.holders(pfn, *BORROWED_KINDS))
 
 
 def _file_at(scene: MachineView, process: str, access: Access) -> str:
