@@ -71,6 +71,12 @@ SCENES = {
         "munmap p0 buf",
         "remote-write p1 p0 buf 66",
     ),
+    "raw frames are flushed before their VMA is unlinked": (
+        "bo b 1 in=gtt\nmmap p0 buf bo:b shared rw 1\nwrite p0 buf 65",
+        "munmap p0 buf",
+        "move b vram",
+        "write p0 buf 66",
+    ),
     "reclaim puts back what somebody holds": (
         f"device disk\n{ANON}\nmadvise p0 buf free",
         "gup p0 buf as=bio write by=disk",

@@ -27,7 +27,7 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
 from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma
-from model.memory.flags import PG_DIRTY
+from model.memory.flags import PG_DIRTY, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.records import FlushOwed, Vma
 from model.memory.state import Transaction
 
@@ -204,12 +204,24 @@ class zap_vmas(Procedure):
 class unmap_region(zap_vmas):
     """Unmap VMAs that are detached already: zap, unlink them from the reverse maps, unhook the tables, flush, free."""
 
-    source: ClassVar[str] = "mm/vma.c: unmap_region; mm/mmap.c: exit_mmap"
+    source: ClassVar[str] = "mm/vma.c: unmap_region; mm/mmap.c: exit_mmap; include/asm-generic/tlb.h: tlb_free_vmas"
     drop_markers: bool = True
     floor: int = 0
     """End of the VMA before the range."""
     ceiling: int = TASK_SIZE
     """Start of the VMA behind it."""
+
+    @step
+    def tlb_free_vmas(self, tx: Transaction) -> Outcome:
+        """A VMA of raw frames is flushed before it is unlinked: nobody counts them, so nobody keeps them for us.
+
+        Once it is unlinked, their owner finds no mapping of them any more, does not flush, and may reuse them.
+        """
+        raw = any(vma.flags & (VM_PFNMAP | VM_MIXEDMAP) for vma in self.vmas)
+        if not raw or self.flush_start < 0 or not self.flush:
+            return None
+        start, self.flush_start = self.flush_start, -1
+        return call(flush_tlb_range(mm=self.mm, start=start, end=self.flush_end))
 
     @step
     def unlink_vmas(self, tx: Transaction) -> Outcome:
