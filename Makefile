@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test check agreement bench screenshots documents sweep translations constraints clean
+.PHONY: help run test mutants check agreement bench screenshots documents sweep translations constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -18,6 +18,9 @@ run: $(VENV)/run ## open the app (make run ARGS="learn how-the-walk-works" passe
 
 test: $(VENV)/develop ## run all tests
 	@$(BIN)/pytest -n 2 $(ARGS)
+
+mutants: $(VENV)/develop ## break the program in many places and see that a test notices each (ARGS="--only NAME")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 check: $(VENV)/develop ## format, lint, types, import directions, doctests, spelling
 	$(BIN)/ruff format --check .
