@@ -4,6 +4,7 @@ Such a part stands between markers that Markdown does not show: `<!-- NAME -->` 
 """
 
 import argparse
+import ast
 import io
 import os
 import re
@@ -27,6 +28,8 @@ MODEL: Final = ROOT / "model" / "README.md"
 COMPARE: Final = ROOT / "docs" / "compare.md"
 ORDINARY: Final = ROOT / "docs" / "ordinary.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
+MAPPED: Final = ("model", "lessons", "tui", "tests", "benchmarks")
+"""Folders whose README has a map of every module."""
 WIDTH: Final = 100
 """Columns of the example's output."""
 
@@ -143,6 +146,30 @@ def ordinary() -> str:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
+def modules(folder: str) -> Callable[[], str]:
+    """Makes the map of a folder: every module below it, with the first sentence of its docstring."""
+
+    def made() -> str:
+        root = ROOT / folder
+        lines: list[str] = []
+        for path in sorted(root.rglob("*.py"), key=lambda path: (path.parent, path.name != "__init__.py", path.name)):
+            if path.name == "__init__.py":
+                here = path.parent.relative_to(root.parent).as_posix()
+                said = first_sentence(path)
+                lines += ["", f"**{here}/** {said}".rstrip(), ""]
+            else:
+                name = path.relative_to(root).as_posix()
+                lines.append(f"- [{path.stem}]({name}): {first_sentence(path)}")
+        return "\n".join(lines).strip() + "\n"
+
+    return made
+
+
+def first_sentence(path: Path) -> str:
+    """What a module says of itself in its first line."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
 class Part(NamedTuple):
     """A generated part: where it stands and who makes it."""
 
@@ -158,6 +185,7 @@ PARTS: Final = {
     "settings": Part(SCRIPT, settings),
     "invariants": Part(MODEL, invariants),
     "facts": Part(MODEL, facts),
+    **{f"modules of {name}": Part(ROOT / name / "README.md", modules(name)) for name in MAPPED},
 }
 
 SLOW_PARTS: Final = {"comparison": Part(COMPARE, comparison)}
