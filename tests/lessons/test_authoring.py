@@ -150,6 +150,15 @@ def test_a_broken_model_is_noticed_by_a_lesson(name: str) -> None:
     assert baseline(find(asked[name])) == lesson, "the model is whole again"
 
 
+KERNEL_LACKS = {
+    "6.1": ("no `follow_pte`", "no `zap_one`"),
+    "6.6": ("no `zap_one`",),
+    "6.12": ("no `pmd_special`", "no `zap_one`", "no `zap_two`", "no mm/vma.c"),
+    "7.3": ("no `pmd_special`", "no mm/vma.c"),
+}
+"""Version → what the test's sources lack of what that kernel should have."""
+
+
 def test_what_is_to_be_read_must_stand_in_the_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lesson, tree = promoted(tmp_path, capsys), tmp_path / "linux"
     check = ("lesson", "check", lesson, "--kernel", tree)
@@ -160,11 +169,18 @@ def test_what_is_to_be_read_must_stand_in_the_kernel(tmp_path: Path, capsys: pyt
     assert "0 problems" in called(capsys, *check)
     places = [
         "mm/memory.c: zap_pte_range, zap_pte_rang",
-        "mm/memory.c: zap_pte_range (6.1: unmap_one, unmap_two), follow_pte (6.1)",
+        "mm/memory.c: follow_pte (until 6.1), pmd_special (since 6.12), zap_one (6.1 to 6.12), zap_two (6.12)",
         "mm/memory.c: struct zap_details, struct zap",
+        "mm/vma.c: vma_merge (since 6.12)",
     ]
     lesson.write_text(lesson.read_text().replace('read = ["mm/memory.c: zap_pte_range"]', f"read = {places}"))
     said = called(capsys, *check, status=1)
-    assert "2 problems" in said
+    assert "2 problems" in said, "which kernel this is nobody says, so only what every kernel has is asked for"
     assert "has no `zap_pte_rang` (did you mean `zap_pte_range`?)" in said
     assert "has no `zap`" in said
+    for version, missing in KERNEL_LACKS.items():
+        major, minor = version.split(".")
+        (tree / "Makefile").write_text(f"VERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = 5\n")
+        said = called(capsys, *check, status=1)
+        assert f"{2 + len(missing)} problems" in said
+        assert all(each in said for each in missing)
