@@ -33,9 +33,11 @@ def dead(lesson: Lesson, tree: Path) -> Iterator[LessonProblem]:
         file, _, names = place.partition(": ")
         expected = [name for name, first, last in _names(names) if _concerns(release, first, last)]
         words = _words(tree / file)
-        if words is None and (expected or not any(_names(names))):
-            yield LessonProblem(lesson.file, 1, 1, f"read: there is no {file} in {tree}")
-        for name in expected if words is not None else ():
+        if words is None:
+            if expected or not any(_names(names)):
+                yield LessonProblem(lesson.file, 1, 1, f"read: there is no {file} in {tree}")
+            continue
+        for name in expected:
             if name not in words:
                 near = get_close_matches(name, words, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else ""
