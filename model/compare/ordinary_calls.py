@@ -116,6 +116,7 @@ CALLS: Final = (
     OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",)),
     OrdinaryCall("madvise populate_write", ("madvise p0 @[{at}:{end}] populate_write",)),
     OrdinaryCall("mlock", ("mlock p0 @[{at}:{end}]",)),
+    OrdinaryCall("msync", ("msync p0 @[{at}:{end}]",)),
     OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
     OrdinaryCall("exit", ("exit p0",), entangled=True),
     # by others, to the process
@@ -130,6 +131,7 @@ CALLS: Final = (
     OrdinaryCall("punch", ("punch f 0 1",), ("file", "borrowed")),
     OrdinaryCall("pwrite", ("pwrite f 0 72",), ("file", "borrowed")),
     OrdinaryCall("pread", ("pread f 0",), ("file", "borrowed")),
+    OrdinaryCall("fsync", ("fsync f",), ("file", "borrowed")),
     OrdinaryCall("move", ("move b vram", "move b gtt"), ("buffer",), only_moving=True, entangled=True),
     OrdinaryCall("evict", ("evict b",), ("buffer",)),
     OrdinaryCall("invalidate", ("invalidate b",), ("buffer", "borrowed")),

@@ -40,6 +40,7 @@ from model.kernel.mm.mmap import (
 )
 from model.kernel.mm.mprotect import do_mprotect
 from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.msync import do_msync
 from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.reclaim import reclaim_page
 from model.kernel.mm.reference import put_reference, take_reference
@@ -192,6 +193,7 @@ CALLS: Final[dict[str, Builder]] = {
     "madvise": _madvise,
     "mlock": _ranged(do_mlock),
     "munlock": _ranged(do_munlock),
+    "msync": _ranged(do_msync),
     "fork": lambda call: kernel_clone(mm=call.name("P"), child=call.name("CHILD")),
     "exit": lambda call: do_exit(mm=call.name("P")),
     "read": lambda call: cpu_load(mm=call.name("P"), vpn=call.page()),

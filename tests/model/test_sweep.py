@@ -62,6 +62,11 @@ def test_few_cases_cover_what_can_meet() -> None:
     assert len(covered) > 0.7 * len(everything)
 
 
+THIN = 8
+"""Pairs of each kernel that the tests search: all in all half a minute."""
+MOST_PLACES = 40_000
+"""Where one of these searches ends."""
+
 NAMES = ("p0", "p1", "c", "f", "b", "buf", "over", "dev", "r", "looker", "reader")
 """Every name that a scene of the sweep gives to something."""
 
@@ -96,3 +101,12 @@ def test_names_make_no_difference(one: SweepCase, names: list[str]) -> None:
         each.run()
     assert len(bounded[0].settled) == len(bounded[1].settled)
     assert bounded[0].broken == bounded[1].broken
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_ordinary_calls_do_no_harm(kernel: str) -> None:
+    """A thinned sweep: the pairs in which most kernel functions meet. `make sweep` searches all of them."""
+    pairs = [one for one in cases([kernel]) if len(one.calls) == 2]
+    for one in thinned(pairs, THIN):
+        found = answer(one, most_preemptions=1, most_states=MOST_PLACES)
+        assert not found.bad, f"{one.name}: {found.invariant}\n{found.trace}"
