@@ -134,7 +134,7 @@ def _madvise(call: Call) -> Procedure:
     return do_madvise(mm=call.name("P"), start=start, pages=pages, advice=call.name("ADVICE"))
 
 
-def _ranged(procedure: type[do_munmap | do_mlock | do_munlock]) -> Builder:
+def _ranged(procedure: type[do_munmap | do_mlock | do_munlock | do_msync]) -> Builder:
     """The calls that take a range and nothing else."""
 
     def build(call: Call) -> Procedure:
