@@ -1,4 +1,7 @@
-"""`ptescope export LESSON|SCRIPT -o FILE`: a picture, a text, a recording, a diagram; the suffix says which."""
+"""`ptescope export LESSON|SCRIPT -o FILE`: a screen, a text, a recording, a diagram; the suffix says which.
+
+With --picture it is the drawing of pages, frames and holders instead of a screen.
+"""
 
 import sys
 import tempfile
@@ -7,19 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lessons.file.schema import Lesson
     from lessons.learner.progress import Store
     from model.script.command import Command
     from tui.app.recording import RecordedScreen
     from tui.drivers.sandbox import SandboxDriver
+    from tui.export.picture_steps import PictureStep
 
 Size = tuple[int, int]
 """Columns and lines of the screen."""
 
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
+SCREEN: Final[Size] = (120, 40)
+PICTURE_WIDTH: Final = 90
+"""Columns of a picture: all that it needs, and still large on a page."""
 WIDEST: Final = 500
 HIGHEST: Final = 200
 
@@ -27,10 +34,17 @@ HIGHEST: Final = 200
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope export`."""
     kinds = "; ".join(f"{suffix}, {form.what}" for suffix, form in FORMATS.items())
-    parser.description = f"Export a lesson or a script. The suffix of the file says as what: {kinds}."
+    pictures = "; ".join(f"{suffix or 'none'}, {form.what}" for suffix, form in PICTURES.items())
+    parser.description = (
+        f"Export a lesson or a script. The suffix of the file says as what: {kinds}. With --picture: {pictures}."
+    )
     parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument("--size", type=size, default=(120, 40), metavar="WxH", help="of the screen (default 120x40)")
+    shown = f"of the screen (default {SCREEN[0]}x{SCREEN[1]}); of a picture only the width counts ({PICTURE_WIDTH})"
+    parser.add_argument("--size", type=size, metavar="WxH", help=shown)
+    parser.add_argument("--picture", action="store_true", help="draw pages, frames and holders instead of a screen")
+    wanted = "with --picture: which commands of the script, or moves of the lesson; `3..` is from the third on"
+    parser.add_argument("--steps", type=steps, metavar="A..B", help=wanted)
 
 
 def size(text: str) -> tuple[int, int]:
@@ -43,6 +57,16 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def steps(text: str) -> tuple[int, int | None]:
+    """Parse a range such as `3..9`, or `3..` to the end, or raise ArgumentTypeError."""
+    first, dots, last = text.partition("..")
+    if not dots or not first.isdecimal() or not (last.isdecimal() or not last):
+        raise ArgumentTypeError(f"expected steps such as 3..9 or 3.., not `{text}`")
+    if int(first) < 1 or (last and int(last) < int(first)):
+        raise ArgumentTypeError(f"expected steps from 1 on, the first one first, not `{text}`")
+    return int(first), int(last) if last else None
+
+
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.problems import LessonError, did_you_mean
@@ -51,37 +75,45 @@ def main(args: Namespace) -> int:
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
 
-    form = FORMATS.get(args.output.suffix)
-    if form is None:
-        near = did_you_mean(args.output.suffix, FORMATS)
+    suffixes = tuple(PICTURES if args.picture else FORMATS)
+    if args.output.suffix not in suffixes:
+        near = did_you_mean(args.output.suffix, suffixes)
         print(f"{args.output}: no format has that suffix ({near})", file=sys.stderr)
+        return EXIT_MALFORMED
+    if args.steps and not args.picture:
+        print("--steps chooses among pictures: add --picture", file=sys.stderr)
         return EXIT_MALFORMED
     try:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "progress.json")
-            text = _exported(form, args, store)
+            text = _pictures(args, store) if args.picture else _exported(args, store)
     except ScriptError as error:
         complain(args.what, error)
         return EXIT_MALFORMED
     except (LessonError, UnreadableError, ValueError) as error:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
-    replace_file(args.output, text.encode(), private=False)
-    print(args.output)
+    output = args.output
+    if not output.suffix:
+        output.mkdir(parents=True, exist_ok=True)
+        output /= "index.html"
+    replace_file(output, text.encode(), private=False)
+    print(output)
     return EXIT_FINE
 
 
-def _exported(form: "Format", args: Namespace, store: "Store") -> str:
+def _exported(args: Namespace, store: "Store") -> str:
     """A lesson or a script in the wanted format. ValueError where that is made of the other only."""
+    form, screen_size = FORMATS[args.output.suffix], args.size or SCREEN
     if args.what.endswith(".pte"):
         if form.of_script is None:
             raise ValueError(f"{args.output}: {form.what} is made of a lesson, not of a script")
-        return form.of_script(_script(args.what), store, args.size)
+        return form.of_script(_script(args.what), store, screen_size)
     if form.of_lesson is None:
         raise ValueError(f"{args.output}: {form.what} is made of a script: `ptescope export SCRIPT.pte -o FILE`")
     from lessons.file.library import find
 
-    return form.of_lesson(find(args.what), store, args.size)
+    return form.of_lesson(find(args.what), store, screen_size)
 
 
 class PlayedScript(NamedTuple):
@@ -100,6 +132,25 @@ def _script(path: str) -> PlayedScript:
     commands = tuple(command for command in parse(read_text(path)) if command.verb != "may")
     name = Path(path).name
     return PlayedScript(name, commands, SandboxDriver(commands, name))
+
+
+def _pictures(args: Namespace, store: "Store") -> str:
+    """The drawings of a lesson or a script in the wanted format: the last one, or those of --steps."""
+    from lessons.file.library import find
+    from model.script.parser import parse
+    from tui.export.picture_steps import chosen, lesson_steps, script_steps
+    from tui.session.user_files import read_text
+
+    form, width = PICTURES[args.output.suffix], args.size[0] if args.size else PICTURE_WIDTH
+    if args.what.endswith(".pte"):
+        title = Path(args.what).name
+        drawn = script_steps(command for command in parse(read_text(args.what)) if command.verb != "may")
+    else:
+        lesson = find(args.what)
+        title, drawn = lesson.header.title, lesson_steps(lesson, store)
+    first, last = args.steps or (1, None)
+    found = chosen(drawn, first, last)
+    return form.make(found if args.steps or form.every else found[-1:], title, width)
 
 
 # -- of a lesson -------------------------------------------------------------------------------
@@ -184,6 +235,28 @@ FORMATS: Final = {
     ".md": Format("a text to read", lesson_as_markdown, script_as_markdown),
     ".cast": Format("a recording for asciinema, played to the end", lesson_as_asciicast, script_as_asciicast),
     ".mmd": Format("a Mermaid sequence diagram of a script's trace", None, script_as_mermaid),
+}
+"""By the suffix of the file."""
+
+
+def picture_as_svg(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
+    """One drawing; several one after the other."""
+    from tui.export.picture_steps import drawing
+    from tui.export.picture_svg import svg
+
+    return svg([drawing(step, width) for step in shown], title)
+
+
+class PictureFormat(NamedTuple):
+    """What a suffix stands for with --picture, what makes it, and whether that takes every step by itself."""
+
+    what: str
+    make: "Callable[[Sequence[PictureStep], str, int], str]"
+    every: bool
+
+
+PICTURES: Final = {
+    ".svg": PictureFormat("the last picture, or with --steps several that follow each other", picture_as_svg, False),
 }
 """By the suffix of the file."""
 
