@@ -50,6 +50,8 @@ class OrdinaryCall(NamedTuple):
     """A second process does it."""
     gup: bool = False
     """It gets references through get_user_pages()."""
+    once: bool = False
+    """It can happen once: it does not meet itself."""
     entangled: bool = False
     """It does so much at once that it is tried in threes as well."""
 
@@ -118,7 +120,7 @@ CALLS: Final = (
     OrdinaryCall("mlock", ("mlock p0 @[{at}:{end}]",)),
     OrdinaryCall("msync", ("msync p0 @[{at}:{end}]",)),
     OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
-    OrdinaryCall("exit", ("exit p0",), entangled=True),
+    OrdinaryCall("exit", ("exit p0",), once=True, entangled=True),
     # by others, to the process
     OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True, gup=True),
     OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True, gup=True),

@@ -85,7 +85,8 @@ def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> I
     for kernel in kernels:
         for backing in backings:
             for pair in combinations_with_replacement(calls_for(backing), 2):
-                yield SweepCase(kernel, backing, pair)
+                if pair[0] is not pair[1] or not pair[0].once:
+                    yield SweepCase(kernel, backing, pair)
     for kernel in kernels:
         for backing in backings:
             for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
