@@ -9,7 +9,7 @@ from docs.translations import missing
 from lessons.author.translate import placeholders, problems
 from lessons.file.library import COURSE, TOUR, entries, find
 from lessons.file.loader import load
-from lessons.file.schema import Do, Goal, Lesson
+from lessons.file.schema import PARTS, Do, Goal, Lesson
 from lessons.i18n import catalog, language
 from lessons.i18n.catalog import BUILT_IN, LESSONS, interface_files, languages, messages
 from lessons.i18n.language import ENGLISH, lesson_texts, ntr, ptr, tr, use
@@ -19,7 +19,9 @@ from tui.cli import main
 from tui.commands.lessons import print_course
 
 FIRST = "a-mapping-costs-no-memory"
-TRANSLATED = ("tour", FIRST)
+TRANSLATED = [TOUR.stem, *(path.stem for path in sorted(COURSE.glob("*.md")) if load(path).header.part in PARTS[:2])]
+EXPLAINED = (TOUR.stem, FIRST)
+"""The lessons whose micro-steps are explained in the reader's language, too."""
 
 
 @pytest.fixture(params=languages())
@@ -28,6 +30,11 @@ def code(request: pytest.FixtureRequest) -> Iterator[str]:
     use(request.param)
     yield request.param
     use(ENGLISH)
+
+
+def as_written(name: str) -> Lesson:
+    """A lesson as it was written."""
+    return load(TOUR if name == TOUR.stem else COURSE / f"{name}.md")
 
 
 def told(lesson: Lesson) -> Iterator[str]:
@@ -59,10 +66,14 @@ def test_nothing_that_the_interface_says_is_left_untranslated(code: str) -> None
 
 @pytest.mark.usefixtures("code")
 @pytest.mark.parametrize("name", TRANSLATED)
-def test_the_first_lesson_is_translated_to_the_last_word(name: str) -> None:
-    lesson = load(TOUR if name == TOUR.stem else COURSE / f"{name}.md")
-    assert list(problems(lesson)) == []
-    assert [doc for doc in dict.fromkeys(told(lesson)) if tr(doc) == doc] == []
+def test_the_tour_and_the_first_two_parts_are_translated_to_the_last_word(name: str) -> None:
+    assert list(problems(as_written(name))) == []
+
+
+@pytest.mark.usefixtures("code")
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_every_step_of_a_lesson_is_explained_in_the_readers_language(name: str) -> None:
+    assert [doc for doc in dict.fromkeys(told(as_written(name))) if tr(doc) == doc] == []
 
 
 def test_only_the_words_are_different(code: str) -> None:
