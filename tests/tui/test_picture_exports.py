@@ -1,7 +1,10 @@
 """The picture as a file: the same drawing with strokes of its own, for a page, for slides, for those who only read."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -154,3 +157,92 @@ def test_steps_that_are_not_there_are_said(script: Path, tmp_path: Path, capsys:
         assert f"not `{wrong}`" in capsys.readouterr().err
     assert cli.main(["export", str(script), "--picture", "-o", str(tmp_path / "m.cast")]) == 2
     assert "no format has that suffix" in capsys.readouterr().err
+
+
+class Page(HTMLParser):
+    """What a page has: its steps with their texts, and whether every element is closed."""
+
+    VOID = frozenset({"meta", "input", "br", "hr", "img"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.steps: dict[str, str] = {}
+        self.outside: list[str] = []
+        """Values of attributes that would fetch something."""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self.steps[known["id"] or ""] = ""
+        self.outside += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "action"}]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "section" in self.open:
+            self.steps[list(self.steps)[-1]] += data
+
+
+def test_a_lesson_becomes_a_page_with_every_picture_command_step_and_remark(tmp_path: Path) -> None:
+    assert cli.main(["export", LESSON, "--picture", "-o", str(tmp_path / "pages" / "reference")]) == 0
+    text = (tmp_path / "pages" / "reference" / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert list(page.steps) == [f"step-{number}" for number in range(1, len(page.steps) + 1)]
+    (grab,) = [words for words in page.steps.values() if "gup_fast.try_grab_folio_fast" in words]
+    for told in (
+        "gup p0 buf as=dma0 write pin longterm by=nic",
+        "Not one bit of the PTE has changed",
+        "1025",
+        "f5 p0",
+    ):
+        assert told in grab
+    assert any("corruption lost-write:" in words for words in page.steps.values())
+    assert page.outside == []
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert text == exported(LESSON, tmp_path / "page.html"), "one file or a folder: the same page"
+
+
+def test_what_a_lesson_says_cannot_become_a_part_of_the_page(tmp_path: Path) -> None:
+    source = Path("lessons/course") / f"{LESSON}.md"
+    assert source.exists()
+    lesson = tmp_path / "course" / f"{LESSON}.md"
+    shutil.copytree(source.parent, lesson.parent)
+    lesson.write_text(lesson.read_text().replace("A network card, `nic`,", "A <script>card</script> & `<nic>`,"))
+    page = Page(exported(lesson, tmp_path / "page.html"))
+    assert "A <script>card</script> & <nic>" in page.steps["step-1"]
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_shows_one_step_of_the_page(script: Path, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    exported(script, file)
+    assert CHROMIUM is not None
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [CHROMIUM, *options, "--dump-dom", f"file://{file}#step-8"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert re.findall(r'<section id="(step-\d+)"[^>]*class="shown"', shown) == ["step-8"]
+    assert "8 / 12" in shown
+
+
+def test_the_pictures_of_a_script_as_markdown(script: Path, tmp_path: Path) -> None:
+    text = exported(script, tmp_path / "m.md")
+    steps = text.split("\n## ")
+    assert [step.partition("\n")[0] for step in steps[8:10]] == ["8. `move b vram`", "9. `bo secret 1 in=gtt`"]
+    *_, (_, last) = played(MOMENTS["move-under-grab"])
+    drawing = "\n".join(line.text.rstrip() for line in picture(last, 90))
+    assert f"```text\n{drawing}\n```" in steps[-1]
+    assert "✗ **corruption foreign-dma**: nic wrote 99" in steps[-1]

@@ -247,6 +247,20 @@ def picture_as_svg(shown: "Sequence[PictureStep]", title: str, width: int) -> st
     return svg([drawing(step, width) for step in shown], title)
 
 
+def picture_as_markdown(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
+    """Every step with its drawing as text."""
+    from tui.export.picture_markdown import markdown
+
+    return markdown(shown, title, width)
+
+
+def picture_as_page(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
+    """A page to step through."""
+    from tui.export.picture_html import page
+
+    return page(shown, title, width)
+
+
 class PictureFormat(NamedTuple):
     """What a suffix stands for with --picture, what makes it, and whether that takes every step by itself."""
 
@@ -256,7 +270,12 @@ class PictureFormat(NamedTuple):
 
 
 PICTURES: Final = {
-    ".svg": PictureFormat("the last picture, or with --steps several that follow each other", picture_as_svg, False),
+    ".svg": PictureFormat(
+        "the last picture, or with --steps several that follow each other", picture_as_svg, every=False
+    ),
+    ".md": PictureFormat("every step as text", picture_as_markdown, every=True),
+    ".html": PictureFormat("a page to step through, which needs no network", picture_as_page, every=True),
+    "": PictureFormat("a folder with that page", picture_as_page, every=True),
 }
 """By the suffix of the file."""
 

@@ -34,6 +34,8 @@ class PictureStep(NamedTuple):
 
     number: int
     """Counted from 1."""
+    part: str
+    """Of the lesson, e.g. `part 2 of 9`; empty in a script."""
     command: str
     name: str
     """Of the last micro-step, `procedure.step`; empty where a whole command was carried out, or none."""
@@ -48,7 +50,7 @@ class PictureStep(NamedTuple):
     @property
     def title(self) -> str:
         """The step in a line."""
-        words = self.command or self.text.partition("\n")[0]
+        words = self.command or self.part
         return f"{self.number}. {words}" + (f": {self.name}" if self.name else "")
 
 
@@ -65,7 +67,7 @@ def script_steps(commands: Iterable[Command]) -> Iterator[PictureStep]:
         wrong = broken(timeline)
         drawn = _drawn(timeline, history, changes, wrong)
         outcome = in_words(node.outcome) if node.outcome is not None else ""
-        yield PictureStep(number, command.text, "", outcome, "", _new(wrong, known), drawn)
+        yield PictureStep(number, "", command.text, "", outcome, "", _new(wrong, known), drawn)
 
 
 def lesson_steps(lesson: Lesson, store: Store) -> Iterator[PictureStep]:
@@ -91,6 +93,7 @@ def _lesson_step(number: int, driver: LessonDriver, history: History, known: set
     remark = shown.last.remark if shown.last is not None else ""
     return PictureStep(
         number,
+        shown.position,
         step.command if step is not None else "",
         step.name if step is not None else "",
         outcome,

@@ -98,7 +98,7 @@ def svg(drawings: Sequence[Drawing], title: str = "") -> str:
 def fragment(drawing: Drawing, width: int, height: int) -> str:
     """One drawing for a page of HTML that has the style sheet already."""
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img">'
+        f'<svg viewBox="0 0 {width} {height}" role="group">'
         f'<rect class="ground" width="{width}" height="{height}" rx="8"/>{_group(drawing, "")}</svg>'
     )
 
