@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from errno import EAGAIN
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -92,7 +94,7 @@ def sweep(asked: Sequence[SweepCase], known: KnownCases, jobs: int) -> Iterator[
 def searched(
     asked: Sequence[SweepCase], bounded: int | None, most_states: int, jobs: int
 ) -> Iterator[tuple[SweepCase, Answer]]:
-    """Search cases, by worker processes where there are enough for that."""
+    """Search cases, by worker processes where there are enough for that. Raises OSError where one is killed."""
     if jobs <= 1 or len(asked) <= BATCH:
         for case in asked:
             yield case, answer(case, bounded, most_states)
@@ -107,7 +109,10 @@ def searched(
                 done: Future[list[tuple[SweepCase, Answer]]] = next(as_completed(running))
                 running.remove(done)
                 running += [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 1)]
-                yield from done.result()
+                try:
+                    yield from done.result()
+                except BrokenProcessPool:
+                    raise OSError(EAGAIN, "a worker process was killed; the next run goes on from here") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
