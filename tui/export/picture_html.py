@@ -4,6 +4,7 @@ The page is one file. Its few lines of script only choose which step is shown: w
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from html import escape
 from typing import Final
 
@@ -107,11 +108,20 @@ def _section(step: PictureStep, drawing: Drawing, room: int) -> str:
     told = [part for part in (step.name and f"<code>{escape(step.name)}</code>", escape(step.outcome)) if part]
     line = f"<p>{' → '.join(told)}</p>\n" if told else ""
     shown = fragment(drawing, room, size([drawing])[1]) if drawing.rows else ""
-    text = MarkdownIt("commonmark", {"html": False}).render(step.text)
+    text = _reader().render(step.text)
     alarms = "".join(map(_alarm, step.alarms))
     return (
         f'<section id="step-{step.number}" tabindex="-1">\n<h2>{head}</h2>\n{line}{shown}\n{alarms}{text}</section>\n'
     )
+
+
+@lru_cache(maxsize=1)
+def _reader() -> MarkdownIt:
+    """Reads what lessons are written in. The name of another lesson leads nowhere from here: it is only set apart."""
+    reader = MarkdownIt("commonmark", {"html": False})
+    reader.add_render_rule("link_open", lambda *_: "<em>")
+    reader.add_render_rule("link_close", lambda *_: "</em>")
+    return reader
 
 
 def _alarm(broken: ShownViolation) -> str:

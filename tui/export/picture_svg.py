@@ -123,6 +123,7 @@ def _colours(theme: Theme, occurring: set[str]) -> str:
     """The looks of each role in a theme."""
     looks = roles(theme.to_color_system().generate())
     rules = [f"svg{{color:{theme.foreground}}}.ground{{fill:{theme.background}}}.core{{stroke:{theme.background}}}"]
+    rules.append(f"text.strong{{stroke:{theme.background};stroke-width:4px;paint-order:stroke}}")
     rules += [f".{role}{{{declared}}}" for role in sorted(occurring) if (declared := _declared(looks[role]))]
     return "".join(rules)
 
