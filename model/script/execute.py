@@ -31,6 +31,7 @@ from model.script.operands import NewLabel
 from model.script.pages import Missing
 from model.script.places import arguments, check_names, exists, taken
 from model.script.problems import ScriptError, ScriptProblem
+from model.script.properties import StateProperty
 from model.script.taking import Taking, why_not
 from model.script.verbs import VERBS
 
@@ -71,6 +72,8 @@ def start(context: Context, command: Command) -> Running | Ended:
             return Ended(context, OK)
         case "expect":
             return _expect(context, command)
+        case "always" | "never" | "final":
+            return _state(context, command)
         case "set":
             return _set(context, command)
         case "device":
@@ -127,6 +130,12 @@ def _expect(context: Context, command: Command) -> Ended:
         return Ended(context, OK)
     wanted = command.text.removeprefix("expect").strip()
     return Ended(context, Outcome("failed", message=f"expected {wanted}; found {found}"))
+
+
+def _state(context: Context, command: Command) -> Ended:
+    """Judge a property as the machine stands here; whoever runs a script watches it from here on."""
+    wrong = StateProperty.of(command).broken_at_once(Moment.after(context))
+    return Ended(context, Outcome("failed", message=wrong) if wrong else OK)
 
 
 def _set(context: Context, command: Command) -> Ended:

@@ -27,7 +27,7 @@ from model.script.operands import (
 from model.script.page_operands import PageOf
 from model.script.problems import ScriptError, ScriptProblem, did_you_mean
 from model.script.scope import Scope
-from model.script.verbs import VERBS, Verb
+from model.script.verbs import PROPERTIES, VERBS, Verb
 from model.script.words import Word, hidden, printable, split, without_comment
 
 MOST_LINES: Final = 100_000
@@ -45,11 +45,12 @@ def parse(text: str) -> tuple[Command, ...]:
     scope = Scope()
     problems: list[ScriptProblem] = []
     commands: list[Command] = []
+    last = dict(_read_last(text))
     for number, line in _lines(text):
-        command = _Line(number, line, scope, problems).command()
+        command = _Line(number, line, scope, problems).command() if number not in last else None
         if command is not None:
             commands.append(command)
-    return _with_permissions(text, commands, scope, problems)
+    return _with_last(last, commands, scope, problems)
 
 
 def parse_line(line: str, scope: Scope, number: int = 1) -> Command | None:
@@ -59,7 +60,7 @@ def parse_line(line: str, scope: Scope, number: int = 1) -> Command | None:
     """
     attempt = scope.copy()
     problems: list[ScriptProblem] = []
-    command = _Line(number, line, attempt, problems).command(permissions=True)
+    command = _Line(number, line, attempt, problems).command()
     if problems:
         raise ScriptError(problems)
     scope.become(attempt)
@@ -71,8 +72,7 @@ def parse_permissions(lines: Iterable[str], scope: Scope) -> tuple[Command, ...]
 
     The problems of the ScriptError count lines from 1.
     """
-    reading = scope.copy()
-    return _with_permissions("\n".join(lines), [], reading, [])
+    return _with_last(dict(_read_last("\n".join(lines))), [], scope.copy(), [])
 
 
 def parse_condition(text: str, scope: Scope) -> Condition:
@@ -102,16 +102,16 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield number, line.removesuffix("\r")
 
 
-def _with_permissions(
-    text: str, commands: list[Command], scope: Scope, problems: list[ScriptProblem]
+def _with_last(
+    last: dict[int, str], commands: list[Command], scope: Scope, problems: list[ScriptProblem]
 ) -> tuple[Command, ...]:
-    """Add the `may` lines: these may use every name of the script, and what the others of them may create."""
-    permissions = [(number, line) for number, line in _lines(text) if _is_permission(line)]
+    """Add the lines that are read last: they may use every name of the script, and what `may` lines may create."""
     scope.searching = True
-    for number, line in permissions:
-        _Line(number, line, scope, []).command(permissions=True)
-    for number, line in permissions:
-        command = _Line(number, line, scope, problems).command(permissions=True)
+    for number, line in last.items():
+        if _first_word(line) == "may":
+            _Line(number, line, scope, []).command()
+    for number, line in last.items():
+        command = _Line(number, line, scope, problems).command()
         if command is not None:
             commands.append(command)
     if problems:
@@ -119,9 +119,19 @@ def _with_permissions(
     return tuple(sorted(commands, key=lambda command: command.line))
 
 
-def _is_permission(line: str) -> bool:
+def _read_last(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are about the whole script: `may`, properties, and what is expected behind the first `may`."""
+    behind = False
+    for number, line in _lines(text):
+        word = _first_word(line)
+        if word == "may" or word in PROPERTIES or (behind and word == "expect"):
+            yield number, line
+        behind |= word == "may"
+
+
+def _first_word(line: str) -> str:
     words = split(line)
-    return bool(words) and words[0].text == "may"
+    return words[0].text if words else ""
 
 
 class Syntax(Protocol):
@@ -148,10 +158,8 @@ class _Line:
         self.scope = scope
         self.problems = problems
 
-    def command(self, *, permissions: bool = False) -> Command | None:
-        """The command of this line; None if it is blank, or a `may` that is read later, or wrong."""
-        if self.words[:1] and self.words[0].text == "may" and not permissions:
-            return None
+    def command(self) -> Command | None:
+        """The command of this line; None if it is blank, or wrong."""
         if self.hidden is not None:
             column, name = self.hidden
             self.complain(column, f"the control character {name}: a script has printable text only")
@@ -186,8 +194,17 @@ class _Line:
             text = " ".join((first.text, *(word.text for word in self.words)))
         operands, options = self._arguments(verb, verb.form)
         command = Command(verb.name, operands, options, text, self.number, first.column)
+        if verb.name in PROPERTIES:
+            self._about_machine(verb, command, first.column)
         self._affect_scope(verb, command)
         return command
+
+    def _about_machine(self, verb: Verb, command: Command, column: int) -> None:
+        """A property is about the machine: there is no last command in every state."""
+        for phrase in command.phrases:
+            if CONDITIONS[phrase.form].about == "command":
+                asked = f"`{phrase.text}` is about the last command, and `{verb.name}` about the machine"
+                self.complain(column, f"{asked}, such as `{verb.name} present P WHERE`")
 
     def _arguments(
         self, verb: Syntax, form: Signature, *, by_reference: bool = False

@@ -4,6 +4,7 @@ This is what `ptescope run` prints and what tests read. It keeps no State but th
 what its account costs.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from model.memory.records import Event
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
-from model.script.drive import carry_out
+from model.script.drive import Moved, carry_out
 from model.script.execute import Ended
+from model.script.moment import Moment
+from model.script.properties import BrokenProperty, PropertyWatch, StateProperty
+from model.script.verbs import PROPERTIES
 
 
 class StepNote(NamedTuple):
@@ -45,6 +49,8 @@ class Account(NamedTuple):
     """What it newly broke, in the order in which it happened."""
     state: State
     """The machine after it."""
+    properties: tuple[BrokenProperty, ...] = ()
+    """The properties of the script that it newly broke, in the order in which it happened."""
 
 
 class Runner:
@@ -53,16 +59,21 @@ class Runner:
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or Context(boot())
         self.checker = Checker.full(self.context.state)
+        self.watch = PropertyWatch()
+        """The properties of the script, each from its line on."""
 
     def copy(self) -> "Runner":
         """Another runner that stands where this one stands."""
         twin = Runner.__new__(Runner)
         twin.context, twin.checker = self.context, self.checker
+        twin.watch = self.watch.copy()
         return twin
 
     def perform(self, command: Command) -> Account:
         """Carry one command out. Raises ScriptError (as `carry_out` does); the machine is then as before."""
         steps: list[StepNote] = []
+        properties: list[BrokenProperty] = []
+        standing = self.watch.broken
         journal: list[Change] = []
         events: list[Event] = []
         violations: list[Violation] = []
@@ -72,13 +83,30 @@ class Runner:
                 events += moved.stepped.events
             journal += moved.changes
             violations += moved.violations
+            if self.watch.properties:
+                properties += self._judge(moved, len(steps))
         assert isinstance(moved.now, Ended)
         context, outcome = moved.now
         if context.state is self.context.state:  # nothing was done, or it was undone
-            journal, events, violations = [], [], []
+            journal, events, violations, properties = [], [], [], []
+            self.watch.broken = standing
         self.context, self.checker = context, moved.checker
+        if command.verb in PROPERTIES:
+            self.watch.add(StateProperty.of(command), Moment.after(context, moved.checker))
         changes = tuple(net_changes(journal))
-        return Account(command, outcome, tuple(steps), changes, tuple(events), tuple(violations), context.state)
+        return Account(
+            *(command, outcome, tuple(steps), changes, tuple(events), tuple(violations), context.state),
+            tuple(properties),
+        )
+
+    def _judge(self, moved: Moved, steps: int) -> Iterator[BrokenProperty]:
+        """The properties that are broken now and were not before."""
+        now = moved.now.context.state if isinstance(moved.now, Ended) else moved.now.state
+        moment = Moment(now, checker=moved.checker)
+        made = moved.stepped
+        at = f"{made.procedure}.{made.step}" if made is not None else ""
+        for broken in self.watch.newly_broken(moment):
+            yield BrokenProperty(broken, steps if made is not None else 0, at, broken.why_broken(moment))
 
 
 @lru_cache(maxsize=4096)

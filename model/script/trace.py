@@ -30,6 +30,17 @@ def trace_line(account: Account, detail: Detail = "changes") -> bytes:
         }
         for violation in account.violations
     ]
+    if account.properties:
+        line["properties"] = [
+            {
+                "property": broken.property.text,
+                "line": broken.property.line,
+                "step": broken.step,
+                "at": broken.at,
+                "message": broken.message,
+            }
+            for broken in account.properties
+        ]
     if detail == "full":
         line["state"] = picture(account.state)
     return msgspec.json.encode(line)

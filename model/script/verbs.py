@@ -324,7 +324,18 @@ _TABLE: Final = (
     ),
     _verb("note", "a remark for the reader", Rest(name="TEXT"), role="word"),
     _verb("expect", "an assertion about the last command or the state", CONDITION, role="word"),
+    _verb(
+        "always",
+        "a property: from here on CONDITION holds in every state, after each micro-step",
+        CONDITION,
+        role="word",
+    ),
+    _verb("never", "a property: from here on CONDITION holds in no state", CONDITION, role="word"),
+    _verb("final", "a property: CONDITION holds where nothing more happens", CONDITION, role="word"),
 )
+
+PROPERTIES: Final = frozenset({"always", "never", "final"})
+"""The verbs that state a property of the machine."""
 
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for verb in _TABLE}
 """Every verb, in the order of docs/script-contract.md."""

@@ -345,3 +345,61 @@ def test_ctrl_c_ends_it_quietly(script: Path) -> None:
         running.send_signal(signal.SIGINT)
         running.stdout.read()
         assert (running.stderr.read(), running.wait(60)) == ("", 130)
+
+
+# -- properties ---------------------------------------------------------------------------------
+
+PINNED = """\
+process p0
+device nic
+mmap p0 buf anon private rw 1
+{property}
+write p0 buf 1
+gup p0 buf as=r write pin by=nic
+madvise p0 buf dontneed
+"""
+
+
+def test_a_property_is_judged_after_every_micro_step_and_the_step_is_named() -> None:
+    text = PINNED.format(property="always same r p0 buf")
+    done = ptescope("run", "-q", "-", text=text)
+    assert done.returncode == 1
+    assert "`always same r p0 buf` is broken: found frame 5 and no page" in done.stdout
+    assert "zap_page_range_single.zap_pte_range" in done.stdout
+    assert "0 of 1 property held" in done.stdout
+    lines = [json.loads(line) for line in ptescope("run", "--json", "-", text=text).stdout.splitlines()]
+    broken = {line["command"]: line["properties"] for line in lines if "properties" in line}
+    assert list(broken) == ["madvise p0 buf dontneed"]
+    (one,) = broken["madvise p0 buf dontneed"]
+    steps = next(line["steps"] for line in lines if "properties" in line)
+    assert one["at"] == "{procedure}.{step}".format(**steps[one["step"] - 1])
+    assert (one["property"], one["line"]) == ("always same r p0 buf", 4)
+
+
+@pytest.mark.parametrize(
+    ("stated", "status"),
+    [
+        ("never pincount p0 buf 2", 0),
+        ("never pincount p0 buf 1", 1),
+        ("always vma p0 buf", 0),
+        ("always present p0 buf", 1),  # not yet, where it stands
+        ("final absent p0 buf", 0),
+        ("final present p0 buf", 1),
+        ("never broken", 1),
+        ("never broken freed-while-mapped", 0),
+    ],
+)
+def test_properties_of_one_way(stated: str, status: int) -> None:
+    assert ptescope("run", "-q", "-", text=PINNED.format(property=stated)).returncode == status
+
+
+def test_a_property_of_what_does_not_exist_yet_says_nothing_and_at_the_end_it_fails() -> None:
+    gone = PINNED.format(property="{} refcount r 2") + "put r\n"
+    assert ptescope("run", "-q", "-", text=gone.format("never")).returncode == 0
+    assert ptescope("run", "-q", "-", text=gone.format("final")).returncode == 1
+
+
+def test_a_property_is_about_the_machine() -> None:
+    done = ptescope("run", "-", text="process p0\nalways ok\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("-:2:1: `ok` is about the last command, and `always` about the machine")

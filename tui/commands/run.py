@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope run`."""
     parser.description = (
         "Carry out a script (.pte) on the simulated machine. Prints a readable account of every command, or with "
-        "--json one object a line. Exit status: 0 it ran to the end and every `expect` held, 1 some did not, 2 it is "
-        "malformed, asks for what is not simulated, or cannot be read."
+        "--json one object a line. Exit status: 0 it ran to the end and every `expect` and every property (`always`, "
+        "`never`, `final`) held, 1 some did not, 2 it is malformed, asks for what is not simulated, or cannot be read."
     )
     parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object a command, for programs")
@@ -84,17 +84,18 @@ def complain(file: str, error: "ScriptError") -> None:
 
 
 def perform(commands: "Iterable[Command]") -> "Iterator[Account]":
-    """Carry the commands out on a machine fresh from boot."""
+    """Carry the commands out on a machine fresh from boot; what is said of the end is judged there."""
     from model.script.runner import Runner
 
     runner = Runner()
-    for command in commands:
+    for command in sorted(commands, key=lambda command: command.verb == "final"):
         yield runner.perform(command)
 
 
 def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
-    """The trace; expectations that do not hold are told on standard error as well. Returns their number."""
+    """The trace; expectations and properties that do not hold are told on standard error too. Returns their number."""
     from model.script.trace import trace_line
+    from tui.views.plain_text import located
 
     failed = 0
     for account in accounts:
@@ -103,22 +104,32 @@ def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
             failed += 1
             place = f"{args.file}:{account.command.line}:{account.command.column}"
             print(f"{place}: {account.outcome.message}", file=sys.stderr)
+        for broken in account.properties:
+            failed += 1
+            print(f"{args.file}:{account.command.line}:{account.command.column}: {located(broken)}", file=sys.stderr)
     sys.stdout.flush()
     return failed
 
 
 def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The account for people, and a last line that sums it up. Returns how many expectations do not hold."""
+    from model.script.verbs import PROPERTIES, VERBS
     from tui.views.plain_text import NORMAL, QUIET, VERBOSE, Narrator, console
 
     output = console()
     narrator = Narrator(output, VERBOSE if args.verbose else QUIET if args.quiet else NORMAL)
-    commands = expected = failed = violations = 0
+    commands = expected = failed = violations = properties = 0
+    broken: set[str] = set()
     for account in accounts:
         narrator.tell(account)
-        commands += account.command.verb not in {"note", "expect", "may"}
-        expected += account.command.verb == "expect"
-        failed += account.outcome.status == "failed"
+        verb = VERBS[account.command.verb]
+        commands += verb.role != "word"
+        expected += verb.name == "expect"
+        properties += verb.name in PROPERTIES
+        if account.outcome.status == "failed":
+            failed += verb.name == "expect"
+            broken |= {account.command.text} if verb.name in PROPERTIES else set()
+        broken |= {one.property.text for one in account.properties}
         violations += len(account.violations)
-    narrator.sum_up(commands, expected, failed, violations)
-    return failed
+    narrator.sum_up(commands, expected, failed, violations, (properties, len(broken)))
+    return failed + len(broken)

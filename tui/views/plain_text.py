@@ -14,6 +14,7 @@ from rich.text import Text
 from lessons.i18n.language import tr
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
+from model.script.verbs import PROPERTIES
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import Glyphs, choose
 
@@ -26,6 +27,7 @@ LONGEST_LOOP: Final = 16
 
 if TYPE_CHECKING:
     from model.script.context import Outcome
+    from model.script.properties import BrokenProperty
     from model.script.runner import Account, StepNote
     from model.script.verbs import Verb
 
@@ -34,6 +36,8 @@ NORMAL: Final = 1
 VERBOSE: Final = 2
 
 SIGN_STYLES: Final = {"+": "green", "~": "yellow", "-": "red"}
+JUDGED: Final = PROPERTIES | {"expect"}
+"""The verbs that are answered with whether something holds."""
 STATUS_STYLES: Final = {"ok": "green", "error": "yellow", "signal": "yellow", "blocked": "cyan", "failed": "bold red"}
 SEVERITY_STYLES: Final = {"hazard": "yellow", "corruption": "bold red", "splat": "bold red"}
 
@@ -78,6 +82,8 @@ class Narrator:
             self.changes(account)
         self.log(account)
         self.violations(account)
+        for broken in account.properties:
+            self.line(6, Text(f"{self.signs.broken} {located(broken)}", STATUS_STYLES["failed"]))
 
     def partly(self, account: "Account", closely: "Narrator", *, over: bool) -> None:
         """Some micro-steps of a command, told by `closely`; its answer if it is over."""
@@ -92,7 +98,7 @@ class Narrator:
         """Line number, command, answer."""
         outcome = account.outcome
         text = Text(f"{account.command.line:4}  ").append(account.command.text, "bold")
-        if account.command.verb == "expect":
+        if account.command.verb in JUDGED:
             sign, answer = (
                 (self.signs.broken, outcome.message) if outcome.status == "failed" else (self.signs.ok, tr("holds"))
             )
@@ -163,12 +169,18 @@ class Narrator:
             self.line(2, Text(verb.usage, "bold"), hanging=2)
             self.line(6, Text(tr(verb.help)))
 
-    def sum_up(self, commands: int, expected: int, failed: int, violations: int) -> None:
-        """The last line."""
+    def sum_up(
+        self, commands: int, expected: int, failed: int, violations: int, properties: tuple[int, int] = (0, 0)
+    ) -> None:
+        """The last line; `properties`: how many were stated, and how many of them broken."""
         parts = [_number(commands, "command"), _number(violations, "violation")]
         if expected:
             parts.append(f"{expected - failed} of {_number(expected, 'expectation')} held")
-        self.line(0, Text(", ".join(parts), STATUS_STYLES["failed" if failed else "ok"]))
+        stated, broken = properties
+        if stated:
+            nouns = "property" if stated == 1 else "properties"
+            parts.append(f"{stated - broken} of {stated} {nouns} held")
+        self.line(0, Text(", ".join(parts), STATUS_STYLES["failed" if failed or broken else "ok"]))
 
     def line(self, indent: int, text: Text, hanging: int = 6) -> None:
         """One line; where it does not fit it goes on below, further in."""
@@ -184,6 +196,12 @@ class Narrator:
     def _put(self, indent: int, text: Text) -> None:
         text.rstrip()
         self.output.print(Text(" " * indent).append_text(text), soft_wrap=True)
+
+
+def located(broken: "BrokenProperty") -> str:
+    """A property that was broken, and by which micro-step."""
+    where = f", in micro-step {broken.step} ({broken.at})" if broken.step else ""
+    return f"{broken.message}{where}"
 
 
 def _number(count: int, noun: str) -> str:
