@@ -12,6 +12,7 @@ from model.invariants.violation import Violation
 from model.script.parser import parse
 from model.script.runner import Runner
 from model.session.session import Session
+from tests.model.broken_machines import broken, changed
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,6 +184,16 @@ def test_many_frames_alike_are_counted_not_listed() -> None:
     found = [violation for violation in session.violations if violation.invariant == "unguarded-reference"]
     assert len(found) == 4
     assert found[-1].message.endswith("(4 more frames likewise)")
+
+
+@pytest.mark.parametrize(
+    ("miscounted", "invariant"), [({"mapcount": 1}, "map-accounting"), ({"pins": -1}, "underflow")]
+)
+def test_a_page_at_rest_whose_counts_are_wrong_is_seen(miscounted: dict[str, int], invariant: str) -> None:
+    """Only its buffer has the page, and its refcount is right: what is wrong with the other counts must not pass."""
+    state = played("bo a 1 in=system").state
+    (pfn,) = state.buffers["a"].frames
+    assert broken(changed(state, lambda tx: tx.frames.update(pfn, **miscounted))) == [invariant]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "lessons/scenes").glob("*.pte")), ids=lambda path: path.stem)

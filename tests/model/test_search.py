@@ -57,6 +57,15 @@ write p0 buf 1
 may 1 mremap p0 buf pages=1 to=40 maymove
 may 1 read p0 buf
 """
+BUFFER_MAPPED_AS_IT_MOVES = """
+device nic
+process p0
+bo b 1 in=system
+export b as=d
+attach d nic dynamic
+may 1 map d nic as=m
+may 1 move b vram
+"""
 SCENES = {
     "a pin goes stale": STALE_PIN,
     "two of the same command": TWO_READERS,
@@ -64,6 +73,7 @@ SCENES = {
     "a buffer moves": BUFFER_MOVES,
     "a task that is under way": BEGUN_IN_THE_SCENE,
     "a label that moves": LABEL_MOVES,
+    "a device maps a buffer that moves: the driver looks through all mappings": BUFFER_MAPPED_AS_IT_MOVES,
 }
 
 

@@ -51,6 +51,22 @@ async def test_what_differs_names_old_and_new(store: Store, size: tuple[int, int
         assert "+ process p0" in overlay(user)
 
 
+async def test_only_neighbours_are_told_as_one(store: Store) -> None:
+    """Frames 5, 8 and 6 change alike: 5 and 6 share a row, 8 has its own; and no row of numbers is invented."""
+    written = tuple(f"write p0 buf+{page} 1" for page in (0, 2, 3, 1))
+    driver = driver_of("device nic", "process p0", "mmap p0 buf anon private rw 4", *written)
+    async with at(store, driver) as user:
+        await user.press("B")
+        await user.enter("before")
+        await user.command("gup p0 buf[0:3] as=r by=nic")
+        await user.press("c")
+        await user.command("diff before")
+        shown = " ".join(overlay(user).split())
+        assert "~ frames 5 to 6: refcount 1 → 2" in shown
+        assert "~ frame 8: refcount 1 → 2" in shown
+        assert "frames 5 8 6" in shown
+
+
 async def test_a_block_of_2_mib_is_one_difference(store: Store) -> None:
     async with at(store, SandboxDriver(), SMALL) as user:
         await user.command("scene huge-page-hole")
