@@ -51,3 +51,39 @@ def test_a_special_bit_in_the_pmd_keeps_fast_away_from_video_memory(settings: st
     play = Play(f"{settings}\nset vram 1024", HUGE_IN_VRAM)
     assert play.do("gup p0 m+0 as=r fast-only by=nic") == "error EFAULT"
     assert play.broken() == set()
+
+
+OWN = "process p0\ndevice nic\nmmap p0 m anon private rw 1\nwrite p0 m 1"
+
+
+def test_a_read_only_entry_is_left_to_the_slow_path_for_a_write_alone() -> None:
+    play = Play("set kernel 6.18", f"{OWN}\nmprotect p0 m r")
+    assert play.do("gup p0 m as=r fast-only write by=nic") == "error EFAULT"
+    assert play.do("gup p0 m as=q fast-only by=nic") == "ok"
+
+
+def test_a_page_of_cma_is_left_to_the_slow_path_for_a_long_pin_alone() -> None:
+    """mm/gup.c: try_grab_folio_fast (6.1): a long-term pin of such a page moves it first."""
+    play = Play("set cma on", OWN)
+    assert play.do("gup p0 m as=r fast-only write pin longterm by=nic") == "error EFAULT"
+    assert play.do("gup p0 m as=q fast-only write pin by=nic") == "ok"
+
+
+def test_a_page_shared_with_a_child_is_not_pinned_for_reading_by_the_fast_path() -> None:
+    play = Play("set kernel 6.18", f"{OWN}\nfork p0 kid")
+    assert play.do("gup p0 m as=r fast-only pin by=nic") == "error EFAULT"
+    assert play.do("gup p0 m as=q fast-only by=nic") == "ok"
+
+
+def test_after_a_fork_pins_are_fast_again() -> None:
+    """write_protect_seq is even again (mm/memory.c: copy_page_range)."""
+    play = Play("set kernel 6.18", f"{OWN}\nfork p0 kid\nwrite p0 m 2")
+    assert play.do("gup p0 m as=r fast-only write pin by=nic") == "ok"
+
+
+def test_the_pages_behind_the_first_of_a_drivers_block_count_0_and_are_not_taken() -> None:
+    """6.1 mm/gup.c: gup_huge_pmd takes its reference with folio_ref_try_add() on the first page that it wants."""
+    block = HUGE_IN_VRAM.replace("in=vram", "in=gtt")
+    play = Play("set kernel 6.1", block)
+    assert play.do("gup p0 m+1 as=r fast-only write by=nic") == "error EFAULT"
+    assert play.do("gup p0 m as=q fast-only write by=nic") == "ok"
