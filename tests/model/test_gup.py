@@ -1,4 +1,4 @@
-"""The slow get_user_pages(): what it refuses by the VMA, by the entry and by the page, and what it does before a pin."""
+"""The slow get_user_pages(): what it refuses by VMA, by entry and by page, and what it does before a pin."""
 
 import pytest
 

@@ -300,7 +300,7 @@ def _reader_finds(scene: MachineView, process: str, vpn: int, seen: int | None) 
 
 
 VIEW: Final[Reads] = {
-    "processes": ("exiting",),
+    "processes": ("exiting", "forking"),
     "ptes": None,
     "tables": None,
     "vmas": ("file", "pgoff", "start", "end", "flags"),
