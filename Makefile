@@ -38,8 +38,9 @@ bench: $(VENV)/develop ## measure steps, memory, the search and the screen again
 	@$(BIN)/python benchmarks/screen.py
 	@$(BIN)/python benchmarks/search.py --write docs/speed.md
 
-screenshots: $(VENV)/develop ## draw the README's picture from the real app
+screenshots: $(VENV)/develop ## draw the README's screen from the real app, and the gallery's pictures
 	@$(BIN)/python docs/screenshots.py
+	@$(BIN)/python docs/pictures.py
 
 documents: screenshots ## renew all that the documents show of the program: picture, example, tables
 	@$(BIN)/python docs/parts.py

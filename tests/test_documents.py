@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from docs import pictures
 from docs.parts import COMPARE, PARTS, README, ROOT, part
 from model.compare.scenes import DEFENCES, GRABBERS, defence_name, rows
 from model.compare.uses import uses
@@ -15,6 +16,17 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.m
 def test_a_generated_part_is_what_the_program_says_today(name: str) -> None:
     file, make = PARTS[name]
     assert part(file.read_text(), name) == make(), "out of date: make documents"
+
+
+@pytest.mark.parametrize("name", pictures.FIRST)
+def test_the_pictures_of_the_gallery_are_what_the_program_draws_today(name: str) -> None:
+    drawn = (pictures.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    assert drawn == pictures.shown(name).svg, "out of date: make documents"
+
+
+def test_the_gallery_tells_what_happens_in_its_pictures() -> None:
+    assert pictures.gallery() == pictures.GALLERY.read_text(encoding="utf-8"), "out of date: make documents"
+    assert {path.stem for path in pictures.FOLDER.glob("*.pte")} == set(pictures.FIRST)
 
 
 def test_the_comparison_has_every_cell() -> None:
@@ -48,5 +60,5 @@ def test_every_make_target_that_is_named_exists() -> None:
 def test_the_first_screen_shows_what_it_is() -> None:
     """Picture, the two commands and a script stand within the first lines."""
     first = "\n".join(README.read_text().splitlines()[:40])
-    for shown in ("](docs/lesson.svg)", "make run", "make test", "ptescope run"):
+    for shown in ("](docs/gallery/move-under-grab.svg)", "make run", "make test", "ptescope run"):
         assert shown in first

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from docs.pictures import FOLDER
 from model.script.command import Command
 from model.script.parser import parse
 from model.session.session import Session
@@ -14,40 +15,8 @@ from tui.views.picture.picture_state import PictureState
 from tui.views.shown_state import ShownState, marks, net
 from tui.views.verdict import severities
 
-MOMENTS: Final = {
-    "pin-dontneed-fault": """
-        process p0
-        device nic
-        mmap p0 buf anon private rw 4
-        write p0 buf 1
-        gup p0 buf as=r write pin by=nic
-        madvise p0 buf dontneed
-        write p0 buf 65
-        dma r write 66
-    """,
-    "truncate-under-pin": """
-        process p0
-        device nic
-        memfd f 1
-        mmap p0 buf memfd:f shared rw 1
-        write p0 buf 1
-        gup p0 buf as=r pin longterm write by=nic
-        truncate f 0
-        truncate f 1
-        write p0 buf 65
-        dma r write 9
-    """,
-    "fork-cow-under-get": """
-        process p0
-        device nic
-        mmap p0 buf anon private rw 2
-        write p0 buf 1
-        write p0 buf+1 2
-        gup p0 buf as=r write by=nic
-        fork p0 p1
-        write p0 buf 65
-        dma r write 66
-    """,
+GALLERY: Final = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.pte"))}
+MOMENTS: Final = GALLERY | {
     "fork-cow-under-pin": """
         process p0
         device nic
@@ -58,48 +27,6 @@ MOMENTS: Final = {
         fork p0 p1
         write p0 buf 65
         dma r write 66
-    """,
-    "stale-tlb": """
-        process p0
-        process p1
-        bo b 1 in=gtt exporter=no-flush
-        mmap p0 buf bo:b shared rw 1
-        write p0 buf 65
-        move b vram
-        bo secret 1 in=gtt
-        mmap p1 s bo:secret shared rw 1
-        write p1 s 83
-        write p0 buf 99
-    """,
-    "move-under-grab": """
-        process p0
-        process p1
-        device nic
-        bo b 1 in=gtt
-        mmap p0 buf bo:b shared rw 1
-        write p0 buf 65
-        grab p0 buf as=g by=nic
-        move b vram
-        bo secret 1 in=gtt
-        mmap p1 s bo:secret shared rw 1
-        write p1 s 83
-        dma g write 99
-    """,
-    "huge-page-hole": """
-        set kernel 6.1
-        set vram 1024
-        process p0
-        process p1
-        device nic
-        bo b 512 in=gtt exporter=ttm-huge
-        mmap p0 buf bo:b shared rw 512 at=512
-        write p0 buf 65
-        gup p0 buf+0 as=r write by=nic
-        move b vram
-        bo secret 512 in=gtt exporter=ttm-huge
-        mmap p1 s bo:secret shared rw 512 at=1024
-        write p1 s 83
-        dma r write 99
     """,
     "kvm-walk": """
         set kernel 7.3
@@ -126,7 +53,7 @@ MOMENTS: Final = {
         finish T
     """,
 }
-"""Name → script."""
+"""Name → script: those that the gallery shows, and some more."""
 
 
 class Seen(NamedTuple):
