@@ -1,4 +1,4 @@
-"""`refcount` and `mapcount`: what becomes of a count of struct page by the next command."""
+"""`refcount` and `mapcount`: what the next command does to a count of struct page."""
 
 from collections.abc import Iterator
 from random import Random
@@ -13,15 +13,17 @@ Count = Literal["refcount", "mapcount"]
 PIN = 1024
 """GUP_PIN_COUNTING_BIAS."""
 CHOICES = 4
+COUNTED: dict[Count, str] = {"refcount": "holder", "mapcount": "mapping"}
+"""What a count counts."""
 
 
 def refcount(seed: int, dice: Random) -> Exercise:
-    """How many references the page has afterwards."""
+    """How many references the page has after it."""
     return _count("refcount", seed, dice)
 
 
 def mapcount(seed: int, dice: Random) -> Exercise:
-    """How many entries map it afterwards."""
+    """How many entries map it after it."""
     return _count("mapcount", seed, dice)
 
 
@@ -66,7 +68,7 @@ def _frame(state: State, pfn: int) -> Frame:
 def _because(count: Count, old: int, new: int) -> str:
     """What to say to the right answer."""
     if old == new:
-        return f"Nothing that is done there takes or gives back what {count} counts."
+        return f"Nothing in that command takes or gives back what {count} counts."
     return f"{old} {'+' if new > old else '-'} {abs(new - old)}."
 
 
@@ -78,15 +80,15 @@ def _beliefs(count: Count, command: str, old: Frame, new: Frame) -> Iterator[tup
         if " pin" in command:
             yield (
                 value + 1,
-                "That would be a get. A pin counts 1024 (GUP_PIN_COUNTING_BIAS), to be told apart.",
+                "That would be a get. A pin counts 1024 (GUP_PIN_COUNTING_BIAS), so that the kernel can tell them apart.",
             )
         elif verb == "gup":
             yield value + PIN, "1024 is what a FOLL_PIN adds. FOLL_GET adds one, like any other holder."
         if verb in {"munmap", "madvise", "punch", "truncate"}:
-            yield 0, "Unmapping gives back the reference of that entry only; whoever else holds the page still does."
-            yield value, "The entry itself held a reference. It goes with the entry, after the TLB flush."
+            yield 0, "Unmapping puts only that entry's reference; whoever else holds the page still does."
+            yield value, "The entry itself held a reference. It is put after the entry is gone and the TLBs are flushed."
         if verb == "put":
-            yield 0, "put gives back what this holder took, and nothing else."
+            yield 0, "put gives back what this holder took, nothing else."
             yield (
                 value - 1,
                 "A pin is given back as it was taken: 1024 at once." if old.pins else "One get is one reference.",
@@ -95,16 +97,16 @@ def _beliefs(count: Count, command: str, old: Frame, new: Frame) -> Iterator[tup
             yield value, "The child's entries lead to the same page, and each entry holds a reference."
     else:
         if verb == "gup":
-            yield value + 1, "A reference is no mapping: GUP adds no page-table entry, so mapcount does not change."
+            yield value + 1, "A reference is not a mapping: GUP adds no page-table entry, so mapcount stays."
         if verb == "put":
-            yield value - 1, "No entry goes when a reference is put. mapcount counts entries."
+            yield value - 1, "Putting a reference removes no entry, and mapcount counts entries."
         if verb == "fork":
             yield value, "fork copies the entries: the child has one that leads to this page too."
         if verb in {"munmap", "madvise"}:
-            yield value, "One entry less leads to the page."
-    yield getattr(new, other), f"That is the {other}: refcount counts everybody who holds the page, mapcount entries."
-    yield value, "As before: but look at who has been added, or has gone."
-    yield value + 1, "One more would be right if one more of what it counts had come."
-    yield value - 1, "One less would be right if one of what it counts had gone."
-    yield 0, "0 means that nobody is left at all."
-    yield value + 2, "Count again: who holds the page before, and who after?"
+            yield value, "One entry fewer leads to the page."
+    yield getattr(new, other), f"That is the {other}. refcount counts everybody who holds the page, mapcount entries."
+    yield value, "That is the old count. Look who has come, or gone."
+    yield value + 1, f"It rises by one only when one more {COUNTED[count]} comes."
+    yield value - 1, f"It drops by one only when one {COUNTED[count]} goes away."
+    yield 0, f"0 means that no {COUNTED[count]} is left at all."
+    yield value + 2, "Count again: who holds the page before the command, and who after it?"

@@ -12,9 +12,9 @@ from model.search.problem import from_here
 
 MOST_STATES: Final = 20_000
 ANSWERS: Final = (
-    "no: no rule is ever broken",
+    "no: no schedule breaks a rule",
     "only a hazard: a false belief, but nothing is lost",
-    "the kernel itself complains, a splat, and no byte goes astray",
+    "the kernel itself complains, a splat, but no byte goes astray",
     "yes, bytes are lost or reach a stranger",
 )
 """From harmless to worst."""
@@ -68,7 +68,7 @@ def corrupts(seed: int, dice: Random) -> Exercise:
     rule = nearest[0] if nearest else ""
     answers = tuple(AnswerOption(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
     listed = "; ".join(f"`{command}`" for command in permitted)
-    ask = f"At any time, in any order, interleaved by micro-steps, once each: {listed}. Can this corrupt?"
+    ask = f"Once each, in any order, interleaved by micro-steps: {listed}. Can this corrupt memory?"
     return Exercise("corrupts", seed, lines, ask, answers, right, account)
 
 
@@ -98,10 +98,10 @@ def _reply(number: int, right: int, rule: str) -> str:
     """The reply to an answer."""
     if number == right:
         return (
-            f"The rule that breaks is {rule}."
+            f"It breaks {rule}."
             if rule
-            else "The search has seen every schedule: nothing is broken in any."
+            else "The search has seen every schedule: none breaks a rule."
         )
     if number < right:
-        return f"There is a schedule that breaks {rule}: look at the account."
-    return "That would need a schedule in which it happens, and there is none: the search has seen all of them."
+        return f"There is a schedule that breaks {rule}: see the account."
+    return "No schedule does that: the search has seen them all."

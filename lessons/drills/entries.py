@@ -1,5 +1,6 @@
 """`pte`: what a page-table entry says after the next command. `walk`: which entry of which table."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -27,15 +28,19 @@ def pte(seed: int, dice: Random) -> Exercise:
     truth = said(new)
     if said(old) == truth and dice.random() < 0.6:
         raise UnsuitableError("nothing changes: too often the same")
+    if truth == "empty" and command.startswith("munmap p0"):
+        raise UnsuitableError("the command's name gives it away")
     how = _written(before, command, before.context.state.labels["p0", "buf"].start + setting.page)
-    beliefs = {said(old): "It does not stay as it was."}
+    beliefs = {said(old): "It does change."}
     beliefs |= {text: _belief(text, command) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
     answers = [AnswerOption(truth, how), *(AnswerOption(text, f"{belief} {how}") for text, belief in wrong)]
     dice.shuffle(answers)
     right = next(number for number, answer in enumerate(answers) if answer.text == truth)
-    ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? It says now: {said(old)}."
+    lined_up = aligned([answer.text for answer in answers])
+    answers = [answer._replace(text=text) for answer, text in zip(answers, lined_up, strict=True)]
+    ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? Now it says: {said(old)}."
     return Exercise("pte", seed, setting.lines, ask, tuple(answers), right, (command,))
 
 
@@ -55,9 +60,9 @@ def _belief(text: str, command: str) -> str:
     leaving = LEFT_BY[text]
     if verb in leaving:
         where = "not in this one" if process == "p0" else f"in {process}'s, not in p0's"
-        return f"Entries can say so after {leaving[verb]}, but {where}."
+        return f"An entry can say so after {leaving[verb]}, but {where}."
     if not leaving:
-        return "A write sets the dirty bit in the same walk, so what was written is not clean."
+        return "The write sets the dirty bit in the same walk, so a written page is not clean."
     *most, last = leaving.values()
     return f"That is what {', '.join(most)}{' or ' * bool(most)}{last} leaves."
 
@@ -92,6 +97,20 @@ def said(entry: Pte | None) -> str:
     return " ".join(names(entry.bits, PAGE_BITS)) if entry.present else f"not present: {entry.kind}"
 
 
+def aligned(entries: Sequence[str]) -> list[str]:
+    """Entries as `said` says them, one word below the other: a bit that one lacks is dashes, so that it is seen.
+
+    >>> aligned(["present rw user", "empty", "present user nx"])
+    ['present rw user --', 'empty', 'present -- user nx']
+    """
+    present = [each.split() for each in entries if each.startswith("present")]
+    bits = [bit for _, bit in PAGE_BITS if any(bit in words for words in present)]
+    return [
+        " ".join(bit if bit in each.split() else "-" * len(bit) for bit in bits) if each.startswith("present") else each
+        for each in entries
+    ]
+
+
 def walk(seed: int, dice: Random) -> Exercise:
     """Four indices of nine bits."""
     vpn = dice.randrange(1 << 9, 1 << 34)
@@ -106,12 +125,12 @@ def walk(seed: int, dice: Random) -> Exercise:
     for number, index in enumerate(indices):
         found.setdefault(index, AnswerOption(str(index), f"That is the index into the {LEVELS[number]} table."))
     for guess in (truth + 1 & INDEX, truth - 1 & INDEX, truth ^ 256):
-        found.setdefault(guess, AnswerOption(str(guess), "Near: count the bits again, nine for each level."))
+        found.setdefault(guess, AnswerOption(str(guess), "Close: count the bits again, nine per level."))
     values = [truth, *dice.sample(sorted(set(found) - {truth}), CHOICES - 1)]
     values.sort()
     ask = (
         f"`buf` is the page with number {vpn:#x} ({vpn}). Which entry of its {LEVELS[level]} table does the walk read?"
-        f" {1 << 9 * level} page{'s' * (level > 0)} lie behind each."
+        f" Each covers {1 << 9 * level} page{'s' * (level > 0)}."
     )
     answers = tuple(found[value] for value in values)
     return Exercise("walk", seed, lines, ask, answers, values.index(truth), ("read p0 buf",), blind=True)

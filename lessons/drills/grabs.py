@@ -1,4 +1,4 @@
-"""`errno`: what a grab answers on a mapping."""
+"""`errno`: what a grab returns on a mapping."""
 
 from random import Random
 from typing import Final
@@ -8,6 +8,8 @@ from lessons.drills.reasons import reason
 from model.engine.config import KERNELS
 
 CHOICES: Final = 4
+NOTHING: Final = "0 pages"
+"""What get_user_pages_fast_only() returns where it gets none: no errno."""
 BUFFER: Final = "mmap p0 buf bo:b shared rw 1"
 MAPPINGS: Final = (
     ("anonymous memory", ("mmap p0 buf anon private rw 1",)),
@@ -55,18 +57,20 @@ GRABS: Final = (
     ("pin_user_pages(FOLL_LONGTERM) for writing", "gup p0 buf as=r write pin longterm"),
     ("KVM's way to a guest page (hva_to_pfn)", "follow p0 buf as=r"),
     ("hmm_range_fault() for a device that writes", "mirror p0 buf as=r by=nic"),
-    ("a driver that does get_page() on what the entry names", "grab p0 buf as=r"),
+    ("a driver that calls get_page() on what the entry names", "grab p0 buf as=r"),
 )
 ERRNOS: Final = {
-    "": "It does not get it.",
-    "EFAULT": "EFAULT is for what is not there, may not be accessed like that, or is not the mm's to hand out.",
-    "EOPNOTSUPP": "EOPNOTSUPP is how a long-term pin on a DAX file is refused.",
-    "EINVAL": "EINVAL is for arguments that make no sense, and these make sense.",
-    "EEXIST": "EEXIST is for an entry that is there and special, in a VMA that GUP had nothing against.",
-    "ENOMEM": "ENOMEM is for memory that is short, or for a page whose count is 0. Neither is so here.",
-    "EAGAIN": "EAGAIN asks to try again; nothing here is in the way only for a while.",
+    "": "It does not get the page.",
+    NOTHING: "0 pages and no errno is all that GUP-fast alone returns when it finds nothing to take.",
+    "EFAULT": "EFAULT means: nothing there, no permission, or not the mm's to hand out.",
+    "EOPNOTSUPP": "EOPNOTSUPP is what a long-term pin on a DAX file gets.",
+    "EINVAL": "EINVAL means that the arguments make no sense. These do.",
+    "EEXIST": "EEXIST means that there is an entry, but a special one, in a VMA that GUP does not refuse.",
+    "ENOMEM": "ENOMEM means that memory is short, or that the page's count is 0. Neither is true here.",
+    "EAGAIN": "EAGAIN means: try again later. But what stands in the way here will not go away.",
 }
-"""What an answer means. In `reason` stands what decides in the case at hand."""
+"""What an answer means; `reason` says what decides in the case at hand."""
+FAST_ONLY: Final = "The fast-only functions return a number of pages, never an errno."
 
 
 def errno(seed: int, dice: Random) -> Exercise:
@@ -78,17 +82,21 @@ def errno(seed: int, dice: Random) -> Exercise:
     lines = (f"set kernel {kernel}", "device nic", "process p0", *mapping, *touch)
     before = machine(lines)
     _, account = tried(before, grab)
-    truth = account.outcome.errno
-    if account.outcome.status not in {"ok", "error"} or truth not in ERRNOS:
+    errno = account.outcome.errno
+    if account.outcome.status not in {"ok", "error"} or errno not in ERRNOS:
         raise UnsuitableError(grab)
+    fast_only = "fast-only" in grab
+    truth = NOTHING if fast_only and errno else errno
     why = reason(before.context.state, account)
-    always = {truth, "", "EFAULT"}
-    names = sorted(always | set(dice.sample([name for name in ERRNOS if name not in always], CHOICES - len(always))))
-    answers = tuple(AnswerOption(name or "it gets the page", _reply(name, truth, why)) for name in names)
-    ask = f"Linux {kernel}. `buf` is {what}, {touched}. What does {how} answer? (`{grab}`)"
+    always = {truth, "", NOTHING if fast_only else "EFAULT"}
+    names = sorted(always | set(dice.sample([name for name in ERRNOS if name not in {*always, NOTHING}], CHOICES - len(always))))
+    answers = tuple(AnswerOption(name or "it gets the page", _reply(name, truth, why, fast_only)) for name in names)
+    ask = f"Linux {kernel}. `buf` is {what}, {touched}. What does {how} return? (`{grab}`)"
     return Exercise("errno", seed, lines, ask, answers, names.index(truth), (grab,))
 
 
-def _reply(name: str, truth: str, why: str) -> str:
+def _reply(name: str, truth: str, why: str, fast_only: bool) -> str:  # noqa: FBT001 - one call, right above
     """To one answer: what that errno means, and what decides here."""
-    return why if name == truth else f"{ERRNOS[name]} {why}"
+    if name == truth:
+        return why
+    return f"{FAST_ONLY if fast_only and name not in {'', NOTHING} else ERRNOS[name]} {why}"

@@ -9,8 +9,15 @@ from model.memory.state import State
 from model.script.runner import Runner
 
 CHOICES: Final = 4
-SEEN: Final = ("vmas", "ptes", "frames", "references", "page_cache", "processes")
-"""Tables that the panes show."""
+SEEN: Final = {
+    "vmas": "VMAs",
+    "ptes": "PTEs",
+    "frames": "frames",
+    "references": "references",
+    "page_cache": "the page cache",
+    "processes": "a process",
+}
+"""Tables that the screen shows → what to call them."""
 
 
 def which_op(seed: int, dice: Random) -> Exercise:
@@ -32,7 +39,7 @@ def which_op(seed: int, dice: Random) -> Exercise:
     truth, commands = found[0], found
     dice.shuffle(commands)
     answers = tuple(AnswerOption(command, _reply(before, command, right=command == truth)) for command in commands)
-    ask = "Something was done: the machine before, and after it (`n` and `p` go back and forth). What was it?"
+    ask = "One command lies between the two machines (`n` and `p` go back and forth). Which?"
     return Exercise("which-op", seed, setting.lines, ask, answers, commands.index(truth), (truth,), both=True)
 
 
@@ -55,5 +62,6 @@ def seen(state: State) -> dict[str, object]:
 def _reply(before: Runner, command: str, *, right: bool) -> str:
     """What the command does, as far as it can be seen."""
     old, new = seen(before.context.state), seen(tried(before, command)[0].context.state)
-    where = ", ".join(table for table in SEEN if old[table] != new[table])
-    return f"It changes {where}." if right else f"That would have changed {where}, and not quite as you see it."
+    *most, last = (name for table, name in SEEN.items() if old[table] != new[table])
+    where = f"{', '.join(most)} and {last}" if most else last
+    return f"It changes {where}." if right else f"That changes {where} too, but not this way."

@@ -40,7 +40,7 @@ def reason(before: State, account: Account) -> str:
     if BLIND in last:
         if entry is None or not entry.present:
             return f"This driver asks no VMA, but it makes no fault either, and the entry is {said(entry)}."
-        return f"The entry names frame {entry.pfn:#x}, device memory without a struct page: no count to raise."
+        return "The entry names a frame of device memory, which has no struct page: there is no count to raise."
     if WALK in last:
         return f"{_by_gup(last[SLOW], before, vma, FOLL_GET | FOLL_WRITE)} {_by_kvm(vma, entry)}"
     if MIRROR in last:
@@ -68,26 +68,26 @@ def _granted(made: list[tuple[str, str]], vma: Vma, foll: int, entry: tuple[Pte 
     if (WALK, "hva_to_pfn_remapped") in made:
         return "GUP refuses this VMA, so KVM looks the entry up itself, special or not, and takes the frame in it."
     if (MIRROR, "look_again") in made:
-        return f"The VMA allows it. A fault makes the entry {said(new)}, and the frame in it is told to the driver."
+        return f"The VMA allows it. A fault makes the entry {said(new)}, and the driver is told which frame is in it."
     if (MIRROR, "hmm_vma_handle_pte") in made:
         return f"The VMA allows it, the entry is {said(old)}: the driver takes the frame's number, and no reference."
     if (SLOW, "faultin_page") in made:
-        late = "leads to a page that others have too, which a pin must not rely on" if shared else "will not do"
+        late = "leads to a page that others share, and a pin wants its own" if shared else "is not good enough"
         return (
-            f"{may}. The entry as it is ({said(old)}) {late}, so GUP makes a fault first; after it the entry is "
-            f"{said(new)}, and the page is handed out."
+            f"{may}. The entry ({said(old)}) {late}, so GUP first makes a fault; that makes the entry "
+            f"{said(new)}, and GUP takes the page."
         )
     if (SLOW, "follow_page_pte") in made:
-        return f"{may}, and the entry will do as it is ({said(old)}): the page is handed out without a fault."
+        return f"{may}, and the entry is good enough ({said(old)}): GUP takes the page without a fault."
     return f"The entry ({said(old)}) allows the access, and GUP-fast takes the page without looking at any VMA."
 
 
 def _by_gup(last: str, before: State, vma: Vma, foll: int) -> str:
     """Why get_user_pages() ends at the step where it ended last."""
     if last == "look_again":
-        return "The VMA allows it, but the fault that would bring in the page fails, as an access by the process would."
+        return "The VMA allows it, but the fault for the page fails, as it would for the process itself."
     if last == "follow_page_pte":
-        return "The VMA has nothing against it, but the entry is special: there is no page behind it to hand out."
+        return "The VMA does not refuse, but the entry is special: there is no page behind it to hand out."
     return _by_the_vma(before, vma, foll)
 
 
@@ -95,47 +95,47 @@ def _by_the_vma(before: State, vma: Vma, foll: int) -> str:
     """Why check_vma_flags() refuses, in its own order."""
     assert check_vma_flags(before, vma, foll)
     if vma.flags & (VM_IO | VM_PFNMAP):
-        return "check_vma_flags() refuses a VMA with VM_IO or VM_PFNMAP before any entry is read."
+        return "check_vma_flags() refuses a VMA with VM_IO or VM_PFNMAP, before GUP reads any entry."
     if vma.ops == "secretmem":
-        return "check_vma_flags() refuses secretmem: nobody but the process itself may reach these pages."
+        return "check_vma_flags() refuses secretmem: only the process itself may reach these pages."
     if foll & FOLL_LONGTERM and vma.ops == "dax":
-        return "A page of a DAX file is the storage itself: held for long it would keep truncation waiting."
+        return "A page of a DAX file is the storage itself: a long-term pin would keep truncate waiting."
     if foll & FOLL_WRITE and vma.ops and not long_term_write_allowed(before, vma, foll):
-        return "This filesystem wants to know of each write; who pins for long could write at any time untold."
+        return "This filesystem must hear of each write, and a long-term pin could write at any time, unnoticed."
     if foll & FOLL_WRITE:
         force = " FOLL_FORCE helps only where a write would make a private copy." if foll & FOLL_FORCE else ""
-        return f"The VMA does not allow writing (no VM_WRITE), and GUP asks it before any entry.{force}"
-    return "The VMA does not allow reading (no VM_READ), and GUP asks it before any entry."
+        return f"The VMA does not allow writing (no VM_WRITE), and GUP asks it before it reads any entry.{force}"
+    return "The VMA does not allow reading (no VM_READ), and GUP asks it before it reads any entry."
 
 
 def _by_kvm(vma: Vma, entry: Pte | None) -> str:
     """Why KVM's own look at the page table does not help either."""
     if not vma.flags & (VM_IO | VM_PFNMAP):
-        return "KVM looks at the page table itself only where the VMA is VM_IO or VM_PFNMAP. This one is not."
+        return "KVM looks at the page table itself only if the VMA has VM_IO or VM_PFNMAP. This one has neither."
     if entry is None or not entry.present:
         return "KVM's own look finds no entry, and faulting one in for writing fails."
-    return f"KVM's own look finds an entry ({said(entry)}), but none that may be written."
+    return f"KVM's own look finds an entry ({said(entry)}), but not a writable one."
 
 
 def _by_hmm(last: str, vma: Vma) -> str:
     """Why hmm_range_fault() ends at the step where it ended last."""
     if last == "look_again":
-        return "The VMA allows it, but the fault that would bring in the page fails, as an access by the process would."
+        return "The VMA allows it, but the fault for the page fails, as it would for the process itself."
     if last == "hmm_vma_handle_pte":
-        return "The VMA has nothing against it, but the entry is special: there is no page behind it for a device."
+        return "The VMA does not refuse, but the entry is special: there is no page behind it for a device."
     if vma.flags & (VM_IO | VM_PFNMAP):
-        return "hmm_vma_walk_test() refuses a VMA with VM_IO or VM_PFNMAP before any entry is read."
+        return "hmm_vma_walk_test() refuses a VMA with VM_IO or VM_PFNMAP, before it reads any entry."
     lacks = "VM_READ" if not vma.flags & VM_READ else "VM_WRITE"
     return f"The device wants to write, and the VMA does not allow that (no {lacks})."
 
 
 def _by_gup_fast(made: list[tuple[str, str]], entry: Pte | None, foll: int) -> str:
     """Why the lockless walk gave up; where it is alone, nobody faults and nobody asks the VMA after it."""
-    alone = "GUP-fast alone neither makes a fault nor asks the VMA."
+    alone = "GUP-fast alone makes no fault and asks no VMA."
     if (FAST, "recheck_pte") in made or (FAST, "try_grab_folio_fast") in made:
-        return f"{alone} The entry would do, but this kind of page it must leave to the slow path."
+        return f"{alone} The entry is good enough, but it must leave this kind of page to the slow path."
     if (FAST, "read_pte") not in made or entry is None or not entry.present:
         return f"{alone} There is no present entry for it to take."
     if foll & FOLL_WRITE and not entry.writable:
-        return f"{alone} The entry ({said(entry)}) does not allow writing as it stands."
-    return f"{alone} The entry ({said(entry)}) is special: whether there is a page to take only the VMA can tell."
+        return f"{alone} The entry ({said(entry)}) does not allow writing."
+    return f"{alone} The entry ({said(entry)}) is special: only the VMA can tell whether there is a page to take."
