@@ -86,7 +86,10 @@ def _beliefs(count: Count, command: str, old: Frame, new: Frame) -> Iterator[tup
             yield value + PIN, "1024 is what a FOLL_PIN adds. FOLL_GET adds one, like any other holder."
         if verb in {"munmap", "madvise", "punch", "truncate"}:
             yield 0, "Unmapping puts only that entry's reference; whoever else holds the page still does."
-            yield value, "The entry itself held a reference. It is put after the entry is gone and the TLBs are flushed."
+            yield (
+                value,
+                "The entry itself held a reference. It is put after the entry is gone and the TLBs are flushed.",
+            )
         if verb == "put":
             yield 0, "put gives back what this holder took, nothing else."
             yield (

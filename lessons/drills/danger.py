@@ -97,11 +97,7 @@ def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _reply(number: int, right: int, rule: str) -> str:
     """The reply to an answer."""
     if number == right:
-        return (
-            f"It breaks {rule}."
-            if rule
-            else "The search has seen every schedule: none breaks a rule."
-        )
+        return f"It breaks {rule}." if rule else "The search has seen every schedule: none breaks a rule."
     if number < right:
         return f"There is a schedule that breaks {rule}: see the account."
     return "No schedule does that: the search has seen them all."

@@ -89,13 +89,15 @@ def errno(seed: int, dice: Random) -> Exercise:
     truth = NOTHING if fast_only and errno else errno
     why = reason(before.context.state, account)
     always = {truth, "", NOTHING if fast_only else "EFAULT"}
-    names = sorted(always | set(dice.sample([name for name in ERRNOS if name not in {*always, NOTHING}], CHOICES - len(always))))
+    names = sorted(
+        always | set(dice.sample([name for name in ERRNOS if name not in {*always, NOTHING}], CHOICES - len(always)))
+    )
     answers = tuple(AnswerOption(name or "it gets the page", _reply(name, truth, why, fast_only)) for name in names)
     ask = f"Linux {kernel}. `buf` is {what}, {touched}. What does {how} return? (`{grab}`)"
     return Exercise("errno", seed, lines, ask, answers, names.index(truth), (grab,))
 
 
-def _reply(name: str, truth: str, why: str, fast_only: bool) -> str:  # noqa: FBT001 - one call, right above
+def _reply(name: str, truth: str, why: str, fast_only: bool) -> str:
     """To one answer: what that errno means, and what decides here."""
     if name == truth:
         return why

@@ -57,7 +57,9 @@ def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -
         case "pte":
             place = before.labels["p0", "buf"]
             page = int(made.ask.split("p0 buf+")[-1].split("`")[0])
-            assert " ".join(word for word in truth.split() if word.strip("-")) == said(after.ptes.get(("p0", place.start + page)))
+            assert " ".join(word for word in truth.split() if word.strip("-")) == said(
+                after.ptes.get(("p0", place.start + page))
+            )
             present = [text for text in texts if text.startswith("present")]
             assert len({len(text) for text in present}) <= 1, "bits stand one below the other"
             verb, how = made.account[0].split()[0], made.answers[made.right].reply
