@@ -80,7 +80,7 @@ def _beliefs(count: Count, command: str, old: Frame, new: Frame) -> Iterator[tup
         if " pin" in command:
             yield (
                 value + 1,
-                "That would be a get. A pin counts 1024 (GUP_PIN_COUNTING_BIAS), so that the kernel can tell them apart.",
+                "That would be a get. A pin counts 1024 (GUP_PIN_COUNTING_BIAS), so that the two can be told apart.",
             )
         elif verb == "gup":
             yield value + PIN, "1024 is what a FOLL_PIN adds. FOLL_GET adds one, like any other holder."
