@@ -16,8 +16,11 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
+from lessons.drills.book import KINDS as DRILLS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
+from tui.cli import SUBCOMMANDS
+from tui.commands.export import FORMATS, PICTURES
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
@@ -49,7 +52,7 @@ def said() -> Iterator[Said]:
                 yield Said((plain(message[0]), plain(message[1])), context)
             elif message.strip():
                 yield Said(plain(message), context)
-    yield from (Said(plain(text)) for text in (*key_bindings(), *tables()))
+    yield from (Said(plain(text)) for text in (*key_bindings(), *help_texts(), *tables()))
 
 
 def key_bindings() -> Iterator[str]:
@@ -62,6 +65,18 @@ def key_bindings() -> Iterator[str]:
                     yield does.value
 
 
+def help_texts() -> Iterator[str]:
+    """What the help of the command line says: `help=`, `description=`, `epilog=`, and `parser.description = …`."""
+    for path in (ROOT / "tui/cli.py", *sorted((ROOT / "tui/commands").glob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            said: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                said = [one.value for one in node.keywords if one.arg in {"help", "description", "epilog"}]
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                said = [node.value] if node.targets[0].attr == "description" else []
+            yield from (one.value for one in said if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
 def tables() -> Iterator[str]:
     """What the interface shows from tables, where no call names the text."""
     yield from (*PARTS, ABOUT, GUIDE, *RENAMED.values())
@@ -70,7 +85,10 @@ def tables() -> Iterator[str]:
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (rule.rule for rule in all_rules())
-    yield from (command.help for command in SESSION_COMMANDS)
+    yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
+    yield from (asks for asks, _ in DRILLS.values())
+    yield from (form.what for form in FORMATS.values())
+    yield from (form.what for form in PICTURES.values())
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
 
 

@@ -1,15 +1,17 @@
 """The command line of ptescope: what there is to call, and each subcommand's module loaded only when it is called."""
 
+import argparse
 import os
 import sys
-from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Sequence
+from argparse import Action, ArgumentParser, HelpFormatter, Namespace
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn, Protocol, cast
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, cast
 
+from lessons.i18n.language import ENGLISH, chosen, ntr, tr
 from tui.version import __version__
 
 EXIT_MALFORMED: Final = 2
@@ -60,22 +62,49 @@ SUBCOMMANDS: Final = (
 HOME: Final = Subcommand("home", "home", "open the app")
 
 
+class Help(HelpFormatter):
+    """Help in the reader's language; the texts stand in English where a command declares its arguments."""
+
+    def add_text(self, text: str | None) -> None:
+        """A description, or what stands below all."""
+        super().add_text(tr(text) if text else text)
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        """The first line."""
+        super().add_usage(usage, actions, groups, f"{tr('usage:')} " if prefix is None else prefix)
+
+    def _get_help_string(self, action: Action) -> str:
+        return tr(action.help) if action.help else ""
+
+
 class Parser(ArgumentParser):
-    """Says what was probably meant where a word is not known."""
+    """Speaks the reader's language, and says what was probably meant where a word is not known."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": Help, **options})
 
     def error(self, message: str) -> NoReturn:
         """One line of what is wrong, and how to get help."""
-        self.exit(EXIT_MALFORMED, f"{self.prog}: {message} (`{self.prog} --help` shows what there is)\n")
+        there_is = tr("`{command}` shows what there is").format(command=f"{self.prog} --help")
+        self.exit(EXIT_MALFORMED, f"{self.prog}: {message} ({there_is})\n")
 
     def _check_value(self, action: Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:
             near = get_close_matches(value, list(action.choices), n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            self.error(f"there is no `{value}`: expected {', '.join(action.choices)}{hint}")
+            what = tr("there is no `{word}`: expected {known}").format(word=value, known=", ".join(action.choices))
+            self.error(f"{what}; {tr('did you mean `{word}`?').format(word=near[0])}" if near else what)
 
 
 def build_parser(wanted: Sequence[str]) -> Parser:
     """The parser for a command line. Only the subcommand that it calls for is loaded, to start fast."""
+    if chosen().code != ENGLISH:
+        vars(argparse).update(_=tr, ngettext=ntr)  # its own words; it would ask the gettext of the whole process
     parser = Parser(
         prog="ptescope",
         description="See page tables, reference counts and what breaks them, on a simulated Linux memory manager.",
@@ -115,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PTESCOPE_TRACEBACK"):
             raise
-        what = f"this is a bug in ptescope: {type(error).__name__}: {error}"
-        return _give_up(f"{what} (with PTESCOPE_TRACEBACK=1 it says more)", EXIT_BUG)
+        what = f"{tr('this is a bug in ptescope')}: {type(error).__name__}: {error}"
+        return _give_up(f"{what} ({tr('with PTESCOPE_TRACEBACK=1 it says more')})", EXIT_BUG)
     return status
 
 

@@ -14,8 +14,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import platformdirs
-
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog
 
@@ -41,6 +39,8 @@ damaged: Final[dict[Path, Damage]] = {}
 
 def own_folder() -> Path:
     """Where a reader keeps translations of his own, on this platform."""
+    import platformdirs  # not before a translation is looked for: every start of the program comes by here
+
     return platformdirs.user_data_path("ptescope") / "translations"
 
 

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from lessons.i18n.catalog import interface_files, languages, lesson_files, plain, translations, usable
 
 ENGLISH: Final = "en"
+UNTRANSLATED: Final = frozenset({ENGLISH, "c", "posix"})
+"""What asks for the texts as they are."""
 VARIABLES: Final = ("PTESCOPE_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """What says which language is wanted, the first that is set; all but our own as gettext has them."""
 
@@ -35,9 +37,13 @@ def wanted(environment: Mapping[str, str]) -> str:
     ('de', 'en', 'en')
     """
     named = next((environment[name] for name in VARIABLES if environment.get(name)), "")
-    codes = (name.partition(".")[0].partition("_")[0].lower() for name in named.split(":"))
-    known = {ENGLISH, *languages()}
-    return next((code for code in codes if code in known), ENGLISH)
+    for name in filter(None, named.split(":")):
+        code = name.partition(".")[0].partition("_")[0].lower()
+        if code in UNTRANSLATED:  # before the folders of translations are looked through: that takes time
+            return ENGLISH
+        if code in languages():
+            return code
+    return ENGLISH
 
 
 def use(code: str) -> None:

@@ -5,6 +5,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Final
 
+from lessons.i18n.language import tr
+
 EXIT_FINE: Final = 0
 EXIT_NO_LESSON: Final = 2
 
@@ -17,14 +19,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("lessons", nargs="+", metavar="LESSON", help="names of lessons (see `ptescope lessons`)")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write them (default: here)")
-    parser.add_argument("--minutes", type=minutes, default=50, metavar="N", help="how long the class is (default 50)")
+    parser.add_argument(
+        "--minutes", type=minutes, default=50, metavar="N", help="how long the class is (default %(default)s)"
+    )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
 
 
 def minutes(text: str) -> int:
     """A length that a plan fits into."""
     if not text.isdecimal() or not 20 <= int(text) <= 240:
-        raise ArgumentTypeError(f"expected 20 to 240 minutes, not `{text}`")
+        raise ArgumentTypeError(tr("expected 20 to 240 minutes, not `{text}`").format(text=text))
     return int(text)
 
 
@@ -47,7 +51,7 @@ def main(args: Namespace) -> int:
         return EXIT_NO_LESSON
     existing = [name for name in texts if (args.out / name).exists()]
     if existing and not args.force:
-        print(f"{args.out / existing[0]} exists; `--force` replaces it", file=sys.stderr)
+        print(tr("{file} exists; `--force` replaces it").format(file=args.out / existing[0]), file=sys.stderr)
         return EXIT_NO_LESSON
     args.out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():

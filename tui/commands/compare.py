@@ -31,23 +31,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     kernels = SETTINGS["kernel"].values
     parser.add_argument(
-        "--kernel", choices=kernels, default="6.1", help="the kernel, by default 6.1, that of the discussion"
+        "--kernel", choices=kernels, default="6.1", help="the kernel, by default %(default)s, that of the discussion"
     )
     for option, names in (
         ("exporter", list(EXPORTERS)),
         ("grabber", [grabber.name for grabber in GRABBERS]),
         ("defence", [defence_name(defence) for defence in DEFENCES]),
     ):
-        known = ", ".join(names)
         parser.add_argument(
-            f"--{option}", action="append", choices=names, metavar="NAME", help=f"only this one (repeatable): {known}"
+            f"--{option}",
+            action="append",
+            choices=names,
+            metavar="NAME",
+            help="only this one (repeatable): %(choices)s",
         )
     parser.add_argument(
         "--max-states",
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help=f"give a cell up after so many states (default {MOST_STATES})",
+        help="give a cell up after so many states (default %(default)s)",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument(

@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final
 
+from lessons.i18n.language import tr
 from tui.app.launch import hold_collector
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
@@ -15,13 +16,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope drill`."""
     from lessons.drills.book import KINDS
 
-    parser.description = (
+    parser.description = tr(
         "Exercises without end; every answer is computed by the model, and a worked account stands behind it. Kinds: "
-        + "; ".join(f"{name}, {asks}" for name, (asks, _) in KINDS.items())
-        + ". Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
+        "{kinds}. Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
         "The same call with --seed asks the same everywhere."
-    )
-    parser.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    ).format(kinds="; ".join(f"{name}, {tr(asks)}" for name, (asks, _) in KINDS.items()))
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help="what to exercise: %(choices)s")
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
     parser.add_argument("--count", type=seed, default=0, metavar="N", help="end after N exercises (with --plain)")
     parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
@@ -32,7 +32,9 @@ def seed(text: str) -> int:
     from lessons.drills.book import LARGEST_SEED
 
     if not text.isascii() or not text.isdigit() or int(text) > LARGEST_SEED:
-        raise ArgumentTypeError(f"expected a number from 0 to {LARGEST_SEED}, not `{text}`")
+        raise ArgumentTypeError(
+            tr("expected a number from {least} to {most}, not `{text}`").format(least=0, most=LARGEST_SEED, text=text)
+        )
     return int(text)
 
 
@@ -54,7 +56,10 @@ def main(args: Namespace) -> int:
             PlainDrill(store, sys.stdin, console()).run(args.kind or "", first, args.count, fixed=fixed)
             return EXIT_FINE
         if refusal := no_terminal():
-            print(f"ptescope: {refusal}; `ptescope drill --plain` needs none", file=sys.stderr)
+            print(
+                f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='ptescope drill --plain')}",
+                file=sys.stderr,
+            )
             return EXIT_NO_TERMINAL
         from tui.app.launch import drill
 

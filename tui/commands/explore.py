@@ -5,6 +5,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
 from tui.commands.run import complain
 from tui.jobs.limits import Limits
 from tui.session.user_files import UnreadableError, read_text
@@ -47,14 +48,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help=f"give up after so many states (default {MOST_STATES})",
+        help="give up after so many states (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
         type=positive,
         default=MOST_MEMORY,
-        help=f"give up where so many MiB are taken (default {MOST_MEMORY})",
+        help="give up where so many MiB are taken (default %(default)s)",
     )
     parser.add_argument(
         "--first",
@@ -71,7 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def positive(text: str) -> int:
     """Parse a positive number, or raise ArgumentTypeError."""
     if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"expected a number above 0, not `{text}`")
+        raise ArgumentTypeError(tr("expected a number above 0, not `{text}`").format(text=text))
     return int(text)
 
 
@@ -125,12 +126,14 @@ def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
     from rich.console import Console
 
     began = time.monotonic()
-    with Console(stderr=True).status("searching") as status:
+    with Console(stderr=True).status(tr("searching")) as status:
 
         def show(progress: "SearchProgress") -> None:
             rate = progress.states / max(time.monotonic() - began, 0.001)
             status.update(
-                f"{progress.states} states, depth {progress.depth}, frontier {progress.frontier}, {rate:.0f} states/s"
+                tr("{states} states, depth {depth}, frontier {frontier}, {rate} states/s").format(
+                    states=progress.states, depth=progress.depth, frontier=progress.frontier, rate=round(rate)
+                )
             )
 
         limits = Limits(args.max_memory, show)

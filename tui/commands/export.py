@@ -9,6 +9,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from lessons.i18n.language import tr
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -33,27 +35,35 @@ HIGHEST: Final = 200
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope export`."""
-    kinds = "; ".join(f"{suffix}, {form.what}" for suffix, form in FORMATS.items())
-    pictures = "; ".join(f"{suffix or 'none'}, {form.what}" for suffix, form in PICTURES.items())
-    parser.description = (
-        f"Export a lesson or a script. The suffix of the file says as what: {kinds}. With --picture: {pictures}."
-    )
+    kinds = "; ".join(f"{suffix}, {tr(form.what)}" for suffix, form in FORMATS.items())
+    pictures = "; ".join(f"{suffix or tr('none')}, {tr(form.what)}" for suffix, form in PICTURES.items())
+    parser.description = tr(
+        "Export a lesson or a script. The suffix of the file says as what: {kinds}. With --picture: {pictures}."
+    ).format(kinds=kinds, pictures=pictures)
     parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
-    shown = f"of the screen (default {SCREEN[0]}x{SCREEN[1]}); of a picture only the width counts ({PICTURE_WIDTH})"
+    shown = tr("of the screen (default {screen}); of a picture only the width counts ({width})").format(
+        screen=f"{SCREEN[0]}x{SCREEN[1]}", width=PICTURE_WIDTH
+    )
     parser.add_argument("--size", type=size, metavar="WxH", help=shown)
     parser.add_argument("--picture", action="store_true", help="draw pages, frames and holders instead of a screen")
-    wanted = "with --picture: which commands of the script, or moves of the lesson; `3..` is from the third on"
-    parser.add_argument("--steps", type=steps, metavar="A..B", help=wanted)
+    parser.add_argument(
+        "--steps",
+        type=steps,
+        metavar="A..B",
+        help="with --picture: which commands of the script, or moves of the lesson; `3..` is from the third on",
+    )
 
 
 def size(text: str) -> tuple[int, int]:
     """Parse columns and lines such as `120x40`, or raise ArgumentTypeError."""
     width, cross, height = text.partition("x")
     if not cross or not width.isdecimal() or not height.isdecimal():
-        raise ArgumentTypeError(f"expected columns x lines such as 120x40, not `{text}`")
+        raise ArgumentTypeError(tr("expected columns x lines such as 120x40, not `{text}`").format(text=text))
     if not 80 <= int(width) <= WIDEST or not 24 <= int(height) <= HIGHEST:
-        raise ArgumentTypeError(f"expected 80x24 to {WIDEST}x{HIGHEST}, not `{text}`")
+        raise ArgumentTypeError(
+            tr("expected {least} to {most}, not `{text}`").format(least="80x24", most=f"{WIDEST}x{HIGHEST}", text=text)
+        )
     return int(width), int(height)
 
 
@@ -61,9 +71,9 @@ def steps(text: str) -> tuple[int, int | None]:
     """Parse a range such as `3..9`, or `3..` to the end, or raise ArgumentTypeError."""
     first, dots, last = text.partition("..")
     if not dots or not first.isdecimal() or not (last.isdecimal() or not last):
-        raise ArgumentTypeError(f"expected steps such as 3..9 or 3.., not `{text}`")
+        raise ArgumentTypeError(tr("expected steps such as 3..9 or 3.., not `{text}`").format(text=text))
     if int(first) < 1 or (last and int(last) < int(first)):
-        raise ArgumentTypeError(f"expected steps from 1 on, the first one first, not `{text}`")
+        raise ArgumentTypeError(tr("expected steps from 1 on, the first one first, not `{text}`").format(text=text))
     return int(first), int(last) if last else None
 
 
@@ -78,10 +88,10 @@ def main(args: Namespace) -> int:
     suffixes = tuple(PICTURES if args.picture else FORMATS)
     if args.output.suffix not in suffixes:
         near = did_you_mean(args.output.suffix, suffixes)
-        print(f"{args.output}: no format has that suffix ({near})", file=sys.stderr)
+        print(tr("{file}: no format has that suffix ({near})").format(file=args.output, near=near), file=sys.stderr)
         return EXIT_MALFORMED
     if args.steps and not args.picture:
-        print("--steps chooses among pictures: add --picture", file=sys.stderr)
+        print(tr("--steps chooses among pictures: add --picture"), file=sys.stderr)
         return EXIT_MALFORMED
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
+from lessons.i18n.language import tr
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 
@@ -15,7 +16,7 @@ def main(args: Namespace) -> int:
     """Run the app; returns the exit status."""
     del args
     if refusal := no_terminal():
-        print(f"ptescope: {refusal}; `ptescope --help` shows what works without one", file=sys.stderr)
+        print(f"ptescope: {refusal}; {tr('`ptescope --help` shows what works without one')}", file=sys.stderr)
         return EXIT_NO_TERMINAL
     from tui.app.launch import home
 

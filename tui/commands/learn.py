@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
 from tui.app.launch import hold_collector, learn
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
@@ -46,7 +47,11 @@ def speed(text: str) -> float | str:
     except ValueError:
         number = 0.0
     if not SLOWEST <= number <= FASTEST:
-        raise ArgumentTypeError(f"expected a speed from {SLOWEST} to {FASTEST}, not `{text}`")
+        raise ArgumentTypeError(
+            tr("expected a speed from {slowest} to {fastest}, not `{text}`").format(
+                slowest=SLOWEST, fastest=FASTEST, text=text
+            )
+        )
     return number
 
 
@@ -54,11 +59,15 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if isinstance(args.autoplay, str):
         if args.lesson is not None:
-            print(f"ptescope learn: `{args.autoplay}` is no speed, and `{args.lesson}` is a lesson", file=sys.stderr)
+            what = tr("`{speed}` is no speed, and `{lesson}` is a lesson").format(
+                speed=args.autoplay, lesson=args.lesson
+            )
+            print(f"ptescope learn: {what}", file=sys.stderr)
             return EXIT_NO_LESSON
         args.lesson, args.autoplay = args.autoplay, 1.0
     if args.plain and (args.present or args.autoplay):
-        print("ptescope learn: --present and --autoplay need a screen, --plain has none", file=sys.stderr)
+        what = tr("--present and --autoplay need a screen, --plain has none")
+        print(f"ptescope learn: {what}", file=sys.stderr)
         return EXIT_NO_LESSON
     if not args.plain:
         hold_collector()
@@ -74,7 +83,10 @@ def main(args: Namespace) -> int:
             play_plain(lesson, store)
             return EXIT_FINE
         if refusal := no_terminal():
-            print(f"ptescope: {refusal}; `ptescope learn --plain` needs none", file=sys.stderr)
+            print(
+                f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='ptescope learn --plain')}",
+                file=sys.stderr,
+            )
             return EXIT_NO_TERMINAL
         return learn(lesson, store, present=args.present, autoplay=args.autoplay or 0.0)
     except (LessonError, ProgressError) as error:

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import ntr, tr
+
 if TYPE_CHECKING:
     from lessons.author.scaffold import LessonDraft
     from lessons.file.schema import Lesson
@@ -67,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def identity(text: str) -> str:
     """Parse the name of a lesson, or raise ArgumentTypeError."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
-        raise ArgumentTypeError(f"expected small letters, digits and hyphens, not `{text}`")
+        raise ArgumentTypeError(tr("expected small letters, digits and hyphens, not `{text}`").format(text=text))
     return text
 
 
@@ -96,13 +98,13 @@ def check(args: Namespace) -> int:
         from lessons.author.kernel_sources import dead
 
         if not args.kernel.is_dir():
-            print(f"{args.kernel}: no folder with kernel sources", file=sys.stderr)
+            print(tr("{folder}: no folder with kernel sources").format(folder=args.kernel), file=sys.stderr)
             return EXIT_MALFORMED
         problems += [problem for lesson in lessons for problem in dead(lesson, args.kernel)]
     for problem in problems:
         print(problem, file=sys.stderr)
-    noun = "lesson" if len(lessons) == 1 else "lessons"
-    print(f"{len(lessons)} {noun} checked, {len(problems)} problem{'' if len(problems) == 1 else 's'}")
+    checked = ntr("{n} lesson checked", "{n} lessons checked", len(lessons)).format(n=len(lessons))
+    print(f"{checked}, {ntr('{n} problem', '{n} problems', len(problems)).format(n=len(problems))}")
     return EXIT_PROBLEMS if problems else EXIT_FINE
 
 
@@ -146,14 +148,17 @@ def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"
     for path in (lesson, world):
         if path.exists():
-            print(f"{path} exists; choose another name or another --folder", file=sys.stderr)
+            print(tr("{file} exists; choose another name or another --folder").format(file=path), file=sys.stderr)
             return EXIT_MALFORMED
     world.parent.mkdir(parents=True, exist_ok=True)
     replace_file(world, draft.world.encode(), private=False)
     replace_file(lesson, draft.lesson.encode(), private=False)
     for problem in check_lesson(load(lesson)):
         print(problem, file=sys.stderr)
-    print(f"{lesson} and {world} are written. `ptescope lesson play {lesson}` plays it and follows what you save.")
+    written = tr(
+        "{lesson} and {world} are written. `ptescope lesson play {lesson}` plays it and follows what you save."
+    )
+    print(written.format(lesson=lesson, world=world))
     return EXIT_FINE
 
 
@@ -168,7 +173,7 @@ def play(args: Namespace) -> int:
         play_plain(_load(args.file), Store())
         return EXIT_FINE
     if refusal := no_terminal():
-        print(f"ptescope: {refusal}; `--plain` needs none", file=sys.stderr)
+        print(f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='--plain')}", file=sys.stderr)
         return EXIT_NO_TERMINAL
     from tui.app.launch import author
 

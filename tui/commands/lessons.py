@@ -4,6 +4,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
+
 if TYPE_CHECKING:
     from lessons.file.library import LessonEntry
     from lessons.learner.progress import LessonProgress, Progress, Store
@@ -46,8 +48,8 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
     from lessons.file.problems import nearest
 
     if name not in known | {"all"}:
-        hint = nearest(name, known | {"all"}) or "`ptescope lessons` lists them"
-        print(f"{name}: no such lesson ({hint})", file=sys.stderr)
+        hint = nearest(name, known | {"all"}) or tr("`ptescope lessons` lists them")
+        print(f"{name}: {tr('no such lesson')} ({hint})", file=sys.stderr)
         return False
     store.reset("" if name == "all" else name)
     return True
@@ -55,7 +57,6 @@ def _reset(store: "Store", name: str, known: set[str]) -> bool:
 
 def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
     """Part by part: a sign and a word for the progress, the name, the title, the minutes."""
-    from lessons.i18n.language import tr
     from lessons.learner.progress import LessonProgress
 
     part = ""
@@ -78,8 +79,6 @@ def how_far(lesson: "LessonProgress", items: int) -> str:
     >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
     ('new', 'at 4/9', 'done')
     """
-    from lessons.i18n.language import tr
-
     if lesson.finished:
         return tr("done")
     return f"{tr('at')} {lesson.item + 1}/{items}" if lesson.item or lesson.step or lesson.guesses else tr("new")

@@ -5,6 +5,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
+
 if TYPE_CHECKING:
     from lessons.learner.progress import Store
 
@@ -37,7 +39,8 @@ def main(args: Namespace) -> int:
                 _export(store, args.file, force=args.force)
             case "import":
                 lessons, drills = store.bring_in(args.file)
-                print(f"{lessons} lessons and {drills} kinds of drills are further than before")
+                said = tr("{lessons} lessons and {drills} kinds of drills are further than before")
+                print(said.format(lessons=lessons, drills=drills))
             case "reset":
                 _reset(store, args.lesson)
             case _:
@@ -55,8 +58,10 @@ def _show(store: "Store") -> None:
 
     progress = store.read()
     done = sum(lesson.finished for lesson in progress.lessons.values())
-    print(f"{store.path}{'' if store.path.exists() else ' (not there yet)'}")
-    print(f"{done} lessons done, {len(progress.lessons) - done} begun; drills: {summary(progress.drills) or 'none'}")
+    print(store.path if store.path.exists() else f"{store.path} ({tr('not there yet')})")
+    said = tr("{done} lessons done, {begun} begun; drills: {drills}")
+    drills = summary(progress.drills) or tr("none")
+    print(said.format(done=done, begun=len(progress.lessons) - done, drills=drills))
 
 
 def _export(store: "Store", file: Path, *, force: bool) -> None:
@@ -64,9 +69,9 @@ def _export(store: "Store", file: Path, *, force: bool) -> None:
     from lessons.learner.progress import ProgressError
 
     if file.exists() and not force:
-        raise ProgressError(f"{file} exists; `--force` replaces it")
+        raise ProgressError(tr("{file} exists; `--force` replaces it").format(file=file))
     store.copy_to(file)
-    print(f"written to {file}")
+    print(tr("written to {file}").format(file=file))
 
 
 def _reset(store: "Store", lesson: str) -> None:
@@ -76,6 +81,8 @@ def _reset(store: "Store", lesson: str) -> None:
 
     known = store.read().lessons
     if lesson and lesson not in known:
-        raise ProgressError(f"{lesson}: not begun ({did_you_mean(lesson, known)})" if known else f"{lesson}: not begun")
+        what = f"{lesson}: {tr('not begun')}"
+        raise ProgressError(f"{what} ({did_you_mean(lesson, known)})" if known else what)
     aside = store.reset_keeping_a_copy(lesson)
-    print(f"forgotten; the file as it was: {aside}" if aside else "there is nothing to forget")
+    forgotten = tr("forgotten; the file as it was: {file}").format(file=aside)
+    print(forgotten if aside else tr("there is nothing to forget"))

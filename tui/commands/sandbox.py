@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
 from tui.commands.run import complain
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 from tui.session.user_files import UnreadableError, read_text
@@ -34,7 +35,7 @@ def main(args: Namespace) -> int:
     from model.session.state_code import CodeError
 
     if args.file and args.code:
-        print("ptescope sandbox: a file or a code, not both", file=sys.stderr)
+        print(f"ptescope sandbox: {tr('a file or a code, not both')}", file=sys.stderr)
         return EXIT_MALFORMED
     try:
         return _plain(args) if args.plain else _screen(args)
@@ -73,7 +74,10 @@ def _screen(args: Namespace) -> int:
 
         check_simulated(parse(text))
     if refusal := no_terminal():
-        print(f"ptescope: {refusal}; `ptescope sandbox --plain` needs none", file=sys.stderr)
+        print(
+            f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='ptescope sandbox --plain')}",
+            file=sys.stderr,
+        )
         return EXIT_NO_TERMINAL
     from tui.app.launch import sandbox
 

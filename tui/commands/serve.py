@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from shlex import join
 from typing import Final
 
+from lessons.i18n.language import tr
 from tui.jobs.subprocess_job import python_module
 
 EXIT_FINE: Final = 0
@@ -21,22 +22,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         "can use it."
     )
     parser.add_argument("lesson", nargs="?", metavar="LESSON", help="open this lesson instead of home")
-    parser.add_argument("--host", default="localhost", help="address to listen at (default localhost)")
-    parser.add_argument("--port", type=port, default=8000, help="port to listen at (default 8000)")
+    parser.add_argument("--host", default="localhost", help="address to listen at (default %(default)s)")
+    parser.add_argument("--port", type=port, default=8000, help="port to listen at (default %(default)s)")
     parser.add_argument("--public-url", metavar="URL", help="how browsers reach it, if there is a proxy before it")
 
 
 def port(text: str) -> int:
     """Parse a TCP port, or raise ArgumentTypeError."""
     if not text.isdecimal() or not 0 < int(text) <= MOST_PORT:
-        raise ArgumentTypeError(f"expected a port from 1 to {MOST_PORT}, not `{text}`")
+        raise ArgumentTypeError(tr("expected a port from 1 to {most}, not `{text}`").format(most=MOST_PORT, text=text))
     return int(text)
 
 
 def main(args: Namespace) -> int:
     """Serve until interrupted; returns the exit status."""
     if find_spec("textual_serve") is None:
-        print("ptescope serve needs the extra `web`: pip install 'ptescope[web]'", file=sys.stderr)
+        print(tr("ptescope serve needs the extra `web`: pip install 'ptescope[web]'"), file=sys.stderr)
         return EXIT_MISSING
     words = python_module("tui.served_session")
     if args.lesson is not None:

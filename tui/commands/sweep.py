@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
 from tui.commands.explore import positive
 from tui.jobs.progress_bar import progress_bar
 
@@ -23,25 +24,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     from model.compare.sweep import MOST_STATES, TRIPLES_BOUND
     from model.engine.config import KERNELS
 
-    parser.description = (
+    parser.description = tr(
         "Search every pair of ordinary calls over every backing, with an access by each of two CPUs, and then the "
-        f"most entangled calls in threes with at most {TRIPLES_BOUND} pre-emptions. None may corrupt memory or make "
+        "most entangled calls in threes with at most {bound} pre-emptions. None may corrupt memory or make "
         "the kernel complain, unless that kernel really does. A sweep that was interrupted goes on where it stopped, "
         "until the model changes. Exit status: 0 no harm, 1 some is found that the kernel does not do, 3 some searches "
         "ended before they were complete."
-    )
-    for option, names, what in (
-        ("kernel", KERNELS, "kernel"),
-        ("backing", [backing.name for backing in BACKINGS], "backing"),
-        ("call", [call.name for call in CALLS], "scenes with this call"),
+    ).format(bound=TRIPLES_BOUND)
+    for option, names, only in (
+        ("kernel", KERNELS, tr("only this kernel (repeatable): %(choices)s")),
+        ("backing", [backing.name for backing in BACKINGS], tr("only this backing (repeatable): %(choices)s")),
+        ("call", [call.name for call in CALLS], tr("only scenes with this call (repeatable): %(choices)s")),
     ):
-        parser.add_argument(
-            f"--{option}",
-            action="append",
-            choices=names,
-            metavar="NAME",
-            help=f"only this {what} (repeatable): {', '.join(names)}",
-        )
+        parser.add_argument(f"--{option}", action="append", choices=names, metavar="NAME", help=only)
     parser.add_argument("--bounded", type=bound, metavar="N", help="schedules with at most N pre-emptions")
     parser.add_argument(
         "--thin", type=positive, metavar="N", help="the N pairs a kernel in which most kernel functions meet each other"
@@ -51,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help=f"give a search up after so many states (default {MOST_STATES})",
+        help="give a search up after so many states (default %(default)s)",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")
@@ -65,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def bound(text: str) -> int:
     """A number of pre-emptions."""
     if not text.isdecimal():
-        raise ArgumentTypeError(f"expected a number of pre-emptions, 0 or more, not `{text}`")
+        raise ArgumentTypeError(tr("expected a number of pre-emptions, 0 or more, not `{text}`").format(text=text))
     return int(text)
 
 

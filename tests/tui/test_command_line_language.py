@@ -1,0 +1,87 @@
+"""The command line in German: its help, what it says to mistakes, and that English waits for no translation."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lessons.i18n.language import ENGLISH, use
+from tests.test_project import COMMAND, imported_by
+from tui.cli import SUBCOMMANDS, main
+
+DEEDS = {
+    "lesson": ("new", "check", "play", "promote", "diff", "translate", "mutate"),
+    "progress": ("show", "export", "import", "reset"),
+}
+CALLS = [
+    [],
+    *([subcommand.name] for subcommand in SUBCOMMANDS),
+    *([name, deed] for name, deeds in DEEDS.items() for deed in deeds),
+]
+
+
+@pytest.fixture
+def german() -> Iterator[None]:
+    use("de")
+    yield
+    use(ENGLISH)
+
+
+def help_to(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def sentences(text: str) -> set[str]:
+    """What the help says in words, below the line with the usage: neither names nor options."""
+    _, _, below = text.partition("\n\n")
+    said = {piece for line in below.splitlines() for piece in re.split(r" {2,}|:$", line.strip())}
+    return {piece for piece in said if re.match(r"[`\w].* .*[a-z]{2}", piece)}
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_no_sentence_of_the_help_stays_english(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")  # one line a text
+    english = help_to(words, capsys)
+    use("de")
+    try:
+        german = help_to(words, capsys)
+    finally:
+        use(ENGLISH)
+    assert english.startswith("usage: ptescope")
+    assert german.startswith("Aufruf: ptescope")
+    assert german.count("Aufruf:") == 1
+    assert sentences(english)
+    assert sentences(english) & sentences(german) == set()
+    assert "options:" not in german
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "ptescope run: diese Argumente fehlen: FILE"),
+        (["run", "--jsn", "x"], "ptescope: unbekannte Argumente: --jsn"),
+        (["run", "-v", "-q", "x"], "Argument -q/--quiet: nicht zusammen mit dem Argument -v/--verbose erlaubt"),
+        (["run", "--state"], "Argument --state: erwartet einen Wert"),
+        (["run", "--json=1", "x"], "Argument --json: nimmt keinen Wert, bekam aber '1'"),
+        (["explore", "--max", "9", "x"], "mehrdeutige Option: --max könnte --max-states, --max-memory sein"),
+        (["explore", "--max-states", "no", "x"], "Argument --max-states: erwartet eine Zahl über 0, nicht `no`"),
+        (["replay", "--jobs", "no", "x"], "Argument --jobs: kein gültiger Wert vom Typ int: 'no'"),
+        (["class"], "ptescope class: diese Argumente fehlen: LESSON"),
+        (["lessn"], "meintest du `lesson`? (`ptescope --help` zeigt, was es gibt)"),
+    ],
+)
+def test_mistakes_are_told_in_german(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_english_waits_for_no_translation() -> None:
+    assert not imported_by("import sys\n" + COMMAND.format(argv=["ptescope", "--help"])) & {"babel", "platformdirs"}
