@@ -8,8 +8,10 @@ import pytest
 from lessons.author.check import check_lesson, check_paths
 from lessons.file.library import COURSE, entries, find
 from lessons.file.schema import Goal, Lesson, Prediction
-from lessons.play.playback import PlayedStep
+from lessons.file.translation import texts_of
+from lessons.play.playback import PlayedStep, set_scene
 from lessons.play.player import Player
+from model.engine.config import setting
 from model.script.ask import is_so
 from tests.lessons.playing import answers, knowing, mistaken, play
 
@@ -52,6 +54,14 @@ def test_every_surprise_is_predicted_and_the_learner_acts_soon(lesson: Lesson) -
     assert any(isinstance(action, Prediction | Goal) for action in actions[:3])
     assert 5 <= lesson.header.minutes <= 12
     assert any(isinstance(action, Goal) for action in actions)
+
+
+def test_a_lesson_names_the_kernel_of_each_of_its_machines(lesson: Lesson) -> None:
+    said = "\n".join(texts_of(lesson))
+    for item in lesson.items:
+        if item.world:
+            kernel = setting(set_scene(lesson, item).moment.state, "kernel")
+            assert f"Linux {kernel}" in said, f"the machine in line {item.line} is Linux {kernel}"
 
 
 def test_recordings_that_a_lesson_names_exist(lesson: Lesson) -> None:
