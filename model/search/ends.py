@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from model.engine.procedure import advance
 from model.memory.state import State
@@ -12,7 +12,9 @@ from model.search.paths import Action, action_of, as_script, states_along, turne
 from model.search.problem import Permission
 from model.search.transition_cache import Actor
 
-OK = "ok"
+OK: Final = "ok"
+NOTHING_SHOWN: Final = frozenset({"EINVAL", "ENOSPC", "ENOMEM", "EEXIST"})
+"""Errnos of a call that was not possible as it was made; whoever guards a page has others."""
 
 
 class CommandUse(NamedTuple):
@@ -26,8 +28,12 @@ class CommandUse(NamedTuple):
 
     @property
     def took_place(self) -> bool:
-        """Whether the command did what it is for in some schedule, or met a signal; a refusal does not count."""
-        return any(outcome == OK or outcome.startswith("SIG") for outcome in self.outcomes)
+        """Whether the command came to something in some schedule: done, a signal, or a refusal by who guards the page.
+
+        EFAULT from GUP or EBUSY from migration is what one wants to see. A command that never got so far as to be
+        refused, or that failed for want of room or by its arguments, shows nothing.
+        """
+        return any(outcome not in NOTHING_SHOWN for outcome in self.outcomes)
 
 
 def command_uses(search: Search) -> tuple[CommandUse, ...]:
