@@ -20,7 +20,8 @@ from lessons.drills.book import KINDS as DRILLS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
 from tui.cli import SUBCOMMANDS
-from tui.commands.export import FORMATS, PICTURES
+from tui.commands.export import FORMATS
+from tui.commands.export_drawing import PICTURES, TIME_SPACES
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
@@ -88,7 +89,7 @@ def tables() -> Iterator[str]:
     yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
     yield from (asks for asks, _ in DRILLS.values())
     yield from (form.what for form in FORMATS.values())
-    yield from (form.what for form in PICTURES.values())
+    yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
 
 

@@ -150,7 +150,7 @@ def test_steps_that_are_not_there_are_said(script: Path, tmp_path: Path, capsys:
     assert cli.main(["export", str(script), "--picture", "-o", file, "--steps", "99.."]) == 2
     assert "there is no step 99" in capsys.readouterr().err
     assert cli.main(["export", str(script), "-o", file, "--steps", "1..2"]) == 2
-    assert "add --picture" in capsys.readouterr().err
+    assert "add --picture or --time-space" in capsys.readouterr().err
     for wrong in ("0..2", "3..2", "x", "2"):
         with pytest.raises(SystemExit):
             cli.main(["export", str(script), "--picture", "-o", file, "--steps", wrong])
@@ -246,3 +246,27 @@ def test_the_pictures_of_a_script_as_markdown(script: Path, tmp_path: Path) -> N
     drawing = "\n".join(line.text.rstrip() for line in picture(last, 90))
     assert f"```text\n{drawing}\n```" in steps[-1]
     assert "✗ **corruption foreign-dma**: nic wrote 99" in steps[-1]
+
+
+def test_time_and_space_of_a_script_as_lanes(tmp_path: Path) -> None:
+    script = tmp_path / "race.pte"
+    script.write_text(
+        "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\n"
+        "begin G gup p0 buf as=r write\nstep G\nmadvise p0 buf dontneed\nfinish G\n"
+    )
+    assert cli.main(["export", str(script), "--time-space", "-o", str(tmp_path / "r.md"), "--steps", "4.."]) == 0
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert re.search(r"^G: gup p0 buf +as=r.* madvise p0 buf.* PTE p0:16", text, re.MULTILINE)
+    assert cli.main(["export", str(script), "--time-space", "-o", str(tmp_path / "r.svg"), "--steps", "4.."]) == 0
+    root = ET.fromstring((tmp_path / "r.svg").read_text(encoding="utf-8"))
+    assert {"light", "dash"} <= {style for style, _ in strokes(root)}
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert any(word and word.startswith("⋮zap_pte") for word in words)
+    assert "empty" in words
+
+
+def test_time_and_space_runs_along_one_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = ["export", "the-huge-page-hole", "--time-space", "-o", str(tmp_path / "l.svg"), "--steps", "10.."]
+    assert cli.main(scenes) == 2
+    assert "different scenes" in capsys.readouterr().err
+    assert cli.main([*scenes[:-1], "3..6"]) == 0

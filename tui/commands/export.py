@@ -1,6 +1,6 @@
 """`ptescope export LESSON|SCRIPT -o FILE`: a screen, a text, a recording, a diagram; the suffix says which.
 
-With --picture it is the drawing of pages, frames and holders instead of a screen.
+With --picture it is the drawing of pages, frames and holders instead of a screen, with --time-space that of lanes.
 """
 
 import sys
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
+from tui.commands.export_drawing import PICTURES, TIME_SPACES, WIDTH, drawing, steps, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lessons.file.schema import Lesson
     from lessons.learner.progress import Store
     from model.script.command import Command
     from tui.app.recording import RecordedScreen
     from tui.drivers.sandbox import SandboxDriver
-    from tui.export.picture_steps import PictureStep
 
 Size = tuple[int, int]
 """Columns and lines of the screen."""
@@ -27,8 +27,6 @@ Size = tuple[int, int]
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
 SCREEN: Final[Size] = (120, 40)
-PICTURE_WIDTH: Final = 90
-"""Columns of a picture: all that it needs, and still large on a page."""
 WIDEST: Final = 500
 HIGHEST: Final = 200
 
@@ -36,22 +34,24 @@ HIGHEST: Final = 200
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope export`."""
     kinds = "; ".join(f"{suffix}, {tr(form.what)}" for suffix, form in FORMATS.items())
-    pictures = "; ".join(f"{suffix or tr('none')}, {tr(form.what)}" for suffix, form in PICTURES.items())
-    parser.description = tr(
-        "Export a lesson or a script. The suffix of the file says as what: {kinds}. With --picture: {pictures}."
-    ).format(kinds=kinds, pictures=pictures)
+    parser.description = (
+        tr("Export a lesson or a script. The suffix of the file says as what: {kinds}.").format(kinds=kinds)
+        + f" {told()}"
+    )
     parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
-    shown = tr("of the screen (default {screen}); of a picture only the width counts ({width})").format(
-        screen=f"{SCREEN[0]}x{SCREEN[1]}", width=PICTURE_WIDTH
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE|DIR", help="where to write it")
+    shown = tr("of the screen (default {screen}); of a drawing only the width counts ({width})").format(
+        screen=f"{SCREEN[0]}x{SCREEN[1]}", width=WIDTH
     )
     parser.add_argument("--size", type=size, metavar="WxH", help=shown)
-    parser.add_argument("--picture", action="store_true", help="draw pages, frames and holders instead of a screen")
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument("--picture", action="store_true", help="draw pages, frames and holders instead of a screen")
+    drawn.add_argument("--time-space", action="store_true", help="draw what ran when, and whom it touched")
     parser.add_argument(
         "--steps",
         type=steps,
         metavar="A..B",
-        help="with --picture: which commands of the script, or moves of the lesson; `3..` is from the third on",
+        help="of a drawing: which commands of the script, or moves of the lesson; `3..` is from the third on",
     )
 
 
@@ -67,16 +67,6 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def steps(text: str) -> tuple[int, int | None]:
-    """Parse a range such as `3..9`, or `3..` to the end, or raise ArgumentTypeError."""
-    first, dots, last = text.partition("..")
-    if not dots or not first.isdecimal() or not (last.isdecimal() or not last):
-        raise ArgumentTypeError(tr("expected steps such as 3..9 or 3.., not `{text}`").format(text=text))
-    if int(first) < 1 or (last and int(last) < int(first)):
-        raise ArgumentTypeError(tr("expected steps from 1 on, the first one first, not `{text}`").format(text=text))
-    return int(first), int(last) if last else None
-
-
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.problems import LessonError, did_you_mean
@@ -85,18 +75,19 @@ def main(args: Namespace) -> int:
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
 
-    suffixes = tuple(PICTURES if args.picture else FORMATS)
+    drawings = PICTURES if args.picture else TIME_SPACES if args.time_space else None
+    suffixes = tuple(FORMATS if drawings is None else drawings)
     if args.output.suffix not in suffixes:
         near = did_you_mean(args.output.suffix, suffixes)
         print(tr("{file}: no format has that suffix ({near})").format(file=args.output, near=near), file=sys.stderr)
         return EXIT_MALFORMED
-    if args.steps and not args.picture:
-        print(tr("--steps chooses among pictures: add --picture"), file=sys.stderr)
+    if args.steps and drawings is None:
+        print(tr("--steps chooses what is drawn: add --picture or --time-space"), file=sys.stderr)
         return EXIT_MALFORMED
     try:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "progress.json")
-            text = _pictures(args, store) if args.picture else _exported(args, store)
+            text = _exported(args, store) if drawings is None else drawing(drawings, args, store)
     except ScriptError as error:
         complain(args.what, error)
         return EXIT_MALFORMED
@@ -142,25 +133,6 @@ def _script(path: str) -> PlayedScript:
     commands = tuple(command for command in parse(read_text(path)) if command.verb != "may")
     name = Path(path).name
     return PlayedScript(name, commands, SandboxDriver(commands, name))
-
-
-def _pictures(args: Namespace, store: "Store") -> str:
-    """The drawings of a lesson or a script in the wanted format: the last one, or those of --steps."""
-    from lessons.file.library import find
-    from model.script.parser import parse
-    from tui.export.picture_steps import chosen, lesson_steps, script_steps
-    from tui.session.user_files import read_text
-
-    form, width = PICTURES[args.output.suffix], args.size[0] if args.size else PICTURE_WIDTH
-    if args.what.endswith(".pte"):
-        title = Path(args.what).name
-        drawn = script_steps(command for command in parse(read_text(args.what)) if command.verb != "may")
-    else:
-        lesson = find(args.what)
-        title, drawn = lesson.header.title, lesson_steps(lesson, store)
-    first, last = args.steps or (1, None)
-    found = chosen(drawn, first, last)
-    return form.make(found if args.steps or form.every else found[-1:], title, width)
 
 
 # -- of a lesson -------------------------------------------------------------------------------
@@ -245,47 +217,6 @@ FORMATS: Final = {
     ".md": Format("a text to read", lesson_as_markdown, script_as_markdown),
     ".cast": Format("a recording for asciinema, played to the end", lesson_as_asciicast, script_as_asciicast),
     ".mmd": Format("a Mermaid sequence diagram of a script's trace", None, script_as_mermaid),
-}
-"""By the suffix of the file."""
-
-
-def picture_as_svg(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
-    """One drawing; several one after the other."""
-    from tui.export.picture_steps import drawing
-    from tui.export.picture_svg import svg
-
-    return svg([drawing(step, width) for step in shown], title)
-
-
-def picture_as_markdown(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
-    """Every step with its drawing as text."""
-    from tui.export.picture_markdown import markdown
-
-    return markdown(shown, title, width)
-
-
-def picture_as_page(shown: "Sequence[PictureStep]", title: str, width: int) -> str:
-    """A page to step through."""
-    from tui.export.picture_html import page
-
-    return page(shown, title, width)
-
-
-class PictureFormat(NamedTuple):
-    """What a suffix stands for with --picture, what makes it, and whether that takes every step by itself."""
-
-    what: str
-    make: "Callable[[Sequence[PictureStep], str, int], str]"
-    every: bool
-
-
-PICTURES: Final = {
-    ".svg": PictureFormat(
-        "the last picture, or with --steps several that follow each other", picture_as_svg, every=False
-    ),
-    ".md": PictureFormat("every step as text", picture_as_markdown, every=True),
-    ".html": PictureFormat("a page to step through, which needs no network", picture_as_page, every=True),
-    "": PictureFormat("a folder with that page", picture_as_page, every=True),
 }
 """By the suffix of the file."""
 

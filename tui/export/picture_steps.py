@@ -46,6 +46,11 @@ class PictureStep(NamedTuple):
     alarms: tuple[ShownViolation, ...]
     """What this move broke."""
     drawn: PictureState
+    timeline: Timeline
+    before: int
+    """The node of the history from which the move was made …"""
+    after: int
+    """… and the one to which it led."""
 
     @property
     def title(self) -> str:
@@ -60,14 +65,16 @@ def script_steps(commands: Iterable[Command]) -> Iterator[PictureStep]:
     history = History(session.timeline)
     known: set[tuple[str, int]] = set()
     for number, command in enumerate(commands, 1):
-        depth = session.node.depth
+        before = session.node
         node = session.perform(command)
         timeline = session.timeline
-        changes = net(change for one in timeline.path_to(node)[depth + 1 :] for change in one.changes)
+        changes = net(change for one in timeline.path_to(node)[before.depth + 1 :] for change in one.changes)
         wrong = broken(timeline)
         drawn = _drawn(timeline, history, changes, wrong)
         outcome = in_words(node.outcome) if node.outcome is not None else ""
-        yield PictureStep(number, "", command.text, "", outcome, "", _new(wrong, known), drawn)
+        yield PictureStep(
+            number, "", command.text, "", outcome, "", _new(wrong, known), drawn, timeline, before.number, node.number
+        )
 
 
 def lesson_steps(lesson: Lesson, store: Store) -> Iterator[PictureStep]:
@@ -100,6 +107,9 @@ def _lesson_step(number: int, driver: LessonDriver, history: History, known: set
         _said(shown.tale, remark, moved=step is not None),
         _new(shown.broken, known),
         _drawn(driver.past(), history, shown.changes, shown.broken),
+        driver.past(),
+        driver.player.places[place.came_from].at if step is not None else place.at,
+        place.at,
     )
 
 

@@ -14,6 +14,7 @@ from textual.theme import Theme
 
 from tui.views.picture.legend import LINES, SIGNS
 from tui.views.row import Row
+from tui.views.time_space import UNICODE_SIGNS
 from tui.widgets.role_styles import LIGHT, PTESCOPE, roles
 
 CELL: Final = 9
@@ -31,8 +32,14 @@ FONTS: Final = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 BACK: Final = {UP: DOWN, DOWN: UP, LEFT: RIGHT, RIGHT: LEFT}
 TURNS: Final = {UP: (-1, 0), DOWN: (1, 0), LEFT: (0, -1), RIGHT: (0, 1)}
-ARMS: Final = {piece: arms for drawn, _ in LINES.values() for arms, piece in enumerate(drawn) if arms}
-STYLES: Final = {piece: [style for style, (drawn, _) in LINES.items() if piece in drawn[1:]] for piece in ARMS}
+LANES: Final = (UNICODE_SIGNS.absent, UNICODE_SIGNS.believes)
+"""Lines of time and space that run down in dots."""
+ARMS: Final = {piece: arms for drawn, _ in LINES.values() for arms, piece in enumerate(drawn) if arms} | dict.fromkeys(
+    LANES, UP | DOWN
+)
+STYLES: Final = {
+    piece: [style for style, (drawn, _) in LINES.items() if piece in drawn[1:]] or ["dash"] for piece in ARMS
+}
 """Piece of a line → the styles that have it: a bend may be light or dashed, which its neighbours decide."""
 
 SHAPES: Final = {
