@@ -202,9 +202,9 @@ class _Builder:
         )
 
     def do(self, block: Block) -> None:
-        """`~~~do [by=micro|procedure|remark|command] [until=PROCEDURE.STEP]`."""
+        """`~~~do [by=visible|micro|procedure|remark|command] [until=PROCEDURE.STEP]`."""
         options = self._options(block, {"by": PACES, "until": None})
-        pace: Pace = next((pace for pace in PACES if pace == options.get("by")), "micro")
+        pace: Pace = next((pace for pace in PACES if pace == options.get("by")), "visible")
         commands = self._commands(block)
         if not commands:
             self.problem(block.line, "a do block without a command")

@@ -127,9 +127,10 @@ Prediction = NumberQuestion | YesNoQuestion | ChoiceQuestion | PageQuestion
 
 # -- things to do, and what goes with them ----------------------------------------------------------
 
-Pace = Literal["micro", "procedure", "remark", "command"]
-"""How finely a `do` block is played: every micro-step, one kernel function, up to the next micro-step with an author's
-remark, or one whole command a key press. The learner can always go more finely."""
+Pace = Literal["visible", "micro", "procedure", "remark", "command"]
+"""How far a key press goes in a `do` block: up to the next micro-step that changes something in sight, one micro-step,
+one kernel function, up to the next micro-step with an author's remark, or one whole command. The learner can always go
+more finely."""
 
 PACES: Final[tuple[Pace, ...]] = get_args(Pace)
 

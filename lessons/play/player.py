@@ -6,11 +6,11 @@ the sandbox: each scene is a way from its start. A place of the lesson is an ite
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from lessons.file.problems import LessonError, LessonProblem
-from lessons.file.schema import Do, Goal, Hint, Item, Lesson, Prediction
+from lessons.file.schema import Do, Goal, Hint, Item, Lesson, Pace, Prediction
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress
 from lessons.play.goal_search import Commands, holds, reached, remaining
@@ -50,6 +50,8 @@ class Player:
         self.reached: set[str] = set()
         """Ids of goals that were reached."""
         self.finished = False
+        self.folds = True
+        """At the pace `visible`, steps that change nothing in sight are part of the next one that does."""
         self._tracks: dict[int, tuple[PlayedStep, ...]] = {}
         """Entry place of a `do` item → all steps of its commands."""
         self._enter(0, -1)
@@ -211,13 +213,22 @@ class Player:
             return why
         place = self.place
         if isinstance(self.item.action, Do) and place.played < len(self.track):
-            return self._play(length(size, self.item.action.by, self.track[place.played :]))
+            return self._play(self._length(size, self.item.action, self.track[place.played :]))
         if self.goal is not None and not reached(self.goal, self.standing):
             return self._show_solution(self.goal)
         if place.item + 1 == len(self.lesson.items):
             return tr("This is the end of the lesson.")
         self._enter(place.item + 1, place.number)
         return ""
+
+    def _length(self, size: StepSize, action: Do, ahead: Sequence[PlayedStep]) -> int:
+        """How many of the steps ahead a move takes; unseen ones are not passed where a waiting question is answered."""
+        pace: Pace = "micro" if action.by == "visible" and not self.folds else action.by
+        steps = length(size, pace, ahead)
+        if size != "forward" or pace != "visible":
+            return steps
+        revealed = (self._revealing(question) - self.place.played for question in pending(self.lesson, self.place.item))
+        return min((steps, *(number for number in revealed if number > 0)))
 
     def back(self) -> str:
         """To the place before; what was reached stays."""
@@ -431,8 +442,7 @@ class Player:
         while self.place.played < end:
             action = self.item.action
             assert isinstance(action, Do)
-            ahead = self.track[self.place.played : end]
-            self._play(length("forward", action.by, ahead))
+            self._play(self._length("forward", action, self.track[self.place.played : end]))
 
     def summary(self) -> Summary:
         """What was predicted, needed and learnt."""

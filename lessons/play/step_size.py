@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from lessons.file.schema import Pace
+from lessons.play.in_sight import is_in_sight
 from lessons.play.playback import PlayedStep
 
 StepSize = Literal["forward", "into", "over", "out", "command"]
@@ -50,6 +51,12 @@ def _remark(ahead: Sequence[PlayedStep]) -> int:
     return next((number for number, played_step in enumerate(ahead, 1) if played_step.remark), len(ahead))
 
 
+def _visible(ahead: Sequence[PlayedStep]) -> int:
+    """Up to and including the next micro-step that shows, or that the author has something to say about."""
+    shows = (number for number, step in enumerate(ahead, 1) if step.remark or is_in_sight(step.node))
+    return next(shows, len(ahead))
+
+
 def _depth(played_step: PlayedStep) -> int:
     return played_step.stepped.depth if played_step.stepped else 0
 
@@ -65,6 +72,7 @@ STEP_SIZES: Final[dict[StepSize, Callable[[Sequence[PlayedStep]], int]]] = {
     "command": len,
 }
 PACED: Final[dict[Pace, Callable[[Sequence[PlayedStep]], int]]] = {
+    "visible": _visible,
     "micro": _one,
     "procedure": _function,
     "remark": _remark,

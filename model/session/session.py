@@ -172,6 +172,10 @@ class Session:
         """To the end of the command under way, or to where it has to wait."""
         return self._stride(lambda: False)
 
+    def step_until(self, wanted: Callable[[Node], bool]) -> Node:
+        """Go on to a place that is wanted, to the end of the command under way, or to where it has to wait."""
+        return self._stride(lambda: wanted(self.node))
+
     def step_task(self, task: str, steps: int = 1) -> Node:
         """Some micro-steps of any task, whoever else is under way. Raises ValueError if there is no such task."""
         for _ in range(steps):

@@ -156,6 +156,7 @@ class PtescopeApp(App[None]):
 
     def stage(self, driver: Driver, *, from_lesson: bool = False) -> Stage:
         """The stage that shows a driver. `from_lesson`: a sandbox that was opened from a lesson."""
+        driver.folds = self.preferences.read().folds
         if driver.free:
             from tui.drivers.sandbox import SandboxDriver
             from tui.screens.sandbox_stage import SandboxStage
@@ -247,7 +248,7 @@ class PtescopeApp(App[None]):
         except ProgressError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self.push_screen(Stage(driver, self.glyphs))
+        self.push_screen(self.stage(driver))
 
     def action_recap(self) -> None:
         """What was learnt, to read."""
@@ -326,6 +327,15 @@ class PtescopeApp(App[None]):
         from tui.screens.help import Help
 
         self.push_screen(Help(self.screen, self.glyphs))
+
+    def action_fold_steps(self) -> None:
+        """Let steps that change nothing in sight be part of the next press, or stop at each again."""
+        stage = self.screen
+        if isinstance(stage, Stage):
+            stage.driver.folds = not stage.driver.folds
+            self.preferences.change(folds=stage.driver.folds)
+            folded = tr("n goes on to the next step that changes something in sight; i still goes into each.")
+            self.notify(folded if stage.driver.folds else tr("n stops at every micro-step."), markup=False)
 
     def action_next_theme(self) -> None:
         """Our own themes, then Textual's."""

@@ -51,6 +51,7 @@ class AuthorDriver(LessonDriver):
 
     def _show(self, player: Player) -> None:
         """Play this one from now on. Raises LessonError where it cannot be shown."""
+        player.folds = self.folds
         self.player = player
         self.log = Log(player.timeline, player.place.scene)
         self.picture()

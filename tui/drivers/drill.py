@@ -35,6 +35,7 @@ class DrillDriver:
         self.kind: Final = kind
         self.fixed: Final = fixed
         self.complaint = ""
+        self.folds = False
         self.scores = dict(store.read().drills)
         self._take(seed)
 
@@ -120,6 +121,7 @@ class DrillDriver:
             return ""
         if self.inner.session.node.number == self.last:
             return tr("This is the end of the account: Enter takes the next exercise.")
+        self.inner.folds = self.folds
         return self.inner.step(size)
 
     def back(self) -> str:
@@ -127,6 +129,7 @@ class DrillDriver:
         if self.chosen < 0:
             self._stand(self.start)
             return ""
+        self.inner.folds = self.folds
         return self.inner.back()
 
     def answer(self, typed: str) -> str:

@@ -17,6 +17,8 @@ class Driver(Protocol):
 
     free: bool
     """One plays freely: the stage has the sandbox's keys."""
+    folds: bool
+    """A step forward goes on to the next one that changes something in sight."""
 
     def picture(self) -> Picture:
         """Everything that the stage shows now."""

@@ -44,6 +44,15 @@ class LessonDriver:
         self.store: Final = store
         self.log = Log(player.timeline, player.place.scene)
 
+    @property
+    def folds(self) -> bool:
+        """Where the author leaves the pace open, steps that change nothing in sight are part of the next one."""
+        return self.player.folds
+
+    @folds.setter
+    def folds(self, folds: bool) -> None:
+        self.player.folds = folds
+
     # -- looking ---------------------------------------------------------------------------------
 
     def picture(self) -> Picture:

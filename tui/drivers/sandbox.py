@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from lessons.i18n.language import tr
 from lessons.learner.progress import reason
+from lessons.play.in_sight import is_in_sight
 from model.engine.config import SETTINGS
 from model.invariants.checker import Checker
 from model.memory.state import Change, State
@@ -73,6 +74,8 @@ class SandboxDriver:
         """What is watched, once anything is."""
         self.word = ""
         """What is to be said when the stage opens."""
+        self.folds = False
+        """Steps that change nothing in sight are part of the next one that does."""
         self._kept = ""
         """What the file of this session has."""
 
@@ -172,13 +175,15 @@ class SandboxDriver:
         self.came_from = before = session.node
         try:
             if session.running is None:
-                session.forward("command" if size in {"over", "out", "command"} else "into")
+                self._again(size)
             elif size == "over":
                 session.step_over()
             elif size == "out":
                 session.step_out()
             elif size == "command":
                 session.finish()
+            elif size == "forward" and self.folds:
+                session.step_until(is_in_sight)
             else:
                 session.step_into()
         except ScriptError as error:
@@ -187,12 +192,22 @@ class SandboxDriver:
             return ""
         return tr("Nothing is under way: type a command with `:`.") if session.running is None else _waiting(session)
 
+    def _again(self, size: "StepSize") -> None:
+        """Along the way that was walked before, by a step of that size."""
+        if size == "forward" and self.folds:
+            self.session.timeline.forward(is_in_sight)
+        else:
+            self.session.forward("command" if size in {"over", "out", "command"} else "into")
+
     def back(self) -> str:
-        """Go one micro-step back."""
+        """Go one micro-step back, or to the last one that shows."""
         here = self.session.node
         if here.parent < 0:
             return tr("This is the beginning.")
-        self.session.back()
+        if self.folds:
+            self.session.timeline.back(is_in_sight)
+        else:
+            self.session.back()
         self._stand_still()
         return ""
 

@@ -52,6 +52,9 @@ KEYS: Final[list[BindingType]] = [
     Binding("left,p,backspace", "back", "Back", id="stage.back"),
     Binding("enter", "act", "Act or answer", id="stage.act"),
     Binding("i", "step('into')", "Step into", id="stage.into"),
+    Binding(
+        "F", "app.fold_steps", "Pass over steps that change nothing in sight, or stop at each", id="stage.fold-steps"
+    ),
     Binding("o", "step('over')", "Step over", id="stage.over"),
     Binding("u", "step('out')", "Step out", id="stage.out"),
     Binding("c", "step('command')", "To the command's end", id="stage.command-end"),

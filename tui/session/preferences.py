@@ -1,4 +1,4 @@
-"""What a reader has set for good: the theme. One small JSON file beside the progress, replaced atomically."""
+"""What a reader has set for good: the theme, the pace. One small JSON file beside the progress, replaced atomically."""
 
 import contextlib
 from pathlib import Path
@@ -16,6 +16,8 @@ class Preferences(msgspec.Struct, frozen=True, omit_defaults=True):
 
     theme: str = ""
     """The name of a theme; empty: the program's own."""
+    folds: bool = True
+    """Steps that change nothing in sight are part of the next one that does."""
 
 
 class PreferencesFile:
