@@ -8,6 +8,7 @@ from tui.screens.form import Form
 from tui.screens.overlay import Overlay
 from tui.screens.settings import Settings
 from tui.screens.stage import Stage
+from tui.session.preferences import NAME, PreferencesFile
 
 
 @SIZES
@@ -38,7 +39,7 @@ async def test_tasks_are_scheduled_by_number_and_say_who_is_in_the_way(store: St
 async def test_a_ready_scene_is_loaded_by_its_number(store: Store, size: tuple[int, int]) -> None:
     driver = driver_of("memfd f 2")
     async with at(store, driver, size) as user:
-        await user.press("L", "1", "9")
+        await user.press("L", "2", "3")
         assert "stale-pin-punch" in driver.session.timeline.bookmarks.values()
         assert "lost-write" in user.seen() or "stale-reference" in user.seen()
         assert any(node.command == "memfd f 2" for node in driver.session.timeline.nodes), "nothing is lost"
@@ -98,3 +99,21 @@ async def test_the_palette_has_a_form_for_every_verb_and_the_words_of_the_sessio
             await user.pilot.pause(0.3)
             assert isinstance(user.screen, screen)
             await user.press("escape")
+
+
+async def test_a_step_forward_goes_on_to_one_that_shows_until_that_is_switched_off(store: Store) -> None:
+    driver = driver_of("process p0", "mmap p0 a anon private rw 1")
+    async with at(store, driver) as user:
+        await user.command("write p0 a 7")
+        begun = driver.session.node.depth
+        await user.press("n")
+        folded = driver.session.node
+        assert folded.changes, "something in sight is another"
+        assert folded.depth > begun + 1, "walking down took no press of its own"
+        await user.press("p")
+        assert driver.session.node.depth == begun, "back undoes the press"
+        await user.press("i")
+        assert driver.session.node.depth == begun + 1, "i still goes into each"
+        await user.press("F", "n")
+        assert driver.session.node.depth == begun + 2
+    assert not PreferencesFile(store.path.with_name(NAME)).read().folds, "it is remembered"
