@@ -230,3 +230,19 @@ def test_an_answer_is_read_out_of_the_tables_it_is_about(pinned: Moment, text: s
     noted = Noted(pinned.state)
     assert is_so(text, pinned._replace(state=cast("State", noted))) is is_so(text, pinned)
     assert noted.read <= tables
+
+
+def test_a_page_that_is_missing_differs_from_none_and_is_the_same_as_none(pinned: Moment) -> None:
+    for text in ("differ p0 buf p0 buf+2", "differ p0 buf+2 p0 buf", "same p0 buf+2 p0 buf+3"):
+        assert not is_so(text, pinned), text
+
+
+def test_the_zero_page_is_no_resident_page() -> None:
+    moment = after("process p0\nmmap p0 buf anon private rw 2\nread p0 buf\nwrite p0 buf+1 1")
+    assert amount("rss p0", moment) == 1
+
+
+def test_a_range_is_absent_when_its_last_page_is_too() -> None:
+    moment = after("process p0\nmmap p0 buf anon private rw 3\nwrite p0 buf+2 1")
+    assert is_so("absent p0 buf[0:2]", moment)
+    assert not is_so("absent p0 buf[0:3]", moment)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.model.broken_machines import broken, changed
 from tests.model.play import Play
 
 HELD = "process p0\ndevice nic\ndax x 1\nmmap p0 m dax:x shared rw 1\nwrite p0 m 65\ngup p0 m as=r write by=nic"
@@ -29,3 +30,12 @@ def test_a_mapped_page_is_not_idle_where_entries_count(kernel: str) -> None:
 def test_mappings_alone_are_taken_away(kernel: str) -> None:
     play = Play(f"set kernel {kernel}", "process p0\ndax x 1\nmmap p0 m dax:x shared rw 1\nwrite p0 m 65")
     assert play.do("truncate x 0") == "ok"
+
+
+def test_a_block_that_its_file_has_given_back_is_as_bad_as_a_free_frame_to_have() -> None:
+    """The allocator never gets storage, but the filesystem hands the block to the next file that needs one."""
+    state = Play("set kernel 6.18", HELD).state
+    (pfn,) = state.references["r"].frames
+    assert {"freed-while-mapped", "freed-while-referenced"} <= set(
+        broken(changed(state, lambda tx: tx.frames.update(pfn, mapping="")))
+    )

@@ -156,3 +156,15 @@ def test_no_order_of_a_store_and_a_punch_splits_the_file_from_its_mapping(kind: 
         cached = state.page_cache.get(("f", 0))
         assert entry is None or entry.pfn == cached
         assert not state.locks
+
+
+@KINDS
+def test_a_hole_unmaps_nothing_beside_it(kind: str) -> None:
+    machine = filled(kind)
+    shared, private = mapped(machine, kind)
+    for first in (shared, private):
+        for page in range(3):
+            assert machine.read(first + page) == page + 1
+    assert machine.run(fallocate_punch(file="f", offset=1, pages=1), "").ok
+    there = [machine.pte(first + page) is not None for first in (shared, private) for page in range(3)]
+    assert there == [True, False, True] * 2

@@ -64,3 +64,14 @@ def test_a_count_of_0_warns_and_yields_nothing() -> None:
     machine.state = changed(machine.state, lambda tx: tx.frames.update(pfn, refcount=0))
     assert machine.run(gup_slow("p0", 100, 1, FOLL_GET | FOLL_WRITE | FOLL_TOUCH)).value == -ENOMEM
     assert machine.frame(100).refcount == 0
+
+
+def test_while_it_walks_nobody_changes_the_address_space() -> None:
+    """It has mmap_lock for reading: others may read too, munmap() has to wait."""
+    play = Play(HEAD, "mmap p0 m anon private rw 1\nwrite p0 m 1\nbegin G cpu=1 gup p0 m as=r slow by=nic")
+    while not any("G" in lock.readers for lock in play.state.locks.values()):
+        play.do("step G")
+    assert play.do("munmap p0 m") == "blocked on mmap_lock of p0, held by G"
+    assert play.do("madvise p0 m cold") == "ok"
+    play.do("finish G")
+    assert play.do("munmap p0 m") == "ok"

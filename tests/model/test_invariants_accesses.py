@@ -29,6 +29,7 @@ from tests.model.broken_machines import (
     unmapped,
     zero_mapped,
 )
+from tests.model.play import Play
 
 # -- what accesses do --------------------------------------------------------------------------
 
@@ -202,3 +203,15 @@ def test_a_splat_is_a_violation_with_the_kernels_words() -> None:
     assert found[0].subjects == ("frame:5", "task:main", "process:p0")
     assert found[0].message.startswith(f"{title}. The allocator looked at the page")
     assert found[0].message.endswith("It was found in free_page.")
+
+
+def test_what_a_thread_writes_while_its_process_forks_is_meant_for_the_child() -> None:
+    """It still has the writable translation, and the page is the child's as well: but the child does not run yet."""
+    play = Play(
+        "process p0 cpu=0", "mmap p0 m anon private rw 1\nbegin t cpu=1 write p0 m 1\nfinish t\nbegin F fork p0 kid"
+    )
+    while not any(process == "kid" for process, _ in play.state.ptes):
+        play.do("step F")
+    play.do("begin t cpu=1 write p0 m 2\nfinish t\nfinish F")
+    assert play.do("expect same p0 m kid m and content kid m 2") == "ok"
+    assert play.broken() == set()

@@ -186,6 +186,13 @@ def test_many_frames_alike_are_counted_not_listed() -> None:
     assert found[-1].message.endswith("(4 more frames likewise)")
 
 
+def test_a_frame_that_two_buffers_list_has_two_owners() -> None:
+    state = played("bo a 1 in=system").state
+    assert broken(state) == []
+    twice = changed(state, lambda tx: tx.buffers.__setitem__("b", state.buffers["a"]))
+    assert "double-owner" in broken(twice)
+
+
 @pytest.mark.parametrize(
     ("miscounted", "invariant"), [({"mapcount": 1}, "map-accounting"), ({"pins": -1}, "underflow")]
 )

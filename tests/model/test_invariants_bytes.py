@@ -2,11 +2,15 @@
 
 from typing import Final
 
+import msgspec
 import pytest
 
+from model.invariants.checker import Checker
+from model.invariants.rules.lost_store import lost_store
 from model.memory.flags import VM_READ, VM_SHARED, VM_WRITE
-from model.memory.records import Access
-from tests.model.broken_machines import after, anon, cached, machine, process
+from model.memory.records import Access, Buffer, File, Pte
+from model.memory.state import Change, Transaction
+from tests.model.broken_machines import RW, USER, after, anon, cached, changed, machine, process, reference
 from tests.model.play import Play
 
 START: Final = "process p0\ndevice nic"
@@ -131,3 +135,42 @@ def test_a_write_through_a_private_mapping_never_reaches_the_file() -> None:
     assert after(machine(shared, cached(7, "f", 1, ("p0", 17))), forced) == []
     copied = (process("p0", file="f"), cached(7, "f", 1), anon(9, ("p0", 17)))
     assert after(machine(*copied), Access(9, write=True, value=0x66, process="p0", vpn=17)) == []
+
+
+def test_a_byte_that_a_swapped_out_buffer_lacks_is_lost() -> None:
+    before = machine(
+        lambda tx: tx.buffers.__setitem__("b", Buffer(1, frames=(50,))), lambda tx: tx.content.__setitem__(50, 9)
+    )
+    old = before.buffers["b"]
+
+    def swapped_out(byte: int) -> list[str]:
+        new = msgspec.structs.replace(old, frames=(), swap=(byte,))
+        after = changed(before, lambda tx: tx.buffers.__setitem__("b", new))
+        scenes = Checker.full(before).scene, Checker.full(after).scene
+        return [found.invariant for found in lost_store(*scenes, Change("buffers", "b", old, new))]
+
+    assert swapped_out(9) == []
+    assert swapped_out(3) == ["lost-store"]
+
+
+def test_a_reader_without_a_device_gets_at_secret_memory_as_well() -> None:
+    play = Play("set kernel 6.1", f"{START}\nmmap p0 buf secretmem shared rw 1\nwrite p0 buf 83\ngrab p0 buf as=g")
+    assert "secret-access" not in play.broken()
+    assert play.do("peek g") == "ok 83"
+    assert "secret-access" in play.broken()
+
+
+@pytest.mark.parametrize(("bits", "found"), [(RW, []), (USER, ["clean-page-written"])])
+def test_a_dirty_entry_tells_the_filesystem_as_well(bits: int, found: list[str]) -> None:
+    """When the entry is cleared its dirty bit goes to the page (mm/memory.c: zap_present_folio_ptes)."""
+
+    def on_disk(tx: Transaction) -> None:
+        tx.files["f"] = File("ext4", size=16, i_mmap=(("p0", 16),))
+        tx.ptes["p0", 17] = Pte(50, bits)
+
+    state = machine(
+        process("p0", file="f", flags=VM_READ | VM_WRITE | VM_SHARED), cached(50, "f", 1, ("p0", 17)), on_disk
+    )
+    state = changed(state, reference("r0", "p0", 17, 50))
+    written = Access(50, write=True, value=7, reference="r0", page=0, device="nic")
+    assert [violation.invariant for violation in after(state, written)] == found

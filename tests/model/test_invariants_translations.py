@@ -9,6 +9,7 @@ from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.unmap import zap_page_range_single
 from model.memory.flags import (
+    PAGE_PROTNONE,
     PG_SWAPCACHE,
     VM_READ,
     VM_SHARED,
@@ -213,3 +214,10 @@ def test_a_cpu_left_with_interrupts_off() -> None:
     state = machine(lambda tx: tx.cpus.update(1, irqs_off_by="walker"))
     assert only(state, "lock-left-held").subjects == ("cpu:1", "task:walker")
     assert broken(changed(state, task("walker"))) == []
+
+
+def test_a_translation_of_memory_that_prot_none_has_closed_is_outdated() -> None:
+    """The entry counts as present and leads to the same frame, yet the CPU must not use it any more."""
+    closed = machine(process("p0"), anon(50, ("p0", 17), bits=PAGE_PROTNONE), remembered(50, USER))
+    assert broken(closed) == ["stale-tlb"]
+    assert broken(machine(process("p0"), anon(50, ("p0", 17), bits=USER), remembered(50, USER))) == []

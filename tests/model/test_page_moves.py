@@ -58,3 +58,27 @@ def test_a_page_that_comes_back_from_swap_is_cached_until_it_is_written_and_then
     play.do("exit kid\nmunmap p0 m")
     assert not len(play.state.swap_slots)
     assert play.broken() == set()
+
+
+def test_a_write_to_a_pinned_page_of_ones_own_goes_to_that_page() -> None:
+    """mm/memory.c: wp_can_reuse_anon_folio, PageAnonExclusive (since 5.19): a pin is no reason to copy."""
+    play = Play(
+        "set kernel 6.1", f"{OWN}\ngup p0 m as=r pin by=nic\nmadvise p0 m free\nmprotect p0 m r\nmprotect p0 m rw"
+    )
+    assert play.do("expect not writable p0 m and exclusive p0 m") == "ok"
+    play.do("write p0 m 2")
+    assert play.do("expect same p0 m r and content r 2") == "ok"
+    assert play.broken() == set()
+
+
+def test_a_copy_does_not_replace_an_entry_that_has_changed_meanwhile() -> None:
+    """mm/memory.c: wp_page_copy looks at the entry again under the page table lock (pte_same)."""
+    play = Play(OWN, "fork p0 kid\nbegin W write p0 m 2")
+    while play.do("expect holds W kid m") != "ok":
+        play.do("step W")
+    play.do("step W\nmadvise p0 m dontneed\nread p0 m")
+    assert play.do("expect present p0 m and differ p0 m kid m") == "ok"
+    assert play.do("finish W") == "ok"
+    assert play.do("read p0 m") == "ok 2"
+    assert play.do("expect content kid m 1 and refcount kid m 1 and mapcount kid m 1") == "ok"
+    assert play.broken() == set()

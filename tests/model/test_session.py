@@ -162,6 +162,20 @@ def test_a_plain_command_that_would_have_to_wait_is_undone() -> None:
     assert node.checker == Checker.full(before)
 
 
+def test_a_command_that_was_undone_has_broken_nothing() -> None:
+    """It had cleared an entry that a reference was taken at, when its flush had to wait for a walk without locks."""
+    session = session_of(
+        *MAPPED, "device nic", "gup p0 buf as=r by=nic", "begin G cpu=1 gup p0 buf as=q fast-only by=nic"
+    )
+    while not any(cpu.irqs_off_by for cpu in session.state.cpus.values()):
+        session.step_task("G")
+    node = session.run("madvise p0 buf dontneed")
+    assert node.outcome is not None
+    assert node.outcome.status == "blocked"
+    assert any(found.invariant == "stale-reference" for each in session.timeline.nodes for found in each.new)
+    assert node.context.violations == ()
+
+
 def test_by_hand_a_command_may_wait_for_the_task_that_is_in_its_way() -> None:
     session = session_of(*MAPPED, "begin a mprotect p0 buf r")
     while not any(lock.writer == "a" for lock in session.state.locks.values()):

@@ -169,3 +169,19 @@ def test_a_kept_step_costs_no_more_than_4_kb() -> None:
         assert tracemalloc.get_traced_memory()[0] / kept < 4096
     finally:
         tracemalloc.stop()
+
+
+def test_all_harm_on_the_way_is_remembered_not_the_last_alone() -> None:
+    session = walked(*STALE, "dma r0 write 9", "dma r0 write 10")
+    assert [node.command for node, _ in session.timeline.suffered()] == ["dma r0 write 9", "dma r0 write 10"]
+
+
+def test_a_copy_of_a_history_grows_on_its_own() -> None:
+    session = walked(*STALE[:-1])
+    end, many = session.node, len(session.timeline.nodes)
+    twin = Session(timeline=session.timeline.copy())
+    twin.run("write p0 buf 7")
+    assert len(twin.timeline.nodes) > many
+    assert len(session.timeline.nodes) == many
+    assert session.timeline.forward() is end
+    assert session.timeline.way()[-1] is end

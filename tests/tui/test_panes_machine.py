@@ -5,7 +5,7 @@ import pytest
 
 from model.kernel.arch.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
-from model.memory.records import Frame, Process, Pte, Task, Vma
+from model.memory.records import File, Frame, Process, Pte, Task, Vma
 from model.memory.state import State, Transaction
 from model.script.drive import differing
 from model.script.parser import parse
@@ -224,6 +224,26 @@ def test_a_stale_translation_is_called_so(state: State) -> None:
     later = unmapped(state)[0]
     assert "cpu0 → f20 w STALE" in text(walk(ShownState(later, focus="pte:p0:16"), WIDTH))
     assert "p0:16→f20 w STALE" in text(holders(ShownState(later), WIDTH))
+
+
+def test_a_translation_that_may_write_longer_than_its_entry_is_stale(state: State) -> None:
+    tx = Transaction(state)
+    tx.ptes["p0", 16] = Pte(20, READ_ONLY)
+    later = tx.commit()[0]
+    assert "cpu0 → f20 w STALE" in text(walk(ShownState(later, focus="pte:p0:16"), WIDTH))
+    assert "p0:16→f20 w STALE" in text(holders(ShownState(later), WIDTH))
+
+
+def test_a_page_that_has_left_a_file_is_shown_with_that_file(state: State) -> None:
+    tx = Transaction(state)
+    tx.files["g"] = File("memfd", 1)
+    first = tx.commit()[0]
+    tx = Transaction(first)
+    del tx.page_cache["f", 1]
+    held = text(holders(after(first, tx), WIDTH)).splitlines()
+    (of_f,), (of_g,) = ([line for line in held if f"memfd {name}" in line] for name in "fg")
+    assert "-1 was f31" in of_f
+    assert "was" not in of_g
 
 
 def test_memory_lists_counts_tables_and_the_free_list_in_its_order(state: State) -> None:

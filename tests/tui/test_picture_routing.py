@@ -110,3 +110,10 @@ def test_where_two_lines_cross_the_horizontal_one_stays_whole() -> None:
     channel = Channel(9, 3)
     channel.draw([net([0], 2), net([1], 1)], PIECES, ("▶", "▷"))
     assert channel.spans(1)[0].text.startswith("────────")
+
+
+def test_each_piece_of_a_row_stands_for_the_thing_that_it_leads_to() -> None:
+    """Lines of one colour beside each other: the cursor must not take two things for one."""
+    channel = Channel(9, 3)
+    channel.draw([net([0], 2), net([1], 1)], PIECES, ("▶", "▷"))
+    assert [[span.subject for span in channel.spans(row) if span.subject] for row in (0, 2)] == [["n0", "f2"], ["f2"]]
