@@ -7,12 +7,15 @@ costs nothing, and happens before the level is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from model.invariants.violation import SEVERITIES, Severity
+from model.script.moment import Moment
+from model.search.final_states import FinalVerdict, judge_ends
 from model.search.problem import SearchProblem
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
-from model.search.transition_cache import Actor, Effect, Properties, TransitionCache
+from model.search.transition_cache import STATED, Actor, Effect, Properties, TransitionCache
 
 MOST_STATES: Final = 1_000_000
 """States that a search visits at most unless told otherwise: less than a hundred megabytes."""
@@ -50,8 +53,10 @@ class Search:
     def __init__(self, scene: SearchProblem, *, symmetry: bool = True) -> None:
         self.scene: Final = scene
         self.cache: Final = TransitionCache(scene)
-        self.symmetry: Final[Symmetry | None] = symmetry_of(scene, self.cache) if symmetry else None
-        """Which states count as the same; None: only equal ones."""
+        self.symmetry: Final[Symmetry | None] = (
+            symmetry_of(scene, self.cache) if symmetry and not scene.properties else None
+        )
+        """Which states count as the same; None: only equal ones. Properties use names, so where some are stated."""
         self.levels: list[list[int]] = [[0]]
         """The states by their distance from the start, each once."""
         self.seen: set[int] = {0}
@@ -66,6 +71,14 @@ class Search:
         for violation in scene.checker.violations:
             self.distance[violation.invariant, violation.severity] = 0
             self.found[violation.invariant, violation.severity] = []
+        here = Moment(scene.context.state, checker=scene.checker)
+        for stated in self.cache.stated:
+            broken = stated.is_broken(here)
+            if broken is not None:
+                self.cache.answered.add(stated.text)
+            if broken:
+                self.distance[stated.text, STATED] = 0
+                self.found[stated.text, STATED] = []
         self._due = SAMPLE
         self._far: Callable[[SearchProgress], bool] = lambda _: True
         self._ended = False
@@ -103,6 +116,15 @@ class Search:
     def _is_over(self, most_states: int) -> bool:
         """Whether the search must end, although there may be more states."""
         return len(self.seen) > most_states or self._ended
+
+    @cached_property
+    def final(self) -> dict[str, FinalVerdict]:
+        """What became of the properties of the end, by their texts; asked when the search is over."""
+        return judge_ends(self)
+
+    def ends_badly(self, name: str, packed: int) -> bool:
+        """Whether a state in which nothing more can happen breaks the property of the end with this text."""
+        return name in self.final and packed in self.final[name].broken
 
     def progressed(self, frontier: int) -> SearchProgress:
         """How far it is, with so many states of the last depth."""

@@ -17,6 +17,7 @@ from model.memory.state import State
 from model.script.command import Command
 from model.script.drive import begin_task, carry_out, step_task
 from model.script.execute import Ended
+from model.script.moment import Moment
 from model.search.bfs import Property, Search, Transition
 from model.search.problem import Permission, SearchProblem
 from model.search.symmetry import Image
@@ -84,8 +85,7 @@ def best_path(search: Search, prop: Property) -> Path:
     if not transitions:
         return Path((), (0,), 0)
     depth = search.distance[prop] - (transitions[0].actor.permission is None)
-    order, edges = _ancestry(search, transitions, depth)
-    arrivals = _arrivals(search, order, edges)
+    arrivals = _arrivals(search, *_ancestry(search, {transition.packed for transition in transitions}, depth))
     best: tuple[Cost, Transition, Actor | None] | None = None
     for transition in transitions:
         for last, arrival in arrivals.get(transition.packed, {}).items():
@@ -95,7 +95,17 @@ def best_path(search: Search, prop: Property) -> Path:
     if best is None:
         raise AssertionError(f"no way back from {prop}")
     _, transition, last = best
-    return _walk(search, arrivals, transition, last)
+    return path_of(search, search.actors_along([*_way_to(arrivals, transition.packed, last), transition]))
+
+
+def path_to(search: Search, states: Sequence[int], depth: int) -> Path:
+    """The shortest way to any of the states, which are `depth` micro-steps away, with the fewest pre-emptions."""
+    arrivals = _arrivals(search, *_ancestry(search, set(states), depth))
+    ways = [(arrival.cost, packed, last) for packed in states for last, arrival in arrivals.get(packed, {}).items()]
+    if not ways:
+        raise AssertionError("no way back from these states")
+    _, packed, last = min(ways, key=lambda way: way[0])
+    return path_of(search, search.actors_along(_way_to(arrivals, packed, last)))
 
 
 class IncomingEdge(NamedTuple):
@@ -111,9 +121,9 @@ Edges = dict[int, list[IncomingEdge]]
 """State → the transitions into it."""
 
 
-def _ancestry(search: Search, transitions: Sequence[Transition], depth: int) -> tuple[list[int], Edges]:
-    """The states on nearest ways to any of `transitions`, first ones first, and the transitions between them."""
-    wanted = {transition.packed for transition in transitions}
+def _ancestry(search: Search, states: set[int], depth: int) -> tuple[list[int], Edges]:
+    """The states on nearest ways to any of `states`, first ones first, and the transitions between them."""
+    wanted = states
     order: list[int] = []
     edges: Edges = {}
     for level in range(depth, -1, -1):
@@ -170,20 +180,13 @@ def _cost(search: Search, cost: Cost, packed: int, last: Actor | None, actor: Ac
     return cost[0] + preempted, cost[1] + 1
 
 
-def _walk(
-    search: Search,
-    arrivals: dict[int, dict[Actor | None, _Arrival]],
-    transition: Transition,
-    last: Actor | None,
-) -> Path:
-    """The way that ends with `transition`, from the start."""
-    steps = [transition]
-    packed = transition.packed
+def _way_to(arrivals: dict[int, dict[Actor | None, _Arrival]], packed: int, last: Actor | None) -> list[Transition]:
+    """The transitions of the best way to a state in which `last` has moved last, from the start."""
+    steps: list[Transition] = []
     while (arrival := arrivals[packed][last]).actor is not None:
         packed, last = arrival.before, arrival.last
         steps.append(Transition(packed, arrival.actor))
-    steps.reverse()
-    return path_of(search, search.actors_along(steps))
+    return steps[::-1]
 
 
 def path_of(search: Search, actors: Sequence[Actor]) -> Path:
@@ -282,5 +285,9 @@ def verified(search: Search, prop: Property, path: Path) -> Path:
 def verified_in(scene: SearchProblem, prop: Property, actions: Sequence[Action]) -> None:
     """Walk moves on the plain kernel of a scene. AssertionError if that does not break the rule."""
     done = list(replay(scene, actions))
-    if done and prop not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
+    if (stated := scene.property_named(prop[0])) is not None:
+        last = Moment(done[-1].state, checker=done[-1].checker) if done else Moment(scene.context.state)
+        if not stated.broken_at_once(last):
+            raise AssertionError(f"the plain kernel does not break `{prop[0]}` there")
+    elif done and prop not in {(broken.invariant, broken.severity) for broken in done[-1].violations}:
         raise AssertionError(f"the plain kernel does not break {prop[0]} there")

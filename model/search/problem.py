@@ -10,13 +10,15 @@ from typing import Final, NamedTuple, cast
 from model.invariants.checker import Checker
 from model.memory.state import State
 from model.script.command import Command
+from model.script.conditions import CONDITIONS
 from model.script.context import Context
 from model.script.execute import ITS_OWN, MAIN, check_simulated
 from model.script.problems import ScriptError, ScriptProblem
+from model.script.properties import StateProperty
 from model.script.runner import Account, Runner
-from model.script.verbs import VERBS
+from model.script.verbs import PROPERTIES, VERBS
 
-AFTER_MAY: Final = frozenset({"may", "note"})
+AFTER_MAY: Final = PROPERTIES | {"may", "note"}
 """What may stand behind the first `may` line."""
 TASK_VERBS: Final = frozenset({"begin", "step", "finish"})
 """A task may wait where it is: that is a place to set out from."""
@@ -57,6 +59,12 @@ class SearchProblem(NamedTuple):
     permissions: tuple[Permission, ...]
     script: tuple[str, ...]
     """The commands that lead here from an empty machine, as written."""
+    properties: tuple[StateProperty, ...] = ()
+    """What the script says must hold, each text once."""
+
+    def property_named(self, name: str) -> StateProperty | None:
+        """The property with this text; None: it is a rule of the checker that has this name."""
+        return next((one for one in self.properties if one.text == name), None)
 
 
 def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProblem:
@@ -68,8 +76,12 @@ def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProb
     """
     allowed = [command for command in commands if command.verb == "may"]
     first = commands.index(allowed[0]) if allowed else len(commands)
-    setting = list(commands[:first])
+    setting = [command for command in commands[:first] if command.verb != "final"]
     _refuse_commands_behind(allowed[0] if allowed else None, commands[first:])
+    stated = [command for command in commands if command.verb in PROPERTIES]
+    stated += [command for command in commands[first:] if command.verb == "expect"]
+    properties = {command.text: StateProperty.of(command) for command in stated}
+    _refuse_waiting(stated)
     check_simulated([*setting, *(_inner(command) for command in allowed)])
     runner = Runner()
     for command, following in zip_longest(setting, setting[1:]):
@@ -81,21 +93,42 @@ def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProb
         line = commands[-1].line + 1 if commands else 1
         nothing = "nothing may happen: add a line such as `may 1 write p0 buf 5` for each command that may be started"
         raise ScriptError([ScriptProblem(line, 1, nothing)])
-    script = tuple(command.text for command in setting if command.verb not in {"expect", "note"})
-    return SearchProblem(runner.context, runner.checker, permissions(allowed, runner.context.state), script)
+    script = tuple(command.text for command in setting if command.verb not in PROPERTIES | {"expect", "note"})
+    permitted = permissions(allowed, runner.context.state)
+    return SearchProblem(runner.context, runner.checker, permitted, script, tuple(properties.values()))
 
 
 def _refuse_commands_behind(may: Command | None, commands: Sequence[Command]) -> None:
-    """Only `may` lines and notes stand behind the first `may`. Raises ScriptError."""
+    """Behind the first `may` stand what else may happen, properties and notes. Raises ScriptError."""
+    if may is None:
+        return
     problems = [
-        ScriptProblem(
-            command.line,
-            command.column,
-            f"`{command.text}` stands behind the first `may` (line {may.line}), where the search begins; "
-            f"put it before that, or permit it: `may 1 {command.text}`",
-        )
+        ScriptProblem(command.line, command.column, f"`{command.text}` {wrong}")
         for command in commands
-        if may is not None and command.verb not in AFTER_MAY
+        if (wrong := _wrong_behind(may, command))
+    ]
+    if problems:
+        raise ScriptError(problems)
+
+
+def _wrong_behind(may: Command, command: Command) -> str:
+    """Why a command cannot stand behind the first `may`; empty: it can."""
+    behind = f"stands behind the first `may` (line {may.line}), where the search begins"
+    if command.verb != "expect":
+        permit = f"put it before that, or permit it: `may 1 {command.text}`"
+        return "" if command.verb in AFTER_MAY else f"{behind}; {permit}"
+    if all(CONDITIONS[phrase.form].about == "machine" for phrase in command.phrases):
+        return ""
+    return f"{behind}: there is no last command then; expect something of the machine, as `final` does"
+
+
+def _refuse_waiting(stated: Sequence[Command]) -> None:
+    """A task that cannot go on is left where it is by the search, unmarked. Raises ScriptError."""
+    why = "no property of a search asks `waits`; a task that waits for ever is a verdict of its own"
+    problems = [
+        ScriptProblem(command.line, command.column, f"`{command.text}`: {why}")
+        for command in stated
+        if any(phrase.form == "waits" for phrase in command.phrases)
     ]
     if problems:
         raise ScriptError(problems)
@@ -106,6 +139,9 @@ def _must_succeed(account: Account, following: Command | None) -> None:
     command, outcome = account.command, account.outcome
     if outcome.status == "failed":
         what = f"`{command.text}` does not hold before anything may happen: {outcome.message}"
+        raise ScriptError([ScriptProblem(command.line, command.column, what)])
+    if account.properties:
+        what = f"before anything may happen `{command.text}` breaks a property: {account.properties[0].message}"
         raise ScriptError([ScriptProblem(command.line, command.column, what)])
     said = {"error": outcome.errno, "signal": outcome.signal, "blocked": f"waits: {outcome.on}"}.get(outcome.status)
     if said is None or (outcome.status == "blocked" and command.verb in TASK_VERBS):

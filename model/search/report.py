@@ -9,7 +9,8 @@ from model.invariants.registry import INVARIANTS
 from model.search.bfs import Property, Search, worst_first
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
 from model.search.fewest_preemptions import fewest_preemptions
-from model.search.paths import Action, Path, actor_of, as_script, best_path, states_along, verified
+from model.search.paths import Action, Path, actor_of, as_script, best_path, path_to, states_along, verified
+from model.search.transition_cache import STATED
 from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, count_schedules, point_of_no_return, verdict
 
 
@@ -39,6 +40,13 @@ class Report(NamedTuple):
     """What became of each permitted command."""
     never_ends: NeverEnds | None
     """The nearest schedule in which tasks wait for each other, or one for ever."""
+    stated: dict[str, Verdict | None]
+    """The properties that the script states, by their texts."""
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Some command never took place, or some property never spoke of what exists."""
+        return bool(self.vacuous) or "vacuous" in self.stated.values()
 
     @property
     def vacuous(self) -> tuple[CommandUse, ...]:
@@ -57,23 +65,38 @@ def report(search: Search, only: str = "") -> Report:
     uses = command_uses(search)
     empty = search.complete and not all(use.took_place for use in uses)
     verdicts: dict[str, Verdict | None] = {}
-    for name in INVARIANTS:
-        if only in {"", name}:
-            said = verdict(search, name, counted)
-            verdicts[name] = "vacuous" if empty and said == "never" else said
+    stated: dict[str, Verdict | None] = {}
+    names = [name for name in INVARIANTS if only in {"", name}]
+    for said, asked in ((verdicts, names), (stated, [one.text for one in search.scene.properties])):
+        for name in asked:
+            found = verdict(search, name, counted)
+            said[name] = "vacuous" if empty and found == "never" else found
+    both = verdicts | stated
     worst: dict[str, Property] = {}
     for prop in sorted(search.found, key=worst_first):
         worst.setdefault(prop[0], prop)
-    findings = tuple(
-        _finding(search, prop, verdicts[prop[0]], counted) for prop in worst.values() if prop[0] in verdicts
-    )
-    return Report(search, verdicts, findings, counted, uses, never_ends(search))
+    worst |= {name: (name, STATED) for name, final in search.final.items() if final.broken}
+    findings = tuple(_finding(search, prop, both[prop[0]], counted) for prop in worst.values() if prop[0] in both)
+    return Report(search, verdicts, findings, counted, uses, never_ends(search), stated)
 
 
 def _finding(search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:
-    shortest = verified(search, prop, late_starts(search, prop, best_path(search, prop)))
+    final = search.final.get(prop[0])
+    way = path_to(search, final.nearest, final.depth) if final is not None else best_path(search, prop)
+    shortest = verified(search, prop, late_starts(search, prop, way))
     share = 1 - counted.clean[prop[0]] / counted.schedules if counted else None
-    return Finding(prop, said, share, shortest, as_script(search, shortest.actions))
+    return Finding(prop, said, share, shortest, _script(search, prop, shortest))
+
+
+def _script(search: Search, prop: Property, path: Path) -> tuple[str, ...]:
+    """The path as a script; a property is stated in it where the search began, so that running it judges it again."""
+    lines = as_script(search, path.actions)
+    stated = search.scene.property_named(prop[0])
+    if stated is None:
+        return lines
+    began = len(search.scene.script)
+    words = stated.text.split(maxsplit=1)[1]
+    return (*lines[:began], f"{stated.when} {words}", *lines[began:])
 
 
 class Story(NamedTuple):
@@ -87,7 +110,9 @@ class Story(NamedTuple):
 
 def story(search: Search, finding: Finding) -> Story:
     """Tell how a rule comes to be broken."""
-    path = late_starts(search, finding.prop, fewest_preemptions(search, finding.prop, finding.shortest))
+    final = finding.prop[0] in search.final
+    easiest = finding.shortest if final else fewest_preemptions(search, finding.prop, finding.shortest)
+    path = late_starts(search, finding.prop, easiest)
     return Story(finding.prop, path, point_of_no_return(search, finding.prop[0], path))
 
 
@@ -109,7 +134,11 @@ def late_starts(search: Search, prop: Property, path: Path) -> Path:
         return path
     states = states_along(search, actions)
     effect = search.cache.effect(actor_of(search, actions[-1], states[-2]), states[-2])
-    moved = all(one != other for one, other in pairwise(states))
-    if not moved or isinstance(effect, int) or prop not in effect[1]:
+    if not all(one != other for one, other in pairwise(states)):
+        return path
+    if prop[0] in search.final:
+        if states[-1] != path.states[-1]:
+            return path
+    elif isinstance(effect, int) or prop not in effect[1]:
         return path
     return Path(tuple(actions), tuple(states), path.preemptions)

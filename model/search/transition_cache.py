@@ -23,6 +23,7 @@ from model.memory.records import FlushOwed, Locals, Task
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
+from model.script.moment import Moment
 from model.search.packed import BitLayout, Component, Footprint, PackedTable
 from model.search.page_choice import MOST_CHOICES, PageChoice
 from model.search.problem import Permission, SearchProblem
@@ -30,6 +31,9 @@ from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, Tra
 
 Properties = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
+
+STATED: Final[Severity] = "corruption"
+"""A property of the script weighs as much as the worst rule: whoever states it wants to know."""
 
 Effect = int | tuple[int, Properties]
 """The bits that a transition turns over, 0 if it is not possible; with what it violates, if anything."""
@@ -142,6 +146,10 @@ class TransitionCache:
             Actor(budget := self.single.component(budget_key(number)), self._spent(budget, permission), "", permission)
             for number, permission in enumerate(scene.permissions)
         ]
+        self.stated: Final = [one for one in scene.properties if one.when != "final"]
+        """What the script says of every state: judged with each transition that may change it."""
+        self.answered: Final[set[str]] = set()
+        """Those that have spoken of what exists in some state."""
         self.runs = 0
         """How often the real kernel was asked."""
 
@@ -292,7 +300,32 @@ class TransitionCache:
         written = (*after.maps, work, work.alive, *holding, broken.frames, broken.references, broken.outdated, single)
         turned = self._turned(packed, cast("Any", written), reads)
         properties = frozenset((violation.invariant, violation.severity) for violation in found)
+        if self.stated:
+            was_so = self._moment(before, was, standing)
+            properties |= self._newly_broken(was_so, self._moment(after, checker.scene, broken))
         return ExecutedTransition((turned, properties) if properties else turned, reads, tuple(found))
+
+    def _newly_broken(self, before: Moment, after: Moment) -> Properties:
+        """The properties of the script that hold before a transition, or say nothing, and are broken after it."""
+        found = set()
+        for stated in self.stated:
+            broken, was = stated.is_broken(after), stated.is_broken(before)
+            if broken is not None:
+                self.answered.add(stated.text)
+            if broken and not was:
+                found.add((stated.text, STATED))
+        return frozenset(found)
+
+    def _moment(self, state: State, scene: MachineView, broken: BrokenPlaces) -> Moment:
+        """What a property is asked about, on tables that note what it reads."""
+        if not any(stated.asks("broken") for stated in self.stated):
+            return Moment(state)
+        frames: Any = broken.frames
+        plain = broken._replace(
+            frames=HashTrieSet([(name, pfn) for pfn, names in frames.items() for name in names]),
+            references=_map(dict(broken.references.items())),
+        )
+        return Moment(state, checker=Checker(scene, plain))
 
     @staticmethod
     def _any(packed_table: PackedTable, packed: int, reads: Reads) -> Any:

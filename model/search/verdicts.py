@@ -27,14 +27,16 @@ class ScheduleCounts(NamedTuple):
 
     schedules: int
     clean: dict[str, int]
-    """Invariant → in how many of them it is never broken; only for those that are broken in some."""
+    """Rule or property → in how many of them it is never broken; only for those that are broken in some."""
 
 
 def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> Verdict | None:
     """What the search says about an invariant; None if it was ended too early to say."""
+    if invariant in search.final:
+        return _final_verdict(search, invariant, counted)
     properties = [prop for prop in search.found if prop[0] == invariant]
     if not properties:
-        return "never" if search.complete else None
+        return _never(search, invariant)
     if any(search.distance[prop] == 0 and not search.found[prop] for prop in properties):
         return "always"
     if counted is not None:
@@ -42,6 +44,26 @@ def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> V
     if not search.complete:
         return None  # it is broken in some schedule; whether in all, nobody knows
     return "sometimes" if safe_continuation(search, invariant, 0, None) is not None else "always"
+
+
+def _never(search: Search, name: str) -> Verdict | None:
+    """The verdict on what was never broken: a property that always spoke of what does not exist shows nothing."""
+    if not search.complete:
+        return None
+    stated = any(one.text == name for one in search.cache.stated)
+    return "vacuous" if stated and name not in search.cache.answered else "never"
+
+
+def _final_verdict(search: Search, name: str, counted: ScheduleCounts | None) -> Verdict | None:
+    """What the search says about a property of the end."""
+    if not search.complete:
+        return None
+    final = search.final[name]
+    if not final.broken:
+        return "never" if final.ends else "vacuous"
+    if counted is not None:
+        return "sometimes" if counted.clean[name] else "always"
+    return "sometimes" if len(final.broken) < final.ends else "always"
 
 
 def successors(cache: TransitionCache, packed: int) -> list[tuple[Actor, int, frozenset[str]]]:
@@ -58,7 +80,7 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
     """Count the schedules of a complete search; None where there are loops, or too many states to do it at once."""
     if not search.complete or len(search.seen) > MOST_COUNTED:
         return None
-    invariants = sorted({name for name, _ in search.found})
+    invariants = sorted({name for name, _ in search.found} | {name for name, one in search.final.items() if one.broken})
     standing = {name for (name, _), transitions in search.found.items() if not transitions}
     counts: dict[int, list[int]] = {}
     open_ones: dict[int, list[tuple[Actor, int, frozenset[str]]]] = {}
@@ -80,7 +102,10 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
             stack += ahead
             if ahead:
                 continue
-        counts[packed] = _sum(following, counts, invariants)
+        if following:
+            counts[packed] = _sum(following, counts, invariants)
+        else:
+            counts[packed] = [1, *(int(not search.ends_badly(name, packed)) for name in invariants)]
         del open_ones[packed]
         stack.pop()
     total, *clean = counts[0]
@@ -93,8 +118,6 @@ def _sum(
     following: list[tuple[Actor, int, frozenset[str]]], counts: dict[int, list[int]], invariants: list[str]
 ) -> list[int]:
     """The schedules from a state on: all, and for each invariant those that keep it."""
-    if not following:
-        return [1] * (len(invariants) + 1)
     sums = [0] * (len(invariants) + 1)
     for _, after, broken in following:
         for column, number in enumerate(counts[after]):
@@ -140,7 +163,7 @@ def safe_continuation(
     packed = start
     while True:
         if not ahead[-1]:
-            if not successors(cache, packed):
+            if not successors(cache, packed) and not search.ends_badly(invariant, packed):
                 return tuple(action_of(search, actor, before) for before, actor in trail)
             dead.add(packed)
             ahead.pop()

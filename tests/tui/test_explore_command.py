@@ -254,3 +254,80 @@ def test_who_waits_for_ever_is_told_with_what_and_how_it_came_to_that() -> None:
     assert done.returncode == 0
     status, found = explored(f"{text}may 1 put r\n")
     assert (status, found["never_ends"]) == (0, None), "whoever puts it lets truncate go on"
+
+
+# -- properties of the script -------------------------------------------------------------------
+
+
+def broken(found: dict[str, Any]) -> dict[str, str | None]:
+    return {one["property"]: one["broken"] for one in found["properties"]}
+
+
+def test_a_property_gets_a_verdict_and_a_script_that_runs_into_it() -> None:
+    stated = (
+        "always same r p0 buf\nnever refcount r 9\nnever broken lost-write\nfinal held r\nfinal absent p0 buf\n"
+        "always content r 0\n"
+    )
+    status, found = explored(STALE_PIN + stated)
+    assert status == 1
+    assert broken(found) == {
+        "always same r p0 buf": "sometimes",  # r is made by a `may` line
+        "never refcount r 9": "never",
+        "never broken lost-write": "never",  # it happens; it does not stand
+        "final held r": "never",
+        "final absent p0 buf": "sometimes",  # GUP may come last, and faults the page in
+        "always content r 0": "always",
+    }
+    assert [one["invariant"] for one in found["violations"]] == ["lost-write", "stale-reference"]
+    for one in found["properties"]:
+        if "script" in one:
+            done = ptescope("run", "--json", "-", text=one["script"])
+            assert done.returncode == 1, one
+            assert f"`{one['property']}` is broken" in done.stderr
+
+
+def test_without_harm_a_broken_property_alone_is_exit_status_1() -> None:
+    assert explored(f"{HARMLESS}final content p0 buf 7\n")[0] == 0
+    status, found = explored(f"{HARMLESS}never content p0 buf 7\n")
+    assert (status, broken(found)) == (1, {"never content p0 buf 7": "always"})
+    told = ptescope("explore", "-", text=f"{HARMLESS}never content p0 buf 7\n").stdout
+    assert "! property   never content p0 buf 7" in told
+    assert "`never content p0 buf 7` is broken: it holds" in told
+    assert "No schedule avoids it." in told
+
+
+def test_what_is_expected_of_the_machine_behind_the_first_may_is_judged_at_every_end() -> None:
+    text = (
+        "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\n"
+        "may 1 write p0 buf 2\nmay 1 madvise p0 buf dontneed\n{}\n"
+    )
+    status, found = explored(text.format("expect content p0 buf 2"))
+    assert (status, broken(found)) == (1, {"expect content p0 buf 2": "sometimes"})
+    assert explored(text.format("expect vma p0 buf"))[0] == 0
+    done = ptescope("explore", "-", text=text.format("expect value 7"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("-:6:1: `expect value 7` stands behind the first `may` (line 4)")
+
+
+def test_an_expectation_before_the_first_may_that_is_false_stops_the_search() -> None:
+    text = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\nexpect value 55\nmay 1 write p0 buf 2\n"
+    done = ptescope("explore", "-", text=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("-:4:1: `expect value 55` does not hold before anything may happen")
+
+
+def test_a_property_that_never_spoke_of_what_exists_shows_nothing() -> None:
+    refused = "may 1 gup p0 buf as=r write by=nic\n"
+    status, found = explored(DRIVER.format(exporter="qxl") + refused + "never refcount r 4\n")
+    assert (status, broken(found), found["vacuous"]) == (4, {"never refcount r 4": "vacuous"}, True)
+
+
+def test_a_property_that_the_set_up_breaks_stops_the_search() -> None:
+    text = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\nalways present p0 buf\nmadvise p0 buf dontneed\n"
+    done = ptescope("explore", "-", text=f"{text}may 1 read p0 buf\n")
+    assert done.returncode == 2
+    assert "-:5:1: before anything may happen `madvise p0 buf dontneed` breaks a property" in done.stderr
+    waiting = "process p0\nmmap p0 buf anon private rw 1\nbegin t read p0 buf\nmay 1 write p0 buf 1\nnever waits t\n"
+    done = ptescope("explore", "-", text=waiting)
+    assert done.returncode == 2
+    assert "-:5:1: `never waits t`: no property of a search asks `waits`" in done.stderr

@@ -35,10 +35,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Search: carry out the commands before the first `may` line, then try every way in which the commands that "
         "`may` lines permit can be started and interleaved, micro-step by micro-step. Exit status: 0 nothing worse "
-        "than a hazard is reachable, 1 a corruption or a splat is, 2 the script is malformed, its set-up fails, or it "
-        "cannot be read, 3 the search ended before it was complete and had met nothing worse than a hazard, 4 nothing "
-        "was broken, but some permitted command never took place, so that nothing is shown (vacuous), 5 in some "
-        "schedule tasks wait for each other, or one waits for ever."
+        "than a hazard is reachable, and every property holds; 1 a corruption or a splat is reachable, or a property "
+        "(`always`, `never`, `final`) can be broken; 2 the script is malformed, its set-up fails, or it cannot be "
+        "read; 3 the search ended before it was complete and had met nothing worse than a hazard; 4 nothing was "
+        "broken, but some permitted command never took place, or a property never spoke of what exists, so that "
+        "nothing is shown (vacuous); 5 in some schedule tasks wait for each other, or one waits for ever."
     )
     parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
@@ -109,7 +110,7 @@ def main(args: Namespace) -> int:
         return EXIT_NEVER_ENDS
     if not search.complete:
         return EXIT_INCOMPLETE
-    return EXIT_VACUOUS if found.vacuous else EXIT_SAFE
+    return EXIT_VACUOUS if found.shows_nothing else EXIT_SAFE
 
 
 def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
@@ -150,6 +151,26 @@ def never_ends(found: "NeverEnds") -> dict[str, object]:
     }
 
 
+def properties(found: "Report") -> list[dict[str, object]]:
+    """The properties of the script with their verdicts, for programs; of a broken one the shortest way into it."""
+    broken = {finding.prop[0]: finding for finding in found.findings}
+    told: list[dict[str, object]] = []
+    for stated in found.search.scene.properties:
+        one: dict[str, object] = {
+            "property": stated.text,
+            "line": stated.line,
+            "broken": found.stated[stated.text],
+        }
+        if (finding := broken.get(stated.text)) is not None:
+            one |= {
+                "steps": finding.shortest.steps,
+                "preemptions": finding.shortest.preemptions,
+                "script": "".join(f"{line}\n" for line in finding.script),
+            }
+        told.append(one)
+    return told
+
+
 def print_json(found: "Report", seconds: float) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec
@@ -172,9 +193,11 @@ def print_json(found: "Report", seconds: float) -> None:
                 "script": "".join(f"{line}\n" for line in finding.script),
             }
             for finding in found.findings
+            if finding.prop[0] in found.verdicts
         ],
         "memory_order": MEMORY_ORDER,
-        "vacuous": bool(found.vacuous),
+        "vacuous": found.shows_nothing,
+        "properties": properties(found),
         "commands": [
             {
                 "command": use.permission.command.text,

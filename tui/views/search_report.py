@@ -11,13 +11,14 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from model.memory.changes import net_changes
+from model.script.moment import Moment
 from model.script.parser import parse
 from model.search.ends import CommandUse, NeverEnds
 from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
-from model.search.verdicts import MEMORY_ORDER
+from model.search.verdicts import MEMORY_ORDER, Verdict
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
@@ -25,6 +26,8 @@ from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 from tui.views.time_space import Across, legend, time_space
 
+RULE_WIDTH: Final = 24
+"""Columns for the name of a rule; properties are longer."""
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
 BESIDE: Final = 34
@@ -67,8 +70,10 @@ class Teller:
         """Bounds, verdicts, story."""
         self.bounds(seconds)
         self.verdicts()
-        if self.found.findings:
-            self.story(self.found.findings[0])
+        rules = [finding for finding in self.found.findings if finding.prop[0] in self.found.verdicts]
+        stated = [finding for finding in self.found.findings if finding.prop[0] in self.found.stated]
+        for finding in (*rules[:1], *stated):
+            self.story(finding)
         if self.found.never_ends is not None:
             self.never_ends(self.found.never_ends)
 
@@ -90,7 +95,9 @@ class Teller:
         because = f", for {self.ended}" if self.ended else ""
         how = "every schedule searched" if search.complete else f"ended before everything was searched{because}"
         self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
-        if search.symmetry is not None:
+        if self.scene.properties:
+            self.line(0, "counted each: ", "states that differ only in names, since properties use names")
+        elif search.symmetry is not None:
             alike = "; ".join(", ".join(group) for group in search.symmetry.alike)
             self.line(0, "counted once:", f" states that differ only in which of these is which: {alike}")
         if self.found.counted is not None:
@@ -121,15 +128,19 @@ class Teller:
     def verdicts(self) -> None:
         """Never, sometimes or always, for each rule."""
         named = [finding.prop[0] for finding in self.found.findings]
+        width = max(RULE_WIDTH, *(len(name) + 2 for name in (*named, "")))
         for finding in self.found.findings:
             name, severity = finding.prop
             steps = f"{finding.shortest.steps} steps at least"
             self.line(
                 0,
-                (f"! {severity:11}", SEVERITY_STYLES[severity]),
-                f"{name:24}",
+                (f"! {'property' if name in self.found.stated else severity:11}", SEVERITY_STYLES[severity]),
+                name.ljust(width),
                 f"{finding.verdict or 'broken'}{share_of(finding)}; {steps}",
             )
+        for name, verdict in self.found.stated.items():
+            if name not in named:
+                self.holding(name, verdict)
         rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
         if rest:
             others = "the rule" if len(rest) == 1 and not named else f"{len(rest)} {'other ' if named else ''}rules"
@@ -142,6 +153,14 @@ class Teller:
             if said == "never":
                 self.line(2, f"(with {MEMORY_ORDER} memory: a missing barrier is not seen)")
 
+    def holding(self, name: str, verdict: Verdict | None) -> None:
+        """A property of the script that was not broken."""
+        said: str = verdict or "not broken as far as the search went"
+        if verdict == "vacuous" and not self.found.vacuous:
+            said = "vacuous: what it speaks of was there in no state, so nothing is shown"
+        sign = self.signs.ok if verdict == "never" else self.signs.caution
+        self.line(0, f"{sign} property   {name}: {said}{' broken' if verdict == 'never' else ''}")
+
     # -- the story -------------------------------------------------------------------------
 
     def story(self, finding: Finding) -> None:
@@ -150,7 +169,8 @@ class Teller:
         name, severity = finding.prop
         path, shortest = told.path, finding.shortest
         self.line(0)
-        self.line(0, (f"{name} ({severity})", "bold"), f": {preempted(path.steps, path.preemptions)}")
+        kind = "property" if name in self.found.stated else severity
+        self.line(0, (f"{name} ({kind})", "bold"), f": {preempted(path.steps, path.preemptions)}")
         if shortest.preemptions > path.preemptions:
             self.line(2, f"(the shortest way takes {preempted(shortest.steps, shortest.preemptions)})")
         if not path.actions:
@@ -159,7 +179,11 @@ class Teller:
         done = list(replay(self.scene, path.actions))
         tip = told.point_of_no_return.actions if told.point_of_no_return else -1
         self.lanes(turns(done, tip), tip)
-        self.why(told, done)
+        if (stated := self.scene.property_named(name)) is not None:
+            said = stated.why_broken(Moment(done[-1].state, checker=done[-1].checker))
+            self.line(4, ("! property: ", SEVERITY_STYLES[severity]), said)
+        else:
+            self.why(told, done)
         self.line(0)
         self.drawing(told.path.actions, tip, "no way back")
         self.way_out(told)
