@@ -36,6 +36,13 @@ def entries(folder: Path = COURSE) -> list[LessonEntry]:
     return sorted(found, key=_place)
 
 
+def next_in_course(name: str) -> Lesson | None:
+    """The lesson that follows one; after the tour the first. None after the last, and for one outside the course."""
+    course = [entry.lesson for entry in entries() if entry.lesson is not None]
+    names = [TOUR.stem, *(lesson.id for lesson in course)]
+    return course[names.index(name)] if name in names[:-1] else None
+
+
 def _place(entry: LessonEntry) -> tuple[int, int, str]:
     if entry.lesson is None:
         return len(PARTS), 0, entry.name

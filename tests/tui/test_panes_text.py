@@ -185,6 +185,14 @@ def test_goals_hints_and_asides() -> None:
     assert "hint, where:\n  there" in shown
 
 
+def test_a_goal_that_is_reached_comes_first_and_says_how_to_go_on() -> None:
+    goal = (ShownCheck(met=True, text="done"), ShownCheck(met=True, text="too"))
+    rows = story(picture(tale=LessonText("T", goal=goal)), WIDTH, UNICODE)
+    assert text(rows).startswith(" ✓ Goal reached")
+    assert len(rows[0].text) == WIDTH, "a bar across the story"
+    assert "✓ done\n✓ too\nEnter goes on" in text(rows)
+
+
 def test_the_step_tells_what_was_and_what_comes() -> None:
     last = ShownStep("zap_pte_range.clear", "mm/memory.c", "Clear it.", "t1", "Mark this.", "", "ok", ("lock",))
     following = ShownStep("zap_pte_range.flush", "mm/memory.c", "Flush.", "main")

@@ -205,6 +205,15 @@ class PtescopeApp(App[None]):
             return
         self.push_screen(self.stage(driver))
 
+    async def action_next_lesson(self, name: str) -> None:
+        """Open a lesson in place of the one that is done."""
+        stage = self.screen
+        if isinstance(stage, Stage):
+            if word := stage.driver.keep():
+                self.notify(word, severity="warning", markup=False)
+            await self.on_stage_left()
+        self.action_lesson(name)
+
     def action_sandbox(self) -> None:
         """Free play on an empty machine."""
         from tui.drivers.opening import sandbox_driver

@@ -1,9 +1,11 @@
 """A lesson on the stage: the player's view as a picture, and the stage's moves as the player's."""
 
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from lessons.file.schema import YesNoQuestion
+from lessons.file.library import next_in_course
+from lessons.file.schema import Lesson, YesNoQuestion
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.player import Player
@@ -43,6 +45,11 @@ class LessonDriver:
         self.player = player
         self.store: Final = store
         self.log = Log(player.timeline, player.place.scene)
+
+    @cached_property
+    def following(self) -> Lesson | None:
+        """The lesson that comes next in the course."""
+        return next_in_course(self.player.lesson.id)
 
     @property
     def folds(self) -> bool:
@@ -88,7 +95,12 @@ class LessonDriver:
         if view.goal and "forward" not in view.may:
             return tr("type a command"), "prompt"
         if view.finished and "forward" not in view.may:
-            return tr("back to the lessons"), "leave"
+            following = self.following
+            return (
+                (tr("back to the lessons"), "leave")
+                if following is None
+                else (tr("next lesson"), f"app.next_lesson('{following.id}')")
+            )
         return tr("forward"), "step('forward')"
 
     def _tale(self, view: LessonView) -> LessonText:
@@ -100,7 +112,7 @@ class LessonDriver:
         text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
         text = "\n\n".join((text, *(f"> {asked}" for asked, _ in view.waiting))).strip()
         if view.item.last:
-            text = f"{text}\n\n{self._summary()}"
+            text = f"{self._summary()}\n\n{text}\n\n{self._sources()}".strip()
         revealed = {one.prediction.id for one in view.judged}
         prediction = self.player.prediction
         return LessonText(
@@ -115,11 +127,19 @@ class LessonDriver:
         )
 
     def _summary(self) -> str:
-        """What the lesson has come to."""
+        """What the lesson has come to, and where one goes from here."""
         summary = self.player.summary()
-        read = "\n".join(f"- `{name}`" for name in summary.read)
         score = tr("{right} of {all} predictions were right.").format(right=summary.right, all=summary.predictions)
-        return f"**{tr('The rule.')}** {summary.rule}\n\n{score}\n\n{tr('Read in the kernel:')}\n\n{read}"
+        leads = tr("`q` leads home.")
+        if self.following is not None:
+            leads = tr("`Enter` opens the next lesson, *{title}*; `q` leads home.")
+            leads = leads.format(title=self.following.header.title)
+        return f"**{tr('The rule.')}** {summary.rule}\n\n{score if summary.predictions else ''}\n\n{leads}"
+
+    def _sources(self) -> str:
+        """The functions of the kernel that the lesson is about."""
+        read = "\n".join(f"- `{name}`" for name in self.player.summary().read)
+        return f"{tr('Read in the kernel:')}\n\n{read}" if read else ""
 
     def _history(self, view: LessonView) -> ShownHistory:
         """The way through the lesson, move by move."""

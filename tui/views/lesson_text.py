@@ -40,13 +40,16 @@ def _is_reading(picture: Picture) -> bool:
 def _pressing(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool) -> Iterator[list[Row]]:
     """The story's first sections."""
     tale = picture.tale
+    if is_reached(tale):
+        yield list(_goal(tale, width, glyphs))
     yield list(_watched(tale, width))
     yield list(_judged(tale, width, glyphs))
     yield _remark(picture.last, width, glyphs)
     yield _alarms(picture, width, glyphs) if alarms and tale.ask is None else []
     yield list(markdown(tale.text, width)) if _is_reading(picture) else []
     yield list(_question(tale, width))
-    yield list(_goal(tale, width, glyphs))
+    if not is_reached(tale):
+        yield list(_goal(tale, width, glyphs))
     yield [line for kind, hint in tale.hints for line in _labelled(f"{tr('hint')}, {tr(kind)}: ", hint, width)]
 
 
@@ -128,11 +131,23 @@ def _goal(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """What is to be reached, and how much of it is."""
     if not tale.goal:
         return
-    yield row(Span(f" {tr('Goal')} ", "here"), Span(f" {tr('type commands with')} "), Span(":", "key", "action:prompt"))
+    reached, goes_on = tr("Goal reached"), tr("goes on")
+    if is_reached(tale):
+        yield row(Span(f" {glyphs.ok} {reached}".ljust(width), "here"))
+    else:
+        to_type = Span(f" {tr('type commands with')} ")
+        yield row(Span(f" {tr('Goal')} ", "here"), to_type, Span(":", "key", "action:prompt"))
     for check in tale.goal:
         sign = Span(f"{glyphs.ok} " if check.met else f"{glyphs.ahead} ", "ok" if check.met else "plain")
         for at, line in enumerate(wrap([Span(check.text)], width - len(sign.text))):
             yield Row((sign if at == 0 else Span(" " * len(sign.text)), *line.spans))
+    if is_reached(tale):
+        yield row(Span("Enter", "key", "action:act"), Span(f" {goes_on}"))
+
+
+def is_reached(tale: LessonText) -> bool:
+    """Whether there is a goal, and all of it holds."""
+    return bool(tale.goal) and all(check.met for check in tale.goal)
 
 
 def _watched(tale: LessonText, width: int) -> Iterator[Row]:
