@@ -47,11 +47,18 @@ class StepCache(Footprint):
     def __init__(self, older: tuple[StepCache, ...] = ()) -> None:
         super().__init__()
         self.older = older
-        """What was known when fewer bits were known to matter, the latest first. It still holds."""
+        """What was known when fewer bits were known to matter, the latest first. It still holds, and grows: a run that
+        read no more than one of these holds for every value of the bits that matter to others."""
         self.effects: dict[int, Effect] = {}
         """The bits that matter → what happens."""
         self.outcomes: dict[int, str] = {}
         """The bits that matter → how the call ends, where it ends: `ok`, an errno, or a signal."""
+
+    def remember(self, packed: int, run: ExecutedTransition) -> None:
+        """What happened in a state, for all that are the same where it matters."""
+        self.effects[packed & self.mask] = run.effect
+        if run.outcome:
+            self.outcomes[packed & self.mask] = run.outcome
 
 
 class Actor:
@@ -195,11 +202,23 @@ class TransitionCache:
             narrow, cell = cell, StepCache((cell, *cell.older))
             cell.include(narrow.components, narrow.packed_tables)
         cell.include(run.reads.components, run.reads.packed_tables)
-        cell.effects[packed & cell.mask] = run.effect
-        if run.outcome:
-            cell.outcomes[packed & cell.mask] = run.outcome
+        if cell.older:
+            self._least(cell, run.reads).remember(packed, run)
+        cell.remember(packed, run)
         actor.cells[at] = cell
         return run.effect
+
+    @staticmethod
+    def _least(cell: StepCache, reads: Reads) -> StepCache:
+        """What is known where no more than `reads` matters."""
+        components, tables = {*reads.components}, {*reads.packed_tables}
+        for older in cell.older:
+            if older.components == components and older.packed_tables == tables:
+                return older
+        least = StepCache()
+        least.include(components, tables)
+        cell.older = (*cell.older, least)
+        return least
 
     def outcome(self, actor: Actor, packed: int) -> str:
         """How the call of `actor` ends with its next step; empty if it does not end with it."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks import gup_zap
 from model.script.parser import parse
 from model.script.problems import ScriptError
 from model.script.runner import Runner
@@ -215,6 +216,11 @@ def test_nothing_may_happen() -> None:
 def test_what_is_remembered_is_far_less_than_what_is_done() -> None:
     search = search_of(STALE_PIN + "may 1 read p0 buf\n")
     assert search.cache.runs * 5 < search.transitions
+
+
+def test_a_step_that_looks_at_another_task_each_time_does_not_depend_on_all_of_them() -> None:
+    search = explore(set_up(parse(gup_zap.script(2))), symmetry=False)  # the flush waits for whichever walker is there
+    assert search.cache.runs * 20 < search.transitions
 
 
 def test_commands_of_one_process_run_on_several_cpus() -> None:
