@@ -205,13 +205,23 @@ def test_a_splat_is_a_violation_with_the_kernels_words() -> None:
     assert found[0].message.endswith("It was found in free_page.")
 
 
-def test_what_a_thread_writes_while_its_process_forks_is_meant_for_the_child() -> None:
-    """It still has the writable translation, and the page is the child's as well: but the child does not run yet."""
-    play = Play(
-        "process p0 cpu=0", "mmap p0 m anon private rw 1\nbegin t cpu=1 write p0 m 1\nfinish t\nbegin F fork p0 kid"
-    )
+SHARED_WHILE_HELD = "process p0\nprocess other\ndevice nic\nmmap p0 m anon private rw 1\nwrite p0 m 1"
+
+
+def test_what_is_written_while_a_process_forks_is_meant_for_the_child_too() -> None:
+    """The page is the child's as well already, but the child does not run yet. Once it does, the byte is foreign."""
+    play = Play(SHARED_WHILE_HELD, "gup p0 m as=r0 write by=nic\nbegin F fork p0 kid")
     while not any(process == "kid" for process, _ in play.state.ptes):
         play.do("step F")
-    play.do("begin t cpu=1 write p0 m 2\nfinish t\nfinish F")
-    assert play.do("expect same p0 m kid m and content kid m 2") == "ok"
-    assert play.broken() == set()
+    play.do("dma r0 write 9")
+    assert "foreign-dma" not in play.broken()
+    play.do("finish F\ndma r0 write 10")
+    assert "foreign-dma" in play.broken()
+
+
+def test_a_byte_that_the_reader_had_before_the_fork_is_no_secret() -> None:
+    """The page has stayed with the child; what the device finds there is what its process had when it was taken."""
+    play = Play(SHARED_WHILE_HELD, "gup p0 m as=r0 by=nic\nfork p0 kid\nwrite p0 m 2")
+    assert play.do("expect same kid m r0 and differ p0 m r0") == "ok"
+    assert play.do("dma r0 read") == "ok 1"
+    assert "foreign-dma" not in play.broken()

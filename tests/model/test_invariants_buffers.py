@@ -9,6 +9,7 @@ from model.invariants.checker import Checker
 from model.invariants.registry import FRAME_RULES
 from model.invariants.rules.buffers import at_rest
 from model.invariants.violation import Violation
+from model.memory.state import Transaction
 from model.script.parser import parse
 from model.script.runner import Runner
 from model.session.session import Session
@@ -191,6 +192,18 @@ def test_a_frame_that_two_buffers_list_has_two_owners() -> None:
     assert broken(state) == []
     twice = changed(state, lambda tx: tx.buffers.__setitem__("b", state.buffers["a"]))
     assert "double-owner" in broken(twice)
+
+
+def test_a_block_that_falls_apart_is_looked_at_page_by_page() -> None:
+    """Its first page counts for all of the block. Without one each page should count itself, and the others do not."""
+    state = played("bo a 4 in=system").state
+    first, *others = state.buffers["a"].frames
+    tx = Transaction(state)
+    tx.frames.update(first, order=0)
+    after, changes = tx.commit()
+    followed = Checker.full(state).follow(after, changes)
+    assert followed == Checker.full(after)
+    assert {pfn for rule, pfn in followed.broken.frames if rule == "reference-accounting"} == set(others)
 
 
 @pytest.mark.parametrize(

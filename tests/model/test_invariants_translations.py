@@ -197,6 +197,13 @@ def test_a_cached_translation_may_permit_less_but_not_more() -> None:
     assert "the frame is held by the entry of p0 buf+1 (page 17)" in found.message
 
 
+def test_a_translation_of_memory_that_prot_none_has_closed_is_outdated() -> None:
+    """The entry counts as present and leads to the same frame, yet the CPU must not use it any more."""
+    closed = machine(process("p0"), anon(50, ("p0", 17), bits=PAGE_PROTNONE), remembered(50, USER))
+    assert broken(closed) == ["stale-tlb"]
+    assert broken(machine(process("p0"), anon(50, ("p0", 17), bits=USER), remembered(50, USER))) == []
+
+
 # -- lock-left-held ----------------------------------------------------------------------------
 
 
@@ -210,14 +217,16 @@ def test_a_lock_that_a_finished_call_still_holds() -> None:
     assert broken(changed(state, task("main"))) == []
 
 
+def test_a_lock_that_a_finished_call_still_holds_for_reading() -> None:
+    readers = Lock(readers=("main", "other"))
+    state = machine(process("p0"), task("other"), lambda tx: tx.locks.__setitem__(("mmap_lock", "p0"), readers))
+    found = only(state, "lock-left-held")
+    assert found.subjects == ("lock:mmap_lock:p0", "task:main")
+    assert "needs it to change something waits for ever" in found.message
+    assert broken(changed(state, task("main"))) == []
+
+
 def test_a_cpu_left_with_interrupts_off() -> None:
     state = machine(lambda tx: tx.cpus.update(1, irqs_off_by="walker"))
     assert only(state, "lock-left-held").subjects == ("cpu:1", "task:walker")
     assert broken(changed(state, task("walker"))) == []
-
-
-def test_a_translation_of_memory_that_prot_none_has_closed_is_outdated() -> None:
-    """The entry counts as present and leads to the same frame, yet the CPU must not use it any more."""
-    closed = machine(process("p0"), anon(50, ("p0", 17), bits=PAGE_PROTNONE), remembered(50, USER))
-    assert broken(closed) == ["stale-tlb"]
-    assert broken(machine(process("p0"), anon(50, ("p0", 17), bits=USER), remembered(50, USER))) == []
