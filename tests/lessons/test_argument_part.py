@@ -28,7 +28,7 @@ ANSWERS = {
     },
     # mm/gup.c, mm/memory.c: vmf_insert_mixed without CONFIG_ARCH_HAS_PTE_SPECIAL; kernel-facts B.3, D.4
     "special-ptes-and-pmds": {
-        "fast-without-the-bit": "EFAULT: GUP-fast takes no PTE here at all",
+        "fast-without-the-bit": "nothing: GUP-fast takes no PTE here at all",
         "mixed-without-the-bit": "2",
         "gup-on-mixed": "it gets the page: the hole is back, by architecture",
         "bit-in-the-pmd": "no",
