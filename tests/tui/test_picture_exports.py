@@ -116,8 +116,9 @@ def test_a_picture_follows_light_and_dark_and_moves_only_for_those_who_like_it()
     moving = svg(drawn("stale-tlb"))
     style = ET.fromstring(moving).findtext(f"{SVG}style") or ""
     light, dark = style.split("@media(prefers-color-scheme:dark)")
-    assert ".owner0{color:" in light
-    assert ".owner0{color:" in dark
+    for scheme in (light, dark):
+        for looks in (".owner0{color:", ".ground{fill:", ".core{stroke:"):
+            assert looks in scheme
     still, movement = style.split("@media(prefers-reduced-motion:no-preference)")
     assert "animation" not in still
     assert "animation" in movement

@@ -25,7 +25,7 @@ def steps(text: str) -> tuple[int, int | None]:
     return int(first), int(last) if last else None
 
 
-class Chosen(NamedTuple):
+class ChosenSteps(NamedTuple):
     """What is to be drawn."""
 
     steps: "Sequence[PictureStep]"
@@ -50,10 +50,10 @@ def drawing(forms: "Mapping[str, DrawingFormat]", args: Namespace, store: "Store
         title, played = lesson.header.title, lesson_steps(lesson, store)
     found = chosen(played, *(args.steps or (1, None)))
     width = args.size[0] if args.size else WIDTH
-    return forms[args.output.suffix].make(Chosen(found, title, width, args.steps is not None))
+    return forms[args.output.suffix].make(ChosenSteps(found, title, width, args.steps is not None))
 
 
-def picture_as_svg(wanted: Chosen) -> str:
+def picture_as_svg(wanted: ChosenSteps) -> str:
     """The last drawing, or those chosen one after the other."""
     from tui.export.picture_steps import drawing
     from tui.export.picture_svg import svg
@@ -62,28 +62,28 @@ def picture_as_svg(wanted: Chosen) -> str:
     return svg([drawing(step, wanted.width) for step in shown], wanted.title)
 
 
-def picture_as_markdown(wanted: Chosen) -> str:
+def picture_as_markdown(wanted: ChosenSteps) -> str:
     """Every step with its drawing as text."""
     from tui.export.picture_markdown import markdown
 
     return markdown(wanted.steps, wanted.title, wanted.width)
 
 
-def picture_as_page(wanted: Chosen) -> str:
+def picture_as_page(wanted: ChosenSteps) -> str:
     """A page to step through."""
     from tui.export.picture_html import page
 
     return page(wanted.steps, wanted.title, wanted.width)
 
 
-def time_space_as_svg(wanted: Chosen) -> str:
+def time_space_as_svg(wanted: ChosenSteps) -> str:
     """The lanes as strokes."""
     from tui.export.time_space import as_svg
 
     return as_svg(wanted.steps, wanted.title, wanted.width, whole=wanted.whole)
 
 
-def time_space_as_markdown(wanted: Chosen) -> str:
+def time_space_as_markdown(wanted: ChosenSteps) -> str:
     """The lanes as text."""
     from tui.export.time_space import as_markdown
 
@@ -94,7 +94,7 @@ class DrawingFormat(NamedTuple):
     """What a suffix stands for, and what makes it."""
 
     what: str
-    make: "Callable[[Chosen], str]"
+    make: "Callable[[ChosenSteps], str]"
 
 
 PICTURES: Final = {

@@ -27,7 +27,8 @@ STYLE: Final = """
 body{font:1rem/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:0 1rem 5rem}
 section{border-top:1px solid;padding:.5rem 0 1.5rem}
 section:focus{outline:none}
-h2{font-size:1.1rem}
+h2{font-size:1.1rem;margin-bottom:0}
+.told{margin:0;min-height:1.5em}
 svg{width:100%;height:auto;display:block;margin:.5rem 0}
 code,pre{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;font-size:.95em}
 pre{overflow-x:auto}
@@ -106,7 +107,7 @@ def _section(step: PictureStep, drawing: Drawing, room: int) -> str:
     """One step: its command, the picture, what it broke, what the lesson says."""
     head = f"{step.number}. <code>{escape(step.command)}</code>" if step.command else escape(step.title)
     told = [part for part in (step.name and f"<code>{escape(step.name)}</code>", escape(step.outcome)) if part]
-    line = f"<p>{' → '.join(told)}</p>\n" if told else ""
+    line = f'<p class="told">{" → ".join(told)}</p>\n'
     shown = fragment(drawing, room, size([drawing])[1]) if drawing.rows else ""
     text = _reader().render(step.text)
     alarms = "".join(map(_alarm, step.alarms))
