@@ -7,6 +7,7 @@ Exit status 0: every mutant was noticed, or is equal to the original for a reaso
 import argparse
 import os
 import queue
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -36,28 +37,29 @@ def main() -> int:
         parser.error(f"there is no mutant {', '.join(unknown)}")
     chosen = [known[name] for name in options.only] or list(known.values())
     os.nice(NICE)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="ptescope-mutants-") as folder:
         try:
             found = _tested(chosen, Path(folder), max(options.jobs, 1), options.timeout, console)
-        except TestRunError as error:
-            console.print(Text(str(error)))
+        except (TestRunError, ValueError) as error:
+            console.print(Text(str(error)), soft_wrap=True)
             return 2
+        except KeyboardInterrupt:
+            return 130
     return _report(found, console)
 
 
 def _tested(chosen: list[Mutant], folder: Path, jobs: int, timeout: float, console: Console) -> list[Tested]:
     """Every mutant with its verdict. Raises TestRunError, also where a test that noticed one fails without it."""
     first = compiled_copy(folder / "0", timeout)
-    workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    workers.put(first)
-    for number in range(1, min(jobs, len(chosen))):
-        workers.put(Worker.copied_from(first.tree, folder / str(number), timeout))
+    numbers = range(1, min(jobs, len(chosen)))
+    workers = [first, *(Worker.copied_from(first.tree, folder / str(number), timeout) for number in numbers)]
     columns = (TextColumn("mutants"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("mutants", total=len(chosen))
         found = []
-        for tested in _as_tested(chosen, workers, jobs):
+        for tested in _as_tested(chosen, workers):
             found.append(tested)
             progress.console.print(_line(tested), soft_wrap=True)
             progress.advance(task)
@@ -67,25 +69,30 @@ def _tested(chosen: list[Mutant], folder: Path, jobs: int, timeout: float, conso
     return found
 
 
-def _as_tested(chosen: list[Mutant], workers: "queue.SimpleQueue[Worker]", jobs: int) -> Iterator[Tested]:
+def _as_tested(chosen: list[Mutant], workers: list[Worker]) -> Iterator[Tested]:
     """The verdicts as they come; each mutant is tested by whichever worker is free. Raises TestRunError."""
+    free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in workers:
+        free.put(worker)
 
     def test(mutant: Mutant) -> Tested:
-        worker = workers.get()
+        worker = free.get()
         try:
             return worker.test(mutant)
         except TestRunError as error:
             raise TestRunError(f"{mutant.name}: {error}") from error
         finally:
-            workers.put(worker)
+            free.put(worker)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(len(workers)) as pool:
         running = [pool.submit(test, mutant) for mutant in chosen]
         try:
             for one in as_completed(running):
                 yield one.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        finally:  # nobody waits for the rest after an interrupt
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.end()
 
 
 def _line(tested: Tested) -> Text:

@@ -59,6 +59,7 @@ class Worker:
     def __init__(self, tree: Path, timeout: float) -> None:
         self.tree: Final = tree
         self.timeout: Final = timeout
+        self.running: subprocess.Popen[str] | None = None
 
     @classmethod
     def copied_from(cls, source: Path, tree: Path, timeout: float) -> "Worker":
@@ -79,7 +80,7 @@ class Worker:
         if not tests:
             return ""
         environment = {**os.environ, "PYTHONPATH": str(self.tree), "PYTHONDONTWRITEBYTECODE": "1"}
-        running = subprocess.Popen(
+        self.running = running = subprocess.Popen(
             [sys.executable, *PYTEST, *tests],
             cwd=self.tree,
             env=environment,
@@ -94,7 +95,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             return TIMEOUT
         finally:
-            self._end(running)
+            self.end()
         if running.returncode == PASSED:
             return ""
         failed = FAILED.search(output)
@@ -102,12 +103,11 @@ class Worker:
             raise TestRunError(output)
         return failed[1]
 
-    @staticmethod
-    def _end(running: "subprocess.Popen[str]") -> None:
-        """End the tests and whatever they have started."""
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.communicate()
+    def end(self) -> None:
+        """End the tests that are running, if any, and whatever they have started."""
+        if self.running is not None and self.running.poll() is None:
+            os.killpg(self.running.pid, signal.SIGKILL)
+            self.running.wait()
 
     def test(self, mutant: Mutant) -> Tested:
         """Put the mutant in place, run its tests, and put the original back. Raises TestRunError, ValueError.
