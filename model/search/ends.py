@@ -94,12 +94,17 @@ class NeverEnds(NamedTuple):
     script: tuple[str, ...]
 
 
-def never_ends(search: Search) -> NeverEnds | None:
-    """The nearest schedule in which a task waits and nothing else can happen; None if there is none."""
-    if search.stuck is None:
+def never_ends(search: Search, known: tuple[Action, ...] | None = None) -> NeverEnds | None:
+    """The nearest schedule in which a task waits and nothing else can happen; None if there is none.
+
+    `known`: moves that lead there, where another search has found them.
+    """
+    moves = known
+    if search.stuck is not None:
+        moves = nearest(search, lambda packed: is_stuck(search, packed))
+        assert moves is not None, "the search has seen such a state"
+    if moves is None:
         return None
-    moves = nearest(search, lambda packed: is_stuck(search, packed))
-    assert moves is not None, "the search has seen such a state"
     packed = states_along(search, moves)[-1]
     waiting = tuple(_waiting(search, actor, packed) for actor in search.cache.threads if _runs(actor, packed))
     in_circle = all(one.held_by for one in waiting) and len(waiting) > 1

@@ -9,6 +9,7 @@ from model.invariants.registry import INVARIANTS
 from model.search.bfs import Property, Search, worst_first
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
 from model.search.fewest_preemptions import fewest_preemptions
+from model.search.part_searches import PartSearch
 from model.search.paths import Action, Path, actor_of, as_script, best_path, path_to, states_along, verified
 from model.search.transition_cache import STATED
 from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, count_schedules, point_of_no_return, verdict
@@ -42,6 +43,13 @@ class Report(NamedTuple):
     """The nearest schedule in which tasks wait for each other, or one for ever."""
     stated: dict[str, Verdict | None]
     """The properties that the script states, by their texts."""
+    part: PartSearch | None = None
+    """A search of a part of all schedules, where not all were searched."""
+
+    @property
+    def states(self) -> int:
+        """How many states were looked at; by a search of a part, told apart by who moved last."""
+        return max(len(self.search.seen), self.part.places if self.part is not None else 0)
 
     @property
     def shows_nothing(self) -> bool:
@@ -59,8 +67,8 @@ class Report(NamedTuple):
         return any(finding.prop[1] != "hazard" for finding in self.findings)
 
 
-def report(search: Search, only: str = "") -> Report:
-    """Draw up the result; `only` names the one invariant that matters."""
+def report(search: Search, only: str = "", part: PartSearch | None = None) -> Report:
+    """Draw up the result; `only` names the one invariant that matters, `part` is what else was searched."""
     counted = count_schedules(search)
     uses = command_uses(search)
     empty = search.complete and not all(use.took_place for use in uses)
@@ -73,16 +81,25 @@ def report(search: Search, only: str = "") -> Report:
             said[name] = "vacuous" if empty and found == "never" else found
     both = verdicts | stated
     worst: dict[str, Property] = {}
-    for prop in sorted(search.found, key=worst_first):
+    beyond = part.paths if part is not None and not search.complete else {}
+    for prop in sorted({*search.found, *beyond}, key=worst_first):
         worst.setdefault(prop[0], prop)
     worst |= {name: (name, STATED) for name, final in search.final.items() if final.broken}
-    findings = tuple(_finding(search, prop, both[prop[0]], counted) for prop in worst.values() if prop[0] in both)
-    return Report(search, verdicts, findings, counted, uses, never_ends(search), stated)
+    findings = tuple(
+        _finding(search, prop, both[prop[0]], counted, beyond) for prop in worst.values() if prop[0] in both
+    )
+    stuck = never_ends(search, part.waits_for_ever if part is not None else None)
+    return Report(search, verdicts, findings, counted, uses, stuck, stated, part)
 
 
-def _finding(search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None) -> Finding:
+def _finding(
+    search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None, beyond: dict[Property, Path]
+) -> Finding:
     final = search.final.get(prop[0])
-    way = path_to(search, final.nearest, final.depth) if final is not None else best_path(search, prop)
+    if final is not None and final.broken:
+        way = path_to(search, final.nearest, final.depth)
+    else:
+        way = best_path(search, prop) if prop in search.found else beyond[prop]
     shortest = verified(search, prop, late_starts(search, prop, way))
     share = 1 - counted.clean[prop[0]] / counted.schedules if counted else None
     return Finding(prop, said, share, shortest, _script(search, prop, shortest))
@@ -110,8 +127,8 @@ class Story(NamedTuple):
 
 def story(search: Search, finding: Finding) -> Story:
     """Tell how a rule comes to be broken."""
-    final = finding.prop[0] in search.final
-    easiest = finding.shortest if final else fewest_preemptions(search, finding.prop, finding.shortest)
+    by_steps = finding.prop in search.found
+    easiest = fewest_preemptions(search, finding.prop, finding.shortest) if by_steps else finding.shortest
     path = late_starts(search, finding.prop, easiest)
     return Story(finding.prop, path, point_of_no_return(search, finding.prop[0], path))
 

@@ -331,3 +331,74 @@ def test_a_property_that_the_set_up_breaks_stops_the_search() -> None:
     done = ptescope("explore", "-", text=waiting)
     assert done.returncode == 2
     assert "-:5:1: `never waits t`: no property of a search asks `waits`" in done.stderr
+
+
+# -- parts of all schedules -----------------------------------------------------------------------
+
+RACE = """\
+set kernel 6.1
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 1
+begin t read p0 buf
+may 1 madvise p0 buf dontneed
+never refcount p0 buf 9
+"""
+
+
+def test_a_bounded_search_says_up_to_how_many_preemptions_it_has_searched_everything() -> None:
+    status, found = explored(STALE_PIN, "--preemptions", "0")
+    assert (status, found["complete"], found["preemptions_proved"]) == (1, False, 0)
+    assert found["verdicts"]["lost-write"] is None
+    assert found["verdicts"]["underflow"] is None
+    (worst, _) = found["violations"]
+    assert (worst["invariant"], worst["preemptions"]) == ("lost-write", 0)
+    assert ptescope("run", "-", text=worst["script"]).returncode == 0
+    told = " ".join(ptescope("explore", "--preemptions", "0", "-", text=STALE_PIN).stdout.split())
+    assert "every schedule with up to 0 pre-emptions was searched" in told
+    assert "21 other rules: not broken with up to 0 pre-emptions" in told
+    assert explored(RACE, "--preemptions", "0")[0] == 3
+
+
+def test_a_bound_that_no_schedule_exceeds_is_a_whole_search() -> None:
+    status, found = explored(HARMLESS, "--preemptions", "50")
+    assert (status, found["complete"], found["preemptions_proved"]) == (0, True, None)
+    assert set(found["verdicts"].values()) == {"never"}
+
+
+def test_a_search_that_hits_its_bound_still_proves_what_needs_few_preemptions() -> None:
+    whole = explored(STALE_PIN)[1]
+    status, found = explored(STALE_PIN, "--max-states", str(whole["states"] // 2))
+    assert (status, found["complete"], found["preemptions_proved"]) == (1, False, 0)
+    assert {one["invariant"] for one in found["violations"]} == {one["invariant"] for one in whole["violations"]}
+    assert explored(STALE_PIN, "--max-states", "20")[1]["preemptions_proved"] is None
+
+
+def test_random_schedules_are_the_same_for_the_same_seed_and_never_say_never() -> None:
+    status, found = explored(STALE_PIN, "--random", "40", "--seed", "7")
+    assert status == 1
+    assert (found["random"]["schedules"], found["random"]["seed"], found["random"]["given_up"]) == (40, 7, 0)
+    assert 0 < found["random"]["broken_in"]["lost-write"] < 40
+    assert set(found["verdicts"].values()) == {None}
+    assert ptescope("run", "-", text=found["violations"][0]["script"]).returncode == 0
+    assert explored(STALE_PIN, "--random", "40", "--seed", "7")[1] | {"seconds": 0} == found | {"seconds": 0}
+    status, found = explored(f"{HARMLESS}final content p0 buf 8\nnever content p0 buf 9\n", "--random", "5")
+    assert (status, found["random"]["broken_in"]) == (1, {"final content p0 buf 8": 5})
+    told = ptescope("explore", "--random", "5", "-", text=HARMLESS)
+    assert told.returncode == 3
+    assert "not met in 5 random schedules" in told.stdout
+
+
+def test_a_schedule_without_end_is_met_by_a_part_search_too() -> None:
+    text = (
+        "set kernel 6.1\nprocess p0\ndevice nic\ndax x 1\nmmap p0 buf dax:x shared rw 1\nwrite p0 buf 65\n"
+        "may 1 gup p0 buf as=r write by=nic\nmay 1 truncate x 0\n"
+    )
+    for part in (("--preemptions", "0"), ("--random", "20")):
+        status, found = explored(text, *part)
+        assert (status, found["never_ends"]["kind"]) == (5, "waits for ever")
+
+
+@pytest.mark.parametrize("wrong", [("--preemptions", "-1"), ("--random", "0"), ("--random", "3", "--preemptions", "1")])
+def test_absurd_parts_are_refused(wrong: tuple[str, ...]) -> None:
+    assert ptescope("explore", *wrong, "-", text=HARMLESS).returncode == 2

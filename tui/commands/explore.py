@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
@@ -13,6 +14,7 @@ from tui.session.user_files import UnreadableError, read_text
 if TYPE_CHECKING:
     from model.search.bfs import Property, Search, SearchProgress
     from model.search.ends import NeverEnds
+    from model.search.part_searches import PartSearch
     from model.search.problem import SearchProblem
     from model.search.report import Report
 
@@ -58,6 +60,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=MOST_MEMORY,
         help="give up where so many MiB are taken (default %(default)s)",
     )
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument(
+        "--preemptions",
+        metavar="N",
+        type=not_negative,
+        help="search the schedules with at most N pre-emptions, level by level",
+    )
+    part.add_argument(
+        "--random",
+        metavar="N",
+        type=positive,
+        help="try N random schedules: what they do not meet may exist all the same",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=int, default=0, help="which random schedules; the same S tries the same (default 0)"
+    )
     parser.add_argument(
         "--first",
         action="store_true",
@@ -74,6 +92,13 @@ def positive(text: str) -> int:
     """Parse a positive number, or raise ArgumentTypeError."""
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(tr("expected a number above 0, not `{text}`").format(text=text))
+    return int(text)
+
+
+def not_negative(text: str) -> int:
+    """Parse a number, 0 included, or raise ArgumentTypeError."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected a number, 0 or more, not `{text}`")
     return int(text)
 
 
@@ -95,11 +120,11 @@ def main(args: Namespace) -> int:
         complain(args.file, error)
         return EXIT_MALFORMED
     began = time.process_time()
-    search, ended = run(scene, args)
-    found = report(search, args.violation or "")
+    search, part, ended = run(scene, args)
+    found = report(search, args.violation or "", part)
     seconds = time.process_time() - began
     if args.json:
-        print_json(found, seconds)
+        print_json(found, seconds, args.seed)
     else:
         from tui.views.search_report import tell
 
@@ -113,33 +138,50 @@ def main(args: Namespace) -> int:
     return EXIT_VACUOUS if found.shows_nothing else EXIT_SAFE
 
 
-def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, str]":
+def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, PartSearch | None, str]":
     """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
-    from model.search.bfs import explore
-
-    def stop(kind: "Property") -> bool:
-        return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
-
     if args.json or not sys.stderr.isatty():
         limits = Limits(args.max_memory, lambda _: None)
         with limits.interruptible():
-            return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
+            return *searched(scene, args, limits), limits.ended
     from rich.console import Console
 
     began = time.monotonic()
-    with Console(stderr=True).status(tr("searching")) as status:
+    with Console(stderr=True).status("searching") as status:
 
         def show(progress: "SearchProgress") -> None:
             rate = progress.states / max(time.monotonic() - began, 0.001)
             status.update(
-                tr("{states} states, depth {depth}, frontier {frontier}, {rate} states/s").format(
-                    states=progress.states, depth=progress.depth, frontier=progress.frontier, rate=round(rate)
-                )
+                f"{progress.states} states, depth {progress.depth}, frontier {progress.frontier}, {rate:.0f} states/s"
             )
 
         limits = Limits(args.max_memory, show)
         with limits.interruptible():
-            return explore(scene, args.max_states, stop, limits.allow, symmetry=not args.no_symmetry), limits.ended
+            return *searched(scene, args, limits), limits.ended
+
+
+def searched(scene: "SearchProblem", args: Namespace, limits: Limits) -> "tuple[Search, PartSearch | None]":
+    """Search all schedules, or those that were asked for; where all are too many, those with few pre-emptions."""
+    from model.search.bfs import Search, explore
+    from model.search.part_searches import MOST_PLACES, at_random, up_to
+
+    def stop(kind: "Property") -> bool:
+        return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
+
+    symmetry = not args.no_symmetry
+    if args.random is not None:
+        dice = Random(args.seed)
+        search = Search(scene, symmetry=symmetry)
+        return search, at_random(search, args.random, dice.randrange, limits.allow)
+    if args.preemptions is not None:
+        search = Search(scene, symmetry=symmetry)
+        part = up_to(search, args.preemptions, args.max_states, limits.allow)
+        if not part.whole or limits.ended:
+            return search, part
+    search = explore(scene, args.max_states, stop, limits.allow, symmetry=symmetry)
+    if len(search.seen) <= args.max_states or limits.ended:
+        return search, None
+    return search, up_to(search, None, min(args.max_states, MOST_PLACES), limits.allow)
 
 
 def never_ends(found: "NeverEnds") -> dict[str, object]:
@@ -171,7 +213,7 @@ def properties(found: "Report") -> list[dict[str, object]]:
     return told
 
 
-def print_json(found: "Report", seconds: float) -> None:
+def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec
 
@@ -179,7 +221,7 @@ def print_json(found: "Report", seconds: float) -> None:
 
     result: dict[str, object] = {
         "complete": found.search.complete,
-        "states": len(found.search.seen),
+        "states": found.states,
         "transitions": found.search.transitions,
         "schedules": None,
         "seconds": round(seconds, 3),
@@ -198,6 +240,7 @@ def print_json(found: "Report", seconds: float) -> None:
         "memory_order": MEMORY_ORDER,
         "vacuous": found.shows_nothing,
         "properties": properties(found),
+        "preemptions_proved": None,
         "commands": [
             {
                 "command": use.permission.command.text,
@@ -209,6 +252,15 @@ def print_json(found: "Report", seconds: float) -> None:
         ],
         "never_ends": never_ends(found.never_ends) if found.never_ends else None,
     }
+    if (part := found.part) is not None:
+        result["preemptions_proved"] = part.proved if part.proved >= 0 else None
+        if part.schedules:
+            result["random"] = {
+                "schedules": part.schedules,
+                "seed": seed,
+                "given_up": part.unended,
+                "broken_in": part.broken_in,
+            }
     if found.counted is not None:  # an integer of any length, which msgspec would not write
         result["schedules"] = msgspec.Raw(str(found.counted.schedules).encode())
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")

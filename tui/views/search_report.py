@@ -14,6 +14,7 @@ from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
 from model.search.ends import CommandUse, NeverEnds
+from model.search.part_searches import PartSearch
 from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
@@ -90,11 +91,15 @@ class Teller:
             times = f"at most {permission.times} times" if permission.times else "any number of times, one at a time"
             times = "once" if permission.times == 1 else times
             self.line(0, "may happen:  " if not number else " " * 13, permission.command.text, f"  ({times})")
-        rate = len(search.seen) / max(seconds, 0.001)
+        rate = self.found.states / max(seconds, 0.001)
         counts = f"{len(search.seen)} states, {search.transitions} transitions, {len(search.levels) - 1} steps deep"
+        if self.found.states > len(search.seen):
+            counts = f"{self.found.states} states, told apart by who moved last"
         because = f", for {self.ended}" if self.ended else ""
         how = "every schedule searched" if search.complete else f"ended before everything was searched{because}"
         self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
+        if self.found.part is not None:
+            self.part(self.found.part)
         if self.scene.properties:
             self.line(0, "counted each: ", "states that differ only in names, since properties use names")
         elif search.symmetry is not None:
@@ -105,6 +110,31 @@ class Teller:
         for use in self.found.commands:
             self.line(0, "done:        " if use.took_place else ("never done:  ", "bold"), *self.became(use))
         self.line(0)
+
+    def part(self, part: PartSearch) -> None:
+        """What a search of a part of all schedules has shown."""
+        if part.schedules:
+            given_up = f", {part.unended} of them given up before their end" if part.unended else ""
+            self.line(0, "at random:   ", f"{number_with(part.schedules, 'schedule')}{given_up}")
+            self.line(
+                13, "each move that was possible had the same chance; what they do not meet may exist all the same"
+            )
+            return
+        if part.proved < 0:
+            self.line(0, "pre-emptions:", " too many schedules even without one")
+            return
+        self.line(
+            0, "pre-emptions:", f" every schedule with up to {number_with(part.proved, 'pre-emption')} was searched"
+        )
+
+    def unbroken(self) -> str:
+        """What can be said of a rule that an unfinished search has not seen broken."""
+        part = self.found.part
+        if part is not None and part.schedules:
+            return f"not met in {number_with(part.schedules, 'random schedule')}"
+        if part is not None and part.proved >= 0:
+            return f"not broken with up to {number_with(part.proved, 'pre-emption')}"
+        return "not broken as far as the search went"
 
     @staticmethod
     def became(use: CommandUse) -> tuple[str, ...]:
@@ -132,6 +162,10 @@ class Teller:
         for finding in self.found.findings:
             name, severity = finding.prop
             steps = f"{finding.shortest.steps} steps at least"
+            if self.found.part is not None and finding.prop in self.found.part.paths and not finding.verdict:
+                steps = preempted(finding.shortest.steps, finding.shortest.preemptions)
+            if self.found.part is not None and (times := self.found.part.broken_in.get(name)):
+                steps = f"in {times} of {number_with(self.found.part.schedules, 'random schedule')}; {steps}"
             self.line(
                 0,
                 (f"! {'property' if name in self.found.stated else severity:11}", SEVERITY_STYLES[severity]),
@@ -145,7 +179,7 @@ class Teller:
         if rest:
             others = "the rule" if len(rest) == 1 and not named else f"{len(rest)} {'other ' if named else ''}rules"
             sign = self.signs.caution if rest[0] == "vacuous" else self.signs.ok
-            said: str = rest[0] or "not broken as far as the search went"
+            said: str = rest[0] or self.unbroken()
             if rest[0] == "vacuous":
                 missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
                 said = f"vacuous: not broken, but {missing} was never done, so nothing is shown"
@@ -155,7 +189,7 @@ class Teller:
 
     def holding(self, name: str, verdict: Verdict | None) -> None:
         """A property of the script that was not broken."""
-        said: str = verdict or "not broken as far as the search went"
+        said: str = verdict or self.unbroken()
         if verdict == "vacuous" and not self.found.vacuous:
             said = "vacuous: what it speaks of was there in no state, so nothing is shown"
         sign = self.signs.ok if verdict == "never" else self.signs.caution
@@ -330,6 +364,15 @@ def preempted(steps: int, preemptions: int) -> str:
     """
     count = "no pre-emption" if not preemptions else f"{preemptions} pre-emption{'s' if preemptions > 1 else ''}"
     return f"{steps} step{'' if steps == 1 else 's'} with {count}"
+
+
+def number_with(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> number_with(1, "schedule"), number_with(0, "pre-emption")
+    ('1 schedule', '0 pre-emptions')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number_of(count: int) -> str:
