@@ -42,14 +42,31 @@ def after(state: State, tx: Transaction) -> ShownState:
 def test_lanes_show_vmas_with_rights_backing_labels_flags_and_pages(state: State) -> None:
     assert text(spaces(ShownState(state), WIDTH)).splitlines() == [
         "  p0  cpu0 · pgd f1",
-        '   16-20 rw-p anon "buf" mr mw ac',
+        '   16..19 rw-p anon "buf" mr mw ac',
         "     16→f20 w =65      17→f21 w =66      18 ·              19 ·",
-        '   32-34 rw-s f "shm" mr mw ms ac',
+        '   32..33 rw-s f "shm" mr mw ms ac',
         "     32→f30 w =97      33→f31 r =98",
         "  p1  cpu1 · pgd f5 · child of p0",
-        '   32-34 rw-s f "shm" mr mw ms ac',
+        '   32..33 rw-s f "shm" mr mw ms ac',
         "     32→f30 w =97      33→f31 r =98",
     ]
+
+
+def test_of_what_has_changed_only_the_number_that_is_another_now_is_marked(state: State) -> None:
+    tx = Transaction(state)
+    tx.frames.update(20, refcount=1024)
+    scene = after(state, tx)
+    changed = [span.text for line in physical(scene, WIDTH) for span in line.spans if span.role == "changed"]
+    assert changed == ["~ ", "1024"]
+    assert not [
+        span for line in spaces(scene, WIDTH) for span in line.spans if span.role == "changed" and "=" in span.text
+    ]
+
+
+def test_a_cell_of_memory_takes_the_room_that_its_name_and_byte_need(state: State) -> None:
+    tx = Transaction(state)
+    tx.frames[20] = Frame("buffer", 1025, 1, pins=1, mapping="bo:a-rather-long-name-of-a-buffer")
+    assert "a-rather-long-name-of-a-buffer[0] 1025/1/1 =65" in text(physical(after(state, tx), WIDTH))
 
 
 def test_ascii_terminals_get_no_other_sign(state: State) -> None:
@@ -81,9 +98,9 @@ def test_a_million_empty_pages_are_one_cell_and_distant_ones_are_found(state: St
     tx.vmas["p0", 4096] = Vma(4096, 1_004_096, PRIVATE)
     tx.ptes["p0", 900_000] = Pte(20, READ_ONLY)
     shown = text(spaces(after(state, tx), WIDTH))
-    assert "4096-899999 none" in shown
+    assert "4096..899999 none" in shown
     assert "900000→f20 r =65" in shown
-    assert "900001-1004095 none" in shown
+    assert "900001..1004095 none" in shown
 
 
 def test_of_many_mapped_pages_those_around_the_cursor_are_shown(state: State) -> None:
@@ -120,7 +137,7 @@ def test_what_is_gone_stays_in_sight_for_one_move(state: State) -> None:
     del tx.frames[20]
     tx.tlbs[0] = ()
     scene = after(state, tx)
-    assert '- 16-20 rw-p anon "buf" unmapped' in text(spaces(scene, WIDTH))
+    assert '- 16..19 rw-p anon "buf" unmapped' in text(spaces(scene, WIDTH))
     held = text(holders(scene, WIDTH))
     assert "-ref r0 given back" in held
     assert "-1 was f31" in held
@@ -177,8 +194,8 @@ gup p0 buf+0 as=r0 write by=nic
 
 def test_a_huge_mapping_is_one_block_of_its_vma(huge: State) -> None:
     shown = text(spaces(ShownState(huge), WIDTH))
-    assert "512-1023→f512 huge w" in shown
-    assert "512-1023 none" not in shown
+    assert "512..1023→f512 huge w" in shown
+    assert "512..1023 none" not in shown
     assert "table:p0:1:1" in {stop.subject for stop in stops(spaces(ShownState(huge), WIDTH))}
 
 
@@ -186,8 +203,8 @@ def test_the_block_is_found_among_more_blocks_than_tables(huge: State) -> None:
     tx = Transaction(huge)
     tx.vmas["p0", 512] = msgspec.structs.replace(huge.vmas["p0", 512], end=1 << 30)
     shown = text(spaces(ShownState(tx.commit()[0]), WIDTH))
-    assert "512-1023→f512 huge w" in shown
-    assert f"1024-{(1 << 30) - 1} none" in shown
+    assert "512..1023→f512 huge w" in shown
+    assert f"1024..{(1 << 30) - 1} none" in shown
 
 
 def test_a_translation_and_a_reference_inside_a_huge_mapping_are_not_stale(huge: State) -> None:

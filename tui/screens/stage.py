@@ -291,7 +291,7 @@ class Stage(Screen[None]):
                 scene = self.scene
                 pane = next(pane for pane in LISTS if pane.name == name)
                 maps = tuple(getattr(scene.state, table) for table in pane.tables)
-                rest = (scene.marks, scene.broken, scene.focus, width)
+                rest = (scene.changes, scene.marks, scene.broken, scene.focus, width)
                 return self._kept(name, maps, rest, lambda: pane.rows(scene, width))
 
     def _kept(

@@ -81,8 +81,8 @@ def _reference_head(scene: ShownState, name: str, reference: Reference) -> list[
     by = f" by {reference.by}" if reference.by else ""
     return [
         scene.sign(subject),
-        Span(f"ref {name}", scene.role(subject, "name"), subject),
-        Span(f" {reference.kind}{traits}{via}{by} ", scene.role(subject), subject),
+        Span(f"ref {name}", scene.part(subject, changed=False, otherwise="name"), subject),
+        Span(f" {reference.kind}{traits}{via}{by} ", scene.part(subject, changed=False), subject),
     ]
 
 
@@ -91,7 +91,8 @@ def _held(scene: ShownState, reference: Reference) -> Iterator[list[Span]]:
     state = scene.state
     for number, pfn in enumerate(reference.frames[:MOST_PAGES]):
         subject = f"frame:{pfn}"
-        spans = [*scene.inline_sign(subject), Span(frame_name(state, pfn), scene.role(subject), subject)]
+        role = scene.part(subject, changed=False)
+        spans = [*scene.inline_sign(subject), Span(frame_name(state, pfn), role, subject)]
         if reference.process:
             vpn = reference.vpn + number
             spans.append(_moved_on(state, scene, reference, vpn, pfn))

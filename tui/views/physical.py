@@ -10,7 +10,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.views.row import Row, Span, flow, grid
-from tui.views.shown_state import HUGE_PAGES, ShownState, frame_name
+from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name
 from tui.views.walk import LEVEL_NAMES
 
 CELL: Final = 37
@@ -32,7 +32,7 @@ def physical(scene: ShownState, width: int) -> list[Row]:
     pfns = shown_frames(state) | set(islice(touched, MOST_FRAMES))
     tables: list[int] = []
     cells: list[list[Span]] = []
-    columns = max(1, width // CELL)
+    was = Before.of(scene.changes)
     for pfn in sorted(pfns):
         frame = state.frames.get(pfn)
         if frame is not None and frame.kind == "pgtable":
@@ -40,13 +40,19 @@ def physical(scene: ShownState, width: int) -> list[Row]:
         elif _in_block(scene, pfn):
             continue
         elif frame is not None or f"frame:{pfn}" in scene.marks or f"frame:{pfn}" in scene.broken:
-            cells.append(list(_cell(scene, pfn, frame or Frame())))
-    rows = grid(cells, width, width // columns, 0)
+            cells.append(list(_cell(scene, pfn, frame or Frame(), was)))
+    rows = grid(cells, width, width // _columns(cells, width), 0)
     if tables:
         owners = _table_owners(state)
         items = [_table(scene, pfn, owners.get(pfn, "")) for pfn in tables]
         rows += flow([Span(f"  {tr('page tables')} ", "strong")], items, width, indent=4)
     return rows + flow([Span(f"  {tr('free')} ", "strong")], list(_free(scene)), width, indent=4)
+
+
+def _columns(cells: list[list[Span]], width: int) -> int:
+    """Cells a row: as many as have room for every name and byte; only flags, the last of a cell, may be cut."""
+    widest = max((sum(len(span.text) for span in cell[:-1]) for cell in cells), default=0)
+    return max(1, min(width // max(CELL, widest + 1), len(cells)))
 
 
 def shown_frames(state: State) -> set[int]:
@@ -93,21 +99,33 @@ def owner(frame: Frame) -> str:
     return f"{frame.mapping}[{frame.index}]"
 
 
-def _cell(scene: ShownState, pfn: int, frame: Frame) -> Iterator[Span]:
-    """One frame: number, kind, owner, the three counts, the byte, its flags."""
+def _cell(scene: ShownState, pfn: int, frame: Frame, was: Before) -> Iterator[Span]:
+    """One frame: number, kind, owner, the three counts, the byte, its flags; only what has changed is marked."""
     subject = f"frame:{pfn}"
-    role = scene.role(subject)
+    old = was.frames.get(pfn) or frame
+    role = scene.part(subject, changed=(old.kind, old.mapping, old.index) != (frame.kind, frame.mapping, frame.index))
     yield scene.sign(subject)
     pages = f"f{pfn}-f{pfn + HUGE_PAGES - 1} " if _is_block(frame) else f"{frame_name(scene.state, pfn)} "
-    yield Span(pages.ljust(4), scene.role(subject, "strong"), subject)
+    yield Span(pages.ljust(4), scene.part(subject, changed=False, otherwise="strong"), subject)
     what = frame.kind if frame.kind in {"free", "zero"} else f"{frame.kind} {owner(frame)}".rstrip()
     yield Span(f"{what} ".ljust(10), role, subject)
     if frame.order and not _is_block(frame):
         yield Span(f"order {frame.order} ", role, subject)
-    counts = "" if frame.kind == "free" else f"{frame.refcount}/{frame.mapcount}/{frame.pins}"
-    yield Span(f"{counts} ".rjust(9), role, subject)
-    yield Span(f"={scene.state.content.get(pfn, 0)} ", role, subject)
+    counts = () if frame.kind == "free" else tuple(zip(_counts(frame), _counts(old), ("", "/", "/"), strict=True))
+    room = 8 - sum(len(f"{between}{count}") for count, _, between in counts)
+    yield Span(" " * max(room, 0), "plain", subject)
+    for count, before_it, between in counts:
+        yield Span(between, scene.part(subject, changed=False), subject)
+        yield Span(f"{count}", scene.part(subject, count != before_it), subject)
+    yield Span(" ", "plain", subject)
+    yield Span(f"={scene.state.content.get(pfn, 0)}", scene.part(subject, pfn in was.content), subject)
+    yield Span(" ", "plain", subject)
     yield Span(" ".join(name for name in names(frame.flags, PAGE_FLAGS) if name not in USUAL), "dim", subject)
+
+
+def _counts(frame: Frame) -> tuple[int, int, int]:
+    """References, entries that map it, pins."""
+    return frame.refcount, frame.mapcount, frame.pins
 
 
 def _table_owners(state: State) -> dict[int, str]:

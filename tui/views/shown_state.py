@@ -8,6 +8,7 @@ from model.kernel.drivers.ttm_pool import VRAM_BASE
 from model.kernel.fs.dax import PMEM_BASE
 from model.memory.changes import net_changes
 from model.memory.leaf import PTRS_PER_TABLE
+from model.memory.records import Frame, Pte
 from model.memory.state import Change, State
 from tui.views.glyphs import UNICODE, Glyphs
 from tui.views.row import Span
@@ -47,6 +48,15 @@ class ShownState(NamedTuple):
         sign = self.sign(subject)
         text = sign.text.strip()
         return [sign._replace(text=text)] if text else []
+
+    def part(self, subject: str, changed: bool, otherwise: str = "plain") -> str:
+        """How one part of a subject looks: of what has changed, only the part that is another now stands out."""
+        if self.marks.get(subject) != "~":
+            return self.role(subject, otherwise)
+        if changed:
+            return MARK_ROLES["~"]
+        severity = self.broken.get(subject)
+        return otherwise if not severity else "hazard" if severity == "hazard" else "wrong"
 
     def role(self, subject: str, otherwise: str = "plain") -> str:
         """How the text of a subject looks: by what is wrong, by what changed, or as usual."""
@@ -122,6 +132,23 @@ def subject(table: str, key: object) -> str:
 def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     """Key → old record of what the last move took out of a table."""
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
+
+
+class Before(NamedTuple):
+    """What the last move replaced, by key: None where there was nothing."""
+
+    ptes: dict[tuple[str, int], Pte | None]
+    frames: dict[int, Frame | None]
+    content: dict[int, int | None]
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> "Before":
+        """Of the journal of a move."""
+        found = cls({}, {}, {})
+        for table, key, old, _ in changes:
+            if table in cls._fields:
+                getattr(found, table)[key] = old
+        return found
 
 
 def frame_name(state: State, pfn: int) -> str:

@@ -10,7 +10,7 @@ from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
 from tui.views.row import Row, Span, grid, row
-from tui.views.shown_state import HUGE_PAGES, ShownState, frame_name, gone, page_of
+from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name, gone, page_of
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -110,6 +110,15 @@ def labels_in(state: State, process: str, vma: Vma) -> str:
     return " ".join(name for _, name in inside)
 
 
+def pages(first: int, stop: int) -> str:
+    """The pages from `first` up to, not including, `stop`.
+
+    >>> pages(16, 17), pages(16, 20)
+    ('16', '16..19')
+    """
+    return str(first) if stop - first == 1 else f"{first}..{stop - 1}"
+
+
 def _vma_head(scene: ShownState, process: str, vma: Vma, width: int, note: str = "") -> Row:
     """Range, rights, backing, labels and the codes of /proc/PID/smaps."""
     subject = f"vma:{process}:{vma.start}"
@@ -119,7 +128,7 @@ def _vma_head(scene: ShownState, process: str, vma: Vma, width: int, note: str =
     spans = [
         Span(" ", "plain", subject),
         scene.sign(subject),
-        Span(f"{vma.start}-{vma.end} ", scene.role(subject, "strong"), subject),
+        Span(f"{pages(vma.start, vma.end)} ", scene.role(subject, "strong"), subject),
         Span(f"{rights(vma.flags)} ", scene.role(subject, "code"), subject),
         Span(f"{backing(vma)} ", "plain", subject),
         Span(names and f'"{names}" ', "name", subject),
@@ -131,10 +140,11 @@ def _vma_head(scene: ShownState, process: str, vma: Vma, width: int, note: str =
 def _cells(scene: ShownState, process: str, vma: Vma) -> Iterator[list[Span]]:
     """The pages of a VMA; long runs without an entry are one cell."""
     state = scene.state
+    was = Before.of(scene.changes)
     blocks = huge_blocks(state, process, vma)
     vpn, shown = _first_page(scene, process, vma), 0
     if vpn > vma.start:
-        yield [Span(f"  {vma.start}-{vpn - 1} ...", "dim", f"pte:{process}:{vma.start}")]
+        yield [Span(f"  {pages(vma.start, vpn)} ...", "dim", f"pte:{process}:{vma.start}")]
     while vpn < vma.end and shown < MOST_PAGES:
         block = vpn // HUGE_PAGES
         mapped = ceiling(state.pte_index, process, vpn)
@@ -146,14 +156,14 @@ def _cells(scene: ShownState, process: str, vma: Vma) -> Iterator[list[Span]]:
             yield block_cell(scene, process, vpn, end)
             vpn = end
         elif stop - vpn > SHORT_GAP:
-            yield [Span(f"  {vpn}-{stop - 1}", "dim", f"pte:{process}:{vpn}"), Span(f" {tr('none')}", "dim")]
+            yield [Span(f"  {pages(vpn, stop)}", "dim", f"pte:{process}:{vpn}"), Span(f" {tr('none')}", "dim")]
             vpn = stop
         else:
-            yield page_cell(scene, process, vpn)
+            yield page_cell(scene, process, vpn, was)
             vpn += 1
         shown += 1
     if vpn < vma.end:
-        yield [Span(f"  {vpn}-{vma.end - 1} ...", "dim", f"pte:{process}:{vpn}")]
+        yield [Span(f"  {pages(vpn, vma.end)} ...", "dim", f"pte:{process}:{vpn}")]
 
 
 def _cell_width(cells: list[list[Span]], vma: Vma) -> int:
@@ -193,7 +203,7 @@ def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span
     return [
         scene.sign(subject),
         Span(
-            f"{vpn}-{end - 1}{scene.glyphs.arrow}{frame_name(scene.state, entry.pfn + vpn % HUGE_PAGES)} huge ",
+            f"{pages(vpn, end)}{scene.glyphs.arrow}{frame_name(scene.state, entry.pfn + vpn % HUGE_PAGES)} huge ",
             role,
             subject,
         ),
@@ -201,24 +211,33 @@ def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span
     ]
 
 
-def page_cell(scene: ShownState, process: str, vpn: int) -> list[Span]:
-    """One page: number, where its entry leads, whether it may be written, and the byte that is there."""
+def page_cell(scene: ShownState, process: str, vpn: int, was: Before) -> list[Span]:
+    """One page: number, where its entry leads, whether it may be written, and the byte that is there.
+
+    Of an entry that was there before only what has changed is marked.
+    """
     subject = f"pte:{process}:{vpn}"
     pte = scene.state.ptes.get((process, vpn))
     if pte is None:
         return [scene.sign(subject), Span(f"{vpn} {scene.glyphs.dot}", scene.role(subject, "dim"), subject)]
-    role = scene.role(subject, "plain")
+    old = was.ptes.get((process, vpn))
+    role = scene.part(subject, changed=False)
     head = [scene.sign(subject), Span(f"{vpn}", role, subject)]
     if not pte.present:
-        return [*head, Span(f" {absent(pte)}", role, subject)]
+        return [*head, Span(f" {absent(pte)}", scene.part(subject, changed=True), subject)]
     target = f"frame:{pte.pfn}"
     byte = scene.state.content.get(pte.pfn, 0)
+    moved = old is not None and (old.pfn, old.present) != (pte.pfn, pte.present)
+    leads = scene.part(subject, moved, scene.part(target, changed=False, otherwise=role))
+    bits = scene.part(subject, old is not None and short_bits(old) != short_bits(pte))
     return [
         *head,
         Span(scene.glyphs.arrow, role, subject),
-        Span(frame_name(scene.state, pte.pfn), scene.role(target, role), subject),
-        Span(f" {short_bits(pte)} ", role, subject),
-        Span(f"={byte}", scene.role(target, role), subject),
+        Span(frame_name(scene.state, pte.pfn), leads, subject),
+        Span(" ", role, subject),
+        Span(short_bits(pte), bits, subject),
+        Span(" ", role, subject),
+        Span(f"={byte}", scene.part(target, pte.pfn in was.content, role), subject),
         *(sign._replace(subject=subject) for sign in scene.inline_sign(target)),
     ]
 
