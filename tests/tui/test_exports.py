@@ -1,18 +1,12 @@
 """Exports: what is written is what was on the screen, in a form that others can read."""
 
 import asyncio
-import base64
-import contextlib
 import json
 import os
 import re
-import shutil
-import signal
-import socket
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
 import pyte
@@ -23,15 +17,13 @@ from lessons.learner.progress import Store
 from lessons.teach.handout import plan, reference, worksheet
 from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
+from tests.tui.browser import CHROMIUM, Browser, browsing, ended, free_port, started, until
 from tests.tui.user import at
 from tui import cli
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.session_commands import carry_out
 from tui.export.screen import write_screen
-
-if TYPE_CHECKING:
-    import aiohttp
 
 LESSON = "a-reference-is-not-a-mapping"
 SCRIPT = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 65\ngup p0 buf as=r write\nmadvise p0 buf dontneed\n"
@@ -133,89 +125,25 @@ def test_the_first_questions_of_a_plan_have_their_numbers() -> None:
     assert "{" not in plan(lessons)
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Browser:
-    """Chromium without a window, told what to do over its debugging port."""
-
-    def __init__(self, socket_: "aiohttp.ClientWebSocketResponse") -> None:
-        self.socket = socket_
-        self.number = 0
-
-    async def ask(self, method: str, **params: object) -> dict[str, Any]:
-        """One command, and its result."""
-        self.number += 1
-        await self.socket.send_json({"id": self.number, "method": method, "params": params})
-        while True:
-            answer = await self.socket.receive_json(timeout=20)
-            if answer.get("id") == self.number:
-                return cast("dict[str, Any]", answer.get("result", {}))
-
-    async def picture(self) -> bytes:
-        """What is in the window; nothing while a page is being loaded."""
-        return base64.b64decode((await self.ask("Page.captureScreenshot")).get("data", ""))
-
-
-async def until(port: int) -> None:
-    """Somebody listens there."""
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        await asyncio.sleep(0.05)
-    raise TimeoutError(f"nobody listens at {port}")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 async def test_a_served_lesson_is_played_in_a_real_browser(tmp_path: Path) -> None:
-    aiohttp = pytest.importorskip("aiohttp", reason="the extra `web` is not installed")
-    assert CHROMIUM is not None
-    port, debugging = free_port(), free_port()
+    port = free_port()
     words = [sys.executable, "-m", "tui", "serve", LESSON, "--host", "127.0.0.1", "--port", str(port)]
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,800", "--remote-allow-origins=*"]
-    options = [f"--user-data-dir={tmp_path / 'profile'}", f"--remote-debugging-port={debugging}", "about:blank"]
     server = await started(words, os.environ | {"TMPDIR": str(tmp_path)})
-    # Chromium puts a socket into the folder for temporary files, and a socket's path has 107 bytes at most.
-    chromium = await started([CHROMIUM, *flags, *options], dict(os.environ))
     try:
         await until(port)
-        await until(debugging)
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{debugging}/json") as found:
-                page = next(one for one in await found.json() if one["type"] == "page")
-            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as connection:
-                browser = Browser(connection)
-                await browser.ask("Page.navigate", url=f"http://127.0.0.1:{port}/")
-                await drawn(browser)
-                for kind in ("mousePressed", "mouseReleased"):
-                    await browser.ask("Input.dispatchMouseEvent", type=kind, x=600, y=300, button="left", clickCount=1)
-                for key in ("7", "Enter"):
-                    text = "\r" if key == "Enter" else key
-                    await browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
-                    await browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
-                    await asyncio.sleep(1)
-                progress = await kept(tmp_path)
+        async with browsing(tmp_path) as browser:
+            await browser.ask("Page.navigate", url=f"http://127.0.0.1:{port}/")
+            await drawn(browser)
+            for kind in ("mousePressed", "mouseReleased"):
+                await browser.ask("Input.dispatchMouseEvent", type=kind, x=600, y=300, button="left", clickCount=1)
+            for key, text in (("7", "7"), ("Enter", "\r")):
+                await browser.key(key, text)
+                await asyncio.sleep(1)
+            progress = await kept(tmp_path)
         assert '"count-of-a-pin": "7"' in progress, "what was typed in the browser has reached the lesson"
     finally:
-        for process in (server, chromium):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-
-async def started(words: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
-    """A program in the background, whose output nobody reads."""
-    nowhere = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(
-        *words, stdout=nowhere, stderr=nowhere, env=environment, start_new_session=True
-    )
+        await ended(server)
 
 
 async def drawn(browser: Browser) -> None:

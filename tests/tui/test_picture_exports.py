@@ -1,8 +1,8 @@
 """The picture as a file: the same drawing with strokes of its own, for a page, for slides, for those who only read."""
 
+import asyncio
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.tui.browser import CHROMIUM, browsing
 from tests.tui.moments import MOMENTS, commands, played
 from tui import cli
 from tui.export.picture_svg import ARMS, BASE, CELL, CLOSE, LINE, OPEN, SHAPES, Drawing, svg
@@ -224,19 +225,28 @@ def test_what_a_lesson_says_cannot_become_a_part_of_the_page(tmp_path: Path) -> 
     assert "A <script>card</script> & <nic>" in page.steps["step-1"]
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-def test_a_browser_shows_one_step_of_the_page(script: Path, tmp_path: Path) -> None:
+async def test_the_page_is_stepped_through_with_the_arrow_keys(script: Path, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     exported(script, file)
-    assert CHROMIUM is not None
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command = [CHROMIUM, *options, "--dump-dom", f"file://{file}#step-8"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert re.findall(r'<section id="(step-\d+)"[^>]*class="shown"', shown) == ["step-8"]
-    assert "8 / 12" in shown
+    seen = "[...document.querySelectorAll('section')].filter((step) => step.offsetParent).map((step) => step.id).join()"
+    async with browsing(tmp_path) as browser:
+
+        async def shows(wanted: str) -> bool:
+            for _ in range(40):
+                if await browser.value(seen) == wanted:
+                    return True
+                await asyncio.sleep(0.05)
+            return False
+
+        await browser.ask("Page.navigate", url=f"file://{file}#step-8")
+        assert await shows("step-8"), "a link leads to its step"
+        for key, step in (("ArrowRight", 9), ("ArrowLeft", 8), ("End", 12), ("ArrowRight", 12), ("Home", 1)):
+            await browser.key(key)
+            assert await shows(f"step-{step}"), key
+        assert await browser.value("document.querySelector('output').textContent") == "1 / 12"
+        await browser.ask("Emulation.setEmulatedMedia", media="print")
+        assert await shows(",".join(f"step-{number}" for number in range(1, 13))), "on paper all are to be seen"
 
 
 def test_the_pictures_of_a_script_as_markdown(script: Path, tmp_path: Path) -> None:
