@@ -2,9 +2,11 @@
 
 import ast
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from tests.mutants.run import TestRunError, Verdict, Worker
 from tests.mutants.table import ROOT, Mutant, mutants
 
 MUTANTS = mutants()
@@ -55,3 +57,38 @@ def test_a_text_that_does_not_stand_there_once_is_refused() -> None:
         mutant.applied("")
     with pytest.raises(ValueError, match="2 times"):
         mutant.applied(mutant.old * 2)
+
+
+# -- the runner, on a project of two lines -------------------------------------------------------
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    (tmp_path / "limits.py").write_text("def fits(pages): return pages <= 4\n", encoding="utf-8")
+    (tmp_path / "test_limits.py").write_text(
+        "from limits import fits\n\ndef test_fits(): assert fits(3) and not fits(9)\n\n"
+        "def test_border(): assert fits(4)\n",
+        encoding="utf-8",
+    )
+    return Worker(tmp_path, timeout=60)
+
+
+def at_the_border(test: str, equal: str = "") -> Mutant:
+    return Mutant("border", "four pages do not fit", "limits.py", "<= 4", "< 4", (f"test_limits.py{test}",), equal)
+
+
+def test_a_mutant_is_killed_by_the_test_that_fails_and_leaves_no_trace(worker: Worker) -> None:
+    before = (worker.tree / "limits.py").read_text(encoding="utf-8")
+    killed = worker.test(at_the_border(""))
+    assert (killed.verdict, killed.by) == (Verdict.KILLED, "test_limits.py::test_border")
+    assert (worker.tree / "limits.py").read_text(encoding="utf-8") == before
+
+
+def test_a_mutant_that_no_test_notices_survives_and_one_that_is_noticed_is_not_equal(worker: Worker) -> None:
+    assert worker.test(at_the_border("::test_fits")).verdict is Verdict.SURVIVED
+    assert worker.test(at_the_border("::test_border", "nobody has four pages")).verdict is Verdict.NOT_EQUAL
+
+
+def test_a_test_that_does_not_exist_notices_nothing(worker: Worker) -> None:
+    with pytest.raises(TestRunError, match="test_nowhere"):
+        worker.test(at_the_border("::test_nowhere"))
