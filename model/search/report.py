@@ -51,6 +51,12 @@ class Report(NamedTuple):
         """How many states were looked at; by a search of a part, told apart by who moved last."""
         return max(len(self.search.seen), self.part.places if self.part is not None else 0)
 
+    def in_schedules(self, number: int) -> dict[str, int] | None:
+        """In how many schedules permission `number` was started (STARTED), and ended with what; None: not counted."""
+        if self.counted is None or not self.counted.commands:
+            return None
+        return {event.outcome: count for event, count in self.counted.commands.items() if event.permission == number}
+
     @property
     def shows_nothing(self) -> bool:
         """Some command never took place, or some property never spoke of what exists."""

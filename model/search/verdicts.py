@@ -6,9 +6,11 @@ to an end. Starting a command is a move of its own in it.
 
 from __future__ import annotations
 
+from operator import add
 from typing import Final, Literal, NamedTuple
 
 from model.search.bfs import Search
+from model.search.command_events import CommandEvent, CommandEvents
 from model.search.paths import Action, Path, action_of, turned
 from model.search.transition_cache import Actor, TransitionCache
 
@@ -17,6 +19,9 @@ Verdict = Literal["never", "sometimes", "always", "vacuous"]
 
 MEMORY_ORDER: Final = "sequentially consistent"
 """How the interleaved micro-steps see memory: "never" says nothing of barriers that are missing (model/README.md)."""
+
+Counted = str | CommandEvent | None
+"""What may happen in a schedule: a rule is broken, a command starts or ends."""
 
 MOST_COUNTED: Final = 60_000
 """States of a search whose schedules are counted: less than a second."""
@@ -28,6 +33,8 @@ class ScheduleCounts(NamedTuple):
     schedules: int
     clean: dict[str, int]
     """Rule or property → in how many of them it is never broken; only for those that are broken in some."""
+    commands: dict[CommandEvent, int]
+    """In how many of them a permitted command is started, and ends with what; empty where commands are exchangeable."""
 
 
 def verdict(search: Search, invariant: str, counted: ScheduleCounts | None) -> Verdict | None:
@@ -80,10 +87,12 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
     """Count the schedules of a complete search; None where there are loops, or too many states to do it at once."""
     if not search.complete or len(search.seen) > MOST_COUNTED:
         return None
-    invariants = sorted({name for name, _ in search.found} | {name for name, one in search.final.items() if one.broken})
-    standing = {name for (name, _), transitions in search.found.items() if not transitions}
+    events = CommandEvents(search)
+    rules = sorted({name for name, _ in search.found} | {name for name, one in search.final.items() if one.broken})
+    counted: list[Counted] = [*rules, *events.all]
+    columns = {what: at for at, what in enumerate(counted, 1)}
     counts: dict[int, list[int]] = {}
-    open_ones: dict[int, list[tuple[Actor, int, frozenset[str]]]] = {}
+    open_ones: dict[int, list[tuple[int, list[int]]]] = {}
     stack = [0]
     while stack:
         packed = stack[-1]
@@ -92,37 +101,53 @@ def count_schedules(search: Search) -> ScheduleCounts | None:
             continue
         following = open_ones.get(packed)
         if following is None:
-            following = [
-                (actor, search.canonical(after), broken) for actor, after, broken in successors(search.cache, packed)
-            ]
-            open_ones[packed] = following
-            ahead = [after for _, after, _ in following if after not in counts]
+            following = open_ones[packed] = _marked(search, events, columns, packed)
+            ahead = [after for after, _ in following if after not in counts]
             if any(after in open_ones for after in ahead):
                 return None
             stack += ahead
             if ahead:
                 continue
         if following:
-            counts[packed] = _sum(following, counts, invariants)
+            counts[packed] = _sum(following, counts)
         else:
-            counts[packed] = [1, *(int(not search.ends_badly(name, packed)) for name in invariants)]
+            counts[packed] = [int(not search.ends_badly(str(what), packed)) for what in ("", *columns)]
         del open_ones[packed]
         stack.pop()
-    total, *clean = counts[0]
+    without = counts[0]
+    total = without[0]
+    standing = {name for (name, _), transitions in search.found.items() if not transitions}
     return ScheduleCounts(
-        total, {name: 0 if name in standing else number for name, number in zip(invariants, clean, strict=True)}
+        total,
+        {name: 0 if name in standing else without[columns[name]] for name in rules},
+        {event: total - without[columns[event]] for event in events.all},
     )
 
 
-def _sum(
-    following: list[tuple[Actor, int, frozenset[str]]], counts: dict[int, list[int]], invariants: list[str]
-) -> list[int]:
-    """The schedules from a state on: all, and for each invariant those that keep it."""
-    sums = [0] * (len(invariants) + 1)
-    for _, after, broken in following:
-        for column, number in enumerate(counts[after]):
-            if not column or invariants[column - 1] not in broken:
-                sums[column] += number
+def _marked(
+    search: Search, events: CommandEvents, columns: dict[Counted, int], packed: int
+) -> list[tuple[int, list[int]]]:
+    """The states after each transition out of a state, with the columns of what happens in it."""
+    found = []
+    for actor, after, broken in successors(search.cache, packed):
+        marks = [columns[name] for name in broken]
+        event = events.of(actor, packed)
+        if event in columns:
+            marks.append(columns[event])
+        found.append((search.canonical(after), marks))
+    return found
+
+
+def _sum(following: list[tuple[int, list[int]]], counts: dict[int, list[int]]) -> list[int]:
+    """The schedules from a state on: all, and for each column those in which it does not happen."""
+    sums: list[int] = []
+    for after, marks in following:
+        numbers = counts[after]
+        if marks:
+            numbers = list(numbers)
+            for column in marks:
+                numbers[column] = 0
+        sums = list(map(add, sums, numbers)) if sums else numbers
     return sums
 
 

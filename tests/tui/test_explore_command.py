@@ -402,3 +402,35 @@ def test_a_schedule_without_end_is_met_by_a_part_search_too() -> None:
 @pytest.mark.parametrize("wrong", [("--preemptions", "-1"), ("--random", "0"), ("--random", "3", "--preemptions", "1")])
 def test_absurd_parts_are_refused(wrong: tuple[str, ...]) -> None:
     assert ptescope("explore", *wrong, "-", text=HARMLESS).returncode == 2
+
+
+# -- in how many schedules ------------------------------------------------------------------------
+
+
+def test_in_how_many_schedules_a_command_was_started_and_how_it_ended() -> None:
+    """Whether the page is there decides what fast-only GUP says, and that decides whether the device has a page."""
+    text = (
+        "process p0\ndevice nic\nmmap p0 buf anon private rw 1\nwrite p0 buf 1\n"
+        "may 1 gup p0 buf as=r fast-only by=nic\nmay 1 madvise p0 buf dontneed\nmay 1 dma r read\n"
+    )
+    _, found = explored(text)
+    gup, madvise, dma = found["commands"]
+    everything = found["schedules"]
+    assert gup["started_in"] == madvise["started_in"] == everything
+    assert madvise["ended_in"] == {"ok": everything}
+    assert set(gup["ended_in"]) == {"ok", "EFAULT"}
+    assert sum(gup["ended_in"].values()) == everything, "it ends once in each"
+    assert dma["started_in"] == gup["ended_in"]["ok"] < everything
+    told = " ".join(ptescope("explore", "-", text=text).stdout.split())
+    assert "done: madvise p0 buf dontneed (ok in all schedules)" in told
+    assert "dma r read (started in" in told
+    assert explored(text, "--first", "--max-states", "50")[1]["commands"][0]["ended_in"] is None
+
+
+def test_commands_that_take_each_others_place_are_not_counted_one_by_one() -> None:
+    lines = "process {0}\nmmap {0} a anon private rw 1\n"
+    text = lines.format("p") + lines.format("q") + "may 1 write p a 1\nmay 1 write q a 1\n"
+    together, apart = explored(text)[1], explored(text, "--no-symmetry")[1]
+    assert together["schedules"] == apart["schedules"]
+    assert [one["started_in"] for one in together["commands"]] == [None, None]
+    assert [one["started_in"] for one in apart["commands"]] == [apart["schedules"]] * 2

@@ -213,6 +213,23 @@ def properties(found: "Report") -> list[dict[str, object]]:
     return told
 
 
+def exact(number: int) -> object:
+    """An integer of any length, which msgspec would not write."""
+    import msgspec
+
+    return msgspec.Raw(str(number).encode())
+
+
+def in_schedules(counts: dict[str, int] | None) -> dict[str, object]:
+    """In how many schedules a command was started, and ended with what; null where they were not counted."""
+    from model.search.command_events import STARTED
+
+    if counts is None:
+        return {"started_in": None, "ended_in": None}
+    ended = {outcome: exact(count) for outcome, count in counts.items() if outcome != STARTED}
+    return {"started_in": exact(counts[STARTED]), "ended_in": ended}
+
+
 def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec
@@ -248,7 +265,8 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
                 "started": use.started,
                 "outcomes": list(use.outcomes),
             }
-            for use in found.commands
+            | in_schedules(found.in_schedules(number))
+            for number, use in enumerate(found.commands)
         ],
         "never_ends": never_ends(found.never_ends) if found.never_ends else None,
     }
@@ -261,7 +279,7 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
                 "given_up": part.unended,
                 "broken_in": part.broken_in,
             }
-    if found.counted is not None:  # an integer of any length, which msgspec would not write
-        result["schedules"] = msgspec.Raw(str(found.counted.schedules).encode())
+    if found.counted is not None:
+        result["schedules"] = exact(found.counted.schedules)
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     sys.stdout.flush()

@@ -13,6 +13,7 @@ from rich.text import Text
 from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
+from model.search.command_events import STARTED
 from model.search.ends import CommandUse, NeverEnds
 from model.search.part_searches import PartSearch
 from model.search.path_interleaving import of_path, steps_among
@@ -107,8 +108,9 @@ class Teller:
             self.line(0, "counted once:", f" states that differ only in which of these is which: {alike}")
         if self.found.counted is not None:
             self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
-        for use in self.found.commands:
-            self.line(0, "done:        " if use.took_place else ("never done:  ", "bold"), *self.became(use))
+        for number, use in enumerate(self.found.commands):
+            became = self.became(use, self.found.in_schedules(number))
+            self.line(0, "done:        " if use.took_place else ("never done:  ", "bold"), *became)
         self.line(0)
 
     def part(self, part: PartSearch) -> None:
@@ -136,14 +138,16 @@ class Teller:
             return f"not broken with up to {number_with(part.proved, 'pre-emption')}"
         return "not broken as far as the search went"
 
-    @staticmethod
-    def became(use: CommandUse) -> tuple[str, ...]:
-        """What became of a permitted command."""
+    def became(self, use: CommandUse, counts: dict[str, int] | None) -> tuple[str, ...]:
+        """What became of a permitted command, and in how many of the schedules."""
         if not use.started:
             return use.permission.command.text, "  (in no schedule could it be started)"
+        total = self.found.counted.schedules if self.found.counted is not None else 1
+        started = f"started {in_part(counts[STARTED], total)}" if counts and counts[STARTED] < total else ""
         if not use.outcomes:
-            return use.permission.command.text, "  (started, but it never ended)"
-        return use.permission.command.text, f"  ({', '.join(use.outcomes)})"
+            return use.permission.command.text, f"  ({started or 'started'}, but it never ended)"
+        ended = [f"{one} {in_part(counts[one], total)}" if counts else one for one in use.outcomes]
+        return use.permission.command.text, f"  ({', '.join([*filter(None, [started]), *ended])})"
 
     def never_ends(self, found: NeverEnds) -> None:
         """Tasks that wait for each other, or one that waits for ever, and the schedule that leads there."""
@@ -382,6 +386,17 @@ def number_of(count: int) -> str:
     ('1234567', 'about 3.0e+34')
     """
     return str(count) if count < 10**9 else f"about {count:.1e}"
+
+
+def in_part(count: int, total: int) -> str:
+    """In how many of all schedules.
+
+    >>> in_part(8, 8), in_part(3, 8), in_part(1, 10**9)
+    ('in all schedules', 'in 37.5%', 'in less than 0.1%')
+    """
+    if count == total:
+        return "in all schedules"
+    return f"in {min(count / total, 0.999):.1%}" if count * 1000 >= total else "in less than 0.1%"
 
 
 def share_of(finding: Finding) -> str:
