@@ -114,7 +114,7 @@ def _question(tale: LessonText, width: int) -> Iterator[Row]:
         for at, line in enumerate(wrap([Span(option.text, "plain", subject)], width - len(lead.text))):
             yield Row((lead if at == 0 else Span(" " * len(lead.text)), *line.spans))
     if ask.options:
-        yield row(Span(how_to_answer()[0 if ask.numbered else 1], "dim"))
+        yield from wrap([Span(how_to_answer()[0 if ask.numbered else 1], "dim")], width)
     else:
         yield row(Span(f"{tr('Your answer')}: ", "dim"), Span(ask.wants or tr("type it"), "key", "action:act"))
 
