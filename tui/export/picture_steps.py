@@ -142,7 +142,11 @@ def _drawn(
 
 def drawing(step: PictureStep, width: int) -> Drawing:
     """The picture with its command above and what it broke below."""
-    head = [Span(f"{step.number:>3}  ", "dim"), Span(step.command or step.part, "strong"), Span(f"  {step.name}", "dim")]
+    head = [
+        Span(f"{step.number:>3}  ", "dim"),
+        Span(step.command or step.part, "strong"),
+        Span(f"  {step.name}", "dim"),
+    ]
     rows = [Row(tuple(head)), BLANK, *picture(step.drawn, width)]
     for alarm in step.alarms:
         sign = UNICODE.caution if alarm.severity == "hazard" else UNICODE.broken
