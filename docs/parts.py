@@ -20,11 +20,13 @@ from model.invariants.registry import INVARIANTS
 from model.script.conditions import CONDITIONS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings
+from tui.views.glossary import GLOSSARY as TERMS
 
 ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 SCRIPT: Final = ROOT / "docs" / "script.md"
 MODEL: Final = ROOT / "model" / "README.md"
+GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 COMPARE: Final = ROOT / "docs" / "compare.md"
 ORDINARY: Final = ROOT / "docs" / "ordinary.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
@@ -134,6 +136,12 @@ def facts() -> str:
     )
 
 
+def glossary() -> str:
+    """Each term, its meaning, and where it stands in the kernel."""
+    rows = ((term.name, term.meaning, f"`{term.where}`" if term.where else "") for term in TERMS)
+    return table(("term", "in the kernel", "where"), rows)
+
+
 def comparison() -> str:
     """The tables of `ptescope compare`; a minute, unless they are still in the cache."""
     command = [sys.executable, "-m", "tui", "compare", "--markdown"]
@@ -185,6 +193,7 @@ PARTS: Final = {
     "settings": Part(SCRIPT, settings),
     "invariants": Part(MODEL, invariants),
     "facts": Part(MODEL, facts),
+    "glossary": Part(GLOSSARY, glossary),
     **{f"modules of {name}": Part(ROOT / name / "README.md", modules(name)) for name in MAPPED},
 }
 

@@ -30,6 +30,7 @@ from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
 from tui.screens.panes import PANES
 from tui.screens.stage_keys import HINTS
+from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
 
@@ -85,6 +86,7 @@ def tables() -> Iterator[str]:
     yield from (title for _, title, _ in PANES)
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
+    yield from (term.meaning for term in GLOSSARY)
     yield from (rule.rule for rule in all_rules())
     yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
     yield from (asks for asks, _ in DRILLS.values())

@@ -127,6 +127,7 @@ VISITS = {
     "difference": Visit(pinned(), keys("D")),
     "scenes": Visit(pinned(), keys("L")),
     "legend": Visit(pinned(), keys("l")),
+    "glossary": Visit(pinned(), keys("g")),
     "code": Visit(pinned(), keys("y")),
     "lesson-code": Visit(lesson, keys("y")),
     "script": Visit(pinned(), keys("colon", *"script", "enter")),

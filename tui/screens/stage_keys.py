@@ -58,7 +58,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("o", "step('over')", "Step over", id="stage.over"),
     Binding("u", "step('out')", "Step out", id="stage.out"),
     Binding("c", "step('command')", "To the command's end", id="stage.command-end"),
-    Binding("home,g", "end(False)", "To the start", id="stage.first"),
+    Binding("home", "end(False)", "To the start", id="stage.first"),
     Binding("end,G", "end(True)", "To the end", id="stage.last"),
     Binding("right_square_bracket,shift+down", "branch(1)", "Next branch", id="stage.next-branch"),
     Binding("left_square_bracket,shift+up", "branch(-1)", "Previous branch", id="stage.previous-branch"),
@@ -81,6 +81,7 @@ KEYS: Final[list[BindingType]] = [
     Binding("v", "lists", "The machine as a picture, or as lists", id="stage.lists"),
     Binding("z", "fold", "Fold or unfold the pages at the cursor", id="stage.fold"),
     Binding("l", "app.open('legend.Legend')", "Legend of the picture", id="stage.legend"),
+    Binding("g", "app.open('glossary.Glossary')", "Glossary: each term in a line", id="stage.glossary"),
     Binding("m", "maximize_pane", "One pane large, or all", id="stage.maximize"),
     *(Binding(number, f"pane('{number}')", title, id=f"stage.pane-{name}") for number, title, name in PANES),
     *(

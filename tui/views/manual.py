@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lessons.i18n.language import tr
+from tui.views.glossary import GLOSSARY
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import wrap
 from tui.views.row import BLANK, Row, Span, row
@@ -24,17 +25,9 @@ SIGNS: Final = (
     ("underlined", "what the thing under the cursor refers to, and what refers to it"),
 )
 
-WORDS: Final = (
-    ("frame", "4 KiB of physical memory, with its struct page; a page-table page is a frame too"),
-    ("PTE", "page-table entry: where a virtual page leads, and what may be done there"),
-    ("VMA", "a range of virtual pages with one backing and one set of rights"),
-    ("GUP", "get_user_pages(): how the kernel takes references to a process's pages"),
-    ("pin", "a reference taken with FOLL_PIN: somebody may read and write the page by DMA"),
-    ("micro-step", "the smallest thing the model does at once: one PTE read, one atomic, one critical section"),
-    ("hazard", "nothing is lost yet, but a belief is already false"),
-    ("corruption", "bytes reached somebody they do not belong to, or never reached their reader"),
-    ("splat", "the kernel itself noticed and complains in its log"),
-)
+FIRST_WORDS: Final = frozenset({"frame", "PTE", "VMA", "GUP", "pin", "micro-step", "hazard", "corruption", "splat"})
+WORDS: Final = tuple((term.name, term.meaning) for term in GLOSSARY if term.name in FIRST_WORDS)
+"""What no reader gets by without; `g` has the rest."""
 
 
 def manual(groups: Iterable[tuple[str, Sequence[tuple[str, str]]]], width: int, glyphs: Glyphs) -> list[Row]:
