@@ -9,6 +9,8 @@ from msgspec.structs import astuple
 
 NESTED: Final = frozenset({"tasks", "tlbs"})
 """Tables whose records have records inside."""
+PLAIN: Final = frozenset({str, int, bool, type(None)})
+"""Types of fields that stand for themselves: nearly all."""
 
 
 def entry_hash(table: str, key: object, value: object) -> int:
@@ -23,5 +25,6 @@ def entry_hash(table: str, key: object, value: object) -> int:
 def _spelled_out(value: object) -> object:
     """A record as the list of its type and all its fields, records inside likewise."""
     if isinstance(value, Struct):
-        return [type(value).__name__, *map(_spelled_out, astuple(value))]
+        fields = [field if field.__class__ in PLAIN else _spelled_out(field) for field in astuple(value)]
+        return [type(value).__name__, *fields]
     return [*map(_spelled_out, value)] if isinstance(value, tuple) else value

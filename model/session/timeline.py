@@ -113,8 +113,10 @@ class Timeline:
         """Be at a node. Forward leads there again from everywhere on its path. IndexError if there is no such node."""
         if not 0 <= number < len(self.nodes):
             raise IndexError(f"the history has no node {number}: 0 to {len(self.nodes) - 1}")
-        for node in self.path_to(self.nodes[number])[1:]:
-            self._enter(node)
+        here, node = self.here.number, self.nodes[number]
+        while node.parent >= 0 and node.number != here:  # the path to where we are leads there already
+            self._onward[node.parent] = node.number
+            node = self.nodes[node.parent]
         self.here = self.nodes[number]
         return self.here
 

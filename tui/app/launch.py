@@ -95,11 +95,12 @@ def _read_any_bytes() -> None:
     from functools import partial
     from importlib import import_module
 
+    from textual.constants import DRIVER
+
     def forgiving(encoding: str) -> Callable[[], object]:
         return partial(getincrementaldecoder(encoding), errors="replace")
 
-    for name in ("linux_driver", "web_driver"):
-        with suppress(ImportError):  # not on this system
-            driver = import_module(f"textual.drivers.{name}")
-            if hasattr(driver, "getincrementaldecoder"):
-                driver.getincrementaldecoder = forgiving  # type: ignore[attr-defined]
+    with suppress(ImportError):  # not on this system
+        driver = import_module((DRIVER or "textual.drivers.linux_driver").partition(":")[0])
+        if hasattr(driver, "getincrementaldecoder"):
+            driver.getincrementaldecoder = forgiving  # type: ignore[attr-defined]

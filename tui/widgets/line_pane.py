@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from rich.style import Style
 from textual.app import RenderResult
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -79,6 +80,8 @@ class LinePane(Widget, can_focus=True):
         """Ground of a row → its own style, and how every role looks on it: plainly, lit, under the cursor."""
         self._selected = False
         """The mouse has selected some of the text."""
+        self._behind: Color | None = None
+        """The colour behind the rows that are being drawn; None while it is not known."""
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -310,6 +313,7 @@ class LinePane(Widget, can_focus=True):
         panes: half of a step's time. A pane has none of that but the filters, and keeps its finished lines itself.
         """
         self._fit()
+        self._behind = None
         strips = [self._lines.get(y) or self.render_line(y) for y in crop.line_range]
         left, right = crop.column_span
         whole = left == 0 and right == self.outer_size.width
@@ -326,11 +330,17 @@ class LinePane(Widget, can_focus=True):
             strip = self._draw(line, here.left, here.right) if here else self._draw(line, -1, -1)
         if self._selected:
             strip = self._with_selection(strip, number + self.head)
-        strip = strip.apply_offsets(0, number + self.head if y >= self.head else 0)
+        # A strip remembers how it looks filtered, and those of rows are kept: the filters go first.
         for line_filter in self.get_line_filters():
-            strip = strip.apply_filter(line_filter, self.background_colors[1])
-        self._lines[y] = strip
+            strip = strip.apply_filter(line_filter, self._background())
+        strip = self._lines[y] = strip.apply_offsets(0, number + self.head if y >= self.head else 0)
         return strip
+
+    def _background(self) -> Color:
+        """The colour behind the rows, worked out once for each time that lines are drawn."""
+        if self._behind is None:
+            self._behind = self.background_colors[1]
+        return self._behind
 
     def _draw(self, line: Row, left: int, right: int, *, dims: bool = True) -> Strip:
         """A row as a strip of exactly the pane's width, from the cache if it was drawn like this before."""
