@@ -151,3 +151,16 @@ async def test_the_recap_needs_nothing_but_ascii_where_that_is_wanted(
         await user.press("r")
         assert "* RSS is 0." in user.seen()
         assert "•" not in user.seen()
+
+
+async def test_home_and_end_lead_to_the_ends_of_the_list(store: Store) -> None:
+    async with at(store) as user:
+        await user.press("end")
+        assert isinstance(user.app.screen, Home)
+        last = user.app.screen.pane.cursor
+        await user.press("home")
+        first = user.app.screen.pane.cursor
+        assert first is not None
+        assert last is not None
+        assert first.row < last.row
+        assert user.app.screen.pane.top == 0

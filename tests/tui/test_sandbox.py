@@ -1,5 +1,6 @@
 """The sandbox beyond single steps: tasks, ready scenes, settings, forms, the palette."""
 
+from lessons.file.scene_library import ready_scenes
 from lessons.learner.progress import Store
 from tests.tui.sandboxes import SIZES, STALE, driver_of, overlay
 from tests.tui.user import KEYS, at
@@ -41,7 +42,12 @@ async def test_a_ready_scene_is_loaded_by_its_number(store: Store, size: tuple[i
     async with at(store, driver, size) as user:
         await user.press("L", "2", "3")
         assert "stale-pin-punch" in driver.session.timeline.bookmarks.values()
+        about = next(scene.about for scene in ready_scenes() if scene.name == "stale-pin-punch")
+        assert driver.session.node.depth == 0, "it opens at its start"
+        assert about.split()[-1] in user.pane("story"), "and says what it is about, whole"
+        await user.press("end")
         assert "lost-write" in user.seen() or "stale-reference" in user.seen()
+        assert "W why" in user.lines()[-1]
         assert any(node.command == "memfd f 2" for node in driver.session.timeline.nodes), "nothing is lost"
 
 

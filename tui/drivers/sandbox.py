@@ -76,6 +76,8 @@ class SandboxDriver:
         """What is to be said when the stage opens."""
         self.folds = False
         """Steps that change nothing in sight are part of the next one that does."""
+        self.about = ""
+        """What the scene that was loaded is about."""
         self._kept = ""
         """What the file of this session has."""
 
@@ -122,7 +124,10 @@ class SandboxDriver:
         return tuple(map(self._seen, self.watches.at(self.session.node) if self.watches is not None else ()))
 
     def _welcome(self) -> str:
-        """How to begin; on an empty machine also what there is from before."""
+        """What a loaded scene is about; else how to begin, on an empty machine also what there is from before."""
+        if self.about:
+            on = tr("`c` goes on by a command, `n` by a step.")
+            return f"{self.about}\n\n{on}"
         kept = self.autosave.last() if self.autosave is not None and len(self.session.timeline.nodes) == 1 else None
         if kept is None:
             return tr(GUIDE)

@@ -144,13 +144,15 @@ def load_scene(driver: "SandboxDriver", name: str) -> str:
         return tr("There is no scene `{name}`{hint}").format(name=name[:40], hint=did_you_mean(name, scenes))
     load(driver.session, scenes[name].text)
     _loaded(driver, "", name)
-    return tr("{about} (`g` goes to its start, `c` on by a command)").format(about=scenes[name].about)
+    driver.about = scenes[name].about
+    return tr("{about} (`Home` goes to its start, `c` on by a command)").format(about=scenes[name].about)
 
 
 def _loaded(driver: "SandboxDriver", word: str, name: str) -> str:
     """The end of what was loaded gets a name, so that it is found again."""
     if driver.session.node.number not in driver.session.timeline.bookmarks:
         driver.bookmark(name)
+    driver.about = ""
     driver.jumped()
     return word
 

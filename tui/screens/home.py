@@ -28,6 +28,8 @@ class Home(Screen[None]):
         Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
         Binding("r", "app.recap", "What I have learnt", id="home.recap"),
         Binding("R,delete", "reset", "Forget what was done in this lesson", id="home.reset"),
+        Binding("home", "to_end(False)", "To the top", id="home.first"),
+        Binding("end", "to_end(True)", "To the bottom", id="home.last"),
         Binding("q", "app.quit", "Quit", id="home.quit"),
     ]
 
@@ -177,6 +179,10 @@ class Home(Screen[None]):
         if aside is not None:
             self.notify(tr("Forgotten. The file as it was: {file}").format(file=aside), timeout=10, markup=False)
         self._renew()
+
+    def action_to_end(self, last: bool) -> None:
+        """To the top or the bottom of the list."""
+        self.pane.to_end(last=last)
 
     def action_sandbox(self) -> None:
         """Open a sandbox on an empty machine."""

@@ -230,7 +230,11 @@ class SandboxStage(Stage):
 
         def chosen(name: str | None) -> None:
             if name:
-                self.move(lambda: load_scene(self.sandbox, name))
+                self.move(lambda: at_its_start(name))
+
+        def at_its_start(name: str) -> str:
+            load_scene(self.sandbox, name)  # The story tells what it is about.
+            return self.sandbox.end(last=False)
 
         self.app.push_screen(Scenes(self.glyphs), chosen)
 

@@ -11,6 +11,7 @@ WIDE: Final = 190
 HINTS: Final = (
     ("forward", "n ->", "forward", "step('forward')"),
     ("back", "p", "back", "back"),
+    ("alarm", "W", "why", "app.why"),
     ("steps", "i", "into", "step('into')"),
     ("steps", "o", "over", "step('over')"),
     ("steps", "u", "out", "step('out')"),

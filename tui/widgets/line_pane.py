@@ -240,6 +240,13 @@ class LinePane(Widget, can_focus=True):
         """Scroll by a window."""
         self.scroll_rows(pages * self.window)
 
+    def to_end(self, *, last: bool) -> None:
+        """To the first or the last thing to point at, and to that end of the text."""
+        places = list(stops(self.rows))
+        if places:
+            self.point(places[-1 if last else 0])
+        self.scroll_rows(len(self.rows) if last else -len(self.rows))
+
     def action_copy_row(self) -> None:
         """Copy the cursor's row to the clipboard."""
         line = self.rows[self.cursor.row].text.strip() if self.cursor else ""
