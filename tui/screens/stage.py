@@ -340,8 +340,8 @@ class Stage(Screen[None]):
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""
         picture = self.picture
-        alarmed = picture.broken and not is_muted(picture)
-        possible = [hint for hint in HINTS if hint[0] in picture.can or (alarmed and hint[0] == "alarm")]
+        can = picture.can | {"alarm"} if picture.broken and not is_muted(picture) else picture.can
+        possible = [hint for hint in HINTS if hint[0] in can]
         same = any(action == picture.enter for *_, action in possible)
         hints = [] if same else [("Enter", picture.hint, "act")]
         for _, key, does, action in possible:
