@@ -120,7 +120,7 @@ class Search:
     @cached_property
     def final(self) -> dict[str, FinalVerdict]:
         """What became of the properties of the end, by their texts; asked when the search is over."""
-        return judge_ends(self)
+        return judge_ends(self.cache, self.levels)
 
     def ends_badly(self, name: str, packed: int) -> bool:
         """Whether a state in which nothing more can happen breaks the property of the end with this text."""

@@ -158,7 +158,7 @@ class BoundedSearch:
         if any(place[0] & task.control.mask != task.idle for task in self.search.cache.threads):
             self.stuck = True
             self.stuck_at = self.stuck_at or place
-        for name in broken_at(self.search, place[0]):
+        for name in broken_at(self.search.cache, place[0]):
             self.nearest.setdefault((name, STATED), (cost, place, None))
 
     def _path(self, preemptions: int, steps: int) -> tuple[Path, Property]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from model.script.moment import Moment
 
 if TYPE_CHECKING:
-    from model.search.bfs import Search
     from model.search.transition_cache import TransitionCache
 
 MOST_NEAREST: Final = 256
@@ -32,25 +32,24 @@ def is_end(cache: TransitionCache, packed: int) -> bool:
     return not any(cache.effect(actor, packed) for actor in (*cache.tasks, *cache.starters))
 
 
-def broken_at(search: Search, packed: int) -> list[str]:
+def broken_at(cache: TransitionCache, packed: int) -> list[str]:
     """The properties of the end that a state breaks. What speaks of something that does not exist is broken too."""
-    finals = [one for one in search.scene.properties if one.when == "final"]
-    if not finals:
+    if not cache.finals:
         return []
-    whole = any(one.asks("broken") for one in finals)
-    moment = Moment(search.cache.state(packed) if whole else search.cache.tracked(packed))
-    return [one.text for one in finals if one.is_broken(moment) is not False]
+    whole = any(one.asks("broken") for one in cache.finals)
+    moment = Moment(cache.state(packed) if whole else cache.tracked(packed))
+    return [one.text for one in cache.finals if one.is_broken(moment) is not False]
 
 
-def judge_ends(search: Search) -> dict[str, FinalVerdict]:
-    """Judge the properties of the end wherever the states that are known end."""
-    broken: dict[str, list[tuple[int, int]]] = {one.text: [] for one in search.scene.properties if one.when == "final"}
+def judge_ends(cache: TransitionCache, levels: Sequence[Sequence[int]]) -> dict[str, FinalVerdict]:
+    """Judge the properties of the end wherever the known states, level by level, end."""
+    broken: dict[str, list[tuple[int, int]]] = {one.text: [] for one in cache.finals}
     ends = 0
-    for depth, level in enumerate(search.levels if broken else ()):
+    for depth, level in enumerate(levels if broken else ()):
         for packed in level:
-            if is_end(search.cache, packed):
+            if is_end(cache, packed):
                 ends += 1
-                for name in broken_at(search, packed):
+                for name in broken_at(cache, packed):
                     broken[name].append((depth, packed))
     return {name: _verdict(ends, found) for name, found in broken.items()}
 

@@ -97,7 +97,7 @@ def _one(search: Search, pick: Callable[[int], int]) -> tuple[list[Actor], dict[
     while len(walked) < LONGEST:
         possible = [actor for actor in (*cache.tasks, *cache.starters) if cache.effect(actor, packed)]
         if not possible:
-            for name in broken_at(search, packed):
+            for name in broken_at(cache, packed):
                 broken.setdefault((name, STATED), len(walked))
             return walked, broken, True
         actor = possible[pick(len(possible))]

@@ -155,6 +155,8 @@ class TransitionCache:
         ]
         self.stated: Final = [one for one in scene.properties if one.when != "final"]
         """What the script says of every state: judged with each transition that may change it."""
+        self.finals: Final = [one for one in scene.properties if one.when == "final"]
+        """What it says of the states in which nothing more can happen."""
         self.answered: Final[set[str]] = set()
         """Those that have spoken of what exists in some state."""
         self.runs = 0

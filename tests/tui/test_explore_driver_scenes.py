@@ -59,7 +59,7 @@ SCENES = {
         says={"vacuous": True},
     ),
     "a frame that comes back by luck of the allocator": Scene(buffer("insert-page", HELD), 0),
-    "another frame than the one that was there": Scene(buffer("insert-page", HELD, settings="set allocator any\n"), 1),
+    "another frame than was there": Scene(buffer("insert-page", HELD, settings="set allocator any\n"), 1),
     "moves without limit come to an end": Scene(
         buffer("insert-page", "may 1 read p0 m\nmay * move b vram\nmay * move b gtt\n"),
         0,

@@ -181,7 +181,11 @@ class Teller:
                 self.holding(name, verdict)
         rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
         if rest:
-            others = "the rule" if len(rest) == 1 and not named else f"{len(rest)} {'other ' if named else ''}rules"
+            others = (
+                "the rule"
+                if len(rest) == 1 and not named
+                else f"{len(rest)} {'other ' if named else ''}rule{'s' if len(rest) > 1 else ''}"
+            )
             sign = self.signs.caution if rest[0] == "vacuous" else self.signs.ok
             said: str = rest[0] or self.unbroken()
             if rest[0] == "vacuous":
