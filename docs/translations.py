@@ -1,6 +1,6 @@
 """Brings the .po files of the interface up to date with the source: `python -m docs.translations [LANG…]`.
 
-Babel finds what the source gives to `tr`, `ptr`, `ntr` and `Binding`; what its tables say is added. A new text gets an
+What the source gives to `tr`, `ptr`, `ntr` and `Binding` is found, and what its tables say is added. A new text gets an
 empty translation in interface.po, whose place a translator may change. Nothing is taken out: some texts come from data
 that no extraction sees. With `--check` nothing is written: it says what is missing.
 """
@@ -10,15 +10,15 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
-from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
 from lessons.drills.book import KINDS as DRILLS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
+from model.search.verdicts import Verdict
 from tui.cli import SUBCOMMANDS
 from tui.commands.export import FORMATS
 from tui.commands.export_drawing import PICTURES, TIME_SPACES
@@ -34,7 +34,6 @@ from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
 
-KEYWORDS: Final = {"tr": None, "ntr": (1, 2), "ptr": ((1, "c"), 2)}
 INTERFACE: Final = "interface.po"
 """Where texts go that no other file of a language has."""
 
@@ -49,16 +48,28 @@ class Said(NamedTuple):
 def said() -> Iterator[Said]:
     """Every text of the interface, from the source and from its tables."""
     for folder in ("tui", "lessons"):
-        for _, _, message, _, context in extract_from_dir(ROOT / folder, [("**.py", "python")], keywords=KEYWORDS):
-            if isinstance(message, tuple):
-                yield Said((plain(message[0]), plain(message[1])), context)
-            elif message.strip():
-                yield Said(plain(message), context)
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield from calls(ast.parse(path.read_text(encoding="utf-8")))
     yield from (Said(plain(text)) for text in (*key_bindings(), *help_texts(), *tables()))
 
 
+def calls(source: ast.AST) -> Iterator[Said]:
+    """What a module gives to `tr`, `ptr` and `ntr`, inside f-strings as well: Babel does not look into those."""
+    for node in ast.walk(source):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        given = [plain(one.value) for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        match node.func.id, given:
+            case "tr", [text] if text:
+                yield Said(text)
+            case "ptr", [context, text]:
+                yield Said(text, context)
+            case "ntr", [one, many]:
+                yield Said((one, many))
+
+
 def key_bindings() -> Iterator[str]:
-    """What every key is said to do. Babel gives up on a call with an f-string in it, and keys are often given so."""
+    """What every key is said to do."""
     for path in sorted((ROOT / "tui").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Binding":
@@ -93,11 +104,17 @@ def tables() -> Iterator[str]:
     yield from (form.what for form in FORMATS.values())
     yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
+    yield from get_args(Verdict)
 
 
 def missing(code: str) -> list[str]:
     """The texts that a language has no translation for."""
-    known = {(message.id, message.context) for path in files(code) for message in read_catalog(path) if message.string}
+    known = {
+        (message.id, message.context)
+        for path in files(code)
+        for message in read_catalog(path)
+        if message.string and all(message.string)
+    }
     return [str(one.text) for one in dict.fromkeys(said()) if (one.text, one.context) not in known]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,33 @@ def test_mistakes_are_told_in_german(words: list[str], said: str, capsys: pytest
 
 def test_english_waits_for_no_translation() -> None:
     assert not imported_by("import sys\n" + COMMAND.format(argv=["ptescope", "--help"])) & {"babel", "platformdirs"}
+
+
+SCENE = """
+process p0
+device nic
+mmap p0 buf anon private rw 1
+write p0 buf 1
+may 1 gup p0 buf as=r write by=nic
+may 1 madvise p0 buf dontneed
+may 1 dma r write 65
+"""
+
+
+@pytest.mark.usefixtures("german")
+def test_run_sums_up_in_german(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "one.pte"
+    script.write_text("process p0\nexpect vmas p0 0\nexpect vmas p0 1\n", encoding="utf-8")
+    assert main(["run", str(script)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 Befehl, 0 Verletzungen, 1 von 2 Erwartungen trafen zu"
+
+
+@pytest.mark.usefixtures("german")
+def test_a_search_is_told_in_german(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "two.pte"
+    script.write_text(SCENE, encoding="utf-8")
+    main(["explore", str(script)])
+    said = capsys.readouterr().out
+    for words in ("erlaubt:", "durchsucht:", "alle Abläufe durchsucht", "s CPU-Zeit", "Abläufe:", "getan:"):
+        assert words in said
+    assert not re.search(r"\b(searched|schedule|steps at least|rules|because|done|the shortest way|beside)\b", said)

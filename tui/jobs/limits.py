@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
+
 if TYPE_CHECKING:
     from model.search.bfs import SearchProgress
 
@@ -26,7 +28,7 @@ class Limits:
         """Whether the search may go on."""
         self.show(progress)
         if not self.ended and memory() > self.most_memory:
-            self.ended = f"it took more than {self.most_memory} MiB"
+            self.ended = tr("it took more than {most} MiB").format(most=self.most_memory)
         return not self.ended
 
     @contextlib.contextmanager
@@ -35,7 +37,7 @@ class Limits:
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             del number, frame
-            self.ended = "you interrupted it"
+            self.ended = tr("you interrupted it")
             signal.signal(signal.SIGINT, before)
 
         before = signal.signal(signal.SIGINT, interrupt)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from lessons.i18n.language import tr
+from lessons.i18n.language import ntr, tr
 from model.engine.splat import kernel_log
 from model.memory.records import Access, Splat
 from model.script.verbs import PROPERTIES
@@ -173,13 +173,17 @@ class Narrator:
         self, commands: int, expected: int, failed: int, violations: int, properties: tuple[int, int] = (0, 0)
     ) -> None:
         """The last line; `properties`: how many were stated, and how many of them broken."""
-        parts = [_number(commands, "command"), _number(violations, "violation")]
+        parts = [
+            ntr("{n} command", "{n} commands", commands).format(n=commands),
+            ntr("{n} violation", "{n} violations", violations).format(n=violations),
+        ]
         if expected:
-            parts.append(f"{expected - failed} of {_number(expected, 'expectation')} held")
+            held = ntr("{held} of {n} expectation held", "{held} of {n} expectations held", expected)
+            parts.append(held.format(held=expected - failed, n=expected))
         stated, broken = properties
         if stated:
-            nouns = "property" if stated == 1 else "properties"
-            parts.append(f"{stated - broken} of {stated} {nouns} held")
+            held = ntr("{held} of {n} property held", "{held} of {n} properties held", stated)
+            parts.append(held.format(held=stated - broken, n=stated))
         self.line(0, Text(", ".join(parts), STATUS_STYLES["failed" if failed or broken else "ok"]))
 
     def line(self, indent: int, text: Text, hanging: int = 6) -> None:
@@ -200,17 +204,8 @@ class Narrator:
 
 def located(broken: "BrokenProperty") -> str:
     """A property that was broken, and by which micro-step."""
-    where = f", in micro-step {broken.step} ({broken.at})" if broken.step else ""
-    return f"{broken.message}{where}"
-
-
-def _number(count: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> _number(1, "command"), _number(2, "command")
-    ('1 command', '2 commands')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    where = tr("in micro-step {step} ({at})").format(step=broken.step, at=broken.at)
+    return f"{broken.message}, {where}" if broken.step else broken.message
 
 
 def _answer(outcome: "Outcome") -> str:

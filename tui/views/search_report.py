@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
+from lessons.i18n.language import ntr, ptr, tr
 from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
@@ -20,7 +21,7 @@ from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
-from model.search.verdicts import MEMORY_ORDER, Verdict
+from model.search.verdicts import Verdict
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
@@ -89,73 +90,81 @@ class Teller:
         """What was searched, and whether all of it was."""
         search = self.found.search
         for number, permission in enumerate(self.scene.permissions):
-            times = f"at most {permission.times} times" if permission.times else "any number of times, one at a time"
-            times = "once" if permission.times == 1 else times
-            self.line(0, "may happen:  " if not number else " " * 13, permission.command.text, f"  ({times})")
+            times = tr("at most {n} times").format(n=permission.times)
+            times = times if permission.times else tr("any number of times, one at a time")
+            times = tr("once") if permission.times == 1 else times
+            self.line(0, label("" if number else tr("may happen:")), permission.command.text, f"  ({times})")
         rate = self.found.states / max(seconds, 0.001)
-        counts = f"{len(search.seen)} states, {search.transitions} transitions, {len(search.levels) - 1} steps deep"
+        counts = tr("{states} states, {transitions} transitions, {depth} steps deep").format(
+            states=len(search.seen), transitions=search.transitions, depth=len(search.levels) - 1
+        )
         if self.found.states > len(search.seen):
-            counts = f"{self.found.states} states, told apart by who moved last"
-        because = f", for {self.ended}" if self.ended else ""
-        how = "every schedule searched" if search.complete else f"ended before everything was searched{because}"
-        self.line(0, "searched:    ", counts, f"; {how}, {seconds:.1f} s of CPU time ({rate:.0f} states/s)")
+            counts = tr("{states} states, told apart by who moved last").format(states=self.found.states)
+        because = tr(", for {reason}").format(reason=self.ended) if self.ended else ""
+        how = tr("every schedule searched") if search.complete else tr("ended before everything was searched") + because
+        took = tr("{seconds} s of CPU time ({rate} states/s)").format(seconds=f"{seconds:.1f}", rate=round(rate))
+        self.line(0, label(tr("searched:")), counts, f"; {how}, {took}")
         if self.found.part is not None:
             self.part(self.found.part)
         if self.scene.properties:
-            self.line(0, "counted each: ", "states that differ only in names, since properties use names")
+            self.line(0, label(tr("counted each:")), tr("states that differ only in names, since properties use names"))
         elif search.symmetry is not None:
             alike = "; ".join(", ".join(group) for group in search.symmetry.alike)
-            self.line(0, "counted once:", f" states that differ only in which of these is which: {alike}")
+            self.line(
+                0, label(tr("counted once:")), f"{tr('states that differ only in which of these is which')}: {alike}"
+            )
         if self.found.counted is not None:
-            self.line(0, "schedules:   ", number_of(self.found.counted.schedules))
+            self.line(0, label(tr("schedules:")), number_of(self.found.counted.schedules))
         for number, use in enumerate(self.found.commands):
             became = self.became(use, self.found.in_schedules(number))
-            self.line(0, "done:        " if use.took_place else ("never done:  ", "bold"), *became)
+            self.line(0, label(tr("done:")) if use.took_place else (label(tr("never done:")), "bold"), *became)
         self.line(0)
 
     def part(self, part: PartSearch) -> None:
         """What a search of a part of all schedules has shown."""
         if part.schedules:
-            given_up = f", {part.unended} of them given up before their end" if part.unended else ""
-            self.line(0, "at random:   ", f"{number_with(part.schedules, 'schedule')}{given_up}")
-            self.line(
-                13, "each move that was possible had the same chance; what they do not meet may exist all the same"
-            )
+            many = ntr("{n} schedule", "{n} schedules", part.schedules).format(n=part.schedules)
+            given_up = tr("{n} of them given up before their end").format(n=part.unended)
+            self.line(0, label(tr("at random:")), f"{many}, {given_up}" if part.unended else many)
+            same = tr("each move that was possible had the same chance; what they do not meet may exist all the same")
+            self.line(13, same)
             return
         if part.proved < 0:
-            self.line(0, "pre-emptions:", " too many schedules even without one")
+            self.line(0, label(tr("pre-emptions:")), tr("too many schedules even without one"))
             return
-        self.line(
-            0, "pre-emptions:", f" every schedule with up to {number_with(part.proved, 'pre-emption')} was searched"
-        )
+        searched = tr("every schedule with up to {preemptions} was searched")
+        self.line(0, label(tr("pre-emptions:")), searched.format(preemptions=preemptions_of(part.proved)))
 
     def unbroken(self) -> str:
         """What can be said of a rule that an unfinished search has not seen broken."""
         part = self.found.part
         if part is not None and part.schedules:
-            return f"not met in {number_with(part.schedules, 'random schedule')}"
+            return tr("not met in {schedules}").format(schedules=random_schedules(part.schedules))
         if part is not None and part.proved >= 0:
-            return f"not broken with up to {number_with(part.proved, 'pre-emption')}"
-        return "not broken as far as the search went"
+            return tr("not broken with up to {preemptions}").format(preemptions=preemptions_of(part.proved))
+        return tr("not broken as far as the search went")
 
     def became(self, use: CommandUse, counts: dict[str, int] | None) -> tuple[str, ...]:
         """What became of a permitted command, and in how many of the schedules."""
         if not use.started:
-            return use.permission.command.text, "  (in no schedule could it be started)"
+            return use.permission.command.text, f"  ({tr('in no schedule could it be started')})"
         total = self.found.counted.schedules if self.found.counted is not None else 1
-        started = f"started {in_part(counts[STARTED], total)}" if counts and counts[STARTED] < total else ""
+        started = f"{tr('started')} {in_part(counts[STARTED], total)}" if counts and counts[STARTED] < total else ""
         if not use.outcomes:
-            return use.permission.command.text, f"  ({started or 'started'}, but it never ended)"
+            return use.permission.command.text, f"  ({started or tr('started')}, {tr('but it never ended')})"
         ended = [f"{one} {in_part(counts[one], total)}" if counts else one for one in use.outcomes]
         return use.permission.command.text, f"  ({', '.join([*filter(None, [started]), *ended])})"
 
     def never_ends(self, found: NeverEnds) -> None:
         """Tasks that wait for each other, or one that waits for ever, and the schedule that leads there."""
         self.line(0)
-        self.line(0, (f"! {found.kind}", SEVERITY_STYLES["corruption"]), ": in some schedule nothing can go on")
+        self.line(
+            0, (f"! {found.kind}", SEVERITY_STYLES["corruption"]), f": {tr('in some schedule nothing can go on')}"
+        )
         for one in found.waiting:
-            self.line(2, (one.task, "bold"), f" ({one.command}) waits for {one.on}")
-        self.line(2, ("the schedule", "bold"))
+            waits = tr("waits for {what}").format(what=one.on)
+            self.line(2, (one.task, "bold"), f" ({one.command}) {waits}")
+        self.line(2, (tr("the schedule"), "bold"))
         for command in found.script[len(self.scene.script) :]:
             self.line(4, command)
 
@@ -165,43 +174,47 @@ class Teller:
         width = max(RULE_WIDTH, *(len(name) + 2 for name in (*named, "")))
         for finding in self.found.findings:
             name, severity = finding.prop
-            steps = f"{finding.shortest.steps} steps at least"
+            steps = tr("{steps} steps at least").format(steps=finding.shortest.steps)
             if self.found.part is not None and finding.prop in self.found.part.paths and not finding.verdict:
                 steps = preempted(finding.shortest.steps, finding.shortest.preemptions)
             if self.found.part is not None and (times := self.found.part.broken_in.get(name)):
-                steps = f"in {times} of {number_with(self.found.part.schedules, 'random schedule')}; {steps}"
+                many = random_schedules(self.found.part.schedules)
+                steps = f"{tr('in {n} of {schedules}').format(n=times, schedules=many)}; {steps}"
             self.line(
                 0,
                 (f"! {'property' if name in self.found.stated else severity:11}", SEVERITY_STYLES[severity]),
                 name.ljust(width),
-                f"{finding.verdict or 'broken'}{share_of(finding)}; {steps}",
+                f"{tr(finding.verdict) if finding.verdict else tr('broken')}{share_of(finding)}; {steps}",
             )
         for name, verdict in self.found.stated.items():
             if name not in named:
                 self.holding(name, verdict)
         rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
         if rest:
-            others = (
-                "the rule"
-                if len(rest) == 1 and not named
-                else f"{len(rest)} {'other ' if named else ''}rule{'s' if len(rest) > 1 else ''}"
+            more = (
+                ntr("{n} other rule", "{n} other rules", len(rest))
+                if named
+                else ntr("{n} rule", "{n} rules", len(rest))
             )
+            others = tr("the rule") if len(rest) == 1 and not named else more.format(n=len(rest))
             sign = self.signs.caution if rest[0] == "vacuous" else self.signs.ok
-            said: str = rest[0] or self.unbroken()
+            said = tr(rest[0]) if rest[0] else self.unbroken()
             if rest[0] == "vacuous":
                 missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
-                said = f"vacuous: not broken, but {missing} was never done, so nothing is shown"
+                said = tr("vacuous: not broken, but {missing} was never done, so nothing is shown")
+                said = said.format(missing=missing)
             self.line(0, f"{sign} {others}: {said}")
-            if said == "never":
-                self.line(2, f"(with {MEMORY_ORDER} memory: a missing barrier is not seen)")
+            if rest[0] == "never":
+                self.line(2, f"({tr('with sequentially consistent memory: a missing barrier is not seen')})")
 
     def holding(self, name: str, verdict: Verdict | None) -> None:
         """A property of the script that was not broken."""
-        said: str = verdict or self.unbroken()
+        said = tr(verdict) if verdict else self.unbroken()
+        said = tr("never broken") if verdict == "never" else said
         if verdict == "vacuous" and not self.found.vacuous:
-            said = "vacuous: what it speaks of was there in no state, so nothing is shown"
+            said = tr("vacuous: what it speaks of was there in no state, so nothing is shown")
         sign = self.signs.ok if verdict == "never" else self.signs.caution
-        self.line(0, f"{sign} property   {name}: {said}{' broken' if verdict == 'never' else ''}")
+        self.line(0, f"{sign} property   {name}: {said}")
 
     # -- the story -------------------------------------------------------------------------
 
@@ -214,9 +227,10 @@ class Teller:
         kind = "property" if name in self.found.stated else severity
         self.line(0, (f"{name} ({kind})", "bold"), f": {preempted(path.steps, path.preemptions)}")
         if shortest.preemptions > path.preemptions:
-            self.line(2, f"(the shortest way takes {preempted(shortest.steps, shortest.preemptions)})")
+            least = preempted(shortest.steps, shortest.preemptions)
+            self.line(2, f"({tr('the shortest way takes {steps}').format(steps=least)})")
         if not path.actions:
-            self.line(2, "It is broken before anything happens.")
+            self.line(2, tr("It is broken before anything happens."))
             return
         done = list(replay(self.scene, path.actions))
         tip = told.point_of_no_return.actions if told.point_of_no_return else -1
@@ -227,11 +241,11 @@ class Teller:
         else:
             self.why(told, done)
         self.line(0)
-        self.drawing(told.path.actions, tip, "no way back")
+        self.drawing(told.path.actions, tip, tr("no way back"))
         self.way_out(told)
         if told.point_of_no_return is not None:
             self.line(0)
-            self.drawing((*told.path.actions[:tip], *told.point_of_no_return.safe), tip, "here the two part")
+            self.drawing((*told.path.actions[:tip], *told.point_of_no_return.safe), tip, tr("here the two part"))
 
     def drawing(self, moves: Sequence[Action], cut: int, across: str) -> None:
         """A path in time and space; before move `cut` a line with the words `across` goes through all lanes."""
@@ -240,7 +254,7 @@ class Teller:
         width = min(console.width, WIDEST_DRAWING) - 2
         found = of_path(self.scene, moves)
         line = Across(steps_among(moves[:cut]), across) if cut >= 0 else None
-        self.line(2, ("time and space", "bold"))
+        self.line(2, (tr("time and space"), "bold"))
         for each in (legend(glyphs), *time_space(found, width, glyphs, line)):
             console.print(Text(f"  {each.text.rstrip()}"), no_wrap=True, overflow="ignore", crop=False)
 
@@ -256,7 +270,8 @@ class Teller:
         self.line(2, " ".join(str(number % 10) for number in range(1, len(tasks) + 1)))
         for turn in taken:
             if turn.first == tip:
-                self.line(2, (f"{self.signs.rule * 3} point of no return: until here a safe schedule exists", "bold"))
+                said = tr("point of no return: until here a safe schedule exists")
+                self.line(2, (f"{self.signs.rule * 3} {said}", "bold"))
             running.add(turn.action.task)
             columns = " ".join("*" if task == turn.action.task else "|" if task in running else "." for task in tasks)
             made = [done.stepped for done in turn.done if done.stepped is not None]
@@ -268,7 +283,7 @@ class Teller:
                 if len(made) > 1:
                     through += f" {self.signs.arrow} {made[-1].procedure}.{made[-1].step}"
                 numbers = f"{steps + 1}" if len(made) == 1 else f"{steps + 1}-{steps + len(made)}"
-                ends = ", ends" if made[-1].result is not None else ""
+                ends = f", {ptr('task', 'ends')}" if made[-1].result is not None else ""
                 self.line(2, columns, f"  {numbers}: ", (through, "cyan"), ends, hanging=2 * len(tasks) + 2)
             steps += len(made)
             self.changes(turn, 2 * len(tasks) + 5)
@@ -280,8 +295,8 @@ class Teller:
         """The CPU of a task."""
         for turn in taken:
             if turn.action.task == task and (record := turn.done[0].state.tasks.get(task)) is not None:
-                return f"cpu{record.cpu}" if record.cpu >= 0 else "device"
-        return "one step"
+                return f"cpu{record.cpu}" if record.cpu >= 0 else tr("device")
+        return tr("one step")
 
     def changes(self, turn: StoryTurn, indent: int) -> None:
         """What is different after a turn, and what it broke."""
@@ -292,7 +307,10 @@ class Teller:
             sign, subject, description = change_line(after, change, self.signs.arrow)
             self.line(indent, (f"{sign} ", SIGN_STYLES[sign]), subject, f": {description}" if description else "")
         if len(visible) > MOST_CHANGES:
-            self.line(indent, f"{self.signs.bullet} and {len(visible) - MOST_CHANGES} more changes")
+            self.line(
+                indent,
+                f"{self.signs.bullet} {tr('and {count} more changes').format(count=len(visible) - MOST_CHANGES)}",
+            )
         for done in turn.done:
             for broken in done.violations:
                 style = SEVERITY_STYLES[broken.severity]
@@ -304,7 +322,7 @@ class Teller:
         causes = tuple(self.causes(told, broken.identity))
         if causes:
             self.line(0)
-            self.line(2, ("because", "bold"))
+            self.line(2, (tr("because"), "bold"))
             for cause in causes:
                 self.line(4, f"{self.signs.arrow} {cause}")
 
@@ -324,14 +342,16 @@ class Teller:
         """The nearest safe schedule, with the first choice that differs marked."""
         self.line(0)
         if told.point_of_no_return is None:
-            self.line(2, "No schedule avoids it.")
+            self.line(2, tr("No schedule avoids it."))
             return
         search, cut, before = self.found.search, told.point_of_no_return.actions, len(self.scene.script)
         shared = as_script(search, told.path.actions[:cut])[before:]
         broken = as_script(search, told.path.actions, cut)[before + len(shared) :]
         safe = as_script(search, (*told.path.actions[:cut], *told.point_of_no_return.safe), cut)[before + len(shared) :]
         self.line(
-            2, ("the nearest safe schedule", "bold"), ", beside the one above (`>` marks the choice that differs)"
+            2,
+            (tr("the nearest safe schedule"), "bold"),
+            f", {tr('beside the one above (`>` marks the choice that differs)')}",
         )
         for command in shared:
             self.line(4, "  ", command)
@@ -364,23 +384,32 @@ def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
     ]
 
 
+def label(text: str) -> str:
+    """What a line is about, as wide as the widest in English."""
+    return f"{text:12} "
+
+
 def preempted(steps: int, preemptions: int) -> str:
     """How many steps and pre-emptions a path has.
 
     >>> preempted(21, 1), preempted(1, 0)
     ('21 steps with 1 pre-emption', '1 step with no pre-emption')
     """
-    count = "no pre-emption" if not preemptions else f"{preemptions} pre-emption{'s' if preemptions > 1 else ''}"
-    return f"{steps} step{'' if steps == 1 else 's'} with {count}"
+    many = preemptions_of(preemptions)
+    moves = ntr("{n} step", "{n} steps", steps).format(n=steps)
+    return tr("{steps} with {preemptions}").format(
+        steps=moves, preemptions=many if preemptions else tr("no pre-emption")
+    )
 
 
-def number_with(count: int, noun: str) -> str:
-    """A number with its noun.
+def preemptions_of(count: int) -> str:
+    """A number of pre-emptions."""
+    return ntr("{n} pre-emption", "{n} pre-emptions", count).format(n=count)
 
-    >>> number_with(1, "schedule"), number_with(0, "pre-emption")
-    ('1 schedule', '0 pre-emptions')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+def random_schedules(count: int) -> str:
+    """A number of schedules that were tried at random."""
+    return ntr("{n} random schedule", "{n} random schedules", count).format(n=count)
 
 
 def number_of(count: int) -> str:
@@ -389,7 +418,7 @@ def number_of(count: int) -> str:
     >>> number_of(1234567), number_of(3 * 10**34)
     ('1234567', 'about 3.0e+34')
     """
-    return str(count) if count < 10**9 else f"about {count:.1e}"
+    return str(count) if count < 10**9 else tr("about {number}").format(number=f"{count:.1e}")
 
 
 def in_part(count: int, total: int) -> str:
@@ -399,12 +428,14 @@ def in_part(count: int, total: int) -> str:
     ('in all schedules', 'in 37.5%', 'in less than 0.1%')
     """
     if count == total:
-        return "in all schedules"
-    return f"in {min(count / total, 0.999):.1%}" if count * 1000 >= total else "in less than 0.1%"
+        return tr("in all schedules")
+    share = f"{min(count / total, 0.999):.1%}" if count * 1000 >= total else tr("less than 0.1%")
+    return tr("in {share}").format(share=share)
 
 
 def share_of(finding: Finding) -> str:
     """In how many schedules, where that was counted."""
     if finding.share is None or finding.verdict == "always":
         return ""
-    return f" (in {finding.share:.1%} of the schedules)" if finding.share >= 0.001 else " (in less than 0.1%)"
+    share = f"{finding.share:.1%}" if finding.share >= 0.001 else tr("less than 0.1%")
+    return f" ({tr('in {share} of the schedules').format(share=share)})"
