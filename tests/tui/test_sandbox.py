@@ -123,3 +123,14 @@ async def test_a_step_forward_goes_on_to_one_that_shows_until_that_is_switched_o
         await user.press("F", "n")
         assert driver.session.node.depth == begun + 2
     assert not PreferencesFile(store.path.with_name(NAME)).read().folds, "it is remembered"
+
+
+async def test_after_a_fault_that_maps_neighbours_the_walk_is_that_of_the_page_that_was_read(store: Store) -> None:
+    lines = ("process p0", "diskfile f 4", *(f"pwrite f {page} 7" for page in range(4)), "mmap p0 a file:f shared r 4")
+    async with at(store, driver_of(*lines)) as user:
+        await user.press("v")
+        await user.command("read p0 a")
+        await user.press("c")
+        assert "19→" in user.pane("spaces"), "its neighbours are mapped too"
+        assert "p0:16" in user.pane("walk") or "page 16" in user.pane("walk")
+        assert "page 19" not in user.pane("walk")

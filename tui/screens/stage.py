@@ -264,7 +264,10 @@ class Stage(Screen[None]):
             self.glyphs,
         )
         self.drawing.take(scene._replace(focus=self.focus_subject), picture.start)
-        return scene
+        accessed = [one for one in self.drawing.state.last.accesses if one.process and not one.reference]
+        if accessed:  # A fault may have mapped its neighbours too; the page that was asked for is the one to show.
+            self.followed = f"pte:{accessed[-1].process}:{accessed[-1].vpn}"
+        return scene._replace(focus=self.focus_subject or self.followed)
 
     def _rows(self, name: str, width: int) -> Sequence[Row]:
         """The rows of one pane."""

@@ -1,0 +1,64 @@
+"""Every lesson played: at 120x40 what its author says, asks and wants is never cut off."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lessons.file.library import entries
+from lessons.learner.progress import Store
+from lessons.play.player import Player
+from tests.tui.user import NORMAL, at
+from tui.drivers.lesson import LessonDriver
+from tui.screens.stage_keys import STORY_WIDTHS
+from tui.views.glyphs import UNICODE
+from tui.views.lesson_text import pressing
+from tui.views.view_model import Picture
+
+LESSONS = {entry.name: entry.lesson for entry in entries() if entry.lesson is not None}
+FULLEST = 2
+"""Places of each lesson that are looked at on the screen: those with most to read."""
+
+
+def played(driver: LessonDriver) -> Iterator[tuple[int, Picture]]:
+    """Each place of a lesson from its beginning to its end, by its number."""
+    picture = driver.picture()
+    while True:
+        yield driver.player.here, picture
+        ask = picture.tale.ask
+        if ask is not None:
+            driver.answer(ask.options[0].key if ask.options else "1")
+        elif "forward" in picture.can or "hint" not in picture.can:
+            if driver.step("forward"):
+                return
+        else:
+            driver.hint()
+        picture = driver.picture()
+
+
+def must_be_seen(picture: Picture, width: int) -> int:
+    """Lines from the top to the end of remark, verdict, question and goal; hints and a closing text are scrolled to."""
+    tale = picture.tale._replace(hints=())
+    if tale.ask is None and not tale.goal:
+        tale = tale._replace(text="")
+    return pressing(picture._replace(tale=tale), width, UNICODE)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "progress.json")
+    driver = LessonDriver(Player(LESSONS[name]), store)
+    needs: dict[int, int] = {}
+    for place, picture in played(driver):
+        needs[place] = max(needs.get(place, 0), must_be_seen(picture, STORY_WIDTHS["normal"]))
+    fullest = sorted(needs, key=lambda place: (-needs[place], place))[:FULLEST]
+    async with at(store, driver, NORMAL) as user:
+        for place in fullest:
+            driver.go(place)
+            user.stage.move(str)
+            await user.pilot.pause()
+            story = user.stage.panes["story"]
+            must = must_be_seen(user.stage.picture, story.outer_size.width)
+            assert must <= story.window, f"{must - story.window} lines are out of sight at place {place}"
+            for line in story.rows[:must]:
+                assert line.text.strip() in user.seen()
