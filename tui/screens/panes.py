@@ -4,12 +4,24 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from model.memory.state import TABLES
-from tui.views.holders import holders
-from tui.views.physical import physical
 from tui.views.row import Row
 from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
 from tui.views.walk import walk
+
+
+def _physical(scene: ShownState, width: int) -> list[Row]:
+    """Loaded when the pane is first in sight: while the machine is drawn it is not."""
+    from tui.views.physical import physical
+
+    return physical(scene, width)
+
+
+def _holders(scene: ShownState, width: int) -> list[Row]:
+    """Loaded when the pane is first in sight, too."""
+    from tui.views.holders import holders
+
+    return holders(scene, width)
 
 
 class ListPane(NamedTuple):
@@ -40,11 +52,11 @@ LISTS: Final = (
         "4",
         "Memory",
         "memory",
-        physical,
+        _physical,
         ("frames", "content", "free", "counters", "processes", "tables", "ptes", "references"),
         8,
     ),
-    ListPane("5", "Holders", "holders", holders, tuple(table.name for table in TABLES if not table.derived), 8),
+    ListPane("5", "Holders", "holders", _holders, tuple(table.name for table in TABLES if not table.derived), 8),
 )
 """In the order in which they stand on the screen."""
 
