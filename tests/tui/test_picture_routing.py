@@ -106,6 +106,12 @@ def test_lines_that_do_not_overlap_share_a_track() -> None:
     assert upper.track == lower.track == 0
 
 
+def test_lines_that_come_into_one_row_from_both_sides_have_tracks_of_their_own() -> None:
+    upper, lower = net([0], 2), net([4], 2)
+    assert left_edge([upper, lower]) == 2
+    assert upper.track != lower.track
+
+
 def test_where_two_lines_cross_the_horizontal_one_stays_whole() -> None:
     channel = Channel(9, 3)
     channel.draw([net([0], 2), net([1], 1)], PIECES, ("▶", "▷"))
