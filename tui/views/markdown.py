@@ -137,7 +137,13 @@ def _inline(text: str, base: str) -> Iterator[Span]:
 
 
 def wrap(spans: Iterable[Span], width: int) -> list[Row]:
-    """Spans as rows of at most `width` columns, broken between words; a newline breaks a row."""
+    """Spans as rows of at most `width` columns, broken between words; a newline breaks a row.
+
+    A name that is longer than a row is broken after one of its parts.
+
+    >>> [line.text for line in wrap([Span("mmu_notifier_invalidate_range_start")], 16)]
+    ['mmu_notifier_', 'invalidate_', 'range_start']
+    """
     width = max(width, 1)  # a pane may be given no column at all
     rows: list[Row] = []
     line: list[Span] = []
@@ -153,9 +159,11 @@ def wrap(spans: Iterable[Span], width: int) -> list[Row]:
         for span in word:
             text = span.text
             while used + len(text) > width:
-                line.append(span._replace(text=text[: width - used]))
+                room = width - used
+                end = max(text.rfind(sign, 0, room) for sign in "_./") + 1 or room
+                line.append(span._replace(text=text[:end]))
                 rows.append(_joined(line))
-                text, line, used = text[width - used :], [], 0
+                text, line, used = text[end:], [], 0
             if text:
                 line.append(span._replace(text=text))
                 used += len(text)
