@@ -13,7 +13,7 @@ byte irqs_off_by = NOBODY;
 byte refcount = 1;
 bool pte = true;
 bool tlb = true;
-bool reference[K];
+byte reference[K];                          /* what was in the page when it was kept; 0: none */
 byte content = 1;
 
 active [K] proctype gup() {
@@ -41,20 +41,20 @@ active [K] proctype gup() {
   d_step { MINE -> skip };                  /* recheck_write_protect_seq */
   d_step { MINE -> skip };                  /* fall_back */
   d_step { MINE -> skip };                  /* hand_over */
-  d_step { MINE -> reference[_pid] = got; got = false }; /* keep_or_give_back */
+  d_step { MINE -> reference[_pid] = (got -> content : 0); got = false }; /* keep_or_give_back */
   false
 }
 
 active [K] proctype dma() {
-  reference[_pid - K];                      /* begin: there must be such a reference */
+  reference[_pid - K] != 0;                   /* begin: there must be such a reference */
   skip;                                     /* translate */
-  d_step { content = (reference[_pid - K] -> 65 : content) }; /* transfer */
+  d_step { content = (reference[_pid - K] != 0 -> 65 : content) }; /* transfer */
   false
 }
 
 active [K] proctype put() {
-  reference[_pid - 2 * K];                  /* begin */
-  d_step { MINE -> reference[_pid - 2 * K] = false }; /* forget */
+  reference[_pid - 2 * K] != 0;               /* begin */
+  d_step { MINE -> reference[_pid - 2 * K] = 0 }; /* forget */
   d_step { MINE -> refcount-- };        /* put_pages */
   false
 }

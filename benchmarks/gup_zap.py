@@ -28,10 +28,10 @@ def script(devices: int) -> str:
     return "\n".join(
         (
             *("device nic", "process p0", "mmap p0 buf anon private rw 1", "write p0 buf 1"),
-            *(f"may 1 gup p0 buf as=r{number} write fast-only by=nic" for number in numbers),
+            *(f"may 1 cpu=0 gup p0 buf as=r{number} write fast-only by=nic" for number in numbers),
             *(f"may 1 dma r{number} write 65" for number in numbers),
-            *(f"may 1 put r{number}" for number in numbers),
-            "may 1 madvise p0 buf dontneed",
+            *(f"may 1 cpu=0 put r{number}" for number in numbers),
+            "may 1 cpu=0 madvise p0 buf dontneed",
         )
     )
 
@@ -44,7 +44,8 @@ class Place(NamedTuple):
     dmas: tuple[int, ...]
     puts: tuple[int, ...]
     madvise: int = 0
-    references: tuple[bool, ...] = ()
+    references: tuple[int, ...] = ()
+    """What was in the page when the reference was kept; 0: there is none."""
     irqs_off_by: int = NOBODY
     refcount: int = 1
     pte: bool = True
@@ -54,7 +55,7 @@ class Place(NamedTuple):
 def start(devices: int) -> Place:
     """Nothing has begun."""
     none = (0,) * devices
-    return Place(none, (False,) * devices, none, none, references=(False,) * devices)
+    return Place(none, (False,) * devices, none, none, references=none)
 
 
 def changed(values: tuple[T, ...], number: int, value: T) -> tuple[T, ...]:
@@ -99,7 +100,7 @@ def gup(place: Place, number: int) -> Iterator[Place]:
     elif pc == ENABLE:
         yield place._replace(irqs_off_by=NOBODY)
     elif pc == KEEP:
-        references = changed(place.references, number, place.got[number])
+        references = changed(place.references, number, place.content if place.got[number] else 0)
         yield place._replace(references=references, got=changed(place.got, number, False))
     else:
         yield place
@@ -121,7 +122,7 @@ def put(place: Place, number: int) -> Iterator[Place]:
         return
     place = place._replace(puts=changed(place.puts, number, pc + 1))
     if pc == 1:
-        yield place._replace(references=changed(place.references, number, False))
+        yield place._replace(references=changed(place.references, number, 0))
     elif pc == 2:
         yield place._replace(refcount=place.refcount - 1)
     else:

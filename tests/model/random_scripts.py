@@ -20,6 +20,7 @@ from model.script.operands import (
     Number,
     OneOf,
     Operand,
+    PageNumbers,
     Prot,
     Rest,
     SettingValue,
@@ -112,6 +113,8 @@ class Drawing(NamedTuple):
                 return draw(st.sampled_from(operand.choices))
             case OneOf():
                 return draw(st.sampled_from(sorted(operand.known())))
+            case PageNumbers():
+                return ",".join(map(str, draw(st.lists(st.integers(0, 12), min_size=1, max_size=3))))
             case Rest():
                 return draw(st.text("ab #", min_size=1, max_size=5))
             case _:
