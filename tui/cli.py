@@ -62,7 +62,7 @@ SUBCOMMANDS: Final = (
 HOME: Final = Subcommand("home", "home", "open the app")
 
 
-class Help(HelpFormatter):
+class TranslatedHelp(HelpFormatter):
     """Help in the reader's language; the texts stand in English where a command declares its arguments."""
 
     def add_text(self, text: str | None) -> None:
@@ -87,7 +87,7 @@ class Parser(ArgumentParser):
     """Speaks the reader's language, and says what was probably meant where a word is not known."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": Help, **options})
+        super().__init__(**{"formatter_class": TranslatedHelp, **options})
 
     def error(self, message: str) -> NoReturn:
         """One line of what is wrong, and how to get help."""

@@ -125,7 +125,7 @@ def test_a_cpu_may_use_a_udmabuf_until_munmap_has_flushed() -> None:
     play = Play("set kernel 6.18", f"process p0 cpu=0\n{SEALED}\nbo b 1 exporter=udmabuf memfd=f")
     play.do("mmap p0 m bo:b shared rw 1 at=16\nwrite p0 m 65\nbegin look cpu=1 read p0 m\nfinish look")
     play.do("begin R cpu=1 read p0 @16\nbegin U munmap p0 m")
-    while play.state.files["bo:b"].i_mmap:
+    while ("p0", 16) in play.state.ptes:
         play.do("step U")
     assert any(entry.vpn == 16 for entry in play.state.tlbs[1])
     assert play.do("finish R") == "ok 65"

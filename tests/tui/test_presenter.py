@@ -82,7 +82,7 @@ async def test_the_second_terminal_follows(store: Store) -> None:
             shown = "\n".join(line.text for line in notes.pane.rows)
             assert "The secret of a stranger" in shown
             assert "/ 12:00" in shown, "the clock"
-            assert "EFAULT: this memory belongs to a driver: How should GUP know?" in shown, "the belief"
+            assert "EFAULT: this memory belongs to a driver: How would GUP know?" in shown, "the belief"
         await user.press("b")
         heard = presenting.heard()
         assert heard is not None
@@ -140,11 +140,11 @@ async def test_a_number_is_asked_for_in_sight_and_answered_by_typing_it(store: S
     async with at(store, lesson_driver(find("gup-fast"), store), SMALL) as user:
         screen = await present(user)
         for _ in range(3):
-            if "What is the refcount after it?" in user.seen():
+            if "What is the refcount afterwards?" in user.seen():
                 break
             assert "more text" in user.seen(), "the key line says that there is more"
             await user.press("pagedown")
-        assert "What is the refcount after it?" in user.seen(), "the room sees what it is asked"
+        assert "What is the refcount afterwards?" in user.seen(), "the room sees what it is asked"
         await user.press("pagedown")
         assert "number answers" in user.seen()
         await user.press("b")
