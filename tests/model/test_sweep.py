@@ -62,7 +62,7 @@ def test_few_cases_cover_what_can_meet() -> None:
     assert len(covered) > 0.7 * len(everything)
 
 
-THIN = 6
+THIN = 4
 """Pairs of each kernel that the tests search: all in all half a minute."""
 MOST_PLACES = 40_000
 """Where one of these searches ends."""

@@ -212,7 +212,7 @@ async def test_a_command_under_way_is_one_of_the_tasks(store: Store) -> None:
     driver = sandbox(PINNED)
     driver.command("madvise p0 buf dontneed")
     async with at(store, driver) as user:
-        await user.press("n", "n", "x", "x")
+        await user.press("i", "i", "x", "x")
         await searched(user)
         await user.press("enter")
         await until(user, lambda: isinstance(user.screen, Stage))
