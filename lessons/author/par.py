@@ -7,8 +7,8 @@ from lessons.file.problems import LessonError
 from lessons.file.schema import Goal
 from lessons.play.goal_search import reached
 from lessons.play.playback import Standing, try_out
-from model.script.problems import ScriptError
 from model.search.enabled import enabled_commands
+from model.text.problems import ScriptError
 
 MOST_PLAYS: Final = 3000
 """Commands that the search tries at most to prove a par …"""

@@ -32,7 +32,7 @@ from lessons.file.schema import (
     Prediction,
     Remark,
 )
-from model.script.words import hidden
+from model.text.words import hidden
 
 MOST_BYTES: Final = 1_000_000
 """No lesson or world comes near; a longer file is refused without reading it."""

@@ -15,8 +15,8 @@ from model.memory.state import State
 from model.script.ask import is_so
 from model.script.context import Outcome
 from model.script.moment import NoAnswerError
-from model.script.problems import ScriptError
 from model.search.enabled import enabled_commands
+from model.text.problems import ScriptError
 
 MOST_PLAYED: Final = 400
 """Commands that one search plays at most …"""

@@ -21,10 +21,10 @@ from model.script.drive import Moved, carry_out
 from model.script.execute import MAIN, Running
 from model.script.moment import Moment, NoAnswerError
 from model.script.parser import parse, parse_line
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.session.session import MOST_KEPT, Session
 from model.session.timeline import Node
+from model.text.problems import ScriptError
 
 
 class Standing(NamedTuple):

@@ -20,9 +20,9 @@ from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, 
 from lessons.play.step_size import StepSize, length
 from lessons.play.view import Act, LessonPlace, LessonView, RevealedPrediction, Summary
 from model.script.moment import NoAnswerError
-from model.script.problems import ScriptError
 from model.session.session import Session
 from model.session.timeline import Timeline
+from model.text.problems import ScriptError
 
 
 class Player:

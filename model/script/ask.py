@@ -14,9 +14,9 @@ from model.script.command import Condition, Phrase
 from model.script.conditions import CONDITIONS, NOT, QUANTITIES, holds, measure
 from model.script.moment import Moment, NoAnswerError, NoValueError
 from model.script.parser import parse_condition, parse_quantity
-from model.script.problems import ScriptError, did_you_mean
 from model.script.scope import KINDS, Scope
-from model.script.words import number, printable
+from model.text.problems import ScriptError, did_you_mean
+from model.text.words import number, printable
 
 KEPT = 4096
 """Texts that are kept as they were read."""

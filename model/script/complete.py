@@ -8,7 +8,7 @@ from model.script.conditions import AND, CONDITION, CONDITIONS, Asked
 from model.script.operands import Nested, Operand, OperandError, Option, Reading, Rest, Signature
 from model.script.scope import Scope
 from model.script.verbs import VERBS
-from model.script.words import Word, split
+from model.text.words import Word, split
 
 
 class Suggestion(NamedTuple):

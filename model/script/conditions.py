@@ -32,7 +32,7 @@ from model.script.moment import Moment, NoAnswerError, NoValueError, frame_behin
 from model.script.operands import Branch, Choice, Name, Number, OneOf, Operand, Option, Reading, Several, Signature
 from model.script.page_operands import PageOf, Where
 from model.script.pages import Missing
-from model.script.words import Word
+from model.text.words import Word
 
 About = Literal["command", "machine"]
 """What a question is about: the last command, or the machine as it stands."""

@@ -30,10 +30,10 @@ from model.script.moment import Moment
 from model.script.operands import NewLabel
 from model.script.pages import Missing
 from model.script.places import arguments, check_names, exists, taken
-from model.script.problems import ScriptError, ScriptProblem
 from model.script.properties import StateProperty
 from model.script.taking import Taking, why_not
 from model.script.verbs import VERBS
+from model.text.problems import ScriptError, ScriptProblem
 
 MAIN: Final = "main"
 """The task that plain commands run as."""

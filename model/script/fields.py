@@ -23,7 +23,7 @@ from model.script.operands import (
 from model.script.page_operands import PageOf, Where
 from model.script.scope import Scope
 from model.script.verbs import VERBS
-from model.script.words import Word
+from model.text.words import Word
 
 FIRST_LETTERS: Final = {"process": "p", "file": "f", "device": "nic", "buffer": "b", "dma-buf": "d", "reference": "r"}
 """What a new name begins with that a form proposes."""

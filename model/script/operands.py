@@ -13,9 +13,9 @@ import msgspec
 
 from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
 from model.script.command import BackingSpec, Value
-from model.script.problems import did_you_mean
 from model.script.scope import Scope
-from model.script.words import LONGEST_NAME, Word, is_name, number, printable
+from model.text.problems import did_you_mean
+from model.text.words import LONGEST_NAME, Word, is_name, number, printable
 
 MOST_PAGES: Final = 1 << 52
 """2^64 bytes. Far more than any kernel grants: what is below is the kernel's to refuse."""

@@ -7,8 +7,8 @@ from typing import Final, cast
 
 from model.script.command import Place, RefPage, Value
 from model.script.operands import TOP_PAGE, Name, Operand, OperandError, Reading, Signature
-from model.script.problems import did_you_mean
-from model.script.words import Word, is_name, number, printable
+from model.text.problems import did_you_mean
+from model.text.words import Word, is_name, number, printable
 
 PLACE: Final = re.compile(r"(?:@|(?P<label>[^@+\[\]]+))(?P<rest>.*)")
 RANGE: Final = re.compile(r"\[(?P<first>[^:\]]*):(?P<last>[^:\]]*)\]")

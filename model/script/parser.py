@@ -4,7 +4,7 @@ r"""Text → Commands. Everything that can be known without running anything is 
 4
 >>> parse("process p0\nraed p0 @16")
 Traceback (most recent call last):
-model.script.problems.ScriptError: 2:1: unknown command `raed`; did you mean `read`?
+model.text.problems.ScriptError: 2:1: unknown command `raed`; did you mean `read`?
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,10 +25,10 @@ from model.script.operands import (
     Signature,
 )
 from model.script.page_operands import PageOf
-from model.script.problems import ScriptError, ScriptProblem, did_you_mean
 from model.script.scope import Scope
 from model.script.verbs import PROPERTIES, VERBS, Verb
-from model.script.words import Word, hidden, printable, split, without_comment
+from model.text.problems import ScriptError, ScriptProblem, did_you_mean
+from model.text.words import Word, hidden, printable, split, without_comment
 
 MOST_LINES: Final = 100_000
 MOST_CHARACTERS: Final = 4_000_000

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from model.memory.state import State
-from model.script.words import is_name
+from model.text.words import is_name
 
 KINDS: Final[dict[str, str]] = {
     "process": "processes",

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from model.kernel.drivers.exporter import EXPORTERS
 from model.memory.records import Reference
 from model.memory.state import State
-from model.script.words import is_name
+from model.text.words import is_name
 
 MOST_LABELS: Final = 8
 """Labelled ranges that lines are offered for: the first ones by process and name."""

@@ -13,10 +13,10 @@ from model.script.command import Command
 from model.script.conditions import CONDITIONS
 from model.script.context import Context
 from model.script.execute import ITS_OWN, MAIN, check_simulated
-from model.script.problems import ScriptError, ScriptProblem
 from model.script.properties import StateProperty
 from model.script.runner import Account, Runner
 from model.script.verbs import PROPERTIES, VERBS
+from model.text.problems import ScriptError, ScriptProblem
 
 AFTER_MAY: Final = PROPERTIES | {"may", "note"}
 """What may stand behind the first `may` line."""

@@ -19,11 +19,11 @@ from model.kernel.arch.boot import boot
 from model.script.command import Command
 from model.script.execute import MAIN, MOST_STEPS, proceed
 from model.script.parser import parse_line
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.session import session as sessions
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
+from model.text.problems import ScriptError
 
 LONGEST_NAME: Final = 60
 """Characters of a bookmark's name."""

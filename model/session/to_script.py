@@ -19,13 +19,13 @@ from model.script.command import Command
 from model.script.execute import MAIN
 from model.script.operands import NewLabel, NewName
 from model.script.parser import parse, parse_line
-from model.script.problems import ScriptError
 from model.script.renaming import Renaming, renamed
 from model.script.scope import Known, Scope
 from model.script.verbs import VERBS
 from model.session.move_log import move_to
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
+from model.text.problems import ScriptError
 
 WAITS: Final = re.compile(r'"blocked":"[^"]*"')
 READERS: Final = re.compile(r'(?<="readers":\[)[^]]*')

@@ -28,9 +28,9 @@ from model.script.operands import (
 )
 from model.script.page_operands import HELD, PageOf, ReferencePage, Where
 from model.script.parser import parse_line
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from model.text.problems import ScriptError
 
 LONGEST: Final = 25
 PROCESS: Final = Name(name="P", kind="process")

@@ -4,12 +4,12 @@ import pytest
 
 from model.kernel.mm.free_list import NOT_FROM_HERE
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.script.runner import Runner
 from model.search.bfs import Search, explore
 from model.search.ends import nearest
 from model.search.paths import as_script
 from model.search.problem import set_up
+from model.text.problems import ScriptError
 
 THREE_GO_AND_ONE_COMES = """
 process p0

@@ -11,7 +11,7 @@ import pytest
 from model.kernel.arch.pgtable import PMD
 from model.memory.flags import smaps_codes
 from model.memory.records import Buffer, Pte, Splat
-from model.script.problems import ScriptError
+from model.text.problems import ScriptError
 from tests.model.play import Play
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from model.invariants.checker import Checker
 from model.kernel.drivers.exporter import EXPORTERS
-from model.script.problems import ScriptError
 from model.session.session import Session
+from model.text.problems import ScriptError
 
 SCENE = """
     device nic

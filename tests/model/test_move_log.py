@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from model.script.command import Command
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.session import to_script as scribe
 from model.session.move_log import RecordError, record, replay
 from model.session.session import Session
 from model.session.to_script import reproduces, script_of, with_setting
+from model.text.problems import ScriptError
 from tests.model.random_scripts import Dialect, scripts
 from tests.model.test_random_scripts import COUNTED
 

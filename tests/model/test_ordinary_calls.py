@@ -8,9 +8,9 @@ import pytest
 
 from model.kernel.mm.madvise import do_madvise
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.search.bfs import explore
 from model.search.problem import set_up
+from model.text.problems import ScriptError
 from tests.model.machine import Machine
 from tests.model.play import Play
 

@@ -8,9 +8,9 @@ import pytest
 from model.script.command import BackingSpec, Command, Place, RefPage
 from model.script.dispatch import CALLS
 from model.script.parser import parse, parse_line
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from model.text.problems import ScriptError
 
 SCENE = """\
 process p0

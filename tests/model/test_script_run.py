@@ -6,8 +6,8 @@ from model.script.context import Outcome
 from model.script.dispatch import CALLS
 from model.script.execute import MOST_STEPS, check_simulated
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.script.runner import Account, Runner
+from model.text.problems import ScriptError
 
 
 def run(text: str) -> list[Account]:

@@ -4,12 +4,12 @@ import pytest
 
 from benchmarks import gup_zap
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.script.runner import Runner
 from model.search.bfs import Search, SearchProgress, explore
 from model.search.paths import best_path, replay
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
+from model.text.problems import ScriptError
 from tests.model import naive_search
 
 STALE_PIN = """

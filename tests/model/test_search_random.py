@@ -7,11 +7,11 @@ from itertools import count
 import pytest
 
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.search.bfs import Search, explore
 from model.search.paths import best_path, verified
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
+from model.text.problems import ScriptError
 from tests.model import naive_search
 
 SETTING = (

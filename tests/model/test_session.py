@@ -4,10 +4,10 @@ import pytest
 
 from model.invariants.checker import Checker
 from model.script.parser import parse
-from model.script.problems import ScriptError
 from model.script.runner import Runner
 from model.session.causes import why, why_byte, why_count, why_violation
 from model.session.session import MOST_KEPT, Session
+from model.text.problems import ScriptError
 
 
 def session_of(*lines: str) -> Session:

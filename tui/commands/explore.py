@@ -110,9 +110,9 @@ def main(args: Namespace) -> int:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
     from model.script.parser import parse
-    from model.script.problems import ScriptError
     from model.search.problem import set_up
     from model.search.report import report
+    from model.text.problems import ScriptError
 
     try:
         scene = set_up(parse(text))

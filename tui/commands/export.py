@@ -71,7 +71,7 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.problems import LessonError, did_you_mean
     from lessons.learner.progress import Store, replace_file
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
 

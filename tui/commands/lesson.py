@@ -76,7 +76,7 @@ def identity(text: str) -> str:
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.problems import LessonError
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
 
     try:
         return DEEDS[args.deed](args)

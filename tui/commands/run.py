@@ -9,8 +9,8 @@ from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
     from model.script.command import Command
-    from model.script.problems import ScriptError
     from model.script.runner import Account
+    from model.text.problems import ScriptError
 
 EXIT_HELD: Final = 0
 EXIT_NOT_HELD: Final = 1
@@ -63,7 +63,7 @@ def main(args: Namespace) -> int:
     # The kernel is imported where it is run.
     from model.script.execute import check_simulated
     from model.script.parser import parse
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
 
     try:
         commands = parse(text)

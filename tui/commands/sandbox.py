@@ -31,8 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.script.problems import ScriptError
     from model.session.state_code import CodeError
+    from model.text.problems import ScriptError
 
     if args.file and args.code:
         print(f"ptescope sandbox: {tr('a file or a code, not both')}", file=sys.stderr)

@@ -14,9 +14,9 @@ from model.script.command import Command
 from model.script.context import Context
 from model.script.drive import look_ahead
 from model.script.execute import MAIN
-from model.script.problems import ScriptError
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
+from model.text.problems import ScriptError
 from tui.drivers.history_view import Log, all_rules, broken, strip, told
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net

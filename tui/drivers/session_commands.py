@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.script.problems import ScriptError, did_you_mean
+from model.text.problems import ScriptError, did_you_mean
 from tui.session.user_files import is_served
 
 if TYPE_CHECKING:

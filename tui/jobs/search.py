@@ -9,10 +9,10 @@ from typing import NamedTuple
 from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.context import Context
-from model.script.problems import ScriptError
 from model.search.bfs import MOST_STATES, Property, SearchProgress, explore
 from model.search.problem import from_here
 from model.search.result import SearchResult, result_of
+from model.text.problems import ScriptError
 from tui.jobs.subprocess_job import ProcessGoneError, run_in_process
 
 MOST_MEMORY = 2 << 30

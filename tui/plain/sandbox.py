@@ -12,9 +12,9 @@ from rich.text import Text
 from lessons.i18n.language import tr
 from lessons.play.step_size import StepSize
 from model.script.execute import MAIN
-from model.script.problems import ScriptError, did_you_mean
 from model.script.verbs import VERBS
 from model.session.accounts import accounts
+from model.text.problems import ScriptError, did_you_mean
 from tui.drivers.sandbox import SandboxDriver, caption
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine

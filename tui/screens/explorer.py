@@ -13,12 +13,12 @@ from lessons.i18n.language import tr
 from model.script.command import Command
 from model.script.context import Context
 from model.script.parser import parse_permissions
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.search.enabled import drawable, enabled_commands, proposed
 from model.search.problem import Permission, permissions
 from model.search.result import SearchResult
 from model.session.timeline import Timeline
+from model.text.problems import ScriptError
 from tui.drivers.counterexample import CounterexampleDriver
 from tui.jobs.search import SearchFailed, SearchRequest, SearchStatus, search
 from tui.screens.leaves_once import LeavesOnce

@@ -14,9 +14,9 @@ from lessons.i18n.language import tr
 from model.memory.state import State
 from model.script.fields import Field, fields, line_of
 from model.script.parser import parse_line
-from model.script.problems import ScriptError
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from model.text.problems import ScriptError
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
 from tui.views.bars import keys

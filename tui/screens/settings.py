@@ -6,10 +6,10 @@ from textual.binding import Binding, BindingType
 
 from lessons.i18n.language import tr
 from model.engine.config import SETTINGS
-from model.script.problems import ScriptError
 from model.session.session import Session
 from model.session.side_by_side import Pair, apart, side_by_side
 from model.session.to_script import script_of, with_setting
+from model.text.problems import ScriptError
 from tui.screens.overlay import Overlay
 from tui.views.difference import difference
 from tui.views.glyphs import Glyphs

@@ -1,0 +1,1 @@
+"""Driver files: how a driver maps and moves its buffers, as text that one can write oneself."""
