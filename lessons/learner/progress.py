@@ -38,6 +38,8 @@ class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """Prediction or goal id → hints taken."""
     finished: bool = False
     """Played to the end at least once."""
+    shown: tuple[str, ...] = ()
+    """Ids of predictions that a presenter has shown without an answer."""
 
 
 class Progress(msgspec.Struct, frozen=True):

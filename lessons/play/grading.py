@@ -88,8 +88,15 @@ def readable(prediction: Prediction, guess: str) -> str:
 
 
 def judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
-    """The guess beside what the model says at this moment. Raises NoAnswerError if it cannot say."""
-    verdict = _judge(prediction, guess, moment)
+    """The guess beside what the model says at this moment; without a guess, what it says alone.
+
+    Raises NoAnswerError if it cannot say.
+    """
+    verdict = (
+        _judge(prediction, guess, moment)
+        if guess
+        else GradedGuess(True, "", truth_of(prediction, moment), prediction.right)
+    )
     return verdict._replace(reply=fill(verdict.reply, moment))
 
 
@@ -99,20 +106,30 @@ def _judge(prediction: Prediction, guess: str, moment: Moment) -> GradedGuess:
         case NumberQuestion():
             return _judge_number(prediction, guess, moment)
         case YesNoQuestion():
-            truth = "yes" if is_so(prediction.answer, moment) else "no"
-            return _verdict(prediction, tr(guess), tr(truth), prediction.otherwise)
+            return _verdict(prediction, tr(guess), truth_of(prediction, moment), prediction.otherwise)
         case ChoiceQuestion():
-            true = true_option(prediction, moment)
             chosen = prediction.option[int(guess) - 1]
-            return _verdict(prediction, chosen.text, prediction.option[true].text, chosen.reply)
+            return _verdict(prediction, chosen.text, truth_of(prediction, moment), chosen.reply)
         case PageQuestion():
-            truth = true_subject(prediction, moment)
             replies = {str(wrong.answer): wrong.reply for wrong in prediction.wrong}
-            return _verdict(prediction, guess, truth, replies.get(guess, prediction.otherwise))
+            return _verdict(prediction, guess, truth_of(prediction, moment), replies.get(guess, prediction.otherwise))
+
+
+def truth_of(prediction: Prediction, moment: Moment) -> str:
+    """The right answer, as the learner reads it. Raises NoAnswerError if the model cannot say."""
+    match prediction:
+        case NumberQuestion():
+            return str(amount(prediction.answer, moment))
+        case YesNoQuestion():
+            return tr("yes" if is_so(prediction.answer, moment) else "no")
+        case ChoiceQuestion():
+            return prediction.option[true_option(prediction, moment)].text
+        case PageQuestion():
+            return true_subject(prediction, moment)
 
 
 def _judge_number(prediction: NumberQuestion, guess: str, moment: Moment) -> GradedGuess:
-    truth = str(amount(prediction.answer, moment))
+    truth = truth_of(prediction, moment)
     for wrong in prediction.wrong:
         if guess == str(wrong_number(wrong.answer, moment)):
             return _verdict(prediction, guess, truth, wrong.reply)

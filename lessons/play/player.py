@@ -41,6 +41,8 @@ class Player:
         self._ahead: dict[int, int] = {}
         """Place → the one that was reached from it last."""
         self.guesses: dict[str, str] = {}
+        self.shown: set[str] = set()
+        """Ids of questions that are answered by looking: a room was not asked, or had no time."""
         self.judged: dict[str, GradedGuess] = {}
         """Prediction id → the verdict, once it has been revealed."""
         self._remaining_commands: dict[int, Commands | None] = {}
@@ -131,7 +133,7 @@ class Player:
             number=place.item + 1,
             total=len(self.lesson.items),
             item=item,
-            text=_with_par(self._filled(item.text, self.standing_at(self.places[place.entry])), goal),
+            text=_with_par(self.filled(item.text), goal),
             ask=self._filled(prediction.ask, standing) if prediction else "",
             choices=choices(prediction) if prediction else (),
             guess=readable(prediction, guess) if prediction and guess else "",
@@ -139,7 +141,7 @@ class Player:
             judged=tuple(self._revealed()),
             goal=tuple((holds(check.condition, standing), check.text) for check in goal.checks) if goal else (),
             hints=self.hints_taken,
-            notes=tuple(note.text for note in item.notes if note.audience == "reader"),
+            notes=tuple(self.filled(note.text) for note in item.notes if note.audience == "reader"),
             upcoming=ahead.command if ahead else "",
             next_step=ahead,
             played_steps=place.played_steps,
@@ -193,6 +195,10 @@ class Player:
             if action is not None and not isinstance(action, Do | Goal) and action.id not in found:
                 found[action.id] = self._filled(action.ask, self.standing_at(place))
         return found
+
+    def filled(self, text: str) -> str:
+        """Text of this item with the numbers that hold where it was entered. Raises LessonError."""
+        return self._filled(text, self.standing_at(self.places[self.place.entry]))
 
     def _filled(self, text: str, standing: Standing) -> str:
         """Text of this item with the model's numbers in it."""
@@ -280,6 +286,27 @@ class Player:
             self._judge(prediction, self.standing)
         return ""
 
+    def show(self) -> str:
+        """Go on without an answer: the question is answered by what is played next."""
+        prediction = self.prediction
+        if prediction is None or prediction.id in self.guesses or prediction.id in self.judged:
+            return tr("There is no question here that waits for an answer.")
+        self.shown.add(prediction.id)
+        if prediction.reveal == "now":
+            self._judge(prediction, self.standing)
+            return ""
+        return self.forward()
+
+    def take_back(self) -> str:
+        """Forget the answer to the question on the screen, revealed or not: it is asked again."""
+        prediction = self.prediction
+        if prediction is None or not (prediction.id in self.guesses or prediction.id in self.shown):
+            return tr("There is no answer here that could be taken back.")
+        self.guesses.pop(prediction.id, None)
+        self.judged.pop(prediction.id, None)
+        self.shown.discard(prediction.id)
+        return ""
+
     def command(self, line: str) -> str:
         """Carry out a command that the learner has typed to reach a goal."""
         goal, place = self.goal, self.place
@@ -306,7 +333,7 @@ class Player:
     def _locked(self) -> str:
         """Why going forward is not possible now; empty if it is."""
         prediction, goal = self.prediction, self.goal
-        if prediction is not None and prediction.id not in self.guesses:
+        if prediction is not None and prediction.id not in self.guesses and prediction.id not in self.shown:
             return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
         hints_used = self.hints_used.get(self._key, 0)
         if goal is not None and hints_used < hint_count(self.item) and not reached(goal, self.standing):
@@ -342,10 +369,11 @@ class Player:
 
     def _judge(self, prediction: Prediction, standing: Standing) -> None:
         """Reveal: ask the model, and put the guess beside the truth. Once only."""
-        if prediction.id not in self.guesses or prediction.id in self.judged:
+        guess = self.guesses.get(prediction.id, "")
+        if prediction.id in self.judged or not (guess or prediction.id in self.shown):
             return
         try:
-            self.judged[prediction.id] = judge(prediction, self.guesses[prediction.id], standing.moment)
+            self.judged[prediction.id] = judge(prediction, guess, standing.moment)
         except NoAnswerError as error:
             raise self._wrong(error) from None
 
@@ -406,6 +434,7 @@ class Player:
             commands=commands,
             hints=dict(self.hints_used),
             finished=self.finished,
+            shown=tuple(sorted(self.shown)),
         )
 
     def _resume(self, progress: LessonProgress) -> None:
@@ -414,6 +443,7 @@ class Player:
         If the text has changed since, only to the beginning of that item; a question that is new stops it earlier.
         """
         self.hints_used = {key: max(0, count) for key, count in progress.hints.items()}
+        self.shown = set(progress.shown)
         for item in self.lesson.items:
             action = item.action
             if action is not None and not isinstance(action, Do | Goal) and action.id in progress.guesses:
@@ -447,8 +477,8 @@ class Player:
     def summary(self) -> Summary:
         """What was predicted, needed and learnt."""
         return Summary(
-            right=sum(verdict.right for verdict in self.judged.values()),
-            predictions=len(self.judged),
+            right=sum(verdict.right for verdict in self.judged.values() if verdict.guess),
+            predictions=sum(bool(verdict.guess) for verdict in self.judged.values()),
             hints=sum(self.hints_used.values()),
             rule=self.lesson.header.rule,
             read=self.lesson.header.read,

@@ -2,20 +2,24 @@
 
 import contextlib
 import time
+import warnings
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import platformdirs
 
-from lessons.file.schema import ChoiceQuestion, Lesson, NumberQuestion, PageQuestion, YesNoQuestion
+from lessons.i18n.language import tr
 from lessons.learner.progress import replace_file
-from lessons.play.grading import choices
+from lessons.play.grading import GuessError, choices, read_guess
 from lessons.play.player import Player
+from lessons.play.read_through import read_once
 
 NAME: Final = "presenting.json"
 STALE: Final = 12 * 3600.0
 """Seconds after which nobody is believed to be presenting any more."""
+MOST_DIGITS: Final = 4
+"""Digits of a count in a ballot."""
 
 
 class Ballots(msgspec.Struct, frozen=True):
@@ -30,6 +34,7 @@ class Beliefs(msgspec.Struct, frozen=True):
     """A likely wrong answer and the belief behind it."""
 
     answer: str
+    """Empty: any other wrong answer."""
     reply: str
 
 
@@ -41,57 +46,65 @@ class Presented(msgspec.Struct, frozen=True):
     part: int
     parts: int
     minutes: int
-    began: float
-    """Seconds since the epoch."""
+    elapsed: float
+    """Seconds since the lecture began."""
     now: float
+    """When this was written: seconds since the epoch."""
     notes: tuple[str, ...] = ()
     """The teacher's notes of this part."""
+    say: str = ""
+    """What the part says, for those who speak it instead of having it read."""
     question: str = ""
+    question_id: str = ""
+    choices: tuple[str, ...] = ()
+    """Answers to choose from; empty: the question wants a number."""
+    truth: str = ""
+    """The right answer."""
+    why: str = ""
     beliefs: tuple[Beliefs, ...] = ()
+    ahead: tuple[Beliefs, ...] = ()
+    """The steps that the room is about to see, each with what the author says to it."""
+    solution: tuple[str, ...] = ()
+    """Commands that reach the goal."""
     following: str = ""
     """What going forward does next, in a few words."""
     ballots: dict[str, Ballots] = {}
     """By the question's id."""
 
 
-def presented(player: Player, began: float, ballots: dict[str, Ballots]) -> Presented:
-    """Where a player stands, for the notes."""
+def presented(player: Player, elapsed: float, ballots: dict[str, Ballots]) -> Presented:
+    """Where a player stands, for the notes. Raises LessonError where the lesson cannot be played to its end."""
     lesson, view = player.lesson, player.view()
-    notes = tuple(note.text for note in view.item.notes if note.audience == "teacher")
+    items = read_once(lesson)
+    item = items[view.number - 1] if view.number <= len(items) else None
+    answer = item.answer if item is not None else None
+    played = player.place.played
     return Presented(
         lesson.id,
         lesson.header.title,
         view.number,
         view.total,
         lesson.header.minutes,
-        began,
+        elapsed,
         time.time(),
-        notes,
+        item.notes if item is not None else (),
+        view.text,
         view.ask,
-        beliefs(player),
-        view.upcoming or _following(lesson, view.number),
+        player.prediction.id if player.prediction is not None else "",
+        view.choices,
+        answer.truth if answer is not None else "",
+        answer.why if answer is not None else "",
+        tuple(Beliefs(wrong.answer, wrong.reply) for wrong in answer.wrong) if answer is not None else (),
+        tuple(Beliefs(step.name or step.command, step.remark) for step in player.track[played:] if step.remark),
+        item.commands if item is not None and player.goal is not None else (),
+        view.upcoming or (_in_short(items[view.number].text) if view.number < len(items) else ""),
         ballots,
     )
 
 
-def beliefs(player: Player) -> tuple[Beliefs, ...]:
-    """The wrong answers of the question on the screen, each with what is to be said to it."""
-    match player.prediction:
-        case ChoiceQuestion(option=options):
-            return tuple(Beliefs(option.text, option.reply) for option in options if option.reply)
-        case NumberQuestion(wrong=wrongs) | PageQuestion(wrong=wrongs):
-            return tuple(Beliefs(str(wrong.answer), wrong.reply) for wrong in wrongs)
-        case YesNoQuestion(otherwise=otherwise):
-            return (Beliefs("", otherwise),)
-        case _:
-            return ()
-
-
-def _following(lesson: Lesson, number: int) -> str:
-    """How the next part begins."""
-    if number >= len(lesson.items):
-        return ""
-    text = " ".join(lesson.items[number].text.split())
+def _in_short(text: str) -> str:
+    """How a part begins."""
+    text = " ".join(text.split())
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
@@ -99,19 +112,32 @@ def ballot_of(player: Player, typed: str) -> Ballots:
     """Counts as they are typed: one for each answer, in order. Raises ValueError, saying what is expected."""
     prediction = player.prediction
     if prediction is None:
-        raise ValueError("there is no question to vote on here")
+        raise ValueError(tr("there is no question to vote on here"))
     answers = choices(prediction)
+    words = typed.replace(",", " ").split()
     if answers:
-        words = typed.replace(",", " ").split()
-        if len(words) != len(answers) or not all(word.isascii() and word.isdigit() for word in words):
+        if len(words) != len(answers) or not all(map(_is_count, words)):
+            shown = " ".join(["12", "3", "5", "1", "0", "2"][: len(answers)])
             raise ValueError(
-                f"{len(answers)} counts, one for each answer: e.g. {' '.join(['12', '3', '5', '1'][: len(answers)])}"
+                tr("{count} counts, one for each answer: e.g. {example}").format(count=len(answers), example=shown)
             )
         return Ballots(answers, (tuple(map(int, words)),))
-    pairs = [word.partition(":") for word in typed.replace(",", " ").split()]
-    if not pairs or not all(answer and count.isascii() and count.isdigit() for answer, _, count in pairs):
-        raise ValueError("answers with their counts: e.g. 0:12 1:5 1024:3")
-    return Ballots(tuple(answer for answer, _, _ in pairs), (tuple(int(count) for _, _, count in pairs),))
+    pairs = [word.partition(":") for word in words]
+    if not pairs or not all(answer and _is_count(count) for answer, _, count in pairs):
+        raise ValueError(tr("answers with their counts: e.g. 0:12 1:5 1024:3"))
+    counted: dict[str, int] = {}
+    for answer, _, count in pairs:
+        try:
+            kept = read_guess(prediction, answer)
+        except GuessError as error:
+            raise ValueError(f"`{answer}`: {error}") from None
+        counted[kept] = counted.get(kept, 0) + int(count)
+    return Ballots(tuple(counted), (tuple(counted.values()),))
+
+
+def _is_count(word: str) -> bool:
+    """Whether a word says how many people there are: more than a stadium holds is a slip of the finger."""
+    return word.isascii() and word.isdigit() and len(word) <= MOST_DIGITS
 
 
 def joined(first: Ballots | None, second: Ballots) -> Ballots:
@@ -129,7 +155,11 @@ def joined(first: Ballots | None, second: Ballots) -> Ballots:
 
 def path() -> Path:
     """Where the file is."""
-    return platformdirs.user_runtime_path("ptescope", ensure_exists=False) / NAME
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # where there is no folder for such files platformdirs takes one in /tmp, and warns
+        return platformdirs.user_runtime_path("ptescope", ensure_exists=False) / NAME
 
 
 def tell(where: Presented, file: Path | None = None) -> None:
@@ -147,7 +177,7 @@ def heard(file: Path | None = None) -> Presented | None:
         where = msgspec.json.decode(file.read_bytes(), type=Presented)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return where if time.time() - where.now < STALE else None
+    return where if abs(time.time() - where.now) < STALE else None
 
 
 def ended(file: Path | None = None) -> None:

@@ -1,13 +1,16 @@
 """For teachers: the presentation, ballots, notes in a second terminal, autoplay."""
 
+import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from benchmarks.terminal import Program
 from lessons.file.library import find
+from lessons.file.schema import Goal
 from lessons.learner.progress import Store
-from lessons.play.any_answer_player import go_on
 from lessons.teach import presenter_state as presenting
 from tests.tui.user import SMALL, User, at
 from tui import cli
@@ -48,18 +51,24 @@ async def test_a_clicker_is_enough_and_ballots_answer_for_the_room(store: Store,
             await user.press("space")
         await user.press("space")
         assert "V takes a ballot's counts" in user.seen(), "nothing is shown before the room has voted"
+        await user.press("b", "full_stop", "b", "full_stop")
+        assert not screen.driver.player.guesses, "what clickers send to blank never answers"
         await user.press("V")
         await user.enter("3 14 5")
         await user.press("V")
         await user.enter("12 6 4")
-        assert screen.ballots["is-the-pin-given"].counts == ((3, 14, 5), (12, 6, 4))
+        assert screen.driver.ballots["is-the-pin-given"].counts == ((3, 14, 5), (12, 6, 4))
         for _ in range(9):
             if screen.picture.last is None:
                 await user.press("pagedown")
         assert screen.picture.last is not None
-        await user.press("pageup", "q")
+        assert screen.driver.player.guesses["is-the-pin-given"] == "1"
+        await user.press("pageup", "escape", "escape")
+        assert user.is_on(Presenter), "what clickers send too does not end the lecture"
+        await user.press("q", "e")
         assert user.is_on(Stage)
-        assert user.stage.driver.player.guesses["is-the-pin-given"] == "1"  # type: ignore[attr-defined]
+        assert not user.stage.driver.player.guesses, "what the room said is not the teacher's"  # type: ignore[attr-defined]
+    assert not store.lesson(LESSON).guesses
 
 
 async def test_a_ballot_of_the_wrong_length_is_refused(store: Store) -> None:
@@ -68,7 +77,7 @@ async def test_a_ballot_of_the_wrong_length_is_refused(store: Store) -> None:
         await user.press("V")
         await user.enter("3 14")
         assert "3 counts, one for each answer" in " ".join(user.seen().split())
-        assert not screen.ballots
+        assert not screen.driver.ballots
         await user.press("full_stop")
         assert screen.has_class("-blank")
 
@@ -83,11 +92,12 @@ async def test_the_second_terminal_follows(store: Store) -> None:
             assert "The secret of a stranger" in shown
             assert "/ 12:00" in shown, "the clock"
             assert "EFAULT: this memory belongs to a driver: How would GUP know?" in shown, "the belief"
+            assert "Right: ok: the page is pinned" in " ".join(shown.split())
         await user.press("b")
         heard = presenting.heard()
         assert heard is not None
         assert heard.part == 1
-        await user.press("q")
+        await user.press("q", "l")
         assert presenting.heard() is None, "nobody presents any more"
 
 
@@ -127,13 +137,14 @@ async def test_only_lessons_are_presented(store: Store, made: object) -> None:
 def test_a_ballot_on_a_number(store: Store) -> None:
     driver = lesson_driver(find("a-reference-is-not-a-mapping"), store)
     assert isinstance(driver, LessonDriver)
-    votes = presenting.ballot_of(driver.player, "2:11 1025:4")
+    votes = presenting.ballot_of(driver.player, "2:7, 0x2:4 1025:4")
     assert votes.answers == ("2", "1025")
     second = presenting.joined(votes, presenting.ballot_of(driver.player, "1025:9 1:2"))
     assert second.answers == ("2", "1025", "1")
     assert second.counts == ((11, 4, 0), (0, 9, 2))
-    with pytest.raises(ValueError, match="answers with their counts"):
-        presenting.ballot_of(driver.player, "11 4")
+    for typed, said in (("11 4", "answers with their counts"), ("abc:3 2:1", "`abc`: a number"), ("2:99999", "e.g.")):
+        with pytest.raises(ValueError, match=said):
+            presenting.ballot_of(driver.player, typed)
 
 
 async def test_a_number_is_asked_for_in_sight_and_answered_by_typing_it(store: Store) -> None:
@@ -150,6 +161,9 @@ async def test_a_number_is_asked_for_in_sight_and_answered_by_typing_it(store: S
         await user.press("b")
         assert screen.has_class("-blank"), "what many clickers send"
         await user.press("b", "4", "enter")
+        await user.press("U")
+        assert not screen.driver.player.guesses, "it is asked again"
+        await user.press("4", "enter")
         assert screen.driver.player.guesses == {"count-without-a-lock": "4"}
 
 
@@ -180,12 +194,15 @@ def test_what_cannot_be_presented_is_said(words: list[str], said: str, capsys: p
 
 
 async def test_the_room_sees_how_much_of_a_goal_is_reached_and_gets_hints(store: Store) -> None:
-    driver = lesson_driver(find("copy-on-write"), store)
-    assert isinstance(driver, LessonDriver)
-    while driver.player.goal is None:
-        go_on(driver.player)
-    async with at(store, driver, SMALL) as user:
+    lesson = find("copy-on-write")
+    part = next(number for number, item in enumerate(lesson.items, 1) if isinstance(item.action, Goal))
+    async with at(store, lesson_driver(lesson, store), SMALL) as user:
         await present(user)
+        await user.press("G")
+        await user.enter("99")
+        assert f"a part from 1 to {len(lesson.items)}" in user.seen()
+        await user.press("G")
+        await user.enter(str(part))
         assert ": command" in user.lines()[-1]
         await user.press("colon")
         await user.enter("fork p0 p1")
@@ -197,3 +214,66 @@ async def test_the_room_sees_how_much_of_a_goal_is_reached_and_gets_hints(store:
         await user.press("colon")
         await user.enter("read p0 buf")
         assert "hint, where" not in user.seen()
+
+
+async def test_a_question_may_be_shown_without_an_answer_and_the_machine_is_in_sight(store: Store) -> None:
+    async with at(store, lesson_driver(find("a-reference-is-not-a-mapping"), store), (120, 40)) as user:
+        screen = await present(user)
+        while "more text" in user.seen():
+            await user.press("space")
+        assert "● 1" in user.seen(), "the count that is asked about"
+        await user.press("s")
+        for _ in range(6):
+            if "The model says 1025." in user.seen():
+                break
+            await user.press("space")
+        seen = " ".join(user.seen().split())
+        assert "The model says 1025. 1 for the PTE, 1024 for the pin" in seen
+        assert "You said" not in seen
+        assert screen.driver.player.summary().predictions == 0
+        for title in ("Walk", "Memory", "Holders", "Ledger", "Address spaces", "Picture"):
+            await user.press("v")
+            assert f" {title} " in user.seen()
+        await user.press("f5")
+        assert "dma0" in user.seen()
+
+
+async def test_a_lecture_that_was_left_goes_on_and_one_that_is_over_does_not(store: Store) -> None:
+    async with at(store, lesson_driver(find(LESSON), store), WIDE) as user:
+        await present(user)
+        await user.press("V")
+        await user.enter("3 14 5")
+        await user.press("space", "space", "space", "q", "l")
+        screen = await present(user)
+        assert screen.driver.ballots
+        assert screen.driver.goes_on
+        assert "goes on where it was left" in user.seen()
+        part = screen.picture.position
+        await user.press("R", "y")
+        assert screen.picture.position == "part 1 of 18" != part
+        assert not screen.driver.ballots
+        await user.press("q", "e")
+        screen = await present(user)
+        assert not screen.driver.goes_on
+    kept = sorted(path.name for path in (store.path.parent / "lectures").iterdir())
+    assert len(kept) == 3, "both that are over, with their ballots, and the one that was on when the program ended"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+def test_a_presenter_that_is_killed_in_the_middle_of_a_ballot_comes_back_where_it_was(tmp_path: Path) -> None:
+    environment = {"XDG_DATA_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = [sys.executable, "-m", "tui", "learn", LESSON, "--present"]
+    with Program(words, 80, 24, environment) as program:
+        program.first_frame("PgUp")
+        for typed in (b"V", b"3 14 5\r", b"V", b"12 6"):
+            program.send(typed)
+            program.settle()
+        assert "14   64%" in program.shown()
+        program.end(signal.SIGKILL)
+    heard = presenting.heard(tmp_path / "ptescope" / presenting.NAME)
+    assert heard is not None, "the notes still show where it was"
+    assert heard.ballots["is-the-pin-given"].counts == ((3, 14, 5),)
+    with Program(words, 80, 24, environment) as program:
+        program.first_frame("goes on where it was left")
+        program.press("space")
+        assert "14   64%" in program.shown()

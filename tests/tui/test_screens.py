@@ -140,6 +140,7 @@ VISITS = {
     "map": Visit(pinned(), to_the_map),
     "comparison": Visit(nowhere, to_the_comparison),
     "presenter": Visit(lesson, keys("P")),
+    "leaving-a-lecture": Visit(lesson, keys("P", "escape")),
 }
 BASES = {LeavesOnce, Overlay}
 """What other screens are made of."""

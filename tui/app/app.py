@@ -294,6 +294,8 @@ class PtescopeApp(App[None]):
 
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""
+        from lessons.teach.lecture import FOLDER, Lectures
+        from tui.drivers.lecture import LectureDriver
         from tui.drivers.lesson import LessonDriver
         from tui.screens.presenter import Presenter
 
@@ -301,7 +303,8 @@ class PtescopeApp(App[None]):
         if not isinstance(stage, Stage) or not isinstance(stage.driver, LessonDriver):
             self.notify(tr("Only a lesson can be presented."), markup=False)
             return
-        self.push_screen(Presenter(stage.driver, self.glyphs), lambda _: stage.move(str))
+        driver = LectureDriver(stage.driver.player.lesson, Lectures(self.store.path.parent / FOLDER))
+        self.push_screen(Presenter(driver, self.glyphs))
 
     def action_autoplay(self) -> None:
         """Let the lesson or session step by itself, or stop that."""

@@ -35,7 +35,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SPEED",
         help="step by itself, at 1 every three seconds; it stops at questions (`A`, `+` and `-` while it plays)",
     )
-    parser.add_argument("--reset", action="store_true", help="start this lesson from the beginning")
+    parser.add_argument(
+        "--reset", action="store_true", help="start this lesson, or with --present this lecture, from the beginning"
+    )
 
 
 def speed(text: str) -> float | str:
@@ -77,7 +79,9 @@ def main(args: Namespace) -> int:
     store = Store()
     try:
         lesson = chosen(args.lesson, store)
-        if args.reset:
+        if args.reset and args.present:
+            _end_lecture(lesson.id, store)
+        elif args.reset:
             store.reset(lesson.id)
         if args.plain:
             play_plain(lesson, store)
@@ -92,6 +96,16 @@ def main(args: Namespace) -> int:
     except (LessonError, ProgressError) as error:
         print(error, file=sys.stderr)
         return EXIT_NO_LESSON
+
+
+def _end_lecture(lesson: str, store: "Store") -> None:
+    """The lecture that was left or cut off is over; the teacher's own progress is not touched."""
+    from lessons.teach.lecture import FOLDER, Lectures
+
+    lectures = Lectures(store.path.parent / FOLDER)
+    known = lectures.find(lesson)
+    if known is not None:
+        lectures.end(lesson, known.began)
 
 
 def chosen(name: str | None, store: "Store") -> "Lesson":

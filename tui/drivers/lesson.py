@@ -2,7 +2,7 @@
 
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from lessons.file.library import next_in_course
 from lessons.file.schema import Lesson, YesNoQuestion
@@ -40,8 +40,11 @@ class LessonDriver:
     """One learner in one lesson. Raises LessonError where the lesson itself cannot be played."""
 
     free = False
+    letters: ClassVar[str] = LETTERS
+    """What one types for each answer to choose from."""
 
-    def __init__(self, player: Player, store: Store) -> None:
+    def __init__(self, player: Player, store: Store | None) -> None:
+        """`store`: where the progress is kept; None: nowhere."""
         self.player = player
         self.store: Final = store
         self.log = Log(player.timeline, player.place.scene)
@@ -106,15 +109,15 @@ class LessonDriver:
     def _tale(self, view: LessonView) -> LessonText:
         """What there is to read and to answer."""
         ask = None
-        if view.ask and not view.guess:
-            options = tuple(ShownOption(letter, text) for letter, text in zip(LETTERS, view.choices, strict=False))
+        prediction = self.player.prediction
+        revealed = {one.prediction.id for one in view.judged}
+        if view.ask and not view.guess and (prediction is None or prediction.id not in revealed):
+            options = tuple(ShownOption(letter, text) for letter, text in zip(self.letters, view.choices, strict=False))
             ask = ShownQuestion(view.ask, options, tr("type a number"))
         text = view.text if ask is not None or not view.ask else f"{view.text}\n\n{view.ask}"
         text = "\n\n".join((text, *(f"> {asked}" for asked, _ in view.waiting))).strip()
         if view.item.last:
             text = f"{self._summary()}\n\n{text}\n\n{self._sources()}".strip()
-        revealed = {one.prediction.id for one in view.judged}
-        prediction = self.player.prediction
         return LessonText(
             text,
             ask,
@@ -228,7 +231,7 @@ class LessonDriver:
     def answer(self, typed: str) -> str:
         """Answer the question: by letter where there are answers to choose from, else with what was typed."""
         choices = self.player.view().choices
-        number = LETTERS.find(typed) if len(typed) == 1 else -1
+        number = self.letters.find(typed) if len(typed) == 1 else -1
         if isinstance(self.player.prediction, YesNoQuestion) and 0 <= number < len(choices):
             typed = choices[number]
         return self.player.answer(typed)
@@ -243,6 +246,8 @@ class LessonDriver:
 
     def keep(self) -> str:
         """Write the progress; says why where that is not possible."""
+        if self.store is None:
+            return ""
         try:
             self.store.save(self.player.lesson.id, self.player.progress())
         except ProgressError as error:

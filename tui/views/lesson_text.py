@@ -87,6 +87,10 @@ def _judged(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     for number, (right, guess, truth, reply) in enumerate(tale.judged):
         if number:
             yield BLANK
+        if not guess:
+            yield from wrap([Span(f"{tr('The model says')} "), Span(truth, "strong"), Span(".")], width)
+            yield from markdown(reply, width)
+            continue
         sign, role, word = (glyphs.ok, "ok", tr("Right")) if right else (glyphs.broken, "hazard", tr("Not so"))
         yield from wrap(
             [Span(f"{sign} {word}.", role), Span(f" {tr('You said')} "), Span(f"{guess}", "strong"), Span(".")], width
