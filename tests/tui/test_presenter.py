@@ -277,3 +277,31 @@ def test_a_presenter_that_is_killed_in_the_middle_of_a_ballot_comes_back_where_i
         program.first_frame("goes on where it was left")
         program.press("space")
         assert "14   64%" in program.shown()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+def test_large_type_is_drawn_by_a_terminal_that_can_and_undone(tmp_path: Path) -> None:
+    environment = {"XDG_DATA_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "XTERM_VERSION": "XTerm(390)"}
+    words = [sys.executable, "-m", "tui", "learn", LESSON, "--present"]
+    with Program(words, 160, 48, environment) as program:
+        program.first_frame("PgUp")
+        program.press("L")
+        program.first_frame(r"part 1 of 18\n[^\n]*part 1 of 18.*help.*help")
+        lines = program.shown().split("\n")
+        assert lines[::2] == lines[1::2], "the upper and the lower half of each letter"
+        assert max(map(len, lines)) <= 80
+        program.press("L")
+        program.first_frame(r"^[^\n]{120,}part 1 of 18\n[^\n]*Picture")
+
+
+async def test_who_cannot_draw_large_type_says_how_to_enlarge_the_font(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XTERM_VERSION", "KITTY_WINDOW_ID", "TERM_PROGRAM", "WT_SESSION", "KONSOLE_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    async with at(store, lesson_driver(find(LESSON), store)) as user:
+        await present(user)
+        assert "L draws everything twice as large" in user.seen()
+        await user.press("L")
+        assert "enlarge its font" in user.told()

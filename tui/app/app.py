@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider
-from textual.events import Key
+from textual.driver import Driver as TerminalDriver
+from textual.events import Key, Resize
 from textual.filter import NoColor
+from textual.geometry import Size
 from textual.screen import Screen
 
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
+from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
 from tui.drivers.driver import Driver
 from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
@@ -109,6 +112,37 @@ class PtescopeApp(App[None]):
             self._filters.append(OnlyAscii())
         if os.environ.get("PTESCOPE_REDUCED_MOTION"):
             self.animation_level = "none"
+
+    def get_driver_class(self) -> type[TerminalDriver]:
+        """Textual's driver; for a room it can draw large type."""
+        return with_large_type(super().get_driver_class())
+
+    def action_large_type(self) -> None:
+        """Twice as large, or as before; says how to enlarge the font where the terminal cannot draw that."""
+        driver: object = self._driver
+        way = way_of(os.environ)
+        if not isinstance(driver, LargeType) or not way:
+            self.notify(how_to_enlarge(os.environ), timeout=8, markup=False)
+            return
+        if driver.way:
+            way = ""
+        elif self.size.width < 2 * LEAST[0] or self.size.height < 2 * LEAST[1]:
+            wanted = f"{2 * LEAST[0]}x{2 * LEAST[1]}"
+            said = tr("Large type needs a terminal of {wanted}; this one has {width}x{height}. Make it full-screen.")
+            self.notify(said.format(wanted=wanted, width=self.size.width, height=self.size.height), markup=False)
+            return
+        self._enlarge(driver, way)
+
+    def end_large_type(self) -> None:
+        """As before: a room is no longer looked to."""
+        driver: object = self._driver
+        if isinstance(driver, LargeType) and driver.way:
+            self._enlarge(driver, "")
+
+    def _enlarge(self, driver: LargeType, way: Way) -> None:
+        size = Size(*driver.enlarge(way))
+        self.post_message(Resize(size, size))
+        self.call_after_refresh(self.refresh, layout=True)
 
     def action_command_palette(self) -> None:
         """Open the command palette."""
@@ -304,7 +338,7 @@ class PtescopeApp(App[None]):
             self.notify(tr("Only a lesson can be presented."), markup=False)
             return
         driver = LectureDriver(stage.driver.player.lesson, Lectures(self.store.path.parent / FOLDER))
-        self.push_screen(Presenter(driver, self.glyphs))
+        self.push_screen(Presenter(driver, self.glyphs), lambda _: self.end_large_type())
 
     def action_autoplay(self) -> None:
         """Let the lesson or session step by itself, or stop that."""

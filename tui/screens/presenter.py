@@ -54,6 +54,7 @@ class Presenter(LeavesOnce[None]):
         Binding("v", "pane", "The next pane of the machine", id="presenter.pane"),
         Binding("up,k", "scroll(-1)", "The machine a line up", show=False, id="presenter.up"),
         Binding("down,j", "scroll(1)", "The machine a line down", show=False, id="presenter.down"),
+        Binding("L", "app.large_type", "Large type, or how to enlarge the font", id="presenter.large"),
         Binding("A", "app.autoplay", "Autoplay, or stop it", id="presenter.autoplay"),
         Binding("colon", "command", "Type a command", id="presenter.command"),
         Binding("G", "part", "Go to a part, by its number", id="presenter.part"),
@@ -100,6 +101,8 @@ class Presenter(LeavesOnce[None]):
             self.say(tr("This lecture goes on where it was left; R begins it afresh."))
         elif self.driver.lectures.report:
             self.say(self.driver.lectures.report)
+        else:
+            self.say(tr("For a room: L draws everything twice as large, or says how to enlarge the font."))
         self._keep()
         self.set_interval(EVERY, self._keep)
 
