@@ -69,11 +69,11 @@ def enlarged(data: str, way: Way) -> str:
     >>> enlarged("\x1b[2;3H\x1b[1mab\x1b[0m", "kitty")
     '\x1b[3;5H\x1b[1m\x1b]66;s=2;ab\x1b\\\x1b[0m'
     """
-    if not way:
+    places = list(PLACE.finditer(data)) if way else []
+    if not places:
         return data
-    places = list(PLACE.finditer(data))
     ends = [place.start() for place in places[1:]] + [len(data)]
-    out = [data[: places[0].start()] if places else data]
+    out = [data[: places[0].start()]]
     for place, end in zip(places, ends, strict=True):
         row, column = int(place[1] or 1), int(place[2] or 1)
         out.extend(_line(data[place.end() : end], row, column, way))
