@@ -57,6 +57,7 @@ SUBCOMMANDS: Final = (
     Subcommand("explore", "explore", "search every schedule of what a script permits for the way to corruption"),
     Subcommand("compare", "compare", "compare drivers, grabbers and defences, each cell by a search"),
     Subcommand("sweep", "sweep", "search every pair of ordinary calls: they must do no harm"),
+    Subcommand("live", "live", "carry a script out on this machine's own kernel, beside the model"),
     Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),
 )
 HOME: Final = Subcommand("home", "home", "open the app")

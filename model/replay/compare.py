@@ -15,7 +15,8 @@ from model.replay import observe as replay_observe
 from model.replay.machine import UNSUPPORTED, Machine, Reply
 from model.replay.observe import Observation
 from model.replay.perform import perform
-from model.replay.recording import Delta, LargePhysRow, OpResult, PhysRow, Recording
+from model.replay.recording import EVERYTHING, Delta, LargePhysRow, OpResult, PhysRow, Recording, Seen
+from model.replay.visible import visible
 
 BROKEN: Final = "BROKEN"
 """Result of an op at which the model itself failed; never what a kernel says."""
@@ -95,9 +96,19 @@ def compare(recording: Recording) -> RecordingResult:
         if unsupported:
             continue
         replay_observe.apply(kernel, answer.state)
-        for field, theirs, ours in differences(answer, kernel, played):
+        seen = as_seen(played, recording.header.seen, kernel)
+        for field, theirs, ours in differences(answer, kernel, seen):
             return RecordingResult(recording.header.name, len(fields), Mismatch(number, name, field, theirs, ours), ())
     return RecordingResult(recording.header.name, len(fields), None, tuple(unsupported))
+
+
+def as_seen(played: Played, seen: Seen, kernel: Observation) -> Played:
+    """What the recorder would have seen of the model, had it looked at it as it did at the kernel."""
+    if seen == EVERYTHING:
+        return played
+    reply = Reply("EFAULT") if played.reply.si_code and not seen.signals else played.reply
+    delta = played.delta if seen.frames else msgspec.structs.replace(played.delta, freed=[])
+    return Played(reply, visible(played.look, seen, kernel), delta)
 
 
 def describe(op: dict[str, Any]) -> str:

@@ -99,7 +99,9 @@ class HeldReference(NamedTuple):
 class Observer:
     """Looks at States as the recorder looks at the kernel: names frames, and forgets a name when the frame is freed."""
 
-    def __init__(self) -> None:
+    def __init__(self, arena: int = ARENA) -> None:
+        self.arena = arena
+        """The virtual page that is page 0 of what is seen."""
         self.names: dict[int, str] = {}
         self.specials: dict[int, str] = {}
         self.slots: dict[int, str] = {}
@@ -126,15 +128,15 @@ class Observer:
         self.slots = {slot: name for slot, name in self.slots.items() if slot in mapped}
         look = Observation(vmas={process: [] for process in processes}, ptes={process: {} for process in processes})
         for (process, _), vma in sorted(state.vmas.items()):
-            look.vmas[process].append(vma_row(state, vma, outside))
+            look.vmas[process].append(vma_row(state, vma, outside, self.arena))
         for vmas in look.vmas.values():
             vmas.sort(key=itemgetter(0))  # the kernel's own choice lies above the arena, the model's below it
-        entries = sorted((key, pte) for key, pte in state.ptes.items() if 0 <= key[1] - ARENA < ARENA_PAGES)
+        entries = sorted((key, pte) for key, pte in state.ptes.items() if 0 <= key[1] - self.arena < ARENA_PAGES)
         by_process: dict[str, list[tuple[int, Pte]]] = {process: [] for process in processes}
         for (process, vpn), pte in entries:
             by_process[process].append((vpn, pte))
         for process, rows in by_process.items():
-            look.ptes[process] = {vpn - ARENA: self.pte_row(state, pte) for vpn, pte in rows}
+            look.ptes[process] = {vpn - self.arena: self.pte_row(state, pte) for vpn, pte in rows}
         self.pins = {name: self.pins.get(name) or self.pin_row(state, pin) for name, pin in held.items()}
         look.pins = self.pins
         look.phys = {name: phys_row(state, pfn) for pfn, name in self.names.items()}
@@ -206,11 +208,11 @@ def _in_use(frame: Frame | None) -> bool:
     return frame is not None and frame.kind != "free"
 
 
-def vma_row(state: State, vma: Vma, outside: dict[int, int]) -> VmaRow:
+def vma_row(state: State, vma: Vma, outside: dict[int, int], arena: int = ARENA) -> VmaRow:
     """A VMA as the recording shows it, its addresses as page numbers of the scenario."""
-    base = ARENA
-    if not 0 <= vma.start - ARENA < ARENA_PAGES:
-        below = max((start for start in outside if start <= vma.start), default=ARENA)
+    base = arena
+    if not 0 <= vma.start - arena < ARENA_PAGES:
+        below = max((start for start in outside if start <= vma.start), default=arena)
         base = below - outside.get(below, 0)
     letters = ((VM_READ, "r"), (VM_WRITE, "w"), (VM_EXEC, "x"))
     prot = "".join(letter if vma.flags & flag else "-" for flag, letter in letters)

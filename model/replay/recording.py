@@ -23,8 +23,8 @@ VmaRow = tuple[int, int, str, str | None, int, str]
 """Start, end, `rw-p`, backing, offset, VmFlags."""
 PteRow = tuple[str, str]
 """Frame, flags."""
-PhysRow = tuple[int, int, str, int | None]
-"""Refcount, mapcount, flags, first byte."""
+PhysRow = tuple[int | None, int | None, str, int | None]
+"""Refcount, mapcount, flags, first byte; None for what the recorder could not see."""
 LargePhysRow = dict[str, Any]
 """A large folio."""
 
@@ -54,12 +54,30 @@ class Delta(msgspec.Struct, omit_defaults=True):
     freed: list[str] = []
 
 
+class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which fields the recorder could see. What it could not see is compared with nothing."""
+
+    frames: bool = True
+    """Which frame an entry shows; without it an entry is present, swapped out, or a marker, and `phys` is empty."""
+    pte: str = "wdxfnusHe"
+    """Letters of the flags of an entry."""
+    phys: tuple[str, ...] | None = None
+    """Flags of a frame; None for all."""
+    counts: tuple[str, ...] = ("refcount", "mapcount")
+    signals: bool = True
+    """False: an access that raises a signal is recorded as EFAULT, since a system call made it."""
+
+
+EVERYTHING: Final = Seen()
+
+
 class RecordingHeader(msgspec.Struct, frozen=True):
     """What stands before the ops."""
 
     name: str
     about: str = ""
     config: dict[str, Any] = {}
+    seen: Seen = EVERYTHING
 
 
 class OpResult(msgspec.Struct, frozen=True):

@@ -1,0 +1,46 @@
+"""The part of an observation that a recorder could see: what it could not see is compared with nothing."""
+
+from typing import Final
+
+from model.replay.observe import Observation
+from model.replay.recording import LargePhysRow, PhysRow, PinRow, PteRow, Seen
+
+SWAP: Final = "swap"
+MARKERS: Final = ("guard", "uffd-wp-marker")
+
+
+def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
+    """What would have been seen of `look`, without the bytes of frames whose bytes `beside` does not know."""
+    unread = {name for name, row in beside.phys.items() if isinstance(row, tuple) and row[3] is None}
+    return Observation(
+        vmas=look.vmas,
+        ptes={process: {page: entry(row, seen) for page, row in rows.items()} for process, rows in look.ptes.items()},
+        phys={name: frame(row, seen, read=name not in unread) for name, row in look.phys.items() if seen.frames},
+        pins={name: pin(row, seen) for name, row in look.pins.items()},
+    )
+
+
+def entry(row: PteRow, seen: Seen) -> PteRow:
+    """An entry without the letters that were not seen; without frames, only what kind of entry it is."""
+    name, flags = row
+    if not seen.frames and name not in MARKERS:
+        name = SWAP if name.startswith(SWAP) else "?"
+    return name, "".join(letter for letter in flags if letter in seen.pte)
+
+
+def frame(row: PhysRow | LargePhysRow, seen: Seen, *, read: bool) -> PhysRow | LargePhysRow:
+    """A frame without the counts and flags that were not seen, and without its byte unless that was `read`."""
+    if not isinstance(row, tuple):
+        return row
+    refcount, mapcount, flags, byte = row
+    return (
+        refcount if "refcount" in seen.counts else None,
+        mapcount if "mapcount" in seen.counts else None,
+        flags if seen.phys is None else " ".join(flag for flag in flags.split() if flag in seen.phys),
+        byte if read else None,
+    )
+
+
+def pin(row: PinRow, seen: Seen) -> PinRow:
+    """A reference, with its frames if frames were seen."""
+    return row if seen.frames else PinRow(row.kind, row.proc, row.page, tuple("?" for _ in row.frames))

@@ -1,0 +1,503 @@
+"""What each command of a script is on a real kernel: an op of the recording format, and the call that carries it out.
+
+`why_not` says of a command that it cannot be done here, and why; such a command is carried out on neither machine.
+Pages are numbers of the arena, which are the script's own.
+"""
+
+import mmap as python_mmap
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from model.kernel.mm.memfd import SEALS
+from model.memory.state import State
+from model.replay.recording import ARENA, KERNEL_CHOOSES
+from model.script.command import BackingSpec, Command, RefPage
+from model.script.context import Outcome
+from model.script.pages import Missing
+from model.script.places import check_names, resolve
+from tui.live import system_calls as kernel
+from tui.live.ring import FixedBuffer
+from tui.live.workers import PAGE, Worker, Workers, address
+
+Answer = int | str
+"""`ok`, a value, or an errno by its name."""
+
+PROT_BITS: Final = {"r": python_mmap.PROT_READ, "w": python_mmap.PROT_WRITE, "x": python_mmap.PROT_EXEC}
+MMAP_FLAGS: Final = {
+    "populate": kernel.MAP_POPULATE,
+    "locked": kernel.MAP_LOCKED,
+    "noreserve": kernel.MAP_NORESERVE,
+}
+MREMAP_FLAGS: Final = {"maymove": kernel.MREMAP_MAYMOVE, "dontunmap": kernel.MREMAP_DONTUNMAP}
+SEAL_BITS: Final = {"seal": 1, "shrink": 2, "grow": 4, "write": 8, "future_write": 16}
+"""F_SEAL_* (include/uapi/linux/fcntl.h, 6.12)."""
+MOST_PAGES: Final = 1 << 14
+"""What one command may touch here, 64 MiB: the machine is somebody's."""
+FILES: Final = {"memfd": "memfd", "file": "ext4"}
+MAPPABLE: Final = ("anon", "devzero", "secretmem", *FILES)
+ADVICE_WITH_EFFECT_ON_OTHERS: Final = ("hugepage", "collapse")
+
+
+class Live(NamedTuple):
+    """What an action works on."""
+
+    workers: Workers
+    took: Callable[[str, str, str, int, int], None]
+    """A reference was taken: name, kind, process, page, pages."""
+    dropped: Callable[[str], None]
+
+
+class Action(NamedTuple):
+    """A command as the real kernel does it."""
+
+    op: dict[str, Any]
+    """As a recording writes it, without what came of it."""
+    do: Callable[[], object]
+    """Raises OSError with the kernel's errno."""
+    valued: bool = False
+    """What it returns is the answer; otherwise that is `ok`."""
+    before: tuple[dict[str, Any], ...] = ()
+    """Ops that a recording needs before it."""
+
+
+class Asked(NamedTuple):
+    """A command, the model's machine before it, and what the model answered: it says where a mapping shall be."""
+
+    command: Command
+    before: State
+    outcome: Outcome
+    created: tuple[str, ...] = ()
+    """Files that the model made for it."""
+
+    def name(self, key: str) -> str:
+        """A name or word; empty where an option was not given."""
+        return cast("str", self.command.get(key, ""))
+
+    def number(self, key: str, default: int = 0) -> int:
+        """A number, or `default` where the option was not given."""
+        return cast("int", self.command.get(key, default))
+
+    def place(self, of: str = "P") -> tuple[int, int]:
+        """The range WHERE: (first page, pages)."""
+        return resolve(self.before, self.name(of), self.command, "WHERE")
+
+    @property
+    def held(self) -> RefPage:
+        """Operand R[+N]."""
+        return cast("RefPage", self.command.operands["R[+N]"])
+
+
+# -- what cannot be done -------------------------------------------------------------------------
+
+
+def why_not(command: Command, state: State, workers: Workers) -> str:
+    """Why this command cannot be carried out on the real kernel; empty if it can."""
+    verb = command.verb
+    if verb in WORDS:
+        return ""
+    if verb not in ACTIONS:
+        return NOT_HERE.get(verb, "no program can do this on a running kernel")
+    try:
+        check_names(state, command)
+        where = str(command.get("TARGET") or command.get("P", ""))
+        pages = resolve(state, where, command, "WHERE")[1] if "WHERE" in command.operands else 0
+    except Missing as missing:
+        return str(missing)
+    largest = max(pages, *(cast("int", command.get(key, 0)) for key in ("PAGES", "pages", "PAGE", "OFFSET")))
+    if largest > MOST_PAGES and verb not in ("truncate", "munmap"):
+        return f"it touches {largest} pages; here {MOST_PAGES} at the most"
+    if command.get("cpu") is not None and verb != "process":
+        return "another thread of the process"
+    return _reason(verb, command, state, workers)
+
+
+def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
+    match verb:
+        case "mmap":
+            kind = cast("BackingSpec", command.operands["BACKING"]).kind
+            return "" if kind in MAPPABLE else f"a mapping of {kind} needs a driver"
+        case "diskfile":
+            found = filesystem()
+            return "" if found == "ext4" else f"the temporary folder is on {found}, not on ext4"
+        case "madvise" if command.operands["ADVICE"] in ADVICE_WITH_EFFECT_ON_OTHERS:
+            return "huge pages depend on what else this machine does"
+        case "gup":
+            return _why_no_gup(command, state)
+        case "dma" if not isinstance(
+            workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer
+        ):
+            return "only what is pinned as a fixed buffer can be reached by a device here"
+        case "peek" if isinstance(workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer):
+            return "a fixed buffer is looked at with `dma … read`"
+        case _:
+            return ""
+
+
+def _why_no_gup(command: Command, state: State) -> str:
+    """A program can hold two kinds of references: FOLL_GET to read, by vmsplice, and a long-term pin to write."""
+    given = {key for key in ("write", "pin", "longterm", "force", "fast-only") if key in command.options}
+    if given & {"force", "fast-only"}:
+        return "a program cannot choose how the kernel looks pages up"
+    if not given or given == {"write", "pin", "longterm"}:
+        return ""
+    if given == {"write", "pin"}:
+        return "" if _same_long_term(command, state) else "a program can only hold a pin that is FOLL_LONGTERM"
+    return "no system call leaves such a reference with a program"
+
+
+def _same_long_term(command: Command, state: State) -> bool:
+    """Whether FOLL_LONGTERM makes no difference: it is refused on what a file system must clean (mm/gup.c, 6.12)."""
+    process = str(command.operands["P"])
+    start, pages = resolve(state, process, command, "WHERE")
+    vmas = [
+        vma for (mm, _), vma in state.vmas.items() if mm == process and vma.start < start + pages and vma.end > start
+    ]
+    return not any(vma.file and state.files[vma.file].kind == "ext4" for vma in vmas)
+
+
+def filesystem() -> str:
+    """The type of the file system that the temporary folder is on."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir()).resolve()
+    best, kind = "", "unknown"
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4]
+        if (folder == Path(point) or Path(point) in folder.parents) and len(point) >= len(best):
+            best, kind = point, after.split()[0]
+    return kind
+
+
+# -- what can be done ----------------------------------------------------------------------------
+
+
+def process(live: Live, asked: Asked) -> Action:
+    """A new process of its own."""
+    name = asked.name("P")
+    return Action({"op": "process", "proc": name}, lambda: live.workers.start(name))
+
+
+def fork(live: Live, asked: Asked) -> Action:
+    """System call fork."""
+    parent, child = asked.name("P"), asked.name("CHILD")
+    return Action({"op": "fork", "proc": parent, "child": child}, lambda: live.workers.fork(parent, child))
+
+
+def exit_(live: Live, asked: Asked) -> Action:
+    """The process ends."""
+    name = asked.name("P")
+    return Action({"op": "exit", "proc": name}, lambda: live.workers.exit(name))
+
+
+def _prot(bits: int) -> str:
+    """The letters of VM_READ | VM_WRITE | VM_EXEC, or `none`."""
+    return "".join(letter for letter, bit in zip("rwx", (1, 2, 4), strict=True) if bits & bit) or "none"
+
+
+def mmap(live: Live, asked: Asked) -> Action:
+    """System call mmap, at the place where the model has put it; what the model refuses is asked for anywhere."""
+    worker = live.workers.processes[asked.name("P")]
+    backing = cast("BackingSpec", asked.command.operands["BACKING"])
+    options = [flag for flag in ("fixed", *MMAP_FLAGS) if flag in asked.command.options]
+    wanted = asked.number("at", -1)
+    at = asked.outcome.value if asked.outcome.value is not None else wanted if wanted >= 0 else KERNEL_CHOOSES
+    file = backing.of or next((name for name in asked.created if backing.kind == "secretmem"), "")
+    op = {
+        "op": "mmap",
+        "proc": worker.name,
+        "at": at,
+        "pages": asked.number("PAGES"),
+        "prot": _prot(asked.number("PROT")),
+        "kind": "file" if file else backing.kind,
+        "share": asked.name("SHARE"),
+        "file": file,
+        "offset": asked.number("offset"),
+        "flags": options,
+    }
+    flags = sum(MMAP_FLAGS.get(flag, 0) for flag in options)
+    flags |= kernel.MAP_SHARED if asked.name("SHARE") == "shared" else kernel.MAP_PRIVATE
+    if at < KERNEL_CHOOSES:
+        flags |= kernel.MAP_FIXED if "fixed" in options else kernel.MAP_FIXED_NOREPLACE
+    where = address(at) if at < KERNEL_CHOOSES else 0
+    length, prot, offset = asked.number("PAGES") * PAGE, asked.number("PROT"), asked.number("offset") * PAGE
+    what = (where, length, prot)
+    if backing.kind == "anon":
+        return Action(op, lambda: worker.call("mmap", *what, flags | kernel.MAP_ANONYMOUS, -1, 0))
+    if backing.kind == "devzero":
+        return Action(op, lambda: _map_zero(worker, what, flags, offset))
+    if file == backing.of:
+        return Action(op, lambda: _map_file(live, worker, file, what, flags, offset))
+    pages = asked.number("PAGES") + asked.number("offset")
+    secret = {"op": "file", "name": file, "pages": pages, "type": "secretmem"}
+
+    def map_secret() -> int:
+        live.workers.create(file, "secretmem", pages)
+        return _map_file(live, worker, file, what, flags, offset)
+
+    return Action(op, map_secret, before=(secret,))
+
+
+def _map_file(live: Live, worker: Worker, file: str, what: tuple[int, int, int], flags: int, offset: int) -> int:
+    descriptor = live.workers.files[file].descriptor
+    return worker.call("map_descriptor", *what, flags, offset, descriptors=(descriptor,))
+
+
+def _map_zero(worker: Worker, what: tuple[int, int, int], flags: int, offset: int) -> int:
+    descriptor = os.open("/dev/zero", os.O_RDWR)
+    try:
+        return worker.call("map_descriptor", *what, flags, offset, descriptors=(descriptor,))
+    finally:
+        os.close(descriptor)
+
+
+def _ranged(call: str) -> Callable[[Live, Asked], Action]:
+    """A call that takes a range and nothing else."""
+
+    def make(live: Live, asked: Asked) -> Action:
+        worker = live.workers.processes[asked.name("P")]
+        at, pages = asked.place()
+        op = {"op": call, "proc": worker.name, "at": at, "pages": pages}
+        return Action(op, lambda: worker.call(call, address(at), pages * PAGE))
+
+    return make
+
+
+def mprotect(live: Live, asked: Asked) -> Action:
+    """System call mprotect."""
+    worker = live.workers.processes[asked.name("P")]
+    (at, pages), prot = asked.place(), asked.number("PROT")
+    op = {"op": "mprotect", "proc": worker.name, "at": at, "pages": pages, "prot": _prot(prot)}
+    return Action(op, lambda: worker.call("mprotect", address(at), pages * PAGE, prot))
+
+
+def madvise(live: Live, asked: Asked) -> Action:
+    """System call madvise."""
+    worker = live.workers.processes[asked.name("P")]
+    (at, pages), advice = asked.place(), asked.name("ADVICE")
+    op = {"op": "madvise", "proc": worker.name, "at": at, "pages": pages, "advice": advice.upper()}
+    return Action(op, lambda: worker.call("madvise", address(at), pages * PAGE, kernel.ADVICE[advice]))
+
+
+def mremap(live: Live, asked: Asked) -> Action:
+    """System call mremap. What the kernel moves where it likes is brought back to where the model has it."""
+    worker = live.workers.processes[asked.name("P")]
+    (at, pages), new_pages, to = asked.place(), asked.number("pages"), asked.number("to", -1)
+    options = [flag for flag in MREMAP_FLAGS if flag in asked.command.options]
+    flags = sum(MREMAP_FLAGS[flag] for flag in options)
+    if to >= 0:
+        options, flags = [*options, "fixed"], flags | kernel.MREMAP_FIXED
+    back = asked.outcome.value if asked.outcome.value is not None else at
+    op = {"op": "mremap", "proc": worker.name, "at": at, "pages": pages, "new_pages": new_pages, "flags": options}
+    op |= {"to": to} if to >= 0 else {"to_if_moved": back}
+
+    def do() -> Answer:
+        now = worker.call("mremap", address(at), pages * PAGE, new_pages * PAGE, flags, address(to) if to >= 0 else 0)
+        page = now // PAGE - ARENA
+        if to >= 0 or page == at:
+            return page
+        move = kernel.MREMAP_MAYMOVE | kernel.MREMAP_FIXED
+        worker.call("mremap", now, new_pages * PAGE, new_pages * PAGE, move, address(back))
+        return "moved"
+
+    return Action(op, do, valued=True)
+
+
+def read(live: Live, asked: Asked) -> Action:
+    """A byte is loaded, through write(2) on a pipe."""
+    worker, (page, _) = live.workers.processes[asked.name("P")], asked.place()
+    return Action(
+        {"op": "read", "proc": worker.name, "page": page}, lambda: worker.call("load", address(page)), valued=True
+    )
+
+
+def write(live: Live, asked: Asked) -> Action:
+    """A byte is stored, through read(2) on a pipe."""
+    worker, (page, _), byte = live.workers.processes[asked.name("P")], asked.place(), asked.number("BYTE")
+    op = {"op": "write", "proc": worker.name, "page": page, "value": byte}
+    return Action(op, lambda: worker.call("store", address(page), byte))
+
+
+def create(kind: str, live: Live, asked: Asked) -> Action:
+    """A file, empty and of this length."""
+    name, pages = asked.name("F"), asked.number("PAGES")
+    op = {"op": "file", "name": name, "pages": pages, "type": kind}
+    return Action(op, lambda: live.workers.create(name, kind, pages))
+
+
+def seal(live: Live, asked: Asked) -> Action:
+    """fcntl(F_ADD_SEALS)."""
+    import fcntl
+
+    name = asked.name("F")
+    seals = [seal for seal in SEALS if seal in asked.command.options]
+    bits = sum(SEAL_BITS[seal] for seal in seals)
+    descriptor = live.workers.files[name].descriptor
+    op = {"op": "seal", "file": name, "seals": seals}
+    return Action(op, lambda: fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, bits))
+
+
+def truncate(live: Live, asked: Asked) -> Action:
+    """System call ftruncate."""
+    name, pages = asked.name("F"), asked.number("PAGES")
+    descriptor = live.workers.files[name].descriptor
+    op = {"op": "truncate", "file": name, "pages": pages}
+    return Action(op, lambda: os.ftruncate(descriptor, pages * PAGE))
+
+
+def punch(live: Live, asked: Asked) -> Action:
+    """System call fallocate with FALLOC_FL_PUNCH_HOLE."""
+    name, offset, pages = asked.name("F"), asked.number("OFFSET"), asked.number("PAGES")
+    descriptor = live.workers.files[name].descriptor
+    op = {"op": "punch", "file": name, "offset": offset, "pages": pages}
+    return Action(op, lambda: kernel.punch(descriptor, offset * PAGE, pages * PAGE))
+
+
+def fsync(live: Live, asked: Asked) -> Action:
+    """System call fsync."""
+    descriptor = live.workers.files[asked.name("F")].descriptor
+    return Action({"op": "fsync", "file": asked.name("F")}, lambda: os.fsync(descriptor))
+
+
+def pread(live: Live, asked: Asked) -> Action:
+    """System call pread of one byte; at the end of the file there is none."""
+    name, page = asked.name("F"), asked.number("PAGE")
+    descriptor = live.workers.files[name].descriptor
+
+    def do() -> Answer:
+        found = os.pread(descriptor, 1, page * PAGE)
+        return found[0] if found else "EOF"
+
+    return Action({"op": "file_read", "file": name, "page": page}, do, valued=True)
+
+
+def pwrite(live: Live, asked: Asked) -> Action:
+    """System call pwrite of one byte."""
+    name, page, byte = asked.name("F"), asked.number("PAGE"), asked.number("BYTE")
+    descriptor = live.workers.files[name].descriptor
+    op = {"op": "file_write", "file": name, "page": page, "value": byte}
+    return Action(op, lambda: os.pwrite(descriptor, bytes([byte]), page * PAGE))
+
+
+def gup(live: Live, asked: Asked) -> Action:
+    """A get by vmsplice(2), all pages or none; or a pin by a fixed buffer of io_uring."""
+    name, who, (page, pages) = asked.name("as"), asked.name("P"), asked.place()
+    kind = "pin" if "pin" in asked.command.options else "get"
+
+    def do() -> Answer:
+        if kind == "pin":
+            live.workers.pin(name, who, page, pages)
+        elif live.workers.get(name, who, page, pages) < pages:
+            live.workers.drop(name)
+            return "EFAULT"
+        live.took(name, kind, who, page, pages)
+        return "ok" if kind == "pin" else pages
+
+    return Action({"op": kind, "proc": who, "page": page, "pages": pages, "id": name}, do, valued=True)
+
+
+def put(live: Live, asked: Asked) -> Action:
+    """The pipe is closed, or the fixed buffer unregistered."""
+    name = asked.name("R")
+    held = live.workers.held.get(name)
+
+    def do() -> None:
+        live.workers.drop(name)
+        live.dropped(name)
+
+    return Action({"op": "unpin" if isinstance(held, FixedBuffer) else "put", "id": name}, do)
+
+
+def dma(live: Live, asked: Asked) -> Action:
+    """A transfer into the fixed buffer, or out of it."""
+    name, page = asked.held.reference, asked.held.page
+    if asked.name("ACCESS") == "write":
+        byte = asked.number("BYTE")
+        op = {"op": "dma_write", "id": name, "page": page, "value": byte}
+        return Action(op, lambda: live.workers.device(name, page, byte))
+    return Action(
+        {"op": "dma_read", "id": name, "page": page}, lambda: live.workers.device(name, page, None), valued=True
+    )
+
+
+def peek(live: Live, asked: Asked) -> Action:
+    """A copy of the pipe is read."""
+    name, page = asked.held.reference, asked.held.page
+    return Action({"op": "peek", "id": name, "page": page}, lambda: live.workers.peek(name, page), valued=True)
+
+
+def remote(writes: bool, live: Live, asked: Asked) -> Action:
+    """System call process_vm_readv or process_vm_writev(2) of a byte."""
+    who, target = live.workers.processes[asked.name("P")], live.workers.processes[asked.name("TARGET")]
+    page, byte = asked.place("TARGET")[0], asked.number("BYTE") if writes else None
+    op: dict[str, Any] = {"op": "remote_write" if writes else "remote_read", "proc": who.name, "target": target.name}
+    op |= {"page": page} | ({"value": byte} if writes else {})
+
+    def do() -> Answer:
+        found = who.call("process_vm", target.pid, address(page), byte)
+        return "ok" if writes else found
+
+    return Action(op, do, valued=True)
+
+
+def force_write(live: Live, asked: Asked) -> Action:
+    """A byte is written through /proc/TARGET/mem."""
+    who, target = live.workers.processes[asked.name("P")], live.workers.processes[asked.name("TARGET")]
+    page, byte = asked.place("TARGET")[0], asked.number("BYTE")
+    op = {"op": "force_write", "target": target.name, "page": page, "value": byte}
+    return Action(op, lambda: who.call("force_store", target.pid, address(page), byte))
+
+
+ACTIONS: Final[dict[str, Callable[[Live, Asked], Action]]] = {
+    "process": process,
+    "fork": fork,
+    "exit": exit_,
+    "mmap": mmap,
+    "munmap": _ranged("munmap"),
+    "mprotect": mprotect,
+    "mremap": mremap,
+    "madvise": madvise,
+    "mlock": _ranged("mlock"),
+    "munlock": _ranged("munlock"),
+    "msync": _ranged("msync"),
+    "read": read,
+    "write": write,
+    "memfd": partial(create, "memfd"),
+    "diskfile": partial(create, "ext4"),
+    "seal": seal,
+    "truncate": truncate,
+    "punch": punch,
+    "fsync": fsync,
+    "pread": pread,
+    "pwrite": pwrite,
+    "gup": gup,
+    "put": put,
+    "dma": dma,
+    "peek": peek,
+    "remote-read": partial(remote, False),
+    "remote-write": partial(remote, True),
+    "force-write": force_write,
+}
+"""Verb → what it is on a real kernel."""
+
+WORDS: Final = ("device", "note")
+"""Said to the model alone, and the same to both."""
+
+NOT_HERE: Final = {
+    "set": "the machine at hand is what it is",
+    "begin": "nobody can stop a running kernel between two micro-steps",
+    "step": "nobody can stop a running kernel between two micro-steps",
+    "finish": "nobody can stop a running kernel between two micro-steps",
+    "may": "that is for the search",
+    "expect": "`ptescope run` judges it",
+    "always": "`ptescope run` judges it",
+    "never": "`ptescope run` judges it",
+    "final": "`ptescope run` judges it",
+    "migrate": "memory is moved when the kernel likes",
+    "reclaim": "memory is swapped out when the kernel likes; `madvise … pageout` asks for it",
+    "dax": "it needs persistent memory",
+}
+"""Why a verb cannot be carried out, where there is more to say than that it takes a driver."""

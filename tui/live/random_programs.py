@@ -1,0 +1,212 @@
+"""Random programs for the two machines: system calls, accesses and references, each with names that exist.
+
+The same seed gives the same program everywhere. A program is a list of script lines; what a line names may be gone by
+the time it runs, which is an answer like any other.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+LENGTH: Final = 30
+PROTECTIONS: Final = ("r", "rw", "rw", "rw", "none", "rx")
+ADVICE: Final = (
+    "dontneed",
+    "dontneed",
+    "free",
+    "populate_read",
+    "populate_write",
+    "dontfork",
+    "wipeonfork",
+    "cold",
+    "remove",
+)
+WINDOW: Final = 96
+"""Mappings are asked for in the pages from 16 to here, so that they meet."""
+
+
+class Names(NamedTuple):
+    """What a program has made so far."""
+
+    labels: list[tuple[str, str, int]]
+    """Process, label, pages."""
+    processes: list[str]
+    """Those alive."""
+    files: list[tuple[str, str, int]]
+    """Backing, name, pages."""
+    references: list[tuple[str, str]]
+    """Kind and name."""
+    numbers: Iterator[int]
+    """For new names."""
+
+
+def program(seed: int, length: int = LENGTH) -> list[str]:
+    """The lines of the program that belongs to `seed`."""
+    chance = random.Random(seed)
+    names = Names([], ["p0"], [], [], count())
+    lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
+    while len(lines) < length:
+        make = chance.choices([kind for kind, _ in KINDS], [weight for _, weight in KINDS])[0]
+        line = make(chance, names)
+        if line:
+            lines.append(line)
+    return lines
+
+
+Chance = random.Random
+
+
+def _mmap(chance: Chance, names: Names) -> str:
+    process, label = chance.choice(names.processes), f"m{next(names.numbers)}"
+    pages = chance.choice((1, 2, 4, 8, 20))
+    share = chance.choice(("private", "private", "shared"))
+    backing, offset = "anon", ""
+    if names.files and chance.random() < 0.5:
+        kind, file, _ = chance.choice(names.files)
+        backing, offset = f"{kind}:{file}", chance.choice(("", "", " offset=1"))
+    at = chance.choice(("", f" at={chance.randrange(16, WINDOW)}", f" at={chance.randrange(16, WINDOW)} fixed"))
+    extra = chance.choice(("", "", "", " populate", " locked", " noreserve"))
+    prot = chance.choice(PROTECTIONS)
+    names.labels.append((process, label, pages))
+    return f"mmap {process} {label} {backing} {share} {prot} {pages}{at}{offset}{extra}"
+
+
+def _place(chance: Chance, names: Names) -> tuple[str, str] | None:
+    """A process and a page of it."""
+    if not names.labels:
+        return None
+    process, label, pages = chance.choice(names.labels)
+    return (process, f"{label}+{chance.randrange(pages)}") if process in names.processes else None
+
+
+def _range(chance: Chance, names: Names) -> tuple[str, str] | None:
+    """A process and some pages of it."""
+    if not names.labels:
+        return None
+    process, label, pages = chance.choice(names.labels)
+    if process not in names.processes:
+        return None
+    first = chance.randrange(pages)
+    return process, label if chance.random() < 0.4 else f"{label}[{first}:{chance.randrange(first + 1, pages + 1)}]"
+
+
+def _on_page(text: str) -> Callable[[Chance, Names], str]:
+    def make(chance: Chance, names: Names) -> str:
+        found = _place(chance, names)
+        return text.format(p=found[0], at=found[1], byte=chance.randrange(1, 256)) if found else ""
+
+    return make
+
+
+def _on_range(text: str, words: tuple[str, ...] = ("",)) -> Callable[[Chance, Names], str]:
+    def make(chance: Chance, names: Names) -> str:
+        found = _range(chance, names)
+        return text.format(p=found[0], at=found[1], word=chance.choice(words)) if found else ""
+
+    return make
+
+
+def _mremap(chance: Chance, names: Names) -> str:
+    found = _range(chance, names)
+    how = chance.choice((" maymove", "", " maymove dontunmap", f" maymove to={chance.randrange(16, WINDOW)}"))
+    return f"mremap {found[0]} {found[1]} pages={chance.randrange(1, 12)}{how}" if found else ""
+
+
+def _fork(chance: Chance, names: Names) -> str:
+    if len(names.processes) > 3:
+        return ""
+    parent, child = chance.choice(names.processes), f"c{next(names.numbers)}"
+    names.processes.append(child)
+    names.labels.extend([(child, label, pages) for process, label, pages in names.labels if process == parent])
+    return f"fork {parent} {child}"
+
+
+def _exit(chance: Chance, names: Names) -> str:
+    if len(names.processes) < 2:
+        return ""
+    process = chance.choice(names.processes)
+    names.processes.remove(process)
+    return f"exit {process}"
+
+
+def _file(chance: Chance, names: Names) -> str:
+    kind, verb = chance.choice((("memfd", "memfd"), ("file", "diskfile")))
+    name, pages = f"f{next(names.numbers)}", chance.choice((1, 4, 18))
+    names.files.append((kind, name, pages))
+    return f"{verb} {name} {pages}"
+
+
+def _on_file(chance: Chance, names: Names) -> str:
+    if not names.files:
+        return ""
+    _, name, pages = chance.choice(names.files)
+    page = chance.randrange(pages + 1)
+    return chance.choice(
+        (
+            f"truncate {name} {page}",
+            f"punch {name} {page} {chance.choice((1, 2, 4))}",
+            f"pwrite {name} {page} {chance.randrange(1, 256)}",
+            f"pread {name} {page}",
+            f"fsync {name}",
+        )
+    )
+
+
+def _take(chance: Chance, names: Names) -> str:
+    found = _range(chance, names)
+    if not found:
+        return ""
+    kind, how = chance.choice((("get", ""), ("pin", " write pin longterm")))
+    name = f"r{next(names.numbers)}"
+    names.references.append((kind, name))
+    return f"gup {found[0]} {found[1]} as={name}{how}"
+
+
+def _use(chance: Chance, names: Names) -> str:
+    if not names.references:
+        return ""
+    kind, name = chance.choice(names.references)
+    if kind == "get":
+        return f"peek {name}"
+    return chance.choice((f"dma {name} read", f"dma {name} write {chance.randrange(1, 256)}"))
+
+
+def _put(chance: Chance, names: Names) -> str:
+    if not names.references:
+        return ""
+    gone = chance.choice(names.references)
+    names.references.remove(gone)
+    return f"put {gone[1]}"
+
+
+def _remote(chance: Chance, names: Names) -> str:
+    found, who = _place(chance, names), chance.choice(names.processes)
+    if not found:
+        return ""
+    verb = chance.choice(("remote-read", "remote-write", "force-write"))
+    byte = "" if verb == "remote-read" else f" {chance.randrange(1, 256)}"
+    return f"{verb} {who} {found[0]} {found[1]}{byte}"
+
+
+KINDS: Final[tuple[tuple[Callable[[Chance, Names], str], int], ...]] = (
+    (_mmap, 10),
+    (_on_range("munmap {p} {at}"), 4),
+    (_on_range("mprotect {p} {at} {word}", PROTECTIONS), 6),
+    (_mremap, 4),
+    (_on_range("madvise {p} {at} {word}", ADVICE), 10),
+    (_on_range("mlock {p} {at}"), 2),
+    (_on_range("munlock {p} {at}"), 2),
+    (_on_range("msync {p} {at}"), 1),
+    (_on_page("read {p} {at}"), 12),
+    (_on_page("write {p} {at} {byte}"), 16),
+    (_fork, 4),
+    (_exit, 2),
+    (_file, 4),
+    (_on_file, 10),
+    (_take, 8),
+    (_use, 8),
+    (_put, 3),
+    (_remote, 6),
+)
+"""What a line can be, and how often."""

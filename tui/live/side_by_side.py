@@ -1,0 +1,200 @@
+"""A script on the model and on the kernel of this machine, command by command, each looked at after every command.
+
+What cannot be done on the real kernel is done on neither, so that both machines always stand where the same commands
+have brought them.
+"""
+
+import errno
+import platform
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, cast
+
+import msgspec
+
+from model.engine.config import SETTINGS
+from model.invariants.checker import Checker
+from model.kernel.arch.boot import boot
+from model.memory.state import State
+from model.replay import observe
+from model.replay.compare import Played, as_seen, differences
+from model.replay.machine import Reply
+from model.replay.observe import HeldReference, Observation, Observer
+from model.replay.recording import OpResult
+from model.replay.visible import visible
+from model.script.command import Command
+from model.script.context import Context, Outcome
+from model.script.drive import carry_out
+from model.script.execute import Ended
+from model.script.parser import parse_line
+from model.script.scope import Scope
+from tui.live.actions import ACTIONS, Action, Answer, Asked, Live, why_not
+from tui.live.sight import Looking, may_see_frames
+from tui.live.workers import WorkerLostError, Workers
+
+
+class Difference(NamedTuple):
+    """A field in which the two machines differ."""
+
+    field: str
+    """`result`, `procs.p0.ptes.16`, `phys.P0` …"""
+    kernel: Any
+    model: Any
+
+
+class Compared(NamedTuple):
+    """One command on both machines."""
+
+    command: Command
+    skipped: str
+    """Why it was carried out on neither; empty if it was on both."""
+    model: Outcome
+    kernel: Answer
+    differences: tuple[Difference, ...]
+    ops: tuple[dict[str, Any], ...]
+    """As a recording has it, with result and state; none where it was skipped."""
+    looks: tuple[Observation, Observation] = (Observation(), Observation())
+    """What was seen after it: of the kernel, of the model."""
+
+
+class Machines:
+    """The two machines side by side. A context manager: leaving it ends every process that it has started."""
+
+    def __init__(self, *, privileged: bool | None = None) -> None:
+        self.workers = Workers()
+        self.observer = Observer(arena=0)
+        self.looking = Looking(self.workers, privileged=may_see_frames() if privileged is None else privileged)
+        self.context = Context(boot())
+        self.checker = Checker.full(self.context.state)
+        self.processes: list[str] = []
+        self.held: dict[str, HeldReference] = {}
+        self.kernel_look, self.model_look = Observation(), Observation()
+        self.kernel = nearest_kernel()
+        """The model's kernel."""
+        for line in (f"set kernel {self.kernel}", f"set swap {swap()}"):
+            self._on_the_model(cast("Command", parse_line(line, Scope())))
+
+    def __enter__(self) -> Self:
+        """Nothing runs yet."""
+        self.workers.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End and close everything."""
+        self.looking.close()
+        self.workers.__exit__(kind, error, trace)
+
+    def perform(self, command: Command) -> Compared:
+        """Carry one command out on both. Raises WorkerLostError where a process of the real kernel is lost."""
+        before = self.context.state
+        skipped = why_not(command, before, self.workers)
+        if skipped:
+            return Compared(command, skipped, Outcome(), "", (), ())
+        self.observer.freed.clear()
+        outcome = self._on_the_model(command)
+        after = self.context.state
+        if command.verb not in ACTIONS:
+            return Compared(command, "", outcome, "ok", (), ())
+        created = tuple(name for name in after.files if name not in before.files)
+        asked = Asked(command, before, outcome, created)
+        action = ACTIONS[command.verb](Live(self.workers, self.looking.took, self.looking.dropped), asked)
+        try:
+            done = action.do()
+            answer = cast("Answer", done) if action.valued else "ok"
+        except OSError as error:
+            answer = errno.errorcode.get(error.errno or 0, str(error.errno))
+        self._keep_books(after)
+        return self._compare(command, outcome, answer, action)
+
+    def _on_the_model(self, command: Command) -> Outcome:
+        """Every micro-step is watched: a frame may be freed and allocated again within one command."""
+        for moved in carry_out(self.context, self.checker, command):
+            self.observer.watch(moved.changes)
+        assert isinstance(moved.now, Ended)
+        self.context, self.checker = moved.now.context, moved.checker
+        return moved.now.outcome
+
+    def _keep_books(self, state: State) -> None:
+        """Who is alive and what is held, as the recorder notes it."""
+        self.processes = [name for name in self.processes if name in state.processes]
+        self.processes += [name for name in state.processes if name not in self.processes]
+        self.held = {
+            name: self.held.get(name) or HeldReference(one.kind, one.process, one.vpn, one.frames)
+            for name, one in state.references.items()
+        }
+
+    def _compare(self, command: Command, outcome: Outcome, answer: Answer, action: Action) -> Compared:
+        seen = self.looking.seen
+        model = self.observer.look(self.context.state, self.processes, self.held, {})
+        kernel = self.looking.look(self.observer.freed)
+        reply = as_reply(outcome, action.op)
+        ours = observe.delta(self.model_look, model, self.observer.freed)
+        theirs = observe.delta(self.kernel_look, kernel, self.looking.freed)
+        kernel_answer = OpResult(result=answer, state=theirs)
+        played = as_seen(Played(reply, model, ours), seen, kernel)
+        found = tuple(Difference(*one) for one in differences(kernel_answer, visible(kernel, seen, kernel), played))
+        self.kernel_look, self.model_look = kernel, model
+        done = {"result": answer, "state": msgspec.to_builtins(theirs)}
+        before = tuple(op | {"result": "ok", "state": {}} for op in action.before)
+        return Compared(command, "", outcome, answer, found, (*before, action.op | done), (kernel, model))
+
+
+def as_reply(outcome: Outcome, op: dict[str, Any]) -> Reply:
+    """The model's answer as a recording writes it."""
+    match outcome.status:
+        case "error":
+            return Reply(outcome.errno)
+        case "signal":
+            return Reply(outcome.signal, outcome.si_code)
+        case "ok" if op["op"] == "mremap" and outcome.value is not None:
+            return Reply(outcome.value if op.get("to", -1) >= 0 or outcome.value == op["at"] else "moved")
+        case "ok" if op["op"] == "get":
+            return Reply(op["pages"])
+        case "ok" if op["op"] == "file_read" and outcome.value is None:
+            return Reply("EOF")
+        case "ok" if op["op"] in VALUED and outcome.value is not None:
+            return Reply(outcome.value)
+        case "ok":
+            return Reply("ok")
+        case _:
+            return Reply(str(outcome))
+
+
+VALUED: Final = ("read", "file_read", "dma_read", "peek", "remote_read")
+"""Ops whose result is a value."""
+
+
+def nearest_kernel() -> str:
+    """The model's kernel that is nearest to the one at hand: the newest that is not newer, or the oldest there is."""
+    here = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+    known = sorted(SETTINGS["kernel"].values, key=lambda name: tuple(map(int, name.split("."))))
+    older = [name for name in known if tuple(map(int, name.split("."))) <= here]
+    return older[-1] if older else known[0]
+
+
+def swap() -> str:
+    """The swap space at hand, in the model's words."""
+    try:
+        lines = Path("/proc/swaps").read_text(encoding="ascii", errors="replace").splitlines()[1:]
+    except OSError:
+        return "off"
+    if not lines:
+        return "off"
+    return "zram" if any("zram" in line.split()[0] for line in lines) else "file"
+
+
+def compare(commands: Iterable[Command], machines: Machines) -> Iterator[Compared]:
+    """Each command on both machines. After a process was lost nothing more is carried out."""
+    lost = ""
+    for command in commands:
+        if lost:
+            yield Compared(command, lost, Outcome(), "", (), ())
+            continue
+        try:
+            yield machines.perform(command)
+        except WorkerLostError as error:
+            lost = str(error)
+            yield Compared(command, lost, Outcome(), "", (), ())
