@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test mutants check agreement bench screenshots documents sweep translations constraints clean
+.PHONY: help run test mutants check agreement live bench screenshots documents sweep translations constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -32,6 +32,9 @@ check: $(VENV)/develop ## format, lint, types, import directions, doctests, spel
 
 agreement: $(VENV)/develop ## replay the recordings of real kernels; print the table and put it into the README
 	@$(BIN)/python docs/parts.py agreement
+
+live: $(VENV)/develop ## carry 500 random programs out on this machine's own kernel too, and compare
+	@$(BIN)/ptescope live --random 500
 
 bench: $(VENV)/develop ## measure steps, memory, the search and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py

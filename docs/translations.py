@@ -25,6 +25,7 @@ from tui.commands.export_drawing import PICTURES, TIME_SPACES
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
+from tui.live.actions import NOT_HERE, NOWHERE
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
@@ -105,6 +106,7 @@ def tables() -> Iterator[str]:
     yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
     yield from get_args(Verdict)
+    yield from (NOWHERE, *NOT_HERE.values())
 
 
 def missing(code: str) -> list[str]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from lessons.i18n.language import tr
 from model.kernel.mm.memfd import SEALS
 from model.memory.state import State
 from model.replay.recording import ARENA, KERNEL_CHOOSES
@@ -99,7 +100,7 @@ def why_not(command: Command, state: State, workers: Workers) -> str:
     if verb in WORDS:
         return ""
     if verb not in ACTIONS:
-        return NOT_HERE.get(verb, "no program can do this on a running kernel")
+        return tr(NOT_HERE.get(verb, NOWHERE))
     try:
         check_names(state, command)
         where = str(command.get("TARGET") or command.get("P", ""))
@@ -108,9 +109,9 @@ def why_not(command: Command, state: State, workers: Workers) -> str:
         return str(missing)
     largest = max(pages, *(cast("int", command.get(key, 0)) for key in ("PAGES", "pages", "PAGE", "OFFSET")))
     if largest > MOST_PAGES and verb not in ("truncate", "munmap"):
-        return f"it touches {largest} pages; here {MOST_PAGES} at the most"
+        return tr("it touches {pages} pages; here {most} at the most").format(pages=largest, most=MOST_PAGES)
     if command.get("cpu") is not None and verb != "process":
-        return "another thread of the process"
+        return tr("another thread of the process")
     return _reason(verb, command, state, workers)
 
 
@@ -118,20 +119,20 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
     match verb:
         case "mmap":
             kind = cast("BackingSpec", command.operands["BACKING"]).kind
-            return "" if kind in MAPPABLE else f"a mapping of {kind} needs a driver"
+            return "" if kind in MAPPABLE else tr("a mapping of {kind} needs a driver").format(kind=kind)
         case "diskfile":
             found = filesystem()
-            return "" if found == "ext4" else f"the temporary folder is on {found}, not on ext4"
+            return "" if found == "ext4" else tr("the temporary folder is on {found}, not on ext4").format(found=found)
         case "madvise" if command.operands["ADVICE"] in ADVICE_WITH_EFFECT_ON_OTHERS:
-            return "huge pages depend on what else this machine does"
+            return tr("huge pages depend on what else this machine does")
         case "gup":
             return _why_no_gup(command, state)
         case "dma" if not isinstance(
             workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer
         ):
-            return "only what is pinned as a fixed buffer can be reached by a device here"
+            return tr("only what is pinned as a fixed buffer can be reached by a device here")
         case "peek" if isinstance(workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer):
-            return "a fixed buffer is looked at with `dma … read`"
+            return tr("a fixed buffer is looked at with `dma … read`")
         case _:
             return ""
 
@@ -140,12 +141,12 @@ def _why_no_gup(command: Command, state: State) -> str:
     """A program can hold two kinds of references: FOLL_GET to read, by vmsplice, and a long-term pin to write."""
     given = {key for key in ("write", "pin", "longterm", "force", "fast-only") if key in command.options}
     if given & {"force", "fast-only"}:
-        return "a program cannot choose how the kernel looks pages up"
+        return tr("a program cannot choose how the kernel looks pages up")
     if not given or given == {"write", "pin", "longterm"}:
         return ""
     if given == {"write", "pin"}:
-        return "" if _same_long_term(command, state) else "a program can only hold a pin that is FOLL_LONGTERM"
-    return "no system call leaves such a reference with a program"
+        return "" if _same_long_term(command, state) else tr("a program can only hold a pin that is FOLL_LONGTERM")
+    return tr("no system call leaves such a reference with a program")
 
 
 def _same_long_term(command: Command, state: State) -> bool:
@@ -485,6 +486,8 @@ ACTIONS: Final[dict[str, Callable[[Live, Asked], Action]]] = {
 
 WORDS: Final = ("device", "note")
 """Said to the model alone, and the same to both."""
+
+NOWHERE: Final = "no program can do this on a running kernel"
 
 NOT_HERE: Final = {
     "set": "the machine at hand is what it is",

@@ -230,7 +230,7 @@ def mincore(address: int, length: int) -> bool:
 
 
 def drain_batches() -> None:
-    """System call move_pages of one page of this process to where it is: lru_cache_disable() drains every CPU's batches."""
+    """Drain every CPU's batches, as lru_cache_disable() does before move_pages(2) moves a page to where it is."""
     page = ctypes.create_string_buffer(1)
     pages = (ctypes.c_void_p * 1)(ctypes.addressof(page) & ~(PAGE - 1))
     nodes, status = (ctypes.c_int * 1)(0), (ctypes.c_int * 1)()

@@ -50,10 +50,11 @@ def what_is_seen(seen: Seen) -> str:
 
 def lines(found: Compared) -> Iterator[str]:
     """One command: what it answered, or why it was not carried out; then every difference."""
+    if is_word(found):
+        return
     head = f"{found.command.line:4}  {found.command.text}"
     if found.skipped:
-        if not is_word(found):
-            yield tr("{command}  not carried out: {reason}").format(command=head, reason=found.skipped)
+        yield tr("{command}  not carried out: {reason}").format(command=head, reason=found.skipped)
         return
     yield f"{head}  → {found.kernel}"
     for difference in found.differences:

@@ -1,0 +1,224 @@
+"""`ptescope live`: the same commands on this machine's own kernel and on the model, where that kernel permits it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.replay.compare import compare as replay
+from model.replay.recording import decode
+from model.script.parser import parse
+from tui.cli import main
+from tui.live import side_by_side
+from tui.live.random_programs import program
+from tui.live.shrink import shrink
+from tui.live.side_by_side import Compared, Machines, compare
+from tui.live.workers import WorkerLostError, Workers, address
+
+
+def why_not_here() -> str:
+    """Why nothing can be carried out on this machine; empty if it can."""
+    if sys.platform != "linux":
+        return "no Linux"
+    try:
+        with Workers() as workers:
+            workers.start("p0")
+            workers.processes["p0"].call("mmap", address(16), 4096, 3, 0x100022, -1, 0)
+            workers.pin("r", "p0", 16, 1)
+    except (OSError, WorkerLostError) as error:
+        return f"this kernel forbids it: {error}"
+    return ""
+
+
+FORBIDDEN = why_not_here()
+pytestmark = pytest.mark.skipif(bool(FORBIDDEN), reason=FORBIDDEN or "allowed")
+
+CENTRAL = """
+process p0
+mmap p0 buf anon private rw 2
+write p0 buf 7
+gup p0 buf as=r write pin longterm
+madvise p0 buf dontneed
+dma r write 65
+read p0 buf
+fork p0 c
+write c buf+1 3
+memfd f 2
+mmap c m memfd:f shared rw 2
+write c m 9
+gup c m[0:1] as=g
+truncate f 0
+peek g
+read c m
+put g
+exit p0
+dma r read
+"""
+"""A pin that outlives its PTE and its process; a page of a file that outlives the file's end."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No descriptor and no child process remains."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def both(text: str, *, privileged: bool | None = None) -> list[Compared]:
+    """Carry a script out on both machines."""
+    with Machines(privileged=privileged) as machines:
+        return list(compare(parse(text), machines))
+
+
+def told(found: list[Compared]) -> list[str]:
+    """What was not carried out and what differs."""
+    return [f"{one.command.text}: {one.skipped or one.differences}" for one in found if one.skipped or one.differences]
+
+
+@pytest.mark.parametrize("privileged", [False, None], ids=["anybody", "as-far-as-it-goes"])
+def test_the_central_experiment_is_the_same_on_a_real_kernel(privileged: bool | None) -> None:
+    assert told(both(CENTRAL, privileged=privileged)) == []
+
+
+def test_random_programs_are_the_same_on_a_real_kernel() -> None:
+    for seed in range(3):
+        assert [line for line in told(both("\n".join(program(seed)))) if "≠" in line or "Difference" in line] == []
+
+
+def test_a_model_that_errs_is_found_and_the_program_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "nearest_kernel", lambda: "6.1")  # read-only long-term pins and guards differ …
+    wrong = "write p0 buf 8"
+
+    def differs(lines: list[str]) -> bool:
+        found = both("\n".join(lines))
+        return any(one.command.text == wrong and one.kernel == "EFAULT" for one in found)
+
+    lines = ["process p0", "mmap p0 x anon private rw 1", "mmap p0 buf anon private r 1", "read p0 buf", wrong]
+    assert shrink(lines, lambda fewer: _is_script(fewer) and differs(fewer)) == [lines[0], lines[2], wrong]
+
+
+def _is_script(lines: list[str]) -> bool:
+    from model.script.problems import ScriptError
+
+    try:
+        parse("\n".join(lines))
+    except ScriptError:
+        return False
+    return True
+
+
+def test_a_difference_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from model.kernel.arch.access import cpu_load
+
+    monkeypatch.setitem(
+        __import__("model.script.dispatch", fromlist=["CALLS"]).CALLS,
+        "write",
+        lambda call: cpu_load(mm=call.name("P"), vpn=call.page()),  # a model whose stores only load
+    )
+    found = both("process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 7\n")
+    assert found[-1].differences
+
+
+def test_what_cannot_be_done_is_done_on_neither_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = tmp_path / "s.pte"
+    script.write_text("process p0\nbo b 2\nmmap p0 m bo:b shared rw 2\nmigrate p0 m\nbegin t read p0 @16\nnote hello\n")
+    assert main(["live", str(script)]) == 0
+    out = capsys.readouterr().out
+    assert "bo b 2  not carried out" in out
+    assert "there is no buffer b now" in out
+    assert "1 of 1 command agrees" in out
+    assert "4 were not carried out" in out
+    assert "hello" not in out
+
+
+def test_what_was_recorded_is_replayed_without_a_difference(tmp_path: Path) -> None:
+    script, recording = tmp_path / "s.pte", tmp_path / "rec.json"
+    script.write_text(CENTRAL)
+    for level in ([], ["--unprivileged"]):
+        assert main(["live", str(script), "--record", str(recording), *level]) == 0
+        answer = replay(decode(recording.read_bytes()))
+        assert (answer.difference, answer.unsupported) == (None, ())
+
+
+def test_a_recording_that_was_tampered_with_differs(tmp_path: Path) -> None:
+    script, recording = tmp_path / "s.pte", tmp_path / "rec.json"
+    script.write_text(CENTRAL)
+    main(["live", str(script), "--record", str(recording)])
+    recording.write_text(
+        recording.read_text().replace(
+            '"op":"read","proc":"p0","page":16,"result":0', '"op":"read","proc":"p0","page":16,"result":65'
+        )
+    )
+    assert replay(decode(recording.read_bytes())).difference is not None
+
+
+def test_json_is_an_object_a_command(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    script = tmp_path / "s.pte"
+    script.write_text("process p0\nread p0 @16\n")
+    assert main(["live", "--json", str(script)]) == 0
+    last = json.loads(capsysbinary.readouterr().out.splitlines()[-1])
+    assert last == {
+        "line": 2,
+        "command": "read p0 @16",
+        "kernel": "EFAULT",
+        "model": {"status": "signal", "signal": "SIGSEGV"},
+        "differences": [],
+    }
+
+
+def test_a_process_that_is_killed_ends_the_run_with_a_sentence() -> None:
+    with Machines() as machines:
+        commands = parse("process p0\nmmap p0 buf anon private rw 1\nread p0 buf\n")
+        found = [next(iter(compare(commands[:1], machines)))]
+        machines.workers.processes["p0"].started.kill()  # type: ignore[union-attr]
+        found += compare(commands[1:], machines)
+    assert "p0 died" in found[1].skipped
+    assert found[2].skipped == found[1].skipped
+
+
+def test_the_workers_go_when_who_started_them_is_killed() -> None:
+    script = (
+        "import os, time\nfrom tui.live.workers import Workers\nw = Workers()\nw.start('p0')\nw.fork('p0', 'c')\n"
+        "print(*[x.pid for x in w.processes.values()], flush=True)\ntime.sleep(60)\n"
+    )
+    started = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    pids = [int(pid) for pid in started.stdout.readline().split()]
+    started.kill()
+    started.wait()
+    started.stdout.close()
+    for pid in pids:
+        descriptor = _pidfd(pid)
+        if descriptor >= 0:
+            import select
+
+            assert select.select([descriptor], [], [], 5)[0], f"{pid} is still there"
+            os.close(descriptor)
+
+
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def test_absurd_sizes_are_refused_before_they_are_tried(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = tmp_path / "s.pte"
+    script.write_text("process p0\nmmap p0 big anon private rw 100000000 populate\n")
+    assert main(["live", str(script)]) == 0
+    assert "it touches 100000000 pages" in capsys.readouterr().out
+
+
+def test_a_malformed_script_is_told_as_everywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = tmp_path / "s.pte"
+    script.write_text("proces p0\n")
+    assert main(["live", str(script)]) == 2
+    assert f"{script}:1:1:" in capsys.readouterr().err
