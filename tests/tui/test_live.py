@@ -105,7 +105,7 @@ def test_a_model_that_errs_is_found_and_the_program_made_short(monkeypatch: pyte
 
 
 def _is_script(lines: list[str]) -> bool:
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
 
     try:
         parse("\n".join(lines))

@@ -64,7 +64,7 @@ def main(args: Namespace) -> int:
     if args.random is not None:
         return random_programs(args)
     from model.script.parser import parse
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
 
     try:
         commands = parse(read_text(args.file))
@@ -167,7 +167,7 @@ def run_program(seed: int, args: Namespace) -> "tuple[list[str], bool, int]":
 def both(lines: Sequence[str], args: Namespace) -> "list[Compared]":
     """Carry lines out on both machines, up to the first difference; those that are no script do nothing."""
     from model.script.parser import parse
-    from model.script.problems import ScriptError
+    from model.text.problems import ScriptError
     from tui.live.side_by_side import Machines, compare
 
     try:
