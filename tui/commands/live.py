@@ -95,7 +95,7 @@ def one_script(args: Namespace, commands: "Sequence[Command]", record: Path | No
             else:
                 for line in view.lines(one):
                     print(line)
-        tally = view.Tally.of(found)
+        tally = view.LiveCount.of(found)
         if not args.json:
             print(view.verdict(tally, platform.release(), machines.looking.seen))
         if record is not None:

@@ -51,7 +51,7 @@ class Live(NamedTuple):
     dropped: Callable[[str], None]
 
 
-class Action(NamedTuple):
+class KernelCall(NamedTuple):
     """A command as the real kernel does it."""
 
     op: dict[str, Any]
@@ -64,7 +64,7 @@ class Action(NamedTuple):
     """Ops that a recording needs before it."""
 
 
-class Asked(NamedTuple):
+class AskedCommand(NamedTuple):
     """A command, the model's machine before it, and what the model answered: it says where a mapping shall be."""
 
     command: Command
@@ -176,22 +176,22 @@ def filesystem() -> str:
 # -- what can be done ----------------------------------------------------------------------------
 
 
-def process(live: Live, asked: Asked) -> Action:
+def process(live: Live, asked: AskedCommand) -> KernelCall:
     """A new process of its own."""
     name = asked.name("P")
-    return Action({"op": "process", "proc": name}, lambda: live.workers.start(name))
+    return KernelCall({"op": "process", "proc": name}, lambda: live.workers.start(name))
 
 
-def fork(live: Live, asked: Asked) -> Action:
+def fork(live: Live, asked: AskedCommand) -> KernelCall:
     """System call fork."""
     parent, child = asked.name("P"), asked.name("CHILD")
-    return Action({"op": "fork", "proc": parent, "child": child}, lambda: live.workers.fork(parent, child))
+    return KernelCall({"op": "fork", "proc": parent, "child": child}, lambda: live.workers.fork(parent, child))
 
 
-def exit_(live: Live, asked: Asked) -> Action:
+def exit_(live: Live, asked: AskedCommand) -> KernelCall:
     """The process ends."""
     name = asked.name("P")
-    return Action({"op": "exit", "proc": name}, lambda: live.workers.exit(name))
+    return KernelCall({"op": "exit", "proc": name}, lambda: live.workers.exit(name))
 
 
 def _prot(bits: int) -> str:
@@ -199,7 +199,7 @@ def _prot(bits: int) -> str:
     return "".join(letter for letter, bit in zip("rwx", (1, 2, 4), strict=True) if bits & bit) or "none"
 
 
-def mmap(live: Live, asked: Asked) -> Action:
+def mmap(live: Live, asked: AskedCommand) -> KernelCall:
     """System call mmap, at the place where the model has put it; what the model refuses is asked for anywhere."""
     worker = live.workers.processes[asked.name("P")]
     backing = cast("BackingSpec", asked.command.operands["BACKING"])
@@ -227,11 +227,11 @@ def mmap(live: Live, asked: Asked) -> Action:
     length, prot, offset = asked.number("PAGES") * PAGE, asked.number("PROT"), asked.number("offset") * PAGE
     what = (where, length, prot)
     if backing.kind == "anon":
-        return Action(op, lambda: worker.call("mmap", *what, flags | kernel.MAP_ANONYMOUS, -1, 0))
+        return KernelCall(op, lambda: worker.call("mmap", *what, flags | kernel.MAP_ANONYMOUS, -1, 0))
     if backing.kind == "devzero":
-        return Action(op, lambda: _map_zero(worker, what, flags, offset))
+        return KernelCall(op, lambda: _map_zero(worker, what, flags, offset))
     if file == backing.of:
-        return Action(op, lambda: _map_file(live, worker, file, what, flags, offset))
+        return KernelCall(op, lambda: _map_file(live, worker, file, what, flags, offset))
     pages = asked.number("PAGES") + asked.number("offset")
     secret = {"op": "file", "name": file, "pages": pages, "type": "secretmem"}
 
@@ -239,7 +239,7 @@ def mmap(live: Live, asked: Asked) -> Action:
         live.workers.create(file, "secretmem", pages)
         return _map_file(live, worker, file, what, flags, offset)
 
-    return Action(op, map_secret, before=(secret,))
+    return KernelCall(op, map_secret, before=(secret,))
 
 
 def _map_file(live: Live, worker: Worker, file: str, what: tuple[int, int, int], flags: int, offset: int) -> int:
@@ -255,35 +255,35 @@ def _map_zero(worker: Worker, what: tuple[int, int, int], flags: int, offset: in
         os.close(descriptor)
 
 
-def _ranged(call: str) -> Callable[[Live, Asked], Action]:
+def _ranged(call: str) -> Callable[[Live, AskedCommand], KernelCall]:
     """A call that takes a range and nothing else."""
 
-    def make(live: Live, asked: Asked) -> Action:
+    def make(live: Live, asked: AskedCommand) -> KernelCall:
         worker = live.workers.processes[asked.name("P")]
         at, pages = asked.place()
         op = {"op": call, "proc": worker.name, "at": at, "pages": pages}
-        return Action(op, lambda: worker.call(call, address(at), pages * PAGE))
+        return KernelCall(op, lambda: worker.call(call, address(at), pages * PAGE))
 
     return make
 
 
-def mprotect(live: Live, asked: Asked) -> Action:
+def mprotect(live: Live, asked: AskedCommand) -> KernelCall:
     """System call mprotect."""
     worker = live.workers.processes[asked.name("P")]
     (at, pages), prot = asked.place(), asked.number("PROT")
     op = {"op": "mprotect", "proc": worker.name, "at": at, "pages": pages, "prot": _prot(prot)}
-    return Action(op, lambda: worker.call("mprotect", address(at), pages * PAGE, prot))
+    return KernelCall(op, lambda: worker.call("mprotect", address(at), pages * PAGE, prot))
 
 
-def madvise(live: Live, asked: Asked) -> Action:
+def madvise(live: Live, asked: AskedCommand) -> KernelCall:
     """System call madvise."""
     worker = live.workers.processes[asked.name("P")]
     (at, pages), advice = asked.place(), asked.name("ADVICE")
     op = {"op": "madvise", "proc": worker.name, "at": at, "pages": pages, "advice": advice.upper()}
-    return Action(op, lambda: worker.call("madvise", address(at), pages * PAGE, kernel.ADVICE[advice]))
+    return KernelCall(op, lambda: worker.call("madvise", address(at), pages * PAGE, kernel.ADVICE[advice]))
 
 
-def mremap(live: Live, asked: Asked) -> Action:
+def mremap(live: Live, asked: AskedCommand) -> KernelCall:
     """System call mremap. What the kernel moves where it likes is brought back to where the model has it."""
     worker = live.workers.processes[asked.name("P")]
     (at, pages), new_pages, to = asked.place(), asked.number("pages"), asked.number("to", -1)
@@ -304,32 +304,32 @@ def mremap(live: Live, asked: Asked) -> Action:
         worker.call("mremap", now, new_pages * PAGE, new_pages * PAGE, move, address(back))
         return "moved"
 
-    return Action(op, do, valued=True)
+    return KernelCall(op, do, valued=True)
 
 
-def read(live: Live, asked: Asked) -> Action:
+def read(live: Live, asked: AskedCommand) -> KernelCall:
     """A byte is loaded, through write(2) on a pipe."""
     worker, (page, _) = live.workers.processes[asked.name("P")], asked.place()
-    return Action(
+    return KernelCall(
         {"op": "read", "proc": worker.name, "page": page}, lambda: worker.call("load", address(page)), valued=True
     )
 
 
-def write(live: Live, asked: Asked) -> Action:
+def write(live: Live, asked: AskedCommand) -> KernelCall:
     """A byte is stored, through read(2) on a pipe."""
     worker, (page, _), byte = live.workers.processes[asked.name("P")], asked.place(), asked.number("BYTE")
     op = {"op": "write", "proc": worker.name, "page": page, "value": byte}
-    return Action(op, lambda: worker.call("store", address(page), byte))
+    return KernelCall(op, lambda: worker.call("store", address(page), byte))
 
 
-def create(kind: str, live: Live, asked: Asked) -> Action:
+def create(kind: str, live: Live, asked: AskedCommand) -> KernelCall:
     """A file, empty and of this length."""
     name, pages = asked.name("F"), asked.number("PAGES")
     op = {"op": "file", "name": name, "pages": pages, "type": kind}
-    return Action(op, lambda: live.workers.create(name, kind, pages))
+    return KernelCall(op, lambda: live.workers.create(name, kind, pages))
 
 
-def seal(live: Live, asked: Asked) -> Action:
+def seal(live: Live, asked: AskedCommand) -> KernelCall:
     """fcntl(F_ADD_SEALS)."""
     import fcntl
 
@@ -338,32 +338,32 @@ def seal(live: Live, asked: Asked) -> Action:
     bits = sum(SEAL_BITS[seal] for seal in seals)
     descriptor = live.workers.files[name].descriptor
     op = {"op": "seal", "file": name, "seals": seals}
-    return Action(op, lambda: fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, bits))
+    return KernelCall(op, lambda: fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, bits))
 
 
-def truncate(live: Live, asked: Asked) -> Action:
+def truncate(live: Live, asked: AskedCommand) -> KernelCall:
     """System call ftruncate."""
     name, pages = asked.name("F"), asked.number("PAGES")
     descriptor = live.workers.files[name].descriptor
     op = {"op": "truncate", "file": name, "pages": pages}
-    return Action(op, lambda: os.ftruncate(descriptor, pages * PAGE))
+    return KernelCall(op, lambda: os.ftruncate(descriptor, pages * PAGE))
 
 
-def punch(live: Live, asked: Asked) -> Action:
+def punch(live: Live, asked: AskedCommand) -> KernelCall:
     """System call fallocate with FALLOC_FL_PUNCH_HOLE."""
     name, offset, pages = asked.name("F"), asked.number("OFFSET"), asked.number("PAGES")
     descriptor = live.workers.files[name].descriptor
     op = {"op": "punch", "file": name, "offset": offset, "pages": pages}
-    return Action(op, lambda: kernel.punch(descriptor, offset * PAGE, pages * PAGE))
+    return KernelCall(op, lambda: kernel.punch(descriptor, offset * PAGE, pages * PAGE))
 
 
-def fsync(live: Live, asked: Asked) -> Action:
+def fsync(live: Live, asked: AskedCommand) -> KernelCall:
     """System call fsync."""
     descriptor = live.workers.files[asked.name("F")].descriptor
-    return Action({"op": "fsync", "file": asked.name("F")}, lambda: os.fsync(descriptor))
+    return KernelCall({"op": "fsync", "file": asked.name("F")}, lambda: os.fsync(descriptor))
 
 
-def pread(live: Live, asked: Asked) -> Action:
+def pread(live: Live, asked: AskedCommand) -> KernelCall:
     """System call pread of one byte; at the end of the file there is none."""
     name, page = asked.name("F"), asked.number("PAGE")
     descriptor = live.workers.files[name].descriptor
@@ -372,18 +372,18 @@ def pread(live: Live, asked: Asked) -> Action:
         found = os.pread(descriptor, 1, page * PAGE)
         return found[0] if found else "EOF"
 
-    return Action({"op": "file_read", "file": name, "page": page}, do, valued=True)
+    return KernelCall({"op": "file_read", "file": name, "page": page}, do, valued=True)
 
 
-def pwrite(live: Live, asked: Asked) -> Action:
+def pwrite(live: Live, asked: AskedCommand) -> KernelCall:
     """System call pwrite of one byte."""
     name, page, byte = asked.name("F"), asked.number("PAGE"), asked.number("BYTE")
     descriptor = live.workers.files[name].descriptor
     op = {"op": "file_write", "file": name, "page": page, "value": byte}
-    return Action(op, lambda: os.pwrite(descriptor, bytes([byte]), page * PAGE))
+    return KernelCall(op, lambda: os.pwrite(descriptor, bytes([byte]), page * PAGE))
 
 
-def gup(live: Live, asked: Asked) -> Action:
+def gup(live: Live, asked: AskedCommand) -> KernelCall:
     """A get by vmsplice(2), all pages or none; or a pin by a fixed buffer of io_uring."""
     name, who, (page, pages) = asked.name("as"), asked.name("P"), asked.place()
     kind = "pin" if "pin" in asked.command.options else "get"
@@ -397,10 +397,10 @@ def gup(live: Live, asked: Asked) -> Action:
         live.took(name, kind, who, page, pages)
         return "ok" if kind == "pin" else pages
 
-    return Action({"op": kind, "proc": who, "page": page, "pages": pages, "id": name}, do, valued=True)
+    return KernelCall({"op": kind, "proc": who, "page": page, "pages": pages, "id": name}, do, valued=True)
 
 
-def put(live: Live, asked: Asked) -> Action:
+def put(live: Live, asked: AskedCommand) -> KernelCall:
     """The pipe is closed, or the fixed buffer unregistered."""
     name = asked.name("R")
     held = live.workers.held.get(name)
@@ -409,28 +409,28 @@ def put(live: Live, asked: Asked) -> Action:
         live.workers.drop(name)
         live.dropped(name)
 
-    return Action({"op": "unpin" if isinstance(held, FixedBuffer) else "put", "id": name}, do)
+    return KernelCall({"op": "unpin" if isinstance(held, FixedBuffer) else "put", "id": name}, do)
 
 
-def dma(live: Live, asked: Asked) -> Action:
+def dma(live: Live, asked: AskedCommand) -> KernelCall:
     """A transfer into the fixed buffer, or out of it."""
     name, page = asked.held.reference, asked.held.page
     if asked.name("ACCESS") == "write":
         byte = asked.number("BYTE")
         op = {"op": "dma_write", "id": name, "page": page, "value": byte}
-        return Action(op, lambda: live.workers.device(name, page, byte))
-    return Action(
+        return KernelCall(op, lambda: live.workers.device(name, page, byte))
+    return KernelCall(
         {"op": "dma_read", "id": name, "page": page}, lambda: live.workers.device(name, page, None), valued=True
     )
 
 
-def peek(live: Live, asked: Asked) -> Action:
+def peek(live: Live, asked: AskedCommand) -> KernelCall:
     """A copy of the pipe is read."""
     name, page = asked.held.reference, asked.held.page
-    return Action({"op": "peek", "id": name, "page": page}, lambda: live.workers.peek(name, page), valued=True)
+    return KernelCall({"op": "peek", "id": name, "page": page}, lambda: live.workers.peek(name, page), valued=True)
 
 
-def remote(writes: bool, live: Live, asked: Asked) -> Action:
+def remote(writes: bool, live: Live, asked: AskedCommand) -> KernelCall:
     """System call process_vm_readv or process_vm_writev(2) of a byte."""
     who, target = live.workers.processes[asked.name("P")], live.workers.processes[asked.name("TARGET")]
     page, byte = asked.place("TARGET")[0], asked.number("BYTE") if writes else None
@@ -441,18 +441,18 @@ def remote(writes: bool, live: Live, asked: Asked) -> Action:
         found = who.call("process_vm", target.pid, address(page), byte)
         return "ok" if writes else found
 
-    return Action(op, do, valued=True)
+    return KernelCall(op, do, valued=True)
 
 
-def force_write(live: Live, asked: Asked) -> Action:
+def force_write(live: Live, asked: AskedCommand) -> KernelCall:
     """A byte is written through /proc/TARGET/mem."""
     who, target = live.workers.processes[asked.name("P")], live.workers.processes[asked.name("TARGET")]
     page, byte = asked.place("TARGET")[0], asked.number("BYTE")
     op = {"op": "force_write", "target": target.name, "page": page, "value": byte}
-    return Action(op, lambda: who.call("force_store", target.pid, address(page), byte))
+    return KernelCall(op, lambda: who.call("force_store", target.pid, address(page), byte))
 
 
-ACTIONS: Final[dict[str, Callable[[Live, Asked], Action]]] = {
+ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "process": process,
     "fork": fork,
     "exit": exit_,

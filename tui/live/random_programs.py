@@ -26,7 +26,7 @@ WINDOW: Final = 96
 """Mappings are asked for in the pages from 16 to here, so that they meet."""
 
 
-class Names(NamedTuple):
+class ProgramNames(NamedTuple):
     """What a program has made so far."""
 
     labels: list[tuple[str, str, int]]
@@ -44,7 +44,7 @@ class Names(NamedTuple):
 def program(seed: int, length: int = LENGTH) -> list[str]:
     """The lines of the program that belongs to `seed`."""
     chance = random.Random(seed)
-    names = Names([], ["p0"], [], [], count())
+    names = ProgramNames([], ["p0"], [], [], count())
     lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
     while len(lines) < length:
         make = chance.choices([kind for kind, _ in KINDS], [weight for _, weight in KINDS])[0]
@@ -57,7 +57,7 @@ def program(seed: int, length: int = LENGTH) -> list[str]:
 Chance = random.Random
 
 
-def _mmap(chance: Chance, names: Names) -> str:
+def _mmap(chance: Chance, names: ProgramNames) -> str:
     process, label = chance.choice(names.processes), f"m{next(names.numbers)}"
     pages = chance.choice((1, 2, 4, 8, 20))
     share = chance.choice(("private", "private", "shared"))
@@ -72,7 +72,7 @@ def _mmap(chance: Chance, names: Names) -> str:
     return f"mmap {process} {label} {backing} {share} {prot} {pages}{at}{offset}{extra}"
 
 
-def _place(chance: Chance, names: Names) -> tuple[str, str] | None:
+def _place(chance: Chance, names: ProgramNames) -> tuple[str, str] | None:
     """A process and a page of it."""
     if not names.labels:
         return None
@@ -80,7 +80,7 @@ def _place(chance: Chance, names: Names) -> tuple[str, str] | None:
     return (process, f"{label}+{chance.randrange(pages)}") if process in names.processes else None
 
 
-def _range(chance: Chance, names: Names) -> tuple[str, str] | None:
+def _range(chance: Chance, names: ProgramNames) -> tuple[str, str] | None:
     """A process and some pages of it."""
     if not names.labels:
         return None
@@ -91,29 +91,29 @@ def _range(chance: Chance, names: Names) -> tuple[str, str] | None:
     return process, label if chance.random() < 0.4 else f"{label}[{first}:{chance.randrange(first + 1, pages + 1)}]"
 
 
-def _on_page(text: str) -> Callable[[Chance, Names], str]:
-    def make(chance: Chance, names: Names) -> str:
+def _on_page(text: str) -> Callable[[Chance, ProgramNames], str]:
+    def make(chance: Chance, names: ProgramNames) -> str:
         found = _place(chance, names)
         return text.format(p=found[0], at=found[1], byte=chance.randrange(1, 256)) if found else ""
 
     return make
 
 
-def _on_range(text: str, words: tuple[str, ...] = ("",)) -> Callable[[Chance, Names], str]:
-    def make(chance: Chance, names: Names) -> str:
+def _on_range(text: str, words: tuple[str, ...] = ("",)) -> Callable[[Chance, ProgramNames], str]:
+    def make(chance: Chance, names: ProgramNames) -> str:
         found = _range(chance, names)
         return text.format(p=found[0], at=found[1], word=chance.choice(words)) if found else ""
 
     return make
 
 
-def _mremap(chance: Chance, names: Names) -> str:
+def _mremap(chance: Chance, names: ProgramNames) -> str:
     found = _range(chance, names)
     how = chance.choice((" maymove", "", " maymove dontunmap", f" maymove to={chance.randrange(16, WINDOW)}"))
     return f"mremap {found[0]} {found[1]} pages={chance.randrange(1, 12)}{how}" if found else ""
 
 
-def _fork(chance: Chance, names: Names) -> str:
+def _fork(chance: Chance, names: ProgramNames) -> str:
     if len(names.processes) > 3:
         return ""
     parent, child = chance.choice(names.processes), f"c{next(names.numbers)}"
@@ -122,7 +122,7 @@ def _fork(chance: Chance, names: Names) -> str:
     return f"fork {parent} {child}"
 
 
-def _exit(chance: Chance, names: Names) -> str:
+def _exit(chance: Chance, names: ProgramNames) -> str:
     if len(names.processes) < 2:
         return ""
     process = chance.choice(names.processes)
@@ -130,14 +130,14 @@ def _exit(chance: Chance, names: Names) -> str:
     return f"exit {process}"
 
 
-def _file(chance: Chance, names: Names) -> str:
+def _file(chance: Chance, names: ProgramNames) -> str:
     kind, verb = chance.choice((("memfd", "memfd"), ("file", "diskfile")))
     name, pages = f"f{next(names.numbers)}", chance.choice((1, 4, 18))
     names.files.append((kind, name, pages))
     return f"{verb} {name} {pages}"
 
 
-def _on_file(chance: Chance, names: Names) -> str:
+def _on_file(chance: Chance, names: ProgramNames) -> str:
     if not names.files:
         return ""
     _, name, pages = chance.choice(names.files)
@@ -153,7 +153,7 @@ def _on_file(chance: Chance, names: Names) -> str:
     )
 
 
-def _take(chance: Chance, names: Names) -> str:
+def _take(chance: Chance, names: ProgramNames) -> str:
     found = _range(chance, names)
     if not found:
         return ""
@@ -163,7 +163,7 @@ def _take(chance: Chance, names: Names) -> str:
     return f"gup {found[0]} {found[1]} as={name}{how}"
 
 
-def _use(chance: Chance, names: Names) -> str:
+def _use(chance: Chance, names: ProgramNames) -> str:
     if not names.references:
         return ""
     kind, name = chance.choice(names.references)
@@ -172,7 +172,7 @@ def _use(chance: Chance, names: Names) -> str:
     return chance.choice((f"dma {name} read", f"dma {name} write {chance.randrange(1, 256)}"))
 
 
-def _put(chance: Chance, names: Names) -> str:
+def _put(chance: Chance, names: ProgramNames) -> str:
     if not names.references:
         return ""
     gone = chance.choice(names.references)
@@ -180,7 +180,7 @@ def _put(chance: Chance, names: Names) -> str:
     return f"put {gone[1]}"
 
 
-def _remote(chance: Chance, names: Names) -> str:
+def _remote(chance: Chance, names: ProgramNames) -> str:
     found, who = _place(chance, names), chance.choice(names.processes)
     if not found:
         return ""
@@ -189,7 +189,7 @@ def _remote(chance: Chance, names: Names) -> str:
     return f"{verb} {who} {found[0]} {found[1]}{byte}"
 
 
-KINDS: Final[tuple[tuple[Callable[[Chance, Names], str], int], ...]] = (
+KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
     (_mmap, 10),
     (_on_range("munmap {p} {at}"), 4),
     (_on_range("mprotect {p} {at} {word}", PROTECTIONS), 6),

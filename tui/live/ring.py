@@ -38,7 +38,7 @@ class SubmissionEntry(ctypes.Structure):
     )
 
 
-class Layout(NamedTuple):
+class RingLayout(NamedTuple):
     """Where the words of a ring stand: bytes from its start."""
 
     sq_tail: int
@@ -51,13 +51,13 @@ class Layout(NamedTuple):
 
 
 @cache
-def layout() -> Layout:
+def layout() -> RingLayout:
     """The kernel says it when a ring is made; every ring of the same size has the same. Raises OSError."""
     parameters = (ctypes.c_uint32 * 30)()
     os.close(kernel.system_call("io_uring_setup", kernel.RING_ENTRIES, parameters))
     words = list(parameters)
     sq, cq = words[10:20], words[20:30]
-    return Layout(sq[1], sq[2], sq[6], cq[0], cq[1], cq[2], cq[5])
+    return RingLayout(sq[1], sq[2], sq[6], cq[0], cq[1], cq[2], cq[5])
 
 
 class FixedBuffer:

@@ -29,12 +29,12 @@ from model.script.drive import carry_out
 from model.script.execute import Ended
 from model.script.parser import parse_line
 from model.script.scope import Scope
-from tui.live.actions import ACTIONS, Action, Answer, Asked, Live, why_not
+from tui.live.actions import ACTIONS, KernelCall, Answer, AskedCommand, Live, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
 
-class Difference(NamedTuple):
+class FieldDifference(NamedTuple):
     """A field in which the two machines differ."""
 
     field: str
@@ -51,7 +51,7 @@ class Compared(NamedTuple):
     """Why it was carried out on neither; empty if it was on both."""
     model: Outcome
     kernel: Answer
-    differences: tuple[Difference, ...]
+    differences: tuple[FieldDifference, ...]
     ops: tuple[dict[str, Any], ...]
     """As a recording has it, with result and state; none where it was skipped."""
     looks: tuple[Observation, Observation] = (Observation(), Observation())
@@ -99,7 +99,7 @@ class Machines:
         if command.verb not in ACTIONS:
             return Compared(command, "", outcome, "ok", (), ())
         created = tuple(name for name in after.files if name not in before.files)
-        asked = Asked(command, before, outcome, created)
+        asked = AskedCommand(command, before, outcome, created)
         action = ACTIONS[command.verb](Live(self.workers, self.looking.took, self.looking.dropped), asked)
         try:
             done = action.do()
@@ -126,7 +126,7 @@ class Machines:
             for name, one in state.references.items()
         }
 
-    def _compare(self, command: Command, outcome: Outcome, answer: Answer, action: Action) -> Compared:
+    def _compare(self, command: Command, outcome: Outcome, answer: Answer, action: KernelCall) -> Compared:
         seen = self.looking.seen
         model = self.observer.look(self.context.state, self.processes, self.held, {})
         kernel = self.looking.look(self.observer.freed)
@@ -135,7 +135,9 @@ class Machines:
         theirs = observe.delta(self.kernel_look, kernel, self.looking.freed)
         kernel_answer = OpResult(result=answer, state=theirs)
         played = as_seen(Played(reply, model, ours), seen, kernel)
-        found = tuple(Difference(*one) for one in differences(kernel_answer, visible(kernel, seen, kernel), played))
+        found = tuple(
+            FieldDifference(*one) for one in differences(kernel_answer, visible(kernel, seen, kernel), played)
+        )
         self.kernel_look, self.model_look = kernel, model
         done = {"result": answer, "state": msgspec.to_builtins(theirs)}
         before = tuple(op | {"result": "ok", "state": {}} for op in action.before)

@@ -43,7 +43,7 @@ EVERYBODY: Final = Seen(frames=False, pte="xfu", phys=(), counts=(), signals=Fal
 PRIVILEGED: Final = Seen(frames=True, pte="xfu", phys=tuple(KPF), counts=("mapcount",), signals=False)
 
 
-class Mapped(NamedTuple):
+class SeenAt(NamedTuple):
     """Where a frame was last seen."""
 
     process: str
@@ -55,7 +55,7 @@ class Mapped(NamedTuple):
     file_page: int
 
 
-class Taken(NamedTuple):
+class HeldPages(NamedTuple):
     """A reference, and what the entries showed when it was taken: those frames stay until it is dropped."""
 
     kind: str
@@ -84,8 +84,8 @@ class Looking:
         self.slots: dict[int, str] = {}
         self.slots_named = 0
         self.specials: dict[int, str] = {}
-        self.where: dict[int, Mapped] = {}
-        self.held: dict[str, Taken] = {}
+        self.where: dict[int, SeenAt] = {}
+        self.held: dict[str, HeldPages] = {}
         self.pins: dict[str, PinRow] = {}
         self.freed: list[str] = []
 
@@ -104,7 +104,7 @@ class Looking:
         self.freed = []
         drain()
         look = Observation()
-        mapped: dict[int, Mapped] = {}
+        mapped: dict[int, SeenAt] = {}
         slots: set[int] = set()
         tables: dict[str, dict[int, tuple[int, VmaRow]]] = {}
         for name, worker in self.workers.processes.items():
@@ -131,13 +131,13 @@ class Looking:
 
     # -- frames --------------------------------------------------------------------------------
 
-    def _place(self, process: str, page: int, bits: int, vma: VmaRow) -> Mapped:
+    def _place(self, process: str, page: int, bits: int, vma: VmaRow) -> SeenAt:
         """Where an entry stands, and what its frame belongs to."""
         shared = bool(bits & FILE_OR_SHARED)
         file = vma[3] if shared and vma[3] in self.workers.files else ""
-        return Mapped(process, page, shared, file or "", vma[4] + page - vma[0])
+        return SeenAt(process, page, shared, file or "", vma[4] + page - vma[0])
 
-    def _forget(self, mapped: dict[int, Mapped], given_back: set[str]) -> None:
+    def _forget(self, mapped: dict[int, SeenAt], given_back: set[str]) -> None:
         """End the names of frames that nobody has any more: not mapped, not held, not cached."""
         held = {pfn for taken in self.held.values() for pfn in taken.frames}
         for pfn in sorted(self.names.keys() - held, key=lambda pfn: number(self.names[pfn])):
@@ -220,7 +220,7 @@ class Looking:
         worker = self.workers.processes[process]
         rows = dict(entries(worker, list(vma_rows(worker, self.workers)), page, page + pages))
         found = tuple(rows[one] for one in range(page, page + pages) if one in rows and rows[one][0] & PRESENT)
-        self.held[name] = Taken(kind, process, page, found)
+        self.held[name] = HeldPages(kind, process, page, found)
         for one, (bits, vma) in enumerate(found):
             self.where.setdefault(bits & FRAME_BITS, self._place(process, page + one, bits, vma))
 
@@ -228,7 +228,7 @@ class Looking:
         """A reference was put."""
         self.held.pop(name, None)
 
-    def _pin_row(self, taken: Taken) -> PinRow:
+    def _pin_row(self, taken: HeldPages) -> PinRow:
         frames = tuple(self._frame(bits & FRAME_BITS, vma) for bits, vma in taken.entries)
         return PinRow("pin" if taken.kind == "pin" else "get", taken.process, taken.page, frames)
 

@@ -97,7 +97,7 @@ class LiveFile(NamedTuple):
     """Device and number, as smaps has them."""
 
 
-class Pipe(NamedTuple):
+class HeldPipe(NamedTuple):
     """What holds the pages of a `get`."""
 
     source: int
@@ -111,7 +111,7 @@ class Workers:
         self.processes: dict[str, Worker] = {}
         """Those alive, oldest first."""
         self.files: dict[str, LiveFile] = {}
-        self.held: dict[str, Pipe | FixedBuffer] = {}
+        self.held: dict[str, HeldPipe | FixedBuffer] = {}
 
     def __enter__(self) -> Self:
         """Nothing is started before the first process is."""
@@ -208,7 +208,7 @@ class Workers:
             os.close(source)
             os.close(sink)
             raise
-        self.held[name] = Pipe(source, sink)
+        self.held[name] = HeldPipe(source, sink)
         return taken // PAGE
 
     def pin(self, name: str, process: str, page: int, pages: int) -> None:
@@ -233,7 +233,7 @@ class Workers:
     def peek(self, name: str, page: int) -> int:
         """What a page in a pipe holds now: a copy of the pipe is read, the pipe itself stays as it is."""
         held = self.held[name]
-        assert isinstance(held, Pipe)
+        assert isinstance(held, HeldPipe)
         source, sink = os.pipe()
         try:
             fcntl.fcntl(sink, 1031, (page + 1) * PAGE)

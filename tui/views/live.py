@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from lessons.i18n.language import ntr, tr
 from model.replay.recording import Seen
-from tui.live.side_by_side import Compared, Difference
+from tui.live.side_by_side import Compared, FieldDifference
 
 
-class Tally(NamedTuple):
+class LiveCount(NamedTuple):
     """How a script fared."""
 
     done: int
@@ -16,7 +16,7 @@ class Tally(NamedTuple):
     skipped: int
 
     @classmethod
-    def of(cls, found: Iterable[Compared]) -> "Tally":
+    def of(cls, found: Iterable[Compared]) -> "LiveCount":
         """Count commands: those carried out, those of them that agree, those carried out on neither machine."""
         rows = [one for one in found if not is_word(one)]
         done = [one for one in rows if not one.skipped]
@@ -61,7 +61,7 @@ def lines(found: Compared) -> Iterator[str]:
         yield "      ≠ " + sentence(difference)
 
 
-def sentence(difference: Difference) -> str:
+def sentence(difference: FieldDifference) -> str:
     """A difference for a reader."""
     where, kernel, model = field(difference.field), value(difference.kernel), value(difference.model)
     return tr("{where}: the kernel has {kernel}, the model {model}").format(where=where, kernel=kernel, model=model)
@@ -95,7 +95,7 @@ def value(one: Any) -> str:
     return str(one)
 
 
-def verdict(tally: Tally, release: str, seen: Seen) -> str:
+def verdict(tally: LiveCount, release: str, seen: Seen) -> str:
     """How many commands agree, on which kernel, and what was compared."""
     compared = tr("frames, mapcounts and contents compared") if seen.frames else tr("answers and entries compared")
     text = ntr("{agreed} of {done} command agrees", "{agreed} of {done} commands agree", tally.done).format(
