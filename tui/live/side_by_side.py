@@ -29,7 +29,7 @@ from model.script.drive import carry_out
 from model.script.execute import Ended
 from model.script.parser import parse_line
 from model.script.scope import Scope
-from tui.live.actions import ACTIONS, KernelCall, Answer, AskedCommand, Live, why_not
+from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
