@@ -18,6 +18,7 @@ from docs.parts import ROOT
 from lessons.drills.book import KINDS as DRILLS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
+from model.invariants.next_access import FILLINGS
 from model.search.verdicts import Verdict
 from tui.cli import SUBCOMMANDS
 from tui.commands.export import FORMATS
@@ -34,6 +35,8 @@ from tui.screens.stage_keys import HINTS
 from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
+from tui.views.picture.legend import EXAMPLES
+from tui.views.picture.legend import SIGNS as PICTURE_SIGNS
 
 INTERFACE: Final = "interface.po"
 """Where texts go that no other file of a language has."""
@@ -99,6 +102,9 @@ def tables() -> Iterator[str]:
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (term.meaning for term in GLOSSARY)
+    yield from (meaning for _, meaning in EXAMPLES)
+    yield from (one.meaning for one in PICTURE_SIGNS.values() if one.meaning)
+    yield from (word for word in FILLINGS if word)
     yield from (rule.rule for rule in all_rules())
     yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
     yield from (asks for asks, _ in DRILLS.values())

@@ -4,6 +4,8 @@ Each sentence has its condition in the State; where nothing certain follows from
 property test makes the access and compares.
 """
 
+from typing import Final, Literal
+
 from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.kernel.drivers.buffer import buffer_of
@@ -11,6 +13,17 @@ from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
 from model.memory.records import Vma
 
 EMPTY = "The entry there is empty now"
+
+Filling = Literal["zeros", "page", "SIGBUS", "disk", "hole", "swap", ""]
+"""How a fault fills an empty entry; empty: the State alone does not tell."""
+FILLINGS: Final[dict[Filling, str]] = {
+    "zeros": ", and the next access finds zeros",
+    "SIGBUS": ", and the file ends before that page: the next access gets SIGBUS",
+    "disk": ", and the next access reads the page from disk",
+    "hole": ", and the file has a hole there",
+    "swap": ", and the file's page is in swap",
+    "": "",
+}
 
 
 def next_access(scene: MachineView, process: str, vpn: int) -> str:
@@ -32,23 +45,26 @@ def next_access(scene: MachineView, process: str, vpn: int) -> str:
         return f"There is a swap entry now, and the swap cache has the page in {name_of(scene, seen or 0)}."
     if entry is not None and seen is not None:
         return f"The page table maps {name_of(scene, seen)} there now."
-    return f"{EMPTY}{_filled(scene, vma, vpn, seen)}."
+    how, pfn = filling(scene, process, vma, vpn)
+    if how == "page":
+        return f"{EMPTY}, and the {'buffer' if buffer_of(vma.file) else 'file'}'s page is {name_of(scene, pfn)}."
+    return f"{EMPTY}{FILLINGS[how]}."
 
 
-def _filled(scene: MachineView, vma: Vma, vpn: int, seen: int | None) -> str:
-    """How a fault will fill an empty entry, as far as the State tells."""
+def filling(scene: MachineView, process: str, vma: Vma, vpn: int) -> tuple[Filling, int]:
+    """How a fault will fill the empty entry of a page, as far as the State tells; for `page` also with which pfn."""
     if not vma.file:
-        return ", and the next access finds zeros" if not vma.ops else ""
+        return ("zeros" if not vma.ops else ""), -1
+    seen = scene.sees_next(process, vpn)
     file, index = scene.state.files.get(vma.file), vma.pgoff + vpn - vma.start
     if buffer_of(vma.file):
-        return f", and the buffer's page is {name_of(scene, seen)}" if seen is not None and seen >= 0 else ""
-    if file is None or file.kind not in {"memfd", "ext4"}:
-        return ""
+        return ("page", seen) if seen is not None and seen >= 0 else ("", -1)
+    if file is None or file.kind not in {"memfd", "ext4", "dax"}:
+        return "", -1
     if index >= file.size:
-        return ", and the file ends before that page: the next access gets SIGBUS"
+        return "SIGBUS", -1
+    if seen is None and file.kind == "dax":
+        return "", -1
     if seen is None:
-        on_disk = (vma.file, index) in scene.state.disk
-        return ", and the next access reads the page from disk" if on_disk else ", and the file has a hole there"
-    if seen == SWAPPED:
-        return ", and the file's page is in swap"
-    return f", and the file's page is {name_of(scene, seen)}"
+        return ("disk" if (vma.file, index) in scene.state.disk else "hole"), -1
+    return ("swap", -1) if seen == SWAPPED else ("page", seen)

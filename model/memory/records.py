@@ -422,4 +422,12 @@ class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):
     text: str
 
 
-Event = Splat | Access | Printk
+class Copied(Record, frozen=True, tag="copied"):
+    """Whole pages were copied: what the frames hold, they hold as a copy."""
+
+    frames: tuple[Pfn, ...]
+    sources: tuple[Pfn, ...]
+    """Of each, the frame that it was copied from."""
+
+
+Event = Splat | Access | Printk | Copied

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame, listing, place
 from model.memory.flags import PAGE_FLAGS, names
-from model.memory.records import Access, Event, Frame
+from model.memory.records import Access, Copied, Event, Frame
 from model.memory.state import Change
 
 
@@ -67,6 +67,9 @@ def _content(happening: Happening) -> str:
                 return f"{user} wrote {value} to {where} through {event.reference}"
             at = place(happening.scene, event.process, event.vpn)
             return f"{event.process} wrote {value} to {where}, at {at}"
+        if isinstance(event, Copied) and pfn in event.frames:
+            source = event.sources[event.frames.index(pfn)]
+            return f"copied {frame(happening.scene, source)} to {where}: {value}"
     return f"put {value} into {where}"
 
 

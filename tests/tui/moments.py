@@ -39,6 +39,46 @@ MOMENTS: Final = GALLERY | {
         move b vram
         dma k write 99
     """,
+    "kvm-walk-6-1": """
+        set kernel 6.1
+        process p0
+        device guest
+        bo b 1 in=gtt
+        mmap p0 buf bo:b shared rw 1
+        write p0 buf 65
+        follow p0 buf as=k by=guest
+        move b vram
+        dma k write 99
+        read p0 buf
+    """,
+    "kvm-read-only": """
+        set kernel 6.1
+        process p0
+        device guest
+        bo b 1 in=gtt
+        mmap p0 buf bo:b shared rw 1
+        write p0 buf 65
+        follow p0 buf as=k by=guest
+        mprotect p0 buf r
+        dma k write 99
+        read p0 buf
+    """,
+    "dax-mistake": """
+        set kernel 6.1
+        set dax-break-layouts off
+        process p0
+        process p1
+        device nic
+        dax x 1
+        mmap p0 buf dax:x shared rw 1
+        write p0 buf 65
+        gup p0 buf as=r write by=nic
+        truncate x 0
+        dax y 1
+        mmap p1 other dax:y shared rw 1
+        write p1 other 83
+        dma r write 99
+    """,
     "dax-truncate": """
         set kernel 6.1
         process p0

@@ -129,3 +129,48 @@ def test_a_frame_stays_on_its_row_when_the_one_above_it_is_freed() -> None:
     original = next(pfn for pfn in before.past.home if pfn != copy and before.past.home[pfn] == ("p0", 16))
     assert original not in after.past.home, "it is free"
     assert layout(before).at[copy] == layout(after).at[copy] == 2
+
+
+def after(script: str, command: str) -> PictureState:
+    """What is to be drawn after a command of a script."""
+    return next(drawn for made, drawn in played(script) if made.text == command)
+
+
+def boxes(name: str, command: str, frame: str) -> list[str]:
+    """The rows in which a frame stands, after a command of a moment."""
+    rows = [line.text.rstrip() for line in picture(after(MOMENTS[name], command), 76)]
+    return [row for row in rows if re.search(rf"[▐ +~-]{frame}\b", row[30:])]
+
+
+def test_a_frame_is_drawn_once_and_where_it_stood_as_long_as_it_has_just_gone() -> None:
+    (moved,) = (row for row in boxes("kvm-walk", "move b vram", "f2") if "←" not in row)
+    assert moved == "- 16 buf     ▐→v0   ▌┄┄┄┄╳┄┄┄┄▐~f2 pool        ■ 1 =0▌┄┄┄╳┄┄┄○~k follow"
+    assert boxes("kvm-walk", "dma k write 99", "f2")[-1].strip().startswith("pool")
+
+
+def test_a_reference_that_is_given_back_is_seen_once_more_on_the_frame_that_it_freed() -> None:
+    script = MOMENTS["pin-dontneed-fault"].replace("dma r write 66", "put r").replace("rw 4", "rw 1")
+    (row,) = (line.text for line in picture(after(script, "put r"), 76) if "f5 " in line.text)
+    assert row.rstrip().endswith("free =1▌┄┄┄╳┄┄┄◆-r pin put")
+
+
+def test_a_copy_says_of_what_as_long_as_that_is_what_it_was() -> None:
+    assert "f11 p0 ←f5" in boxes("fork-cow-under-get", "dma r write 66", "f11")[0]
+    assert "v0 b ←f3" in boxes("move-under-grab", "move b vram", "v0")[0]
+    assert "←" not in boxes("move-under-grab", "bo secret 1 in=gtt", "v0")[0]  # f3 is another buffer's by then
+
+
+def test_an_empty_page_says_what_the_next_access_finds_unless_a_question_is_open() -> None:
+    drawn = after(MOMENTS["truncate-under-pin"], "truncate f 0")
+    assert "▐SIGBUS▌" in picture(drawn, 76)[1].text
+    asked = PictureState(drawn.scene, drawn.index, drawn.past, drawn.last, silent=True)
+    assert "▐      ▌" in picture(asked, 76)[1].text
+
+
+def test_a_task_that_waits_says_for_what_and_when_it_does_no_longer() -> None:
+    *_, held, given_back, over = (
+        [line.text.rstrip() for line in picture(drawn, 76)] for _, drawn in played(MOMENTS["dax-truncate"])
+    )
+    assert held[-1] == "‖ T waits for the last reference on page 0 of x (d0) to be put"
+    assert given_back[-1] == "‖ T waits no longer: it can go on"
+    assert not any("‖" in row for row in over)

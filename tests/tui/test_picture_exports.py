@@ -96,7 +96,9 @@ def test_boxes_and_signs_are_shapes() -> None:
 
 def test_a_row_is_read_aloud_in_words() -> None:
     titles = [title.text for title in ET.fromstring(svg(drawn("move-under-grab")[-1:])).iter(f"{SVG}title")]
-    assert "corruption 16 buf [] cross → [corruption f3 secret driver get 2 =99] ← 99 get corruption g grab" in titles
+    assert (
+        "corruption 16 buf [→v0] cross → [corruption f3 secret driver get 2 =99] ← 99 get corruption g grab" in titles
+    )
 
 
 def test_names_with_the_signs_of_xml_stay_names() -> None:

@@ -5,6 +5,7 @@ scheme. Several drawings become one picture that moves, by CSS alone; who wants 
 so does a program that knows no animation.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, NamedTuple
@@ -56,6 +57,8 @@ SHAPES: Final = {
     SIGNS["cross"].drawn: ("line", 0, 5, "l9 10m0 -10l-9 10"),
     SIGNS["corruption"].drawn: ("mark", 1, 5.5, "l7 9m0 -9l-7 9"),
     SIGNS["walked"].drawn: ("fill", 1.5, 6, "l5.5 4l-5.5 4z"),
+    SIGNS["back"].drawn: ("fill", 7.5, 6, "l-5.5 4l5.5 4z"),
+    SIGNS["waits"].drawn: ("mark", 2.5, 5.5, "v9m4 -9v9"),
 }
 """Sign → how it is painted, where in a cell its outline starts, and the outline from there."""
 OPEN: Final = SIGNS["open"].drawn
@@ -64,6 +67,8 @@ SPOKEN: Final = {
     each.drawn: name for name, each in SIGNS.items() if each.drawn not in ARMS and each.drawn not in {OPEN, CLOSE}
 } | {SIGNS["counted"].drawn: "→", SIGNS["held"].drawn: "←", SIGNS["special"].drawn: "→", SIGNS["known"].drawn: "←"}
 """Sign → the word for it where a row is read aloud."""
+ON_ITS_WAY: Final = re.compile(r" back (\d+)|(\d+) walked ")
+"""A byte that is carried: its way is that of the line."""
 
 RULES: Final = (
     f"text{{font:{FONT}px {FONTS};fill:currentColor}}"
@@ -293,6 +298,5 @@ def _is_text(line: list[_Cell], at: int) -> bool:
 def spoken(line: Sequence[_Cell]) -> str:
     """A row as it is read aloud: words for signs, nothing for lines."""
     words = [f" {SPOKEN[cell.text]} " if cell.text in SPOKEN else cell.text for cell in line if cell.text not in ARMS]
-    return (
-        " ".join("".join(words).replace(OPEN, " [").replace(CLOSE, "] ").split()).replace("[ ", "[").replace(" ]", "]")
-    )
+    told = ON_ITS_WAY.sub(lambda found: f" {found[1] or found[2]} ", "".join(words))
+    return " ".join(told.replace(OPEN, " [").replace(CLOSE, "] ").split()).replace("[ ", "[").replace(" ]", "]")

@@ -18,7 +18,7 @@ from lessons.play.player import Player
 from lessons.play.step_size import StepSize
 from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
-from model.memory.records import Access, Splat
+from model.memory.records import Printk, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import machine
 from tui.views.change_text import HIDDEN, change_rows
@@ -234,7 +234,7 @@ class PlainLesson:
             if isinstance(event, Splat):
                 for text in kernel_log(event):
                     self.line(indent, Text(f"{self.signs.bar} {text}", "red"))
-            elif not isinstance(event, Access):
+            elif isinstance(event, Printk):
                 self.line(indent, Text(f"{self.signs.bar} {event.text}"))
 
     def answered(self, *, revealed: bool) -> None:

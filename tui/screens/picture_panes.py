@@ -30,8 +30,8 @@ class PicturePanes:
         """The step at which the scene began."""
         self._history = History(driver.past())
 
-    def take(self, scene: ShownState, start: int = 0) -> None:
-        """This is the machine now; steps are counted from `start`."""
+    def take(self, scene: ShownState, start: int = 0, *, silent: bool = False) -> None:
+        """This is the machine now; steps are counted from `start`. `silent`: say nothing of what comes next."""
         self.start = start
         timeline = self.driver.past()
         if self._history.timeline is not timeline:
@@ -44,6 +44,7 @@ class PicturePanes:
             self._history.at(node),
             self._history.last_step(node),
             self.opened,
+            silent=silent,
         )
 
     @property
@@ -57,8 +58,23 @@ class PicturePanes:
         waiting = tuple((name, task.blocked) for name, task in sorted(drawn.state.tasks.items()) if task.blocked)
         changes = tuple(change for change in drawn.scene.changes if change.table not in NOT_DRAWN)
         free = drawn.state.counters.get("free_head")
-        values = (waiting, changes, drawn.scene.broken, drawn.opened, drawn.last, free)
+        values = (waiting, changes, drawn.scene.broken, drawn.opened, drawn.last, drawn.silent, free)
         return (drawn.index, drawn.past, *maps), values
+
+    @property
+    def command(self) -> str:
+        """The command that led here: of a task that is stepped, the one that it began with."""
+        timeline = self.driver.past()
+        node = timeline.here
+        verb, _, rest = node.command.partition(" ")
+        if verb not in {"step", "finish"} or not rest:
+            return node.command
+        began = f"begin {rest.split()[0]} "
+        while node.parent >= 0:
+            if node.command.startswith(began):
+                return node.command.removeprefix("begin ").replace(" ", ": ", 1)
+            node = timeline.nodes[node.parent]
+        return timeline.here.command
 
     def picture(self, width: int) -> list[Row]:
         """The rows of the drawing."""

@@ -39,7 +39,7 @@ from tui.views.history import log, timeline
 from tui.views.lesson_text import pressing, story
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
-from tui.views.verdict import alarms, is_muted, rules, severities, verdict
+from tui.views.verdict import alarms, caption, is_muted, rules, severities, verdict
 from tui.views.verdict import worst as worst_first
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
@@ -106,6 +106,7 @@ class Stage(Screen[None]):
         self._set_size_classes()
         self._choose_view()
         self._make_room()
+        self._tell()
         yield self.panes["head"]
         self.body = Container(id="body")
         with self.body:
@@ -202,6 +203,7 @@ class Stage(Screen[None]):
         """Bring every pane in sight up to date, all in one frame."""
         self.scene = self._scene()
         self._make_room()
+        self._tell()
         for pane in self.panes.values():
             pane.renew()
         if self.focus_subject:
@@ -210,6 +212,10 @@ class Stage(Screen[None]):
         if isinstance(picture, PicturePane) and self.pictured:
             picture.reveal(f"frame:{self.drawing.state.past.touched}")
         self._take_question()
+
+    def _tell(self) -> None:
+        """Over the drawing stands what led here."""
+        self.panes["picture"].caption(caption(self.picture, self.drawing.command, self.glyphs))
 
     def _make_room(self) -> None:
         """A question and a remark are shown whole, and so is every alarm."""
@@ -263,7 +269,8 @@ class Stage(Screen[None]):
             self.focus_subject or self.followed,
             self.glyphs,
         )
-        self.drawing.take(scene._replace(focus=self.focus_subject), picture.start)
+        asked = picture.tale.ask is not None
+        self.drawing.take(scene._replace(focus=self.focus_subject), picture.start, silent=asked)
         accessed = [one for one in self.drawing.state.last.accesses if one.process and not one.reference]
         if accessed:  # A fault may have mapped its neighbours too; the page that was asked for is the one to show.
             self.followed = f"pte:{accessed[-1].process}:{accessed[-1].vpn}"
@@ -328,17 +335,17 @@ class Stage(Screen[None]):
         refusal in place of the strip.
         """
         bar = verdict(self.picture, width, self.glyphs, lines=2 if self.one_pane else 1)
-        strip, caption = timeline(self.picture.history, width, self.glyphs)
+        strip, where = timeline(self.picture.history, width, self.glyphs)
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
-            caption = relations(self.focus_subject, to, of, width, self.glyphs)
+            where = relations(self.focus_subject, to, of, width, self.glyphs)
         if self.word:
-            caption = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
+            where = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
         if not self.low:
-            return [*bar, strip, caption]
+            return [*bar, strip, where]
         if not self.picture.broken:
-            return [bar[0], caption, strip]
-        return [*bar, caption if self.word else strip]
+            return [bar[0], where, strip]
+        return [*bar, where if self.word else strip]
 
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""

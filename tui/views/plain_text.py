@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lessons.i18n.language import ntr, tr
 from model.engine.splat import kernel_log
-from model.memory.records import Access, Splat
+from model.memory.records import Printk, Splat
 from model.script.verbs import PROPERTIES
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import Glyphs, choose
@@ -151,8 +151,8 @@ class Narrator:
             if isinstance(event, Splat):
                 for text in kernel_log(event):
                     self.line(6, Text(f"{self.signs.bar} {text}", "red"))
-            elif not isinstance(event, Access):
-                self.line(6, Text(f"{self.signs.bar} {getattr(event, 'text', event)}"))
+            elif isinstance(event, Printk):
+                self.line(6, Text(f"{self.signs.bar} {event.text}"))
 
     def violations(self, account: "Account") -> None:
         """What is wrong from here on, and why."""

@@ -72,6 +72,16 @@ def row(*spans: Span | str) -> Row:
     return Row(tuple(span if isinstance(span, Span) else Span(span) for span in spans))
 
 
+def fitted(spans: tuple[Span, ...], room: int) -> tuple[Span, ...]:
+    """Spans in so many columns: the first is cut where they do not fit, and left out where that is not enough."""
+    rest = sum(len(span.text) for span in spans[1:])
+    if rest > room:
+        return ()
+    return tuple(
+        span._replace(text=cut(span.text, room - rest)) if not number else span for number, span in enumerate(spans)
+    )
+
+
 def stops(rows: Iterable[Row]) -> Iterator[Stop]:
     """Every place for the cursor in reading order; neighbouring spans of one subject are one place."""
     for number, line in enumerate(rows):

@@ -1,5 +1,6 @@
 """A scene: everything the panes show of the machine at one place of the history."""
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -67,6 +68,7 @@ class ShownState(NamedTuple):
         return MARK_ROLES[mark] if mark else otherwise
 
 
+FRAME: Final = re.compile(r"\bframe (\d+)")
 MARK_ROLES: Final = {"+": "new", "~": "changed", "-": "gone"}
 
 
@@ -159,6 +161,15 @@ def frame_name(state: State, pfn: int) -> str:
     if frame is not None and frame.kind == "zero":
         return "zero"
     return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"
+
+
+def by_name(state: State, text: str) -> str:
+    """A text of the model in which frames bear the names that they have on the screen.
+
+    >>> by_name(State(), "the migration of frame 5 to end")
+    'the migration of f5 to end'
+    """
+    return FRAME.sub(lambda found: frame_name(state, int(found[1])), text)
 
 
 def place(state: State, process: str, vpn: int) -> str:

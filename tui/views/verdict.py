@@ -50,6 +50,17 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
     ]
 
 
+def caption(picture: Picture, command: str, glyphs: Glyphs) -> tuple[Span, ...]:
+    """What stands over the drawing: the command that led here, and the worst rule that is broken now."""
+    spans = [Span(command, "strong")]
+    if picture.broken and not is_muted(picture):
+        first, *others = worst(picture.broken)
+        sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
+        more = f" +{len(others)}" if others else ""
+        spans.append(Span(f"  {sign} {first.invariant}{more}", first.severity, f"moment:{first.node}"))
+    return tuple(spans)
+
+
 def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     """What is broken, case by case, then every rule with its sign."""
     if is_muted(picture):

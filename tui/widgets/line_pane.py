@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.views.glyphs import UNICODE, Glyphs
-from tui.views.row import Row, Span, Stop, padded, stops
+from tui.views.row import Row, Span, Stop, fitted, padded, stops
 from tui.widgets.drawing import Looks, difference, nearest, row_at, segments
 from tui.widgets.role_styles import roles
 
@@ -69,6 +69,7 @@ class LinePane(Widget, can_focus=True):
         self._wanted = ""
         """The subject on which the cursor is to be put as soon as there are rows."""
         self.top = 0
+        self._caption: tuple[Span, ...] = ()
         self.cursor: Stop | None = None
         self.lit: Mapping[str, str] = {}
         """Subject → `to` or `from`: what the thing under the cursor refers to, and what refers to it."""
@@ -116,6 +117,13 @@ class LinePane(Widget, can_focus=True):
             self._fitted = size
             self._lines.clear()
             self.top = max(0, min(self.top, len(self.rows) - self.window))
+
+    def caption(self, spans: tuple[Span, ...]) -> None:
+        """What stands beside the title."""
+        if spans != self._caption:
+            self._caption = spans
+            if self.head and self.is_mounted:
+                self.refresh(Region(0, 0, self.outer_size.width, 1))
 
     def to_top(self) -> None:
         """Show the first row again: what follows is about something else."""
@@ -405,8 +413,11 @@ class LinePane(Widget, can_focus=True):
         """The title line; the pane with the cursor has a pointer before it."""
         pointer = self.glyphs.pointer if self.has_focus else self.glyphs.rule
         text = f"{pointer} {self._title_text()} "
-        rest = Span(self.glyphs.rule * (self.outer_size.width - len(text)), "dim")
-        return Row((Span(text, "here" if self.has_focus else "title"), rest))
+        told = fitted(self._caption, self.outer_size.width - len(text) - 3)
+        length = sum(len(span.text) for span in told)
+        gap = " " * bool(length)
+        rest = Span(gap + self.glyphs.rule * (self.outer_size.width - len(text) - length - len(gap)), "dim")
+        return Row((Span(text, "here" if self.has_focus else "title"), *told, rest))
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         """The title shows who has the cursor."""

@@ -17,7 +17,7 @@ from model.kernel.mm.page import get_page
 from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
-from model.memory.records import Buffer, Place
+from model.memory.records import Buffer, Copied, Place
 from model.memory.state import Transaction
 from model.memory.units import Pfn, Word
 
@@ -106,6 +106,8 @@ class ttm_bo_move(Procedure):
             old = tx.content.get(bo.frames[page]) if bo.frames else (bo.swap[page] if bo.swap else 0)
             if (tx.content.get(pfn) or 0) != (old or 0):
                 tx.content[pfn] = old or 0
+        if bo.frames:
+            tx.emit(Copied(self.frames, bo.frames))
         if exporter(tx, bo.exporter).zaps_late:
             return call(ttm_bo_unmap_virtual(buffer=self.buffer))
         return None

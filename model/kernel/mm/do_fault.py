@@ -24,7 +24,7 @@ from model.memory.flags import (
     VM_SHARED,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Vma
+from model.memory.records import Copied, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
@@ -203,6 +203,7 @@ class do_cow_fault(Procedure):
             put_page(tx, self.copy)
             return done(self.ret)
         tx.content[self.copy] = tx.content.get(self.out[0]) or 0
+        tx.emit(Copied((self.copy,), (self.out[0],)))
         return None
 
     @step

@@ -52,7 +52,7 @@ from model.memory.flags import (
     is_cow_mapping,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import FlushOwed, Process, Pte, Vma
+from model.memory.records import Copied, FlushOwed, Process, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import CpuNumber
 
@@ -313,6 +313,7 @@ def copy_present_page(tx: Transaction, child: str, copy: Vma, vpn: int, pfn: int
     new = alloc_page(tx, "anon", content=tx.content.get(pfn) or 0)
     if new is None:
         return False
+    tx.emit(Copied((new,), (pfn,)))
     folio_add_new_anon_rmap(tx, new, copy, vpn)
     tx.ptes[child, vpn] = maybe_mkwrite(mk_pte(new, copy).with_bits(PAGE_DIRTY), copy)
     return True

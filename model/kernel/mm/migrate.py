@@ -42,7 +42,7 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
-from model.memory.records import Frame, Pte, Vma
+from model.memory.records import Copied, Frame, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
@@ -179,6 +179,7 @@ class migrate_pages(Procedure):
         if new is None:
             self.ret = -ENOMEM
             return goto(migrate_pages.remove_migration_ptes)
+        tx.emit(Copied((new,), (self.old,)))
         folio_lock(tx, new)
         tx.frames.update(new, flags=frame.flags & ~PG_CMA | tx.frames[new].flags & PG_CMA)
         self.move_caches(tx, frame, new)

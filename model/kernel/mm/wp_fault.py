@@ -34,7 +34,7 @@ from model.memory.flags import (
     VM_MAYSHARE,
     VM_SHARED,
 )
-from model.memory.records import Pte, Vma
+from model.memory.records import Copied, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
@@ -161,6 +161,8 @@ class wp_page_copy(Procedure):
             for held in self.holds:
                 put_page(tx, held)
             return done(VM_FAULT_OOM)
+        if not is_zero_pfn(self.old.pfn):
+            tx.emit(Copied((pfn,), (self.old.pfn,)))
         self.new = pfn
         self.holds = (*self.holds, pfn)
         mmu_notifier_invalidate_range_start(tx, self.mm, self.vpn, self.vpn + 1)

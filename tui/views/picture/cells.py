@@ -4,17 +4,19 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
+from model.engine.procedure import advance
 from model.memory.records import Frame, Pte
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Line
 from tui.views.picture.legend import sign
 from tui.views.picture.levels import LANE, lane, lane_head, progress
+from tui.views.picture.next_fault import next_fault
 from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
 from tui.views.picture.units import counted, tokens, units
 from tui.views.row import Span, cut
-from tui.views.shown_state import frame_name, place
+from tui.views.shown_state import by_name, frame_name, place
 from tui.views.spaces import absent
 
 LEAST: Final = 76
@@ -74,10 +76,12 @@ class Cells:
             cpu, cached = line.tlb
             inner = _bits(cached.pte)
             subject = f"tlb:{cpu}:{cached.process}:{cached.vpn}"
-            text = f"{self._mark(subject)}  {sign('stale')} cpu{cpu} TLB "
-            room = width - len(text) - 2
+            room = width - self.columns.name - 3
+            text = f"{self._mark(subject)} {sign('stale')} cpu{cpu} TLB"
             role = hue(self.drawn.past, cached.process)
-            return (Span(f"{text}{sign('open')}{inner:<{room}.{room}}{sign('close')}", role, subject),)
+            return (
+                Span(f"{text:<{width - room - 2}}{sign('open')}{inner:<{room}.{room}}{sign('close')}", role, subject),
+            )
         if line.zone:
             return (Span(f"{line.zone:>{width}}", "dim"),)
         if line.run is None or line.column:
@@ -85,9 +89,10 @@ class Cells:
         return self._page(line.run, width)
 
     def waiting(self, line: Line, width: int) -> tuple[Span, ...]:
-        """A task that cannot go on, over the whole row."""
-        reason = self.state.tasks[line.waits].blocked
-        text = f"{sign('hazard')} {line.waits} {tr('waits')}: {reason}"
+        """A task that cannot go on, or could by now, over the whole row."""
+        reason = advance(self.state, line.waits).blocked
+        told = tr("{task} waits for {reason}") if reason else tr("{task} waits no longer: it can go on")
+        text = f"{sign('waits')} {told.format(task=line.waits, reason=by_name(self.state, reason))}"
         return (Span(f"{cut(text, width):<{width}}", "plain", f"task:{line.waits}"),)
 
     def _process(self, name: str, width: int) -> tuple[Span, ...]:
@@ -114,8 +119,8 @@ class Cells:
         bits = ("2M " if run.huge else "") + (_bits(entry) if entry is not None else "")
         room = max(width - 3 - self.columns.name - self.columns.levels - len(chips), 0)
         role = self._role(subject, hue(self.drawn.past, run.process) if entry is not None else "dim")
-        if entry is None and not drawn.covered(page):
-            bits, role = tr("no VMA")[:room], "gone"
+        if entry is None:
+            bits, role = (next_fault(drawn, run), "dim") if drawn.covered(page) else (tr("no VMA"), "gone")
         inside = Span(f"{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}", role, subject)
         return (Span(head, role, subject), *self._lane(run), inside)
 
@@ -146,7 +151,7 @@ class Cells:
 
     def _frame(self, line: Line, width: int) -> tuple[Span, ...]:
         """Number, owner, a token for each unit of the count, the count, the byte."""
-        pfn = line.frames[0]
+        drawn, pfn = self.drawn, line.frames[0]
         subject = f"frame:{pfn}"
         frame = self.state.frames.get(pfn) or Frame()
         owner, known = owner_now(self.drawn, pfn)
@@ -160,10 +165,16 @@ class Cells:
         else:
             middle, count = tokens(units(self.state, self.drawn.index, pfn), 6), str(frame.refcount)
         tail = f" {middle} {count} {byte}" if middle else f" {count} {byte}"
-        told = owner if known else f"({owner})" if owner else ""
-        head = f"{self._mark(subject)}{names} {told}"
+        told = "" if frame.kind == "zero" else owner if known else f"({owner})" if owner else ""
         room = width - 2 - len(tail)
-        head = f"{cut(head.rstrip(), room):<{room}}"
+        head = f"{self._mark(subject)}{names} {told}".rstrip()
+        if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 and len(head) + 3 <= room:
+            head = head.replace(names, f"{names} 2M", 1)
+        source = None if line.ghost else drawn.past.source(pfn)
+        if source is not None:
+            copy = f" ←{frame_name(self.state, source)}"
+            head += copy if len(head) + len(copy) <= room else ""
+        head = f"{cut(head, room):<{room}}"
         if line.ghost:
             return (Span(f"{sign('open')}{head}{tail}{sign('close')}", "gone", subject),)
         counted_role = self._changed(pfn, "frames", role)
@@ -180,7 +191,8 @@ class Cells:
         room = width - 2
         for number, pfn in enumerate(line.listed):
             subject = f"frame:{pfn}"
-            text = f"{self._mark(subject)}{frame_name(self.state, pfn)}"
+            mark = self._mark(subject)  # What a move freed has come here.
+            text = f"{'+' if mark == '-' else mark}{frame_name(self.state, pfn)}"
             if len(text) > room - (3 if number < len(line.listed) - 1 else 0):
                 more = f" +{len(line.listed) - number}"[:room]
                 spans.append(Span(more, "dim"))
@@ -213,11 +225,12 @@ class Cells:
             where = place(self.state, reference.process, reference.vpn) if reference.process else reference.dmabuf
             via = f"{reference.process}:{where}" if reference.process else where
             put = " put" if name not in self.state.references else ""
-            return f"{token}{mark or ' '}{name} {reference.kind}{put}", f"{reference.by or 'kernel'}: {via}"
+            told = f"{reference.by}: {via}" if reference.by else via
+            return f"{token}{mark or ' '}{name} {reference.kind}{put}", told
         if kind == "task":
             pins = any(call.pins for call in self.state.tasks[name].stack)
             running = type(self.state.tasks[name].stack[-1]).__name__
-            return f"{sign('pin' if pins else 'get')} {name} task", running
+            return f"{sign('pin' if pins else 'get')} {name} {tr('task')}", running
         buffer = self.state.buffers[name]
         return f"{sign('pin' if buffer.pinned else 'get')} {name} {buffer.exporter}", f"memfd {buffer.memfd}"
 

@@ -17,7 +17,7 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.records import Access, Frame, Pte, Task
+from model.memory.records import Access, Copied, Frame, Pte, Task
 from model.memory.state import Change, State
 from model.session.timeline import Node, Timeline
 
@@ -42,6 +42,12 @@ class Past(NamedTuple):
     """(pfn, holder) → the step, counted from the history's start, with which it came to hold the frame."""
     hues: HashTrieMap[str, int] = HashTrieMap()
     """Process, file or buffer → the number of its colour, in the order in which they came."""
+    left: HashTrieMap[int, Page] = HashTrieMap()
+    """pfn → the page beside which it stood last, of one that stands nowhere now."""
+    lives: HashTrieMap[int, int] = HashTrieMap()
+    """pfn → how often it has been handed out again: what was said of it before is of another page."""
+    copies: HashTrieMap[int, tuple[int, int]] = HashTrieMap()
+    """pfn → the frame that it was copied from, and in which of its lives that was."""
     touched: int = HOLE
     """The frame that a step last was about; HOLE for none."""
 
@@ -61,7 +67,12 @@ class Past(NamedTuple):
         while slots and slots[-1] == HOLE:
             slots.pop()
         rest = self.slots.insert(page, tuple(slots)) if slots else self.slots.discard(page)
-        return self._replace(home=self.home.discard(pfn), slots=rest)
+        return self._replace(home=self.home.discard(pfn), slots=rest, left=self.left.insert(pfn, page))
+
+    def source(self, pfn: int) -> int | None:
+        """The frame that a frame was copied from, as long as that one is still what it was."""
+        source, life = self.copies.get(pfn) or (HOLE, 0)
+        return source if source != HOLE and self.lives.get(source, 0) == life else None
 
 
 class LastStep(NamedTuple):
@@ -167,8 +178,31 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
                 since = since.discard((pfn, holder))
             for holder in now - then:
                 since = since.insert((pfn, holder), node.depth)
+    past = _copied(past, node)
     after = past._replace(owners=owners, since=since, touched=_subject(node, past.touched))
     return earlier if all(map(is_, earlier, after)) else after
+
+
+def _copied(past: Past, node: Node) -> Past:
+    """Which frames have been handed out, and which are a copy of which."""
+    lives, copies = past.lives, past.copies
+    for table, pfn, old, new in node.changes:
+        if table != "frames" or new is None or new.kind == "free" or new.mapping == POOL:
+            continue
+        if _use(old) != _use(new):
+            lives, copies = lives.insert(pfn, lives.get(pfn, 0) + 1), copies.discard(pfn)
+    for event in node.stepped.events if node.stepped is not None else ():
+        if isinstance(event, Copied):
+            for pfn, source in zip(event.frames, event.sources, strict=False):
+                copies = copies.insert(pfn, (source, lives.get(source, 0)))
+    return past._replace(lives=lives, copies=copies)
+
+
+def _use(frame: Frame | None) -> tuple[object, ...]:
+    """What a frame is used for; an anonymous page is so from its allocation on, whatever maps it later."""
+    if frame is None:
+        return ("free",)
+    return (frame.kind,) if frame.kind in {"free", "anon"} else (frame.kind, frame.mapping, frame.index)
 
 
 def _subject(node: Node, otherwise: int) -> int:

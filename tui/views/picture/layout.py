@@ -90,7 +90,7 @@ def layout(drawn: PictureState) -> Layout:
         for run in _runs(drawn, process):
             lines += _beside(drawn, run, placed)
     lines += _apart(drawn, placed)
-    lines += _lists(drawn)
+    lines += _lists(drawn, placed)
     lines += [Line(waits=name) for name, task in sorted(drawn.state.tasks.items()) if task.blocked]
     return _with_holders(drawn, lines)
 
@@ -177,6 +177,9 @@ def _frames(drawn: PictureState, page: Page, placed: set[int]) -> list[int]:
     lost = old is not None and old.present and old.pfn < VRAM_BASE and (entry is None or entry.pfn != old.pfn)
     if lost and old is not None and old.pfn not in drawn.past.home and old.pfn not in placed:
         _put(found, old.pfn)
+    for pfn in drawn.just_left.get(page, ()):
+        if pfn not in placed:
+            _put(found, pfn)
     placed.update(found)
     return found
 
@@ -257,15 +260,15 @@ def _in_blocks(drawn: PictureState, frames: tuple[int, ...]) -> bool:
     return head is not None and head.order >= BLOCK.bit_length() - 1
 
 
-def _lists(drawn: PictureState) -> Iterator[Line]:
-    """The pool, and the head of the free list."""
-    pooled = [pfn for pfn in sorted(drawn.state.pool) if idle(drawn.state, drawn.index, pfn)]
+def _lists(drawn: PictureState, placed: set[int]) -> Iterator[Line]:
+    """The pool, and the head of the free list; a frame that has just come there is still seen where it stood."""
+    pooled = [pfn for pfn in sorted(drawn.state.pool) if idle(drawn.state, drawn.index, pfn) and pfn not in placed]
     if pooled:
         yield Line(zone="pool", listed=tuple(pooled[:MOST_LISTED]))
     free: list[int] = []
     pfn = drawn.state.counters.get("free_head") or 0
     while pfn and len(free) < MOST_LISTED:
-        free.append(pfn)
+        free += [pfn] if pfn not in placed else []
         pfn = drawn.state.free.get(pfn) or 0
     if free:
         yield Line(zone="free", listed=tuple(free))
@@ -280,7 +283,8 @@ def _holders(drawn: PictureState) -> dict[HolderKey, list[int]]:
     found: dict[HolderKey, list[int]] = {}
     for name in sorted({*state.references, *gone(drawn.scene.changes, "references")}):
         reference = state.references.get(name) or gone(drawn.scene.changes, "references")[name]
-        found["ref", name] = [pfn for pfn in reference.frames if pfn != NOT_MAPPED]
+        now = [pfn for pfn in reference.frames if pfn != NOT_MAPPED]
+        found["ref", name] = [*now, *(pfn for pfn in drawn.forgotten.get(name, ()) if pfn not in now)]
     for name, task in sorted(state.tasks.items()):
         owned = [pfn for call in task.stack for pfn in (*call.holds, *call.pins)]
         if owned:
@@ -294,7 +298,7 @@ def _holders(drawn: PictureState) -> dict[HolderKey, list[int]]:
 def _with_holders(drawn: PictureState, lines: list[Line]) -> Layout:
     """Each holder beside its first frame that is drawn; rows are put in where one frame has several."""
     holders = _holders(drawn)
-    shown = {pfn for line in lines for pfn in line.frames if not line.ghost}
+    shown = {pfn for line in lines for pfn in line.frames}
     waiting: dict[int, list[HolderKey]] = {}
     homeless: list[HolderKey] = []
     for key, frames in holders.items():
@@ -308,8 +312,7 @@ def _with_holders(drawn: PictureState, lines: list[Line]) -> Layout:
     for line in lines:
         while queue and line.frames:
             out.append(Line(holder=queue.pop(0)))
-        if not line.ghost:
-            queue += [key for pfn in line.frames for key in waiting.pop(pfn, ())]
+        queue += [key for pfn in line.frames for key in waiting.pop(pfn, ())]
         if queue:
             line.holder = queue.pop(0)
         out.append(line)

@@ -17,25 +17,27 @@ class Sign(NamedTuple):
 
 
 SIGNS: Final = {
-    "entry": Sign("●", "o", "a page-table entry: 1 of the count, one line from the left"),
-    "pin": Sign("◆", "#", "a pin (FOLL_PIN): 1024 of the count, one line from the right"),
-    "get": Sign("◇", "*", "a get, or a task's own reference: 1, one line from the right"),
-    "cache": Sign("▪", "c", "page cache, swap cache or filesystem: 1; the box bears its name"),
-    "driver": Sign("■", "b", "the driver that allocated the page: 1; the box bears its name"),
+    "entry": Sign("●", "o", "a page-table entry: 1"),
+    "pin": Sign("◆", "#", "a pin (FOLL_PIN): 1024"),
+    "get": Sign("◇", "*", "a get, or a reference that a task has for itself: 1"),
+    "cache": Sign("▪", "c", "page cache, swap cache or filesystem: 1"),
+    "driver": Sign("■", "b", "the driver that allocated the page: 1"),
     "nobody": Sign("?", "?", "a unit that nobody owns"),
     "missing": Sign("¬", "-", "a holder for whom the count has no unit"),
-    "loose": Sign("○", "%", "knows the frame, but has no unit of its count"),
-    "counted": Sign("▶", ">", "where an entry leads; it is in the frame's count"),
-    "special": Sign("▷", "}", "where a special entry leads: the count knows nothing of it"),
+    "loose": Sign("○", "%", ""),
+    "counted": Sign("▶", ">", ""),
+    "special": Sign("▷", "}", ""),
     "held": Sign("◀", "<", ""),
     "known": Sign("◁", "{", ""),
-    "cross": Sign("╳", "x", "it was so, and is so no longer"),
+    "cross": Sign("╳", "x", ""),
     "open": Sign("▐", "[", ""),
     "close": Sign("▌", "]", ""),
-    "hazard": Sign("!", "!", "a rule is broken here: hazard"),
-    "corruption": Sign("✗", "X", "a rule is broken here: corruption"),
+    "hazard": Sign("!", "!", "a rule is broken here: harm is possible now (hazard)"),
+    "corruption": Sign("✗", "X", "a rule is broken here: harm is done (corruption)"),
     "stale": Sign("╰", "`", ""),
-    "walked": Sign("▸", ">", "how far the walk has come: PGD, PUD, PMD, PTE"),
+    "walked": Sign("▸", ">", "how far a walk has come: PGD, PUD, PMD, PTE"),
+    "back": Sign("◂", "<", ""),
+    "waits": Sign("‖", "=", "a task that cannot go on, and what it waits for"),
     "dash": Sign("┄", ".", ""),
     "rising": Sign("┆", ":", ""),
 }
@@ -52,7 +54,7 @@ LINES: Final = {
 ASCII: Final = str.maketrans(
     {sign.drawn: sign.ascii for sign in SIGNS.values()}
     | {drawn: plain for pieces in LINES.values() for drawn, plain in zip(*pieces, strict=True)}
-    | {"·": ".", "→": ">"}
+    | {"·": ".", "→": ">", "←": "<"}
 )
 """From the signs to those of a terminal that has only ASCII."""
 
@@ -63,18 +65,23 @@ def sign(name: str) -> str:
 
 
 EXAMPLES: Final = (
-    ("▐w   t0▌", "a page: w may write, r may read, empty: no entry; t0: cpu0 has cached this translation"),
-    ("━━▶ ──▶", "an entry leads to a frame; thick: may write, thin: may only read"),
-    ("straight", "page, frame and holder stand where they first met"),
-    ("━┓ ╭─▶", "bent: they have parted, or share a frame with others; two lines that meet lead to one frame"),
-    ("┄┄╳┄┄", "it was so until now, or somebody still believes it"),
-    ("╰ t0 ▐w▌┄", "what cpu0's TLB says, and the page table no longer does"),
-    ("◀══◆ ◀──◇", "a reference: pin, get; it is drawn to the frame that it holds, wherever the page is now"),
-    ("◁──○", "knows the frame, with no unit of its count: a mirror, KVM's follow, a dma-buf mapping"),
-    ("◀━65━◇", "this byte is on its way in this step"),
+    (
+        "▐w   t0▌",
+        "a page's entry: w may write, r may only read, s special, 2M one entry for 512 pages; t0: cpu0 caches it",
+    ),
+    ("▐→f6  ▌ ▐zeros ▌", "no entry; what the next access there would find: a frame, zeros, SIGBUS"),
+    ("━━▶ ──▶", "where the entry leads; thick: may write, thin: may only read"),
+    ("──▷", "hollow: a special entry, of which the frame's count knows nothing"),
+    ("━┓ ╭─▶", "straight lines: both ends agree; bent: they have parted, or several share a frame"),
+    ("┄┄╳┄┄", "it led there until now, or somebody still believes that it does"),
+    ("╰ cpu0 TLB ▐w▌", "what cpu0 still has cached, and the page table no longer says"),
     ("▐f5 p0 ●◆ 1025 =65▌", "frame 5 of p0: a token for each unit of its count, the count, its first byte"),
     ("f v d", "frames of RAM, of video memory, of storage that is mapped directly (DAX)"),
-    ("(p0)", "whose it was last; nobody's now"),
+    ("f5 (p0)  f9 ←f5", "f5 was p0's last and is nobody's now; f9 was made as a copy of f5"),
+    ("◀══◆ r pin", "r pins the frame; below: by which device, and taken at which page"),
+    ("◀──◇ ◀━━◇", "a get; double or thick: may write through it, thin: may only read"),
+    ("◁──○", "knows the frame, with no unit of its count: a mirror, KVM's follow, a dma-buf mapping"),
+    ("◂65  65▸", "a byte on its way in this very step"),
     ("+ ~ -", "new, changed, gone in the last step"),
 )
 """What is seen together, and how to read it."""

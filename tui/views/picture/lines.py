@@ -1,5 +1,6 @@
 """The lines of the picture: entries, beliefs and cached translations on the left, holders on the right."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from model.memory.records import Access
@@ -10,9 +11,12 @@ from tui.views.picture.legend import LINES, sign
 from tui.views.picture.owners import holder_hue, hue, reference_of
 from tui.views.picture.picture_state import PictureState
 from tui.views.picture.routing import Channel, End, Net
-from tui.views.shown_state import gone
 
 PIECES: Final = {style: drawn for style, (drawn, _) in LINES.items()}
+SOLID: Final = frozenset(PIECES[style][12] for style in ("light", "heavy", "double"))
+"""Horizontal pieces of lines that lead somewhere …"""
+DOTTED: Final = frozenset(PIECES["dash"][12])
+"""… and of those that a TLB remembers."""
 
 
 def _mirrored(pieces: str) -> str:
@@ -125,7 +129,8 @@ class Lines:
                 run is not None and not line.column and (run.process, run.first) <= page < (run.process, run.stop)
             )
             if through_entry if agrees else through_tlb:
-                _carry(channel, number, str(access.value), out=False)
+                rows = (number, self.found.at.get(access.pfn, number))
+                _carry(channel, rows, str(access.value), SOLID if agrees else DOTTED, out=not access.write)
                 return
 
     # -- on the right: who holds a frame ---------------------------------------------------------
@@ -133,17 +138,19 @@ class Lines:
     def right(self, width: int) -> Channel:
         """References and tasks to the frames that they hold."""
         channel = Channel(width, len(self.found.lines), mirrored=True)
-        channel.draw(self.on_the_right(), MIRRORED, (sign("held"), sign("known")))
+        nets = self.on_the_right()
+        channel.draw(nets, MIRRORED, (sign("held"), sign("known")))
+        for end in (near for net in nets for near in net.near if near.style == "dash"):
+            _cross(channel, end.row, end.subject)
         for access in self.drawn.last.accesses:
             reached = self.found.at.get(access.pfn)
             if access.reference and reached is not None:
-                _carry(channel, reached, str(access.value), out=not access.write)
+                _carry(channel, (reached,), str(access.value), SOLID, out=not access.write)
         return channel
 
     def on_the_right(self) -> list[Net]:
         """One line a holder, to every frame that it has."""
         nets: list[Net] = []
-        lost = gone(self.drawn.scene.changes, "references")
         for key, number in self.found.held_at.items():
             frames = self.found.holders[key]
             rows: dict[int, int] = {}
@@ -155,10 +162,15 @@ class Lines:
                 continue
             style, hollow = self._hold(key)
             role, subject = holder_hue(self.drawn, key), f"{key[0]}:{key[1]}"
-            if key[0] == "ref" and key[1] in lost:
-                style, role = "dash", "dim"
-            near = End(number, style, role, subject, hollow)
-            nets.append(Net([near], [End(row, style, role, f"frame:{pfn}") for row, pfn in rows.items()]))
+            forgotten = self.drawn.forgotten.get(key[1], ()) if key[0] == "ref" else ()
+            ends: dict[bool, list[End]] = {}
+            for row, pfn in rows.items():
+                past = pfn in forgotten
+                look = ("dash", "dim") if past else (style, role)
+                ends.setdefault(past, []).append(End(row, *look, f"frame:{pfn}"))
+            for past, far in ends.items():
+                look = ("dash", "dim") if past else (style, role)
+                nets.append(Net([End(number, *look, subject, hollow)], far, late=int(past)))
         return nets
 
     def _hold(self, key: HolderKey) -> tuple[str, bool]:
@@ -166,7 +178,9 @@ class Lines:
         kind, name = key
         if kind == "ref":
             reference = reference_of(self.drawn, name)
-            return ("double" if reference.kind == "pin" else "light"), not reference.counted
+            if not reference.write:
+                return "light", not reference.counted
+            return ("double" if reference.kind == "pin" else "heavy"), not reference.counted
         if kind == "task":
             pins = any(call.pins for call in self.drawn.state.tasks[name].stack)
             return ("double" if pins else "light"), False
@@ -181,24 +195,22 @@ def _cross(channel: Channel, row: int, subject: str) -> None:
         cells[dots[len(dots) // 2]] = (sign("cross"), "hazard", subject)
 
 
-def _carry(channel: Channel, row: int, byte: str, *, out: bool) -> None:
-    """A byte on its way over a line; `out`: from the frame to the device that reads it."""
-    cells = channel.at(row)
-    whole = {PIECES[style][12] for style in PIECES}
-    longest: list[int] = []
-    stretch: list[int] = []
-    for column, cell in enumerate(cells):
-        stretch = [*stretch, column] if cell[0] in whole else []
-        longest = max(longest, stretch, key=len)
-    if len(longest) < len(byte):
-        return
-    if cells[longest[0]][0] != PIECES["dash"][12]:
-        for column in longest:
-            cells[column] = (PIECES["heavy"][12], cells[column][1], cells[column][2])
-    if out:
-        cells[longest[0]] = (sign("counted"), *cells[longest[0]][1:])
-    start = longest[(len(longest) - len(byte)) // 2]
-    shown = byte if channel.mirrored is False else byte[::-1]
-    for offset, digit in enumerate(shown):
-        column = start + offset
-        cells[column] = (digit, "strong", cells[column][2])
+def _carry(channel: Channel, rows: Iterable[int], byte: str, pieces: frozenset[str], *, out: bool) -> None:
+    """A byte on its way, with the way that it goes, on the first of the rows where the line has room for it.
+
+    `pieces`: what the line is drawn with; `out`: from the frame to who reads it.
+    """
+    to_the_left = out != channel.mirrored
+    drawn = f"{sign('back')}{byte}" if to_the_left else f"{byte}{sign('walked')}"
+    for row in rows:
+        cells = channel.at(row)
+        longest: list[int] = []
+        stretch: list[int] = []
+        for column, cell in enumerate(cells):
+            stretch = [*stretch, column] if cell[0] in pieces else []
+            longest = max(longest, stretch, key=len)
+        if len(longest) >= len(drawn):
+            start = longest[(len(longest) - len(drawn)) // 2]
+            for offset, char in enumerate(reversed(drawn) if channel.mirrored else drawn):
+                cells[start + offset] = (char, "strong", cells[start + offset][2])
+            return

@@ -6,12 +6,13 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from model.invariants.holder_index import Index
+from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.leaf import leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import State
-from tui.views.picture.history import LastStep, Page, Past
+from tui.views.picture.history import LastStep, Page, Past, idle
 from tui.views.shown_state import ShownState
 
 MOST_BELIEVED: Final = 512
@@ -36,6 +37,8 @@ class PictureState:
         past: Past,
         last: LastStep = LastStep(),  # noqa: B008 - immutable
         opened: frozenset[Page] = frozenset(),
+        *,
+        silent: bool = False,
     ) -> None:
         self.scene: Final = scene
         self.state: Final[State] = scene.state
@@ -45,12 +48,37 @@ class PictureState:
         """What the last micro-step carried and read."""
         self.opened: Final = opened
         """Pages that are not folded."""
+        self.silent: Final = silent
+        """A question is open: nothing is said of what comes next."""
         self._standing: dict[Page, bool] = {}
 
     @cached_property
     def before(self) -> dict[Page, Pte | None]:
         """Page → its entry before the last move, where the move changed it."""
         return {change.key: change.old for change in self.scene.changes if change.table == "ptes"}
+
+    @cached_property
+    def just_left(self) -> dict[Page, list[int]]:
+        """Page → the frames that stood beside it, and that the last move freed or gave back to the pool."""
+        found: dict[Page, list[int]] = {}
+        for change in self.scene.changes:
+            if change.table == "frames" and change.old is not None and change.key in self.past.left:
+                was = change.old.kind not in {"free", "pgtable"} and change.old.mapping != POOL
+                if was and idle(self.state, self.index, change.key):
+                    found.setdefault(self.past.left[change.key], []).append(change.key)
+        return found
+
+    @cached_property
+    def forgotten(self) -> dict[str, tuple[int, ...]]:
+        """Reference → the frames that it had before the last move, and that it has forgotten or given back."""
+        found: dict[str, tuple[int, ...]] = {}
+        for change in self.scene.changes:
+            if change.table == "references" and change.old is not None:
+                now = change.new.frames if change.new is not None else ()
+                lost = tuple(pfn for pfn in change.old.frames if pfn != NOT_MAPPED and pfn not in now)
+                if lost:
+                    found[change.key] = lost
+        return found
 
     @cached_property
     def believed(self) -> dict[Page, list[Belief]]:

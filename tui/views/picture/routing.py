@@ -8,6 +8,7 @@ free there. Where one net leaves a row on which another comes in, the one that l
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tui.views.row import Span
 
@@ -93,6 +94,8 @@ def _before(net: Net, nets: Sequence[Net]) -> set[int]:
     return found
 
 
+MOST_APART: Final = 6
+"""Columns between two tracks where there is room: what is dotted beside a line that has turned off must be seen."""
 Cell = tuple[str, str, str]
 """A sign, its role and its subject."""
 BLANK: Cell = (" ", "plain", "")
@@ -117,15 +120,26 @@ class Channel:
     def draw(self, nets: Sequence[Net], pieces: dict[str, str], tips: Sequence[str]) -> None:
         """All nets, routed. `tips` are the arrow heads at the far side: counted, hollow, and none where dashed."""
         tracks = left_edge(nets)
-        room = self.width - 1
-        step = 2 if 2 * tracks <= room else 1
-        first = room - step * tracks
-        columns = {id(net): min(max(first + step * net.track, 0), room - 1) for net in nets}
+        first, step = self._tracks(tracks)
+        columns = {id(net): min(max(first + step * net.track, 0), self.width - 2) for net in nets}
         for net in nets:
             if not net.straight:
                 self._trunk(net, columns[id(net)], pieces)
         for net in nets:
             self._ends(net, columns[id(net)], pieces, tips)
+
+    def _tracks(self, tracks: int) -> tuple[int, int]:
+        """The column of the first track, and the columns from one to the next.
+
+        On the left they stand apart where there is room, so that what is dotted beside a line that has turned off is
+        seen, and a byte has room on its way.
+        """
+        room = self.width - 1
+        if 2 * tracks > room:
+            return room - tracks, 1
+        if self.mirrored or tracks > 2:
+            return room - 2 * tracks, 2
+        return (room // 2, 2) if tracks < 2 else (room - 2 - min(room - 5, MOST_APART), min(room - 5, MOST_APART))
 
     def _trunk(self, net: Net, column: int, pieces: dict[str, str]) -> None:
         """The vertical piece: horizontal ones are drawn over it, so where lines cross the horizontal stays whole."""
