@@ -17,7 +17,7 @@ class Case(NamedTuple):
     frame: Frame
     tally: Tally
     held: Held
-    """Everybody who holds it."""
+    """Everybody who holds it; TLBs hold nothing."""
 
     def holders(self, *kinds: str) -> list[Holder]:
         """Some holders, in order; only of these kinds where any are given."""
@@ -36,10 +36,10 @@ class Case(NamedTuple):
     @property
     def reachable(self) -> bool:
         """Somebody points at it, with or without a reference."""
-        return any(holder.kind not in {"tlb", "loose"} for holder in self.holders())
+        return any(holder.kind != "loose" for holder in self.holders())
 
 
 def case_of(scene: MachineView, pfn: int) -> Case:
     """The case of a frame."""
-    held = scene.holding.holders(pfn)
+    held = scene.holding.held.get(pfn, ())
     return Case(scene, pfn, scene.frame(pfn), tally(held), held)

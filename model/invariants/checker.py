@@ -13,8 +13,8 @@ from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped
 from model.invariants.case import case_of
-from model.invariants.holder_index import Draft, Index
-from model.invariants.incremental import Recheck, Translation
+from model.invariants.holder_index import Draft, Index, LockKey
+from model.invariants.incremental import Recheck, Translations
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import plural
 from model.invariants.registry import (
@@ -26,7 +26,6 @@ from model.invariants.registry import (
     SPLAT_RULE,
     TRANSLATION_RULE,
 )
-from model.invariants.rules.translations import tlb_entry
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Violation
 from model.memory.records import Access, Splat
@@ -43,11 +42,12 @@ class BrokenPlaces(NamedTuple):
     """(invariant, pfn)"""
     references: HashTrieMap[str, int] = HashTrieMap()
     """Reference → a bit for each of its pages that is stale."""
-    outdated: HashTrieSet[Translation] = HashTrieSet()
+    outdated: Translations = HashTrieMap()
     """Translations that permit what the page table no longer does: normal for a moment, until the flush …"""
-    dangerous: frozenset[Translation] = frozenset()
+    dangerous: Translations = HashTrieMap()
     """… and those of them that are a violation."""
-    locks: frozenset[tuple[str, str]] = frozenset()
+    locks: HashTrieSet[LockKey] = HashTrieSet()
+    """Locks whose holder is gone."""
 
 
 class Checker:
@@ -98,26 +98,22 @@ class Checker:
         if state is old:
             return self
         draft = Draft(self.scene.holding)
-        came_or_went = _follow_tasks(draft, old, state)
-        return self.look_again(state, changes, draft, came_or_went=came_or_went)
+        _follow_tasks(draft, old, state)
+        return self.look_again(state, changes, draft)
 
-    def look_again(self, state: State, changes: tuple[Change, ...], draft: Draft, *, came_or_went: bool) -> Checker:
-        """The Checker of the State that `changes` lead to, where `draft` knows of the tasks already.
-
-        `came_or_went`: a task has begun or ended.
-        """
+    def look_again(self, state: State, changes: tuple[Change, ...], draft: Draft) -> Checker:
+        """The Checker of the State that `changes` lead to, where `draft` knows of the tasks already."""
         for change in changes:
             draft.apply(change)
         scene = MachineView(state, draft.commit())
-        if not changes and not draft.held and not came_or_went and not len(self.broken.outdated):
+        if not changes and not draft.held and not draft.owed and not draft.came_or_went:
             return Checker(scene, self.broken)
-        look = Recheck(scene, draft, changes)
+        look, known = Recheck(scene, draft, changes), self.broken
         broken = BrokenPlaces(
-            look.frames(self.broken.frames),
-            look.references(self.broken.references),
-            translations := look.translations(self.broken.outdated),
-            frozenset(translation for translation in translations if _dangerous(scene, translation)),
-            frozenset(LOCK_RULE.broken(scene)) if came_or_went or look.locks else self.broken.locks,
+            look.frames(known.frames),
+            look.references(known.references),
+            *look.translations(known.outdated, known.dangerous),
+            look.locks(known.locks),
         )
         return Checker(scene, broken)
 
@@ -135,7 +131,7 @@ class Checker:
             case REFERENCE_RULE.invariant.name:
                 return str(key[0]) in self.broken.references
             case TRANSLATION_RULE.invariant.name:
-                return key in self.broken.dangerous
+                return key in self.broken.dangerous.get(str(key[1]), frozenset())
             case LOCK_RULE.invariant.name:
                 return (("cpu", str(key[0])) if kind == "cpu" else key) in self.broken.locks
             case _:
@@ -147,8 +143,8 @@ def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     return BrokenPlaces(
         HashTrieSet(key for key in new.frames if key not in old.frames),
         HashTrieMap({name: pages for name, pages in new.references.items() if name not in old.references}),
-        dangerous=new.dangerous - old.dangerous,
-        locks=new.locks - old.locks,
+        dangerous=HashTrieMap({of: ones - old.dangerous.get(of, frozenset()) for of, ones in new.dangerous.items()}),
+        locks=HashTrieSet(lock for lock in new.locks if lock not in old.locks),
     )
 
 
@@ -168,8 +164,9 @@ def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
         process = scene.state.references[name].process
         if not process or scene.living(process):
             yield REFERENCE_RULE.explain(scene, name, pages)
-    for translation in broken.dangerous:
-        yield TRANSLATION_RULE.explain(scene, *translation)
+    for translations in broken.dangerous.values():
+        for translation in translations:
+            yield TRANSLATION_RULE.explain(scene, *translation)
     for lock in broken.locks:
         yield LOCK_RULE.explain(scene, *lock)
 
@@ -186,27 +183,19 @@ def committed(before: MachineView, scene: MachineView, stepped: Stepped) -> Iter
             yield from rule.judge(before, scene, change)
 
 
-def _dangerous(scene: MachineView, translation: Translation) -> bool:
-    entry = tlb_entry(scene, *translation)
-    return entry is not None and TRANSLATION_RULE.dangerous(scene, entry)
-
-
 def _worst_first(found: Violation) -> tuple[int, str, list[tuple[int, str]]]:
     """By severity, then by name, then by subject so that frame 9 stands before frame 10."""
     return -SEVERITIES.index(found.severity), found.invariant, [(len(about), about) for about in found.subjects]
 
 
-def _follow_tasks(draft: Draft, old: State, new: State) -> bool:
-    """Let the draft know what tasks in flight hold; whether a task has begun or ended."""
+def _follow_tasks(draft: Draft, old: State, new: State) -> None:
+    """Let the draft know what tasks in flight hold and owe."""
     if old.tasks is new.tasks:
-        return False
-    came_or_went = len(old.tasks) != len(new.tasks)
+        return
     for name, task in old.tasks.items():
         now = new.tasks.get(name)
-        came_or_went = came_or_went or now is None
         if now is not task:
             draft.task(name, task, now)
     for name, task in new.tasks.items():
         if name not in old.tasks:
             draft.task(name, None, task)
-    return came_or_went

@@ -22,7 +22,7 @@ from model.memory.state import Change
 class RecheckScope:
     """What must be looked at again after some changes."""
 
-    __slots__ = ("draft", "locks", "pages", "pfns", "places", "retaken", "scene")
+    __slots__ = ("draft", "owners", "pages", "pfns", "places", "retaken", "scene")
 
     def __init__(self, scene: MachineView, draft: Draft, changes: Iterable[Change]) -> None:
         self.scene = scene
@@ -35,7 +35,8 @@ class RecheckScope:
         """Pages of references: (reference, page)."""
         self.retaken: set[str] = set()
         """References that came, went or changed: what was known about them is void."""
-        self.locks = False
+        self.owners: set[int] = set()
+        """Frames of which it matters for the TLB entries that lead there who has them now."""
         for change in changes:
             for trigger in TRIGGERS.get(change.table, ()):
                 if trigger.concerned(change):
@@ -64,7 +65,7 @@ class Trigger(NamedTuple):
 
 
 def by_the_index(_scope: RecheckScope, _change: Change) -> None:
-    """The index of holders knows already: frames whose holders changed, places whose entry or watchers changed."""
+    """The index of holders knows already: holders of frames, watchers of places, who owes a flush or holds a lock."""
 
 
 def frame_itself(scope: RecheckScope, change: Change) -> None:
@@ -176,9 +177,9 @@ def places_of_huge_entry(scope: RecheckScope, change: Change) -> None:
         scope.places |= {(process, vpn) for vpn in range(block << 9, (block + 1) << 9)}
 
 
-def locks(scope: RecheckScope, _change: Change) -> None:
-    """The locks, which are few."""
-    scope.locks = True
+def translations_of_frame(scope: RecheckScope, change: Change) -> None:
+    """The TLB entries that lead to a frame."""
+    scope.owners.add(change.key)
 
 
 def _taken_in(scope: RecheckScope, process: str, start: int, end: int) -> None:
@@ -249,11 +250,10 @@ WAYS: Final[dict[type, dict[str, Way]]] = {
         "ptes": by_the_index,
         "tlbs": by_the_index,
         "tables": places_of_huge_entry,
-        # Whether an outdated translation is dangerous is asked after every step: there are few, and not for long.
-        "frames": by_the_index,
+        "frames": translations_of_frame,
         "tasks": by_the_index,
     },
-    LockRule: {"locks": locks, "cpus": locks, "tasks": by_the_index},
+    LockRule: {"locks": by_the_index, "cpus": by_the_index, "tasks": by_the_index},
 }
 """Kind of rule → table → the way from a change of that table to the subjects of such rules."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Final, NamedTuple
+from itertools import chain, takewhile
+from typing import Any, Final, NamedTuple
 
 from rpds import HashTrieMap
 
@@ -25,24 +25,44 @@ from model.invariants.holders import (
     tally,
 )
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.records import Buffer, Process, Pte, Reference, Task, TlbEntry
+from model.memory.records import Buffer, Cpu, FlushOwed, Locals, Lock, Process, Pte, Reference, Task, TlbEntry
 from model.memory.state import Change
 
 Place = tuple[str, int]
 """A virtual page: process and vpn."""
 
+LockKey = tuple[str, str]
+"""A lock: (kind, owner). A CPU with interrupts off counts as one: (`cpu`, its number)."""
+
 
 class Index(NamedTuple):
-    """Who holds what, in one State."""
+    """Who holds what, in one State. What it keeps is keyed by what it is about, so that a step reads what it concerns.
+
+    Two steps that have no entry in common, here or in the State, do not notice each other.
+    """
 
     held: HashTrieMap[int, Held] = HashTrieMap()
-    """pfn → its holders."""
+    """pfn → whoever holds it or has it mapped; without TLBs, which add nothing to any count."""
     watched: HashTrieMap[Place, tuple[Holder, ...]] = HashTrieMap()
     """Virtual page → the references taken there and the TLB entries of it, sorted."""
+    cached: HashTrieMap[int, tuple[Holder, ...]] = HashTrieMap()
+    """pfn → the TLB entries that lead to it, sorted."""
+    owed: HashTrieMap[str, tuple[tuple[str, FlushOwed], ...]] = HashTrieMap()
+    """Address space → the flushes that are still to come, each with the task that owes it; sorted."""
+    kept: HashTrieMap[str, tuple[LockKey, ...]] = HashTrieMap()
+    """Task → the locks that it holds, and the CPUs on which it has interrupts off; sorted."""
+
+    @property
+    def pfns(self) -> set[int]:
+        """Every frame that has holders, or that a TLB leads to. O(all of them)."""
+        return {*self.held, *self.cached}
 
     def holders(self, pfn: int) -> Held:
-        """All holders of a frame."""
-        return self.held.get(pfn, ())
+        """Everybody who points at a frame, TLBs too."""
+        held = self.held.get(pfn, ())
+        for holder in self.cached.get(pfn, ()):
+            held = added(held, holder)
+        return held
 
     def tally(self, pfn: int) -> Tally:
         """What they add up to."""
@@ -102,10 +122,18 @@ def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
 class Draft:
     """The changes of one step on their way into an Index."""
 
-    __slots__ = ("base", "held", "places", "watched")
+    __slots__ = ("base", "cached", "came_or_went", "held", "kept", "locks", "owed", "places", "watched")
 
     def __init__(self, base: Index) -> None:
         self.base = base
+        self.cached: dict[int, tuple[Holder, ...]] = {}
+        self.owed: dict[str, tuple[tuple[str, FlushOwed], ...]] = {}
+        """Address spaces in which a flush has become due, or has been done."""
+        self.kept: dict[str, tuple[LockKey, ...]] = {}
+        self.locks: dict[LockKey, tuple[str, ...]] = {}
+        """Locks that have changed hands → who has come."""
+        self.came_or_went: set[str] = set()
+        """Tasks that have begun or ended."""
         self.held: dict[int, Held] = {}
         """Frames whose holders have changed; the checker must look at them again."""
         self.watched: dict[Place, tuple[Holder, ...]] = {}
@@ -167,6 +195,20 @@ class Draft:
                     self.hold(pfn, holder)
             case "tlbs":
                 self._tlb(key, old or (), new or ())
+            case "locks":
+                self._lock(key, lock_holders(old), lock_holders(new))
+            case "cpus":
+                self._lock(("cpu", str(key)), irqs_off(old), irqs_off(new))
+
+    def _lock(self, lock: LockKey, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        came = tuple(task for task in after if task not in before)
+        gone = [task for task in before if task not in after]
+        if came or gone:
+            self.locks[lock] = came
+        for task in (*came, *gone):
+            kept = self.kept.get(task)
+            kept = self.base.kept.get(task, ()) if kept is None else kept
+            self.kept[task] = tuple(sorted({*kept, lock} if task in came else {*kept} - {lock}))
 
     def _references(self, name: str, old: Reference | None, new: Reference | None) -> None:
         for pfn, holder in reference_grips(name, old):
@@ -182,20 +224,45 @@ class Draft:
         before, after = set(old), set(new)
         for gone in before - after:
             holder = Holder("tlb", gone.process, gone.vpn, cpu)
-            self.drop(gone.pte.pfn, holder)
+            self._cached(gone.pte.pfn, holder, on=False)
             self.watch((gone.process, gone.vpn), holder, on=False)
         for fresh in after - before:
             holder = Holder("tlb", fresh.process, fresh.vpn, cpu)
-            self.hold(fresh.pte.pfn, holder)
+            self._cached(fresh.pte.pfn, holder, on=True)
             self.watch((fresh.process, fresh.vpn), holder, on=True)
+
+    def _cached(self, pfn: int, holder: Holder, *, on: bool) -> None:
+        cached = self.cached.get(pfn)
+        cached = self.base.cached.get(pfn, ()) if cached is None else cached
+        rest = (other for other in cached if other != holder)
+        self.cached[pfn] = tuple(sorted((*rest, holder) if on else rest))
 
     def task(self, name: str, old: Task | None, new: Task | None) -> None:
         """Follow what a task in flight owns and owes."""
+        if old is None or new is None:
+            self.came_or_went.add(name)
+        self._flushes(name, old.stack if old else (), new.stack if new else ())
         before, after = _owned(old), _owned(new)
         if before == after:  # usually the very same tuples, which costs nothing to see
             return
         for kind, gone, come in zip(OWNED_KINDS, before, after, strict=True):
             self._owned(kind, name, Counter(chain(*gone)), Counter(chain(*come)))
+
+    def _flushes(self, task: str, old: tuple[Locals, ...], new: tuple[Locals, ...]) -> None:
+        """Follow which flushes the calls of a task owe; those that both stacks share owe what they did."""
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(old, new, strict=False)))
+        before = [owed for call in old[same:] if (owed := call.owes_flush()) is not None]
+        after = [owed for call in new[same:] if (owed := call.owes_flush()) is not None]
+        if before == after:
+            return
+        for mm in {owed.mm for owed in (*before, *after)}:
+            owing = self.owed.get(mm)
+            left = list(self.base.owed.get(mm, ()) if owing is None else owing)
+            for owed in before:
+                if owed.mm == mm:
+                    left.remove((task, owed))
+            left += [(task, owed) for owed in after if owed.mm == mm]
+            self.owed[mm] = tuple(sorted(left))
 
     def _owned(self, kind: HolderKind, task: str, before: Counter[int], after: Counter[int]) -> None:
         for pfn in before.keys() | after.keys():
@@ -206,14 +273,10 @@ class Draft:
 
     def commit(self) -> Index:
         """The Index with all of it."""
-        if not self.held and not self.watched:
+        written: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept)
+        if not any(written):
             return self.base
-        held, watched = self.base.held, self.base.watched
-        for pfn, holders in self.held.items():
-            held = held.insert(pfn, holders) if holders else held.discard(pfn)
-        for place, watchers in self.watched.items():
-            watched = watched.insert(place, watchers) if watchers else watched.discard(place)
-        return Index(held, watched)
+        return Index(*(_with(old, new) for old, new in zip(self.base, written, strict=True)))
 
     def references_of(self, pfns: Iterable[int]) -> set[tuple[str, int]]:
         """Which pages of which references hold one of the frames: (reference, page)."""
@@ -222,6 +285,23 @@ class Draft:
             held = self.held.get(pfn, self.base.held.get(pfn, ()))
             found.update((holder.owner, holder.number) for holder in members(held) if holder.kind in REFERENCE_KINDS)
         return found
+
+
+def _with(entries: HashTrieMap[Any, Any], changed: dict[Any, Any]) -> HashTrieMap[Any, Any]:
+    """The entries after some have changed; an empty one is none."""
+    for key, value in changed.items():
+        entries = entries.insert(key, value) if value else entries.discard(key)
+    return entries
+
+
+def lock_holders(lock: Lock | None) -> tuple[str, ...]:
+    """The tasks that hold a lock."""
+    return () if lock is None else (lock.writer,) if lock.writer else lock.readers
+
+
+def irqs_off(cpu: Cpu | None) -> tuple[str, ...]:
+    """The task that has interrupts off on a CPU, if any."""
+    return (cpu.irqs_off_by,) if cpu is not None and cpu.irqs_off_by else ()
 
 
 OWNED_KINDS: Final[tuple[HolderKind, ...]] = ("task", "task-pin", "rmap")

@@ -5,20 +5,24 @@ What must be looked at again is found by `concerns`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case
 from model.invariants.concerns import RecheckScope
+from model.invariants.holder_index import LockKey
 from model.invariants.holders import REFERENCE_KINDS, tally
-from model.invariants.registry import FRAME_RULES, REFERENCE_RULE, TRANSLATION_RULE
+from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
 from model.invariants.rules.buffers import at_rest
 from model.invariants.rules.translations import tlb_entry
 from model.memory.units import CpuNumber
 
 Translation = tuple[CpuNumber, str, int]
 """What a TLB remembers: CPU, process, vpn."""
+
+Translations: TypeAlias = "HashTrieMap[str, frozenset[Translation]]"
+"""Process → some translations of its pages. None is not kept as an empty set."""
 
 BREAKS: Final = tuple((name, rule.broken) for name, rule in FRAME_RULES.items())
 
@@ -43,7 +47,7 @@ class Recheck(RecheckScope):
         """The frames that break a rule, given those that did before."""
         scene = self.scene
         for pfn in self.pfns:
-            frame, held = scene.frame(pfn), scene.holding.holders(pfn)
+            frame, held = scene.frame(pfn), scene.holding.held.get(pfn, ())
             names: list[str] = []
             if rules := BREAKS_AT_REST if at_rest(scene, pfn, frame, held) else BREAKS:
                 case = Case(scene, pfn, frame, tally(held), held)
@@ -73,18 +77,59 @@ class Recheck(RecheckScope):
             stale = stale.insert(name, pages) if pages else stale.discard(name)
         return stale
 
-    def translations(self, known: HashTrieSet[Translation]) -> HashTrieSet[Translation]:
-        """The cached translations that are outdated, given those that were before."""
-        any_known = bool(self.places) and len(known) > 0
+    def translations(self, outdated: Translations, dangerous: Translations) -> tuple[Translations, Translations]:
+        """The cached translations that are outdated, and the dangerous ones of them, given those that were before."""
+        again: dict[str, set[Translation]] = {}
+        places: dict[str, set[int]] = {}
         for process, vpn in self.places:
-            if any_known:
-                for cpu in self.scene.state.cpus:
-                    known = known.discard((cpu, process, vpn))
+            places.setdefault(process, set()).add(vpn)
             for holder in self.scene.holding.watched.get((process, vpn), ()):
                 if holder.kind == "tlb" and self._outdated(holder.level, process, vpn):
-                    known = known.insert((holder.level, process, vpn))
-        return known
+                    again.setdefault(process, set()).add((holder.level, process, vpn))
+        for process, vpns in places.items():
+            known = outdated.get(process, NONE)
+            kept = frozenset([one for one in known if one[2] not in vpns]) if known else NONE
+            outdated = _among(outdated, process, kept.union(again.get(process, NONE)))
+            again.setdefault(process, set()).update(known - kept)
+        for process in self.draft.owed:
+            again.setdefault(process, set()).update(outdated.get(process, NONE))
+        for pfn in self.owners:
+            for holder in self.scene.holding.cached.get(pfn, ()):
+                if (one := (holder.level, holder.owner, holder.number)) in outdated.get(holder.owner, NONE):
+                    again.setdefault(holder.owner, set()).add(one)
+        for process, ones in again.items():
+            if ones:
+                wrong = frozenset([one for one in ones if one in outdated.get(process, NONE) and self._dangerous(one)])
+                dangerous = _among(dangerous, process, dangerous.get(process, NONE) - ones | wrong)
+        return outdated, dangerous
+
+    def locks(self, left_held: HashTrieSet[LockKey]) -> HashTrieSet[LockKey]:
+        """The locks whose holder is gone, given those that were left held before."""
+        tasks, draft = self.scene.state.tasks, self.draft
+        again = {lock for lock, came in draft.locks.items() if lock in left_held or any(t not in tasks for t in came)}
+        for task in draft.came_or_went:
+            again.update(self.scene.holding.kept.get(task, ()))
+        for lock in again:
+            if LOCK_RULE.broken(self.scene, *lock):
+                left_held = left_held.insert(lock)
+            elif lock in left_held:
+                left_held = left_held.remove(lock)
+        return left_held
 
     def _outdated(self, cpu: int, process: str, vpn: int) -> bool:
         entry = tlb_entry(self.scene, cpu, process, vpn)
         return entry is not None and TRANSLATION_RULE.outdated(entry.pte, self.scene.entry(process, vpn))
+
+    def _dangerous(self, translation: Translation) -> bool:
+        entry = tlb_entry(self.scene, *translation)
+        return entry is not None and TRANSLATION_RULE.dangerous(self.scene, entry)
+
+
+NONE: Final[frozenset[Translation]] = frozenset()
+
+
+def _among(known: Translations, process: str, ones: frozenset[Translation]) -> Translations:
+    """With these translations of a process."""
+    if ones == known.get(process, NONE):
+        return known
+    return known.insert(process, ones) if ones else known.discard(process)

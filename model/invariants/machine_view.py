@@ -87,16 +87,18 @@ class MachineView(NamedTuple):
     def mappers(self, pfn: int, *kinds: str) -> set[str]:
         """The processes that have the frame in their page tables; only through entries of these kinds where given."""
         wanted = kinds or ENTRY_KINDS
-        return {holder.owner for holder in members(self.holding.holders(pfn)) if holder.kind in wanted}
+        return {holder.owner for holder in members(self.holding.held.get(pfn, ())) if holder.kind in wanted}
 
     def mapped_at(self, pfn: int, process: str) -> int | None:
         """The lowest virtual page at which `process` has the frame mapped, or None."""
-        places = (h.number for h in members(self.holding.holders(pfn)) if h.kind == "pte" and h.owner == process)
+        holders = members(self.holding.held.get(pfn, ()))
+        places = (h.number for h in holders if h.kind == "pte" and h.owner == process)
         return min(places, default=None)
 
     def holders(self, pfn: int, *kinds: str) -> list[Holder]:
         """Some holders of the frame, in order; only of these kinds where any are given."""
-        return [holder for holder in some(self.holding.holders(pfn)) if not kinds or holder.kind in kinds]
+        pointing = self.holding.held.get(pfn, ()) if kinds and "tlb" not in kinds else self.holding.holders(pfn)
+        return [holder for holder in some(pointing) if not kinds or holder.kind in kinds]
 
     def forking(self, process: str) -> bool:
         """Whether a process is still being made by fork(), so that nothing has happened to its memory yet."""

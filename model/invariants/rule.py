@@ -58,7 +58,8 @@ class LockRule(NamedTuple):
 
     invariant: Invariant
     reads: Reads
-    broken: Callable[[MachineView], Iterator[tuple[str, str]]]
+    broken: Callable[[MachineView, str, str], bool]
+    """Of the kind of a lock and its owner; of `cpu` and its number."""
     explain: Callable[[MachineView, str, str], Violation]
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
 from model.invariants.holders import Held, Holder
 from model.invariants.incremental import Translation
-from model.memory.records import Task
+from model.memory.records import FlushOwed, Task
 from model.memory.state import TABLES
 from model.memory.units import ORDERED, Pfn
 from model.search.interchangeable import exchanges, value_hint
@@ -36,8 +36,14 @@ CHUNK: Final = 24
 """Bits of a state that are looked up at once."""
 
 COUNTERS: Final = next(number for number, table in enumerate(TABLES) if table.name == "counters")
-SINGLE: Final[dict[str, Any]] = {"dangerous": frozenset[Translation], "locks": frozenset[tuple[str, str]]}
-"""The types of what the memo keeps alone."""
+HOLDING: Final[tuple[tuple[Any, Any], ...]] = (
+    (Pfn, Held),
+    (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
+    (Pfn, Annotated[tuple[Holder, ...], ORDERED]),
+    (str, Annotated[tuple[tuple[str, FlushOwed], ...], ORDERED]),
+    (str, Annotated[tuple[tuple[str, str], ...], ORDERED]),
+)
+"""The types of keys and values in the tables of the index of holders."""
 
 
 class Hints:
@@ -48,13 +54,13 @@ class Hints:
         self.types: Final[dict[PackedTable, tuple[Any, Any]]] = {
             packed_table: (table.key, table.value) for packed_table, table in zip(cache.tables, TABLES, strict=True)
         } | {
-            cache.work: (str, Task),
-            cache.alive: (str, bool),
-            cache.held: (Pfn, Held),
-            cache.watched: (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
+            cache.alive: (str, Task),
+            **dict(zip(cache.holding, HOLDING, strict=True)),
             cache.frames: (Pfn, int),  # the names of rules are nobody's
             cache.references: (str, int),
-            cache.outdated: (Translation, bool),
+            cache.outdated: (str, frozenset[Translation]),
+            cache.dangerous: (str, frozenset[Translation]),
+            cache.locks: (tuple[str, str], bool),
         }
         """Table → the types of its keys and values, with marks of `model.memory.units`."""
         self.budgets: Final = {budget_key(number): number for number in range(len(cache.starters))}
@@ -62,17 +68,14 @@ class Hints:
     def key(self, component: Component, renaming: NamePermutation) -> Hashable:
         """The key of a component under other names."""
         key: Any = component.key
-        if component.packed_table is self.cache.single:
-            number = self.budgets.get(key)
-            return key if number is None else budget_key(renaming.permissions[number])
+        if component.packed_table is self.cache.budgets:
+            return budget_key(renaming.permissions[self.budgets[key]])
         return cast("Hashable", rename(self.types[component.packed_table][0], key, renaming))
 
     def value(self, component: Component, value: Any, renaming: NamePermutation) -> Any:
         """A value of a component under other names."""
         hint = self.types.get(component.packed_table, (str, int))[1]
-        if component.packed_table is self.cache.single:
-            hint = SINGLE.get(str(component.key), int)
-        elif component.packed_table is self.cache.tables[COUNTERS]:
+        if component.packed_table is self.cache.tables[COUNTERS]:
             hint = value_hint("counters", component.key, hint)
         return rename(hint, value, renaming)
 

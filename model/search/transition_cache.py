@@ -19,7 +19,7 @@ from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity, Violation
-from model.memory.records import FlushOwed, Locals, Task
+from model.memory.records import Task
 from model.memory.state import State
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
@@ -114,23 +114,22 @@ class TransitionCache:
             self.layout.packed_table(table, msgspec.msgpack.encode if number == TASKS else None)
             for number, table in enumerate(state.maps)
         ]
-        self.work: Final = self.layout.packed_table(_map({name: in_short(task) for name, task in state.tasks.items()}))
-        """What the checker needs to know of a task: far less than there is."""
-        self.alive: Final = self.layout.packed_table(_map(dict.fromkeys(state.tasks, True)))
-        self.held: Final = self.layout.packed_table(checker.scene.holding.held)
-        self.watched: Final = self.layout.packed_table(checker.scene.holding.watched)
+        self.alive: Final = self.layout.packed_table(_map({name: in_short(task) for name, task in state.tasks.items()}))
+        """What the checker needs to know of a task: that there is one, for whom and where."""
+        self.holding: Final = [self.layout.packed_table(entries) for entries in checker.scene.holding]
+        """The tables of the index of holders."""
         broken = checker.broken
         rules: dict[int, frozenset[str]] = {}
         for name, pfn in broken.frames:
             rules[pfn] = rules.get(pfn, frozenset()) | {name}
         self.frames: Final = self.layout.packed_table(_map(rules))
         self.references: Final = self.layout.packed_table(broken.references)
-        self.outdated: Final = self.layout.packed_table(_map(dict.fromkeys(broken.outdated, True)))
+        self.outdated: Final = self.layout.packed_table(broken.outdated)
+        self.dangerous: Final = self.layout.packed_table(broken.dangerous)
+        self.locks: Final = self.layout.packed_table(_map(dict.fromkeys(broken.locks, True)))
         budgets = {budget_key(number): permission.times for number, permission in enumerate(scene.permissions)}
-        self.single: Final = self.layout.packed_table(
-            _map({"dangerous": broken.dangerous, "locks": broken.locks, **budgets})
-        )
-        """Whatever stands alone: sets that the checker keeps whole, and how often what may still be started."""
+        self.budgets: Final = self.layout.packed_table(_map(budgets))
+        """How often what may still be started."""
         self.choosing: Final = setting(state, "allocator") == "any"
         """Allocations may get any page."""
         self.left_out = False
@@ -150,7 +149,7 @@ class TransitionCache:
         ]
         """The tasks with every choice of pages that they may have."""
         self.starters: Final = [
-            Actor(budget := self.single.component(budget_key(number)), self._spent(budget, permission), "", permission)
+            Actor(budget := self.budgets.component(budget_key(number)), self._spent(budget, permission), "", permission)
             for number, permission in enumerate(scene.permissions)
         ]
         self.stated: Final = [one for one in scene.properties if one.when != "final"]
@@ -260,7 +259,7 @@ class TransitionCache:
         return pages.picked
 
     def _page_choice(self, actor: Actor, packed: int, reads: Reads) -> PageChoice:
-        held = Tracked(self.held, packed, reads)
+        held = Tracked(self.holding[0], packed, reads)
         return PageChoice(actor.choice, lambda page: bool(held.get(page)))
 
     def _start(
@@ -288,37 +287,25 @@ class TransitionCache:
     ) -> ExecutedTransition:
         """The effect of a transition of `task`, and what it breaks."""
         old, new = before.tasks.get(task), after.tasks.get(task)
-        holding = Index(self._any(self.held, packed, reads), self._any(self.watched, packed, reads))
-        single = Tracked(self.single, packed, reads)
+        holding = Index(*(self._any(table, packed, reads) for table in self.holding))
         standing = BrokenPlaces(
             cast("Any", TrackedFrames(self.frames, packed, reads)),
-            self._any(self.references, packed, reads),
-            self._any(self.outdated, packed, reads),
-            single["dangerous"],
-            single["locks"],
+            *(self._any(one, packed, reads) for one in (self.references, self.outdated, self.dangerous, self.locks)),
         )
         draft = Draft(holding)
         draft.task(task, old, new)
-        work = ShortTasks(self.work, packed, reads)
-        work.alive = Tracked(self.alive, packed, reads)
-        if (short := in_short(new) if new else None) != work.get(task):
-            work.writes = {task: short}
-        came_or_went = (old is None) != (new is None)
-        if came_or_went:
-            work.alive = work.alive.insert(task, None if new is None else True)
+        alive = Tracked(self.alive, packed, reads)
+        if (old is None) != (new is None):
+            alive = alive.insert(task, None if new is None else in_short(new))
         maps: list[Any] = list(after.maps)
-        maps[TASKS] = work
+        maps[TASKS] = alive
         seen = TrackedState(tuple(maps))
         was = MachineView(before, holding)
-        checker = Checker(was, standing).look_again(
-            seen, stepped.changes if stepped else (), draft, came_or_went=came_or_went
-        )
+        checker = Checker(was, standing).look_again(seen, stepped.changes if stepped else (), draft)
         found = list(committed(was, checker.scene, stepped)) if stepped else []
         found += explain(checker.scene, _newly(standing, checker.broken))
         broken = checker.broken
-        single = single.insert("dangerous", broken.dangerous).insert("locks", broken.locks)
-        holding = checker.scene.holding
-        written = (*after.maps, work, work.alive, *holding, broken.frames, broken.references, broken.outdated, single)
+        written = (*after.maps, alive, *checker.scene.holding, *broken)
         turned = self._turned(packed, cast("Any", written), reads)
         properties = frozenset((violation.invariant, violation.severity) for violation in found)
         if self.stated:
@@ -345,6 +332,8 @@ class TransitionCache:
         plain = broken._replace(
             frames=HashTrieSet([(name, pfn) for pfn, names in frames.items() for name in names]),
             references=_map(dict(broken.references.items())),
+            dangerous=_map(dict(broken.dangerous.items())),
+            locks=HashTrieSet(list(broken.locks)),
         )
         return Moment(state, checker=Checker(scene, plain))
 
@@ -378,14 +367,18 @@ class TransitionCache:
 
 def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     """What is wrong in `new` and was not in `old`, from what was written."""
-    frames, references = cast("Any", new.frames).writes or {}, cast("Any", new.references).writes or {}
+    frames, references, dangerous, locks = (
+        cast("Any", table).writes or {} for table in (new.frames, new.references, new.dangerous, new.locks)
+    )
     return BrokenPlaces(
         HashTrieSet(
             [(name, pfn) for pfn, names in frames.items() for name in names or () if (name, pfn) not in old.frames]
         ),
         HashTrieMap({name: pages for name, pages in references.items() if pages and name not in old.references}),
-        dangerous=new.dangerous - old.dangerous,
-        locks=new.locks - old.locks,
+        dangerous=HashTrieMap(
+            {of: ones - old.dangerous.get(of, frozenset()) for of, ones in dangerous.items() if ones}
+        ),
+        locks=HashTrieSet([lock for lock, held in locks.items() if held and lock not in old.locks]),
     )
 
 
@@ -411,31 +404,6 @@ def budget_key(number: int) -> str:
 # -- tasks in short ----------------------------------------------------------------------------
 
 
-class ShortCall(NamedTuple):
-    """A call as the checker sees it from afar: what it is still going to flush."""
-
-    owed: FlushOwed
-
-    def owes_flush(self) -> FlushOwed:
-        """As the call itself says."""
-        return self.owed
-
-
 def in_short(task: Task) -> Task:
-    """A task as far as the rules look at one that does not move: which flushes it owes.
-
-    What its calls own and owe to counts stands in the index of holders.
-    """
-    calls = tuple([ShortCall(owed) for call in task.stack if (owed := call.owes_flush()) is not None])
-    return Task(task.process, task.cpu, cast("tuple[Locals, ...]", calls))
-
-
-class ShortTasks(Tracked):
-    """The table of tasks for the checker. Whether there is a task is asked far more often than what it does."""
-
-    __slots__ = ("alive",)
-
-    alive: Tracked
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self.alive
+    """A task as the rules look at one: what its calls own and owe stands in the index of holders."""
+    return Task(task.process, task.cpu)

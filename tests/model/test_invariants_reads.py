@@ -85,8 +85,13 @@ def verdicts(scene: MachineView) -> Verdicts:
         if TRANSLATION_RULE.outdated(cached.pte, scene.entry(cached.process, cached.vpn))
         and TRANSLATION_RULE.dangerous(scene, cached)
     )
-    found[LOCK_RULE.invariant.name] = frozenset(LOCK_RULE.broken(scene))
+    found[LOCK_RULE.invariant.name] = frozenset(lock for lock in locks(scene) if LOCK_RULE.broken(scene, *lock))
     return found
+
+
+def locks(scene: MachineView) -> list[tuple[str, str]]:
+    """Every lock that there may be something to say of."""
+    return [*scene.state.locks, *(("cpu", str(number)) for number in scene.state.cpus)]
 
 
 def said(checker: Checker) -> Verdicts:
@@ -99,8 +104,8 @@ def said(checker: Checker) -> Verdicts:
         for page in range(bits.bit_length())
         if bits >> page & 1
     )
-    found[TRANSLATION_RULE.invariant.name] = broken.dangerous
-    found[LOCK_RULE.invariant.name] = broken.locks
+    found[TRANSLATION_RULE.invariant.name] = frozenset().union(*broken.dangerous.values())
+    found[LOCK_RULE.invariant.name] = frozenset(broken.locks)
     return found
 
 
@@ -268,4 +273,5 @@ def ask(rule: Rule, watched: MachineView, scene: MachineView, seen: Seen) -> Non
                 rule.outdated(cached.pte, watched.entry(cached.process, cached.vpn))
                 rule.dangerous(watched, cached)
     elif isinstance(rule, LockRule):
-        list(rule.broken(watched))
+        for lock in locks(scene):
+            rule.broken(watched, *lock)

@@ -177,6 +177,6 @@ def test_the_ledger_knows_since_which_step_a_unit_is_held(name: str) -> None:
     since: dict[tuple[int, Holder], int] = {}
     for node in session.timeline.path_to(session.node):
         index = node.checker.scene.holding
-        now = {(pfn, holder) for pfn in index.held for holder in members(index.holders(pfn))}
+        now = {(pfn, holder) for pfn in index.pfns for holder in members(index.holders(pfn))}
         since = {each: since.get(each, node.depth) for each in now}
         assert dict(history.at(node).since.items()) == since

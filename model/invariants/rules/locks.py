@@ -1,8 +1,8 @@
 """Whether everybody who holds a lock, or keeps a CPU, is still running."""
 
-from collections.abc import Iterator
 from typing import Final
 
+from model.invariants.holder_index import irqs_off, lock_holders
 from model.invariants.machine_view import MachineView
 from model.invariants.rule import LockRule
 from model.invariants.subjects import subject
@@ -17,15 +17,11 @@ LOCK_LEFT_HELD: Final = Invariant(
 )
 
 
-def left_held(scene: MachineView) -> Iterator[tuple[str, str]]:
-    """The (kind, owner) of each lock whose holder is gone; a CPU stands as (`cpu`, its number)."""
-    tasks = scene.state.tasks
-    for (kind, owner), lock in scene.state.locks.items():
-        if any(task and task not in tasks for task in (lock.writer, *lock.readers)):
-            yield kind, owner
-    for number, cpu in scene.state.cpus.items():
-        if cpu.irqs_off_by and cpu.irqs_off_by not in tasks:
-            yield "cpu", str(number)
+def left_held(scene: MachineView, kind: str, owner: str) -> bool:
+    """Whether the holder of a lock is gone, or whoever has interrupts off on a CPU (`cpu`, its number)."""
+    state = scene.state
+    held = irqs_off(state.cpus.get(int(owner))) if kind == "cpu" else lock_holders(state.locks.get((kind, owner)))
+    return any(task not in state.tasks for task in held)
 
 
 def explain_left_held(scene: MachineView, kind: str, owner: str) -> Violation:

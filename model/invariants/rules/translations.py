@@ -147,12 +147,7 @@ def dangerous(scene: MachineView, entry: TlbEntry) -> bool:
 
 def _flush_is_owed(scene: MachineView, entry: TlbEntry) -> bool:
     """Whether some call in flight is still going to flush a translation."""
-    return any(
-        owed.covers(entry.process, entry.vpn)
-        for task in scene.state.tasks.values()
-        for call in task.stack
-        if (owed := call.owes_flush()) is not None
-    )
+    return any(owed.covers(entry.process, entry.vpn) for _, owed in scene.holding.owed.get(entry.process, ()))
 
 
 def explain_stale_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> Violation:

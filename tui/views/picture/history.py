@@ -140,7 +140,7 @@ def first(node: Node) -> Past:
         if pfn not in past.home and pfn < VRAM_BASE:
             past = past.settle(pfn, page)
     owners, since = past.owners, past.since
-    for pfn in {*past.home, *index.held}:
+    for pfn in {*past.home, *index.pfns}:
         owner = owner_of(state, index, pfn)
         owners = owners.insert(pfn, owner) if owner else owners
         for holder in _members(index, pfn):
@@ -172,7 +172,7 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
         owner = owner_of(node.state, held, pfn)
         if owner and owners.get(pfn) != owner:
             owners = owners.insert(pfn, owner)
-        if held.held.get(pfn) is not was.held.get(pfn):
+        if held.held.get(pfn) is not was.held.get(pfn) or held.cached.get(pfn) is not was.cached.get(pfn):
             then, now = set(_members(was, pfn)), set(_members(held, pfn))
             for holder in then - now:
                 since = since.discard((pfn, holder))
