@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test mutants check agreement live bench screenshots documents sweep translations constraints clean
+.PHONY: help run test mutants check agreement live bench screenshots documents sweep soak translations constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -50,6 +50,9 @@ documents: screenshots ## renew all that the documents show of the program: pict
 
 sweep: $(VENV)/develop ## search every pair of ordinary calls, some hours; docs/ordinary.md says what was found
 	@$(BIN)/python docs/parts.py ordinary
+
+soak: $(VENV)/develop ## random play of several tasks, until interrupted; goes on where it stopped (ARGS="--first N" begins at N)
+	@$(BIN)/python -m tests.model.soak $(ARGS)
 
 translations: $(VENV)/develop ## bring the translators' .po files up to date with the texts of the source
 	@$(BIN)/python -m docs.translations

@@ -4,7 +4,7 @@ A scene maps one backing into one process, lets two CPUs look at it, and permits
 the two CPUs. Nothing in it is wrong, so neither corruption nor a splat may be reachable.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations, combinations_with_replacement
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ import msgspec
 
 from model.compare.known_bugs import known_bug
 from model.compare.ordinary_calls import BACKINGS, CALLS, Backing, OrdinaryCall
+from model.engine.config import ASKED, holds_on
 from model.script.command import Command
 from model.script.parser import parse
 from model.search.bfs import Property, Search, worst_first
@@ -24,6 +25,9 @@ MOST_STATES: Final = 300_000
 
 DEADLOCK: Final = "deadlock"
 """What is found where tasks wait for ever, for each other or for what nobody does."""
+
+ERROR: Final = "error"
+"""What is found where the model itself has an error: some order of steps that it does not expect."""
 
 TRIPLES_BOUND: Final = 2
 """Pre-emptions in the scenes of three calls, at most."""
@@ -62,6 +66,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A script that leads into it from an empty machine."""
     known: str = ""
     """The source that says that this kernel really does it."""
+    same_as: str = ""
+    """The kernel on which the scene was searched; empty: on its own. What differs between the two was never asked."""
 
     @property
     def bad(self) -> bool:
@@ -81,16 +87,17 @@ def calls_for(backing: Backing) -> tuple[OrdinaryCall, ...]:
 
 
 def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[SweepCase]:
-    """Every pair of calls over every backing on each kernel, a call with itself included; then the triples."""
-    for kernel in kernels:
-        for backing in backings:
-            for pair in combinations_with_replacement(calls_for(backing), 2):
-                if pair[0] is not pair[1] or not pair[0].once:
-                    yield SweepCase(kernel, backing, pair)
-    for kernel in kernels:
-        for backing in backings:
-            for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
-                yield SweepCase(kernel, backing, triple)
+    """Every pair of calls over every backing, a call with itself included; then the triples.
+
+    The kernels of a scene stand together: it is searched on one of those that do not differ in it.
+    """
+    for backing in backings:
+        for pair in combinations_with_replacement(calls_for(backing), 2):
+            if pair[0] is not pair[1] or not pair[0].once:
+                yield from (SweepCase(kernel, backing, pair) for kernel in kernels)
+    for backing in backings:
+        for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
+            yield from (SweepCase(kernel, backing, triple) for kernel in kernels)
 
 
 def scene_lines(case: SweepCase) -> tuple[str, ...]:
@@ -122,12 +129,46 @@ def commands(case: SweepCase) -> tuple[Command, ...]:
     return parse("".join(f"{line}\n" for line in scene_lines(case)))
 
 
+def answers(
+    asked: Iterable[SweepCase], most_preemptions: int | None = None, most_states: int = MOST_STATES
+) -> Iterator[tuple[SweepCase, Answer]]:
+    """Search scenes one after the other; a scene that reads the same on two kernels is searched on one of them."""
+    searched: dict[tuple[str, ...], list[tuple[SweepCase, Answer, frozenset[str]]]] = {}
+    for case in asked:
+        before = searched.setdefault((case.backing.name, *(call.name for call in case.calls)), [])
+        for other, found, facts in before:
+            if all(holds_on(case.kernel, name) == holds_on(other.kernel, name) for name in facts):
+                yield case, _on_another_kernel(case, other, found)
+                break
+        else:
+            ASKED.clear()
+            found = answer(case, most_preemptions, most_states)
+            before.append((case, found, frozenset(ASKED)))
+            yield case, found
+
+
+def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answer:
+    """What was found in the same scene on a kernel that does the same in it."""
+    here, there = (f"set kernel {kernel}\n" for kernel in (case.kernel, other.kernel))
+    known = _known(case, found.invariant) if found.invariant else ""
+    trace = found.trace.replace(there, here, 1)
+    return msgspec.structs.replace(found, trace=trace, known=known, same_as=other.kernel)
+
+
 def answer(case: SweepCase, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
     """Search a scene to its first corruption or splat; triples with TRIPLES_BOUND pre-emptions at most."""
-    scene = set_up(commands(case))
-    search = Search(scene)
     if len(case.calls) > 2:
         most_preemptions = TRIPLES_BOUND if most_preemptions is None else min(most_preemptions, TRIPLES_BOUND)
+    try:
+        search = Search(set_up(commands(case)))
+        return _searched(case, search, most_preemptions, most_states)
+    except Exception as error:  # noqa: BLE001 - whatever a step of the model raises is what was found
+        scene = "".join(f"{line}\n" for line in (f"# {type(error).__name__}: {error}", *scene_lines(case)))
+        return Answer(0, invariant=ERROR, severity=ERROR, trace=scene)
+
+
+def _searched(case: SweepCase, search: Search, most_preemptions: int | None, most_states: int) -> Answer:
+    """Search every schedule, or those of few pre-emptions."""
     if most_preemptions is not None:
         return _bounded(case, search, most_preemptions, most_states)
     search.run(most_states, stop=is_bad)
@@ -151,8 +192,12 @@ def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states
 
 
 def _deadlock(case: SweepCase, states: int, *, complete: bool) -> Answer:
-    known = known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], DEADLOCK)
-    return Answer(states, complete, DEADLOCK, DEADLOCK, known=known)
+    return Answer(states, complete, DEADLOCK, DEADLOCK, known=_known(case, DEADLOCK))
+
+
+def _known(case: SweepCase, invariant: str) -> str:
+    """The source that says that this kernel really does it."""
+    return known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], invariant)
 
 
 def _found(case: SweepCase, search: Search, kind: Property, path: Path, states: int = 0) -> Answer:
@@ -163,7 +208,7 @@ def _found(case: SweepCase, search: Search, kind: Property, path: Path, states: 
         steps=path.steps,
         preemptions=path.preemptions,
         trace="".join(f"{line}\n" for line in as_script(search, path.actions)),
-        known=known_bug(case.kernel, case.backing.name, [call.name for call in case.calls], kind[0]),
+        known=_known(case, kind[0]),
     )
 
 

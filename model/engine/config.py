@@ -150,7 +150,17 @@ FACTS: Final[dict[str, Fact]] = {
 }
 
 
+ASKED: Final[set[str]] = set()
+"""The facts that were asked for since somebody has emptied it: on all else the kernels agree."""
+
+
 def fact(mem: Memory, name: str) -> bool:
     """Whether the named fact holds on this machine's kernel. KeyError for a name that is not in FACTS."""
+    ASKED.add(name)
+    return holds_on(setting(mem, "kernel"), name)
+
+
+def holds_on(kernel: str, name: str) -> bool:
+    """Whether the named fact holds on a kernel."""
     since, until, _ = FACTS[name]
-    return KERNELS.index(since) <= KERNELS.index(setting(mem, "kernel")) <= KERNELS.index(until)
+    return KERNELS.index(since) <= KERNELS.index(kernel) <= KERNELS.index(until)

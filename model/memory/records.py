@@ -200,6 +200,8 @@ class File(Record, frozen=True, omit_defaults=True):
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
     i_mmap: tuple[tuple[str, int], ...] = ()
     """The VMAs that map it: (process, start), by offset, then as they came. What unmap_mapping_range() walks."""
+    users: int = 0
+    """Calls that hold it while they work on it without mmap_lock (get_file): it outlives its last mapping for them."""
 
 
 class SwapSlot(Record, frozen=True, omit_defaults=True):

@@ -3,7 +3,9 @@
 A dialect says which verbs and backings are drawn, and what a script begins with.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from random import Random
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from hypothesis import strategies as st
 
@@ -34,6 +36,47 @@ from model.text.problems import ScriptError
 
 LONGEST: Final = 25
 PROCESS: Final = Name(name="P", kind="process")
+T = TypeVar("T")
+
+
+class Chance(Protocol):
+    """Where a script's choices come from."""
+
+    def number(self, low: int, high: int) -> int:
+        """One of low … high."""
+
+    def one_of(self, these: Sequence[T]) -> T:
+        """One of these; a failing example shrinks to the first."""
+
+
+class Hypothesis:
+    """Choices that shrink."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+
+    def number(self, low: int, high: int) -> int:
+        """One of low … high."""
+        return self.draw(st.integers(low, high))
+
+    def one_of(self, these: Sequence[T]) -> T:
+        """One of these."""
+        return self.draw(st.sampled_from(these))
+
+
+class Seeded:
+    """Choices that follow from a number: fast, for long runs."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def number(self, low: int, high: int) -> int:
+        """One of low … high."""
+        return self.random.randint(low, high)
+
+    def one_of(self, these: Sequence[T]) -> T:
+        """One of these."""
+        return self.random.choice(these)
 
 
 class Dialect(NamedTuple):
@@ -50,22 +93,22 @@ class Dialect(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A script while it is drawn: hypothesis' source of chance, the names so far, the dialect."""
+    """A script while it is drawn: the source of chance, the names so far, the dialect."""
 
-    draw: st.DrawFn
+    chance: Chance
     scope: Scope
     dialect: Dialect
 
     def line(self, verbs: tuple[str, ...]) -> str:
         """One command, mostly of names that exist."""
-        verb = self.draw(st.sampled_from(verbs))
+        verb = self.chance.one_of(verbs)
         return " ".join((verb, *self.form(VERBS[verb].form, {})))
 
     def form(self, form: Signature, chosen: dict[str, str]) -> list[str]:
         """Operands, then some of the options."""
         words: list[str] = []
         for operand in form.operands:
-            if operand.optional and self.draw(st.booleans()):
+            if operand.optional and self.chance.number(0, 1):
                 continue
             word = self.word(operand, chosen)
             chosen[operand.name] = word
@@ -73,75 +116,75 @@ class Drawing(NamedTuple):
             if isinstance(operand, Branch):
                 words += self.form(operand.forms[word], chosen)
         for option in form.options:
-            if option.required or not self.draw(st.integers(0, 3)):
+            if option.required or not self.chance.number(0, 3):
                 value = f"={self.word(option.value, chosen)}" if option.value is not None else ""
                 words.append(option.key + value)
         return words
 
     def word(self, operand: Operand, chosen: dict[str, str]) -> str:  # noqa: C901 - one case an operand
         """Something for an operand, sensible or not."""
-        draw = self.draw
+        chance = self.chance
         match operand:
             case Number():
                 # Small or absurd: what lies between is only slow.
-                absurd = draw(st.integers(0, 15)) == 15
-                return str(operand.high if absurd else draw(st.integers(operand.low, min(operand.high, 12))))
+                absurd = chance.number(0, 15) == 15
+                return str(operand.high if absurd else chance.number(operand.low, min(operand.high, 12)))
             case PageOf():
-                held = draw(st.booleans())
-                return self.word(HELD, chosen) if held else f"{self.existing(PROCESS)} {draw(st.sampled_from('abcd'))}"
+                held = chance.number(0, 1)
+                return self.word(HELD, chosen) if held else f"{self.existing(PROCESS)} {chance.one_of('abcd')}"
             case ReferencePage():
-                return f"{self.existing(operand)}{draw(st.sampled_from(('', '', '+1', '+9')))}"
+                return f"{self.existing(operand)}{chance.one_of(('', '', '+1', '+9'))}"
             case Name():
                 return self.existing(operand)
             case NewName():
-                return f"{operand.kind[0]}{draw(st.integers(0, 3))}"
+                return f"{operand.kind[0]}{chance.number(0, 3)}"
             case NewLabel():
-                return draw(st.sampled_from("abcd"))
+                return chance.one_of("abcd")
             case MappingOf():
-                kind = draw(st.sampled_from(self.dialect.backings))
+                kind = chance.one_of(self.dialect.backings)
                 owner = operand.kinds[kind]
                 return kind if owner is None else f"{kind}:{self.existing(owner)}"
             case Where():
                 return self.place(operand, chosen)
             case Prot():
-                return draw(st.sampled_from(("r", "rw", "rw", "rwx", "x", "none")))
+                return chance.one_of(("r", "rw", "rw", "rwx", "x", "none"))
             case SettingValue():
-                return draw(st.sampled_from(operand.values[chosen["KEY"]]))
+                return chance.one_of(operand.values[chosen["KEY"]])
             case Nested():
                 return self.line(tuple(verb for verb in self.dialect.verbs if VERBS[verb].role == "kernel"))
             case Choice():
-                return draw(st.sampled_from(operand.choices))
+                return chance.one_of(operand.choices)
             case OneOf():
-                return draw(st.sampled_from(sorted(operand.known())))
+                return chance.one_of(sorted(operand.known()))
             case PageNumbers():
-                return ",".join(map(str, draw(st.lists(st.integers(0, 12), min_size=1, max_size=3))))
+                return ",".join(str(chance.number(0, 12)) for _ in range(chance.number(1, 3)))
             case Rest():
-                return draw(st.text("ab #", min_size=1, max_size=5))
+                return "".join(chance.one_of("ab #") for _ in range(chance.number(1, 5)))
             case _:
                 raise AssertionError(f"nothing to draw for {operand}")
 
     def existing(self, operand: Name) -> str:
         """A name that is known, nine times out of ten."""
         known = self.scope.made_by(operand.kind, operand.made_by)
-        return str(self.draw(st.sampled_from([*known] * 9 + ["nobody"])))
+        return self.chance.one_of([*known] * 9 + ["nobody"])
 
     def place(self, operand: Where, chosen: dict[str, str]) -> str:
         """Some pages of a process, of a mapping where it has one."""
-        draw = self.draw
-        label = str(draw(st.sampled_from([*self.scope.labels.get(chosen.get(operand.of, ""), ()), "@"])))
+        chance = self.chance
+        label: str = chance.one_of([*self.scope.labels.get(chosen.get(operand.of, ""), ()), "@"])
         pages = (0, 1, 2, 3, 4) if label != "@" else (0, 16, 17, 20, 21, 23, 511, (1 << 35) - 1)
-        page = int(draw(st.sampled_from(pages)))
-        if label != "@" and draw(st.booleans()):
+        page = chance.one_of(pages)
+        if label != "@" and chance.number(0, 1):
             return label
-        if operand.many and draw(st.booleans()):
-            return f"{label}[{page}:{page + draw(st.sampled_from((1, 2, 3, 600)))}]"
+        if operand.many and chance.number(0, 1):
+            return f"{label}[{page}:{page + chance.one_of((1, 2, 3, 600))}]"
         return f"{label}{page}" if label == "@" else f"{label}+{page}"
 
 
 @st.composite
 def scripts(draw: st.DrawFn, dialect: Dialect) -> list[str]:
     """The lines of a script, wrong ones included; the names of the right ones are there for those that follow."""
-    drawing = Drawing(draw, Scope(), dialect)
+    drawing = Drawing(Hypothesis(draw), Scope(), dialect)
     lines = []
     if dialect.settings:
         keys = draw(st.lists(st.sampled_from(dialect.settings), max_size=3, unique=True))

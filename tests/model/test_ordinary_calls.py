@@ -77,6 +77,11 @@ SCENES = {
         "move b vram",
         "write p0 buf 66",
     ),
+    "a hole outlives the mapping that asks for it": (
+        "mmap p0 buf devzero shared rw 1\nwrite p0 buf 1",
+        "madvise p0 buf remove",
+        "munmap p0 buf",
+    ),
     "reclaim puts back what somebody holds": (
         f"device disk\n{ANON}\nmadvise p0 buf free",
         "gup p0 buf as=bio write by=disk",
@@ -177,6 +182,41 @@ def test_secret_memory_and_rings_are_not_migrated() -> None:
     assert play.state.ptes["p0", 16].pfn == page
     assert play.do("mmap p0 ring packet shared rw 1\nwrite p0 ring 3\nmigrate p0 ring") == "error EBUSY"
     assert play.broken() == set()
+
+
+# -- writeback ---------------------------------------------------------------------------------
+
+WRITTEN = "process p0\ndiskfile f 1\npwrite f 0 65\nbegin S fsync f"
+
+
+@pytest.mark.parametrize("call", ["punch f 0 1", "truncate f 0"])
+def test_what_is_being_written_is_not_taken_out_of_its_file(call: str) -> None:
+    """Else the old byte would reach the disk when its blocks are free already."""
+    play = Play("set cpus 2", WRITTEN)
+    until(play, "S", "ext4_io_submit")
+    assert play.do(f"begin C {call}\nfinish C").startswith("blocked on the writeback")
+    play.do("finish S\nfinish C\ntruncate f 1")
+    assert play.do("pread f 0") == "ok 0"
+
+
+def test_what_is_being_written_is_neither_moved_nor_reclaimed() -> None:
+    play = Play(
+        "set cpus 2", "process p0\ndiskfile f 1\nmmap p0 buf file:f shared rw 1\nwrite p0 buf 1\nbegin S fsync f"
+    )
+    until(play, "S", "ext4_io_submit")
+    assert play.do("reclaim p0 buf") == "error EAGAIN"
+    assert play.do("begin M migrate p0 buf\nfinish M").startswith("blocked on the writeback")
+    assert play.do("begin S2 fsync f\nfinish S2").startswith("blocked on the writeback")
+    play.do("finish S")
+    assert play.do("finish S2") == "ok"
+
+
+def test_a_device_that_mirrors_a_page_faults_again_when_it_was_written_back() -> None:
+    play = Play("set cpus 2", "process p0\ndevice nic\ndiskfile f 1\nmmap p0 buf file:f shared rw 1\nwrite p0 buf 1")
+    play.do("mirror p0 buf as=m by=nic\nfsync f\ndma m write 9")
+    assert play.broken() == set()
+    play.do("fsync f")
+    assert play.state.disk["f", 0] == 9
 
 
 # -- swap --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import msgspec
 import platformdirs
 
 from lessons.learner.progress import replace_file
-from model.compare.sweep import Answer, SweepCase, answer
+from model.compare.sweep import Answer, SweepCase, answers
 from tui.jobs.compare_cache import model_digest
 
 BATCH: Final = 8
@@ -96,19 +96,18 @@ def searched(
 ) -> Iterator[tuple[SweepCase, Answer]]:
     """Search cases, by worker processes where there are enough for that. Raises OSError where one is killed."""
     if jobs <= 1 or len(asked) <= BATCH:
-        for case in asked:
-            yield case, answer(case, bounded, most_states)
+        yield from answers(asked, bounded, most_states)
         return
     batches = (asked[first : first + BATCH] for first in range(0, len(asked), BATCH))
     # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
             # Few at a time: whoever interrupts does not wait for hundreds of batches that are queued.
-            running = [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
+            running = [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
             while running:
                 done: Future[list[tuple[SweepCase, Answer]]] = next(as_completed(running))
                 running.remove(done)
-                running += [pool.submit(answers, batch, bounded, most_states) for batch in islice(batches, 1)]
+                running += [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 1)]
                 try:
                     yield from done.result()
                 except BrokenProcessPool:
@@ -117,6 +116,6 @@ def searched(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def answers(batch: Sequence[SweepCase], bounded: int | None, most_states: int) -> list[tuple[SweepCase, Answer]]:
+def searched_batch(batch: Sequence[SweepCase], bounded: int | None, most_states: int) -> list[tuple[SweepCase, Answer]]:
     """Search some cases; runs in a worker process."""
-    return [(case, answer(case, bounded, most_states)) for case in batch]
+    return list(answers(batch, bounded, most_states))

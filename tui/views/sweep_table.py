@@ -7,6 +7,7 @@ import msgspec
 
 from model.compare.known_bugs import KNOWN_BUGS
 from model.compare.sweep import Answer, SweepCase
+from model.engine.config import KERNELS
 from model.search.verdicts import MEMORY_ORDER
 
 Answers = Mapping[SweepCase, Answer]
@@ -59,7 +60,8 @@ def print_table(answers: Answers, bounds: SweepBounds) -> None:
 
 def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
     """Kernel, backing, scenes, harmful ones, known ones, incomplete ones, and states."""
-    for kernel, backing in dict.fromkeys((case.kernel, case.backing.name) for case in answers):
+    by_kernel = sorted(answers, key=lambda case: KERNELS.index(case.kernel))
+    for kernel, backing in dict.fromkeys((case.kernel, case.backing.name) for case in by_kernel):
         found = [each for case, each in answers.items() if (case.kernel, case.backing.name) == (kernel, backing)]
         harmful, known = sum(each.bad for each in found), sum(bool(each.known) for each in found)
         incomplete, states = sum(not each.complete for each in found), sum(each.states for each in found)
@@ -96,6 +98,8 @@ def words(answer: Answer) -> str:
     if not answer.invariant:
         return "no harm" if answer.complete else f"no harm in {answer.states} states, bound hit"
     known = f"; the kernel really does that: {answer.known}" if answer.known else ""
+    if answer.severity == "error":
+        return f"error in the model: {answer.trace.partition(chr(10))[0].removeprefix('# ')}"
     if answer.severity == "deadlock":
         return f"deadlock: some task waits for ever{known}"
     return f"{answer.invariant} in {answer.steps} micro-steps, {answer.preemptions} pre-emptions{known}"
@@ -109,6 +113,7 @@ def as_json(answers: Answers, bounds: SweepBounds) -> bytes:
             "backing": case.backing.name,
             "calls": [call.name for call in case.calls],
             "states": answer.states,
+            "same_as": answer.same_as,
             "complete": answer.complete,
             "found": answer.invariant,
             "severity": answer.severity,

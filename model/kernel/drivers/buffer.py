@@ -6,7 +6,7 @@ is freed when the last handle, dma-buf and mapping are gone.
 
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.kernel.mm.pin import gup_put
-from model.kernel.mm.vma import file_is_mapped
+from model.kernel.mm.vma import file_is_held
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
 
@@ -80,14 +80,14 @@ def get_buffer(tx: Transaction, name: str) -> None:
 def drop_handle(tx: Transaction, name: str) -> bool:
     """A GEM handle or a dma-buf is closed, or who worked on the buffer is done.
 
-    True: it was the last, and nothing maps the buffer: release its file.
+    True: it was the last, and nothing maps or holds the buffer: release its file.
     """
     buffer = tx.buffers[name]
     tx.buffers.update(name, handles=buffer.handles - 1)
     if buffer.handles > 1:
         return False
     tx.files.update(buffer.file, open=False)
-    return not file_is_mapped(tx, buffer.file)
+    return not file_is_held(tx, buffer.file)
 
 
 def free_buffer(tx: Transaction, name: str) -> None:

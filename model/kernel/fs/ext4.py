@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.arch.pgtable import pte_lock
+from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
@@ -18,10 +18,12 @@ from model.kernel.mm.filemap import (
     folio_lock,
     folio_unlock,
     folio_unlock_put,
+    folio_wait_writeback,
     free_blocks,
     i_pages,
     truncated,
 )
+from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import clear_page_flags, set_page_flags
 from model.kernel.mm.rmap_walk import rmap_walk
 from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
@@ -144,18 +146,22 @@ class ext4_sync_file(Procedure):
 
     @step
     def writeback_iter(self, tx: Transaction) -> Outcome:
-        """Find the next page that is tagged dirty. A store through a mapping made its page dirty when it faulted."""
+        """Find the next page that is tagged dirty. A store through a mapping made its page dirty when it faulted.
+
+        When there is none, wait for those that somebody else is writing (filemap_fdatawait_range).
+        """
         for index in i_pages(tx, self.file, self.index, self.last):
             if tx.frames[tx.page_cache[self.file, index]].flags & PG_DIRTY:
                 pfn = filemap_get_folio(tx, self.file, index)
                 assert pfn is not None
                 self.index, self.holds = index, (pfn,)
                 return None
-        return done()
+        written = (tx.page_cache[self.file, index] for index in i_pages(tx, self.file, 0, self.last))
+        return next((wait for pfn in written if (wait := folio_wait_writeback(tx, pfn))), None) or done()
 
     @step
     def folio_lock(self, tx: Transaction) -> Outcome:
-        """Lock it. If it has left the file meanwhile there is nothing to write."""
+        """Lock it. If it has left the file meanwhile there is nothing to write; if it is being written, wait."""
         (pfn,) = self.holds
         if (wait := folio_lock(tx, pfn)) is not None:
             return wait
@@ -163,6 +169,8 @@ class ext4_sync_file(Procedure):
             self.holds = ()
             folio_unlock_put(tx, pfn)
             return goto(ext4_sync_file.writeback_iter)
+        if (wait := folio_wait_writeback(tx, pfn)) is not None:
+            return wait
         return call(folio_mkclean(file=self.file, pfn=pfn))
 
     @step
@@ -198,6 +206,9 @@ class folio_mkclean(Procedure):
     source: ClassVar[str] = "mm/rmap.c: folio_mkclean, page_vma_mkclean_one"
     file: str
     pfn: Pfn
+    mm: str = ""
+    vpn: int = 0
+    """The entry that is being made clean."""
 
     @step
     def lock_i_mmap(self, tx: Transaction) -> Outcome:
@@ -206,9 +217,10 @@ class folio_mkclean(Procedure):
 
     @step
     def page_vma_mkclean_one(self, tx: Transaction) -> Outcome:
-        """In the next shared mapping: clear the entry's dirty and write bits, under its lock, and flush TLBs.
+        """In the next shared mapping: tell who mirrors it, clear the entry's dirty and write bits, and flush TLBs.
 
-        The next store will fault, and page_mkwrite will hear of it. Private mappings never write to the file's page.
+        All under the page table's lock. The next store will fault, and page_mkwrite will hear of it. Private mappings
+        never write to the file's page.
         """
         for mm, vma, vpn in rmap_walk(tx, self.pfn):
             pte = tx.ptes[mm, vpn]
@@ -216,9 +228,19 @@ class folio_mkclean(Procedure):
                 continue
             if (wait := pte_lock(tx, mm, vpn)) is not None:
                 return wait
+            mmu_notifier_invalidate_range_start(tx, mm, vpn, vpn + 1)
+            hold_pte_lock(tx, mm, vpn)
             tx.ptes[mm, vpn] = pte.without(PAGE_RW | PAGE_DIRTY)
-            return call(flush_tlb_range(mm=mm, start=vpn, end=vpn + 1), then=folio_mkclean.page_vma_mkclean_one)
-        return None
+            self.mm, self.vpn = mm, vpn
+            return call(flush_tlb_range(mm=mm, start=vpn, end=vpn + 1))
+        return goto(folio_mkclean.unlock_i_mmap)
+
+    @step
+    def pte_unmap_unlock(self, tx: Transaction) -> Outcome:
+        """Every CPU has forgotten that it may write: unlock. A mirror may look again. Then the next mapping."""
+        pte_unlock(tx, self.mm, self.vpn)
+        mmu_notifier_invalidate_range_end(tx, self.mm)
+        return goto(folio_mkclean.page_vma_mkclean_one)
 
     @step
     def unlock_i_mmap(self, tx: Transaction) -> Outcome:

@@ -21,7 +21,7 @@ from model.kernel.mm.filemap import (
 from model.kernel.mm.page import set_page_flags
 from model.kernel.mm.shmem import sealed_against_writing, shmem_fallocate, shmem_get_folio, shmem_setattr
 from model.kernel.mm.truncate import truncate_inode_pages_range
-from model.kernel.mm.vma import file_is_mapped
+from model.kernel.mm.vma import file_is_held
 from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
 from model.memory.records import Access, File
@@ -304,7 +304,7 @@ class filp_close(Procedure):
         file = opened(tx, self.file)
         if isinstance(file, Done):
             return file
-        if file_is_mapped(tx, self.file):
+        if file_is_held(tx, self.file):
             tx.files.update(self.file, open=False)
         else:
             release_file(tx, self.file)

@@ -9,13 +9,14 @@ from typing import ClassVar, Final
 
 from model.engine.config import fact, setting
 from model.engine.lock import down_read, down_write, up_read
-from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, hand_over, step
+from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
 from model.kernel.drivers.buffer import buffer_of, free_buffer
 from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.swap import shmem_free_swap, swapped_pages
 from model.kernel.mm.vm_fault import vm_fault
+from model.kernel.mm.vma import file_is_held
 from model.memory.errno import ENOMEM
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
@@ -25,6 +26,7 @@ from model.memory.flags import (
     PG_PRIVATE,
     PG_UNEVICTABLE,
     PG_UPTODATE,
+    PG_WRITEBACK,
     VM_EXEC,
     VM_FAULT_LOCKED,
     VM_FAULT_OOM,
@@ -130,6 +132,11 @@ def folio_unlock(tx: Transaction, pfn: int) -> None:
     lock = tx.locks.get(("folio", str(pfn)))
     if lock is not None and lock.writer == tx.task_name:
         del tx.locks["folio", str(pfn)]
+
+
+def folio_wait_writeback(mem: Memory, pfn: int) -> Blocked | None:
+    """Wait until the disk has read a page: whoever takes it out of its file, or moves it, must not be faster."""
+    return blocked(f"the writeback of frame {pfn} to end") if mem.frames[pfn].flags & PG_WRITEBACK else None
 
 
 def folio_unlock_put(tx: Transaction, pfn: int) -> None:
@@ -325,6 +332,23 @@ def release_file(tx: Transaction, file: str) -> None:
     for index in list(swapped_pages(tx, file, 0, MAX_FILE_PAGES)):
         shmem_free_swap(tx, file, index)
     del tx.files[file]
+
+
+def get_file(tx: Transaction, file: str) -> None:
+    """Hold a file for a call that goes on without mmap_lock: the VMA that names it may go meanwhile (fs.h)."""
+    tx.files.update(file, users=tx.files[file].users + 1)
+
+
+def fput(tx: Transaction, file: str) -> None:
+    """Let go of a file that get_file() has held (fs/file_table.c)."""
+    tx.files.update(file, users=tx.files[file].users - 1)
+    release_if_unused(tx, file)
+
+
+def release_if_unused(tx: Transaction, file: str) -> None:
+    """A closed file goes with the last VMA and the last call that hold it."""
+    if not tx.files[file].open and not file_is_held(tx, file):
+        release_file(tx, file)
 
 
 def free_blocks(tx: Transaction, file: str, first: int, last: int = MAX_FILE_PAGES) -> None:

@@ -10,7 +10,7 @@ from model.engine.config import fact
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.fs.vfs import fallocate_punch
-from model.kernel.mm.filemap import page_cache_ra_unbounded
+from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
 from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range
@@ -95,6 +95,8 @@ class do_madvise(Procedure):
     """End of the part that is being done."""
     unmapped: int = 0
     """-ENOMEM once a hole has been seen."""
+    file: str = ""
+    """The file that is held while mmap_lock is not."""
 
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
@@ -200,18 +202,22 @@ class do_madvise(Procedure):
 
     @step
     def unlock_for_punch(self, tx: Transaction) -> Outcome:
-        """MADV_REMOVE punches a hole into the file. File locks come before mmap_lock, so that is given up meanwhile."""
+        """MADV_REMOVE punches a hole into the file. File locks come before mmap_lock, so that is given up meanwhile.
+
+        The mapping may go then; the file is held.
+        """
         vma = vma_lookup(tx, self.mm, self.start)
         assert vma is not None
+        self.file = vma.file
+        get_file(tx, vma.file)
         up_read(tx, "mmap_lock", self.mm)
         offset = vma.pgoff + self.start - vma.start
         return call(fallocate_punch(file=vma.file, offset=offset, pages=self.stop - self.start))
 
     @step
     def lock_after_punch(self, tx: Transaction) -> Outcome:
-        """Lock the address space again: it may have changed."""
-        wait = down_read(tx, "mmap_lock", self.mm)
-        return wait if wait is not None else goto(do_madvise.next_vma)
+        """Let go of the file, and lock the address space again: it may have changed."""
+        return self.lock_again(tx)
 
     @step
     def unlock_for_readahead(self, tx: Transaction) -> Outcome:
@@ -223,15 +229,23 @@ class do_madvise(Procedure):
         assert vma is not None
         if tx.files[vma.file].kind != "ext4":
             return goto(do_madvise.next_vma)
+        self.file = vma.file
+        get_file(tx, vma.file)
         up_read(tx, "mmap_lock", self.mm)
         first, last = (vma.pgoff + vpn - vma.start for vpn in (self.start, self.stop - 1))
         return call(page_cache_ra_unbounded(file=vma.file, first=first, last=last))
 
     @step
     def lock_after_readahead(self, tx: Transaction) -> Outcome:
-        """Lock the address space again: it may have changed."""
+        """Let go of the file, and lock the address space again: it may have changed."""
         self.ret = 0
+        return self.lock_again(tx)
+
+    def lock_again(self, tx: Transaction) -> Outcome:
+        """Go on with the next VMA, if there is one still."""
         wait = down_read(tx, "mmap_lock", self.mm)
+        if wait is None:
+            fput(tx, self.file)
         return wait if wait is not None else goto(do_madvise.next_vma)
 
     @step

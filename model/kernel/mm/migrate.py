@@ -13,7 +13,7 @@ from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.filemap import folio_lock, folio_unlock
+from model.kernel.mm.filemap import folio_lock, folio_unlock, folio_wait_writeback
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     clear_page_flags,
@@ -106,9 +106,10 @@ class migrate_pages(Procedure):
     def folio_lock(self, tx: Transaction) -> Outcome:
         """Lock the page: no fault maps it, no truncation and no reclaim takes it away while it moves.
 
-        If it has left its file meanwhile there is nothing to move.
+        A page that is being written to disk is waited for (MIGRATE_SYNC). If it has left its file meanwhile there is
+        nothing to move.
         """
-        if (wait := folio_lock(tx, self.old)) is not None:
+        if (wait := folio_lock(tx, self.old) or folio_wait_writeback(tx, self.old)) is not None:
             return wait
         frame = tx.frames[self.old]
         if not frame.mapping and frame.kind == "file":

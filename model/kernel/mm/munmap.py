@@ -5,12 +5,11 @@ from typing import ClassVar
 from model.engine.lock import down_write, downgrade_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.arch.pgtable import TASK_SIZE
-from model.kernel.mm.filemap import release_file
+from model.kernel.mm.filemap import release_if_unused
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import (
     detach_vma,
-    file_is_mapped,
     find_vma_intersection,
     free_vma,
     i_mmap_lock,
@@ -156,5 +155,4 @@ def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
     for vma in vmas:
         free_vma(tx, mm, vma)
     for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
-        if not tx.files[file].open and not file_is_mapped(tx, file):
-            release_file(tx, file)
+        release_if_unused(tx, file)

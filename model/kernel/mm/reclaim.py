@@ -45,6 +45,7 @@ from model.memory.flags import (
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PG_UNEVICTABLE,
+    PG_WRITEBACK,
     VM_LOCKED,
 )
 from model.memory.records import Pte, Vma
@@ -59,14 +60,17 @@ class reclaim_pages(Procedure):
 
     @step
     def folio_trylock(self, tx: Transaction) -> Outcome:
-        """Take the next page, if nobody has it locked, and unmap it where that can help."""
+        """Take the next page, if nobody has it locked, and unmap it where that can help.
+
+        One that must stay in memory, or that the disk is just reading, is kept.
+        """
         if not self.holds:
             return done()
         pfn = self.holds[0]
         if not folio_trylock(tx, pfn):
             return self.keep(tx, pfn)
         frame = tx.frames[pfn]
-        if frame.flags & PG_UNEVICTABLE:
+        if frame.flags & (PG_UNEVICTABLE | PG_WRITEBACK):
             return self.keep(tx, pfn)
         if frame.kind == "anon" and frame.flags & PG_SWAPBACKED and not frame.flags & PG_SWAPCACHE:
             if not total_swap(tx) or frame.refcount >= GUP_PIN_COUNTING_BIAS:

@@ -14,6 +14,7 @@ from model.kernel.mm.filemap import (
     filemap_remove_folio,
     folio_lock,
     folio_unlock_put,
+    folio_wait_writeback,
     i_pages,
     truncate_cleanup_folio,
     truncated,
@@ -92,12 +93,15 @@ class truncate_inode_pages_range(Procedure):
 
     @step
     def filemap_remove_folio(self, tx: Transaction) -> Outcome:
-        """Cancel its dirty bit, take it out of the cache and drop the cache's reference.
+        """Wait until the disk has read it, if it is being written. Then cancel its dirty bit, and out of the cache.
 
-        If that was the last one, the frame goes back to the allocator. If a pin or a pipe holds another, the page lives
-        on as an orphan: its holder goes on reading and writing it, and nobody else will ever see that.
+        If the cache's reference was the last one, the frame goes back to the allocator. If a pin or a pipe holds
+        another, the page lives on as an orphan: its holder goes on reading and writing it, and nobody else will ever
+        see that.
         """
         (pfn,) = self.holds
+        if (wait := folio_wait_writeback(tx, pfn)) is not None:
+            return wait
         self.holds = ()
         truncate_cleanup_folio(tx, pfn)
         filemap_remove_folio(tx, pfn)

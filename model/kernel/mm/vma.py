@@ -181,9 +181,10 @@ def linked_vma(mem: Memory, mm: str, start: int) -> Vma:
     return vma if vma is not None else mem.detached_vmas[mm, start]
 
 
-def file_is_mapped(mem: Memory, file: str) -> bool:
-    """Whether some VMA holds the file: one in i_mmap, or one that has left it and is not freed yet."""
-    return bool(mem.files[file].i_mmap) or any(vma.file == file for _, vma in mem.detached_vmas.items())
+def file_is_held(mem: Memory, file: str) -> bool:
+    """Whether a VMA holds the file, one in i_mmap or one that has left it and is not freed yet, or a call in flight."""
+    record = mem.files[file]
+    return bool(record.users or record.i_mmap) or any(vma.file == file for _, vma in mem.detached_vmas.items())
 
 
 def unlink_vma(tx: Transaction, mm: str, vma: Vma) -> None:

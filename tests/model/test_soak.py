@@ -1,0 +1,51 @@
+"""A share of the long random play, from fixed numbers; `make soak` goes on with others."""
+
+import os
+from typing import Final
+
+from model.script.runner import Runner
+from tests.model.soak import Episode, Find, as_script, numbers, played, shortest
+
+EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "40"))
+
+BAD_DRIVER: Final = (
+    "process p0",
+    "bo b 1 in=gtt exporter=no-zap",
+    "mmap p0 buf bo:b shared rw 1",
+    "mmap p0 other anon private rw 1",
+    "write p0 buf 65",
+    "read p0 other",
+    "move b vram",
+    "write p0 buf 66",
+)
+
+
+def test_several_tasks_at_once_do_no_harm_and_raise_nothing() -> None:
+    for number in range(EPISODES):
+        episode = Episode(number)
+        find = episode.run()
+        assert find is None, as_script(shortest(find, ordinary=episode.ordinary))
+
+
+def test_an_episode_follows_from_its_number() -> None:
+    scripts = []
+    for _ in range(2):
+        runner, script = Runner(), []
+        for line in Episode(7).lines(runner):
+            script.append(line)
+            played(runner, line, ordinary=False)
+        scripts.append(script)
+    assert scripts[0] == scripts[1]
+
+
+def test_harm_is_found_and_told_without_what_it_does_not_need() -> None:
+    runner = Runner()
+    wrong = [played(runner, line, ordinary=True) for line in BAD_DRIVER]
+    assert wrong[:-1] == [""] * 7
+    assert wrong[-1] == "foreign-access"
+    lines = shortest(Find(BAD_DRIVER, wrong[-1]), ordinary=True).lines
+    assert lines == tuple(line for line in BAD_DRIVER if "other" not in line)
+
+
+def test_what_is_asked_for_is_played() -> None:
+    assert list(numbers(70, 3)) == [70, 71, 72]
