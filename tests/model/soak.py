@@ -27,10 +27,10 @@ from model.script.dispatch import SIMULATED_BACKINGS
 from model.script.operands import Name
 from model.script.page_operands import Where
 from model.script.parser import parse_line
-from model.script.problems import ScriptError
 from model.script.runner import Runner
 from model.script.scope import Scope
 from model.script.verbs import VERBS
+from model.text.problems import ScriptError
 from tests.model.random_scripts import Dialect, Drawing, Seeded
 from tests.model.test_random_scripts import BUFFER_VERBS, RUNNABLE, possible
 
