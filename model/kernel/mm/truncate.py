@@ -93,11 +93,11 @@ class truncate_inode_pages_range(Procedure):
 
     @step
     def filemap_remove_folio(self, tx: Transaction) -> Outcome:
-        """Wait until the disk has read it, if it is being written. Then cancel its dirty bit, and out of the cache.
+        """Cancel its dirty bit, take it out of the cache and drop the cache's reference.
 
-        If the cache's reference was the last one, the frame goes back to the allocator. If a pin or a pipe holds
-        another, the page lives on as an orphan: its holder goes on reading and writing it, and nobody else will ever
-        see that.
+        A disk that is just reading it is waited for. If that reference was the last one, the frame goes back to the
+        allocator. If a pin or a pipe holds another, the page lives on as an orphan: its holder goes on reading and
+        writing it, and nobody else will ever see that.
         """
         (pfn,) = self.holds
         if (wait := folio_wait_writeback(tx, pfn)) is not None:
