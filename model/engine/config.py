@@ -153,6 +153,11 @@ FACTS: Final[dict[str, Fact]] = {
 ASKED: Final[set[str]] = set()
 """The facts that were asked for since somebody has emptied it: on all else the kernels agree."""
 
+_KERNELS_OF: Final = {
+    name: KERNELS[KERNELS.index(since) : KERNELS.index(until) + 1] for name, (since, until, _) in FACTS.items()
+}
+"""Fact → the kernels on which it holds."""
+
 
 def fact(mem: Memory, name: str) -> bool:
     """Whether the named fact holds on this machine's kernel. KeyError for a name that is not in FACTS."""
@@ -162,5 +167,4 @@ def fact(mem: Memory, name: str) -> bool:
 
 def holds_on(kernel: str, name: str) -> bool:
     """Whether the named fact holds on a kernel."""
-    since, until, _ = FACTS[name]
-    return KERNELS.index(since) <= KERNELS.index(kernel) <= KERNELS.index(until)
+    return kernel in _KERNELS_OF[name]

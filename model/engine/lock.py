@@ -10,7 +10,10 @@ from model.memory.state import Transaction
 
 def down_read(tx: Transaction, kind: str, owner: str) -> Blocked | None:
     """Take a lock for reading, or wait for its writer (kernel/locking/rwsem.c)."""
-    lock = tx.locks.get((kind, owner)) or Lock()
+    lock = tx.locks.get((kind, owner))
+    if lock is None:
+        tx.locks[kind, owner] = Lock(readers=(tx.task_name,))
+        return None
     if lock.writer:
         return blocked(f"{kind} of {owner}, held for writing by {lock.writer}")
     tx.locks[kind, owner] = Lock(readers=tuple(sorted((*lock.readers, tx.task_name))))

@@ -22,7 +22,7 @@ with others are the same function, `advance`.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -220,13 +220,14 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
     `picks`: who says which pages its allocations get, where that is open (setting `allocator`).
     """
     task = state.tasks[name]
-    running = cast("Procedure", msgspec.structs.replace(task.stack[-1]))
+    innermost: Any = task.stack[-1]
+    running: Procedure = msgspec.structs.replace(innermost)
     micro = running.steps[running.pc]
-    tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks)
+    tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks=picks)
     mark = id(running)
     IN_A_STEP.add(mark)
     try:
-        outcome = _held_up(tx) or micro.body(running, tx)
+        outcome = _held_up(state, task, name) or micro.body(running, tx)
     finally:
         IN_A_STEP.discard(mark)
     result = None
@@ -253,19 +254,20 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         micro.doc,
         len(task.stack) - 1,
         tuple([change for change in journal if change.table != "tasks"]),
-        tuple([_traced(event, task) for event in tx.events]),
+        tuple([_traced(event, task) for event in tx.events]) if tx.events else (),
         outcome.on if isinstance(outcome, Blocked) else "",
         result,
     )
 
 
-def _held_up(tx: Transaction) -> Blocked | None:
+def _held_up(state: State, task: Task, name: str) -> Blocked | None:
     """With interrupts off on a CPU nobody else is scheduled there."""
-    if tx.task.cpu < 0:
+    cpu = task.cpu
+    if cpu < 0:
         return None
-    owner = tx.cpus[tx.task.cpu].irqs_off_by
-    if owner and owner != tx.task_name:
-        return Blocked(f"cpu{tx.task.cpu}: {owner} runs there with interrupts off")
+    owner = state.cpus[cpu].irqs_off_by
+    if owner and owner != name:
+        return Blocked(f"cpu{cpu}: {owner} runs there with interrupts off")
     return None
 
 
@@ -279,20 +281,19 @@ def _follow(
     callers: tuple[Locals, ...], running: Procedure, outcome: Outcome
 ) -> tuple[tuple[Locals, ...], Result | None]:
     """The stack after a step that was not blocked, or the task's result if it was the last."""
-    match outcome:
-        case None:
-            pc = running.pc + 1
-        case Goto(target):
-            pc = running.positions[target]
-        case CallOut(callee, tail=True):
-            return _pushed(callers, callee), None
-        case CallOut(callee, then):
-            pc = running.positions[then] if then else running.pc + 1
-            return _pushed((*callers, _at(running, pc)), callee), None
-        case Done():
-            return _returned(callers, outcome)
-        case _:
-            raise AssertionError(f"a step cannot return {outcome!r}")
+    if outcome is None:
+        pc = running.pc + 1
+    elif isinstance(outcome, Goto):
+        pc = running.positions[outcome.step]
+    elif isinstance(outcome, CallOut):
+        if outcome.tail:
+            return _pushed(callers, outcome.procedure), None
+        pc = running.positions[outcome.then] if outcome.then else running.pc + 1
+        return _pushed((*callers, _at(running, pc)), outcome.procedure), None
+    elif isinstance(outcome, Done):
+        return _returned(callers, outcome)
+    else:
+        raise AssertionError(f"a step cannot return {outcome!r}")
     if pc == len(running.steps):
         return _returned(callers, Done(0, (), "", ""))
     return (*callers, _at(running, pc)), None
@@ -313,7 +314,7 @@ def _pushed(callers: tuple[Locals, ...], callee: "Procedure") -> tuple[Locals, .
 def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals, ...], Result | None]:
     """Hand a result to the caller; a caller whose call was its last step returns it in turn."""
     while callers:
-        caller = cast("Procedure", callers[-1])
+        caller: Any = callers[-1]
         if caller.pc < len(caller.steps):
             changed: dict[str, object] = {"ret": outcome.value, "out": outcome.out}
             if outcome.handed_over:

@@ -60,6 +60,10 @@ class TableType(NamedTuple):
     value: Any
     derived: bool = False
     """An index that follows from another table: neither hashed nor written to JSON nor shown as a change."""
+    number: int = -1
+    """Its place in State.maps."""
+    missing: Any = None
+    """What stands under every key that is not stored; None where that is no record."""
 
 
 TABLES: Final[list[TableType]] = []
@@ -77,13 +81,13 @@ class Table(Generic[K, V]):
         *,
         indexed: Table[Any, int] | None = None,
         derived: bool = False,
-        missing: object = None,
+        missing: Any = None,
     ) -> None:
-        self.number = len(TABLES)
-        self.missing = missing
-        self.index = indexed
         self.name = name
-        TABLES.append(TableType(name, key, value, derived))
+        self.number = len(TABLES)
+        self.index = indexed
+        self.type = TableType(name, key, value, derived, self.number, missing)
+        TABLES.append(self.type)
 
     @overload
     def __get__(self, owner: State, kind: type[State]) -> HashTrieMap[K, V]: ...
@@ -98,12 +102,12 @@ class Table(Generic[K, V]):
             return self
         base = owner.base.maps[self.number]
         view: TableView[K, V]
-        if self.missing is not None:
-            view = DefaultView(self.name, self.number, base, cast("V", self.missing))
-        elif self.index is None:
-            view = TableView(self.name, self.number, base)
+        if self.index is not None:
+            view = IndexedView(self.type, base, {}, getattr(owner, self.index.name))
+        elif self.type.missing is not None:
+            view = DefaultView(self.type, base, {})
         else:
-            view = IndexedView(self.name, self.number, base, getattr(owner, self.index.name))
+            view = TableView(self.type, base, {})
         # A plain attribute from now on: Table is a non-data descriptor, so the instance wins over it.
         owner.__dict__[self.name] = view
         return view
@@ -186,20 +190,16 @@ class Unhashed(msgspec.Struct, frozen=True, gc=False):
     """How many changes there are in this journal and the older ones."""
 
 
-class State(Tables):
+def _empty_maps() -> tuple[HashTrieMap[Any, Any], ...]:
+    return tuple([HashTrieMap() for _ in TABLES])
+
+
+class State(Tables, msgspec.Struct, gc=False, eq=False):
     """One state of the whole machine. Immutable; hash and equality cost O(changes) the first time, then O(1)."""
 
-    __slots__ = ("_hash", "_unhashed", "maps")
-
-    def __init__(
-        self,
-        maps: tuple[HashTrieMap[Any, Any], ...] | None = None,
-        hashed: int = 0,
-        unhashed: Unhashed | None = None,
-    ) -> None:
-        self.maps: Final = maps if maps is not None else tuple(HashTrieMap() for _ in TABLES)
-        self._hash = hashed
-        self._unhashed = unhashed
+    maps: tuple[HashTrieMap[Any, Any], ...] = msgspec.field(default_factory=_empty_maps)
+    _hash: int = 0
+    _unhashed: Unhashed | None = None
 
     @property
     def fingerprint(self) -> int:
@@ -256,16 +256,15 @@ def _changes_hash(unhashed: Unhashed) -> int:
     return total
 
 
-class TableView(Generic[K, V]):
-    """One table inside a Transaction: reads come from the State below unless written here."""
+class TableView(msgspec.Struct, Generic[K, V], gc=False, eq=False):
+    """One table inside a Transaction: reads come from the State below unless written here.
 
-    __slots__ = ("base", "name", "number", "writes")
+    A Struct because a step makes several, and nothing else is made as fast.
+    """
 
-    def __init__(self, name: str, number: int, base: HashTrieMap[K, V]) -> None:
-        self.name = name
-        self.number = number
-        self.base = base
-        self.writes: dict[K, V | None] = {}
+    table: TableType
+    base: HashTrieMap[K, V]
+    writes: dict[K, V | None]
 
     def get(self, key: K, /) -> V | None:
         """The record, or None."""
@@ -275,7 +274,7 @@ class TableView(Generic[K, V]):
         """The record; KeyError if there is none. Spelled out, like `get`: the two are most of a step's time."""
         value = self.writes[key] if key in self.writes else self.base.get(key)
         if value is None:
-            raise KeyError((self.name, key))
+            raise KeyError((self.table.name, key))
         return value
 
     def __contains__(self, key: K, /) -> bool:
@@ -296,7 +295,8 @@ class TableView(Generic[K, V]):
 
     def update(self, key: K, **fields: object) -> V:
         """Replace the named fields of an existing record; returns the new record."""
-        value = cast("V", msgspec.structs.replace(cast("Any", self[key]), **fields))
+        record: Any = self[key]
+        value: V = msgspec.structs.replace(record, **fields)
         self[key] = value
         return value
 
@@ -306,31 +306,24 @@ def _owner_and_number(key: tuple[Any, ...]) -> tuple[Hashable, int]:
     return (key[0] if len(key) == 2 else key[:-1]), key[-1]
 
 
-class DefaultView(TableView[K, V]):
+class DefaultView(TableView[K, V], gc=False, eq=False):
     """A table that has a record for every key: what is not stored is `missing`, as a struct page is there for good."""
 
-    __slots__ = ("missing",)
-
-    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], missing: V) -> None:
-        super().__init__(name, number, base)
-        self.missing = missing
-
     def __getitem__(self, key: K, /) -> V:
-        value = self.get(key)
-        return self.missing if value is None else value
+        value = self.writes[key] if key in self.writes else self.base.get(key)
+        if value is None:
+            missing: V = self.table.missing
+            return missing
+        return value
 
     def __setitem__(self, key: K, value: V) -> None:
-        self.writes[key] = None if value == self.missing else value
+        self.writes[key] = None if value == self.table.missing else value
 
 
-class IndexedView(TableView[K, V]):
+class IndexedView(TableView[K, V], gc=False, eq=False):
     """A table whose keys are (owner, number), or (owner, level, number), and can be walked in order of the number."""
 
-    __slots__ = ("bitmaps",)
-
-    def __init__(self, name: str, number: int, base: HashTrieMap[K, V], bitmaps: ordered.Bitmaps) -> None:
-        super().__init__(name, number, base)
-        self.bitmaps = bitmaps
+    bitmaps: ordered.Bitmaps
 
     def __setitem__(self, key: K, value: V) -> None:
         if self.get(key) is None:
@@ -343,18 +336,17 @@ class IndexedView(TableView[K, V]):
         self.writes[key] = None
 
 
-class Transaction(Tables):
-    """The writes of one micro-step over a State, with its journal."""
+class Transaction(Tables, msgspec.Struct, dict=True, eq=False):
+    """The writes of one micro-step over a State, with its journal.
 
-    # The instance dict holds nothing but the Views that are in use; Table puts them there.
-    __slots__ = ("__dict__", "base", "events", "task", "task_name")
+    Its dict holds nothing but the views that are in use; Table puts them there.
+    """
 
-    def __init__(self, base: State, task: Task | None = None, task_name: str = "") -> None:
-        self.base: Final = base
-        self.events: list[Event] = []
-        self.task: Final = task or Task()
-        """The task whose step this is; an empty one outside the engine."""
-        self.task_name: Final = task_name
+    base: State
+    task: Task = Task()
+    """The task whose step this is; an empty one outside the engine."""
+    task_name: str = ""
+    events: list[Event] = []
 
     def emit(self, event: Event) -> None:
         """Report something that leaves no record in the State: an access, a splat, a line for the log."""
@@ -366,25 +358,26 @@ class Transaction(Tables):
 
     def commit(self) -> tuple[State, tuple[Change, ...]]:
         """The next State, and what differs from the one below in the order it was first written."""
-        maps = list(self.base.maps)
+        maps: list[HashTrieMap[Any, Any]] | None = None
         changes: list[Change] = []
-        differs = False
-        for view in self.views:
+        for view in self.__dict__.values():
             if not view.writes:
                 continue
+            table = view.table
             before = after = view.base
-            visible = view.name not in DERIVED
             for key, new in view.writes.items():
                 old = before.get(key)
                 if old == new:
                     continue
                 after = after.insert(key, new) if new is not None else after.remove(key)
-                if visible:
-                    changes.append(Change(view.name, key, old, new))
+                if not table.derived:
+                    # Change(…), without the Python function that a NamedTuple has around it.
+                    changes.append(tuple.__new__(Change, (table.name, key, old, new)))
             if after is not before:
-                maps[view.number] = after
-                differs = True
-        if not differs:
+                if maps is None:
+                    maps = list(self.base.maps)
+                maps[table.number] = after
+        if maps is None:
             return self.base, ()
         journal = tuple(changes)
         return self.base.successor(tuple(maps), journal), journal
@@ -399,14 +392,10 @@ Choose = Callable[[Sequence[Pfn], Pfn | None], Pfn]
 """Picks a page for an allocation: see Transaction.choose."""
 
 
-class ChoosingTransaction(Transaction):
+class ChoosingTransaction(Transaction, dict=True, eq=False, kw_only=True):
     """A step whose allocations get the pages that somebody picks."""
 
-    __slots__ = ("picks",)
-
-    def __init__(self, base: State, task: Task, task_name: str, picks: Choose) -> None:
-        super().__init__(base, task, task_name)
-        self.picks: Final = picks
+    picks: Choose
 
     def choose(self, free: Sequence[Pfn], fresh: Pfn | None) -> Pfn:
         """The page that was picked."""

@@ -19,7 +19,7 @@ from model.kernel.fs.vfs import (
 from model.kernel.mm import mmap
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone
-from model.kernel.mm.madvise import FLAGS_ADVICE, PAGES_ADVICE, POPULATE_ADVICE, do_madvise
+from model.kernel.mm.madvise import ADVICE, do_madvise
 from model.kernel.mm.memfd import memfd_add_seals, memfd_create
 from model.kernel.mm.mlock import do_mlock, do_munlock
 from model.kernel.mm.mmap_file import BACKINGS
@@ -83,7 +83,7 @@ def is_unsupported(op: ops.Op) -> bool:
         case ops.Madvise(advice="HUGEPAGE" | "COLLAPSE"):
             return -(-op.at // 512) * 512 + 512 <= op.at + op.pages
         case ops.Madvise():
-            return op.advice.lower() not in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
+            return op.advice.lower() not in ADVICE
         case ops.CreateFile():
             return op.type not in FILE_TYPES
         case ops.PlaceSpecial():

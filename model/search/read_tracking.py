@@ -134,10 +134,8 @@ class TrackedFrames(Tracked):
         return self._write(key[1], (self.get(key[1]) or frozenset()) - {key[0]} or None)
 
 
-class TrackedState(State):
+class TrackedState(State, gc=False, eq=False):
     """A State made of tracked tables, and what grows out of it."""
-
-    __slots__ = ()
 
     def successor(self, maps: tuple[Any, ...], journal: tuple[Change, ...]) -> State:
         """Needs no journal: nobody asks such a State for its hash."""

@@ -66,10 +66,8 @@ class _NotingMap:
     discard = remove
 
 
-class _NotingState(State):
+class _NotingState(State, gc=False, eq=False):
     """A State made of noting maps; what grows out of it is thrown away."""
-
-    __slots__ = ()
 
     def successor(self, maps: tuple[Any, ...], journal: tuple[Change, ...]) -> State:
         return State(maps)

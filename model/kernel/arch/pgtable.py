@@ -103,18 +103,22 @@ def _normal_page_by_vma(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
 
 def populated(mem: Memory, mm: str, start: int, end: int) -> Iterator[int]:
     """Every vpn in [start, end) that has an entry, in order; the cost follows the entries, not the range."""
-    vpn = ceiling(mem.pte_index, mm, start)
-    while vpn is not None and vpn < end:
+    while start < end:
+        vpn = ceiling(mem.pte_index, mm, start)
+        if vpn is None or vpn >= end:
+            return
         yield vpn
-        vpn = ceiling(mem.pte_index, mm, vpn + 1)
+        start = vpn + 1
 
 
 def tables_in(mem: Memory, mm: str, level: int, first: int, last: int) -> Iterator[int]:
     """Every index in [first, last] that has an entry at an upper `level`, in order."""
-    index = ceiling(mem.table_index, (mm, level), first)
-    while index is not None and index <= last:
+    while first <= last:
+        index = ceiling(mem.table_index, (mm, level), first)
+        if index is None or index > last:
+            return
         yield index
-        index = ceiling(mem.table_index, (mm, level), index + 1)
+        first = index + 1
 
 
 def table_end(vpn: int, end: int) -> int:

@@ -31,7 +31,9 @@ def tlb_fill(tx: Transaction, cpu: int, mm: str, vpn: int, pte: Pte) -> None:
 
 def tlb_drop(tx: Transaction, cpu: int, mm: str, start: int, end: int) -> bool:
     """Forget the translations of [start, end) of one address space on one CPU; tells whether there were any."""
-    entries = tx.tlbs.get(cpu) or ()
+    entries = tx.tlbs.get(cpu)
+    if entries is None:
+        return False
     kept = tuple(entry for entry in entries if entry.process != mm or not start <= entry.vpn < end)
     if len(kept) == len(entries):
         return False

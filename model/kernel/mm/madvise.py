@@ -77,6 +77,9 @@ DISCARDS: Final = ("free", "dontneed", "dontneed_locked", "remove", "dontfork", 
 
 POPULATE_ADVICE: Final = ("populate_read", "populate_write")
 
+ADVICE: Final = frozenset((*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE))
+"""All that madvise() knows."""
+
 HPAGE_PMD_NR: Final = 512
 """Pages of a 2 MiB huge page."""
 
@@ -101,8 +104,7 @@ class do_madvise(Procedure):
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
         """Unknown advice is EINVAL; advice about no page at all is fine."""
-        known = self.advice in (*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE)
-        if not known or (self.advice.startswith("guard") and not fact(tx, "guard regions")):
+        if self.advice not in ADVICE or (self.advice.startswith("guard") and not fact(tx, "guard regions")):
             return fail(EINVAL)
         if not self.pages:
             return done()
