@@ -36,6 +36,8 @@ from tui.widgets.role_styles import PTESCOPE, THEMES
 if TYPE_CHECKING:
     from tui.screens.home import Home
 
+AFTER_RESIZE: Final = 0.1
+"""Seconds after which every screen has another size."""
 KEPT_COMMANDS: Final = frozenset({"Theme"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
@@ -142,7 +144,11 @@ class PtescopeApp(App[None]):
     def _enlarge(self, driver: LargeType, way: Way) -> None:
         size = Size(*driver.enlarge(way))
         self.post_message(Resize(size, size))
-        self.call_after_refresh(self.refresh, layout=True)
+        self.set_timer(AFTER_RESIZE, partial(self._repaint, driver))
+
+    def _repaint(self, driver: LargeType) -> None:
+        driver.wipe()
+        self.refresh(layout=True)
 
     def action_command_palette(self) -> None:
         """Open the command palette."""

@@ -137,9 +137,14 @@ class LargeType:
         rows = self._get_terminal_size()[1] * (2 if self.way else 1)
         self.way = ""
         plain = "".join(f"\x1b[{row};1H\x1b#5" for row in range(1, rows + 1))
-        self.write(f"{plain}\x1b[2J\x1b[H")
+        self.write(plain)
+        self.wipe()
         self.way = way
         return self._get_terminal_size()
+
+    def wipe(self) -> None:
+        """Clear the screen: what was written for the other size, while it changed, must not stay."""
+        cast("Any", super()).write("\x1b[2J\x1b[H")
 
 
 def with_large_type(driver: type[Driver]) -> type[Driver]:
