@@ -60,6 +60,10 @@ SUBCOMMANDS: Final = (
     Subcommand("live", "live", "carry a script out on this machine's own kernel, beside the model"),
     Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),
 )
+WITH_LESSONS: Final = frozenset(
+    ("learn", "recap", "lessons", "lesson", "serve", "class", "export", "drill", "notes", "progress")
+)
+"""Subcommands that look at lessons, and so at those of one's own."""
 HOME: Final = Subcommand("home", "home", "open the app")
 
 
@@ -113,11 +117,35 @@ def build_parser(wanted: Sequence[str]) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"ptescope {__version__}")
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=Parser)
+    _add_lessons(parser)
     for subcommand in SUBCOMMANDS:
         below = subparsers.add_parser(subcommand.name, help=subcommand.help)
         if subcommand.name in wanted:
             _module(subcommand).add_arguments(below)
+            if subcommand.name in WITH_LESSONS:
+                _add_lessons(below)
     return parser
+
+
+def _add_lessons(parser: ArgumentParser) -> None:
+    """The option that names folders with lessons of one's own."""
+    parser.add_argument(
+        "--lessons",
+        dest="lesson_folders",
+        action="append",
+        type=folder,
+        default=argparse.SUPPRESS,
+        metavar="DIR",
+        help="a folder with lessons of your own, beside the course (also: PTESCOPE_LESSONS)",
+    )
+
+
+def folder(text: str) -> Path:
+    """A folder that exists, or ArgumentTypeError."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(tr("there is no folder {folder}").format(folder=text))
+    return path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,6 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(words: Sequence[str]) -> int:
     """Call the subcommand that a command line asks for; its exit status."""
     args = build_parser(words).parse_args(words)
+    if named := getattr(args, "lesson_folders", None):
+        from lessons.i18n.lesson_folders import name_folders
+
+        name_folders(named)
     subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
     return _module(subcommand).main(args)
 

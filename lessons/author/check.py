@@ -10,13 +10,25 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lessons.author import check_hints, translate
+from lessons.author import check_hints, check_source, translate
 from lessons.author import check_width as wording
 from lessons.author.par import FEW_PLAYS, shortest
 from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
-from lessons.file.schema import WORLDS, ChoiceQuestion, Do, Goal, Item, Lesson, NumberQuestion, PageQuestion, Prediction
+from lessons.file.schema import (
+    WORLDS,
+    ChoiceQuestion,
+    Do,
+    Goal,
+    Item,
+    Lesson,
+    LessonCommand,
+    NumberQuestion,
+    PageQuestion,
+    Prediction,
+)
+from lessons.i18n.lesson_folders import lesson_folders
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
 from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene
@@ -24,15 +36,19 @@ from lessons.play.player import pending
 from model.script.ask import is_so, literal_number
 from model.script.moment import Moment, NoAnswerError
 
+NO_QUANTITY = "is no quantity"
+"""What the rehearsal says of a placeholder too, without its place."""
 
-def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[LessonProblem]]:
-    """Check lesson files and folders of lessons; no paths: the course and the tour.
 
-    Returns the lessons that could be loaded, and every problem found.
+def check_paths(paths: Sequence[Path], *, draft: bool = False) -> tuple[list[Lesson], list[LessonProblem]]:
+    """Check lesson files and folders of lessons; no paths: the folders of one's own, or the course and the tour.
+
+    `draft`: the template's own texts may still be there. Returns the lessons that could be loaded, and every problem
+    found.
     """
     lessons: list[Lesson] = []
     problems: list[LessonProblem] = []
-    for path in paths or [COURSE, TOUR.parent]:
+    for path in paths or lesson_folders() or [COURSE, TOUR.parent]:
         if path.is_dir():
             found = sorted(path.glob("*.md"))
             if not found:
@@ -46,7 +62,7 @@ def check_paths(paths: Sequence[Path]) -> tuple[list[Lesson], list[LessonProblem
             except LessonError as error:
                 problems += error.problems
     for lesson in lessons:
-        problems += check_lesson(lesson)
+        problems += check_lesson(lesson, draft=draft)
     return lessons, problems
 
 
@@ -62,14 +78,16 @@ def _unused_worlds(folder: Path) -> Iterator[LessonProblem]:
             yield LessonProblem(str(world), 1, 1, f"no lesson of {folder} uses this world")
 
 
-def check_lesson(lesson: Lesson) -> list[LessonProblem]:
-    """Every problem of one lesson, in the order of its lines."""
+def check_lesson(lesson: Lesson, *, draft: bool = False) -> list[LessonProblem]:
+    """Every problem of one lesson, in the order of its lines. `draft`: the template's own texts may still be there."""
+    source = list(check_source.check(lesson, draft=draft))
     problems = [
+        *source,
         *_check_header(lesson),
         *_check_links(lesson),
         *wording.check(lesson),
         *_check_doing(lesson),
-        *_Rehearsal(lesson).problems(),
+        *(one for one in _Rehearsal(lesson).problems() if not (source and NO_QUANTITY in one.text)),
         *translate.problems(lesson),
     ]
     return sorted(problems, key=lambda problem: (problem.file != lesson.file, problem.line, problem.column))
@@ -113,8 +131,9 @@ def _check_links(lesson: Lesson) -> Iterator[LessonProblem]:
 
 
 def _known_lessons(lesson: Lesson) -> set[str]:
-    """The names of the lessons beside this one and of the course."""
-    return {path.stem for folder in (Path(lesson.file).parent, COURSE) for path in folder.glob("*.md")}
+    """The names of the lessons beside this one, of the course and of one's own."""
+    folders = (Path(lesson.file).parent, COURSE, *lesson_folders())
+    return {path.stem for folder in folders for path in folder.glob("*.md")}
 
 
 FIRST_DEED = 3
@@ -249,11 +268,19 @@ class _Rehearsal:
             if outcome is not None and outcome.status == "blocked" and not left_waiting:
                 yield self._problem(item, f"`{command.text}` is blocked on {outcome.on}", command.line)
             if last and do.until and not (played_steps and played_steps[-1].is_step(do.until)):
-                hint = did_you_mean(do.until, _step_names(played_steps))
-                yield LessonProblem(
-                    self.lesson.file, do.line, 1, f"until={do.until}: no such micro-step is made here", hint
-                )
+                yield self._not_until(do, command, played_steps)
         self.standing = standing
+
+    def _not_until(self, do: Do, command: LessonCommand, played_steps: Sequence[PlayedStep]) -> LessonProblem:
+        """The last command of a block never comes to where it is to stop."""
+        names = _step_names(played_steps)
+        if not names:
+            text = f"until={do.until} stops the last command of the block, but `{command.text}` makes no micro-steps"
+            hint = "begin TASK COMMAND, then finish TASK"
+        else:
+            text = f"until={do.until}: `{command.text}` makes no such micro-step"
+            hint = did_you_mean(do.until, names)
+        return LessonProblem(self.lesson.file, do.line, 1, text, hint)
 
     def _reach(self, item: Item, goal: Goal) -> Iterator[LessonProblem]:
         """The goal must be ahead at the start, and reached by the solution."""

@@ -1,18 +1,20 @@
 """The model broken on purpose: would any lesson notice? Each mutant forgets one micro-step, or one look at a flag.
 
-What a lesson says is only worth something if it would say otherwise on a wrong model. So for each mutant some lesson of
-the course must fail its check, or have another answer than it has on the true model.
+What a lesson says is only worth something if it would say otherwise on a wrong model. So for each mutant some lesson
+must have another answer, another remark, or a goal that its solution does not reach. That a lesson cannot be played to
+its end is not enough: it would have said nothing wrong until then.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from lessons.author.check import check_lesson
-from lessons.file.problems import LessonError
 from lessons.file.schema import Do, Goal, Lesson
-from lessons.play.any_answer_player import truths
+from lessons.play.any_answer_player import MOST_MOVES, go_on
 from lessons.play.playback import Standing, play, play_all, set_scene
+from lessons.play.player import Player
 from model.engine.procedure import Procedure
 from model.memory.records import Locals, Pte
 from model.script import execute
@@ -28,6 +30,11 @@ class Mutant(NamedTuple):
     """`procedure.step` that is forgotten; of a property of entries, the steps that ask for it."""
     never: str = ""
     """Instead of forgetting a step: this property of Pte is never true."""
+    function: str = ""
+    """Instead of forgetting a step, which would make it go round in circles: this function that it asks, as
+    `module:name`, …"""
+    answer: bool = False
+    """… always says this."""
 
 
 MOST_STEPS: Final = 20_000
@@ -48,15 +55,29 @@ MUTANTS: Final = (
     Mutant("no-nuke", "a move leaves the entries of the buffer", "ttm_bo_move.unmap_virtual"),
     Mutant("no-copy", "a move does not copy", "ttm_bo_move.copy"),
     Mutant("no-move-notify", "dynamic importers are not told of a move", "ttm_bo_move.move_notify"),
-    Mutant("no-buffer-lock", "a fault does not wait for a move", "ttm_bo_vm_fault.ttm_bo_vm_reserve"),
-    Mutant("no-fault-check", "a fault does not ask whether the VMA allows it", "exc_page_fault.find_vma"),
-    Mutant("no-exclusive", "a write fault never copies", "do_wp_page.reuse_or_copy"),
+    Mutant(
+        "no-buffer-lock",
+        "a fault does not wait for a move",
+        "ttm_bo_vm_fault.ttm_bo_vm_reserve",
+        function="model.kernel.drivers.ttm_fault:try_lock",
+        answer=True,
+    ),
+    Mutant(
+        "no-exclusive",
+        "a write fault never copies",
+        "do_wp_page.reuse_or_copy",
+        function="model.kernel.mm.wp_fault:can_reuse_anon_folio",
+        answer=True,
+    ),
     Mutant("no-fork-flush", "fork does not flush the parent's TLB", "kernel_clone.flush_tlb_mm"),
     Mutant("no-migration-check", "migration does not compare the count", "migrate_pages.folio_migrate_mapping"),
     Mutant("no-dax-wait", "truncating a DAX file does not wait for references", "dax_break_layout.wait_page_idle"),
     Mutant("no-punch-unmap", "punching a hole does not unmap", "shmem_fallocate.unmap_mapping_range"),
     Mutant(
-        "no-mirror-retry", "a mirror does not ask whether it was invalidated", "mirror_range.mmu_interval_read_retry"
+        "no-mirror-retry",
+        "a mirror does not ask whether it was invalidated",
+        "mirror_range.mmu_interval_read_retry",
+        function="model.kernel.mm.hmm:mmu_interval_read_retry",
     ),
     Mutant("no-forget", "put does not give the reference back", "put_reference.put_pages"),
     Mutant("no-read-protect", "mprotect leaves the entries writable", "change_protection.change_pte_range"),
@@ -69,21 +90,56 @@ class Noticed(NamedTuple):
 
     lesson: str
     how: str
-    """The first problem of its check, or the answer that became another."""
+    """The answer or remark that became another, or the goal that is not reached."""
+
+
+class Sayings(NamedTuple):
+    """What a lesson says while it is played, as far as it can be."""
+
+    answers: dict[str, str]
+    """Prediction id → the model's answer."""
+    remarks: tuple[tuple[str, str], ...]
+    """Of each remark, in order: the micro-step, and the text with the model's numbers in it."""
+    reached: frozenset[str]
+    """Ids of goals that their solutions reach …"""
+    missed: frozenset[str]
+    """… and of those that they do not."""
 
 
 class Baseline(NamedTuple):
     """A lesson on the true model."""
 
     lesson: Lesson
-    answers: dict[str, str]
+    says: Sayings
     steps: frozenset[str]
     """Micro-steps that it plays."""
 
 
 def baseline(lesson: Lesson) -> Baseline:
     """What a lesson says and does without a mutant. Raises LessonError."""
-    return Baseline(lesson, truths(lesson), frozenset(_steps(lesson)))
+    return Baseline(lesson, _sayings(lesson), frozenset(_steps(lesson)))
+
+
+def _sayings(lesson: Lesson) -> Sayings:
+    """A lesson played with any answers and its own solutions; a broken model may end that anywhere."""
+    remarks: list[tuple[str, str]] = []
+    answers: dict[str, str] = {}
+    reached: set[str] = set()
+    missed: set[str] = set()
+    with contextlib.suppress(Exception):
+        player = Player(lesson)
+        for _ in range(MOST_MOVES):
+            goal = player.goal
+            if goal is not None and goal.id not in player.reached and len(player.place.typed) == len(goal.solution):
+                missed.add(goal.id)
+                break
+            word = "" if player.finished else go_on(player)
+            answers = {name: verdict.truth for name, verdict in player.judged.items()}
+            reached |= player.reached
+            if player.finished or word:
+                break
+            remarks += [(step.name, step.remark) for step in player.place.played_steps if step.remark]
+    return Sayings(answers, tuple(remarks), frozenset(reached), frozenset(missed))
 
 
 def _steps(lesson: Lesson) -> Iterator[str]:
@@ -115,7 +171,17 @@ def mutated(mutant: Mutant) -> Iterator[None]:
 
 @contextmanager
 def _broken(mutant: Mutant) -> Iterator[None]:
-    """One property or one step as the mutant has it."""
+    """One property, function or step as the mutant has it."""
+    if mutant.function:
+        module, _, function = mutant.function.partition(":")
+        names = vars(import_module(module))
+        true = names[function]
+        names[function] = lambda *_, **__: mutant.answer
+        try:
+            yield
+        finally:
+            names[function] = true
+        return
     if mutant.never:
         true = getattr(Pte, mutant.never)
         setattr(Pte, mutant.never, property(lambda _: False))
@@ -163,17 +229,17 @@ def noticed(mutant: Mutant, lessons: Sequence[Baseline], *, all_of_them: bool = 
 
 def _how(known: Baseline) -> str:
     """How a lesson notices that the model is another; empty: it does not."""
-    try:
-        answers = truths(known.lesson)
-    except Exception as error:  # noqa: BLE001 - a broken model may fail anywhere; that is noticed too
-        return f"cannot be played: {error}"
-    for name, answer in known.answers.items():
-        if answers.get(name) != answer:
-            return f"{name}: {answers.get(name)} instead of {answer}"
-    try:
-        problems = check_lesson(known.lesson)
-    except LessonError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001
-        return f"cannot be checked: {error}"
-    return problems[0].text if problems else ""
+    says = _sayings(known.lesson)
+    for name, answer in known.says.answers.items():
+        if says.answers.get(name, answer) != answer:
+            return f"{name}: {says.answers[name]} instead of {answer}"
+    for goal in sorted(says.missed & known.says.reached):
+        return f"{goal}: its solution does not reach the goal"
+    for (step, text), (other, before) in zip(says.remarks, known.says.remarks, strict=False):
+        if (step, text) != (other, before):
+            return f"remark at {other}: {_short(text)} instead of {_short(before)}"
+    return ""
+
+
+def _short(text: str) -> str:
+    return f"`{text}`" if len(text) <= 50 else f"`{text[:47]}...`"

@@ -1,4 +1,7 @@
-"""Drafts of lessons: an empty one, and one made from a script that somebody has played. Both pass `lesson check`."""
+"""Drafts of lessons: an empty one, and one made from a script that somebody has played.
+
+Both pass `lesson check --draft`; what is left is for their author to say.
+"""
 
 import json
 from collections.abc import Sequence
@@ -19,6 +22,17 @@ SETTING: Final = frozenset(
 )
 """Verbs that a scene may be set with: what comes before anything else is the world."""
 MOST_ASKED: Final = 3
+UNTOUCHED: Final = (
+    "Say in one sentence what the learner will see.",
+    "Say in one sentence what is to be kept.",
+    "Say why.",
+    "Say what is added or taken away, and by whom.",
+    "As before: say what the learner has overlooked.",
+    "Say what stands against it.",
+    "Say which, and what it means.",
+    "Say what follows from it.",
+)
+"""What a draft leaves to its author: as long as it stands there the lesson is none."""
 WIDTH: Final = 44
 
 
@@ -137,7 +151,7 @@ is = {old}
 reply = "As before: say what the learner has overlooked."
 ~~~
 ~~~hint
-where: Pane 4, Memory: the counts of that page.
+where: The picture: the count in the box of that page's frame.
 what: Who holds it now, and who will hold it afterwards?
 next: The difference is {new - old:+d}.
 show: {new}.
@@ -183,7 +197,7 @@ right = "Say which, and what it means."
 otherwise = "It breaks {rule}: say why."
 ~~~
 ~~~hint
-where: Pane 7, Rules.
+where: The rules.
 what: Who believes what about that page, and is it still so?
 next: Think of {rule}.
 show: yes.

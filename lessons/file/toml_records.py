@@ -6,6 +6,7 @@ key, and tomlkit, which keeps a text as it was written, says where.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -33,6 +34,11 @@ TYPE_WORDS: Final[dict[type, str]] = {
 MARK: Final = "\0"
 """A character that no TOML text has."""
 
+DEEPEST: Final = 50
+"""Brackets in one line that no lesson needs."""
+BARE: Final = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*(?P<value>[^\s\"'\[{\d+-].*?)\s*")
+"""A value that begins like a word."""
+
 Path = tuple[str | int, ...]
 
 
@@ -53,7 +59,11 @@ def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Less
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, column, message = _syntax_error(text, str(error))
-        problems.append(LessonProblem(file, offset + line, column, f"not TOML: {message}"))
+        problems.append(LessonProblem(file, offset + line, column, f"not TOML: {message}", _probably(text, line)))
+        return None
+    except RecursionError:
+        line = next((at for at, row in enumerate(text.split("\n"), 1) if row.count("[") + row.count("{") > DEEPEST), 1)
+        problems.append(LessonProblem(file, offset + line, 1, "not TOML: too many brackets inside each other"))
         return None
     try:
         return msgspec.convert(found, kind)
@@ -63,6 +73,20 @@ def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Less
         line, column = _place(text, mistake.path)
         problems.append(LessonProblem(file, offset + line, column, mistake.text, mistake.hint))
     return None
+
+
+def _probably(text: str, line: int) -> str:
+    """What was probably meant in a line that is no TOML: mostly a text without its quotes."""
+    rows = text.split("\n")
+    row = rows[line - 1] if line <= len(rows) else ""
+    bare = BARE.fullmatch(row)
+    if bare is not None and bare["value"] not in {"true", "false", "inf", "nan"}:
+        return f'a text needs quotes: {bare["key"]} = "{bare["value"]}"'
+    if row.count('"') % 2 and '"""' not in row:
+        return 'a quote is missing; a text over several lines begins and ends with """'
+    if row.strip() and "=" not in row and not row.lstrip().startswith(("[", "#", '"', "]")):
+        return "a line reads: key = value"
+    return ""
 
 
 # -- what is wrong -------------------------------------------------------------------------------

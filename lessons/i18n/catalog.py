@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from lessons.i18n.lesson_folders import TRANSLATIONS, lesson_folders
+
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog
 
@@ -50,8 +52,8 @@ def plain(text: str) -> str:
 
 
 def folders() -> tuple[Path, ...]:
-    """The folders with translations, the program's own last."""
-    return own_folder(), BUILT_IN
+    """The folders with translations: a reader's own, those beside lessons of one's own, the program's last."""
+    return own_folder(), *(folder / TRANSLATIONS for folder in lesson_folders()), BUILT_IN
 
 
 def languages() -> list[str]:

@@ -31,8 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "solution. Exit status: 0 nothing is wrong, 1 something is."
     )
     checking.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="lessons, or folders of them; default: the course"
+        "paths",
+        nargs="*",
+        metavar="PATH|NAME",
+        help="lessons, or folders of them; default: the folders of your own, or else the course",
     )
+    checking.add_argument("--draft", action="store_true", help="let the template's own texts pass")
     checking.add_argument(
         "--kernel",
         type=Path,
@@ -40,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="kernel sources: do they have what is to be read?",
     )
     play = deeds.add_parser("play", help="play a lesson file; it is read again whenever it is saved")
-    play.add_argument("file", type=Path, metavar="FILE.md")
+    play.add_argument("file", metavar="FILE.md|NAME")
     play.add_argument("--plain", action="store_true", help="text in, text out, read once")
     promote = deeds.add_parser("promote", help="make a lesson of a script or a saved session")
     promote.add_argument("script", type=Path, metavar="SCRIPT.pte")
@@ -49,8 +53,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     promote.add_argument("--folder", type=Path, default=Path(), metavar="DIR")
     diff = deeds.add_parser("diff", help="say what a learner would notice between two versions")
     diff.description = "Exit status: 0 nothing, 1 something, 2 one of them cannot be played."
-    diff.add_argument("old", type=Path, metavar="OLD.md")
-    diff.add_argument("new", type=Path, metavar="NEW.md")
+    diff.add_argument("old", metavar="OLD.md|NAME")
+    diff.add_argument("new", metavar="NEW.md|NAME")
     translate = deeds.add_parser("translate", help="write a lesson's texts as a gettext .po file, to be translated")
     translate.description = (
         "The file has every text of the lesson. What an earlier one has translated is kept, also when the lesson has "
@@ -93,7 +97,7 @@ def check(args: Namespace) -> int:
     """Print what is wrong with lessons."""
     from lessons.author.check import check_paths
 
-    lessons, problems = check_paths(args.paths)
+    lessons, problems = check_paths([_path(word) for word in args.paths], draft=args.draft)
     if args.kernel is not None:
         from lessons.author.kernel_sources import dead
 
@@ -106,6 +110,14 @@ def check(args: Namespace) -> int:
     checked = ntr("{n} lesson checked", "{n} lessons checked", len(lessons)).format(n=len(lessons))
     print(f"{checked}, {ntr('{n} problem', '{n} problems', len(problems)).format(n=len(problems))}")
     return EXIT_PROBLEMS if problems else EXIT_FINE
+
+
+def _path(word: str) -> Path:
+    """A file or folder as it was named, or the file of a lesson by the lesson's name. Raises LessonError."""
+    from lessons.file.library import find_file
+
+    path = Path(word)
+    return path if path.exists() else find_file(word)
 
 
 def new(args: Namespace) -> int:
@@ -170,14 +182,14 @@ def play(args: Namespace) -> int:
         from lessons.learner.progress import Store
         from tui.commands.learn import play_plain
 
-        play_plain(_load(args.file), Store())
+        play_plain(_load(_path(args.file)), Store())
         return EXIT_FINE
     if refusal := no_terminal():
         print(f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='--plain')}", file=sys.stderr)
         return EXIT_NO_TERMINAL
     from tui.app.launch import author
 
-    return author(args.file)
+    return author(_path(args.file))
 
 
 def _load(path: Path) -> "Lesson":
@@ -190,7 +202,7 @@ def diff(args: Namespace) -> int:
     """Print what differs between two versions of a lesson."""
     from lessons.author.diff import differences
 
-    found = list(differences(_load(args.old), _load(args.new)))
+    found = list(differences(_load(_path(args.old)), _load(_path(args.new))))
     for line in found:
         print(line)
     return EXIT_PROBLEMS if found else EXIT_FINE
@@ -199,11 +211,11 @@ def diff(args: Namespace) -> int:
 def translate(args: Namespace) -> int:
     """A lesson's texts for a translator."""
     from lessons.author.translate import file_in, skeleton
-    from lessons.file.library import source_of
+    from lessons.file.library import find_file
     from lessons.i18n.catalog import lesson_files, own_folder
     from lessons.learner.progress import replace_file
 
-    lesson = _load(source_of(args.lesson))
+    lesson = _load(find_file(args.lesson))
     target = file_in(args.folder or own_folder(), args.language, lesson.id)
     earlier = target if target.is_file() else next(iter(lesson_files(args.language, lesson.id)), None)
     try:

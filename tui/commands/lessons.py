@@ -64,9 +64,9 @@ def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
         if entry.lesson is None:
             continue
         header = entry.lesson.header
-        if header.part != part:
-            print(tr(header.part) if not part else f"\n{tr(header.part)}")
-            part = header.part
+        if entry.group != part:
+            print(tr(entry.group) if not part else f"\n{tr(entry.group)}")
+            part = entry.group
         done = how_far(progress.lessons.get(entry.name, LessonProgress()), len(entry.lesson.items))
         print(f"  {done:9}  {entry.name}: {header.title} ({tr('{count} minutes').format(count=header.minutes)})")
         print(f"  {'':9}  {header.summary}")

@@ -93,14 +93,12 @@ class Home(Screen[None]):
     def _offer(self, entry: LessonEntry) -> LessonLine:
         """The line of one lesson."""
         if entry.lesson is None:
-            return LessonLine(
-                entry.name, "", tr("Damaged lessons"), "", 0, 0, 0, finished=False, damaged=str(entry.error)
-            )
+            return LessonLine(entry.name, "", entry.group, "", 0, 0, 0, finished=False, damaged=str(entry.error))
         header, done = entry.lesson.header, self._of(entry.lesson.id)
         return LessonLine(
             header.id,
             header.title,
-            header.part,
+            entry.group,
             header.summary,
             header.minutes,
             len(entry.lesson.items),

@@ -5,7 +5,7 @@ of the 90 that lie between an empty Textual app's first frame and ours.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -14,6 +14,8 @@ from tui.views.row import BLANK, Row, Span
 PIECE: Final = re.compile(r"\s+|\S+")
 NARROWEST: Final = 12
 FENCE: Final = "```"
+RULE: Final = re.compile(r":?-+:?")
+"""What stands below the heads of a table's columns."""
 MARKER: Final = re.compile(r"(?P<indent> *)(?P<mark>[-*+] |\d+[.)] |> ?|#{1,6} )(?P<text>.*)")
 INLINE: Final = re.compile(
     r"(?P<tick>`+)(?P<code>.+?)(?P=tick)(?!`)"
@@ -70,7 +72,7 @@ def _blocks(text: str) -> Iterator[MarkdownBlock]:
     """A text taken apart by its lines."""
     open_block: MarkdownBlock | None = None
     code: list[str] | None = None
-    for line in text.strip("\n").split("\n"):
+    for line in _without_tables(text.strip("\n").split("\n")):
         if line.lstrip().startswith(FENCE):
             if open_block is not None:
                 yield open_block
@@ -102,6 +104,32 @@ def _blocks(text: str) -> Iterator[MarkdownBlock]:
         yield MarkdownBlock("  ", "code", "\n".join(code), loose=True)
     if open_block is not None:
         yield open_block
+
+
+def _without_tables(lines: Sequence[str]) -> Iterator[str]:
+    """Each row of a table as an item of a list, with the heads of its columns: a pane is too narrow for tables.
+
+    >>> list(_without_tables(["| who | then | now |", "|---|---|---|", "| GUP | reads | `pins` |"]))
+    ['- **GUP**: then reads; now `pins`']
+    """
+    heads: list[str] | None = None
+    fenced = False
+    for at, line in enumerate(lines):
+        fenced ^= line.lstrip().startswith(FENCE)
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.lstrip().startswith("|") else []
+        if fenced or not cells:
+            heads = None
+            yield line
+        elif heads is not None:
+            if not all(RULE.fullmatch(cell) for cell in cells):
+                rest = "; ".join(f"{head} {cell}".strip() for head, cell in zip(heads[1:], cells[1:], strict=False))
+                yield f"- **{cells[0]}**" + (f": {rest}" if rest else "")
+        elif at + 1 < len(lines) and all(
+            RULE.fullmatch(cell.strip()) for cell in lines[at + 1].strip().strip("|").split("|")
+        ):
+            heads = cells
+        else:
+            yield line
 
 
 def _marked(marker: re.Match[str]) -> MarkdownBlock:

@@ -1,0 +1,165 @@
+"""Lessons of one's own: a folder beside the course, known everywhere; and what an author may not write."""
+
+from pathlib import Path
+
+import pytest
+
+from lessons.author import scaffold
+from lessons.author.check import check_lesson
+from lessons.file.library import entries, find, next_in_course
+from lessons.file.loader import load
+from lessons.i18n import lesson_folders
+from lessons.i18n.lesson_folders import VARIABLE, name_folders
+from lessons.learner.progress import Store
+from tests.tui.user import at
+from tui import cli
+from tui.drivers.author import AuthorDriver
+
+QUESTION = "has refcount {refcount p0 buf}."
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two lessons, which the program is told of."""
+    monkeypatch.setattr(lesson_folders, "data_folder", lambda: tmp_path / "none")
+    monkeypatch.setenv(VARIABLE, "")
+    own = tmp_path / "own"
+    for number, name in enumerate(("first-of-mine", "second-of-mine")):
+        draft = scaffold.empty(name, name.replace("-", " ").capitalize())
+        (own / "worlds").mkdir(parents=True, exist_ok=True)
+        (own / "worlds" / f"{name}.pte").write_text(draft.world)
+        (own / f"{name}.md").write_text(draft.lesson.replace("order = 99", f"order = {90 + number}"))
+    name_folders([own])
+    return own
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "progress.json")
+
+
+def called(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
+    assert cli.main(list(words)) == status
+    said = capsys.readouterr()
+    return said.out + said.err
+
+
+async def test_they_are_in_the_list_at_home_and_follow_each_other(folder: Path, store: Store) -> None:
+    async with at(store, None, (120, 200)) as user:
+        assert f"Lessons in {folder}" in user.seen()
+        assert "Second of mine" in user.seen()
+    following = next_in_course("first-of-mine")
+    assert following is not None
+    assert following.id == "second-of-mine"
+    assert next_in_course("second-of-mine") is None
+    assert next_in_course("review-six-exporters") is None, "the course ends where it ends"
+
+
+def test_every_command_that_knows_lessons_knows_them(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    option = ("--lessons", str(folder))
+    assert "first-of-mine: First of mine" in called(capsys, "lessons", *option)
+    assert "2 lessons checked, 0 problems" in called(capsys, "lesson", *option, "check", "--draft")
+    assert "1 lesson checked" in called(capsys, "lesson", "check", "--draft", "first-of-mine")
+    out = str(tmp_path / "pack")
+    assert "worksheet" in called(capsys, *option, "class", "first-of-mine", "--minutes", "20", "--out", out)
+    assert "x.md" in called(capsys, "export", "first-of-mine", "-o", str(tmp_path / "x.md"))
+    with pytest.raises(SystemExit):
+        cli.main(["lessons", "--lessons", str(tmp_path / "nowhere")])
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_they_are_translated_beside_themselves(folder: Path) -> None:
+    from lessons.i18n.language import use
+
+    place = folder / "translations" / "de" / "lessons"
+    place.mkdir(parents=True)
+    (place / "first-of-mine.po").write_text('msgid "Say why."\nmsgstr "Sag, warum."\n')
+    use("de")
+    try:
+        assert "Sag, warum." in str(find("first-of-mine"))
+    finally:
+        use("en")
+
+
+def test_a_name_of_the_course_cannot_be_taken(folder: Path) -> None:
+    text = (folder / "first-of-mine.md").read_text()
+    (folder / "gup-fast.md").write_text(text.replace('id = "first-of-mine"', 'id = "gup-fast"'))
+    taken = next(entry for entry in entries() if entry.folder == folder and entry.name == "gup-fast")
+    assert "there is a lesson of that name already" in str(taken.error)
+    assert find("gup-fast").file.endswith("course/gup-fast.md")
+
+
+WRONG = (
+    (QUESTION, "has refcount {refcount p0 buf. ", "is never closed"),
+    (QUESTION, "has refcount {refcount p0 buf:zz}.", "`zz` is no way to write a number"),
+    (QUESTION, "has refcount {refcont p0 buf}.", "`refcont` is no quantity; did you mean `refcount`?"),
+    ('right = "Say why."', 'right = "Say why."', "the template's own text: `Say why.`"),
+    ("minutes = 5", 'minutes = 5\nneeds = ["first-of-mine"]', "it needs itself: `first-of-mine`"),
+    (
+        "minutes = 5",
+        'minutes = 5\nneeds = ["second-of-mine"]',
+        "it needs itself: `first-of-mine` needs `second-of-mine`",
+    ),
+)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG)
+def test_what_an_author_may_not_write_is_named_with_its_place(folder: Path, old: str, new: str, said: str) -> None:
+    path, other = folder / "first-of-mine.md", folder / "second-of-mine.md"
+    path.write_text(path.read_text().replace(old, new))
+    other.write_text(other.read_text().replace("minutes = 5", 'minutes = 5\nneeds = ["first-of-mine"]'))
+    lines = path.read_text().split("\n")
+    found = next(problem for problem in check_lesson(load(path)) if said in problem.text)
+    assert new.rsplit("\n", maxsplit=1)[-1][:12] in lines[found.line - 1]
+    assert 1 <= found.column <= len(lines[found.line - 1])
+
+
+def test_a_world_sets_a_scene_and_a_lesson_has_an_end(folder: Path) -> None:
+    world = folder / "worlds" / "first-of-mine.pte"
+    world.write_text(f"{world.read_text()}may 1 read p0 buf\n")
+    path = folder / "first-of-mine.md"
+    head, rest = path.read_text().split("~~~do by=command", 1)
+    path.write_text(head + "~~~do by=command\nread p0 buf\n~~~\n" * 60 + "~~~do by=command" + rest)
+    problems = [str(problem) for problem in check_lesson(load(path), draft=True)]
+    assert any(f"{world}:5:1: `may` has no meaning in a world" in problem for problem in problems)
+    assert any("items in 5 minutes: nobody can read them" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "First of mine"', "title = First of mine", 'a text needs quotes: title = "First of mine"'),
+        ('title = "First of mine"', 'title = "First of mine', "a quote is missing"),
+        ('title = "First of mine"', "title = " + "[" * 5000, "too many brackets inside each other"),
+        ("~~~do by=command\ngup p0 buf as=r", "~~~do until=x\ndevice d\n~~~\n~~~do\ngup p0 buf as=r", "no micro-steps"),
+    ],
+)
+def test_what_is_wrong_is_said_as_an_author_would(
+    folder: Path, old: str, new: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "first-of-mine.md"
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert said in called(capsys, "lesson", "check", "--draft", str(path), status=1)
+
+
+async def test_playing_keeps_the_step_after_a_save_and_says_what_check_would(folder: Path, store: Store) -> None:
+    path = folder / "first-of-mine.md"
+    text = path.read_text()
+    driver = AuthorDriver(path, store)
+    driver.player.answer("2")
+    driver.step("forward")
+    driver.step("into")
+    driver.step("into")
+    step = driver.player.step
+    async with at(store, driver, (120, 40)) as user:
+        before = "~~~world first-of-mine\n~~~\n\nA new part comes first.\n\n~~~world first-of-mine\n~~~"
+        path.write_text(text.replace("~~~world first-of-mine\n~~~", before, 1).replace("show: 2.", "show: 3."))
+        user.stage.look()  # type: ignore[attr-defined]
+        await user.app.workers.wait_for_complete()
+        await user.pilot.pause()
+        assert driver.player.step == step
+        assert driver.player.place.item == 2
+        assert "the hint `show` says `3.`" in user.told()
