@@ -6,16 +6,14 @@ have brought them.
 
 import errno
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
 from model.engine.config import SETTINGS
-from model.invariants.checker import Checker
-from model.kernel.arch.boot import boot
 from model.memory.state import State
 from model.replay import observe
 from model.replay.compare import Played, as_seen, differences
@@ -24,14 +22,15 @@ from model.replay.observe import HeldReference, Observation, Observer
 from model.replay.recording import OpResult
 from model.replay.visible import visible
 from model.script.command import Command
-from model.script.context import Context, Outcome
-from model.script.drive import carry_out
-from model.script.execute import Ended
+from model.script.context import Outcome
 from model.script.parser import parse_line
 from model.script.scope import Scope
+from model.session.session import Session
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
+
+NO_FRAMES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class FieldDifference(NamedTuple):
@@ -56,6 +55,10 @@ class Compared(NamedTuple):
     """As a recording has it, with result and state; none where it was skipped."""
     looks: tuple[Observation, Observation] = (Observation(), Observation())
     """What was seen after it: of the kernel, of the model."""
+    frames: Mapping[str, int] = NO_FRAMES
+    """The model's frames by the names that both have in `looks`."""
+    node: int = 0
+    """Of the model's history, after it."""
 
 
 class Machines:
@@ -65,8 +68,7 @@ class Machines:
         self.workers = Workers()
         self.observer = Observer(arena=0)
         self.looking = Looking(self.workers, privileged=may_see_frames() if privileged is None else privileged)
-        self.context = Context(boot())
-        self.checker = Checker.full(self.context.state)
+        self.session = Session()
         self.processes: list[str] = []
         self.held: dict[str, HeldReference] = {}
         self.kernel_look, self.model_look = Observation(), Observation()
@@ -89,13 +91,13 @@ class Machines:
 
     def perform(self, command: Command) -> Compared:
         """Carry one command out on both. Raises WorkerLostError where a process of the real kernel is lost."""
-        before = self.context.state
+        before = self.session.state
         skipped = why_not(command, before, self.workers)
         if skipped:
             return Compared(command, skipped, Outcome(), "", (), ())
         self.observer.freed.clear()
         outcome = self._on_the_model(command)
-        after = self.context.state
+        after = self.session.state
         if command.verb not in ACTIONS:
             return Compared(command, "", outcome, "ok", (), ())
         created = tuple(name for name in after.files if name not in before.files)
@@ -111,11 +113,11 @@ class Machines:
 
     def _on_the_model(self, command: Command) -> Outcome:
         """Every micro-step is watched: a frame may be freed and allocated again within one command."""
-        for moved in carry_out(self.context, self.checker, command):
-            self.observer.watch(moved.changes)
-        assert isinstance(moved.now, Ended)
-        self.context, self.checker = moved.now.context, moved.checker
-        return moved.now.outcome
+        before = self.session.node.depth
+        node = self.session.perform(command)
+        for made in self.session.timeline.path_to(node)[before + 1 :]:
+            self.observer.watch(made.changes)
+        return node.outcome or Outcome()
 
     def _keep_books(self, state: State) -> None:
         """Who is alive and what is held, as the recorder notes it."""
@@ -128,7 +130,7 @@ class Machines:
 
     def _compare(self, command: Command, outcome: Outcome, answer: Answer, action: KernelCall) -> Compared:
         seen = self.looking.seen
-        model = self.observer.look(self.context.state, self.processes, self.held, {})
+        model = self.observer.look(self.session.state, self.processes, self.held, {})
         kernel = self.looking.look(self.observer.freed)
         reply = as_reply(outcome, action.op)
         ours = observe.delta(self.model_look, model, self.observer.freed)
@@ -141,7 +143,17 @@ class Machines:
         self.kernel_look, self.model_look = kernel, model
         done = {"result": answer, "state": msgspec.to_builtins(theirs)}
         before = tuple(op | {"result": "ok", "state": {}} for op in action.before)
-        return Compared(command, "", outcome, answer, found, (*before, action.op | done), (kernel, model))
+        return Compared(
+            command,
+            "",
+            outcome,
+            answer,
+            found,
+            (*before, action.op | done),
+            (kernel, model),
+            {name: pfn for pfn, name in self.observer.names.items()},
+            self.session.node.number,
+        )
 
 
 def as_reply(outcome: Outcome, op: dict[str, Any]) -> Reply:

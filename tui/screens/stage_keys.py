@@ -77,6 +77,12 @@ KEYS: Final[list[BindingType]] = [
         "Time and space: who did what when, and whom it touched",
         id="stage.time-space",
     ),
+    Binding(
+        "K",
+        "app.open('beside_kernel.BesideKernel')",
+        "Your own kernel: the same commands there, beside the model",
+        id="stage.live",
+    ),
     Binding("x", "app.explore", "Search every schedule from here", id="stage.explore"),
     Binding("X", "app.explore(True)", "Map of every state that can be reached from here", id="stage.map"),
     Binding("v", "lists", "The machine as a picture, or as lists", id="stage.lists"),
