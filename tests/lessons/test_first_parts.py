@@ -110,6 +110,7 @@ def test_the_first_two_parts_are_listed_in_order() -> None:
         "get-against-pin",
         "a-reference-is-not-a-mapping",
         "moves-that-ask",
+        "your-own-kernel",
     ]
 
 

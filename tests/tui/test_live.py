@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from lessons.learner.progress import Store
 from model.replay.compare import compare as replay
 from model.replay.recording import decode
 from model.script.parser import parse
+from tests.tui.test_explorer import until
+from tests.tui.user import at
 from tui.cli import main
+from tui.drivers.sandbox import SandboxDriver
 from tui.live import side_by_side
+from tui.live.permitted import forbidden
 from tui.live.random_programs import program
+from tui.live.seen_state import seen_state
 from tui.live.shrink import shrink
 from tui.live.side_by_side import Compared, Machines, compare
 from tui.live.workers import WorkerLostError, Workers, address
@@ -210,11 +216,62 @@ def _pidfd(pid: int) -> int:
         return -1
 
 
+def test_what_this_machine_forbids_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.live.actions.forbidden", lambda call: "EPERM" if call == "pin" else "")
+    found = both(CENTRAL)
+    assert found[3].skipped == "this machine forbids it (EPERM)"
+    assert [one for one in found if one.differences] == []
+
+
+def test_a_call_that_is_refused_is_found_out_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Workers, "pin", refuse)
+    forbidden.cache_clear()
+    try:
+        assert forbidden("pin") == "EPERM"
+        assert forbidden("get") == ""
+    finally:
+        forbidden.cache_clear()
+
+
 def test_absurd_sizes_are_refused_before_they_are_tried(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     script = tmp_path / "s.pte"
     script.write_text("process p0\nmmap p0 big anon private rw 100000000 populate\n")
     assert main(["live", str(script)]) == 0
     assert "it touches 100000000 pages" in capsys.readouterr().out
+
+
+async def test_k_draws_this_kernel_beside_the_model(tmp_path: Path) -> None:
+    driver = SandboxDriver()
+    for line in CENTRAL.strip().splitlines()[:7]:
+        driver.command(line)
+        driver.step("command")
+    async with at(Store(tmp_path / "progress.json"), driver, (170, 45)) as user:
+        await user.press("K")
+        await until(user, lambda: "commands agree" in user.seen())
+        assert "7 of 7 commands agree" in user.seen()
+        kernel, model = (line.split("16 buf+0")[1:] for line in user.lines() if line.count("16 buf+0") == 2).__next__()
+        assert "(p0)" in kernel, "the frame that p0 has lost is drawn"
+        assert "(p0)" in model
+        await user.press("escape")
+        assert user.stage is not None
+
+
+def test_a_kernel_that_differs_is_drawn_as_it_is() -> None:
+    with Machines() as machines:
+        found = list(compare(parse("process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 7\n"), machines))
+        if not machines.looking.seen.frames:
+            pytest.skip("frames are seen by CAP_SYS_ADMIN alone")
+        last, model = found[-1], machines.session.state
+        assert seen_state(last, model).ptes["p0", 16].pfn == model.ptes["p0", 16].pfn
+        last.looks[0].ptes["p0"] = {}
+        last.looks[0].phys["P0"] = (None, 0, "anon", 9)
+        drawn = seen_state(last, model)
+        pfn = model.ptes["p0", 16].pfn
+        assert ("p0", 16) not in drawn.ptes
+        assert (drawn.frames[pfn].refcount, drawn.frames[pfn].mapcount, drawn.content[pfn]) == (0, 0, 9)
 
 
 def test_a_malformed_script_is_told_as_everywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

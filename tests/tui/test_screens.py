@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 from rich.style import Style
@@ -104,6 +105,12 @@ async def to_the_map(user: User) -> None:
     await until(user, lambda: user.is_on(Map))
 
 
+async def to_a_kernel_that_is_none(user: User) -> None:
+    """What a real kernel does is not the same everywhere; what is said without one is."""
+    with patch("tui.screens.beside_kernel.sys.platform", "plan9"):
+        await user.press("K")
+
+
 async def to_the_comparison(user: User) -> None:
     few = questions("6.1", ("insert-page", "qxl"), ("cpu", "gup-fast"), ("none", "dma-buf-check=refuse"))
     screen = Comparison(UNICODE, asked=few)
@@ -136,6 +143,7 @@ VISITS = {
     "form": Visit(pinned(), to_the_form),
     "time-space": Visit(pinned(*TASKS), keys("S")),
     "why": Visit(pinned(), keys("W")),
+    "own-kernel": Visit(pinned(), to_a_kernel_that_is_none),
     "explorer": Visit(pinned(), keys("x")),
     "map": Visit(pinned(), to_the_map),
     "comparison": Visit(nowhere, to_the_comparison),

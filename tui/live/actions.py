@@ -20,6 +20,7 @@ from model.script.context import Outcome
 from model.script.pages import Missing
 from model.script.places import check_names, resolve
 from tui.live import system_calls as kernel
+from tui.live.permitted import forbidden
 from tui.live.ring import FixedBuffer
 from tui.live.workers import PAGE, Worker, Workers, address
 
@@ -112,7 +113,24 @@ def why_not(command: Command, state: State, workers: Workers) -> str:
         return tr("it touches {pages} pages; here {most} at the most").format(pages=largest, most=MOST_PAGES)
     if command.get("cpu") is not None and verb != "process":
         return tr("another thread of the process")
-    return _reason(verb, command, state, workers)
+    reason = _reason(verb, command, state, workers)
+    refused = "" if reason else forbidden(_needs(command))
+    return tr("this machine forbids it ({errno})").format(errno=refused) if refused else reason
+
+
+def _needs(command: Command) -> str:
+    """The kind of call that a machine may forbid and that this command makes; empty if it makes none."""
+    match command.verb:
+        case "gup":
+            return "pin" if "pin" in command.options else "get"
+        case "remote-read" | "remote-write":
+            return "remote"
+        case "force-write":
+            return "force"
+        case "mmap" if cast("BackingSpec", command.operands["BACKING"]).kind == "secretmem":
+            return "secretmem"
+        case _:
+            return ""
 
 
 def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
