@@ -63,9 +63,11 @@ class PicturePanes:
 
     @property
     def command(self) -> str:
-        """The command that led here: of a task that is stepped, the one that it began with."""
+        """The command that led here since the scene began: of a task that is stepped, the one that it began with."""
         timeline = self.driver.past()
         node = timeline.here
+        if node.depth <= self.start:
+            return ""
         verb, _, rest = node.command.partition(" ")
         if verb not in {"step", "finish"} or not rest:
             return node.command

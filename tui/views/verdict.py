@@ -52,7 +52,7 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
 
 def caption(picture: Picture, command: str, glyphs: Glyphs) -> tuple[Span, ...]:
     """What stands over the drawing: the command that led here, and the worst rule that is broken now."""
-    spans = [Span(command, "strong")]
+    spans = [Span(f" > {command}" if command else "", "strong")]
     if picture.broken and not is_muted(picture):
         first, *others = worst(picture.broken)
         sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
