@@ -151,6 +151,16 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
     steps: ClassVar[tuple[MicroStep, ...]] = ()
     positions: ClassVar[dict[str, int]] = {}
 
+    @property
+    def next_step(self) -> MicroStep:
+        """The micro-step that runs next. IndexError where only the return to the caller is left."""
+        return self.steps[self.pc]
+
+    @property
+    def next_name(self) -> str:
+        """The micro-step that runs next by its name; `return` where there is none."""
+        return self.next_step.name if self.pc < len(self.steps) else "return"
+
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
         micros = {micro.name: micro for base in cls.__bases__ for micro in getattr(base, "steps", ())}
@@ -222,7 +232,8 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
     task = state.tasks[name]
     innermost: Any = task.stack[-1]
     running: Procedure = msgspec.structs.replace(innermost)
-    micro = running.steps[running.pc]
+    micro = running.next_step
+    function = running.function
     tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks=picks)
     mark = id(running)
     IN_A_STEP.add(mark)
@@ -248,7 +259,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
     return Stepped(
         after,
         name,
-        type(running).__name__,
+        function,
         micro.name,
         micro.source,
         micro.doc,
@@ -327,6 +338,6 @@ def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals,
 def _traced(event: Event, task: Task) -> Event:
     """A splat carries the task's stack as its call trace."""
     if isinstance(event, Splat):
-        trace = tuple(type(call).__name__ for call in reversed(task.stack))
+        trace = tuple(call.function for call in reversed(task.stack))
         return msgspec.structs.replace(event, trace=trace)
     return event

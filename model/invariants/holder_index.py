@@ -109,12 +109,12 @@ def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
 
 
 def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
-    """A driver lists the frames of each buffer. Only those that it borrows from a memfd does it hold.
+    """A driver lists the frames of each buffer; on some it holds a pin or a reference of its own.
 
-    i915's pages are simply those of the buffer's shmem file.
+    i915's pages are not listed: they are simply those of the buffer's shmem file.
     """
-    if buffer is not None and buffer.exporter != "i915-shmem":
-        kind: HolderKind = "borrowed-pin" if buffer.pinned else "borrowed" if buffer.memfd else "buffer"
+    if buffer is not None:
+        kind: HolderKind = "borrowed-pin" if buffer.pinned else "borrowed" if buffer.counted else "buffer"
         for page, pfn in enumerate(buffer.frames):
             yield pfn, Holder(kind, name, page)
 

@@ -281,7 +281,13 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     memfd: str = ""
     """udmabuf: the file whose pages it borrows."""
     pinned: bool = False
-    """What it holds on each of them is a pin, not a plain reference."""
+    """What the driver holds on each page is a pin."""
+    counted: bool = False
+    """… or a plain reference, so that whoever holds another one keeps the page when the driver lets go."""
+    states: tuple[Word, ...] = ()
+    """States of its driver's own that it is in, such as `purged`, sorted."""
+    users: int = 0
+    """How many mappings, or pages of mappings, its driver counts (vm_ops->open and ->close)."""
     pin_count: int = 0
     """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
     handles: int = 1
@@ -362,6 +368,11 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
         if id(self) not in IN_A_STEP:
             raise AttributeError(f"{type(self).__name__} is part of a State: its variables change in its steps only")
         _set(self, name, value)
+
+    @property
+    def function(self) -> str:
+        """The kernel function that it stands for."""
+        return type(self).__name__
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, msgspec.structs.astuple(self)))

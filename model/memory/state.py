@@ -173,6 +173,8 @@ class Tables:
     locks = Table[tuple[str, str], Lock]("locks", tuple[str, str], Lock)
     """(kind, owner) → a sleeping lock that somebody holds, e.g. (`mmap_lock`, `p0`)."""
     tasks = Table[str, Task]("tasks", str, Task)
+    drivers = Table[Word, Word]("drivers", Word, Word)
+    """Name → the text of a driver that a script has brought along; those that come with the program are not stored."""
 
 
 MOST_UNHASHED: Final = 1024

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from model.script.command import Value
 from model.script.conditions import AND, CONDITION, CONDITIONS, Asked
 from model.script.operands import Nested, Operand, OperandError, Option, Reading, Rest, Signature
 from model.script.scope import Scope
-from model.script.verbs import VERBS
+from model.script.verbs import VERBS, Verb, op_verb, verb_of
 from model.text.words import Word, split
 
 
@@ -38,16 +40,16 @@ def assist(line: str, scope: Scope) -> Completion:
     """
     words = split(line)
     partial = words.pop() if words and not line[-1:].isspace() else Word("", len(line) + 1)
-    return _assist(words, partial, scope, [verb.name for verb in VERBS.values()])
+    return _assist(words, partial, scope, [*(verb.name for verb in VERBS.values()), *scope.ops()])
 
 
 def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]) -> Completion:
     if not words:
-        known = [VERBS[name] for name in verbs]
+        known = [_verb(name, scope) for name in verbs]
         whole = next((verb for verb in known if verb.name == partial.text), None)
         usage, expected = (whole.usage, whole.help) if whole is not None else ("", "a command")
         return Completion(usage, expected, tuple(_matching(partial.text, ((verb.name, verb.help) for verb in known))))
-    verb = VERBS.get(words[0].text)
+    verb = _verb(words[0].text, scope) if words[0].text in {*VERBS, *scope.ops()} else None
     if verb is None:
         return Completion("", "", ())
     if any(isinstance(operand, Asked) for operand in verb.form.operands):
@@ -66,7 +68,14 @@ def _assist(words: list[Word], partial: Word, scope: Scope, verbs: Iterable[str]
 
 def _nested(words: list[Word], partial: Word, scope: Scope) -> Completion:
     """A command inside `begin` or `may`."""
-    return _assist(words, partial, scope, [verb.name for verb in VERBS.values() if verb.role == "kernel"])
+    kernel = [verb.name for verb in VERBS.values() if verb.role == "kernel"]
+    return _assist(words, partial, scope, [*kernel, *scope.ops()])
+
+
+def _verb(name: str, scope: Scope) -> Verb:
+    """A verb as it is told here: an operation of a driver with what its file says of it."""
+    about = scope.ops().get(name, "") if name not in VERBS else ""
+    return msgspec.structs.replace(op_verb(name), help=about) if about else verb_of(name)
 
 
 def assist_condition(text: str, scope: Scope) -> Completion:

@@ -16,6 +16,8 @@ from model.kernel.drivers.dma_buf import (
     dma_buf_map_attachment,
     dma_buf_unmap_attachment,
 )
+from model.kernel.drivers.driver_steps import operation
+from model.kernel.drivers.exporter import EXPORTERS
 from model.kernel.drivers.gem import gem_create, gem_destroy
 from model.kernel.drivers.ttm_move import move_buffer
 from model.kernel.drivers.udmabuf import udmabuf_create
@@ -51,6 +53,7 @@ from model.memory.records import Place
 from model.memory.state import State
 from model.script.command import BackingSpec, Command, RefPage
 from model.script.places import resolve
+from model.script.verbs import VERBS
 
 
 class Call:
@@ -179,6 +182,15 @@ def _bo(call: Call) -> Procedure:
     )
 
 
+def _operation(call: Call, op: str, what: str = "") -> Procedure:
+    """What the driver of a buffer does with it."""
+    buffer = call.name("B")
+    bo = call.state.buffers.get(buffer)
+    if bo is None or bo.exporter in EXPORTERS:
+        return move_buffer(buffer=buffer, what=what)
+    return operation(call.state, buffer, op, what if op == "move" else "")
+
+
 def _dma(call: Call) -> Procedure:
     held, write = call.held, call.name("ACCESS") == "write"
     return device_access(reference=held.reference, page=held.page, write=write, value=call.number("BYTE", 0))
@@ -225,9 +237,9 @@ CALLS: Final[dict[str, Builder]] = {
     "map": lambda call: dma_buf_map_attachment(dmabuf=call.name("D"), device=call.name("DEV"), name=call.name("as")),
     "unmap": lambda call: dma_buf_unmap_attachment(name=call.name("R")),
     "detach": lambda call: dma_buf_detach(dmabuf=call.name("D"), device=call.name("DEV")),
-    "move": lambda call: move_buffer(buffer=call.name("B"), what=call.name("PLACE")),
-    "evict": lambda call: move_buffer(buffer=call.name("B"), what="evict"),
-    "invalidate": lambda call: move_buffer(buffer=call.name("B"), what="invalidate"),
+    "move": lambda call: _operation(call, "move", call.name("PLACE")),
+    "evict": lambda call: _operation(call, "evict", "evict"),
+    "invalidate": lambda call: _operation(call, "invalidate", "invalidate"),
     "destroy": lambda call: gem_destroy(name=call.name("B")),
     "put": lambda call: put_reference(name=call.name("R")),
     "dma": _dma,
@@ -253,7 +265,7 @@ SIMULATED_BACKINGS: Final = frozenset(
 def not_simulated(command: Command) -> str:
     """The part of a kernel command that has no procedure yet, empty if all of it has."""
     if command.verb not in CALLS:
-        return command.verb
+        return command.verb if command.verb in VERBS else ""
     if command.operands.get("ADVICE") == "collapse":
         return "madvise … collapse"
     backing = command.operands.get("BACKING")
@@ -264,4 +276,5 @@ def not_simulated(command: Command) -> str:
 
 def procedure_of(state: State, command: Command) -> Procedure:
     """The kernel procedure that carries `command` out. KeyError if `not_simulated`; see `places.resolve` too."""
-    return CALLS[command.verb](Call(state, command))
+    call = Call(state, command)
+    return CALLS[command.verb](call) if command.verb in VERBS else _operation(call, command.verb)

@@ -17,7 +17,7 @@ from model.memory.state import TABLES, Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome
 from model.script.execute import ITS_OWN, MAIN, Ended, Running, proceed, start
-from model.script.verbs import VERBS
+from model.script.verbs import verb_of
 
 
 class Moved(NamedTuple):
@@ -115,7 +115,7 @@ def _told(ended: Ended, command: Command, violations: Iterable[Violation]) -> En
 
 def with_violations(context: Context, command: Command, violations: Iterable[Violation]) -> Context:
     """The context after a command that broke these: `expect` can ask about it."""
-    return context if VERBS[command.verb].role == "word" else context._replace(violations=tuple(violations))
+    return context if verb_of(command.verb).role == "word" else context._replace(violations=tuple(violations))
 
 
 def begin_task(task: str, command: Command, cpu: int = ITS_OWN) -> Command:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 
+from model.driver_files.resolve import whole
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
@@ -32,7 +33,7 @@ from model.script.pages import Missing
 from model.script.places import arguments, check_names, exists, taken
 from model.script.properties import StateProperty
 from model.script.taking import Taking, why_not
-from model.script.verbs import VERBS
+from model.script.verbs import verb_of
 from model.text.problems import ScriptError, ScriptProblem
 
 MAIN: Final = "main"
@@ -76,6 +77,8 @@ def start(context: Context, command: Command) -> Running | Ended:
             return _state(context, command)
         case "set":
             return _set(context, command)
+        case "driver":
+            return _driver(context, command)
         case "device":
             return _device(context, command)
         case "begin":
@@ -115,7 +118,7 @@ def _unsimulated(command: Command) -> list[ScriptProblem]:
     """Why a command cannot be run, if it cannot."""
     if command.verb == "begin":
         return _unsimulated(cast("Command", command.operands["COMMAND"]))
-    what = not_simulated(command) if VERBS[command.verb].role == "kernel" else ""
+    what = not_simulated(command) if verb_of(command.verb).role == "kernel" else ""
     return [ScriptProblem(command.line, command.column, f"`{what}` is not simulated yet")] if what else []
 
 
@@ -147,6 +150,19 @@ def _set(context: Context, command: Command) -> Ended:
     tx = Transaction(boot(int(settings.get("cpus", "2")), settings=settings))
     for name, device in state.devices.items():
         tx.devices[name] = device
+    for name, text in state.drivers.items():
+        tx.drivers[name] = text
+    return _ended(context._replace(state=tx.commit()[0]), OK)
+
+
+def _driver(context: Context, command: Command) -> Ended:
+    """The kernel knows one driver more."""
+    driver = whole(command.text)
+    known = context.state.drivers.get(driver.name)
+    if known is not None and known != command.text:
+        return _ended(context, refused(EEXIST, f"there is another driver {driver.name} already"))
+    tx = Transaction(context.state)
+    tx.drivers[driver.name] = command.text
     return _ended(context._replace(state=tx.commit()[0]), OK)
 
 
@@ -211,7 +227,7 @@ def _where(state: State, command: Command) -> tuple[str, int]:
 
     A guest runs in a thread of the process that KVM works for.
     """
-    operand = VERBS[command.verb].cpu_of
+    operand = verb_of(command.verb).cpu_of
     name = str(command.get(operand, "")) if operand else ""
     if operand == "R":
         name = state.references[name].process
@@ -263,5 +279,5 @@ def outcome_of(command: Command | None, result: Result) -> Outcome:
     if result.value < 0:
         return refused(-result.value)
     # A device's write shares its verb with the read, which has a value to show.
-    yields = command is not None and VERBS[command.verb].yields and command.get("ACCESS") != "write"
+    yields = command is not None and verb_of(command.verb).yields and command.get("ACCESS") != "write"
     return Outcome(value=result.value) if yields else OK

@@ -22,7 +22,7 @@ from model.script.operands import (
 )
 from model.script.page_operands import PageOf, Where
 from model.script.scope import Scope
-from model.script.verbs import VERBS
+from model.script.verbs import verb_of
 from model.text.words import Word
 
 FIRST_LETTERS: Final = {"process": "p", "file": "f", "device": "nic", "buffer": "b", "dma-buf": "d", "reference": "r"}
@@ -48,7 +48,7 @@ class Field(NamedTuple):
 
 def fields(verb: str, given: Mapping[str, str], scope: Scope) -> list[Field]:
     """The fields of a verb in order. `given`: what the fields hold; what follows a word may depend on it."""
-    form = VERBS[verb].form
+    form = verb_of(verb).form
     reading = Reading(scope, {})
     found: list[Field] = []
     pending, options = list(form.operands), list(form.options)

@@ -1,10 +1,11 @@
 """A State, and what changed in it, as the JSON of the trace contract. The names on the outside are all chosen here."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from model.engine.procedure import Procedure
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.flags import (
     PAGE_BITS,
@@ -281,11 +282,7 @@ def task_picture(task: Task) -> dict[str, Json]:
 
 def call_picture(call: Locals) -> dict[str, Json]:
     """A running kernel function and the micro-step that comes next."""
-    steps = getattr(type(call), "steps", ())
-    return {
-        "procedure": type(call).__name__,
-        "step": steps[call.pc].name if call.pc < len(steps) else "return",
-    }
+    return {"procedure": call.function, "step": cast("Procedure", call).next_name}
 
 
 def tlb_picture(entries: Iterable[TlbEntry]) -> list[Json]:

@@ -298,6 +298,44 @@ class Several(OneOf, frozen=True):
         return tuple(values)
 
 
+class DriverName(Operand, frozen=True):
+    """A driver: one that comes along, or one that the script has brought along."""
+
+    @property
+    def expected(self) -> str:
+        return "a driver"
+
+    def read(self, word: Word, reading: Reading) -> str:
+        known = self.words(reading)
+        if word.text not in known:
+            hint = did_you_mean(word.text, known) or f"; there is {', '.join(known)}"
+            raise OperandError(word.column, f"there is no driver `{printable(word.text)}`{hint}")
+        return word.text
+
+    def words(self, reading: Reading) -> list[str]:
+        return [*reading.scope.drivers, *reading.scope.drivers_along()]
+
+
+class BufferWithOp(Name, frozen=True):
+    """A buffer whose driver has an operation."""
+
+    op: str = ""
+
+    def read(self, word: Word, reading: Reading) -> str:
+        name = super().read(word, reading)
+        ops = reading.scope.ops_of(name)
+        driver = reading.scope.exporters.get(name, "")
+        if ops is None and not driver:
+            return name
+        if self.op not in (ops or ()):
+            there = f": it has {', '.join(ops)}" if ops else ""
+            raise OperandError(word.column, f"`{driver}`, the driver of `{name}`, has no operation `{self.op}`{there}")
+        return name
+
+    def words(self, reading: Reading) -> Iterable[str]:
+        return [name for name in super().words(reading) if self.op in (reading.scope.ops_of(name) or (self.op,))]
+
+
 class SettingValue(Operand, frozen=True):
     """A value for the setting that operand KEY names."""
 
@@ -362,8 +400,8 @@ class Option(msgspec.Struct, frozen=True):
     required: bool = False
     instead: str = ""
     """Flags with the same word here exclude each other."""
-    only_with: tuple[str, str] = ("", "")
-    """It belongs to this value of that option: it is required with it, and of no use without."""
+    of_driver: str = ""
+    """It belongs to drivers whose pages come from there (`backing`): required with them, of no use with others."""
 
 
 class Signature(msgspec.Struct, frozen=True):

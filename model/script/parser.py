@@ -10,6 +10,7 @@ model.text.problems.ScriptError: 2:1: unknown command `raed`; did you mean `read
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
+from model.driver_files.resolve import whole
 from model.script.command import Command, Condition, Phrase, Place, Value
 from model.script.conditions import AND, CONDITIONS, NOT, QUANTITIES, Asked, ConditionForm
 from model.script.operands import (
@@ -26,7 +27,7 @@ from model.script.operands import (
 )
 from model.script.page_operands import PageOf
 from model.script.scope import Scope
-from model.script.verbs import PROPERTIES, VERBS, Verb
+from model.script.verbs import PROPERTIES, VERBS, Verb, op_verb
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
 from model.text.words import Word, hidden, printable, split, without_comment
 
@@ -34,6 +35,11 @@ MOST_LINES: Final = 100_000
 MOST_CHARACTERS: Final = 4_000_000
 """A longer script is refused at once. Nothing a person writes comes near."""
 LONGEST_LINE: Final = 10_000
+NO_FILES: Final = "`use` reads no file here; write the driver out: `driver NAME; LINE; LINE …`"
+DEFAULT_DRIVER: Final = "qxl"
+"""Of `bo` without `exporter=`."""
+SHARED_OPS: Final = frozenset({"move", "evict", "invalidate"})
+"""Verbs of the language that are operations of drivers as well."""
 
 
 def parse(text: str) -> tuple[Command, ...]:
@@ -166,7 +172,7 @@ class _Line:
             return None
         if not self.words:
             return None
-        if len(self.line) > LONGEST_LINE:
+        if len(self.line) > LONGEST_LINE and self.words[0].text != "driver":
             self.complain(1, f"the line is longer than {LONGEST_LINE} characters")
             return None
         before = len(self.problems)
@@ -181,10 +187,16 @@ class _Line:
         """The command that the words left are; `outer` is the verb that starts it (`begin`, `may`)."""
         first = self.words.pop(0)
         verb = VERBS.get(first.text)
+        if verb is None and first.text in (ops := self.scope.ops()):
+            verb = op_verb(first.text)
         if verb is None:
-            self.complain(first.column, f"unknown command `{printable(first.text)}`{did_you_mean(first.text, VERBS)}")
+            hint = did_you_mean(first.text, [*VERBS, *ops])
+            self.complain(first.column, f"unknown command `{printable(first.text)}`{hint}")
             return None
         text = self.line[first.column - 1 :]
+        if verb.name == "use" and outer is None:
+            self.complain(first.column, NO_FILES)
+            return None
         if outer is not None and verb.role != "kernel":
             self.complain(first.column, f"`{verb.name}` cannot be started by `{outer.name}`: it is no kernel operation")
             return None
@@ -194,10 +206,32 @@ class _Line:
             text = " ".join((first.text, *(word.text for word in self.words)))
         operands, options = self._arguments(verb, verb.form)
         command = Command(verb.name, operands, options, text, self.number, first.column)
+        if verb.name == "driver":
+            self._bring(text, first.column)
         if verb.name in PROPERTIES:
             self._about_machine(verb, command, first.column)
         self._affect_scope(verb, command)
         return command
+
+    def _bring(self, text: str, column: int) -> None:
+        """A driver that is written out in the script."""
+        try:
+            driver = whole(text)
+        except ScriptError as error:
+            for problem in error.problems:
+                self.complain(problem.column + column - 1, problem.message)
+            return
+        known = self.scope.drivers.get(driver.name)
+        if driver.name in self.scope.drivers_along():
+            self.complain(column, f"a driver `{driver.name}` comes along: choose another name")
+        elif known is not None and known != driver:
+            self.complain(column, f"there is another driver `{driver.name}` already")
+        clash = next((op for op in driver.ops if op in VERBS and op not in SHARED_OPS), "")
+        if clash:
+            self.complain(
+                column, f"the operation `{clash}` of `{driver.name}` has the name of a verb: choose another name"
+            )
+        self.scope.drivers[driver.name] = driver
 
     def _about_machine(self, verb: Verb, command: Command, column: int) -> None:
         """A property is about the machine: there is no last command in every state."""
@@ -376,18 +410,19 @@ class _Line:
         for option in allowed:
             if option.required and option.key not in options and option.value is not None:
                 self.complain(self.end, f"`{option.key}={option.value.name}` is missing (`{verb.usage}`)")
-            elif option.only_with[0]:
+            elif option.of_driver:
                 self._belongs(option, options)
         return options
 
     def _belongs(self, option: Option, options: dict[str, Value]) -> None:
-        """An option that goes with one value of another: both or neither."""
-        key, wanted = option.only_with
-        if (options.get(key) == wanted) == (option.key in options):
+        """An option that goes with drivers whose pages come from one place: both or neither."""
+        name = str(options.get("exporter", DEFAULT_DRIVER))
+        if self.scope.has_backing(name, option.of_driver) == (option.key in options):
             return
         given = f"`{option.key}={option.value.name if option.value is not None else ''}`"
-        missing = f"`{key}={wanted}` needs {given}: {option.value.expected if option.value is not None else ''}"
-        self.complain(self.end, f"{given} is for `{key}={wanted}` only" if option.key in options else missing)
+        missing = f"`exporter={name}` needs {given}: {option.value.expected if option.value is not None else ''}"
+        only = f"{given} is for drivers with `backing {option.of_driver}` only, such as `exporter=udmabuf`"
+        self.complain(self.end, only if option.key in options else missing)
 
     def _surplus(self, verb: Syntax, word: Word, known: dict[str, Option]) -> None:
         """A word that is neither an operand nor an option."""
@@ -412,6 +447,8 @@ class _Line:
         scope = self.scope
         process = str(command.get("P", ""))
         for operand, value in _given(verb, command):
+            if isinstance(operand, NewName) and operand.kind == "buffer":
+                scope.exporters[str(value)] = str(command.get("exporter", DEFAULT_DRIVER))
             if isinstance(operand, NewName):
                 scope.declare(operand.kind, str(value), verb.name, self.number)
             elif isinstance(operand, NewLabel) and process:

@@ -8,7 +8,7 @@ from model.script.command import BackingSpec, Command, Place, RefPage, Value
 from model.script.operands import MappingOf, Name, NewName, Operand
 from model.script.pages import Missing, pages_at
 from model.script.scope import KINDS
-from model.script.verbs import VERBS
+from model.script.verbs import verb_of
 
 
 def resolve(state: Memory, process: str, command: Command, key: str) -> tuple[int, int]:
@@ -47,7 +47,7 @@ def exists(state: State, kind: str, name: str) -> bool:
 
 def arguments(command: Command) -> Iterator[tuple[Operand, Value]]:
     """Everything that was given to a command: (how it is declared, its value)."""
-    form = VERBS[command.verb].form
+    form = verb_of(command.verb).form
     yield from _operands(form.operands, command)
     for option in form.options:
         if option.value is not None and option.key in command.options:

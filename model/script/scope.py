@@ -8,6 +8,9 @@ again.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from model.driver_files import library
+from model.driver_files.records import DriverText
+from model.driver_files.resolve import whole
 from model.memory.state import State
 from model.text.words import is_name
 
@@ -43,6 +46,10 @@ class Scope:
         self.names: dict[str, dict[str, Known]] = {kind: {} for kind in KINDS}
         self.labels: dict[str, dict[str, Known]] = {}
         """Process → its labels."""
+        self.drivers: dict[str, DriverText] = {}
+        """Drivers that the script has brought along."""
+        self.exporters: dict[str, str] = {}
+        """Buffer → its driver, where that is known."""
         self.cpus = cpus
         self.touched = False
         """A command has run that touches memory: it is too late for `set`."""
@@ -78,6 +85,8 @@ class Scope:
             scope.labels[process] = {}
         for process, label in sorted(state.labels):
             scope.labels.setdefault(process, {})[label] = Known("mmap", 0)
+        scope.drivers = {name: whole(text) for name, text in sorted(state.drivers.items())}
+        scope.exporters = {name: buffer.exporter for name, buffer in state.buffers.items()}
         scope.touched = bool(len(state.processes) or len(state.files))
         scope.answered = True
         return scope
@@ -92,6 +101,7 @@ class Scope:
         """Know what `other` knows, and nothing else."""
         self.names = {kind: dict(names) for kind, names in other.names.items()}
         self.labels = {process: dict(labels) for process, labels in other.labels.items()}
+        self.drivers, self.exporters = dict(other.drivers), dict(other.exporters)
         self.cpus, self.touched, self.answered = other.cpus, other.touched, other.answered
         self.searching, self.remembers, self.open = other.searching, other.remembers, other.open
 
@@ -119,6 +129,37 @@ class Scope:
         labels = self.labels.get(process, {})
         if name in labels:
             labels[name] = labels[name]._replace(free=True)
+
+    def driver(self, name: str) -> DriverText | None:
+        """What the file of a driver says; None if there is no such driver, or none that is described by a file."""
+        if name in self.drivers:
+            return self.drivers[name]
+        return whole(library.text_of(name)) if name in library.names() else None
+
+    @staticmethod
+    def drivers_along() -> tuple[str, ...]:
+        """The drivers that come with the program."""
+        from model.kernel.drivers.exporter import EXPORTERS  # noqa: PLC0415 -- the kernel
+
+        return (*EXPORTERS, *library.names())
+
+    def has_backing(self, name: str, backing: str) -> bool:
+        """Whether the pages of a driver's buffers come from there, on some kernel."""
+        driver = self.driver(name)
+        if driver is None:
+            return name == "udmabuf" and backing == "borrow:memfd"
+        return any(line.word == "backing" and line.word_at("KIND") == backing for line in driver.fields)
+
+    def ops_of(self, buffer: str) -> tuple[str, ...] | None:
+        """The operations of a buffer's driver; None where that is not known."""
+        driver = self.driver(self.exporters.get(buffer, ""))
+        return None if driver is None else driver.ops
+
+    def ops(self) -> dict[str, str]:
+        """Every operation that is a verb here → what it does: of the drivers brought along, and of those in use."""
+        names = dict.fromkeys((*self.drivers, *self.exporters.values()))
+        drivers = [driver for name in names if (driver := self.driver(name)) is not None]
+        return {one.name: one.about for driver in drivers for one in driver.lists if one.head.word == "op"}
 
     def made_by(self, kind: str, verbs: Iterable[str]) -> list[str]:
         """The names of a kind that one of `verbs` creates; no verbs: all of the kind."""

@@ -4,19 +4,21 @@ What a verb runs stands in `model.script.dispatch`, so that reading a script doe
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Final, Literal
 
 import msgspec
 
 from model.engine.config import SETTINGS
-from model.kernel.drivers.exporter import EXPORTERS
 from model.script.conditions import CONDITION, Asked
 from model.script.operands import (
     TOP_PAGE,
     Branch,
+    BufferWithOp,
     Choice,
     Count,
     CpuNumber,
+    DriverName,
     MappingOf,
     Name,
     Nested,
@@ -179,6 +181,18 @@ _TABLE: Final = (
         role="machine",
     ),
     _verb(
+        "use",
+        "bring a driver along: FILE describes it, next to the script; its operations are verbs from here on",
+        Rest(name="FILE"),
+        role="machine",
+    ),
+    _verb(
+        "driver",
+        "the same, written out: NAME and the lines of the file, with `;` between them",
+        Rest(name="NAME; LINE; LINE"),
+        role="machine",
+    ),
+    _verb(
         "process",
         "a new process with an empty address space, bound to a CPU (default: the next one)",
         NewName(name="P", kind="process"),
@@ -274,9 +288,9 @@ _TABLE: Final = (
         "a buffer object of a driver, its backing store allocated at once",
         *(NewName(name="B", kind="buffer"), _PAGES),
         *(Option("in", Choice(name="vram|gtt|system", choices=PLACEMENTS)),),
-        Option("exporter", Choice(name="KIND", choices=tuple(EXPORTERS))),
+        Option("exporter", DriverName(name="KIND")),
         Option("caching", Choice(name="wc|cached", choices=("wc", "cached"))),
-        Option("memfd", Name(name="F", kind="file", made_by=("memfd",)), only_with=("exporter", "udmabuf")),
+        Option("memfd", Name(name="F", kind="file", made_by=("memfd",)), of_driver="borrow:memfd"),
     ),
     _verb(
         "export",
@@ -339,3 +353,14 @@ PROPERTIES: Final = frozenset({"always", "never", "final"})
 
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for verb in _TABLE}
 """Every verb, in the order of docs/script-contract.md."""
+
+
+@cache
+def op_verb(name: str) -> Verb:
+    """The verb that an operation of a driver is."""
+    return _verb(name, "an operation of the buffer's driver", BufferWithOp(name="B", kind="buffer", op=name))
+
+
+def verb_of(name: str) -> Verb:
+    """The verb of a command that has been read: one of the language, or an operation of a driver."""
+    return VERBS.get(name) or op_verb(name)

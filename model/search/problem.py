@@ -15,7 +15,7 @@ from model.script.context import Context
 from model.script.execute import ITS_OWN, MAIN, check_simulated
 from model.script.properties import StateProperty
 from model.script.runner import Account, Runner
-from model.script.verbs import PROPERTIES, VERBS
+from model.script.verbs import PROPERTIES, verb_of
 from model.text.problems import ScriptError, ScriptProblem
 
 AFTER_MAY: Final = PROPERTIES | {"may", "note"}
@@ -191,7 +191,7 @@ def permissions(allowed: Sequence[Command], state: State) -> tuple[Permission, .
                 names.append(name)
                 used.add(name)
         cpu = cast("int", may.options.get("cpu", ITS_OWN))
-        process = str(command.get("P", "")) if VERBS[command.verb].cpu_of == "P" else ""
+        process = str(command.get("P", "")) if verb_of(command.verb).cpu_of == "P" else ""
         thread = 0
         if process and cpu == ITS_OWN:
             verbs_of = threads.setdefault(process, [])

@@ -133,7 +133,7 @@ class _GraphWalk:
     def _step(self, here: int, action: Action) -> str:
         """The micro-step that a task makes next."""
         running = cast("Procedure", self.machines[here][0].tasks[action.task].stack[-1])
-        return f"{type(running).__name__}.{running.steps[running.pc].name}"
+        return f"{running.function}.{running.next_name}"
 
     def _places(self, order: list[SeverePlace]) -> list[GraphNode]:
         """The places with their classes."""

@@ -291,16 +291,16 @@ def _beside(running: Running, moved: Moved) -> Moved:
 def position(name: str, task: Task) -> Position:
     """Where a task stands, in words."""
     running = cast("Procedure", task.stack[-1])
-    micro = running.steps[running.pc]
+    micro = running.next_step
     return Position(
         task=name,
         process=task.process,
         cpu=task.cpu,
-        procedure=type(running).__name__,
+        procedure=running.function,
         step=micro.name,
         source=micro.source,
         doc=micro.doc,
         about=" ".join((type(running).__doc__ or "").split()),
-        stack=tuple(type(call).__name__ for call in task.stack),
+        stack=tuple(call.function for call in task.stack),
         blocked=task.blocked,
     )

@@ -21,7 +21,7 @@ from model.script.operands import NewLabel, NewName
 from model.script.parser import parse, parse_line
 from model.script.renaming import Renaming, renamed
 from model.script.scope import Known, Scope
-from model.script.verbs import VERBS
+from model.script.verbs import verb_of
 from model.session.move_log import move_to
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
@@ -229,7 +229,7 @@ def _asked_for(command: Command, scope: Scope) -> list[tuple[str, str, Known | N
     """The names that a command asks for: kind, name, and what a script knows of it until then."""
     inner = command.operands.get("COMMAND")
     found = _asked_for(inner, scope) if isinstance(inner, Command) else []
-    form = VERBS[command.verb].form
+    form = verb_of(command.verb).form
     operands = [*form.operands, *(option.value for option in form.options)]
     keys = [*(operand.name for operand in form.operands), *(option.key for option in form.options)]
     for key, operand in zip(keys, operands, strict=True):

@@ -186,7 +186,7 @@ def _held_by_all_kinds(tx: Transaction) -> None:
     tx.processes["p1"] = Process(cpu=0, pgd=5)
     tx.references["r"] = Reference("get", "p0", 20, (5,))
     tx.references["s"] = Reference("map", "", 0, (5,), counted=False)
-    tx.buffers["u"] = Buffer(1, "udmabuf", frames=(5,), memfd="perf#1")
+    tx.buffers["u"] = Buffer(1, "udmabuf", frames=(5,), memfd="perf#1", counted=True)
     tx.tasks["main"] = Task("p0", 0, (Locals(holds=(5,)),))
 
 

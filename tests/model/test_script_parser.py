@@ -329,7 +329,7 @@ def test_a_tab_is_a_blank() -> None:
     ("line", "said"),
     [
         ("bo u 1 exporter=udmabuf", "`exporter=udmabuf` needs `memfd=F`: a memfd"),
-        ("bo u 1 memfd=f", "`memfd=F` is for `exporter=udmabuf` only"),
+        ("bo u 1 memfd=f", "`memfd=F` is for drivers with `backing borrow:memfd` only, such as `exporter=udmabuf`"),
         ("bo u 1 exporter=udmabuf memfd=d", "`d` was made by `diskfile`; expected one made by `memfd`"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from lessons.i18n.language import tr
 from tui.commands.run import complain
 from tui.jobs.limits import Limits
-from tui.session.user_files import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
     from model.search.bfs import Property, Search, SearchProgress
@@ -104,18 +104,16 @@ def not_negative(text: str) -> int:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    try:
-        text = read_text(args.file)
-    except UnreadableError as error:
-        print(error, file=sys.stderr)
-        return EXIT_MALFORMED
     from model.script.parser import parse
     from model.search.problem import set_up
     from model.search.report import report
     from model.text.problems import ScriptError
 
     try:
-        scene = set_up(parse(text))
+        scene = set_up(parse(read_script(args.file)))
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
     except ScriptError as error:
         complain(args.file, error)
         return EXIT_MALFORMED

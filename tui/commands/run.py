@@ -5,7 +5,7 @@ from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from tui.session.user_files import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
     from model.script.command import Command
@@ -55,21 +55,19 @@ class ShowVerbs(Action):
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    try:
-        text = read_text(args.file)
-    except UnreadableError as error:
-        print(error, file=sys.stderr)
-        return EXIT_MALFORMED
     # The kernel is imported where it is run.
     from model.script.execute import check_simulated
     from model.script.parser import parse
     from model.text.problems import ScriptError
 
     try:
-        commands = parse(text)
+        commands = parse(read_script(args.file))
         check_simulated(commands)
         accounts = perform(commands)
         failed = print_json(accounts, args) if args.json else print_readable(accounts, args)
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MALFORMED
     except ScriptError as error:
         sys.stdout.flush()
         complain(args.file, error)
@@ -113,7 +111,7 @@ def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
 
 def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The account for people, and a last line that sums it up. Returns how many expectations do not hold."""
-    from model.script.verbs import PROPERTIES, VERBS
+    from model.script.verbs import PROPERTIES, verb_of
     from tui.views.plain_text import NORMAL, QUIET, VERBOSE, Narrator, console
 
     output = console()
@@ -122,7 +120,7 @@ def print_readable(accounts: "Iterator[Account]", args: Namespace) -> int:
     broken: set[str] = set()
     for account in accounts:
         narrator.tell(account)
-        verb = VERBS[account.command.verb]
+        verb = verb_of(account.command.verb)
         commands += verb.role != "word"
         expected += verb.name == "expect"
         properties += verb.name in PROPERTIES

@@ -86,6 +86,27 @@ def read_text(name: str) -> str:
         raise UnreadableError(f"{name}:{line}:{column}: this is not UTF-8 text") from None
 
 
+def read_script(name: str) -> str:
+    """The text of a script with the drivers that it uses: their files are looked for next to it.
+
+    Raises:
+        UnreadableError: the script cannot be read.
+        ScriptError: a driver's file cannot be read, or is wrong.
+    """
+    from model.script.uses import with_drivers
+
+    folder = Path(name).parent if name != "-" else Path()
+    return with_drivers(read_text(name), lambda file: read_driver(file, folder))
+
+
+def read_driver(name: str, folder: Path) -> str:
+    """The text of a driver's file. Raises ValueError with a message that begins with the name."""
+    try:
+        return read_file(str(folder / name))
+    except UnreadableError as error:
+        raise ValueError(str(error)) from None
+
+
 def _limited(file: BinaryIO, name: str) -> bytes:
     raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:

@@ -1,8 +1,10 @@
 """Who holds what besides the page tables: references, buffers, tasks, TLBs, files, devices, locks."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from lessons.i18n.language import tr
+from model.engine.procedure import Procedure
 from model.memory.leaf import leaf_entry
 from model.memory.ordered import ceiling
 from model.memory.records import File, Pte, Reference, Task
@@ -39,7 +41,7 @@ def _tasks(scene: ShownState, width: int) -> Iterator[Row]:
     """Each operation in flight: the functions it is in, the step that comes next, and what it waits for."""
     for name, task in sorted(scene.state.tasks.items()):
         subject = f"task:{name}"
-        calls = f" {scene.glyphs.pointer} ".join(type(call).__name__ for call in task.stack)
+        calls = f" {scene.glyphs.pointer} ".join(call.function for call in task.stack)
         where = " " + (tr("on cpu{cpu}").format(cpu=task.cpu) if task.cpu >= 0 else tr("on a device"))
         sign = Span("  ", "plain", subject) if task.blocked else Span(f" {scene.glyphs.pointer}", "now", subject)
         head = [sign, Span(f"{tr('task')} {name}", "name", subject), Span(where, "dim", subject)]
@@ -56,9 +58,8 @@ def _tail(text: str, width: int) -> str:
 
 def next_step(task: Task) -> str:
     """The micro-step that a task runs next: `procedure.step`."""
-    running = task.stack[-1]
-    steps = getattr(type(running), "steps", ())
-    return f"{type(running).__name__}.{steps[running.pc].name}" if running.pc < len(steps) else type(running).__name__
+    running = cast("Procedure", task.stack[-1])
+    return running.function if running.next_name == "return" else f"{running.function}.{running.next_name}"
 
 
 def _references(scene: ShownState, width: int) -> Iterator[Row]:

@@ -158,7 +158,13 @@ def double_owner(case: Case) -> bool:
     """A driver lists the frame, but it has become something else."""
     if case.frame.kind == "free":
         return False
-    return any(case.frame.mapping != FILE_PREFIX + holder.owner for holder in case.holders("buffer"))
+    return any(not _its_own(case, holder.owner) for holder in case.holders("buffer"))
+
+
+def _its_own(case: Case, name: str) -> bool:
+    """Whether a frame belongs to a buffer: as its driver's memory, or as a page of the file that it is made of."""
+    memfd = case.scene.state.buffers[name].memfd
+    return case.frame.mapping in {FILE_PREFIX + name, memfd or FILE_PREFIX + name}
 
 
 def explain_double_owner(case: Case) -> Violation:
@@ -190,6 +196,8 @@ def _parted(case: Case) -> Iterator[Holder]:
     """Pages of buffers that were borrowed from a file, which has another page there by now, or none."""
     state = case.scene.state
     for holder in case.holders(*BORROWED_KINDS):
+        if not state.buffers[holder.owner].memfd:
+            continue  # pages of the driver's own
         if state.page_cache.get((state.buffers[holder.owner].memfd, holder.number)) != case.pfn:
             yield holder
 
@@ -259,14 +267,14 @@ RULES: Final = (
     ),
     FrameRule(
         PARTED_PAGES,
-        {"buffers": ("frames", "memfd", "pinned"), "page_cache": None},
+        {"buffers": ("frames", "memfd", "counted", "pinned"), "page_cache": None},
         parted,
         explain_parted,
         holds_at_rest=True,
     ),
     FrameRule(
         DOUBLE_OWNER,
-        {"frames": ("kind", "mapping"), "buffers": ("frames", "memfd")},
+        {"frames": ("kind", "mapping"), "buffers": ("frames", "memfd", "counted", "pinned")},
         double_owner,
         explain_double_owner,
         holds_at_rest=True,

@@ -213,7 +213,7 @@ HOLDERS: Final[Reads] = {
     "processes": ("pgd",),
     "page_cache": None,
     "references": ("frames", "kind", "counted"),
-    "buffers": ("frames", "memfd", "pinned"),
+    "buffers": ("frames", "counted", "pinned"),
     "tasks": ("stack",),
 }
 """Where those who hold a page are found."""

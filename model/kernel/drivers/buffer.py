@@ -5,17 +5,25 @@ is freed when the last handle, dma-buf and mapping are gone.
 """
 
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
+from model.kernel.mm.page import put_page
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import file_is_held
 from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
 
 FILE_PREFIX = "bo:"
+OWN_FILE = "shm:"
+"""A shmem file that a driver has made for a buffer: its name begins so."""
 
 
 def buffer_of(file: str) -> str:
     """The name of the buffer that a device file's range belongs to; empty if the file is not a buffer's."""
     return file.removeprefix(FILE_PREFIX) if file.startswith(FILE_PREFIX) else ""
+
+
+def own_file(name: str) -> str:
+    """The shmem file behind a buffer of a driver with `backing shmem`."""
+    return OWN_FILE + name
 
 
 def buffer_under(mem: Memory, pfns: tuple[int, ...]) -> str:
@@ -96,10 +104,7 @@ def free_buffer(tx: Transaction, name: str) -> None:
     Those of a shmem file (i915) are not listed here: they go with the file.
     """
     buffer = tx.buffers[name]
-    if buffer.memfd:
-        gup_put(tx, buffer.frames, pinned=buffer.pinned)
-    else:
-        free_frames(tx, buffer.frames, buffer.caching)
+    give_back(tx, buffer, buffer.frames)
     ranks = tx.counters["bo_ranks"]
     _close_up(tx, buffer.last_use, ranks)
     del tx.buffers[name]
@@ -107,6 +112,20 @@ def free_buffer(tx: Transaction, name: str) -> None:
         tx.counters["bo_ranks"] = ranks - 1
     else:
         del tx.counters["bo_ranks"]
+
+
+def give_back(tx: Transaction, buffer: Buffer, frames: tuple[int, ...]) -> None:
+    """Give memory of a buffer back: what the driver holds on the pages of a file, or the pages themselves."""
+    if buffer.memfd:
+        if buffer.pinned or buffer.counted:
+            gup_put(tx, frames, pinned=buffer.pinned)
+    elif buffer.counted:
+        for pfn in reversed(frames):
+            if pfn in tx.frames:
+                tx.frames.update(pfn, mapping="")
+            put_page(tx, pfn)
+    else:
+        free_frames(tx, frames, buffer.caching)
 
 
 def device_file(pages: int) -> File:

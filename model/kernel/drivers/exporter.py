@@ -6,7 +6,9 @@ nothing and refuse get_user_pages(); ordinary ones (vm_insert_page, a ->fault th
 
 from typing import Final, Literal, NamedTuple
 
+from model.driver_files.records import KernelDriver
 from model.engine.config import fact, setting
+from model.kernel.drivers.driver import described_ops, driver_of
 from model.memory.flags import VM_DONTDUMP, VM_DONTEXPAND, VM_IO, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.state import Memory
 
@@ -64,7 +66,20 @@ def exporter(mem: Memory, kind: str) -> Exporter:
         return GEM_SHMEM
     if kind == "udmabuf" and not fact(mem, "udmabuf maps PFNs"):
         return EXPORTERS[kind]._replace(insert="return-page", vm_flags=0)
-    return EXPORTERS[kind]
+    return EXPORTERS[kind] if kind in EXPORTERS else _described(driver_of(mem, kind))
+
+
+def _described(driver: KernelDriver) -> Exporter:
+    """A driver that is described by a file, as far as its mappings go."""
+    inserts: dict[str, Insert] = {"file": "shmem", "remap": "remap"}
+    shmem = driver.insert == "file"
+    return Exporter(
+        "shmem" if shmem else described_ops(driver),
+        "remap" if driver.at == "mmap" and not shmem else inserts.get(driver.insert, "pfn"),
+        driver.vma_flags,
+        moves=driver.moves,
+        private_pages=driver.private_pages,
+    )
 
 
 def has_pmd_special(mem: Memory) -> bool:

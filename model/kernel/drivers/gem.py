@@ -11,8 +11,11 @@ from model.kernel.drivers.buffer import (
     drop_handle,
     least_recently_used,
     lookup_buffer,
+    own_file,
     use,
 )
+from model.kernel.drivers.driver import driver_alloc, driver_of, holds_references, new_files
+from model.kernel.drivers.exporter import EXPORTERS
 from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.drivers.ttm_move import ttm_bo_evict
 from model.kernel.drivers.ttm_pool import vram_room
@@ -60,6 +63,9 @@ class gem_create(Procedure):
         frames = self.backing(tx)
         if isinstance(frames, int):
             return done(frames)
+        if self.exporter not in EXPORTERS:
+            self.described(tx, frames)
+            return done()
         tx.buffers[self.name] = Buffer(
             pages=self.pages,
             exporter=self.exporter,
@@ -71,9 +77,34 @@ class gem_create(Procedure):
         )
         return done()
 
+    def described(self, tx: Transaction, frames: tuple[int, ...]) -> None:
+        """A buffer of a driver that is described by a file."""
+        driver = driver_of(tx, self.exporter)
+        counted, pinned = holds_references(driver)
+        file, lent = FILE_PREFIX + self.name, driver.backing == "shmem" and driver.insert != "file"
+        tx.buffers[self.name] = Buffer(
+            pages=self.pages,
+            exporter=self.exporter,
+            place="vram" if driver.backing == "vram" else self.place,
+            caching=self.caching,
+            frames=() if driver.insert == "file" else frames,
+            file=file,
+            memfd=own_file(self.name) if lent else "",
+            pinned=pinned,
+            counted=counted,
+            last_use=use(tx, self.name),
+        )
+
     def backing(self, tx: Transaction) -> tuple[int, ...] | int:
         """The frames of the buffer, its file made as well; or a negated errno."""
         file = FILE_PREFIX + self.name
+        if self.exporter not in EXPORTERS:
+            driver = driver_of(tx, self.exporter)
+            new_files(tx, driver, self.name, self.pages)
+            found = driver_alloc(tx, driver, self.name, self.pages, self.place, self.caching)
+            if isinstance(found, int):
+                release_file(tx, file)
+            return found
         if self.exporter == "i915-shmem":
             tx.files[file] = File("shmem", size=self.pages)
             found = shmem_pages(tx, file, self.pages)

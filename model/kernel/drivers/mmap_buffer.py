@@ -9,7 +9,8 @@ import msgspec
 from model.engine.config import fact, setting
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_of, lookup_buffer
-from model.kernel.drivers.exporter import Exporter, exporter
+from model.kernel.drivers.driver import driver_of
+from model.kernel.drivers.exporter import EXPORTERS, Exporter, exporter
 from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
 from model.memory.records import Buffer, Vma
@@ -29,7 +30,7 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     """The exporter's ->mmap: the VMA as it wants it, or -EINVAL. Then dma-buf's own check, if it is switched on."""
     buffer = tx.buffers[buffer_of(vma.file)]
     driver = exporter(tx, buffer.exporter)
-    if vma.pgoff + vma.pages > buffer.pages or refuses_private(driver, buffer, vma):
+    if (vma.pgoff + vma.pages > buffer.pages and looks_at_bounds(tx, buffer)) or refuses_private(driver, buffer, vma):
         return -EINVAL
     flags = vma.flags | driver.vm_flags
     if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
@@ -38,6 +39,11 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
         flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
     mapped = msgspec.structs.replace(vma, flags=flags, ops=driver.ops)
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
+
+
+def looks_at_bounds(mem: Memory, buffer: Buffer) -> bool:
+    """Whether the driver looks where the buffer ends."""
+    return buffer.exporter in EXPORTERS or driver_of(mem, buffer.exporter).bounds
 
 
 def refuses_private(driver: Exporter, buffer: Buffer, vma: Vma) -> bool:
@@ -73,3 +79,9 @@ def buffer_frames(mem: Memory, vma: Vma) -> tuple[int, ...]:
     if exporter(mem, buffer.exporter).insert != "remap":
         return ()
     return buffer.frames[vma.pgoff : vma.pgoff + vma.pages]
+
+
+def fills_with_pages(mem: Memory, vma: Vma) -> bool:
+    """Whether the driver's ->mmap uses vm_insert_page() instead of remap_pfn_range()."""
+    kind = mem.buffers[buffer_of(vma.file)].exporter
+    return kind not in EXPORTERS and driver_of(mem, kind).insert == "page"

@@ -66,6 +66,7 @@ class udmabuf_create(Procedure):
             file=file,
             memfd=self.memfd,
             pinned=pinned,
+            counted=not pinned,
             last_use=use(tx, self.name),
         )
         return self.unlock(tx, 0)

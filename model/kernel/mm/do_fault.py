@@ -75,7 +75,7 @@ def fault_call(tx: Transaction, mm: str, vpn: int, flags: int) -> Procedure:
     vma = the_vma(tx, mm, vpn)
     handler = vm_operations(vma.ops).fault
     assert handler is not None
-    return handler(mm=mm, vpn=vpn, start=vma.start, flags=flags)
+    return handler(mm=mm, vpn=vpn, start=vma.start, flags=flags).bound(tx)
 
 
 def fault_around_window(vma: Vma, vpn: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from model.engine.config import fact, setting
 from model.engine.lock import down_read, down_write, up_read
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
-from model.kernel.drivers.buffer import buffer_of, free_buffer
+from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
 from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.swap import shmem_free_swap, swapped_pages
@@ -320,6 +320,8 @@ def release_file(tx: Transaction, file: str) -> None:
     """
     if buffer_of(file) in tx.buffers and tx.buffers[buffer_of(file)].file == file:
         free_buffer(tx, buffer_of(file))
+        if (pages := own_file(buffer_of(file))) in tx.files:
+            release_file(tx, pages)
     for index in list(i_pages(tx, file)):
         pfn = tx.page_cache[file, index]
         if tx.frames[pfn].mapping == file:

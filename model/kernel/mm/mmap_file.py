@@ -12,7 +12,7 @@ import msgspec
 from model.engine.config import fact
 from model.engine.procedure import Procedure
 from model.kernel.drivers.iomem import iomem_frame, open_iomem
-from model.kernel.drivers.mmap_buffer import buffer_frames, buffer_mmap, open_buffer
+from model.kernel.drivers.mmap_buffer import buffer_frames, buffer_mmap, fills_with_pages, open_buffer
 from model.kernel.drivers.special import BTF_PAGES, KERNEL_IMAGE, KVM_VCPU_PAGES, kernel_image_page
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.page_alloc import alloc_page
@@ -235,7 +235,8 @@ def mmap_fill(tx: Transaction, mm: str, backing: str, vma: Vma) -> Procedure | N
     """What ->mmap maps at once, as the procedure that does it; None if the pages come with faults."""
     if backing in BUFFERS:
         pfns = buffer_frames(tx, vma)
-        return remap_pfn_range(mm=mm, vma=vma, frames=pfns) if pfns else None
+        fill = vm_insert_pages if fills_with_pages(tx, vma) else remap_pfn_range
+        return fill(mm=mm, vma=vma, frames=pfns) if pfns else None
     fills = BACKINGS[backing].fills
     if fills is None or vma.ops == "perf-fault":
         return None

@@ -1,5 +1,7 @@
 """What a ->fault handler is told: struct vm_fault."""
 
+from typing import Self
+
 from model.engine.procedure import Procedure
 from model.memory.records import Vma
 from model.memory.state import Memory
@@ -20,6 +22,10 @@ class vm_fault(Procedure):
     """Where the VMA starts."""
     flags: int = 0
     """FAULT_FLAG_* bits."""
+
+    def bound(self, mem: Memory) -> Self:
+        """The call as it is made on this machine."""
+        return self
 
     def vma(self, mem: Memory) -> Vma:
         """The VMA of the fault."""

@@ -3,8 +3,11 @@
 `Vma.ops` names the line. A VMA without ops is anonymous: the core handles its faults alone.
 """
 
+from functools import cache
 from typing import Final, NamedTuple
 
+from model.kernel.drivers.driver import DESCRIBED
+from model.kernel.drivers.driver_fault import driver_fault, driver_mkwrite
 from model.kernel.drivers.drm_gem_shmem import drm_gem_shmem_fault
 from model.kernel.drivers.iomem import generic_access_phys
 from model.kernel.drivers.special import (
@@ -85,4 +88,23 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
 
 def vm_operations(ops: str) -> VmOps:
     """The operations of a VMA; KeyError for a name that no kind of mapping has."""
-    return VM_OPERATIONS[ops]
+    return described_operations(ops) if ops.startswith(DESCRIBED) else VM_OPERATIONS[ops]
+
+
+@cache
+def described_operations(ops: str) -> VmOps:
+    """The operations of a driver that is described by a file, as `described_ops` has put them into a word."""
+    words = ops.split()
+    mkwrite = driver_mkwrite if "mkwrite" in words else None
+    return VmOps(
+        fault=driver_fault if "fault" in words else None,
+        page_mkwrite=mkwrite,
+        pfn_mkwrite=mkwrite,
+        access=ACCESS[next((word for word in words if word in ACCESS), "")],
+        may_split=EINVAL if "whole" in words else 0,
+        close="close" in words,
+    )
+
+
+ACCESS: Final[dict[str, type[vm_access] | None]] = {"": None, "system": ttm_bo_vm_access, "phys": generic_access_phys}
+"""Field `access` of a driver file → the handler."""

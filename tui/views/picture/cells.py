@@ -229,7 +229,7 @@ class Cells:
             return f"{token}{mark or ' '}{name} {reference.kind}{put}", told
         if kind == "task":
             pins = any(call.pins for call in self.state.tasks[name].stack)
-            running = type(self.state.tasks[name].stack[-1]).__name__
+            running = self.state.tasks[name].stack[-1].function
             return f"{sign('pin' if pins else 'get')} {name} {tr('task')}", running
         buffer = self.state.buffers[name]
         return f"{sign('pin' if buffer.pinned else 'get')} {name} {buffer.exporter}", f"memfd {buffer.memfd}"

@@ -121,7 +121,7 @@ class History:
         call: Any = task.stack[-1] if task is not None and task.stack else None
         steps = getattr(call, "steps", ())
         level = next((micro.level for micro in steps if micro.name == stepped.step), None)
-        if level is None or type(call).__name__ != stepped.procedure:
+        if level is None or call.function != stepped.procedure:
             return LastStep(accesses)
         return LastStep(accesses, (call.mm, call.vpn), level)
 

@@ -132,7 +132,7 @@ def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]
             return _reference(drawn, pfn, holder, state.references[holder.owner])
         case "task" | "task-pin":
             task = state.tasks.get(holder.owner)
-            running = type(task.stack[-1]).__name__ if task is not None and task.stack else ""
+            running = task.stack[-1].function if task is not None and task.stack else ""
             return f"{tr('task')} {holder.owner}", running, False
         case "tlb":
             return _cached(drawn, pfn, holder)

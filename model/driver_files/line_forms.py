@@ -1,0 +1,260 @@
+"""The lines of a driver file, declared once: parser, messages, help, the form and docs/drivers.md read these tables.
+
+A line is a word, its operands in order, then options in any order; behind ` -- ` the kernel function that it stands
+for, and behind a second ` -- ` what it does in words.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from model.memory import flags
+from model.memory.errno import ERRNO_NAMES
+
+SlotKind = Literal["word", "name", "number", "text"]
+"""`word`: one of the words listed. `name`: a letter, then letters, digits, `_` or `-`. `number`: pages. `text`: the
+rest of the line."""
+
+
+class Slot(NamedTuple):
+    """One operand of a line, or one of its options."""
+
+    name: str
+    """What the usage line calls it; of an option its key."""
+    words: tuple[str, ...] = ()
+    """What may stand there; empty: see `kind`."""
+    kind: SlotKind = "word"
+    optional: bool = False
+    many: bool = False
+    """One or more of the words."""
+    meaning: str = ""
+
+    @property
+    def expected(self) -> str:
+        """What may stand here, for messages and help."""
+        match self.kind:
+            case "name":
+                return "a name: a letter, then letters, digits, `_` or `-`"
+            case "number":
+                return f"a number of pages (0 to {MOST_PAGES})"
+            case "text":
+                return "a text"
+            case _:
+                return f"one of {', '.join(self.words)}"
+
+
+class LineForm(NamedTuple):
+    """How a line is written."""
+
+    name: str
+    help: str
+    slots: tuple[Slot, ...] = ()
+    flags: tuple[Slot, ...] = ()
+    """Bare words that may follow."""
+    options: tuple[Slot, ...] = ()
+    """`key=value`."""
+    colon: bool = False
+    """It heads a list of steps and ends with a colon."""
+    source: str = ""
+    """What a step does in the kernel, where the file does not say it."""
+
+    @property
+    def usage(self) -> str:
+        """Its syntax in one line."""
+        return " ".join((self.name, *self._usage())) + (":" if self.colon else "")
+
+    def _usage(self) -> Iterator[str]:
+        for slot in self.slots:
+            shown = "|".join(slot.words) if slot.words and not slot.many else f"{slot.name}{'…' if slot.many else ''}"
+            yield f"[{shown}]" if slot.optional else shown
+        for option in self.options:
+            shown = "|".join(option.words) or option.name.upper()
+            text = f"{option.name}={shown}"
+            yield f"[{text}]" if option.optional else text
+        for flag in self.flags:
+            yield f"[{flag.name}]"
+
+
+MOST_PAGES: Final = 1 << 20
+
+VMA_FLAGS: Final = {
+    word: int(getattr(flags, f"VM_{word}"))
+    for word in ("PFNMAP", "MIXEDMAP", "IO", "DONTEXPAND", "DONTDUMP", "DONTCOPY")
+}
+"""What a driver's ->mmap may set."""
+SIGNALS: Final = {
+    "SIGBUS": flags.VM_FAULT_SIGBUS,
+    "SIGSEGV": flags.VM_FAULT_SIGSEGV,
+    "SIGKILL": flags.VM_FAULT_OOM,
+}
+"""What the process gets → what the handler returns."""
+PLACES: Final = ("vram", "gtt", "system")
+SEALS: Final = ("seal", "shrink", "grow", "write", "future_write")
+CONDITIONS: Final = {
+    "pinned": "a static importer has the exporter's pin on the buffer",
+    "imported": "some device imports a dma-buf of it",
+    "exported": "there is a dma-buf of it",
+    "mapped": "some VMA shows it",
+}
+"""What a step may ask of the buffer besides the driver's own states."""
+
+_NAME: Final = Slot("NAME", kind="name")
+_STATE: Final = Slot("STATE", kind="name")
+_LOCK: Final = Slot("LOCK", kind="name")
+_FIRST: Final = Slot("FIRST", kind="number", optional=True, meaning="the first page of it; by default all pages")
+_COUNT: Final = Slot("COUNT", kind="number", optional=True, meaning="how many pages; by default to the end")
+_PLACE: Final = Slot("PLACE", PLACES, optional=True, meaning="by default where `move B PLACE` says, or where it is")
+
+_HEADS: Final = (
+    LineForm("driver", "the driver's name: the first line", (_NAME,)),
+    LineForm("like", "as that driver, which comes along, in all that is not said here", (_NAME,)),
+    LineForm("op", "an operation: a verb of scripts, and the list of its steps", (_NAME,), colon=True),
+    LineForm("function", "a list of steps that others call, under its kernel name", (_NAME,), colon=True),
+)
+
+_FIELDS: Final = (
+    LineForm("about", "what it is, in one line", (Slot("TEXT", kind="text"),)),
+    LineForm("source", "where it was read: files and version", (Slot("TEXT", kind="text"),)),
+    LineForm(
+        "vma",
+        "the VM_* flags that ->mmap sets",
+        (Slot("FLAGS", tuple(VMA_FLAGS), optional=True, many=True),),
+    ),
+    LineForm(
+        "map",
+        "when entries are made, and by which function",
+        options=(
+            Slot("at", ("mmap", "fault", "op"), meaning="by ->mmap, by ->fault, or by an operation's step `insert`"),
+            Slot(
+                "insert",
+                ("pfn", "page", "mixed", "remap", "return-page", "huge-pfn", "file"),
+                meaning="vmf_insert_pfn, vm_insert_page, vmf_insert_mixed, remap_pfn_range, a ->fault that returns the "
+                "page, vmf_insert_pfn_pmd, or the shmem file behind the buffer is mapped itself",
+            ),
+            Slot(
+                "range",
+                ("one", "around", "vma"),
+                optional=True,
+                meaning="the page of the fault alone, up to 16 from there on, or the whole VMA",
+            ),
+        ),
+        flags=(Slot("no-bounds", meaning="neither ->mmap nor ->fault looks where the buffer ends: a bug"),),
+    ),
+    LineForm(
+        "private",
+        "MAP_PRIVATE mappings",
+        (Slot("WHETHER", ("refuse", "allow")),),
+        options=(Slot("most", kind="number", optional=True, meaning="pages; longer ones are refused"),),
+    ),
+    LineForm(
+        "lock",
+        "a lock of the buffer, and how ->fault takes it; `resv` is its dma_resv",
+        (
+            _LOCK,
+            Slot(
+                "HOW",
+                ("blocking", "trylock-retry", "read", "ops"),
+                meaning="it waits with mmap_lock held; it gives mmap_lock up and the fault starts anew; it waits as "
+                "one of several readers; ->fault leaves it alone",
+            ),
+        ),
+    ),
+    LineForm("fail-when", "->fault ends with a signal in that state", (_STATE, Slot("SIGNAL", tuple(SIGNALS)))),
+    LineForm(
+        "backing",
+        "where the pages come from",
+        (
+            Slot(
+                "KIND",
+                ("pool", "pages", "cma", "vram", "shmem", "borrow:memfd"),
+                meaning="the TTM pool (or video memory, as `bo … in=` says), alloc_page() and put_page(), the same in "
+                "one block, memory of a device without struct pages, a shmem file of the buffer's own, a memfd",
+            ),
+        ),
+        options=(
+            Slot("require", SEALS, optional=True, many=True, meaning="seals that the memfd must have"),
+            Slot("forbid", SEALS, optional=True, many=True, meaning="seals that it must not have"),
+        ),
+    ),
+    LineForm(
+        "counts",
+        "what the driver holds on the pages",
+        (
+            Slot(
+                "WHO",
+                ("none", "get", "pin", "per-mapping"),
+                meaning="nothing, a reference on each, a FOLL_PIN on each, or the whole as long as it counts mappings",
+            ),
+        ),
+    ),
+    LineForm(
+        "open", "vm_ops->open: what happens where a VMA is split, moved or forked", (Slot("WHAT", ("none", "get")),)
+    ),
+    LineForm(
+        "close",
+        "vm_ops->close: what happens where a VMA ends",
+        (Slot("WHAT", ("none", "put", "put-pages"), meaning="nothing, one mapping less, or as many pages less"),),
+    ),
+    LineForm("copy-on-fork", "whether fork() copies the mapping; no: VM_DONTCOPY", (Slot("WHETHER", ("yes", "no")),)),
+    LineForm(
+        "mkwrite",
+        "vm_ops->page_mkwrite or ->pfn_mkwrite: entries start read-only, the first write to each asks the driver",
+        (Slot("WHAT", ("refuse", "allow")), Slot("STATE", kind="name", optional=True, meaning="which it notes")),
+    ),
+    LineForm(
+        "access",
+        "vm_ops->access: whom /proc/PID/mem and debuggers ask where get_user_pages() refuses",
+        (Slot("WHAT", ("none", "system", "phys"), meaning="nobody, pages in system memory, whatever the entry says"),),
+    ),
+    LineForm("split", "vm_ops->may_split: whether munmap() may cut a mapping", (Slot("WHETHER", ("allow", "refuse")),)),
+)
+
+_STEPS: Final = (
+    LineForm(
+        "lock",
+        "take a lock of the buffer, and wait for whoever holds it",
+        (_LOCK,),
+        flags=(
+            Slot("read", meaning="as one of several readers"),
+            Slot("try", meaning="-EBUSY instead of waiting"),
+        ),
+    ),
+    LineForm("unlock", "give it back", (_LOCK,)),
+    LineForm(
+        "refuse-when", "end with an errno in that state", (_STATE, Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values()))))
+    ),
+    LineForm("fence", "a job of the device that uses the buffer begins; it ends with `signal`"),
+    LineForm("signal", "the device's job is done"),
+    LineForm("wait-fence", "wait until no job of the device uses the buffer"),
+    LineForm(
+        "zap",
+        "take the entries of all mappings away: unmap_mapping_range()",
+        (_FIRST, _COUNT),
+        flags=(Slot("no-flush", meaning="and do not flush the TLBs: a bug"),),
+    ),
+    LineForm("wrprotect", "make the entries of all mappings read-only, so that the next write asks ->page_mkwrite"),
+    LineForm("notify", "tell the dynamic importers: dma_buf_move_notify()"),
+    LineForm("room", "evict other buffers until there is room in video memory"),
+    LineForm("alloc", "get new memory for the buffer, which it does not use yet", (_PLACE,)),
+    LineForm("copy", "copy the content to the new memory", (_FIRST, _COUNT)),
+    LineForm("switch", "from here on the buffer is the new memory"),
+    LineForm("save", "copy the content to swap"),
+    LineForm("insert", "make the entries of all mappings (map at=op)"),
+    LineForm("put", "drop what the driver holds on each page of the buffer, and forget them"),
+    LineForm(
+        "free",
+        "give memory back: what the buffer was before `switch`, or else what it is",
+        flags=(Slot("keep-numbers", meaning="and go on using the frame numbers: a bug"),),
+    ),
+    LineForm("truncate", "take the pages out of the buffer's shmem file"),
+    LineForm("shrink", "have the pages of the buffer's shmem file written to swap, where nobody references them"),
+    LineForm("keep", "the device notes the frame numbers, without a reference, and is never told of a change: a bug"),
+    LineForm("set", "from here on the buffer is in that state", (_STATE,)),
+    LineForm("clear", "and here it is so no longer", (_STATE,)),
+    LineForm("call", "the steps of a `function`", (_NAME,)),
+)
+
+HEADS: Final = {form.name: form for form in _HEADS}
+FIELDS: Final = {form.name: form for form in _FIELDS}
+STEPS: Final = {form.name: form for form in _STEPS}
+VERSIONS: Final = ("since", "until")
+"""What a line may begin with: `since 6.12 until 6.18`; it counts on these kernels alone."""

@@ -1,0 +1,146 @@
+"""What a driver file says, as values: the whole text line by line, and the driver as it is on one kernel."""
+
+from __future__ import annotations
+
+import msgspec
+
+Value = str | int | bool | tuple[str, ...]
+
+
+class DriverLine(msgspec.Struct, frozen=True):
+    """One line that was read."""
+
+    word: str
+    """Which field, head or step it is."""
+    values: dict[str, Value]
+    """Operands, options and flags that were given, by their names."""
+    source: str = ""
+    """The kernel function that it stands for."""
+    words: str = ""
+    """What it does, in the file's own words."""
+    since: str = ""
+    """The first kernel on which it counts; empty: the oldest."""
+    until: str = ""
+    line: int = 1
+    column: int = 1
+    text: str = ""
+    """As written, single spaces, without comment and without the versions."""
+
+    def word_at(self, key: str, default: str = "") -> str:
+        """An operand that is a word or a name."""
+        return str(self.values.get(key, default))
+
+    def number_at(self, key: str, default: int) -> int:
+        """An operand that is a number."""
+        value = self.values.get(key, default)
+        return value if isinstance(value, int) else default
+
+    def words_at(self, key: str) -> tuple[str, ...]:
+        """An operand that is several words."""
+        value = self.values.get(key, ())
+        return value if isinstance(value, tuple) else ()
+
+    def has(self, flag: str) -> bool:
+        """Whether a flag was given."""
+        return self.values.get(flag) is True
+
+    @property
+    def function(self) -> str:
+        """The last kernel function that the source names: `a.c: one, two` → `two`; empty if it names none.
+
+        >>> DriverLine("zap", {}, source="drm_gem.c: drm_vma_node_unmap()").function
+        'drm_vma_node_unmap'
+        """
+        last = self.source.split(":")[-1].split(",")[-1].strip()
+        return last.removesuffix("()") if last.removesuffix("()").isidentifier() else ""
+
+
+class StepList(msgspec.Struct, frozen=True):
+    """An operation, or a function that operations call."""
+
+    head: DriverLine
+    steps: tuple[DriverLine, ...]
+
+    @property
+    def name(self) -> str:
+        """How scripts and `call` name it."""
+        return self.head.word_at("NAME")
+
+    @property
+    def about(self) -> str:
+        """What it does, in a line."""
+        return self.head.words or self.head.source or "an operation of the driver"
+
+
+class DriverText(msgspec.Struct, frozen=True):
+    """A driver file that was read without a mistake."""
+
+    name: str
+    like: str
+    """The driver that it takes all from that it does not say; empty: none."""
+    fields: tuple[DriverLine, ...]
+    lists: tuple[StepList, ...]
+
+    @property
+    def about(self) -> str:
+        """What it is, in one line."""
+        return next((line.word_at("TEXT") for line in self.fields if line.word == "about"), "")
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """Its operations, in the order of the file."""
+        return tuple(dict.fromkeys(one.name for one in self.lists if one.head.word == "op"))
+
+
+class KernelDriver(msgspec.Struct, frozen=True):
+    """A driver as it is on one kernel. Field by field what model.driver_files.line_forms declares."""
+
+    name: str
+    about: str
+    sources: tuple[str, ...]
+    vma_flags: int
+    """VM_* that its ->mmap sets."""
+    at: str
+    insert: str
+    reach: str
+    """`one`, `around` or `vma`: which entries one fault makes."""
+    bounds: bool
+    map_line: DriverLine
+    private_pages: int
+    """The longest MAP_PRIVATE mapping that it allows; 0: none."""
+    locks: tuple[tuple[str, str], ...]
+    """(lock, how ->fault takes it)."""
+    fails_when: tuple[tuple[str, int], ...]
+    """(state, VM_FAULT_* bits)."""
+    backing: str
+    require: tuple[str, ...]
+    forbid: tuple[str, ...]
+    counts: str
+    opens: str
+    closes: str
+    mkwrite: str
+    """`refuse`, `allow`, or empty: entries are writable at once."""
+    notes: str
+    """The state that a first write notes."""
+    access: str
+    may_split: bool
+    ops: tuple[StepList, ...]
+    functions: tuple[StepList, ...]
+
+    def op(self, name: str) -> StepList | None:
+        """The operation of that name."""
+        return next((one for one in self.ops if one.name == name), None)
+
+    def steps(self, name: str) -> StepList | None:
+        """The operation or the function of that name."""
+        return next((one for one in (*self.ops, *self.functions) if one.name == name), None)
+
+    @property
+    def moves(self) -> bool:
+        """Whether its buffers change place: it has an operation `move`."""
+        return self.op("move") is not None
+
+    @property
+    def fault_lock(self) -> tuple[str, str]:
+        """The lock that ->fault takes and how, or ("", "")."""
+        return next(((name, how) for name, how in self.locks if how != "ops"), ("", ""))

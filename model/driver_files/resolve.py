@@ -1,0 +1,108 @@
+"""A driver as it is on one kernel: without the lines of other versions, with what `like` takes over, and defaults."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Final
+
+from model.driver_files import library
+from model.driver_files.line_forms import SIGNALS, VMA_FLAGS
+from model.driver_files.parser import counts_on, described, parse, wrong_names
+from model.driver_files.records import DriverLine, DriverText, KernelDriver, StepList
+from model.memory.flags import VM_DONTCOPY
+from model.text.problems import ScriptError, ScriptProblem, did_you_mean
+
+MOST_LIKES: Final = 4
+"""How many drivers may take over from each other in a row."""
+NO_LINE: Final = DriverLine("", {})
+EVERYTHING: Final = 1 << 40
+"""No mapping is longer."""
+
+
+@lru_cache(maxsize=256)
+def resolve(text: str, kernel: str) -> KernelDriver:
+    """The driver that a text describes, on a kernel. Raises ScriptError."""
+    return _on(whole(text), kernel)
+
+
+@lru_cache(maxsize=256)
+def whole(text: str) -> DriverText:
+    """A driver with all that `like` takes over. Raises ScriptError: also where a step names what is not there."""
+    return _with_base(parse(text), 0)
+
+
+def _with_base(driver: DriverText, depth: int) -> DriverText:
+    if not driver.like:
+        return driver
+    if driver.like not in library.names():
+        hint = did_you_mean(driver.like, library.names()) or f": {', '.join(library.names())}"
+        problem = ScriptProblem(2, 1, f"`like {driver.like}`: no such driver comes along{hint}")
+        raise ScriptError([problem])
+    if depth == MOST_LIKES:
+        raise ScriptError([ScriptProblem(2, 1, f"`like {driver.like}`: more than {MOST_LIKES} drivers in a row")])
+    base = _with_base(parse(library.text_of(driver.like)), depth + 1)
+    said = {line.word for line in driver.fields}
+    named = {one.name for one in driver.lists}
+    fields = (*(line for line in base.fields if line.word not in said), *driver.fields)
+    lists = (*(one for one in base.lists if one.name not in named), *driver.lists)
+    problems = list(wrong_names(lists, {line.word_at("LOCK") for line in fields if line.word == "lock"}))
+    if problems:
+        raise ScriptError(problems)
+    return DriverText(driver.name, driver.like, fields, lists)
+
+
+def _on(driver: DriverText, kernel: str) -> KernelDriver:
+    lines = [line for line in driver.fields if counts_on(line, kernel)]
+    by_word = {line.word: line for line in lines}
+
+    def one(word: str) -> DriverLine:
+        return by_word.get(word, NO_LINE)
+
+    mapping, backing = one("map"), one("backing")
+    lists = tuple(_lists(driver.lists, kernel))
+    flags = sum(VMA_FLAGS[word] for word in dict.fromkeys(one("vma").words_at("FLAGS")))
+    if one("copy-on-fork").word_at("WHETHER") == "no":
+        flags |= VM_DONTCOPY
+    return KernelDriver(
+        name=driver.name,
+        about=driver.about,
+        sources=tuple(line.word_at("TEXT") for line in lines if line.word == "source"),
+        vma_flags=flags,
+        at=mapping.word_at("at", "fault"),
+        insert=mapping.word_at("insert", "pfn"),
+        reach=mapping.word_at("range", "one"),
+        bounds=not mapping.has("no-bounds"),
+        map_line=mapping,
+        private_pages=_private(one("private")),
+        locks=tuple((line.word_at("LOCK"), line.word_at("HOW")) for line in lines if line.word == "lock"),
+        fails_when=tuple(
+            (line.word_at("STATE"), SIGNALS[line.word_at("SIGNAL")]) for line in lines if line.word == "fail-when"
+        ),
+        backing=backing.word_at("KIND", "pages"),
+        require=backing.words_at("require"),
+        forbid=backing.words_at("forbid"),
+        counts=one("counts").word_at("WHO", "none"),
+        opens=one("open").word_at("WHAT", "none"),
+        closes=one("close").word_at("WHAT", "none"),
+        mkwrite=one("mkwrite").word_at("WHAT"),
+        notes=one("mkwrite").word_at("STATE"),
+        access=one("access").word_at("WHAT", "none"),
+        may_split=one("split").word_at("WHETHER", "allow") == "allow",
+        ops=tuple(one for one in lists if one.head.word == "op"),
+        functions=tuple(one for one in lists if one.head.word == "function"),
+    )
+
+
+def _private(line: DriverLine) -> int:
+    allowed = line.word_at("WHETHER", "refuse") == "allow"
+    return line.number_at("most", EVERYTHING) if allowed else 0
+
+
+def _lists(lists: Iterable[StepList], kernel: str) -> Iterator[StepList]:
+    for one in lists:
+        if counts_on(one.head, kernel):
+            yield StepList(one.head, tuple(step for step in one.steps if counts_on(step, kernel)))
+
+
+def code_of(one: StepList) -> str:
+    """The steps of a list as one text: what a running operation carries with it."""
+    return "\n".join(described(step) for step in one.steps)

@@ -1,0 +1,205 @@
+"""->fault of a driver that is described by a file: which lock it takes, what it refuses, which entries it makes."""
+
+from typing import ClassVar, Final, Self
+
+import msgspec
+
+from model.driver_files.records import KernelDriver
+from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
+from model.engine.procedure import MicroStep, Outcome, call, done, goto, hand_over, step
+from model.kernel.arch.pgtable import pte_alloc, pte_lock, table_end
+from model.kernel.drivers.buffer import buffer_of
+from model.kernel.drivers.driver import driver_of, has_condition, set_state
+from model.kernel.drivers.ttm_fault import ttm_tt_populate
+from model.kernel.mm.insert_pfn import vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn
+from model.kernel.mm.page import get_page
+from model.kernel.mm.vm_fault import vm_fault, vm_mkwrite
+from model.kernel.mm.vma import vma_lookup
+from model.memory.flags import (
+    FAULT_FLAG_ALLOW_RETRY,
+    FAULT_FLAG_TRIED,
+    VM_FAULT_NOPAGE,
+    VM_FAULT_OOM,
+    VM_FAULT_RETRY,
+    VM_FAULT_SIGBUS,
+    VM_SHARED,
+    VM_WRITE,
+)
+from model.memory.records import Buffer, Vma
+from model.memory.state import Memory, Transaction
+from model.memory.units import Word
+
+PREFAULT: Final = 16
+"""`range=around`: entries that one fault makes at most (TTM_BO_VM_NUM_PREFAULT)."""
+INSERT: Final = {"pfn": vmf_insert_pfn, "remap": vmf_insert_pfn, "page": vmf_insert_page, "mixed": vmf_insert_mixed}
+
+
+def lock_kind(lock: str) -> str:
+    """The kind of a buffer's lock in the table of locks: `resv` is dma_resv, which the dma-buf core takes as well."""
+    return "dma_resv" if lock == "resv" else lock
+
+
+def page_behind(driver: KernelDriver, buffer: Buffer, index: int) -> int | None:
+    """The frame that the driver maps at a page of the buffer; None: it refuses.
+
+    A driver that does not look where the buffer ends counts on from its first frame.
+    """
+    if 0 <= index < len(buffer.frames):
+        return buffer.frames[index]
+    return None if driver.bounds or not buffer.frames else buffer.frames[0] + index
+
+
+class driver_fault(vm_fault):
+    """A fault on a buffer whose driver is described by a file."""
+
+    source: ClassVar[str] = "a driver's own ->fault"
+    named: Word = ""
+    """The kernel function that it is."""
+    said: Word = ""
+    """Where that stands."""
+    waits_for: str = ""
+    """The buffer whose lock we wait for, without mmap_lock."""
+    next_vpn: int = -1
+    """The next entry to make; -1: none has been made."""
+
+    @property
+    def function(self) -> str:
+        """As the file says."""
+        return self.named or type(self).__name__
+
+    @property
+    def next_step(self) -> MicroStep:
+        """With the source that the file names."""
+        micro = self.steps[self.pc]
+        return micro._replace(source=self.said) if self.said else micro
+
+    def bound(self, mem: Memory) -> Self:
+        """The call with the name that the driver's file gives it."""
+        line = self.driver(mem).map_line
+        return msgspec.structs.replace(self, named=line.function, said=line.source)
+
+    def name(self, mem: Memory) -> str:
+        """The buffer behind the VMA."""
+        return buffer_of(self.vma(mem).file)
+
+    def driver(self, mem: Memory) -> KernelDriver:
+        """Its driver."""
+        return driver_of(mem, mem.buffers[self.name(mem)].exporter)
+
+    @step
+    def lock(self, tx: Transaction) -> Outcome:
+        """Take the lock that the driver's faults take, if they take one.
+
+        `trylock-retry`: if an operation holds it, mmap_lock must not be kept while we wait. The others wait with it.
+        """
+        name = self.name(tx)
+        lock, how = self.driver(tx).fault_lock
+        kind = lock_kind(lock)
+        if not lock:
+            return self.insert_entries(tx)
+        if how == "read":
+            return down_read(tx, kind, name) or goto(driver_fault.insert_entries)
+        may_retry = self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) == FAULT_FLAG_ALLOW_RETRY
+        if how == "blocking" or not may_retry:
+            return down_write(tx, kind, name) or goto(driver_fault.insert_entries)
+        if try_lock(tx, kind, name):
+            return goto(driver_fault.insert_entries)
+        up_read(tx, "mmap_lock", self.mm)
+        self.waits_for = name
+        self.next_vpn = 0
+        return goto(driver_fault.wait_for_lock)
+
+    @step
+    def insert_entries(self, tx: Transaction) -> Outcome:
+        """Under the lock: is there a page, and may it be mapped in this state? Then make the entry, or several.
+
+        Beyond the end of the buffer, or without memory behind it, there is nothing: SIGBUS.
+        """
+        driver, vma, name = self.driver(tx), self.vma(tx), self.name(tx)
+        first = self.vpn if self.next_vpn < 0 else self.next_vpn
+        if self.next_vpn < 0:
+            for state, bits in driver.fails_when:
+                if has_condition(tx, name, state):
+                    return self.unlock(tx, bits)
+            if tx.buffers[name].swap and not ttm_tt_populate(tx, name, tx.buffers[name]):
+                return self.unlock(tx, VM_FAULT_OOM)
+            if self.page(tx, driver, vma, self.vpn) is None:
+                return self.unlock(tx, VM_FAULT_SIGBUS)
+            if driver.insert == "return-page":
+                return self.return_page(tx, driver, vma)
+            first = vma.start if driver.reach == "vma" else self.vpn
+        if (wait := pte_lock(tx, self.mm, first)) is not None:
+            return wait
+        last = {"one": self.vpn + 1, "around": min(vma.end, self.vpn + PREFAULT), "vma": vma.end}[driver.reach]
+        border = table_end(first, last)
+        for vpn in range(first, border):
+            pfn = self.page(tx, driver, vma, vpn)
+            if pfn is None:
+                return self.unlock(tx, VM_FAULT_NOPAGE)
+            error = INSERT[driver.insert](tx, self.mm, self.as_shown(driver, vma), vpn, pfn)
+            if error != VM_FAULT_NOPAGE:  # never an error for a page that nobody asked for
+                return self.unlock(tx, error if vpn == self.vpn else VM_FAULT_NOPAGE)
+        if border == last:
+            return self.unlock(tx, VM_FAULT_NOPAGE)
+        self.next_vpn = border
+        return call(pte_alloc(mm=self.mm, vpn=border), then=driver_fault.next_table)
+
+    @step
+    def next_table(self, tx: Transaction) -> Outcome:
+        """The next entries are in another page table, which is there by now; without memory for one, end here."""
+        return self.unlock(tx, VM_FAULT_NOPAGE) if self.ret < 0 else goto(driver_fault.insert_entries)
+
+    @step
+    def wait_for_lock(self, tx: Transaction) -> Outcome:
+        """Wait until the operation is over, then start the whole fault again: VM_FAULT_RETRY. The VMA may have gone."""
+        lock = lock_kind(driver_of(tx, tx.buffers[self.waits_for].exporter).fault_lock[0])
+        if (wait := down_write(tx, lock, self.waits_for)) is not None:
+            return wait
+        up_write(tx, lock, self.waits_for)
+        return done(VM_FAULT_RETRY)
+
+    @staticmethod
+    def as_shown(driver: KernelDriver, vma: Vma) -> Vma:
+        """The VMA as its entries begin: read-only where the driver wants to hear of the first write to each."""
+        told = driver.mkwrite and vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE
+        return msgspec.structs.replace(vma, flags=vma.flags & ~VM_SHARED) if told else vma
+
+    def page(self, tx: Transaction, driver: KernelDriver, vma: Vma, vpn: int) -> int | None:
+        """The frame behind a virtual page of the VMA."""
+        return page_behind(driver, tx.buffers[self.name(tx)], vma.pgoff + vpn - vma.start)
+
+    def return_page(self, tx: Transaction, driver: KernelDriver, vma: Vma) -> Outcome:
+        """Return the page with a reference for the entry, which the core makes: an ordinary one."""
+        pfn = self.page(tx, driver, vma, self.vpn)
+        assert pfn is not None
+        get_page(tx, pfn)
+        self.unlock(tx, 0)
+        return hand_over(0, (pfn,))
+
+    def unlock(self, tx: Transaction, result: int) -> Outcome:
+        """Give the lock back and return `result`."""
+        lock, how = self.driver(tx).fault_lock
+        if how == "read":
+            up_read(tx, lock_kind(lock), self.name(tx))
+        elif lock:
+            up_write(tx, lock_kind(lock), self.name(tx))
+        return done(result)
+
+
+class driver_mkwrite(vm_mkwrite):
+    """->page_mkwrite or ->pfn_mkwrite of a driver that is described by a file."""
+
+    source: ClassVar[str] = "a driver's own ->page_mkwrite or ->pfn_mkwrite"
+
+    @step
+    def told(self, tx: Transaction) -> Outcome:
+        """The first write to a page since its entry was made, or made read-only: the driver notes it, or refuses."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        assert vma is not None
+        name = buffer_of(vma.file)
+        driver = driver_of(tx, tx.buffers[name].exporter)
+        if driver.mkwrite == "refuse":
+            return done(VM_FAULT_SIGBUS)
+        if driver.notes:
+            set_state(tx, name, driver.notes, on=True)
+        return done()

@@ -1,0 +1,303 @@
+"""What each step of a driver file does. The order of the steps is the file's business, and so are its mistakes."""
+
+from typing import ClassVar, Final
+
+from model.driver_files.records import DriverLine, StepList
+from model.driver_files.resolve import code_of
+from model.engine.lock import down_read, down_write, try_lock
+from model.engine.procedure import CallOut, Outcome, Procedure, blocked, call, fail, step
+from model.kernel.drivers.buffer import give_back, least_recently_used, use
+from model.kernel.drivers.dma_buf_notify import dma_buf_move_notify
+from model.kernel.drivers.driver import FENCE, driver_alloc, driver_of, has_condition, holds_references, set_state
+from model.kernel.drivers.driver_fault import lock_kind
+from model.kernel.drivers.driver_op import driver_op, performs
+from model.kernel.drivers.mappings import insert_mappings, wrprotect_mappings
+from model.kernel.drivers.ttm_pool import vram_room
+from model.kernel.mm.truncate import truncate_inode_pages_range
+from model.kernel.mm.unmap import unmap_mapping_range
+from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
+from model.memory.records import Lock, Place, Reference
+from model.memory.state import Memory, Transaction
+
+ERRNO: Final[dict[str, int]] = {name: value for value, name in ERRNO_NAMES.items()}
+SYSTEM: Final[tuple[Place, ...]] = ("gtt", "system")
+EVERYTHING: Final = 1 << 40
+
+
+@performs("lock")
+def lock(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Take a lock of the buffer. Whoever else wants it waits, a fault for example: until then the buffer is ours."""
+    kind = lock_kind(one.word_at("LOCK"))
+    if one.has("try"):
+        return None if try_lock(tx, kind, op.buffer) else fail(EBUSY)
+    return down_read(tx, kind, op.buffer) if one.has("read") else down_write(tx, kind, op.buffer)
+
+
+@performs("unlock")
+def unlock(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Give the lock back: a fault that has waited for it finds the buffer as it is now."""
+    key = (lock_kind(one.word_at("LOCK")), op.buffer)
+    held = tx.locks.get(key)
+    if held is None or (held.writer != op_task(tx) and op_task(tx) not in held.readers):
+        return None  # an error has come before it was taken
+    readers = list(held.readers)
+    if op_task(tx) in readers:
+        readers.remove(op_task(tx))
+    if readers:
+        tx.locks[key] = Lock(readers=tuple(readers))
+    else:
+        del tx.locks[key]
+    return None
+
+
+def op_task(tx: Transaction) -> str:
+    """The task that runs the list."""
+    return tx.task_name
+
+
+@performs("refuse-when")
+def refuse_when(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """May it be done at all in this state? If not, the operation ends here with an errno."""
+    return fail(ERRNO[one.word_at("ERRNO")]) if has_condition(tx, op.buffer, one.word_at("STATE")) else None
+
+
+@performs("fence")
+def fence(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """A job of the device that uses the buffer begins; its fence is in the reservation object until it is done."""
+    set_state(tx, op.buffer, FENCE, on=True)
+    return None
+
+
+@performs("signal")
+def signal(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """The device's job is done: its fence is signalled, and whoever waits for it goes on."""
+    set_state(tx, op.buffer, FENCE, on=False)
+    return None
+
+
+@performs("wait-fence")
+def wait_fence(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Wait until no job of the device uses the buffer any more."""
+    return blocked(f"the fence of {op.buffer}") if FENCE in op.bo(tx).states else None
+
+
+@performs("zap")
+def zap(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Take the entries away: of all processes, private copies too. The next access faults and finds the new place.
+
+    Nobody is asked whether he holds a reference on one of the pages.
+    """
+    first, pages = one.number_at("FIRST", 0), one.number_at("COUNT", 0)
+    return call(unmap_mapping_range(file=op.bo(tx).file, offset=first, pages=pages, flush=not one.has("no-flush")))
+
+
+@performs("wrprotect")
+def wrprotect(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Make the entries of all mappings read-only: the next write to each page asks ->page_mkwrite again."""
+    return call(wrprotect_mappings(file=op.bo(tx).file))
+
+
+@performs("insert")
+def insert(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Make the entries of all mappings of the buffer, each under the lock of its address space."""
+    return call(insert_mappings(buffer=op.buffer))
+
+
+@performs("notify")
+def notify(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Tell the dynamic importers of its dma-bufs: their devices must look again before the next access."""
+    dma_buf_move_notify(tx, op.buffer)
+    return None
+
+
+@performs("room")
+def room(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Is there enough video memory? If not, evict the buffer that was used longest ago, and look again."""
+    if op.evicting:
+        op.evicting = False
+        op.at -= 1
+        return None
+    bo = op.bo(tx)
+    if wanted(op, tx, one) != "vram" or vram_room(tx) >= bo.pages:
+        return None
+    victim = least_recently_used(tx, but=op.buffer)
+    if victim is None:
+        return fail(ENOSPC)
+    op.evicting = True
+    op.at -= 1
+    return call(operation(tx, victim, "evict"))
+
+
+def wanted(op: driver_op, tx: Transaction, one: DriverLine) -> str:
+    """Where the buffer is to go: as the step says, else as the verb says, else where it is."""
+    return one.word_at("PLACE") or op.place or op.bo(tx).place
+
+
+@performs("alloc")
+def alloc(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Allocate memory at the new place. Between system memory and GTT the pages of the pool stay as they are."""
+    bo, driver = op.bo(tx), driver_of(tx, op.driver)
+    place: Place = "vram" if wanted(op, tx, one) == "vram" else "system"
+    if wanted(op, tx, one) == "gtt":
+        place = "gtt"
+    if driver.backing == "pool" and bo.frames and place in SYSTEM and bo.place in SYSTEM and op.place:
+        tx.buffers.update(op.buffer, place=place, last_use=use(tx, op.buffer))
+        op.at = EVERYTHING
+        return None
+    frames = driver_alloc(tx, driver, op.buffer, bo.pages, place, bo.caching)
+    if isinstance(frames, int):
+        return fail(-frames)
+    op.frames, op.place = frames, place
+    return None
+
+
+@performs("copy")
+def copy(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """The blit: the content goes from the old frames to the new ones. Later writes to the old ones are lost."""
+    bo = op.bo(tx)
+    old = bo.frames or op.old_frames
+    first = one.number_at("FIRST", 0)
+    last = first + one.number_at("COUNT", len(op.frames))
+    for page, pfn in list(enumerate(op.frames))[first:last]:
+        byte = tx.content.get(old[page]) if page < len(old) else (bo.swap[page] if page < len(bo.swap) else 0)
+        if (tx.content.get(pfn) or 0) != (byte or 0):
+            tx.content[pfn] = byte or 0
+    return None
+
+
+@performs("switch")
+def switch(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """From here on the buffer *is* the new memory."""
+    bo = op.bo(tx)
+    counted, pinned = holds_references(driver_of(tx, op.driver))
+    op.old_frames = bo.frames or op.old_frames
+    tx.buffers.update(
+        op.buffer,
+        frames=op.frames,
+        place=op.place or bo.place,
+        swap=(),
+        counted=counted,
+        pinned=pinned,
+        last_use=use(tx, op.buffer),
+    )
+    op.frames = ()
+    return None
+
+
+@performs("save")
+def save(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Copy the content to swap. What is written to the pages afterwards is lost."""
+    bo = op.bo(tx)
+    if not bo.frames:
+        op.at = EVERYTHING
+        return None
+    content = tuple(tx.content.get(pfn) or 0 for pfn in bo.frames)
+    tx.buffers.update(op.buffer, swap=content)
+    return None
+
+
+@performs("free")
+def free(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Give memory back. The next one that asks gets it; nobody looks who still has an entry or a frame number."""
+    bo = op.bo(tx)
+    if op.old_frames:
+        give_back(tx, bo, op.old_frames)
+        op.old_frames = ()
+        return None
+    give_back(tx, bo, bo.frames)
+    if op.frames:
+        return None  # the buffer still lists what it has given back, until the list comes to `switch`
+    if not one.has("keep-numbers"):
+        tx.buffers.update(op.buffer, frames=(), place="swapped" if bo.swap else "none")
+    return None
+
+
+@performs("put")
+def put(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Drop what the driver holds on each page of the buffer, and forget where they are. Their file still has them."""
+    bo = op.bo(tx)
+    give_back(tx, bo, op.old_frames or bo.frames)
+    if op.old_frames:
+        op.old_frames = ()
+    else:
+        tx.buffers.update(op.buffer, frames=(), place="none")
+    return None
+
+
+@performs("truncate")
+def truncate(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Take the pages out of the buffer's shmem file: each that nobody references is free now."""
+    bo = op.bo(tx)
+    return call(truncate_inode_pages_range(file=bo.memfd or bo.file, first=0))
+
+
+@performs("keep")
+def keep(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """The device notes the frame numbers. It holds nothing on the pages, and nobody will tell it of a change."""
+    bo = op.bo(tx)
+    name = f"{op.buffer}-kept"
+    device = next(iter(sorted(name for name, _ in tx.devices.items())), "")
+    tx.references[name] = Reference("map", frames=bo.frames, by=device, write=True, counted=False, buffer=op.buffer)
+    return None
+
+
+@performs("set")
+def set_(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """From here on the buffer is in that state, and whoever asks for it under the lock knows."""
+    set_state(tx, op.buffer, one.word_at("STATE"), on=True)
+    return None
+
+
+@performs("clear")
+def clear(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """The buffer is in that state no longer."""
+    set_state(tx, op.buffer, one.word_at("STATE"), on=False)
+    return None
+
+
+@performs("call")
+def call_(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Call that function."""
+    return function_call(op, tx, one.word_at("NAME"))
+
+
+def operation(mem: Memory, buffer: str, op: str, place: str = "") -> Procedure:
+    """The call of an operation on a buffer; one that its driver does not have ends with -EINVAL."""
+    bo = mem.buffers.get(buffer)
+    driver = None if bo is None else driver_of(mem, bo.exporter)
+    one = None if driver is None else driver.op(op)
+    if driver is None or one is None:
+        return no_such_operation(error=ENOENT if bo is None else EINVAL)
+    return _list_call(buffer, driver.name, one, place=place, entered=True)
+
+
+def function_call(running: driver_op, mem: Memory, name: str) -> CallOut:
+    """The call of a function of the same driver."""
+    one = driver_of(mem, running.driver).steps(name)
+    assert one is not None, "the reader of driver files has looked for it"
+    return call(_list_call(running.buffer, running.driver, one, place=running.place, entered=False))
+
+
+def _list_call(buffer: str, driver: str, one: StepList, *, place: str, entered: bool) -> driver_op:
+    in_file = one.name if one.head.word == "function" else f"{driver}_{one.name}"
+    return driver_op(
+        buffer=buffer,
+        driver=driver,
+        named=one.head.function or in_file,
+        said=one.head.source,
+        code=code_of(one),
+        place=place,
+        entered=entered,
+    )
+
+
+class no_such_operation(Procedure):
+    """The driver does not do that."""
+
+    source: ClassVar[str] = "drivers: no such operation"
+    error: int
+
+    @step
+    def refuse(self, tx: Transaction) -> Outcome:
+        """The driver has no such operation, or there is no such buffer."""
+        return fail(self.error)

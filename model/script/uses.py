@@ -1,0 +1,48 @@
+"""`use FILE`: the drivers that a script brings along are put into its text, by whoever may read files.
+
+The model reads none. A caller that does hands a function to `with_drivers`; without it the parser says that `use`
+cannot be followed here. Afterwards the line is `driver NAME; …`, in the same place: the script needs no file any more.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from model.driver_files.parser import one_line
+from model.driver_files.resolve import whole
+from model.text.problems import ScriptError, ScriptProblem
+from model.text.words import printable, split
+
+USE: Final = "use"
+
+Read = Callable[[str], str]
+"""The text of a file, by its name as the script has it. Raises ValueError with a message that begins with the name."""
+
+
+def with_drivers(text: str, read: Read) -> str:
+    """The script with each `use FILE` as the driver that the file describes.
+
+    Raises ScriptError with everything that is wrong with the files.
+    """
+    if USE not in text:
+        return text
+    problems: list[ScriptProblem] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        words = split(line)
+        if len(words) < 2 or words[0].text != USE:
+            continue
+        file = line.partition("#")[0].rstrip()[words[1].column - 1 :]
+        try:
+            described = read(file)
+            whole(described)
+        except ScriptError as error:
+            problems += [
+                ScriptProblem(number, words[1].column, wrong.located(printable(file))) for wrong in error.problems
+            ]
+        except ValueError as error:
+            problems.append(ScriptProblem(number, words[1].column, str(error)))
+        else:
+            lines[number - 1] = one_line(described)
+    if problems:
+        raise ScriptError(problems)
+    return "\n".join(lines)

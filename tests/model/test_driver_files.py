@@ -1,0 +1,158 @@
+"""Driver files: what one writes down about a driver is what the machine does."""
+
+import pytest
+
+from model.driver_files import library
+from model.driver_files.parser import one_line, parse
+from model.driver_files.resolve import resolve, whole
+from model.engine.config import KERNELS
+from model.script.parser import parse as parse_script
+from model.script.runner import Runner
+from model.script.uses import with_drivers
+from model.text.problems import ScriptError
+
+EARLY = """
+driver early
+vma PFNMAP DONTEXPAND DONTDUMP
+map at=fault insert=pfn
+lock resv blocking
+backing pages
+op shrink:
+  lock resv
+  free -- mydrv.c: mydrv_shrink -- Too early.
+  zap
+  unlock resv
+"""
+
+
+def wrong(text: str) -> list[str]:
+    """The problems of a driver file, as `LINE:COLUMN: message`."""
+    with pytest.raises(ScriptError) as raised:
+        whole(text)
+    return str(raised.value).split("\n")
+
+
+def run(script: str, **files: str) -> Runner:
+    """A script carried out, with files for its `use` lines."""
+    runner = Runner()
+    for command in parse_script(with_drivers(script, lambda name: files[name])):
+        account = runner.perform(command)
+        assert account.outcome.status != "failed", account.outcome
+    return runner
+
+
+@pytest.mark.parametrize("name", library.names())
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_driver_that_comes_along_can_be_read_and_says_where_it_was_read(name: str, kernel: str) -> None:
+    driver = resolve(library.text_of(name), kernel)
+    assert driver.name == name
+    assert driver.about
+    assert driver.sources
+
+
+def test_all_mistakes_of_a_file_are_told_with_line_column_and_the_nearest_word() -> None:
+    told = wrong(
+        "driver d\nvma PFNMAPP\nmap at=falt insert=pfn\nop purge:\n  zapp\n  lock resvv\n  call nobody\nop purge:\n"
+    )
+    assert told == [
+        "2:5: `PFNMAPP` is not one of PFNMAP, MIXEDMAP, IO, DONTEXPAND, DONTDUMP, DONTCOPY; did you mean `PFNMAP`?",
+        "3:8: `falt` is not one of mmap, fault, op; did you mean `fault`?",
+        "5:3: `zapp` is no step; did you mean `zap`?",
+        "6:3: no lock `resvv` is declared; declare it: `lock NAME ops`",
+        "7:3: there is no function `nobody`; write it: `function NAME:`",
+        "8:1: there is a list `purge` already (line 4)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "1:1: a driver file begins with `driver NAME`"),
+        ("vma IO", "1:1: a driver file begins with `driver NAME`, not with `vma`"),
+        (
+            "driver d\nuse other.driver",
+            "2:1: a driver file uses no other: `like NAME` takes over from a driver that comes along",
+        ),
+        (
+            "driver d\nop loop:\n  call a\nfunction a:\n  call b\nfunction b:\n  call a",
+            "5:3: `a` calls itself through others",
+        ),
+        ("driver d\nlike nobody", "2:1: `like nobody`: no such driver comes along"),
+        ("driver d\nzap", "2:1: `zap` is a step: it stands below an `op NAME:`"),
+        ("driver d\nop a:\n  backing pool", "3:3: `backing` is a field: fields stand before the first `op`"),
+        ("driver d\nop a\n  zap", "2:5: a colon is missing (`op NAME:`)"),
+        ("driver d\n" + "op a:\n" + "zap\n" * 65, "67:1: a list has at most 64 steps"),
+        ("driver d\nmap at=fault insert=pfn range=all", "2:31: `all` is not one of one, around, vma"),
+        ("driver d\nmap at=fault", "2:13: `insert=` is missing"),
+        ("driver d\nop a:\n zap 99999999", "3:6: `99999999` is not a number of pages (0 to 1048576)"),
+        ("driver d\x1b[2J", "1:9: the control character U+001B"),
+        ("driver d\n" * 2_000, "1:1: a driver file has at most 1000 lines and 65536 characters"),
+        ("driver d\nsince 5.4 vma IO", "2:7: `5.4` is no kernel: one of 6.1, 6.12, 6.18, 7.3"),
+    ],
+)
+def test_what_cannot_be_a_driver_is_told_by_its_place(text: str, told: str) -> None:
+    assert any(problem.startswith(told) for problem in wrong(text)), wrong(text)
+
+
+def test_a_driver_in_one_line_is_the_same_driver() -> None:
+    assert resolve(one_line(EARLY), "6.12").ops[0].name == resolve(EARLY, "6.12").ops[0].name == "shrink"
+    assert [step.word for step in parse(one_line(EARLY)).lists[0].steps] == ["lock", "free", "zap", "unlock"]
+
+
+def test_a_line_counts_on_the_kernels_that_it_names() -> None:
+    text = "driver d\nuntil 6.1 vma MIXEDMAP\nsince 6.12 vma PFNMAP\nop a:\n  since 7.3 zap\n  notify"
+    assert resolve(text, "6.1").vma_flags != resolve(text, "6.12").vma_flags
+    assert [[step.word for step in resolve(text, kernel).ops[0].steps] for kernel in ("6.18", "7.3")] == [
+        ["notify"],
+        ["zap", "notify"],
+    ]
+
+
+def test_a_script_uses_a_driver_and_its_operations_are_verbs() -> None:
+    runner = run(
+        "use early.driver\nprocess p0\nbo b 1 exporter=early\nmmap p0 buf bo:b shared rw 1\nwrite p0 buf 65\n"
+        "expect special p0 buf\nshrink b\nexpect violation freed-while-mapped\nexpect absent p0 buf\n"
+        "read p0 buf\nexpect signal SIGBUS",
+        **{"early.driver": EARLY},
+    )
+    assert runner.context.state.buffers["b"].frames == ()
+
+
+def test_a_step_tells_its_kernel_function_and_the_words_of_the_file() -> None:
+    runner = Runner()
+    script = f"{one_line(EARLY)}\nprocess p0\nbo b 1 exporter=early\nshrink b"
+    *_, account = [runner.perform(command) for command in parse_script(script)]
+    free = next(note for note in account.steps if note.step == "free")
+    assert (free.procedure, free.source) == ("early_shrink", "mydrv.c: mydrv_shrink")
+    assert free.doc.startswith("Too early. Give memory back.")
+
+
+def test_a_driver_that_no_file_describes_and_an_operation_that_it_does_not_have() -> None:
+    for script, told in (
+        ("bo b 1 exporter=erly", "1:17: there is no driver `erly`; there is qxl, bochs"),
+        (
+            f"{one_line(EARLY)}\nbo b 1 exporter=early\nbo c 1 exporter=panfrost\nshrink c",
+            "4:8: `panfrost`, the driver of `c`, has no operation `shrink`",
+        ),
+        (f"{one_line(EARLY)}\nbo b 1 exporter=early\nshrnk b", "3:1: unknown command `shrnk`; did you mean `shrink`?"),
+        ("use early.driver", "1:1: `use` reads no file here"),
+        ("driver qxl; vma PFNMAP", "1:1: a driver `qxl` comes along: choose another name"),
+        ("driver d; op munmap: ; zap", "1:1: the operation `munmap` of `d` has the name of a verb"),
+        ("driver d; vam IO", "1:11: `vam` is no field; did you mean `vma`?"),
+    ):
+        with pytest.raises(ScriptError) as raised:
+            parse_script(script)
+        assert told in str(raised.value)
+
+
+def test_a_file_that_is_wrong_is_told_at_the_line_that_uses_it() -> None:
+    with pytest.raises(ScriptError) as raised:
+        with_drivers("note x\nuse bad.driver", lambda _: "driver d\nvma IOO")
+    assert str(raised.value).startswith("2:5: bad.driver:2:5: `IOO` is not one of")
+
+
+def test_panfrost_purges_and_the_next_access_is_sigbus() -> None:
+    run(
+        "process p0\nbo b 2 exporter=panfrost\nmmap p0 buf bo:b shared rw 2\nwrite p0 buf 65\npurge b\n"
+        "expect absent p0 buf\nwrite p0 buf 65\nexpect signal SIGBUS\nmunmap p0 buf\ndestroy b\nexpect ok"
+    )
