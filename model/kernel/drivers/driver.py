@@ -12,7 +12,7 @@ from model.kernel.drivers.ttm_pool import orders, vram_alloc
 from model.kernel.mm.page import page_ref_add, put_page
 from model.kernel.mm.page_alloc import alloc_block, alloc_page
 from model.kernel.mm.pin import pin_page
-from model.kernel.mm.vma import file_is_mapped
+from model.kernel.mm.vma import file_is_held
 from model.memory.errno import ENOMEM, ENOSPC
 from model.memory.records import File, Place
 from model.memory.state import Memory, Transaction
@@ -55,7 +55,7 @@ def has_condition(mem: Memory, name: str, state: str) -> bool:
         case "pinned":
             return buffer.pin_count > 0
         case "mapped":
-            return file_is_mapped(mem, buffer.file)
+            return file_is_held(mem, buffer.file)
         case "exported":
             return any(exported.buffer == name for _, exported in mem.dma_bufs.items())
         case "imported":
