@@ -49,12 +49,12 @@ def parse(text: str) -> DriverText:
     if len(text) > MOST_CHARACTERS or text.count("\n") + text.count(";") > MOST_LINES:
         most = f"a driver file has at most {MOST_LINES} lines and {MOST_CHARACTERS} characters"
         raise ScriptError([ScriptProblem(1, 1, most)])
-    return _Reader().driver(text)
+    return _DriverReader().driver(text)
 
 
 def parse_step(text: str) -> DriverLine:
     """One step, as the canonical text of a list has it. Raises ScriptError."""
-    reader = _Reader()
+    reader = _DriverReader()
     (raw,) = reader.raw_lines(text)
     line = reader.line(raw, STEPS, "a step")
     if line is None or reader.problems:
@@ -62,7 +62,7 @@ def parse_step(text: str) -> DriverLine:
     return line
 
 
-class _Reader:
+class _DriverReader:
     """One text being read, and what is wrong with it so far."""
 
     def __init__(self) -> None:
