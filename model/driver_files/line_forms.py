@@ -1,4 +1,4 @@
-"""The lines of a driver file, declared once: parser, messages, help, the form and docs/drivers.md read these tables.
+"""The lines of a driver file, declared once: parser, messages, help, form and reference read these tables.
 
 A line is a word, its operands in order, then options in any order; behind ` -- ` the kernel function that it stands
 for, and behind a second ` -- ` what it does in words.
