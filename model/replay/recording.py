@@ -58,7 +58,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which fields the recorder could see. What it could not see is compared with nothing."""
 
     frames: bool = True
-    """Which frame an entry shows; without it an entry is present, swapped out, or a marker, and `phys` is empty."""
+    """Which frame an entry shows. Without it a present entry shows `?` and the byte behind it, and `phys` is empty."""
     pte: str = "wdxfnusHe"
     """Letters of the flags of an entry."""
     phys: tuple[str, ...] | None = None

@@ -1,31 +1,45 @@
 """The part of an observation that a recorder could see: what it could not see is compared with nothing."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from model.replay.observe import Observation
 from model.replay.recording import LargePhysRow, PhysRow, PinRow, PteRow, Seen
 
 SWAP: Final = "swap"
+UNKNOWN: Final = "?"
 MARKERS: Final = ("guard", "uffd-wp-marker")
 
 
 def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
     """What would have been seen of `look`, without the bytes of frames whose bytes `beside` does not know."""
+    bytes_of = {name: row[3] for name, row in look.phys.items() if isinstance(row, tuple)} | {"zero": 0}
     unread = {name for name, row in beside.phys.items() if isinstance(row, tuple) and row[3] is None}
     return Observation(
         vmas=look.vmas,
-        ptes={process: {page: entry(row, seen) for page, row in rows.items()} for process, rows in look.ptes.items()},
+        ptes={
+            process: {
+                page: entry(row, seen, bytes_of, beside.ptes.get(process, {}).get(page)) for page, row in rows.items()
+            }
+            for process, rows in look.ptes.items()
+        },
         phys={name: frame(row, seen, read=name not in unread) for name, row in look.phys.items() if seen.frames},
         pins={name: pin(row, seen) for name, row in look.pins.items()},
     )
 
 
-def entry(row: PteRow, seen: Seen) -> PteRow:
-    """An entry without the letters that were not seen; without frames, only what kind of entry it is."""
+def entry(row: PteRow, seen: Seen, bytes_of: Mapping[str, int | None], beside: PteRow | None) -> PteRow:
+    """An entry without the letters that were not seen; without frames, what kind of entry it is and what it shows."""
     name, flags = row
-    if not seen.frames and name not in MARKERS:
-        name = SWAP if name.startswith(SWAP) else "?"
+    if not seen.frames and name not in MARKERS and not name.startswith(UNKNOWN):
+        unread = beside is not None and beside[0] == UNKNOWN
+        name = SWAP if name.startswith(SWAP) else shown(None if unread else bytes_of.get(name))
     return name, "".join(letter for letter in flags if letter in seen.pte)
+
+
+def shown(byte: int | None) -> str:
+    """What stands for a frame that has no number: the byte that it holds, as far as that can be read."""
+    return UNKNOWN if byte is None else f"{UNKNOWN}{byte}"
 
 
 def frame(row: PhysRow | LargePhysRow, seen: Seen, *, read: bool) -> PhysRow | LargePhysRow:

@@ -1,8 +1,9 @@
 """What can be seen of the real kernel, as far as this user may look: levels, each named, and the look itself.
 
-Anybody sees the answers, /proc/PID/smaps and the bits of /proc/PID/pagemap. With CAP_SYS_ADMIN frame numbers come in,
-with them /proc/kpagecount, /proc/kpageflags and what each frame holds. The counts of struct page itself (refcount,
-pincount) are in no file that the kernel offers: they are not compared. Pages are numbers of the arena.
+Anybody sees the answers, /proc/PID/smaps, the bits of /proc/PID/pagemap and what each mapped page holds. With
+CAP_SYS_ADMIN frame numbers come in, and with them /proc/kpagecount, /proc/kpageflags and what unmapped frames hold. The
+counts of struct page itself (refcount, pincount) are in no file that the kernel offers: they are not compared. Pages
+are numbers of the arena.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 
 from model.replay.observe import Observation
 from model.replay.recording import ARENA, ARENA_PAGES, PhysRow, PinRow, PteRow, Seen, VmaRow
+from model.replay.visible import shown
 from tui.live import system_calls as kernel
 from tui.live.ring import FixedBuffer
 from tui.live.workers import Worker, Workers, address
@@ -121,7 +123,7 @@ class Looking:
         self.where |= mapped
         self.slots = {slot: name for slot, name in self.slots.items() if slot in slots}
         for name, table in tables.items():
-            look.ptes[name] = {page: self._pte_row(bits, vma) for page, (bits, vma) in table.items()}
+            look.ptes[name] = {page: self._pte_row(name, page, bits, vma) for page, (bits, vma) in table.items()}
         self.pins = {name: self.pins.get(name) or self._pin_row(taken) for name, taken in self.held.items()}
         look.pins = self.pins
         if self.seen.frames:
@@ -156,19 +158,20 @@ class Looking:
             return swapbacked and not anon
         return not anon and resident(file.descriptor, last.file_page)
 
-    def _pte_row(self, bits: int, vma: VmaRow) -> PteRow:
+    def _pte_row(self, process: str, page: int, bits: int, vma: VmaRow) -> PteRow:
         """Frame and flags of one entry, as far as pagemap shows them: `x f u`."""
         if bits & GUARD:
             return "guard", ""
         if not bits & PRESENT:
             return (self._slot(bits & FRAME_BITS), "") if bits & SWAPPED else ("uffd-wp-marker", "")
         flags = (("x", EXCLUSIVE), ("f", FILE_OR_SHARED), ("u", UFFD_WP))
-        return self._frame(bits & FRAME_BITS, vma), "".join(letter for letter, bit in flags if bits & bit)
+        letters = "".join(letter for letter, bit in flags if bits & bit)
+        if not self.seen.frames:
+            return shown(byte_of(self.workers.processes[process], page)), letters
+        return self._frame(bits & FRAME_BITS, vma), letters
 
     def _frame(self, pfn: int, vma: VmaRow) -> str:
-        """What the frame is called; a new one gets the next name. Without privileges all are one."""
-        if not self.seen.frames:
-            return "?"
+        """What the frame is called; a new one gets the next name."""
         if self._word(self.flags, pfn) >> KPF_ZERO_PAGE & 1:
             return "zero"
         if "pf" in vma[5].split():
@@ -229,7 +232,7 @@ class Looking:
         self.held.pop(name, None)
 
     def _pin_row(self, taken: HeldPages) -> PinRow:
-        frames = tuple(self._frame(bits & FRAME_BITS, vma) for bits, vma in taken.entries)
+        frames = tuple(self._frame(bits & FRAME_BITS, vma) if self.seen.frames else "?" for bits, vma in taken.entries)
         return PinRow("pin" if taken.kind == "pin" else "get", taken.process, taken.page, frames)
 
 

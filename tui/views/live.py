@@ -43,8 +43,8 @@ def what_is_seen(seen: Seen) -> str:
             "No file of the kernel shows refcounts."
         )
     return tr(
-        "Compared: answers, VMAs, which entries are present, swapped out or shared. "
-        "Frame numbers, mapcounts and contents of frames need CAP_SYS_ADMIN."
+        "Compared: answers, VMAs, which entries are present, swapped out or shared, and what their pages hold. "
+        "Frame numbers and mapcounts need CAP_SYS_ADMIN."
     )
 
 
@@ -97,7 +97,9 @@ def value(one: Any) -> str:
 
 def verdict(tally: LiveCount, release: str, seen: Seen) -> str:
     """How many commands agree, on which kernel, and what was compared."""
-    compared = tr("frames, mapcounts and contents compared") if seen.frames else tr("answers and entries compared")
+    compared = (
+        tr("frames, mapcounts and contents compared") if seen.frames else tr("answers, entries and contents compared")
+    )
     text = ntr("{agreed} of {done} command agrees", "{agreed} of {done} commands agree", tally.done).format(
         agreed=tally.agreed, done=tally.done
     )
