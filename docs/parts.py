@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from model.engine.config import FACTS, SETTINGS
+from model.engine.mends import MENDS
 from model.invariants.registry import INVARIANTS
 from model.script.conditions import CONDITIONS
 from model.script.verbs import VERBS
@@ -136,6 +137,14 @@ def facts() -> str:
     )
 
 
+def mends() -> str:
+    """Every mend that can be undone."""
+    rows = (
+        (f"`{name}`", f"{one.commit} {one.title}", one.versions, one.cve, one.missing) for name, one in MENDS.items()
+    )
+    return table(("name", "commit", "since", "CVE", "without it"), rows)
+
+
 def glossary() -> str:
     """Each term, its meaning, and where it stands in the kernel."""
     rows = ((term.name, term.meaning, f"`{term.where}`" if term.where else "") for term in TERMS)
@@ -193,6 +202,7 @@ PARTS: Final = {
     "settings": Part(SCRIPT, settings),
     "invariants": Part(MODEL, invariants),
     "facts": Part(MODEL, facts),
+    "mends": Part(MODEL, mends),
     "glossary": Part(GLOSSARY, glossary),
     **{f"modules of {name}": Part(ROOT / name / "README.md", modules(name)) for name in MAPPED},
 }

@@ -16,6 +16,7 @@ from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
 from lessons.drills.book import KINDS as DRILLS
+from lessons.file.museum_schema import CULPRITS, MECHANISMS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
 from model.invariants.next_access import FILLINGS
@@ -30,11 +31,13 @@ from tui.live.actions import NOT_HERE, NOWHERE
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
+from tui.screens.museum import Museum
 from tui.screens.panes import PANES
 from tui.screens.stage_keys import HINTS
 from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
+from tui.views.museum import ORDERS
 from tui.views.picture.legend import EXAMPLES
 from tui.views.picture.legend import SIGNS as PICTURE_SIGNS
 
@@ -113,6 +116,7 @@ def tables() -> Iterator[str]:
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
     yield from get_args(Verdict)
     yield from (NOWHERE, *NOT_HERE.values())
+    yield from (*MECHANISMS, *CULPRITS, *ORDERS, Museum.title_text)
 
 
 def missing(code: str) -> list[str]:

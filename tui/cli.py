@@ -56,6 +56,7 @@ SUBCOMMANDS: Final = (
     Subcommand("run", "run", "carry out a script and tell what happened"),
     Subcommand("explore", "explore", "search every schedule of what a script permits for the way to corruption"),
     Subcommand("compare", "compare", "compare drivers, grabbers and defences, each cell by a search"),
+    Subcommand("museum", "museum", "real bugs, as they were and as mended"),
     Subcommand("sweep", "sweep", "search every pair of ordinary calls: they must do no harm"),
     Subcommand("live", "live", "carry a script out on this machine's own kernel, beside the model"),
     Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),

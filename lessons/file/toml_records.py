@@ -70,7 +70,7 @@ def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Less
     except msgspec.ValidationError as error:
         mistakes = list(_mistakes(found, kind, (), _keys(kind))) or [_Mistake((), str(error))]
     for mistake in mistakes:
-        line, column = _place(text, mistake.path)
+        line, column = place(text, mistake.path)
         problems.append(LessonProblem(file, offset + line, column, mistake.text, mistake.hint))
     return None
 
@@ -227,7 +227,7 @@ def _syntax_error(text: str, message: str) -> tuple[int, int, str]:
     return 1, 1, message
 
 
-def _place(text: str, path: Path) -> tuple[int, int]:
+def place(text: str, path: Path) -> tuple[int, int]:
     """Line and column, from 1, of what stands under a path; of the nearest thing above it if nothing does.
 
     The key is marked and the document written out again: where the mark is, there the key was.

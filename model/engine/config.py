@@ -6,6 +6,7 @@ The code asks for the fact by name and never for a version.
 
 from typing import Final, NamedTuple
 
+from model.engine.mends import AS_IT_WAS, MENDS, NONE
 from model.memory.state import Memory
 
 KERNELS: Final = ("6.1", "6.12", "6.18", "7.3")
@@ -85,6 +86,10 @@ SETTINGS: Final[dict[str, Setting]] = {
         "never used, then the lowest page number",
     ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
+    AS_IT_WAS: Setting(
+        (NONE, *MENDS),
+        "a real bug's mend is undone; several lines undo several. What each was: `ptescope museum`",
+    ),
     "vram": Setting(("64", "4", "8", "16", "32", "128", "256", "512", "1024"), "size of the video memory in pages"),
 }
 

@@ -16,19 +16,23 @@ happens under one spinlock. Its docstring is what the learner reads while it run
             \"\"\"Interrupts off on this CPU.\"\"\"
             tx.cpus.update(tx.task.cpu, irqs_off_by=tx.task_name)
 
+A paragraph of it that begins with `As it was before COMMIT` is read only where that mend is undone (`set as-it-was`).
+
 A step works on its own fresh copy of the variables and returns what comes next: None for the following step,
 or goto / call / tail / done / fail / blocked. Running a command to its end, stepping it by hand and interleaving it
 with others are the same function, `advance`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from model.engine.mends import made_by, mended
 from model.memory.errno import ENOMEM
 from model.memory.records import IN_A_STEP, Event, Locals, Splat, Task
-from model.memory.state import Change, Choose, ChoosingTransaction, State, Transaction
+from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Transaction
 
 
 class Goto(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +140,12 @@ class MicroStep(NamedTuple):
     body: Step
     level: int | None = None
     """The level of the page table that it reads, for the walk; None for other steps."""
+    was: tuple[tuple[str, str], ...] = ()
+    """(mend, what is missing without it): the paragraphs of its docstring that begin with `As it was before COMMIT`."""
+
+    def told(self, mem: Memory) -> str:
+        """Its explanation on this machine: what a mend has changed is said where that mend is undone."""
+        return "\n\n".join((self.doc, *(text for name, text in self.was if not mended(mem, name))))
 
 
 class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True):
@@ -166,16 +176,22 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
         micros = {micro.name: micro for base in cls.__bases__ for micro in getattr(base, "steps", ())}
         for name, body in vars(cls).items():
             if getattr(body, "__dict__", {}).get("is_step"):
-                micros[name] = MicroStep(name, _first_paragraphs(body), cls.source, body, body.__dict__.get("level"))
+                doc, was = _explained(body)
+                micros[name] = MicroStep(name, doc, cls.source, body, body.__dict__.get("level"), was)
         cls.steps = tuple(micros.values())
         cls.positions = {micro.name: number for number, micro in enumerate(cls.steps)}
         Locals.registry[cls.__name__] = cls
 
 
-def _first_paragraphs(body: Callable[..., object]) -> str:
-    """A docstring as running text: lines joined, paragraphs kept."""
-    paragraphs = (body.__doc__ or "").strip().split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+AS_IT_WAS_BEFORE: Final = re.compile(r"As it was before ([0-9a-f]{12})\b")
+
+
+def _explained(body: Callable[..., object]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A docstring as running text, lines joined and paragraphs kept; and apart from it what is said of each mend."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (body.__doc__ or "").strip().split("\n\n")]
+    was = [(found[1], text) for text in paragraphs if (found := AS_IT_WAS_BEFORE.match(text))]
+    doc = "\n\n".join(text for text in paragraphs if not AS_IT_WAS_BEFORE.match(text))
+    return doc, tuple((made_by(commit), text) for commit, text in was)
 
 
 class Result(NamedTuple):
@@ -262,7 +278,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         function,
         micro.name,
         micro.source,
-        micro.doc,
+        micro.told(state) if micro.was else micro.doc,
         len(task.stack) - 1,
         tuple([change for change in journal if change.table != "tasks"]),
         tuple([_traced(event, task) for event in tx.events]) if tx.events else (),

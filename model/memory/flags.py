@@ -233,6 +233,8 @@ FAULT_FLAG_UNSHARE: Final = 1 << 10
 
 VM_FAULT_OOM: Final = 0x1
 VM_FAULT_SIGBUS: Final = 0x2
+VM_FAULT_WRITE: Final = 0x8
+"""Copy-on-write was broken; get_user_pages() asked for it until 6.1 (mm/memory.c: do_wp_page)."""
 VM_FAULT_SIGSEGV: Final = 0x40
 VM_FAULT_NOPAGE: Final = 0x100
 VM_FAULT_LOCKED: Final = 0x200

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from model.driver_files.resolve import whole
+from model.engine.mends import AS_IT_WAS, undone_too
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
@@ -146,7 +147,9 @@ def _set(context: Context, command: Command) -> Ended:
     state = context.state
     if len(state.processes) or len(state.files):
         return _ended(context, refused(EBUSY, "memory has been touched already"))
-    settings = dict(state.settings.items()) | {str(command.operands["KEY"]): str(command.operands["VALUE"])}
+    settings = dict(state.settings.items())
+    key, value = str(command.operands["KEY"]), str(command.operands["VALUE"])
+    settings[key] = undone_too(settings.get(key, ""), value) if key == AS_IT_WAS else value
     tx = Transaction(boot(int(settings.get("cpus", "2")), settings=settings))
     for name, device in state.devices.items():
         tx.devices[name] = device

@@ -94,12 +94,12 @@ class Session:
 
     def tasks(self) -> list[Position]:
         """Every task in flight, by name, and what it does next."""
-        return [position(name, task) for name, task in sorted(self.state.tasks.items())]
+        return [position(self.state, name, task) for name, task in sorted(self.state.tasks.items())]
 
     def position(self, task: str = MAIN) -> Position | None:
         """What a task will do next; None if there is no such task."""
         found = self.state.tasks.get(task)
-        return position(task, found) if found else None
+        return position(self.state, task, found) if found else None
 
     # -- commands ------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ def _beside(running: Running, moved: Moved) -> Moved:
     return moved._replace(now=running._replace(state=moved.now.context.state, before=before))
 
 
-def position(name: str, task: Task) -> Position:
+def position(state: State, name: str, task: Task) -> Position:
     """Where a task stands, in words."""
     running = cast("Procedure", task.stack[-1])
     micro = running.next_step
@@ -299,7 +299,7 @@ def position(name: str, task: Task) -> Position:
         procedure=running.function,
         step=micro.name,
         source=micro.source,
-        doc=micro.doc,
+        doc=micro.told(state) if micro.was else micro.doc,
         about=" ".join((type(running).__doc__ or "").split()),
         stack=tuple(call.function for call in task.stack),
         blocked=task.blocked,

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from model.engine.mends import AS_IT_WAS, set_lines
 from model.memory.state import State
 from model.script.command import Command
 from model.script.execute import MAIN
@@ -144,7 +145,7 @@ def _steps(segment: _Segment, name: str) -> list[str]:
 def with_setting(lines: Sequence[str], key: str, value: str) -> tuple[str, ...]:
     """A script on another machine: with this setting instead of the one it may have had."""
     kept = [line for line in lines if line.split()[:2] != ["set", key]]
-    return (f"set {key} {value}", *kept)
+    return (*(set_lines(value) if key == AS_IT_WAS else (f"set {key} {value}",)), *kept)
 
 
 def reproduces(script: Script, node: Node) -> bool:

@@ -364,3 +364,14 @@ def test_an_oops_ends_the_task_keeps_its_writes_and_frees_its_cpu() -> None:
 
 def test_a_warning_does_not_end_the_task() -> None:
     assert result_of(call_oops(fatal=False)) == Result(0)
+
+
+def test_what_a_mend_has_changed_is_explained_where_it_is_undone_and_nowhere_else() -> None:
+    from model.kernel.arch.boot import boot
+    from model.kernel.mm.gup import get_user_pages
+
+    look_again = next(step for step in get_user_pages.steps if step.name == "look_again")
+    assert "As it was" not in look_again.told(boot())
+    told = look_again.told(boot(settings={"as-it-was": "foll-cow"}))
+    assert told.startswith(look_again.doc)
+    assert "GUP looks again as if it only read" in told

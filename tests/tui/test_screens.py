@@ -9,6 +9,7 @@ import os
 import pkgutil
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -18,7 +19,9 @@ from rich.style import Style
 from textual.screen import Screen
 
 import tui.screens
+from lessons.file.museum import find
 from lessons.learner.progress import LessonProgress, Store
+from lessons.play.exhibit import ExhibitVerdict, play, verdict_of
 from model.compare.table import questions
 from model.script.parser import parse
 from tests.lessons.small_lesson import TEXT, WORLDS
@@ -28,8 +31,11 @@ from tui.drivers import sandbox as sandbox_driver
 from tui.drivers.author import AuthorDriver
 from tui.drivers.drill import DrillDriver
 from tui.drivers.driver import Driver
+from tui.drivers.exhibit import ExhibitDriver
 from tui.drivers.sandbox import SandboxDriver
+from tui.screens import museum as museum_screen
 from tui.screens.comparison import Comparison
+from tui.screens.exhibit_stage import ExhibitStage
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
 from tui.screens.state_graph import Map
@@ -119,6 +125,26 @@ async def to_the_comparison(user: User) -> None:
     await screen.computing
 
 
+EXHIBITS = ("dirty-cow", "late-mremap-flush", "lazyfree-read")
+"""The museum grows; these screens shall not change with it."""
+
+
+@cache
+def verdict(name: str) -> ExhibitVerdict:
+    return verdict_of(play(find(name)))
+
+
+def to_the_bug(*pressed: str) -> Callable[[User], Awaitable[None]]:
+    """Dirty COW on its stage."""
+
+    async def go(user: User) -> None:
+        driver = ExhibitDriver(find("dirty-cow"), verdict("dirty-cow"))
+        await user.app.push_screen(ExhibitStage(driver, UNICODE))
+        await user.press(*pressed)
+
+    return go
+
+
 TASKS = ("begin one read p0 buf", "begin two write p0 buf 7", "step two 3")
 VISITS = {
     "home": Visit(nowhere, keys()),
@@ -147,6 +173,11 @@ VISITS = {
     "explorer": Visit(pinned(), keys("x")),
     "map": Visit(pinned(), to_the_map),
     "comparison": Visit(nowhere, to_the_comparison),
+    "museum": Visit(nowhere, keys("m")),
+    "museum-by-mechanism": Visit(nowhere, keys("m", "o")),
+    "museum-facts": Visit(nowhere, keys("m", "i")),
+    "exhibit": Visit(nowhere, to_the_bug("end")),
+    "exhibit-mended": Visit(nowhere, to_the_bug("end", "b")),
     "presenter": Visit(lesson, keys("P")),
     "leaving-a-lecture": Visit(lesson, keys("P", "escape")),
 }
@@ -156,6 +187,7 @@ BASES = {LeavesOnce, Overlay}
 
 @pytest.fixture(autouse=True)
 def _the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(museum_screen, "exhibits", lambda: [find(name) for name in EXHIBITS])
     monkeypatch.setattr(sandbox_driver, "all_rules", lambda: RULES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -360,6 +360,12 @@ class PtescopeApp(App[None]):
 
         self.push_screen(Comparison(self.glyphs))
 
+    def action_museum(self) -> None:
+        """Real bugs, as they were and as mended."""
+        from tui.screens.museum import Museum
+
+        self.push_screen(Museum(self.glyphs))
+
     def action_export(self) -> None:
         """The screen as it is, as a file; a browser's files are elsewhere, Textual knows the way there."""
         if is_served():

@@ -1,7 +1,7 @@
 """The explorer: from the machine on the screen, what may happen, the search over every schedule, and what it found."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -68,7 +68,10 @@ class Explorer(LeavesOnce[None]):
         Binding("q", "leave", "Back", id="explorer.leave"),
     ]
 
-    def __init__(self, timeline: Timeline, title: str, glyphs: Glyphs, *, draw: bool = False) -> None:
+    def __init__(
+        self, timeline: Timeline, title: str, glyphs: Glyphs, *, draw: bool = False, permitted: Sequence[str] = ()
+    ) -> None:
+        """`permitted`: the `may` lines that are ticked at first, instead of those that are proposed."""
         super().__init__()
         self.draw = draw
         """Search at once, and show the map."""
@@ -79,7 +82,10 @@ class Explorer(LeavesOnce[None]):
         self.glyphs = glyphs
         found = enabled_commands(self.origin.state)
         wanted = drawable(found) if draw else proposed(found)
-        self.choices = [CommandChoice(offer.line, offer.about, offer.line in wanted) for offer in found]
+        self.choices = [
+            CommandChoice(offer.line, offer.about, offer.line in wanted and not permitted) for offer in found
+        ]
+        self.choices += [own_line(line) for line in permitted]
         self.terms = Terms(BOUNDS[1], first=False)
         self.shown = ShownSearch()
         self.searched: tuple[Permission, ...] = ()
@@ -214,8 +220,7 @@ class Explorer(LeavesOnce[None]):
         except ScriptError as error:
             self.notify(error.problems[0].message, severity="warning", markup=False)
             return
-        number = 0 if times == "*" else int(times)
-        self.choices.append(CommandChoice(command, tr("your own lines"), on=True, times=number, own=True))
+        self.choices.append(own_line(f"may {times} {command}"))
         self.may.renew()
         self.may.point_at(f"may:{len(self.choices) - 1}")
 
@@ -341,6 +346,12 @@ class Explorer(LeavesOnce[None]):
         """End the search: nobody sees its result any more."""
         if self.under_way is not None:
             self.under_way.cancel()
+
+
+def own_line(may: str) -> CommandChoice:
+    """A `may` line as a choice that is ticked."""
+    _, times, command = may.split(maxsplit=2)
+    return CommandChoice(command, tr("your own lines"), on=True, times=0 if times == "*" else int(times), own=True)
 
 
 def next_number(times: int, by: int) -> int:

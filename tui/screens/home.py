@@ -26,6 +26,7 @@ class Home(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,right,n", "open", "Open", id="home.open"),
         Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
+        Binding("m", "app.museum", "Museum of real bugs", id="home.museum"),
         Binding("r", "app.recap", "What I have learnt", id="home.recap"),
         Binding("R,delete", "reset", "Forget what was done in this lesson", id="home.reset"),
         Binding("home", "to_end(False)", "To the top", id="home.first"),

@@ -162,7 +162,7 @@ class Settings(Overlay):
         kind, _, key = self.chosen.partition(":")
         if kind != "setting":
             return
-        values = SETTINGS[key].values
+        values = (*dict.fromkeys((*SETTINGS[key].values, self.now[key])),)  # of as-it-was several may be set
         self.other[key] = values[(values.index(self.other[key]) + by) % len(values)]
         self._replay()
         self.renew()

@@ -18,6 +18,7 @@ WAYS: Final = (
     ("Recap", "What you have learnt, your wrong guesses beside the truth.", "action:app.recap"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
     ("Compare", "Which driver, grabbed by whom, survives under which defence.", "action:app.compare"),
+    ("Museum", "Real bugs: walk into each as it was, then see what mended it.", "action:app.museum"),
     ("Help", "Keys, signs, words.", "action:app.help"),
 )
 """What there is besides lessons: title, summary, and what opens it."""

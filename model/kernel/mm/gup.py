@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
+from model.engine.mends import mended
 from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import warn_on_once
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
@@ -35,6 +36,7 @@ from model.memory.flags import (
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
+    VM_FAULT_WRITE,
     VM_IO,
     VM_MAYREAD,
     VM_MAYSHARE,
@@ -125,6 +127,13 @@ class get_user_pages(Procedure):
     """The next fault must break the sharing of the page, not write to it."""
     tried: bool = False
     """This page has been waited for once."""
+    forgot: bool = False
+    """As it was before 19be0eaffa3a: this page is looked at as if it were only to be read."""
+
+    @property
+    def wanted(self) -> int:
+        """The FOLL_* flags that the current page is looked at with."""
+        return self.foll & ~FOLL_WRITE if self.forgot else self.foll
 
     @step
     def check_vma_flags(self, tx: Transaction) -> Outcome:
@@ -156,7 +165,7 @@ class get_user_pages(Procedure):
         if pte is None or not pte.present:
             return None
         pfn = vm_normal_page(tx, vma, pte)
-        if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll):
+        if self.wanted & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll):
             return None
         if pfn is None and (is_zero_pfn(pte.pfn) or pte.bits & PAGE_DEVMAP):
             pfn = pte.pfn
@@ -180,20 +189,28 @@ class get_user_pages(Procedure):
         flags |= FAULT_FLAG_TRIED if self.tried else 0
         if self.unshare:
             flags |= FAULT_FLAG_UNSHARE
-        elif self.foll & FOLL_WRITE:
+        elif self.wanted & FOLL_WRITE:
             flags |= FAULT_FLAG_WRITE
         self.unshare = False
         return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags))
 
     @step
     def look_again(self, tx: Transaction) -> Outcome:
-        """After the fault: follow the entry once more. If the fault could not be repaired, GUP fails with EFAULT."""
+        """After the fault: follow the entry once more. If the fault could not be repaired, GUP fails with EFAULT.
+
+        As it was before 19be0eaffa3a, GUP looks again as if it only read, once copy-on-write has been broken for a
+        mapping that is not writable. The copy may be gone by then, and the page that it finds be the file's.
+        """
         if self.ret & VM_FAULT_OOM:
             return self.finish(-ENOMEM)
         if self.ret & VM_FAULT_ERROR:
             return self.finish(-EFAULT)
         if self.ret & VM_FAULT_RETRY:
             return None
+        if self.ret & VM_FAULT_WRITE and not mended(tx, "foll-cow"):
+            vma = vma_lookup(tx, self.mm, self.vpn)
+            if vma is not None and not vma.flags & VM_WRITE:
+                self.forgot = True
         return goto(get_user_pages.follow_page_pte)
 
     @step
@@ -210,7 +227,7 @@ class get_user_pages(Procedure):
             self.pins += (pfn,)
         elif pfn is not None and self.foll & FOLL_GET:
             self.holds += (pfn,)
-        self.tried = False
+        self.tried = self.forgot = False
         self.got += 1
         self.vpn += 1
         self.pages -= 1

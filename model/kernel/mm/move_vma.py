@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import (
     TABLE_SHIFT,
@@ -29,7 +30,7 @@ from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT
 from model.memory.ordered import ceiling
-from model.memory.records import Vma
+from model.memory.records import FlushOwed, Vma
 from model.memory.state import Transaction
 
 
@@ -126,6 +127,12 @@ class move_page_tables(Procedure):
     stop: int = -1
     """End of the part that is being moved."""
     reverting: bool = False
+    unflushed: bool = False
+    """As it was before eb66ae030829: entries have been moved whose old translations are still to be flushed."""
+
+    def owes_flush(self) -> FlushOwed | None:
+        """The old place, where its flush comes late."""
+        return FlushOwed(self.mm, self.start, self.end) if self.unflushed else None
 
     @step
     def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
@@ -139,6 +146,8 @@ class move_page_tables(Procedure):
         """Find the next entries, and make sure that the page table for their new place exists."""
         vpn = ceiling(tx.pte_index, self.mm, self.at)
         if vpn is None or vpn >= self.end:
+            if self.unflushed:
+                return goto(move_page_tables.flush_tlb_range)
             mmu_notifier_invalidate_range_end(tx, self.mm)
             return done(-ENOMEM if self.reverting else 0)
         shift = self.to - self.start
@@ -151,6 +160,8 @@ class move_page_tables(Procedure):
         """With the locks of both page tables: take each entry out of the old table and put it into the new one.
 
         It is moved as it is, dirty bit and all. Nobody's reference or mapcount changes.
+
+        As it was before eb66ae030829, the locks are dropped here, and the flush comes when all entries are moved.
         """
         if self.ret < 0:
             return self.revert()
@@ -162,6 +173,9 @@ class move_page_tables(Procedure):
             pte = tx.ptes[self.mm, vpn]
             del tx.ptes[self.mm, vpn]
             tx.ptes[self.mm, vpn + shift] = pte
+        if not mended(tx, "mremap-flush"):
+            self.at, self.unflushed = self.stop, True
+            return goto(move_page_tables.alloc_new_table)
         hold_pte_lock(tx, self.mm, self.at)
         hold_pte_lock(tx, self.mm, self.at + shift)
         return call(flush_tlb_range(mm=self.mm, start=self.at, end=self.stop))
@@ -176,6 +190,16 @@ class move_page_tables(Procedure):
             pte_unlock(tx, self.mm, table << TABLE_SHIFT)
         self.at = self.stop
         return goto(move_page_tables.alloc_new_table)
+
+    @step
+    def flush_tlb_range(self, tx: Transaction) -> Outcome:
+        """One flush for everything that was moved, when the locks are long gone.
+
+        As it was before eb66ae030829: whoever finds an entry at its new place meanwhile can free its page, and a CPU
+        still uses the old address.
+        """
+        self.unflushed = False
+        return call(flush_tlb_range(mm=self.mm, start=self.start, end=self.end), move_page_tables.alloc_new_table)
 
     def revert(self) -> Outcome:
         """No memory for a page table: move everything back, which cannot fail, for the old tables are still there."""

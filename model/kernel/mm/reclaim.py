@@ -6,6 +6,7 @@ to swap. A dirty page of a disk file stays: only kswapd writes those. An extra r
 
 from typing import ClassVar
 
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
@@ -181,6 +182,8 @@ class try_to_unmap(Procedure):
 
         A page that MADV_FREE has given up is counted right after its entry is cleared: if somebody has a reference by
         then, or it was written again, the entry is put back under the same lock, and nobody was harmed.
+
+        As it was before 6c8e2a256915, only the dirty bit is asked; a device that is about to write has set none yet.
         """
         frame = tx.frames[self.pfn]
         found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & VM_LOCKED), None)
@@ -245,6 +248,7 @@ class try_to_unmap(Procedure):
 def wanted_again(mem: Memory, pfn: int) -> bool:
     """Whether an anonymous page that was given up by MADV_FREE is dirty again, or has a reference besides reclaim's."""
     frame = mem.frames[pfn]
-    if frame.flags & PG_SWAPCACHE:
+    if frame.kind != "anon" or frame.flags & PG_SWAPCACHE:
         return False
-    return frame.kind == "anon" and bool(frame.flags & PG_DIRTY or frame.refcount != 1 + frame.mapcount)
+    held = frame.refcount != 1 + frame.mapcount and mended(mem, "lazyfree-refs")
+    return bool(frame.flags & PG_DIRTY) or held

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, step, tail
 from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
@@ -31,11 +32,12 @@ from model.memory.flags import (
     VM_FAULT_ERROR,
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
+    VM_FAULT_WRITE,
     VM_MAYSHARE,
     VM_SHARED,
 )
 from model.memory.records import Copied, Pte, Vma
-from model.memory.state import Transaction
+from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
 
@@ -71,11 +73,16 @@ class do_wp_page(Procedure):
             folio_move_anon_rmap(tx, pfn, vma)
             if not self.flags & FAULT_FLAG_UNSHARE:
                 wp_page_reuse(tx, self.mm, vma, self.vpn, pte)
-            return done()
+            return done(cow_broken(tx))
         if pfn is not None:
             get_page(tx, pfn)
         copy = wp_page_copy(mm=self.mm, vpn=self.vpn, flags=self.flags, old=pte, holds=() if pfn is None else (pfn,))
         return tail(copy)
+
+
+def cow_broken(mem: Memory) -> int:
+    """What a fault answers that has broken copy-on-write: VM_FAULT_WRITE, as long as get_user_pages() asked for it."""
+    return 0 if mended(mem, "foll-cow") else VM_FAULT_WRITE
 
 
 def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
@@ -218,4 +225,4 @@ class wp_page_copy(Procedure):
             free_swap_cache(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
-        return done()
+        return done(cow_broken(tx))

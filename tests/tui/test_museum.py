@@ -1,0 +1,176 @@
+"""The museum as it is used: as text, on the screen, and a bug that is walked through on both machines."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lessons.file.museum import exhibits, find
+from lessons.learner.progress import Store
+from lessons.play.exhibit import ExhibitVerdict, play, verdict_of
+from tests.tui.test_explorer import until
+from tests.tui.user import User, at
+from tui.cli import main
+from tui.drivers.exhibit import ExhibitDriver
+from tui.screens.exhibit_stage import ExhibitStage
+from tui.screens.explorer import Explorer
+from tui.screens.museum import Museum
+from tui.screens.sandbox_stage import SandboxStage
+
+
+@cache
+def verdict(name: str) -> ExhibitVerdict:
+    return verdict_of(play(find(name)))
+
+
+def shown(name: str) -> ExhibitDriver:
+    return ExhibitDriver(find(name), verdict(name))
+
+
+def story(driver: ExhibitDriver) -> str:
+    return driver.picture().tale.text
+
+
+# -- as text -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["year", "mechanism", "culprit"])
+def test_the_list_has_every_bug_once_in_each_order(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["museum", "--by", order]) == 0
+    said = capsys.readouterr().out
+    for exhibit in exhibits():
+        assert said.count(exhibit.header.title) == 1
+
+
+def test_a_bug_as_text_has_facts_verdicts_and_what_the_fix_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["museum", "CVE-2016-5195"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "Dirty COW (2016, CVE-2016-5195)",
+        "19be0eaffa3a mm: remove gup_flags FOLL_WRITE games",
+        "as it was: read-only-write is broken in ",
+        "as mended: read-only-write is never broken",
+        "\n- do_read_fault.do_fault_around",
+        "\n+ do_cow_fault.finish_fault",
+        "Looked up in:",
+    ):
+        assert words in said
+
+
+def test_a_story_tells_the_way_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["museum", "lazyfree-read", "--story"]) == 0
+    assert "point of no return" in capsys.readouterr().out
+
+
+def test_a_bug_that_is_not_there_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["museum", "dirty-cov"]) == 2
+    assert "did you mean `dirty-cow`?" in capsys.readouterr().err
+
+
+def test_check_says_what_is_not_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path(find("dirty-cow").file).read_text(encoding="utf-8")
+    file = tmp_path / "dirty-cow.md"
+    file.write_text(text.replace("may 1 madvise p0 buf dontneed", "may 1 read p0 buf"), encoding="utf-8")
+    assert main(["museum", str(file), "--check"]) == 1
+    told = capsys.readouterr()
+    assert "`read-only-write` is never broken" in told.err
+    assert told.out == "1 bug checked, 1 problem\n"
+
+
+# -- on the stage ------------------------------------------------------------------------------
+
+
+def test_the_way_begins_with_what_happened_and_ends_where_the_rule_is_broken() -> None:
+    driver = shown("dirty-cow")
+    assert "A write through /proc/self/mem" in story(driver)
+    assert "**As it was:** `read-only-write` is broken in " in story(driver)
+    driver.end(last=True)
+    assert "Here the rule is broken." in story(driver)
+    assert "the page of file f itself" in story(driver)
+
+
+def test_forward_stops_where_something_shows_and_where_the_machines_part() -> None:
+    driver = shown("dirty-cow")
+    parted = said = 0
+    for _ in range(40):
+        driver.step("forward")
+        parted += "Here the two machines part" in story(driver)
+        last = driver.picture().last
+        said += last is not None and bool(last.remark)
+        if driver.session.node.number == driver.before.end:
+            break
+    assert driver.session.node.number == driver.before.end
+    assert parted == 1
+    assert said
+
+
+def test_b_turns_to_the_same_place_on_the_machine_that_is_mended_and_back() -> None:
+    driver = shown("dirty-cow")
+    driver.end(last=True)
+    before = driver.session.node.number
+    assert driver.turn() == ""
+    assert driver.mended
+    assert driver.session.state.settings.get("as-it-was") is None
+    driver.end(last=True)
+    assert "Nothing is broken." in story(driver)
+    assert not driver.picture().broken
+    driver.turn()
+    assert driver.session.node.number == before
+
+
+def test_whoever_leaves_the_way_plays_on() -> None:
+    driver = shown("dirty-cow")
+    assert driver.command("read p0 buf") == ""
+    driver.step("command")
+    assert driver.session.node.outcome is not None
+    assert story(driver)
+
+
+# -- on the screen -----------------------------------------------------------------------------
+
+
+async def to_the_museum(user: User) -> None:
+    await user.press("m")
+    assert isinstance(user.screen, Museum)
+
+
+async def test_enter_searches_both_scenes_and_opens_the_stage(store: Store) -> None:
+    async with at(store) as user:
+        await to_the_museum(user)
+        museum = user.screen
+        assert isinstance(museum, Museum)
+        museum.pane.point_at("exhibit:lazyfree-read")
+        await user.press("enter")
+        await until(user, lambda: user.is_on(ExhibitStage))
+        assert "lost-write is broken" in user.seen()
+        await user.press("b")
+        assert "As mended: lost-write is never" in " ".join(user.seen().split())
+        await user.press("q")
+        assert isinstance(user.screen, Museum)
+
+
+async def test_x_searches_what_the_scene_permits_and_s_plays_on(store: Store) -> None:
+    async with at(store) as user:
+        await to_the_museum(user)
+        museum = user.screen
+        assert isinstance(museum, Museum)
+        museum.pane.point_at("exhibit:dirty-cow")
+        await user.press("x")
+        explorer = user.screen
+        assert isinstance(explorer, Explorer)
+        on = [choice.line for choice in explorer.choices if choice.on]
+        assert on == ["force-write p0 p0 buf 66", "madvise p0 buf dontneed"]
+        await user.press("q", "s")
+        assert user.is_on(SandboxStage)
+        assert user.stage.picture.state.settings["as-it-was"] == "foll-cow"
+        assert "may 1 force-write" in user.seen()
+
+
+async def test_the_cursor_stays_on_its_bug_in_another_order(store: Store) -> None:
+    async with at(store) as user:
+        await to_the_museum(user)
+        museum = user.screen
+        assert isinstance(museum, Museum)
+        museum.pane.point_at("exhibit:late-mremap-flush")
+        await user.press("o", "o", "o")
+        assert museum.chosen == "exhibit:late-mremap-flush"
