@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test mutants check agreement live bench screenshots documents sweep soak translations constraints clean
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -35,6 +35,9 @@ agreement: $(VENV)/develop ## replay the recordings of real kernels; print the t
 
 live: $(VENV)/develop ## carry 500 random programs out on this machine's own kernel too, and compare
 	@$(BIN)/ptescope live --random 500
+
+reduced: $(VENV)/develop ## search 1000 random scenes reduced and whole, and compare verdicts and ends
+	@$(BIN)/python -m tests.model.reduced_search 1000
 
 bench: $(VENV)/develop ## measure steps, memory, the search and the screen against their targets
 	@$(BIN)/python benchmarks/steps.py

@@ -47,12 +47,25 @@ class SearchProgress(NamedTuple):
     """States of this depth."""
 
 
+def at_start(scene: SearchProblem, cache: TransitionCache) -> list[Property]:
+    """What is broken before anything happens. Properties of the script that speak of what exists there are noted."""
+    found: list[Property] = [(violation.invariant, violation.severity) for violation in scene.checker.violations]
+    here = Moment(scene.context.state, checker=scene.checker)
+    for stated in cache.stated:
+        broken = stated.is_broken(here)
+        if broken is not None:
+            cache.answered.add(stated.text)
+        if broken:
+            found.append((stated.text, STATED))
+    return found
+
+
 class Search:
     """A search under way, and what it has found. `run` does it."""
 
-    def __init__(self, scene: SearchProblem, *, symmetry: bool = True) -> None:
+    def __init__(self, scene: SearchProblem, *, symmetry: bool = True, cache: TransitionCache | None = None) -> None:
         self.scene: Final = scene
-        self.cache: Final = TransitionCache(scene)
+        self.cache: Final = cache or TransitionCache(scene)
         self.symmetry: Final[Symmetry | None] = (
             symmetry_of(scene, self.cache) if symmetry and not scene.properties else None
         )
@@ -68,17 +81,9 @@ class Search:
         """The nearest transitions into each kind of violation."""
         self.distance: dict[Property, int] = {}
         """How many micro-steps they take, with the one that violates."""
-        for violation in scene.checker.violations:
-            self.distance[violation.invariant, violation.severity] = 0
-            self.found[violation.invariant, violation.severity] = []
-        here = Moment(scene.context.state, checker=scene.checker)
-        for stated in self.cache.stated:
-            broken = stated.is_broken(here)
-            if broken is not None:
-                self.cache.answered.add(stated.text)
-            if broken:
-                self.distance[stated.text, STATED] = 0
-                self.found[stated.text, STATED] = []
+        for prop in at_start(scene, self.cache):
+            self.distance[prop] = 0
+            self.found[prop] = []
         self._due = SAMPLE
         self._far: Callable[[SearchProgress], bool] = lambda _: True
         self._ended = False

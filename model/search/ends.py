@@ -10,7 +10,8 @@ from model.memory.state import State
 from model.search.bfs import Search
 from model.search.paths import Action, action_of, as_script, states_along, turned
 from model.search.problem import Permission
-from model.search.transition_cache import Actor
+from model.search.symmetry import Symmetry
+from model.search.transition_cache import Actor, TransitionCache
 
 OK: Final = "ok"
 NOTHING_SHOWN: Final = frozenset({"EINVAL", "ENOSPC", "ENOMEM", "EEXIST"})
@@ -36,12 +37,11 @@ class CommandUse(NamedTuple):
         return any(outcome not in NOTHING_SHOWN for outcome in self.outcomes)
 
 
-def command_uses(search: Search) -> tuple[CommandUse, ...]:
+def command_uses(cache: TransitionCache, symmetry: Symmetry | None) -> tuple[CommandUse, ...]:
     """What became of every permitted command, in the order of the `may` lines.
 
     Where names can take each other's place, what one of them met was met by all.
     """
-    cache = search.cache
     tasks = {actor.task: actor for actor in cache.threads}
     found = []
     for starter in cache.starters:
@@ -51,19 +51,18 @@ def command_uses(search: Search) -> tuple[CommandUse, ...]:
         outcomes = {outcome for actor in actors for outcome in cache.outcomes(actor)}
         started = any(effect for cell in starter.cells.values() for effect in cell.effects.values())
         found.append(CommandUse(permission, started, _in_order(outcomes)))
-    return tuple(found) if search.symmetry is None else tuple(_shared(search, found))
+    return tuple(found) if symmetry is None else tuple(_shared(symmetry, found))
 
 
 def _in_order(outcomes: set[str]) -> tuple[str, ...]:
     return tuple(sorted(outcomes, key=lambda outcome: (outcome != OK, outcome)))
 
 
-def _shared(search: Search, uses: list[CommandUse]) -> list[CommandUse]:
+def _shared(symmetry: Symmetry, uses: list[CommandUse]) -> list[CommandUse]:
     """Permissions that are exchanged with each other have the same uses."""
-    assert search.symmetry is not None
     shared = []
     for number, use in enumerate(uses):
-        alike = {number} | {image.renaming.permissions[number] for image in search.symmetry.images}
+        alike = {number} | {image.renaming.permissions[number] for image in symmetry.images}
         outcomes = {outcome for other in alike for outcome in uses[other].outcomes}
         started = any(uses[other].started for other in alike)
         shared.append(CommandUse(use.permission, started, _in_order(outcomes)))

@@ -17,7 +17,7 @@ from rpds import HashTrieMap
 class Component:
     """One entry of a table, and the values that it has had."""
 
-    __slots__ = ("by_code", "codes", "free_codes", "key", "mask", "packed_table", "watchers")
+    __slots__ = ("by_code", "codes", "free_codes", "key", "mark", "mask", "packed_table", "watchers")
 
     def __init__(self, packed_table: PackedTable, key: Hashable, initial: Any) -> None:
         self.packed_table = packed_table
@@ -30,6 +30,8 @@ class Component:
         self.free_codes: list[int] = []
         """Codes that have no value yet, the next one last."""
         self.watchers: list[Footprint] = []
+        self.mark = packed_table.layout.next_mark(self)
+        """A bit that stands for the component where sets of components are compared: no bit of a state."""
 
     def code(self, value: Any) -> int:
         """The bits that stand for `value`, new ones if it was never seen here."""
@@ -90,7 +92,7 @@ class Footprint:
 class PackedTable:
     """The components of one table."""
 
-    __slots__ = ("components", "identity", "initial", "layout", "watchers")
+    __slots__ = ("components", "identity", "initial", "layout", "mark", "watchers")
 
     def __init__(
         self,
@@ -106,6 +108,8 @@ class PackedTable:
         self.components: dict[Hashable, Component] = {}
         self.watchers: list[Footprint] = []
         """What depends on the whole table."""
+        self.mark = layout.next_mark(self)
+        """A bit that stands for whatever the table has, also entries that are still to come."""
 
     def component(self, key: Hashable) -> Component:
         """The component of an entry, whether there is such an entry or not."""
@@ -130,6 +134,8 @@ class BitLayout:
 
     def __init__(self) -> None:
         self.bits = 0
+        self.marked: Final[list[Component | PackedTable]] = []
+        """Whatever has a mark, in the order of the bits."""
         self.packed_tables: Final[list[PackedTable]] = []
         self.news: Final[list[tuple[Component, int]]] = []
         """Every value but those of the start, in the order in which they came: component and code."""
@@ -138,6 +144,11 @@ class BitLayout:
         """Take the next bit."""
         self.bits += 1
         return 1 << self.bits - 1
+
+    def next_mark(self, marked: Component | PackedTable) -> int:
+        """A bit of its own for something that is marked."""
+        self.marked.append(marked)
+        return 1 << len(self.marked) - 1
 
     def packed_table(
         self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None

@@ -7,7 +7,7 @@ on nothing but the entries that they have looked at; that is what makes it right
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from model.memory.state import TABLES, Change, State
 from model.search.packed import Component, PackedTable
@@ -19,11 +19,44 @@ TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name 
 class Reads:
     """What one run has looked at."""
 
-    __slots__ = ("components", "packed_tables")
+    __slots__ = ("changed", "components", "packed_tables", "shared")
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
         self.packed_tables: set[PackedTable] = set()
+        self.changed: set[Component] = set()
+        """What it has made another value of …"""
+        self.shared: set[Component] = set()
+        """… and those of these that it did no more to than take or give back a lock as one of its readers."""
+
+    def touch(self) -> Touch:
+        """What others can notice of the run, and what it can notice of others."""
+        looked = changed = 0
+        for component in self.components:
+            if component not in self.shared:
+                looked |= component.mark
+        for packed_table in self.packed_tables:
+            looked |= packed_table.mark
+        for component in self.changed:
+            changed |= component.mark | component.packed_table.mark
+        return Touch(looked, changed)
+
+
+class Touch(NamedTuple):
+    """What a transition has to do with others, as marks of components and tables.
+
+    Two transitions neither of which changes what the other one looks at can change places: both do what they did, and
+    break what they broke. What a transition changes it also looks at, so two that change the same thing are no such
+    pair; with one exception. Readers of a lock come and go in any order (kernel/locking/rwsem.c): `down_read` looks
+    for a writer alone, and the readers are kept in an order of their own.
+    """
+
+    looked: int
+    changed: int
+
+    def concerns(self, other: Touch) -> bool:
+        """Whether the order of the two may matter."""
+        return bool(self.changed & other.looked or self.looked & other.changed)
 
 
 class Tracked:

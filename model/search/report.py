@@ -10,7 +10,8 @@ from model.search.bfs import Property, Search, worst_first
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
 from model.search.fewest_preemptions import fewest_preemptions
 from model.search.part_searches import PartSearch
-from model.search.paths import Action, Path, actor_of, as_script, best_path, path_to, states_along, verified
+from model.search.paths import Action, Path, actor_of, as_script, best_path, path_of, path_to, states_along, verified
+from model.search.reduction import Reduction
 from model.search.transition_cache import STATED
 from model.search.verdicts import PointOfNoReturn, ScheduleCounts, Verdict, count_schedules, point_of_no_return, verdict
 
@@ -26,6 +27,8 @@ class Finding(NamedTuple):
     shortest: Path
     script: tuple[str, ...]
     """Commands that lead into it from an empty machine, the shortest way."""
+    nearest: bool = True
+    """No way into it is known to be shorter, nor can there be one; False: this is some way."""
 
 
 class Report(NamedTuple):
@@ -45,6 +48,13 @@ class Report(NamedTuple):
     """The properties that the script states, by their texts."""
     part: PartSearch | None = None
     """A search of a part of all schedules, where not all were searched."""
+    reduction: Reduction | None = None
+    """The search that the verdicts come from, where not every state was visited."""
+
+    @property
+    def complete(self) -> bool:
+        """Every schedule was searched, or stands for one that was."""
+        return self.search.complete or (self.reduction is not None and self.reduction.complete)
 
     @property
     def states(self) -> int:
@@ -65,7 +75,7 @@ class Report(NamedTuple):
     @property
     def vacuous(self) -> tuple[CommandUse, ...]:
         """Commands that took place in no schedule of a whole search: what is never broken says nothing then."""
-        return tuple(use for use in self.commands if not use.took_place) if self.search.complete else ()
+        return tuple(use for use in self.commands if not use.took_place) if self.complete else ()
 
     @property
     def corrupts(self) -> bool:
@@ -73,42 +83,61 @@ class Report(NamedTuple):
         return any(finding.prop[1] != "hazard" for finding in self.findings)
 
 
-def report(search: Search, only: str = "", part: PartSearch | None = None) -> Report:
-    """Draw up the result; `only` names the one invariant that matters, `part` is what else was searched."""
+def report(
+    search: Search, only: str = "", part: PartSearch | None = None, reduction: Reduction | None = None
+) -> Report:
+    """Draw up the result; `only` names the one invariant that matters, the others are what else was searched."""
     counted = count_schedules(search)
-    uses = command_uses(search)
-    empty = search.complete and not all(use.took_place for use in uses)
+    reduced = reduction if reduction is not None and reduction.complete and not search.complete else None
+    uses = command_uses(search.cache, search.symmetry)
+    empty = (search.complete or reduced is not None) and not all(use.took_place for use in uses)
     verdicts: dict[str, Verdict | None] = {}
     stated: dict[str, Verdict | None] = {}
     names = [name for name in INVARIANTS if only in {"", name}]
     for said, asked in ((verdicts, names), (stated, [one.text for one in search.scene.properties])):
         for name in asked:
-            found = verdict(search, name, counted)
+            found = verdict(search, name, counted) if reduced is None else reduced.verdict(name)
             said[name] = "vacuous" if empty and found == "never" else found
     both = verdicts | stated
+    beyond = _beyond(search, part, reduced)
     worst: dict[str, Property] = {}
-    beyond = part.paths if part is not None and not search.complete else {}
     for prop in sorted({*search.found, *beyond}, key=worst_first):
         worst.setdefault(prop[0], prop)
-    worst |= {name: (name, STATED) for name, final in search.final.items() if final.broken}
+    if reduced is None:
+        worst |= {name: (name, STATED) for name, final in search.final.items() if final.broken}
     findings = tuple(
         _finding(search, prop, both[prop[0]], counted, beyond) for prop in worst.values() if prop[0] in both
     )
-    stuck = never_ends(search, part.waits_for_ever if part is not None else None)
-    return Report(search, verdicts, findings, counted, uses, stuck, stated, part)
+    return Report(search, verdicts, findings, counted, uses, _stuck(search, part, reduced), stated, part, reduction)
+
+
+def _beyond(search: Search, part: PartSearch | None, reduced: Reduction | None) -> dict[Property, Path]:
+    """Ways into what the breadth-first search has not met."""
+    if reduced is not None:
+        kinds = reduced.kinds - search.found.keys()
+        return {kind: path_of(search, search.actors_along(reduced.way_into(kind))) for kind in kinds}
+    return part.paths if part is not None and not search.complete else {}
+
+
+def _stuck(search: Search, part: PartSearch | None, reduced: Reduction | None) -> NeverEnds | None:
+    """A schedule that never ends."""
+    known = part.waits_for_ever if part is not None else None
+    if reduced is not None and reduced.waiting is not None:
+        known = path_of(search, search.actors_along(reduced.way_to(reduced.waiting))).actions
+    return never_ends(search, known)
 
 
 def _finding(
     search: Search, prop: Property, said: Verdict | None, counted: ScheduleCounts | None, beyond: dict[Property, Path]
 ) -> Finding:
-    final = search.final.get(prop[0])
+    final = search.final.get(prop[0]) if prop not in beyond else None
     if final is not None and final.broken:
         way = path_to(search, final.nearest, final.depth)
     else:
         way = best_path(search, prop) if prop in search.found else beyond[prop]
     shortest = verified(search, prop, late_starts(search, prop, way))
     share = 1 - counted.clean[prop[0]] / counted.schedules if counted else None
-    return Finding(prop, said, share, shortest, _script(search, prop, shortest))
+    return Finding(prop, said, share, shortest, _script(search, prop, shortest), prop not in beyond)
 
 
 def _script(search: Search, prop: Property, path: Path) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ class Image:
         while self.news < len(news):
             component, code = news[self.news]
             self.news += 1
-            partner = self._partner(component)
+            partner = self.partner(component)
             value = component.by_code[code]
             image = None if value is None else self.hints.value(component, value, self.renaming)
             self.codes[component, code] = partner.code(image)
@@ -154,7 +154,8 @@ class Image:
             self._put_in_chunks()
         self.still = ((1 << self.cache.layout.bits) - 1) & ~sum(moving.values())
 
-    def _partner(self, component: Component) -> Component:
+    def partner(self, component: Component) -> Component:
+        """The component that has the values of this one under the other names."""
         partner = self.partners.get(component)
         if partner is None:
             partner = component.packed_table.component(self.hints.key(component, self.renaming))

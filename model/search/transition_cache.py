@@ -19,15 +19,15 @@ from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity, Violation
-from model.memory.records import Task
-from model.memory.state import State
+from model.memory.records import Lock, Task
+from model.memory.state import TABLES, State
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
 from model.script.moment import Moment
 from model.search.packed import BitLayout, Component, Footprint, PackedTable
 from model.search.page_choice import MOST_CHOICES, PageChoice
 from model.search.problem import Permission, SearchProblem
-from model.search.read_tracking import TASKS, Reads, Tracked, TrackedFrames, TrackedState, tracked_state
+from model.search.read_tracking import TASKS, Reads, Touch, Tracked, TrackedFrames, TrackedState, tracked_state
 
 Properties = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
@@ -42,7 +42,7 @@ Effect = int | tuple[int, Properties]
 class StepCache(Footprint):
     """What is known of one actor at one place."""
 
-    __slots__ = ("effects", "older", "outcomes")
+    __slots__ = ("effects", "older", "outcomes", "touches")
 
     def __init__(self, older: tuple[StepCache, ...] = ()) -> None:
         super().__init__()
@@ -53,12 +53,16 @@ class StepCache(Footprint):
         """The bits that matter → what happens."""
         self.outcomes: dict[int, str] = {}
         """The bits that matter → how the call ends, where it ends: `ok`, an errno, or a signal."""
+        self.touches: dict[int, Touch] = {}
+        """The bits that matter → what the transition looks at and changes, where somebody has asked for that."""
 
     def remember(self, packed: int, run: ExecutedTransition) -> None:
         """What happened in a state, for all that are the same where it matters."""
         self.effects[packed & self.mask] = run.effect
         if run.outcome:
             self.outcomes[packed & self.mask] = run.outcome
+        if run.touch is not None:
+            self.touches[packed & self.mask] = run.touch
 
 
 class Actor:
@@ -102,6 +106,8 @@ class ExecutedTransition(NamedTuple):
     violations: tuple[Violation, ...]
     outcome: str = ""
     """How the call ends, if it ends with this: `ok`, an errno, or a signal."""
+    touch: Touch | None = None
+    """What it looks at and changes; None if nobody has asked for that."""
 
 
 class TransitionCache:
@@ -160,6 +166,8 @@ class TransitionCache:
         """Those that have spoken of what exists in some state."""
         self.runs = 0
         """How often the real kernel was asked."""
+        self.touching = False
+        """What transitions look at and change is remembered too."""
 
     def _names(self, scene: SearchProblem) -> list[str]:
         named = [name for permission in scene.permissions for name in permission.tasks]
@@ -197,8 +205,12 @@ class TransitionCache:
                 cell.effects[packed & cell.mask] = effect
                 if outcome := older.outcomes.get(packed & older.mask):
                     cell.outcomes[packed & cell.mask] = outcome
+                if touch := older.touches.get(packed & older.mask):
+                    cell.touches[packed & cell.mask] = touch
                 return effect
         run = self.run(actor, packed)
+        if self.touching:
+            run = run._replace(touch=run.reads.touch())
         if cell.effects and not cell.covers(run.reads.components, run.reads.packed_tables):
             narrow, cell = cell, StepCache((cell, *cell.older))
             cell.include(narrow.components, narrow.packed_tables)
@@ -220,6 +232,15 @@ class TransitionCache:
         least.include(components, tables)
         cell.older = (*cell.older, least)
         return least
+
+    def touch(self, actor: Actor, packed: int) -> Touch:
+        """What the transition of `actor` in a state looks at and changes, be it possible or not."""
+        self.effect(actor, packed)
+        cell = actor.cells[packed & actor.control.mask]
+        touch = cell.touches.get(packed & cell.mask)
+        if touch is None:
+            touch = cell.touches[packed & cell.mask] = self.run(actor, packed).reads.touch()
+        return touch
 
     def outcome(self, actor: Actor, packed: int) -> str:
         """How the call of `actor` ends with its next step; empty if it does not end with it."""
@@ -278,6 +299,7 @@ class TransitionCache:
             return run
         left = budget.by_code[packed & budget.mask]
         reads.components.add(budget)
+        reads.changed.add(budget)
         turned = packed & budget.mask ^ budget.code(left - 1)
         effect = run.effect ^ turned if isinstance(run.effect, int) else (run.effect[0] ^ turned, run.effect[1])
         return run._replace(effect=effect)
@@ -341,16 +363,21 @@ class TransitionCache:
     def _any(packed_table: PackedTable, packed: int, reads: Reads) -> Any:
         return Tracked(packed_table, packed, reads)
 
-    @staticmethod
-    def _turned(packed: int, written: tuple[Tracked, ...], reads: Reads) -> int:
+    def _turned(self, packed: int, written: tuple[Tracked, ...], reads: Reads) -> int:
         """The bits that differ. What is written counts as read: the bits to turn depend on what was there."""
         turned = 0
+        locks = self.tables[LOCKS]
         for table in written:
             for key, value in (table.writes or {}).items():
                 component = table.packed_table.component(key)
                 old = packed & component.mask
                 reads.components.add(component)
-                turned ^= old ^ component.code(value)
+                code = component.code(value)
+                if code != old:
+                    reads.changed.add(component)
+                    if table.packed_table is locks and not _written(value) and not _written(component.by_code[old]):
+                        reads.shared.add(component)
+                turned ^= old ^ code
         return turned
 
     # -- unpacking -------------------------------------------------------------------------
@@ -386,6 +413,9 @@ def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
     return HashTrieMap(entries)
 
 
+LOCKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "locks")
+
+
 def in_a_word(result: Result) -> str:
     """How a call ended.
 
@@ -399,6 +429,11 @@ def in_a_word(result: Result) -> str:
 def budget_key(number: int) -> str:
     """Under what is kept how often a permission may still be used."""
     return f"may {number}"
+
+
+def _written(lock: Lock | None) -> bool:
+    """Whether a lock has a writer."""
+    return lock is not None and bool(lock.writer)
 
 
 # -- tasks in short ----------------------------------------------------------------------------

@@ -33,14 +33,15 @@ Same = Callable[[Place], Hashable]
 """What two places have in common that count as the same."""
 
 
-def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
-    """Everything that a scene can reach."""
+def search(scene: SearchProblem, same: Same = lambda place: place, ends: list[Place] | None = None) -> Found:
+    """Everything that a scene can reach. `ends` gathers the places where nothing more can happen."""
     start = Place(scene.context.state, tuple(permission.times or -1 for permission in scene.permissions))
     seen = {same(start)}
     checkers = {start: scene.checker}
     distances = {(broken.invariant, broken.severity): 0 for broken in scene.checker.violations}
     level, depth, transitions = [start], 0, 0
     while level:
+        moved: set[Place] = set()
         for place in level:
             for number, permission in enumerate(scene.permissions):
                 name = next((name for name in permission.tasks if name not in place.state.tasks), None)
@@ -50,6 +51,7 @@ def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
                 if isinstance(begun, Outcome):
                     continue
                 transitions += 1
+                moved.add(place)
                 left = list(place.left)
                 left[number] -= left[number] > 0
                 after = Place(begun, tuple(left))
@@ -64,6 +66,7 @@ def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
                 if stepped.blocked:
                     continue
                 transitions += 1
+                moved.add(place)
                 checker, violations = checkers[place].follow(place.state, ()).advance(place.state, stepped)
                 for broken in violations:
                     distances.setdefault((broken.invariant, broken.severity), depth + 1)
@@ -72,5 +75,7 @@ def search(scene: SearchProblem, same: Same = lambda place: place) -> Found:
                     seen.add(same(after))
                     checkers[after] = checker
                     following.append(after)
+        if ends is not None:
+            ends += [place for place in level if place not in moved]
         level, depth = following, depth + 1
     return Found(len(checkers), transitions, distances)

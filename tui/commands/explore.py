@@ -12,11 +12,11 @@ from tui.jobs.limits import Limits
 from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
-    from model.search.bfs import Property, Search, SearchProgress
+    from model.search.bfs import Property, SearchProgress
     from model.search.ends import NeverEnds
-    from model.search.part_searches import PartSearch
     from model.search.problem import SearchProblem
     from model.search.report import Report
+    from model.search.strategy import SearchOutcome
 
 MOST_MEMORY: Final = 4096
 """MiB that a search may take unless told otherwise."""
@@ -82,6 +82,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="stop at the first corruption or splat, or with --violation at the first violation of that rule",
     )
     parser.add_argument(
+        "--every-state",
+        action="store_true",
+        help="visit every state of a large scene too, for the shares of schedules and the nearest ways; else of steps "
+        "that can change places one order is tried, which gives the same verdicts",
+    )
+    parser.add_argument(
         "--no-symmetry",
         action="store_true",
         help="search states that differ only in which of two equal tasks is which as well, one by one",
@@ -118,8 +124,8 @@ def main(args: Namespace) -> int:
         complain(args.file, error)
         return EXIT_MALFORMED
     began = time.process_time()
-    search, part, ended = run(scene, args)
-    found = report(search, args.violation or "", part)
+    (search, part, reduction), ended = run(scene, args)
+    found = report(search, args.violation or "", part, reduction)
     seconds = time.process_time() - began
     if args.json:
         print_json(found, seconds, args.seed)
@@ -131,17 +137,17 @@ def main(args: Namespace) -> int:
         return EXIT_CORRUPTS
     if found.never_ends is not None:
         return EXIT_NEVER_ENDS
-    if not search.complete:
+    if not found.complete:
         return EXIT_INCOMPLETE
     return EXIT_VACUOUS if found.shows_nothing else EXIT_SAFE
 
 
-def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, PartSearch | None, str]":
+def run(scene: "SearchProblem", args: Namespace) -> "tuple[SearchOutcome, str]":
     """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
     if args.json or not sys.stderr.isatty():
         limits = Limits(args.max_memory, lambda _: None)
         with limits.interruptible():
-            return *searched(scene, args, limits), limits.ended
+            return searched(scene, args, limits), limits.ended
     from rich.console import Console
 
     began = time.monotonic()
@@ -155,31 +161,31 @@ def run(scene: "SearchProblem", args: Namespace) -> "tuple[Search, PartSearch | 
 
         limits = Limits(args.max_memory, show)
         with limits.interruptible():
-            return *searched(scene, args, limits), limits.ended
+            return searched(scene, args, limits), limits.ended
 
 
-def searched(scene: "SearchProblem", args: Namespace, limits: Limits) -> "tuple[Search, PartSearch | None]":
+def searched(scene: "SearchProblem", args: Namespace, limits: Limits) -> "SearchOutcome":
     """Search all schedules, or those that were asked for; where all are too many, those with few pre-emptions."""
     from model.search.bfs import Search, explore
-    from model.search.part_searches import MOST_PLACES, at_random, up_to
+    from model.search.part_searches import at_random, up_to
+    from model.search.strategy import SearchOutcome, search_scene
 
     def stop(kind: "Property") -> bool:
-        return args.first and (kind[0] == args.violation if args.violation else kind[1] != "hazard")
+        return kind[0] == args.violation if args.violation else kind[1] != "hazard"
 
     symmetry = not args.no_symmetry
     if args.random is not None:
         dice = Random(args.seed)
         search = Search(scene, symmetry=symmetry)
-        return search, at_random(search, args.random, dice.randrange, limits.allow)
+        return SearchOutcome(search, at_random(search, args.random, dice.randrange, limits.allow))
     if args.preemptions is not None:
         search = Search(scene, symmetry=symmetry)
         part = up_to(search, args.preemptions, args.max_states, limits.allow)
         if not part.whole or limits.ended:
-            return search, part
-    search = explore(scene, args.max_states, stop, limits.allow, symmetry=symmetry)
-    if len(search.seen) <= args.max_states or limits.ended:
-        return search, None
-    return search, up_to(search, None, min(args.max_states, MOST_PLACES), limits.allow)
+            return SearchOutcome(search, part)
+    if args.first:
+        return SearchOutcome(explore(scene, args.max_states, stop, limits.allow, symmetry=symmetry))
+    return search_scene(scene, args.max_states, limits.allow, symmetry=symmetry, every_state=args.every_state)
 
 
 def never_ends(found: "NeverEnds") -> dict[str, object]:
@@ -204,6 +210,7 @@ def properties(found: "Report") -> list[dict[str, object]]:
         if (finding := broken.get(stated.text)) is not None:
             one |= {
                 "steps": finding.shortest.steps,
+                "nearest": finding.nearest,
                 "preemptions": finding.shortest.preemptions,
                 "script": "".join(f"{line}\n" for line in finding.script),
             }
@@ -235,7 +242,7 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
     from model.search.verdicts import MEMORY_ORDER
 
     result: dict[str, object] = {
-        "complete": found.search.complete,
+        "complete": found.complete,
         "states": found.states,
         "transitions": found.search.transitions,
         "schedules": None,
@@ -246,12 +253,14 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
                 "invariant": finding.prop[0],
                 "severity": finding.prop[1],
                 "steps": finding.shortest.steps,
+                "nearest": finding.nearest,
                 "preemptions": finding.shortest.preemptions,
                 "script": "".join(f"{line}\n" for line in finding.script),
             }
             for finding in found.findings
             if finding.prop[0] in found.verdicts
         ],
+        "reduced": None,
         "memory_order": MEMORY_ORDER,
         "vacuous": found.shows_nothing,
         "properties": properties(found),
@@ -277,6 +286,12 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
                 "given_up": part.unended,
                 "broken_in": part.broken_in,
             }
+    if found.reduction is not None:
+        result["reduced"] = {
+            "complete": found.reduction.complete,
+            "states": len(found.reduction.before),
+            "transitions": found.reduction.transitions,
+        }
     if found.counted is not None:
         result["schedules"] = exact(found.counted.schedules)
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")

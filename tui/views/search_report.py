@@ -102,6 +102,12 @@ class Teller:
             counts = tr("{states} states, told apart by who moved last").format(states=self.found.states)
         because = tr(", for {reason}").format(reason=self.ended) if self.ended else ""
         how = tr("every schedule searched") if search.complete else tr("ended before everything was searched") + because
+        reduced = self.found.reduction
+        if reduced is not None and reduced.complete:
+            counts = tr("{states} states, {transitions} transitions").format(
+                states=len(reduced.before), transitions=reduced.transitions
+            )
+            how = tr("of steps that can change places one order was tried, so every schedule is covered")
         took = tr("{seconds} s of CPU time ({rate} states/s)").format(seconds=f"{seconds:.1f}", rate=round(rate))
         self.line(0, label(tr("searched:")), counts, f"; {how}, {took}")
         if self.found.part is not None:
@@ -174,7 +180,8 @@ class Teller:
         width = max(RULE_WIDTH, *(len(name) + 2 for name in (*named, "")))
         for finding in self.found.findings:
             name, severity = finding.prop
-            steps = tr("{steps} steps at least").format(steps=finding.shortest.steps)
+            least = tr("{steps} steps at least") if finding.nearest else tr("{steps} steps, perhaps fewer")
+            steps = least.format(steps=finding.shortest.steps)
             if self.found.part is not None and finding.prop in self.found.part.paths and not finding.verdict:
                 steps = preempted(finding.shortest.steps, finding.shortest.preemptions)
             if self.found.part is not None and (times := self.found.part.broken_in.get(name)):

@@ -1,0 +1,96 @@
+"""The reduced search comes to the verdicts and to the ends of one that visits every state and remembers nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from model.script.parser import parse
+from model.search.bfs import Property, Search, explore
+from model.search.final_states import is_end
+from model.search.problem import set_up
+from model.search.reduction import Reduction
+from model.search.report import report
+from model.search.strategy import search_scene
+from tests.model.reduced_search import reduced, same_as_everything
+from tests.model.test_search_random import random_search
+
+SCENES = Path(__file__).parent / "scenes"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_same_verdicts_and_ends_as_a_search_that_remembers_nothing(seed: int) -> None:
+    same_as_everything(random_search(seed, symmetry=False).scene)
+
+
+@pytest.mark.parametrize("name", ["missing-flush", "stale-pin", "udmabuf-punched"])
+def test_scenes_of_real_races(name: str) -> None:
+    scene = set_up(parse((SCENES / f"{name}.pte").read_text(encoding="utf-8")))
+    whole = explore(scene)
+    found = reduced(scene, symmetry=True)
+    assert found.kinds == whole.found.keys()
+    ends = {packed for packed in whole.seen if is_end(whole.cache, packed)}
+    assert {whole.cache.state(one).to_json() for one in ends} == {
+        found.cache.state(one).to_json() for one in found.ends
+    }
+    assert len(found.before) < 0.7 * len(whole.seen)
+
+
+SIX_LINES = """\
+device nic
+process p0
+process p1
+bo b0 1 in=gtt exporter=qxl
+mmap p0 buf bo:b0 shared rw 1
+write p0 buf 1
+may 1 mirror p0 buf as=r by=nic
+may 1 move b0 vram
+may 1 bo b1 1 in=gtt exporter=qxl
+may 1 mmap p1 s bo:b1 shared rw 1 populate
+may 1 dma r write 99
+may 1 put r
+"""
+
+
+def test_what_is_too_large_to_count_is_reduced() -> None:
+    found = search_scene(set_up(parse(SIX_LINES)))
+    assert found.reduction is not None
+    assert found.reduction.complete
+    assert not found.search.complete
+    assert len(found.reduction.before) <= 12_000, "of 193,850"
+    told = report(*found_in_order(found.search, found.reduction))
+    assert told.complete
+    assert set(told.verdicts.values()) == {"never"}
+
+
+def found_in_order(search: Search, reduction: Reduction) -> tuple[Search, str, None, Reduction]:
+    return search, "", None, reduction
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_way_that_only_the_reduced_search_knows_breaks_the_rule(seed: int) -> None:
+    scene = random_search(seed, symmetry=False).scene
+    start = Search(scene)  # nothing searched breadth first
+    found = Reduction(scene, start.cache, start.symmetry)
+    found.run()
+    told = report(start, "", None, found)
+    worst: dict[str, Property] = {}
+    for finding in told.findings:  # each way is walked on the plain kernel as it is found
+        worst[finding.prop[0]] = finding.prop
+        assert finding.verdict in {"sometimes", "always"}
+    assert worst.keys() == {name for name, _ in found.kinds}
+
+
+RETRIES = """\
+process p0
+mmap p0 buf anon private rw 1
+may * read p0 buf
+may * mprotect p0 buf none
+"""
+
+
+def test_what_goes_on_for_ever_is_not_put_off_for_ever() -> None:
+    scene = set_up(parse(RETRIES))
+    found, whole = reduced(scene), explore(scene, symmetry=False)
+    assert found.kinds == whole.found.keys()
+    for starter in found.cache.starters:
+        assert any(place.sticky for (actor, _), place in found.places.items() if actor is starter)
