@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean monkey
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -53,6 +53,9 @@ documents: screenshots ## renew all that the documents show of the program: pict
 
 sweep: $(VENV)/develop ## search every pair of ordinary calls, some hours; docs/ordinary.md says what was found
 	@$(BIN)/python docs/parts.py ordinary
+
+monkey: $(VENV)/develop ## random keys, mouse, pastes and sizes on a pseudo-terminal (ARGS="--seed N --seeds 5 --events 5000")
+	@$(BIN)/python -m tests.tui.monkey $(ARGS)
 
 soak: $(VENV)/develop ## random play of several tasks, until interrupted; goes on where it stopped (ARGS="--first N" begins at N)
 	@$(BIN)/python -m tests.model.soak $(ARGS)

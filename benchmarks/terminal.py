@@ -50,6 +50,7 @@ NOT_FOR_PYTE: Final = re.compile(rb"[<=>][0-9;:]*[@-~]|\?[0-9;]*u|[0-9;?]*\$[@-~
 FRAME: Final = b"?2026h"
 """Begin synchronized update: one of these a frame."""
 LONGEST_ESCAPE: Final = 4096
+LONGEST_TAIL: Final = 1 << 14
 
 
 class Screen:
@@ -143,19 +144,28 @@ class Program:
     """A program on a pseudo-terminal, its home directory empty; use it as a context manager."""
 
     def __init__(
-        self, argv: Sequence[str], columns: int = 120, rows: int = 40, environment: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        columns: int = 120,
+        rows: int = 40,
+        environment: Mapping[str, str] | None = None,
+        *,
+        at_home: bool = False,
     ) -> None:
         self.screen = Screen(columns, rows)
         self._received: list[Chunk] = []
         """What is not drawn yet."""
         self._last_byte = now()
         self._bytes = 0
+        self.tail = b""
+        """What was written last, as it came."""
         self._home = tempfile.TemporaryDirectory(prefix="ptescope-bench-")
         self._terminal, inside = os.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, columns * 10, rows * 20))
         self.started = now()
         self._process = subprocess.Popen(
             argv,
+            cwd=self._home.name if at_home else None,
             stdin=inside,
             stdout=inside,
             stderr=inside,
@@ -181,6 +191,22 @@ class Program:
     def send(self, data: bytes) -> None:
         """Type bytes, whatever they are."""
         os.write(self._terminal, data)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The window is now that large; the program hears of it as from any terminal."""
+        size = struct.pack("HHHH", rows, columns, columns * 10, rows * 20)
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
+        self.screen = Screen(columns, rows)
+        self._process.send_signal(signal.SIGWINCH)
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    @property
+    def bytes_written(self) -> int:
+        """What the program has written so far."""
+        return self._bytes
 
     def end(self, by: signal.Signals, timeout: float = 10.0) -> tuple[int, bytes]:
         """Send a signal; the exit status, and what the program still wrote."""
@@ -226,6 +252,7 @@ class Program:
             raise ProgramEndedError(self._process.wait(timeout=2), self.shown())
         self._last_byte = now()
         self._bytes += len(chunk)
+        self.tail = (self.tail + chunk)[-LONGEST_TAIL:]
         drawable, answers = self.screen.receive(chunk)
         self._received.append(Chunk(self._last_byte, self.cpu_ms, drawable))
         if answers:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from textual.command import CommandPalette
+from textual.events import Click
 
 from benchmarks.terminal import Program
 from lessons.file.library import find
 from lessons.learner.progress import Store
+from tests.tui.monkey import Played, play
 from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
 from tui.app.app import PtescopeApp
@@ -120,3 +122,21 @@ def test_bytes_that_are_no_text_are_survived_and_a_signal_gives_the_terminal_bac
     assert b"\x1b[?1049l" in left, "the alternate screen is left"
     assert b"\x1b[?25h" in left, "the cursor is shown again"
     assert b"Traceback" not in left
+
+
+async def test_the_palette_survives_a_window_without_room_and_a_click_outside(store: Store) -> None:
+    async with at(store, None) as user:
+        await user.press("ctrl+p", "a")
+        await user.pilot.resize_terminal(1, 1)
+        await user.press("pagedown", "pageup", "end", "home")
+        await user.pilot.resize_terminal(80, 24)
+        palette = user.app.screen
+        palette.post_message(Click(palette, 200, 200, 0, 0, 1, False, False, False, 200, 200))
+        await user.pilot.pause()
+        assert user.app.screen is palette
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+def test_a_monkey_at_the_keyboard_breaks_nothing() -> None:
+    found = play(7, 96, ("sandbox",))
+    assert isinstance(found, Played), found.what

@@ -5,7 +5,8 @@ from functools import partial
 from typing import NamedTuple
 
 from rich.markup import escape
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.events import Click
 from textual.types import IgnoreReturnCallbackType
 
 from lessons.i18n.language import tr
@@ -127,3 +128,16 @@ class Forms(Provider):
 
 class Palette(CommandPalette, LeavesOnce[None]):
     """Textual's command palette; a double click beside it closes it once."""
+
+    def _action_command_list(self, action: str) -> None:
+        """Keys that go to the list of commands do nothing while there is no room to show any.
+
+        Textual 8 pages through lines that it has not laid out then, and fails.
+        """
+        if self.query_one(CommandList).scrollable_content_region.area:
+            super()._action_command_list(action)
+
+    def _on_click(self, event: Click) -> None:
+        """A click that a terminal reports from outside of the window, as after a change of its size, is none."""
+        if not self.region.contains(event.screen_x, event.screen_y):
+            event.prevent_default()
