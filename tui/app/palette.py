@@ -137,7 +137,7 @@ class Palette(CommandPalette, LeavesOnce[None]):
         if self.query_one(CommandList).scrollable_content_region.area:
             super()._action_command_list(action)
 
-    async def _on_click(self, event: Click) -> None:
+    def on_click(self, event: Click) -> None:
         """A click that a terminal reports from outside of the window, as after a change of its size, is none."""
         if not self.region.contains(event.screen_x, event.screen_y):
             event.prevent_default()
