@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 from textual.events import Click
+from textual.widgets import Input
 
 from benchmarks.terminal import Program
 from lessons.file.library import find
@@ -134,6 +135,10 @@ async def test_the_palette_survives_a_window_without_room_and_a_click_outside(st
         palette.post_message(Click(palette, 200, 200, 0, 0, 1, False, False, False, 200, 200))
         await user.pilot.pause()
         assert user.app.screen is palette
+        palette.query("CommandList").remove()
+        await user.pilot.pause()
+        palette.post_message(Input.Changed(palette.query_one(Input), "late"))
+        await user.pilot.pause()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")

@@ -8,6 +8,7 @@ from rich.markup import escape
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.events import Click
 from textual.types import IgnoreReturnCallbackType
+from textual.worker import Worker
 
 from lessons.i18n.language import tr
 from tui.screens.help import RENAMED, key_name
@@ -126,6 +127,10 @@ class Forms(Provider):
                 yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.help)
 
 
+async def nothing() -> None:
+    """Do nothing."""
+
+
 class Palette(CommandPalette, LeavesOnce[None]):
     """Textual's command palette; a double click beside it closes it once."""
 
@@ -136,6 +141,12 @@ class Palette(CommandPalette, LeavesOnce[None]):
         """
         if self.query_one(CommandList).scrollable_content_region.area:
             super()._action_command_list(action)
+
+    def _gather_commands(self, search_value: str) -> Worker[None]:
+        """What is typed while the palette closes, its list already gone, looks for nothing any more."""
+        if not self.query(CommandList):
+            return self.run_worker(nothing())
+        return super()._gather_commands(search_value)
 
     def on_click(self, event: Click) -> None:
         """A click that a terminal reports from outside of the window, as after a change of its size, is none."""
