@@ -251,7 +251,8 @@ def of_timeline(timeline: Timeline, first: int, last: int) -> Interleaving:
 def _command_of(path: Iterable[Node], task: str, node: Node) -> str:
     """What a task was begun with; a plain command is its own."""
     prefix = f"begin {task} "
-    return next((one.command.removeprefix(prefix) for one in path if one.command.startswith(prefix)), node.command)
+    begun = next((one.command.removeprefix(prefix) for one in path if one.command.startswith(prefix)), node.command)
+    return begun.partition(" ")[2] if begun.startswith("cpu=") else begun
 
 
 def _step(lane: int, before: Node, node: Node) -> LaneStep:

@@ -434,3 +434,19 @@ def test_commands_that_take_each_others_place_are_not_counted_one_by_one() -> No
     assert together["schedules"] == apart["schedules"]
     assert [one["started_in"] for one in together["commands"]] == [None, None]
     assert [one["started_in"] for one in apart["commands"]] == [apart["schedules"]] * 2
+
+
+def test_the_way_is_drawn_with_the_nearest_safe_schedule_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "way.md"
+    done = ptescope("explore", "-o", str(file), "-", text=STALE_PIN + "may 1 read p0 buf\n")
+    assert done.returncode == 1
+    assert done.stderr == f"{file}\n"
+    drawn = file.read_text(encoding="utf-8")
+    found, safe = drawn.split("the nearest safe schedule")
+    assert "no way back" in found
+    assert "✗ corruption lost-write" in found
+    assert "here the two part" in safe
+    assert "load_byte" in safe, "a command that touches nothing shared is seen all the same"
+    refused = ptescope("explore", "-o", "way.png", "-", text=STALE_PIN)
+    assert refused.returncode == 2
+    assert "expected a file that ends in .svg or .md, not `way.png`" in refused.stderr

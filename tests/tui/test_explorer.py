@@ -1,8 +1,10 @@
 """The explorer: chosen, searched in a process of its own, walked into; nothing is left behind."""
 
 import asyncio
+import xml.etree.ElementTree as ET
 from asyncio.subprocess import Process
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ import pytest
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from model.script.parser import parse
-from tests.tui.user import NORMAL, SMALL, User, at
+from tests.tui.user import LARGE, NORMAL, SMALL, User, at
 from tui.drivers.counterexample import CounterexampleDriver
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
+from tui.export.screen import write_screen
 from tui.screens.explorer import Explorer
 from tui.screens.sandbox_stage import SandboxStage
 from tui.screens.stage import Stage
@@ -95,6 +98,29 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         assert user.is_on(Explorer)
         await user.press("q")
         assert user.stage.driver is not driver
+
+
+async def test_what_was_found_is_drawn_with_the_nearest_safe_schedule(store: Store, tmp_path: Path) -> None:
+    async with at(store, sandbox(PINNED), LARGE) as user:
+        await user.press("x", "enter")
+        await searched(user)
+        await user.press("S")
+        heads = [line for line in user.lines() if "the way that was found" in line]
+        assert len(heads) == 1
+        assert "the nearest safe schedule" in heads[0], "side by side where there is room"
+        assert "here the two part" in user.seen()
+        assert "no way back" in user.seen()
+        assert "read: cpu" not in user.seen()
+        assert write_screen(user.app, str(tmp_path / "x.svg")).startswith("Saved")
+        (title, *_) = ET.fromstring((tmp_path / "x.svg").read_text()).iter("{http://www.w3.org/2000/svg}title")
+        assert title.text == "ptescope"
+        assert "<path" in (tmp_path / "x.svg").read_text()
+        await user.press("q", "enter")
+        await until(user, lambda: isinstance(user.screen, Stage))
+        assert "S draws it in time and space" in " ".join(user.pane("story").split())
+        await user.press("n", "n", "S", "enter")
+        assert isinstance(user.screen, Stage)
+        assert user.stage.driver.past().here.depth > 0
 
 
 async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store) -> None:

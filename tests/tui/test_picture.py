@@ -171,6 +171,6 @@ def test_a_task_that_waits_says_for_what_and_when_it_does_no_longer() -> None:
     *_, held, given_back, over = (
         [line.text.rstrip() for line in picture(drawn, 76)] for _, drawn in played(MOMENTS["dax-truncate"])
     )
-    assert held[-1] == "‖ T waits for the last reference on page 0 of x (d0) to be put"
+    assert held[-1] == "‖ T waits for the last reference on page 0 of x to be put"
     assert given_back[-1] == "‖ T waits no longer: it can go on"
     assert not any("‖" in row for row in over)

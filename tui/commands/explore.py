@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_MEMORY: Final = 4096
 """MiB that a search may take unless told otherwise."""
+SUFFIXES: Final = (".svg", ".md")
+"""Of drawings."""
 EXIT_SAFE: Final = 0
 EXIT_CORRUPTS: Final = 1
 EXIT_MALFORMED: Final = 2
@@ -45,6 +48,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="the script; `-` reads standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=drawing_file,
+        help="also draw the easiest way into the worst that was found in time and space, with the nearest safe "
+        "schedule beside it: .svg or .md",
+    )
     parser.add_argument("--violation", metavar="NAME", choices=list(INVARIANTS), help="look at this rule alone")
     parser.add_argument(
         "--max-states",
@@ -101,6 +112,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def drawing_file(text: str) -> Path:
+    """Parse the name of a file for a drawing, or raise ArgumentTypeError."""
+    path = Path(text)
+    if path.suffix not in SUFFIXES:
+        raise ArgumentTypeError(tr("expected a file that ends in .svg or .md, not `{text}`").format(text=text))
+    return path
+
+
 def not_negative(text: str) -> int:
     """Parse a number, 0 included, or raise ArgumentTypeError."""
     if not text.isdecimal():
@@ -133,6 +152,8 @@ def main(args: Namespace) -> int:
         from tui.views.search_report import tell
 
         tell(found, seconds, ended)
+    if args.output is not None and not draw(found, args.output):
+        return EXIT_MALFORMED
     if found.corrupts:
         return EXIT_CORRUPTS
     if found.never_ends is not None:
@@ -140,6 +161,29 @@ def main(args: Namespace) -> int:
     if not found.complete:
         return EXIT_INCOMPLETE
     return EXIT_VACUOUS if found.shows_nothing else EXIT_SAFE
+
+
+def draw(found: "Report", output: Path) -> bool:
+    """Write the drawing of the worst that was found; False, and a word, where that cannot be done."""
+    from lessons.learner.progress import reason, replace_file
+    from model.search.report import story
+    from tui.export.search_ways import as_markdown, as_svg
+    from tui.views.search_ways import of_story
+
+    drawable = [finding for finding in found.findings if finding.shortest.steps]
+    if not drawable:
+        print(tr("Nothing was found that could be drawn."), file=sys.stderr)
+        return True
+    finding = drawable[0]
+    ways = of_story(found.search.scene, finding.prop[0], story(found.search, finding))
+    text = as_svg(ways, finding.prop[0]) if output.suffix == ".svg" else as_markdown(ways, finding.prop[0])
+    try:
+        replace_file(output, text.encode(), private=False)
+    except OSError as error:
+        print(reason(error), file=sys.stderr)
+        return False
+    print(output, file=sys.stderr)
+    return True
 
 
 def run(scene: "SearchProblem", args: Namespace) -> "tuple[SearchOutcome, str]":

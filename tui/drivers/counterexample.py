@@ -17,6 +17,8 @@ from model.search.state_graph import NumberedAction
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
+from tui.views.search_ways import of_history
+from tui.views.time_space import Way
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep
 
 WIDTH: Final = 40
@@ -59,6 +61,14 @@ class CounterexampleDriver(SandboxDriver):
         self.session.goto(self.nodes[-1])
         self.session.goto(self.start)
         self._stand_still()
+
+    def ways(self) -> tuple[Way, ...]:
+        """The way that was found, and the nearest safe one, in time and space; none where no rule was broken."""
+        if self.found is None or self.found.counterexample is None:
+            return ()
+        name = f"{self.found.invariant}: {tr('the way that was found')}"
+        cut = self.found.counterexample.cut
+        return of_history(self.session.timeline, name, tuple(self.nodes), cut, tuple(self.safe))
 
     def lead(self, steps: Sequence[NumberedAction]) -> None:
         """Walk to the end of some moves, and stand there."""
@@ -120,7 +130,8 @@ class CounterexampleDriver(SandboxDriver):
         count = many.format(steps=counterexample.steps, preemptions=counterexample.preemptions)
         text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{INVARIANTS[found.invariant].rule}\n\n"
         schedule = "\n".join(self._schedule(counterexample, here))
-        standing = "\n\n".join((self._standing(counterexample, here), *self._instead()))
+        drawn = tr("`S` draws it in time and space, with the nearest safe schedule beside it.")
+        standing = "\n\n".join((self._standing(counterexample, here), *self._instead(), drawn))
         return usual._replace(text=f"{text}{standing}\n\n```\n{schedule}\n```")
 
     def _instead(self) -> Iterator[str]:

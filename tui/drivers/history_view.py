@@ -12,6 +12,7 @@ from model.memory.records import Access, Event, Printk, Splat
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
 from model.session.timeline import Timeline
+from tui.views.shown_state import pfn_name
 from tui.views.view_model import LogLine, Rule, ShownNode, ShownStep, ShownViolation
 
 MOST_LINES: Final = 200
@@ -143,7 +144,7 @@ def access(event: Access) -> str:
         who, how = event.device or "the kernel", f"{event.reference}+{event.page}"
     else:
         who, how = event.process or "the kernel", f"page {event.vpn}"
-    return f"{who} {verb} {event.value} {preposition} f{event.pfn} ({how})"
+    return f"{who} {verb} {event.value} {preposition} {pfn_name(event.pfn)} ({how})"
 
 
 def strip(timeline: Timeline) -> tuple[tuple[ShownNode, ...], int]:

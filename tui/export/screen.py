@@ -2,7 +2,7 @@
 
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.segment import Segments
@@ -11,9 +11,18 @@ from textual.app import App
 from lessons.i18n.language import tr
 from lessons.learner.progress import reason, replace_file
 from tui.session.user_files import FileNameError, new_file
+from tui.views.row import Row
 
 MOST_NAMES: Final = 2000
 """So many pictures without a name of their own may lie in one folder."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A screen that is one drawing: a file has all of it, in strokes of its own, not the part that is in sight."""
+
+    def whole_drawing(self) -> list[Row]:
+        """All of it."""
 
 
 def lines(app: App[None]) -> list[str]:
@@ -35,11 +44,17 @@ def coloured(app: App[None]) -> str:
 
 def markdown(app: App[None]) -> str:
     """The screen as a code block."""
-    return "```text\n" + "\n".join(lines(app)) + "\n```\n"
+    shown = app.screen
+    text = [row.text.rstrip() for row in shown.whole_drawing()] if isinstance(shown, Drawn) else lines(app)
+    return "```text\n" + "\n".join(text) + "\n```\n"
 
 
 def svg(app: App[None], title: str = "ptescope") -> str:
     """The screen as a picture. Some programs drop the blanks at the ends of a text, unless told to keep them."""
+    if isinstance(app.screen, Drawn):
+        from tui.export import picture_svg
+
+        return picture_svg.svg([picture_svg.Drawing(title, app.screen.whole_drawing())], title)
     return app.export_screenshot(title=title).replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 

@@ -62,6 +62,7 @@ class Explorer(LeavesOnce[None]):
         Binding("f", "first", "Everything, or until the first corruption", id="explorer.first"),
         Binding("b", "bound", "The most states to search", id="explorer.bound"),
         Binding("X", "map", "Map of the state space", id="explorer.map"),
+        Binding("S", "draw", "What was found in time and space, with the nearest safe schedule", id="explorer.draw"),
         Binding("tab", "app.focus_next", "Next pane", id="explorer.next-pane"),
         Binding("shift+tab", "app.focus_previous", "Previous pane", id="explorer.previous-pane"),
         Binding("escape", "stop", "End the search, or go back", id="explorer.stop"),
@@ -134,7 +135,12 @@ class Explorer(LeavesOnce[None]):
         if self.searching:
             hints = [("Esc", "end the search", "stop")]
         elif self.focused is self.result and self.shown.found is not None:
-            hints = [("Enter", "walk into it", "go"), ("X", "map", "map"), ("x", "search again", "search")]
+            hints = [
+                ("Enter", "walk into it", "go"),
+                ("S", "draw it", "draw"),
+                ("X", "map", "map"),
+                ("x", "search again", "search"),
+            ]
         else:
             hints = [
                 ("Enter", "search", "search"),
@@ -318,12 +324,32 @@ class Explorer(LeavesOnce[None]):
         """A stage on which the way into a violation lies ahead."""
         from tui.screens.sandbox_stage import SandboxStage
 
+        driver = self._laid(invariant)
+        if driver is not None:
+            self.app.push_screen(SandboxStage(driver, self.glyphs))
+
+    def _laid(self, invariant: str) -> CounterexampleDriver | None:
+        """The way into a violation, laid out; None where there is none."""
         found = self.shown.found
         judged = next(judged for judged in found.judgements if judged.invariant == invariant) if found else None
-        if judged is not None and judged.counterexample is not None:
-            driver = self.driver(f"{invariant}: {self.name_of_it}")
-            driver.lay(judged)
-            self.app.push_screen(SandboxStage(driver, self.glyphs))
+        if judged is None or judged.counterexample is None:
+            return None
+        driver = self.driver(f"{invariant}: {self.name_of_it}")
+        driver.lay(judged)
+        return driver
+
+    def action_draw(self) -> None:
+        """The way into the violation under the cursor, else into the worst, in time and space."""
+        from tui.screens.time_space import TimeSpace
+
+        kind, _, rest = self._at().partition(":")
+        found = self.shown.found
+        worst = next((one.invariant for one in found.judgements if one.counterexample is not None), "") if found else ""
+        driver = self._laid(rest.partition(":")[0] if kind == "found" else worst)
+        if driver is None:
+            self.notify(tr("Nothing that was found breaks a rule: search first, with `x`."), markup=False)
+            return
+        self.app.push_screen(TimeSpace(driver.past(), self.glyphs, driver.ways()), lambda _: None)
 
     def driver(self, title: str) -> CounterexampleDriver:
         """Play on a copy of where the search set out from."""

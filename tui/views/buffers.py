@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lessons.i18n.language import tr
 from model.memory.records import Attachment, Buffer
 from tui.views.row import Row, Span, flow, row
-from tui.views.shown_state import ShownState, gone
+from tui.views.shown_state import ShownState, gone, pfn_name
 
 MOST_NAMED = 8
 """Runs of frames of one buffer, and importers of one dma-buf, that are named."""
@@ -36,7 +36,8 @@ def _frames(scene: ShownState, buffer: Buffer) -> Iterator[list[Span]]:
             runs.append([pfn, pfn])
     for first, last in runs[:MOST_NAMED]:
         about = f"frame:{first}"
-        yield [Span(f"f{first}" if first == last else f"f{first}-f{last}", scene.role(about), about)]
+        text = pfn_name(first) if first == last else f"{pfn_name(first)}-{pfn_name(last)}"
+        yield [Span(text, scene.role(about), about)]
     if len(runs) > MOST_NAMED:
         yield [Span(tr("and more"), "dim")]
 

@@ -5,11 +5,13 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
 
+from model.kernel.fs.dax import PMEM_BASE
 from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, VM_SHARED, names, smaps_codes
 from model.memory.records import Frame, Pte, TlbEntry, Vma
 from model.memory.state import Change, State
 from model.script.json_state import PTE_STATES as NOT_PRESENT
 from model.script.json_state import TABLE_NAMES, backing, frame_name, protection, record_picture
+from tui.views.shown_state import pfn_name
 
 HIDDEN: Final = frozenset({"counters", "free", "locks"})
 """The allocator's and the scheduler's own bookkeeping: shown only to those who want to see everything."""
@@ -33,10 +35,24 @@ def change_line(state: State, change: Change, arrow: str = "->") -> ChangeLine:
     """A change, described in the State after it."""
     subject = _subject(change)
     if change.old is None:
-        return ChangeLine("+", subject, _whole(state, change.new))
+        return ChangeLine("+", subject, _whole(state, _value(change, change.new)))
     if change.new is None:
-        return ChangeLine("-", subject, _whole(state, change.old))
+        return ChangeLine("-", subject, _whole(state, _value(change, change.old)))
     return ChangeLine("~", subject, _difference(state, change.old, change.new, arrow))
+
+
+def _value(change: Change, record: object) -> object:
+    """What stands in an entry; a frame by its name."""
+    return number_of(record) if change.table == "page_cache" and isinstance(record, int) else record
+
+
+def number_of(pfn: int) -> str:
+    """What comes after the word `frame`: `5`, or `v0` and `d0` where no RAM is meant.
+
+    >>> number_of(5), number_of(VRAM_BASE)
+    ('5', 'v0')
+    """
+    return pfn_name(pfn).removeprefix("f")
 
 
 class ChangeRow(NamedTuple):
@@ -70,7 +86,7 @@ def _follows(before: Change, change: Change) -> bool:
 def _joined(row: Sequence[Change], line: ChangeLine) -> ChangeRow:
     """The one line for a row of changes, e.g. `frames 512 to 1023`."""
     if len(row) > 1:
-        line = line._replace(subject=f"{line.subject.replace('frame', 'frames')} to {row[-1].key}")
+        line = line._replace(subject=f"{line.subject.replace('frame', 'frames')} to {number_of(row[-1].key)}")
     return ChangeRow(row[0], line)
 
 
@@ -83,7 +99,9 @@ def _subject(change: Change) -> str:
         case "tlbs", cpu:
             return f"TLB of cpu {cpu}"
         case "content", pfn:
-            return f"bytes of frame {pfn}"
+            return f"bytes of frame {number_of(pfn)}"
+        case "frames", pfn:
+            return f"frame {number_of(pfn)}"
         case _, tuple() as key:
             return f"{name} {':'.join(map(str, key))}"
         case _, key:
@@ -117,7 +135,8 @@ def _whole(state: State, record: object) -> str:
 def _entry(state: State, pte: Pte) -> str:
     if pte.kind == "swap":
         return f"swap slot {pte.pfn}"
-    where = f"frame {frame_name(state, pte.pfn)}"
+    name = frame_name(state, pte.pfn)
+    where = f"frame {number_of(name) if isinstance(name, int) else name}"
     bits = " ".join(names(pte.bits, PAGE_BITS))
     return f"{where}, {bits}" if pte.kind == "page" else f"{NOT_PRESENT[pte.kind]}, {where}"
 
@@ -132,7 +151,7 @@ def _tlb(entries: tuple[Any, ...]) -> str:
 
 
 def _translation(entry: TlbEntry) -> str:
-    return f"{entry.process}:{entry.vpn} is frame {entry.pte.pfn}{' rw' if entry.pte.writable else ''}"
+    return f"{entry.process}:{entry.vpn} is frame {number_of(entry.pte.pfn)}{' rw' if entry.pte.writable else ''}"
 
 
 def _difference(state: State, old: object, new: object, arrow: str) -> str:
@@ -174,7 +193,9 @@ def _vma_words(vma: Vma) -> dict[str, Any]:
 def _fields(old: dict[str, Any], new: dict[str, Any], arrow: str) -> list[str]:
     keys = [*old, *(key for key in new if key not in old)]
     return [
-        f"{key} {_plain(old.get(key))} {arrow} {_plain(new.get(key))}" for key in keys if old.get(key) != new.get(key)
+        f"{key} {_field(key, old.get(key))} {arrow} {_field(key, new.get(key))}"
+        for key in keys
+        if old.get(key) != new.get(key)
     ]
 
 
@@ -189,6 +210,20 @@ def _tlb_difference(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
     return ", ".join([*came, *(f"forgets {_tlb((entry,))}" for entry in old if entry not in new)])
 
 
+def _field(key: str, value: object) -> str:
+    """The value of a field; frames by their names, where they are not RAM."""
+    if key == "frames" and isinstance(value, list | tuple) and value and value[0] >= PMEM_BASE:
+        first, last = number_of(value[0]), number_of(value[-1])
+        return (
+            first
+            if len(value) == 1
+            else f"{first}-{last}"
+            if value[-1] - value[0] == len(value) - 1
+            else " ".join(map(number_of, value))
+        )
+    return _plain(value)
+
+
 def _plain(value: object) -> str:
     """A JSON value without quotes and braces."""
     match value:
@@ -199,7 +234,7 @@ def _plain(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case dict():
-            return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+            return ", ".join(f"{key} {_field(key, item)}" for key, item in value.items())
         case list() | tuple():
             return " ".join(_runs(value))
         case _:

@@ -10,7 +10,7 @@ from model.memory.state import State
 from tui.views.verdict import worst
 from tui.views.view_model import Picture
 
-FRAME: Final = re.compile(r"frame (\d+)")
+HELD_PAGE: Final = re.compile(r"reference on page (\d+) of (\S+)")
 MOST_BROKEN: Final = 3
 
 
@@ -70,11 +70,10 @@ def _in_the_way(state: State, name: str, task: Task) -> list[str]:
 
 
 def _holding(state: State, task: Task) -> list[str]:
-    """References to the frame whose last reference a task waits for."""
-    found = FRAME.search(task.blocked)
-    if found is None or "reference" not in task.blocked:
-        return []
-    return sorted(name for name, reference in state.references.items() if int(found[1]) in reference.frames)
+    """References to the page whose last reference a task waits for."""
+    found = HELD_PAGE.search(task.blocked)
+    pfn = state.page_cache.get((found[2], int(found[1]))) if found is not None else None
+    return sorted(name for name, reference in state.references.items() if pfn in reference.frames)
 
 
 def _broken(picture: Picture) -> Iterator[tuple[str, str]]:

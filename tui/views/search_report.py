@@ -17,7 +17,6 @@ from model.script.parser import parse
 from model.search.command_events import STARTED
 from model.search.ends import CommandUse, NeverEnds
 from model.search.part_searches import PartSearch
-from model.search.path_interleaving import of_path, steps_among
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
@@ -27,7 +26,8 @@ from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
-from tui.views.time_space import Across, legend, time_space
+from tui.views.search_ways import of_story
+from tui.views.time_space import Way, legend, time_space
 
 RULE_WIDTH: Final = 24
 """Columns for the name of a rule; properties are longer."""
@@ -247,22 +247,21 @@ class Teller:
             self.line(4, ("! property: ", SEVERITY_STYLES[severity]), said)
         else:
             self.why(told, done)
+        found, *safe = of_story(self.scene, name, told)
         self.line(0)
-        self.drawing(told.path.actions, tip, tr("no way back"))
+        self.drawing(found)
         self.way_out(told)
-        if told.point_of_no_return is not None:
+        for way in safe:
             self.line(0)
-            self.drawing((*told.path.actions[:tip], *told.point_of_no_return.safe), tip, tr("here the two part"))
+            self.drawing(way)
 
-    def drawing(self, moves: Sequence[Action], cut: int, across: str) -> None:
-        """A path in time and space; before move `cut` a line with the words `across` goes through all lanes."""
+    def drawing(self, way: Way) -> None:
+        """A way in time and space."""
         console = self.narrator.output
         glyphs = UNICODE if self.signs.rule == UNICODE.rule else ASCII
         width = min(console.width, WIDEST_DRAWING) - 2
-        found = of_path(self.scene, moves)
-        line = Across(steps_among(moves[:cut]), across) if cut >= 0 else None
         self.line(2, (tr("time and space"), "bold"))
-        for each in (legend(glyphs), *time_space(found, width, glyphs, line)):
+        for each in (legend(glyphs), *time_space(way.found, width, glyphs, way.across)):
             console.print(Text(f"  {each.text.rstrip()}"), no_wrap=True, overflow="ignore", crop=False)
 
     def lanes(self, taken: Sequence[StoryTurn], tip: int) -> None:

@@ -155,11 +155,18 @@ class Before(NamedTuple):
 
 def frame_name(state: State, pfn: int) -> str:
     """`f5` for memory, `v0` for video memory, `d0` for storage that is mapped directly, `zero` for the zero page."""
+    frame = state.frames.get(pfn)
+    return "zero" if frame is not None and frame.kind == "zero" else pfn_name(pfn)
+
+
+def pfn_name(pfn: int) -> str:
+    """The same where no State tells what it is used for.
+
+    >>> pfn_name(5), pfn_name(VRAM_BASE + 2)
+    ('f5', 'v2')
+    """
     if pfn >= VRAM_BASE:
         return f"v{pfn - VRAM_BASE}"
-    frame = state.frames.get(pfn)
-    if frame is not None and frame.kind == "zero":
-        return "zero"
     return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"
 
 

@@ -3,15 +3,16 @@
 ● step   ○ reads   ▶ writes   ┊ still believes   ═ no way back; a cross: uses what is no longer so
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.kernel.drivers.ttm_pool import VRAM_BASE
 from model.memory.records import Buffer, Frame, Lock, Pte, Reference, TlbEntry
-from model.session.interleaving import Interleaving, LaneStep, SharedEntry, tells
+from model.session.interleaving import Interleaving, Lane, LaneStep, SharedEntry, tells
 from tui.views.glyphs import ASCII, Glyphs
-from tui.views.row import Row, Span, cut, row
+from tui.views.row import BLANK, Row, Span, cut, row
+from tui.views.shown_state import pfn_name
 
 
 class Signs(NamedTuple):
@@ -40,6 +41,12 @@ LEAST_COLUMNS: Final = 3
 """Shared entries that must have room beside lanes with texts of their own."""
 COLUMN: Final = 12
 """Columns for one shared entry: its sign and its value."""
+SIDE_BY_SIDE: Final = 88
+"""Columns that each of two drawings needs to stand beside the other …"""
+GAP: Final = 4
+"""… and those between them."""
+HEADING: Final = 3
+"""Lines that a command takes above its lane at most."""
 LANE_ROLES: Final = ("name", "key", "code", "ok", "title", "now")
 """How lanes are told apart besides by their place; repeated where there are more."""
 
@@ -75,6 +82,33 @@ def time_space(found: Interleaving, width: int, glyphs: Glyphs, across: Across |
     if not found.steps:
         return [row(Span(tr("Nothing has run here yet."), "dim"))]
     return list(_Drawing(found, width, signs_of(glyphs), glyphs, across).rows())
+
+
+class Way(NamedTuple):
+    """One of several ways to be compared: what it is, its steps, and where it parts from the others."""
+
+    name: str
+    found: Interleaving
+    across: Across | None = None
+
+
+def ways(shown: Sequence[Way], width: int, glyphs: Glyphs) -> list[Row]:
+    """Ways beside each other where each has room, else one below the other."""
+    side = (width - GAP * (len(shown) - 1)) // len(shown)
+    if len(shown) == 1 or side < SIDE_BY_SIDE:
+        return [line for way in shown for line in (BLANK, *_way(way, width, glyphs))][1:]
+    columns = [_way(way, side, glyphs) for way in shown]
+    rows = []
+    for lines in zip_longest(*columns, fillvalue=BLANK):
+        *before, last = lines
+        spans = [span for line in before for span in (*line.spans, Span(" " * (side + GAP - len(line.text))))]
+        rows.append(Row((*spans, *last.spans)))
+    return rows
+
+
+def _way(way: Way, width: int, glyphs: Glyphs) -> list[Row]:
+    """One way under its name."""
+    return [row(Span(cut(way.name, width), "title")), *time_space(way.found, width, glyphs, way.across)]
 
 
 class _Drawing:
@@ -114,11 +148,11 @@ class _Drawing:
         yield from self._heading()
         folded: set[int] = set()
         """Lanes with steps that are not shown, since their last one that is."""
-        entries = [one.entry for one in self.shared]
+        shown = self._telling()
         for number, step in enumerate(self.found.steps):
             if self.across is not None and number == self.across.before:
                 yield self._across(self.across)
-            if number not in self.stale and not tells(step, entries):
+            if number not in shown:
                 folded.add(step.lane)
                 continue
             yield self._step(number, step, self.signs.folded if step.lane in folded else " ")
@@ -129,30 +163,34 @@ class _Drawing:
                 text = cut(f"{sign} {broken.severity} {broken.invariant}", self.width - indent)
                 yield row(Span(" " * indent), Span(text, broken.severity, f"moment:{step.node}"))
 
+    def _telling(self) -> set[int]:
+        """The steps that are shown: those that tell something, and of a lane that has none its last one."""
+        entries = [one.entry for one in self.shared]
+        found = {number for number, step in enumerate(self.found.steps) if number in self.stale or tells(step, entries)}
+        lanes = {self.found.steps[number].lane for number in found}
+        return found | {last for lane, last in self.last.items() if lane not in lanes}
+
     def _heading(self) -> Iterator[Row]:
         """Who runs, and what is shared, with its value before."""
         titles = [Span(cut(title(one), COLUMN - 1).ljust(COLUMN), "strong") for one in self.shared]
-        for lane, one in enumerate(self.found.lanes):
-            name = one.command if one.name == "main" else f"{one.name}: {one.command}"
-            where = f"cpu{one.cpu}" if one.cpu >= 0 else tr("device")
-            role = LANE_ROLES[lane % len(LANE_ROLES)]
-            if self.narrow:
-                left = f"{'  ' * lane}{self.signs.step} {name} ({where})"
-                yield row(Span(cut(left, self.width), role))
+        values = [Span(f" {value(one, one.before)}"[: COLUMN - 1].ljust(COLUMN), "dim") for one in self.shared]
+        places = [f"cpu{one.cpu}" if one.cpu >= 0 else tr("device") for one in self.found.lanes]
+        roles = [LANE_ROLES[lane % len(LANE_ROLES)] for lane in range(len(self.found.lanes))]
         if self.narrow:
-            yield Row((Span(" " * self.left), *titles))
-        else:
-            spans: list[Span] = []
-            below: list[Span] = []
             for lane, one in enumerate(self.found.lanes):
-                role = LANE_ROLES[lane % len(LANE_ROLES)]
-                name = one.command if one.name == "main" else f"{one.name}: {one.command}"
-                spans.append(Span(cut(name, self.lane_width - 1).ljust(self.lane_width), role))
-                where = f"cpu{one.cpu}" if one.cpu >= 0 else tr("device")
-                below.append(Span(where.ljust(self.lane_width), "dim"))
-            yield Row((*spans, *titles))
-            values = [Span(f" {value(one, one.before)}"[: COLUMN - 1].ljust(COLUMN), "dim") for one in self.shared]
-            yield Row((*below, *values))
+                left = f"{'  ' * lane}{self.signs.step} {called(one)} ({places[lane]})"
+                yield row(Span(cut(left, self.width), roles[lane]))
+            yield Row((Span(" " * self.left), *titles))
+            yield Row((Span(" " * self.left), *values))
+            return
+        names = [in_lines(called(one), self.lane_width - 1, HEADING) for one in self.found.lanes]
+        for number in range(most := max(map(len, names))):
+            spans = [
+                Span((lines[number] if number < len(lines) else "").ljust(self.lane_width), role)
+                for lines, role in zip(names, roles, strict=True)
+            ]
+            yield Row((*spans, *(titles if number == most - 1 else ())))
+        yield Row((*(Span(place.ljust(self.lane_width), "dim") for place in places), *values))
 
     def _step(self, number: int, step: LaneStep, before: str) -> Row:
         """A step with its arrows; `before` stands for steps of its lane that are not shown."""
@@ -229,6 +267,29 @@ class _Drawing:
         return row(Span(f"{side}{word}{side}", "wrong", f"moment:{self.found.steps[across.before].node}"))
 
 
+def called(lane: Lane) -> str:
+    """A lane's name and command; the name alone says nothing more where it is that of the command."""
+    verb = lane.command.partition(" ")[0]
+    return lane.command if lane.name in {"main", verb} else f"{lane.name}: {lane.command}"
+
+
+def in_lines(text: str, width: int, most: int) -> list[str]:
+    """Words in so many lines at most; what is missing is marked.
+
+    >>> in_lines("gup p0 buf as=r write by=nic", 12, 2)
+    ['gup p0 buf', 'as=r write ~']
+    """
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines[most - 1 :] = [f"{lines[most - 1]} {lines[most]}"]
+    return [cut(line, width) for line in lines]
+
+
 EMPTY: Final = {"ptes": "empty", "content": "0"}
 """What a missing entry says; in other tables `-`."""
 
@@ -252,6 +313,8 @@ def title(one: SharedEntry) -> str:
             return f"{frame(key)} byte{more}"
         case "locks":
             return str(key[0])
+        case "references":
+            return f"ref {key}"
     return f"{key}{more}"
 
 
@@ -265,7 +328,7 @@ def subject_of(one: SharedEntry) -> str:
 
 def frame(pfn: int) -> str:
     """A frame's name: `f5`, or `v0` for the first page of video memory."""
-    return f"f{pfn}" if pfn < VRAM_BASE else f"v{pfn - VRAM_BASE}"
+    return pfn_name(pfn)
 
 
 def value(one: SharedEntry, entry: Any) -> str:

@@ -175,7 +175,7 @@ class dax_break_layout(Procedure):
         """
         pfn = tx.page_cache.get((self.file, self.waits_for))
         if pfn is not None and page_count(tx, pfn) != idle_count(tx):
-            return blocked(f"the last reference on page {self.waits_for} of {self.file} (frame {pfn}) to be put")
+            return blocked(f"the last reference on page {self.waits_for} of {self.file} to be put")
         return None
 
     @step
