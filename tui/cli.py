@@ -51,7 +51,9 @@ SUBCOMMANDS: Final = (
     Subcommand("lesson", "lesson", "for authors: new, check, play, promote, diff, mutate"),
     Subcommand("notes", "notes", "show the teacher's notes beside a presentation"),
     Subcommand("serve", "serve", "serve the app to browsers (extra `web`)"),
-    Subcommand("class", "class_pack", "write a plan, a worksheet and a key for a class"),
+    Subcommand("class", "class_room", "for teachers: class packs, assignments, and what was handed in"),
+    Subcommand("assignment", "assignment", "open an assignment that a teacher has made"),
+    Subcommand("hand-in", "hand_in", "write what you have done into one file for the teacher"),
     Subcommand("export", "export", "export a lesson or a script as SVG, Markdown, asciicast or Mermaid diagram"),
     Subcommand("run", "run", "carry out a script and tell what happened"),
     Subcommand("explore", "explore", "search every schedule of what a script permits for the way to corruption"),
@@ -62,7 +64,20 @@ SUBCOMMANDS: Final = (
     Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),
 )
 WITH_LESSONS: Final = frozenset(
-    ("learn", "recap", "lessons", "lesson", "serve", "class", "export", "drill", "notes", "progress")
+    (
+        "learn",
+        "recap",
+        "lessons",
+        "lesson",
+        "serve",
+        "class",
+        "export",
+        "drill",
+        "notes",
+        "progress",
+        "assignment",
+        "hand-in",
+    )
 )
 """Subcommands that look at lessons, and so at those of one's own."""
 HOME: Final = Subcommand("home", "home", "open the app")
@@ -181,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> int:
     """Call the subcommand that a command line asks for; its exit status."""
+    words = _spelled_out(words)
     args = build_parser(words).parse_args(words)
     if named := getattr(args, "lesson_folders", None):
         from lessons.i18n.lesson_folders import name_folders
@@ -188,6 +204,19 @@ def run(words: Sequence[str]) -> int:
         name_folders(named)
     subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
     return _module(subcommand).main(args)
+
+
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """`class LESSON…` is `class pack LESSON…`."""
+    if "class" not in words:
+        return list(words)
+    from tui.commands.class_room import NAMES
+
+    at = words.index("class") + 1
+    rest = [word for word in words[at:] if not word.startswith("-")]
+    if not rest or NAMES.intersection(rest):
+        return list(words)
+    return [*words[:at], "pack", *words[at:]]
 
 
 def _name_damaged_translations() -> None:

@@ -39,7 +39,7 @@ def which_op(seed: int, dice: Random) -> Exercise:
     truth, commands = found[0], found
     dice.shuffle(commands)
     answers = tuple(AnswerOption(command, _reply(before, command, right=command == truth)) for command in commands)
-    ask = "One command lies between the two machines (`n` and `p` go back and forth). Which?"
+    ask = "One command lies between the two machines. Which?"
     return Exercise("which-op", seed, setting.lines, ask, answers, commands.index(truth), (truth,), both=True)
 
 

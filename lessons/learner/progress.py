@@ -7,6 +7,7 @@ or the new one; a file that cannot be read is set aside under another name and r
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,6 +19,7 @@ from lessons.drills.score import Score
 from lessons.learner.file_lock import locked
 
 FORMAT: Final = 1
+MOST_EXERCISES: Final = 500
 NAME: Final = "progress.json"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -40,6 +42,17 @@ class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """Played to the end at least once."""
     shown: tuple[str, ...] = ()
     """Ids of predictions that a presenter has shown without an answer."""
+    times: dict[str, int] = {}
+    """Prediction or goal id → when it was answered or reached: seconds since the epoch."""
+
+
+class DrillAnswer(msgspec.Struct, frozen=True):
+    """What was said to one exercise, the first time that it was asked."""
+
+    chosen: Count
+    """The answer's index."""
+    at: int
+    """Seconds since the epoch."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -49,6 +62,8 @@ class Progress(msgspec.Struct, frozen=True):
     lessons: dict[str, LessonProgress] = {}
     drills: dict[str, Score] = {}
     """How the exercises of each kind have gone."""
+    exercises: dict[str, DrillAnswer] = {}
+    """Kind and number, as `pte 17`, → the answer; of the last MOST_EXERCISES."""
 
 
 class ProgressError(OSError):
@@ -105,12 +120,19 @@ class Store:
             known = self.read()
             self.write(msgspec.structs.replace(known, lessons={**known.lessons, name: lesson}))
 
-    def answered(self, kind: str, *, right: bool) -> Score:
-        """Count one more exercise of that kind; how it stands now. Raises ProgressError."""
+    def answered(self, kind: str, *, right: bool, seed: int = -1, chosen: int = 0) -> Score:
+        """Count one more exercise of that kind; how it stands now. Raises ProgressError.
+
+        `seed`: its number, under which the answer with index `chosen` is kept; below 0 only the count is.
+        """
         with self._alone():
             known = self.read()
             score = known.drills.get(kind, Score()).after(right=right)
-            self.write(msgspec.structs.replace(known, drills={**known.drills, kind: score}))
+            exercises = known.exercises
+            if seed >= 0 and f"{kind} {seed}" not in exercises:
+                kept = list(exercises.items())[-(MOST_EXERCISES - 1) :]
+                exercises = {**dict(kept), f"{kind} {seed}": DrillAnswer(chosen, int(time.time()))}
+            self.write(msgspec.structs.replace(known, drills={**known.drills, kind: score}, exercises=exercises))
         return score
 
     def reset(self, name: str = "") -> None:
@@ -170,7 +192,10 @@ class Store:
                 for kind, score in other.drills.items()
                 if score.asked > known.drills.get(kind, Score()).asked
             }
-            self.write(Progress(lessons={**known.lessons, **lessons}, drills={**known.drills, **drills}))
+            exercises = {**other.exercises, **known.exercises}
+            self.write(
+                Progress(lessons={**known.lessons, **lessons}, drills={**known.drills, **drills}, exercises=exercises)
+            )
         return len(lessons), len(drills)
 
     def write(self, progress: Progress) -> None:

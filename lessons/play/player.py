@@ -6,6 +6,7 @@ the sandbox: each scene is a way from its start. A place of the lesson is an ite
 """
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -51,6 +52,10 @@ class Player:
         """Prediction or goal id → hints taken."""
         self.reached: set[str] = set()
         """Ids of goals that were reached."""
+        self.solved: dict[str, tuple[str, ...]] = {}
+        """Goal id → the commands that reached it last, or were given when one came by."""
+        self.times: dict[str, int] = {}
+        """Prediction or goal id → when it was answered or reached, in seconds since the epoch."""
         self.finished = False
         self.folds = True
         """At the pace `visible`, steps that change nothing in sight are part of the next one that does."""
@@ -279,9 +284,12 @@ class Player:
         if prediction.id in self.judged:
             return tr("This has been revealed already; your answer stays beside it.")
         try:
-            self.guesses[prediction.id] = read_guess(prediction, typed)
+            guess = read_guess(prediction, typed)
         except GuessError as error:
             return str(error)
+        if guess != self.guesses.get(prediction.id):
+            self.times[prediction.id] = int(time.time())
+        self.guesses[prediction.id] = guess
         if prediction.reveal == "now":
             self._judge(prediction, self.standing)
         return ""
@@ -303,6 +311,7 @@ class Player:
         if prediction is None or not (prediction.id in self.guesses or prediction.id in self.shown):
             return tr("There is no answer here that could be taken back.")
         self.guesses.pop(prediction.id, None)
+        self.times.pop(prediction.id, None)
         self.judged.pop(prediction.id, None)
         self.shown.discard(prediction.id)
         return ""
@@ -320,6 +329,8 @@ class Player:
             self._reach(place._replace(played_steps=played_steps, typed=(*place.typed, " ".join(line.split()))))
             if reached(goal, self.standing):
                 self.reached.add(goal.id)
+                self.solved[goal.id] = self.place.typed
+                self.times.setdefault(goal.id, int(time.time()))
         return ""
 
     def hint(self) -> str:
@@ -431,10 +442,11 @@ class Player:
             item=self.place.item,
             step=self.place.played,
             guesses=dict(self.guesses),
-            commands=commands,
+            commands={**self.solved, **commands},
             hints=dict(self.hints_used),
             finished=self.finished,
             shown=tuple(sorted(self.shown)),
+            times=dict(self.times),
         )
 
     def _resume(self, progress: LessonProgress) -> None:
@@ -444,6 +456,8 @@ class Player:
         """
         self.hints_used = {key: max(0, count) for key, count in progress.hints.items()}
         self.shown = set(progress.shown)
+        self.solved = dict(progress.commands)
+        self.times = dict(progress.times)
         for item in self.lesson.items:
             action = item.action
             if action is not None and not isinstance(action, Do | Goal) and action.id in progress.guesses:
@@ -451,8 +465,11 @@ class Player:
                 with contextlib.suppress(GuessError):
                     self.guesses[action.id] = read_guess(action, progress.guesses[action.id])
         target = min(progress.item, len(self.lesson.items) - 1)
+        restored = -1
         while self.place.item < target:
-            self._restore(progress)
+            if self.place.item != restored:
+                restored = self.place.item
+                self._restore(progress)
             if self.forward():
                 break
         else:

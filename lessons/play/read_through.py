@@ -13,6 +13,7 @@ from lessons.play.playback import PlayedStep, Standing
 from lessons.play.player import Player
 from lessons.play.worked_answer import WorkedAnswer, worked
 from model.script.moment import NoAnswerError
+from model.session.timeline import Timeline
 
 
 class ReadItem(NamedTuple):
@@ -23,10 +24,14 @@ class ReadItem(NamedTuple):
     text: str
     world: str
     """Not empty: a new scene begins here."""
-    before: Standing
-    """The machine when the item is entered …"""
-    after: Standing
-    """… and when it is left."""
+    timeline: Timeline
+    """The history of the way, in which these are nodes: …"""
+    scene: int
+    """… the one at which the scene begins, …"""
+    entered: int
+    """… the one at which the item is entered, …"""
+    left: int
+    """… and the one at which it is left."""
     ask: str = ""
     choices: tuple[str, ...] = ()
     answer: WorkedAnswer | None = None
@@ -70,7 +75,7 @@ def read_through(lesson: Lesson) -> tuple[ReadItem, ...]:
             break
         if reader.place.item != number:
             items.append(_entered(reader))
-        items[-1] = items[-1]._replace(after=reader.standing)
+        items[-1] = items[-1]._replace(left=reader.timeline.here.number)
     return tuple(item._replace(answer=_answer(reader, item)) for item in items)
 
 
@@ -90,8 +95,10 @@ def _entered(reader: _Reader) -> ReadItem:
         view.number,
         view.text,
         view.item.world,
-        reader.standing,
-        reader.standing,
+        reader.timeline,
+        reader.place.scene,
+        reader.timeline.here.number,
+        reader.timeline.here.number,
         view.ask,
         choices(reader.prediction) if reader.prediction is not None else (),
         None,

@@ -11,8 +11,9 @@ from tests.test_project import COMMAND, imported_by
 from tui.cli import SUBCOMMANDS, main
 
 DEEDS = {
-    "lesson": ("new", "check", "play", "promote", "diff", "translate", "mutate"),
+    "lesson": ("new", "check", "play", "promote", "diff", "guide", "translate", "mutate"),
     "progress": ("show", "export", "import", "reset"),
+    "class": ("pack", "assign", "collect", "drills", "guide"),
 }
 CALLS = [
     [],
@@ -73,7 +74,7 @@ def test_no_sentence_of_the_help_stays_english(
         (["explore", "--max", "9", "x"], "mehrdeutige Option: --max könnte --max-states, --max-memory sein"),
         (["explore", "--max-states", "no", "x"], "Argument --max-states: erwartet eine Zahl über 0, nicht `no`"),
         (["replay", "--jobs", "no", "x"], "Argument --jobs: kein gültiger Wert vom Typ int: 'no'"),
-        (["class"], "ptescope class: diese Argumente fehlen: LESSON"),
+        (["class"], "ptescope class: diese Argumente fehlen: DEED"),
         (["lessn"], "meintest du `lesson`? (`ptescope --help` zeigt, was es gibt)"),
     ],
 )

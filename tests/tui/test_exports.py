@@ -5,16 +5,16 @@ import json
 import os
 import re
 import sys
-from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pyte
 import pytest
 
-from lessons.file.library import entries, find
+from lessons.file.library import find
 from lessons.learner.progress import Store
-from lessons.teach.handout import plan, reference, worksheet
+from lessons.teach.class_plan import PlanError, class_plan
+from lessons.teach.handout import reference
 from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
 from tests.tui.browser import CHROMIUM, Browser, browsing, ended, free_port, started, until
@@ -24,6 +24,7 @@ from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.session_commands import carry_out
 from tui.export.screen import write_screen
+from tui.export.worksheet import answer_key, worksheet
 
 LESSON = "a-reference-is-not-a-mapping"
 SCRIPT = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 65\ngup p0 buf as=r write\nmadvise p0 buf dontneed\n"
@@ -41,13 +42,12 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_lesson_as_text_has_every_answer_and_a_worksheet_none(tmp_path: Path) -> None:
+def test_a_lesson_as_text_has_every_answer_and_every_reason(tmp_path: Path) -> None:
     text = exported(LESSON, tmp_path / "l.md")
     assert "**The model says: 1025.**" in text
     assert text == reference(find(LESSON))
-    sheet = worksheet(find(LESSON))
-    assert "The model says" not in sheet
-    assert "What is it after one pin?" in sheet
+    assert "* 1024: You forgot the PTE" in text
+    assert "{" not in text
 
 
 def test_a_picture_is_well_formed(tmp_path: Path) -> None:
@@ -108,21 +108,54 @@ def test_what_cannot_be_exported_is_said(script: Path, tmp_path: Path, capsys: p
 
 
 def test_a_class_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["class", "gup-fast", LESSON, "--out", str(tmp_path)]) == 0
-    plan = (tmp_path / "plan.md").read_text()
-    assert plan.startswith("# Plan for 50 minutes")
-    times = [tuple(map(int, pair)) for pair in re.findall(r"^## (\d+)-(\d+) ", plan, re.MULTILINE)]
-    assert times[0][0] == 0
-    assert times[-1][1] == 50
-    assert all(before[1] == after[0] for before, after in pairwise(times))
-    assert "The model says" in (tmp_path / "key.md").read_text()
-    assert cli.main(["class", "gup-fast", "--out", str(tmp_path)]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert cli.main(["class", LESSON, "--out", str(tmp_path)]) == 0
+    pack = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert set(pack) == {"plan.md", "worksheet.html", "key.html", "slides.html", "slides.md"}
+    assert not any(re.search(r"\{[a-z]+ [^}]*\}", text) for name, text in pack.items() if not name.endswith(".html"))
+    plan = pack["plan.md"]
+    assert "> I hold a reference on the page, so its mapping cannot change under me." in plan
+    times = re.findall(r"^## (\d+)-(\d+) ", plan, re.MULTILINE)
+    assert [end for _, end in times[:-1]] == [start for start, _ in times[1:]], "the times add up"
+    assert (times[0][0], times[-1][1]) == ("00", "50")
+    assert "<blockquote>" in pack["slides.html"]
+    assert pack["slides.md"].count("\n---\n") > 15
+    assert cli.main(["class", LESSON, "--out", str(tmp_path)]) == 2
+    assert "exists; `--force` replaces it" in capsys.readouterr().err
 
 
-def test_the_first_questions_of_a_plan_have_their_numbers() -> None:
-    lessons = [entry.lesson for entry in entries() if entry.lesson is not None]
-    assert "{" not in plan(lessons)
+def test_a_worksheet_has_scenes_tables_and_numbers_and_gives_no_answer_away() -> None:
+    lessons = [find(LESSON)]
+    sheet, key = worksheet(lessons), answer_key(lessons)
+    text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", sheet, flags=re.DOTALL).split())
+    assert "Name:" in text
+    assert sheet.count("<svg") == 5, "one picture for each scene"
+    assert "1. (before line 1) The frame's refcount is 1 now. What is it after one pin?" in text
+    assert "3. (after line 5)" in text
+    first = text[: text.index("Scene 2")]
+    assert "1025" not in first, "neither the page itself nor what follows says it"
+    assert "1024" not in first
+    assert "<td>1025</td>" not in sheet
+    assert '<td class="fill">1025</td>' in key, "the table filled in"
+    assert '<span class="true">1025</span>' in key
+    numbers = re.findall(r"<b>(\d+)\.</b>", sheet)
+    assert numbers == re.findall(r"<b>(\d+)\.</b>", key) == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_a_plan_refuses_what_does_not_fit() -> None:
+    names = ("a-mapping-costs-no-memory", "how-the-walk-works", "a-move-nukes-the-ptes")
+    with pytest.raises(PlanError, match=r"3 lessons take 63 minutes in a room, and there are 50; these fit: a-mapping"):
+        class_plan([find(name) for name in names])
+    with pytest.raises(PlanError, match=r"give it --minutes \d+"):
+        class_plan([find(LESSON)], 20)
+
+
+def test_exercises_for_print_and_their_key(tmp_path: Path) -> None:
+    words = ["class", "drills", "pte:2", "walk:1", "which-op:1", "--seed", "7", "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    sheet, key = ((tmp_path / name).read_text() for name in ("drills.html", "drills-key.html"))
+    assert sheet.count("<h3>") == key.count('class="true"') == 4
+    assert sheet.count("<svg") == 4, "one each, two where two machines are compared, none where it would tell"
+    assert cli.main(["class", "drills", "ptee:2", "--out", str(tmp_path)]) == 2
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

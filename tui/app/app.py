@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App, SystemCommand
@@ -34,6 +35,7 @@ from tui.views.glyphs import ASCII, choose
 from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
+    from lessons.teach.assignment import Assignment
     from tui.screens.home import Home
 
 AFTER_RESIZE: Final = 0.1
@@ -80,6 +82,7 @@ class PtescopeApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+d", "drill", "Drills: exercises without end", id="app.drill"),
+        Binding("H", "hand_in", "Hand in: one file for the teacher", id="app.hand-in"),
         Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
@@ -298,6 +301,47 @@ class PtescopeApp(App[None]):
             self.notify(str(error), severity="error", markup=False)
             return
         self.push_screen(self.stage(driver))
+
+    def action_assigned_drill(self, kind: str, seed: int, count: int) -> None:
+        """The exercises of an assignment: the same for everybody, and as many as were assigned."""
+        from tui.drivers.drill import DrillDriver
+
+        try:
+            driver = DrillDriver(self.store, kind, seed, fixed=True, last=seed + count - 1)
+        except ProgressError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.push_screen(self.stage(driver))
+
+    def action_hand_in(self) -> None:
+        """What was done of the assignment, as a file for the teacher; in a browser it is downloaded."""
+        from lessons.teach.assignment import FOLDER, opened
+        from tui.screens.prompt import Prompt
+        from tui.session.handing_in import write_hand_in
+
+        assignment = next(iter(opened(self.store.path.parent / FOLDER)), None)
+
+        def typed(name: str | None) -> None:
+            if name and is_served():
+                self._download_hand_in(name, assignment)
+            elif name:
+                said = write_hand_in(self.store, name, assignment, Path())
+                self.notify(said, timeout=10, markup=False)
+
+        self.push_screen(Prompt(tr("your name; after a semicolon your address or number, if you have one")), typed)
+
+    def _download_hand_in(self, name: str, assignment: "Assignment | None") -> None:
+        from io import BytesIO
+
+        from lessons.teach.hand_in import HandInError
+        from tui.session.handing_in import handed_in
+
+        try:
+            work = handed_in(self.store, name, assignment)
+        except (HandInError, ProgressError) as error:
+            self.notify(str(error), markup=False)
+            return
+        self.deliver_binary(BytesIO(work.content), save_filename=work.file)
 
     def action_recap(self) -> None:
         """What was learnt, to read."""

@@ -1,4 +1,4 @@
-"""`ptescope class LESSON…`: what a teacher takes to a classroom, as Markdown."""
+"""`ptescope class pack LESSON…`: what a teacher takes to a classroom, for print."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -14,8 +14,9 @@ EXIT_NO_LESSON: Final = 2
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope class`."""
     parser.description = (
-        "Write a class pack: plan.md (50 minutes by default), worksheet.md (questions, room for answers) and key.md "
-        "(the model's answers, and the belief behind each wrong one)."
+        "Write a class pack for print: plan.md (50 minutes by default; what does not fit is refused), worksheet.html "
+        "(scenes drawn, tables to fill in, no answers), key.html (the model's answers with their reasons), and slides "
+        "as slides.html and slides.md."
     )
     parser.add_argument("lessons", nargs="+", metavar="LESSON", help="names of lessons (see `ptescope lessons`)")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write them (default: here)")
@@ -36,25 +37,35 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.library import find
     from lessons.file.problems import LessonError
-    from lessons.learner.progress import replace_file
-    from lessons.teach.handout import plan, reference, worksheet
+    from lessons.teach.class_plan import PlanError, class_plan
+    from tui.export.slides import as_html, as_markdown
+    from tui.export.worksheet import answer_key, worksheet
 
     try:
         lessons = [find(name) for name in dict.fromkeys(args.lessons)]
         texts = {
-            "plan.md": plan(lessons, args.minutes),
-            "worksheet.md": "\n\n".join(map(worksheet, lessons)),
-            "key.md": "\n\n".join(map(reference, lessons)),
+            "plan.md": class_plan(lessons, args.minutes),
+            "worksheet.html": worksheet(lessons),
+            "key.html": answer_key(lessons),
+            "slides.html": as_html(lessons),
+            "slides.md": as_markdown(lessons),
         }
-    except LessonError as error:
+    except (LessonError, PlanError) as error:
         print(error, file=sys.stderr)
         return EXIT_NO_LESSON
-    existing = [name for name in texts if (args.out / name).exists()]
-    if existing and not args.force:
-        print(tr("{file} exists; `--force` replaces it").format(file=args.out / existing[0]), file=sys.stderr)
+    return write(texts, args.out, force=args.force)
+
+
+def write(texts: dict[str, str], folder: Path, *, force: bool) -> int:
+    """Write these files into a folder; the exit status. Nothing that exists is replaced without being told to."""
+    from lessons.learner.progress import replace_file
+
+    existing = [name for name in texts if (folder / name).exists()]
+    if existing and not force:
+        print(tr("{file} exists; `--force` replaces it").format(file=folder / existing[0]), file=sys.stderr)
         return EXIT_NO_LESSON
-    args.out.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        replace_file(args.out / name, text.encode(), private=False)
-        print(args.out / name)
+        replace_file(folder / name, text.encode(), private=False)
+        print(folder / name)
     return EXIT_FINE

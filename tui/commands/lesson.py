@@ -1,4 +1,4 @@
-"""`ptescope lesson new|check|play|promote|diff|mutate|translate`: for authors of lessons, and for CI."""
+"""`ptescope lesson new|check|play|promote|diff|guide|mutate|translate`: for authors of lessons, and for CI."""
 
 import re
 import sys
@@ -19,7 +19,9 @@ EXIT_MALFORMED: Final = 2
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The deeds of `ptescope lesson`, and their operands."""
-    parser.description = "For authors of lessons; docs/authoring.md has three worked lessons."
+    parser.description = (
+        "For authors of lessons; `ptescope lesson guide` prints docs/authoring.md, with three worked lessons."
+    )
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True)
     new = deeds.add_parser("new", help="write a small lesson to begin with")
     new.add_argument("id", type=identity, metavar="ID", help="its name: the file is called ID.md")
@@ -65,6 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     translate.add_argument(
         "--folder", type=Path, metavar="DIR", help="a folder of translations (default: your own, where the app looks)"
     )
+    deeds.add_parser("guide", help="print the authors' guide, docs/authoring.md")
     mutate = deeds.add_parser("mutate", help="break the model on purpose: some lesson must notice each time")
     mutate.description = "Exit status: 0 every mutant is noticed by some lesson, 1 one survives."
     mutate.add_argument("names", nargs="*", metavar="MUTANT", help="default: all of them")
@@ -236,7 +239,16 @@ def mutate(args: Namespace) -> int:
     return report(args.names)
 
 
+def guide(_args: Namespace) -> int:
+    """Print the authors' guide."""
+    from tui.session.documents import document
+
+    print(document("authoring.md"), end="")
+    return EXIT_FINE
+
+
 DEEDS: Final = {
+    "guide": guide,
     "new": new,
     "check": check,
     "play": play,

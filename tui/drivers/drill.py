@@ -30,10 +30,12 @@ class DrillDriver:
 
     free = False
 
-    def __init__(self, store: Store, kind: str = "", seed: int = 1, *, fixed: bool = False) -> None:
+    def __init__(self, store: Store, kind: str = "", seed: int = 1, *, fixed: bool = False, last: int = -1) -> None:
+        """Exercises from number `seed` on; `fixed`: no score chooses the kind; `last`: the number of the last one."""
         self.store: Final = store
         self.kind: Final = kind
         self.fixed: Final = fixed
+        self.last_seed: Final = last
         self.complaint = ""
         self.folds = False
         self.scores = dict(store.read().drills)
@@ -101,7 +103,8 @@ class DrillDriver:
         options = tuple(
             ShownOption(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
         )
-        return LessonText(ask=ShownQuestion(self.exercise.ask, options, numbered=True))
+        text = tr("`n` and `p` go back and forth between the two machines.") if self.exercise.both else ""
+        return LessonText(text, ShownQuestion(self.exercise.ask, options, numbered=True))
 
     def _judged(self) -> LessonText:
         made, chosen = self.exercise, self.exercise.answers[self.chosen]
@@ -140,7 +143,9 @@ class DrillDriver:
         self.chosen = number
         self._stand(self.start)
         try:
-            score = self.store.answered(self.exercise.kind, right=number == self.exercise.right)
+            made = self.exercise
+            right = number == made.right
+            score = self.store.answered(made.kind, right=right, seed=made.seed, chosen=number)
         except ProgressError as error:
             self.complaint = str(error)
             return ""
@@ -153,6 +158,8 @@ class DrillDriver:
             self._stand(self.start)
         elif self.chosen < 0:
             return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
+        elif self.exercise.seed == self.last_seed:
+            return tr("That was the last of these exercises; q leads home.")
         else:
             self._take(self.exercise.seed + 1)
         return ""

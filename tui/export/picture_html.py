@@ -84,7 +84,7 @@ def page(steps: Sequence[PictureStep], title: str, width: int) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{escape(title)}</title>\n<style>{style}@media(prefers-color-scheme:dark){{{_ground(PTESCOPE)}}}</style>\n"
-        f"</head>\n<body>\n<header><h1>{escape(title)}</h1></header>\n<main>\n{sections}</main>\n{_keys()}"
+        f"</head>\n<body>\n<header><h1>{escape(title)}</h1></header>\n<main>\n{sections}</main>\n{keys()}"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
 
@@ -94,7 +94,7 @@ def _ground(theme: Theme) -> str:
     return f"body{{background:{theme.background};color:{theme.foreground}}}nav{{background:{theme.panel}}}"
 
 
-def _keys() -> str:
+def keys() -> str:
     """What the reader steps with."""
     return (
         f'<nav aria-label="{escape(tr("steps"))}"><button id="back" type="button">← {escape(tr("back"))}</button>'

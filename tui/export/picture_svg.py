@@ -128,10 +128,10 @@ def used(drawings: Sequence[Drawing]) -> set[str]:
 
 def stylesheet(occurring: set[str]) -> str:
     """The rules for these roles: light, and dark for those who prefer that."""
-    return f"{_colours(LIGHT, occurring)}{RULES}@media(prefers-color-scheme:dark){{{_colours(PTESCOPE, occurring)}}}"
+    return f"{colours(LIGHT, occurring)}{RULES}@media(prefers-color-scheme:dark){{{colours(PTESCOPE, occurring)}}}"
 
 
-def _colours(theme: Theme, occurring: set[str]) -> str:
+def colours(theme: Theme, occurring: set[str]) -> str:
     """The looks of each role in a theme."""
     looks = roles(theme.to_color_system().generate())
     rules = [f"svg{{color:{theme.foreground}}}.ground{{fill:{theme.background}}}.core{{stroke:{theme.background}}}"]

@@ -109,7 +109,7 @@ class PlainDrill:
             self.say(f"{signs.broken} {text}", "bold yellow")
         self.say(made.answers[chosen].reply)
         try:
-            self.scores[made.kind] = self.store.answered(made.kind, right=right)
+            self.scores[made.kind] = self.store.answered(made.kind, right=right, seed=made.seed, chosen=chosen)
         except ProgressError as error:
             self.say(str(error))
         self.say(tr("w shows how it comes about, Enter goes on."))

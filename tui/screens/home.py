@@ -1,6 +1,7 @@
 """The home screen."""
 
-from typing import ClassVar, Final
+import time
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,12 +13,25 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
-from tui.views.home import LessonLine, home
+from tui.views.home import AssignedDrills, LessonLine, ShownAssignment, home
 from tui.views.row import Row, Span
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
+if TYPE_CHECKING:
+    from lessons.teach.assignment import Assignment
+
 HEADER: Final = Row((Span(" ptescope", "title"), Span(f"  {tr('page tables, references, and who holds what')}")), "bar")
+
+
+def _assignments(store: Store) -> "list[Assignment]":
+    """The assignments that are open; loaded only where there are any."""
+    folder = store.path.parent / "assignments"
+    if not folder.is_dir():
+        return []
+    from lessons.teach.assignment import opened
+
+    return opened(folder)
 
 
 class Home(Screen[None]):
@@ -47,6 +61,7 @@ class Home(Screen[None]):
         self.glyphs = glyphs
         self.entries = entries()
         self.progress = Progress()
+        self.assignments = _assignments(store)
 
     def compose(self) -> ComposeResult:
         """The list between a title and the keys."""
@@ -89,7 +104,20 @@ class Home(Screen[None]):
 
     def _rows(self, width: int) -> list[Row]:
         """The list of lessons as rows."""
-        return home([self._offer(entry) for entry in self.entries], width, self.glyphs)
+        offers = [self._offer(entry) for entry in self.entries]
+        by_name = {offer.name: offer for offer in offers}
+        assigned = [self._assigned(one, by_name) for one in self.assignments]
+        return home(offers, width, self.glyphs, assigned)
+
+    def _assigned(self, assignment: "Assignment", offers: dict[str, LessonLine]) -> ShownAssignment:
+        """An assignment, and how much of it is done."""
+        drills = tuple(
+            AssignedDrills(one.kind, one.seed, one.count, sum(key in self.progress.exercises for key in one.keys))
+            for one in assignment.drills
+        )
+        late = bool(assignment.deadline) and assignment.deadline < time.time()
+        lessons = tuple(offers[name] for name in assignment.lessons if name in offers)
+        return ShownAssignment(assignment.title, assignment.until, late, lessons, drills)
 
     def _offer(self, entry: LessonEntry) -> LessonLine:
         """The line of one lesson."""

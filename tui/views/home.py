@@ -44,10 +44,34 @@ class LessonLine(NamedTuple):
     """Why it cannot be played; empty if it can."""
 
 
-def home(offers: Sequence[LessonLine], width: int, glyphs: Glyphs) -> list[Row]:
+class AssignedDrills(NamedTuple):
+    """Exercises of an assignment."""
+
+    kind: str
+    seed: int
+    many: int
+    done: int
+
+
+class ShownAssignment(NamedTuple):
+    """An assignment that is open."""
+
+    title: str
+    until: str
+    """When it is to be handed in; empty: whenever one likes."""
+    late: bool
+    lessons: tuple[LessonLine, ...]
+    drills: tuple[AssignedDrills, ...]
+
+
+def home(
+    offers: Sequence[LessonLine], width: int, glyphs: Glyphs, assignments: Sequence[ShownAssignment] = ()
+) -> list[Row]:
     """The whole list; every line that can be opened is a place for the cursor."""
     rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
     rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in WAYS]
+    for assignment in assignments:
+        rows += _assignment(assignment, width, glyphs)
     part = ""
     for offer in offers:
         if offer.part != part:
@@ -55,6 +79,23 @@ def home(offers: Sequence[LessonLine], width: int, glyphs: Glyphs) -> list[Row]:
             rows += [BLANK, row(Span(f"  {tr(part)}", "title"))]
         rows += _offer(offer, width, glyphs)
     return rows
+
+
+def _assignment(assignment: ShownAssignment, width: int, glyphs: Glyphs) -> list[Row]:
+    """What was assigned, how much of it is done, and the way to hand it in."""
+    until = f"  {tr('until {when}').format(when=assignment.until)}" if assignment.until else ""
+    head = f"  {tr('Assignment')}: {assignment.title}"
+    rows = [BLANK, row(Span(cut(head, width), "title"), Span(until, "hazard" if assignment.late else "dim"))]
+    for lesson in assignment.lessons:
+        rows += _offer(lesson, width, glyphs)[:1]
+    for drills in assignment.drills:
+        done = drills.done >= drills.many
+        sign, role = (glyphs.ok, "ok") if done else (glyphs.here, "now") if drills.done else (glyphs.ahead, "dim")
+        title = tr("Drill {kind}, {count} exercises").format(kind=drills.kind, count=drills.many)
+        side = tr("{done} of {count}").format(done=drills.done, count=drills.many)
+        subject = f"action:app.assigned_drill('{drills.kind}', {drills.seed}, {drills.many})"
+        rows += _line(sign, role, title, side, "", width, subject)[:1]
+    return [*rows, _way("Hand in", tr("One file for the teacher."), "action:app.hand_in", width, glyphs)]
 
 
 def _way(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> Row:

@@ -1,0 +1,16 @@
+"""The documents that help texts name: they are installed beside the program, and in a checkout they stand in docs."""
+
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parents[1]
+FOLDERS: Final = (HERE / "docs", HERE.parent / "docs")
+"""In an installed program, and in a checkout."""
+
+
+def document(name: str) -> str:
+    """The text of a document, such as `authoring.md`. Raises OSError where it is not there."""
+    for folder in FOLDERS:
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    raise FileNotFoundError(2, "No such file or directory", name)

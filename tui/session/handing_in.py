@@ -1,0 +1,48 @@
+"""What was done, handed in from the app: the file, and what is to be said about it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lessons.i18n.language import tr
+from lessons.learner.progress import ProgressError, Store, reason, replace_file
+from lessons.teach.assignment import Assignment
+from lessons.teach.hand_in import HandInError, as_file, clean_name, file_name, hand_in, missing
+from tui.version import __version__
+
+
+class HandedIn(NamedTuple):
+    """A hand-in that is ready to be given away."""
+
+    file: str
+    """The name that suits it."""
+    content: bytes
+    open: tuple[str, ...]
+    """What of the assignment is not done."""
+
+
+def handed_in(store: Store, typed: str, assignment: Assignment | None) -> HandedIn:
+    """The work of somebody who has typed `name` or `name; id`. Raises HandInError, ProgressError."""
+    name, _, student = typed.partition(";")
+    name = clean_name(name)
+    work = hand_in(store.read(), name, student.strip(), __version__, assignment)
+    if not work.lessons and not work.exercises:
+        raise HandInError(tr("Nothing was done yet that could be handed in."))
+    still = tuple(missing(work, assignment)) if assignment is not None else ()
+    return HandedIn(file_name(name), as_file(work), still)
+
+
+def write_hand_in(store: Store, typed: str, assignment: Assignment | None, folder: Path) -> str:
+    """Write it into a folder, under a name that is free; what is to be said then."""
+    try:
+        work = handed_in(store, typed, assignment)
+        path, number = folder / work.file, 1
+        while path.exists():
+            number += 1
+            path = folder / f"{Path(work.file).stem}-{number}{Path(work.file).suffix}"
+        replace_file(path, work.content)
+    except (HandInError, ProgressError) as error:
+        return str(error)
+    except OSError as error:
+        return reason(error)
+    said = tr("Written: {file}. Give it to your teacher.").format(file=path.absolute())
+    return "\n".join((said, *(f"{tr('still open')}: {line}" for line in work.open)))
