@@ -32,7 +32,7 @@ def ptescope(*arguments: str, text: str = "", **environment: str) -> subprocess.
 
 def test_the_help_names_every_subcommand_and_each_has_its_own() -> None:
     text = ptescope("--help").stdout
-    assert [name for name in re.findall(r"^    (\w+) ", text, re.MULTILINE) if name != "SUBCOMMAND"] == [
+    assert [name for name in re.findall(r"^    ([a-z][a-z-]*) ", text, re.MULTILINE) if name != "SUBCOMMAND"] == [
         subcommand.name for subcommand in SUBCOMMANDS
     ]
     for subcommand in SUBCOMMANDS:
