@@ -13,7 +13,7 @@ from lessons.i18n.language import ntr, tr
 from lessons.learner.progress import reason
 from lessons.teach.assignment import Assignment, when
 from lessons.teach.hand_in import SUFFIX, HandIn, HandInError, parse_hand_in
-from lessons.teach.replayed import ReplayedExercise, ReplayedLesson, ReplayError, replay_exercise, replay_lesson
+from lessons.teach.replayed import ReplayedExercise, ReplayedLesson, WorkError, replay_exercise, replay_lesson
 
 MOST_BYTES: Final = 2_000_000
 MOST_FILES: Final = 5_000
@@ -86,7 +86,7 @@ def collect(files: Iterable[Path], assignment: Assignment | None, now: float) ->
         newest[_who(work)] = (path, work)
     older = Counter(_who(work) for _, work in found)
     copies = _copies([work for _, work in newest.values()])
-    lessons = Lessons()
+    lessons = LessonShelf()
     works = []
     for who, (path, work) in newest.items():
         one = _replayed(path, work, lessons, assignment)
@@ -100,7 +100,7 @@ def collect(files: Iterable[Path], assignment: Assignment | None, now: float) ->
     return Collection(tuple(works), tuple(refused), _possible(works, assignment, lessons))
 
 
-class Lessons:
+class LessonShelf:
     """The lessons that were handed in, each read once."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ def _read(path: Path) -> HandIn:
     return parse_hand_in(raw)
 
 
-def _replayed(path: Path, work: HandIn, lessons: Lessons, assignment: Assignment | None) -> CollectedWork:
+def _replayed(path: Path, work: HandIn, lessons: LessonShelf, assignment: Assignment | None) -> CollectedWork:
     """Do everything again on the model."""
     done: list[ReplayedLesson] = []
     exercises: list[ReplayedExercise] = []
@@ -148,7 +148,7 @@ def _replayed(path: Path, work: HandIn, lessons: Lessons, assignment: Assignment
             continue
         try:
             done.append(replay_lesson(lesson, progress))
-        except (ReplayError, LessonError) as error:
+        except (WorkError, LessonError) as error:
             refused.append(f"{name}: {error}")
             continue
         if progress.revision != lesson.revision:
@@ -159,7 +159,7 @@ def _replayed(path: Path, work: HandIn, lessons: Lessons, assignment: Assignment
             continue
         try:
             exercises.append(replay_exercise(key, answer))
-        except ReplayError as error:
+        except WorkError as error:
             refused.append(str(error))
     return CollectedWork(path, work, tuple(done), tuple(exercises), tuple(refused), tuple(odd))
 
@@ -174,7 +174,7 @@ def _times(work: HandIn) -> list[tuple[str, int]]:
     return sorted(found, key=lambda one: one[1])
 
 
-def _odd(work: HandIn, assignment: Assignment | None, lessons: Lessons, now: float) -> Iterator[str]:
+def _odd(work: HandIn, assignment: Assignment | None, lessons: LessonShelf, now: float) -> Iterator[str]:
     """Times that cannot be, a file that was changed, another assignment."""
     if not work.is_whole:
         yield tr("the file was changed after it was written")
@@ -201,7 +201,7 @@ def _odd(work: HandIn, assignment: Assignment | None, lessons: Lessons, now: flo
         yield ntr("{n} answer without a time", "{n} answers without a time", untimed).format(n=untimed)
 
 
-def _out_of_order(work: HandIn, lessons: Lessons) -> Iterator[str]:
+def _out_of_order(work: HandIn, lessons: LessonShelf) -> Iterator[str]:
     """Questions of a lesson come one after the other; an earlier one may be answered anew, but not many."""
     for name, progress in work.lessons.items():
         lesson = lessons.find(name)
@@ -235,7 +235,7 @@ def _copies(works: Sequence[HandIn]) -> dict[str, list[str]]:
     return found
 
 
-def _possible(works: Sequence[CollectedWork], assignment: Assignment | None, lessons: Lessons) -> int:
+def _possible(works: Sequence[CollectedWork], assignment: Assignment | None, lessons: LessonShelf) -> int:
     """Points that there are."""
     if assignment is not None:
         asked = sum(possible_of(lesson) for name in assignment.lessons if (lesson := lessons.find(name)) is not None)

@@ -17,7 +17,7 @@ MOST_COMMANDS: Final = 200
 """Commands of one goal that are carried out: nobody has typed more."""
 
 
-class ReplayError(ValueError):
+class WorkError(ValueError):
     """The work does not replay, and why."""
 
 
@@ -82,7 +82,7 @@ class ReplayedExercise(NamedTuple):
 
 
 def replay_lesson(lesson: Lesson, progress: LessonProgress) -> ReplayedLesson:
-    """Do a lesson again, as it was handed in. Raises ReplayError where that cannot have been.
+    """Do a lesson again, as it was handed in. Raises WorkError where that cannot have been.
 
     Done with another text of the lesson, it is replayed on this one, as far as it goes. Raises LessonError where the
     lesson itself is damaged.
@@ -98,14 +98,14 @@ def replay_lesson(lesson: Lesson, progress: LessonProgress) -> ReplayedLesson:
             break
     if player.place.item < target and progress.revision == lesson.revision:
         said = tr("it says that it came to part {said}, but the replay stops at part {at}: {why}")
-        raise ReplayError(said.format(said=target + 1, at=player.place.item + 1, why=stopped or tr("too many moves")))
+        raise WorkError(said.format(said=target + 1, at=player.place.item + 1, why=stopped or tr("too many moves")))
     if not progress.finished and player.place.item == target:
         _where_it_stands(player, progress)
     return _result(player, progress)
 
 
 def _look_at(lesson: Lesson, progress: LessonProgress) -> None:
-    """What can be seen without doing anything. Raises ReplayError."""
+    """What can be seen without doing anything. Raises WorkError."""
     questions = {
         item.action.id: item.action for item in lesson.items if item.action and not isinstance(item.action, Do)
     }
@@ -114,23 +114,21 @@ def _look_at(lesson: Lesson, progress: LessonProgress) -> None:
         question = questions.get(name)
         if question is None or isinstance(question, Goal):
             if same:
-                raise ReplayError(tr("it answers a question that the lesson does not ask: {name}").format(name=name))
+                raise WorkError(tr("it answers a question that the lesson does not ask: {name}").format(name=name))
             continue
         try:
             read_guess(question, guess)
         except GuessError:
-            raise ReplayError(tr("`{guess}` is no answer to {name}").format(guess=guess[:40], name=name)) from None
+            raise WorkError(tr("`{guess}` is no answer to {name}").format(guess=guess[:40], name=name)) from None
     for name, commands in progress.commands.items():
         if len(commands) > MOST_COMMANDS:
-            raise ReplayError(tr("{count} commands for one goal, {name}").format(count=len(commands), name=name))
+            raise WorkError(tr("{count} commands for one goal, {name}").format(count=len(commands), name=name))
     counts = {
         item.action.id: hint_count(item) for item in lesson.items if item.action and not isinstance(item.action, Do)
     }
     for name, taken in progress.hints.items():
         if same and taken > counts.get(name, 0):
-            raise ReplayError(
-                tr("it took {count} hints at {name}; there are not so many").format(count=taken, name=name)
-            )
+            raise WorkError(tr("it took {count} hints at {name}; there are not so many").format(count=taken, name=name))
 
 
 def _one_item(player: Player, progress: LessonProgress) -> str:
@@ -155,13 +153,13 @@ def _one_item(player: Player, progress: LessonProgress) -> str:
 
 
 def _where_it_stands(player: Player, progress: LessonProgress) -> None:
-    """The last item, as far as it was done. Raises ReplayError."""
+    """The last item, as far as it was done. Raises WorkError."""
     prediction, goal = player.prediction, player.goal
     if prediction is not None and prediction.id in progress.guesses:
         player.answer(progress.guesses[prediction.id])
     for line in progress.commands.get(goal.id, ()) if goal is not None else ():
         if word := player.command(line):
-            raise ReplayError(f"`{line[:60]}`: {word}")
+            raise WorkError(f"`{line[:60]}`: {word}")
     steps = min(progress.step, len(player.track))
     while isinstance(player.item.action, Do) and player.place.played < steps:
         if player.forward("into"):
@@ -202,15 +200,15 @@ def _result(player: Player, progress: LessonProgress) -> ReplayedLesson:
 
 
 def replay_exercise(key: str, answer: DrillAnswer) -> ReplayedExercise:
-    """An exercise made again from its kind and number. Raises ReplayError where there is no such exercise."""
+    """An exercise made again from its kind and number. Raises WorkError where there is no such exercise."""
     kind, _, number = key.partition(" ")
     if kind not in KINDS or not (number.isascii() and number.isdigit() and len(number) < 11):
-        raise ReplayError(tr("there is no exercise `{key}`").format(key=key[:40]))
+        raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))
     if int(number) > LARGEST_SEED:
-        raise ReplayError(tr("there is no exercise `{key}`").format(key=key[:40]))
+        raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))
     made = _made(kind, int(number))
     if answer.chosen >= len(made.answers):
-        raise ReplayError(tr("exercise `{key}` has no answer {number}").format(key=key, number=answer.chosen + 1))
+        raise WorkError(tr("exercise `{key}` has no answer {number}").format(key=key, number=answer.chosen + 1))
     chosen, truth = made.answers[answer.chosen].text, made.answers[made.right].text
     return ReplayedExercise(kind, made.seed, chosen, truth, answer.chosen == made.right, answer.at)
 

@@ -22,7 +22,7 @@ from lessons.teach.assignment import Assignment, assign, drill_set, read_assignm
 from lessons.teach.collect import Collection, collect
 from lessons.teach.gradebook import canvas, moodle, questions, table
 from lessons.teach.hand_in import HandIn, as_file, hand_in, parse_hand_in
-from lessons.teach.replayed import ReplayError, replay_lesson
+from lessons.teach.replayed import WorkError, replay_lesson
 from tests.tui.user import at
 from tui import cli
 
@@ -152,7 +152,7 @@ def test_what_does_not_replay_is_refused(change: dict[str, object], said: str) -
     if "hints" in change:
         first = next(item.action for item in lesson.items if isinstance(item.action, NumberQuestion))
         change = {"hints": {first.id: 99}}
-    with pytest.raises(ReplayError, match=said):
+    with pytest.raises(WorkError, match=said):
         replay_lesson(lesson, LessonProgress(revision=lesson.revision, **change))  # type: ignore[arg-type]
 
 
@@ -168,7 +168,7 @@ def test_commands_that_never_reached_the_goal_are_refused_and_a_goal_may_be_look
     assert again.commands == whole.commands, "who goes back to the start has still reached the goal"
     assert replay_lesson(lesson, again).finished
     nothing = msgspec.structs.replace(whole, commands={goal: ("read p0 buf",)})
-    with pytest.raises(ReplayError, match="is not reached"):
+    with pytest.raises(WorkError, match="is not reached"):
         replay_lesson(lesson, nothing)
 
 
