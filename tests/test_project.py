@@ -111,6 +111,8 @@ def test_the_wheel_carries_every_module_and_every_lesson(tmp_path: Path) -> None
     packages = {path.relative_to(ROOT).as_posix() for path in tracked() if path.exists()}
     assert {name for name in packages if name.startswith(("model/", "lessons/", "tui/"))} <= packed
     assert not {name for name in packed if name.startswith(("tests/", "benchmarks/", "docs/"))}
+    documents = {"authoring", "script", "teaching", "serving"}
+    assert {f"tui/documents/{name}.txt" for name in documents} <= packed, "what help texts name is installed"
 
 
 # Written so that this file does not contain what it looks for.

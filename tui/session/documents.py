@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parents[1]
-FOLDERS: Final = (HERE / "docs", HERE.parent / "docs")
-"""In an installed program, and in a checkout."""
+INSTALLED: Final = HERE / "documents"
+SOURCE: Final = HERE.parent / "docs"
+"""Where they stand in a checkout."""
 
 
 def document(name: str) -> str:
     """The text of a document, such as `authoring.md`. Raises OSError where it is not there."""
-    for folder in FOLDERS:
-        if (folder / name).is_file():
-            return (folder / name).read_text(encoding="utf-8")
+    for path in (INSTALLED / f"{Path(name).stem}.txt", SOURCE / name):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
     raise FileNotFoundError(2, "No such file or directory", name)
