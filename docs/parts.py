@@ -159,7 +159,7 @@ def comparison() -> str:
 
 def ordinary() -> str:
     """The tables of `ptescope sweep`: hours, unless they are still in the cache."""
-    command = [sys.executable, "-m", "tui", "sweep", "--markdown"]
+    command = [sys.executable, "-m", "tui", "sweep", "--bounded", "1", "--markdown"]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
 
 

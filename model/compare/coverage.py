@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from functools import cache
 from heapq import heapify, heappop, heapreplace
 from itertools import product
-from typing import cast
+from typing import NamedTuple, cast
 
 from model.compare.sweep import SweepCase, commands
 from model.script.command import Command
+from model.script.parser import parse
 from model.script.runner import Runner
 
 CodePair = tuple[str, str]
@@ -54,11 +55,24 @@ def code_pairs(case: SweepCase) -> frozenset[CodePair]:
 @cache
 def functions(case: SweepCase) -> frozenset[str]:
     """The kernel functions that run if what is permitted happens one after the other."""
+    scene = commands(case)
+    first = next(number for number, command in enumerate(scene) if command.verb == "may")
+    before = _set_up(tuple(command.text for command in scene[:first]))
+    runner = before.runner.copy()
+    accounts = [runner.perform(cast("Command", command.operands["COMMAND"])) for command in scene[first:]]
+    return before.functions.union(note.procedure for account in accounts for note in account.steps)
+
+
+class _Standing(NamedTuple):
+    """A machine that is set up, and the kernel functions that have run for that."""
+
+    runner: Runner
+    functions: frozenset[str]
+
+
+@cache
+def _set_up(lines: tuple[str, ...]) -> _Standing:
+    """Carry a set-up out, once for all calls that begin from it."""
     runner = Runner()
-    accounts = [runner.perform(_itself(command)) for command in commands(case)]
-    return frozenset(note.procedure for account in accounts for note in account.steps)
-
-
-def _itself(command: Command) -> Command:
-    """What a `may` line permits."""
-    return cast("Command", command.operands["COMMAND"]) if command.verb == "may" else command
+    accounts = [runner.perform(command) for command in parse("".join(f"{line}\n" for line in lines))]
+    return _Standing(runner, frozenset(note.procedure for account in accounts for note in account.steps))

@@ -24,8 +24,12 @@ class Backing(NamedTuple):
     """The page where `buf` begins."""
     pages: int = 1
     touch: tuple[str, ...] = ("write p0 buf+0 65",)
-    """What brings the pages in."""
+    """What brings the pages in, and where they are then."""
     settings: tuple[str, ...] = ()
+    device: bool = False
+    """It belongs to the device `dev`."""
+    needs: str = ""
+    """A fact: kernels on which it does not hold have no such mapping."""
     lends_pages: bool = False
     """get_user_pages() gets its pages, and its driver gives them away all the same when it moves the buffer. What uses
     GUP is not tried there: the fault is the driver's, and the subject of `ptescope compare`.
@@ -35,8 +39,8 @@ class Backing(NamedTuple):
 class OrdinaryCall(NamedTuple):
     """Something that a process, the mm or an owner does with `buf`, under the name that tables show.
 
-    `{at}`, `{end}`, `{pages}` and `{to}` stand for the mapping's first page, the page behind it, its length, and free
-    address space.
+    `{at}`, `{end}`, `{few}`, `{pages}` and `{to}` stand for the mapping's first page, the page behind it, the end of
+    its first two pages, its length, and free address space.
     """
 
     name: str
@@ -44,16 +48,27 @@ class OrdinaryCall(NamedTuple):
     """The call, and what somebody does with its result afterwards."""
     owner: tuple[Owner, ...] | None = None
     """The owners who can do it; None: it is done through the process, whatever is mapped."""
+    setup: tuple[str, ...] = ()
+    """What must have been done before."""
     only_moving: bool = False
+    child: bool = False
+    """A child `k` that was forked before does it."""
     device: bool = False
     stranger: bool = False
     """A second process does it."""
     gup: bool = False
     """It gets references through get_user_pages()."""
+    keeps: bool = False
+    """It keeps what it gets. Whoever unmaps the page, or takes it out of its file, parts the two: only calls that a pin
+    must survive are tried beside it."""
+    survived: bool = False
+    """A pin survives it."""
     once: bool = False
     """It can happen once: it does not meet itself."""
     entangled: bool = False
     """It does so much at once that it is tried in threes as well."""
+    unless: str = ""
+    """A fact: where it holds for a kernel the call is another one, with other promises."""
 
 
 def _buffer(exporter: str, *, moves: bool = False, lends_pages: bool = False) -> Backing:
@@ -63,17 +78,37 @@ def _buffer(exporter: str, *, moves: bool = False, lends_pages: bool = False) ->
 
 def _file(name: str, made: str, backing: str, share: str = "shared", touch: tuple[str, ...] = ()) -> Backing:
     lines = (made, f"mmap p0 buf {backing}:f {share} rw 1 at=16")
-    return Backing(name, lines, "file", touch=touch or ("write p0 buf+0 65",))
+    return Backing(name, lines, "file", touch=touch or (TOUCH,))
 
 
-READ: Final = ("pwrite f 0 65", "read p0 buf+0")
+def _private(name: str, *touch: str, settings: tuple[str, ...] = ()) -> Backing:
+    return Backing(name, (ANONYMOUS,), touch=(TOUCH, *touch), settings=settings)
+
+
+def _special(kind: str, share: str = "shared", prot: str = "rw", touch: str = "") -> Backing:
+    return Backing(kind, (f"mmap p0 buf {kind} {share} {prot} 1 at=16",), touch=(touch or TOUCH,))
+
+
+TOUCH: Final = "write p0 buf+0 65"
+LOOK: Final = "read p0 buf+0"
+ANONYMOUS: Final = "mmap p0 buf anon private rw 1 at=16"
+FORK: Final = "fork p0 k"
+READ: Final = ("pwrite f 0 65", LOOK)
 
 BACKINGS: Final = (
-    Backing("anonymous", ("mmap p0 buf anon private rw 1 at=16",)),
+    _private("anonymous"),
+    Backing("anonymous, zero page", (ANONYMOUS,), touch=(LOOK,)),
+    _private("anonymous, forked", FORK),
+    _private("anonymous, swapped out", "madvise p0 buf pageout"),
+    _private("anonymous, swapped to a file", "madvise p0 buf pageout", settings=("set swap file",)),
+    _private("anonymous, swapped and forked", "madvise p0 buf pageout", FORK),
+    _private("anonymous, given up", "madvise p0 buf free"),
     Backing("shared anonymous", ("mmap p0 buf devzero shared rw 1 at=16",)),
     Backing("secretmem", ("mmap p0 buf secretmem shared rw 1 at=16",)),
     _file("memfd", "memfd f 1", "memfd"),
+    _file("memfd, forked", "memfd f 1", "memfd", touch=(TOUCH, FORK)),
     _file("memfd, private", "memfd f 1", "memfd", "private"),
+    _file("memfd, private and forked", "memfd f 1", "memfd", "private", (TOUCH, FORK)),
     _file("ext4", "diskfile f 1", "file"),
     _file("ext4, clean", "diskfile f 1", "file", touch=READ),
     _file("ext4, private", "diskfile f 1", "file", "private"),
@@ -95,6 +130,14 @@ BACKINGS: Final = (
         pages=512,
         settings=("set vram 1024",),
     ),
+    _special("perf"),
+    _special("packet"),
+    Backing("io_uring", ("mmap p0 buf io_uring shared rw 1",)),
+    _special("kvm_vcpu"),
+    _special("guest_memfd")._replace(needs="guest_memfd can be mapped"),
+    _special("vvar", "private", "r", LOOK),
+    _special("devmem"),
+    Backing("bar", ("mmap p0 buf bar:dev shared rw 1 at=16",), device=True),
     Backing(
         "udmabuf",
         ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f", "mmap p0 buf bo:b shared rw 1 at=16"),
@@ -109,34 +152,68 @@ CALLS: Final = (
     OrdinaryCall(
         "mremap", ("mremap p0 @[{at}:{end}] pages={pages} to={to} maymove", "write p0 @{to} 67"), entangled=True
     ),
-    OrdinaryCall("mprotect r", ("mprotect p0 @[{at}:{end}] r",)),
-    OrdinaryCall("mprotect none", ("mprotect p0 @[{at}:{end}] none",)),
+    OrdinaryCall(
+        "mremap dontunmap", ("mremap p0 @[{at}:{end}] pages={pages} to={to} maymove dontunmap", "write p0 @{to} 67")
+    ),
+    OrdinaryCall("mprotect r", ("mprotect p0 @[{at}:{end}] r",), survived=True),
+    OrdinaryCall("mprotect none", ("mprotect p0 @[{at}:{end}] none",), survived=True),
+    OrdinaryCall("mprotect rw", ("mprotect p0 @[{at}:{end}] rw",), survived=True),
     OrdinaryCall("madvise dontneed", ("madvise p0 @[{at}:{end}] dontneed",), entangled=True),
-    OrdinaryCall("madvise free", ("madvise p0 @[{at}:{end}] free",)),
+    OrdinaryCall("madvise free", ("madvise p0 @[{at}:{end}] free",), survived=True),
     OrdinaryCall("madvise remove", ("madvise p0 @[{at}:{end}] remove",)),
-    OrdinaryCall("madvise cold", ("madvise p0 @[{at}:{end}] cold",)),
-    OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",)),
-    OrdinaryCall("madvise populate_write", ("madvise p0 @[{at}:{end}] populate_write",)),
-    OrdinaryCall("mlock", ("mlock p0 @[{at}:{end}]",)),
-    OrdinaryCall("msync", ("msync p0 @[{at}:{end}]",)),
-    OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True),
+    OrdinaryCall("madvise cold", ("madvise p0 @[{at}:{end}] cold",), survived=True),
+    OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",), survived=True),
+    OrdinaryCall("madvise populate_write", ("madvise p0 @[{at}:{few}] populate_write",), survived=True),
+    OrdinaryCall("mlock", ("mlock p0 @[{at}:{few}]",), survived=True),
+    OrdinaryCall("munlock", ("munlock p0 @[{at}:{few}]",), survived=True),
+    OrdinaryCall("msync", ("msync p0 @[{at}:{end}]",), survived=True),
+    OrdinaryCall("fork", ("fork p0 c", "write c @{at} 68"), entangled=True, survived=True),
+    OrdinaryCall("wipeonfork, fork", ("madvise p0 @[{at}:{end}] wipeonfork", "fork p0 d", "write d @{at} 77")),
     OrdinaryCall("exit", ("exit p0",), once=True, entangled=True),
+    # by its child
+    OrdinaryCall("child writes", ("write k @{at} 80",), child=True, survived=True),
+    OrdinaryCall("child unmaps", ("munmap k @[{at}:{end}]",), child=True, survived=True),
+    OrdinaryCall("child exits", ("exit k",), child=True, once=True, survived=True),
     # by others, to the process
-    OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True, gup=True),
-    OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True, gup=True),
-    OrdinaryCall("force-write", ("force-write p1 p0 @{at} 70",), stranger=True, gup=True),
-    OrdinaryCall("migrate", ("migrate p0 @{at}",), entangled=True),
-    OrdinaryCall("reclaim", ("reclaim p0 @{at}",), entangled=True),
-    OrdinaryCall("mirror", ("mirror p0 @{at} as=r by=dev", "dma r write 71"), device=True),
+    OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True, gup=True, survived=True),
+    OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True, gup=True, survived=True),
+    OrdinaryCall("force-write", ("force-write p1 p0 @{at} 70",), stranger=True, gup=True, survived=True),
+    OrdinaryCall("migrate", ("migrate p0 @{at}",), entangled=True, survived=True),
+    OrdinaryCall("reclaim", ("reclaim p0 @{at}",), entangled=True, survived=True),
+    OrdinaryCall("mirror", ("mirror p0 @{at} as=r by=dev", "dma r write 71"), device=True, survived=True),
+    OrdinaryCall(
+        "guest",
+        ("follow p0 @{at} as=v by=dev", "dma v write 74"),
+        device=True,
+        gup=True,
+        survived=True,
+        unless="KVM takes references on PFN mappings",
+    ),
+    OrdinaryCall("pin", ("gup p0 @{at} as=q write pin by=dev", "dma q write 73"), device=True, gup=True, keeps=True),
     # by the owner of what is mapped
     OrdinaryCall("truncate", ("truncate f 0",), ("file", "borrowed"), entangled=True),
+    OrdinaryCall("truncate, grow", ("truncate f 0", "truncate f 1"), ("file", "borrowed")),
     OrdinaryCall("punch", ("punch f 0 1",), ("file", "borrowed")),
-    OrdinaryCall("pwrite", ("pwrite f 0 72",), ("file", "borrowed")),
-    OrdinaryCall("pread", ("pread f 0",), ("file", "borrowed")),
-    OrdinaryCall("fsync", ("fsync f",), ("file", "borrowed")),
+    OrdinaryCall("pwrite", ("pwrite f 0 72",), ("file", "borrowed"), survived=True),
+    OrdinaryCall("pread", ("pread f 0",), ("file", "borrowed"), survived=True),
+    OrdinaryCall("fsync", ("fsync f",), ("file", "borrowed"), survived=True),
     OrdinaryCall("move", ("move b vram", "move b gtt"), ("buffer",), only_moving=True, entangled=True),
     OrdinaryCall("evict", ("evict b",), ("buffer",)),
     OrdinaryCall("invalidate", ("invalidate b",), ("buffer", "borrowed")),
     OrdinaryCall("destroy", ("destroy b",), ("buffer", "borrowed")),
+    OrdinaryCall(
+        "import",
+        ("map d dev as=i", "dma i write 75", "unmap i"),
+        ("buffer", "borrowed"),
+        ("export b as=d", "attach d dev"),
+        device=True,
+    ),
+    OrdinaryCall(
+        "import, dynamic",
+        ("map d dev as=i", "dma i write 76", "unmap i"),
+        ("buffer", "borrowed"),
+        ("export b as=d", "attach d dev dynamic"),
+        device=True,
+    ),
 )
-"""GUP and what keeps its pages are left out: what they do to mappings is the subject of `ptescope compare`."""
+"""GUP with what may part a page from its mapping is left out: that is the subject of `ptescope compare`."""

@@ -11,16 +11,18 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.compare.known_bugs import known_bug
-from model.compare.ordinary_calls import BACKINGS, CALLS, Backing, OrdinaryCall
+from model.compare.ordinary_calls import BACKINGS, CALLS, FORK, Backing, OrdinaryCall
 from model.engine.config import ASKED, holds_on
 from model.script.command import Command
 from model.script.parser import parse
-from model.search.bfs import Property, Search, worst_first
-from model.search.fewest_preemptions import BoundedSearch
-from model.search.paths import Path, as_script, best_path, verified
+from model.search.bfs import Property, Search, explore, worst_first
+from model.search.ends import never_ends
+from model.search.few_switches import FewSwitches
+from model.search.fewest_preemptions import fewest_preemptions
+from model.search.paths import Action, Path, as_script, best_path, verified
 from model.search.problem import set_up
 
-MOST_STATES: Final = 300_000
+MOST_STATES: Final = 5_000_000
 """States that one search visits at most."""
 
 DEADLOCK: Final = "deadlock"
@@ -75,15 +77,34 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.invariant) and not self.known
 
 
-def calls_for(backing: Backing) -> tuple[OrdinaryCall, ...]:
-    """The calls that a backing can meet."""
+def calls_for(backing: Backing, kernel: str) -> tuple[OrdinaryCall, ...]:
+    """The calls that a backing can meet on a kernel."""
     return tuple(
         call
         for call in CALLS
         if (call.owner is None or backing.owner in call.owner)
         and (backing.moves or not call.only_moving)
         and not (backing.lends_pages and call.gup)
+        and (has_child(backing) or not call.child)
+        and not (call.unless and holds_on(kernel, call.unless))
     )
+
+
+def has(kernel: str, backing: Backing) -> bool:
+    """Whether a kernel has such mappings."""
+    return not backing.needs or holds_on(kernel, backing.needs)
+
+
+def has_child(backing: Backing) -> bool:
+    """Whether the set-up forks a child `k`."""
+    return FORK in backing.touch
+
+
+def may_meet(calls: Collection[OrdinaryCall]) -> bool:
+    """Whether calls are tried together: what keeps a page meets what it must survive, and what sets up meets itself."""
+    keeping = [call for call in calls if call.keeps]
+    setups = {call.setup for call in calls if call.setup}
+    return len(setups) < 2 and (not keeping or all(call.survived or call.keeps for call in calls))
 
 
 def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[SweepCase]:
@@ -92,12 +113,20 @@ def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> I
     The kernels of a scene stand together: it is searched on one of those that do not differ in it.
     """
     for backing in backings:
-        for pair in combinations_with_replacement(calls_for(backing), 2):
+        for pair in combinations_with_replacement(CALLS, 2):
             if pair[0] is not pair[1] or not pair[0].once:
-                yield from (SweepCase(kernel, backing, pair) for kernel in kernels)
+                yield from _on_kernels(kernels, backing, pair)
     for backing in backings:
-        for triple in combinations([call for call in calls_for(backing) if call.entangled], 3):
-            yield from (SweepCase(kernel, backing, triple) for kernel in kernels)
+        for triple in combinations([call for call in CALLS if call.entangled], 3):
+            yield from _on_kernels(kernels, backing, triple)
+
+
+def _on_kernels(kernels: Collection[str], backing: Backing, calls: tuple[OrdinaryCall, ...]) -> Iterator[SweepCase]:
+    """The scene on every kernel that has it."""
+    if may_meet(calls):
+        for kernel in kernels:
+            if has(kernel, backing) and set(calls) <= set(calls_for(backing, kernel)):
+                yield SweepCase(kernel, backing, calls)
 
 
 def scene_lines(case: SweepCase) -> tuple[str, ...]:
@@ -105,7 +134,7 @@ def scene_lines(case: SweepCase) -> tuple[str, ...]:
     backing = case.backing
     end, beyond = backing.at + backing.pages, backing.at + 4 * backing.pages + 32 - 32 % backing.pages
     to = beyond if backing.pages > 1 else 64
-    places = {"at": backing.at, "end": end, "pages": backing.pages, "to": to}
+    places = {"at": backing.at, "end": end, "few": min(end, backing.at + 2), "pages": backing.pages, "to": to}
     permitted = [line.format(**places) for call in case.calls for line in call.lines]
     counted = {line: permitted.count(line) for line in permitted}
     return (
@@ -113,9 +142,10 @@ def scene_lines(case: SweepCase) -> tuple[str, ...]:
         *backing.settings,
         "process p0 cpu=0",
         *(["process p1 cpu=1"] if any(call.stranger for call in case.calls) else []),
-        *(["device dev"] if any(call.device for call in case.calls) else []),
+        *(["device dev"] if backing.device or any(call.device for call in case.calls) else []),
         *backing.lines,
         *backing.touch,
+        *dict.fromkeys(line for call in case.calls for line in call.setup),
         f"begin looker cpu=1 read p0 @{backing.at}",
         "finish looker",
         f"begin reader cpu=1 read p0 @{backing.at}",
@@ -160,39 +190,41 @@ def answer(case: SweepCase, most_preemptions: int | None = None, most_states: in
     if len(case.calls) > 2:
         most_preemptions = TRIPLES_BOUND if most_preemptions is None else min(most_preemptions, TRIPLES_BOUND)
     try:
-        search = Search(set_up(commands(case)))
-        return _searched(case, search, most_preemptions, most_states)
+        return _searched(case, most_preemptions, most_states)
     except Exception as error:  # noqa: BLE001 - whatever a step of the model raises is what was found
         scene = "".join(f"{line}\n" for line in (f"# {type(error).__name__}: {error}", *scene_lines(case)))
         return Answer(0, invariant=ERROR, severity=ERROR, trace=scene)
 
 
-def _searched(case: SweepCase, search: Search, most_preemptions: int | None, most_states: int) -> Answer:
+def _searched(case: SweepCase, most_preemptions: int | None, most_states: int) -> Answer:
     """Search every schedule, or those of few pre-emptions."""
+    scene = set_up(commands(case))
     if most_preemptions is not None:
-        return _bounded(case, search, most_preemptions, most_states)
-    search.run(most_states, stop=is_bad)
+        return _bounded(case, Search(scene, symmetry=False), most_preemptions, most_states)
+    search = explore(scene, most_states, is_bad)
     kinds = sorted(filter(is_bad, search.found), key=worst_first)
     if kinds:
         return _found(case, search, kinds[0], verified(search, kinds[0], best_path(search, kinds[0])))
-    if search.stuck is not None:
-        return _deadlock(case, len(search.seen), complete=search.complete)
+    ends = never_ends(search)
+    if ends is not None:
+        return _deadlock(case, search, ends.moves, len(search.seen), complete=search.complete)
     return Answer(len(search.seen), search.complete)
 
 
 def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states: int) -> Answer:
-    bounded = BoundedSearch(search, is_bad, most_preemptions=most_preemptions, most_places=most_states)
-    found = bounded.run()
-    if found is None:
-        if bounded.stuck:
-            return _deadlock(case, len(bounded.settled), complete=bounded.complete)
-        return Answer(len(bounded.settled), bounded.complete)
-    path, kind = found
-    return _found(case, search, kind, verified(search, kind, path), len(bounded.settled))
+    few = FewSwitches(search, is_bad, most_preemptions, most_states)
+    harm = few.run()
+    if harm is not None:
+        path = fewest_preemptions(search, harm.kind, harm.path)
+        return _found(case, search, harm.kind, verified(search, harm.kind, path), few.places)
+    if few.stuck is not None:
+        return _deadlock(case, search, few.stuck.actions, few.places, complete=few.complete)
+    return Answer(few.places, few.complete)
 
 
-def _deadlock(case: SweepCase, states: int, *, complete: bool) -> Answer:
-    return Answer(states, complete, DEADLOCK, DEADLOCK, known=_known(case, DEADLOCK))
+def _deadlock(case: SweepCase, search: Search, moves: Sequence[Action], states: int, *, complete: bool) -> Answer:
+    trace = "".join(f"{line}\n" for line in as_script(search, moves))
+    return Answer(states, complete, DEADLOCK, DEADLOCK, trace=trace, known=_known(case, DEADLOCK))
 
 
 def _known(case: SweepCase, invariant: str) -> str:

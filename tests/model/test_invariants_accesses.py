@@ -1,5 +1,7 @@
 """Invariants about what an access does to whom, and what the kernel says itself."""
 
+import pytest
+
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import ZERO_PFN
 from model.memory.flags import (
@@ -225,3 +227,15 @@ def test_a_byte_that_the_reader_had_before_the_fork_is_no_secret() -> None:
     assert play.do("expect same kid m r0 and differ p0 m r0") == "ok"
     assert play.do("dma r0 read") == "ok 1"
     assert "foreign-dma" not in play.broken()
+
+
+@pytest.mark.parametrize("backing", ["anon private", "memfd:f private"])
+def test_a_cpu_reads_what_it_shares_with_a_child_until_the_unmapping_has_flushed(backing: str) -> None:
+    text = f"process p0 cpu=0\nmemfd f 1\nmmap p0 m {backing} rw 1\nwrite p0 m 1\nfork p0 kid\nread p0 m"
+    play = Play("set cpus 2", f"{text}\nbegin M cpu=1 munmap p0 m")
+    while ("p0", 16) in play.state.ptes:
+        play.do("step M")
+    assert play.do("begin R read p0 @16\nfinish R") == "ok 1"
+    play.do("write kid m 2")
+    assert play.do("begin R read p0 @16\nfinish R") == "ok 1"
+    assert play.broken() == set()

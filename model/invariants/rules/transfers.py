@@ -73,7 +73,7 @@ def lost_write(scene: MachineView, access: Access) -> Violation | None:
 
 def foreign_access(scene: MachineView, access: Access) -> Violation | None:
     """A CPU has reached memory that is not the process's, through an address of the process."""
-    if access.reference or not access.process or _mapped_there(scene, access):
+    if access.reference or not access.process or _mapped_there(scene, access) or _shared_since_fork(scene, access):
         return None
     meant = origin(scene, access.process, access.vpn, "")
     stranger = whose_instead(scene, access, access.process, counted=access.counted, meant=meant)
@@ -127,6 +127,24 @@ def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
     if access.write or not reference.counted or scene.frame(access.pfn).kind != "anon":
         return False
     return reference.had[access.page : access.page + 1] == (access.value,)
+
+
+def _shared_since_fork(scene: MachineView, access: Access) -> bool:
+    """Whether a byte was read of a page that the process had together with others, and that nobody has to himself.
+
+    Until an unmap has flushed, a CPU may still read what fork made common. Nobody writes to it meanwhile: the unmapped
+    entry's reference is put after the flush, and as long as there is more than one reference a write makes a copy.
+    """
+    frame = scene.frame(access.pfn)
+    if access.write or frame.kind != "anon" or frame.exclusive:
+        return False
+    anon_vma = int(frame.mapping.partition(":")[2] or 0)
+    vma = scene.vma_at(access.process, access.vpn)
+    gone = (vma for (owner, _), vma in scene.state.detached_vmas.items() if owner == access.process)
+    return any(
+        found.start <= access.vpn < found.end and anon_vma in found.chain
+        for found in (*((vma,) if vma is not None else ()), *gone)
+    )
 
 
 def _lent(scene: MachineView, pfn: int, buffer: str) -> bool:
@@ -303,13 +321,13 @@ VIEW: Final[Reads] = {
     "processes": ("exiting", "forking"),
     "ptes": None,
     "tables": None,
-    "vmas": ("file", "pgoff", "start", "end", "flags"),
+    "vmas": ("file", "pgoff", "start", "end", "flags", "chain"),
     "page_cache": None,
     "swapped": None,
     "swap_slots": ("pfn",),
     "buffers": ("frames", "file"),
     "files": ("i_mmap",),
-    "frames": ("kind", "mapping"),
+    "frames": ("kind", "mapping", "flags"),
 }
 """Where it is found who maps a page, and what a process finds at an address."""
 
