@@ -1,7 +1,7 @@
 """Whether harm can be reached with few pre-emptions: the fast search, for thousands of scenes one after the other.
 
 It asks less than `fewest_preemptions`, so it remembers less: tasks run until they wait or end, in one loop, and at each
-step it is noted that they might have been pre-empted there. A command is started where its first step comes next. To
+step it is noted that they might have been preempted there. A command is started where its first step comes next. To
 start it earlier makes no difference, as long as commands name pages by number: nobody looks at a task that has not
 moved but whoever waits for all tasks of a process, and he may as well go first.
 """
@@ -59,9 +59,9 @@ class FewSwitches:
         """A way to where every task waits for another, or for what never comes."""
         self._harm: Harm | None = None
         self._due: list[Run] = []
-        """What is to run before anybody is pre-empted once more."""
+        """What is to run before anybody is preempted once more."""
         self._preempted: list[Run] = []
-        """Where tasks might have been pre-empted on the way: others run from there in the next round."""
+        """Where tasks might have been preempted on the way: others run from there in the next round."""
 
     @property
     def places(self) -> int:
