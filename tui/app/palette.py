@@ -1,14 +1,16 @@
 """The command palette: every action, every lesson, everything in the machine."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.markup import escape
+from textual import work
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.css.query import NoMatches
 from textual.events import Click
 from textual.types import IgnoreReturnCallbackType
-from textual.worker import Worker
 
 from lessons.i18n.language import tr
 from tui.screens.help import RENAMED, key_name
@@ -127,10 +129,6 @@ class Forms(Provider):
                 yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.help)
 
 
-async def nothing() -> None:
-    """Do nothing."""
-
-
 class Palette(CommandPalette, LeavesOnce[None]):
     """Textual's command palette; a double click beside it closes it once."""
 
@@ -142,11 +140,12 @@ class Palette(CommandPalette, LeavesOnce[None]):
         if self.query_one(CommandList).scrollable_content_region.area:
             super()._action_command_list(action)
 
-    def _gather_commands(self, search_value: str) -> Worker[None]:
-        """What is typed while the palette closes, its list already gone, looks for nothing any more."""
-        if not self.query(CommandList):
-            return self.run_worker(nothing())
-        return super()._gather_commands(search_value)
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)  # noqa: SLF001
+    async def _gather_commands(self, search_value: str) -> None:
+        """What is typed while the palette closes finds its list gone, and nothing has to be looked for any more."""
+        gather: Any = CommandPalette._gather_commands  # noqa: SLF001
+        with suppress(NoMatches):
+            await gather.__wrapped__(self, search_value)
 
     def on_click(self, event: Click) -> None:
         """A click that a terminal reports from outside of the window, as after a change of its size, is none."""
