@@ -14,6 +14,7 @@ from model.script.command import Command
 from model.script.operands import (
     Branch,
     Choice,
+    DriverName,
     MappingOf,
     Name,
     Nested,
@@ -156,6 +157,8 @@ class Drawing(NamedTuple):
                 return chance.one_of(operand.choices)
             case OneOf():
                 return chance.one_of(sorted(operand.known()))
+            case DriverName():
+                return chance.one_of([*self.scope.drivers, *self.scope.drivers_along(), "nobody"])
             case PageNumbers():
                 return ",".join(str(chance.number(0, 12)) for _ in range(chance.number(1, 3)))
             case Rest():
