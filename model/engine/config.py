@@ -85,6 +85,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "tries every free page that somebody still refers to, and one of the others; a plain run takes memory that was "
         "never used, then the lowest page number",
     ),
+    "refcount-bits": Setting(
+        ("32", "8", "4"),
+        "how wide the refcount of a page is. With 4 bits 16 references make it run over, where 32 bits take four "
+        "thousand million; a FOLL_PIN, which counts 1024, is too much for either",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     AS_IT_WAS: Setting(
         (NONE, *MENDS),

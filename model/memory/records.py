@@ -233,7 +233,9 @@ class Lock(Record, frozen=True, omit_defaults=True):
     readers: Annotated[tuple[str, ...], ORDERED] = ()
 
 
-RefKind = Literal["get", "pin", "follow", "grab", "mirror", "map"]
+RefKind = Literal["get", "pin", "follow", "grab", "mirror", "map", "pipe", "gpu"]
+"""How it came by its pages: GUP with FOLL_GET or FOLL_PIN, KVM, a look into the page table, HMM, a dma-buf, splice(2)
+to a pipe, or a GPU's own page table."""
 
 
 class Reference(Record, frozen=True, omit_defaults=True):
@@ -249,6 +251,7 @@ class Reference(Record, frozen=True, omit_defaults=True):
     by: str = ""
     """The device that uses it; empty = the CPU."""
     write: bool = False
+    """Taken for writing. Kind `pipe`: PIPE_BUF_FLAG_CAN_MERGE of its buffer, more may be appended to the page."""
     longterm: bool = False
     counted: bool = True
     """It holds one page reference (or pin) a frame. A mapping of a dma-buf and a mirror hold none."""
@@ -258,6 +261,8 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """Of who follows invalidations: mmu_interval_notifier.invalidate_seq, that of the last one that met its range."""
     buffer: str = ""
     """The buffer whose pages they were when it was taken, empty for other memory."""
+    tlb: tuple[Pfn, ...] = ()
+    """Kind `gpu`: what the GPU's TLB remembers of each page, -1 where nothing; its own entries may say otherwise."""
     had: tuple[int, ...] = ()
     """The byte of each page when it was taken: what its holder knew already, for the rule `foreign-dma`."""
 

@@ -196,6 +196,11 @@ def does_hold(moment: Moment, phrase: Phrase) -> bool:
     return task is not None and any(pfn in (*call.holds, *call.pins) for call in task.stack)
 
 
+def seals(moment: Moment, phrase: Phrase) -> tuple[str, ...]:
+    """The seals of a memfd, as `seal` names them."""
+    return moment.state.files[str(phrase.values["F"])].seals
+
+
 def is_held(moment: Moment, phrase: Phrase) -> bool:
     """There is a reference of that name."""
     return str(phrase.values["R"]) in moment.state.references

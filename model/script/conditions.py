@@ -92,6 +92,8 @@ _PAGE: Final = PageOf(name="PAGE")
 _OTHER: Final = PageOf(name="PAGE2")
 _CPU: Final = Number(name="CPU", high=7, what="a CPU")
 _B: Final = Name(name="B", kind="buffer")
+_F: Final = Name(name="F", kind="file", made_by=("memfd",))
+_SEAL: Final = Choice(name="SEAL", choices=("seal", "shrink", "grow", "write", "future_write"))
 _R: Final = Name(name="R", kind="reference", may_be_gone=True)
 _T: Final = Name(name="T", kind="task", may_be_gone=True)
 _PLACE: Final = Choice(name="PLACE", choices=get_args(Placement))
@@ -235,6 +237,11 @@ _YES_OR_NO: Final = (
         *("machine", "place", "where the backing store of the buffer is", _B, _PLACE),
         holds=lambda moment, phrase: answers.placement(moment, phrase) == phrase.values["PLACE"],
         found=lambda moment, phrase: f"place {answers.placement(moment, phrase)}",
+    ),
+    _asks(
+        *("machine", "sealed", "the memfd has this seal", _F, _SEAL),
+        holds=lambda moment, phrase: str(phrase.values["SEAL"]) in answers.seals(moment, phrase),
+        found=lambda moment, phrase: f"seals {' '.join(answers.seals(moment, phrase)) or 'none'}",
     ),
     _asks("machine", "held", "there is such a reference", _R, holds=answers.is_held, found="no reference {R}"),
     _asks(

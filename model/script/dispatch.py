@@ -19,12 +19,15 @@ from model.kernel.drivers.dma_buf import (
 from model.kernel.drivers.driver_steps import operation
 from model.kernel.drivers.exporter import EXPORTERS
 from model.kernel.drivers.gem import gem_create, gem_destroy
+from model.kernel.drivers.gpu import i915_vma_bind, i915_vma_unbind
 from model.kernel.drivers.ttm_move import move_buffer
 from model.kernel.drivers.udmabuf import udmabuf_create
 from model.kernel.fs.dax import dax_create
+from model.kernel.fs.pipe import alloc_pipe_info, pipe_read, pipe_write, splice_file_to_pipe
 from model.kernel.fs.vfs import create_file, do_truncate, fallocate_punch, kernel_read, kernel_write, vfs_fsync
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone, mm_alloc
+from model.kernel.mm.frame_vector import get_vaddr_frames
 from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.madvise import do_madvise
 from model.kernel.mm.memfd import SEALS, memfd_add_seals, memfd_create
@@ -45,9 +48,15 @@ from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOV
 from model.kernel.mm.msync import do_msync
 from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.reclaim import reclaim_page
-from model.kernel.mm.reference import put_reference, take_reference
-from model.kernel.mm.remote import mem_write, process_vm_readv, process_vm_writev
-from model.kernel.virt.kvm import grab_pages, kvm_follow, kvm_vcpu_map
+from model.kernel.mm.reference import put_reference, take_reference, vmsplice_get
+from model.kernel.mm.remote import (
+    direct_read_in,
+    direct_write_out,
+    mem_write,
+    process_vm_readv,
+    process_vm_writev,
+)
+from model.kernel.virt.kvm import grab_pages, kvm_cmpxchg_gpte, kvm_follow, kvm_vcpu_map
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
 from model.memory.records import Place
 from model.memory.state import State
@@ -162,10 +171,21 @@ def _gup(call: Call) -> Procedure:
     )
 
 
-def _taken(procedure: type[kvm_follow | kvm_vcpu_map | grab_pages | mirror_range], call: Call) -> Procedure:
-    """The ways to pages other than GUP."""
+def _taken(procedure: type[kvm_follow | kvm_vcpu_map | mirror_range | get_vaddr_frames], call: Call) -> Procedure:
+    """The ways to pages that a driver of its own has."""
     start, pages = call.pages()
     return procedure(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"))
+
+
+def _grab(call: Call) -> Procedure:
+    start, pages = call.pages()
+    raw = "raw" in call.command.options
+    return grab_pages(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"), raw=raw)
+
+
+def _vmsplice(call: Call) -> Procedure:
+    start, pages = call.pages()
+    return vmsplice_get(name=call.name("as"), mm=call.name("P"), start=start, pages=pages)
 
 
 def _bo(call: Call) -> Procedure:
@@ -227,7 +247,18 @@ CALLS: Final[dict[str, Builder]] = {
     "migrate": lambda call: migrate_pages(mm=call.name("P"), vpn=call.page()),
     "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
     "follow": lambda call: _taken(kvm_vcpu_map if "vcpu-map" in call.command.options else kvm_follow, call),
-    "grab": lambda call: _taken(grab_pages, call),
+    "grab": _grab,
+    "set-gpte": lambda call: kvm_cmpxchg_gpte(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE")),
+    "userptr": lambda call: _taken(get_vaddr_frames, call),
+    "vmsplice": _vmsplice,
+    "direct-read": lambda call: direct_read_in(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE")),
+    "direct-write": lambda call: direct_write_out(mm=call.name("P"), vpn=call.page()),
+    "pipe": lambda call: alloc_pipe_info(name=call.name("R")),
+    "pipe-write": lambda call: pipe_write(name=call.name("R"), value=call.number("BYTE")),
+    "pipe-read": lambda call: pipe_read(name=call.name("R")),
+    "splice": lambda call: splice_file_to_pipe(file=call.name("F"), page=call.number("PAGE"), name=call.name("R")),
+    "gpu-map": lambda call: i915_vma_bind(buffer=call.name("B"), device=call.name("DEV"), name=call.name("as")),
+    "gpu-unmap": lambda call: i915_vma_unbind(name=call.name("R")),
     "mirror": lambda call: _taken(mirror_range, call),
     "bo": _bo,
     "export": lambda call: dma_buf_export(buffer=call.name("B"), name=call.name("as")),
@@ -241,7 +272,7 @@ CALLS: Final[dict[str, Builder]] = {
     "evict": lambda call: _operation(call, "evict", "evict"),
     "invalidate": lambda call: _operation(call, "invalidate", "invalidate"),
     "destroy": lambda call: gem_destroy(name=call.name("B")),
-    "put": lambda call: put_reference(name=call.name("R")),
+    "put": lambda call: put_reference(name=call.name("R"), dirty="dirty" in call.command.options),
     "dma": _dma,
     "peek": lambda call: peek_reference(reference=call.held.reference, page=call.held.page),
     "remote-read": lambda call: process_vm_readv(

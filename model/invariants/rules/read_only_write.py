@@ -31,6 +31,8 @@ def read_only_write(scene: MachineView, access: Access) -> Violation | None:
     reference = scene.state.references.get(access.reference)
     if access.reference and reference is None:
         return None
+    if reference is not None and reference.kind == "pipe":
+        return _through_pipe(scene, access)
     process, vpn = (reference.process, reference.vpn + access.page) if reference else (access.process, access.vpn)
     vma = scene.vma_at(process, vpn) if process else None
     if vma is None:
@@ -52,6 +54,19 @@ def read_only_write(scene: MachineView, access: Access) -> Violation | None:
     return violation(READ_ONLY_WRITE, (subject("ref", access.reference), *subjects) if reference else subjects, message)
 
 
+def _through_pipe(scene: MachineView, access: Access) -> Violation | None:
+    """A byte that was appended in a pipe to a page which splice() has put there: it is the file's."""
+    frame = scene.frame(access.pfn)
+    if frame.kind != "file" or scene.state.page_cache.get((frame.mapping, frame.index)) != access.pfn:
+        return None
+    message = (
+        f"write(2) to pipe {access.reference} put {access.value:#04x} into {name_of(scene, access.pfn)}, page "
+        f"{frame.index} of file {frame.mapping} itself: splice(2) has lent it to the pipe, to be read."
+    )
+    subjects = (subject("ref", access.reference), subject("frame", access.pfn))
+    return violation(READ_ONLY_WRITE, subjects, message)
+
+
 def _only_to_be_copied(scene: MachineView, pfn: int, vma: Vma, vpn: int) -> bool:
     """The file's own page, in a private mapping of it."""
     if vma.flags & VM_SHARED or not vma.file:
@@ -71,7 +86,7 @@ RULES: Final = (
             "references": ("process", "vpn", "write", "kind"),
             "vmas": ("file", "pgoff", "start", "end", "flags"),
             "page_cache": None,
-            "frames": ("kind",),
+            "frames": ("kind", "mapping", "index"),
             "ptes": None,
             "tables": None,
             "swap_slots": ("pfn",),

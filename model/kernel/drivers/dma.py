@@ -2,8 +2,11 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.dma_buf import dma_buf_map_attachment
+from model.kernel.drivers.gpu import gpu_translate
 from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.virt.kvm import kvm_follow
@@ -34,6 +37,8 @@ class device_access(Procedure):
         """A device that was told of an invalidation has no entry any more: it faults, and its driver looks again."""
         reference, pfn = referenced_frame(tx, self.reference, self.page)
         self.ret = 0
+        if reference is not None and reference.kind == "gpu":
+            return self.walk(tx, reference)
         if reference is None or pfn != NOT_MAPPED:
             return None
         if reference.kind == "map":
@@ -56,6 +61,16 @@ class device_access(Procedure):
             )
         )
 
+    def walk(self, tx: Transaction, reference: Reference) -> Outcome:
+        """A GPU translates by itself: its TLB, else its page table, which the TLB remembers from then on."""
+        pfn = gpu_translate(reference, self.page)
+        if pfn == NOT_MAPPED:
+            return fail(EFAULT)
+        if reference.tlb[self.page] != pfn:
+            tlb = (*reference.tlb[: self.page], pfn, *reference.tlb[self.page + 1 :])
+            tx.references[self.reference] = msgspec.structs.replace(reference, tlb=tlb)
+        return None
+
     @step
     def transfer(self, tx: Transaction) -> Outcome:
         """The device uses the physical address that it was given when the reference was taken.
@@ -65,6 +80,8 @@ class device_access(Procedure):
         if self.ret < 0:
             return done(self.ret)
         reference, pfn = referenced_frame(tx, self.reference, self.page)
+        if reference is not None and reference.kind == "gpu":
+            pfn = gpu_translate(reference, self.page)
         if pfn == NOT_MAPPED:
             return goto(device_access.translate)
         if reference is None or pfn < 0:

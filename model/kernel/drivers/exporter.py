@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from model.driver_files.records import KernelDriver
 from model.engine.config import fact, setting
+from model.engine.mends import mended
 from model.kernel.drivers.driver import described_ops, driver_of
 from model.memory.flags import VM_DONTDUMP, VM_DONTEXPAND, VM_IO, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.state import Memory
@@ -66,6 +67,8 @@ def exporter(mem: Memory, kind: str) -> Exporter:
         return GEM_SHMEM
     if kind == "udmabuf" and not fact(mem, "udmabuf maps PFNs"):
         return EXPORTERS[kind]._replace(insert="return-page", vm_flags=0)
+    if kind in EXPORTERS and EXPORTERS[kind].ops == "ttm" and not mended(mem, "ttm-no-huge"):
+        return EXPORTERS[kind]._replace(ops="ttm-huge", insert="huge-pfn")
     return EXPORTERS[kind] if kind in EXPORTERS else _described(driver_of(mem, kind))
 
 

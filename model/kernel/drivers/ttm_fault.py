@@ -137,6 +137,8 @@ class ttm_bo_vm_huge_fault(ttm_bo_vm_fault):
 
         Nothing is counted. Before 6.12 a PMD has no special bit either: nothing in this entry tells
         get_user_pages_fast() that it must not touch these pages.
+
+        As it was before 0d979509539e: every driver that uses TTM maps its buffers like this, where they are large.
         """
         vma, (_, buffer) = self.vma(tx), self.buffer(tx)
         start = huge_range(vma, self.vpn)

@@ -8,9 +8,18 @@ from typing import ClassVar
 
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.drivers.buffer import alloc_backing, drop_handle, get_buffer, least_recently_used, lookup_buffer, use
+from model.kernel.drivers.buffer import (
+    alloc_backing,
+    buffer_of,
+    drop_handle,
+    get_buffer,
+    least_recently_used,
+    lookup_buffer,
+    use,
+)
 from model.kernel.drivers.dma_buf_notify import dma_buf_move_notify
 from model.kernel.drivers.exporter import exporter
+from model.kernel.drivers.gpu import bindings, i915_gem_object_unset_pages
 from model.kernel.drivers.ttm_pool import free_frames, vram_room
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.page import get_page
@@ -249,6 +258,12 @@ class i915_gem_shrink(Procedure):
     file: str
     pages: int
     index: int = 0
+
+    @step
+    def unset_pages(self, tx: Transaction) -> Outcome:
+        """Take the object away from the GPU first, where it is bound."""
+        buffer = buffer_of(self.file)
+        return call(i915_gem_object_unset_pages(buffer=buffer)) if bindings(tx, buffer) else None
 
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
 from model.kernel.arch.pgtable import pte_alloc, pte_lock, table_end
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of, device_file, use
@@ -83,6 +84,13 @@ class udmabuf_create(Procedure):
         return done(result)
 
 
+def arrays_behind(mem: Memory, name: str) -> tuple[int, ...]:
+    """The pages of the udmabufs that were made after this one: whose arrays the slab may have put behind its own."""
+    first = mem.buffers[name].last_use
+    later = [bo for _, bo in mem.buffers.items() if bo.exporter == "udmabuf" and bo.last_use > first]
+    return tuple(pfn for bo in sorted(later, key=lambda bo: bo.last_use) for pfn in bo.frames)
+
+
 def memfd_refused(mem: Memory, name: str) -> int:
     """0, or why no udmabuf can be made of a file: -EBADFD if it is no memfd, -EINVAL for its seals."""
     memfd = mem.files.get(name)
@@ -103,9 +111,14 @@ class udmabuf_vm_fault(vm_fault):
         """Up to 6.1 return the memfd's own page, with a reference: the entry is an ordinary one.
 
         Whoever punches the memfd does not reach that entry: it is in the range of another file.
+
+        As it was before 05b252cccb2e, nobody asks whether the fault lies inside the array of pages. What stands behind
+        it in the kernel's memory is taken for a page; here that is the array of the udmabuf that was made next.
         """
         frames = self.frames(tx)
         index = self.where(tx)[1]
+        if not mended(tx, "udmabuf-bounds"):
+            frames += arrays_behind(tx, buffer_of(self.where(tx)[0]))
         if index >= len(frames):
             return done(VM_FAULT_SIGBUS)
         if fact(tx, "udmabuf maps PFNs"):

@@ -47,6 +47,14 @@ def opened(tx: Transaction, name: str) -> File | Done:
     return fail(EBADF) if file is None or not file.open else file
 
 
+def opened_for_reading(tx: Transaction, name: str) -> str | Done:
+    """The kind of the file behind an open descriptor; EBADF without one, ESPIPE where there is nothing to read."""
+    file = opened(tx, name)
+    if isinstance(file, Done):
+        return file
+    return file.kind if file.kind in (*SHMEM, "ext4") else fail(ESPIPE)
+
+
 class create_file(Procedure):
     """Make a file of holes: open(O_CREAT) and ftruncate(), or memfd_secret()."""
 

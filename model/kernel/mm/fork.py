@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from model.engine.lock import down_write, up_write
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import (
     TASK_SIZE,
@@ -212,6 +213,9 @@ class copy_page_range(Procedure):
         Pinned: the child gets a copy at once, and the parent keeps its page, writable. Otherwise the page is no longer
         exclusive. A GUP-fast that pins it after this look and before the next step asks write_protect_seq, and lets go
         (since 5.11, 57efa1fe5957).
+
+        As it was before 70e806e4e645, pins are not asked for: parent and child share the page, and whoever writes first
+        gets a copy. If that is the parent, the device is left with the child's page.
         """
         if self.ret < 0:
             return goto(copy_page_range.end_write_protect)
@@ -305,7 +309,8 @@ def folio_needs_cow_for_dma(tx: Transaction, mm: str, pfn: int) -> bool:
 
     The reference for the child has been taken already, and counts (mm/memory.c: copy_present_ptes, folio_get first).
     """
-    return tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
+    pinned = tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
+    return pinned and mended(tx, "fork-copies-pinned")
 
 
 def copy_present_page(tx: Transaction, child: str, copy: Vma, vpn: int, pfn: int) -> bool:

@@ -13,7 +13,7 @@ from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, g
 from model.engine.splat import warn_on_once
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
-from model.kernel.mm.page import page_count, page_ref_add, refuses_references, set_page_flags
+from model.kernel.mm.page import page_count, page_ref_add, refuses_references, runs_over, set_page_flags
 from model.kernel.mm.page_prot import vma_wants_writenotify
 from model.kernel.mm.pin import pin_page
 from model.kernel.mm.vma import vma_lookup
@@ -71,7 +71,8 @@ def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
     """Not a long-term pin that would write behind the back of a filesystem (writable_file_mapping_allowed)."""
     if foll & (FOLL_PIN | FOLL_LONGTERM) != FOLL_PIN | FOLL_LONGTERM:
         return True
-    return not (fact(mem, "long-term pin needs no dirty tracking") and vma_wants_writenotify(vma))
+    refused = fact(mem, "long-term pin needs no dirty tracking") and mended(mem, "longterm-slow-files")
+    return not (refused and vma_wants_writenotify(vma))
 
 
 def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int) -> bool:
@@ -85,7 +86,7 @@ def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, f
 
 def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> bool:
     """A read-only pin must get a page that no later copy-on-write takes away (include/linux/mm.h)."""
-    if foll & (FOLL_WRITE | FOLL_PIN) != FOLL_PIN:
+    if foll & (FOLL_WRITE | FOLL_PIN) != FOLL_PIN or not mended(tx, "read-only-pin-unshares"):
         return False
     frame = tx.frames[pfn]
     if frame.kind != "anon":
@@ -97,7 +98,8 @@ def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> b
 
 def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
     """Take the reference that the flags ask for: FOLL_GET +1, FOLL_PIN +1024. A dead count: WARN, -ENOMEM."""
-    if page_count(tx, pfn) <= 0 or refuses_references(tx, pfn):
+    asked = mended(tx, "page-ref-overflow")
+    if (asked and (page_count(tx, pfn) <= 0 or runs_over(tx, pfn))) or refuses_references(tx, pfn):
         warn_on_once(tx, "mm/gup.c:219 try_grab_page", "WARN_ON_ONCE(folio_ref_count(folio) <= 0)")
         return -ENOMEM
     if foll & FOLL_GET:
@@ -137,7 +139,10 @@ class get_user_pages(Procedure):
 
     @step
     def check_vma_flags(self, tx: Transaction) -> Outcome:
-        """Find the VMA and ask its flags. VM_IO and VM_PFNMAP are refused here, EFAULT, before any entry is read."""
+        """Find the VMA and ask its flags. VM_IO and VM_PFNMAP are refused here, EFAULT, before any entry is read.
+
+        As it was before 8ac268436e6d, a long-term pin may write to a file behind the back of its filesystem.
+        """
         if not self.pages:
             return self.finish(0)
         vma = vma_lookup(tx, self.mm, self.vpn)
@@ -155,6 +160,12 @@ class get_user_pages(Procedure):
 
         An entry that is missing or not writable needs a fault first. A special entry has no page to hand out: EEXIST.
         Storage (devmap) is special too, and GUP takes it all the same: a second door.
+
+        As it was before 8fde12ca79af, nobody asks whether the count is about to run over: with one reference too many
+        it is 0, and with one more the page looks like nobody else's.
+
+        As it was before a7f226604170, a pin that only reads takes a shared page as it is, and the next write of the
+        process goes to a copy.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait

@@ -8,6 +8,7 @@ afterwards, so one of the two notices the other - as long as the owner of the pa
 from typing import ClassVar
 
 from model.engine.config import fact, setting
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, is_zero_pfn
@@ -52,11 +53,12 @@ def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
         return True
     file = tx.files.get(frame.mapping) if frame.kind in ("file", "dax") else None
     long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE
-    reject_file_backed = foll & long_term_write == long_term_write and fact(tx, "long-term pin needs no dirty tracking")
+    refuses = fact(tx, "long-term pin needs no dirty tracking") and mended(tx, "longterm-fast-files")
+    reject_file_backed = foll & long_term_write == long_term_write and refuses
     if file is None:
         return not reject_file_backed and not fact(tx, "GUP-fast wants a page's mapping")
     if file.kind == "secretmem":
-        return False
+        return not mended(tx, "secretmem-off-lru")
     # Only shmem keeps no account of dirty pages.
     return not reject_file_backed or file.kind in ("memfd", "shmem")
 
@@ -82,7 +84,7 @@ class gup_fast(Procedure):
         """For a pin: read the mm's write_protect_seq. If it is odd a fork is write-protecting right now: leave it."""
         if self.foll & FOLL_PIN:
             self.seq = tx.processes[self.mm].write_protect_seq
-            if self.seq % 2:
+            if self.seq % 2 and mended(tx, "write-protect-seq"):
                 return done(0)
         return None
 
@@ -168,7 +170,13 @@ class gup_fast(Procedure):
 
     @step
     def recheck_pte(self, tx: Transaction) -> Outcome:
-        """Read PMD and PTE again. Changed: give the reference back. Unchanged: the page was mapped when we took it."""
+        """Read PMD and PTE again. Changed: give the reference back. Unchanged: the page was mapped when we took it.
+
+        As it was before 65291dcfcf89, a secret page is known by being on an LRU list. A fresh one is not: it waits in a
+        batch of its CPU. (Here it waits there for good.)
+
+        As it was before a6e79df92e4a, a long-term pin may write to any file's page that it finds here.
+        """
         assert self.pte is not None
         pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
         if self.pte == tx.ptes.get((self.mm, self.vpn)) and self.pmd == pmd and self.may_keep(tx, self.pte.pfn):
@@ -239,10 +247,13 @@ class gup_fast(Procedure):
 
     @step
     def recheck_write_protect_seq(self, tx: Transaction) -> Outcome:
-        """For a pin: if a fork began meanwhile, it may have missed our pins. Give them all back: fork wins."""
+        """For a pin: if a fork began meanwhile, it may have missed our pins. Give them all back: fork wins.
+
+        As it was before 57efa1fe5957, nobody looks: fork has seen no pin, and shares a page that is pinned by now.
+        """
         pages, pinned = (self.pins, True) if self.foll & FOLL_PIN else (self.holds, False)
         self.holds = self.pins = ()
-        if pinned and tx.processes[self.mm].write_protect_seq != self.seq:
+        if pinned and tx.processes[self.mm].write_protect_seq != self.seq and mended(tx, "write-protect-seq"):
             gup_put(tx, pages, pinned=True)
             return done(0)
         return hand_over(len(pages), pages, pinned=pinned)

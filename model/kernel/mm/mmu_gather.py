@@ -7,6 +7,7 @@ whether the other has flushed it. So the mm counts them, and whoever ends while 
 
 from typing import ClassVar, Final
 
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, step
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.arch.tlb import flush_tlb_range
@@ -77,8 +78,10 @@ class tlb_finish_mmu(tlb_flush_mmu):
 
         If somebody else unmaps in this address space at the same time, flush all of it: entries that we found empty
         may be his, cleared and not flushed yet (mm_tlb_flush_nested).
+
+        As it was before 99baac21e458, who has cleared nothing flushes nothing, and returns as if the pages were gone.
         """
-        if mm_tlb_flush_nested(tx, self.mm) and self.flush:
+        if mm_tlb_flush_nested(tx, self.mm) and self.flush and mended(tx, "nested-flush"):
             return call(flush_tlb_range(mm=self.mm, start=0, end=TASK_SIZE))
         if self.start < 0 or not self.flush:
             return None

@@ -4,6 +4,7 @@ from typing import ClassVar, Final
 
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
@@ -195,6 +196,8 @@ class change_protection(Procedure):
         Private pages do not simply become writable: they may be shared with a fork. Only a page that is exclusive to
         this process is made writable at once; all others are left to a write fault. In a shared mapping that wants to
         know of writes, only a dirty entry is.
+
+        As it was before 6c287605fd56, every private page is left to a write fault.
         """
         vpn = ceiling(tx.pte_index, self.mm, max(self.at, self.start))
         if vpn is None or vpn >= self.end:
@@ -248,4 +251,5 @@ def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
     if not pte.dirty and not fact(tx, "mprotect makes clean exclusive pages writable"):
         return False
     page = vm_normal_page(tx, vma, pte)
-    return page is not None and tx.frames[page].kind == "anon" and tx.frames[page].exclusive
+    exclusive = page is not None and tx.frames[page].kind == "anon" and tx.frames[page].exclusive
+    return exclusive and mended(tx, "anon-exclusive")

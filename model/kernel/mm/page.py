@@ -7,6 +7,7 @@ a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel
 import msgspec
 
 from model.engine.config import setting
+from model.engine.mends import mended
 from model.engine.splat import bad_page_map, vm_bug_on_page, warn_on_once
 from model.kernel.mm.page_alloc import FREE, free_page
 from model.memory.flags import (
@@ -40,11 +41,22 @@ def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
     """Add `number` (may be negative) to the refcount, without any check; returns the new count."""
     frame = tx.frames.get(pfn) or FREE
     count = frame.refcount + number
+    if (bits := tx.settings.get("refcount-bits")) is not None:
+        count %= 1 << int(bits)
     if frame.kind == "free" and count == 0:
         del tx.frames[pfn]
     else:
         tx.frames[pfn] = msgspec.structs.replace(frame, refcount=count)
     return count
+
+
+def runs_over(mem: Memory, pfn: int) -> bool:
+    """Whether a count is negative as the kernel reads it: so many references that no more must be taken.
+
+    A get is refused then, long before the count runs over to 0 (try_get_page, folio_ref_try_add_rcu).
+    """
+    bits = int(mem.settings.get("refcount-bits") or 32)
+    return page_count(mem, pfn) >> (bits - 1) > 0
 
 
 def refuses_references(mem: Memory, pfn: int) -> str:
@@ -71,7 +83,8 @@ def get_page(tx: Transaction, pfn: int) -> None:
 
 def try_get_page(tx: Transaction, pfn: int, number: int = 1) -> bool:
     """Take references unless the count is 0: folio_ref_add_unless(…, 0), the only safe way without a lock."""
-    if page_count(tx, pfn) <= 0 or refuses_references(tx, pfn):
+    full = runs_over(tx, pfn) and mended(tx, "page-ref-overflow")
+    if page_count(tx, pfn) <= 0 or full or refuses_references(tx, pfn):
         return False
     page_ref_add(tx, pfn, number)
     return True

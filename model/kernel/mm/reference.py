@@ -5,15 +5,27 @@ from typing import ClassVar
 import msgspec
 
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_under
 from model.kernel.drivers.ttm_pool import pfn_valid
+from model.kernel.mm.filemap import folio_lock, folio_unlock
 from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.mmu_notifier import follows_invalidations
+from model.kernel.mm.page import set_page_flags
 from model.kernel.mm.pin import gup_put
 from model.kernel.virt.kvm import is_reserved
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
-from model.memory.flags import FOLL_FAST_ONLY, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE
+from model.memory.flags import (
+    FOLL_FAST_ONLY,
+    FOLL_GET,
+    FOLL_LONGTERM,
+    FOLL_PIN,
+    FOLL_TOUCH,
+    FOLL_WRITE,
+    PG_DIRTY,
+    PG_PRIVATE,
+)
 from model.memory.records import Reference, RefKind
 from model.memory.state import Transaction
 from model.memory.units import Word
@@ -104,12 +116,27 @@ class vmsplice_get(Procedure):
         return note(tx, self.name, Reference("get", self.mm, self.start, pages))
 
 
+def folio_mark_dirty(tx: Transaction, pfn: int) -> None:
+    """PG_dirty, by way of the filesystem (mm/page-writeback.c); what has left its file is only marked."""
+    frame = tx.frames.get(pfn)
+    if frame is None or frame.kind not in ("anon", "file"):
+        return
+    file = tx.files.get(frame.mapping) if frame.kind == "file" else None
+    if file is not None and file.kind == "ext4" and not frame.flags & PG_PRIVATE:
+        warn_on_once(tx, "fs/ext4/inode.c:3664 ext4_dirty_folio", "WARN_ON_ONCE(!folio_buffers(folio))")
+    set_page_flags(tx, pfn, PG_DIRTY)
+
+
 class put_reference(Procedure):
     """Give all pages of a named reference back: put_page() or unpin_user_page() for each."""
 
-    source: ClassVar[str] = "mm/gup.c: unpin_user_pages; mm/swap.c: put_page"
+    source: ClassVar[str] = "mm/gup.c: unpin_user_pages, unpin_user_pages_dirty_lock; mm/swap.c: put_page"
     name: str
+    dirty: bool = False
+    """The holder has written to the pages, and says so."""
     pinned: bool = False
+    told: int = 0
+    """How many pages have been marked dirty."""
 
     @step
     def forget(self, tx: Transaction) -> Outcome:
@@ -131,6 +158,23 @@ class put_reference(Procedure):
                 pfn for pfn in reference.frames if pfn_valid(pfn) and not (by_kvm and is_reserved(tx, pfn))
             )
         del tx.references[self.name]
+        return None if self.dirty else goto(put_reference.put_pages)
+
+    @step
+    def set_page_dirty_lock(self, tx: Transaction) -> Outcome:
+        """Whoever has written says so, page by page, under the page's lock. A driver that forgets it loses the bytes.
+
+        For a disk file the filesystem should have been asked before the write. If it has cleaned the page since and
+        taken its buffers off, it does not expect this: ext4 warns.
+        """
+        pages = self.pins if self.pinned else self.holds
+        while self.told < len(pages):
+            pfn = pages[self.told]
+            if (wait := folio_lock(tx, pfn)) is not None:
+                return wait
+            folio_mark_dirty(tx, pfn)
+            folio_unlock(tx, pfn)
+            self.told += 1
         return None
 
     @step

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.pgtable import (
     PMD,
@@ -216,9 +217,11 @@ class unmap_region(zap_vmas):
         """A VMA of raw frames is flushed before it is unlinked: nobody counts them, so nobody keeps them for us.
 
         Once it is unlinked, their owner finds no mapping of them any more, does not flush, and may reuse them.
+
+        As it was before b67fbebd4cf9, the VMA is unlinked first, and the flush comes when it is too late.
         """
         raw = any(vma.flags & (VM_PFNMAP | VM_MIXEDMAP) for vma in self.vmas)
-        if not raw or self.flush_start < 0 or not self.flush:
+        if not raw or self.flush_start < 0 or not self.flush or not mended(tx, "raw-frames-flush"):
             return None
         start, self.flush_start = self.flush_start, -1
         return call(flush_tlb_range(mm=self.mm, start=start, end=self.flush_end))

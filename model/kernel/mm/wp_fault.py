@@ -56,6 +56,12 @@ class do_wp_page(Procedure):
         Shared file mapping: take a reference on its page before the lock is dropped, and make the entry writable.
         Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
         reference more than that, whoever holds it, forces a copy.
+
+        As it was before 09854ba94c6a, the mapcount decides: who is the only one to map the page may write to it, no
+        matter who holds references.
+
+        As it was before 6c287605fd56, no page is known to be exclusive: one reference too many forces a copy, also the
+        pin of the process itself.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -88,8 +94,10 @@ def cow_broken(mem: Memory) -> int:
 def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
     """Whether nobody but this entry has the page: exclusive, or refcount 1 (mm/memory.c: wp_can_reuse_anon_folio)."""
     frame = tx.frames[pfn]
-    if frame.exclusive:
+    if frame.exclusive and mended(tx, "anon-exclusive"):
         return True
+    if not mended(tx, "wp-page-count") and not frame.flags & (PG_KSM | PG_SWAPCACHE):
+        return frame.mapcount == 1
     if frame.flags & PG_KSM or frame.refcount > 1 + bool(frame.flags & PG_SWAPCACHE):
         return False
     return not frame.flags & PG_SWAPCACHE or folio_free_swap(tx, pfn)

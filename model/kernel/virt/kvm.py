@@ -10,8 +10,10 @@ import msgspec
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
 from model.engine.splat import vm_bug_on
+from model.kernel.arch.access import cpu_store
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_pmd_leaf, pte_lock
 from model.kernel.drivers.buffer import buffer_under
 from model.kernel.drivers.ttm_pool import pfn_valid
@@ -45,7 +47,7 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
-from model.memory.records import Reference
+from model.memory.records import Access, Reference
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
@@ -115,6 +117,11 @@ class hva_to_pfn(Procedure):
 
         Up to 6.12 kvm_try_get_pfn() takes the reference, unless the count is 0; where there is no struct page, or it
         is PG_reserved, KVM goes on without one. Since 6.13 it takes none at all.
+
+        As it was before bd2fae8da794, the guest is told that it may write whatever the entry leads to.
+
+        As it was before f8be156be163, KVM takes the reference blindly, also on a page whose count is 0; when it lets go
+        again, the count falls to 0 once more, and the page is freed under its driver.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or not vma.flags & (VM_IO | VM_PFNMAP):
@@ -128,12 +135,14 @@ class hva_to_pfn(Procedure):
             pfn = pfn_at(tx, self.mm, self.vpn)
         if pfn is None:
             return self.give_up(tx) if self.looked else None
-        if not entry_writable(tx, self.mm, self.vpn):
+        if not entry_writable(tx, self.mm, self.vpn) and mended(tx, "kvm-pte-writable"):
             return self.give_up(tx)
         if not pfn_valid(pfn) or not fact(tx, "KVM takes references on PFN mappings") or is_reserved(tx, pfn):
             up_read(tx, "mmap_lock", self.mm)
             return done(pfn)
-        if not try_get_page(tx, pfn):
+        if not mended(tx, "kvm-try-get"):
+            get_page(tx, pfn)
+        elif not try_get_page(tx, pfn):
             return self.give_up(tx)
         up_read(tx, "mmap_lock", self.mm)
         self.holds = (pfn,)
@@ -203,6 +212,8 @@ class kvm_follow(Procedure):
     """This call has made the empty mapping that invalidations find."""
     seq: int = 0
     """mmu_invalidate_seq as it was before the look-up."""
+    permitted: bool = True
+    """False, as it was before bd2fae8da794: a page was found that the process may not write."""
 
     mm_users: ClassVar[tuple[str, ...]] = ("mm",)
 
@@ -248,6 +259,8 @@ class kvm_follow(Procedure):
             if self.registered and subscription(tx, self.name, self.wanted()) is not None:
                 mmu_interval_notifier_remove(tx, self.name)
             return done(self.ret)
+        if not entry_writable(tx, self.mm, self.start + len(self.frames)) and not mended(tx, "kvm-pte-writable"):
+            self.permitted = False
         self.frames += (self.ret,)
         return goto(kvm_follow.next_page)
 
@@ -257,19 +270,22 @@ class kvm_follow(Procedure):
 
         Later KVM trusts its MMU notifier alone: it puts the page at once, and if the sequence has moved since, it
         starts again.
+
+        As it was before 58cd407ca4c6, an invalidation that ran between the look-up and this step is not noticed.
         """
         if fact(tx, "KVM takes references on PFN mappings"):
             if self.name in tx.references:  # another task was faster with this name
                 self.put(tx)
                 return fail(EEXIST)
             self.holds = ()
-            tx.references[self.name] = self.mapped(tx, self.wanted())
+            wanted = msgspec.structs.replace(self.wanted(), write=self.permitted)
+            tx.references[self.name] = self.mapped(tx, wanted)
             return done(len(self.frames))
         self.put(tx)
         found = subscription(tx, self.name, self.wanted())
         if found is None:
             return fail(ENOENT)
-        if mmu_interval_read_retry(found, self.seq):
+        if mmu_interval_read_retry(found, self.seq) and mended(tx, "kvm-cache-retry"):
             return goto(kvm_follow.mmu_invalidate_seq)
         tx.references[self.name] = self.mapped(tx, found)
         return done(len(self.frames))
@@ -324,6 +340,59 @@ class kvm_vcpu_map(Procedure):
         return done(len(frames))
 
 
+class kvm_cmpxchg_gpte(Procedure):
+    """KVM marks an entry of a guest's page table as accessed, in the guest's memory; here it writes a byte."""
+
+    source: ClassVar[str] = "arch/x86/kvm/mmu/paging_tmpl.h: update_accessed_dirty_bits, cmpxchg_gpte (until 5.17)"
+    mm: str
+    vpn: int
+    value: int
+    pfn: Pfn = -1
+    """The frame that is written."""
+
+    @step
+    def try_cmpxchg_user(self, tx: Transaction) -> Outcome:
+        """Do it through the address of the process, as the process itself would: the page table says where that is.
+
+        As it was before 2a8859f373b0, KVM asks get_user_pages_fast() for the page, and helps itself if that refuses.
+        """
+        if mended(tx, "kvm-gpte-user"):
+            return tail(cpu_store(mm=self.mm, vpn=self.vpn, value=self.value))
+        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=FOLL_WRITE | FOLL_GET))
+
+    @step
+    def mmap_read_lock(self, tx: Transaction) -> Outcome:
+        """GUP got the page: go on with it. It refused: look at the VMA."""
+        if self.ret > 0:
+            self.pfn = self.holds[0]
+            return goto(kvm_cmpxchg_gpte.cmpxchg)
+        return down_read(tx, "mmap_lock", self.mm)
+
+    @step
+    def pfn_from_vm_pgoff(self, tx: Transaction) -> Outcome:
+        """A VM_PFNMAP mapping must be what remap_pfn_range() makes, where vm_pgoff is the number of the first frame.
+
+        As it was before 2a8859f373b0: for all other drivers vm_pgoff is an offset in a file of their own. The frame
+        with that number is anybody's.
+        """
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        up_read(tx, "mmap_lock", self.mm)
+        if vma is None or not vma.flags & VM_PFNMAP:
+            return fail(EFAULT)
+        self.pfn = self.vpn - vma.start + vma.pgoff
+        return None
+
+    @step
+    def cmpxchg(self, tx: Transaction) -> Outcome:
+        """Map the frame into the kernel and write to it."""
+        tx.content[self.pfn] = self.value
+        tx.emit(Access(self.pfn, write=True, value=self.value, process=self.mm, vpn=self.vpn, counted=bool(self.holds)))
+        for pfn in self.holds:
+            put_page(tx, pfn)
+        self.holds = ()
+        return done()
+
+
 class grab_pages(Procedure):
     """A driver takes what the PTEs point at: pfn_to_page() and get_page(). Returns the number of pages."""
 
@@ -333,19 +402,27 @@ class grab_pages(Procedure):
     start: int
     pages: int
     by: str = ""
+    raw: bool = False
+    """Only the frame numbers are kept: no reference, and no notifier that would tell of changes."""
     pfn: int = 0
+    frames: tuple[Pfn, ...] = ()
+    """The numbers, where they are all that is kept."""
 
     @step
     def read_pte(self, tx: Transaction) -> Outcome:
         """Look at the next entry, without a lock. No VMA is asked, no special bit, no write permission."""
-        if len(self.holds) == self.pages:
+        got = len(self.frames if self.raw else self.holds)
+        if got == self.pages:
             return goto(grab_pages.keep)
-        pfn = pfn_at(tx, self.mm, self.start + len(self.holds))
+        pfn = pfn_at(tx, self.mm, self.start + got)
         if pfn is None or not pfn_valid(pfn):
             for held in self.holds:
                 put_page(tx, held)
             return fail(EFAULT)
         self.pfn = pfn
+        if self.raw:
+            self.frames += (pfn,)
+            return goto(grab_pages.read_pte)
         return None
 
     @step
@@ -358,9 +435,10 @@ class grab_pages(Procedure):
     @step
     def keep(self, tx: Transaction) -> Outcome:
         """The driver believes that the buffer cannot go away now, because it holds its pages."""
-        frames, self.holds = self.holds, ()
+        held, self.holds = self.holds, ()
+        frames = self.frames if self.raw else held
         if self.name in tx.references:  # another task was faster with this name
-            for pfn in frames:
+            for pfn in held:
                 put_page(tx, pfn)
             return fail(EEXIST)
         tx.references[self.name] = Reference(
@@ -370,6 +448,7 @@ class grab_pages(Procedure):
             frames=frames,
             by=self.by,
             write=True,
+            counted=not self.raw,
             buffer=buffer_under(tx, frames),
         )
         return done(len(frames))
