@@ -135,6 +135,9 @@ def _of_names(header: ExhibitHeader, file: str) -> Iterator[tuple[str, str, str]
     for name in header.undo:
         if name not in MENDS:
             yield "undo", f"undo: no mend is called `{name}`", did_you_mean(name, MENDS)
+    for name in header.remains:
+        if name not in INVARIANTS:
+            yield "remains", f"remains: no rule of the machine is called `{name}`", did_you_mean(name, INVARIANTS)
     if header.breaks and header.breaks not in INVARIANTS and header.breaks.split()[0] not in PROPERTIES:
         hint = did_you_mean(header.breaks, INVARIANTS)
         yield "breaks", f"breaks: no rule of the machine is called `{header.breaks}`", hint

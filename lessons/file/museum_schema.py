@@ -71,6 +71,8 @@ class ExhibitHeader(Strict, frozen=True, kw_only=True):
     """The mends that `scene` is played without (`set as-it-was`), to show it as it was."""
     breaks: str = ""
     """The rule of the machine that it broke, or the text of a property of its scene."""
+    remains: tuple[Slug, ...] = ()
+    """Rules that are still broken as mended, and meant to be: a kernel that refuses may warn of it (`splat`)."""
     lacks: str = ""
     """What the machine would need to play what it does not."""
     sources: tuple[Text, ...]

@@ -1,5 +1,6 @@
 """An exhibit of the museum that is played: both scenes searched, the way into the bug, and the same way as mended."""
 
+import re
 from typing import NamedTuple
 
 from lessons.file.museum_schema import Exhibit, SceneText
@@ -7,7 +8,7 @@ from lessons.file.problems import LessonError, LessonProblem
 from model.script.parser import parse
 from model.search.as_mended import SecondWalk, TaskDifference, difference, parting, walk
 from model.search.bfs import MOST_STATES, explore
-from model.search.ends import CommandUse
+from model.search.ends import OK, CommandUse
 from model.search.problem import SearchProblem, set_up
 from model.search.report import Finding, Report, Story, report, story
 from model.search.state_graph import NumberedAction, numbered_action
@@ -152,8 +153,14 @@ def misses(played: PlayedExhibit) -> list[str]:
         return found
     if not after.search.complete:
         found.append("the search of the scene as mended is not complete: make the scene smaller")
-    found += [f"as mended, `{broken.prop[0]}` is broken all the same" for broken in _harm(after)]
-    found += [f"as mended, `{use.permission.command.text}` is never done" for use in after.vacuous]
+    remains = played.exhibit.header.remains
+    harm = [broken.prop[0] for broken in _harm(after)]
+    found += [f"as mended, `{name}` is broken all the same" for name in harm if name not in remains]
+    found += [
+        f"as mended, `{name}` is not broken any more: `remains` says it is" for name in remains if name not in harm
+    ]
+    known = refused(after)
+    found += [f"as mended, `{line}` is never done" for line in _never_done(after) if line not in known]
     if "vacuous" in after.stated.values():
         found.append("as mended, a property speaks of what is never there")
     if after.never_ends is not None:
@@ -164,6 +171,24 @@ def misses(played: PlayedExhibit) -> list[str]:
         f"no step `{remark.step}` is made on this way" for remark in played.exhibit.remarks if remark.step not in made
     ]
     return found
+
+
+def refused(found: Report) -> tuple[str, ...]:
+    """Commands that always met a refusal, and those that never began because they use what was refused.
+
+    That is what a mend looks like that refuses: the attack was made, and got an errno. It was not left out.
+    """
+    uses = [use for use in found.commands if use.started and use.outcomes and OK not in use.outcomes]
+    gone = {str(use.permission.command.get("as", "")) for use in uses} - {""}
+    return tuple(
+        use.permission.command.text
+        for use in found.commands
+        if use in uses or (not use.started and gone & set(re.findall(r"[\w-]+", use.permission.command.text)))
+    )
+
+
+def _never_done(found: Report) -> list[str]:
+    return [use.permission.command.text for use in found.vacuous]
 
 
 def _harm(found: Report) -> list[Finding]:
