@@ -6,7 +6,6 @@ All mistakes of a file are reported together. What can only be known by running 
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -32,6 +31,7 @@ from lessons.file.schema import (
     Prediction,
     Remark,
 )
+from model.memory.digest import blake2b
 from model.text.words import hidden
 
 MOST_BYTES: Final = 1_000_000

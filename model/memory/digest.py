@@ -1,11 +1,20 @@
-"""The hash of one entry of a State, of which the State's fingerprint is made."""
+"""BLAKE2, and the hash of one entry of a State, of which the State's fingerprint is made.
 
-from hashlib import blake2b
+hashlib would load OpenSSL besides, which takes longer than any other module of the start.
+"""
+
 from typing import Final
 
 from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import astuple
+
+try:
+    from _blake2 import blake2b
+except ImportError:  # a Python that keeps it elsewhere
+    from hashlib import blake2b
+
+__all__ = ["blake2b", "entry_hash"]
 
 NESTED: Final = frozenset({"tasks", "tlbs"})
 """Tables whose records have records inside."""

@@ -78,8 +78,10 @@ class Timeline:
         self.here = root
         self._onward: dict[int, int] = {}
         """Node → the child through which it was last left."""
-        self._equals: dict[int, list[int]] = {root.state.fingerprint: [0]}
-        """Fingerprint of a State → the nodes that have it, in the order in which they were reached."""
+        self._equals: dict[int, list[int]] = {}
+        """Fingerprint of a State → the nodes that have it, in the order in which they were reached …"""
+        self._looked_at = 0
+        """… as far as the nodes up to this number."""
         self._severities: dict[int, str] = {}
 
     # -- growing -------------------------------------------------------------------------------
@@ -98,7 +100,6 @@ class Timeline:
         grown = node._replace(number=number, parent=self.here.number, depth=self.here.depth + 1, scars=scars)
         self.nodes.append(grown)
         self.children.setdefault(self.here.number, []).append(number)
-        self._equals.setdefault(grown.state.fingerprint, []).append(number)
         return self._enter(grown)
 
     def _enter(self, child: Node) -> Node:
@@ -158,7 +159,6 @@ class Timeline:
         twin.children = {number: list(ways) for number, ways in self.children.items()}
         twin.bookmarks = dict(self.bookmarks)
         twin._onward = dict(self._onward)
-        twin._equals = {fingerprint: list(equal) for fingerprint, equal in self._equals.items()}
         return twin
 
     def bookmark(self, name: str) -> None:
@@ -213,7 +213,13 @@ class Timeline:
         return tuple(differing(one.state, other.state, touched))
 
     def same_as(self, node: Node) -> list[Node]:
-        """The other nodes with an equal State, in the order in which they were reached."""
+        """The other nodes with an equal State, in the order in which they were reached.
+
+        Few ever ask, and a fingerprint costs as much as a step: it is made for all nodes when somebody does.
+        """
+        for other in self.nodes[self._looked_at :]:
+            self._equals.setdefault(other.state.fingerprint, []).append(other.number)
+        self._looked_at = len(self.nodes)
         equal = self._equals.get(node.state.fingerprint, ())
         return [self.nodes[number] for number in equal if number != node.number]
 

@@ -84,20 +84,20 @@ def _labelled(label: str, text: str, width: int) -> list[Row]:
 
 def _judged(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     """Guesses beside the truth, each with its reply; or the guess that waits for it."""
-    for number, (right, guess, truth, reply) in enumerate(tale.judged):
+    for number, judged in enumerate(tale.judged):
         if number:
             yield BLANK
-        if not guess:
-            yield from wrap([Span(f"{tr('The model says')} "), Span(truth, "strong"), Span(".")], width)
-            yield from markdown(reply, width)
+        if not judged.guess:
+            yield from wrap([Span(f"{tr('The model says')} "), Span(judged.truth, "strong"), Span(".")], width)
+            yield from markdown(judged.reply, width)
             continue
-        sign, role, word = (glyphs.ok, "ok", tr("Right")) if right else (glyphs.broken, "hazard", tr("Not so"))
+        sign, role, word = (glyphs.ok, "ok", tr("Right")) if judged.right else (glyphs.broken, "hazard", tr("Not so"))
         yield from wrap(
-            [Span(f"{sign} {word}.", role), Span(f" {tr('You said')} "), Span(f"{guess}", "strong"), Span(".")], width
+            [Span(f"{sign} {word}.", role), Span(f" {tr('You said')} "), Span(judged.guess, "strong"), Span(".")], width
         )
-        if not right:
-            yield from wrap([Span(f"{tr('The model says')} "), Span(truth, "strong"), Span(".")], width)
-        yield from markdown(reply, width)
+        if not judged.right:
+            yield from wrap([Span(f"{tr('The model says')} "), Span(judged.truth, "strong"), Span(".")], width)
+        yield from markdown(judged.reply, width)
     if tale.kept:
         yield from wrap(
             [Span(f"{tr('Your guess')}: ", "now"), Span(tale.kept, "strong"), Span(f". {tr('Now see.')}")], width

@@ -1,11 +1,21 @@
 """A picture: all that the screen shows at one place of a lesson or of a session."""
 
-from typing import NamedTuple
+from typing import Self
+
+import msgspec
 
 from model.memory.state import Change, State
 
 
-class ShownViolation(NamedTuple):
+class Shown(msgspec.Struct, frozen=True, gc=False):
+    """What all of them share. Records, not tuples: as classes they are made five times as fast, at every start."""
+
+    def _replace(self, **fields: object) -> Self:
+        """The same with these fields changed."""
+        return msgspec.structs.replace(self, **fields)
+
+
+class ShownViolation(Shown, frozen=True):
     """One invariant that does not hold now."""
 
     invariant: str
@@ -24,14 +34,14 @@ class ShownViolation(NamedTuple):
     """The last move broke it."""
 
 
-class Rule(NamedTuple):
+class Rule(Shown, frozen=True):
     """An invariant, as the list of rules shows it."""
 
     name: str
     rule: str
 
 
-class ShownStep(NamedTuple):
+class ShownStep(Shown, frozen=True):
     """A micro-step in words."""
 
     name: str
@@ -49,7 +59,7 @@ class ShownStep(NamedTuple):
     """The steps that the same move made before it."""
 
 
-class ShownNode(NamedTuple):
+class ShownNode(Shown, frozen=True):
     """A state in the history."""
 
     number: int
@@ -64,7 +74,7 @@ class ShownNode(NamedTuple):
     """Its bookmark."""
 
 
-class ShownHistory(NamedTuple):
+class ShownHistory(Shown, frozen=True):
     """The way that leads through the present state, past and future."""
 
     nodes: tuple[ShownNode, ...] = ()
@@ -73,7 +83,7 @@ class ShownHistory(NamedTuple):
     caption: str = ""
 
 
-class LogLine(NamedTuple):
+class LogLine(Shown, frozen=True):
     """A line of the log."""
 
     text: str
@@ -81,7 +91,7 @@ class LogLine(NamedTuple):
     subject: str = ""
 
 
-class ShownOption(NamedTuple):
+class ShownOption(Shown, frozen=True):
     """One answer to choose."""
 
     key: str
@@ -89,7 +99,7 @@ class ShownOption(NamedTuple):
     text: str
 
 
-class ShownQuestion(NamedTuple):
+class ShownQuestion(Shown, frozen=True):
     """A question that waits for an answer before anything is shown."""
 
     text: str
@@ -101,7 +111,7 @@ class ShownQuestion(NamedTuple):
     """Digits choose among the options too; the panes have their F-keys then."""
 
 
-class ShownGuess(NamedTuple):
+class ShownGuess(Shown, frozen=True):
     """A guess beside the truth."""
 
     right: bool
@@ -110,14 +120,14 @@ class ShownGuess(NamedTuple):
     reply: str
 
 
-class ShownCheck(NamedTuple):
+class ShownCheck(Shown, frozen=True):
     """One line of a goal."""
 
     met: bool
     text: str
 
 
-class WatchedValue(NamedTuple):
+class WatchedValue(Shown, frozen=True):
     """A watched expression."""
 
     text: str
@@ -128,7 +138,7 @@ class WatchedValue(NamedTuple):
     """The last micro-step changed it."""
 
 
-class LessonText(NamedTuple):
+class LessonText(Shown, frozen=True):
     """The story pane: what to read, what to answer, what to reach."""
 
     text: str = ""
@@ -146,7 +156,7 @@ class LessonText(NamedTuple):
     watched: tuple[WatchedValue, ...] = ()
 
 
-class Picture(NamedTuple):
+class Picture(Shown, frozen=True):
     """Everything, made anew after each move; panes compare what they show with what they showed."""
 
     title: str

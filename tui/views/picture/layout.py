@@ -6,9 +6,10 @@ mapped for the first time, moved to video memory, given back to the pool or to t
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
@@ -33,8 +34,7 @@ HolderKey = tuple[Literal["ref", "task", "buffer"], str]
 """Who stands on the right: a reference, a task in flight, a driver that borrows pages."""
 
 
-@dataclass(slots=True)
-class Line:
+class Line(msgspec.Struct):
     """One row of the drawing."""
 
     head: str = ""

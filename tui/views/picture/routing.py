@@ -7,14 +7,14 @@ free there. Where one net leaves a row on which another comes in, the one that l
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from tui.views.row import Span
 
 
-@dataclass(slots=True)
-class End:
+class End(msgspec.Struct):
     """One end of a net: a row, and how its piece of the line looks."""
 
     row: int
@@ -26,12 +26,11 @@ class End:
     """No unit of the count belongs to it."""
 
 
-@dataclass(slots=True)
-class Net:
+class Net(msgspec.Struct):
     """A line with all its ends."""
 
-    near: list[End] = field(default_factory=list)
-    far: list[End] = field(default_factory=list)
+    near: list[End] = []
+    far: list[End] = []
     late: int = 0
     """Of those that leave one row, the higher turns off later."""
     track: int = 0
