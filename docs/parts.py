@@ -158,9 +158,12 @@ def comparison() -> str:
 
 
 def ordinary() -> str:
-    """The tables of `ptescope sweep`: hours, unless they are still in the cache."""
+    """The tables of `ptescope sweep`, and of which commit they tell: hours, unless they are still in the cache."""
     command = [sys.executable, "-m", "tui", "sweep", "--bounded", "1", "--markdown"]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
+    made = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
+    last = ["git", "log", "-1", "--format=%h of %as", "--", "model"]
+    commit = subprocess.run(last, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return f"The model is that of commit {commit}.\n\n{made}"
 
 
 def modules(folder: str) -> Callable[[], str]:

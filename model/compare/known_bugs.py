@@ -17,7 +17,12 @@ class KnownBug(NamedTuple):
     what: str
     source: str
     """Who says so: kernel function and version, or a recording."""
+    beside: frozenset[str] = frozenset()
+    """And another one is among these; none given: any other."""
 
+
+TAKES_PAGES: Final = frozenset({"truncate", "truncate, grow", "punch", "madvise remove"})
+"""Calls that take pages out of a file."""
 
 KNOWN_BUGS: Final = (
     KnownBug(
@@ -31,11 +36,21 @@ KNOWN_BUGS: Final = (
     KnownBug(
         frozenset({"6.18", "7.3"}),
         frozenset({"DAX"}),
-        frozenset({"truncate", "punch", "madvise remove"}),
+        TAKES_PAGES,
         frozenset({"deadlock"}),
         "a page that is mapped again while truncation waits for a reference to it: it waits until that mapping goes",
         "fs/dax.c: dax_break_layout, dax_page_is_idle (7.3): idle is a count of 0, a mapping counts, "
         "and wait_page_idle() has given the locks back",
+    ),
+    KnownBug(
+        frozenset({"6.1", "6.12"}),
+        frozenset({"DAX", "DAX, private"}),
+        TAKES_PAGES,
+        frozenset({"foreign-access"}),
+        "a thread goes on using what another one unmaps, and the block behind it is freed before the TLBs are flushed",
+        "6.1, 6.12: mm/memory.c: free_pgtables unlinks the VMA before tlb_finish_mmu; include/asm-generic/tlb.h: "
+        "tlb_end_vma flushes VM_PFNMAP and VM_MIXEDMAP alone, not fsdax, whose entries (devmap) hold no reference",
+        frozenset({"munmap", "mmap fixed"}),
     ),
     KnownBug(
         frozenset({"6.1"}),
@@ -58,6 +73,7 @@ def known_bug(kernel: str, backing: str, calls: Collection[str], invariant: str)
             and backing in bug.backings
             and invariant in bug.invariants
             and not bug.calls.isdisjoint(calls)
+            and not (bug.beside and bug.beside.isdisjoint(calls))
         ),
         "",
     )

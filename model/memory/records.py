@@ -151,7 +151,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     write_protect_seq: int = 0
     """Odd while fork write-protects this mm; GUP-fast pins check it."""
     notifier_seq: int = 0
-    """mmu_notifier_subscriptions->invalidate_seq: odd while a range of this mm is being invalidated."""
+    """mmu_notifier_subscriptions->invalidate_seq: odd while a range of this mm is being invalidated. Here it counts to
+    7 and begins anew: whom an invalidation has met stands in `Reference.looking`."""
     notifier_active: int = 0
     """active_invalidate_ranges: how many invalidations run now."""
     def_flags: int = 0
@@ -257,8 +258,11 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """It holds one page reference (or pin) a frame. A mapping of a dma-buf and a mirror hold none."""
     dmabuf: str = ""
     """Kind `map`: the dma-buf that is mapped for DMA."""
-    seq: int = 0
-    """Of who follows invalidations: mmu_interval_notifier.invalidate_seq, that of the last one that met its range."""
+    seq: int = -1
+    """Of who follows invalidations: the mm's sequence while one that has met its range runs; else -1."""
+    looking: Annotated[tuple[str, ...], ORDERED] = ()
+    """The tasks that look its pages up, and that no invalidation of its range has met since: to the kernel a sequence
+    that has not moved (mmu_interval_notifier.invalidate_seq)."""
     buffer: str = ""
     """The buffer whose pages they were when it was taken, empty for other memory."""
     tlb: tuple[Pfn, ...] = ()

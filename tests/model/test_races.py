@@ -6,6 +6,9 @@ import pytest
 
 from model.invariants.checker import Checker
 from model.memory.records import Frame, Pte, Splat
+from model.script.parser import parse
+from model.search.bfs import explore
+from model.search.problem import set_up
 from tests.model.machine import interleavings
 from tests.model.play import Play
 
@@ -394,3 +397,23 @@ def test_put_and_free_in_both_orders() -> None:
         assert [race.do(line) for line in order] == ["ok", "ok"]
         assert race.frame(page) == Frame()
         assert race.broken() == hazard
+
+
+def test_invalidations_without_end_are_searched_to_the_end() -> None:
+    """The sequence does not grow for ever: whom an invalidation has met is what counts."""
+    text = (
+        "device nic\nprocess p0\nmmap p0 a anon private rw 1\nwrite p0 a 1\nmirror p0 a as=m by=nic\n"
+        "may * madvise p0 a dontneed\nmay 1 dma m write 5"
+    )
+    search = explore(set_up(parse(text)), 100_000)
+    assert search.complete
+    assert not search.found
+
+
+def test_a_process_cannot_have_the_name_of_one_whose_pages_somebody_still_holds() -> None:
+    race = Play(
+        "set cpus 2", "device nic\nprocess p0\nmmap p0 a anon private rw 1\ngup p0 a as=r write by=nic\nexit p0"
+    )
+    assert str(race.try_out("process p0")) == "error EEXIST"
+    assert race.do("dma r write 5") == "ok"
+    assert race.do("put r\nprocess p0") == "ok"

@@ -65,6 +65,14 @@ def test_a_driver_that_forgets_to_zap_is_found_and_the_trace_replays() -> None:
     assert found.invariant in {violation.invariant for violation in violations}
 
 
+def test_what_a_kernel_really_does_is_told_with_its_source() -> None:
+    """munmap() of fsdax up to 6.12 unlinks the VMA, and truncation frees the block, before the TLBs are flushed."""
+    for kernel, source in (("6.1", "tlb_end_vma"), ("6.18", "")):
+        found = answer(case("DAX", "munmap", "truncate", kernel=kernel), most_preemptions=1)
+        assert not found.bad
+        assert source in found.known
+
+
 def test_few_cases_cover_what_can_meet() -> None:
     pairs = [one for one in cases(["6.18"], BACKINGS[3:5]) if len(one.calls) == 2]
     few = thinned(pairs, 40)

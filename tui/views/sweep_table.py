@@ -1,6 +1,6 @@
 """What `ptescope sweep` has found: for a terminal, and as JSON."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ from model.search.verdicts import MEMORY_ORDER
 
 Answers = Mapping[SweepCase, Answer]
 
-HEADINGS: Final = ("kernel", "backing", "scenes", "harmful", "known", "incomplete", "states")
+HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "incomplete", "states")
 
 SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
@@ -41,47 +41,67 @@ class SweepBounds(NamedTuple):
 
 
 def print_table(answers: Answers, bounds: SweepBounds) -> None:
-    """A line for each kernel and backing, then everything that was found."""
+    """A line for each backing, then everything that was found."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(*HEADINGS[:2], title="Ordinary calls", title_justify="left")
-    for heading in HEADINGS[2:]:
+    table = Table(HEADINGS[0], title="Ordinary calls", title_justify="left")
+    for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right")
     for row in rows(answers):
         table.add_row(*row)
     console.print(table)
-    console.print(f"Searched: {bounds}. {SEQUENTIAL}")
+    console.print(f"Kernels: {kernels(answers)}. Searched: {bounds}. {SEQUENTIAL}")
     for case, each in answers.items():
         if each.invariant:
             console.print(f"{case.name}: {words(each)}", soft_wrap=True, markup=False)
 
 
 def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
-    """Kernel, backing, scenes, harmful ones, known ones, incomplete ones, and states."""
-    by_kernel = sorted(answers, key=lambda case: KERNELS.index(case.kernel))
-    for kernel, backing in dict.fromkeys((case.kernel, case.backing.name) for case in by_kernel):
-        found = [each for case, each in answers.items() if (case.kernel, case.backing.name) == (kernel, backing)]
+    """For each backing: scenes, how many of them were searched, harmful ones, known ones, incomplete ones, and states.
+
+    A scene that reads the same on several kernels is searched on one of them.
+    """
+    by_backing: dict[str, list[Answer]] = {}
+    for case, answer in answers.items():
+        by_backing.setdefault(case.backing.name, []).append(answer)
+    for backing, found in by_backing.items():
+        searched = [each for each in found if not each.same_as]
         harmful, known = sum(each.bad for each in found), sum(bool(each.known) for each in found)
-        incomplete, states = sum(not each.complete for each in found), sum(each.states for each in found)
-        yield kernel, backing, *map(str, (len(found), harmful, known, incomplete, states))
+        incomplete, states = sum(not each.complete for each in found), sum(each.states for each in searched)
+        yield backing, *map(str, (len(found), len(searched), harmful, known, incomplete, states))
+
+
+def kernels(answers: Answers) -> str:
+    """The kernels of the scenes, in order of age."""
+    return ", ".join(sorted({case.kernel for case in answers}, key=KERNELS.index))
 
 
 def as_markdown(answers: Answers, bounds: SweepBounds) -> str:
     """The table, what was found, and what these kernels really do."""
-    lines = [f"Searched: {bounds}. {SEQUENTIAL}", "", *markdown_table(HEADINGS, rows(answers)), ""]
+    lines = [
+        f"Kernels: {kernels(answers)}. Searched: {bounds}. {SEQUENTIAL}",
+        "",
+        *markdown_table(HEADINGS, rows(answers)),
+        "",
+    ]
     if found := [f"- {case.name}: {words(each)}" for case, each in answers.items() if each.bad]:
         lines += ["Harm that the kernel does not do, so faults of the model:", "", *found, ""]
     lines += ["What these kernels really do:", ""]
     lines += markdown_table(
-        ("kernel", "backing", "calls", "found", "source"),
+        ("kernel", "backing", "calls", "beside", "found", "source"),
         (
-            (*(", ".join(sorted(part)) for part in (bug.kernels, bug.backings, bug.calls)), bug.what, bug.source)
+            (*(named(part) for part in (bug.kernels, bug.backings, bug.calls, bug.beside)), bug.what, bug.source)
             for bug in KNOWN_BUGS
         ),
     )
     return "".join(f"{line}\n" for line in lines)
+
+
+def named(names: Collection[str]) -> str:
+    """Names in order, some of which have commas in them."""
+    return "; ".join(sorted(names))
 
 
 def markdown_table(heading: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> list[str]:

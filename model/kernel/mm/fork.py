@@ -72,7 +72,8 @@ class mm_alloc(Procedure):
     @step
     def mm_init(self, tx: Transaction) -> Outcome:
         """Allocate the top-level page table. No VMAs, no entries yet."""
-        if self.mm in tx.processes:
+        # As long as somebody holds pages of an earlier process of this name, another one cannot have it.
+        if self.mm in tx.processes or any(reference.process == self.mm for _, reference in tx.references.items()):
             return fail(EEXIST)
         pgd = alloc_page(tx, "pgtable", mapping=f"mm:{self.mm}", index=3)
         if pgd is None:

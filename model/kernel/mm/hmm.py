@@ -19,6 +19,7 @@ from model.kernel.mm.mmu_notifier import (
     mmu_interval_notifier_remove,
     mmu_interval_read_begin,
     mmu_interval_read_retry,
+    stop_looking,
     subscription,
 )
 from model.kernel.mm.vma import vma_lookup
@@ -126,7 +127,6 @@ class mirror_range(Procedure):
     """How many pages are looked up; -1: all, for a new mirror."""
     registered: bool = False
     """This call has subscribed."""
-    seq: int = 0
     vpn: int = 0
     error: int = 0
     frames: tuple[Pfn, ...] = ()
@@ -151,12 +151,11 @@ class mirror_range(Procedure):
                 return wait
             mmu_interval_notifier_insert(tx, self.name, self.wanted())
             self.registered = True
-        found = subscription(tx, self.name, self.wanted())
-        if found is None:
+        if subscription(tx, self.name, self.wanted()) is None:
             return fail(ENOENT)
-        if (wait := mmu_interval_read_begin(tx, found)) is not None:
+        if (wait := mmu_interval_read_begin(tx, self.name)) is not None:
             return wait
-        self.seq, self.frames, self.vpn, self.error = found.seq, (), self.start + self.first, 0
+        self.frames, self.vpn, self.error = (), self.start + self.first, 0
         return None
 
     @step
@@ -187,8 +186,8 @@ class mirror_range(Procedure):
         """Unlock. From here on anything may change again."""
         up_read(tx, "mmap_lock", self.mm)
         if self.error:
-            if self.registered and subscription(tx, self.name, self.wanted()) is not None:
-                mmu_interval_notifier_remove(tx, self.name)
+            if subscription(tx, self.name, self.wanted()) is not None:
+                (mmu_interval_notifier_remove if self.registered else stop_looking)(tx, self.name)
             return done(self.error)
         return None
 
@@ -202,9 +201,10 @@ class mirror_range(Procedure):
         found = subscription(tx, self.name, self.wanted())
         if found is None:
             return fail(ENOENT)
-        if mmu_interval_read_retry(found, self.seq):
+        if mmu_interval_read_retry(tx, self.name):
             return goto(mirror_range.mmu_interval_read_begin)
         end = self.first + len(self.frames)
+        found = tx.references[self.name]
         frames = (*found.frames[: self.first], *self.frames, *found.frames[end:])
         tx.references[self.name] = msgspec.structs.replace(found, frames=frames)
         return done(len(frames))

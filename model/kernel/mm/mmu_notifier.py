@@ -2,8 +2,11 @@
 
 An interval notifier (mm/mmu_notifier.c) is a subscription to one range. It has a sequence of its own, odd and equal to
 that of the mm while an invalidation of its range runs. A user of the memory looks the pages up, then, under its own
-lock, checks that the sequence is still the same: `hmm_range_fault` shows how.
+lock, checks that the sequence is still the same: `hmm_range_fault` shows how. Here the subscription names who looks,
+and an invalidation strikes them out: that says the same, and needs no number that grows.
 """
+
+from typing import Final
 
 import msgspec
 
@@ -11,8 +14,14 @@ from model.engine.procedure import Blocked, blocked
 from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 
-NOT_MAPPED = -1
+NOT_MAPPED: Final = -1
 """In the frames of a mirror: the device's entry is empty, its next access faults."""
+
+NO_INVALIDATION: Final = -1
+"""The sequence of a subscription whose range nobody is invalidating."""
+
+SEQUENCES: Final = 8
+"""How far the sequence of an mm counts: there are only so many states of it, however many invalidations there were."""
 
 
 def follows_invalidations(reference: Reference) -> bool:
@@ -21,11 +30,14 @@ def follows_invalidations(reference: Reference) -> bool:
 
 
 def mmu_interval_notifier_insert(tx: Transaction, name: str, reference: Reference) -> None:
-    """Subscribe to the range of a reference, its frames still empty (__mmu_interval_notifier_insert)."""
+    """Subscribe to the range of a reference, its frames still empty (__mmu_interval_notifier_insert).
+
+    Beside an invalidation it may be in the middle of one of its range: it begins as one that waits for that.
+    """
     process = tx.processes[reference.process]
-    seq = process.notifier_seq if process.notifier_active else process.notifier_seq - 1
-    if process.notifier_active and seq % 2 == 0:
-        seq += 1
+    seq = NO_INVALIDATION
+    if process.notifier_active:
+        seq = odd(process.notifier_seq)
         tx.processes.update(reference.process, notifier_seq=seq)
     tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
     frames = (NOT_MAPPED,) * len(reference.frames)
@@ -43,20 +55,40 @@ def subscription(mem: Memory, name: str, wanted: Reference) -> Reference | None:
     found = mem.references.get(name)
     if found is None or not follows_invalidations(found):
         return None
-    ours = msgspec.structs.replace(wanted, frames=found.frames, seq=found.seq, counted=False, buffer=found.buffer)
-    return found if found == ours and len(found.frames) == len(wanted.frames) else None
+    same = msgspec.structs.replace(
+        wanted, frames=found.frames, seq=found.seq, looking=found.looking, counted=False, buffer=found.buffer
+    )
+    return found if found == same and len(found.frames) == len(wanted.frames) else None
 
 
-def mmu_interval_read_begin(mem: Memory, found: Reference) -> Blocked | None:
-    """Wait while the range of a subscription is being invalidated. mmu_interval_read_retry() wants its `seq`."""
-    if found.seq == mem.processes[found.process].notifier_seq:
+def mmu_interval_read_begin(tx: Transaction, name: str) -> Blocked | None:
+    """Note the sequence of a subscription. While its range is being invalidated, wait."""
+    found = tx.references[name]
+    if found.seq == tx.processes[found.process].notifier_seq:
         return blocked(f"the invalidation of {found.process} to end")
+    tx.references[name] = msgspec.structs.replace(found, looking=tuple(sorted({*found.looking, tx.task_name})))
     return None
 
 
-def mmu_interval_read_retry(found: Reference, seq: int) -> bool:
-    """Whether the range has been invalidated since `seq` was read. The rest of the address space does not matter."""
-    return found.seq != seq
+def mmu_interval_read_retry(tx: Transaction, name: str) -> bool:
+    """Whether the range has been invalidated since this task noted the sequence. The rest of the mm does not matter."""
+    found = tx.references[name]
+    if tx.task_name not in found.looking:
+        return True
+    stop_looking(tx, name)
+    return False
+
+
+def stop_looking(tx: Transaction, name: str) -> None:
+    """This task has looked up what it wanted, or has given up."""
+    found = tx.references[name]
+    looking = tuple(task for task in found.looking if task != tx.task_name)
+    tx.references[name] = msgspec.structs.replace(found, looking=looking)
+
+
+def odd(seq: int) -> int:
+    """The sequence while an invalidation runs."""
+    return seq | 1
 
 
 def mmu_notifier_invalidate_range_start(tx: Transaction, mm: str, start: int, end: int) -> None:
@@ -75,13 +107,13 @@ def mmu_notifier_invalidate_range_start(tx: Transaction, mm: str, start: int, en
         and reference.vpn < end
         and start < reference.vpn + len(reference.frames)
     ]
-    seq = process.notifier_seq + (bool(told) and process.notifier_seq % 2 == 0)
+    seq = odd(process.notifier_seq) if told else process.notifier_seq
     tx.processes.update(mm, notifier_seq=seq, notifier_active=process.notifier_active + 1)
     for name, reference in told:
         frames = tuple(
             NOT_MAPPED if start <= reference.vpn + page < end else pfn for page, pfn in enumerate(reference.frames)
         )
-        tx.references[name] = msgspec.structs.replace(reference, frames=frames, seq=seq)
+        tx.references[name] = msgspec.structs.replace(reference, frames=frames, seq=seq, looking=())
 
 
 def mmu_notifier_invalidate_range_end(tx: Transaction, mm: str) -> None:
@@ -89,6 +121,10 @@ def mmu_notifier_invalidate_range_end(tx: Transaction, mm: str) -> None:
     process = tx.processes.get(mm)
     if process is None or not process.notifier_active:
         return
-    last = process.notifier_active == 1
-    seq = process.notifier_seq + (last and process.notifier_seq % 2)
+    seq = process.notifier_seq
+    if process.notifier_active == 1 and seq % 2:
+        for name, reference in list(tx.references.items()):
+            if reference.process == mm and reference.seq == seq:
+                tx.references[name] = msgspec.structs.replace(reference, seq=NO_INVALIDATION)
+        seq = (seq + 1) % SEQUENCES
     tx.processes.update(mm, notifier_active=process.notifier_active - 1, notifier_seq=seq)

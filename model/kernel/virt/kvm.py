@@ -27,6 +27,7 @@ from model.kernel.mm.mmu_notifier import (
     mmu_interval_notifier_remove,
     mmu_interval_read_begin,
     mmu_interval_read_retry,
+    stop_looking,
     subscription,
 )
 from model.kernel.mm.page import get_page, put_page, try_get_page
@@ -210,8 +211,6 @@ class kvm_follow(Procedure):
     """The guest has lost its mapping by an invalidation, and touches it once more."""
     registered: bool = False
     """This call has made the empty mapping that invalidations find."""
-    seq: int = 0
-    """mmu_invalidate_seq as it was before the look-up."""
     permitted: bool = True
     """False, as it was before bd2fae8da794: a page was found that the process may not write."""
 
@@ -238,11 +237,9 @@ class kvm_follow(Procedure):
                 return wait
             mmu_interval_notifier_insert(tx, self.name, self.wanted())
             self.registered = True
-        found = subscription(tx, self.name, self.wanted())
-        if found is None:
+        if subscription(tx, self.name, self.wanted()) is None:
             return fail(ENOENT)
-        self.seq = found.seq
-        return mmu_interval_read_begin(tx, found)
+        return mmu_interval_read_begin(tx, self.name)
 
     @step
     def next_page(self, tx: Transaction) -> Outcome:
@@ -256,8 +253,8 @@ class kvm_follow(Procedure):
         """Remember it; if there is none, give back what was taken and fail."""
         if self.ret < 0:
             self.put(tx)
-            if self.registered and subscription(tx, self.name, self.wanted()) is not None:
-                mmu_interval_notifier_remove(tx, self.name)
+            if subscription(tx, self.name, self.wanted()) is not None:
+                (mmu_interval_notifier_remove if self.registered else stop_looking)(tx, self.name)
             return done(self.ret)
         if not entry_writable(tx, self.mm, self.start + len(self.frames)) and not mended(tx, "kvm-pte-writable"):
             self.permitted = False
@@ -282,12 +279,11 @@ class kvm_follow(Procedure):
             tx.references[self.name] = self.mapped(tx, wanted)
             return done(len(self.frames))
         self.put(tx)
-        found = subscription(tx, self.name, self.wanted())
-        if found is None:
+        if subscription(tx, self.name, self.wanted()) is None:
             return fail(ENOENT)
-        if mmu_interval_read_retry(found, self.seq) and mended(tx, "kvm-cache-retry"):
+        if mmu_interval_read_retry(tx, self.name) and mended(tx, "kvm-cache-retry"):
             return goto(kvm_follow.mmu_invalidate_seq)
-        tx.references[self.name] = self.mapped(tx, found)
+        tx.references[self.name] = self.mapped(tx, tx.references[self.name])
         return done(len(self.frames))
 
     def mapped(self, tx: Transaction, reference: Reference) -> Reference:
