@@ -1,13 +1,30 @@
-"""One session of `ptescope serve`: a program of its own with a progress folder of its own, which goes with it."""
+"""One session of `ptescope serve`: a program of its own with a folder of its own, and limits on what it may take."""
 
+import contextlib
 import os
 import sys
-import tempfile
+from pathlib import Path
 
 from tui.cli import main
 
+MIB = 1 << 20
+
+
+def limit(memory: int) -> None:
+    """No process of this session takes more than so many MiB; the search's processes inherit that."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory * MIB, memory * MIB))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 * MIB, 64 * MIB))
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="ptescope-session-") as folder:
-        for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
-            os.environ[name] = folder
-        sys.exit(main(sys.argv[1:]))
+    folder = Path(os.environ["PTESCOPE_SESSION"])
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        os.environ[name] = str(folder)
+    if os.name == "posix":
+        os.nice(5)
+        limit(int(os.environ.get("PTESCOPE_SESSION_MEMORY", "1024")))
+    sys.exit(main(sys.argv[1:]))

@@ -35,6 +35,8 @@ class Lecture(msgspec.Struct, frozen=True, omit_defaults=True):
     progress: LessonProgress = LessonProgress()
     ballots: dict[str, Ballots] = {}
     """By the question's id."""
+    rounds: dict[str, int] = {}
+    """How many ballots there have been on a question."""
 
 
 class Lectures:

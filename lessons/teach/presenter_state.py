@@ -70,6 +70,14 @@ class Presented(msgspec.Struct, frozen=True):
     """What going forward does next, in a few words."""
     ballots: dict[str, Ballots] = {}
     """By the question's id."""
+    lecture: str = ""
+    """Tells this lecture from others."""
+    round: int = 0
+    """Which ballot on the question is open, from 1; 0: none."""
+    shown: str = ""
+    """What the room reads now, as Markdown …"""
+    picture: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """… and sees: rows of words and how they look; both only where a room is served."""
 
 
 def presented(player: Player, elapsed: float, ballots: dict[str, Ballots]) -> Presented:

@@ -30,9 +30,21 @@ def free_port() -> int:
 class Browser:
     """Chromium without a window, told what to do over its debugging port."""
 
-    def __init__(self, socket_: "aiohttp.ClientWebSocketResponse") -> None:
+    def __init__(self, socket_: "aiohttp.ClientWebSocketResponse", session: "aiohttp.ClientSession", port: int) -> None:
         self.socket = socket_
+        self.session = session
+        self.port = port
         self.number = 0
+
+    async def apart(self) -> "Browser":
+        """Another browser, which shares no cookie with this one: a context of its own in the same program."""
+        async with self.session.get(f"http://127.0.0.1:{self.port}/json/version") as found:
+            whole = (await found.json())["webSocketDebuggerUrl"]
+        above = Browser(await self.session.ws_connect(whole, max_msg_size=0), self.session, self.port)
+        context = (await above.ask("Target.createBrowserContext"))["browserContextId"]
+        page = await above.ask("Target.createTarget", url="about:blank", browserContextId=context)
+        address = f"ws://127.0.0.1:{self.port}/devtools/page/{page['targetId']}"
+        return Browser(await self.session.ws_connect(address, max_msg_size=0), self.session, self.port)
 
     async def ask(self, method: str, **params: object) -> dict[str, Any]:
         """One command, and its result."""
@@ -92,7 +104,7 @@ async def browsing(folder: Path) -> "AsyncIterator[Browser]":
             async with session.get(f"http://127.0.0.1:{port}/json") as found:
                 page = next(one for one in await found.json() if one["type"] == "page")
             async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as connection:
-                yield Browser(connection)
+                yield Browser(connection, session, port)
     finally:
         await ended(process)
 

@@ -1,10 +1,7 @@
 """Exports: what is written is what was on the screen, in a form that others can read."""
 
-import asyncio
 import json
-import os
 import re
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,7 +14,6 @@ from lessons.teach.class_plan import PlanError, class_plan
 from lessons.teach.handout import reference
 from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
-from tests.tui.browser import CHROMIUM, Browser, browsing, ended, free_port, started, until
 from tests.tui.user import at
 from tui import cli
 from tui.drivers.opening import lesson_driver
@@ -156,50 +152,6 @@ def test_exercises_for_print_and_their_key(tmp_path: Path) -> None:
     assert sheet.count("<h3>") == key.count('class="true"') == 4
     assert sheet.count("<svg") == 4, "one each, two where two machines are compared, none where it would tell"
     assert cli.main(["class", "drills", "ptee:2", "--out", str(tmp_path)]) == 2
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-async def test_a_served_lesson_is_played_in_a_real_browser(tmp_path: Path) -> None:
-    port = free_port()
-    words = [sys.executable, "-m", "tui", "serve", LESSON, "--host", "127.0.0.1", "--port", str(port)]
-    server = await started(words, os.environ | {"TMPDIR": str(tmp_path)})
-    try:
-        await until(port)
-        async with browsing(tmp_path) as browser:
-            await browser.ask("Page.navigate", url=f"http://127.0.0.1:{port}/")
-            await drawn(browser)
-            for kind in ("mousePressed", "mouseReleased"):
-                await browser.ask("Input.dispatchMouseEvent", type=kind, x=600, y=300, button="left", clickCount=1)
-            for key, text in (("7", "7"), ("Enter", "\r")):
-                await browser.key(key, text)
-                await asyncio.sleep(1)
-            progress = await kept(tmp_path)
-        assert '"count-of-a-pin": "7"' in progress, "what was typed in the browser has reached the lesson"
-    finally:
-        await ended(server)
-
-
-async def drawn(browser: Browser) -> None:
-    """The page has a screen of text on it; the page that only waits is far smaller."""
-    for _ in range(80):
-        if len(await browser.picture()) > 60_000:
-            return
-        await asyncio.sleep(0.25)
-    raise AssertionError("the browser never shows the lesson")
-
-
-async def kept(folder: Path) -> str:
-    """The progress of the only session, in a folder of its own."""
-    for _ in range(80):
-        text = await asyncio.to_thread(_read, folder)
-        if "guesses" in text:
-            return text
-        await asyncio.sleep(0.25)
-    raise AssertionError("the session has kept no guess")
-
-
-def _read(folder: Path) -> str:
-    return "".join(file.read_text() for file in folder.glob("ptescope-session-*/ptescope/progress.json"))
 
 
 def test_a_recording_that_is_cut_short_says_so(

@@ -59,7 +59,12 @@ class LectureDriver(LessonDriver):
         prediction = self.player.prediction
         if prediction is not None:
             known = joined(self.ballots.get(prediction.id), votes)
-            self.lecture = msgspec.structs.replace(self.lecture, ballots={**self.ballots, prediction.id: known})
+            rounds = self.lecture.rounds
+            self.lecture = msgspec.structs.replace(
+                self.lecture,
+                ballots={**self.ballots, prediction.id: known},
+                rounds={**rounds, prediction.id: rounds.get(prediction.id, 0) + 1},
+            )
             self.keep()
 
     def forget_ballot(self) -> bool:
@@ -104,8 +109,13 @@ class LectureDriver(LessonDriver):
         return player.command(player.goal.solution[done].text)
 
     def presented(self) -> Presented:
-        """Where the lecture stands, for the notes."""
-        return presented(self.player, self.elapsed, self.ballots)
+        """Where the lecture stands, for the notes and for a room."""
+        player = self.player
+        where = presented(player, self.elapsed, self.ballots)
+        prediction = player.prediction
+        asked = prediction is not None and "answer" in player.view().may and prediction.id not in player.guesses
+        number = self.lecture.rounds.get(prediction.id, 0) + 1 if prediction is not None and asked else 0
+        return msgspec.structs.replace(where, lecture=f"{self.lecture.began:.0f}", round=number)
 
     def keep(self) -> str:
         """Write the lecture; says why where that is not possible."""

@@ -74,8 +74,27 @@ def _framed(value: object) -> bytes:
     return LENGTH.pack(len(pickled)) + pickled
 
 
+def limit_time() -> None:
+    """End with a word where this work may take only so many seconds of CPU time: a visitor of a served app."""
+    seconds = os.environ.get("PTESCOPE_SEARCH_SECONDS", "")
+    if not seconds.isdecimal():
+        return
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+        import signal
+
+        def up(*_: object) -> None:
+            sys.stderr.write(f"it may take {seconds} seconds here, and they are up\n")
+            sys.stderr.flush()
+            os._exit(1)
+
+        signal.signal(signal.SIGXCPU, up)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+
+
 def serve(given: BinaryIO, taken: BinaryIO) -> None:
     """The other process: do the work, hand on what it tells, say that it is done."""
+    limit_time()
     (size,) = LENGTH.unpack(given.read(LENGTH.size))
     module, name, arguments = pickle.loads(given.read(size))  # noqa: S301 - from our own process
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from lessons.i18n.language import tr
 from lessons.teach import presenter_state as presenting
+from lessons.teach.room import RoomState, as_typed, ballot_key, heard_room
 from tui.drivers.lecture import LectureDriver
 from tui.screens.leave_lecture import KEEP, OVER, LeaveLecture
 from tui.screens.leaves_once import LeavesOnce
@@ -16,9 +18,10 @@ from tui.screens.picture_panes import LEAST
 from tui.screens.presenter_machine import MACHINE, PICTURE, PresenterMachine
 from tui.views.bars import header, keys
 from tui.views.glyphs import Glyphs
-from tui.views.presenter import WIDEST, ballots, shown
+from tui.views.presenter import WIDEST, as_markdown, ballots, shown
 from tui.views.row import Row, Span, cut, row
 from tui.views.verdict import verdict
+from tui.views.view_model import Picture
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 from tui.widgets.picture_pane import PicturePane
@@ -73,6 +76,14 @@ class Presenter(LeavesOnce[None]):
         self.word = ""
         self.hinted = False
         """The room has just been given a hint."""
+        self.room: RoomState | None = None
+        """The students with browsers, if a room is served."""
+        self.where: presenting.Presented | None = None
+        """What was told last."""
+        self._there = (0, 0)
+        """Students here, and votes on the question, as the header shows them."""
+        self._drawn: tuple[object, str, tuple[tuple[tuple[str, str], ...], ...]] = (None, "", ())
+        """The picture for which text and drawing were made, and these."""
         self._needs = ("", 0)
         """The part of the lesson, and the most lines that the machine has needed in it: its edge seldom moves."""
 
@@ -82,7 +93,7 @@ class Presenter(LeavesOnce[None]):
         self.text = LinePane("", "text", "", self.glyphs)
         self.machine = PicturePane(tr(self.machine_view.title), "machine", "", self.glyphs)
         self.bars = Bar(pane_id="bars")
-        self.head.build = lambda width: [header(self.picture, width)]
+        self.head.build = lambda width: [header(self._counted(), width)]
         self.text.build = self._text
         self.machine.build = lambda width: self.machine_view.rows(self.picture, width)
         self.bars.build = lambda width: [*self._said(width), self._keys(width)]
@@ -120,7 +131,36 @@ class Presenter(LeavesOnce[None]):
             return
         if word := self.driver.keep():
             self.say(word)
-        presenting.tell(self.driver.presented())
+        where = self.driver.presented()
+        room = heard_room()
+        if room is not None:
+            where = self._with_sight(where)
+        presenting.tell(where)
+        votes = len(room.votes) if room is not None and room.ballot == ballot_key(where) else 0
+        there = (room.here, votes) if room is not None else (0, 0)
+        self.room, self.where = room, where
+        if there != self._there:
+            self._there = there
+            self.head.renew()
+
+    def _with_sight(self, where: presenting.Presented) -> presenting.Presented:
+        """Where the lecture stands, with what the room's browsers show; made anew only where that has changed."""
+        picture = self.picture
+        if self._drawn[0] is not picture:
+            drawn = self.machine_view.drawing.picture(LEAST)
+            while drawn and not drawn[-1].text.strip():
+                drawn.pop()
+            rows = tuple(tuple((span.text, span.role) for span in row.spans) for row in drawn)
+            self._drawn = (picture, as_markdown(picture), rows)
+        return msgspec.structs.replace(where, shown=self._drawn[1], picture=self._drawn[2])
+
+    def _counted(self) -> Picture:
+        """The picture, with how many are here and have voted."""
+        if self.room is None:
+            return self.picture
+        here, votes = self._there
+        said = tr("{here} here, {votes} voted").format(here=here, votes=votes)
+        return self.picture._replace(position=f"{said}  {self.picture.position}")
 
     # -- showing ------------------------------------------------------------------------------------
 
@@ -320,7 +360,8 @@ class Presenter(LeavesOnce[None]):
 
         options = self.picture.tale.ask.options
         wants = tr("counts, one for each answer") if options else tr("answers with their counts: e.g. 0:12 1:5 1024:3")
-        self.app.push_screen(Prompt(wants), typed)
+        voted = as_typed(self.room, self.where) if self.room is not None and self.where is not None else ""
+        self.app.push_screen(Prompt(wants, begin=voted), typed)
 
     def action_part(self) -> None:
         """To another part of the lesson."""

@@ -49,6 +49,24 @@ def shown(
     return [*placed, *(Row((Span(" " * left), *each.spans), each.ground) for each in below)]
 
 
+def as_markdown(picture: Picture) -> str:
+    """What a room reads now, for browsers: the same as `shown`, but the question, which they vote on."""
+    tale, last = picture.tale, picture.last
+    parts: list[str] = []
+    if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
+        parts += [f"**{last.name}**" if last.name else "", last.remark or last.doc, last.outcome]
+    for guess in tale.judged:
+        parts += [f"{tr('The model says')} **{guess.truth}**.", guess.reply]
+    if not parts:
+        parts.append(tale.text)
+    if tale.goal:
+        parts.append("\n".join(f"- {check.text}" for check in tale.goal))
+    parts += [
+        f"**{broken.severity} {broken.invariant}**: {broken.message}" for broken in picture.broken if broken.fresh
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
 def ballots(votes: Ballots, width: int, glyphs: Glyphs) -> list[Row]:
     """Both ballots side by side, in bars and in numbers."""
     rows = [BLANK, row(Span(tr("Ballot"), "title"))]

@@ -1,0 +1,1 @@
+"""The app and a class in browsers: `ptescope serve`."""
