@@ -13,14 +13,17 @@ from lessons.learner.progress import Store
 from lessons.teach.class_plan import PlanError, class_plan
 from lessons.teach.handout import reference
 from model.invariants.registry import INVARIANTS
+from model.kernel.arch.boot import boot
 from model.script.parser import parse
 from tests.tui.user import at
 from tui import cli
+from tui.app.recording import pause
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
 from tui.drivers.session_commands import carry_out
 from tui.export.screen import write_screen
 from tui.export.worksheet import answer_key, worksheet
+from tui.views.view_model import LessonText, Picture, ShownQuestion
 
 LESSON = "a-reference-is-not-a-mapping"
 SCRIPT = "process p0\nmmap p0 buf anon private rw 1\nwrite p0 buf 65\ngup p0 buf as=r write\nmadvise p0 buf dontneed\n"
@@ -74,6 +77,42 @@ def test_a_lesson_is_recorded_to_its_end(tmp_path: Path) -> None:
 
 
 MESSAGE = re.compile(r"    (\w+)->>(\w+): [^;#]+|    Note over (\w+): [^;#:]+|    %% .*")
+
+
+def test_no_name_breaks_a_diagram(tmp_path: Path) -> None:
+    """Processes and tasks called like words of the diagram's language; checked once with Mermaid's own parser."""
+    script = tmp_path / "names.pte"
+    lines = ("process end", "mmap end End anon private rw 1", "begin alt write end End 65", "finish alt")
+    script.write_text("\n".join(lines))
+    drawn = exported(script, tmp_path / "names.mmd")
+    assert not re.search(r"\bend\b", drawn, re.IGNORECASE)
+    assert "participant t0 as" in drawn
+    assert "as alt\n" in drawn
+
+
+def test_a_recording_fits_any_width_and_leaves_time_to_think(script: Path, tmp_path: Path) -> None:
+    _, *events = map(json.loads, exported(script, tmp_path / "s.cast", "--size", "100x32").splitlines())
+    narrow, wide = pyte.Screen(60, 32), pyte.Screen(140, 32)
+    for screen in (narrow, wide):
+        stream = pyte.Stream(screen)
+        stream.feed(events[-1][2])
+    assert [line[:59] for line in wide.display] == [line[:59] for line in narrow.display], "cut off, never broken"
+    asked = tui_pause(ask="What is it? " * 20)
+    assert asked > 2 * tui_pause()
+
+
+def tui_pause(ask: str = "") -> float:
+    question = ShownQuestion(ask) if ask else None
+    return pause(Picture("t", "p", boot(), LessonText("", question)))
+
+
+def test_a_picture_of_the_screen_asks_nobody_for_fonts_and_a_script_shows_itself(script: Path, tmp_path: Path) -> None:
+    drawn = exported(script, tmp_path / "s.svg")
+    assert "@font-face" not in drawn
+    assert not re.search(r"url\((?!#)|https://cdn", drawn)
+    text = exported(script, tmp_path / "s.md")
+    assert "->  5 madvise p0 buf dontneed" in text
+    assert "opens the prompt" not in text
 
 
 def test_a_diagram_is_what_mermaid_reads(script: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -331,8 +332,6 @@ class PtescopeApp(App[None]):
         self.push_screen(Prompt(tr("your name; after a semicolon your address or number, if you have one")), typed)
 
     def _download_hand_in(self, name: str, assignment: "Assignment | None") -> None:
-        from io import BytesIO
-
         from lessons.teach.hand_in import HandInError
         from tui.session.handing_in import handed_in
 
@@ -412,10 +411,11 @@ class PtescopeApp(App[None]):
 
     def action_export(self) -> None:
         """The screen as it is, as a file; a browser's files are elsewhere, Textual knows the way there."""
+        from tui.export.screen import free_name, svg, write_screen
+
         if is_served():
-            self.deliver_screenshot()
+            self.deliver_text(StringIO(svg(self)), save_filename="ptescope.svg", mime_type="image/svg+xml")
             return
-        from tui.export.screen import free_name, write_screen
         from tui.screens.prompt import Prompt
 
         def typed(name: str | None) -> None:

@@ -12,6 +12,7 @@ from lessons.learner.progress import Store
 from tui.app.app import PtescopeApp
 from tui.drivers.driver import Driver
 from tui.export.screen import coloured
+from tui.views.view_model import Picture
 
 if TYPE_CHECKING:
     from tui.screens.stage import Stage
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 WIDTH: Final = 120
 HEIGHT: Final = 40
 PAUSE: Final = 1.5
-"""Seconds between two frames of a recording."""
+"""Seconds that a screen is shown at least …"""
+LONGEST: Final = 20.0
+"""… and at most."""
+THINKING: Final = 4.0
+"""Seconds of thought at a question, besides reading it."""
+WORDS: Final = 4.0
+"""Words that are read in a second."""
 MOST_FRAMES: Final = 2000
 
 
@@ -32,9 +39,9 @@ class RecordedScreen(NamedTuple):
 
 
 def asciicast(frames: list[RecordedScreen], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
-    """A recording that asciinema plays: one header, one line a frame."""
+    """A recording that asciinema plays: one header, one line a frame. A narrower terminal cuts lines off."""
     header = {"version": 2, "width": width, "height": height, "title": title}
-    events = [[round(frame.seconds, 3), "o", f"\x1b[2J\x1b[H{frame.text}"] for frame in frames]
+    events = [[round(frame.seconds, 3), "o", f"\x1b[?7l\x1b[2J{frame.text}"] for frame in frames]
     return "".join(f"{json.dumps(part, ensure_ascii=False)}\n" for part in (header, *events))
 
 
@@ -57,6 +64,19 @@ def screen(driver: Driver, store: Store, draw: Callable[[PtescopeApp], str], siz
     return asyncio.run(once())
 
 
+def pause(picture: Picture) -> float:
+    """Seconds that somebody needs for a screen: to read what is new on it, and to think where something is asked."""
+    tale, last = picture.tale, picture.last
+    new = " ".join((last.remark if last is not None else "", *(one.reply for one in tale.judged)))
+    if last is None:
+        new += tale.text
+    seconds = PAUSE
+    if tale.ask is not None:
+        new += " ".join((tale.text, tale.ask.text, *(option.text for option in tale.ask.options)))
+        seconds = THINKING
+    return min(round(seconds + len(new.split()) / WORDS, 1), LONGEST)
+
+
 def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: tuple[int, int]) -> list[RecordedScreen]:
     """Every screen from here on, until `forward` can move no more."""
 
@@ -64,12 +84,14 @@ def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: t
         async with opened(driver, store, size) as (app, pilot):
             stage: Stage = app.screen  # type: ignore[assignment]
             frames = [RecordedScreen(0.0, coloured(app))]
+            due = pause(stage.picture)
             while len(frames) < MOST_FRAMES and forward():
                 stage.move(str)
                 await pilot.pause()
                 text = coloured(app)
                 if text != frames[-1].text:
-                    frames.append(RecordedScreen(len(frames) * PAUSE, text))
+                    frames.append(RecordedScreen(due, text))
+                    due += pause(stage.picture)
             return frames
 
     return asyncio.run(played())

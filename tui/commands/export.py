@@ -127,12 +127,12 @@ class PlayedScript(NamedTuple):
 
 def _script(path: str) -> PlayedScript:
     from model.script.parser import parse
-    from tui.drivers.sandbox import SandboxDriver
+    from tui.drivers.script import ScriptDriver
     from tui.session.user_files import read_text
 
     commands = tuple(command for command in parse(read_text(path)) if command.verb != "may")
     name = Path(path).name
-    return PlayedScript(name, commands, SandboxDriver(commands, name))
+    return PlayedScript(name, commands, ScriptDriver(commands, name))
 
 
 # -- of a lesson -------------------------------------------------------------------------------

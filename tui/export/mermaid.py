@@ -1,6 +1,7 @@
 """A trace as a Mermaid sequence diagram: tasks, what they touch, and one message for each telling step."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from model.memory.state import Change
@@ -20,18 +21,21 @@ TOUCHED: Final = {
     "locks": "locks",
 }
 """Table → who is told of its changes; all others are not drawn."""
+OWN: Final = re.compile(r"\bend\b", re.IGNORECASE)
+"""The word that ends a block of a diagram wherever it stands: as an entity it is only read."""
 MOST_WORDS: Final = 3
 """Changes that one message names."""
 
 
 def diagram(nodes: Sequence[Node]) -> str:
     """The way along these nodes. Steps that change nothing that is drawn are left out."""
-    messages = [line for node in nodes for line in _messages(node)]
     tasks = dict.fromkeys(_actor(node) for node in nodes if node.stepped is not None)
     touched = dict.fromkeys(TOUCHED[change.table] for node in nodes for change in node.changes if _drawn(change))
+    ids = {("task", task): f"t{number}" for number, task in enumerate(tasks)}
+    ids |= {("thing", thing): f"m{number}" for number, thing in enumerate(touched)}
     lines = ["sequenceDiagram"]
-    lines += [f"    participant {_id(task)} as {_text(task)}" for task in tasks]
-    lines += [f"    participant {_id(thing)} as {_text(thing)}" for thing in touched]
+    lines += [f"    participant {name} as {_text(told)}" for (_, told), name in ids.items()]
+    messages = [line for node in nodes for line in _messages(node, ids)]
     return "\n".join((*lines, *messages)) + "\n"
 
 
@@ -46,20 +50,20 @@ def _drawn(change: Change) -> bool:
     return change.table in TOUCHED and change.table not in HIDDEN
 
 
-def _messages(node: Node) -> Iterator[str]:
+def _messages(node: Node, ids: Mapping[tuple[str, str], str]) -> Iterator[str]:
     """What one node shows: the command that begins with it, what its step did to whom, and what that broke."""
     if node.stepped is None:
         if node.command:
             yield f"    %% {_text(node.command)}"
         return
-    actor = _id(_actor(node))
+    actor = ids["task", _actor(node)]
     by_thing: dict[str, list[str]] = {}
     for change in filter(_drawn, node.changes):
         by_thing.setdefault(TOUCHED[change.table], []).append(_told(node, change))
     step = f"{node.stepped.procedure}.{node.stepped.step}"
     for thing, changes in by_thing.items():
         more = f" and {len(changes) - MOST_WORDS} more" if len(changes) > MOST_WORDS else ""
-        yield f"    {actor}->>{_id(thing)}: {_text(step)}: {_text(', '.join(changes[:MOST_WORDS]) + more)}"
+        yield f"    {actor}->>{ids['thing', thing]}: {_text(step)}: {_text(', '.join(changes[:MOST_WORDS]) + more)}"
     if node.stepped.blocked:
         yield f"    Note over {actor}: waits for {_text(node.stepped.blocked)}"
     for violation in node.new:
@@ -72,11 +76,11 @@ def _told(node: Node, change: Change) -> str:
     return {"+": f"new {subject} {words}", "-": f"{subject} gone, was {words}"}.get(sign, f"{subject} {words}").strip()
 
 
-def _id(name: str) -> str:
-    """A name as Mermaid can use it."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
-
-
 def _text(text: str) -> str:
-    """Text that ends no statement and starts no entity."""
-    return " ".join(text.split()).replace(";", ",").replace("#", "no. ").replace(":", " ")
+    """Text that ends no statement, starts no entity and is no word of the diagram's own language.
+
+    >>> _text("task end: x;y #3")
+    'task #101;nd x, y no. 3'
+    """
+    plain = " ".join(text.split()).replace(";", ", ").replace("#", "no. ").replace(":", " ").replace("%%", "% %")
+    return OWN.sub(lambda word: f"#{ord(word[0][0])};{word[0][1:]}", " ".join(plain.split()))

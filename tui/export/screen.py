@@ -1,5 +1,6 @@
 """What is on the screen, as a file: SVG or Markdown."""
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -13,6 +14,9 @@ from lessons.learner.progress import reason, replace_file
 from tui.session.user_files import FileNameError, new_file
 from tui.views.row import Row
 
+OUTSIDE: Final = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
+"""Fonts at addresses elsewhere, which the library puts into a picture."""
+FONTS: Final = "ui-monospace,DejaVu Sans Mono,Menlo,Consolas"
 MOST_NAMES: Final = 2000
 """So many pictures without a name of their own may lie in one folder."""
 
@@ -32,14 +36,16 @@ def lines(app: App[None]) -> list[str]:
 
 
 def coloured(app: App[None]) -> str:
-    """The screen with its colours, as a terminal would be sent it."""
-    out = StringIO()
-    console = Console(
-        file=out, force_terminal=True, color_system="truecolor", width=app.size.width, legacy_windows=False
-    )
-    for strip in app.screen._compositor.render_strips():  # noqa: SLF001
-        console.print(Segments(strip), end="\r\n", soft_wrap=True)
-    return out.getvalue().removesuffix("\r\n")
+    """The screen with its colours, as a terminal would be sent it: each line at its own place, whatever the width."""
+    drawn = []
+    for number, strip in enumerate(app.screen._compositor.render_strips(), 1):  # noqa: SLF001
+        out = StringIO()
+        console = Console(
+            file=out, force_terminal=True, color_system="truecolor", width=app.size.width, legacy_windows=False
+        )
+        console.print(Segments(strip), end="", soft_wrap=True)
+        drawn.append(f"\x1b[{number};1H{out.getvalue().rstrip(chr(10))}")
+    return "".join(drawn)
 
 
 def markdown(app: App[None]) -> str:
@@ -50,12 +56,16 @@ def markdown(app: App[None]) -> str:
 
 
 def svg(app: App[None], title: str = "ptescope") -> str:
-    """The screen as a picture. Some programs drop the blanks at the ends of a text, unless told to keep them."""
+    """The screen as a picture, with the reader's own font: none is fetched.
+
+    Some programs drop the blanks at the ends of a text, unless told to keep them.
+    """
     if isinstance(app.screen, Drawn):
         from tui.export import picture_svg
 
         return picture_svg.svg([picture_svg.Drawing(title, app.screen.whole_drawing())], title)
-    return app.export_screenshot(title=title).replace("<svg ", '<svg xml:space="preserve" ', 1)
+    drawn = app.export_screenshot(title=title).replace("<svg ", '<svg xml:space="preserve" ', 1)
+    return OUTSIDE.sub("", drawn).replace("Fira Code", FONTS)
 
 
 def write_screen(app: App[None], name: str) -> str:
