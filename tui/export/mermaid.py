@@ -79,8 +79,8 @@ def _told(node: Node, change: Change) -> str:
 def _text(text: str) -> str:
     """Text that ends no statement, starts no entity and is no word of the diagram's own language.
 
-    >>> _text("task end: x;y #3")
-    'task #101;nd x, y no. 3'
+    >>> _text("x;y: z #3"), "end" in _text("task end")
+    ('x, y z no. 3', False)
     """
     plain = " ".join(text.split()).replace(";", ", ").replace("#", "no. ").replace(":", " ").replace("%%", "% %")
     return OWN.sub(lambda word: f"#{ord(word[0][0])};{word[0][1:]}", " ".join(plain.split()))
