@@ -83,7 +83,7 @@ class _Walker:
 
     def move(self, action: Action) -> WalkedMove:
         """Make a move, if it can be made here."""
-        known = self.own(action)
+        known = own(self.scene, action)
         running = action.task in self.context.state.tasks
         if known is None or (action.starts is None and not running) or (action.starts is not None and running):
             return WalkedMove(action, self.context.state, None, "", "", (), done=False)
@@ -96,13 +96,6 @@ class _Walker:
         over = moved.stepped is not None and moved.stepped.result is not None
         answer = str(outcome) if over else ""
         return WalkedMove(action, context.state, moved.stepped, "", answer, moved.violations, done=True)
-
-    def own(self, action: Action) -> Action | None:
-        """The move with this machine's own permission to start the command; None: it permits none of that name."""
-        if action.starts is None:
-            return action
-        mine = next((one for one in self.scene.permissions if action.task in one.tasks), None)
-        return None if mine is None else action._replace(starts=mine)
 
     def to_the_end(self) -> Iterator[WalkedMove]:
         """Let every task that is under way go on, one after the other, as long as one of them can."""
@@ -117,6 +110,14 @@ class _Walker:
                         break
                     made = True
                     yield move
+
+
+def own(scene: SearchProblem, action: Action) -> Action | None:
+    """The move with this machine's own permission to start the command; None: it permits none of that name."""
+    if action.starts is None:
+        return action
+    mine = next((one for one in scene.permissions if action.task in one.tasks), None)
+    return None if mine is None else action._replace(starts=mine)
 
 
 # -- where they part ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.tui.test_explorer import until
 from tests.tui.user import User, at
 from tui.cli import main
 from tui.drivers.exhibit import ExhibitDriver
+from tui.export.museum_page import museum_page
 from tui.screens.exhibit_stage import ExhibitStage
 from tui.screens.explorer import Explorer
 from tui.screens.museum import Museum
@@ -177,3 +179,30 @@ async def test_the_cursor_stays_on_its_bug_in_another_order(store: Store) -> Non
         museum.pane.point_at("exhibit:late-mremap-flush")
         await user.press("o", "o", "o")
         assert museum.chosen == "exhibit:late-mremap-flush"
+
+
+def test_where_the_fix_is_another_call_each_machine_makes_its_own() -> None:
+    driver = shown("mali-read-only")
+    assert driver.after is not None
+    driver.session.goto(driver.before.start)
+    driver.turn()
+    driver.end(last=True)
+    assert "Nothing is broken" in story(driver)
+
+
+# -- as a page ---------------------------------------------------------------------------------
+
+
+def test_the_page_has_both_machines_and_what_the_machine_lacks() -> None:
+    page = museum_page([find("mali-read-only"), find("huge-dirty-cow")])
+    for words in ("CVE-2017-1000405", find("huge-dirty-cow").header.lacks, find("mali-read-only").header.rule):
+        assert escape(words) in page
+    assert re.findall(r"<figcaption>([^<]*)", page) == ["before the calls", "as it was", "as mended"]
+    assert page.count("<svg") == 3
+    assert not re.search(r"(src|href)=.?http", page)
+
+
+def test_the_museum_is_one_page_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "museum", "-o", str(tmp_path / "museum.svg")]) == 2
+    assert "the museum is one page" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

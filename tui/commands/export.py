@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Columns and lines of the screen."""
 
+MUSEUM: Final = "museum"
+"""Instead of a lesson or a script: all bugs of the museum, as .html."""
 EXIT_FINE: Final = 0
 EXIT_MALFORMED: Final = 2
 SCREEN: Final[Size] = (120, 40)
@@ -38,7 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         tr("Export a lesson or a script. The suffix of the file says as what: {kinds}.").format(kinds=kinds)
         + f" {told()}"
     )
-    parser.add_argument("what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, or a .pte script")
+    parser.add_argument(
+        "what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, a .pte script, or `museum`"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE|DIR", help="where to write it")
     shown = tr("of the screen (default {screen}); of a drawing only the width counts ({width})").format(
         screen=f"{SCREEN[0]}x{SCREEN[1]}", width=WIDTH
@@ -75,6 +79,8 @@ def main(args: Namespace) -> int:
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
 
+    if args.what == MUSEUM:
+        return museum(args)
     drawings = PICTURES if args.picture else TIME_SPACES if args.time_space else None
     suffixes = tuple(FORMATS if drawings is None else drawings)
     if args.output.suffix not in suffixes:
@@ -100,6 +106,20 @@ def main(args: Namespace) -> int:
         output /= "index.html"
     replace_file(output, text.encode(), private=False)
     print(output)
+    return EXIT_FINE
+
+
+def museum(args: Namespace) -> int:
+    """Write the museum as one page; returns the exit status."""
+    from lessons.file.museum import exhibits
+    from lessons.learner.progress import replace_file
+    from tui.export.museum_page import museum_page
+
+    if args.output.suffix != ".html" or args.picture or args.time_space or args.steps:
+        print(tr("the museum is one page: `ptescope export museum -o FILE.html`"), file=sys.stderr)
+        return EXIT_MALFORMED
+    replace_file(args.output, museum_page(exhibits()).encode(), private=False)
+    print(args.output)
     return EXIT_FINE
 
 

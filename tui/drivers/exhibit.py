@@ -14,7 +14,7 @@ from lessons.play.exhibit import ExhibitVerdict, problem_of
 from lessons.play.in_sight import OUT_OF_SIGHT
 from model.script.parser import parse
 from model.script.verbs import PROPERTIES
-from model.search.as_mended import WalkedMove, walk
+from model.search.as_mended import WalkedMove, own, walk
 from model.search.paths import Action, command_of
 from model.search.problem import SearchProblem
 from model.session.session import Session
@@ -73,16 +73,18 @@ class ExhibitDriver(SandboxDriver):
         nodes = []
         second = walk(scene, actions)
         for move in second.moves:
-            here = self._make(move) if move.done else here
+            here = self._make(scene, move) if move.done else here
             nodes.append(here)
         for move in second.rest if to_the_end else ():
-            here = self._make(move)
+            here = self._make(scene, move)
         return LaidWay(start, tuple(nodes), here)
 
-    def _make(self, move: WalkedMove) -> int:
-        """One move on the session; the node that it leads to."""
-        if move.action.starts is not None:
-            return self.session.begin_beside(command_of(move.action, self.session.state)).number
+    def _make(self, scene: SearchProblem, move: WalkedMove) -> int:
+        """One move on the session, with the call that this scene has for it; the node that it leads to."""
+        action = own(scene, move.action)
+        assert action is not None
+        if action.starts is not None:
+            return self.session.begin_beside(command_of(action, self.session.state)).number
         return self.session.step_task(move.action.task).number
 
     # -- moves -----------------------------------------------------------------------------------
