@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean monkey
 .DEFAULT_GOAL := help
 

@@ -223,12 +223,14 @@ def test_a_device_that_mirrors_a_page_faults_again_when_it_was_written_back() ->
 
 
 def test_a_swap_slot_is_used_again() -> None:
-    play = Play("set cpus 2", f"process p0\n{ANON}")
+    machine = Machine()
+    machine.map_private("anon", 1, at=1024)
+    machine.write(1024, 1)
     seen = []
     for _ in range(513):
-        play.do("madvise p0 buf pageout")
-        seen.append(play.state.ptes["p0", 16].pfn)
-        play.do("write p0 buf 2")
+        assert machine.run(do_madvise(mm="p0", start=1024, pages=1, advice="pageout")).ok
+        seen.append(machine.state.ptes["p0", 1024].pfn)
+        machine.write(1024, 2)
     assert seen[:2] == [0, 1]
     assert seen[512] == 0
 

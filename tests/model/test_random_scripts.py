@@ -23,7 +23,7 @@ from model.script.runner import Account, Runner
 from model.script.verbs import BACKINGS, VERBS
 from tests.model.random_scripts import Dialect, commands, scripts
 
-EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "400"))
+EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "250"))
 
 SELF_INFLICTED: Final = frozenset(
     {"stale-reference", "lost-write", "foreign-dma", "read-only-write", "clean-page-written", "secret-access"}

@@ -23,7 +23,7 @@ from tui.views.picture.picture_state import PictureState
 from tui.views.picture.routing import Net
 from tui.views.picture.units import counted, explained, units
 
-EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "400")) // 16
+EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "250")) // 16
 MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
