@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from lessons.learner.progress import Store
 from model.script.context import Context
 from tests.tui.machines import machine
 from tui.drivers.sandbox import SandboxDriver
+
+
+@pytest.fixture(autouse=True)
+def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor that blinks makes a slow machine's snapshot another one."""
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda self: None)
 
 
 @pytest.fixture
