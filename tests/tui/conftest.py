@@ -14,7 +14,7 @@ from tui.drivers.sandbox import SandboxDriver
 @pytest.fixture(autouse=True)
 def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cursor that blinks makes a slow machine's snapshot another one."""
-    monkeypatch.setattr(Input, "_toggle_cursor", lambda self: None)
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
 
 
 @pytest.fixture
