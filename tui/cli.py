@@ -132,6 +132,9 @@ def build_parser(wanted: Sequence[str]) -> Parser:
         epilog="Without a subcommand the app opens: lessons, sandbox and everything else.",
     )
     parser.add_argument("--version", action="version", version=f"ptescope {__version__}")
+    parser.add_argument(
+        "--plain", dest="plain_home", action="store_true", help="home as text in, text out: for screen readers"
+    )
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=Parser)
     _add_lessons(parser)
     for subcommand in SUBCOMMANDS:

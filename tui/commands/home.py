@@ -14,9 +14,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the app; returns the exit status."""
-    del args
+    if getattr(args, "plain_home", False):
+        from lessons.learner.progress import Store
+        from tui.plain.home import PlainHome
+        from tui.views.plain_text import console
+
+        PlainHome(Store(), sys.stdin, console()).run()
+        return 0
     if refusal := no_terminal():
-        print(f"ptescope: {refusal}; {tr('`ptescope --help` shows what works without one')}", file=sys.stderr)
+        print(f"ptescope: {refusal}; {tr('`ptescope --plain` needs none')}", file=sys.stderr)
         return EXIT_NO_TERMINAL
     from tui.app.launch import home
 

@@ -12,6 +12,7 @@ from lessons.drills.score import summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
+from tui.plain.panes import LEGEND
 from tui.views.holders import holders
 from tui.views.physical import physical
 from tui.views.plain_text import Narrator
@@ -79,11 +80,29 @@ class PlainDrill:
             word = line.strip().lower()
             if word == "q":
                 return None
+            if word in {"?", "h", "s"}:
+                self.help(word, made)
+                continue
             number = int(word) - 1 if word.isascii() and word.isdigit() else LETTERS.find(word) if word else -1
             if 0 <= number < len(made.answers):
                 return number
             self.say(tr("Choose one of the answers by its letter; q ends."))
         return None
+
+    def help(self, word: str, made: Exercise) -> None:
+        """What `?`, `h` and `s` ask for: the keys and signs, a hint, the machine."""
+        if word == "s":
+            if made.blind:
+                self.say(tr("The machine would tell the answer; w shows it afterwards."))
+            else:
+                self.show(machine(made.scene).context.state, tr("before"))
+            return
+        if word == "h":
+            self.say(tr("There is no hint here: any guess is judged with its reason, and w shows how it comes about."))
+            return
+        self.say(tr("A letter answers. s shows the machine, h gives a hint, q ends."))
+        for sign, meaning in LEGEND:
+            self.say(f"{sign:11} {tr(meaning)}")
 
     def typed(self) -> Iterator[str]:
         """Lines of input, each after a prompt."""

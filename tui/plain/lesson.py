@@ -20,7 +20,7 @@ from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
 from model.memory.records import Printk, Splat
 from model.session.state_code import CodeError, encode
-from tui.plain.panes import machine
+from tui.plain.panes import LEGEND, machine
 from tui.views.change_text import HIDDEN, change_rows
 from tui.views.glyphs import Glyphs, choose
 from tui.views.markdown import markdown
@@ -216,7 +216,7 @@ class PlainLesson:
             if not brief:
                 self.rows(markdown(tr(played_step.stepped.doc), self.width - depth - 2), depth + 2)
             if played_step.remark:
-                self.rows(markdown(f"> {played_step.remark}", self.width - depth - 2), depth + 2)
+                self.rows(markdown(f"{tr('Remark')}: {played_step.remark}", self.width - depth - 2), depth + 2)
             shown = (change for change in played_step.changes if change.table not in HIDDEN)
             for _, (sign, subject, words) in change_rows(played_step.standing.context.state, shown, self.signs.arrow):
                 text = Text(f"{sign} ", SIGN_STYLES[sign]).append(f"{subject}: {words}" if words else subject, "none")
@@ -293,6 +293,8 @@ class PlainLesson:
         """Print the keys."""
         for keys, meaning in KEYS:
             self.line(0, Text(f"{keys:9} {tr(meaning)}"))
+        for sign, meaning in LEGEND:
+            self.line(0, Text(f"{sign:11} {tr(meaning)}"))
 
     # -- printing ------------------------------------------------------------------------------------
 

@@ -1,0 +1,116 @@
+"""Home as text in and text out: what there is, and a word that opens it."""
+
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from lessons.file.library import TOUR, LessonEntry, entries
+from lessons.file.problems import LessonError, nearest
+from lessons.i18n.language import tr
+from lessons.learner.progress import LessonProgress, ProgressError, Store
+from lessons.play.player import Player
+from tui.plain.drill import PlainDrill
+from tui.plain.lesson import PlainLesson
+from tui.plain.sandbox import PlainSandbox
+from tui.views.home import ABOUT
+
+OTHERS = ("tour", "drill", "sandbox")
+"""What there is besides the numbered lessons, by the word that opens it."""
+
+
+class PlainHome:
+    """The list of lessons; a number or a name opens one, and leaving that leads back here."""
+
+    def __init__(self, store: Store, lines: TextIO, output: Console) -> None:
+        self.store = store
+        self.lines = lines
+        self.output = output
+        self.entries = [entry for entry in entries() if entry.lesson is not None]
+
+    def run(self) -> None:
+        """Until `q` or the end of the input."""
+        self.say(tr(ABOUT))
+        self.list()
+        while (word := self.ask()) is not None and word != "q":
+            if word in {"", "?", "l"}:
+                self.list()
+                continue
+            self.open(word)
+
+    def ask(self) -> str | None:
+        """One word; None at the end of the input."""
+        self.output.file.write(f"[{tr('home')}]> ")
+        self.output.file.flush()
+        line = self.lines.readline()
+        if not self.lines.isatty():
+            self.output.file.write(line if line.endswith("\n") else f"{line}\n")
+        return line.strip().lower() if line else None
+
+    def list(self) -> None:
+        """Every lesson with its number, and what else there is."""
+        done = self._progress()
+        group = ""
+        for number, entry in enumerate(self.entries, 1):
+            assert entry.lesson is not None
+            if entry.group != group:
+                group = entry.group
+                self.say(f"{tr(group)}:")
+            self.say(f"  {number}. {entry.lesson.header.title}{self._far(done.get(entry.lesson.id))}")
+        self.say(tr("A number or a name opens a lesson; also: tour, drill, sandbox. l lists again, q quits."))
+
+    def _progress(self) -> dict[str, LessonProgress]:
+        try:
+            return self.store.read().lessons
+        except ProgressError as error:
+            self.say(str(error))
+            return {}
+
+    def _far(self, done: LessonProgress | None) -> str:
+        """How far a lesson is, in words; nothing of one that was not begun."""
+        if done is None:
+            return ""
+        return f", {tr('done')}" if done.finished else f", {tr('begun')}"
+
+    def open(self, word: str) -> None:
+        """What a word stands for; back here after it."""
+        doors: dict[str, Callable[[], None]] = {"drill": self._drill, "sandbox": self._sandbox}
+        entry = self._entry(word)
+        try:
+            if word in doors:
+                doors[word]()
+            elif word == TOUR.stem or entry is not None:
+                self._lesson(word if entry is None else entry.name)
+            else:
+                known = [*OTHERS, *(one.name for one in self.entries)]
+                hint = nearest(word, known) or tr("l lists what there is")
+                self.say(tr("`{word}` opens nothing ({hint}).").format(word=word, hint=hint))
+        except (LessonError, ProgressError) as error:
+            self.say(str(error))
+
+    def _entry(self, word: str) -> LessonEntry | None:
+        """The lesson of a number or a name."""
+        if word.isascii() and word.isdigit() and len(word) < 5 and 1 <= int(word) <= len(self.entries):
+            return self.entries[int(word) - 1]
+        return next((entry for entry in self.entries if entry.name == word), None)
+
+    def _lesson(self, name: str) -> None:
+        from lessons.file.library import find
+
+        lesson = find(name)
+        PlainLesson(Player(lesson, self.store.lesson(lesson.id)), self.store, self.lines, self.output).run()
+
+    def _drill(self) -> None:
+        from lessons.drills.book import today_seed
+
+        PlainDrill(self.store, self.lines, self.output).run("", today_seed(), 0)
+
+    def _sandbox(self) -> None:
+        from tui.drivers.opening import sandbox_driver
+
+        PlainSandbox(sandbox_driver(self.store), self.lines, self.output).run()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.output.print(Text(text), soft_wrap=True)
