@@ -206,3 +206,41 @@ def test_the_museum_is_one_page_and_nothing_else(tmp_path: Path, capsys: pytest.
     assert main(["export", "museum", "-o", str(tmp_path / "museum.svg")]) == 2
     assert "the museum is one page" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# -- one's own -----------------------------------------------------------------------------------
+
+ANSWERS = {
+    "undo": "foll-cow",
+    "title": "A copy that is looked for twice",
+    "year": "2016",
+    "mechanism": "copy-on-write",
+    "culprit": "get_user_pages",
+    "affected": "2.6.22 to 4.8.2",
+    "breaks": "read-only-write",
+    "symptom": "A file has bytes that nobody may write.",
+    "rule": "An intent must survive a retry.",
+    "happened": "GUP faults a copy in. It forgets that it came to write. So it writes to the file.",
+}
+
+
+def written(folder: Path, **other: str) -> tuple[int, Path]:
+    before = find("dirty-cow").before
+    assert before is not None
+    (folder / "scene.pte").write_text("\n".join(line for line in before.text.splitlines() if "as-it-was" not in line))
+    options = [word for key, text in (ANSWERS | other).items() for word in (f"--{key}", text)]
+    file = folder / "looked-for-twice.md"
+    return main(["museum", "new", "-o", str(file), "--scene", str(folder / "scene.pte"), *options]), file
+
+
+def test_a_bug_of_ones_own_is_written_if_both_scenes_show_it(tmp_path: Path) -> None:
+    status, file = written(tmp_path)
+    assert status == 0
+    assert main(["museum", str(file), "--check"]) == 0
+
+
+@pytest.mark.parametrize(("key", "text"), [("undo", "mremap-flush"), ("mechanism", "magic"), ("happened", "")])
+def test_a_bug_that_does_not_show_or_is_not_whole_is_not_written(key: str, text: str, tmp_path: Path) -> None:
+    status, file = written(tmp_path, **{key: text})
+    assert status != 0
+    assert not file.exists()

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import ntr, tr
+from tui.commands import museum_new
 
 if TYPE_CHECKING:
     from lessons.file.museum_schema import Exhibit
@@ -24,26 +25,31 @@ def add_arguments(parser: ArgumentParser) -> None:
         "Real bugs about the life of pages. Without a name: the list. With one: what happened, the search's verdict on "
         "the scene as it was and as mended, and which micro-steps the fix changed."
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a bug's name, its CVE, its commit, or a file")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a bug's name, its CVE, its commit, a file, or `new`")
     parser.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="the order of the list (default %(default)s)")
     parser.add_argument("--story", action="store_true", help="tell the way into the bug step by step")
     parser.add_argument(
         "--check", action="store_true", help="play both scenes of the named bug, or of all, and say what is not as told"
     )
+    museum_new.add_arguments(parser)
 
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.museum import exhibits, find
     from lessons.file.problems import LessonError
+    from lessons.play.exhibit import ExhibitMissesError
+    from tui.session.user_files import UnreadableError
 
     try:
+        if args.name == museum_new.NEW:
+            return museum_new.main(args)
         if args.check:
             return check([find(args.name)] if args.name else exhibits())
         if args.name:
             return show(find(args.name), story=args.story)
         return listed(args.by)
-    except LessonError as error:
+    except (LessonError, UnreadableError, ExhibitMissesError) as error:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
 
