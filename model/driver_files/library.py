@@ -1,17 +1,25 @@
 """The drivers that come along: files of this package, read as modules are, when somebody first asks for one."""
 
 from functools import cache
-from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 FOLDER: Final = "files"
 SUFFIX: Final = ".driver"
 
 
+def _folder() -> "Traversable":
+    from importlib.resources import files  # noqa: PLC0415 - it loads tempfile and random; few runs read a driver
+
+    return files(__package__).joinpath(FOLDER)
+
+
 @cache
 def names() -> tuple[str, ...]:
     """The drivers that come along, sorted."""
-    found = (entry.name for entry in files(__package__).joinpath(FOLDER).iterdir())
+    found = (entry.name for entry in _folder().iterdir())
     return tuple(sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX)))
 
 
@@ -20,4 +28,4 @@ def text_of(name: str) -> str:
     """The file of a driver that comes along. KeyError for any other name."""
     if name not in names():
         raise KeyError(name)
-    return files(__package__).joinpath(FOLDER, f"{name}{SUFFIX}").read_text("utf-8")
+    return _folder().joinpath(f"{name}{SUFFIX}").read_text("utf-8")
