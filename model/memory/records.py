@@ -1,10 +1,10 @@
 """The nouns: every record that a State holds.
 
-A record is frozen; `msgspec.structs.replace` makes the changed one. Sizes, offsets and addresses are counted
+A record is frozen; `replaced` makes the changed one. Sizes, offsets and addresses are counted
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
-from typing import Annotated, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,17 @@ from model.memory.units import MAPPING, ORDERED, AnonVmaNumber, CpuNumber, Pfn, 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What all records share: frozen, compared and hashed by value, JSON without the defaults."""
+
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def replaced(record: R, **fields: object) -> R:
+    """The record with some fields changed. One that stands for a record in a search knows itself how that is done."""
+    known: Any = record
+    if isinstance(known, msgspec.Struct):
+        return msgspec.structs.replace(record, **fields)
+    return cast("R", known.with_fields(fields))
 
 
 FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "dax", "kernel"]

@@ -36,6 +36,7 @@ from model.memory.records import (
     Task,
     TlbEntry,
     Vma,
+    replaced,
 )
 from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
 
@@ -297,8 +298,7 @@ class TableView(msgspec.Struct, Generic[K, V], gc=False, eq=False):
 
     def update(self, key: K, **fields: object) -> V:
         """Replace the named fields of an existing record; returns the new record."""
-        record: Any = self[key]
-        value: V = msgspec.structs.replace(record, **fields)
+        value = cast("V", replaced(cast("Any", self[key]), **fields))
         self[key] = value
         return value
 

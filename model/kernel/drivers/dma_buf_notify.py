@@ -1,8 +1,7 @@
 """dma_buf_move_notify(): the device-side counterpart of nuking the PTEs."""
 
-import msgspec
-
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.records import replaced
 from model.memory.state import Transaction
 
 
@@ -17,4 +16,4 @@ def dma_buf_move_notify(tx: Transaction, buffer: str) -> None:
             continue
         attachment = tx.attachments.get((reference.dmabuf, reference.by))
         if attachment is not None and attachment.dynamic:
-            tx.references[name] = msgspec.structs.replace(reference, frames=(NOT_MAPPED,) * len(reference.frames))
+            tx.references[name] = replaced(reference, frames=(NOT_MAPPED,) * len(reference.frames))

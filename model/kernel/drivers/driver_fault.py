@@ -2,8 +2,6 @@
 
 from typing import ClassVar, Final, Self
 
-import msgspec
-
 from model.driver_files.records import KernelDriver
 from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
 from model.engine.procedure import MicroStep, Outcome, call, done, goto, hand_over, step
@@ -25,7 +23,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Buffer, Vma
+from model.memory.records import Buffer, Vma, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 
@@ -76,7 +74,7 @@ class driver_fault(vm_fault):
     def bound(self, mem: Memory) -> Self:
         """The call with the name that the driver's file gives it."""
         line = self.driver(mem).map_line
-        return msgspec.structs.replace(self, named=line.function, said=line.source)
+        return replaced(self, named=line.function, said=line.source)
 
     def name(self, mem: Memory) -> str:
         """The buffer behind the VMA."""
@@ -162,7 +160,7 @@ class driver_fault(vm_fault):
     def as_shown(driver: KernelDriver, vma: Vma) -> Vma:
         """The VMA as its entries begin: read-only where the driver wants to hear of the first write to each."""
         told = driver.mkwrite and vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE
-        return msgspec.structs.replace(vma, flags=vma.flags & ~VM_SHARED) if told else vma
+        return replaced(vma, flags=vma.flags & ~VM_SHARED) if told else vma
 
     def page(self, tx: Transaction, driver: KernelDriver, vma: Vma, vpn: int) -> int | None:
         """The frame behind a virtual page of the VMA."""

@@ -4,8 +4,6 @@ Both end in the same address space, the device's, so one unmap_mapping_range() f
 (drm_gem_dmabuf_export sets f_mapping, dma_buf_mmap switches the VMA to the dma-buf's file).
 """
 
-import msgspec
-
 from model.engine.config import fact, setting
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_of, lookup_buffer
@@ -13,7 +11,7 @@ from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.exporter import EXPORTERS, Exporter, exporter
 from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
-from model.memory.records import Buffer, Vma
+from model.memory.records import Buffer, Vma, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -37,7 +35,7 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
         flags &= ~VM_MAYEXEC
     if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
         flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
-    mapped = msgspec.structs.replace(vma, flags=flags, ops=driver.ops)
+    mapped = replaced(vma, flags=flags, ops=driver.ops)
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
 
 

@@ -6,14 +6,12 @@ recycled: cleared, and handed to the next buffer with whatever count is on them.
 
 from typing import Final
 
-from msgspec.structs import replace
-
 from model.engine.config import setting
 from model.engine.splat import warn_on
 from model.kernel.mm.free_list import NOT_FROM_HERE, give, take
 from model.kernel.mm.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
 from model.memory.flags import PG_FROZEN, PG_NOREF
-from model.memory.records import Frame
+from model.memory.records import Frame, replaced
 from model.memory.state import Memory, Transaction
 
 VRAM_BASE: Final = 1 << 24
@@ -117,7 +115,7 @@ def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -
         frame = tx.frames.get(first) or FREE
         if frame.refcount:
             warn_on(tx, "drivers/gpu/drm/ttm/ttm_pool.c:137 ttm_pool_free_page", "WARN_ON(page_ref_count(p) != 0)")
-        tx.frames[first] = replace(frame, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
+        tx.frames[first] = replaced(frame, refcount=1, flags=frame.flags & ~(PG_FROZEN | PG_NOREF))
     elif count_is_zero(tx):
         free_frozen_pages(tx, first, order)
         return

@@ -7,8 +7,6 @@ stay together.
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
@@ -53,7 +51,7 @@ from model.memory.flags import (
     is_cow_mapping,
 )
 from model.memory.ordered import ceiling
-from model.memory.records import Copied, FlushOwed, Process, Pte, Vma
+from model.memory.records import Copied, FlushOwed, Process, Pte, Vma, replaced
 from model.memory.state import Transaction
 from model.memory.units import CpuNumber
 
@@ -127,7 +125,7 @@ class kernel_clone(Procedure):
         self.vpn = vma.end
         if vma.flags & VM_DONTCOPY:
             return goto(kernel_clone.dup_vma)
-        copy = msgspec.structs.replace(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
+        copy = replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
         if not vma.flags & VM_WIPEONFORK:
             copy = anon_vma_fork(tx, copy, vma)
         insert_vma(tx, self.child, copy, behind=(self.mm, vma.start) if vma.file else None)

@@ -6,8 +6,6 @@ since; when one runs later, drop your entries. The pages may move as often as th
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step, walks
 from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
@@ -37,7 +35,7 @@ from model.memory.flags import (
     VM_READ,
     VM_WRITE,
 )
-from model.memory.records import Reference
+from model.memory.records import Reference, replaced
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
@@ -206,5 +204,5 @@ class mirror_range(Procedure):
         end = self.first + len(self.frames)
         found = tx.references[self.name]
         frames = (*found.frames[: self.first], *self.frames, *found.frames[end:])
-        tx.references[self.name] = msgspec.structs.replace(found, frames=frames)
+        tx.references[self.name] = replaced(found, frames=frames)
         return done(len(frames))

@@ -2,8 +2,6 @@
 
 from typing import ClassVar, Final
 
-import msgspec
-
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import populated, pte_alloc, pte_lock, table_end, tables_exist
 from model.kernel.mm.rmap import anon_vma_prepare
@@ -12,7 +10,7 @@ from model.kernel.mm.vma import replace_vma, vma_is_anonymous, vma_lookup
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD
 from model.memory.ordered import ceiling
-from model.memory.records import Pte
+from model.memory.records import Pte, replaced
 from model.memory.state import Transaction
 
 GUARD: Final = Pte(0, kind="marker")
@@ -34,7 +32,7 @@ class madvise_guard_install(Procedure):
         """Note in the VMA that it may hold guards: fork must copy its page tables. Nothing ever clears that flag."""
         vma = vma_lookup(tx, self.mm, self.start)
         assert vma is not None
-        vma = replace_vma(tx, self.mm, vma, msgspec.structs.replace(vma, flags=vma.flags | VM_MAYBE_GUARD))
+        vma = replace_vma(tx, self.mm, vma, replaced(vma, flags=vma.flags | VM_MAYBE_GUARD))
         if vma_is_anonymous(vma):
             anon_vma_prepare(tx, self.mm, vma)
         self.at = self.start

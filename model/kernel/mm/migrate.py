@@ -7,8 +7,6 @@ moves a buffer: it never looks (kernel-facts I).
 
 from typing import ClassVar, Final
 
-from msgspec.structs import replace
-
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
@@ -42,7 +40,7 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
-from model.memory.records import Copied, Frame, Pte, Vma
+from model.memory.records import Copied, Frame, Pte, Vma, replaced
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
@@ -204,7 +202,7 @@ class migrate_pages(Procedure):
             tx.page_cache[frame.mapping, frame.index] = new
             moved += 1 + bool(frame.flags & PG_PRIVATE)
         if frame.flags & PG_SWAPCACHE:
-            tx.swap_slots[frame.swap] = replace(tx.swap_slots[frame.swap], pfn=new)
+            tx.swap_slots[frame.swap] = replaced(tx.swap_slots[frame.swap], pfn=new)
             tx.frames.update(new, swap=frame.swap)
             moved += 1
         if moved:

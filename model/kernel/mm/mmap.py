@@ -2,8 +2,6 @@
 
 from typing import ClassVar, Final
 
-import msgspec
-
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
@@ -37,7 +35,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Label, Vma
+from model.memory.records import Label, Vma, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 
@@ -184,7 +182,7 @@ class do_mmap(Procedure):
         if isinstance(vma, int):
             return self.refuse(tx, vma)
         if not vma_supports_mlock(vma):
-            vma = msgspec.structs.replace(vma, flags=vma.flags & ~VM_LOCKED_MASK)
+            vma = replaced(vma, flags=vma.flags & ~VM_LOCKED_MASK)
         if vma_merge_new_range(tx, self.mm, MergeRange(vma.start, vma.end, vma.flags, vma.pgoff, vma.file)) is None:
             insert_vma(tx, self.mm, vma)
         return None

@@ -7,8 +7,6 @@ four functions, in this order: `open_backing`, `do_mmap_file`, `call_mmap`, `mma
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from model.engine.config import fact
 from model.engine.procedure import Procedure
 from model.kernel.drivers.iomem import iomem_frame, open_iomem
@@ -39,7 +37,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import File, Vma
+from model.memory.records import File, Vma, replaced
 from model.memory.state import Memory, Transaction
 
 PFN_RANGE: Final = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP
@@ -228,7 +226,7 @@ def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
             flags |= PFN_RANGE
         case "perf":
             ops = "perf-fault"
-    return msgspec.structs.replace(vma, flags=flags, ops=ops)
+    return replaced(vma, flags=flags, ops=ops)
 
 
 def mmap_fill(tx: Transaction, mm: str, backing: str, vma: Vma) -> Procedure | None:

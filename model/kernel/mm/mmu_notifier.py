@@ -8,10 +8,8 @@ and an invalidation strikes them out: that says the same, and needs no number th
 
 from typing import Final
 
-import msgspec
-
 from model.engine.procedure import Blocked, blocked
-from model.memory.records import Reference
+from model.memory.records import Reference, replaced
 from model.memory.state import Memory, Transaction
 
 NOT_MAPPED: Final = -1
@@ -41,7 +39,7 @@ def mmu_interval_notifier_insert(tx: Transaction, name: str, reference: Referenc
         tx.processes.update(reference.process, notifier_seq=seq)
     tx.counters["mirrors"] = (tx.counters.get("mirrors") or 0) + 1
     frames = (NOT_MAPPED,) * len(reference.frames)
-    tx.references[name] = msgspec.structs.replace(reference, frames=frames, counted=False, seq=seq)
+    tx.references[name] = replaced(reference, frames=frames, counted=False, seq=seq)
 
 
 def mmu_interval_notifier_remove(tx: Transaction, name: str) -> None:
@@ -55,7 +53,7 @@ def subscription(mem: Memory, name: str, wanted: Reference) -> Reference | None:
     found = mem.references.get(name)
     if found is None or not follows_invalidations(found):
         return None
-    same = msgspec.structs.replace(
+    same = replaced(
         wanted, frames=found.frames, seq=found.seq, looking=found.looking, counted=False, buffer=found.buffer
     )
     return found if found == same and len(found.frames) == len(wanted.frames) else None
@@ -66,7 +64,7 @@ def mmu_interval_read_begin(tx: Transaction, name: str) -> Blocked | None:
     found = tx.references[name]
     if found.seq == tx.processes[found.process].notifier_seq:
         return blocked(f"the invalidation of {found.process} to end")
-    tx.references[name] = msgspec.structs.replace(found, looking=tuple(sorted({*found.looking, tx.task_name})))
+    tx.references[name] = replaced(found, looking=tuple(sorted({*found.looking, tx.task_name})))
     return None
 
 
@@ -83,7 +81,7 @@ def stop_looking(tx: Transaction, name: str) -> None:
     """This task has looked up what it wanted, or has given up."""
     found = tx.references[name]
     looking = tuple(task for task in found.looking if task != tx.task_name)
-    tx.references[name] = msgspec.structs.replace(found, looking=looking)
+    tx.references[name] = replaced(found, looking=looking)
 
 
 def odd(seq: int) -> int:
@@ -113,7 +111,7 @@ def mmu_notifier_invalidate_range_start(tx: Transaction, mm: str, start: int, en
         frames = tuple(
             NOT_MAPPED if start <= reference.vpn + page < end else pfn for page, pfn in enumerate(reference.frames)
         )
-        tx.references[name] = msgspec.structs.replace(reference, frames=frames, seq=seq, looking=())
+        tx.references[name] = replaced(reference, frames=frames, seq=seq, looking=())
 
 
 def mmu_notifier_invalidate_range_end(tx: Transaction, mm: str) -> None:
@@ -125,6 +123,6 @@ def mmu_notifier_invalidate_range_end(tx: Transaction, mm: str) -> None:
     if process.notifier_active == 1 and seq % 2:
         for name, reference in list(tx.references.items()):
             if reference.process == mm and reference.seq == seq:
-                tx.references[name] = msgspec.structs.replace(reference, seq=NO_INVALIDATION)
+                tx.references[name] = replaced(reference, seq=NO_INVALIDATION)
         seq = (seq + 1) % SEQUENCES
     tx.processes.update(mm, notifier_active=process.notifier_active - 1, notifier_seq=seq)

@@ -6,8 +6,6 @@ translations are flushed, both addresses would work.
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import (
@@ -30,7 +28,7 @@ from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT
 from model.memory.ordered import ceiling
-from model.memory.records import FlushOwed, Vma
+from model.memory.records import FlushOwed, Vma, replaced
 from model.memory.state import Transaction
 
 
@@ -111,7 +109,7 @@ class move_vma(Procedure):
 
 def without_lock(vma: Vma) -> Vma:
     """What remains of a VMA after MREMAP_DONTUNMAP is not locked: it has no pages any more (dontunmap_complete)."""
-    return msgspec.structs.replace(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))
+    return replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))
 
 
 class move_page_tables(Procedure):

@@ -4,8 +4,6 @@ Plain functions for use inside a micro-step, named as in include/linux/mm.h, pag
 a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel-facts A.3, M.2).
 """
 
-import msgspec
-
 from model.engine.config import setting
 from model.engine.mends import mended
 from model.engine.splat import bad_page_map, vm_bug_on_page, warn_on_once
@@ -22,7 +20,7 @@ from model.memory.flags import (
     VM_LOCKED,
     VM_SPECIAL,
 )
-from model.memory.records import Frame, Vma
+from model.memory.records import Frame, Vma, replaced
 from model.memory.state import Memory, Transaction
 
 GET_PAGE = "include/linux/mm.h:1131 folio_get"
@@ -46,7 +44,7 @@ def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
     if frame.kind == "free" and count == 0:
         del tx.frames[pfn]
     else:
-        tx.frames[pfn] = msgspec.structs.replace(frame, refcount=count)
+        tx.frames[pfn] = replaced(frame, refcount=count)
     return count
 
 
@@ -165,7 +163,7 @@ def folio_remove_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
     """One entry less maps the page; below 0 the kernel reports a bad page map (mm/rmap.c, zap_present_pte)."""
     frame = tx.frames.get(pfn) or FREE
     if frame.mapcount <= 0:
-        tx.frames[pfn] = msgspec.structs.replace(frame, mapcount=frame.mapcount - 1)
+        tx.frames[pfn] = replaced(frame, mapcount=frame.mapcount - 1)
         bad_page_map(tx, vma, pfn)
         return
     tx.frames.update(pfn, mapcount=frame.mapcount - 1)

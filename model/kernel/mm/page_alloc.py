@@ -3,13 +3,11 @@
 Which one of a list is handed out is up to the setting `allocator` (model/kernel/mm/free_list.py).
 """
 
-import msgspec
-
 from model.engine.config import fact, setting
 from model.engine.splat import bad_page
 from model.kernel.mm.free_list import give, take
 from model.memory.flags import PG_CMA
-from model.memory.records import Frame, FrameKind
+from model.memory.records import Frame, FrameKind, replaced
 from model.memory.state import Memory, Transaction
 
 FREE = Frame()
@@ -127,7 +125,7 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
                 del tx.frames[pfn]
         _push_free(tx, first, order)
         return
-    tx.frames[first] = msgspec.structs.replace(head, refcount=head.refcount - 1, order=0, mapping="")
+    tx.frames[first] = replaced(head, refcount=head.refcount - 1, order=0, mapping="")
     for half in reversed(range(order)):
         free_part(tx, range(first + (1 << half), first + (2 << half)))
 

@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_under
@@ -26,7 +24,7 @@ from model.memory.flags import (
     PG_DIRTY,
     PG_PRIVATE,
 )
-from model.memory.records import Reference, RefKind
+from model.memory.records import Reference, RefKind, replaced
 from model.memory.state import Transaction
 from model.memory.units import Word
 
@@ -83,7 +81,7 @@ def note(tx: Transaction, name: str, reference: Reference) -> Outcome:
         gup_put(tx, pages, pinned=reference.kind == "pin")
         return fail(EEXIST)
     had = tuple([tx.content.get(pfn) or 0 for pfn in pages])
-    tx.references[name] = msgspec.structs.replace(reference, buffer=buffer_under(tx, pages), had=had)
+    tx.references[name] = replaced(reference, buffer=buffer_under(tx, pages), had=had)
     return done(len(pages))
 
 

@@ -5,11 +5,9 @@ into further address spaces. So the page does not name its VMA but an anon_vma, 
 page can be. Each VMA has a chain of the anon_vmas whose pages it may hold: after fork those of all its ancestors.
 """
 
-import msgspec
-
 from model.kernel.mm.vma import first_unused_anon_vma, replace_vma, vma_before, vma_from
 from model.memory.flags import VM_ACCESS, VM_MAYBE_GUARD
-from model.memory.records import AnonVma, Vma
+from model.memory.records import AnonVma, Vma, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -19,7 +17,7 @@ def anon_vma_alloc(tx: Transaction, parent: int = 0) -> int:
     if parent:
         above = tx.anon_vmas[parent]
         tx.anon_vmas[number] = AnonVma(parent=parent, root=above.root)
-        tx.anon_vmas[parent] = msgspec.structs.replace(above, num_children=above.num_children + 1)
+        tx.anon_vmas[parent] = replaced(above, num_children=above.num_children + 1)
     else:
         # A root is its own parent and so its own child: it is never reused by a fork (mm/rmap.c).
         tx.anon_vmas[number] = AnonVma(parent=number, root=number, num_children=1)
@@ -34,7 +32,7 @@ def anon_vma_prepare(tx: Transaction, mm: str, vma: Vma) -> Vma:
     if vma.anon_vma:
         return vma
     number = find_mergeable_anon_vma(tx, mm, vma) or anon_vma_alloc(tx)
-    return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, anon_vma=number, chain=(*vma.chain, number)))
+    return replace_vma(tx, mm, vma, replaced(vma, anon_vma=number, chain=(*vma.chain, number)))
 
 
 def find_mergeable_anon_vma(mem: Memory, mm: str, vma: Vma) -> int:
@@ -65,18 +63,18 @@ def anon_vma_fork(tx: Transaction, vma: Vma, parent: Vma) -> Vma:
     and exiting does not grow the chain (mm/rmap.c: anon_vma_fork, anon_vma_clone).
     """
     if not parent.anon_vma:
-        return msgspec.structs.replace(vma, anon_vma=0, chain=())
+        return replaced(vma, anon_vma=0, chain=())
     for number in parent.chain:
         anon_vma = tx.anon_vmas[number]
         if anon_vma.num_children < 2 and anon_vma.num_active_vmas == 0:
-            return msgspec.structs.replace(vma, anon_vma=number, chain=parent.chain)
+            return replaced(vma, anon_vma=number, chain=parent.chain)
     own = anon_vma_alloc(tx, parent.anon_vma)
-    return msgspec.structs.replace(vma, anon_vma=own, chain=(*parent.chain, own))
+    return replaced(vma, anon_vma=own, chain=(*parent.chain, own))
 
 
 def unlink_anon_vmas(tx: Transaction, mm: str, vma: Vma) -> Vma:
     """Take a VMA that stays out of all its anon_vmas: its pages have gone elsewhere. Returns the VMA."""
-    return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, anon_vma=0, chain=()))
+    return replace_vma(tx, mm, vma, replaced(vma, anon_vma=0, chain=()))
 
 
 def vma_is_fork_child(vma: Vma | None) -> bool:

@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, done, fail, step
 from model.kernel.mm.limits import MMAP_MIN_ADDR, STACK_GUARD_GAP, STACK_LIMIT, enough_memory
@@ -11,7 +9,7 @@ from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.vma import find_vma, replace_vma, vma_before, vma_is_accessible
 from model.memory.errno import EFAULT
 from model.memory.flags import VM_GROWSDOWN
-from model.memory.records import Vma
+from model.memory.records import Vma, replaced
 from model.memory.state import Transaction
 
 
@@ -33,7 +31,7 @@ def expand_downwards(tx: Transaction, mm: str, vpn: int) -> Vma | None:
     if grow > vma.pgoff or vma.end - vpn > STACK_LIMIT or not enough_memory(tx, grow):
         return None
     vma = anon_vma_prepare(tx, mm, vma)
-    return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, start=vpn, pgoff=vma.pgoff - grow))
+    return replace_vma(tx, mm, vma, replaced(vma, start=vpn, pgoff=vma.pgoff - grow))
 
 
 def keeps_distance(below: Vma) -> bool:

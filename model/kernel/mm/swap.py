@@ -7,14 +7,12 @@ cache. The next free slot behind the last one is taken, round and round, so a nu
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec.structs import replace
-
 from model.engine.config import setting
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
 from model.memory.ordered import ceiling
-from model.memory.records import FrameKind, SwapSlot
+from model.memory.records import FrameKind, SwapSlot, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -52,10 +50,10 @@ def folio_alloc_swap(tx: Transaction, pfn: int) -> bool:
 
 def swap_cache_add(tx: Transaction, slot: int, record: SwapSlot, pfn: int) -> None:
     """The page becomes the cache of the slot (swap_cache_add_folio)."""
-    tx.swap_slots[slot] = replace(record, pfn=pfn)
+    tx.swap_slots[slot] = replaced(record, pfn=pfn)
     page_ref_add(tx, pfn, 1)
     frame = tx.frames[pfn]
-    tx.frames[pfn] = replace(frame, flags=frame.flags | PG_SWAPCACHE, swap=slot)
+    tx.frames[pfn] = replaced(frame, flags=frame.flags | PG_SWAPCACHE, swap=slot)
 
 
 def delete_from_swap_cache(tx: Transaction, pfn: int) -> None:
@@ -63,10 +61,10 @@ def delete_from_swap_cache(tx: Transaction, pfn: int) -> None:
     frame = tx.frames[pfn]
     slot = tx.swap_slots[frame.swap]
     if slot.count:
-        tx.swap_slots[frame.swap] = replace(slot, pfn=-1)
+        tx.swap_slots[frame.swap] = replaced(slot, pfn=-1)
     else:
         del tx.swap_slots[frame.swap]
-    tx.frames[pfn] = replace(frame, flags=frame.flags & ~PG_SWAPCACHE, swap=-1)
+    tx.frames[pfn] = replaced(frame, flags=frame.flags & ~PG_SWAPCACHE, swap=-1)
     put_page(tx, pfn)
 
 
@@ -90,7 +88,7 @@ def free_swap_cache(tx: Transaction, pfn: int) -> None:
 def swap_duplicate(tx: Transaction, slot: int) -> None:
     """One more swap entry refers to the slot."""
     record = tx.swap_slots[slot]
-    tx.swap_slots[slot] = replace(record, count=record.count + 1)
+    tx.swap_slots[slot] = replaced(record, count=record.count + 1)
 
 
 def swap_free(tx: Transaction, slot: int) -> None:
@@ -99,7 +97,7 @@ def swap_free(tx: Transaction, slot: int) -> None:
     if record.count == 1 and record.pfn < 0:
         del tx.swap_slots[slot]
     else:
-        tx.swap_slots[slot] = replace(record, count=record.count - 1)
+        tx.swap_slots[slot] = replaced(record, count=record.count - 1)
 
 
 def free_swap_and_cache(tx: Transaction, slot: int) -> None:
@@ -113,7 +111,7 @@ def free_swap_and_cache(tx: Transaction, slot: int) -> None:
 def swap_writepage(tx: Transaction, pfn: int) -> None:
     """Write a page to its slot: it is clean from now on."""
     slot = tx.frames[pfn].swap
-    tx.swap_slots[slot] = replace(tx.swap_slots[slot], content=tx.content.get(pfn) or 0)
+    tx.swap_slots[slot] = replaced(tx.swap_slots[slot], content=tx.content.get(pfn) or 0)
     clear_page_flags(tx, pfn, PG_DIRTY)
 
 

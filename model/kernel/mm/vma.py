@@ -11,13 +11,11 @@ cleared, and only then do the reverse maps forget it. Until then others still re
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Blocked
 from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Vma
+from model.memory.records import Vma, replaced
 from model.memory.state import Memory, Transaction
 
 Place = tuple[str, int]
@@ -213,7 +211,7 @@ def _unlink_anon_vmas(tx: Transaction, mm: str, vma: Vma, kept: tuple[int, ...])
         anon_vma = tx.anon_vmas[number]
         left = tuple(other for other in anon_vma.vmas if other != (mm, vma.start))
         if left:
-            tx.anon_vmas[number] = msgspec.structs.replace(anon_vma, vmas=left)
+            tx.anon_vmas[number] = replaced(anon_vma, vmas=left)
         else:
             free_anon_vma(tx, number)
 
@@ -225,7 +223,7 @@ def free_anon_vma(tx: Transaction, number: int) -> None:
     """The last VMA has left: the anon_vma is gone, and its number is the next to be used if it is the smallest."""
     parent = tx.anon_vmas[number].parent
     if parent != number and (above := tx.anon_vmas.get(parent)) is not None:
-        tx.anon_vmas[parent] = msgspec.structs.replace(above, num_children=above.num_children - 1)
+        tx.anon_vmas[parent] = replaced(above, num_children=above.num_children - 1)
     del tx.anon_vmas[number]
     if number == 1:
         del tx.counters[FIRST_UNUSED]

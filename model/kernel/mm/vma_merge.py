@@ -7,8 +7,6 @@ belong to the same anon_vma, or to none on one side (mm/vma.c of 6.16 and newer)
 
 from typing import Final, NamedTuple
 
-import msgspec
-
 from model.engine.config import fact
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
@@ -23,7 +21,7 @@ from model.kernel.mm.vma import (
 )
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
-from model.memory.records import Vma
+from model.memory.records import Vma, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import AnonVmaNumber
 
@@ -90,7 +88,7 @@ def dup_anon_vma(tx: Transaction, mm: str, target: Vma, source: Vma) -> Vma:
     """The extended VMA takes over the anon_vmas of what it swallows, if it has none; returns it."""
     if target.anon_vma or not source.anon_vma:
         return target
-    return replace_vma(tx, mm, target, msgspec.structs.replace(target, anon_vma=source.anon_vma, chain=source.chain))
+    return replace_vma(tx, mm, target, replaced(target, anon_vma=source.anon_vma, chain=source.chain))
 
 
 def vma_merge_new_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None:
@@ -106,7 +104,7 @@ def vma_merge_new_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None
         if vmg.copied_from is not None:
             right = dup_anon_vma(tx, mm, right, vmg.copied_from)
         flags = right.flags | vmg.flags
-        return replace_vma(tx, mm, right, msgspec.structs.replace(right, start=vmg.start, pgoff=vmg.pgoff, flags=flags))
+        return replace_vma(tx, mm, right, replaced(right, start=vmg.start, pgoff=vmg.pgoff, flags=flags))
     return None
 
 
@@ -119,7 +117,7 @@ def _expand_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right: Vm
         end, flags = right.end, flags | right.flags
     if vmg.copied_from is not None:
         left = dup_anon_vma(tx, mm, left, vmg.copied_from)
-    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=end, flags=flags))
+    return replace_vma(tx, mm, left, replaced(left, end=end, flags=flags))
 
 
 def vma_merge_existing_range(tx: Transaction, mm: str, vmg: MergeRange) -> Vma | None:
@@ -148,7 +146,7 @@ def _merge_into_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right
     assert middle is not None
     left = dup_anon_vma(tx, mm, left, right if right is not None and right.anon_vma else middle)
     if vmg.end < middle.end:
-        rest = msgspec.structs.replace(middle, start=vmg.end, pgoff=middle.pgoff + vmg.end - middle.start)
+        rest = replaced(middle, start=vmg.end, pgoff=middle.pgoff + vmg.end - middle.start)
         replace_vma(tx, mm, middle, rest)
     else:
         remove_vma(tx, mm, middle)
@@ -156,7 +154,7 @@ def _merge_into_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right
     if right is not None:
         remove_vma(tx, mm, right)
         end, flags = right.end, flags | right.flags
-    return replace_vma(tx, mm, left, msgspec.structs.replace(left, end=end, flags=flags))
+    return replace_vma(tx, mm, left, replaced(left, end=end, flags=flags))
 
 
 def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> Vma:
@@ -165,11 +163,11 @@ def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> 
     assert middle is not None
     right = dup_anon_vma(tx, mm, right, middle)
     if middle.start < vmg.start:
-        replace_vma(tx, mm, middle, msgspec.structs.replace(middle, end=vmg.start))
+        replace_vma(tx, mm, middle, replaced(middle, end=vmg.start))
     else:
         remove_vma(tx, mm, middle)
     pgoff, flags = right.pgoff - (vmg.end - vmg.start), right.flags | vmg.flags
-    return replace_vma(tx, mm, right, msgspec.structs.replace(right, start=vmg.start, pgoff=pgoff, flags=flags))
+    return replace_vma(tx, mm, right, replaced(right, start=vmg.start, pgoff=pgoff, flags=flags))
 
 
 # -- splitting and modifying --------------------------------------------------------------------
@@ -186,8 +184,8 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
     refused = vm_operations(vma.ops).may_split
     if refused:
         return -refused
-    low = replace_vma(tx, mm, vma, msgspec.structs.replace(vma, end=at))
-    high = msgspec.structs.replace(vma, start=at, pgoff=vma.pgoff + at - vma.start)
+    low = replace_vma(tx, mm, vma, replaced(vma, end=at))
+    high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start)
     insert_vma(tx, mm, high)
     return low, high
 
@@ -212,7 +210,7 @@ def vma_modify_flags(tx: Transaction, mm: str, vma: Vma, start: int, end: int, f
         if isinstance(halves, int):
             return halves
         vma = halves[0]
-    return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, flags=flags))
+    return replace_vma(tx, mm, vma, replaced(vma, flags=flags))
 
 
 def vma_merge_extend(tx: Transaction, mm: str, vma: Vma, pages: int) -> Vma | None:
@@ -220,7 +218,7 @@ def vma_merge_extend(tx: Transaction, mm: str, vma: Vma, pages: int) -> Vma | No
     vmg = MergeRange(vma.end, vma.end + pages, vma.flags, vma.pgoff + vma.pages, vma.file, vma.anon_vma)
     merged = vma_merge_new_range(tx, mm, vmg)
     if merged is None and fact(tx, "mremap extends any VMA"):
-        return replace_vma(tx, mm, vma, msgspec.structs.replace(vma, end=vma.end + pages))
+        return replace_vma(tx, mm, vma, replaced(vma, end=vma.end + pages))
     return merged
 
 
@@ -237,6 +235,6 @@ def copy_vma(tx: Transaction, mm: str, vma: Vma, start: int, pages: int, pgoff: 
     merged = vma_merge_new_range(tx, mm, vmg)
     if merged is not None:
         return merged
-    copy = msgspec.structs.replace(vma, start=start, end=end, pgoff=pgoff)
+    copy = replaced(vma, start=start, end=end, pgoff=pgoff)
     insert_vma(tx, mm, copy)
     return copy

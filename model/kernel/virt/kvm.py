@@ -6,8 +6,6 @@ Since 6.13 KVM takes none on such memory: its MMU notifier tells it of every cha
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
 from model.engine.mends import mended
@@ -48,7 +46,7 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
-from model.memory.records import Access, Reference
+from model.memory.records import Access, Reference, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
@@ -275,7 +273,7 @@ class kvm_follow(Procedure):
                 self.put(tx)
                 return fail(EEXIST)
             self.holds = ()
-            wanted = msgspec.structs.replace(self.wanted(), write=self.permitted)
+            wanted = replaced(self.wanted(), write=self.permitted)
             tx.references[self.name] = self.mapped(tx, wanted)
             return done(len(self.frames))
         self.put(tx)
@@ -288,7 +286,7 @@ class kvm_follow(Procedure):
 
     def mapped(self, tx: Transaction, reference: Reference) -> Reference:
         """The guest's mapping with the frames that were found."""
-        return msgspec.structs.replace(reference, frames=self.frames, buffer=buffer_under(tx, self.frames))
+        return replaced(reference, frames=self.frames, buffer=buffer_under(tx, self.frames))
 
     def put(self, tx: Transaction) -> None:
         """Give back what the look-up has taken."""
