@@ -1,6 +1,6 @@
 """One frame with everything that the rules about frames need."""
 
-from typing import NamedTuple
+from functools import cached_property
 
 from model.invariants.holders import Held, Holder, Tally, some, tally
 from model.invariants.machine_view import MachineView
@@ -9,15 +9,23 @@ from model.invariants.subjects import subject
 from model.memory.records import Frame
 
 
-class Case(NamedTuple):
-    """One frame, who holds it, and what that adds up to."""
+class Case:
+    """One frame, who holds it, and what that adds up to. Who holds it is looked at when a rule asks."""
 
-    scene: MachineView
-    pfn: int
-    frame: Frame
-    tally: Tally
-    held: Held
-    """Everybody who holds it; TLBs hold nothing."""
+    def __init__(self, scene: MachineView, pfn: int, frame: Frame) -> None:
+        self.scene = scene
+        self.pfn = pfn
+        self.frame = frame
+
+    @cached_property
+    def held(self) -> Held:
+        """Everybody who holds it; TLBs hold nothing."""
+        return self.scene.holding.held.get(self.pfn, ())
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What the holders add up to."""
+        return tally(self.held)
 
     def holders(self, *kinds: str) -> list[Holder]:
         """Some holders, in order; only of these kinds where any are given."""
@@ -41,5 +49,4 @@ class Case(NamedTuple):
 
 def case_of(scene: MachineView, pfn: int) -> Case:
     """The case of a frame."""
-    held = scene.holding.held.get(pfn, ())
-    return Case(scene, pfn, scene.frame(pfn), tally(held), held)
+    return Case(scene, pfn, scene.frame(pfn))

@@ -10,25 +10,28 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from model.invariants.holder_index import Draft, Place
+from model.invariants.holders import REFERENCE_KINDS, WEIGHTS, HolderKind
 from model.invariants.machine_view import FREE, MachineView
-from model.invariants.registry import RULES
+from model.invariants.registry import FRAME_RULES, RULES
 from model.invariants.rule import FrameRule, LockRule, ReferenceRule, TranslationRule
 from model.kernel.drivers.buffer import FILE_PREFIX
 from model.memory.ordered import ceiling
-from model.memory.records import Vma
-from model.memory.state import Change
+from model.memory.records import Frame, Vma, differ
+from model.memory.state import TABLES, Change
 
 
 class RecheckScope:
     """What must be looked at again after some changes."""
 
-    __slots__ = ("draft", "owners", "pages", "pfns", "places", "retaken", "scene")
+    __slots__ = ("draft", "frames_changed", "owners", "pages", "pfns", "places", "retaken", "scene")
 
     def __init__(self, scene: MachineView, draft: Draft, changes: Iterable[Change]) -> None:
         self.scene = scene
         self.draft = draft
-        self.pfns: set[int] = set(draft.held)
-        """Frames: those whose holders have changed, and more."""
+        self.pfns: dict[int, RuleBits] = {}
+        """Frames, each with the rules that are to be asked about it."""
+        self.frames_changed: dict[int, Change] = {}
+        """What has become of frames themselves."""
         self.places: set[Place] = draft.places
         """Virtual pages whose translation may have changed."""
         self.pages: set[tuple[str, int]] = set()
@@ -37,10 +40,73 @@ class RecheckScope:
         """References that came, went or changed: what was known about them is void."""
         self.owners: set[int] = set()
         """Frames of which it matters for the TLB entries that lead there who has them now."""
+        for pfn, kinds in draft.kinds.items():
+            for kind in kinds:
+                self.ask(pfn, BY_KIND[kind])
         for change in changes:
             for trigger in TRIGGERS.get(change.table, ()):
                 if trigger.concerned(change):
                     trigger.way(self, change)
+
+    def ask(self, pfn: int, rules: RuleBits) -> None:
+        """Some rules are to be asked about a frame."""
+        self.pfns[pfn] = self.pfns.get(pfn, 0) | rules
+
+    def ask_all(self, pfns: Iterable[int], rules: RuleBits) -> None:
+        """Some rules are to be asked about some frames."""
+        for pfn in pfns:
+            self.pfns[pfn] = self.pfns.get(pfn, 0) | rules
+
+
+RuleBits = int
+"""Some of the rules about frames: a bit for each, by its number in FRAME_RULES."""
+
+FOR_SURE: Final[RuleBits] = 1 << len(FRAME_RULES)
+"""No rule is one: they are to be asked even if counts and holders have changed alike, or not at all."""
+
+EVERY_RULE: Final[RuleBits] = FOR_SURE | FOR_SURE - 1
+
+FEW_PAGES: Final = 64
+"""In so many pages references are looked for page by page, else among all references."""
+
+
+def _rules(wanted: Callable[[FrameRule], bool]) -> RuleBits:
+    return sum(1 << number for number, rule in enumerate(FRAME_RULES.values()) if wanted(rule))
+
+
+def _reading(*tables: str) -> RuleBits:
+    """The rules that read any of some tables."""
+    return _rules(lambda rule: any(table in rule.reads for table in tables))
+
+
+def _reading_field(field: str) -> RuleBits:
+    """The rules that read a field of frames."""
+    return _rules(lambda rule: field in (rule.reads.get("frames") or ()))
+
+
+BY_TABLE: Final[dict[str, RuleBits]] = {table.name: _reading(table.name) for table in TABLES}
+"""Table → the rules about frames that read it."""
+
+BY_FIELD: Final[dict[str, RuleBits]] = {
+    field: rules for field in Frame.__struct_fields__ if (rules := _reading_field(field))
+}
+"""Field of a frame → the rules that read it."""
+
+STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
+    "ptes": ("pte", "special"),
+    "tables": ("huge", "huge-special", "table"),
+    "processes": ("table",),
+    "page_cache": ("cache",),
+    "references": ("get", "pin", "loose"),
+    "buffers": ("buffer", "borrowed", "borrowed-pin"),
+    "tasks": ("task", "task-pin", "rmap"),
+}
+"""Table → the kinds of holders that stand in it."""
+
+BY_KIND: Final[dict[HolderKind, RuleBits]] = {
+    kind: _reading(*(table for table, kinds in STANDING_IN.items() if kind in kinds)) for kind in WEIGHTS
+}
+"""Kind of holder → the rules about frames that read the tables where such holders stand."""
 
 
 Way = Callable[[RecheckScope, Change], None]
@@ -58,7 +124,7 @@ class Trigger(NamedTuple):
         old, new = change.old, change.new
         if self.fields is None or old is None or new is None:
             return True
-        return any(getattr(old, field) != getattr(new, field) for field in self.fields)
+        return any(differ(old, new, field) for field in self.fields)
 
 
 # -- ways --------------------------------------------------------------------------------------
@@ -71,49 +137,53 @@ def by_the_index(_scope: RecheckScope, _change: Change) -> None:
 def frame_itself(scope: RecheckScope, change: Change) -> None:
     """A frame; where a block of pages came or went, all pages of the block."""
     pfn, old, new = change.key, change.old or FREE, change.new or FREE
-    scope.pfns.add(pfn)
-    if (old.order, old.kind) != (new.order, new.kind) and (order := max(old.order, new.order)):
-        scope.pfns.update(range(pfn, pfn + (1 << order)))
+    scope.frames_changed[pfn] = change
+    for field, rules in BY_FIELD.items():
+        if differ(old, new, field):
+            scope.ask(pfn, rules)
+    if (differ(old, new, "order") or differ(old, new, "kind")) and (order := max(old.order, new.order)):
+        scope.ask_all(range(pfn, pfn + (1 << order)), EVERY_RULE)
 
 
 def frame_of_key(scope: RecheckScope, change: Change) -> None:
     """The frame that is the entry's key."""
-    scope.pfns.add(change.key)
+    scope.ask(change.key, BY_TABLE[change.table])
 
 
 def frames_of_buffer(scope: RecheckScope, change: Change) -> None:
     """The pages of a buffer before and after; where it came or went, also whatever its mappings lead to."""
     for buffer in filter(None, (change.old, change.new)):
-        scope.pfns.update(buffer.frames)
+        scope.ask_all(buffer.frames, BY_TABLE["buffers"])
         if change.old is None or change.new is None:
             file = scope.scene.state.files.get(buffer.file)
             for process, start in file.i_mmap if file is not None else ():
                 vma = scope.scene.state.vmas.get((process, start))
                 if vma is not None:
-                    scope.pfns.update(_mapped_in(scope.scene, process, vma))
+                    scope.ask_all(_mapped_in(scope.scene, process, vma), BY_TABLE["buffers"])
 
 
 def frames_of_slot(scope: RecheckScope, change: Change) -> None:
     """The page that caches a swap slot."""
-    scope.pfns.update(record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0)
+    cached = (record.pfn for record in (change.old, change.new) if record is not None and record.pfn >= 0)
+    scope.ask_all(cached, BY_TABLE["swap_slots"])
 
 
 def frames_of_swapped(scope: RecheckScope, change: Change) -> None:
     """The page that caches the slot of a shmem file's page."""
-    scope.pfns.update(_cached_in(scope.scene, change))
+    scope.ask_all(_cached_in(scope.scene, change), BY_TABLE["swapped"])
 
 
 def frames_of_mapping(scope: RecheckScope, change: Change) -> None:
     """Whatever the entries of a buffer's mapping lead to: for other memory no rule asks what its VMA shows."""
     for vma in filter(None, (change.old, change.new)):
         if vma.file.startswith(FILE_PREFIX):
-            scope.pfns.update(_mapped_in(scope.scene, change.key[0], vma))
+            scope.ask_all(_mapped_in(scope.scene, change.key[0], vma), BY_TABLE["vmas"])
 
 
 def every_frame(scope: RecheckScope, _change: Change) -> None:
     """All there are: for `set`, which is no step of a kernel."""
-    scope.pfns.update(scope.scene.state.frames.keys())
-    scope.pfns.update(scope.scene.holding.held.keys())
+    scope.ask_all(scope.scene.state.frames.keys(), EVERY_RULE)
+    scope.ask_all(scope.scene.holding.held.keys(), EVERY_RULE)
 
 
 def pages_of_frame(scope: RecheckScope, change: Change) -> None:
@@ -184,6 +254,11 @@ def translations_of_frame(scope: RecheckScope, change: Change) -> None:
 
 def _taken_in(scope: RecheckScope, process: str, start: int, end: int) -> None:
     """Every reference that was taken in [start, end) of a process, where no entry answers for itself."""
+    if end - start <= FEW_PAGES:
+        for vpn in range(start, end):
+            watchers = scope.scene.holding.watched.get((process, vpn), ())
+            scope.pages |= {(one.owner, one.number) for one in watchers if one.kind in REFERENCE_KINDS}
+        return
     for name, reference in scope.scene.state.references.items():
         if reference.process == process:
             first, last = max(start, reference.vpn), min(end, reference.vpn + len(reference.frames))

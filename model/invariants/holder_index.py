@@ -15,6 +15,7 @@ from rpds import HashTrieMap
 from model.invariants.holders import (
     PGD_LEVEL,
     REFERENCE_KINDS,
+    WEIGHTS,
     Held,
     Holder,
     HolderKind,
@@ -122,10 +123,30 @@ def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
 class Draft:
     """The changes of one step on their way into an Index."""
 
-    __slots__ = ("base", "cached", "came_or_went", "held", "kept", "locks", "owed", "places", "watched")
+    __slots__ = (
+        "base",
+        "cached",
+        "came_or_went",
+        "held",
+        "kept",
+        "kinds",
+        "locks",
+        "owed",
+        "places",
+        "tallies",
+        "then",
+        "watched",
+    )
 
     def __init__(self, base: Index) -> None:
         self.base = base
+        asked: list[Any] = [getattr(table, "peek", table.get) for table in base]
+        self.then: Any = Index(*asked)
+        """How entries of the base are asked for by somebody who adds or takes away his own, and looks at no others."""
+        self.kinds: dict[int, set[HolderKind]] = {}
+        """Frame → the kinds of holders that have come or gone …"""
+        self.tallies: dict[int, Tally] = {}
+        """… and what they add up to, those that have gone as less."""
         self.cached: dict[int, tuple[Holder, ...]] = {}
         self.owed: dict[str, tuple[tuple[str, FlushOwed], ...]] = {}
         """Address spaces in which a flush has become due, or has been done."""
@@ -145,12 +166,18 @@ class Draft:
     def hold(self, pfn: int, holder: Holder) -> None:
         """`holder` now points at the frame."""
         held = self.held.get(pfn)
-        self.held[pfn] = added(self.base.held.get(pfn, ()) if held is None else held, holder)
+        self.held[pfn] = added(self.then.held(pfn, ()) if held is None else held, holder)
+        self._count(pfn, holder.kind, 1)
 
     def drop(self, pfn: int, holder: Holder) -> None:
         """`holder` points at the frame no longer."""
         held = self.held.get(pfn)
-        self.held[pfn] = removed(self.base.held.get(pfn, ()) if held is None else held, holder)
+        self.held[pfn] = removed(self.then.held(pfn, ()) if held is None else held, holder)
+        self._count(pfn, holder.kind, -1)
+
+    def _count(self, pfn: int, kind: HolderKind, times: int) -> None:
+        self.kinds.setdefault(pfn, set()).add(kind)
+        self.tallies[pfn] = self.tallies.get(pfn, NOTHING).plus(WEIGHTS[kind], times)
 
     def _move(self, old: Grip | None, new: Grip | None) -> None:
         if old == new:
@@ -164,7 +191,7 @@ class Draft:
         """`holder` remembers the translation of a virtual page, or does so no longer."""
         watchers = self.watched.get(place)
         if watchers is None:
-            watchers = self.base.watched.get(place, ())
+            watchers = self.then.watched(place, ())
         if on:
             self.watched[place] = tuple(sorted((*watchers, holder)))
         else:
@@ -207,7 +234,7 @@ class Draft:
             self.locks[lock] = came
         for task in (*came, *gone):
             kept = self.kept.get(task)
-            kept = self.base.kept.get(task, ()) if kept is None else kept
+            kept = self.then.kept(task, ()) if kept is None else kept
             self.kept[task] = tuple(sorted({*kept, lock} if task in came else {*kept} - {lock}))
 
     def _references(self, name: str, old: Reference | None, new: Reference | None) -> None:
@@ -233,7 +260,7 @@ class Draft:
 
     def _cached(self, pfn: int, holder: Holder, *, on: bool) -> None:
         cached = self.cached.get(pfn)
-        cached = self.base.cached.get(pfn, ()) if cached is None else cached
+        cached = self.then.cached(pfn, ()) if cached is None else cached
         rest = (other for other in cached if other != holder)
         self.cached[pfn] = tuple(sorted((*rest, holder) if on else rest))
 
@@ -257,7 +284,7 @@ class Draft:
             return
         for mm in {owed.mm for owed in (*before, *after)}:
             owing = self.owed.get(mm)
-            left = list(self.base.owed.get(mm, ()) if owing is None else owing)
+            left = list(self.then.owed(mm, ()) if owing is None else owing)
             for owed in before:
                 if owed.mm == mm:
                     left.remove((task, owed))
@@ -282,7 +309,8 @@ class Draft:
         """Which pages of which references hold one of the frames: (reference, page)."""
         found: set[tuple[str, int]] = set()
         for pfn in pfns:
-            held = self.held.get(pfn, self.base.held.get(pfn, ()))
+            before = self.base.held.get(pfn, ())
+            held = self.held.get(pfn, before)
             found.update((holder.owner, holder.number) for holder in members(held) if holder.kind in REFERENCE_KINDS)
         return found
 
@@ -303,6 +331,8 @@ def irqs_off(cpu: Cpu | None) -> tuple[str, ...]:
     """The task that has interrupts off on a CPU, if any."""
     return (cpu.irqs_off_by,) if cpu is not None and cpu.irqs_off_by else ()
 
+
+NOTHING: Final = Tally()
 
 OWNED_KINDS: Final[tuple[HolderKind, ...]] = ("task", "task-pin", "rmap")
 

@@ -10,12 +10,14 @@ from typing import Final, TypeAlias
 from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case
-from model.invariants.concerns import RecheckScope
+from model.invariants.concerns import BY_FIELD, FOR_SURE, RecheckScope
 from model.invariants.holder_index import LockKey
-from model.invariants.holders import REFERENCE_KINDS, tally
+from model.invariants.holders import REFERENCE_KINDS, Tally
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
 from model.invariants.rules.buffers import at_rest
 from model.invariants.rules.translations import tlb_entry
+from model.memory.flags import PG_FROZEN, PG_NOREF
+from model.memory.records import differ
 from model.memory.units import CpuNumber
 
 Translation = tuple[CpuNumber, str, int]
@@ -24,18 +26,17 @@ Translation = tuple[CpuNumber, str, int]
 Translations: TypeAlias = "HashTrieMap[str, frozenset[Translation]]"
 """Process → some translations of its pages. None is not kept as an empty set."""
 
-BREAKS: Final = tuple((name, rule.broken) for name, rule in FRAME_RULES.items())
+NAMED: Final = tuple(FRAME_RULES.items())
+"""The rules about frames by their numbers."""
 
-BREAKS_AT_REST: Final = tuple((name, rule.broken) for name, rule in FRAME_RULES.items() if not rule.holds_at_rest)
-"""The rules that must be asked about every page."""
+HOLDING_AT_REST: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.holds_at_rest)
+OF_SURPLUS: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.of_surplus)
 
+COUNTS: Final = {"refcount": "refs", "mapcount": "maps"}
+"""Field of a frame → what of the tally of its holders it is to be equal to."""
 
-def _known(broken: HashTrieSet[tuple[str, int]], pfn: int) -> bool:
-    """Whether the frame broke any rule before. A search keeps that frame by frame, and can be asked for the frame."""
-    about = getattr(broken, "get", None)
-    if about is not None:
-        return about(pfn) is not None
-    return bool(len(broken)) and any((name, pfn) in broken for name, _ in BREAKS)
+UNSETTLED: Final = frozenset({"free", "dax"})
+"""Kinds of frames where it matters who the holders are, however many."""
 
 
 class Recheck(RecheckScope):
@@ -45,21 +46,39 @@ class Recheck(RecheckScope):
 
     def frames(self, broken: HashTrieSet[tuple[str, int]]) -> HashTrieSet[tuple[str, int]]:
         """The frames that break a rule, given those that did before."""
-        scene = self.scene
-        for pfn in self.pfns:
-            frame, held = scene.frame(pfn), scene.holding.held.get(pfn, ())
-            names: list[str] = []
-            if rules := BREAKS_AT_REST if at_rest(scene, pfn, frame, held) else BREAKS:
-                case = Case(scene, pfn, frame, tally(held), held)
-                names = [name for name, breaks in rules if breaks(case)]
-            # Nearly always nothing is broken, before and after: one question answers that for all rules.
-            if names or _known(broken, pfn):
-                for name, _ in BREAKS:
-                    if name in names:
-                        broken = broken.insert((name, pfn))
-                    elif (name, pfn) in broken:
-                        broken = broken.remove((name, pfn))
+        for pfn, asked in self.pfns.items():
+            same_surplus = asked & OF_SURPLUS and not asked & FOR_SURE and self._balanced(pfn)
+            rules = asked & ~OF_SURPLUS if same_surplus else asked
+            if not rules:
+                continue
+            case = Case(self.scene, pfn, self.scene.frame(pfn))
+            doubtful = rules & ~HOLDING_AT_REST if rules & HOLDING_AT_REST and at_rest(case) else rules
+            for number, (name, rule) in enumerate(NAMED):
+                if not rules >> number & 1:
+                    continue
+                if doubtful >> number & 1 and rule.broken(case):
+                    broken = broken.insert((name, pfn))
+                elif (name, pfn) in broken:
+                    broken = broken.remove((name, pfn))
         return broken
+
+    def _balanced(self, pfn: int) -> bool:
+        """Whether counts and holders of a frame have changed alike, so that rules about their difference stand."""
+        change, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, Tally())
+        more = dict.fromkeys(COUNTS, 0)
+        if change is not None:
+            old, new = change.old, change.new
+            if old is None or new is None:
+                return False
+            for field in BY_FIELD:
+                if differ(old, new, field):
+                    if field not in {*COUNTS, "pins"} or min(getattr(old, field), getattr(new, field)) < 0:
+                        return False
+                    more[field] = getattr(new, field) - getattr(old, field)
+        if came.special or any(more[field] != getattr(came, counted) for field, counted in COUNTS.items()):
+            return False
+        frame = self.scene.frame(pfn)
+        return frame.kind not in UNSETTLED and not frame.flags & (PG_FROZEN | PG_NOREF)
 
     def references(self, stale: HashTrieMap[str, int]) -> HashTrieMap[str, int]:
         """The pages of references that are stale, given those that were before."""

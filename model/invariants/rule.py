@@ -28,6 +28,9 @@ class FrameRule(NamedTuple):
     explain: Callable[[Case], Violation]
     holds_at_rest: bool = False
     """A page that only its buffer has (`at_rest`) cannot break it, so it is not asked about such pages."""
+    of_surplus: bool = False
+    """All that matters of counts and holders is by how much those exceed these: a step that changes both alike makes no
+    difference, as long as no count is negative."""
 
 
 class ReferenceRule(NamedTuple):

@@ -35,6 +35,14 @@ def replaced(record: R, **fields: object) -> R:
     return cast("R", known.with_fields(fields))
 
 
+def differ(old: object, new: object, field: str) -> bool:
+    """Whether a record and what it has become differ in a field. Of a record in a search just what was set is read."""
+    known: Any = new
+    if isinstance(known, msgspec.Struct):
+        return bool(getattr(old, field) != getattr(new, field))
+    return bool(known.differs(old, field))
+
+
 FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "dax", "kernel"]
 """What a frame is used for. `file` is page cache (shmem too), `pgtable` a page-table page, `zero` the shared
 zero page, `reserved` memory outside the allocator (vdso, vvar, BARs), `buffer` a driver's buffer page,

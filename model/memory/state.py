@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Sequence, ValuesView
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 import msgspec
+from msgspec.structs import replace
 from rpds import HashTrieMap
 
 from model.memory import ordered
@@ -36,7 +37,6 @@ from model.memory.records import (
     Task,
     TlbEntry,
     Vma,
-    replaced,
 )
 from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
 
@@ -298,7 +298,10 @@ class TableView(msgspec.Struct, Generic[K, V], gc=False, eq=False):
 
     def update(self, key: K, **fields: object) -> V:
         """Replace the named fields of an existing record; returns the new record."""
-        value = cast("V", replaced(cast("Any", self[key]), **fields))
+        record: Any = self[key]
+        changed: Any  # as by `replaced`, without one more call in every step
+        changed = replace(record, **fields) if isinstance(record, msgspec.Struct) else record.with_fields(fields)
+        value: V = changed
         self[key] = value
         return value
 

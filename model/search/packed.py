@@ -9,8 +9,9 @@ top, where all integers made before have zeros. So nothing is ever encoded anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import msgspec
 from rpds import HashTrieMap
 
 
@@ -129,6 +130,54 @@ class PackedTable:
                 yield key, value
 
 
+ENTRY: Final = ""
+"""In place of a field: whether there is such an entry."""
+
+
+class SplitTable(PackedTable):
+    """A table whose records are kept field by field: a component is a field of an entry, or whether there is one.
+
+    So steps that have to do with different fields of the same record do not notice each other. The fields of an entry
+    that is not there have the value None.
+    """
+
+    __slots__ = ("entries", "fields", "record")
+
+    def __init__(self, layout: BitLayout, initial: HashTrieMap[Any, Any], record: Any) -> None:
+        super().__init__(layout, initial)
+        self.record = record
+        self.fields: tuple[str, ...] = self.record.__struct_fields__
+        self.entries: dict[Hashable, dict[str, Component]] = {}
+        """Key → the components of its fields."""
+
+    def component(self, key: Hashable) -> Component:
+        """The component of (key, field)."""
+        found = self.components.get(key)
+        if found is None:
+            entry, field = cast("tuple[Hashable, str]", key)
+            record = self.initial.get(entry)
+            value = None if record is None else True if field == ENTRY else getattr(record, field)
+            found = self.components[key] = Component(self, key, value)
+            self.entries.setdefault(entry, {})[field] = found
+        return found
+
+    def items(self, packed: int) -> Iterator[tuple[Any, Any]]:
+        """Every entry that the table has in a packed state, as plain records."""
+        for key in (*self.initial.keys(), *(key for key in self.entries if key not in self.initial)):
+            record = self.entry(key, packed)
+            if record is not None:
+                yield key, record
+
+    def entry(self, key: Hashable, packed: int) -> Any:
+        """An entry as a plain record; None if there is none."""
+        parts, record = self.entries.get(key, {}), self.initial.get(key)
+        there = parts.get(ENTRY)
+        if record is None if there is None else there.by_code[packed & there.mask] is None:
+            return None
+        values = {name: one.by_code[packed & one.mask] for name, one in parts.items() if name != ENTRY}
+        return self.record(**values) if record is None else msgspec.structs.replace(record, **values)
+
+
 class BitLayout:
     """All shelves, and which bits are taken."""
 
@@ -156,4 +205,9 @@ class BitLayout:
         """A shelf for one more table, as it is at the start."""
         table = HashTrieMap() if initial is None else initial
         self.packed_tables.append(PackedTable(self, table, identity) if identity else PackedTable(self, table))
+        return self.packed_tables[-1]
+
+    def split_table(self, initial: HashTrieMap[Any, Any], record: Any) -> PackedTable:
+        """A shelf for a table whose records are kept field by field."""
+        self.packed_tables.append(SplitTable(self, initial, record))
         return self.packed_tables[-1]

@@ -6,11 +6,12 @@ on nothing but the entries that they have looked at; that is what makes it right
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 from model.memory.state import TABLES, Change, State
-from model.search.packed import Component, PackedTable
+from model.search.packed import ENTRY, Component, PackedTable, SplitTable
 
 TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "tasks")
 """Where the tasks stand among the tables of a State."""
@@ -19,15 +20,22 @@ TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name 
 class Reads:
     """What one run has looked at."""
 
-    __slots__ = ("changed", "components", "packed_tables", "shared")
+    __slots__ = ("changed", "components", "packed_tables", "peeked", "shared")
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
         self.packed_tables: set[PackedTable] = set()
+        self.peeked: set[Component] = set()
+        """What it has added to or taken from, without a look at what else there is."""
         self.changed: set[Component] = set()
         """What it has made another value of …"""
         self.shared: set[Component] = set()
-        """… and those of these that it did no more to than take or give back a lock as one of its readers."""
+        """… and those of these where others can do the same before or after: the order makes no difference."""
+
+    @property
+    def depends_on(self) -> set[Component]:
+        """Everything that the values after it depend on."""
+        return self.components | self.peeked if self.peeked else self.components
 
     def touch(self) -> Touch:
         """What others can notice of the run, and what it can notice of others."""
@@ -47,8 +55,9 @@ class Touch(NamedTuple):
 
     Two transitions neither of which changes what the other one looks at can change places: both do what they did, and
     break what they broke. What a transition changes it also looks at, so two that change the same thing are no such
-    pair; with one exception. Readers of a lock come and go in any order (kernel/locking/rwsem.c): `down_read` looks
-    for a writer alone, and the readers are kept in an order of their own.
+    pair; with two exceptions. Readers of a lock come and go in any order (kernel/locking/rwsem.c): `down_read` looks
+    for a writer alone, and the readers are kept in an order of their own. And in the checker's index whoever begins or
+    ceases to hold something is put among the others in an order that does not depend on who came first.
     """
 
     looked: int
@@ -139,6 +148,12 @@ class Tracked:
 
     remove = discard
 
+    def written(self) -> Iterator[tuple[Component, Any]]:
+        """What has changed: components, each with its new value; None where there is no entry any more."""
+        component = self.packed_table.component
+        for key, value in (self.writes or {}).items():
+            yield component(key), value
+
     def _write(self, key: Any, value: Any) -> Tracked:
         if self.writes is None:
             written = type(self)(self.packed_table, self.packed, self.reads)
@@ -147,6 +162,120 @@ class Tracked:
             return written
         self.writes[key] = value
         return self
+
+
+class TrackedRecords(Tracked):
+    """A table that is kept field by field. What it hands out notes which fields are asked for."""
+
+    __slots__ = ()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The entry, or `default`."""
+        if self.writes is not None and key in self.writes:
+            value = self.writes[key]
+            return default if value is None else value
+        return TrackedRecord(self, key, {}) if self.part(key, ENTRY) else default
+
+    def part(self, key: Any, field: str) -> Any:
+        """A field of the entry as it was before the run; None if there was no entry."""
+        component = self.components.get((key, field)) or self.packed_table.component((key, field))
+        self.note(component)
+        return component.by_code[self.packed & component.mask]
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Every entry. The run depends on which there are, and on the fields that are looked at."""
+        self.reads.packed_tables.add(self.packed_table)
+        writes = self.writes or {}
+        for key, _ in cast("SplitTable", self.packed_table).items(self.packed):
+            if key not in writes:
+                yield key, TrackedRecord(self, key, {})
+        for key, value in list(writes.items()):
+            if value is not None:
+                yield key, value
+
+    def written(self) -> Iterator[tuple[Component, Any]]:
+        """What has changed: components, each with its new value."""
+        table = cast("SplitTable", self.packed_table)
+        for key, value in (self.writes or {}).items():
+            if isinstance(value, TrackedRecord) and value.stands_for(self, key):
+                fields = value.changed
+            else:
+                fields = {name: None if value is None else getattr(value, name) for name in table.fields}
+                fields[ENTRY] = None if value is None else True
+            for name, one in fields.items():
+                yield table.component((key, name)), one
+
+
+class TrackedRecord:
+    """A record of such a table: it has the fields, properties and methods of the real one, and notes what is read."""
+
+    __slots__ = ("changed", "key", "table")
+
+    def __init__(self, table: TrackedRecords, key: Any, changed: dict[str, Any]) -> None:
+        self.table = table
+        self.key = key
+        self.changed = changed
+        """Fields with values other than in the table."""
+
+    def __getattr__(self, name: str) -> Any:
+        changed = self.changed
+        if name in changed:
+            return changed[name]
+        table = cast("SplitTable", self.table.packed_table)
+        if name in table.fields:
+            return self.table.part(self.key, name)
+        found = getattr(table.record, name)
+        if isinstance(found, property):
+            return cast("Any", found.fget)(self)
+        return partial(found, self)
+
+    def with_fields(self, fields: dict[str, Any]) -> TrackedRecord:
+        """The record with some fields changed."""
+        return TrackedRecord(self.table, self.key, {**self.changed, **fields})
+
+    def differs(self, old: object, field: str) -> bool:
+        """Whether the field has another value than in `old`; of what nobody has set nothing is read."""
+        before = old.changed if isinstance(old, TrackedRecord) and old.stands_for(self.table, self.key) else None
+        if before is not None and field not in before and field not in self.changed:
+            return False
+        return bool(getattr(old, field) != getattr(self, field))
+
+    def stands_for(self, table: TrackedRecords, key: Any) -> bool:
+        """Whether this is the entry of a table with nothing but what `changed` says changed."""
+        return self.table.packed_table is table.packed_table and self.key == key
+
+    def __eq__(self, other: object) -> bool:
+        """Field by field, as far as it takes to find a difference."""
+        if isinstance(other, TrackedRecord) and other.stands_for(self.table, self.key):
+            names: Iterable[str] = {**self.changed, **other.changed}
+        else:
+            names = cast("SplitTable", self.table.packed_table).fields
+        return other is not None and all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class TrackedIndex(Tracked):
+    """A table of the index of holders: sorted tuples, to which a step adds and from which it takes its own."""
+
+    __slots__ = ()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Everybody there, or `default`: that is a look at the others, also after some were added by `peek`."""
+        component = self.components.get(key) or self.packed_table.component(key)
+        self.note(component)
+        if self.writes is not None and key in self.writes:
+            value = self.writes[key]
+        else:
+            value = component.by_code[self.packed & component.mask]
+        return default if value is None else value
+
+    def peek(self, key: Any, default: Any = None) -> Any:
+        """Everybody there, for somebody who adds or takes away his own, and looks at nothing else."""
+        component = self.components.get(key) or self.packed_table.component(key)
+        self.reads.peeked.add(component)
+        value = component.by_code[self.packed & component.mask]
+        return default if value is None else value
 
 
 class TrackedFrames(Tracked):
@@ -177,5 +306,10 @@ class TrackedState(State, gc=False, eq=False):
 
 def tracked_state(packed_tables: list[PackedTable], packed: int, reads: Reads) -> TrackedState:
     """The State of which `packed` is the packed form, its tables on `packed_tables` in the order of State.maps."""
-    maps: tuple[Any, ...] = tuple([Tracked(packed_table, packed, reads) for packed_table in packed_tables])
+    maps: tuple[Any, ...] = tuple(
+        [
+            (TrackedRecords if packed_table.__class__ is SplitTable else Tracked)(packed_table, packed, reads)
+            for packed_table in packed_tables
+        ]
+    )
     return TrackedState(maps)

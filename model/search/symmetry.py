@@ -12,8 +12,9 @@ done before, so none that a scene leaves unnamed can take the place of another, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast, get_type_hints
 
 from model.invariants.holders import Held, Holder
 from model.invariants.incremental import Translation
@@ -21,6 +22,7 @@ from model.memory.records import FlushOwed, Task
 from model.memory.state import TABLES
 from model.memory.units import ORDERED, Pfn
 from model.search.interchangeable import exchanges, value_hint
+from model.search.packed import ENTRY, SplitTable
 from model.search.problem import SearchProblem
 from model.search.renaming import NamePermutation, rename
 from model.search.transition_cache import budget_key
@@ -70,6 +72,9 @@ class Hints:
         key: Any = component.key
         if component.packed_table is self.cache.budgets:
             return budget_key(renaming.permissions[self.budgets[key]])
+        if isinstance(component.packed_table, SplitTable):
+            entry, field = key
+            return rename(self.types[component.packed_table][0], entry, renaming), field
         return cast("Hashable", rename(self.types[component.packed_table][0], key, renaming))
 
     def value(self, component: Component, value: Any, renaming: NamePermutation) -> Any:
@@ -77,7 +82,15 @@ class Hints:
         hint = self.types.get(component.packed_table, (str, int))[1]
         if component.packed_table is self.cache.tables[COUNTERS]:
             hint = value_hint("counters", component.key, hint)
+        elif isinstance(component.packed_table, SplitTable):
+            hint = _field_hint(hint, cast("tuple[Hashable, str]", component.key)[1])
         return rename(hint, value, renaming)
+
+
+@cache
+def _field_hint(record: Any, field: str) -> Any:
+    """The type of a field of a record, with its marks."""
+    return bool if field == ENTRY else get_type_hints(record, include_extras=True)[field]
 
 
 class Chunk(NamedTuple):

@@ -27,7 +27,16 @@ from model.script.moment import Moment
 from model.search.packed import BitLayout, Component, Footprint, PackedTable
 from model.search.page_choice import MOST_CHOICES, PageChoice
 from model.search.problem import Permission, SearchProblem
-from model.search.read_tracking import TASKS, Reads, Touch, Tracked, TrackedFrames, TrackedState, tracked_state
+from model.search.read_tracking import (
+    TASKS,
+    Reads,
+    Touch,
+    Tracked,
+    TrackedFrames,
+    TrackedIndex,
+    TrackedState,
+    tracked_state,
+)
 
 Properties = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
@@ -117,7 +126,9 @@ class TransitionCache:
         state, checker = scene.context.state, scene.checker
         self.layout: Final = BitLayout()
         self.tables: Final = [
-            self.layout.packed_table(table, msgspec.msgpack.encode if number == TASKS else None)
+            self.layout.split_table(table, TABLES[number].value)
+            if TABLES[number].name in SPLIT
+            else self.layout.packed_table(table, msgspec.msgpack.encode if number == TASKS else None)
             for number, table in enumerate(state.maps)
         ]
         self.alive: Final = self.layout.packed_table(_map({name: in_short(task) for name, task in state.tasks.items()}))
@@ -211,10 +222,11 @@ class TransitionCache:
         run = self.run(actor, packed)
         if self.touching:
             run = run._replace(touch=run.reads.touch())
-        if cell.effects and not cell.covers(run.reads.components, run.reads.packed_tables):
+        matters = run.reads.depends_on
+        if cell.effects and not cell.covers(matters, run.reads.packed_tables):
             narrow, cell = cell, StepCache((cell, *cell.older))
             cell.include(narrow.components, narrow.packed_tables)
-        cell.include(run.reads.components, run.reads.packed_tables)
+        cell.include(matters, run.reads.packed_tables)
         if cell.older:
             self._least(cell, run.reads).remember(packed, run)
         cell.remember(packed, run)
@@ -224,7 +236,7 @@ class TransitionCache:
     @staticmethod
     def _least(cell: StepCache, reads: Reads) -> StepCache:
         """What is known where no more than `reads` matters."""
-        components, tables = {*reads.components}, {*reads.packed_tables}
+        components, tables = {*reads.depends_on}, {*reads.packed_tables}
         for older in cell.older:
             if older.components == components and older.packed_tables == tables:
                 return older
@@ -280,7 +292,7 @@ class TransitionCache:
         return pages.picked
 
     def _page_choice(self, actor: Actor, packed: int, reads: Reads) -> PageChoice:
-        held = Tracked(self.holding[0], packed, reads)
+        held = TrackedIndex(self.holding[0], packed, reads)
         return PageChoice(actor.choice, lambda page: bool(held.get(page)))
 
     def _start(
@@ -309,7 +321,7 @@ class TransitionCache:
     ) -> ExecutedTransition:
         """The effect of a transition of `task`, and what it breaks."""
         old, new = before.tasks.get(task), after.tasks.get(task)
-        holding = Index(*(self._any(table, packed, reads) for table in self.holding))
+        holding = Index(*(cast("Any", TrackedIndex(table, packed, reads)) for table in self.holding))
         standing = BrokenPlaces(
             cast("Any", TrackedFrames(self.frames, packed, reads)),
             *(self._any(one, packed, reads) for one in (self.references, self.outdated, self.dangerous, self.locks)),
@@ -368,10 +380,11 @@ class TransitionCache:
         turned = 0
         locks = self.tables[LOCKS]
         for table in written:
-            for key, value in (table.writes or {}).items():
-                component = table.packed_table.component(key)
+            for component, value in table.written():
                 old = packed & component.mask
-                reads.components.add(component)
+                peeked = component in reads.peeked and component not in reads.components
+                if not peeked:
+                    reads.components.add(component)
                 code = component.code(value)
                 if code != old:
                     reads.changed.add(component)
@@ -412,6 +425,9 @@ def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
 def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
     return HashTrieMap(entries)
 
+
+SPLIT: Final = frozenset({"frames", "processes", "buffers"})
+"""Tables whose records are kept field by field: much has to do with each of them, but little with all of it."""
 
 LOCKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "locks")
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from model.engine.config import SETTINGS
-from model.invariants.case import case_of
+from model.invariants.case import Case, case_of
 from model.invariants.checker import Checker
 from model.invariants.machine_view import MachineView
 from model.invariants.registry import ACCESS_RULES, FRAME_RULES, LOCK_RULE, REFERENCE_RULE, RULES, TRANSLATION_RULE
@@ -269,9 +269,8 @@ def ask(rule: Rule, watched: MachineView, scene: MachineView, seen: Seen) -> Non
     state = scene.state
     if isinstance(rule, FrameRule):
         for pfn in {*state.frames.keys(), *scene.holding.held.keys()}:
-            case = case_of(scene, pfn)
-            frame: Any = NotedRecord("frames", case.frame, seen)
-            rule.broken(case._replace(scene=watched, frame=frame))
+            frame: Any = NotedRecord("frames", scene.frame(pfn), seen)
+            rule.broken(Case(watched, pfn, frame))
     elif isinstance(rule, ReferenceRule):
         for reference in watched.state.references.values():
             for page in range(len(reference.frames)):

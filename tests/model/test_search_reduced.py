@@ -7,7 +7,9 @@ import pytest
 from model.script.parser import parse
 from model.search.bfs import Property, Search, explore
 from model.search.final_states import is_end
+from model.search.packed import BitLayout
 from model.search.problem import set_up
+from model.search.read_tracking import Reads, TrackedIndex
 from model.search.reduction import Reduction
 from model.search.report import report
 from model.search.strategy import search_scene
@@ -94,3 +96,18 @@ def test_what_goes_on_for_ever_is_not_put_off_for_ever() -> None:
     assert found.kinds == whole.found.keys()
     for starter in found.cache.starters:
         assert any(place.sticky for (actor, _), place in found.places.items() if actor is starter)
+
+
+def test_adding_is_no_look_but_looking_after_it_is() -> None:
+    table = BitLayout().packed_table()
+    mine, other = Reads(), Reads()
+    index = TrackedIndex(table, 0, mine)
+    written = index.insert(5, (*index.peek(5, ()), "me"))
+    assert not mine.components
+    assert written.get(5) == ("me",)
+    assert mine.components == {table.component(5)}
+    other.peeked.add(table.component(5))
+    other.changed.add(table.component(5))
+    assert mine.touch().concerns(other.touch())
+    mine.components.clear()
+    assert not mine.touch().concerns(other.touch()), "two that only add may do so in any order"

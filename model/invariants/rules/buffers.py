@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.case import Case
-from model.invariants.holders import BORROWED_KINDS, Held, Holder
+from model.invariants.holders import BORROWED_KINDS, Holder
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
@@ -20,7 +20,6 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
 from model.kernel.drivers.exporter import exporter
 from model.kernel.drivers.ttm_pool import POOL
-from model.memory.records import Frame
 
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
@@ -67,16 +66,20 @@ def mapped_buffer(scene: MachineView, process: str, vpn: int) -> tuple[str, int]
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
-def at_rest(scene: MachineView, pfn: int, frame: Frame, held: Held) -> bool:
+def at_rest(case: Case) -> bool:
     """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
     Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory.
     """
-    if frame.flags or frame.mapcount or frame.pins or frame.kind not in {"buffer", "vram"} or len(held) > 1:
+    frame = case.frame
+    if frame.kind not in {"buffer", "vram"} or frame.flags or frame.mapcount or frame.pins or len(case.held) > 1:
         return False
+    held = case.held
     if held and (held[0].kind != "buffer" or frame.mapping != FILE_PREFIX + held[0].owner):
         return False
-    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(scene, pfn, frame)
+    return (
+        frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(case.scene, case.pfn, frame)
+    )
 
 
 # -- references --------------------------------------------------------------------------------

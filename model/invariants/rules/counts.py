@@ -229,6 +229,7 @@ RULES: Final = (
         references_wrong,
         explain_references,
         holds_at_rest=True,
+        of_surplus=True,
     ),
     FrameRule(
         MAP_ACCOUNTING,
@@ -236,6 +237,7 @@ RULES: Final = (
         maps_wrong,
         explain_maps,
         holds_at_rest=True,
+        of_surplus=True,
     ),
     FrameRule(
         UNDERFLOW,
@@ -243,6 +245,7 @@ RULES: Final = (
         underflow,
         explain_underflow,
         holds_at_rest=True,
+        of_surplus=True,
     ),
     FrameRule(
         SPECIAL_COUNTED,
@@ -250,5 +253,6 @@ RULES: Final = (
         special_counted,
         explain_special,
         holds_at_rest=True,
+        of_surplus=True,
     ),
 )

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.invariants.case import Case
+from model.invariants.case import case_of
 from model.invariants.holder_index import Index
-from model.invariants.holders import WEIGHTS, Holder, HolderKind, members, tally
+from model.invariants.holders import WEIGHTS, Holder, HolderKind, members
 from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, expected_refs, first_of_block
 from model.kernel.fs.dax import idle_count
@@ -88,9 +88,7 @@ def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit
 
 def explained(state: State, index: Index, pfn: int) -> int | None:
     """The count that the rule of the checker expects; None where nobody counts."""
-    held = index.holders(pfn)
-    frame = state.frames.get(pfn) or Frame()
-    return expected_refs(Case(MachineView(state, index), pfn, frame, tally(held), held))
+    return expected_refs(case_of(MachineView(state, index), pfn))
 
 
 def tokens(found: list[Unit], room: int) -> str:
