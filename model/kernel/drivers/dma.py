@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.dma_buf import dma_buf_map_attachment
 from model.kernel.drivers.gpu import gpu_translate
@@ -11,7 +9,7 @@ from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.virt.kvm import kvm_follow
 from model.memory.errno import EFAULT, EINVAL, ENOENT
-from model.memory.records import Access, Reference
+from model.memory.records import Access, Reference, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -68,7 +66,7 @@ class device_access(Procedure):
             return fail(EFAULT)
         if reference.tlb[self.page] != pfn:
             tlb = (*reference.tlb[: self.page], pfn, *reference.tlb[self.page + 1 :])
-            tx.references[self.reference] = msgspec.structs.replace(reference, tlb=tlb)
+            tx.references[self.reference] = replaced(reference, tlb=tlb)
         return None
 
     @step

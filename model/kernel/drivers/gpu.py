@@ -6,8 +6,6 @@ TLB forgets them, and only then the driver's references are put. The GPU does no
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import lookup_buffer
@@ -15,7 +13,7 @@ from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
 from model.memory.errno import EEXIST, EINVAL, ENOENT
-from model.memory.records import Reference
+from model.memory.records import Reference, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -93,7 +91,7 @@ class i915_gem_object_unset_pages(Procedure):
         self.name = left[0]
         found = tx.references[self.name]
         self.holds = found.frames
-        tx.references[self.name] = msgspec.structs.replace(found, frames=())
+        tx.references[self.name] = replaced(found, frames=())
         return None
 
     @step
@@ -104,7 +102,7 @@ class i915_gem_object_unset_pages(Procedure):
         """
         found = tx.references.get(self.name)
         if found is not None and mended(tx, "i915-tlb-flush"):
-            tx.references[self.name] = msgspec.structs.replace(found, tlb=(NOT_MAPPED,) * len(found.tlb))
+            tx.references[self.name] = replaced(found, tlb=(NOT_MAPPED,) * len(found.tlb))
         return None
 
     @step

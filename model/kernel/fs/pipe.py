@@ -6,8 +6,6 @@ file's page into the buffer as it is, with a reference; nothing may be appended 
 
 from typing import ClassVar
 
-import msgspec
-
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.fs.vfs import opened_for_reading
@@ -15,7 +13,7 @@ from model.kernel.mm.filemap import folio_unlock_put, page_cache_ra_unbounded
 from model.kernel.mm.page import get_page, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.errno import EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM
-from model.memory.records import Access, Reference
+from model.memory.records import Access, Reference, replaced
 from model.memory.state import Memory, Transaction
 
 FULL_OR_EMPTY = EAGAIN
@@ -77,7 +75,7 @@ class pipe_write(Procedure):
         pfn = alloc_page(tx, "kernel", content=self.value)
         if pfn is None:
             return fail(ENOMEM)
-        tx.references[self.name] = msgspec.structs.replace(pipe, frames=(pfn,), write=True)
+        tx.references[self.name] = replaced(pipe, frames=(pfn,), write=True)
         return done()
 
 
@@ -106,7 +104,7 @@ class pipe_read(Procedure):
         """The buffer is empty: put its page. What else stands in its record, flags included, stays as it is."""
         pipe = the_pipe(tx, self.name)
         if pipe is not None and pipe.frames:
-            tx.references[self.name] = msgspec.structs.replace(pipe, frames=())
+            tx.references[self.name] = replaced(pipe, frames=())
             put_page(tx, pipe.frames[0])
         return done(self.ret)
 
@@ -151,5 +149,5 @@ class splice_file_to_pipe(Procedure):
             return fail(FULL_OR_EMPTY)
         get_page(tx, pfn)
         flags = pipe.write and not mended(tx, "pipe-buffer-flags")
-        tx.references[self.name] = msgspec.structs.replace(pipe, frames=(pfn,), write=flags)
+        tx.references[self.name] = replaced(pipe, frames=(pfn,), write=flags)
         return done()
