@@ -43,7 +43,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: Final = (
     Subcommand("learn", "learn", "play a lesson, by default the one where you stopped"),
-    Subcommand("drill", "drill", "exercises without end, every answer computed by the model"),
+    Subcommand("drill", "drill", "endless practice; the model computes every answer"),
     Subcommand("recap", "recap", "print what you have learnt, as Markdown"),
     Subcommand("progress", "progress", "show, export, import or reset your progress"),
     Subcommand("sandbox", "sandbox", "play freely on an empty machine, or on the one that a script sets up"),
@@ -55,13 +55,13 @@ SUBCOMMANDS: Final = (
     Subcommand("assignment", "assignment", "open an assignment that a teacher has made"),
     Subcommand("hand-in", "hand_in", "write what you have done into one file for the teacher"),
     Subcommand("export", "export", "export a lesson or a script as SVG, Markdown, asciicast or Mermaid diagram"),
-    Subcommand("run", "run", "carry out a script and tell what happened"),
+    Subcommand("run", "run", "run a script and tell what happened"),
     Subcommand("explore", "explore", "search every schedule of what a script permits for the way to corruption"),
     Subcommand("compare", "compare", "compare drivers, grabbers and defences, each cell by a search"),
     Subcommand("museum", "museum", "real bugs, as they were and as mended"),
     Subcommand("sweep", "sweep", "search every pair of ordinary calls: they must do no harm"),
-    Subcommand("live", "live", "carry a script out on this machine's own kernel, beside the model"),
-    Subcommand("replay", "replay", "perform recordings of a real kernel on the model and compare"),
+    Subcommand("live", "live", "run a script on this machine's own kernel, beside the model"),
+    Subcommand("replay", "replay", "replay recordings of a real kernel on the model and compare"),
 )
 WITH_LESSONS: Final = frozenset(
     (

@@ -282,7 +282,7 @@ class Player:
         if prediction is None:
             return tr("Nothing is asked here.")
         if prediction.id in self.judged:
-            return tr("This has been revealed already; your answer stays beside it.")
+            return tr("The answer has been shown; yours stays beside it.")
         try:
             guess = read_guess(prediction, typed)
         except GuessError as error:
@@ -298,7 +298,7 @@ class Player:
         """Go on without an answer: the question is answered by what is played next."""
         prediction = self.prediction
         if prediction is None or prediction.id in self.guesses or prediction.id in self.judged:
-            return tr("There is no question here that waits for an answer.")
+            return tr("No question is waiting for an answer here.")
         self.shown.add(prediction.id)
         if prediction.reveal == "now":
             self._judge(prediction, self.standing)
@@ -309,7 +309,7 @@ class Player:
         """Forget the answer to the question on the screen, revealed or not: it is asked again."""
         prediction = self.prediction
         if prediction is None or not (prediction.id in self.guesses or prediction.id in self.shown):
-            return tr("There is no answer here that could be taken back.")
+            return tr("There is no answer here to take back.")
         self.guesses.pop(prediction.id, None)
         self.times.pop(prediction.id, None)
         self.judged.pop(prediction.id, None)

@@ -35,5 +35,5 @@ def _item(item: ReadItem) -> Iterator[str]:
 
 def answered(answer: WorkedAnswer) -> Iterator[str]:
     """The model's answer, why, and what is to be said to each wrong one."""
-    yield f"**{tr('The model says')}: {answer.truth}.** {answer.why}".strip()
+    yield f"**{tr('Answer')}: {answer.truth}.** {answer.why}".strip()
     yield "\n".join(f"* {wrong.answer or tr('anything else')}: {wrong.reply}" for wrong in answer.wrong)

@@ -122,4 +122,4 @@ def value_text(text: str, moment: Moment) -> str:
         return "no page" if text.split(maxsplit=1)[0] != "value" else "none"
     except NoAnswerError as error:
         return explained(error, moment)
-    return f"{value:#04x}" if asked.form == "content" else f"{value:#x}" if asked.form == "address" else str(value)
+    return f"{value:#x}" if asked.form == "address" else str(value)

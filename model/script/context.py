@@ -18,6 +18,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: Status = "ok"
     value: int | None = None
+    is_page: bool = False
+    """The value is the number of a virtual page."""
     errno: str = ""
     signal: str = ""
     si_code: str = ""
@@ -43,6 +45,14 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
             case _:
                 pass
         return result
+
+    def told(self) -> str:
+        """In words, as a reader is told it.
+
+        >>> Outcome("ok", 16, is_page=True).told()
+        'ok: page 16'
+        """
+        return f"ok: page {self.value}" if self.is_page else str(self)
 
     def __str__(self) -> str:
         """In words, as scripts write it.

@@ -282,5 +282,5 @@ def outcome_of(command: Command | None, result: Result) -> Outcome:
     if result.value < 0:
         return refused(-result.value)
     # A device's write shares its verb with the read, which has a value to show.
-    yields = command is not None and verb_of(command.verb).yields and command.get("ACCESS") != "write"
-    return Outcome(value=result.value) if yields else OK
+    yields = verb_of(command.verb).yields if command is not None and command.get("ACCESS") != "write" else ""
+    return Outcome(value=result.value, is_page=yields == "page") if yields else OK

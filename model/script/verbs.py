@@ -40,6 +40,10 @@ Role = Literal["kernel", "machine", "task", "word"]
 `step`, `finish`); nobody, since it is said to the reader, the search or the checker."""
 
 
+Yields = Literal["", "byte", "page"]
+"""A byte, or the number of a virtual page."""
+
+
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """A verb of the language."""
 
@@ -48,8 +52,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """What it stands for, in one line."""
     form: Signature
     role: Role = "kernel"
-    yields: bool = False
-    """Its result has a value that is worth showing."""
+    yields: Yields = ""
+    """What the value of its result is; empty: there is none worth showing."""
     cpu_of: str = "P"
     """The operand that names the process on whose CPU it runs, or the reference of one; a device runs on none."""
     gives_up: tuple[str, ...] = ()
@@ -96,7 +100,7 @@ def _verb(
     text: str,
     *form: Operand | Option,
     role: Role = "kernel",
-    yields: bool = False,
+    yields: Yields = "",
     cpu_of: str = "P",
     gives_up: tuple[str, ...] = (),
 ) -> Verb:
@@ -206,7 +210,7 @@ _TABLE: Final = (
         Option("at", Number(name="N", high=TOP_PAGE - 1, what="a virtual page number")),
         Option("offset", Number(name="N", what="an offset in pages")),
         *(_flag("populate"), _flag("locked"), _flag("noreserve"), _flag("fixed")),
-        yields=True,
+        yields="page",
     ),
     _verb("munmap", "munmap(2): take the mappings away", _P, _RANGE, gives_up=("WHERE",)),
     _verb("mprotect", "mprotect(2): change what the CPU may do there", _P, _RANGE, Prot(name="PROT")),
@@ -216,7 +220,7 @@ _TABLE: Final = (
         *(_P, _RANGE, Option("pages", Number(name="N", what="a number of pages"), required=True)),
         Option("to", Number(name="N", high=TOP_PAGE - 1, what="a virtual page number")),
         *(_flag("maymove"), _flag("dontunmap")),
-        yields=True,
+        yields="page",
     ),
     _verb(
         "madvise",
@@ -228,7 +232,7 @@ _TABLE: Final = (
     _verb("msync", "msync(2) with MS_SYNC: write back what the mappings show of their files", _P, _RANGE),
     _verb("fork", "fork(2): CHILD gets a copy of P's address space", _P, NewName(name="CHILD", kind="process")),
     _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
-    _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields=True),
+    _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields="byte"),
     _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
     _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
     _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
@@ -246,7 +250,7 @@ _TABLE: Final = (
         *(_F, Number(name="OFFSET", what="an offset in pages"), _PAGES),
     ),
     _verb("fsync", "fsync(2): write the file's dirty pages to disk", _F),
-    _verb("pread", "pread(2): read the first byte of a page of the file", _F, _PAGE, yields=True),
+    _verb("pread", "pread(2): read the first byte of a page of the file", _F, _PAGE, yields="byte"),
     _verb("pwrite", "pwrite(2): write it", _F, _PAGE, _BYTE),
     _verb("pipe", "pipe(2): a pipe of one buffer, O_NONBLOCK", NewName(name="R", kind="reference"), cpu_of=""),
     _verb("pipe-write", "write(2) to the pipe", _R, _BYTE, cpu_of=""),
@@ -298,15 +302,15 @@ _TABLE: Final = (
         "dma",
         "the device behind R accesses the page, whatever the page tables say now",
         *(_PAGE_OF, Branch.of("ACCESS", {"write": _form(_BYTE), "read": _form()})),
-        yields=True,
+        yields="byte",
         cpu_of="R[+N]",
     ),
-    _verb("peek", "what the referenced page holds now", _PAGE_OF, yields=True, cpu_of=""),
+    _verb("peek", "what the referenced page holds now", _PAGE_OF, yields="byte", cpu_of=""),
     _verb(
         "remote-read",
         "process_vm_readv(2) by P on TARGET",
         *(_P, _TARGET, _IN_TARGET),
-        yields=True,
+        yields="byte",
     ),
     _verb("remote-write", "process_vm_writev(2) by P on TARGET", _P, _TARGET, _IN_TARGET, _BYTE),
     _verb("force-write", "P writes through /proc/TARGET/mem: FOLL_FORCE", _P, _TARGET, _IN_TARGET, _BYTE),

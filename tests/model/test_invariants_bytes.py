@@ -128,7 +128,7 @@ def test_a_write_through_a_private_mapping_never_reaches_the_file() -> None:
     found = after(machine(process("p0", file="f"), cached(7, "f", 1, ("p0", 17))), forced)
     assert [violation.invariant for violation in found] == ["read-only-write"]
     assert found[0].message == (
-        "The kernel wrote 0x66 at p0 buf+1 (page 17) to frame 7, the page of file f itself. p0 maps it privately: a "
+        "The kernel wrote 102 at p0 buf+1 (page 17) to frame 7, the page of file f itself. p0 maps it privately: a "
         "write there goes to a copy."
     )
     shared = process("p0", file="f", flags=VM_READ | VM_WRITE | VM_SHARED)

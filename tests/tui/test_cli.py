@@ -159,7 +159,7 @@ def test_the_plain_sandbox_carries_out_what_is_typed_and_takes_it_back(tmp_path:
     heads = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if re.match(r" {0,3}\d+  ", line)]
     assert heads == [
         "process p0  → ok",
-        "mmap p0 buf anon private rw 2  → ok 16 (0x10)",
+        "mmap p0 buf anon private rw 2  → ok: page 16",
         "write p0 buf 7  → ok",
         "read p0 buf  → ok 7",
         "read p0 buf  → ok 0",

@@ -21,7 +21,7 @@ async def test_answer_account_next(store: Store, size: tuple[int, int]) -> None:
         await user.press("n")
         assert user.stage.picture.state is before.state, "nothing is shown before the answer"
         await user.press("abcd"[made.right], "enter")
-        assert "Right." in user.pane("story")
+        assert "Right: " in user.pane("story")
         await user.press("n", "n")
         assert user.stage.picture.last is not None
         await user.press("enter")

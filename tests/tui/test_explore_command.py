@@ -228,7 +228,7 @@ def test_never_is_vacuous_where_the_attack_was_refused() -> None:
         (False, []),
     ]
     told = ptescope("explore", "-", text=DRIVER.format(exporter="qxl") + attack).stdout
-    assert "vacuous: not broken, but `dma r write 99` was never done" in " ".join(told.split())
+    assert "vacuous: not broken, but `dma r write 99` never ran" in " ".join(told.split())
 
 
 def test_the_same_attack_on_a_driver_that_lets_it_in_is_not_vacuous() -> None:

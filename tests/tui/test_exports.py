@@ -43,7 +43,7 @@ def script(tmp_path: Path) -> Path:
 
 def test_a_lesson_as_text_has_every_answer_and_every_reason(tmp_path: Path) -> None:
     text = exported(LESSON, tmp_path / "l.md")
-    assert "**The model says: 1025.**" in text
+    assert "**Answer: 1025.**" in text
     assert text == reference(find(LESSON))
     assert "* 1024: You forgot the PTE" in text
     assert "{" not in text

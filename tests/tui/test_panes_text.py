@@ -172,7 +172,7 @@ def test_a_question_with_answers_to_choose_from() -> None:
 def test_a_guess_stays_beside_the_truth() -> None:
     judged = (ShownGuess(right=False, guess="2", truth="1025", reply="A pin is **heavy**."),)
     shown = text(story(picture(tale=LessonText("", judged=judged)), WIDTH, ASCII))
-    assert shown == "X Not so. You said 2.\nThe model says 1025.\nA pin is heavy."
+    assert shown == "X No. You said 2; it is 1025.\nA pin is heavy."
     assert "Now see" in text(story(picture(tale=LessonText("", kept="2")), WIDTH, ASCII))
 
 

@@ -75,7 +75,7 @@ def test_the_ledger_says_who_holds_which_unit_since_when_and_what_he_believes() 
         " f5  anon once of p0",
         " ◆  1024  pin r of nic         step N  believes p0:buf+0, which is f9 now",
         "   ─────",
-        " =  1024  freed as soon as pin r of nic lets go",
+        " =  1024  freed when pin r of nic lets go",
     ]
     assert lines_of_the_ledger("fork-cow-under-get", -3, 5)[1:] == [
         " ●     1  PTE p0:buf+0         step N  may only read",

@@ -224,11 +224,11 @@ async def test_a_question_may_be_shown_without_an_answer_and_the_machine_is_in_s
         assert "● 1" in user.seen(), "the count that is asked about"
         await user.press("s")
         for _ in range(6):
-            if "The model says 1025." in user.seen():
+            if "It is 1025." in user.seen():
                 break
             await user.press("space")
         seen = " ".join(user.seen().split())
-        assert "The model says 1025. 1 for the PTE, 1024 for the pin" in seen
+        assert "It is 1025. 1 for the PTE, 1024 for the pin" in seen
         assert "You said" not in seen
         assert screen.driver.player.summary().predictions == 0
         for title in ("Walk", "Memory", "Holders", "Ledger", "Address spaces", "Picture"):

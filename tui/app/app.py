@@ -82,7 +82,7 @@ class PtescopeApp(App[None]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
-        Binding("ctrl+d", "drill", "Drills: exercises without end", id="app.drill"),
+        Binding("ctrl+d", "drill", "Drills: endless practice", id="app.drill"),
         Binding("H", "hand_in", "Hand in: one file for the teacher", id="app.hand-in"),
         Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),

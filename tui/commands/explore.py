@@ -82,10 +82,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--random",
         metavar="N",
         type=positive,
-        help="try N random schedules: what they do not meet may exist all the same",
+        help="try N random schedules: what they do not meet may still exist",
     )
     parser.add_argument(
-        "--seed", metavar="S", type=int, default=0, help="which random schedules; the same S tries the same (default 0)"
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="seed of the random schedules; the same S tries the same ones (default 0)",
     )
     parser.add_argument(
         "--first",

@@ -16,13 +16,13 @@ EXIT_UNREADABLE: Final = 2
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The deeds of `ptescope progress`, and their operands."""
-    parser.description = "Progress in lessons and drills: one plain file, which nothing but you ever throws away."
+    parser.description = "Progress in lessons and drills: one plain file that only you ever delete."
     deeds = parser.add_subparsers(dest="deed", metavar="DEED")
     deeds.add_parser("show", help="say where the file is and what it has (the default)")
     exporting = deeds.add_parser("export", help="write a copy of it")
     exporting.add_argument("file", type=Path, metavar="FILE")
     exporting.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    importing = deeds.add_parser("import", help="bring in a copy: of each lesson the further progress is kept")
+    importing = deeds.add_parser("import", help="import a copy: of each lesson the further progress is kept")
     importing.add_argument("file", type=Path, metavar="FILE")
     resetting = deeds.add_parser("reset", help="begin again; the old file is set aside, not deleted")
     resetting.add_argument("lesson", nargs="?", default="", metavar="LESSON", help="only this lesson")

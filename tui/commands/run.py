@@ -20,7 +20,7 @@ EXIT_MALFORMED: Final = 2
 def add_arguments(parser: ArgumentParser) -> None:
     """The operands and options of `ptescope run`."""
     parser.description = (
-        "Carry out a script (.pte) on the simulated machine. Prints a readable account of every command, or with "
+        "Run a script (.pte) on the simulated machine. Prints a readable account of every command, or with "
         "--json one object a line. Exit status: 0 it ran to the end and every `expect` and every property (`always`, "
         "`never`, `final`) held, 1 some did not, 2 it is malformed, asks for what is not simulated, or cannot be read."
     )

@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{option}", action="append", choices=names, metavar="NAME", help=only)
     parser.add_argument("--bounded", type=bound, metavar="N", help="schedules with at most N pre-emptions")
     parser.add_argument(
-        "--thin", type=positive, metavar="N", help="the N pairs a kernel in which most kernel functions meet each other"
+        "--thin", type=positive, metavar="N", help="the N pairs per kernel that entangle most kernel functions"
     )
     parser.add_argument(
         "--max-states",

@@ -123,7 +123,7 @@ class DrillDriver:
             self._stand(self.last)
             return ""
         if self.inner.session.node.number == self.last:
-            return tr("This is the end of the account: Enter takes the next exercise.")
+            return tr("That was the whole account: Enter takes the next exercise.")
         self.inner.folds = self.folds
         return self.inner.step(size)
 
@@ -178,11 +178,11 @@ class DrillDriver:
 
     def command(self, line: str) -> str:
         """An exercise takes no commands."""
-        return tr("Commands belong to the sandbox; here you answer.")
+        return tr("Commands belong in the sandbox; here you answer.")
 
     def hint(self) -> str:
         """No hints: the account tells all."""
-        return tr("There is no hint here; after the answer `n` shows how it comes about.")
+        return tr("No hints here; after your answer `n` shows how it comes about.")
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""

@@ -9,10 +9,12 @@ from model.engine.procedure import Stepped
 from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
 from model.memory.records import Access, Event, Printk, Splat
+from model.memory.state import State
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
 from model.session.timeline import Timeline
-from tui.views.shown_state import pfn_name
+from tui.views.shown_state import frame_name
+from tui.views.shown_state import place as name_of
 from tui.views.view_model import LogLine, Rule, ShownNode, ShownStep, ShownViolation
 
 MOST_LINES: Final = 200
@@ -46,7 +48,8 @@ def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = 
 
 def in_words(outcome: Outcome) -> str:
     """How a command ended."""
-    return f"{outcome}: {outcome.message}" if outcome.message and str(outcome) != outcome.message else str(outcome)
+    text = outcome.told()
+    return f"{text}: {outcome.message}" if outcome.message and text != outcome.message else text
 
 
 def broken(timeline: Timeline, start: int = 0) -> tuple[ShownViolation, ...]:
@@ -111,7 +114,7 @@ def log_lines(node: Moment, before: Moment | None) -> Iterator[LogLine]:
     if node.command and began and node.parent >= 0:
         yield LogLine(f"> {node.command}", "strong", place)
     for event in node.stepped.events if node.stepped else ():
-        yield from _event_lines(event, place)
+        yield from _event_lines(node.state, event, place)
     if node.stepped and node.stepped.blocked:
         yield LogLine(f"  {node.stepped.task} waits: {node.stepped.blocked}", "hazard", place)
     for violation in node.new:
@@ -121,30 +124,31 @@ def log_lines(node: Moment, before: Moment | None) -> Iterator[LogLine]:
         yield LogLine(f"  = {in_words(node.outcome)}", role, place)
 
 
-def _event_lines(event: Event, place: str) -> Iterator[LogLine]:
+def _event_lines(state: State, event: Event, place: str) -> Iterator[LogLine]:
     """An event as the kernel's log or a bus analyser would show it."""
     match event:
         case Splat():
             for line in kernel_log(event):
                 yield LogLine(f"  {line}", "splat" if line == event.title else "plain", place)
         case Access():
-            yield LogLine(f"  {access(event)}", "plain", f"frame:{event.pfn}")
+            yield LogLine(f"  {access(state, event)}", "plain", f"frame:{event.pfn}")
         case Printk():
             yield LogLine(f"  {event.text}", "plain", place)
 
 
-def access(event: Access) -> str:
-    """Who read or wrote which byte.
+def access(state: State, event: Access) -> str:
+    """Who read or wrote which byte; a page that has no name is told by its number.
 
-    >>> access(Access(5, True, 65, process="p0", vpn=17))
+    >>> access(State(), Access(5, True, 65, process="p0", vpn=17))
     'p0 stores 65 to f5 (page 17)'
     """
     verb, preposition = ("stores", "to") if event.write else ("loads", "from")
     if event.reference:
         who, how = event.device or "the kernel", f"{event.reference}+{event.page}"
     else:
-        who, how = event.process or "the kernel", f"page {event.vpn}"
-    return f"{who} {verb} {event.value} {preposition} {pfn_name(event.pfn)} ({how})"
+        name = name_of(state, event.process, event.vpn)
+        who, how = event.process or "the kernel", f"page {event.vpn}" if name.startswith("@") else name
+    return f"{who} {verb} {event.value} {preposition} {frame_name(state, event.pfn)} ({how})"
 
 
 def strip(timeline: Timeline) -> tuple[tuple[ShownNode, ...], int]:

@@ -195,7 +195,7 @@ class SandboxDriver:
             return said(error)
         if session.node.number != before.number:
             return ""
-        return tr("Nothing is under way: type a command with `:`.") if session.running is None else _waiting(session)
+        return tr("No command is under way: type one with `:`.") if session.running is None else _waiting(session)
 
     def _again(self, size: "StepSize") -> None:
         """Along the way that was walked before, by a step of that size."""
@@ -319,7 +319,7 @@ class SandboxDriver:
 
     def hint(self) -> str:
         """The sandbox has no goal, and so no hints."""
-        return tr("Hints belong to lessons; `?` explains the keys.")
+        return tr("Hints are for lessons; `?` explains the keys.")
 
     def keep(self) -> str:
         """Write this session's file, where it has one and is worth it."""

@@ -24,7 +24,7 @@ class SessionCommand(NamedTuple):
 
 WORDS: Final = (
     SessionCommand("save", "save FILE", "write a script that leads here, with the whole history below it"),
-    SessionCommand("load", "load FILE", "carry a script out, or open a saved session, as another branch"),
+    SessionCommand("load", "load FILE", "run a script, or open a saved session, as another branch"),
     SessionCommand("scene", "scene NAME", "load a ready scene as another branch"),
     SessionCommand("restore", "restore", "bring the session back that was open last"),
     SessionCommand("code", "code [CODE]", "show the code of this state, or open one"),
@@ -32,14 +32,16 @@ WORDS: Final = (
     SessionCommand("goto", "goto NAME|STEP", "go to a named place of the history, or to a step of this way"),
     SessionCommand("undo", "undo", "go back to before the last command; nothing is lost"),
     SessionCommand("redo", "redo", "go on again to the end of the next command"),
-    SessionCommand("watch", "watch EXPRESSION", "show what it is worth; again: no longer"),
+    SessionCommand("watch", "watch EXPRESSION", "watch a value; again: stop watching it"),
     SessionCommand("script", "script", "show the script that leads here"),
-    SessionCommand("history", "history", "the tree of every way that was gone"),
+    SessionCommand("history", "history", "the tree of every path you took"),
     SessionCommand(
         "diff", "diff [PLACE [PLACE]]", "what differs from the step before, from a place, or between two places"
     ),
     SessionCommand(
-        "why", "why [THING]", "the steps that made a page, reference, buffer or frame so; alone: the broken rules"
+        "why",
+        "why [THING]",
+        "the steps that made a page, reference, buffer or frame what it is; alone: the broken rules",
     ),
     SessionCommand("run", "run", "choose which task makes the next micro-step"),
     SessionCommand("scenes", "scenes", "the list of ready scenes"),

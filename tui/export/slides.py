@@ -93,7 +93,7 @@ def _answer(item: ReadItem, node: int) -> Slide:
     assert answer is not None
     told = tuple(f"{wrong.answer or tr('anything else')}: {' '.join(wrong.reply.split())}" for wrong in answer.wrong)
     text = f"{' '.join(item.ask.split())}\n\n**{answer.truth}**\n\n{answer.why}"
-    return Slide(tr("The model says"), text, _picture(item, node, answer.truth), told)
+    return Slide(tr("Answer"), text, _picture(item, node, answer.truth), told)
 
 
 def _revealed_by(items: Sequence[ReadItem], at: int) -> list[ReadItem]:

@@ -123,9 +123,9 @@ class PlainDrill:
         if right:
             self.say(f"{signs.ok} {tr('Right')}: {made.answers[made.right].text}.", "bold green")
         else:
-            said = tr("Not so. You said {guess}; the model says {truth}.")
+            said = tr("You said {guess}; it is {truth}.")
             text = said.format(guess=made.answers[chosen].text, truth=made.answers[made.right].text)
-            self.say(f"{signs.broken} {text}", "bold yellow")
+            self.say(f"{signs.broken} {tr('No')}. {text}", "bold yellow")
         self.say(made.answers[chosen].reply)
         try:
             self.scores[made.kind] = self.store.answered(made.kind, right=right, seed=made.seed, chosen=chosen)

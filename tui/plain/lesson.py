@@ -226,7 +226,7 @@ class PlainLesson:
             head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])
             self.line(depth + 2, head.append(violation.message, "none"))
         if played_step.outcome is not None:
-            self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome}", "bold"))
+            self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.told()}", "bold"))
 
     def events(self, played_step: PlayedStep, indent: int) -> None:
         """What the kernel printed."""
@@ -253,9 +253,8 @@ class PlainLesson:
             self.line(0, Text(f"{self.signs.ok} {tr('Right')}: {verdict.truth}.", "bold green"))
         else:
             sign = self.signs.broken
-            said = tr("Not so. You said {guess}; the model says {truth}.")
-            said = said.format(guess=verdict.guess, truth=verdict.truth)
-            self.line(0, Text(f"{sign} {said}", "bold yellow"))
+            said = tr("You said {guess}; it is {truth}.").format(guess=verdict.guess, truth=verdict.truth)
+            self.line(0, Text(f"{sign} {tr('No')}. {said}", "bold yellow"))
         self.prose(verdict.reply)
 
     def hint(self) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROMPT: Final = "ptescope> "
 STEPS: Final[dict[str, StepSize]] = {"n": "into", "i": "into", "o": "over", "u": "out", "c": "command"}
 KEYS: Final = (
-    ("COMMAND", "carry it out, and tell what happened"),
+    ("COMMAND", "run it, and tell what happened"),
     ("i COMMAND", "begin it, and make its first micro-step; `o COMMAND` steps over what that calls"),
     ("n, i", "one micro-step of the command under way; an empty line does the same"),
     ("o", "on past what the next micro-step calls"),

@@ -71,10 +71,11 @@ class PicturePanes:
         verb, _, rest = node.command.partition(" ")
         if verb not in {"step", "finish"} or not rest:
             return node.command
-        began = f"begin {rest.split()[0]} "
+        task = rest.split()[0]
         while node.parent >= 0:
-            if node.command.startswith(began):
-                return node.command.removeprefix("begin ").replace(" ", ": ", 1)
+            if node.command.startswith(f"begin {task} "):
+                command = node.command.removeprefix(f"begin {task} ")
+                return command if command.startswith(f"{task} ") else f"{task}: {command}"
             node = timeline.nodes[node.parent]
         return timeline.here.command
 

@@ -169,7 +169,7 @@ class SandboxStage(Stage):
         way = nodes[here + 1 :] if by > 0 else nodes[:here][::-1]
         found = next((node.number for node in way if node.name), None)
         if found is None:
-            self.move(lambda: tr("No bookmark lies in that direction; `B` makes one here."))
+            self.move(lambda: tr("There is no bookmark that way; `B` makes one here."))
         else:
             self.move(lambda: self.sandbox.go(found))
 

@@ -121,7 +121,7 @@ class Map(LeavesOnce[None]):
 
     def _beside(self, width: int) -> list[Row]:
         if self.drawn is None:
-            return [row(Span(cut(f" {tr('Permit less, or begin later, for a map.')}", width), "dim"))]
+            return [row(Span(cut(f" {tr('For a map, permit less or begin later.')}", width), "dim"))]
         return beside(self.drawn, self.walk, width, self.glyphs)
 
     def _foot(self, width: int) -> list[Row]:

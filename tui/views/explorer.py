@@ -192,14 +192,18 @@ def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:
         yield row(Span(part, "dim"))
     if found.alike:
         alike = "; ".join(", ".join(group) for group in found.alike)
-        for part in _wrapped(tr("counted once whichever is which of {names}").format(names=alike), width):
+        for part in _wrapped(
+            tr("counted once: states that differ only in which of these is which: {names}").format(names=alike), width
+        ):
             yield row(Span(part, "dim"))
     if found.schedules is not None:
         many = tr("{many} schedules").format(many=number_of(found.schedules))
         yield row(Span(cut(f" {many}", width), "dim"))
     if found.never_done:
         commands = ", ".join(f"`{command}`" for command in found.never_done)
-        text = tr("Vacuous: {commands} was never done, so what is not broken shows nothing.").format(commands=commands)
+        text = tr("Vacuous: {commands} never ran, so a rule that is not broken proves nothing.").format(
+            commands=commands
+        )
         for line in _wrapped(text, width):
             yield row(Span(line, "hazard"))
     if found.stuck:

@@ -14,10 +14,10 @@ ABOUT = (
 )
 WAYS: Final = (
     ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
-    ("Drills", "Exercises without end; those that go badly come more often.", "action:app.drill"),
+    ("Drills", "Endless practice. What you get wrong comes back more often.", "action:app.drill"),
     ("Recap", "What you have learnt, your wrong guesses beside the truth.", "action:app.recap"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
-    ("Compare", "Which driver, grabbed by whom, survives under which defence.", "action:app.compare"),
+    ("Compare", "Which drivers are safe from whom, and with which defence.", "action:app.compare"),
     ("Museum", "Real bugs: walk into each as it was, then see what mended it.", "action:app.museum"),
     ("Help", "Keys, signs, words.", "action:app.help"),
 )

@@ -1,6 +1,7 @@
 """The story: what to read, what to predict, what to reach, and the micro-step in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from string import Formatter
 
 from lessons.i18n.language import ntr, tr
 from tui.views.glyphs import Glyphs
@@ -87,21 +88,28 @@ def _judged(tale: LessonText, width: int, glyphs: Glyphs) -> Iterator[Row]:
     for number, judged in enumerate(tale.judged):
         if number:
             yield BLANK
+        said = {"guess": Span(judged.guess, "strong"), "truth": Span(judged.truth, "strong")}
         if not judged.guess:
-            yield from wrap([Span(f"{tr('The model says')} "), Span(judged.truth, "strong"), Span(".")], width)
-            yield from markdown(judged.reply, width)
-            continue
-        sign, role, word = (glyphs.ok, "ok", tr("Right")) if judged.right else (glyphs.broken, "hazard", tr("Not so"))
-        yield from wrap(
-            [Span(f"{sign} {word}.", role), Span(f" {tr('You said')} "), Span(judged.guess, "strong"), Span(".")], width
-        )
-        if not judged.right:
-            yield from wrap([Span(f"{tr('The model says')} "), Span(judged.truth, "strong"), Span(".")], width)
+            yield from wrap(_filled(tr("It is {truth}."), said), width)
+        elif judged.right:
+            yield from wrap([Span(f"{glyphs.ok} {tr('Right')}: ", "ok"), said["truth"], Span(".")], width)
+        else:
+            no = Span(f"{glyphs.broken} {tr('No')}. ", "hazard")
+            yield from wrap([no, *_filled(tr("You said {guess}; it is {truth}."), said)], width)
         yield from markdown(judged.reply, width)
     if tale.kept:
         yield from wrap(
             [Span(f"{tr('Your guess')}: ", "now"), Span(tale.kept, "strong"), Span(f". {tr('Now see.')}")], width
         )
+
+
+def _filled(template: str, spans: Mapping[str, Span]) -> Iterator[Span]:
+    """A sentence with spans in its places."""
+    for text, name, _, _ in Formatter().parse(template):
+        if text:
+            yield Span(text)
+        if name:
+            yield spans[name]
 
 
 def _question(tale: LessonText, width: int) -> Iterator[Row]:

@@ -14,7 +14,7 @@ KEYS: Final = 26
 
 SIGNS: Final = (
     ("+ ~ -", "the last move made it, changed it, took it away"),
-    ("!", "something is wrong with it: see Rules (7)"),
+    ("!", "a rule is broken here: see Rules (7)"),
     (
         "17→f5 w =65",
         "page 17: its PTE leads to frame 5, writable, the byte there is 65; a sign behind it is the frame's",

@@ -210,9 +210,7 @@ def located(broken: "BrokenProperty") -> str:
 
 def _answer(outcome: "Outcome") -> str:
     """An outcome as the end of a head line."""
-    text = str(outcome)
-    if outcome.status == "ok" and outcome.value is not None and outcome.value > 9:
-        text += f" ({outcome.value:#x})"
+    text = outcome.told()
     if outcome.message and outcome.status != "failed":
         text += f" ({outcome.message})"
     return f"{text}, {outcome.si_code}" if outcome.si_code else text

@@ -56,7 +56,7 @@ def as_markdown(picture: Picture) -> str:
     if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
         parts += [f"**{last.name}**" if last.name else "", last.remark or last.doc, last.outcome]
     for guess in tale.judged:
-        parts += [f"{tr('The model says')} **{guess.truth}**.", guess.reply]
+        parts += [f"{tr('It is')} **{guess.truth}**.", guess.reply]
     if not parts:
         parts.append(tale.text)
     if tale.goal:

@@ -130,9 +130,9 @@ class Teller:
         """What a search of a part of all schedules has shown."""
         if part.schedules:
             many = ntr("{n} schedule", "{n} schedules", part.schedules).format(n=part.schedules)
-            given_up = tr("{n} of them given up before their end").format(n=part.unended)
+            given_up = tr("{n} of them abandoned before the end").format(n=part.unended)
             self.line(0, label(tr("at random:")), f"{many}, {given_up}" if part.unended else many)
-            same = tr("each move that was possible had the same chance; what they do not meet may exist all the same")
+            same = tr("every possible move was equally likely; what they did not meet may still exist")
             self.line(13, same)
             return
         if part.proved < 0:
@@ -208,7 +208,7 @@ class Teller:
             said = tr(rest[0]) if rest[0] else self.unbroken()
             if rest[0] == "vacuous":
                 missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
-                said = tr("vacuous: not broken, but {missing} was never done, so nothing is shown")
+                said = tr("vacuous: not broken, but {missing} never ran, so nothing is proved")
                 said = said.format(missing=missing)
             self.line(0, f"{sign} {others}: {said}")
             if rest[0] == "never":
@@ -219,7 +219,7 @@ class Teller:
         said = tr(verdict) if verdict else self.unbroken()
         said = tr("never broken") if verdict == "never" else said
         if verdict == "vacuous" and not self.found.vacuous:
-            said = tr("vacuous: what it speaks of was there in no state, so nothing is shown")
+            said = tr("vacuous: what it speaks of existed in no state, so nothing is proved")
         sign = self.signs.ok if verdict == "never" else self.signs.caution
         self.line(0, f"{sign} property   {name}: {said}")
 

@@ -27,7 +27,7 @@ def is_muted(picture: Picture) -> bool:
 def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> list[Row]:
     """The bar: nothing is wrong; or what broke, since when and why, over the whole width."""
     if is_muted(picture):
-        return [row(Span(f" {glyphs.dot} {tr('rules: first your answer')}", "dim"))] + [Row()] * (lines - 1)
+        return [row(Span(f" {glyphs.dot} {tr('rules: after your answer')}", "dim"))] + [Row()] * (lines - 1)
     if not picture.broken:
         rules = (
             tr("all {count} rules hold").format(count=len(picture.rules)) if picture.rules else tr("no rule is broken")
@@ -64,7 +64,7 @@ def caption(picture: Picture, command: str, glyphs: Glyphs) -> tuple[Span, ...]:
 def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     """What is broken, case by case, then every rule with its sign."""
     if is_muted(picture):
-        return [row(Span(tr("What the rules say comes after your answer."), "dim"))]
+        return [row(Span(tr("The rules are shown after your answer."), "dim"))]
     rows = alarms(picture, width, glyphs)
     states = {broken.invariant: broken.severity for broken in reversed(worst(picture.broken))}
     if width >= SENTENCES:

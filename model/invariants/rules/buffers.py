@@ -24,7 +24,7 @@ from model.kernel.drivers.ttm_pool import POOL
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
     "hazard",
-    "A page reference is held only where the owner of the page asks for references before he reuses the page.",
+    "A page reference is held only on pages whose owner looks for references before reusing them.",
     "Prints nothing. With the count mangled to 0 a WARN when the driver frees the page, which is late; with frozen "
     "pages a WARN at once.",
 )

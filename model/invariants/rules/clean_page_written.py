@@ -18,7 +18,7 @@ from model.memory.records import Access
 CLEAN_PAGE_WRITTEN: Final = Invariant(
     "clean-page-written",
     "hazard",
-    "A page of a file on disk is dirty in the filesystem's eyes whenever somebody writes to it.",
+    "Whenever somebody writes to a page of a file on disk, the filesystem has it down as dirty.",
     "Prints nothing at first. When the page is marked dirty behind the filesystem's back, ext4 warns in "
     "ext4_dirty_folio(); if it never is, reclaim drops the page and the byte is gone.",
 )
@@ -37,7 +37,7 @@ def clean_page_written(scene: MachineView, access: Access) -> Violation | None:
         return None
     way = f" through {access.reference}" if access.reference else ""
     message = (
-        f"{access.device or f'Whoever uses {access.reference}'} wrote {access.value:#04x}{way} to "
+        f"{access.device or f'Whoever uses {access.reference}'} wrote {access.value}{way} to "
         f"{name_of(scene, access.pfn)}, page {frame.index} of file {frame.mapping}. Writeback has cleaned the page, "
         "and no fault told the filesystem of this byte: it will not write the page again, and may drop it."
     )

@@ -11,14 +11,14 @@ from model.invariants.violation import Invariant, Violation, violation
 FREED_WHILE_MAPPED: Final = Invariant(
     "freed-while-mapped",
     "corruption",
-    "A frame that the allocator has got back is mapped nowhere and is no page of a file or buffer.",
+    "Once a frame is back with the allocator it is mapped nowhere and belongs to no file and no buffer.",
     "`BUG: Bad page state … nonzero mapcount` where the kernel checks pages when they are freed and a normal entry is "
     "left. Nothing for a special entry: no debugging option watches those.",
 )
 FREED_WHILE_REFERENCED: Final = Invariant(
     "freed-while-referenced",
     "corruption",
-    "A frame that the allocator has got back is in nobody's hands: no get, no pin, no call in flight holds it.",
+    "Once a frame is back with the allocator nobody holds it: no get, no pin, no call in flight.",
     "Prints nothing at this point. The last put takes the count of a free page below zero; only CONFIG_DEBUG_VM stops "
     "there. Page poisoning finds the damage when the frame is allocated again, if it was written meanwhile.",
 )

@@ -37,8 +37,8 @@ def lost_store(before: MachineView, after: MachineView, change: Change) -> Itera
     for page, old, byte in moved:
         if before.byte(old) != byte:
             message = (
-                f"Page {page} {where[1]} has left {name_of(before, old)}, where {before.byte(old):#04x} was written "
-                f"last. It was copied before that: the page holds {byte:#04x} now, and the last byte is lost."
+                f"Page {page} {where[1]} has left {name_of(before, old)}, where {before.byte(old)} was written "
+                f"last. It was copied before that: the page holds {byte} now, and the last byte is lost."
             )
             yield violation(LOST_STORE, (subject("frame", old), where[0]), message)
             return

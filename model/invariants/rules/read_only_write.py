@@ -19,7 +19,7 @@ from model.memory.records import Access, Vma
 READ_ONLY_WRITE: Final = Invariant(
     "read-only-write",
     "corruption",
-    "Nobody writes through a process's mapping to a page that the process itself could not write there.",
+    "Nobody writes through a process's mapping where the process itself could not write.",
     "Prints nothing: the page is valid and held. The file, or the read-only memory, just has other bytes from now on.",
 )
 
@@ -47,7 +47,7 @@ def read_only_write(scene: MachineView, access: Access) -> Violation | None:
     writer = access.device or (f"Whoever uses {access.reference}" if access.reference else "The kernel")
     through = f" through {access.reference}" if access.reference else ""
     message = (
-        f"{writer} wrote {access.value:#04x}{through} at {place(scene, process, vpn)} to {name_of(scene, access.pfn)}, "
+        f"{writer} wrote {access.value}{through} at {place(scene, process, vpn)} to {name_of(scene, access.pfn)}, "
         f"{fault}."
     )
     subjects = (subject("frame", access.pfn), subject("pte", process, vpn))

@@ -25,7 +25,7 @@ def secret_access(scene: MachineView, access: Access) -> Violation | None:
     done = "wrote" if access.write else "read"
     way = f" through {access.reference}" if access.reference else ""
     message = (
-        f"{access.device or f'Whoever uses {access.reference}'} {done} {access.value:#04x} in "
+        f"{access.device or f'Whoever uses {access.reference}'} {done} {access.value} in "
         f"{name_of(scene, access.pfn)}{way}, a page of secret memory. get_user_pages() refuses such pages; whoever "
         "walks the page tables himself must look at the VMA too."
     )

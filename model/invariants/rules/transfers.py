@@ -314,7 +314,7 @@ def _reader_finds(scene: MachineView, process: str, vpn: int, seen: int | None) 
     """What the process meets when it looks for the byte."""
     if seen is None or seen < 0:
         return next_access(scene, process, vpn)
-    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen):#04x}."
+    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen)}."
 
 
 VIEW: Final[Reads] = {

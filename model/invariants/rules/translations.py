@@ -20,13 +20,13 @@ from model.memory.records import Pte, Reference, TlbEntry
 STALE_REFERENCE: Final = Invariant(
     "stale-reference",
     "hazard",
-    "Where a reference was taken, the process would still reach the page that the reference holds.",
+    "At the address where a reference was taken, the process still reaches the page that the reference holds.",
     "Prints nothing: this is allowed. A reference promises that the page is not freed, and that promise is kept.",
 )
 STALE_TLB: Final = Invariant(
     "stale-tlb",
     "hazard",
-    "A translation that the page table no longer has is forgotten by every CPU before its frame can be reused.",
+    "Every CPU forgets a translation that the page table no longer has before its frame can be reused.",
     "Prints nothing: no debugging option looks into TLBs. The CPU uses somebody else's page without a fault.",
 )
 

@@ -58,7 +58,7 @@ class insert_mappings(Procedure):
         return goto(insert_mappings.pte_alloc) if self.vpn < vma.end else self.unlock(tx, 0)
 
     def unlock(self, tx: Transaction, error: int) -> Outcome:
-        """Let others at the address space again; then the next one."""
+        """Drop mmap_lock; then the next one."""
         up_read(tx, "mmap_lock", self.mm)
         self.visited += 1
         return done(error) if error else goto(insert_mappings.mmap_read_lock)

@@ -165,7 +165,7 @@ class ttm_bo_evict(Procedure):
 
     @step
     def unreserve(self, tx: Transaction) -> Outcome:
-        """Let faults at it again: they will find it in its new place. If its last user has left meanwhile, free it."""
+        """Allow faults again: they will find it in its new place. If its last user has left meanwhile, free it."""
         unreserve(tx, self.buffer)
         return done(self.ret)
 

@@ -137,7 +137,7 @@ class fallocate_punch(inode_call):
 
     @step
     def inode_lock(self, tx: Transaction) -> Outcome:
-        """Lock the inode. Files that are no files (sockets, anonymous inodes) cannot have holes: ENODEV."""
+        """Lock the inode. What only looks like a file (a socket, an anonymous inode) cannot have holes: ENODEV."""
         file = tx.files.get(self.file)
         if file is None:
             return fail(EBADF)

@@ -189,8 +189,8 @@ class filemap_fault(vm_fault):
     def do_sync_mmap_readahead(self, tx: Transaction) -> Outcome:
         """The page must come from disk. Not alone, as a rule: missing pages around it are read as well.
 
-        Nobody shall wait for this disk who only wants to change the address space: on the first attempt mmap_lock is
-        given up.
+        Whoever only wants to change the address space should not have to wait for this disk: on the first attempt
+        mmap_lock is given up.
         """
         file, index = self.where(tx)
         if self.may_retry():

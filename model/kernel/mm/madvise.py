@@ -252,7 +252,7 @@ class do_madvise(Procedure):
 
     @step
     def mmap_unlock(self, tx: Transaction) -> Outcome:
-        """Let others at the address space again."""
+        """Drop mmap_lock."""
         unlock = up_write if self.advice in FLAGS_ADVICE else up_read
         unlock(tx, "mmap_lock", self.mm)
         return done(self.ret)

@@ -212,7 +212,7 @@ class do_mmap(Procedure):
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
-        """Let others at the address space again. MAP_POPULATE and MAP_LOCKED bring the pages in now."""
+        """Drop mmap_lock. MAP_POPULATE and MAP_LOCKED bring the pages in now."""
         up_write(tx, "mmap_lock", self.mm)
         if self.value < 0:
             return done(self.value)

@@ -140,7 +140,7 @@ class do_mprotect(Procedure):
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
-        """Let others at the address space again. What was changed before an error stays changed."""
+        """Drop mmap_lock. What was changed before an error stays changed."""
         up_write(tx, "mmap_lock", self.mm)
         return done(self.error)
 

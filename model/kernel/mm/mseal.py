@@ -66,6 +66,6 @@ class do_mseal(Procedure):
 
     @step
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
-        """Let others at the address space again."""
+        """Drop mmap_lock."""
         up_write(tx, "mmap_lock", self.mm)
         return done(self.ret)

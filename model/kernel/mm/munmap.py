@@ -145,7 +145,7 @@ class do_vmi_munmap(Procedure):
         return done()
 
     def mmap_unlock(self, tx: Transaction) -> None:
-        """Let others at the address space again, if that was asked for."""
+        """Drop mmap_lock, if that was asked for."""
         if self.unlock:
             (up_read if self.downgraded else up_write)(tx, "mmap_lock", self.mm)
 

@@ -177,7 +177,7 @@ class put_reference(Procedure):
 
     @step
     def put_pages(self, tx: Transaction) -> Outcome:
-        """1024 off the count for a pin, 1 for a get. Where it was the last reference the frame is free."""
+        """An unpin subtracts 1024, a put 1. At zero the frame is freed."""
         gup_put(tx, self.pins if self.pinned else self.holds, pinned=self.pinned)
         self.holds = self.pins = ()
         return done()

@@ -14,8 +14,10 @@ from tui.views.picture.units import Unit, counted, units
 from tui.views.row import Row, Span, cut, row
 from tui.views.shown_state import frame_name, place
 
-WHO: Final = 20
-"""Columns of the holder's name."""
+WHO: Final = 20, 26
+"""Columns of a holder's name, at least and at most."""
+BELOW: Final = 11
+"""Columns before what has no room beside a holder."""
 MOST: Final = 40
 """Units that are listed."""
 
@@ -40,7 +42,9 @@ def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> 
         return [row(Span(f" {tr('Point at a frame, or at a line that leads to one.')}", "dim"))]
     entries = list(_entries(drawn, pfn, start))
     rows = [_head(drawn, pfn, width)]
-    rows += [_line(entry, width) for entry in entries[:MOST]]
+    who = min(max((len(entry.who) for entry in entries[:MOST]), default=0), WHO[1])
+    who = max(who, WHO[0])
+    rows += [line for entry in entries[:MOST] for line in _lines(entry, who, width)]
     if len(entries) > MOST:
         rows.append(row(Span(f"   {tr('and {count} more').format(count=len(entries) - MOST)}", "dim")))
     rows += _sum(drawn, pfn, entries, width)
@@ -53,19 +57,23 @@ def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     owner = owner_of(drawn.state, drawn.index, pfn)
     was = drawn.past.owners.get(pfn, "")
     whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
-    text = f" {frame_name(drawn.state, pfn)}  {frame.kind} {whose}".rstrip()
+    kind = tr("the page of zeros, shared by all") if frame.kind == "zero" else f"{frame.kind} {whose}"
+    text = f" {frame_name(drawn.state, pfn)}  {kind}".rstrip()
+    source = drawn.past.source(pfn)
+    if source is not None:
+        text += f", {tr('made as a copy of {frame}').format(frame=frame_name(drawn.state, source))}"
     return row(Span(cut(text, width), hue(drawn.past, owner), f"frame:{pfn}"))
 
 
-def _line(entry: LedgerLine, width: int) -> Row:
-    """One unit."""
-    weight = str(entry.weight) if entry.weight else "0"
-    head = f" {sign(entry.token)} {weight:>5}  {cut(entry.who, WHO):<{WHO}} {entry.since:<9}"
-    room = width - len(head)
-    return row(
-        Span(head[:width], entry.role, entry.subject),
-        Span(cut(entry.told, max(room, 0)), "hazard" if entry.doubt else "plain", entry.subject),
-    )
+def _lines(entry: LedgerLine, who: int, width: int) -> Iterator[Row]:
+    """One unit; what its holder believes stands below it where it has no room beside it."""
+    head = f" {sign(entry.token)} {entry.weight:>5}  {cut(entry.who, who):<{who}} {entry.since:<9}"
+    told = Span(entry.told, "hazard" if entry.doubt else "plain", entry.subject)
+    if len(head) + len(told.text) <= width:
+        yield row(Span(head, entry.role, entry.subject), told)
+        return
+    yield row(Span(head[:width].rstrip(), entry.role, entry.subject))
+    yield row(Span(" " * BELOW), told._replace(text=cut(told.text, width - BELOW)))
 
 
 def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
@@ -179,7 +187,7 @@ def _sum(drawn: PictureState, pfn: int, entries: list[LedgerLine], width: int) -
     elif frame.kind == "vram":
         told = tr("video memory has no struct page, and nothing to count")
     elif not counted(frame):
-        told = tr("nobody counts the references of this page")
+        told = tr("nobody counts references to this page")
     else:
         told = _fate(frame, [entry for entry in entries if entry.weight])
     count = str(frame.refcount) if counted(frame) else "-"
@@ -190,13 +198,13 @@ def _fate(frame: Frame, found: list[LedgerLine]) -> str:
     """When the frame would be freed."""
     tokens = {entry.token for entry in found}
     if "missing" in tokens:
-        return tr("a unit is missing: freed while somebody still holds it")
+        return tr("a unit is missing: it will be freed while somebody still holds it")
     if "nobody" in tokens:
         return tr("never freed: a unit that nobody owns is never given back")
     if frame.kind == "buffer":
-        return tr("every unit has a holder; its driver reuses the frame at will")
+        return tr("every unit has a holder; but the driver reuses the frame without looking")
     if len(found) == 1:
-        return tr("freed as soon as {who} lets go").format(who=found[0].who)
+        return tr("freed when {who} lets go").format(who=found[0].who)
     return tr("every unit has a holder; freed when the last of {count} lets go").format(count=len(found))
 
 

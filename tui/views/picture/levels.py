@@ -52,9 +52,9 @@ def lane(drawn: PictureState, run: FoldedRun, *, whole: bool) -> list[Span]:
         shown = whole or here or not one.level
         text = f"f{one.table}[{one.number}]" if one.table is not None else "-"
         reached = here and one.level >= drawn.last.level
-        before = sign("walked") if reached else " "
+        before = sign("walked") if reached else drawn.scene.marks.get(one.subject, " ") if one.level else " "
         role = "dim" if not reached else "here" if one.level == drawn.last.level else "now"
-        text = text if shown else ""
+        text, before = (text, before) if shown else ("", " ")
         spans += [Span(before, "dim"), Span(text[:ITEM], role, one.subject if text else "")]
         spans.append(Span(" " * (ITEM - len(text[:ITEM]))))
     missing = LANE - sum(len(span.text) for span in spans)
@@ -67,10 +67,10 @@ def lane_head() -> str:
 
 
 def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
-    """How far a walk in this process has come; nothing while there is none."""
+    """How far a walk in this process has come, or which tables have just been hung in; nothing without either."""
     walked = drawn.last.walked
     if walked is None or walked[0] != process:
-        return [Span(" " * width)]
+        return _hung_in(drawn, process, width)
     spans: list[Span] = []
     found = list(levels(drawn, walked))
     for level in (3, 2, 1, 0):
@@ -81,3 +81,21 @@ def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
     where = f" f{at.table}[{at.number}]" if at is not None and at.table is not None else ""
     room = width - sum(len(span.text) for span in spans)
     return [*spans, Span(f"{where[:room]:<{room}}", "now", at.subject if at is not None and where else "")]
+
+
+def _hung_in(drawn: PictureState, process: str, width: int) -> list[Span]:
+    """The levels, with a sign at each that has got a new table, and the last of these tables."""
+    new = {
+        change.key[1] - 1: change.new
+        for change in drawn.scene.changes
+        if change.table == "tables" and change.key[0] == process and change.old is None and not change.new.huge
+    }
+    if not new:
+        return [Span(" " * width)]
+    spans = [
+        Span(f"{'+' if level in new else ' '}{LEVEL_NAMES[level]}", "new" if level in new else "dim")
+        for level in (3, 2, 1, 0)
+    ]
+    table = new[min(new)].pfn
+    room = width - sum(len(span.text) for span in spans)
+    return [*spans, Span(f" f{table}"[:room].ljust(room), "new", f"frame:{table}")]
