@@ -254,7 +254,7 @@ _TABLE: Final = (
     _verb("pwrite", "pwrite(2): write it", _F, _PAGE, _BYTE),
     _verb("pipe", "pipe(2): a pipe of one buffer, O_NONBLOCK", NewName(name="R", kind="reference"), cpu_of=""),
     _verb("pipe-write", "write(2) to the pipe", _R, _BYTE, cpu_of=""),
-    _verb("pipe-read", "read(2) of all that the pipe has", _R, yields=True, cpu_of=""),
+    _verb("pipe-read", "read(2) of all that the pipe has", _R, yields="byte", cpu_of=""),
     _verb("splice", "splice(2): a page of the file goes into the pipe, uncopied", _F, _PAGE, _R, cpu_of=""),
     _verb("device", "a device that can do DMA", NewName(name="DEV", kind="device"), role="machine"),
     _verb(
@@ -285,7 +285,7 @@ _TABLE: Final = (
     ),
     _verb("vmsplice", "vmsplice(2) puts the pages into a pipe, to be read out of it", _P, _RANGE, _AS),
     _verb("direct-read", "pread(2) with O_DIRECT: the disk writes BYTE to the page", _P, _ONE, _BYTE),
-    _verb("direct-write", "pwrite(2) with O_DIRECT: the disk reads the page", _P, _ONE, yields=True),
+    _verb("direct-write", "pwrite(2) with O_DIRECT: the disk reads the page", _P, _ONE, yields="byte"),
     _verb(
         "mirror",
         "hmm_range_fault() under an mmu_interval_notifier: no reference, follows invalidations",
