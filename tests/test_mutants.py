@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.driver_files.resolve import resolve
 from tests.mutants.run import TestRunError, Verdict, Worker
 from tests.mutants.table import ROOT, Mutant, mutants
 
@@ -37,8 +38,11 @@ def test_the_program_is_broken_in_at_least_sixty_places() -> None:
 def test_a_mutant_is_another_program(mutant: Mutant) -> None:
     before = source(mutant.file)
     after = mutant.applied(before)
-    compile(after, mutant.file, "exec")
-    assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(before))
+    if mutant.file.endswith(".driver"):
+        assert resolve(after, "7.3") != resolve(before, "7.3")
+    else:
+        compile(after, mutant.file, "exec")
+        assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(before))
     assert mutant.breaks
 
 

@@ -8,8 +8,14 @@ does with its buffer meanwhile.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
+from model.driver_files import library
+from model.driver_files.records import KernelDriver
+from model.driver_files.resolve import resolve
+from model.engine.config import KERNELS
 from model.kernel.arch.boot import boot
-from model.kernel.drivers.exporter import EXPORTERS, exporter
+from model.kernel.drivers.driver import driver_of
 
 Settings = tuple[tuple[str, str], ...]
 """Pairs of key and value, as `set` has them."""
@@ -96,36 +102,56 @@ def rows(kernel: str) -> tuple[DriverRow, ...]:
     """The drivers there are; kinds that this kernel's model cannot tell apart are one."""
     machine = boot(settings={"kernel": kernel})
     alike: dict[object, list[str]] = {}
-    for kind in EXPORTERS:
-        alike.setdefault((exporter(machine, kind), happenings(kind)), []).append(kind)
+    for kind in library.names():
+        alike.setdefault(behaviour(driver_of(machine, kind)), []).append(kind)
     # The check under discussion sits in dma_buf_mmap(); the DRM file has an mmap of its own (thread, point 7).
     return *(DriverRow(tuple(kinds)) for kinds in alike.values()), DriverRow(("insert-page",), DRM_FILE)
 
 
 def happenings(kind: str) -> tuple[str, ...]:
     """What may become of a buffer's pages while somebody holds them: what this driver does to them in its life."""
-    if EXPORTERS[kind].moves:
+    driver = newest(kind)
+    ops = [one.name for one in driver.ops if one.name not in {"move", "invalidate"}]
+    if driver.moves:
         return "move b vram", "move b gtt"
-    if kind == "udmabuf":
+    if driver.backing == "borrow:memfd":
         return ("punch f 0 1",)
-    return ("evict b",) if EXPORTERS[kind].insert == "shmem" else ("munmap p0 buf", "destroy b")
+    return tuple(f"{op} b" for op in ops) or ("munmap p0 buf", "destroy b")
+
+
+def newest(kind: str) -> KernelDriver:
+    """A driver that comes along, on the newest kernel."""
+    return resolve(library.text_of(kind), KERNELS[-1])
+
+
+def behaviour(driver: KernelDriver) -> object:
+    """All of a driver but what it is called and where it was read: to be compared."""
+    told = {"name", "about", "sources", "map_line", "lock_line", "ops", "functions"}
+    fields = [getattr(driver, name) for name in driver.__struct_fields__ if name not in told]
+    lists = [(one.name, [(step.text, step.when) for step in one.steps]) for one in (*driver.ops, *driver.functions)]
+    return msgspec.msgpack.encode((fields, lists))
 
 
 def buffer_lines(kind: str, backing: str = DMABUF) -> tuple[str, ...]:
     """A buffer of a driver, its dma-buf, and the mapping `buf` of it in p0: one page, or what a huge entry needs."""
-    huge = EXPORTERS[kind].insert == "huge-pfn"
+    huge = is_huge(kind)
     pages, where = (512, " at=512") if huge else (1, "")
     created = (
-        ("memfd f 1", "seal f shrink", "bo b 1 exporter=udmabuf memfd=f")
-        if kind == "udmabuf"
+        ("memfd f 1", "seal f shrink", f"bo b 1 exporter={kind} memfd=f")
+        if newest(kind).backing == "borrow:memfd"
         else (f"bo b {pages} in=gtt exporter={kind}",)
     )
     return *created, "export b as=d", f"mmap p0 buf {backing} shared rw {pages}{where}"
 
 
+def is_huge(kind: str) -> bool:
+    """Whether its scenes have buffers of 512 pages, which a huge entry needs."""
+    return newest(kind).insert == "huge-pfn"
+
+
 def settings_lines(kernel: str, defence: Settings, kind: str = "") -> tuple[str, ...]:
     """The `set` lines of a scene. A huge buffer needs video memory to move to."""
-    vram = (("vram", "1024"),) if kind and EXPORTERS[kind].insert == "huge-pfn" else ()
+    vram = (("vram", "1024"),) if kind and is_huge(kind) else ()
     return tuple(f"set {key} {value}" for key, value in (("kernel", kernel), *defence, *vram))
 
 

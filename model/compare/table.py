@@ -3,9 +3,8 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from model.compare.scenes import DEFENCES, GRABBERS, DriverRow, defence_name, rows, scene
+from model.compare.scenes import DEFENCES, GRABBERS, DriverRow, defence_name, is_huge, rows, scene
 from model.compare.uses import use_scene, uses
-from model.kernel.drivers.exporter import EXPORTERS
 
 
 class CellQuestion(NamedTuple):
@@ -60,4 +59,4 @@ def questions(
 
 def _huge(row: DriverRow) -> bool:
     """Whether a scene has buffers of 512 pages."""
-    return EXPORTERS[row.kinds[0]].insert == "huge-pfn"
+    return is_huge(row.kinds[0])

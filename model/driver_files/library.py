@@ -8,6 +8,11 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "files"
 SUFFIX: Final = ".driver"
+FIRST: Final = (
+    *("qxl", "bochs", "vgem", "virtio-gpu", "cirrus", "system-heap", "udmabuf", "i915-shmem"),
+    *("ttm-huge", "insert-page", "mixed", "no-zap", "late-zap", "no-flush"),
+)
+"""Drivers that stand before the others, which follow by name."""
 
 
 def _folder() -> "Traversable":
@@ -18,9 +23,10 @@ def _folder() -> "Traversable":
 
 @cache
 def names() -> tuple[str, ...]:
-    """The drivers that come along, sorted."""
+    """The drivers that come along, in the order in which tables show them."""
     found = (entry.name for entry in _folder().iterdir())
-    return tuple(sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX)))
+    named = sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX))
+    return *(name for name in FIRST if name in named), *(name for name in named if name not in FIRST)
 
 
 @cache

@@ -90,6 +90,10 @@ SIGNALS: Final = {
 PLACES: Final = ("vram", "gtt", "system")
 SEALS: Final = ("seal", "shrink", "grow", "write", "future_write")
 CONDITIONS: Final = {
+    "vram": "it is in video memory",
+    "gtt": "it is in system memory that the GPU reaches",
+    "system": "it is in system memory",
+    "swapped": "it is swapped out",
     "pinned": "a static importer has the exporter's pin on the buffer",
     "imported": "some device imports a dma-buf of it",
     "exported": "there is a dma-buf of it",
@@ -142,7 +146,13 @@ _FIELDS: Final = (
     LineForm(
         "private",
         "MAP_PRIVATE mappings",
-        (Slot("WHETHER", ("refuse", "allow")),),
+        (
+            Slot(
+                "WHETHER",
+                ("refuse", "allow", "shared-only"),
+                meaning="those that could be written, and so copied, are refused; none is; all are",
+            ),
+        ),
         options=(Slot("most", kind="number", optional=True, meaning="pages; longer ones are refused"),),
     ),
     LineForm(
@@ -205,6 +215,14 @@ _FIELDS: Final = (
         "vm_ops->access: whom /proc/PID/mem and debuggers ask where get_user_pages() refuses",
         (Slot("WHAT", ("none", "system", "phys"), meaning="nobody, pages in system memory, whatever the entry says"),),
     ),
+    LineForm(
+        "pin",
+        "a static importer, which cannot follow a move, has the buffer pinned",
+        (
+            Slot("PLACE", PLACES, meaning="where the buffer is taken first, if it is in video memory"),
+            Slot("NAME", kind="name", optional=True, meaning="the function that takes it there"),
+        ),
+    ),
     LineForm("split", "vm_ops->may_split: whether munmap() may cut a mapping", (Slot("WHETHER", ("allow", "refuse")),)),
 )
 
@@ -250,7 +268,11 @@ _STEPS: Final = (
     LineForm("keep", "the device notes the frame numbers, without a reference, and is never told of a change: a bug"),
     LineForm("set", "from here on the buffer is in that state", (_STATE,)),
     LineForm("clear", "and here it is so no longer", (_STATE,)),
-    LineForm("call", "the steps of a `function`", (_NAME,)),
+    LineForm(
+        "call",
+        "the steps of a `function`",
+        (_NAME, Slot("PLACE", PLACES, optional=True, meaning="where it is to take the buffer")),
+    ),
 )
 
 HEADS: Final = {form.name: form for form in _HEADS}
@@ -258,3 +280,11 @@ FIELDS: Final = {form.name: form for form in _FIELDS}
 STEPS: Final = {form.name: form for form in _STEPS}
 VERSIONS: Final = ("since", "until")
 """What a line may begin with: `since 6.12 until 6.18`; it counts on these kernels alone."""
+WHEN: Final = ("when", "unless")
+"""What a step may begin with: `when vram`; it is done in that state alone."""
+JOIN: Final = "+"
+"""Between steps that are one micro-step: nothing comes between them."""
+LONG: Final = ("zap", "wrprotect", "insert", "room", "truncate", "shrink", "call")
+"""Steps that call something of many micro-steps: others come between."""
+ASKED: Final = ("refuse-when",)
+"""Steps that are no micro-step of their own: they are asked with the step that follows."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from model.driver_files.line_forms import FIELDS, HEADS, MOST_PAGES, STEPS, VERSIONS, LineForm, Slot
+from model.driver_files.line_forms import FIELDS, HEADS, JOIN, LONG, MOST_PAGES, STEPS, VERSIONS, WHEN, LineForm, Slot
 from model.driver_files.records import DriverLine, DriverText, StepList, Value
 from model.engine.config import KERNELS
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
@@ -68,7 +68,7 @@ class _DriverReader:
     def __init__(self) -> None:
         self.problems: list[ScriptProblem] = []
         self.name: DriverLine | None = None
-        self.like: DriverLine | None = None
+        self.likes: list[DriverLine] = []
         self.fields: list[DriverLine] = []
         self.lists: list[tuple[DriverLine, list[DriverLine]]] = []
 
@@ -88,8 +88,7 @@ class _DriverReader:
         if self.problems:
             raise ScriptError(self.problems)
         assert self.name is not None
-        like = self.like.word_at("NAME") if self.like else ""
-        return DriverText(self.name.word_at("NAME"), like, tuple(self.fields), lists)
+        return DriverText(self.name.word_at("NAME"), tuple(self.likes), tuple(self.fields), lists)
 
     def raw_lines(self, text: str) -> Iterator[_Raw]:
         """The lines that say something, as words."""
@@ -160,9 +159,9 @@ class _DriverReader:
             case "driver":
                 self.name = line
             case "like":
-                if self.like is not None or self.fields or self.lists:
+                if self.fields or self.lists or any(_overlap(line, other) for other in self.likes):
                     self.complain(raw.number, line.column, "`like` stands once, right behind `driver`")
-                self.like = line
+                self.likes.append(line)
             case _:
                 self._list(line)
         return True
@@ -196,9 +195,9 @@ class _DriverReader:
     # -- one line --------------------------------------------------------------------------
 
     def _after_versions(self, raw: _Raw) -> Word | None:
-        """The first word behind `since` and `until`."""
+        """The first word behind `since`, `until`, `when` and `unless`."""
         at = 0
-        while at < len(raw.words) and raw.words[at].text in VERSIONS:
+        while at < len(raw.words) and raw.words[at].text in {*VERSIONS, *WHEN}:
             at += 2
         if at >= len(raw.words):
             self.complain(raw.number, raw.end, f"a line is missing behind `{raw.words[0].text}`")
@@ -210,6 +209,9 @@ class _DriverReader:
         before = len(self.problems)
         words, source, told = _explanations(raw.words)
         versions = self._versions(raw, words)
+        when = self._when(raw, words) if forms is STEPS else ()
+        parts = _parted(words) if forms is STEPS else [words]
+        words = parts[0]
         head = words.pop(0) if words else None
         if head is None:
             self.complain(raw.number, raw.end, f"{what} is missing")
@@ -226,9 +228,37 @@ class _DriverReader:
             words = self._without_colon(raw, words, form)
         written = " ".join((head.text, *(word.text for word in words)))
         values = self._values(raw, form, words)
+        joined = tuple(self._joined(raw, parts))
         if len(self.problems) > before:
             return None
-        return DriverLine(form.name, values, source, told, *versions, raw.number, head.column, written)
+        written = " + ".join((written, *(one.text for one in joined)))
+        where = (raw.number, head.column)
+        return DriverLine(form.name, values, source, told, *versions, *where, written, when, joined)
+
+    def _joined(self, raw: _Raw, parts: list[list[Word]]) -> Iterator[DriverLine]:
+        """The steps behind a `+`: a call, after which others may come between, can be the last only."""
+        for at, words in enumerate(parts):
+            if at and not words:
+                self.complain(raw.number, raw.end, f"a step is missing behind `{JOIN}`")
+            elif at and (step := self.line(_Raw(raw.number, words, raw.end), STEPS, "a step")) is not None:
+                yield step
+            last = at == len(parts) - 1
+            if words and words[0].text in LONG and not last:
+                why = "takes many micro-steps: nothing can be joined behind it"
+                self.complain(raw.number, words[0].column, f"`{words[0].text}` {why}")
+
+    def _when(self, raw: _Raw, words: list[Word]) -> tuple[tuple[str, bool], ...]:
+        """The states in which a step is done."""
+        found = []
+        while words and words[0].text in WHEN:
+            wanted = words.pop(0).text == "when"
+            if not words:
+                break
+            state = words.pop(0)
+            if not is_name(state.text):
+                self.complain(raw.number, state.column, f"`{printable(state.text)}` is no name of a state")
+            found.append((state.text, wanted))
+        return tuple(found)
 
     def _versions(self, raw: _Raw, words: list[Word]) -> tuple[str, str]:
         found = {"since": "", "until": ""}
@@ -361,7 +391,7 @@ class _DriverReader:
 
     def _check_names(self, lists: tuple[StepList, ...]) -> None:
         """Locks that steps name are declared; functions that they call exist and do not call each other in a circle."""
-        if self.like is not None:
+        if self.likes:
             return  # what it takes over is known when it is resolved
         declared = {line.word_at("LOCK") for line in self.fields if line.word == "lock"}
         for problem in wrong_names(lists, declared):
@@ -372,7 +402,7 @@ def wrong_names(lists: tuple[StepList, ...], declared: set[str]) -> Iterator[Scr
     """What the steps of lists name and is not there, and lists that call each other without end."""
     functions = {one.name for one in lists if one.head.word == "function"}
     for one in lists:
-        for step in one.steps:
+        for step in every_step(one):
             lock = step.word_at("LOCK")
             if lock and lock not in declared:
                 hint = did_you_mean(lock, declared) or "; declare it: `lock NAME ops`"
@@ -384,13 +414,20 @@ def wrong_names(lists: tuple[StepList, ...], declared: set[str]) -> Iterator[Scr
     yield from _circles(lists)
 
 
+def every_step(one: StepList) -> Iterator[DriverLine]:
+    """The steps of a list, those behind a `+` too."""
+    for step in one.steps:
+        yield step
+        yield from step.joined
+
+
 def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
     """Lists that call each other in a circle, or too deep: a driver would never come to an end."""
     calls: dict[str, list[DriverLine]] = {}
     for one in lists:
-        calls.setdefault(one.name, []).extend(step for step in one.steps if step.word == "call")
+        calls.setdefault(one.name, []).extend(step for step in every_step(one) if step.word == "call")
     for one in lists:
-        for step in (step for step in one.steps if step.word == "call"):
+        for step in (step for step in every_step(one) if step.word == "call"):
             chain, level = [one.name], {step.word_at("NAME")}
             while level and len(chain) <= MOST_DEPTH + len(calls):
                 if one.name in level:
@@ -407,6 +444,11 @@ def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
 def _overlap(one: DriverLine, other: DriverLine) -> bool:
     """Whether two lines count on some kernel both."""
     return any(counts_on(one, kernel) and counts_on(other, kernel) for kernel in KERNELS)
+
+
+def on_some_kernel(line: DriverLine) -> bool:
+    """Whether a line counts anywhere at all."""
+    return any(counts_on(line, kernel) for kernel in KERNELS)
 
 
 def counts_on(line: DriverLine, kernel: str) -> bool:
@@ -440,6 +482,17 @@ def _explanations(words: list[Word]) -> tuple[list[Word], str, str]:
     return parts[0], source, told
 
 
+def _parted(words: list[Word]) -> list[list[Word]]:
+    """The words between the `+`."""
+    parts: list[list[Word]] = [[]]
+    for word in words:
+        if word.text == JOIN:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
 # -- writing ---------------------------------------------------------------------------------------
 
 
@@ -455,6 +508,7 @@ def _parts(line: str) -> Iterable[str]:
 def described(line: DriverLine) -> str:
     """A line as it may stand in a file again."""
     versions = [f"{key} {value}" for key, value in (("since", line.since), ("until", line.until)) if value]
+    versions += [f"{'when' if wanted else 'unless'} {state}" for state, wanted in line.when]
     told = f" {SOURCE} {line.source}" if line.source or line.words else ""
     return " ".join((*versions, line.text)) + told + (f" {SOURCE} {line.words}" if line.words else "")
 

@@ -25,6 +25,10 @@ class DriverLine(msgspec.Struct, frozen=True):
     column: int = 1
     text: str = ""
     """As written, single spaces, without comment and without the versions."""
+    when: tuple[tuple[str, bool], ...] = ()
+    """(state, whether it must be so): the step is left out otherwise."""
+    joined: tuple[DriverLine, ...] = ()
+    """Steps that belong to the same micro-step."""
 
     def word_at(self, key: str, default: str = "") -> str:
         """An operand that is a word or a name."""
@@ -76,8 +80,8 @@ class DriverText(msgspec.Struct, frozen=True):
     """A driver file that was read without a mistake."""
 
     name: str
-    like: str
-    """The driver that it takes all from that it does not say; empty: none."""
+    likes: tuple[DriverLine, ...]
+    """The drivers that it takes all from that it does not say, each on some kernels."""
     fields: tuple[DriverLine, ...]
     lists: tuple[StepList, ...]
 
@@ -106,8 +110,12 @@ class KernelDriver(msgspec.Struct, frozen=True):
     """`one`, `around` or `vma`: which entries one fault makes."""
     bounds: bool
     map_line: DriverLine
+    lock_line: DriverLine
+    """The declaration of the lock that ->fault takes; an empty line if it takes none."""
     private_pages: int
-    """The longest MAP_PRIVATE mapping that it allows; 0: none."""
+    """The longest MAP_PRIVATE mapping that it allows, where a write would copy; 0: none."""
+    shared_only: bool
+    """It refuses MAP_PRIVATE even where nothing could be written."""
     locks: tuple[tuple[str, str], ...]
     """(lock, how ->fault takes it)."""
     fails_when: tuple[tuple[str, int], ...]
@@ -124,6 +132,9 @@ class KernelDriver(msgspec.Struct, frozen=True):
     """The state that a first write notes."""
     access: str
     may_split: bool
+    pin_place: str
+    """Where a static importer has the buffer taken; empty: it is not pinned."""
+    pin_function: str
     ops: tuple[StepList, ...]
     functions: tuple[StepList, ...]
 

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from model.driver_files import library
 from model.driver_files.line_forms import SIGNALS, VMA_FLAGS
-from model.driver_files.parser import counts_on, described, parse, wrong_names
+from model.driver_files.parser import counts_on, described, on_some_kernel, parse, wrong_names
 from model.driver_files.records import DriverLine, DriverText, KernelDriver, StepList
+from model.engine.config import KERNELS
 from model.memory.flags import VM_DONTCOPY
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
 
@@ -31,23 +34,43 @@ def whole(text: str) -> DriverText:
 
 
 def _with_base(driver: DriverText, depth: int) -> DriverText:
-    if not driver.like:
+    if not driver.likes:
         return driver
-    if driver.like not in library.names():
-        hint = did_you_mean(driver.like, library.names()) or f": {', '.join(library.names())}"
-        problem = ScriptProblem(2, 1, f"`like {driver.like}`: no such driver comes along{hint}")
-        raise ScriptError([problem])
-    if depth == MOST_LIKES:
-        raise ScriptError([ScriptProblem(2, 1, f"`like {driver.like}`: more than {MOST_LIKES} drivers in a row")])
-    base = _with_base(parse(library.text_of(driver.like)), depth + 1)
     said = {line.word for line in driver.fields}
     named = {one.name for one in driver.lists}
-    fields = (*(line for line in base.fields if line.word not in said), *driver.fields)
-    lists = (*(one for one in base.lists if one.name not in named), *driver.lists)
-    problems = list(wrong_names(lists, {line.word_at("LOCK") for line in fields if line.word == "lock"}))
+    fields: list[DriverLine] = []
+    lists: list[StepList] = []
+    for like in driver.likes:
+        base = _base(like, depth)
+        fields += [_clipped(line, like) for line in base.fields if line.word not in said]
+        lists += [
+            msgspec.structs.replace(one, head=_clipped(one.head, like)) for one in base.lists if one.name not in named
+        ]
+    fields = [line for line in (*fields, *driver.fields) if on_some_kernel(line)]
+    lists = [one for one in (*lists, *driver.lists) if on_some_kernel(one.head)]
+    problems = list(wrong_names(tuple(lists), {line.word_at("LOCK") for line in fields if line.word == "lock"}))
     if problems:
         raise ScriptError(problems)
-    return DriverText(driver.name, driver.like, fields, lists)
+    return DriverText(driver.name, driver.likes, tuple(fields), tuple(lists))
+
+
+def _base(like: DriverLine, depth: int) -> DriverText:
+    """The driver that another takes over from."""
+    name = like.word_at("NAME")
+    if name not in library.names():
+        hint = did_you_mean(name, library.names()) or f": {', '.join(library.names())}"
+        raise ScriptError([ScriptProblem(like.line, like.column, f"`like {name}`: no such driver comes along{hint}")])
+    if depth == MOST_LIKES:
+        chain = f"`like {name}`: more than {MOST_LIKES} drivers in a row"
+        raise ScriptError([ScriptProblem(like.line, like.column, chain)])
+    return _with_base(parse(library.text_of(name)), depth + 1)
+
+
+def _clipped(line: DriverLine, like: DriverLine) -> DriverLine:
+    """A line that is taken over: it counts where it counts there, and where the taking over does."""
+    since = max((one for one in (line.since, like.since) if one), key=KERNELS.index, default="")
+    until = min((one for one in (line.until, like.until) if one), key=KERNELS.index, default="")
+    return msgspec.structs.replace(line, since=since, until=until)
 
 
 def _on(driver: DriverText, kernel: str) -> KernelDriver:
@@ -72,7 +95,9 @@ def _on(driver: DriverText, kernel: str) -> KernelDriver:
         reach=mapping.word_at("range", "one"),
         bounds=not mapping.has("no-bounds"),
         map_line=mapping,
+        lock_line=next((line for line in lines if line.word == "lock" and line.word_at("HOW") != "ops"), NO_LINE),
         private_pages=_private(one("private")),
+        shared_only=one("private").word_at("WHETHER") == "shared-only",
         locks=tuple((line.word_at("LOCK"), line.word_at("HOW")) for line in lines if line.word == "lock"),
         fails_when=tuple(
             (line.word_at("STATE"), SIGNALS[line.word_at("SIGNAL")]) for line in lines if line.word == "fail-when"
@@ -87,6 +112,8 @@ def _on(driver: DriverText, kernel: str) -> KernelDriver:
         notes=one("mkwrite").word_at("STATE"),
         access=one("access").word_at("WHAT", "none"),
         may_split=one("split").word_at("WHETHER", "allow") == "allow",
+        pin_place=one("pin").word_at("PLACE"),
+        pin_function=one("pin").word_at("NAME"),
         ops=tuple(one for one in lists if one.head.word == "op"),
         functions=tuple(one for one in lists if one.head.word == "function"),
     )

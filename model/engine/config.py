@@ -1,7 +1,8 @@
 """Which kernel, which defences: the settings of a machine, and the facts that differ between kernels.
 
 Every difference between 6.1, 6.12, 6.18 and 7.3 that the model knows stands in `FACTS`, once, with its source.
-The code asks for the fact by name and never for a version.
+The code asks for the fact by name and never for a version. What differs between versions of one driver stands in the
+driver's file (model/driver_files), line by line.
 """
 
 from typing import Final, NamedTuple
@@ -129,17 +130,8 @@ FACTS: Final[dict[str, Fact]] = {
     "dma-bufs are never executable": Fact("7.3", "7.3", "dma-buf recordings (matrix): no `me` on dma-buf files"),
     "mremap extends any VMA": Fact("6.1", "6.1", "no vma_merge_extend; dma-buf recordings, finding 14"),
     "PFN ranges are VM_PAT": Fact("6.1", "6.12", "dma-buf recordings (matrix): `ar` on /dev/mem and PCI resources"),
-    "bochs uses TTM": Fact("6.1", "6.12", "GEM shmem in 7.3; dma-buf recordings, finding 3"),
-    "udmabuf maps PFNs": Fact("6.12", "7.3", "6.1 returns the memfd's page; dma-buf recordings, finding 6"),
-    "udmabuf pins its pages": Fact("6.12", "7.3", "memfd_pin_folios() since 6.12; dma-buf moves: refcount 1026"),
     "udmabuf checks seals under the inode's lock": Fact(
         "6.12", "7.3", "udmabuf_create(): inode_lock_shared() in 6.12.117 and 7.3.4, none in 6.1; udmabuf.c"
-    ),
-    "udmabuf maps a whole VMA at its first fault": Fact(
-        "6.18", "7.3", "udmabuf_vm_fault(): pre fault since 6.13, not in 6.12.117; drivers/dma-buf/udmabuf.c"
-    ),
-    "GEM shmem faults take dma_resv": Fact(
-        "6.12", "7.3", "drm_gem_shmem_fault(): pages_lock in 6.1; drivers/gpu/drm/drm_gem_shmem_helper.c"
     ),
     "PMD special bit": Fact("6.12", "7.3", "pmd_special; kernel-facts C.1"),
     "page checks without debugging": Fact("6.1", "6.1", "check_pages_enabled is off since; kernel-facts M.1"),

@@ -17,10 +17,9 @@ from model.kernel.drivers.dma_buf import (
     dma_buf_unmap_attachment,
 )
 from model.kernel.drivers.driver_steps import operation
-from model.kernel.drivers.exporter import EXPORTERS
+from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.gem import gem_create, gem_destroy
 from model.kernel.drivers.gpu import i915_vma_bind, i915_vma_unbind
-from model.kernel.drivers.ttm_move import move_buffer
 from model.kernel.drivers.udmabuf import udmabuf_create
 from model.kernel.fs.dax import dax_create
 from model.kernel.fs.pipe import alloc_pipe_info, pipe_read, pipe_write, splice_file_to_pipe
@@ -191,8 +190,9 @@ def _vmsplice(call: Call) -> Procedure:
 def _bo(call: Call) -> Procedure:
     """A buffer of its driver's own pages, or, a udmabuf, of those of a memfd."""
     kind = call.name("exporter") or "qxl"
-    if kind == "udmabuf":
-        return udmabuf_create(name=call.name("B"), pages=call.number("PAGES"), memfd=call.name("memfd"))
+    if driver_of(call.state, kind).backing == "borrow:memfd":
+        memfd = call.name("memfd")
+        return udmabuf_create(name=call.name("B"), pages=call.number("PAGES"), memfd=memfd, exporter=kind)
     return gem_create(
         name=call.name("B"),
         pages=call.number("PAGES"),
@@ -202,13 +202,9 @@ def _bo(call: Call) -> Procedure:
     )
 
 
-def _operation(call: Call, op: str, what: str = "") -> Procedure:
+def _operation(call: Call, op: str, place: str = "") -> Procedure:
     """What the driver of a buffer does with it."""
-    buffer = call.name("B")
-    bo = call.state.buffers.get(buffer)
-    if bo is None or bo.exporter in EXPORTERS:
-        return move_buffer(buffer=buffer, what=what)
-    return operation(call.state, buffer, op, what if op == "move" else "")
+    return operation(call.state, call.name("B"), op, place)
 
 
 def _dma(call: Call) -> Procedure:
@@ -269,8 +265,8 @@ CALLS: Final[dict[str, Builder]] = {
     "unmap": lambda call: dma_buf_unmap_attachment(name=call.name("R")),
     "detach": lambda call: dma_buf_detach(dmabuf=call.name("D"), device=call.name("DEV")),
     "move": lambda call: _operation(call, "move", call.name("PLACE")),
-    "evict": lambda call: _operation(call, "evict", "evict"),
-    "invalidate": lambda call: _operation(call, "invalidate", "invalidate"),
+    "evict": lambda call: _operation(call, "evict"),
+    "invalidate": lambda call: _operation(call, "invalidate"),
     "destroy": lambda call: gem_destroy(name=call.name("B")),
     "put": lambda call: put_reference(name=call.name("R"), dirty="dirty" in call.command.options),
     "dma": _dma,

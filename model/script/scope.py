@@ -139,16 +139,14 @@ class Scope:
     @staticmethod
     def drivers_along() -> tuple[str, ...]:
         """The drivers that come with the program."""
-        from model.kernel.drivers.exporter import EXPORTERS  # noqa: PLC0415 -- the kernel
-
-        return (*EXPORTERS, *library.names())
+        return library.names()
 
     def has_backing(self, name: str, backing: str) -> bool:
         """Whether the pages of a driver's buffers come from there, on some kernel."""
         driver = self.driver(name)
-        if driver is None:
-            return name == "udmabuf" and backing == "borrow:memfd"
-        return any(line.word == "backing" and line.word_at("KIND") == backing for line in driver.fields)
+        return driver is not None and any(
+            line.word == "backing" and line.word_at("KIND") == backing for line in driver.fields
+        )
 
     def ops_of(self, buffer: str) -> tuple[str, ...] | None:
         """The operations of a buffer's driver; None where that is not known."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.kernel.drivers.exporter import EXPORTERS
+from model.kernel.drivers.driver import driver_of
 from model.memory.records import Reference
 from model.memory.state import State
 from model.text.words import is_name
@@ -122,12 +122,14 @@ def _buffers(state: State) -> Iterator[EnabledCommand]:
     """What a driver does with its buffers."""
     for name, buffer in sorted(state.buffers.items()):
         about = f"buffer {name}"
-        if EXPORTERS[buffer.exporter].moves and not buffer.closed:
-            yield EnabledCommand(f"evict {name}", about, 8)
+        ops = [one.name for one in driver_of(state, buffer.exporter).ops]
+        for op in () if buffer.closed else sorted(ops, key=lambda op: op == "invalidate"):
+            if op != "move":
+                yield EnabledCommand(f"{op} {name}", about, 1 if op == "invalidate" else 8)
+                continue
             for place in ("vram", "gtt", "system"):
                 if place != buffer.place:
                     yield EnabledCommand(f"move {name} {place}", about)
-        yield EnabledCommand(f"invalidate {name}", about)
         yield EnabledCommand(f"destroy {name}", about)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from model.driver_files import library
 from model.invariants.checker import Checker
-from model.kernel.drivers.exporter import EXPORTERS
 from model.session.session import Session
 from model.text.problems import ScriptError
 
@@ -214,7 +214,7 @@ exporter_commands = st.one_of(
 
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.18"])
-@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("exporter", library.names())
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(exporter_commands, min_size=4, max_size=12))
 def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str]) -> None:

@@ -22,7 +22,7 @@ class Race(Play):
     def next_step(self, task: str) -> str:
         """`procedure.step` that a task is about to do."""
         top = self.state.tasks[task].stack[-1]
-        return f"{type(top).__name__}.{top.steps[top.pc].name}"  # type: ignore[attr-defined]
+        return f"{top.function}.{top.next_name}"  # type: ignore[attr-defined]
 
     def step_to(self, task: str, step: str) -> None:
         """Run a task until it is about to do the named micro-step."""

@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     # Which kernels, exporters, grabbers and defences there are is known to the model alone.
     from model.compare.cells import MOST_STATES
     from model.compare.scenes import DEFENCES, GRABBERS, defence_name
+    from model.driver_files import library
     from model.engine.config import SETTINGS
-    from model.kernel.drivers.exporter import EXPORTERS
 
     parser.description = (
         "Compare what drivers' mappings, those who lay hands on their pages, and the defences that were proposed do "
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--kernel", choices=kernels, default="6.1", help="the kernel, by default %(default)s, that of the discussion"
     )
     for option, names in (
-        ("exporter", list(EXPORTERS)),
+        ("exporter", list(library.names())),
         ("grabber", [grabber.name for grabber in GRABBERS]),
         ("defence", [defence_name(defence) for defence in DEFENCES]),
     ):

@@ -18,7 +18,7 @@ from model.invariants.rules.counts import first_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
-from model.kernel.drivers.exporter import exporter
+from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.ttm_pool import POOL
 
 UNGUARDED_REFERENCE: Final = Invariant(
@@ -108,7 +108,7 @@ def _reuse(scene: MachineView, name: str) -> str:
     buffer = scene.state.buffers.get(name)
     if buffer is None:
         return "the next buffer gets this page"
-    moves = exporter(scene.state, buffer.exporter).moves
+    moves = driver_of(scene.state, buffer.exporter).moves
     return f"when the buffer {'moves or ' if moves else ''}is freed, this memory goes to somebody else"
 
 

@@ -7,7 +7,7 @@ vpn >> 9), 2 = PUD, 3 = PGD; it points at a table page, which is a frame like an
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from model.engine.config import setting
+from model.engine.config import fact, setting
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_map
 from model.kernel.arch.boot import ZERO_PFN
@@ -45,6 +45,12 @@ TASK_SIZE: Final = 1 << 35
 """User space is 2^47 bytes: this many pages."""
 PAGE_TABLE: Final = PAGE_PRESENT | PAGE_RW | PAGE_USER | PAGE_ACCESSED | PAGE_DIRTY
 """_PAGE_TABLE: the bits of an entry that points at a table page; permissions are restricted at the leaf only."""
+
+
+def has_pmd_special(mem: Memory) -> bool:
+    """Whether huge entries have a special bit: the setting, or what the kernel has."""
+    chosen = setting(mem, "pmd-special")
+    return fact(mem, "PMD special bit") if chosen == "kernel" else chosen == "on"
 
 
 def index_of(vpn: int, level: int) -> int:

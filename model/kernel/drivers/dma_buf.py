@@ -5,10 +5,9 @@ from typing import ClassVar
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.drivers.buffer import drop_handle, lookup_buffer
-from model.kernel.drivers.exporter import exporter
+from model.kernel.drivers.driver import driver_of, ttm_tt_populate
+from model.kernel.drivers.driver_steps import pin_call
 from model.kernel.drivers.shmem_pages import shmem_pages
-from model.kernel.drivers.ttm_fault import ttm_tt_populate
-from model.kernel.drivers.ttm_move import ttm_bo_move
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
@@ -62,15 +61,14 @@ class dma_buf_attach(Procedure):
         This pin is TTM's own count. It has nothing to do with FOLL_PIN, and no page knows of it.
         """
         name = tx.dma_bufs[self.dmabuf].buffer
-        moves = exporter(tx, tx.buffers[name].exporter).moves
-        tx.attachments[self.dmabuf, self.device] = Attachment(dynamic=self.dynamic, pinned=moves and not self.dynamic)
+        pins = bool(driver_of(tx, tx.buffers[name].exporter).pin_place) and not self.dynamic
+        tx.attachments[self.dmabuf, self.device] = Attachment(dynamic=self.dynamic, pinned=pins)
         self.ret = 0
-        if not moves or self.dynamic:
+        if not pins:
             return None
         bo = tx.buffers.update(name, pin_count=tx.buffers[name].pin_count + 1)
-        if bo.pin_count == 1 and bo.place == "vram":
-            return call(ttm_bo_move(buffer=name, place="gtt"))
-        return None
+        taken_there = pin_call(tx, name) if bo.pin_count == 1 else None
+        return None if taken_there is None else call(taken_there)
 
     @step
     def unreserve(self, tx: Transaction) -> Outcome:
@@ -107,7 +105,7 @@ class dma_buf_map_attachment(Procedure):
         old = tx.references.get(self.name)
         if old is not None and (old.dmabuf, old.by, old.frames[:1]) != (self.dmabuf, self.device, (NOT_MAPPED,)):
             return fail(EEXIST)
-        shmem = exporter(tx, tx.buffers[exported.buffer].exporter).insert == "shmem"
+        shmem = driver_of(tx, tx.buffers[exported.buffer].exporter).insert == "file"
         frames = pinned_pages(tx, exported.buffer) if shmem else mapped_frames(tx, exported.buffer)
         if frames is None:
             return fail(ENOMEM)

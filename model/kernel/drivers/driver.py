@@ -14,7 +14,7 @@ from model.kernel.mm.page_alloc import alloc_block, alloc_page
 from model.kernel.mm.pin import pin_page
 from model.kernel.mm.vma import file_is_held
 from model.memory.errno import ENOMEM, ENOSPC
-from model.memory.records import File, Place
+from model.memory.records import Buffer, File, Place
 from model.memory.state import Memory, Transaction
 
 DESCRIBED: Final = "driver"
@@ -30,15 +30,16 @@ def driver_of(mem: Memory, name: str) -> KernelDriver:
     return resolve(mem.drivers.get(name) or library.text_of(name), setting(mem, "kernel"))
 
 
-def is_described(mem: Memory, name: str) -> bool:
-    """Whether there is a file of that driver."""
-    return name in mem.drivers or name in library.names()
-
-
 def described_ops(driver: KernelDriver) -> str:
-    """`Vma.ops` of a driver's mappings: what its vm_operations_struct has, as words."""
+    """`Vma.ops` of a driver's mappings: what its vm_operations_struct has, as words.
+
+    Where the shmem file itself is mapped it is that file's.
+    """
+    if driver.insert == "file":
+        return "shmem"
     words = [DESCRIBED]
     words += ["fault"] if driver.at == "fault" else []
+    words += ["huge"] if driver.insert == "huge-pfn" else []
     words += ["mkwrite"] if driver.mkwrite else []
     words += [driver.access] if driver.access != "none" else []
     words += [] if driver.may_split else ["whole"]
@@ -50,6 +51,8 @@ def has_condition(mem: Memory, name: str, state: str) -> bool:
     """Whether a buffer is in a state: one of its driver's own, or one that follows from who uses it."""
     buffer = mem.buffers[name]
     if state in buffer.states:
+        return True
+    if state == buffer.place:
         return True
     match state:
         case "pinned":
@@ -84,7 +87,8 @@ def driver_alloc(
         case "pages" | "cma":
             return _ordinary_pages(tx, name, pages, in_blocks=driver.backing == "cma")
         case "shmem":
-            found = shmem_pages(tx, own_file(name), pages)
+            itself = driver.insert == "file"
+            found = shmem_pages(tx, FILE_PREFIX + name if itself else own_file(name), pages)
             if not isinstance(found, int):
                 take_hold(tx, driver, found)
             return found
@@ -111,12 +115,30 @@ def _ordinary_pages(tx: Transaction, name: str, pages: int, *, in_blocks: bool) 
     return tuple(frames)
 
 
+def ttm_tt_populate(tx: Transaction, name: str, buffer: Buffer) -> bool:
+    """Give a buffer that was swapped out system pages again, with its content (ttm_tt.c: ttm_tt_populate, swapin).
+
+    False: there is no memory, or nothing that was swapped out.
+    """
+    if buffer.place != "swapped":
+        return False
+    frames = driver_alloc(tx, driver_of(tx, buffer.exporter), name, buffer.pages, "system", buffer.caching)
+    if isinstance(frames, int):
+        return False
+    for pfn, byte in zip(frames, buffer.swap, strict=False):
+        if byte:
+            tx.content[pfn] = byte
+    tx.buffers.update(name, frames=frames, place="system", swap=())
+    return True
+
+
 def take_hold(tx: Transaction, driver: KernelDriver, frames: tuple[int, ...]) -> None:
     """What the driver takes on each page of a file: a reference, a pin, or nothing."""
+    counted, pinned = holds_references(driver)
     for pfn in frames:
-        if driver.counts == "pin":
+        if pinned:
             pin_page(tx, pfn)
-        elif driver.counts != "none":
+        elif counted:
             page_ref_add(tx, pfn, 1)
 
 

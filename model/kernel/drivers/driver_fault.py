@@ -4,18 +4,19 @@ from typing import ClassVar, Final, Self
 
 from model.driver_files.records import KernelDriver
 from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
-from model.engine.procedure import MicroStep, Outcome, call, done, goto, hand_over, step
-from model.kernel.arch.pgtable import pte_alloc, pte_lock, table_end
+from model.engine.procedure import MicroStep, Outcome, call, done, fail, goto, hand_over, step
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_pmd_leaf, pte_alloc, pte_lock, table_end
 from model.kernel.drivers.buffer import buffer_of
-from model.kernel.drivers.driver import driver_of, has_condition, set_state
-from model.kernel.drivers.ttm_fault import ttm_tt_populate
-from model.kernel.mm.insert_pfn import vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn
+from model.kernel.drivers.driver import driver_of, has_condition, set_state, ttm_tt_populate
+from model.kernel.mm.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
 from model.kernel.mm.page import get_page
-from model.kernel.mm.vm_fault import vm_fault, vm_mkwrite
+from model.kernel.mm.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.kernel.mm.vma import vma_lookup
+from model.memory.errno import EIO
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
+    VM_FAULT_FALLBACK,
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
@@ -23,13 +24,20 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Buffer, Vma, replaced
+from model.memory.records import Access, Buffer, Vma, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 
 PREFAULT: Final = 16
 """`range=around`: entries that one fault makes at most (TTM_BO_VM_NUM_PREFAULT)."""
-INSERT: Final = {"pfn": vmf_insert_pfn, "remap": vmf_insert_pfn, "page": vmf_insert_page, "mixed": vmf_insert_mixed}
+INSERT: Final = {
+    "pfn": vmf_insert_pfn,
+    "huge-pfn": vmf_insert_pfn,
+    "remap": vmf_insert_pfn,
+    "page": vmf_insert_page,
+    "mixed": vmf_insert_mixed,
+}
+"""Field `map insert=` → the function that makes an entry from a fault."""
 
 
 def lock_kind(lock: str) -> str:
@@ -55,10 +63,14 @@ class driver_fault(vm_fault):
     """The kernel function that it is."""
     said: Word = ""
     """Where that stands."""
+    locks_by: Word = ""
+    """The kernel function that takes the driver's lock."""
     waits_for: str = ""
     """The buffer whose lock we wait for, without mmap_lock."""
     next_vpn: int = -1
     """The next entry to make; -1: none has been made."""
+    checked: bool = False
+    """There is a page, and it may be mapped."""
 
     @property
     def function(self) -> str:
@@ -67,14 +79,28 @@ class driver_fault(vm_fault):
 
     @property
     def next_step(self) -> MicroStep:
-        """With the source that the file names."""
+        """With the sources that the file names; the lock's step bears the name of the function that takes it."""
         micro = self.steps[self.pc]
+        if micro.name == "lock" and self.locks_by:
+            return micro._replace(name=self.locks_by, source=self.said or micro.source)
         return micro._replace(source=self.said) if self.said else micro
+
+    @property
+    def next_name(self) -> str:
+        """The step that comes next by its name."""
+        return self.next_step.name if self.pc < len(self.steps) else "return"
 
     def bound(self, mem: Memory) -> Self:
         """The call with the name that the driver's file gives it."""
-        line = self.driver(mem).map_line
-        return replaced(self, named=line.function, said=line.source)
+        driver = self.driver(mem)
+        line = driver.map_line
+        return replaced(
+            self,
+            named=line.function,
+            said=line.source,
+            locks_by=driver.lock_line.function,
+            pc=self.positions["lock" if driver.fault_lock[0] else "insert_entries"],
+        )
 
     def name(self, mem: Memory) -> str:
         """The buffer behind the VMA."""
@@ -86,49 +112,66 @@ class driver_fault(vm_fault):
 
     @step
     def lock(self, tx: Transaction) -> Outcome:
-        """Take the lock that the driver's faults take, if they take one.
+        """Take the lock that the driver's faults take.
 
         `trylock-retry`: if an operation holds it, mmap_lock must not be kept while we wait. The others wait with it.
         """
         name = self.name(tx)
         lock, how = self.driver(tx).fault_lock
         kind = lock_kind(lock)
-        if not lock:
-            return self.insert_entries(tx)
         if how == "read":
             return down_read(tx, kind, name) or goto(driver_fault.insert_entries)
-        may_retry = self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) == FAULT_FLAG_ALLOW_RETRY
-        if how == "blocking" or not may_retry:
+        if how == "blocking":
             return down_write(tx, kind, name) or goto(driver_fault.insert_entries)
+        if self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) != FAULT_FLAG_ALLOW_RETRY:
+            return down_write(tx, kind, name) or goto(driver_fault.reserved)
         if try_lock(tx, kind, name):
-            return goto(driver_fault.insert_entries)
+            return goto(driver_fault.reserved)
         up_read(tx, "mmap_lock", self.mm)
         self.waits_for = name
-        self.next_vpn = 0
         return goto(driver_fault.wait_for_lock)
 
     @step
-    def insert_entries(self, tx: Transaction) -> Outcome:
-        """Under the lock: is there a page, and may it be mapped in this state? Then make the entry, or several.
+    def reserved(self, tx: Transaction) -> Outcome:
+        """Under the lock the buffer stays as it is. Is there a page, and may it be mapped in this state?
 
-        Beyond the end of the buffer, or without memory behind it, there is nothing: SIGBUS.
+        Beyond the end of the buffer, or without memory behind it, there is nothing: SIGBUS. If it was swapped out,
+        bring it back first.
         """
-        driver, vma, name = self.driver(tx), self.vma(tx), self.name(tx)
-        first = self.vpn if self.next_vpn < 0 else self.next_vpn
-        if self.next_vpn < 0:
-            for state, bits in driver.fails_when:
-                if has_condition(tx, name, state):
-                    return self.unlock(tx, bits)
-            if tx.buffers[name].swap and not ttm_tt_populate(tx, name, tx.buffers[name]):
-                return self.unlock(tx, VM_FAULT_OOM)
-            if self.page(tx, driver, vma, self.vpn) is None:
-                return self.unlock(tx, VM_FAULT_SIGBUS)
-            if driver.insert == "return-page":
-                return self.return_page(tx, driver, vma)
-            first = vma.start if driver.reach == "vma" else self.vpn
+        self.checked = True
+        bits = self.refused(tx)
+        return self.unlock(tx, bits) if bits else goto(driver_fault.insert_entries)
+
+    def refused(self, tx: Transaction) -> int:
+        """VM_FAULT_* bits where nothing can be mapped, or 0."""
+        driver, name = self.driver(tx), self.name(tx)
+        for state, bits in driver.fails_when:
+            if has_condition(tx, name, state):
+                return bits
+        if tx.buffers[name].place == "swapped" and not ttm_tt_populate(tx, name, tx.buffers[name]):
+            return VM_FAULT_OOM
+        return 0 if self.page(tx, driver, self.vma(tx), self.vpn) is not None else VM_FAULT_SIGBUS
+
+    @step
+    def insert_entries(self, tx: Transaction) -> Outcome:
+        """Make the entry, or several: for the faulting page, for those behind it, or for the whole VMA.
+
+        With vmf_insert_pfn nothing is counted: no reference, no mapcount. That is the contract: *the driver* takes the
+        entries away before it does something else with the memory.
+        """
+        driver, vma = self.driver(tx), self.vma(tx)
+        if not self.checked and (bits := self.refused(tx)):
+            return self.unlock(tx, bits)
+        self.checked = True
+        if driver.insert == "return-page":
+            return self.return_page(tx, driver, vma)
+        start = vma.start if driver.reach == "vma" else self.vpn
+        first = start if self.next_vpn < 0 else self.next_vpn
         if (wait := pte_lock(tx, self.mm, first)) is not None:
             return wait
         last = {"one": self.vpn + 1, "around": min(vma.end, self.vpn + PREFAULT), "vma": vma.end}[driver.reach]
+        if driver.bounds:
+            last = min(last, self.vpn + len(tx.buffers[self.name(tx)].frames) - self.where(tx)[1])
         border = table_end(first, last)
         for vpn in range(first, border):
             pfn = self.page(tx, driver, vma, vpn)
@@ -137,7 +180,7 @@ class driver_fault(vm_fault):
             error = INSERT[driver.insert](tx, self.mm, self.as_shown(driver, vma), vpn, pfn)
             if error != VM_FAULT_NOPAGE:  # never an error for a page that nobody asked for
                 return self.unlock(tx, error if vpn == self.vpn else VM_FAULT_NOPAGE)
-        if border == last:
+        if border == last or is_pmd_leaf(tx, self.mm, border):
             return self.unlock(tx, VM_FAULT_NOPAGE)
         self.next_vpn = border
         return call(pte_alloc(mm=self.mm, vpn=border), then=driver_fault.next_table)
@@ -201,3 +244,60 @@ class driver_mkwrite(vm_mkwrite):
         if driver.notes:
             set_state(tx, name, driver.notes, on=True)
         return done()
+
+
+class driver_huge_fault(driver_fault):
+    """A fault that tries to map 2 MiB at once, as TTM did from 5.7 to 5.15."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_insert_huge (5.7 to 5.15)"
+
+    def bound(self, mem: Memory) -> Self:
+        """The call under its own name."""
+        return replaced(super().bound(mem), named="ttm_bo_vm_huge_fault", said=self.source)
+
+    @step
+    def insert_entries(self, tx: Transaction) -> Outcome:
+        """One PMD entry for 512 pages, if the block and the addresses are aligned; else fall back to single entries.
+
+        Nothing is counted. Before 6.12 a PMD has no special bit either: nothing in this entry tells
+        get_user_pages_fast() that it must not touch these pages.
+        """
+        vma, buffer = self.vma(tx), tx.buffers[self.name(tx)]
+        start = huge_range(vma, self.vpn)
+        if start is None:
+            return self.unlock(tx, VM_FAULT_FALLBACK)
+        index = vma.pgoff + start - vma.start
+        frames = buffer.frames[index : index + PTRS_PER_TABLE]
+        contiguous = len(frames) == PTRS_PER_TABLE and frames[-1] == frames[0] + PTRS_PER_TABLE - 1
+        if not contiguous or frames[0] % PTRS_PER_TABLE:
+            return self.unlock(tx, VM_FAULT_FALLBACK)
+        return self.unlock(tx, vmf_insert_pfn_pmd(tx, self.mm, vma, start, frames[0]))
+
+
+class ttm_bo_vm_access(vm_access):
+    """vm_ops->access: a debugger, or /proc/PID/mem, reads or writes a buffer that GUP refuses. Returns the byte."""
+
+    source: ClassVar[str] = "drivers/gpu/drm/ttm/ttm_bo_vm.c: ttm_bo_vm_access"
+
+    @step
+    def ttm_bo_reserve(self, tx: Transaction) -> Outcome:
+        """Under the reservation lock: where is the page now? Only system memory can be reached like this, not VRAM."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is None:
+            return fail(EIO)
+        name = buffer_of(vma.file)
+        if (wait := down_write(tx, "dma_resv", name)) is not None:
+            return wait
+        up_write(tx, "dma_resv", name)
+        if tx.buffers[name].place == "swapped" and not ttm_tt_populate(tx, name, tx.buffers[name]):
+            return fail(EIO)
+        buffer = tx.buffers[name]
+        index = vma.pgoff + self.vpn - vma.start
+        if buffer.place == "vram" or index >= len(buffer.frames):
+            return fail(EIO)
+        pfn = buffer.frames[index]
+        if self.write:
+            tx.content[pfn] = self.value
+        value = tx.content.get(pfn) or 0
+        tx.emit(Access(pfn, write=self.write, value=value, process=self.mm, vpn=self.vpn))
+        return done(value)

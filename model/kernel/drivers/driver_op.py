@@ -8,12 +8,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from model.driver_files.line_forms import ASKED
 from model.driver_files.parser import parse_step
 from model.driver_files.records import DriverLine
 from model.engine.procedure import Blocked, CallOut, Done, MicroStep, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import drop_handle, get_buffer, lookup_buffer
+from model.kernel.drivers.driver import has_condition
 from model.kernel.mm.filemap import release_file
-from model.memory.errno import ENOENT
+from model.memory.errno import EBUSY, ENOENT
 from model.memory.records import Buffer
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn, Word
@@ -44,12 +46,18 @@ class driver_op(Procedure):
     """The step that comes next."""
     error: int = 0
     """A negated errno: only unlocking is left."""
-    evicting: bool = False
-    """Another buffer is leaving the video memory for us."""
+    for_room: bool = False
+    """Somebody else needs the room: a buffer without a handle, which is only mapped, is evicted as well."""
+    evicting: str = ""
+    """Another buffer, which is leaving the video memory for us."""
+    index: int = 0
+    """The page that `shrink` comes to next."""
     frames: tuple[Pfn, ...] = ()
     """The new memory, until the buffer has it."""
     old_frames: tuple[Pfn, ...] = ()
     """The memory before, until it is free."""
+    switched: bool = False
+    """The buffer is the new memory: what is freed from here on is the old."""
 
     @property
     def function(self) -> str:
@@ -59,25 +67,37 @@ class driver_op(Procedure):
     @property
     def next_step(self) -> MicroStep:
         """The step of the file that comes next, with what the file and the kind of step say of it."""
-        steps = steps_of(self.code)
-        number = self.position(steps)
-        body = self.steps[0].body
-        if number == len(steps):
-            return MicroStep(
-                "return", "The operation is over. Whoever worked on the buffer lets go of it.", self.said, body
-            )
-        one = steps[number]
-        meaning = meaning_of(one.word)
-        doc = f"{one.words} {meaning}" if one.words else meaning
-        return MicroStep(one.word_at("NAME") if one.word == "call" else one.word, doc, one.source or self.said, body)
-
-    def position(self, steps: tuple[DriverLine, ...]) -> int:
-        """The number of the step that comes next: behind an error the next `unlock`."""
-        number = self.at
+        steps, number = steps_of(self.code), self.at
         if self.error or self.ret < 0:
             while number < len(steps) and steps[number].word != "unlock":
                 number += 1
-        return number
+        while number < len(steps) - 1 and steps[number].word in ASKED:
+            number += 1
+        body = self.steps[0].body
+        if number >= len(steps):
+            return MicroStep("return", "The list is at its end.", self.said, body)
+        one = steps[number]
+        meanings = [meaning_of(part.word) for part in (one, *one.joined) if part.word != "call" or not one.words]
+        doc = " ".join(filter(None, (one.words, *meanings)))
+        return MicroStep(one.word_at("NAME") if one.word == "call" else one.word, doc, one.source or self.said, body)
+
+    @property
+    def next_name(self) -> str:
+        """The step that comes next by its name."""
+        return self.next_step.name
+
+    def position(self, tx: Transaction, steps: tuple[DriverLine, ...]) -> int:
+        """The number of the step that comes next: in the states that it asks for; behind an error only `unlock`."""
+        number = self.at
+        while number < len(steps) and not self.is_done(tx, steps[number]):
+            number += 1
+        return min(number, len(steps))
+
+    def is_done(self, tx: Transaction, one: DriverLine) -> bool:
+        """Whether a step is done at all as things stand."""
+        if self.error and one.word != "unlock":
+            return False
+        return all(has_condition(tx, self.buffer, state) == wanted for state, wanted in one.when)
 
     def bo(self, mem: Memory) -> Buffer:
         """The buffer: it changes in the course of the list."""
@@ -88,24 +108,37 @@ class driver_op(Procedure):
         """The next step of the list."""
         steps = steps_of(self.code)
         if self.entered and self.at == 0:
-            if lookup_buffer(tx, self.buffer) is None:
-                return fail(ENOENT)
+            bo = tx.buffers.get(self.buffer) if self.for_room else lookup_buffer(tx, self.buffer)
+            if bo is None or bo.place == self.place:
+                return done() if bo is not None else fail(ENOENT)
             get_buffer(tx, self.buffer)
-        self.at = self.position(steps)
+        if self.evicting and -self.ret in EVICTED_BY_OTHERS:
+            self.ret = 0
         self.error, self.ret = self.error or min(self.ret, 0), 0
-        if self.at == len(steps):
-            return self.leave(tx)
-        one = steps[self.at]
-        self.at += 1
-        outcome = PERFORMED[one.word](self, tx, one)
-        if isinstance(outcome, Blocked):
-            return outcome
-        if isinstance(outcome, Done):
-            self.error = outcome.value
-        last = self.position(steps) == len(steps)
-        if isinstance(outcome, CallOut):
-            return outcome if last and not self.entered else call(outcome.procedure, then=driver_op.perform)
-        return self.leave(tx) if last else goto(driver_op.perform)
+        self.at = self.position(tx, steps)
+        while self.at < len(steps):
+            one = steps[self.at]
+            self.at += 1
+            outcome = self.together(tx, one)
+            if isinstance(outcome, Blocked):
+                return outcome
+            if isinstance(outcome, CallOut):
+                last = self.at == len(steps) and not self.entered
+                return outcome if last else call(outcome.procedure, then=driver_op.perform)
+            if isinstance(outcome, Done):
+                self.error = outcome.value
+            self.at = self.position(tx, steps)
+            if one.word not in ASKED:
+                break
+        return self.leave(tx) if self.at >= len(steps) else goto(driver_op.perform)
+
+    def together(self, tx: Transaction, one: DriverLine) -> Outcome:
+        """A step, and those that belong to the same micro-step."""
+        for part in (one, *one.joined):
+            outcome = PERFORMED[part.word](self, tx, part)
+            if outcome is not None:
+                return outcome
+        return None
 
     def leave(self, tx: Transaction) -> Outcome:
         """The list is at its end; if the buffer's last user has left meanwhile, it goes."""
@@ -116,6 +149,8 @@ class driver_op(Procedure):
         return done(self.error)
 
 
+EVICTED_BY_OTHERS: Final = (ENOENT, EBUSY)
+"""Of the buffer that was to make room: it has gone, or somebody has pinned it meanwhile. Look again."""
 Performed = Callable[[driver_op, Transaction, DriverLine], Outcome]
 PERFORMED: Final[dict[str, Performed]] = {}
 """Word → what it does: filled by `performs`. A `Done` is an error, a call is made and comes back."""

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Final
 
+import msgspec
+
 from model.driver_files.records import DriverLine, StepList
 from model.driver_files.resolve import code_of
 from model.engine.lock import down_read, down_write, try_lock
@@ -13,6 +15,8 @@ from model.kernel.drivers.driver_fault import lock_kind
 from model.kernel.drivers.driver_op import driver_op, performs
 from model.kernel.drivers.mappings import insert_mappings, wrprotect_mappings
 from model.kernel.drivers.ttm_pool import vram_room
+from model.kernel.mm.page import get_page
+from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
@@ -114,18 +118,18 @@ def notify(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 def room(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Is there enough video memory? If not, evict the buffer that was used longest ago, and look again."""
     if op.evicting:
-        op.evicting = False
+        victim, op.evicting = tx.buffers.get(op.evicting), ""
         op.at -= 1
-        return None
+        return fail(ENOSPC) if victim is not None and victim.place == "vram" and not victim.pin_count else None
     bo = op.bo(tx)
     if wanted(op, tx, one) != "vram" or vram_room(tx) >= bo.pages:
         return None
-    victim = least_recently_used(tx, but=op.buffer)
-    if victim is None:
+    name = least_recently_used(tx, but=op.buffer)
+    if name is None:
         return fail(ENOSPC)
-    op.evicting = True
+    op.evicting = name
     op.at -= 1
-    return call(operation(tx, victim, "evict"))
+    return call(eviction(tx, name))
 
 
 def wanted(op: driver_op, tx: Transaction, one: DriverLine) -> str:
@@ -155,7 +159,7 @@ def alloc(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 def copy(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """The blit: the content goes from the old frames to the new ones. Later writes to the old ones are lost."""
     bo = op.bo(tx)
-    old = bo.frames or op.old_frames
+    old = bo.frames
     first = one.number_at("FIRST", 0)
     last = first + one.number_at("COUNT", len(op.frames))
     for page, pfn in list(enumerate(op.frames))[first:last]:
@@ -170,7 +174,7 @@ def switch(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """From here on the buffer *is* the new memory."""
     bo = op.bo(tx)
     counted, pinned = holds_references(driver_of(tx, op.driver))
-    op.old_frames = bo.frames or op.old_frames
+    op.old_frames, op.switched = bo.frames, True
     tx.buffers.update(
         op.buffer,
         frames=op.frames,
@@ -200,7 +204,7 @@ def save(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 def free(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Give memory back. The next one that asks gets it; nobody looks who still has an entry or a frame number."""
     bo = op.bo(tx)
-    if op.old_frames:
+    if op.switched:
         give_back(tx, bo, op.old_frames)
         op.old_frames = ()
         return None
@@ -216,8 +220,8 @@ def free(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 def put(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Drop what the driver holds on each page of the buffer, and forget where they are. Their file still has them."""
     bo = op.bo(tx)
-    give_back(tx, bo, op.old_frames or bo.frames)
-    if op.old_frames:
+    give_back(tx, bo, op.old_frames if op.switched else bo.frames)
+    if op.switched:
         op.old_frames = ()
     else:
         tx.buffers.update(op.buffer, frames=(), place="none")
@@ -229,6 +233,25 @@ def truncate(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Take the pages out of the buffer's shmem file: each that nobody references is free now."""
     bo = op.bo(tx)
     return call(truncate_inode_pages_range(file=bo.memfd or bo.file, first=0))
+
+
+@performs("shrink")
+def shrink(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Take the next page of the shmem file, and have it written to swap.
+
+    *Here* references are asked for: with one more than the file's own it stays.
+    """
+    bo = op.bo(tx)
+    file = bo.memfd or bo.file
+    while op.index < bo.pages and (file, op.index) not in tx.page_cache:
+        op.index += 1
+    if op.index == bo.pages:
+        return None
+    pfn = tx.page_cache[file, op.index]
+    op.index += 1
+    op.at -= 1
+    get_page(tx, pfn)
+    return call(reclaim_pages(holds=(pfn,)))
 
 
 @performs("keep")
@@ -258,7 +281,7 @@ def clear(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 @performs("call")
 def call_(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Call that function."""
-    return function_call(op, tx, one.word_at("NAME"))
+    return function_call(op, tx, one.word_at("NAME"), one.word_at("PLACE"))
 
 
 def operation(mem: Memory, buffer: str, op: str, place: str = "") -> Procedure:
@@ -271,19 +294,38 @@ def operation(mem: Memory, buffer: str, op: str, place: str = "") -> Procedure:
     return _list_call(buffer, driver.name, one, place=place, entered=True)
 
 
-def function_call(running: driver_op, mem: Memory, name: str) -> CallOut:
+def eviction(mem: Memory, buffer: str) -> Procedure:
+    """The call that takes a buffer out of video memory, for one that needs the room."""
+    wanted_by_verb = operation(mem, buffer, "evict")
+    if isinstance(wanted_by_verb, driver_op):
+        return msgspec.structs.replace(wanted_by_verb, for_room=True)
+    return wanted_by_verb
+
+
+def function_call(running: driver_op, mem: Memory, name: str, place: str = "") -> CallOut:
     """The call of a function of the same driver."""
     one = driver_of(mem, running.driver).steps(name)
     assert one is not None, "the reader of driver files has looked for it"
-    return call(_list_call(running.buffer, running.driver, one, place=running.place, entered=False))
+    place = place or running.place
+    return call(_list_call(running.buffer, running.driver, one, place=place, entered=False))
+
+
+def pin_call(mem: Memory, buffer: str) -> Procedure | None:
+    """What takes a buffer to where a static importer can have it pinned; None: it may stay where it is."""
+    bo = mem.buffers[buffer]
+    driver = driver_of(mem, bo.exporter)
+    one = driver.steps(driver.pin_function) if driver.pin_function else None
+    if one is None or bo.place != "vram":
+        return None
+    return _list_call(buffer, driver.name, one, place=driver.pin_place, entered=False)
 
 
 def _list_call(buffer: str, driver: str, one: StepList, *, place: str, entered: bool) -> driver_op:
-    in_file = one.name if one.head.word == "function" else f"{driver}_{one.name}"
+    op = one.head.function or f"{driver}_{one.name}"
     return driver_op(
         buffer=buffer,
         driver=driver,
-        named=one.head.function or in_file,
+        named=one.name if one.head.word == "function" else op,
         said=one.head.source,
         code=code_of(one),
         place=place,

@@ -6,8 +6,6 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import (
     FILE_PREFIX,
-    alloc_backing,
-    device_file,
     drop_handle,
     least_recently_used,
     lookup_buffer,
@@ -15,13 +13,12 @@ from model.kernel.drivers.buffer import (
     use,
 )
 from model.kernel.drivers.driver import driver_alloc, driver_of, holds_references, new_files
-from model.kernel.drivers.exporter import EXPORTERS
-from model.kernel.drivers.shmem_pages import shmem_pages
-from model.kernel.drivers.ttm_move import ttm_bo_evict
+from model.kernel.drivers.driver_op import EVICTED_BY_OTHERS
+from model.kernel.drivers.driver_steps import eviction
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.filemap import release_file
 from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
-from model.memory.records import Buffer, File, Place
+from model.memory.records import Buffer, Place
 from model.memory.state import Transaction
 from model.memory.units import Word
 
@@ -35,6 +32,8 @@ class gem_create(Procedure):
     place: Place = "system"
     exporter: Word = "qxl"
     caching: Word = "wc"
+    victim: str = ""
+    """The buffer that was to leave the video memory."""
 
     @step
     def make_room(self, tx: Transaction) -> Outcome:
@@ -48,75 +47,43 @@ class gem_create(Procedure):
         if self.place != "vram" or vram_room(tx) >= self.pages:
             return goto(gem_create.allocate)
         victim = least_recently_used(tx, but="")
-        return fail(ENOSPC) if victim is None else call(ttm_bo_evict(buffer=victim))
+        if victim is None or victim == self.victim:  # nobody may leave, or whoever should has stayed
+            return fail(ENOSPC)
+        self.victim = victim
+        return call(eviction(tx, victim))
 
     @step
     def look_again(self, tx: Transaction) -> Outcome:
         """One buffer has left the video memory."""
-        return done(self.ret) if self.ret < 0 else goto(gem_create.make_room)
+        gone = -self.ret in EVICTED_BY_OTHERS
+        return goto(gem_create.make_room) if self.ret >= 0 or gone else done(self.ret)
 
     @step
     def allocate(self, tx: Transaction) -> Outcome:
         """Take the pages: from the TTM pool, the page allocator, the video memory, or their shmem file."""
         if self.name in tx.buffers:  # another task was faster with this name
             return fail(EEXIST)
-        frames = self.backing(tx)
-        if isinstance(frames, int):
-            return done(frames)
-        if self.exporter not in EXPORTERS:
-            self.described(tx, frames)
-            return done()
-        tx.buffers[self.name] = Buffer(
-            pages=self.pages,
-            exporter=self.exporter,
-            place=self.place,
-            caching=self.caching,
-            frames=frames,
-            file=FILE_PREFIX + self.name,
-            last_use=use(tx, self.name),
-        )
-        return done()
-
-    def described(self, tx: Transaction, frames: tuple[int, ...]) -> None:
-        """A buffer of a driver that is described by a file."""
         driver = driver_of(tx, self.exporter)
+        file = FILE_PREFIX + self.name
+        new_files(tx, driver, self.name, self.pages)
+        frames = driver_alloc(tx, driver, self.name, self.pages, self.place, self.caching)
+        if isinstance(frames, int):
+            release_file(tx, file)
+            return done(frames)
         counted, pinned = holds_references(driver)
-        file, lent = FILE_PREFIX + self.name, driver.backing == "shmem" and driver.insert != "file"
         tx.buffers[self.name] = Buffer(
             pages=self.pages,
             exporter=self.exporter,
             place="vram" if driver.backing == "vram" else self.place,
             caching=self.caching,
-            frames=() if driver.insert == "file" else frames,
+            frames=() if driver.insert == "file" else frames,  # where those are the file knows: they may be swapped
             file=file,
-            memfd=own_file(self.name) if lent else "",
+            memfd=own_file(self.name) if driver.backing == "shmem" and driver.insert != "file" else "",
             pinned=pinned,
             counted=counted,
             last_use=use(tx, self.name),
         )
-
-    def backing(self, tx: Transaction) -> tuple[int, ...] | int:
-        """The frames of the buffer, its file made as well; or a negated errno."""
-        file = FILE_PREFIX + self.name
-        if self.exporter not in EXPORTERS:
-            driver = driver_of(tx, self.exporter)
-            new_files(tx, driver, self.name, self.pages)
-            found = driver_alloc(tx, driver, self.name, self.pages, self.place, self.caching)
-            if isinstance(found, int):
-                release_file(tx, file)
-            return found
-        if self.exporter == "i915-shmem":
-            tx.files[file] = File("shmem", size=self.pages)
-            found = shmem_pages(tx, file, self.pages)
-            if isinstance(found, int):
-                release_file(tx, file)
-                return found
-            return ()  # where they are the file knows: they may be swapped out and come back elsewhere
-        frames = alloc_backing(tx, self.name, self.pages, self.place, self.caching)
-        if frames is None:
-            return -ENOSPC if self.place == "vram" else -ENOMEM
-        tx.files[file] = device_file(self.pages)
-        return frames
+        return done()
 
 
 class gem_destroy(Procedure):

@@ -4,14 +4,14 @@ Both end in the same address space, the device's, so one unmap_mapping_range() f
 (drm_gem_dmabuf_export sets f_mapping, dma_buf_mmap switches the VMA to the dma-buf's file).
 """
 
+from model.driver_files.records import KernelDriver
 from model.engine.config import fact, setting
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_of, lookup_buffer
-from model.kernel.drivers.driver import driver_of
-from model.kernel.drivers.exporter import EXPORTERS, Exporter, exporter
+from model.kernel.drivers.driver import described_ops, driver_of
 from model.memory.errno import EBADF, EINVAL
 from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
-from model.memory.records import Buffer, Vma, replaced
+from model.memory.records import Vma, replaced
 from model.memory.state import Memory, Transaction
 
 
@@ -27,33 +27,26 @@ def open_buffer(mem: Memory, backing: str, name: str) -> str | int:
 def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     """The exporter's ->mmap: the VMA as it wants it, or -EINVAL. Then dma-buf's own check, if it is switched on."""
     buffer = tx.buffers[buffer_of(vma.file)]
-    driver = exporter(tx, buffer.exporter)
-    if (vma.pgoff + vma.pages > buffer.pages and looks_at_bounds(tx, buffer)) or refuses_private(driver, buffer, vma):
+    driver = driver_of(tx, buffer.exporter)
+    if (vma.pgoff + vma.pages > buffer.pages and driver.bounds) or refuses_private(driver, vma):
         return -EINVAL
-    flags = vma.flags | driver.vm_flags
+    flags = vma.flags | driver.vma_flags
     if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
         flags &= ~VM_MAYEXEC
     if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
         flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
-    mapped = replaced(vma, flags=flags, ops=driver.ops)
+    mapped = replaced(vma, flags=flags, ops=described_ops(driver))
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
 
 
-def looks_at_bounds(mem: Memory, buffer: Buffer) -> bool:
-    """Whether the driver looks where the buffer ends."""
-    return buffer.exporter in EXPORTERS or driver_of(mem, buffer.exporter).bounds
-
-
-def refuses_private(driver: Exporter, buffer: Buffer, vma: Vma) -> bool:
+def refuses_private(driver: KernelDriver, vma: Vma) -> bool:
     """A private mapping would be copied on write, away from the buffer: most drivers refuse it.
 
     The system heap maps with remap_pfn_range(), which can do one page of a private mapping.
     """
-    if driver.insert == "shmem":
-        return False
     if is_cow_mapping(vma.flags):
         return vma.pages > driver.private_pages
-    return buffer.exporter == "udmabuf" and not vma.flags & (VM_SHARED | VM_MAYSHARE)
+    return driver.shared_only and not vma.flags & (VM_SHARED | VM_MAYSHARE)
 
 
 def dma_buf_check(tx: Transaction, vma: Vma) -> Vma | int:
@@ -72,14 +65,13 @@ def dma_buf_check(tx: Transaction, vma: Vma) -> Vma | int:
 
 
 def buffer_frames(mem: Memory, vma: Vma) -> tuple[int, ...]:
-    """What remap_pfn_range() maps at once for a heap's buffer; nothing for the other exporters."""
+    """What a driver maps at once; nothing for those that leave it to faults or to an operation."""
     buffer = mem.buffers[buffer_of(vma.file)]
-    if exporter(mem, buffer.exporter).insert != "remap":
+    if driver_of(mem, buffer.exporter).at != "mmap":
         return ()
     return buffer.frames[vma.pgoff : vma.pgoff + vma.pages]
 
 
 def fills_with_pages(mem: Memory, vma: Vma) -> bool:
     """Whether the driver's ->mmap uses vm_insert_page() instead of remap_pfn_range()."""
-    kind = mem.buffers[buffer_of(vma.file)].exporter
-    return kind not in EXPORTERS and driver_of(mem, kind).insert == "page"
+    return driver_of(mem, mem.buffers[buffer_of(vma.file)].exporter).insert == "page"

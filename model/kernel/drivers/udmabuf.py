@@ -2,21 +2,17 @@
 
 from typing import ClassVar
 
+from model.driver_files.records import KernelDriver
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step
-from model.kernel.arch.pgtable import pte_alloc, pte_lock, table_end
-from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of, device_file, use
+from model.engine.procedure import Outcome, Procedure, done, fail, step
+from model.kernel.drivers.buffer import FILE_PREFIX, device_file, use
+from model.kernel.drivers.driver import driver_of, holds_references, take_hold
 from model.kernel.drivers.shmem_pages import shmem_pages
-from model.kernel.mm.insert_pfn import vmf_insert_pfn
-from model.kernel.mm.page import get_page, page_ref_add
-from model.kernel.mm.pin import pin_page
-from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import EBADFD, EEXIST, EINVAL
-from model.memory.flags import VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from model.memory.records import Buffer
 from model.memory.state import Memory, Transaction
+from model.memory.units import Word
 
 
 class udmabuf_create(Procedure):
@@ -26,10 +22,12 @@ class udmabuf_create(Procedure):
     name: str
     pages: int
     memfd: str
+    exporter: Word = "udmabuf"
+    """Any driver that borrows the pages of a memfd."""
 
     @step
     def check_memfd_seals(self, tx: Transaction) -> Outcome:
-        """Is it a memfd, sealed against shrinking (F_SEAL_SHRINK), and not against writing (F_SEAL_WRITE)?
+        """Is it a memfd, with the seals that the driver wants? udmabuf: F_SEAL_SHRINK, and not F_SEAL_WRITE.
 
         So nobody can truncate it under the buffer. To punch a hole into it is not forbidden by that. 6.1 asks without
         the inode's lock: a seal may come a moment later.
@@ -40,7 +38,7 @@ class udmabuf_create(Procedure):
             return fail(EINVAL)
         if (wait := self.inode_lock_shared(tx)) is not None:
             return wait
-        error = memfd_refused(tx, self.memfd)
+        error = memfd_refused(tx, driver_of(tx, self.exporter), self.memfd)
         return self.unlock(tx, error) if error else None
 
     @step
@@ -52,22 +50,19 @@ class udmabuf_create(Procedure):
         frames = -EINVAL if memfd.size < self.pages else shmem_pages(tx, self.memfd, self.pages)
         if isinstance(frames, int):
             return self.unlock(tx, frames)
-        pinned = fact(tx, "udmabuf pins its pages")
-        for pfn in frames:
-            if pinned:
-                pin_page(tx, pfn)
-            else:
-                page_ref_add(tx, pfn, 1)
+        driver = driver_of(tx, self.exporter)
+        take_hold(tx, driver, frames)
+        counted, pinned = holds_references(driver)
         file = FILE_PREFIX + self.name
         tx.files[file] = device_file(self.pages)
         tx.buffers[self.name] = Buffer(
             self.pages,
-            "udmabuf",
+            self.exporter,
             frames=frames,
             file=file,
             memfd=self.memfd,
             pinned=pinned,
-            counted=not pinned,
+            counted=counted,
             last_use=use(tx, self.name),
         )
         return self.unlock(tx, 0)
@@ -84,81 +79,10 @@ class udmabuf_create(Procedure):
         return done(result)
 
 
-def arrays_behind(mem: Memory, name: str) -> tuple[int, ...]:
-    """The pages of the udmabufs that were made after this one: whose arrays the slab may have put behind its own."""
-    first = mem.buffers[name].last_use
-    later = [bo for _, bo in mem.buffers.items() if bo.exporter == "udmabuf" and bo.last_use > first]
-    return tuple(pfn for bo in sorted(later, key=lambda bo: bo.last_use) for pfn in bo.frames)
-
-
-def memfd_refused(mem: Memory, name: str) -> int:
+def memfd_refused(mem: Memory, driver: KernelDriver, name: str) -> int:
     """0, or why no udmabuf can be made of a file: -EBADFD if it is no memfd, -EINVAL for its seals."""
     memfd = mem.files.get(name)
     if memfd is None or not memfd.open or memfd.kind != "memfd":
         return -EBADFD
-    return 0 if "shrink" in memfd.seals and "write" not in memfd.seals else -EINVAL
-
-
-class udmabuf_vm_fault(vm_fault):
-    """A fault on a mapped udmabuf. It takes no lock of the buffer: the buffer keeps its pages, and never moves."""
-
-    source: ClassVar[str] = "drivers/dma-buf/udmabuf.c: udmabuf_vm_fault"
-    prefaulted: int = -1
-    """The virtual page up to which the rest of the VMA has been mapped."""
-
-    @step
-    def get_page(self, tx: Transaction) -> Outcome:
-        """Up to 6.1 return the memfd's own page, with a reference: the entry is an ordinary one.
-
-        Whoever punches the memfd does not reach that entry: it is in the range of another file.
-
-        As it was before 05b252cccb2e, nobody asks whether the fault lies inside the array of pages. What stands behind
-        it in the kernel's memory is taken for a page; here that is the array of the udmabuf that was made next.
-        """
-        frames = self.frames(tx)
-        index = self.where(tx)[1]
-        if not mended(tx, "udmabuf-bounds"):
-            frames += arrays_behind(tx, buffer_of(self.where(tx)[0]))
-        if index >= len(frames):
-            return done(VM_FAULT_SIGBUS)
-        if fact(tx, "udmabuf maps PFNs"):
-            return None
-        get_page(tx, frames[index])
-        return hand_over(0, (frames[index],))
-
-    @step
-    def vmf_insert_pfn(self, tx: Transaction) -> Outcome:
-        """Later kernels make the entry here, a special one: nothing is counted, and get_user_pages() refuses it."""
-        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
-            return wait
-        vma = self.vma(tx)
-        result = vmf_insert_pfn(tx, self.mm, vma, self.vpn, self.frames(tx)[self.where(tx)[1]])
-        if not fact(tx, "udmabuf maps a whole VMA at its first fault"):
-            return done(result)
-        self.prefaulted = vma.start
-        return None
-
-    @step
-    def table_for_prefault(self, tx: Transaction) -> Outcome:
-        """The first fault maps the rest of the VMA as well: make sure of the next page table."""
-        if self.prefaulted >= self.vma(tx).end:
-            return done(VM_FAULT_NOPAGE)
-        return call(pte_alloc(mm=self.mm, vpn=self.prefaulted))
-
-    @step
-    def prefault(self, tx: Transaction) -> Outcome:
-        """Fill that table's empty entries. If there is no memory for it, later faults will do it."""
-        if self.ret < 0:
-            return done(VM_FAULT_NOPAGE)
-        if (wait := pte_lock(tx, self.mm, self.prefaulted)) is not None:
-            return wait
-        vma, frames = self.vma(tx), self.frames(tx)
-        border = table_end(self.prefaulted, vma.end)
-        for vpn in range(self.prefaulted, border):
-            vmf_insert_pfn(tx, self.mm, vma, vpn, frames[vma.pgoff + vpn - vma.start])
-        self.prefaulted = border
-        return goto(udmabuf_vm_fault.table_for_prefault)
-
-    def frames(self, mem: Memory) -> tuple[int, ...]:
-        """The pages of the buffer."""
-        return mem.buffers[buffer_of(self.where(mem)[0])].frames
+    sealed = set(driver.require) <= set(memfd.seals) and not set(driver.forbid) & set(memfd.seals)
+    return 0 if sealed else -EINVAL

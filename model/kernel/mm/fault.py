@@ -141,7 +141,9 @@ class handle_mm_fault(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         handler = vm_operations(vma.ops).huge_fault
-        return None if handler is None else handler(mm=self.mm, vpn=self.vpn, start=vma.start, flags=self.flags)
+        return (
+            None if handler is None else handler(mm=self.mm, vpn=self.vpn, start=vma.start, flags=self.flags).bound(tx)
+        )
 
     @step
     def create_huge_pmd(self, tx: Transaction) -> Outcome:

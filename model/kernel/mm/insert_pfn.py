@@ -5,8 +5,7 @@ already counts as success, and the old entry stays.
 """
 
 from model.engine.config import setting
-from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, vm_get_page_prot
-from model.kernel.drivers.exporter import has_pmd_special
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, has_pmd_special, vm_get_page_prot
 from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.page import folio_add_rmap, get_page, page_count, refuses_references
 from model.memory.errno import EINVAL

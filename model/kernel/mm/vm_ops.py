@@ -7,8 +7,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from model.kernel.drivers.driver import DESCRIBED
-from model.kernel.drivers.driver_fault import driver_fault, driver_mkwrite
-from model.kernel.drivers.drm_gem_shmem import drm_gem_shmem_fault
+from model.kernel.drivers.driver_fault import driver_fault, driver_huge_fault, driver_mkwrite, ttm_bo_vm_access
 from model.kernel.drivers.iomem import generic_access_phys
 from model.kernel.drivers.special import (
     kvm_gmem_fault_user_mapping,
@@ -18,14 +17,6 @@ from model.kernel.drivers.special import (
     vdso_fault,
     vvar_fault,
 )
-from model.kernel.drivers.ttm_fault import (
-    insert_mixed_fault,
-    insert_page_fault,
-    ttm_bo_vm_access,
-    ttm_bo_vm_fault,
-    ttm_bo_vm_huge_fault,
-)
-from model.kernel.drivers.udmabuf import udmabuf_vm_fault
 from model.kernel.fs.dax import dax_iomap_fault
 from model.kernel.fs.ext4 import ext4_page_mkwrite
 from model.kernel.mm.filemap import filemap_fault
@@ -72,13 +63,6 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "io_uring": VmOps(),
     "bpf_map": VmOps(close=True),
     "btf": VmOps(),
-    "ttm": VmOps(ttm_bo_vm_fault, access=ttm_bo_vm_access, close=True),
-    "ttm-huge": VmOps(ttm_bo_vm_fault, huge_fault=ttm_bo_vm_huge_fault, access=ttm_bo_vm_access, close=True),
-    "insert-page": VmOps(insert_page_fault, close=True),
-    "insert-mixed": VmOps(insert_mixed_fault, close=True),
-    "gem-shmem": VmOps(drm_gem_shmem_fault, close=True),
-    "udmabuf": VmOps(udmabuf_vm_fault),
-    "heap": VmOps(),
     "dax": VmOps(dax_iomap_fault),
     "bar": VmOps(access=generic_access_phys),
     "devmem": VmOps(access=generic_access_phys),
@@ -98,6 +82,7 @@ def described_operations(ops: str) -> VmOps:
     mkwrite = driver_mkwrite if "mkwrite" in words else None
     return VmOps(
         fault=driver_fault if "fault" in words else None,
+        huge_fault=driver_huge_fault if "huge" in words else None,
         page_mkwrite=mkwrite,
         pfn_mkwrite=mkwrite,
         access=ACCESS[next((word for word in words if word in ACCESS), "")],
