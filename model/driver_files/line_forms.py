@@ -141,7 +141,13 @@ _FIELDS: Final = (
                 meaning="the page of the fault alone, up to 16 from there on, or the whole VMA",
             ),
         ),
-        flags=(Slot("no-bounds", meaning="neither ->mmap nor ->fault looks where the buffer ends: a bug"),),
+        flags=(
+            Slot(
+                "no-bounds",
+                meaning="neither ->mmap nor ->fault looks where the buffer ends, a bug: what stands behind its array "
+                "of pages is taken for a page, of memory in one piece the frame behind it",
+            ),
+        ),
     ),
     LineForm(
         "private",
@@ -263,6 +269,9 @@ _STEPS: Final = (
         "give memory back: what the buffer was before `switch`, or else what it is",
         flags=(Slot("keep-numbers", meaning="and go on using the frame numbers: a bug"),),
     ),
+    LineForm(
+        "unbind", "take the buffer out of the page tables of GPUs that have it bound, and make their TLBs forget it"
+    ),
     LineForm("truncate", "take the pages out of the buffer's shmem file"),
     LineForm("shrink", "have the pages of the buffer's shmem file written to swap, where nobody references them"),
     LineForm("keep", "the device notes the frame numbers, without a reference, and is never told of a change: a bug"),
@@ -280,11 +289,14 @@ FIELDS: Final = {form.name: form for form in _FIELDS}
 STEPS: Final = {form.name: form for form in _STEPS}
 VERSIONS: Final = ("since", "until")
 """What a line may begin with: `since 6.12 until 6.18`; it counts on these kernels alone."""
+AS_IT_WAS: Final = ("as-it-was", "mended")
+"""What a line may begin with besides: `as-it-was NAME` counts where that mend is undone (`set as-it-was NAME`), and
+takes the place of the same field; `mended NAME` counts where it is not."""
 WHEN: Final = ("when", "unless")
 """What a step may begin with: `when vram`; it is done in that state alone."""
 JOIN: Final = "+"
 """Between steps that are one micro-step: nothing comes between them."""
-LONG: Final = ("zap", "wrprotect", "insert", "room", "truncate", "shrink", "call")
+LONG: Final = ("zap", "unbind", "wrprotect", "insert", "room", "truncate", "shrink", "call")
 """Steps that call something of many micro-steps: others come between."""
 ASKED: Final = ("refuse-when",)
 """Steps that are no micro-step of their own: they are asked with the step that follows."""

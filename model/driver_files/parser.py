@@ -12,9 +12,22 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from model.driver_files.line_forms import FIELDS, HEADS, JOIN, LONG, MOST_PAGES, STEPS, VERSIONS, WHEN, LineForm, Slot
+from model.driver_files.line_forms import (
+    AS_IT_WAS,
+    FIELDS,
+    HEADS,
+    JOIN,
+    LONG,
+    MOST_PAGES,
+    STEPS,
+    VERSIONS,
+    WHEN,
+    LineForm,
+    Slot,
+)
 from model.driver_files.records import DriverLine, DriverText, StepList, Value
 from model.engine.config import KERNELS
+from model.engine.mends import MENDS
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
 from model.text.words import LONGEST_NAME, Word, hidden, is_name, number, printable
 
@@ -195,9 +208,9 @@ class _DriverReader:
     # -- one line --------------------------------------------------------------------------
 
     def _after_versions(self, raw: _Raw) -> Word | None:
-        """The first word behind `since`, `until`, `when` and `unless`."""
+        """The first word behind `since`, `until`, `as-it-was`, `mended`, `when` and `unless`."""
         at = 0
-        while at < len(raw.words) and raw.words[at].text in {*VERSIONS, *WHEN}:
+        while at < len(raw.words) and raw.words[at].text in {*VERSIONS, *AS_IT_WAS, *WHEN}:
             at += 2
         if at >= len(raw.words):
             self.complain(raw.number, raw.end, f"a line is missing behind `{raw.words[0].text}`")
@@ -260,19 +273,20 @@ class _DriverReader:
             found.append((state.text, wanted))
         return tuple(found)
 
-    def _versions(self, raw: _Raw, words: list[Word]) -> tuple[str, str]:
-        found = {"since": "", "until": ""}
+    def _versions(self, raw: _Raw, words: list[Word]) -> tuple[str, str, str, str]:
+        """Since and until which kernel, and with which mend undone or not, a line counts."""
+        found = {"since": "", "until": "", "as-it-was": "", "mended": ""}
         while words and words[0].text in found:
             key = words.pop(0).text
             if not words:
                 break
-            version = words.pop(0)
-            if version.text not in KERNELS:
-                hint = did_you_mean(version.text, KERNELS)
-                message = f"`{printable(version.text)}` is no kernel: one of {', '.join(KERNELS)}{hint}"
-                self.complain(raw.number, version.column, message)
-            found[key] = version.text
-        return found["since"], found["until"]
+            value = words.pop(0)
+            known, what = (KERNELS, "kernel") if key in VERSIONS else (tuple(MENDS), "mend")
+            if value.text not in known:
+                hint = did_you_mean(value.text, known) or f": one of {', '.join(known)}"
+                self.complain(raw.number, value.column, f"`{printable(value.text)}` is no {what}{hint}")
+            found[key] = value.text
+        return found["since"], found["until"], found["as-it-was"], found["mended"]
 
     def _without_colon(self, raw: _Raw, words: list[Word], form: LineForm) -> list[Word]:
         """The name of a list without the colon behind it."""
@@ -442,7 +456,9 @@ def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
 
 
 def _overlap(one: DriverLine, other: DriverLine) -> bool:
-    """Whether two lines count on some kernel both."""
+    """Whether two lines count on some kernel both, and neither takes the other's place."""
+    if one.as_it_was != other.as_it_was:
+        return False
     return any(counts_on(one, kernel) and counts_on(other, kernel) for kernel in KERNELS)
 
 
@@ -507,7 +523,8 @@ def _parts(line: str) -> Iterable[str]:
 
 def described(line: DriverLine) -> str:
     """A line as it may stand in a file again."""
-    versions = [f"{key} {value}" for key, value in (("since", line.since), ("until", line.until)) if value]
+    said = {"since": line.since, "until": line.until, "as-it-was": line.as_it_was, "mended": line.mended}
+    versions = [f"{key} {value}" for key, value in said.items() if value]
     versions += [f"{'when' if wanted else 'unless'} {state}" for state, wanted in line.when]
     told = f" {SOURCE} {line.source}" if line.source or line.words else ""
     return " ".join((*versions, line.text)) + told + (f" {SOURCE} {line.words}" if line.words else "")

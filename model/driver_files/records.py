@@ -21,6 +21,10 @@ class DriverLine(msgspec.Struct, frozen=True):
     since: str = ""
     """The first kernel on which it counts; empty: the oldest."""
     until: str = ""
+    as_it_was: str = ""
+    """The mend that must be undone for the line to count."""
+    mended: str = ""
+    """The mend that must not be undone."""
     line: int = 1
     column: int = 1
     text: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,9 +22,23 @@ EVERYTHING: Final = 1 << 40
 
 
 @lru_cache(maxsize=256)
-def resolve(text: str, kernel: str) -> KernelDriver:
-    """The driver that a text describes, on a kernel. Raises ScriptError."""
-    return _on(whole(text), kernel)
+def resolve(text: str, kernel: str, undone: str = "") -> KernelDriver:
+    """The driver that a text describes, on a kernel; `undone`: the value of `set as-it-was`. Raises ScriptError."""
+    return _on(whole(text), Where(kernel, frozenset(undone.split(","))))
+
+
+class Where(NamedTuple):
+    """Where a line must count."""
+
+    kernel: str
+    undone: frozenset[str]
+    """The mends that are undone."""
+
+    def has(self, line: DriverLine) -> bool:
+        """Whether a line counts here."""
+        if line.as_it_was and line.as_it_was not in self.undone:
+            return False
+        return line.mended not in self.undone - {""} and counts_on(line, self.kernel)
 
 
 @lru_cache(maxsize=256)
@@ -73,15 +87,15 @@ def _clipped(line: DriverLine, like: DriverLine) -> DriverLine:
     return msgspec.structs.replace(line, since=since, until=until)
 
 
-def _on(driver: DriverText, kernel: str) -> KernelDriver:
-    lines = [line for line in driver.fields if counts_on(line, kernel)]
+def _on(driver: DriverText, here: Where) -> KernelDriver:
+    lines = sorted(filter(here.has, driver.fields), key=lambda line: bool(line.as_it_was))
     by_word = {line.word: line for line in lines}
 
     def one(word: str) -> DriverLine:
         return by_word.get(word, NO_LINE)
 
     mapping, backing = one("map"), one("backing")
-    lists = tuple(_lists(driver.lists, kernel))
+    lists = tuple(_lists(driver.lists, here))
     flags = sum(VMA_FLAGS[word] for word in dict.fromkeys(one("vma").words_at("FLAGS")))
     if one("copy-on-fork").word_at("WHETHER") == "no":
         flags |= VM_DONTCOPY
@@ -124,10 +138,10 @@ def _private(line: DriverLine) -> int:
     return line.number_at("most", EVERYTHING) if allowed else 0
 
 
-def _lists(lists: Iterable[StepList], kernel: str) -> Iterator[StepList]:
+def _lists(lists: Iterable[StepList], here: Where) -> Iterator[StepList]:
     for one in lists:
-        if counts_on(one.head, kernel):
-            yield StepList(one.head, tuple(step for step in one.steps if counts_on(step, kernel)))
+        if here.has(one.head):
+            yield StepList(one.head, tuple(filter(here.has, one.steps)))
 
 
 def code_of(one: StepList) -> str:

@@ -16,8 +16,8 @@ from model.kernel.drivers.dma_buf import (
     dma_buf_map_attachment,
     dma_buf_unmap_attachment,
 )
-from model.kernel.drivers.driver_steps import operation
 from model.kernel.drivers.driver import driver_of
+from model.kernel.drivers.driver_steps import operation
 from model.kernel.drivers.gem import gem_create, gem_destroy
 from model.kernel.drivers.gpu import i915_vma_bind, i915_vma_unbind
 from model.kernel.drivers.udmabuf import udmabuf_create

@@ -10,6 +10,8 @@ from lessons.file.museum import MUSEUM, exhibits, find, load, parse
 from lessons.file.museum_schema import Exhibit
 from lessons.file.problems import LessonError
 from lessons.play.exhibit import ExhibitMissesError, PlayedExhibit, misses, play, verdict_of
+from model.driver_files import library
+from model.driver_files.parser import parse as parse_driver
 from model.engine.mends import MENDS
 from model.engine.procedure import Procedure
 from model.memory.records import Locals
@@ -97,7 +99,11 @@ def test_verdicts_are_plain_values() -> None:
 
 
 def test_every_mend_is_explained_in_a_step_that_its_absence_changes() -> None:
-    assert {name for steps in STEPS for step in steps for name, _ in step.was} == set(MENDS)
+    explained = {name for steps in STEPS for step in steps for name, _ in step.was}
+    lines = [line for name in library.names() for line in parse_driver(library.text_of(name)).fields]
+    in_files = {line.as_it_was: line for line in lines if line.as_it_was and line.words}
+    assert explained | set(in_files) == set(MENDS)
+    assert all(MENDS[name].commit in line.words for name, line in in_files.items())
 
 
 # -- mends -------------------------------------------------------------------------------------

@@ -45,14 +45,26 @@ def lock_kind(lock: str) -> str:
     return "dma_resv" if lock == "resv" else lock
 
 
-def page_behind(driver: KernelDriver, buffer: Buffer, index: int) -> int | None:
+def page_behind(mem: Memory, driver: KernelDriver, buffer: Buffer, index: int) -> int | None:
     """The frame that the driver maps at a page of the buffer; None: it refuses.
 
-    A driver that does not look where the buffer ends counts on from its first frame.
+    A driver that does not look where the buffer ends takes what stands behind its array of pages for a page: here that
+    is the array of the driver's buffer that was made next. Of memory in one piece it counts on from the first frame.
     """
     if 0 <= index < len(buffer.frames):
         return buffer.frames[index]
-    return None if driver.bounds or not buffer.frames else buffer.frames[0] + index
+    if driver.bounds or not buffer.frames:
+        return None
+    if driver.backing in {"vram", "cma"}:
+        return buffer.frames[0] + index
+    behind = arrays_behind(mem, buffer)
+    return behind[index - len(buffer.frames)] if index - len(buffer.frames) < len(behind) else None
+
+
+def arrays_behind(mem: Memory, buffer: Buffer) -> tuple[int, ...]:
+    """The pages of the driver's buffers that were made after this one: the slab may have put their arrays behind it."""
+    alike = [bo for _, bo in mem.buffers.items() if bo.exporter == buffer.exporter and bo.last_use > buffer.last_use]
+    return tuple(pfn for bo in sorted(alike, key=lambda bo: bo.last_use) for pfn in bo.frames)
 
 
 class driver_fault(vm_fault):
@@ -63,6 +75,8 @@ class driver_fault(vm_fault):
     """The kernel function that it is."""
     said: Word = ""
     """Where that stands."""
+    words: Word = ""
+    """What the file says of its entries."""
     locks_by: Word = ""
     """The kernel function that takes the driver's lock."""
     waits_for: str = ""
@@ -83,6 +97,8 @@ class driver_fault(vm_fault):
         micro = self.steps[self.pc]
         if micro.name == "lock" and self.locks_by:
             return micro._replace(name=self.locks_by, source=self.said or micro.source)
+        if micro.name == "insert_entries" and self.words:
+            micro = micro._replace(doc=f"{micro.doc}\n\n{self.words}")
         return micro._replace(source=self.said) if self.said else micro
 
     @property
@@ -98,6 +114,7 @@ class driver_fault(vm_fault):
             self,
             named=line.function,
             said=line.source,
+            words=line.words,
             locks_by=driver.lock_line.function,
             pc=self.positions["lock" if driver.fault_lock[0] else "insert_entries"],
         )
@@ -207,7 +224,7 @@ class driver_fault(vm_fault):
 
     def page(self, tx: Transaction, driver: KernelDriver, vma: Vma, vpn: int) -> int | None:
         """The frame behind a virtual page of the VMA."""
-        return page_behind(driver, tx.buffers[self.name(tx)], vma.pgoff + vpn - vma.start)
+        return page_behind(tx, driver, tx.buffers[self.name(tx)], vma.pgoff + vpn - vma.start)
 
     def return_page(self, tx: Transaction, driver: KernelDriver, vma: Vma) -> Outcome:
         """Return the page with a reference for the entry, which the core makes: an ordinary one."""
@@ -261,6 +278,8 @@ class driver_huge_fault(driver_fault):
 
         Nothing is counted. Before 6.12 a PMD has no special bit either: nothing in this entry tells
         get_user_pages_fast() that it must not touch these pages.
+
+        As it was before 0d979509539e: every driver that uses TTM maps its buffers like this, where they are large.
         """
         vma, buffer = self.vma(tx), tx.buffers[self.name(tx)]
         start = huge_range(vma, self.vpn)

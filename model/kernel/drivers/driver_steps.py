@@ -13,6 +13,7 @@ from model.kernel.drivers.dma_buf_notify import dma_buf_move_notify
 from model.kernel.drivers.driver import FENCE, driver_alloc, driver_of, has_condition, holds_references, set_state
 from model.kernel.drivers.driver_fault import lock_kind
 from model.kernel.drivers.driver_op import driver_op, performs
+from model.kernel.drivers.gpu import bindings, i915_gem_object_unset_pages
 from model.kernel.drivers.mappings import insert_mappings, wrprotect_mappings
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.page import get_page
@@ -20,7 +21,7 @@ from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
-from model.memory.records import Lock, Place, Reference
+from model.memory.records import Copied, Lock, Place, Reference
 from model.memory.state import Memory, Transaction
 
 ERRNO: Final[dict[str, int]] = {name: value for value, name in ERRNO_NAMES.items()}
@@ -166,6 +167,8 @@ def copy(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
         byte = tx.content.get(old[page]) if page < len(old) else (bo.swap[page] if page < len(bo.swap) else 0)
         if (tx.content.get(pfn) or 0) != (byte or 0):
             tx.content[pfn] = byte or 0
+    if old:
+        tx.emit(Copied(op.frames[first:last], old[first:last]))
     return None
 
 
@@ -233,6 +236,12 @@ def truncate(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Take the pages out of the buffer's shmem file: each that nobody references is free now."""
     bo = op.bo(tx)
     return call(truncate_inode_pages_range(file=bo.memfd or bo.file, first=0))
+
+
+@performs("unbind")
+def unbind(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Take the buffer away from the GPU, where it is bound: its entries, what its TLB remembers, then the pages."""
+    return call(i915_gem_object_unset_pages(buffer=op.buffer)) if bindings(tx, op.buffer) else None
 
 
 @performs("shrink")

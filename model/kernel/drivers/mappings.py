@@ -50,7 +50,7 @@ class insert_mappings(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         driver = driver_of(tx, bo.exporter)
-        pfn = page_behind(driver, bo, vma.pgoff + self.vpn - vma.start)
+        pfn = page_behind(tx, driver, bo, vma.pgoff + self.vpn - vma.start)
         shown = driver_fault.as_shown(driver, vma)
         if pfn is not None and INSERT[driver.insert](tx, self.mm, shown, self.vpn, pfn) != VM_FAULT_NOPAGE:
             return self.unlock(tx, -EFAULT)

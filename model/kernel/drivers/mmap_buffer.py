@@ -28,7 +28,8 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     """The exporter's ->mmap: the VMA as it wants it, or -EINVAL. Then dma-buf's own check, if it is switched on."""
     buffer = tx.buffers[buffer_of(vma.file)]
     driver = driver_of(tx, buffer.exporter)
-    if (vma.pgoff + vma.pages > buffer.pages and driver.bounds) or refuses_private(driver, vma):
+    bounds = driver.bounds or backing == "dmabuf"  # dma_buf_mmap_internal() looks itself
+    if (vma.pgoff + vma.pages > buffer.pages and bounds) or refuses_private(driver, vma):
         return -EINVAL
     flags = vma.flags | driver.vma_flags
     if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
