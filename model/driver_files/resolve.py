@@ -24,11 +24,11 @@ EVERYTHING: Final = 1 << 40
 @lru_cache(maxsize=256)
 def resolve(text: str, kernel: str, undone: str = "") -> KernelDriver:
     """The driver that a text describes, on a kernel; `undone`: the value of `set as-it-was`. Raises ScriptError."""
-    return _on(whole(text), Where(kernel, frozenset(undone.split(","))))
+    return _on(whole(text), KernelAt(kernel, frozenset(undone.split(","))))
 
 
-class Where(NamedTuple):
-    """Where a line must count."""
+class KernelAt(NamedTuple):
+    """The machine on which a line must count."""
 
     kernel: str
     undone: frozenset[str]
@@ -87,7 +87,7 @@ def _clipped(line: DriverLine, like: DriverLine) -> DriverLine:
     return msgspec.structs.replace(line, since=since, until=until)
 
 
-def _on(driver: DriverText, here: Where) -> KernelDriver:
+def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
     lines = sorted(filter(here.has, driver.fields), key=lambda line: bool(line.as_it_was))
     by_word = {line.word: line for line in lines}
 
@@ -138,7 +138,7 @@ def _private(line: DriverLine) -> int:
     return line.number_at("most", EVERYTHING) if allowed else 0
 
 
-def _lists(lists: Iterable[StepList], here: Where) -> Iterator[StepList]:
+def _lists(lists: Iterable[StepList], here: KernelAt) -> Iterator[StepList]:
     for one in lists:
         if here.has(one.head):
             yield StepList(one.head, tuple(filter(here.has, one.steps)))

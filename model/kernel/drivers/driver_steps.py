@@ -2,8 +2,6 @@
 
 from typing import ClassVar, Final
 
-import msgspec
-
 from model.driver_files.records import DriverLine, StepList
 from model.driver_files.resolve import code_of
 from model.engine.lock import down_read, down_write, try_lock
@@ -21,7 +19,7 @@ from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
-from model.memory.records import Copied, Lock, Place, Reference
+from model.memory.records import Copied, Lock, Place, Reference, replaced
 from model.memory.state import Memory, Transaction
 
 ERRNO: Final[dict[str, int]] = {name: value for value, name in ERRNO_NAMES.items()}
@@ -307,7 +305,7 @@ def eviction(mem: Memory, buffer: str) -> Procedure:
     """The call that takes a buffer out of video memory, for one that needs the room."""
     wanted_by_verb = operation(mem, buffer, "evict")
     if isinstance(wanted_by_verb, driver_op):
-        return msgspec.structs.replace(wanted_by_verb, for_room=True)
+        return replaced(wanted_by_verb, for_room=True)
     return wanted_by_verb
 
 
