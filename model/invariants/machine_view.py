@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
-from model.kernel.drivers.buffer import buffer_of
+from model.kernel.drivers.buffer import buffer_of, own_file
 from model.memory.leaf import leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
@@ -82,7 +82,9 @@ class MachineView(NamedTuple):
         buffer = self.state.buffers.get(name) if name else None
         if buffer is None or page < 0:
             return None
-        return buffer.frames[page] if page < len(buffer.frames) else self.shmem_page(buffer.file, page)
+        if page < len(buffer.frames):
+            return buffer.frames[page]
+        return self.shmem_page(buffer.memfd if buffer.memfd == own_file(name) else buffer.file, page)
 
     def mappers(self, pfn: int, *kinds: str) -> set[str]:
         """The processes that have the frame in their page tables; only through entries of these kinds where given."""

@@ -88,7 +88,7 @@ KEEPS: Final = {
         mmap p0 buf bo:b shared rw 1
         write p0 buf 65
         begin M move b vram
-        step M 6
+        step M 5
         write p0 buf 66
         finish M
         read p0 buf

@@ -17,7 +17,7 @@ from model.invariants.rule import FrameRule
 from model.invariants.rules.counts import first_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.kernel.drivers.buffer import FILE_PREFIX, buffer_of
+from model.kernel.drivers.buffer import FILE_PREFIX, OWN_FILE, buffer_of
 from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.ttm_pool import POOL
 
@@ -56,6 +56,11 @@ def owner(scene: MachineView, pfn: int) -> str:
     """Which buffer a driver's frame belongs to now; empty if it lies in the pool, or is no driver's frame."""
     mapping = scene.frame(pfn).mapping
     return buffer_of(mapping) if mapping.startswith(FILE_PREFIX) else ""
+
+
+def shown_as(file: str) -> str:
+    """The file that mappings name where a file's pages are seen: of a buffer's own shmem file the buffer's range."""
+    return FILE_PREFIX + file.removeprefix(OWN_FILE) if file.startswith(OWN_FILE) else file
 
 
 def mapped_buffer(scene: MachineView, process: str, vpn: int) -> tuple[str, int] | None:
@@ -259,7 +264,7 @@ RULES: Final = (
             "ptes": None,
             "tables": None,
             "vmas": ("file", "pgoff", "start", "end"),
-            "buffers": ("frames", "file"),
+            "buffers": ("frames", "file", "memfd"),
             "page_cache": None,
             "swapped": None,
             "swap_slots": ("pfn",),

@@ -91,7 +91,7 @@ RULES: Final = (
             "tables": None,
             "swap_slots": ("pfn",),
             "swapped": None,
-            "buffers": ("frames", "file"),
+            "buffers": ("frames", "file", "memfd"),
         },
         read_only_write,
     ),

@@ -101,7 +101,7 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
                 if access.write
                 else ("nobody: it is free, and what it holds is left over from its last owner")
             )
-        case "buffer" | "vram":
+        case "buffer" | "vram" | "kernel":
             return buffers.stranger(scene, pfn, meant)
         case "dax":
             return _storage_of(scene, pfn, _file_at(scene, process, access))
@@ -199,7 +199,11 @@ def _at(scene: MachineView, pfn: int, process: str) -> str:
 
 
 def _maps_file(scene: MachineView, process: str, file: str) -> bool:
-    """Whether the process has some part of the file mapped; munmap() may have detached that, and not flushed yet."""
+    """Whether the process has some part of the file mapped; munmap() may have detached that, and not flushed yet.
+
+    The shmem file behind a driver's buffer is mapped where the buffer is.
+    """
+    file = buffers.shown_as(file)
     found = scene.state.files.get(file)
     if found is not None and any(owner == process for owner, _ in found.i_mmap):
         return True
@@ -325,7 +329,7 @@ VIEW: Final[Reads] = {
     "page_cache": None,
     "swapped": None,
     "swap_slots": ("pfn",),
-    "buffers": ("frames", "file"),
+    "buffers": ("frames", "file", "memfd"),
     "files": ("i_mmap",),
     "frames": ("kind", "mapping", "flags"),
 }

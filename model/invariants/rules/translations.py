@@ -197,7 +197,7 @@ RULES: Final = (
             "page_cache": None,
             "swapped": None,
             "swap_slots": ("pfn",),
-            "buffers": ("frames", "file"),
+            "buffers": ("frames", "file", "memfd"),
             "dma_bufs": ("buffer",),
         },
         stale_page,
