@@ -368,7 +368,7 @@ def test_a_bound_that_no_schedule_exceeds_is_a_whole_search() -> None:
 
 def test_a_search_that_hits_its_bound_still_proves_what_needs_few_preemptions() -> None:
     whole = explored(STALE_PIN)[1]
-    status, found = explored(STALE_PIN, "--max-states", str(whole["states"] // 2))
+    status, found = explored(STALE_PIN, "--every-state", "--max-states", str(whole["states"] // 2))
     assert (status, found["complete"], found["preemptions_proved"]) == (1, False, 0)
     assert {one["invariant"] for one in found["violations"]} == {one["invariant"] for one in whole["violations"]}
     assert explored(STALE_PIN, "--max-states", "20")[1]["preemptions_proved"] is None
