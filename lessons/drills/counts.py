@@ -6,6 +6,7 @@ from typing import Literal
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, tried
 from lessons.drills.scenes import next_commands, scene
+from model.memory.folio import page_frame
 from model.memory.records import Frame
 from model.memory.state import State
 
@@ -62,7 +63,7 @@ def _count(count: Count, seed: int, dice: Random) -> Exercise:
 
 
 def _frame(state: State, pfn: int) -> Frame:
-    return state.frames.get(pfn) or Frame(kind="free")
+    return page_frame(state, pfn)
 
 
 def _because(count: Count, old: int, new: int) -> str:

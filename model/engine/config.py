@@ -91,6 +91,10 @@ SETTINGS: Final[dict[str, Setting]] = {
         "how wide the refcount of a page is. With 4 bits 16 references make it run over, where 32 bits take four "
         "thousand million; a FOLL_PIN, which counts 1024, is too much for either",
     ),
+    "thp": Setting(
+        ("madvise", "always", "never"),
+        "which private memory may get huge pages (/sys/kernel/mm/transparent_hugepage/enabled)",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     AS_IT_WAS: Setting(
         (NONE, *MENDS),
@@ -141,6 +145,22 @@ FACTS: Final[dict[str, Fact]] = {
     "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf recordings (matrix); 6.18: measured"),
     "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
+    "pages of a large folio are reused in place": Fact(
+        "6.18", "7.3", "__wp_can_reuse_large_anon_folio() since 6.15; mm/memory.c"
+    ),
+    "a write to the huge zero page gets a huge page": Fact(
+        "6.18", "7.3", "do_huge_zero_wp_pmd() since 6.13; mm/huge_memory.c"
+    ),
+    "collapse needs a writable entry": Fact("6.1", "6.12", "SCAN_PAGE_RO, until 6.17; mm/khugepaged.c"),
+    "faults map large shmem folios as a whole": Fact("6.18", "7.3", "finish_fault() since 6.13; mm/memory.c"),
+    "collapse of less than a huge page does nothing": Fact("7.3", "7.3", "madvise_collapse(); mm/khugepaged.c"),
+    "collapse goes on behind an empty PMD": Fact("7.3", "7.3", "SCAN_NO_PTE_TABLE, since 6.19; mm/khugepaged.c"),
+    "MADV_DONTNEED frees empty page tables": Fact(
+        "6.18", "7.3", "CONFIG_PT_RECLAIM since 6.14; mm/memory.c: zap_pte_range"
+    ),
+    "pages of zeros become the zero page when a folio is split": Fact(
+        "6.12", "7.3", "try_to_map_unused_to_zeropage() since 6.12; mm/migrate.c"
+    ),
     "mseal": Fact("6.12", "7.3", "mseal(2) since 6.10; mm/mseal.c"),
     "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),
     "mprotect makes clean exclusive pages writable": Fact("6.12", "7.3", "can_change_pte_writable() since 6.2"),

@@ -1,16 +1,23 @@
 """One frame with everything that the rules about frames need."""
 
 from functools import cached_property
+from itertools import chain
+from typing import Final
 
-from model.invariants.holders import Held, Holder, Tally, some, tally
+from model.invariants.holders import LARGE_WEIGHTS, Held, Holder, Tally, members, some, tally
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
 from model.memory.records import Frame
 
+NOBODY: Final[Held] = ()
+
 
 class Case:
-    """One frame, who holds it, and what that adds up to. Who holds it is looked at when a rule asks."""
+    """One frame, or one large folio, who holds it, and what that adds up to. Who holds it is looked at when asked."""
+
+    is_folio = False
+    """It is about the folio, not about its first page alone."""
 
     def __init__(self, scene: MachineView, pfn: int, frame: Frame) -> None:
         self.scene = scene
@@ -38,8 +45,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The frame as a phrase."""
-        return name_of(self.scene, self.pfn)
+        """The frame, or the folio, as a phrase."""
+        return f"folio {self.pfn}" if self.is_folio else name_of(self.scene, self.pfn)
 
     @property
     def reachable(self) -> bool:
@@ -47,6 +54,46 @@ class Case:
         return any(holder.kind != "loose" for holder in self.holders())
 
 
-def case_of(scene: MachineView, pfn: int) -> Case:
-    """The case of a frame."""
-    return Case(scene, pfn, scene.frame(pfn))
+class PageCase(Case):
+    """One page of a large folio: an entry that maps the whole folio maps it as well."""
+
+    @cached_property
+    def held(self) -> Held:
+        """Everybody who holds the page, or the folio as a whole."""
+        return tuple(sorted(self.scene.every_holder(self.pfn)))
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What they are to the page."""
+        total = Tally()
+        for holder in members(self.held):
+            total = total.plus(LARGE_WEIGHTS[holder.kind])
+        return total
+
+
+class FolioCase(Case):
+    """A large folio as a whole, by its head."""
+
+    is_folio = True
+
+    @cached_property
+    def held(self) -> Held:
+        """Everybody who holds a page of it. O(its pages): for who explains, not for who looks."""
+        pages = range(self.pfn, self.pfn + self.frame.pages)
+        everybody = [members(self.scene.holding.held.get(pfn, NOBODY)) for pfn in pages]
+        return tuple(sorted(chain.from_iterable(everybody)))
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What the holders of all its pages add up to."""
+        return self.scene.holding.large[self.pfn].tally
+
+
+def case_of(scene: MachineView, pfn: int, *, of_folio: bool = False) -> Case:
+    """The case of a frame; `of_folio`: of the large folio of which it is the head."""
+    head = scene.holding.head(pfn)
+    if head is None:
+        return Case(scene, pfn, scene.frame(pfn))
+    if of_folio:
+        return FolioCase(scene, head, scene.state.frames[head])
+    return PageCase(scene, pfn, scene.frame(pfn))

@@ -155,7 +155,8 @@ def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
         alike.setdefault(name, []).append(pfn)
     for name, pfns in alike.items():
         pfns.sort()
-        found = [FRAME_RULES[name].explain(case_of(scene, pfn)) for pfn in pfns[:MOST_ALIKE]]
+        rule = FRAME_RULES[name]
+        found = [rule.explain(case_of(scene, pfn, of_folio=rule.of_folio)) for pfn in pfns[:MOST_ALIKE]]
         if len(pfns) > MOST_ALIKE:
             more = f" ({plural(len(pfns) - MOST_ALIKE, 'more frame')} likewise)"
             found[-1] = found[-1]._replace(message=found[-1].message + more)

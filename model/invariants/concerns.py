@@ -15,8 +15,11 @@ from model.invariants.machine_view import FREE, MachineView
 from model.invariants.registry import FRAME_RULES, RULES
 from model.invariants.rule import FrameRule, LockRule, ReferenceRule, TranslationRule
 from model.kernel.drivers.buffer import FILE_PREFIX
+from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PG_ANON_EXCLUSIVE, PG_HEAD
+from model.memory.folio import LARGE_ORDERS
+from model.memory.leaf import TABLE_SHIFT
 from model.memory.ordered import ceiling
-from model.memory.records import Frame, Vma, differ
+from model.memory.records import Folio, Frame, Vma, differ
 from model.memory.state import TABLES, Change
 
 
@@ -95,9 +98,10 @@ BY_FIELD: Final[dict[str, RuleBits]] = {
 STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
     "ptes": ("pte", "special"),
     "tables": ("huge", "huge-special", "table"),
+    "deposits": ("deposit",),
     "processes": ("table",),
     "page_cache": ("cache",),
-    "references": ("get", "pin", "loose"),
+    "references": ("get", "pin", "covered", "loose"),
     "buffers": ("buffer", "borrowed", "borrowed-pin"),
     "tasks": ("task", "task-pin", "rmap"),
 }
@@ -108,6 +112,9 @@ BY_KIND: Final[dict[HolderKind, RuleBits]] = {
 }
 """Kind of holder → the rules about frames that read the tables where such holders stand."""
 
+
+TOUCHED: Final = PAGE_ACCESSED | PAGE_DIRTY
+"""Bits of an entry on which no translation depends."""
 
 Way = Callable[[RecheckScope, Change], None]
 
@@ -135,14 +142,49 @@ def by_the_index(_scope: RecheckScope, _change: Change) -> None:
 
 
 def frame_itself(scope: RecheckScope, change: Change) -> None:
-    """A frame; where a block of pages came or went, all pages of the block."""
+    """A frame; where a block of pages came or went, or the mark of a huge page changes, all pages of the block."""
     pfn, old, new = change.key, change.old or FREE, change.new or FREE
     scope.frames_changed[pfn] = change
     for field, rules in BY_FIELD.items():
         if differ(old, new, field):
             scope.ask(pfn, rules)
-    if (differ(old, new, "order") or differ(old, new, "kind")) and (order := max(old.order, new.order)):
-        scope.ask_all(range(pfn, pfn + (1 << order)), EVERY_RULE)
+    marked = differ(old, new, "flags") and bool((old.flags ^ new.flags) & (PG_HEAD | PG_ANON_EXCLUSIVE))
+    if not marked and not differ(old, new, "order") and not differ(old, new, "kind"):
+        return
+    if order := max(old.order, new.order):
+        pages: Iterable[int] = range(pfn, pfn + (1 << order))
+        if old.large or new.large:  # most of its pages are nobody's but the folio's
+            pages = _held_among(scope, pages)
+        scope.ask_all(pages, EVERY_RULE)
+
+
+def pages_of_folio(scope: RecheckScope, change: Change) -> None:
+    """The pages of a large folio whose marks have changed, where small entries map them; and the folio itself."""
+    old, new = change.old or Folio(), change.new or Folio()
+    scope.ask(change.key, BY_TABLE["folios"])
+    if old.exclusive != new.exclusive or bool(old.entire) != bool(new.entire):
+        ends = [first for first, _ in (*old.mapcounts, *new.mapcounts)]
+        end = max(ends, default=0) if change.new is not None else 1 << LARGE_ORDERS[0]
+        rules = BY_TABLE["folios"] if change.old is not None and change.new is not None else EVERY_RULE
+        scope.ask_all(_held_among(scope, range(change.key, change.key + end)), rules)
+
+
+def frames_of_huge_entry(scope: RecheckScope, change: Change) -> None:
+    """The pages of a folio that are pinned, or have small entries besides the one of 2 MiB that has come or gone."""
+    holding = scope.scene.holding
+    for entry in (change.old, change.new):
+        folio = scope.scene.state.folios.get(entry.pfn) if entry is not None and entry.huge else None
+        if folio is not None:
+            large = holding.large.get(entry.pfn)
+            end = max((first for first, _ in folio.mapcounts), default=0)
+            pages = range(entry.pfn, entry.pfn + (1 << large.order if large and large.tally.pins else end))
+            scope.ask_all(_held_among(scope, pages), BY_TABLE["tables"])
+
+
+def _held_among(scope: RecheckScope, pages: Iterable[int]) -> list[int]:
+    """Those of some pages that somebody holds."""
+    held = scope.scene.holding.held
+    return [pfn for pfn in pages if held.get(pfn) is not None]
 
 
 def frame_of_key(scope: RecheckScope, change: Change) -> None:
@@ -241,10 +283,15 @@ def pages_taken_from_process(scope: RecheckScope, change: Change) -> None:
 
 
 def places_of_huge_entry(scope: RecheckScope, change: Change) -> None:
-    """All virtual pages that an entry of 2 MiB maps."""
-    if (change.old and change.old.huge) or (change.new and change.new.huge):
+    """The virtual pages that an entry of 2 MiB maps, where somebody watches them. Who touched it does not matter."""
+    old, new = (entry if entry is not None and entry.huge else None for entry in (change.old, change.new))
+    if old is not None and new is not None and old.without(TOUCHED) == new.without(TOUCHED):
+        return
+    if old is not None or new is not None:
         process, _, block = change.key
-        scope.places |= {(process, vpn) for vpn in range(block << 9, (block + 1) << 9)}
+        watched = scope.scene.holding.watched
+        pages = range(block << TABLE_SHIFT, (block + 1) << TABLE_SHIFT)
+        scope.places |= {(process, vpn) for vpn in pages if watched.get((process, vpn)) is not None}
 
 
 def translations_of_frame(scope: RecheckScope, change: Change) -> None:
@@ -296,11 +343,13 @@ def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:
 WAYS: Final[dict[type, dict[str, Way]]] = {
     FrameRule: {
         **dict.fromkeys(
-            ("ptes", "tables", "processes", "page_cache", "references", "tlbs", "tasks"),
+            ("ptes", "deposits", "processes", "page_cache", "references", "tlbs", "tasks"),
             by_the_index,
         ),
+        "tables": frames_of_huge_entry,
         "buffers": frames_of_buffer,
         "frames": frame_itself,
+        "folios": pages_of_folio,
         "content": frame_of_key,
         "swap_slots": frames_of_slot,
         "swapped": frames_of_swapped,

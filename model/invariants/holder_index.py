@@ -21,12 +21,27 @@ from model.invariants.holders import (
     HolderKind,
     Tally,
     added,
+    large_weight,
     members,
     removed,
-    tally,
 )
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.records import Buffer, Cpu, FlushOwed, Locals, Lock, Process, Pte, Reference, Task, TlbEntry
+from model.memory.flags import PG_HEAD
+from model.memory.folio import LARGE_ORDERS
+from model.memory.records import (
+    Buffer,
+    Cpu,
+    FlushOwed,
+    Frame,
+    Locals,
+    Lock,
+    Process,
+    Pte,
+    Reference,
+    Task,
+    TlbEntry,
+    differ,
+)
 from model.memory.state import Change
 
 Place = tuple[str, int]
@@ -34,6 +49,13 @@ Place = tuple[str, int]
 
 LockKey = tuple[str, str]
 """A lock: (kind, owner). A CPU with interrupts off counts as one: (`cpu`, its number)."""
+
+
+class LargeTally(NamedTuple):
+    """What the holders of all pages of a large folio add up to."""
+
+    order: int
+    tally: Tally = Tally()
 
 
 class Index(NamedTuple):
@@ -52,6 +74,8 @@ class Index(NamedTuple):
     """Address space → the flushes that are still to come, each with the task that owes it; sorted."""
     kept: HashTrieMap[str, tuple[LockKey, ...]] = HashTrieMap()
     """Task → the locks that it holds, and the CPUs on which it has interrupts off; sorted."""
+    large: HashTrieMap[int, LargeTally] = HashTrieMap()
+    """Head of a large folio → what the holders of its pages add up to: its counts are those of all of them."""
 
     @property
     def pfns(self) -> set[int]:
@@ -65,9 +89,19 @@ class Index(NamedTuple):
             held = added(held, holder)
         return held
 
-    def tally(self, pfn: int) -> Tally:
-        """What they add up to."""
-        return tally(self.held.get(pfn, ()))
+    def head(self, pfn: int) -> int | None:
+        """The head of the large folio that a page belongs to; None for a small page."""
+        return head_among(self.large, pfn)
+
+
+def head_among(large: HashTrieMap[int, LargeTally], pfn: int) -> int | None:
+    """The head of the one among these folios that a page belongs to, or None."""
+    for order in LARGE_ORDERS:
+        head = pfn >> order << order
+        found = large.get(head)
+        if found is not None and pfn - head < 1 << found.order:
+            return head
+    return None
 
 
 Grip = tuple[int, Holder]
@@ -95,6 +129,23 @@ def pgd_grip(name: str, process: Process | None) -> Grip | None:
     return (process.pgd, Holder("table", name, 0, PGD_LEVEL)) if process and process.pgd else None
 
 
+def order_of(frame: Frame | None) -> int:
+    """The order of a large folio; 0 for whatever is none."""
+    return frame.order if frame is not None and frame.flags & PG_HEAD else 0
+
+
+def order_changed(old: Frame | None, new: Frame | None) -> bool:
+    """Whether a large folio has come or gone, or has become smaller; looks at no fields that have not changed."""
+    if old is not None and new is not None and not differ(old, new, "flags") and not differ(old, new, "order"):
+        return False
+    return order_of(old) != order_of(new)
+
+
+def deposit_grip(key: tuple[str, int], table: int | None) -> Grip | None:
+    """A huge entry holds the table that is kept for its split."""
+    return None if table is None else (table, Holder("deposit", *key))
+
+
 def cache_grip(key: tuple[str, int], pfn: int | None) -> Grip | None:
     """A file holds the pages in its page cache."""
     return None if pfn is None else (pfn, Holder("cache", *key))
@@ -106,7 +157,8 @@ def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
         kind: HolderKind = "loose" if not reference.counted else "pin" if reference.kind == "pin" else "get"
         for page, pfn in enumerate(reference.frames):
             if pfn != NOT_MAPPED:
-                yield pfn, Holder(kind, name, page)
+                kept = not reference.heads or pfn in reference.heads
+                yield pfn, Holder(kind if kept else "covered", name, page)
 
 
 def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
@@ -130,7 +182,9 @@ class Draft:
         "held",
         "kept",
         "kinds",
+        "large",
         "locks",
+        "made",
         "owed",
         "places",
         "tallies",
@@ -155,6 +209,10 @@ class Draft:
         """Locks that have changed hands → who has come."""
         self.came_or_went: set[str] = set()
         """Tasks that have begun or ended."""
+        self.large: dict[int, LargeTally] = {}
+        """Large folios whose holders have changed."""
+        self.made: dict[int, int] = {}
+        """Large folios that have come, with their order, or gone (0)."""
         self.held: dict[int, Held] = {}
         """Frames whose holders have changed; the checker must look at them again."""
         self.watched: dict[Place, tuple[Holder, ...]] = {}
@@ -167,17 +225,21 @@ class Draft:
         """`holder` now points at the frame."""
         held = self.held.get(pfn)
         self.held[pfn] = added(self.then.held(pfn, ()) if held is None else held, holder)
-        self._count(pfn, holder.kind, 1)
+        self._count(pfn, holder, 1)
 
     def drop(self, pfn: int, holder: Holder) -> None:
         """`holder` points at the frame no longer."""
         held = self.held.get(pfn)
         self.held[pfn] = removed(self.then.held(pfn, ()) if held is None else held, holder)
-        self._count(pfn, holder.kind, -1)
+        self._count(pfn, holder, -1)
 
-    def _count(self, pfn: int, kind: HolderKind, times: int) -> None:
-        self.kinds.setdefault(pfn, set()).add(kind)
-        self.tallies[pfn] = self.tallies.get(pfn, NOTHING).plus(WEIGHTS[kind], times)
+    def _count(self, pfn: int, holder: Holder, times: int) -> None:
+        self.kinds.setdefault(pfn, set()).add(holder.kind)
+        self.tallies[pfn] = self.tallies.get(pfn, NOTHING).plus(WEIGHTS[holder.kind], times)
+        head = head_among(self.base.large, pfn)
+        if head is not None:  # the holders of its pages count for the folio
+            order, so_far = self.large.get(head) or self.base.large[head]
+            self.large[head] = LargeTally(order, so_far.plus(large_weight(holder, order), times))
 
     def _move(self, old: Grip | None, new: Grip | None) -> None:
         if old == new:
@@ -209,6 +271,10 @@ class Draft:
                 self.places.add(key)
             case "tables":
                 self._move(table_grip(key, old), table_grip(key, new))
+            case "frames" if order_changed(old, new):
+                self.made[key] = order_of(new)
+            case "deposits":
+                self._move(deposit_grip(key, old), deposit_grip(key, new))
             case "processes":
                 self._move(pgd_grip(key, old), pgd_grip(key, new))
             case "page_cache":
@@ -300,10 +366,16 @@ class Draft:
 
     def commit(self) -> Index:
         """The Index with all of it."""
-        written: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept)
-        if not any(written):
+        changed: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept, self.large)
+        if not any(changed) and not self.made:
             return self.base
-        return Index(*(_with(old, new) for old, new in zip(self.base, written, strict=True)))
+        index = Index(*(_with(old, new) for old, new in zip(self.base, changed, strict=True)))
+        if not self.made:
+            return index
+        large = index.large
+        for head, order in self.made.items():
+            large = large.insert(head, weighed_anew(index.held, head, order)) if order else large.discard(head)
+        return index._replace(large=large)
 
     def references_of(self, pfns: Iterable[int]) -> set[tuple[str, int]]:
         """Which pages of which references hold one of the frames: (reference, page)."""
@@ -320,6 +392,15 @@ def _with(entries: HashTrieMap[Any, Any], changed: dict[Any, Any]) -> HashTrieMa
     for key, value in changed.items():
         entries = entries.insert(key, value) if value else entries.discard(key)
     return entries
+
+
+def weighed_anew(held: HashTrieMap[int, Held], head: int, order: int) -> LargeTally:
+    """What the holders of the pages of a new folio add up to: a few of its pages may have had some before."""
+    total = Tally()
+    for pfn in range(head, head + (1 << order)):
+        for holder in members(held.get(pfn, ())):
+            total = total.plus(large_weight(holder, order))
+    return LargeTally(order, total)
 
 
 def lock_holders(lock: Lock | None) -> tuple[str, ...]:

@@ -21,12 +21,14 @@ HolderKind = Literal[
     "huge",
     "huge-special",
     "table",
+    "deposit",
     "cache",
     "buffer",
     "borrowed",
     "borrowed-pin",
     "get",
     "pin",
+    "covered",
     "loose",
     "task",
     "task-pin",
@@ -35,9 +37,10 @@ HolderKind = Literal[
 ]
 """`special`: an entry that core mm does not count. `buffer`: a driver lists the frame among a buffer's pages, which
 is no reference; `borrowed`, `borrowed-pin`: the page belongs to a memfd and the driver holds a reference or a pin on it
-(udmabuf). `get`: one counted reference, however taken. `loose`: a mirror or mapping that holds no page reference.
-`task`, `task-pin`, `rmap`: what a task in flight owns or still owes (`Locals.holds`, `Locals.pins`,
-`Locals.owes_rmap`)."""
+(udmabuf). `get`: one counted reference, however taken. `covered`: a page of a folio that one pin on another page of it
+keeps (io_uring). `deposit`: the table that is kept for the split of a huge entry. `loose`: a mirror or mapping that
+holds no page reference. `task`, `task-pin`, `rmap`: what a task in flight owns or still owes (`Locals.holds`,
+`Locals.pins`, `Locals.owes_rmap`)."""
 
 
 PGD_LEVEL: Final = 4
@@ -61,7 +64,7 @@ class Holder(NamedTuple):
         match self.kind:
             case "pte" | "special":
                 return subject("pte", self.owner, self.number)
-            case "huge" | "huge-special":
+            case "huge" | "huge-special" | "deposit":
                 return subject("table", self.owner, 1, self.number)
             case "table" if self.level == PGD_LEVEL:
                 return subject("process", self.owner)
@@ -103,6 +106,7 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "special": Tally(special=1),
     "huge-special": Tally(special=1),
     "table": Tally(refs=1),
+    "deposit": Tally(refs=1),
     "cache": Tally(refs=1),
     "buffer": Tally(),
     "borrowed": Tally(refs=1),
@@ -112,16 +116,34 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "task": Tally(refs=1),
     "task-pin": Tally(refs=GUP_PIN_COUNTING_BIAS, pins=1),
     "rmap": Tally(maps=1),
+    "covered": Tally(pins=1),
     "loose": Tally(),
     "tlb": Tally(),
 }
+"""What each is of a small page, or of a page that its driver counts."""
+
+LARGE_WEIGHTS: Final[dict[HolderKind, Tally]] = {
+    **WEIGHTS,
+    "huge": Tally(refs=1, maps=1, entries=1),
+    "borrowed-pin": Tally(refs=1, pins=1),
+    "pin": Tally(refs=1, pins=1),
+    "covered": Tally(),
+    "task-pin": Tally(refs=1, pins=1),
+}
+"""What each is of a large folio: its pins are counted apart, and one entry may map it as a whole."""
+
+
+def large_weight(holder: Holder, order: int) -> Tally:
+    """What a holder of a page of a large folio is of the folio; the page cache has a reference a page."""
+    return Tally(refs=1 << order) if holder.kind == "cache" else LARGE_WEIGHTS[holder.kind]
+
 
 ENTRY_KINDS: Final = frozenset({"pte", "special", "huge", "huge-special"})
 """Holders that are page-table entries: through them a process reaches the frame."""
 
 BORROWED_KINDS: Final[tuple[HolderKind, ...]] = ("borrowed", "borrowed-pin")
 
-REFERENCE_KINDS: Final = frozenset({"get", "pin", "loose"})
+REFERENCE_KINDS: Final = frozenset({"get", "pin", "covered", "loose"})
 
 FEW: Final = 12
 """Up to so many holders stand in a sorted tuple, which is all that most frames ever need."""

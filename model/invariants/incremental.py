@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from rpds import HashTrieMap, HashTrieSet
 
-from model.invariants.case import Case
-from model.invariants.concerns import BY_FIELD, FOR_SURE, RecheckScope
+from model.invariants.case import Case, case_of
+from model.invariants.concerns import BY_FIELD, FOR_SURE, RecheckScope, RuleBits
 from model.invariants.holder_index import LockKey
 from model.invariants.holders import REFERENCE_KINDS, Tally
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
@@ -31,12 +31,27 @@ NAMED: Final = tuple(FRAME_RULES.items())
 
 HOLDING_AT_REST: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.holds_at_rest)
 OF_SURPLUS: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.of_surplus)
+OF_FOLIO: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.of_folio)
 
 COUNTS: Final = {"refcount": "refs", "mapcount": "maps"}
 """Field of a frame → what of the tally of its holders it is to be equal to."""
 
 UNSETTLED: Final = frozenset({"free", "dax"})
 """Kinds of frames where it matters who the holders are, however many."""
+
+
+def judged(
+    broken: HashTrieSet[tuple[str, int]], case: Case, rules: RuleBits, doubtful: RuleBits
+) -> HashTrieSet[tuple[str, int]]:
+    """What is broken after some rules were asked about a frame; of those not `doubtful` it is known that they hold."""
+    for number, (name, rule) in enumerate(NAMED):
+        if not rules >> number & 1:
+            continue
+        if doubtful >> number & 1 and rule.broken(case):
+            broken = broken.insert((name, case.pfn))
+        elif (name, case.pfn) in broken:
+            broken = broken.remove((name, case.pfn))
+    return broken
 
 
 class Recheck(RecheckScope):
@@ -46,20 +61,23 @@ class Recheck(RecheckScope):
 
     def frames(self, broken: HashTrieSet[tuple[str, int]]) -> HashTrieSet[tuple[str, int]]:
         """The frames that break a rule, given those that did before."""
+        folios: dict[int, RuleBits] = {}
         for pfn, asked in self.pfns.items():
+            head = self.scene.holding.head(pfn)
+            if head is not None:
+                folios[head] = folios.get(head, 0) | asked
+                rules = asked & ~OF_FOLIO if pfn == head else asked
+                broken = judged(broken, case_of(self.scene, pfn), rules, rules & ~OF_FOLIO)
+                continue
             same_surplus = asked & OF_SURPLUS and not asked & FOR_SURE and self._balanced(pfn)
             rules = asked & ~OF_SURPLUS if same_surplus else asked
-            if not rules:
-                continue
-            case = Case(self.scene, pfn, self.scene.frame(pfn))
-            doubtful = rules & ~HOLDING_AT_REST if rules & HOLDING_AT_REST and at_rest(case) else rules
-            for number, (name, rule) in enumerate(NAMED):
-                if not rules >> number & 1:
-                    continue
-                if doubtful >> number & 1 and rule.broken(case):
-                    broken = broken.insert((name, pfn))
-                elif (name, pfn) in broken:
-                    broken = broken.remove((name, pfn))
+            if rules:
+                case = Case(self.scene, pfn, self.scene.frame(pfn))
+                doubtful = rules & ~HOLDING_AT_REST if rules & HOLDING_AT_REST and at_rest(case) else rules
+                broken = judged(broken, case, rules, doubtful)
+        for head, asked in folios.items():
+            if rules := asked & OF_FOLIO:
+                broken = judged(broken, case_of(self.scene, head, of_folio=True), rules, rules)
         return broken
 
     def _balanced(self, pfn: int) -> bool:

@@ -1,11 +1,13 @@
 """What an invariant looks at: a State together with the index of who holds what in it."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
 from model.kernel.drivers.buffer import buffer_of, own_file
-from model.memory.leaf import leaf_entry
+from model.memory.folio import filemap_get_entry, folio_of, page_frame
+from model.memory.leaf import PTRS_PER_TABLE, TABLE_SHIFT, leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import State
@@ -24,8 +26,12 @@ class MachineView(NamedTuple):
     holding: Index
 
     def frame(self, pfn: int) -> Frame:
-        """The struct page of a frame."""
-        return self.state.frames.get(pfn) or FREE
+        """The struct page of a frame; of a page of a large folio as it would be alone (page_frame)."""
+        return page_frame(self.state, pfn)
+
+    def folio(self, pfn: int) -> Frame:
+        """The struct folio that a frame is a part of: what it is used for, and whose it is."""
+        return folio_of(self.state, pfn)
 
     def byte(self, pfn: int) -> int:
         """The byte that stands for the frame's content."""
@@ -66,7 +72,7 @@ class MachineView(NamedTuple):
 
     def shmem_page(self, file: str, index: int) -> int | None:
         """Where a page of a file is: in the page cache, or in the swap cache, or SWAPPED; None if it has none."""
-        cached = self.state.page_cache.get((file, index))
+        cached = filemap_get_entry(self.state, file, index)
         if cached is not None:
             return cached
         slot = self.state.swapped.get((file, index))
@@ -89,17 +95,39 @@ class MachineView(NamedTuple):
     def mappers(self, pfn: int, *kinds: str) -> set[str]:
         """The processes that have the frame in their page tables; only through entries of these kinds where given."""
         wanted = kinds or ENTRY_KINDS
-        return {holder.owner for holder in members(self.holding.held.get(pfn, ())) if holder.kind in wanted}
+        return {holder.owner for holder in self.every_holder(pfn) if holder.kind in wanted}
+
+    def every_holder(self, pfn: int) -> Iterator[Holder]:
+        """Whoever holds the frame, and those that hold the folio around it as a whole; TLBs hold nothing."""
+        yield from members(self.holding.held.get(pfn, ()))
+        head = self.holding.head(pfn)
+        if head is not None and head != pfn:
+            for holder in members(self.holding.held.get(head, ())):
+                if holder.kind == "cache":
+                    yield holder._replace(number=holder.number + pfn - head)
+                elif holder.kind == "huge":
+                    yield holder
 
     def mapped_at(self, pfn: int, process: str) -> int | None:
         """The lowest virtual page at which `process` has the frame mapped, or None."""
-        holders = members(self.holding.held.get(pfn, ()))
-        places = (h.number for h in holders if h.kind == "pte" and h.owner == process)
-        return min(places, default=None)
+        places = (self.place_of(h, pfn) for h in self.every_holder(pfn) if h.owner == process)
+        return min((vpn for vpn in places if vpn is not None), default=None)
+
+    def place_of(self, holder: Holder, pfn: int) -> int | None:
+        """The virtual page at which an entry maps a frame; None for a special entry, or whoever is none."""
+        match holder.kind:
+            case "pte":
+                return holder.number
+            case "huge":
+                return (holder.number << TABLE_SHIFT) + pfn % PTRS_PER_TABLE
+            case _:
+                return None
 
     def holders(self, pfn: int, *kinds: str) -> list[Holder]:
         """Some holders of the frame, in order; only of these kinds where any are given."""
         pointing = self.holding.held.get(pfn, ()) if kinds and "tlb" not in kinds else self.holding.holders(pfn)
+        if self.holding.head(pfn) not in {None, pfn}:
+            pointing = tuple(sorted({*self.every_holder(pfn), *members(pointing)}))
         return [holder for holder in some(pointing) if not kinds or holder.kind in kinds]
 
     def forking(self, process: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from model.invariants.holders import WEIGHTS, Holder
+from model.invariants.holders import WEIGHTS, Holder, large_weight
 from model.invariants.machine_view import MachineView
 from model.kernel.drivers.iomem import BAR_BASE
 from model.kernel.drivers.ttm_pool import VRAM_BASE, pfn_valid
@@ -30,7 +30,10 @@ def frame(scene: MachineView, pfn: int) -> str:
         return f"page {pfn - VRAM_BASE} of the video memory"
     if pfn >= PMEM_BASE:
         return f"block {pfn - PMEM_BASE} of the storage"
-    return "the shared zero page" if scene.frame(pfn).kind == "zero" else f"frame {pfn}"
+    found, head = scene.frame(pfn), scene.holding.head(pfn)
+    if found.kind == "zero":
+        return "the shared zero page" if head is None else "the huge zero page"
+    return f"frame {pfn}" if head is None else f"page {pfn - head} of folio {head}"
 
 
 def capital(phrase: str) -> str:
@@ -53,11 +56,15 @@ def who(scene: MachineView, holder: Holder) -> str:
             return f"the 2 MiB entry of {place(scene, holder.owner, holder.number << 9)}"
         case "table":
             return f"the page tables of {holder.owner}"
+        case "deposit":
+            return (
+                f"the table kept for the split of the 2 MiB entry of {place(scene, holder.owner, holder.number << 9)}"
+            )
         case "cache":
             return f"page {holder.number} of file {holder.owner}"
         case "buffer" | "borrowed" | "borrowed-pin":
             return f"page {holder.number} of buffer {holder.owner}"
-        case "pin":
+        case "pin" | "covered":
             return f"the pin {holder.owner}"
         case "get":
             return f"the reference {holder.owner}"
@@ -69,9 +76,9 @@ def who(scene: MachineView, holder: Holder) -> str:
             return f"the TLB of cpu{holder.level} for {place(scene, holder.owner, holder.number)}"
 
 
-def weighed(scene: MachineView, holder: Holder) -> str:
-    """A holder with what it adds to the refcount, where that is not 1."""
-    refs = WEIGHTS[holder.kind].refs
+def weighed(scene: MachineView, holder: Holder, order: int = 0) -> str:
+    """A holder with what it adds to the refcount, where that is not 1; `order` is that of a large folio."""
+    refs = (large_weight(holder, order) if order else WEIGHTS[holder.kind]).refs
     return who(scene, holder) if refs == 1 else f"{who(scene, holder)} ({refs})"
 
 

@@ -31,6 +31,8 @@ class FrameRule(NamedTuple):
     of_surplus: bool = False
     """All that matters of counts and holders is by how much those exceed these: a step that changes both alike makes no
     difference, as long as no count is negative."""
+    of_folio: bool = False
+    """It is about counts that a large folio has once, so it is asked about the folio, not about each of its pages."""
 
 
 class ReferenceRule(NamedTuple):

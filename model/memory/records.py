@@ -16,7 +16,9 @@ from model.memory.flags import (
     PAGE_RW,
     PAGE_SPECIAL,
     PG_ANON_EXCLUSIVE,
+    PG_HEAD,
 )
+from model.memory.runs import Runs
 from model.memory.units import MAPPING, ORDERED, AnonVmaNumber, CpuNumber, Pfn, Pid, Word
 
 
@@ -51,18 +53,22 @@ zero page, `reserved` memory outside the allocator (vdso, vvar, BARs), `buffer` 
 
 
 class Frame(Record, frozen=True, omit_defaults=True):
-    """struct page of one 4 KiB page frame (the head, where `order` is above 0)."""
+    """struct page of one 4 KiB page frame, or of the head of a large folio."""
 
     kind: FrameKind = "free"
     refcount: int = 0
     """_refcount, what page_count() returns. Each FOLL_PIN of a small page is 1024 of it."""
     mapcount: int = 0
-    """page_mapcount(): how many page-table entries map it. The kernel stores it minus one."""
+    """folio_mapcount(): how many page-table entries map it, or any page of its folio. The kernel stores it minus 1."""
     pins: int = 0
-    """How many FOLL_PINs are inside the refcount: what the kernel cannot know for a small page, but we can."""
+    """How many FOLL_PINs are inside the refcount: what the kernel cannot know for a small page, but we can.
+
+    Of a large folio the kernel knows: folio->_pincount. There each of them is 1 of the refcount, not 1024.
+    """
     flags: int = 0
     """PG_* bits."""
     order: int = 0
+    """2^order pages: of a driver's block without __GFP_COMP, or, with PG_head, of a folio."""
     mapping: Annotated[str, MAPPING] = ""
     """Page cache: the file's name. Anonymous: `anon_vma:N`. Empty: none (a driver's page, or truncated)."""
     swap: int = -1
@@ -76,6 +82,35 @@ class Frame(Record, frozen=True, omit_defaults=True):
     def exclusive(self) -> bool:
         """PageAnonExclusive: this anonymous page belongs to one process alone."""
         return bool(self.flags & PG_ANON_EXCLUSIVE)
+
+    @property
+    def large(self) -> bool:
+        """folio_test_large(): the head of a folio of several pages. Its tails have no record of their own."""
+        return bool(self.flags & PG_HEAD)
+
+    @property
+    def pages(self) -> int:
+        """folio_nr_pages()."""
+        return 1 << self.order if self.flags & PG_HEAD else 1
+
+
+class Folio(Record, frozen=True, omit_defaults=True):
+    """What struct folio of a large folio has beyond the struct page of its head: the words of the tail pages."""
+
+    entire: int = 0
+    """_entire_mapcount: how many PMD entries map it as a whole."""
+    mapcounts: Runs = ()
+    """_mapcount of each page: how many PTEs map it, besides the entries that map the folio as a whole."""
+    exclusive: Runs = ()
+    """PageAnonExclusive of the tail pages, 1 or 0; that of the head is in its flags."""
+    partially_mapped: bool = False
+    """PG_partially_mapped: a page of it has lost its last mapping while others have theirs: it waits for its split."""
+    mms: tuple[str, ...] = ()
+    """_mm_id: up to two processes whose mappings of it are counted apart; empty: a slot that is free."""
+    mm_mapcounts: tuple[int, ...] = ()
+    """_mm_id_mapcount: how many entries of each of them."""
+    shared: bool = False
+    """FOLIO_MM_IDS_SHARED: another process may map it as well."""
 
 
 PteKind = Literal["page", "swap", "migration", "marker"]
@@ -218,6 +253,8 @@ class File(Record, frozen=True, omit_defaults=True):
     seals: tuple[Word, ...] = ()
     open: bool = True
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
+    nr_thps: int = 0
+    """How many large folios it has: each has one entry in the page cache, at its first page."""
     i_mmap: tuple[tuple[str, int], ...] = ()
     """The VMAs that map it: (process, start), by offset, then as they came. What unmap_mapping_range() walks."""
     users: int = 0
@@ -286,6 +323,8 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """The buffer whose pages they were when it was taken, empty for other memory."""
     tlb: tuple[Pfn, ...] = ()
     """Kind `gpu`: what the GPU's TLB remembers of each page, -1 where nothing; its own entries may say otherwise."""
+    heads: tuple[Pfn, ...] = ()
+    """io_uring: the first page that it has of each folio, if it keeps one pin a folio; empty: one a page."""
     had: tuple[int, ...] = ()
     """The byte of each page when it was taken: what its holder knew already, for the rule `foreign-dma`."""
 

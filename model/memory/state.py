@@ -27,6 +27,7 @@ from model.memory.records import (
     DmaBuf,
     Event,
     File,
+    Folio,
     Frame,
     Label,
     Lock,
@@ -125,6 +126,8 @@ class Tables:
     """Machine-wide numbers: heads of free lists, high-water marks, next ids."""
     frames = Table[Pfn, Frame]("frames", Pfn, Frame, missing=Frame())
     """pfn → struct page. A free frame is not stored: whoever still has its number finds Frame() there."""
+    folios = Table[Pfn, Folio]("folios", Pfn, Folio)
+    """pfn of the head of a large folio → the rest of its struct folio. Its tail pages are stored nowhere else."""
     content = Table[Pfn, int]("content", Pfn, int)
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
     free = Table[Pfn, Pfn]("free", Pfn, Pfn)
@@ -139,6 +142,8 @@ class Tables:
     """Which upper-level entries exist, per (process, level)."""
     tables = Table[tuple[str, int, int], Pte]("tables", tuple[str, int, int], Pte, indexed=table_index)
     """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
+    deposits = Table[tuple[str, int], Pfn]("deposits", tuple[str, int], Pfn)
+    """(process, index of a PMD entry that maps a huge page) → the table page kept for its split: pmd_huge_pte."""
     vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)
     """Where VMAs of a process start, in address order."""
     vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)

@@ -26,8 +26,14 @@ class Played(NamedTuple):
     """One op as the model did it."""
 
     reply: Reply
+    before: Observation
     look: Observation
-    delta: Delta
+    freed: list[str]
+
+    @property
+    def delta(self) -> Delta:
+        """What the recorder would write of it."""
+        return replay_observe.delta(self.before, self.look, self.freed)
 
 
 class Mismatch(NamedTuple):
@@ -80,7 +86,7 @@ def play(recording: Recording) -> Iterator[Played]:
             reply = broken
         if answer.volatile and isinstance(reply.result, int):
             reply = Reply("ANY")
-        yield Played(reply, look, replay_observe.delta(before, look, machine.observer.freed))
+        yield Played(reply, before, look, list(machine.observer.freed))
         before = look
 
 
@@ -107,8 +113,7 @@ def as_seen(played: Played, seen: Seen, kernel: Observation) -> Played:
     if seen == EVERYTHING:
         return played
     reply = Reply("EFAULT") if played.reply.si_code and not seen.signals else played.reply
-    delta = played.delta if seen.frames else msgspec.structs.replace(played.delta, freed=[])
-    return Played(reply, visible(played.look, seen, kernel), delta)
+    return Played(reply, played.before, visible(played.look, seen, kernel), played.freed if seen.frames else [])
 
 
 def describe(op: dict[str, Any]) -> str:
@@ -133,7 +138,7 @@ def differences(answer: OpResult, kernel: Observation, played: Played) -> Iterat
         yield from _different(f"phys.{name}", comparable(kernel.phys.get(name)), comparable(model.phys.get(name)))
     for name in sorted(kernel.pins.keys() | model.pins.keys()):
         yield from _different(f"pins.{name}", kernel.pins.get(name), model.pins.get(name))
-    yield from _different("freed", answer.state.freed, played.delta.freed)
+    yield from _different("freed", answer.state.freed, replay_observe.freed_in_runs(played.freed))
 
 
 def _different(field: str, kernel: object, model: object) -> Iterator[tuple[str, Any, Any]]:
@@ -143,11 +148,18 @@ def _different(field: str, kernel: object, model: object) -> Iterator[tuple[str,
 
 def comparable(row: PhysRow | LargePhysRow | None) -> PhysRow | LargePhysRow | None:
     """A frame without the flags that are not compared."""
-    if not isinstance(row, tuple):
-        return row
-    flags = row[2].split()
-    ignored = {"lru", "dirty"} if "anon" in flags else {"lru"}
-    return (*row[:2], " ".join(flag for flag in flags if flag not in ignored), row[3])
+    if row is None:
+        return None
+    if isinstance(row, dict):
+        return {**row, "flags": compared_flags(row["flags"])}
+    return (*row[:2], compared_flags(row[2]), row[3])
+
+
+def compared_flags(flags: str) -> str:
+    """The flags that must be the same; `dirty` of anonymous pages comes at some later time."""
+    words = flags.split()
+    ignored = {"lru", "dirty"} if "anon" in words else {"lru"}
+    return " ".join(word for word in words if word not in ignored)
 
 
 def emit(recording: Recording) -> list[dict[str, Any]]:

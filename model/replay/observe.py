@@ -4,7 +4,7 @@ Frames have no numbers in a recording but names, given in the order in which the
 them. A `Observation` is one complete observation, the model's or the kernel's; deltas lead from one to the next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -29,7 +29,10 @@ from model.memory.flags import (
     VM_WRITE,
     smaps_codes,
 )
+from model.memory.folio import page_folio, page_frame
+from model.memory.leaf import PMD, PTRS_PER_TABLE, TABLE_SHIFT
 from model.memory.records import Frame, Pte, Vma
+from model.memory.runs import Runs, filled, rows
 from model.memory.state import Change, State
 from model.replay.recording import (
     ARENA,
@@ -96,6 +99,28 @@ class HeldReference(NamedTuple):
     frames: tuple[int, ...]
 
 
+class MappedFolio(NamedTuple):
+    """A huge page with what is written of each entry that maps a page of it."""
+
+    head: int
+    name: str
+    is_file: bool
+    mapcounts: list[int]
+
+    def row(self, pte: Pte) -> PteRow:
+        """Frame and flags of an entry."""
+        page = pte.pfn - self.head
+        flags = (
+            ("w", pte.writable),
+            ("d", pte.dirty),
+            ("x", self.mapcounts[page] == 1),
+            ("f", self.is_file),
+            ("n", pte.protnone),
+            ("u", pte.bits & PAGE_UFFD_WP),
+        )
+        return f"{self.name}.{page}", "".join([letter for letter, is_set in flags if is_set])
+
+
 class Observer:
     """Looks at States as the recorder looks at the kernel: names frames, and forgets a name when the frame is freed."""
 
@@ -112,9 +137,21 @@ class Observer:
 
     def watch(self, changes: Iterable[Change]) -> None:
         """Follow what a micro-step did to the frames: a name ends exactly when the allocator gets the frame back."""
+        changes = tuple(changes)
+        for table, pfn, _, new in changes:
+            if table == "folios" and new is None and pfn in self.names:
+                self.split(pfn, {key for where, key, _, now in changes if where == "frames" and _in_use(now)})
         for table, pfn, old, new in changes:
             if table == "frames" and _in_use(old) and not _in_use(new) and pfn in self.names:
                 self.freed.append(self.names.pop(pfn))
+
+    def split(self, head: int, small: set[int]) -> None:
+        """A folio is no more. If its pages are small ones now, each has the name that it had as a part of the folio."""
+        if head in small:
+            folio = self.names.pop(head)
+            for pfn in range(head, head + PTRS_PER_TABLE):
+                if pfn in small:
+                    self.names[pfn] = f"{folio}.{pfn - head}"
 
     def look(
         self, state: State, processes: Iterable[str], held: dict[str, HeldReference], outside: dict[int, int]
@@ -131,20 +168,41 @@ class Observer:
             look.vmas[process].append(vma_row(state, vma, outside, self.arena))
         for vmas in look.vmas.values():
             vmas.sort(key=itemgetter(0))  # the kernel's own choice lies above the arena, the model's below it
-        entries = sorted((key, pte) for key, pte in state.ptes.items() if 0 <= key[1] - self.arena < ARENA_PAGES)
+        entries = sorted(entries_in_arena(state, self.arena))
+        folios: dict[int, MappedFolio | None] = {}
         by_process: dict[str, list[tuple[int, Pte]]] = {process: [] for process in processes}
         for (process, vpn), pte in entries:
             by_process[process].append((vpn, pte))
-        for process, rows in by_process.items():
-            look.ptes[process] = {vpn - self.arena: self.pte_row(state, pte) for vpn, pte in rows}
+        for process, found in by_process.items():
+            look.ptes[process] = {vpn - self.arena: self.row(state, pte, folios) for vpn, pte in found}
         self.pins = {name: self.pins.get(name) or self.pin_row(state, pin) for name, pin in held.items()}
         look.pins = self.pins
         look.phys = {name: phys_row(state, pfn) for pfn, name in self.names.items()}
         return look
 
+    def row(self, state: State, pte: Pte, folios: dict[int, MappedFolio | None]) -> PteRow:
+        """One entry; `folios` are those that were met before, for many entries map pages of the same one."""
+        if not pte.present or pte.huge:
+            return self.pte_row(state, pte)
+        head = pte.pfn >> TABLE_SHIFT << TABLE_SHIFT
+        if head not in folios:
+            folios[head] = self.mapped_folio(state, head)
+        folio = folios[head]
+        return self.pte_row(state, pte) if folio is None else folio.row(pte)
+
+    def mapped_folio(self, state: State, head: int) -> MappedFolio | None:
+        """The huge page that begins at a frame, or None."""
+        frame, folio = state.frames.get(head), state.folios.get(head)
+        if frame is None or folio is None or frame.kind == "zero" or frame.order != TABLE_SHIFT:
+            return None
+        counts = [
+            count + folio.entire for _, length, count in rows(folio.mapcounts, frame.pages) for _ in range(length)
+        ]
+        return MappedFolio(head, self.name(head), frame.kind != "anon", counts)
+
     def pte_row(self, state: State, pte: Pte) -> PteRow:
         """Frame and flags of one entry: `w d x f n u s H e`."""
-        frame = state.frames.get(pte.pfn) or Frame()
+        frame = page_frame(state, pte.pfn)
         if not pte.present:
             return self.frame_name(state, pte), "e" if pte.kind == "swap" and pte.bits & PAGE_SWP_EXCLUSIVE else ""
         normal = not pte.special and frame.kind != "zero"
@@ -153,7 +211,7 @@ class Observer:
             ("d", pte.dirty),
             # The frames of the vdso are mapped by every process of the recording machine.
             ("x", normal and frame.mapcount == 1 and frame.kind != "reserved"),
-            ("f", normal and frame.kind != "anon"),
+            ("f", (normal and frame.kind != "anon") or (pte.huge and frame.kind == "zero")),
             ("n", pte.protnone),
             ("u", pte.bits & PAGE_UFFD_WP),
             ("s", pte.special and frame.kind != "zero"),
@@ -165,10 +223,12 @@ class Observer:
         """What the recording calls the frame behind an entry; a new one gets the next name."""
         if not pte.present:
             return "guard" if pte.kind == "marker" else self.slot(pte.pfn)
-        frame = state.frames.get(pte.pfn) or Frame()
+        frame = page_frame(state, pte.pfn)
         if frame.kind == "zero":
-            return "zero"
-        return self.special(pte.pfn) if pte.special or frame.kind == "reserved" else self.name(pte.pfn)
+            return "hugezero" if frame.large else "zero"
+        if pte.special or frame.kind == "reserved":
+            return self.special(pte.pfn)
+        return self.name(pte.pfn) if pte.huge else self.page_name(state, pte.pfn)
 
     def special(self, pfn: int) -> str:
         """The name of a frame whose counts the recorder cannot follow: mapped by a special entry, or the vDSO's."""
@@ -188,6 +248,12 @@ class Observer:
             self.named += 1
         return self.names[pfn]
 
+    def page_name(self, state: State, pfn: int) -> str:
+        """The name of a page; one of a large folio is called by its place in it."""
+        head = page_folio(state, pfn)
+        name = self.name(head)
+        return f"{name}.{pfn - head}" if page_frame(state, head).large else name
+
     def pin_row(self, state: State, held: HeldReference) -> PinRow:
         """A new pin. What it holds outside of the arena, where no page table was recorded, has no name."""
         inside = held.page < ARENA_PAGES
@@ -196,12 +262,23 @@ class Observer:
 
     def held_name(self, state: State, pfn: int, *, inside: bool) -> str:
         """What the recording calls a frame that somebody holds."""
-        kind = (state.frames.get(pfn) or Frame()).kind
-        if kind == "zero":
-            return "zero"
-        if kind == "reserved":
+        frame = page_frame(state, pfn)
+        if frame.kind == "zero":
+            return "hugezero" if frame.large else "zero"
+        if frame.kind == "reserved":
             return self.special(pfn)
-        return self.names.get(pfn) or (self.name(pfn) if inside else "outside")
+        known = page_folio(state, pfn) in self.names
+        return self.page_name(state, pfn) if known or inside else "outside"
+
+
+def entries_in_arena(state: State, arena: int) -> Iterator[tuple[tuple[str, int], Pte]]:
+    """Every entry of the arena by process and page; one of 2 MiB stands at its first page."""
+    for (process, vpn), pte in state.ptes.items():
+        if 0 <= vpn - arena < ARENA_PAGES:
+            yield (process, vpn), pte
+    for (process, level, index), entry in state.tables.items():
+        if level == PMD and entry.huge and 0 <= (index << TABLE_SHIFT) - arena < ARENA_PAGES:
+            yield (process, index << TABLE_SHIFT), entry
 
 
 def _in_use(frame: Frame | None) -> bool:
@@ -228,13 +305,42 @@ def backing_of(state: State, vma: Vma) -> str | None:
     return SMAPS_NAMES.get(state.files[vma.file].kind, vma.file)
 
 
-def phys_row(state: State, pfn: int) -> PhysRow:
+def phys_row(state: State, pfn: int) -> PhysRow | LargePhysRow:
     """A frame's counts, flags and first byte; the kernel itself cannot read secret memory."""
     frame = state.frames[pfn]
+    if frame.large:
+        return large_phys_row(state, pfn)
     flags = (name for flag, name in PHYS_FLAGS if frame.flags & flag or (not flag and frame.kind == "anon"))
     file = state.files.get(frame.mapping) if frame.kind == "file" else None
     byte = None if file is not None and file.kind == "secretmem" else state.content.get(pfn) or 0
     return frame.refcount, frame.mapcount, " ".join(flags), byte
+
+
+def large_phys_row(state: State, head: int) -> LargePhysRow:
+    """A large folio: what it has as a whole, and of its pages the mapcounts, the marks and the first bytes as runs."""
+    frame, folio = state.frames[head], state.folios[head]
+    pages = frame.pages
+    maps = [[first, length, count + folio.entire] for first, length, count in rows(folio.mapcounts, pages)]
+    marks = filled(folio.exclusive, 0, 1, int(frame.exclusive))
+    flags = (name for flag, name in PHYS_FLAGS if frame.flags & flag or (not flag and frame.kind == "anon"))
+    return {
+        "order": frame.order,
+        "ref": frame.refcount,
+        "pincount": frame.pins,
+        "map": maps,
+        "flags": " ".join(flags),
+        "excl": [list(row) for row in rows(marks, pages)] if frame.kind == "anon" else None,
+        "val": [list(row) for row in byte_rows(state, head, pages)],
+    }
+
+
+def byte_rows(state: State, head: int, pages: int) -> Iterator[tuple[int, int, int]]:
+    """The first bytes of a folio's pages, as runs."""
+    bytes_of: Runs = ()
+    for page in range(pages):
+        if byte := state.content.get(head + page):
+            bytes_of = filled(bytes_of, page, page + 1, byte)
+    return rows(bytes_of, pages)
 
 
 # -- from Look to Look ------------------------------------------------------------------------
@@ -265,7 +371,23 @@ def delta(before: Observation, after: Observation, freed: Iterable[str]) -> Delt
     phys |= dict.fromkeys(name for name in names if name not in after.phys)
     pins: dict[str, PinRow | None] = {name: pin for name, pin in after.pins.items() if name not in before.pins}
     pins |= dict.fromkeys(name for name in before.pins if name not in after.pins)
-    return Delta(procs, phys, pins, sorted(freed, key=number_of))
+    return Delta(procs, phys, pins, freed_in_runs(freed))
+
+
+def freed_in_runs(freed: Iterable[str]) -> list[str]:
+    """Names of freed frames, in order, with many neighbouring pages of one folio as a run.
+
+    >>> freed_in_runs([*(f"P0.{page}" for page in range(2, 12)), "P1"])
+    ['P0.2+10', 'P1']
+    """
+    runs: list[list[str]] = []
+    for name in sorted(freed, key=number_of):
+        before = number_of(runs[-1][-1]) if runs else None
+        if "." in name and before is not None and (before[0], before[1] + 1) == number_of(name):
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return [written for run in runs for written in ([f"{run[0]}+{len(run)}"] if len(run) >= SHORTEST_RUN else run)]
 
 
 def in_runs(rows: dict[int, PteRow | None]) -> dict[str, PteRow | None]:

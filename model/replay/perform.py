@@ -28,7 +28,7 @@ from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOV
 from model.kernel.mm.mseal import do_mseal
 from model.kernel.mm.msync import do_msync
 from model.kernel.mm.munmap import do_munmap
-from model.kernel.mm.reference import put_reference, take_reference, vmsplice_get
+from model.kernel.mm.reference import io_sqe_buffer_register, put_reference, vmsplice_get
 from model.kernel.mm.remote import (
     direct_read_in,
     direct_write_out,
@@ -37,7 +37,7 @@ from model.kernel.mm.remote import (
     process_vm_readv,
     process_vm_writev,
 )
-from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_READ, VM_WRITE
+from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
 from model.replay import ops
 from model.replay.machine import OK, UNSUPPORTED, Machine, Reply
 from model.replay.observe import HeldReference
@@ -80,8 +80,6 @@ def is_unsupported(op: ops.Op) -> bool:
             return not MMAP_FLAGS.keys() >= set(op.flags) or KERNEL_MAPPINGS.get(op.kind, op.kind) not in BACKINGS
         case ops.Mremap():
             return not MREMAP_FLAGS.keys() >= set(op.flags)
-        case ops.Madvise(advice="HUGEPAGE" | "COLLAPSE"):
-            return -(-op.at // 512) * 512 + 512 <= op.at + op.pages
         case ops.Madvise():
             return op.advice.lower() not in ADVICE
         case ops.CreateFile():
@@ -271,9 +269,8 @@ def seal(machine: Machine, op: ops.Seal) -> Reply:
 
 def pin(machine: Machine, op: ops.Pin) -> Reply:
     """A long-term pin of all the pages or none."""
-    foll = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM
     start = machine.vpn(op.page)
-    call = take_reference(name=op.id, mm=op.proc, start=start, pages=op.pages, foll=foll, by="io_uring")
+    call = io_sqe_buffer_register(name=op.id, mm=op.proc, start=start, pages=op.pages, by="io_uring")
     reply = machine.reply(call, op.proc)
     if reply == OK:
         hold(machine, op, "pin", [op.id])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 from model.memory.flags import PAGE_ACCESSED, smaps_codes
+from model.memory.folio import folio_of, page_folio, page_frame, rest_of
 from model.memory.ordered import ceiling
 from model.memory.records import Pte
 from model.script.command import Phrase
@@ -209,8 +210,7 @@ def is_held(moment: Moment, phrase: Phrase) -> bool:
 def is_exclusive(moment: Moment, phrase: Phrase) -> bool:
     """The page is there and PageAnonExclusive."""
     pfn = frame_behind(moment, phrase)
-    frame = moment.state.frames.get(pfn) if pfn is not None else None
-    return frame is not None and frame.exclusive
+    return pfn is not None and page_frame(moment.state, pfn).exclusive
 
 
 def not_exclusive(moment: Moment, phrase: Phrase) -> str:
@@ -239,6 +239,7 @@ BITS: Final[dict[str, Callable[[Pte], bool]]] = {
     "dirty": lambda entry: entry.dirty,
     "accessed": lambda entry: bool(entry.bits & PAGE_ACCESSED),
     "special": lambda entry: entry.special,
+    "huge": lambda entry: entry.huge,
 }
 
 # -- quantities ------------------------------------------------------------------------------------
@@ -252,6 +253,23 @@ def refcount(moment: Moment, phrase: Phrase) -> int:
 def mapcount(moment: Moment, phrase: Phrase) -> int:
     """page_mapcount()."""
     return frame_of(moment, phrase)[1].mapcount
+
+
+def order(moment: Moment, phrase: Phrase) -> int:
+    """Its folio is made of 2 to this power of pages, which share a refcount; 0 for a small page."""
+    frame = frame_of(moment, phrase)[1]
+    return frame.order if frame.large else 0
+
+
+def folio_mapcount(moment: Moment, phrase: Phrase) -> int:
+    """The entries that map any page of its folio."""
+    pfn, frame = frame_of(moment, phrase)
+    return folio_of(moment.state, pfn).mapcount if frame.large else frame.mapcount
+
+
+def entire_mapcount(moment: Moment, phrase: Phrase) -> int:
+    """folio_entire_mapcount(): the PMDs that map its folio as a whole."""
+    return rest_of(moment.state, page_folio(moment.state, frame_of(moment, phrase)[0])).entire
 
 
 def pincount(moment: Moment, phrase: Phrase) -> int:
@@ -291,13 +309,14 @@ def map_count(moment: Moment, phrase: Phrase) -> int:
 
 def resident_pages(moment: Moment, phrase: Phrase) -> int:
     """The pages that an address space maps and accounts for. A special entry, as of the zero page, is none."""
-    process = process_named(moment.state, str(phrase.values["P"]))
-    entries = moment.state.ptes.items()
-    return sum(owner == process and entry.present and not entry.special for (owner, _), entry in entries)
+    state, process = moment.state, process_named(moment.state, str(phrase.values["P"]))
+    small = sum(owner == process and pte.present and not pte.special for (owner, _), pte in state.ptes.items())
+    blocks = [entry for (owner, _, _), entry in state.tables.items() if owner == process and entry.huge]
+    return small + sum(folio_of(state, block.pfn).pages for block in blocks if not block.special)
 
 
 def page_table_pages(moment: Moment, phrase: Phrase) -> int:
     """The page-table pages of an address space, its PGD included."""
     process = process_named(moment.state, str(phrase.values["P"]))
-    tables = moment.state.tables.items()
-    return 1 + sum(owner == process and not entry.huge for (owner, _, _), entry in tables)
+    tables = sum(owner == process and not entry.huge for (owner, _, _), entry in moment.state.tables.items())
+    return 1 + tables + sum(owner == process for owner, _ in moment.state.deposits)

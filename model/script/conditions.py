@@ -259,6 +259,18 @@ _YES_OR_NO: Final = (
 _NUMBERS: Final = (
     _measures("machine", "refcount", "what page_count() says of the page", _PAGE, measure=answers.refcount),
     _measures("machine", "mapcount", "what page_mapcount() says of it", _PAGE, measure=answers.mapcount),
+    _measures(
+        *("machine", "order", "its folio has 2^order pages, which share one refcount; 0: a small page", _PAGE),
+        measure=answers.order,
+    ),
+    _measures(
+        *("machine", "folio-mapcount", "the entries that map a page of its folio, or all of it", _PAGE),
+        measure=answers.folio_mapcount,
+    ),
+    _measures(
+        *("machine", "entire-mapcount", "the entries that map its folio as a whole, 2 MiB at once", _PAGE),
+        measure=answers.entire_mapcount,
+    ),
     _measures("machine", "pincount", "the pins in its refcount", _PAGE, measure=answers.pincount),
     _measures("machine", "content", "the byte that it holds", _PAGE, measure=answers.content_of),
     _measures("machine", "frame", "the number of its frame", _PAGE, measure=answers.frame_number),

@@ -293,8 +293,6 @@ def not_simulated(command: Command) -> str:
     """The part of a kernel command that has no procedure yet, empty if all of it has."""
     if command.verb not in CALLS:
         return command.verb if command.verb in VERBS else ""
-    if command.operands.get("ADVICE") == "collapse":
-        return "madvise … collapse"
     backing = command.operands.get("BACKING")
     if isinstance(backing, BackingSpec) and backing.kind not in SIMULATED_BACKINGS:
         return backing.kind

@@ -17,6 +17,7 @@ from model.memory.flags import (
     names,
     smaps_codes,
 )
+from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
 from model.memory.records import Buffer, Frame, Locals, Pte, Reference, Task, TlbEntry, Vma
 from model.memory.state import Change, State
@@ -190,7 +191,7 @@ def frames_picture(state: State) -> dict[str, Json]:
     shown |= buffers.keys()
     return {
         str(frame_name(state, pfn)): {
-            **frame_picture(frame := state.frames.get(pfn) or Frame()),
+            **frame_picture(frame := page_frame(state, pfn)),
             "owner": buffers.get(pfn) or _owner(pfn, frame, mappers, tables),
             "content": state.content.get(pfn) or 0,
         }

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from model.invariants.violation import Violation
+from model.memory.folio import page_frame
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
 from model.memory.state import Memory, State
@@ -119,4 +120,4 @@ def frame_of(moment: Moment, phrase: Phrase, key: str = "PAGE") -> tuple[int, Fr
     pfn = frame_behind(moment, phrase, key)
     if pfn is None:
         raise NoValueError("no page mapped there")
-    return pfn, moment.state.frames.get(pfn) or Frame()
+    return pfn, page_frame(moment.state, pfn)

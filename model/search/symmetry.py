@@ -16,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast, get_type_hints
 
+from model.invariants.holder_index import LargeTally
 from model.invariants.holders import Held, Holder
 from model.invariants.incremental import Translation
 from model.memory.records import FlushOwed, Task
@@ -44,6 +45,7 @@ HOLDING: Final[tuple[tuple[Any, Any], ...]] = (
     (Pfn, Annotated[tuple[Holder, ...], ORDERED]),
     (str, Annotated[tuple[tuple[str, FlushOwed], ...], ORDERED]),
     (str, Annotated[tuple[tuple[str, str], ...], ORDERED]),
+    (Pfn, LargeTally),
 )
 """The types of keys and values in the tables of the index of holders."""
 

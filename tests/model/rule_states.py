@@ -5,11 +5,21 @@ from itertools import pairwise
 from typing import Final
 
 from model.kernel.arch.tlb import flush_tlb_range
-from model.memory.flags import PAGE_PSE, PAGE_SPECIAL, PG_SWAPCACHE, VM_READ, VM_SHARED, VM_WRITE
+from model.memory.flags import (
+    PAGE_PSE,
+    PAGE_SPECIAL,
+    PG_ANON_EXCLUSIVE,
+    PG_HEAD,
+    PG_SWAPCACHE,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
+)
 from model.memory.records import (
     Access,
     Buffer,
     File,
+    Folio,
     Frame,
     Locals,
     Process,
@@ -233,6 +243,27 @@ def _huge_entry(tx: Transaction) -> None:
     tx.tlbs[1] = (TlbEntry("p0", 513, Pte(1025, RW)),)
 
 
+def _huge_page(tx: Transaction) -> None:
+    """A huge page with too many counts: pinned, exclusive, and mapped by two processes, by one in part."""
+    tx.processes["p1"] = Process(cpu=1)
+    tx.frames[1024] = Frame("anon", 6, 4, pins=1, flags=PG_HEAD | PG_ANON_EXCLUSIVE, order=9, mapping="anon_vma:1")
+    tx.folios[1024] = Folio(entire=1, mapcounts=((7, 1), (9, 0)), exclusive=((7, 1), (8, 0)))
+    tx.tables["p0", 1, 1] = Pte(1024, RW | PAGE_PSE)
+    tx.frames[6] = Frame("pgtable", 1)
+    tx.deposits["p0", 1] = 6
+    tx.ptes["p1", 519] = Pte(1031, USER)
+    tx.ptes["p1", 520] = Pte(1032, USER)
+    tx.references["r"] = Reference("pin", "p1", 520, (1032, 1033), heads=(1032,))
+
+
+def _pinned_huge_page(tx: Transaction) -> None:
+    """A huge page that its process may have to copy although it is pinned."""
+    tx.frames[1024] = Frame("anon", 2, 1, pins=1, flags=PG_HEAD, order=9, mapping="anon_vma:1")
+    tx.folios[1024] = Folio(entire=1)
+    tx.tables["p0", 1, 1] = Pte(1024, USER | PAGE_PSE)
+    tx.references["r"] = Reference("pin", "p0", 520, (1032,))
+
+
 BY_HAND: Final[dict[str, tuple[Scenery, ...]]] = {
     "held in every way, and counted wrongly": (process("p0"), _held_by_all_kinds),
     "a free frame that a call holds": (process("p0"), _free_in_hands),
@@ -241,6 +272,8 @@ BY_HAND: Final[dict[str, tuple[Scenery, ...]]] = {
     "a flush that is owed": (process("p0"), anon(5, refs=1), remembered(5), _flush_owed),
     "a buffer in swap": (process("p0"), _swapped_buffer),
     "a huge entry that is stale": (process("p0", 512, 1024), _huge_entry),
+    "a huge page, counted wrongly": (process("p0", 512, 1024), _huge_page),
+    "a huge page, pinned and not exclusive": (process("p0", 512, 1024), _pinned_huge_page),
 }
 """What no sound kernel gets into."""
 

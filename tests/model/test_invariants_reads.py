@@ -70,7 +70,13 @@ def verdicts(scene: MachineView) -> Verdicts:
     state = scene.state
     pfns = {*state.frames.keys(), *scene.holding.held.keys()}
     found: Verdicts = {
-        name: frozenset(pfn for pfn in pfns if rule.broken(case_of(scene, pfn))) for name, rule in FRAME_RULES.items()
+        name: frozenset(
+            pfn
+            for pfn in pfns
+            if scene.holding.head(pfn) in {None, pfn} or not rule.of_folio
+            if rule.broken(case_of(scene, pfn, of_folio=rule.of_folio))
+        )
+        for name, rule in FRAME_RULES.items()
     }
     found[REFERENCE_RULE.invariant.name] = frozenset(
         (name, page)
@@ -201,7 +207,15 @@ def examined(name: str) -> dict[str, set[tuple[str, str]]]:
 
 
 def permitted(rule: Rule, table: str, field: str) -> bool:
-    """Whether the rule has declared that it reads this."""
+    """Whether the rule has declared that it reads this.
+
+    Who reads a frame finds its folio on the way: whether there is one, and how many pages it has. Who looks for a page
+    of a file asks whether it has large ones.
+    """
+    if "frames" in rule.reads and (table, field) in {("folios", ""), ("frames", "order"), ("frames", "flags")}:
+        return True
+    if "page_cache" in rule.reads and (table, field) in {("files", ""), ("files", "nr_thps")}:
+        return True
     fields = rule.reads.get(table, ())
     return table in rule.reads and (fields is None or not field or field in fields)
 

@@ -133,10 +133,9 @@ class Machines:
         model = self.observer.look(self.session.state, self.processes, self.held, {})
         kernel = self.looking.look(self.observer.freed)
         reply = as_reply(outcome, action.op)
-        ours = observe.delta(self.model_look, model, self.observer.freed)
         theirs = observe.delta(self.kernel_look, kernel, self.looking.freed)
         kernel_answer = OpResult(result=answer, state=theirs)
-        played = as_seen(Played(reply, model, ours), seen, kernel)
+        played = as_seen(Played(reply, self.model_look, model, list(self.observer.freed)), seen, kernel)
         found = tuple(
             FieldDifference(*one) for one in differences(kernel_answer, visible(kernel, seen, kernel), played)
         )

@@ -54,7 +54,7 @@ PARTED_PAGES: Final = Invariant(
 
 def owner(scene: MachineView, pfn: int) -> str:
     """Which buffer a driver's frame belongs to now; empty if it lies in the pool, or is no driver's frame."""
-    mapping = scene.frame(pfn).mapping
+    mapping = scene.folio(pfn).mapping
     return buffer_of(mapping) if mapping.startswith(FILE_PREFIX) else ""
 
 
@@ -237,7 +237,7 @@ def origin(scene: MachineView, process: str, vpn: int, taken_from: str) -> str:
 
 def stranger(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a driver's frame is, if it is not the buffer that was meant; empty if it is."""
-    if scene.frame(pfn).mapping == POOL:
+    if scene.folio(pfn).mapping == POOL:
         return "the pool of recycled pages: the next buffer to be made gets it"
     name = owner(scene, pfn)
     return f"buffer {name}" if name and meant and name != meant else ""

@@ -3,8 +3,8 @@
 The expected refcount of a small page (kernel-facts A.4): one for each normal entry, one in the page cache (or in
 the list of the driver whose page it is), one for PG_private data, one in the swap cache, one for each FOLL_GET,
 1024 for each FOLL_PIN, and what tasks in flight own. Storage has its idle count instead of one for its file. Nobody
-counts the references of the zero page, of reserved memory and of pages that refuse references. Pages of large folios
-share one count; only its sign is checked here.
+counts the references of the zero page, of reserved memory and of pages that refuse references. The pages of a large
+folio share one count: what all their holders add up to, where a FOLL_PIN is 1 and one entry may map the whole.
 """
 
 from typing import Final
@@ -61,9 +61,9 @@ def expected_refs(case: Case) -> int | None:
         return case.tally.refs + first_of_block(case.scene, case.pfn, frame)
     if frame.kind == "dax":
         return case.tally.refs - len(case.holders("cache")) + idle_count(case.scene.state)
-    if frame.kind in NOT_COUNTED or frame.order:
+    if frame.kind in NOT_COUNTED:
         return None
-    data = bool(frame.flags & PG_PRIVATE) + bool(frame.flags & PG_SWAPCACHE)
+    data = bool(frame.flags & PG_PRIVATE) + (frame.pages if frame.flags & PG_SWAPCACHE else 0)
     return case.tally.refs + data
 
 
@@ -92,8 +92,6 @@ def surplus_refs(case: Case) -> int:
 
 def surplus_maps(case: Case) -> int:
     """How many mappings too many (or, negative, too few) the page counts."""
-    if case.frame.order and case.frame.kind != "buffer":
-        return 0
     return case.frame.mapcount - case.tally.maps
 
 
@@ -129,8 +127,9 @@ def _freed_in_use(case: Case) -> bool:
 def explain_references(case: Case) -> Violation:
     """Too many or too few, who the holders are, and what that leads to."""
     surplus, expected = surplus_refs(case), expected_refs(case) or 0
-    counted = [holder for holder in case.holders() if WEIGHTS[holder.kind].refs]
-    holders = [weighed(case.scene, holder) for holder in counted]
+    order = case.frame.order if case.frame.large else 0
+    counted = [holder for holder in case.holders() if WEIGHTS[holder.kind].refs or (order and holder.kind == "huge")]
+    holders = [weighed(case.scene, holder, order) for holder in counted]
     holders += (
         ["the driver that allocated it"]
         if case.frame.kind == "buffer" and first_of_block(case.scene, case.pfn, case.frame)
@@ -212,7 +211,7 @@ HOLDERS: Final[Reads] = {
     "tables": None,
     "processes": ("pgd",),
     "page_cache": None,
-    "references": ("frames", "kind", "counted"),
+    "references": ("frames", "kind", "counted", "heads"),
     "buffers": ("frames", "counted", "pinned"),
     "tasks": ("stack",),
 }
@@ -223,6 +222,7 @@ RULES: Final = (
         REFERENCE_ACCOUNTING,
         {
             **HOLDERS,
+            "deposits": None,
             "frames": ("kind", "refcount", "mapcount", "flags", "mapping", "order"),
             "settings": None,
         },
@@ -230,6 +230,7 @@ RULES: Final = (
         explain_references,
         holds_at_rest=True,
         of_surplus=True,
+        of_folio=True,
     ),
     FrameRule(
         MAP_ACCOUNTING,
@@ -238,6 +239,7 @@ RULES: Final = (
         explain_maps,
         holds_at_rest=True,
         of_surplus=True,
+        of_folio=True,
     ),
     FrameRule(
         UNDERFLOW,
@@ -246,6 +248,7 @@ RULES: Final = (
         explain_underflow,
         holds_at_rest=True,
         of_surplus=True,
+        of_folio=True,
     ),
     FrameRule(
         SPECIAL_COUNTED,
@@ -254,5 +257,6 @@ RULES: Final = (
         explain_special,
         holds_at_rest=True,
         of_surplus=True,
+        of_folio=True,
     ),
 )

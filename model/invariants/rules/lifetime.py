@@ -59,7 +59,7 @@ def allocator(case: Case) -> str:
 
 
 MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", *BORROWED_KINDS)
-HOLDING: Final = ("get", "pin", "task", "task-pin")
+HOLDING: Final = ("get", "pin", "covered", "task", "task-pin")
 
 
 def explain_freed_while_mapped(case: Case) -> Violation:
@@ -108,12 +108,12 @@ def pinned_shared(case: Case) -> bool:
     frame = case.frame
     if frame.kind != "anon" or frame.exclusive or not case.tally.pins or not case.tally.entries:
         return False
-    return bool(case.holders("pin"))
+    return bool(case.holders("pin", "covered"))
 
 
 def explain_pinned_shared(case: Case) -> Violation:
     """Which pin, and how it comes to miss writes."""
-    pins = case.holders("pin")
+    pins = case.holders("pin", "covered")
     entries = case.holders("pte", "huge")
     message = (
         f"{capital(case.name)} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
@@ -140,21 +140,27 @@ RULES: Final = (
     ),
     FrameRule(
         FREED_WHILE_REFERENCED,
-        {"frames": ("kind", "mapping"), "references": ("frames", "kind", "counted"), "tasks": ("stack",)},
+        {"frames": ("kind", "mapping"), "references": ("frames", "kind", "counted", "heads"), "tasks": ("stack",)},
         freed_while_referenced,
         explain_freed_while_referenced,
         holds_at_rest=True,
     ),
     FrameRule(
         EXCLUSIVE_SHARED,
-        {"frames": ("kind", "flags"), "ptes": None},
+        {"frames": ("kind", "flags"), "folios": ("exclusive", "entire"), "ptes": None, "tables": None},
         exclusive_shared,
         explain_exclusive_shared,
         holds_at_rest=True,
     ),
     FrameRule(
         PINNED_SHARED,
-        {"frames": ("kind", "flags"), "ptes": None, "references": ("frames", "kind", "counted")},
+        {
+            "frames": ("kind", "flags"),
+            "folios": ("exclusive", "entire"),
+            "ptes": None,
+            "tables": None,
+            "references": ("frames", "kind", "counted", "heads"),
+        },
         pinned_shared,
         explain_pinned_shared,
         holds_at_rest=True,

@@ -14,6 +14,7 @@ from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.flags import VM_SHARED, VM_WRITE
+from model.memory.folio import filemap_get_entry
 from model.memory.records import Access, Vma
 
 READ_ONLY_WRITE: Final = Invariant(
@@ -71,12 +72,12 @@ def _only_to_be_copied(scene: MachineView, pfn: int, vma: Vma, vpn: int) -> bool
     """The file's own page, in a private mapping of it."""
     if vma.flags & VM_SHARED or not vma.file:
         return False
-    return scene.state.page_cache.get((vma.file, vma.pgoff + vpn - vma.start)) == pfn
+    return filemap_get_entry(scene.state, vma.file, vma.pgoff + vpn - vma.start) == pfn
 
 
 def _own(scene: MachineView, pfn: int, process: str, vpn: int) -> bool:
     """An anonymous page of the process, at that address; other memory is the business of foreign-dma."""
-    return scene.frame(pfn).kind == "anon" and scene.sees(process, vpn) == pfn
+    return scene.folio(pfn).kind == "anon" and scene.sees(process, vpn) == pfn
 
 
 RULES: Final = (

@@ -19,7 +19,7 @@ SECRET_ACCESS: Final = Invariant(
 
 def secret_access(scene: MachineView, access: Access) -> Violation | None:
     """A byte of a secret page that did not go through the process's own page tables."""
-    file = scene.state.files.get(scene.frame(access.pfn).mapping)
+    file = scene.state.files.get(scene.folio(access.pfn).mapping)
     if not (access.reference or access.device) or file is None or file.kind != "secretmem":
         return None
     done = "wrote" if access.write else "read"

@@ -91,7 +91,7 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
     access was for; nobody asks for references there, so its memory changes hands whether they are counted or not.
     What a process writes while fork() is still at work its child is meant to have: the child does not run yet.
     """
-    pfn, frame = access.pfn, scene.frame(access.pfn)
+    pfn, frame = access.pfn, scene.folio(access.pfn)
     mappers = scene.mappers(pfn)
     others = sorted(other for other in mappers - {process} if not scene.forking(other))
     match frame.kind:
@@ -124,7 +124,7 @@ def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
 
     After fork parent and child have the same page. Who held it then may read that byte, whosever page it is now.
     """
-    if access.write or not reference.counted or scene.frame(access.pfn).kind != "anon":
+    if access.write or not reference.counted or scene.folio(access.pfn).kind != "anon":
         return False
     return reference.had[access.page : access.page + 1] == (access.value,)
 
@@ -164,7 +164,7 @@ def _file_at(scene: MachineView, process: str, access: Access) -> str:
 
 def _storage_of(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a block of storage is, if not that of the file `meant`; nothing is known of a file that is unmapped."""
-    owner = scene.frame(pfn).mapping
+    owner = scene.folio(pfn).mapping
     if not owner:
         return "nobody: the file has given the block back, and the next file that needs one gets it"
     return f"file {owner}" if meant and owner != meant else ""
@@ -182,7 +182,7 @@ def _not_to_be_written(scene: MachineView, access: Access, reference: Reference)
     if vma is None or vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:
         return ""
     allowed = "only read" if vma.flags & VM_SHARED or not vma.flags & VM_WRITE else "only copy"
-    match scene.frame(access.pfn).kind:
+    match scene.folio(access.pfn).kind:
         case "buffer" | "vram":
             return f"buffer {buffers.owner(scene, access.pfn)}, which {reference.process} may {allowed}"
         case "file":
@@ -215,7 +215,7 @@ def _mapped_there(scene: MachineView, access: Access) -> bool:
     entry = scene.entry(access.process, access.vpn)
     if entry is None or not entry.present or entry.pfn != access.pfn:
         return False
-    kind = scene.frame(access.pfn).kind
+    kind = scene.folio(access.pfn).kind
     shown = mapped_buffer(scene, access.process, access.vpn)
     if shown is None or not (entry.special or kind in {"buffer", "vram"}):
         return kind != "free"
@@ -229,7 +229,7 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
     else:
         here = place(scene, reference.process, reference.vpn + access.page)
     done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
-    shares = scene.frame(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
+    shares = scene.folio(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
     message = (
         f"{_user(access)} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. "
@@ -305,7 +305,7 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
             f"{_user(access)} wrote {access.value} to {name_of(scene, pfn)} through {access.reference}, for "
             f"{here}. {_reader_finds(scene, process, vpn, seen)} The byte never arrives, and no error is reported."
         )
-    if seen is None or seen < 0 or scene.frame(seen).kind == "zero" or scene.byte(seen) == access.value:
+    if seen is None or seen < 0 or scene.folio(seen).kind == "zero" or scene.byte(seen) == access.value:
         return ""
     return (
         f"{_user(access)} read {access.value} from {name_of(scene, pfn)} through {access.reference}, but what "

@@ -102,9 +102,9 @@ def _kept(scene: MachineView, reference: Reference, pfn: int) -> str:
     """What the reference does for the page."""
     if not reference.counted:
         return "It holds no page: whoever keeps such a mapping must be told of every change."
-    if scene.frame(pfn).kind in {"buffer", "vram"}:
+    if scene.folio(pfn).kind in {"buffer", "vram"}:
         return f"The driver that owns {name_of(scene, pfn)} does not look at references before it reuses the page."
-    if scene.frame(pfn).kind in {"free", "reserved", "zero"}:
+    if scene.folio(pfn).kind in {"free", "reserved", "zero"}:
         return ""
     return f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing."
 
@@ -142,7 +142,7 @@ def outdated(cached: Pte, real: Pte | None) -> bool:
 
 def dangerous(scene: MachineView, entry: TlbEntry) -> bool:
     """Whether nobody is going to flush an outdated translation, or its frame is up for reuse before the flush."""
-    return scene.frame(entry.pte.pfn).kind == "free" or not _flush_is_owed(scene, entry)
+    return scene.folio(entry.pte.pfn).kind == "free" or not _flush_is_owed(scene, entry)
 
 
 def _flush_is_owed(scene: MachineView, entry: TlbEntry) -> bool:
@@ -176,7 +176,7 @@ def explain_stale_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> V
 
 def _fate(scene: MachineView, pfn: int) -> str:
     """What the frame is by now."""
-    kind = scene.frame(pfn).kind
+    kind = scene.folio(pfn).kind
     if kind == "free":
         return "the frame is free, and the next allocation hands it to somebody else"
     owners: list[Holder] = scene.holders(pfn, "pte", "cache", "table", "get", "pin")

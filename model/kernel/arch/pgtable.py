@@ -31,6 +31,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
+from model.memory.folio import folio_of
 from model.memory.ordered import ceiling
 from model.memory.records import Lock, Pte, Vma
 from model.memory.state import Memory, Transaction
@@ -100,8 +101,7 @@ def vm_normal_page(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
 def _normal_page_by_vma(tx: Transaction, vma: Vma, pte: Pte) -> int | None:
     """Without a special bit the VMA's flags decide; only a copied page of a private PFN mapping is normal."""
     if vma.flags & VM_PFNMAP:
-        frame = tx.frames.get(pte.pfn)
-        return pte.pfn if frame is not None and frame.kind == "anon" else None
+        return pte.pfn if folio_of(tx, pte.pfn).kind == "anon" else None
     if vma.flags & VM_MIXEDMAP:
         return None if pte.special else pte.pfn  # pfn_valid(): the mark tells which had no struct page
     return None if is_zero_pfn(pte.pfn) else pte.pfn
@@ -125,6 +125,15 @@ def tables_in(mem: Memory, mm: str, level: int, first: int, last: int) -> Iterat
             return
         yield index
         first = index + 1
+
+
+def first_huge_pmd(mem: Memory, mm: str, start: int, end: int) -> int | None:
+    """The first page of [start, end) that a huge entry maps, or None."""
+    if start >= end:
+        return None
+    indices = tables_in(mem, mm, PMD, start >> TABLE_SHIFT, (end - 1) >> TABLE_SHIFT)
+    found = next((index for index in indices if mem.tables[mm, PMD, index].huge), None)
+    return None if found is None else max(found << TABLE_SHIFT, start)
 
 
 def table_end(vpn: int, end: int) -> int:

@@ -44,6 +44,22 @@ def tlb_drop(tx: Transaction, cpu: int, mm: str, start: int, end: int) -> bool:
     return True
 
 
+class tlb_remove_table_sync_one(Procedure):
+    """Wait until no CPU is inside of a walk without locks: each is interrupted, and answers when its walk is over."""
+
+    source: ClassVar[str] = "mm/mmu_gather.c: tlb_remove_table_sync_one"
+    mm: str
+
+    @step
+    def smp_call_function(self, tx: Transaction) -> Outcome:
+        """Interrupt all other CPUs: one that has interrupts off answers when it has them on again."""
+        for cpu in range(tx.counters["cpus"]):
+            holder = tx.cpus[cpu].irqs_off_by
+            if cpu != tx.task.cpu and holder:
+                return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
+        return done()
+
+
 class flush_tlb_range(Procedure):
     """Make every CPU forget its translations of a range of one address space."""
 

@@ -127,7 +127,7 @@ class dax_iomap_fault(vm_fault):
             bits |= PAGE_SPECIAL | PAGE_DEVMAP
         else:
             page_ref_add(tx, pfn, 1)
-            folio_add_rmap(tx, pfn, vma)
+            folio_add_rmap(tx, pfn, vma, self.mm)
         tx.ptes[self.mm, self.vpn] = Pte(pfn, bits)
         return done(VM_FAULT_NOPAGE)
 

@@ -24,6 +24,7 @@ from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.vma import file_is_held
 from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
+from model.memory.folio import filemap_get_entry, folio_of
 from model.memory.records import Access, File
 from model.memory.state import Transaction
 from model.memory.units import Word
@@ -192,7 +193,7 @@ class kernel_read(Procedure):
             return done(EOF)
         if (self.file, self.page) in tx.swapped:
             return call(shmem_get_folio(file=self.file, index=self.page))
-        if (self.file, self.page) in tx.page_cache or file.kind in NO_DISK:
+        if file.kind in NO_DISK or (self.file, self.page) in tx.page_cache:
             return goto(kernel_read.copy_page_to_iter)
         last = self.page or FIRST_READ - 1
         return call(page_cache_ra_unbounded(file=self.file, first=self.page, last=last))
@@ -205,7 +206,7 @@ class kernel_read(Procedure):
         for held in self.holds:
             folio_unlock_put(tx, held)
         self.holds = ()
-        pfn = tx.page_cache.get((self.file, self.page))
+        pfn = filemap_get_entry(tx, self.file, self.page)
         if pfn is None:
             return done(0) if tx.files[self.file].kind in NO_DISK else goto(kernel_read.file_read_iter)
         value = tx.content.get(pfn) or 0
@@ -251,7 +252,7 @@ class kernel_write(inode_call):
             return goto(kernel_write.inode_unlock)
         (pfn,) = self.holds
         if tx.files[self.file].kind == "ext4":
-            if not tx.frames[pfn].flags & PG_UPTODATE:
+            if not folio_of(tx, pfn).flags & PG_UPTODATE:
                 tx.content[pfn] = tx.disk.get((self.file, self.page)) or 0
                 set_page_flags(tx, pfn, PG_UPTODATE)
             folio_attach_private(tx, pfn)

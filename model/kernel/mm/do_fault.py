@@ -2,10 +2,19 @@
 
 from typing import ClassVar, Final, TypedDict
 
+from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, call, done, step, tail
-from model.kernel.arch.pgtable import PTRS_PER_TABLE, index_of, pte_lock
-from model.kernel.mm.filemap import folio_unlock
-from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, index_of, populated, pte_alloc, pte_lock, tables_exist
+from model.kernel.mm.do_set_pmd import do_set_pmd
+from model.kernel.mm.filemap import folio_unlock, i_pages
+from model.kernel.mm.page import (
+    folio_add_new_anon_rmap,
+    folio_add_rmap,
+    get_page,
+    page_ref_add,
+    put_page,
+    set_page_flags,
+)
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.rmap import anon_vma_prepare
@@ -23,7 +32,7 @@ from model.memory.flags import (
     VM_FAULT_SIGBUS,
     VM_SHARED,
 )
-from model.memory.ordered import ceiling
+from model.memory.folio import filemap_get_entry, folio_of, page_folio
 from model.memory.records import Copied, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
@@ -113,6 +122,10 @@ class do_read_fault(Procedure):
             return None
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
+        if not tables_exist(tx, self.mm, self.vpn):
+            if filemap_map_pmd(tx, self.mm, vma, self.vpn):
+                return done(VM_FAULT_NOPAGE)
+            return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.do_fault_around)
         mapped = filemap_map_pages(tx, self.mm, vma, self.vpn)
         return done(VM_FAULT_NOPAGE) if mapped else None
 
@@ -123,20 +136,58 @@ class do_read_fault(Procedure):
 
     @step
     def finish_fault(self, tx: Transaction) -> Outcome:
-        """Under the page table lock: map the page if the entry is still empty. The reference is the entry's now."""
+        """Under the page table lock: map the page if the entry is still empty. The reference is the entry's now.
+
+        Of a huge page one entry maps all, if no table of small entries is there yet; else as many small ones as fit.
+        """
         if self.ret & NO_PAGE:
             return done(self.ret)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = the_vma(tx, self.mm, self.vpn)
         (pfn,) = self.holds
+        if not tables_exist(tx, self.mm, self.vpn):
+            if do_set_pmd(tx, self.mm, vma, self.vpn, pfn):
+                self.holds = ()
+                folio_unlock(tx, pfn)
+                return done()
+            return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.finish_fault)
         self.holds = ()
         folio_unlock(tx, pfn)
         if (self.mm, self.vpn) in tx.ptes:
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
-        set_pte_range(tx, self.mm, vma, self.vpn, pfn)
+        set_folio_range(tx, self.mm, vma, self.vpn, pfn)
         return done()
+
+
+def filemap_map_pmd(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
+    """Where there is no page table yet: map the huge page that the file has there, if it has one (mm/filemap.c)."""
+    pfn = filemap_get_entry(tx, vma.file, vma.pgoff + vpn - vma.start)
+    if pfn is None or not next_uptodate_folio(tx, pfn) or vma.pgoff + vpn - vma.start >= tx.files[vma.file].size:
+        return False
+    if not do_set_pmd(tx, mm, vma, vpn, pfn):
+        return False
+    get_page(tx, pfn)
+    return True
+
+
+def set_folio_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, write: bool = False) -> None:
+    """Map a page of a file; of a large shmem folio all pages, if they fit and nothing is there (finish_fault)."""
+    head = page_folio(tx, pfn)
+    pages, page = tx.frames[head].pages, pfn - head
+    start = vpn - page
+    table = vpn - vpn % PTRS_PER_TABLE
+    fits = (
+        vma.start <= start and start + pages <= vma.end and table <= start and start + pages <= table + PTRS_PER_TABLE
+    )
+    whole = pages > 1 and fits and vma.ops == "shmem" and fact(tx, "faults map large shmem folios as a whole")
+    if whole and next(populated(tx, mm, start, start + pages), None) is None:
+        page_ref_add(tx, head, pages - 1)
+        for at in range(pages):
+            set_pte_range(tx, mm, vma, start + at, head + at, write=write)
+    else:
+        set_pte_range(tx, mm, vma, vpn, pfn, write=write)
 
 
 def filemap_map_pages(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
@@ -144,20 +195,22 @@ def filemap_map_pages(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
     first, last = fault_around_window(vma, vpn)
     shift = vma.pgoff - vma.start
     size = tx.files[vma.file].size
-    index = ceiling(tx.cache_index, vma.file, first + shift)
-    while index is not None and index <= min(last + shift, size - 1):
-        at = index - shift
-        pfn = tx.page_cache[vma.file, index]
-        if (mm, at) not in tx.ptes and next_uptodate_folio(tx, pfn):
-            get_page(tx, pfn)
-            set_pte_range(tx, mm, vma, at, pfn)
-        index = ceiling(tx.cache_index, vma.file, index + 1)
+    for index in i_pages(tx, vma.file, first + shift, min(last + shift, size - 1)):
+        head = tx.page_cache[vma.file, index]
+        if not next_uptodate_folio(tx, head):
+            continue
+        for page in range(tx.frames[head].pages):
+            at = index + page - shift
+            if first <= at <= min(last, size - 1 - shift) and (mm, at) not in tx.ptes:
+                get_page(tx, head)
+                set_pte_range(tx, mm, vma, at, head + page)
     return (mm, vpn) in tx.ptes
 
 
 def next_uptodate_folio(mem: Memory, pfn: int) -> bool:
     """Whether a page of the cache may be mapped without asking: nobody has it locked, and it has its content."""
-    return ("folio", str(pfn)) not in mem.locks and bool(mem.frames[pfn].flags & PG_UPTODATE)
+    head = page_folio(mem, pfn)
+    return ("folio", str(head)) not in mem.locks and bool(mem.frames[head].flags & PG_UPTODATE)
 
 
 def set_pte_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, write: bool = False) -> None:
@@ -165,9 +218,9 @@ def set_pte_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, wri
     entry = mk_pte(pfn, vma)
     if write:
         entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma)
-    elif entry.writable and tx.frames[pfn].flags & PG_DIRTY:
+    elif entry.writable and folio_of(tx, pfn).flags & PG_DIRTY:
         entry = entry.with_bits(PAGE_DIRTY)
-    folio_add_rmap(tx, pfn, vma)
+    folio_add_rmap(tx, pfn, vma, mm)
     tx.ptes[mm, vpn] = entry
 
 
@@ -209,6 +262,8 @@ class do_cow_fault(Procedure):
     @step
     def finish_fault(self, tx: Transaction) -> Outcome:
         """Under the page table lock: map the copy, writable, exclusive to this process; let go of the file's page."""
+        if not tables_exist(tx, self.mm, self.vpn):
+            return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_cow_fault.finish_fault)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = the_vma(tx, self.mm, self.vpn)
@@ -260,11 +315,19 @@ class do_shared_fault(Procedure):
             return done(self.ret)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
+        vma = the_vma(tx, self.mm, self.vpn)
+        if not tables_exist(tx, self.mm, self.vpn):
+            if not do_set_pmd(tx, self.mm, vma, self.vpn, pfn, write=True):
+                return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_shared_fault.finish_fault)
+            self.holds = ()
+            folio_unlock(tx, pfn)
+            set_page_flags(tx, pfn, PG_DIRTY)
+            return done()
         self.holds = ()
         folio_unlock(tx, pfn)
         if (self.mm, self.vpn) in tx.ptes:
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
-        set_pte_range(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, pfn, write=True)
+        set_folio_range(tx, self.mm, vma, self.vpn, pfn, write=True)
         set_page_flags(tx, pfn, PG_DIRTY)
         return done()

@@ -10,6 +10,9 @@ from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
 from model.kernel.mm.do_fault import FaultLocals, do_fault
+from model.kernel.mm.huge_fault import do_huge_pmd_anonymous_page, do_huge_pmd_wp_page
+from model.kernel.mm.huge_page import huge_pmd, thp_fault_allowed, vma_is_special_huge
+from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
@@ -131,15 +134,25 @@ class handle_mm_fault(Procedure):
         self.ret = 0
         entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
         if entry is not None:
-            return done() if entry.huge else goto(handle_mm_fault.handle_pte_fault)
+            return goto(handle_mm_fault.handle_huge_pmd if entry.huge else handle_mm_fault.handle_pte_fault)
         if self.huge_fault(tx) is not None:
             return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD))
+        if self.file_has_huge_pages(tx):
+            return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD), then=handle_mm_fault.handle_pte_fault)
         return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=handle_mm_fault.handle_pte_fault)
 
+    def file_has_huge_pages(self, tx: Transaction) -> bool:
+        """A file's fault makes the table itself, when it knows that the page is no huge one (finish_fault)."""
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        return vma is not None and bool(vma.ops and vma.file and tx.files[vma.file].nr_thps)
+
     def huge_fault(self, tx: Transaction) -> Procedure | None:
-        """The call of the VMA's ->huge_fault handler, if it has one."""
+        """The call that tries to map 2 MiB: the VMA's ->huge_fault handler, or that of anonymous memory; or None."""
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
+        if not vma.ops:
+            allowed = thp_fault_allowed(tx, vma)
+            return do_huge_pmd_anonymous_page(mm=self.mm, vpn=self.vpn, flags=self.flags) if allowed else None
         handler = vm_operations(vma.ops).huge_fault
         return (
             None if handler is None else handler(mm=self.mm, vpn=self.vpn, start=vma.start, flags=self.flags).bound(tx)
@@ -147,7 +160,7 @@ class handle_mm_fault(Procedure):
 
     @step
     def create_huge_pmd(self, tx: Transaction) -> Outcome:
-        """Call the driver's ->huge_fault."""
+        """Try it: do_huge_pmd_anonymous_page(), or the driver's ->huge_fault."""
         handler = self.huge_fault(tx)
         if self.ret < 0 or handler is None:
             return done(VM_FAULT_OOM)
@@ -159,6 +172,31 @@ class handle_mm_fault(Procedure):
         if not self.ret & VM_FAULT_FALLBACK:
             return done(self.ret)
         return call(pte_alloc(mm=self.mm, vpn=self.vpn))
+
+    @step
+    def handle_huge_pmd(self, tx: Transaction) -> Outcome:
+        """The entry maps 2 MiB. A write to one that is read-only goes to copy-on-write; else it is young or dirty now.
+
+        Of a file's the entry is cleared, and the page mapped by a small one.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma, entry = vma_lookup(tx, self.mm, self.vpn), huge_pmd(tx, self.mm, self.vpn)
+        assert vma is not None
+        if entry is None:
+            return goto(handle_mm_fault.walk_or_allocate_tables)
+        if vma_is_special_huge(vma):
+            return done()
+        if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not entry.writable:
+            if vma.ops:
+                split_huge_pmd(tx, self.mm, vma, self.vpn)
+                return goto(handle_mm_fault.walk_or_allocate_tables)
+            return call(
+                do_huge_pmd_wp_page(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry), handle_mm_fault.fall_back
+            )
+        touched = PAGE_ACCESSED | (PAGE_DIRTY if self.flags & FAULT_FLAG_WRITE else 0)
+        tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = entry.with_bits(touched)
+        return done()
 
     @step
     def handle_pte_fault(self, tx: Transaction) -> Outcome:

@@ -12,7 +12,7 @@ from model.engine.lock import down_read, down_write, up_read
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
 from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
-from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_page_flags
+from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.swap import shmem_free_swap, swapped_pages
 from model.kernel.mm.vm_fault import vm_fault
@@ -35,6 +35,7 @@ from model.memory.flags import (
     VM_RAND_READ,
     VM_SEQ_READ,
 )
+from model.memory.folio import filemap_get_entry, page_folio
 from model.memory.ordered import ceiling
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
@@ -50,7 +51,10 @@ UNEVICTABLE_FILES: Final = ("secretmem", "guest_memfd")
 
 
 def i_pages(mem: Memory, file: str, first: int = 0, last: int = MAX_FILE_PAGES) -> Iterator[int]:
-    """Every index in [first, last] of a file that has a page in the cache, in order."""
+    """Every index in [first, last] of a file that has a page in the cache, in order; of a large folio the first."""
+    around = filemap_get_entry(mem, file, first)
+    if around is not None and (head := page_folio(mem, around)) != around:
+        yield first - (around - head)
     index = ceiling(mem.cache_index, file, first)
     while index is not None and index <= last:
         yield index
@@ -59,18 +63,21 @@ def i_pages(mem: Memory, file: str, first: int = 0, last: int = MAX_FILE_PAGES) 
 
 def filemap_get_folio(tx: Transaction, file: str, index: int) -> int | None:
     """Look a page up and take a reference on it: nobody can free it now, but it may still leave the file."""
-    pfn = tx.page_cache.get((file, index))
+    pfn = filemap_get_entry(tx, file, index)
     if pfn is not None:
         get_page(tx, pfn)
     return pfn
 
 
 def filemap_add_folio(tx: Transaction, file: str, index: int, pfn: int, flags: int = 0) -> None:
-    """Put a page into the cache at an index that is free: one more reference, and it belongs to the file now."""
+    """Put a folio into the cache where nothing is: one more reference a page, and it belongs to the file now."""
     unevictable = PG_UNEVICTABLE if tx.files[file].kind in UNEVICTABLE_FILES else 0
     tx.page_cache[file, index] = pfn
-    tx.frames.update(pfn, mapping=file, index=index, flags=tx.frames[pfn].flags | PG_LRU | unevictable | flags)
-    get_page(tx, pfn)
+    frame = tx.frames[pfn]
+    tx.frames.update(pfn, mapping=file, index=index, flags=frame.flags | PG_LRU | unevictable | flags)
+    if frame.large:
+        tx.files.update(file, nr_thps=tx.files[file].nr_thps + 1)
+    page_ref_add(tx, pfn, frame.pages)
 
 
 def filemap_remove_folio(tx: Transaction, pfn: int) -> None:
@@ -82,8 +89,10 @@ def filemap_remove_folio(tx: Transaction, pfn: int) -> None:
     if frame.mapcount:
         still_mapped(tx, pfn)
     del tx.page_cache[frame.mapping, frame.index]
+    if frame.large:
+        tx.files.update(frame.mapping, nr_thps=tx.files[frame.mapping].nr_thps - 1)
     tx.frames.update(pfn, mapping="")
-    put_page(tx, pfn)
+    put_page(tx, pfn, frame.pages)
 
 
 def still_mapped(tx: Transaction, pfn: int) -> None:
@@ -118,8 +127,8 @@ def truncate_cleanup_folio(tx: Transaction, pfn: int) -> None:
 
 
 def folio_lock(tx: Transaction, pfn: int) -> Blocked | None:
-    """PG_locked: as long as we hold it the page stays in its file."""
-    return down_write(tx, "folio", str(pfn))
+    """PG_locked of a page's folio: as long as we hold it the page stays in its file."""
+    return down_write(tx, "folio", str(page_folio(tx, pfn)))
 
 
 def folio_trylock(tx: Transaction, pfn: int) -> bool:
@@ -129,9 +138,10 @@ def folio_trylock(tx: Transaction, pfn: int) -> bool:
 
 def folio_unlock(tx: Transaction, pfn: int) -> None:
     """Give the page's lock back, if this task holds it."""
-    lock = tx.locks.get(("folio", str(pfn)))
+    key = ("folio", str(page_folio(tx, pfn)))
+    lock = tx.locks.get(key)
     if lock is not None and lock.writer == tx.task_name:
-        del tx.locks["folio", str(pfn)]
+        del tx.locks[key]
 
 
 def folio_wait_writeback(mem: Memory, pfn: int) -> Blocked | None:
@@ -147,7 +157,7 @@ def folio_unlock_put(tx: Transaction, pfn: int) -> None:
 
 def truncated(mem: Memory, pfn: int, file: str, index: int) -> bool:
     """Whether a page that was found at `index` of a file has left it since."""
-    return mem.page_cache.get((file, index)) != pfn
+    return filemap_get_entry(mem, file, index) != pfn
 
 
 class filemap_fault(vm_fault):

@@ -11,7 +11,9 @@ from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import (
+    PUD,
     TASK_SIZE,
+    first_huge_pmd,
     hold_pte_lock,
     populated,
     pte_alloc,
@@ -23,21 +25,29 @@ from model.kernel.arch.pgtable import (
 )
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.exit import do_exit
+from model.kernel.mm.huge_fork import copy_huge_pmd
+from model.kernel.mm.huge_page import HPAGE_PMD_NR
+from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page
+from model.kernel.mm.page import (
+    folio_add_new_anon_rmap,
+    folio_add_rmap,
+    folio_maybe_dma_pinned,
+    get_page,
+    put_page,
+    set_anon_exclusive,
+)
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
 from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
-from model.memory.errno import EEXIST, ENOENT, ENOMEM
+from model.memory.errno import EAGAIN, EEXIST, ENOENT, ENOMEM
 from model.memory.flags import (
-    GUP_PIN_COUNTING_BIAS,
     PAGE_ACCESSED,
     PAGE_DIRTY,
     PAGE_RW,
     PAGE_SWP_EXCLUSIVE,
-    PG_ANON_EXCLUSIVE,
     VM_DONTCOPY,
     VM_LOCKED,
     VM_LOCKONFAULT,
@@ -50,6 +60,7 @@ from model.memory.flags import (
     VM_WIPEONFORK,
     is_cow_mapping,
 )
+from model.memory.folio import folio_of, page_exclusive
 from model.memory.ordered import ceiling
 from model.memory.records import Copied, FlushOwed, Process, Pte, Vma, replaced
 from model.memory.state import Transaction
@@ -197,13 +208,39 @@ class copy_page_range(Procedure):
         """Find the parent's next table that has entries, and make sure that the child has one like it."""
         vma = tx.vmas[self.mm, self.start]
         vpn = ceiling(tx.pte_index, self.mm, self.vpn)
-        if vpn is None or vpn >= vma.end:
+        vpn = vma.end if vpn is None or vpn >= vma.end else vpn
+        huge = first_huge_pmd(tx, self.mm, self.vpn, vpn)
+        if huge is not None:
+            self.vpn = huge
+            return call(pte_alloc(mm=self.child, vpn=huge, lowest=PUD), then=copy_page_range.copy_huge_pmd)
+        if vpn == vma.end:
             return goto(copy_page_range.end_write_protect)
         self.vpn = vpn
         if tables_exist(tx, self.child, vpn):
             self.ret = 0
-            return None
-        return call(pte_alloc(mm=self.child, vpn=vpn))
+            return goto(copy_page_range.copy_present_ptes)
+        return call(pte_alloc(mm=self.child, vpn=vpn), then=copy_page_range.copy_present_ptes)
+
+    @step
+    def copy_huge_pmd(self, tx: Transaction) -> Outcome:
+        """Under both locks: one mapping and one reference more for the whole folio, and both entries read-only.
+
+        If it may be pinned, no matter which of its pages, the parent's entry is split, and each page is copied by
+        itself. What faults can rebuild (files) is left to them; of the huge zero page nothing is counted.
+        """
+        if self.ret < 0:
+            return goto(copy_page_range.end_write_protect)
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = tx.vmas[self.mm, self.start]
+        self.ret = copy_huge_pmd(tx, self.mm, self.child, vma, self.vpn)
+        if self.ret == -EAGAIN:
+            split_huge_pmd(tx, self.mm, vma, self.vpn)
+        elif self.ret < 0:
+            return goto(copy_page_range.end_write_protect)
+        else:
+            self.vpn += HPAGE_PMD_NR
+        return goto(copy_page_range.find_table)
 
     @step
     def copy_present_ptes(self, tx: Transaction) -> Outcome:
@@ -225,7 +262,7 @@ class copy_page_range(Procedure):
         for vpn in populated(tx, self.mm, self.vpn, self.stop):
             pte = tx.ptes[self.mm, vpn]
             pfn = vm_normal_page(tx, vma, pte) if pte.present else None
-            if pfn is None or dup_rmap(tx, self.mm, copy, pfn):
+            if pfn is None or dup_rmap(tx, self.mm, self.child, copy, pfn):
                 self.holds += () if pfn is None else (pfn,)
                 continue
             if not copy_present_page(tx, self.child, copy, vpn, pfn):
@@ -273,16 +310,15 @@ def bump_write_protect_seq(tx: Transaction, mm: str) -> None:
     tx.processes.update(mm, write_protect_seq=tx.processes[mm].write_protect_seq + 1)
 
 
-def dup_rmap(tx: Transaction, mm: str, copy: Vma, pfn: int) -> bool:
+def dup_rmap(tx: Transaction, mm: str, child: str, copy: Vma, pfn: int) -> bool:
     """One more reference and mapping of a page, for the child; False if it may be pinned (folio_try_dup_anon_rmap)."""
     get_page(tx, pfn)
-    frame = tx.frames[pfn]
-    if frame.kind == "anon" and frame.exclusive:
+    if folio_of(tx, pfn).kind == "anon" and page_exclusive(tx, pfn):
         if folio_needs_cow_for_dma(tx, mm, pfn):
             put_page(tx, pfn)
             return False
-        tx.frames.update(pfn, flags=frame.flags & ~PG_ANON_EXCLUSIVE)
-    folio_add_rmap(tx, pfn, copy)
+        set_anon_exclusive(tx, pfn, exclusive=False)
+    folio_add_rmap(tx, pfn, copy, child)
     return True
 
 
@@ -304,11 +340,11 @@ def inherited(pte: Pte, vma: Vma) -> Pte:
 
 
 def folio_needs_cow_for_dma(tx: Transaction, mm: str, pfn: int) -> bool:
-    """page_maybe_dma_pinned(), if this mm has ever pinned anything: 1024 plain references look the same.
+    """folio_maybe_dma_pinned(), if this mm has ever pinned anything.
 
     The reference for the child has been taken already, and counts (mm/memory.c: copy_present_ptes, folio_get first).
     """
-    pinned = tx.processes[mm].has_pinned and tx.frames[pfn].refcount >= GUP_PIN_COUNTING_BIAS
+    pinned = tx.processes[mm].has_pinned and folio_maybe_dma_pinned(tx, pfn)
     return pinned and mended(tx, "fork-copies-pinned")
 
 

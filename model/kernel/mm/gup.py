@@ -11,8 +11,9 @@ from model.engine.lock import down_read, up_read
 from model.engine.mends import mended
 from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import warn_on_once
-from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_zero_pfn, pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
+from model.kernel.mm.huge_page import huge_pmd
 from model.kernel.mm.page import page_count, page_ref_add, refuses_references, runs_over, set_page_flags
 from model.kernel.mm.page_prot import vma_wants_writenotify
 from model.kernel.mm.pin import pin_page
@@ -31,7 +32,9 @@ from model.memory.flags import (
     FOLL_REMOTE,
     FOLL_TOUCH,
     FOLL_WRITE,
+    PAGE_ACCESSED,
     PAGE_DEVMAP,
+    PAGE_DIRTY,
     PG_DIRTY,
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
@@ -47,8 +50,10 @@ from model.memory.flags import (
     VM_WRITE,
     is_cow_mapping,
 )
+from model.memory.folio import folio_of, page_exclusive
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.units import Pfn
 
 
 def check_vma_flags(mem: Memory, vma: Vma, foll: int) -> int:
@@ -81,19 +86,18 @@ def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, f
         return True
     if not foll & FOLL_FORCE or vma.flags & (VM_MAYSHARE | VM_SHARED | VM_WRITE) or not vma.flags & VM_MAYWRITE:
         return False
-    return pfn is not None and tx.frames[pfn].kind == "anon" and tx.frames[pfn].exclusive
+    return pfn is not None and folio_of(tx, pfn).kind == "anon" and page_exclusive(tx, pfn)
 
 
 def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> bool:
     """A read-only pin must get a page that no later copy-on-write takes away (include/linux/mm.h)."""
     if foll & (FOLL_WRITE | FOLL_PIN) != FOLL_PIN or not mended(tx, "read-only-pin-unshares"):
         return False
-    frame = tx.frames[pfn]
-    if frame.kind != "anon":
+    if folio_of(tx, pfn).kind != "anon":
         if not foll & FOLL_LONGTERM or not fact(tx, "read-only long-term pin unshares"):
             return False
         return vma is None or is_cow_mapping(vma.flags)
-    return not frame.exclusive
+    return not page_exclusive(tx, pfn)
 
 
 def try_grab_folio(tx: Transaction, pfn: int, foll: int) -> int:
@@ -173,6 +177,8 @@ class get_user_pages(Procedure):
         if vma is None:
             return self.finish(-EFAULT)
         pte = tx.ptes.get((self.mm, self.vpn))
+        if pte is None and (pmd := huge_pmd(tx, self.mm, self.vpn)) is not None:
+            return self.follow_huge_pmd(tx, vma, pmd)
         if pte is None or not pte.present:
             return None
         pfn = vm_normal_page(tx, vma, pte)
@@ -191,6 +197,30 @@ class get_user_pages(Procedure):
         if self.foll & FOLL_TOUCH and self.foll & FOLL_WRITE and not pte.dirty and not is_zero_pfn(pfn):
             set_page_flags(tx, pfn, PG_DIRTY)
         return self.next_page(pfn)
+
+    def follow_huge_pmd(self, tx: Transaction, vma: Vma, pmd: Pte) -> Outcome:
+        """The same for an entry that maps 2 MiB: all the pages of it that are wanted, at once.
+
+        Each of them is one reference on the folio, on its head: a page of a large folio has no count of its own. What
+        the entry allows, and the mark of the head, go for all 512.
+        """
+        if not pmd.present:
+            return None
+        if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pmd, pmd.pfn, vma, self.foll):
+            return None
+        if not pmd.writable and gup_must_unshare(tx, vma, self.foll, pmd.pfn):
+            self.unshare = True
+            return None
+        into = self.vpn % PTRS_PER_TABLE
+        pages = tuple(range(pmd.pfn + into, pmd.pfn + into + min(self.pages, PTRS_PER_TABLE - into)))
+        for pfn in pages:
+            refusal = try_grab_folio(tx, pfn, self.foll)
+            if refusal:
+                return self.finish(refusal)
+        if self.foll & FOLL_TOUCH:
+            touched = PAGE_ACCESSED | (PAGE_DIRTY if self.foll & FOLL_WRITE else 0)
+            tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = pmd.with_bits(touched)
+        return self.next_pages(pages)
 
     @step
     def faultin_page(self, tx: Transaction) -> Outcome:
@@ -234,14 +264,19 @@ class get_user_pages(Procedure):
 
     def next_page(self, pfn: int | None = None) -> Outcome:
         """Note the page and go on with the next one."""
-        if pfn is not None and self.foll & FOLL_PIN:
-            self.pins += (pfn,)
-        elif pfn is not None and self.foll & FOLL_GET:
-            self.holds += (pfn,)
+        return self.next_pages(() if pfn is None else (pfn,))
+
+    def next_pages(self, pfns: tuple[Pfn, ...]) -> Outcome:
+        """Note pages side by side and go on behind them; none: there was one, and nobody asked for it."""
+        if self.foll & FOLL_PIN:
+            self.pins += pfns
+        elif self.foll & FOLL_GET:
+            self.holds += pfns
         self.tried = self.forgot = False
-        self.got += 1
-        self.vpn += 1
-        self.pages -= 1
+        done_pages = len(pfns) or 1
+        self.got += done_pages
+        self.vpn += done_pages
+        self.pages -= done_pages
         return goto(get_user_pages.check_vma_flags)
 
     def finish(self, error: int) -> Done:

@@ -16,8 +16,7 @@ from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.gup import gup_must_unshare
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.page import try_get_page
-from model.kernel.mm.page_alloc import FREE
-from model.kernel.mm.pin import gup_put
+from model.kernel.mm.pin import gup_put, try_pin_page
 from model.memory.errno import EFAULT
 from model.memory.flags import (
     FOLL_FAST_ONLY,
@@ -25,12 +24,12 @@ from model.memory.flags import (
     FOLL_PIN,
     FOLL_TOUCH,
     FOLL_WRITE,
-    GUP_PIN_COUNTING_BIAS,
     PAGE_DEVMAP,
     PAGE_PRESENT,
     PAGE_USER,
     PG_CMA,
 )
+from model.memory.folio import folio_of
 from model.memory.records import Frame, Pte
 from model.memory.state import Transaction
 from model.memory.units import Pfn
@@ -135,13 +134,12 @@ class gup_fast(Procedure):
         """
         assert self.pte is not None
         pfn = self.pte.pfn
-        if self.foll & FOLL_LONGTERM and (tx.frames.get(pfn) or FREE).flags & PG_CMA:
+        if self.foll & FOLL_LONGTERM and folio_of(tx, pfn).flags & PG_CMA:
             return goto(gup_fast.enable_interrupts)
         if self.foll & FOLL_PIN:
-            if not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned")):
-                if not try_get_page(tx, pfn, GUP_PIN_COUNTING_BIAS):
-                    return goto(gup_fast.enable_interrupts)
-                tx.frames.update(pfn, pins=tx.frames[pfn].pins + 1)
+            counted = not (is_zero_pfn(pfn) and fact(tx, "zero page is never pinned"))
+            if counted and not try_pin_page(tx, pfn):
+                return goto(gup_fast.enable_interrupts)
         elif not try_get_page(tx, pfn):
             return goto(gup_fast.enable_interrupts)
         self.keep((pfn,))
@@ -184,10 +182,20 @@ class gup_fast(Procedure):
         self.give_back(tx, (self.pte.pfn,))
         return goto(gup_fast.enable_interrupts)
 
+    def may_keep_huge(self, tx: Transaction) -> bool:
+        """As for a small entry. The mark of the head goes for all pages; a driver's block is nobody's folio."""
+        assert self.pmd is not None
+        frame = folio_of(tx, self.pmd.pfn)
+        if not frame.large:
+            return True
+        if not gup_fast_folio_allowed(tx, frame, self.foll):
+            return False
+        return self.pmd.writable or not gup_must_unshare(tx, None, self.foll, self.pmd.pfn)
+
     def may_keep(self, tx: Transaction, pfn: int) -> bool:
         """Not a page that the slow path must look at: secret memory, dirty tracking, a shared page to be unshared."""
         assert self.pte is not None
-        if not gup_fast_folio_allowed(tx, tx.frames[pfn], self.foll):
+        if not gup_fast_folio_allowed(tx, folio_of(tx, pfn), self.foll):
             return False
         return self.pte.writable or not gup_must_unshare(tx, None, self.foll, pfn)
 
@@ -206,7 +214,7 @@ class gup_fast(Procedure):
 
     @step
     def grab_huge(self, tx: Transaction) -> Outcome:
-        """All references in one go, on the first page that is wanted, unless its count is 0.
+        """All references in one go, on the folio of the first page that is wanted, unless its count is 0.
 
         For a real huge page that is right: its pages share one count. In a driver's block every page has its own, and
         those behind the first are handed out without a reference. Where there is no struct page at all, reading its
@@ -216,10 +224,10 @@ class gup_fast(Procedure):
         if not pfn_valid(first):
             page_fault_oops(tx, first)
             return None
-        if not try_get_page(tx, first, wanted * (GUP_PIN_COUNTING_BIAS if self.pinned else 1)):
+        if self.foll & FOLL_LONGTERM and folio_of(tx, first).flags & PG_CMA:
             return goto(gup_fast.enable_interrupts)
-        if self.pinned:
-            tx.frames.update(first, pins=tx.frames[first].pins + wanted)
+        if not (try_pin_page(tx, first, wanted) if self.pinned else try_get_page(tx, first, wanted)):
+            return goto(gup_fast.enable_interrupts)
         self.keep(tuple(range(first, first + wanted)))
         return None
 
@@ -231,9 +239,10 @@ class gup_fast(Procedure):
 
     @step
     def recheck_pmd(self, tx: Transaction) -> Outcome:
-        """Read the PMD again. Changed: give all references back."""
+        """Read the PMD again. Changed: give all references back. So with a page that the slow path must look at."""
         first, wanted = self.huge_pages()
-        if self.pmd == tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT)):
+        same = self.pmd == tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if same and self.may_keep_huge(tx):
             self.vpn, self.pages = self.vpn + wanted, self.pages - wanted
             return goto(gup_fast.walk_to_pmd)
         self.give_back(tx, (first,) * wanted)

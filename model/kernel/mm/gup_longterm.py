@@ -11,6 +11,7 @@ from model.kernel.mm.migrate import migrate_pages
 from model.kernel.mm.pin import gup_put
 from model.memory.errno import ENOMEM
 from model.memory.flags import FOLL_LONGTERM, PG_CMA
+from model.memory.folio import folio_of
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 
@@ -44,7 +45,7 @@ class gup_longterm_locked(Procedure):
         if self.ret <= 0:
             return done(self.ret)
         pages, self.pins = self.pins, ()
-        self.movable = tuple(self.vpn + at for at, pfn in enumerate(pages) if tx.frames[pfn].flags & PG_CMA)
+        self.movable = tuple(self.vpn + at for at, pfn in enumerate(pages) if folio_of(tx, pfn).flags & PG_CMA)
         if not self.movable:
             return hand_over(self.ret, pages, pinned=True)
         gup_put(tx, pages, pinned=True)

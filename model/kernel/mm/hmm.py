@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step, walks
-from model.kernel.arch.pgtable import is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.pgtable import pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.mmu_notifier import (
     NOT_MAPPED,
@@ -35,6 +35,8 @@ from model.memory.flags import (
     VM_READ,
     VM_WRITE,
 )
+from model.memory.folio import page_frame
+from model.memory.leaf import leaf_entry
 from model.memory.records import Reference, replaced
 from model.memory.state import Transaction
 from model.memory.units import Pfn
@@ -68,11 +70,11 @@ class hmm_range_fault(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None:
             return fail(EFAULT)
-        pte = tx.ptes.get((self.mm, self.vpn))
+        pte = leaf_entry(tx, self.mm, self.vpn)
         if pte is not None and pte.present and pte.writable:
             usable = pte.bits & PAGE_DEVMAP or vm_normal_page(tx, vma, pte) is not None
             return done(pte.pfn) if usable else fail(EFAULT)
-        if pte is not None and pte.special and not pte.bits & PAGE_DEVMAP and not is_zero_pfn(pte.pfn):
+        if pte is not None and pte.special and not pte.bits & PAGE_DEVMAP and page_frame(tx, pte.pfn).kind != "zero":
             return fail(EFAULT)
         flags = FAULT_FLAG_REMOTE | FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY
         return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags | (FAULT_FLAG_TRIED if self.tried else 0)))

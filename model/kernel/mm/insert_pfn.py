@@ -40,7 +40,7 @@ def vm_insert_page(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> in
         return -EINVAL
     if (mm, vpn) not in tx.ptes:
         get_page(tx, pfn)
-        folio_add_rmap(tx, pfn, vma)
+        folio_add_rmap(tx, pfn, vma, mm)
         tx.ptes[mm, vpn] = Pte(pfn, vm_get_page_prot(vma.flags))
     return 0
 

@@ -11,6 +11,7 @@ from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.fs.vfs import fallocate_punch
 from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
+from model.kernel.mm.khugepaged import madvise_collapse
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
 from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range
@@ -80,9 +81,6 @@ POPULATE_ADVICE: Final = ("populate_read", "populate_write")
 ADVICE: Final = frozenset((*FLAGS_ADVICE, *PAGES_ADVICE, *POPULATE_ADVICE))
 """All that madvise() knows."""
 
-HPAGE_PMD_NR: Final = 512
-"""Pages of a 2 MiB huge page."""
-
 
 class do_madvise(Procedure):
     """madvise(2), with the advice in lower case and without MADV_."""
@@ -133,26 +131,13 @@ class do_madvise(Procedure):
         if self.start < vma.start:
             self.start, self.unmapped = vma.start, -ENOMEM
         self.stop = min(vma.end, self.end)
-        error = refusal(tx, vma, self.advice) or self.cannot_collapse(vma)
+        error = refusal(tx, vma, self.advice)
         if error:
             self.ret = -error
             return goto(do_madvise.mmap_unlock)
         if self.advice in FLAGS_ADVICE:
             return self.update_vma(tx, vma)
-        return self.act(vma)
-
-    def cannot_collapse(self, vma: Vma) -> int:
-        """MADV_COLLAPSE: an errno, or 0 where there is nothing to do (mm/khugepaged.c: madvise_collapse).
-
-        Nothing is to be done where the part touches the border of a huge page and contains none. Inside of one, or
-        where none fits into the VMA, it is EINVAL. Else an order-9 frame would be needed: the model has none.
-        """
-        if self.advice != "collapse":
-            return 0
-        first, end = -(-self.start // HPAGE_PMD_NR), self.stop // HPAGE_PMD_NR
-        if not thp_vma_allowable(vma) or first > end:
-            return EINVAL
-        return ENOMEM if first < end else 0
+        return self.act(tx, vma)
 
     def update_vma(self, tx: Transaction, vma: Vma) -> Outcome:
         """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
@@ -168,13 +153,14 @@ class do_madvise(Procedure):
         self.ret = 0
         return None
 
-    def act(self, vma: Vma) -> Outcome:
+    def act(self, tx: Transaction, vma: Vma) -> Outcome:
         """Call what takes the pages of the part away, or notes that they can go."""
         mm, start, end = self.mm, self.start, self.stop
+        reclaim = fact(tx, "MADV_DONTNEED frees empty page tables")
         self.ret = 0
         match self.advice:
             case "dontneed" | "dontneed_locked":
-                return call(zap_page_range_single(mm=mm, vmas=(vma,), start=start, end=end))
+                return call(zap_page_range_single(mm=mm, vmas=(vma,), start=start, end=end, reclaim_pt=reclaim))
             case "free":
                 return call(madvise_free_single_vma(mm=mm, vma=vma, start=start, end=end))
             case "cold" | "pageout":
@@ -184,6 +170,8 @@ class do_madvise(Procedure):
                 return call(madvise_guard_install(mm=mm, start=start, end=end))
             case "guard_remove":
                 return call(madvise_guard_remove(mm=mm, start=start, end=end))
+            case "collapse":
+                return call(madvise_collapse(mm=mm, start=start, end=end))
             case "remove":
                 return goto(do_madvise.unlock_for_punch)
             case "willneed" if vma.ops in ("", "shmem"):
@@ -301,18 +289,3 @@ def refusal(mem: Memory, vma: Vma, advice: str) -> int:
             return EINVAL if vma.flags & (VM_SPECIAL | VM_HUGETLB) else 0
         case _:
             return 0
-
-
-def thp_vma_allowable(vma: Vma) -> bool:
-    """Whether the VMA may have huge pages, and an aligned one fits into it (mm/huge_memory.c: thp_vma_allowable_order).
-
-    Anonymous memory must have had a page. Of files shmem alone has huge pages, aligned in the file as in the VMA.
-    """
-    if vma.flags & (VM_SPECIAL | VM_HUGETLB | VM_NOHUGEPAGE):
-        return False
-    if vma_is_anonymous(vma):
-        suitable = bool(vma.anon_vma)
-    else:
-        suitable = vma.ops == "shmem" and (vma.start - vma.pgoff) % HPAGE_PMD_NR == 0
-    first = -(-vma.start // HPAGE_PMD_NR) * HPAGE_PMD_NR
-    return suitable and first + HPAGE_PMD_NR <= vma.end

@@ -3,12 +3,16 @@
 from typing import ClassVar
 
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, populated, pte_lock, table_end, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.filemap import folio_trylock, folio_unlock
+from model.kernel.mm import large_rmap
+from model.kernel.mm.filemap import folio_lock, folio_trylock, folio_unlock, folio_unlock_put
+from model.kernel.mm.huge_page import HPAGE_PMD_NR, huge_pmd, vm_normal_page_pmd
+from model.kernel.mm.large_batch import FolioBatch, large_batch, may_be_split, next_entry
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import clear_page_flags, folio_isolate_lru
+from model.kernel.mm.page import clear_page_flags, folio_isolate_lru, get_page
 from model.kernel.mm.reclaim import reclaim_pages
+from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.swap import folio_free_swap, free_swap_and_cache, read_swap_cache_async, swapped_pages
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -19,9 +23,9 @@ from model.memory.flags import (
     PG_SWAPCACHE,
     PG_UNEVICTABLE,
 )
-from model.memory.ordered import ceiling
-from model.memory.records import FlushOwed, Vma
+from model.memory.records import FlushOwed, Pte, Vma
 from model.memory.state import Transaction
+from model.memory.units import Pfn
 
 
 class madvise_free_single_vma(Procedure):
@@ -52,16 +56,68 @@ class madvise_free_single_vma(Procedure):
         Reclaim drops a clean page without swap space; a store makes the entry dirty again and so takes the advice
         back. The pages stay mapped, and readable. References and pins do not matter here.
         """
-        vpn = ceiling(tx.pte_index, self.mm, self.start)
-        if vpn is None or vpn >= self.end:
-            return None
+        vpn = next_entry(tx, self.mm, self.start, self.end)
+        if vpn is None:
+            return goto(madvise_free_single_vma.flush_tlb)
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
-        self.start = table_end(vpn, self.end)
-        for page in list(populated(tx, self.mm, vpn, self.start)):
-            if free_pte(tx, self.mm, self.vma, page):
-                self.flush_start = page if self.flush_start < 0 else self.flush_start
-                self.flush_end = page + 1
+        end = table_end(vpn, self.end)
+        if (pmd := huge_pmd(tx, self.mm, vpn)) is not None:
+            self.start = end
+            return self.free_huge_pmd(tx, vpn, end, pmd)
+        for page in list(populated(tx, self.mm, vpn, end)):
+            if page < self.start:
+                continue
+            batch = large_batch(tx, self.vma, self.mm, page, end)
+            if batch is not None:
+                self.start = page + batch.pages
+                if not batch.whole and may_be_split(tx, batch.head):
+                    return self.split(tx, batch.head, page)
+                if batch.whole and free_large(tx, self.mm, page, batch):
+                    self.adjust_range(page, self.start)
+            elif free_pte(tx, self.mm, self.vma, page):
+                self.adjust_range(page, page + 1)
+        self.start = end
+        return goto(madvise_free_single_vma.madvise_free_pte_range)
+
+    def adjust_range(self, start: int, end: int) -> None:
+        """These pages must be flushed as well."""
+        self.flush_start = start if self.flush_start < 0 else self.flush_start
+        self.flush_end = end
+
+    def free_huge_pmd(self, tx: Transaction, vpn: int, end: int, pmd: Pte) -> Outcome:
+        """A huge entry: all of it becomes clean and old, or, if only a part is meant, the folio is split first.
+
+        One that others may map, and the huge zero page, are left alone (mm/huge_memory.c: madvise_free_huge_pmd).
+        """
+        head = vm_normal_page_pmd(tx, self.vma, pmd)
+        again = goto(madvise_free_single_vma.madvise_free_pte_range)
+        if head is None or large_rmap.folio_maybe_mapped_shared(tx, head) or not folio_trylock(tx, head):
+            return again
+        if end - vpn < HPAGE_PMD_NR:
+            folio_unlock(tx, head)
+            return self.split(tx, head, vpn)
+        clear_page_flags(tx, head, PG_DIRTY)
+        folio_unlock(tx, head)
+        if pmd.bits & (PAGE_ACCESSED | PAGE_DIRTY):
+            tx.tables[self.mm, PMD, vpn >> TABLE_SHIFT] = pmd.without(PAGE_ACCESSED | PAGE_DIRTY)
+            self.adjust_range(vpn, end)
+        folio_mark_lazyfree(tx, head)
+        return again
+
+    def split(self, tx: Transaction, head: int, vpn: int) -> Outcome:
+        """Only small pages can be given up one by one. Keep the folio, locked, while it is split."""
+        keep_locked(tx, head)
+        self.holds, self.start = (head,), vpn
+        return call(split_folio(head=head), madvise_free_single_vma.split_folio)
+
+    @step
+    def split_folio(self, tx: Transaction) -> Outcome:
+        """Go on with its small pages. If it could not be split, leave those that are mapped here as they are."""
+        (head,), self.holds = self.holds, ()
+        folio_unlock_put(tx, head)
+        if self.ret < 0:
+            self.start = behind(tx, self.mm, self.vma, self.start, self.end)
         return goto(madvise_free_single_vma.madvise_free_pte_range)
 
     @step
@@ -76,6 +132,49 @@ class madvise_free_single_vma(Procedure):
     def finish(self, tx: Transaction) -> Outcome:
         """Nothing has been freed yet."""
         return done()
+
+
+def keep_locked(tx: Transaction, head: int) -> None:
+    """Lock a folio that nobody has locked, and take a reference: it is going to be split."""
+    folio_trylock(tx, head)
+    get_page(tx, head)
+
+
+def behind(tx: Transaction, mm: str, vma: Vma, vpn: int, end: int) -> int:
+    """Where a walk goes on behind a folio that it could not split: behind its pages here, or behind its huge entry."""
+    stop = table_end(vpn, end)
+    if huge_pmd(tx, mm, vpn) is not None:
+        return stop
+    batch = large_batch(tx, vma, mm, vpn, stop) if (mm, vpn) in tx.ptes else None
+    return vpn + 1 if batch is None else vpn + batch.pages
+
+
+def folio_mark_lazyfree(tx: Transaction, head: int) -> None:
+    """An anonymous folio that reclaim may throw away as long as it is clean (mm/swap.c)."""
+    frame = tx.frames[head]
+    if frame.kind == "anon" and not frame.flags & (PG_UNEVICTABLE | PG_SWAPCACHE):
+        clear_page_flags(tx, head, PG_SWAPBACKED)
+
+
+def free_large(tx: Transaction, mm: str, vpn: int, batch: FolioBatch) -> bool:
+    """Mark a large folio as freeable of which all pages are mapped here; tells whether an entry was changed."""
+    frame = tx.frames[batch.head]
+    if frame.flags & (PG_DIRTY | PG_SWAPCACHE):
+        if frame.mapcount != frame.pages or not folio_trylock(tx, batch.head):
+            return False
+        freed = not frame.flags & PG_SWAPCACHE or folio_free_swap(tx, batch.head)
+        folio_unlock(tx, batch.head)
+        if not freed:
+            return False
+        clear_page_flags(tx, batch.head, PG_DIRTY)
+    changed = False
+    for at in range(vpn, vpn + batch.pages):
+        pte = tx.ptes[mm, at]
+        if pte.bits & (PAGE_ACCESSED | PAGE_DIRTY):
+            tx.ptes[mm, at] = pte.without(PAGE_ACCESSED | PAGE_DIRTY)
+            changed = True
+    folio_mark_lazyfree(tx, batch.head)
+    return changed
 
 
 def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
@@ -105,8 +204,7 @@ def free_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
     changed = bool(pte.bits & (PAGE_ACCESSED | PAGE_DIRTY))
     if changed:
         tx.ptes[mm, vpn] = pte.without(PAGE_ACCESSED | PAGE_DIRTY)
-    if frame.kind == "anon" and not frame.flags & (PG_UNEVICTABLE | PG_SWAPCACHE):
-        clear_page_flags(tx, pfn, PG_SWAPBACKED)
+    folio_mark_lazyfree(tx, pfn)
     return changed
 
 
@@ -119,6 +217,8 @@ class madvise_cold_or_pageout(Procedure):
     start: int
     end: int
     pageout: bool = False
+    splitting: Pfn = -1
+    """The folio that is being split."""
 
     @step
     def isolate(self, tx: Transaction) -> Outcome:
@@ -126,23 +226,76 @@ class madvise_cold_or_pageout(Procedure):
 
         A page that somebody else has mapped as well is left alone.
         """
-        vpn = ceiling(tx.pte_index, self.mm, self.start)
-        if vpn is None or vpn >= self.end:
-            return done()
+        vpn = next_entry(tx, self.mm, self.start, self.end)
+        if vpn is None:
+            return goto(madvise_cold_or_pageout.reclaim_pages) if self.holds else done()
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
-        self.start = table_end(vpn, self.end)
-        for page in populated(tx, self.mm, vpn, self.start):
-            pte = tx.ptes[self.mm, page]
-            pfn = vm_normal_page(tx, self.vma, pte) if pte.present else None
-            if pfn is None or not tx.frames[pfn].flags & PG_LRU or tx.frames[pfn].mapcount != 1:
+        end = table_end(vpn, self.end)
+        if (pmd := huge_pmd(tx, self.mm, vpn)) is not None:
+            self.start = end
+            return self.isolate_huge(tx, vpn, end, pmd)
+        for page in list(populated(tx, self.mm, vpn, end)):
+            if page < self.start:
                 continue
-            if pte.bits & PAGE_ACCESSED:
-                tx.ptes[self.mm, page] = pte.without(PAGE_ACCESSED)
-            if self.pageout and not tx.frames[pfn].flags & PG_UNEVICTABLE:
-                folio_isolate_lru(tx, pfn)
-                self.holds = (*self.holds, pfn)
-        return None
+            batch = large_batch(tx, self.vma, self.mm, page, end)
+            if batch is not None:
+                self.start = page + batch.pages
+                if not batch.whole and may_be_split(tx, batch.head):
+                    return self.split(tx, batch.head, page)
+                if batch.whole:
+                    self.isolate_pages(tx, page, batch.pages)
+            else:
+                self.isolate_pages(tx, page, 1)
+        self.start = end
+        return goto(madvise_cold_or_pageout.reclaim_pages)
+
+    def isolate_pages(self, tx: Transaction, vpn: int, pages: int) -> None:
+        """Make the entries of a folio old, if nobody else maps it, and take it off its list for PAGEOUT."""
+        pte = tx.ptes[self.mm, vpn]
+        pfn = vm_normal_page(tx, self.vma, pte) if pte.present else None
+        if pfn is None or not tx.frames[pfn].flags & PG_LRU or tx.frames[pfn].mapcount != pages:
+            return
+        for at in range(vpn, vpn + pages):
+            if tx.ptes[self.mm, at].bits & PAGE_ACCESSED:
+                tx.ptes[self.mm, at] = tx.ptes[self.mm, at].without(PAGE_ACCESSED)
+        self.isolate_folio(tx, pfn)
+
+    def isolate_folio(self, tx: Transaction, head: int) -> None:
+        """For PAGEOUT take a folio off its LRU list."""
+        if self.pageout and not tx.frames[head].flags & PG_UNEVICTABLE and folio_isolate_lru(tx, head):
+            self.holds = (*self.holds, head)
+
+    def isolate_huge(self, tx: Transaction, vpn: int, end: int, pmd: Pte) -> Outcome:
+        """A huge entry: the folio as a whole, or, if only a part of it is meant, it is split first."""
+        head = vm_normal_page_pmd(tx, self.vma, pmd)
+        if head is None or large_rmap.folio_maybe_mapped_shared(tx, head):
+            return goto(madvise_cold_or_pageout.reclaim_pages)
+        if end - vpn < HPAGE_PMD_NR:
+            if (wait := folio_lock(tx, head)) is not None:
+                return wait
+            folio_unlock(tx, head)
+            return self.split(tx, head, vpn)
+        if pmd.bits & PAGE_ACCESSED and not self.pageout:
+            tx.tables[self.mm, PMD, vpn >> TABLE_SHIFT] = pmd.without(PAGE_ACCESSED)
+        self.isolate_folio(tx, head)
+        return goto(madvise_cold_or_pageout.reclaim_pages)
+
+    def split(self, tx: Transaction, head: int, vpn: int) -> Outcome:
+        """Small pages can go one by one. Keep the folio, locked, while it is split."""
+        keep_locked(tx, head)
+        self.splitting, self.start = head, vpn
+        self.holds = (*self.holds, head)
+        return call(split_folio(head=head), madvise_cold_or_pageout.split_folio)
+
+    @step
+    def split_folio(self, tx: Transaction) -> Outcome:
+        """Go on with its small pages. If it could not be split, leave those that are mapped here as they are."""
+        self.holds = self.holds[:-1]
+        folio_unlock_put(tx, self.splitting)
+        if self.ret < 0:
+            self.start = behind(tx, self.mm, self.vma, self.start, self.end)
+        return goto(madvise_cold_or_pageout.isolate)
 
     @step
     def reclaim_pages(self, tx: Transaction) -> Outcome:

@@ -87,4 +87,4 @@ def has_pins(mem: Memory, file: str) -> bool:
     The kernel waits 150 ms for them to go, then gives up: memfd_wait_for_pins.
     """
     frames = (mem.frames[mem.page_cache[file, index]] for index in i_pages(mem, file))
-    return any(frame.refcount - frame.mapcount != 1 for frame in frames)
+    return any(frame.refcount - frame.mapcount != frame.pages for frame in frames)

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
+from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.filemap import folio_lock, folio_unlock, folio_wait_writeback
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -27,6 +27,7 @@ from model.kernel.mm.page import (
 )
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.rmap_walk import migration_entries, rmap_walk
+from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, EBUSY, EFAULT, ENOENT, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
@@ -40,6 +41,8 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
+from model.memory.folio import page_folio, page_frame
+from model.memory.leaf import leaf_entry
 from model.memory.records import Copied, Frame, Pte, Vma, replaced
 from model.memory.state import Transaction
 from model.memory.units import Pfn
@@ -86,18 +89,18 @@ class migrate_pages(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None or vma.flags & (VM_IO | VM_PFNMAP):
             return fail(EFAULT)
-        pte = tx.ptes.get((self.mm, self.vpn))
+        pte = leaf_entry(tx, self.mm, self.vpn)
         if pte is None or not pte.present:
             return fail(ENOENT)
-        frame = tx.frames.get(pte.pfn)
-        if frame is not None and frame.kind == "dax":
+        frame = page_frame(tx, pte.pfn)
+        if frame.kind == "dax":
             return fail(ENOENT)
         pfn = vm_normal_page(tx, vma, pte)
-        if pfn is None or is_zero_pfn(pte.pfn):
+        if pfn is None or frame.kind == "zero":
             return fail(EFAULT)
         if not folio_isolate_lru(tx, pfn):
             return fail(EBUSY)
-        self.old, self.holds = pfn, (pfn,)
+        self.old, self.holds = page_folio(tx, pfn), (page_folio(tx, pfn),)
         return None
 
     @step
@@ -113,7 +116,26 @@ class migrate_pages(Procedure):
         if not frame.mapping and frame.kind == "file":
             self.ret = 0 if page_count(tx, self.old) == 1 else -EAGAIN
             return goto(migrate_pages.putback)
-        return None
+        if frame.large:
+            return call(split_folio(head=self.old, to_list=True))
+        return goto(migrate_pages.try_to_migrate)
+
+    @step
+    def try_split_folio(self, tx: Transaction) -> Outcome:
+        """A large folio is split, and the page that is meant moves alone; the others go back to their list.
+
+        The kernel does this where it finds no free block of that size. If somebody holds the folio it cannot move.
+        """
+        if self.ret < 0:
+            return goto(migrate_pages.putback)
+        pte = tx.ptes.get((self.mm, self.vpn))
+        folio_unlock(tx, self.old)
+        meant = pte.pfn if pte is not None and pte.present and pte.pfn in self.holds else self.old
+        for pfn in self.holds:
+            if pfn != meant:
+                folio_putback_lru(tx, pfn)
+        self.old, self.holds = meant, (meant,)
+        return goto(migrate_pages.folio_lock)
 
     @step
     def try_to_migrate(self, tx: Transaction) -> Outcome:
@@ -148,7 +170,7 @@ class migrate_pages(Procedure):
     def folio_remove_rmap(self, tx: Transaction) -> Outcome:
         """No CPU uses the old translation any more: the entry's mapcount and reference go, then the lock."""
         assert self.vma is not None
-        folio_remove_rmap(tx, self.old, self.vma)
+        folio_remove_rmap(tx, self.old, self.vma, self.unmapped)
         put_page(tx, self.old)
         self.owes_rmap, self.holds = (), self.holds[:-1]
         pte_unlock(tx, self.unmapped, self.at)
@@ -225,7 +247,7 @@ class migrate_pages(Procedure):
             return wait
         entry = tx.ptes[place.mm, place.vpn]
         get_page(tx, pfn)
-        folio_add_rmap(tx, pfn, place.vma)
+        folio_add_rmap(tx, pfn, place.vma, place.mm)
         if entry.bits & PAGE_SWP_EXCLUSIVE:
             set_page_flags(tx, pfn, PG_ANON_EXCLUSIVE)
         tx.ptes[place.mm, place.vpn] = Pte(pfn, entry.bits & ~PAGE_SWP_EXCLUSIVE)

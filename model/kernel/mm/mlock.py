@@ -5,13 +5,15 @@ from typing import ClassVar
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.mm.huge_page import huge_pmd, vm_normal_page_pmd
+from model.kernel.mm.large_batch import large_batch, next_entry
 from model.kernel.mm.page import mlock_folio, munlock_folio
 from model.kernel.mm.populate import mm_populate
 from model.kernel.mm.vma import i_mmap_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
 from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SPECIAL
-from model.memory.ordered import ceiling
+from model.memory.folio import page_folio
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -124,19 +126,33 @@ class apply_vma_lock_flags(Procedure):
 
     @step
     def mlock_pages(self, tx: Transaction) -> Outcome:
-        """Under one page table's lock: count the locked mapping of each page that is there, or discount it."""
-        vpn = ceiling(tx.pte_index, self.mm, self.walk)
-        if vpn is None or vpn >= self.walk_end:
+        """Under one page table's lock: count the locked mapping of each page that is there, or discount it.
+
+        A large folio is locked only where all of it is mapped: else reclaim splits it, and looks at each page.
+        """
+        vpn = next_entry(tx, self.mm, self.walk, self.walk_end)
+        if vpn is None:
             return goto(apply_vma_lock_flags.mlock_fixup)
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
         vma = vma_lookup(tx, self.mm, vpn)
         assert vma is not None
         self.walk = table_end(vpn, self.walk_end)
-        change = mlock_folio if self.lock_flags & VM_LOCKED else munlock_folio
+        lock = bool(self.lock_flags & VM_LOCKED)
+        change = mlock_folio if lock else munlock_folio
+        if (pmd := huge_pmd(tx, self.mm, vpn)) is not None:
+            head = vm_normal_page_pmd(tx, vma, pmd)
+            if head is not None:
+                change(tx, head)
+            return goto(apply_vma_lock_flags.mlock_pages)
+        behind = vpn
         for at in populated(tx, self.mm, vpn, self.walk):
             pte = tx.ptes[self.mm, at]
-            page = vm_normal_page(tx, vma, pte) if pte.present else None
-            if page is not None:
-                change(tx, page)
+            page = vm_normal_page(tx, vma, pte) if pte.present and at >= behind else None
+            if page is None:
+                continue
+            batch = large_batch(tx, vma, self.mm, at, self.walk)
+            behind = at + (batch.pages if batch is not None else 1)
+            if batch is None or batch.whole or not lock:
+                change(tx, page_folio(tx, page))
         return goto(apply_vma_lock_flags.mlock_pages)

@@ -9,7 +9,9 @@ from typing import ClassVar
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import (
+    PUD,
     TABLE_SHIFT,
+    first_huge_pmd,
     hold_pte_lock,
     populated,
     pte_alloc,
@@ -18,6 +20,9 @@ from model.kernel.arch.pgtable import (
     table_end,
 )
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.huge_page import HPAGE_PMD_NR, pmd_entry
+from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.huge_zap import move_huge_pmd
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.munmap import do_vmi_munmap
@@ -143,7 +148,11 @@ class move_page_tables(Procedure):
     def alloc_new_table(self, tx: Transaction) -> Outcome:
         """Find the next entries, and make sure that the page table for their new place exists."""
         vpn = ceiling(tx.pte_index, self.mm, self.at)
-        if vpn is None or vpn >= self.end:
+        vpn = self.end if vpn is None or vpn >= self.end else vpn
+        huge = first_huge_pmd(tx, self.mm, self.at, vpn)
+        if huge is not None:
+            return self.huge(tx, huge)
+        if vpn == self.end:
             if self.unflushed:
                 return goto(move_page_tables.flush_tlb_range)
             mmu_notifier_invalidate_range_end(tx, self.mm)
@@ -151,7 +160,34 @@ class move_page_tables(Procedure):
         shift = self.to - self.start
         self.at = vpn
         self.stop = min(table_end(vpn, self.end), table_end(vpn + shift, self.end + shift) - shift)
-        return call(pte_alloc(mm=self.mm, vpn=vpn + shift))
+        return call(pte_alloc(mm=self.mm, vpn=vpn + shift), move_page_tables.move_ptes)
+
+    def huge(self, tx: Transaction, vpn: int) -> Outcome:
+        """A huge entry moves as a whole if both places are aligned to 2 MiB and no table is there; else it is split."""
+        if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+            return wait
+        self.at, self.stop = vpn, table_end(vpn, self.end)
+        to = vpn + self.to - self.start
+        if self.stop - vpn < HPAGE_PMD_NR or to % HPAGE_PMD_NR or pmd_entry(tx, self.mm, to) is not None:
+            vma = vma_lookup(tx, self.mm, vpn)
+            assert vma is not None
+            split_huge_pmd(tx, self.mm, vma, vpn)
+            return goto(move_page_tables.alloc_new_table)
+        return call(pte_alloc(mm=self.mm, vpn=to, lowest=PUD), move_page_tables.move_huge_pmd)
+
+    @step
+    def move_huge_pmd(self, tx: Transaction) -> Outcome:
+        """With the locks of both entries: take the huge entry, and the table kept for its split, to the new place."""
+        if self.ret < 0:
+            return self.revert()
+        shift = self.to - self.start
+        for vpn in (self.at, self.at + shift):
+            if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+                return wait
+        move_huge_pmd(tx, self.mm, self.at, self.at + shift)
+        hold_pte_lock(tx, self.mm, self.at)
+        hold_pte_lock(tx, self.mm, self.at + shift)
+        return call(flush_tlb_range(mm=self.mm, start=self.at, end=self.stop), move_page_tables.unlock)
 
     @step
     def move_ptes(self, tx: Transaction) -> Outcome:

@@ -6,9 +6,11 @@ from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
+from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, first_huge_pmd, populated, pte_lock, table_end, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.gup import get_user_pages
+from model.kernel.mm.huge_page import HPAGE_PMD_NR, vm_normal_page_pmd, vma_is_special_huge
+from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.limits import enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page_prot import vm_page_prot, vma_wants_writenotify
@@ -21,6 +23,7 @@ from model.memory.flags import (
     PAGE_DEVMAP,
     PAGE_DIRTY,
     PAGE_PCD,
+    PAGE_PSE,
     PAGE_PWT,
     PAGE_RW,
     PAGE_SOFT_DIRTY,
@@ -35,6 +38,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
+from model.memory.folio import folio_of, page_exclusive
 from model.memory.ordered import ceiling
 from model.memory.records import FlushOwed, Pte, Vma
 from model.memory.state import Transaction
@@ -199,8 +203,13 @@ class change_protection(Procedure):
 
         As it was before 6c287605fd56, every private page is left to a write fault.
         """
-        vpn = ceiling(tx.pte_index, self.mm, max(self.at, self.start))
-        if vpn is None or vpn >= self.end:
+        at = max(self.at, self.start)
+        vpn = ceiling(tx.pte_index, self.mm, at)
+        vpn = self.end if vpn is None or vpn >= self.end else vpn
+        huge = first_huge_pmd(tx, self.mm, at, vpn)
+        if huge is not None:
+            return self.change_huge_pmd(tx, huge)
+        if vpn == self.end:
             return None
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
@@ -216,6 +225,26 @@ class change_protection(Procedure):
                 tx.ptes[self.mm, page] = new
                 self.flush_start = page if self.flush_start < 0 else self.flush_start
                 self.flush_end = page + 1
+        return goto(change_protection.change_pte_range)
+
+    def change_huge_pmd(self, tx: Transaction, vpn: int) -> Outcome:
+        """A huge entry gets the protection as a whole; if only a part of it is meant it is split first."""
+        if (wait := pte_lock(tx, self.mm, vpn)) is not None:
+            return wait
+        vma = vma_lookup(tx, self.mm, vpn)
+        assert vma is not None
+        end = table_end(vpn, self.end)
+        if end - vpn < HPAGE_PMD_NR and not vma_is_special_huge(vma):
+            split_huge_pmd(tx, self.mm, vma, vpn)
+            return goto(change_protection.change_pte_range)
+        key = (self.mm, PMD, vpn >> TABLE_SHIFT)
+        old = tx.tables[key]
+        new = changed_pmd(tx, vma, old)
+        if new != old:
+            tx.tables[key] = new
+            self.flush_start = vpn if self.flush_start < 0 else self.flush_start
+            self.flush_end = end
+        self.at = end
         return goto(change_protection.change_pte_range)
 
     @step
@@ -244,6 +273,18 @@ def changed_pte(tx: Transaction, vma: Vma, old: Pte) -> Pte:
     return new.with_bits(PAGE_RW) if can_change_pte_writable(tx, vma, new) else new
 
 
+def changed_pmd(tx: Transaction, vma: Vma, old: Pte) -> Pte:
+    """A huge entry with the protection of its VMA, writable if its folio is this process's alone (change_huge_pmd)."""
+    new = Pte(old.pfn, old.bits & (PAGE_CHG_MASK | PAGE_PSE) | vm_page_prot(vma))
+    if new.writable or not vma.flags & VM_WRITE or new.protnone:
+        return new
+    if vma.flags & VM_SHARED:
+        return new.with_bits(PAGE_RW) if new.dirty else new
+    head = vm_normal_page_pmd(tx, vma, new)
+    alone = head is not None and tx.frames[head].kind == "anon" and tx.frames[head].exclusive
+    return new.with_bits(PAGE_RW) if alone else new
+
+
 def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
     """Whether a write through this entry needs nothing but the permission (mm/mprotect.c)."""
     if vma.flags & VM_SHARED:
@@ -251,5 +292,5 @@ def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
     if not pte.dirty and not fact(tx, "mprotect makes clean exclusive pages writable"):
         return False
     page = vm_normal_page(tx, vma, pte)
-    exclusive = page is not None and tx.frames[page].kind == "anon" and tx.frames[page].exclusive
+    exclusive = page is not None and folio_of(tx, page).kind == "anon" and page_exclusive(tx, page)
     return exclusive and mended(tx, "anon-exclusive")

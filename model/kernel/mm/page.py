@@ -1,4 +1,6 @@
-"""struct page: who may keep a frame allocated (refcount), and how many entries map it (mapcount).
+"""struct page and folio: who may keep a frame allocated (refcount), and how many entries map it (mapcount).
+
+A page that is asked for may be a tail of a large folio: the reference is the folio's then, and so are the flags.
 
 Plain functions for use inside a micro-step, named as in include/linux/mm.h, page_ref.h and mm/rmap.c. The refcount is
 a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel-facts A.3, M.2).
@@ -7,8 +9,10 @@ a plain atomic: without CONFIG_DEBUG_VM nothing warns when it goes wrong (kernel
 from model.engine.config import setting
 from model.engine.mends import mended
 from model.engine.splat import bad_page_map, vm_bug_on_page, warn_on_once
-from model.kernel.mm.page_alloc import FREE, free_page
+from model.kernel.mm import large_rmap
+from model.kernel.mm.page_alloc import free_page
 from model.memory.flags import (
+    GUP_PIN_COUNTING_BIAS,
     PG_ANON_EXCLUSIVE,
     PG_FROZEN,
     PG_LRU,
@@ -20,7 +24,9 @@ from model.memory.flags import (
     VM_LOCKED,
     VM_SPECIAL,
 )
+from model.memory.folio import folio_of, page_folio
 from model.memory.records import Frame, Vma, replaced
+from model.memory.runs import filled
 from model.memory.state import Memory, Transaction
 
 GET_PAGE = "include/linux/mm.h:1131 folio_get"
@@ -30,14 +36,22 @@ NEVER_FREED = ("zero", "reserved", "dax")
 
 
 def page_count(mem: Memory, pfn: int) -> int:
-    """The refcount; 0 for a free frame."""
-    frame = mem.frames.get(pfn)
-    return frame.refcount if frame else 0
+    """The refcount of a page's folio; 0 for a free frame."""
+    return folio_of(mem, pfn).refcount
+
+
+def folio_maybe_dma_pinned(mem: Memory, pfn: int) -> bool:
+    """Whether somebody may have pinned a page's folio. Of a small page 1024 plain references look the same."""
+    frame = folio_of(mem, pfn)
+    return frame.pins > 0 if frame.large else frame.refcount >= GUP_PIN_COUNTING_BIAS
 
 
 def page_ref_add(tx: Transaction, pfn: int, number: int) -> int:
     """Add `number` (may be negative) to the refcount, without any check; returns the new count."""
-    frame = tx.frames.get(pfn) or FREE
+    frame = tx.frames.get(pfn)
+    if frame is None:
+        pfn = page_folio(tx, pfn)
+        frame = tx.frames[pfn]
     count = frame.refcount + number
     if (bits := tx.settings.get("refcount-bits")) is not None:
         count %= 1 << int(bits)
@@ -59,7 +73,7 @@ def runs_over(mem: Memory, pfn: int) -> bool:
 
 def refuses_references(mem: Memory, pfn: int) -> str:
     """Why nobody may take a reference on a page, if so: it is frozen, or carries the flag proposed in the thread."""
-    frame = mem.frames.get(pfn) or FREE
+    frame = folio_of(mem, pfn)
     if frame.flags & PG_FROZEN:
         return "the page is frozen: it has a type, and its count is 0 for life"
     return "the page is marked `no references`" if frame.flags & PG_NOREF else ""
@@ -96,23 +110,37 @@ def put_page(tx: Transaction, pfn: int, number: int = 1) -> None:
     if count <= 0 and setting(tx, "debug-vm") == "on":
         vm_bug_on_page(tx, pfn, "page_ref_count(page) == 0", PUT_PAGE_TESTZERO)
         return
-    frame = tx.frames.get(pfn) or FREE
-    if page_ref_add(tx, pfn, -number) == 0 and frame.kind not in ("free", *NEVER_FREED):
-        free_page(tx, pfn)
+    head = page_folio(tx, pfn)
+    if page_ref_add(tx, head, -number) == 0 and tx.frames[head].kind not in ("free", *NEVER_FREED):
+        free_page(tx, head)
 
 
 def set_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
-    """Set PG_* bits."""
-    frame = tx.frames[pfn]
+    """Set PG_* bits of a page's folio."""
+    head = page_folio(tx, pfn)
+    frame = tx.frames[head]
     if frame.flags & flags != flags:
-        tx.frames.update(pfn, flags=frame.flags | flags)
+        tx.frames.update(head, flags=frame.flags | flags)
 
 
 def clear_page_flags(tx: Transaction, pfn: int, flags: int) -> None:
-    """Clear PG_* bits."""
-    frame = tx.frames[pfn]
+    """Clear PG_* bits of a page's folio."""
+    head = page_folio(tx, pfn)
+    frame = tx.frames[head]
     if frame.flags & flags:
-        tx.frames.update(pfn, flags=frame.flags & ~flags)
+        tx.frames.update(head, flags=frame.flags & ~flags)
+
+
+def set_anon_exclusive(tx: Transaction, pfn: int, pages: int = 1, *, exclusive: bool = True) -> None:
+    """SetPageAnonExclusive() or ClearPageAnonExclusive() of pages side by side in one folio: each has its own mark."""
+    head = page_folio(tx, pfn)
+    frame = tx.frames[head]
+    if pfn == head and frame.exclusive != exclusive:
+        tx.frames.update(head, flags=frame.flags ^ PG_ANON_EXCLUSIVE)
+    first, end = max(pfn - head, 1), pfn - head + pages
+    if frame.large and first < end:
+        folio = tx.folios[head]
+        tx.folios[head] = replaced(folio, exclusive=filled(folio.exclusive, first, end, int(exclusive)))
 
 
 # -- the LRU lists: which pages the mm may take away or move ------------------------------------
@@ -123,7 +151,7 @@ def folio_isolate_lru(tx: Transaction, pfn: int) -> bool:
 
     Pages of drivers, of secretmem's kind and of storage never are, and neither is one that somebody has isolated.
     """
-    if not tx.frames[pfn].flags & PG_LRU:
+    if not folio_of(tx, pfn).flags & PG_LRU:
         return False
     clear_page_flags(tx, pfn, PG_LRU)
     get_page(tx, pfn)
@@ -153,21 +181,32 @@ def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int) -> No
     mlock_vma_folio(tx, pfn, vma)
 
 
-def folio_add_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
-    """One more entry maps the page: folio_add_file_rmap_pte, folio_dup_anon_rmap_pte (mm/rmap.c)."""
-    tx.frames.update(pfn, mapcount=tx.frames[pfn].mapcount + 1)
+def folio_add_rmap(tx: Transaction, pfn: int, vma: Vma, mm: str, pages: int = 1) -> None:
+    """One more PTE maps the page, or each of `pages` pages of a folio: folio_add_file_rmap_ptes() and the like.
+
+    A large folio is not mlocked by a mapping of one of its pages: reclaim looks whether all of it is mapped there.
+    """
+    frame = tx.frames.get(pfn)
+    if frame is None or frame.large:
+        large_rmap.add_ptes(tx, pfn, pages, mm)
+        return
+    tx.frames.update(pfn, mapcount=frame.mapcount + 1)
     mlock_vma_folio(tx, pfn, vma)
 
 
-def folio_remove_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
-    """One entry less maps the page; below 0 the kernel reports a bad page map (mm/rmap.c, zap_present_pte)."""
-    frame = tx.frames.get(pfn) or FREE
-    if frame.mapcount <= 0:
+def folio_remove_rmap(tx: Transaction, pfn: int, vma: Vma, mm: str, pages: int = 1) -> None:
+    """One PTE less maps the page (or each of `pages`); below 0 the kernel reports a bad page map (zap_present_pte)."""
+    head = page_folio(tx, pfn)
+    frame = tx.frames[head]
+    if frame.large:
+        large_rmap.remove_ptes(tx, pfn, pages, mm)
+    elif frame.mapcount <= 0:
         tx.frames[pfn] = replaced(frame, mapcount=frame.mapcount - 1)
         bad_page_map(tx, vma, pfn)
         return
-    tx.frames.update(pfn, mapcount=frame.mapcount - 1)
-    munlock_vma_folio(tx, pfn, vma)
+    else:
+        tx.frames.update(pfn, mapcount=frame.mapcount - 1)
+    munlock_vma_folio(tx, head, vma)
 
 
 # -- mlock -------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 Which one of a list is handed out is up to the setting `allocator` (model/kernel/mm/free_list.py).
 """
 
+from typing import Final
+
 from model.engine.config import fact, setting
 from model.engine.splat import bad_page
 from model.kernel.mm.free_list import give, take
-from model.memory.flags import PG_CMA
-from model.memory.records import Frame, FrameKind, replaced
+from model.memory.flags import PG_CMA, PG_HEAD
+from model.memory.records import Folio, Frame, FrameKind, replaced
 from model.memory.state import Memory, Transaction
 
 FREE = Frame()
@@ -49,7 +51,7 @@ def alloc_page(
 
 def _take_free(tx: Transaction) -> int | None:
     """A frame from the free list, or from above the high-water mark."""
-    fresh = tx.counters["high_water"]
+    fresh = _behind_blocks(tx, tx.counters["high_water"])
     pfn = take(tx, tx.free, "free_head", fresh if fresh < tx.counters["managed_pages"] else None)
     if pfn == fresh:
         tx.counters["high_water"] = fresh + 1
@@ -67,7 +69,31 @@ def free_page(tx: Transaction, pfn: int) -> None:
         bad_page(tx, pfn, "nonzero mapcount")
         return
     del tx.frames[pfn]
-    _push_free(tx, pfn, 0)
+    if frame.large:
+        del tx.folios[pfn]
+        _push_free(tx, pfn, frame.order)
+    else:
+        _push_free(tx, pfn, 0)
+
+
+def alloc_folio(tx: Transaction, order: int, kind: FrameKind, *, flags: int = 0) -> int | None:
+    """A zeroed folio of 2^order pages with one reference; returns its head, or None (mm/page_alloc.c, with __GFP_COMP).
+
+    It costs two records, however many pages it has: the tails say nothing that the head does not.
+    """
+    fresh = _fresh_block(tx, order)
+    head = _take_block(tx, order)
+    if head is None:
+        return None
+    if setting(tx, "cma") == "on" and kind in {"anon", "file"}:
+        flags |= PG_CMA
+    tx.frames[head] = Frame(kind, refcount=1, flags=flags | PG_HEAD, order=order)
+    tx.folios[head] = Folio()
+    if head != fresh:
+        for pfn in range(head, head + (1 << order)):
+            if pfn in tx.content:
+                del tx.content[pfn]
+    return head
 
 
 def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
@@ -88,15 +114,42 @@ def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
     return first
 
 
-def _take_block(tx: Transaction, order: int) -> int | None:
-    """A freed block of that size, or fresh memory; what alignment skips becomes single free frames."""
+BIG_ORDER: Final = 9
+"""From this order on fresh blocks lie behind each other, and the small pages go around them."""
+
+
+def _fresh_block(tx: Transaction, order: int) -> int:
+    """Where a block would begin in memory that was never used, whether there is room or not."""
     mark = tx.counters["high_water"]
-    first = -(-mark >> order) << order
+    if order >= BIG_ORDER:
+        return align(max(mark, tx.counters.get("high_water:blocks") or 0), order)
+    return _behind_blocks(tx, align(_behind_blocks(tx, mark), order))
+
+
+def align(pfn: int, order: int) -> int:
+    """The first pfn from `pfn` on at which a block of 2^order pages may begin."""
+    return -(-pfn >> order) << order
+
+
+def _behind_blocks(tx: Transaction, mark: int) -> int:
+    """Where memory that was never used goes on, if a big block begins at `mark`: behind it and those that follow."""
+    return max(mark, tx.counters.get("high_water:blocks") or 0) if mark % (1 << BIG_ORDER) == 0 else mark
+
+
+def _take_block(tx: Transaction, order: int) -> int | None:
+    """A freed block of that size, or fresh memory; what alignment skips is left to smaller blocks and single frames."""
+    first = _fresh_block(tx, order)
     room = first + (1 << order) <= tx.counters["managed_pages"]
     taken = take(tx, tx.free, f"free_head:{order}", first if room else None)
     if taken != first:
         return taken
-    for pfn in range(first - 1, mark - 1, -1):
+    if order >= BIG_ORDER:
+        for pfn in range(_fresh_block(tx, BIG_ORDER), first, 1 << BIG_ORDER):
+            _push_free(tx, pfn, BIG_ORDER)
+        tx.counters["high_water:blocks"] = first + (1 << order)
+        return first
+    mark = _behind_blocks(tx, tx.counters["high_water"])
+    for pfn in range(min(first, align(mark, BIG_ORDER)) - 1, mark - 1, -1):
         _push_free(tx, pfn, 0)
     tx.counters["high_water"] = first + (1 << order)
     return first

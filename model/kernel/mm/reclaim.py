@@ -20,12 +20,14 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import (
     clear_page_flags,
     folio_isolate_lru,
+    folio_maybe_dma_pinned,
     folio_putback_lru,
     folio_remove_rmap,
     put_page,
     set_page_flags,
 )
 from model.kernel.mm.rmap_walk import rmap_walk
+from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.swap import (
     delete_from_swap_cache,
     folio_alloc_swap,
@@ -35,6 +37,7 @@ from model.kernel.mm.swap import (
     synchronous_io,
     total_swap,
 )
+from model.kernel.mm.unmap_folio import try_to_unmap_folio
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
@@ -42,13 +45,14 @@ from model.memory.flags import (
     PAGE_SWP_EXCLUSIVE,
     PG_ANON_EXCLUSIVE,
     PG_DIRTY,
-    PG_LRU,
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PG_UNEVICTABLE,
     PG_WRITEBACK,
     VM_LOCKED,
 )
+from model.memory.folio import page_folio, page_frame
+from model.memory.leaf import leaf_entry
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
@@ -74,11 +78,29 @@ class reclaim_pages(Procedure):
         if frame.flags & (PG_UNEVICTABLE | PG_WRITEBACK):
             return self.keep(tx, pfn)
         if frame.kind == "anon" and frame.flags & PG_SWAPBACKED and not frame.flags & PG_SWAPCACHE:
-            if not total_swap(tx) or frame.refcount >= GUP_PIN_COUNTING_BIAS:
+            if not total_swap(tx) or folio_maybe_dma_pinned(tx, pfn):
                 return self.keep(tx, pfn)
-            if not folio_alloc_swap(tx, pfn):
+            if frame.large and frame.refcount != frame.mapcount + 1:
                 return self.keep(tx, pfn)
-        return call(try_to_unmap(pfn=pfn)) if frame.mapcount else None
+            if (frame.large and tx.folios[pfn].partially_mapped) or not folio_alloc_swap(tx, pfn):
+                return call(split_folio(head=pfn, to_list=True)) if frame.large else self.keep(tx, pfn)
+        elif frame.large and frame.kind == "file":
+            return call(split_folio(head=pfn, to_list=True))
+        if not frame.mapcount:
+            return goto(reclaim_pages.remove_mapping)
+        unmap = try_to_unmap_folio(head=pfn) if frame.large else try_to_unmap(pfn=pfn)
+        return call(unmap, then=reclaim_pages.remove_mapping)
+
+    @step
+    def split_folio(self, tx: Transaction) -> Outcome:
+        """A folio that is mapped only in part, or for which swap has no room in one piece, has been split.
+
+        Its pages are looked at one by one; if somebody holds one of them, the folio stays as it is.
+        """
+        if self.ret < 0:
+            return self.keep(tx, self.holds[0])
+        folio_unlock(tx, self.holds[0])
+        return goto(reclaim_pages.folio_trylock)
 
     @step
     def remove_mapping(self, tx: Transaction) -> Outcome:
@@ -94,7 +116,7 @@ class reclaim_pages(Procedure):
             return self.keep(tx, pfn)
         frame = tx.frames[pfn]
         if frame.flags & PG_SWAPCACHE:
-            if synchronous_io(tx) and frame.refcount == 2:
+            if synchronous_io(tx) and frame.refcount == 1 + frame.pages:
                 delete_from_swap_cache(tx, pfn)
             return self.keep(tx, pfn)
         folio_detach_private(tx, pfn)
@@ -111,7 +133,7 @@ class reclaim_pages(Procedure):
         Anonymous pages have a slot already; a shmem page leaves its file's page cache for one.
         """
         frame = tx.frames[pfn]
-        if frame.refcount != 2 or not frame.flags & PG_SWAPBACKED or not total_swap(tx):
+        if frame.refcount != 1 + frame.pages or not frame.flags & PG_SWAPBACKED or not total_swap(tx):
             return False
         if not frame.flags & PG_SWAPCACHE:
             if frame.kind != "file" or not frame.mapping:
@@ -143,22 +165,21 @@ class reclaim_page(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None:
             return fail(EFAULT)
-        pte = tx.ptes.get((self.mm, self.vpn))
+        pte = leaf_entry(tx, self.mm, self.vpn)
         if pte is None or not pte.present:
             return fail(ENOENT)
-        pfn = vm_normal_page(tx, vma, pte)
-        if pfn is None or not tx.frames[pfn].flags & PG_LRU:
+        pfn = vm_normal_page(tx, vma, pte) if page_frame(tx, pte.pfn).kind != "zero" else None
+        if pfn is None or not folio_isolate_lru(tx, pfn):
             return fail(EINVAL)
-        folio_isolate_lru(tx, pfn)
         self.pfn = pfn
-        return call(reclaim_pages(holds=(pfn,)))
+        return call(reclaim_pages(holds=(page_folio(tx, pfn),)))
 
     @step
     def look(self, tx: Transaction) -> Outcome:
         """Is it gone from the page table? An extra reference, or a pin, keeps the frame: EAGAIN. Nobody was harmed."""
-        frame = tx.frames.get(self.pfn)
-        pte = tx.ptes.get((self.mm, self.vpn))
-        kept = frame is not None and frame.kind != "free" and (pte is None or not pte.present or pte.pfn == self.pfn)
+        frame = page_frame(tx, self.pfn)
+        pte = leaf_entry(tx, self.mm, self.vpn)
+        kept = frame.kind != "free" and (pte is None or not pte.present or pte.pfn == self.pfn)
         return fail(EAGAIN) if kept else done()
 
 
@@ -167,6 +188,8 @@ class try_to_unmap(Procedure):
 
     source: ClassVar[str] = "mm/rmap.c: try_to_unmap, try_to_unmap_one"
     pfn: Pfn
+    ignore_mlock: bool = False
+    """TTU_IGNORE_MLOCK: out of locked memory as well."""
     mm: str = ""
     vpn: int = 0
     vma: Vma | None = None
@@ -186,7 +209,8 @@ class try_to_unmap(Procedure):
         As it was before 6c8e2a256915, only the dirty bit is asked; a device that is about to write has set none yet.
         """
         frame = tx.frames[self.pfn]
-        found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & VM_LOCKED), None)
+        locked = 0 if self.ignore_mlock else VM_LOCKED
+        found = next((entry for entry in rmap_walk(tx, self.pfn) if not entry.vma.flags & locked), None)
         pinned = frame.exclusive and frame.flags & PG_SWAPCACHE and frame.refcount >= GUP_PIN_COUNTING_BIAS
         if found is None or pinned:
             return done()
@@ -240,7 +264,7 @@ class try_to_unmap(Procedure):
                 set_page_flags(tx, self.pfn, PG_SWAPBACKED)
             tx.ptes[self.mm, self.vpn] = self.old
             return done()
-        folio_remove_rmap(tx, self.pfn, self.vma)
+        folio_remove_rmap(tx, self.pfn, self.vma, self.mm)
         put_page(tx, self.pfn)
         return goto(try_to_unmap.ptep_clear_flush)
 

@@ -11,7 +11,7 @@ from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.mmu_notifier import follows_invalidations
 from model.kernel.mm.page import set_page_flags
-from model.kernel.mm.pin import gup_put
+from model.kernel.mm.pin import gup_put, unpin_user_page
 from model.kernel.virt.kvm import is_reserved
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
@@ -24,6 +24,7 @@ from model.memory.flags import (
     PG_DIRTY,
     PG_PRIVATE,
 )
+from model.memory.folio import folio_of, page_folio
 from model.memory.records import Reference, RefKind, replaced
 from model.memory.state import Transaction
 from model.memory.units import Word
@@ -69,6 +70,44 @@ class take_reference(Procedure):
         write, longterm = bool(self.foll & FOLL_WRITE), bool(self.foll & FOLL_LONGTERM)
         kind: RefKind = "pin" if pinned else "get"
         return note(tx, self.name, Reference(kind, self.mm, self.start, pages, self.by, write, longterm))
+
+
+class io_sqe_buffer_register(take_reference):
+    """io_uring registers a fixed buffer: a long-term pin for writing; one pin a folio is kept, not one a page."""
+
+    source: ClassVar[str] = "io_uring/rsrc.c: io_sqe_buffer_register, io_check_coalesce_buffer, io_coalesce_buffer"
+    foll: int = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM
+
+    @step
+    def keep_or_give_back(self, tx: Transaction) -> Outcome:
+        """If some page is missing, give the others back and fail. Otherwise note what we hold: frames, not addresses.
+
+        Pages side by side in large folios of one size need one pin a folio, which keeps all of it. The others are
+        dropped at once.
+        """
+        taken = self.pins
+        outcome = take_reference.keep_or_give_back(self, tx)
+        if self.name in tx.references and tx.references[self.name].frames == taken:
+            heads = coalescible(tx, taken)
+            for pfn in taken if heads else ():
+                if pfn not in heads:
+                    unpin_user_page(tx, pfn)
+            tx.references.update(self.name, heads=heads)
+        return outcome
+
+
+def coalescible(mem: Transaction, pages: tuple[int, ...]) -> tuple[int, ...]:
+    """The first page of each folio, if the pages are those of large folios of one size, in order; else nothing."""
+    heads = [page_folio(mem, pfn) for pfn in pages]
+    size = folio_of(mem, pages[0]).pages
+    firsts = [pages[0]]
+    for before, pfn, head_before, head in zip(pages, pages[1:], heads, heads[1:], strict=False):
+        if head == head_before and pfn == before + 1:
+            continue
+        if before != head_before + size - 1 or pfn != head or folio_of(mem, pfn).pages != size:
+            return ()
+        firsts.append(pfn)
+    return tuple(firsts) if size > 1 and len(pages) > 1 else ()
 
 
 def note(tx: Transaction, name: str, reference: Reference) -> Outcome:
@@ -149,7 +188,7 @@ class put_reference(Procedure):
             return done()
         self.pinned = reference.kind == "pin"
         if self.pinned:
-            self.pins = reference.frames
+            self.pins = reference.heads or reference.frames
         else:
             by_kvm = reference.kind == "follow"
             self.holds = tuple(

@@ -73,7 +73,7 @@ class vm_insert_pages(remap):
             return fail(-self.ret)
         pfn = self.frames[self.page]
         get_page(tx, pfn)
-        folio_add_rmap(tx, pfn, self.vma)
+        folio_add_rmap(tx, pfn, self.vma, self.mm)
         tx.ptes[self.mm, self.vma.start + self.page] = Pte(pfn, vm_page_prot(self.vma))
         self.page += 1
         return goto(vm_insert_pages.pte_alloc) if self.page < len(self.frames) else done()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from model.kernel.arch.pgtable import table_end
 from model.kernel.mm.vma import linked_vma
 from model.memory.records import Frame, Vma
 from model.memory.state import Memory
@@ -51,3 +52,37 @@ def places(mem: Memory, frame: Frame) -> tuple[tuple[str, int], ...]:
         return anon_vma.vmas if anon_vma is not None else ()
     file = mem.files.get(frame.mapping) if frame.mapping else None
     return file.i_mmap if file is not None else ()
+
+
+class FolioPlace(NamedTuple):
+    """Where pages of a folio can be mapped: a range of one VMA that lies under one page table."""
+
+    mm: str
+    vma: Vma
+    head: int
+    page: int
+    """The first of the folio's pages that lies in the VMA …"""
+    vpn: int
+    """… at this virtual page, and how many follow."""
+    pages: int
+
+    def pfn(self, vpn: int) -> int:
+        """The folio's page for a virtual page."""
+        return self.head + self.page + vpn - self.vpn
+
+
+def folio_places(mem: Memory, head: int, pages: int = 0) -> Iterator[FolioPlace]:
+    """Wherever pages of a folio can be mapped, whether they are or not: of every VMA, table by table.
+
+    `pages`: how many there are, if the folio is split by now. Source: mm/rmap.c: rmap_walk_anon, rmap_walk_file.
+    """
+    frame = mem.frames[head]
+    last = frame.index + (pages or frame.pages)
+    for mm, start in places(mem, frame):
+        vma = linked_vma(mem, mm, start)
+        shift = vma.start - vma.pgoff
+        vpn, end = max(frame.index, vma.pgoff) + shift, min(last, vma.pgoff + vma.pages) + shift
+        while vpn < end:
+            stop = table_end(vpn, end)
+            yield FolioPlace(mm, vma, head, vpn - shift - frame.index, vpn, stop - vpn)
+            vpn = stop

@@ -24,6 +24,7 @@ from model.memory.flags import (
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
 )
+from model.memory.folio import filemap_get_entry
 from model.memory.records import File
 from model.memory.state import Transaction
 
@@ -120,7 +121,7 @@ class shmem_get_folio(Procedure):
         The page is clean: it becomes dirty when somebody writes to it. A clean page of zeros need not be swapped out.
         """
         (pfn,) = self.holds
-        if (self.file, self.index) in tx.page_cache:
+        if filemap_get_entry(tx, self.file, self.index) is not None:
             self.holds = ()
             folio_unlock_put(tx, pfn)
             return goto(shmem_get_folio.filemap_get_entry)

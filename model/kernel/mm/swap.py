@@ -11,6 +11,7 @@ from model.engine.config import setting
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
+from model.memory.folio import folio_of, page_folio
 from model.memory.ordered import ceiling
 from model.memory.records import FrameKind, SwapSlot, replaced
 from model.memory.state import Memory, Transaction
@@ -27,14 +28,24 @@ def synchronous_io(mem: Memory) -> bool:
 
 
 SWAPFILE_CLUSTER: Final = 512
-"""Slots that there are: one cluster, in which the kernel looks for a free one behind the last (mm/swapfile.c)."""
+"""Slots for small pages: one cluster, in which the kernel looks for a free one behind the last (mm/swapfile.c)."""
+CLUSTERS: Final = 32
+"""All other clusters are for large folios, which take a whole one."""
 
 
 def folio_alloc_swap(tx: Transaction, pfn: int) -> bool:
     """Give a page a slot and make it the slot's cache: one reference more; it is dirty, for the slot is empty.
 
-    False if swap is full.
+    A large folio needs slots side by side, a whole cluster of them. False if swap is full.
     """
+    if (pages := tx.frames[pfn].pages) > 1:
+        clusters = range(SWAPFILE_CLUSTER, SWAPFILE_CLUSTER * CLUSTERS, SWAPFILE_CLUSTER)
+        free = (slot for slot in clusters if not any(slot + page in tx.swap_slots for page in range(pages)))
+        slot = next(free, None)
+        if slot is not None:
+            swap_cache_add(tx, slot, SwapSlot(), pfn)
+            set_page_flags(tx, pfn, PG_DIRTY)
+        return slot is not None
     first = tx.counters.get("next_swap_slot") or 0
     for offset in range(SWAPFILE_CLUSTER):
         slot = (first + offset) % SWAPFILE_CLUSTER
@@ -49,29 +60,32 @@ def folio_alloc_swap(tx: Transaction, pfn: int) -> bool:
 
 
 def swap_cache_add(tx: Transaction, slot: int, record: SwapSlot, pfn: int) -> None:
-    """The page becomes the cache of the slot (swap_cache_add_folio)."""
-    tx.swap_slots[slot] = replaced(record, pfn=pfn)
-    page_ref_add(tx, pfn, 1)
+    """The folio becomes the cache of the slot, or of one a page: one reference for each (swap_cache_add_folio)."""
     frame = tx.frames[pfn]
+    for page in range(frame.pages):
+        tx.swap_slots[slot + page] = replaced(record, pfn=pfn + page)
     tx.frames[pfn] = replaced(frame, flags=frame.flags | PG_SWAPCACHE, swap=slot)
+    page_ref_add(tx, pfn, frame.pages)
 
 
 def delete_from_swap_cache(tx: Transaction, pfn: int) -> None:
-    """The page is nobody's cache any more: one reference less. A slot that nothing refers to is free."""
+    """The folio is nobody's cache any more: one reference a page less. A slot that nothing refers to is free."""
     frame = tx.frames[pfn]
-    slot = tx.swap_slots[frame.swap]
-    if slot.count:
-        tx.swap_slots[frame.swap] = replaced(slot, pfn=-1)
-    else:
-        del tx.swap_slots[frame.swap]
+    for number in range(frame.swap, frame.swap + frame.pages):
+        slot = tx.swap_slots[number]
+        if slot.count:
+            tx.swap_slots[number] = replaced(slot, pfn=-1)
+        else:
+            del tx.swap_slots[number]
     tx.frames[pfn] = replaced(frame, flags=frame.flags & ~PG_SWAPCACHE, swap=-1)
-    put_page(tx, pfn)
+    put_page(tx, pfn, frame.pages)
 
 
 def folio_free_swap(tx: Transaction, pfn: int) -> bool:
     """If no swap entry refers to the page's slot any more, free it: the page is the only copy now, and so dirty."""
+    pfn = page_folio(tx, pfn)
     frame = tx.frames[pfn]
-    if not frame.flags & PG_SWAPCACHE or tx.swap_slots[frame.swap].count:
+    if not frame.flags & PG_SWAPCACHE or any(tx.swap_slots[frame.swap + page].count for page in range(frame.pages)):
         return False
     set_page_flags(tx, pfn, PG_DIRTY)
     delete_from_swap_cache(tx, pfn)
@@ -80,8 +94,8 @@ def folio_free_swap(tx: Transaction, pfn: int) -> bool:
 
 def free_swap_cache(tx: Transaction, pfn: int) -> None:
     """A page is being given up: if nobody maps it, its slot need not be kept for it (mm/swap_state.c)."""
-    frame = tx.frames.get(pfn)
-    if frame is not None and frame.flags & PG_SWAPCACHE and not frame.mapcount:
+    frame = folio_of(tx, pfn)
+    if frame.flags & PG_SWAPCACHE and not frame.mapcount:
         folio_free_swap(tx, pfn)
 
 
@@ -109,9 +123,11 @@ def free_swap_and_cache(tx: Transaction, slot: int) -> None:
 
 
 def swap_writepage(tx: Transaction, pfn: int) -> None:
-    """Write a page to its slot: it is clean from now on."""
-    slot = tx.frames[pfn].swap
-    tx.swap_slots[slot] = replaced(tx.swap_slots[slot], content=tx.content.get(pfn) or 0)
+    """Write a folio to its slots: it is clean from now on."""
+    frame = tx.frames[pfn]
+    for page in range(frame.pages):
+        slot = tx.swap_slots[frame.swap + page]
+        tx.swap_slots[frame.swap + page] = replaced(slot, content=tx.content.get(pfn + page) or 0)
     clear_page_flags(tx, pfn, PG_DIRTY)
 
 

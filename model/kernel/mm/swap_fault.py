@@ -6,7 +6,7 @@ from model.engine.procedure import Outcome, Procedure, done, goto, step, tail
 from model.kernel.arch.pgtable import pte_lock
 from model.kernel.mm.do_fault import FaultLocals, the_vma
 from model.kernel.mm.filemap import folio_lock, folio_unlock
-from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_page_flags
+from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_anon_exclusive
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import mk_pte
 from model.kernel.mm.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
@@ -16,7 +16,6 @@ from model.memory.flags import (
     PAGE_DIRTY,
     PAGE_RW,
     PAGE_SWP_EXCLUSIVE,
-    PG_ANON_EXCLUSIVE,
     PG_LRU,
     PG_MLOCKED,
     PG_SWAPBACKED,
@@ -26,6 +25,7 @@ from model.memory.flags import (
     VM_LOCKED,
     VM_WRITE,
 )
+from model.memory.folio import folio_of
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 
@@ -111,7 +111,7 @@ class do_swap_page(Procedure):
     def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool) -> Pte:
         """Make the entry; our reference is the entry's from now on."""
         assert self.entry is not None
-        frame = tx.frames[pfn]
+        frame = folio_of(tx, pfn)
         fresh = not frame.mapping
         exclusive = fresh and not frame.flags & PG_SWAPCACHE
         exclusive = exclusive or bool(self.entry.bits & PAGE_SWP_EXCLUSIVE) or frame.refcount == 1
@@ -121,18 +121,18 @@ class do_swap_page(Procedure):
         if fresh:
             folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
         else:
-            folio_add_rmap(tx, pfn, vma)
+            folio_add_rmap(tx, pfn, vma, self.mm)
         if exclusive:
-            set_page_flags(tx, pfn, PG_ANON_EXCLUSIVE)
+            set_anon_exclusive(tx, pfn)
         else:
-            tx.frames.update(pfn, flags=tx.frames[pfn].flags & ~PG_ANON_EXCLUSIVE)
+            set_anon_exclusive(tx, pfn, exclusive=False)
         tx.ptes[self.mm, self.vpn] = pte
         return pte
 
 
 def should_try_to_free_swap(tx: Transaction, pfn: int, vma: Vma, *, write: bool) -> bool:
     """Whether the slot is worth giving up: the page is about to differ from it, or will never be swapped again."""
-    frame = tx.frames[pfn]
+    frame = folio_of(tx, pfn)
     if not frame.flags & PG_SWAPCACHE:
         return False
     if vma.flags & VM_LOCKED or frame.flags & PG_MLOCKED:

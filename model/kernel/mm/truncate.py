@@ -19,6 +19,7 @@ from model.kernel.mm.filemap import (
     truncate_cleanup_folio,
     truncated,
 )
+from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.swap import shmem_free_swap, swapped_pages
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.state import Transaction
@@ -60,6 +61,8 @@ class truncate_inode_pages_range(Procedure):
     last: int = MAX_FILE_PAGES
     index: int = 0
     """The page that is being removed."""
+    partial: bool = False
+    """It is a large folio of which only a part lies in the range."""
 
     @step
     def find_lock_entries(self, tx: Transaction) -> Outcome:
@@ -71,7 +74,10 @@ class truncate_inode_pages_range(Procedure):
             return done()
         pfn = filemap_get_folio(tx, self.file, found)
         assert pfn is not None
-        self.index, self.first, self.holds = found, found + 1, (pfn,)
+        end = found + tx.frames[pfn].pages
+        self.index, self.holds = found, (pfn,)
+        self.partial = found < self.first or end - 1 > self.last
+        self.first = end if not self.partial else max(self.first, found)
         return None
 
     @step
@@ -87,9 +93,31 @@ class truncate_inode_pages_range(Procedure):
             self.holds = ()
             folio_unlock_put(tx, pfn)
             return goto(truncate_inode_pages_range.find_lock_entries)
+        if self.partial:
+            return goto(truncate_inode_pages_range.truncate_inode_partial_folio)
         if tx.frames[pfn].mapcount:
-            return call(unmap_mapping_range(file=self.file, offset=self.index, pages=1, even_cows=False))
-        return None
+            pages = tx.frames[pfn].pages
+            unmap = unmap_mapping_range(file=self.file, offset=self.index, pages=pages, even_cows=False)
+            return call(unmap, then=truncate_inode_pages_range.filemap_remove_folio)
+        return goto(truncate_inode_pages_range.filemap_remove_folio)
+
+    @step
+    def truncate_inode_partial_folio(self, tx: Transaction) -> Outcome:
+        """Only a part of a large folio is to go: fill it with zeros, and try to split the folio, to free the part."""
+        (head,) = self.holds
+        for index in range(max(self.first, self.index), min(self.last, self.index + tx.frames[head].pages - 1) + 1):
+            if (pfn := head + index - self.index) in tx.content:
+                del tx.content[pfn]
+        return call(split_folio(head=head))
+
+    @step
+    def split_or_zeroed(self, tx: Transaction) -> Outcome:
+        """If it could not be split, because somebody holds a page of it, its zeros stay: the holder sees them too."""
+        (head,), self.holds = self.holds, ()
+        if self.ret < 0:
+            self.first = self.index + tx.frames[head].pages
+        folio_unlock_put(tx, head)
+        return goto(truncate_inode_pages_range.find_lock_entries)
 
     @step
     def filemap_remove_folio(self, tx: Transaction) -> Outcome:

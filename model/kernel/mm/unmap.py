@@ -12,6 +12,7 @@ from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.pgtable import (
     PMD,
+    PTRS_PER_TABLE,
     TABLE_SHIFT,
     TASK_SIZE,
     free_pgtables,
@@ -23,12 +24,16 @@ from model.kernel.arch.pgtable import (
     vm_normal_page,
 )
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.huge_page import HPAGE_PMD_NR, vma_is_special_huge
+from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.huge_zap import zap_huge_pmd
 from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
 from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma
 from model.memory.flags import PG_DIRTY, VM_MIXEDMAP, VM_PFNMAP
+from model.memory.folio import folio_of
 from model.memory.records import FlushOwed, Vma
 from model.memory.state import Transaction
 
@@ -58,20 +63,20 @@ def zap_range(
     for vpn in list(populated(tx, mm, start, end)):
         pte = tx.ptes[mm, vpn]
         if not pte.present:
-            files = pte.kind == "migration" and tx.frames[pte.pfn].kind == "file"
+            files = pte.kind == "migration" and folio_of(tx, pte.pfn).kind == "file"
             if drop_markers if pte.kind == "marker" else even_cows or files:
                 del tx.ptes[mm, vpn]
                 if pte.kind == "swap":
                     free_swap_and_cache(tx, pte.pfn)
             continue
         pfn = vm_normal_page(tx, vma, pte)
-        if pfn is not None and not even_cows and tx.frames[pfn].kind == "anon":
+        if pfn is not None and not even_cows and folio_of(tx, pfn).kind == "anon":
             continue
         del tx.ptes[mm, vpn]
         cleared = True
         if pfn is None:
             continue
-        if pte.dirty and pfn in tx.frames and tx.frames[pfn].kind != "anon":
+        if pte.dirty and folio_of(tx, pfn).kind not in ("anon", "free"):
             set_page_flags(tx, pfn, PG_DIRTY)
             dirty.append(pfn)
         normal.append(pfn)
@@ -97,6 +102,8 @@ class zap_vmas(Procedure):
     flush_end: int = 0
     vma: Vma | None = None
     """The VMA in which the last cleared entries lie."""
+    reclaim_pt: bool = False
+    """A table that the range covers, and that is empty now, goes as well: MADV_DONTNEED, since 6.14."""
 
     def owes_flush(self) -> FlushOwed | None:
         """What has been cleared since the last flush, unless the driver forgets to flush."""
@@ -124,13 +131,14 @@ class zap_vmas(Procedure):
                 tables_in(tx, self.mm, PMD, low >> TABLE_SHIFT, (high - 1) >> TABLE_SHIFT) if low < high else ()
             ):
                 start, end = max(index << TABLE_SHIFT, low), min((index + 1) << TABLE_SHIFT, high)
-                if tx.tables[self.mm, PMD, index].huge:
-                    self.zap_huge_pmd(tx, index)
-                    return goto(zap_vmas.zap_pte_range)
                 if (wait := pte_lock(tx, self.mm, start)) is not None:
                     return wait
+                if tx.tables[self.mm, PMD, index].huge:
+                    return self.zap_huge_pmd(tx, vma, start, end)
                 if next(populated(tx, self.mm, start, end), None) is not None:
                     return self.zap_table(tx, vma, start, end)
+                if self.reclaim_pt and end - start == PTRS_PER_TABLE:
+                    self.free_pte_table(tx, start)
         return goto(zap_vmas.mmu_notifier_invalidate_range_end)
 
     def zap_table(self, tx: Transaction, vma: Vma, start: int, end: int) -> Outcome:
@@ -140,10 +148,12 @@ class zap_vmas(Procedure):
         if zapped.cleared:
             self.adjust_range(start, end)
         self.holds += zapped.pages
+        if self.reclaim_pt and end - start == PTRS_PER_TABLE:
+            self.free_pte_table(tx, start)
         late = zapped.dirty if fact(tx, "dirty file pages lose their mapcount after the flush") else ()
         for pfn in zapped.pages:
             if pfn not in late:
-                folio_remove_rmap(tx, pfn, vma)
+                folio_remove_rmap(tx, pfn, vma, self.mm)
         if zapped.dirty and self.flush:
             self.owes_rmap = late
             hold_pte_lock(tx, self.mm, start)
@@ -151,16 +161,34 @@ class zap_vmas(Procedure):
                 flush_tlb_range(mm=self.mm, start=self.flush_start, end=self.flush_end), zap_vmas.tlb_flush_rmaps
             )
         for pfn in late:
-            folio_remove_rmap(tx, pfn, vma)
+            folio_remove_rmap(tx, pfn, vma, self.mm)
         return goto(zap_vmas.tlb_flush_mmu if len(self.holds) > MOST_GATHERED else zap_vmas.zap_pte_range)
 
-    def zap_huge_pmd(self, tx: Transaction, index: int) -> None:
-        """Clear a huge entry of a PFN mapping: nothing is counted, so nothing is gathered (mm/huge_memory.c).
+    def free_pte_table(self, tx: Transaction, start: int) -> None:
+        """If nothing stands in the table any more, take it out of its PMD; its page goes after the flush.
 
-        A range that covers only a part of one clears it all the same: the rest is faulted in again, in small entries.
+        A walker without locks may still be inside of it.
         """
-        del tx.tables[self.mm, PMD, index]
+        if next(populated(tx, self.mm, start, start + PTRS_PER_TABLE), None) is None:
+            key = (self.mm, PMD, start >> TABLE_SHIFT)
+            self.holds += (tx.tables[key].pfn,)
+            del tx.tables[key]
+            self.adjust_range(start, start + PTRS_PER_TABLE)
+
+    def zap_huge_pmd(self, tx: Transaction, vma: Vma, start: int, end: int) -> Outcome:
+        """Clear a huge entry; if only a part of what it maps is to go, split it first (mm/memory.c: zap_pmd_range).
+
+        One mapping less for the folio, and its reference waits for the flush. Of a driver's raw memory nothing is
+        counted, and a part of it takes the whole entry: the rest is faulted in again, in small entries.
+        """
+        index = start >> TABLE_SHIFT
+        if end - start < HPAGE_PMD_NR and not vma_is_special_huge(vma):
+            split_huge_pmd(tx, self.mm, vma, start)
+            return goto(zap_vmas.zap_pte_range)
+        head = zap_huge_pmd(tx, self.mm, vma, index)
+        self.holds += () if head is None else (head,)
         self.adjust_range(index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT)
+        return goto(zap_vmas.zap_pte_range)
 
     def adjust_range(self, start: int, end: int) -> None:
         """These pages must be flushed as well: __tlb_adjust_range()."""
@@ -176,7 +204,7 @@ class zap_vmas(Procedure):
         """
         assert self.vma is not None
         for pfn in self.owes_rmap:
-            folio_remove_rmap(tx, pfn, self.vma)
+            folio_remove_rmap(tx, pfn, self.vma, self.mm)
         self.owes_rmap = ()
         pte_unlock(tx, self.mm, self.start - 1)
         self.flush_start = -1

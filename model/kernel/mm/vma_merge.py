@@ -8,6 +8,7 @@ belong to the same anon_vma, or to none on one side (mm/vma.c of 6.16 and newer)
 from typing import Final, NamedTuple
 
 from model.engine.config import fact
+from model.kernel.mm.huge_split import vma_adjust_trans_huge
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
 from model.kernel.mm.vm_ops import vm_operations
@@ -146,6 +147,7 @@ def _merge_into_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right
     assert middle is not None
     left = dup_anon_vma(tx, mm, left, right if right is not None and right.anon_vma else middle)
     if vmg.end < middle.end:
+        vma_adjust_trans_huge(tx, mm, middle, vmg.end)
         rest = replaced(middle, start=vmg.end, pgoff=middle.pgoff + vmg.end - middle.start)
         replace_vma(tx, mm, middle, rest)
     else:
@@ -163,6 +165,7 @@ def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> 
     assert middle is not None
     right = dup_anon_vma(tx, mm, right, middle)
     if middle.start < vmg.start:
+        vma_adjust_trans_huge(tx, mm, middle, vmg.start)
         replace_vma(tx, mm, middle, replaced(middle, end=vmg.start))
     else:
         remove_vma(tx, mm, middle)
@@ -184,6 +187,7 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
     refused = vm_operations(vma.ops).may_split
     if refused:
         return -refused
+    vma_adjust_trans_huge(tx, mm, vma, at)
     low = replace_vma(tx, mm, vma, replaced(vma, end=at))
     high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start)
     insert_vma(tx, mm, high)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.engine.config import fact
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, step, tail
 from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
@@ -14,6 +15,7 @@ from model.kernel.mm.page import (
     folio_remove_rmap,
     get_page,
     put_page,
+    set_anon_exclusive,
     set_page_flags,
 )
 from model.kernel.mm.page_alloc import alloc_page
@@ -25,7 +27,6 @@ from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     PAGE_ACCESSED,
     PAGE_DIRTY,
-    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_KSM,
     PG_SWAPCACHE,
@@ -36,6 +37,7 @@ from model.memory.flags import (
     VM_MAYSHARE,
     VM_SHARED,
 )
+from model.memory.folio import folio_of, page_exclusive, page_folio
 from model.memory.records import Copied, Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
@@ -75,7 +77,7 @@ class do_wp_page(Procedure):
                 return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=-1))
             get_page(tx, pfn)
             return tail(wp_page_shared(mm=self.mm, vpn=self.vpn, pfn=pfn, holds=(pfn,)))
-        if pfn is not None and tx.frames[pfn].kind == "anon" and can_reuse_anon_folio(tx, pfn):
+        if pfn is not None and folio_of(tx, pfn).kind == "anon" and can_reuse_anon_folio(tx, pfn):
             folio_move_anon_rmap(tx, pfn, vma)
             if not self.flags & FAULT_FLAG_UNSHARE:
                 wp_page_reuse(tx, self.mm, vma, self.vpn, pte)
@@ -93,9 +95,11 @@ def cow_broken(mem: Memory) -> int:
 
 def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
     """Whether nobody but this entry has the page: exclusive, or refcount 1 (mm/memory.c: wp_can_reuse_anon_folio)."""
-    frame = tx.frames[pfn]
-    if frame.exclusive and mended(tx, "anon-exclusive"):
+    if page_exclusive(tx, pfn) and mended(tx, "anon-exclusive"):
         return True
+    frame = folio_of(tx, pfn)
+    if frame.large:
+        return can_reuse_large_anon_folio(tx, page_folio(tx, pfn))
     if not mended(tx, "wp-page-count") and not frame.flags & (PG_KSM | PG_SWAPCACHE):
         return frame.mapcount == 1
     if frame.flags & PG_KSM or frame.refcount > 1 + bool(frame.flags & PG_SWAPCACHE):
@@ -103,12 +107,25 @@ def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
     return not frame.flags & PG_SWAPCACHE or folio_free_swap(tx, pfn)
 
 
+def can_reuse_large_anon_folio(tx: Transaction, head: int) -> bool:
+    """Whether all entries that map a large folio are this process's, and nobody else has a reference (since 6.15).
+
+    Then every page of it is the process's own. A folio of which a single page is still mapped is given up instead.
+    """
+    frame = tx.frames[head]
+    if not fact(tx, "pages of a large folio are reused in place"):
+        return False
+    return frame.mapcount > 1 and not tx.folios[head].shared and frame.mapcount == frame.refcount
+
+
 def folio_move_anon_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
-    """The page is exclusive to this VMA from now on (mm/rmap.c)."""
-    frame = tx.frames[pfn]
-    if not frame.exclusive:
-        mapping = f"anon_vma:{vma.anon_vma}"
-        tx.frames.update(pfn, flags=frame.flags | PG_ANON_EXCLUSIVE, mapping=mapping)
+    """The page is exclusive to this VMA from now on; of a large folio only this page's mark changes (mm/rmap.c)."""
+    if page_exclusive(tx, pfn):
+        return
+    frame = folio_of(tx, pfn)
+    if not frame.large:
+        tx.frames.update(pfn, mapping=f"anon_vma:{vma.anon_vma}")
+    set_anon_exclusive(tx, pfn)
 
 
 def wp_page_reuse(tx: Transaction, mm: str, vma: Vma, vpn: int, pte: Pte) -> None:
@@ -220,7 +237,7 @@ class wp_page_copy(Procedure):
     def folio_remove_rmap(self, tx: Transaction) -> Outcome:
         """The old page has one mapping less; now the lock can go."""
         for pfn in self.owes_rmap:
-            folio_remove_rmap(tx, pfn, the_vma(tx, self.mm, self.vpn))
+            folio_remove_rmap(tx, pfn, the_vma(tx, self.mm, self.vpn), self.mm)
         self.owes_rmap = ()
         pte_unlock(tx, self.mm, self.vpn)
         mmu_notifier_invalidate_range_end(tx, self.mm)

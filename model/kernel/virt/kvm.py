@@ -46,6 +46,7 @@ from model.memory.flags import (
     VM_IO,
     VM_PFNMAP,
 )
+from model.memory.folio import folio_of
 from model.memory.records import Access, Reference, replaced
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
@@ -191,8 +192,7 @@ class hva_to_pfn(Procedure):
 
 def is_reserved(mem: Memory, pfn: int) -> bool:
     """PG_reserved pages are not counted."""
-    frame = mem.frames.get(pfn)
-    return frame is not None and bool(frame.flags & PG_RESERVED)
+    return bool(folio_of(mem, pfn).flags & PG_RESERVED)
 
 
 class kvm_follow(Procedure):

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
-from model.memory.records import Frame, Pte
+from model.memory.folio import page_frame
+from model.memory.records import Pte
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Line
@@ -153,7 +154,7 @@ class Cells:
         """Number, owner, a token for each unit of the count, the count, the byte."""
         drawn, pfn = self.drawn, line.frames[0]
         subject = f"frame:{pfn}"
-        frame = self.state.frames.get(pfn) or Frame()
+        frame = page_frame(self.state, pfn)
         owner, known = owner_now(self.drawn, pfn)
         role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
         names = _names([frame_name(self.state, pfn) for pfn in line.frames], 9)

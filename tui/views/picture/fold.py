@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from model.invariants.holder_index import OWNED_KINDS
 from model.invariants.holders import Crowd, Holder
+from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
-from model.memory.records import Frame, Vma
+from model.memory.records import Vma
 from tui.views.picture.history import BLOCK, HOLE, Page
 from tui.views.picture.picture_state import PictureState
 from tui.views.spaces import huge_blocks
@@ -114,7 +115,7 @@ def frame_look(drawn: PictureState, pfn: int, near: int) -> tuple[object, ...]:
     """All that is drawn of a frame, relative to the number of a page beside it."""
     if pfn == HOLE:
         return ()
-    frame, subject = drawn.state.frames.get(pfn) or Frame(), f"frame:{pfn}"
+    frame, subject = page_frame(drawn.state, pfn), f"frame:{pfn}"
     held = drawn.index.holders(pfn)
     holders: tuple[object, ...] = ()
     if isinstance(held, Crowd):

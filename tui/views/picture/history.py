@@ -17,6 +17,7 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.folio import page_frame
 from model.memory.records import Access, Copied, Frame, Pte, Task
 from model.memory.state import Change, State
 from model.session.timeline import Node, Timeline
@@ -229,7 +230,7 @@ def _members(index: Index, pfn: int) -> Iterable[Holder]:
 
 def idle(state: State, index: Index, pfn: int) -> bool:
     """Free, or in the pool, and nobody holds it or believes in it: such a frame has its place with its kind."""
-    frame = state.frames.get(pfn) or Frame()
+    frame = page_frame(state, pfn)
     return (frame.kind == "free" or frame.mapping == POOL) and not index.holders(pfn)
 
 
@@ -279,7 +280,7 @@ def _owned(task: Task | None) -> Iterator[int]:
 
 def owner_of(state: State, index: Index, pfn: int) -> str:
     """Whose frame it is by now, in a word; empty for nobody's."""
-    frame = state.frames.get(pfn) or Frame()
+    frame = page_frame(state, pfn)
     match frame.kind:
         case "free" | "pgtable":
             return ""

@@ -13,8 +13,9 @@ import msgspec
 
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
-from model.memory.records import Frame, TlbEntry
+from model.memory.records import TlbEntry
 from tui.views.picture.fold import LEAST, FoldedRun, frame_look, runs
 from tui.views.picture.history import BLOCK, HOLE, Page, idle
 from tui.views.picture.picture_state import PictureState
@@ -220,7 +221,7 @@ def _grouped(drawn: PictureState, group: list[int]) -> Iterator[Line]:
 
 def _zone(drawn: PictureState, pfn: int) -> str:
     """The place of a frame that is mapped nowhere."""
-    frame = drawn.state.frames.get(pfn) or Frame()
+    frame = page_frame(drawn.state, pfn)
     if frame.kind == "vram":
         return "video memory"
     if frame.kind == "buffer":

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.invariants.holders import Holder, some
+from model.memory.folio import page_frame
 from model.memory.records import Frame, Reference
 from tui.views.picture.history import owner_of
 from tui.views.picture.legend import in_ascii, sign
@@ -53,7 +54,7 @@ def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> 
 
 def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     """Which frame it is, and what."""
-    frame = drawn.state.frames.get(pfn) or Frame()
+    frame = page_frame(drawn.state, pfn)
     owner = owner_of(drawn.state, drawn.index, pfn)
     was = drawn.past.owners.get(pfn, "")
     whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
@@ -78,7 +79,7 @@ def _lines(entry: LedgerLine, who: int, width: int) -> Iterator[Row]:
 
 def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
     """Every unit of the count, then whoever knows the frame without having one."""
-    frame = drawn.state.frames.get(pfn) or Frame()
+    frame = page_frame(drawn.state, pfn)
     found = units(drawn.state, drawn.index, pfn)
     for unit in found:
         if unit.holder is not None:
@@ -180,7 +181,7 @@ def _cached(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bo
 
 def _sum(drawn: PictureState, pfn: int, entries: list[LedgerLine], width: int) -> Iterator[Row]:
     """The count, and when the frame would be freed."""
-    frame = drawn.state.frames.get(pfn) or Frame()
+    frame = page_frame(drawn.state, pfn)
     yield row(Span("   ─────", "dim"))
     if frame.kind == "free":
         told = tr("free: whoever allocates next may get it")

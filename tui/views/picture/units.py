@@ -15,6 +15,7 @@ from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, expected_refs, first_of_block
 from model.kernel.fs.dax import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
+from model.memory.folio import page_frame
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.views.picture.legend import sign
@@ -58,7 +59,7 @@ def units(state: State, index: Index, pfn: int) -> list[Unit]:
 
     The weights add up to the count: a unit without a holder is `nobody`, a holder without a unit `missing` (-1).
     """
-    frame = state.frames.get(pfn) or Frame()
+    frame = page_frame(state, pfn)
     if not counted(frame):
         return []
     held = index.holders(pfn)
