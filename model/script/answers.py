@@ -198,8 +198,11 @@ def does_hold(moment: Moment, phrase: Phrase) -> bool:
 
 
 def seals(moment: Moment, phrase: Phrase) -> tuple[str, ...]:
-    """The seals of a memfd, as `seal` names them."""
-    return moment.state.files[str(phrase.values["F"])].seals
+    """The seals of a memfd, as `seal` names them. Raises Missing."""
+    file = moment.state.files.get(str(phrase.values["F"]))
+    if file is None:
+        raise Missing("file", str(phrase.values["F"]))
+    return file.seals
 
 
 def is_held(moment: Moment, phrase: Phrase) -> bool:

@@ -37,6 +37,7 @@ KILLED: Final = "munmap p0 m\nread p0 m"
 STALE: Final = "madvise p0 buf+0 dontneed"
 STALE_BEFORE: Final = f"{STALE}\nread p1 buf+1"
 WAITING: Final = "begin M move b vram\nstep M\nbegin W write p0 win 1\nfinish W"
+HUGE: Final = "mmap p0 h anon private rw 512 at=1024\nmadvise p0 h hugepage\nwrite p0 h 1"
 TAKING: Final = "begin T gup p0 m as=k\nstep T 7"
 
 EXAMPLES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
@@ -87,12 +88,17 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
         (READ, "differ p0 buf p1 buf+3", False),
     ),
     "exclusive": ((READ, "exclusive p0 buf", True), (READ, "exclusive p0 buf+3", False), (READ, "exclusive r", True)),
+    "sealed": (("memfd s 1\nseal s write", "sealed s write", True), ("memfd s 1", "sealed s write", False)),
     "place": ((READ, "place b gtt", True), ("move b vram", "place b gtt", False)),
     "held": ((READ, "held r", True), ("put r", "held r", False)),
     "waits": ((WAITING, "waits W and not waits M", True), (f"{WAITING}\nfinish M\nfinish W", "waits W", False)),
     "holds": ((TAKING, "holds T p0 m", True), (f"{TAKING}\nfinish T", "holds T p0 m", False)),
     "refcount": ((READ, "refcount p0 buf 1025", True), (READ, "refcount r+1 0x1", False)),
     "mapcount": ((READ, "mapcount p1 buf 1", True), (READ, "mapcount p0 buf+3 0", False)),
+    "order": ((READ, "order p0 buf 0", True), (READ, "order p0 buf 9", False)),
+    "folio-mapcount": ((READ, "folio-mapcount p0 buf 1", True), (READ, "folio-mapcount p0 buf 0", False)),
+    "entire-mapcount": ((READ, "entire-mapcount p0 buf 0", True), (READ, "entire-mapcount p0 buf 1", False)),
+    "huge": ((HUGE, "huge p0 h", True), (READ, "huge p0 buf", False)),
     "pincount": ((READ, "pincount r 1", True), (READ, "pincount p1 buf 1", False)),
     "content": ((READ, "content p1 buf+1 66", True), (READ, "content r 66", False)),
     "frame": ((READ, "not frame p0 buf -1", True), (READ, "frame p0 buf+3 5", False)),
@@ -226,6 +232,9 @@ AMOUNTS: Final = {
     "refcount": ("refcount p0 buf", 1025),
     "mapcount": ("mapcount p0 buf", 1),
     "pincount": ("pincount r", 1),
+    "order": ("order p0 buf", 0),
+    "folio-mapcount": ("folio-mapcount p0 buf", 1),
+    "entire-mapcount": ("entire-mapcount p0 buf", 0),
     "content": ("content p0 buf+1", 66),
     "frame": ("frame p0 buf", None),
     "page-number": ("page-number p0 buf", 0x80807FE),

@@ -57,7 +57,7 @@ def test_a_guess_can_be_changed_until_it_is_revealed(player: Player) -> None:
     assert player.answer("1") == ""
     to_the_goal(player)
     player.go(0)
-    assert "revealed already" in player.answer("2")
+    assert "has been shown" in player.answer("2")
     assert player.judged["count"].right
 
 

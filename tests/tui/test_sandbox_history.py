@@ -112,7 +112,7 @@ async def test_bookmarks_stand_on_the_strip_and_are_a_key_away(store: Store) -> 
         assert "here" in user.seen()
         await user.press("left_curly_bracket")
         assert driver.session.node.number == marked
-        assert "No bookmark lies in that direction" in " ".join(user.seen().split())
+        assert "There is no bookmark that way" in " ".join(user.seen().split())
         await user.press("home", "right_curly_bracket")
         assert driver.session.node.number == marked
 
