@@ -10,7 +10,6 @@ from model.kernel.mm.madvise import do_madvise
 from model.script.parser import parse
 from model.search.bfs import explore
 from model.search.problem import set_up
-from model.text.problems import ScriptError
 from tests.model.machine import Machine
 from tests.model.play import Play
 
@@ -248,8 +247,3 @@ def test_willneed_reads_a_swapped_page_into_the_swap_cache_alone() -> None:
     assert (frame.refcount, frame.mapcount) == (1, 0)
     assert machine.read(1024) == 1
     assert machine.state.ptes["p0", 1024].pfn == cached
-
-
-def test_collapse_is_not_simulated_and_says_so() -> None:
-    with pytest.raises(ScriptError, match="collapse` is not simulated yet"):
-        Play("set cpus 2", f"process p0\n{ANON}").do("madvise p0 buf collapse")
