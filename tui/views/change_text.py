@@ -49,6 +49,7 @@ def _value(change: Change, record: object) -> object:
 def number_of(pfn: int) -> str:
     """What comes after the word `frame`: `5`, or `v0` and `d0` where no RAM is meant.
 
+    >>> from model.kernel.drivers.ttm_pool import VRAM_BASE
     >>> number_of(5), number_of(VRAM_BASE)
     ('5', 'v0')
     """
