@@ -143,5 +143,5 @@ async def test_the_palette_survives_a_window_without_room_and_a_click_outside(st
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
 def test_a_monkey_at_the_keyboard_breaks_nothing() -> None:
-    found = play(7, 96, ("sandbox",))
+    found = play(7, 36, ("sandbox",))
     assert isinstance(found, Played), found.what
