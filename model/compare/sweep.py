@@ -186,9 +186,9 @@ def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answ
 
 
 def answer(case: SweepCase, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
-    """Search a scene to its first corruption or splat; triples with TRIPLES_BOUND pre-emptions at most."""
+    """Search a scene to its first corruption or splat: a pair as bounded, a triple with TRIPLES_BOUND pre-emptions."""
     if len(case.calls) > 2:
-        most_preemptions = TRIPLES_BOUND if most_preemptions is None else min(most_preemptions, TRIPLES_BOUND)
+        most_preemptions = TRIPLES_BOUND
     try:
         return _searched(case, most_preemptions, most_states)
     except Exception as error:  # noqa: BLE001 - whatever a step of the model raises is what was found

@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         ("call", [call.name for call in CALLS], tr("only scenes with this call (repeatable): %(choices)s")),
     ):
         parser.add_argument(f"--{option}", action="append", choices=names, metavar="NAME", help=only)
-    parser.add_argument("--bounded", type=bound, metavar="N", help="schedules with at most N pre-emptions")
+    parser.add_argument("--bounded", type=bound, metavar="N", help="of pairs, schedules with at most N pre-emptions")
     parser.add_argument(
         "--thin", type=positive, metavar="N", help="the N pairs per kernel that entangle most kernel functions"
     )
