@@ -103,11 +103,11 @@ class Checker:
 
     def look_again(self, state: State, changes: tuple[Change, ...], draft: Draft) -> Checker:
         """The Checker of the State that `changes` lead to, where `draft` knows of the tasks already."""
+        if not changes and not draft.held and not draft.owed and not draft.came_or_went:
+            return Checker(MachineView(state, draft.base), self.broken)
         for change in changes:
             draft.apply(change)
         scene = MachineView(state, draft.commit())
-        if not changes and not draft.held and not draft.owed and not draft.came_or_went:
-            return Checker(scene, self.broken)
         look, known = Recheck(scene, draft, changes), self.broken
         broken = BrokenPlaces(
             look.frames(known.frames),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain, takewhile
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from rpds import HashTrieMap
@@ -176,6 +176,7 @@ class Draft:
     """The changes of one step on their way into an Index."""
 
     __slots__ = (
+        "_then",
         "base",
         "cached",
         "came_or_went",
@@ -188,15 +189,12 @@ class Draft:
         "owed",
         "places",
         "tallies",
-        "then",
         "watched",
     )
 
     def __init__(self, base: Index) -> None:
         self.base = base
-        asked: list[Any] = [getattr(table, "peek", table.get) for table in base]
-        self.then: Any = Index(*asked)
-        """How entries of the base are asked for by somebody who adds or takes away his own, and looks at no others."""
+        self._then: Any = None
         self.kinds: dict[int, set[HolderKind]] = {}
         """Frame → the kinds of holders that have come or gone …"""
         self.tallies: dict[int, Tally] = {}
@@ -218,6 +216,17 @@ class Draft:
         self.watched: dict[Place, tuple[Holder, ...]] = {}
         self.places: set[Place] = set()
         """Virtual pages whose translation or watchers have changed."""
+
+    @property
+    def then(self) -> Any:
+        """How entries of the base are asked for by somebody who adds or takes away his own, and looks at no others.
+
+        Most steps ask for none, so it is made when it is asked for.
+        """
+        if self._then is None:
+            asked: list[Any] = [getattr(table, "peek", table.get) for table in self.base]
+            self._then = Index(*asked)
+        return self._then
 
     # -- one holder ------------------------------------------------------------------------
 
@@ -334,18 +343,20 @@ class Draft:
         """Follow what a task in flight owns and owes."""
         if old is None or new is None:
             self.came_or_went.add(name)
-        self._flushes(name, old.stack if old else (), new.stack if new else ())
-        before, after = _owned(old), _owned(new)
-        if before == after:  # usually the very same tuples, which costs nothing to see
+        stacks = old.stack if old else (), new.stack if new else ()
+        gone, come = unlike(*stacks)
+        if _plain(gone) and _plain(come):
             return
-        for kind, gone, come in zip(OWNED_KINDS, before, after, strict=True):
-            self._owned(kind, name, Counter(chain(*gone)), Counter(chain(*come)))
+        self._flushes(name, gone, come)
+        if _owned(gone) == _owned(come):
+            return
+        for kind, before, after in zip(OWNED_KINDS, *map(_owned, stacks), strict=True):
+            self._owned(kind, name, Counter(chain(*before)), Counter(chain(*after)))
 
-    def _flushes(self, task: str, old: tuple[Locals, ...], new: tuple[Locals, ...]) -> None:
-        """Follow which flushes the calls of a task owe; those that both stacks share owe what they did."""
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(old, new, strict=False)))
-        before = [owed for call in old[same:] if (owed := call.owes_flush()) is not None]
-        after = [owed for call in new[same:] if (owed := call.owes_flush()) is not None]
+    def _flushes(self, task: str, gone: tuple[Locals, ...], come: tuple[Locals, ...]) -> None:
+        """Follow which flushes are owed by the calls that have left a task's stack, and by those that have come."""
+        before = [owed for call in gone if (owed := call.owes_flush()) is not None]
+        after = [owed for call in come if (owed := call.owes_flush()) is not None]
         if before == after:
             return
         for mm in {owed.mm for owed in (*before, *after)}:
@@ -418,10 +429,28 @@ NOTHING: Final = Tally()
 OWNED_KINDS: Final[tuple[HolderKind, ...]] = ("task", "task-pin", "rmap")
 
 
-def _owned(task: Task | None) -> tuple[list[tuple[int, ...]], ...]:
-    """What the calls of a task own and owe, in the order of OWNED_KINDS; empty tuples are left out."""
+def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Locals, ...], tuple[Locals, ...]]:
+    """The calls of two stacks above those that they share: usually one each."""
+    same = 0
+    for one, other in zip(old, new, strict=False):
+        if one is not other:
+            break
+        same += 1
+    return old[same:], new[same:]
+
+
+def _plain(calls: tuple[Locals, ...]) -> bool:
+    """Whether calls own and owe nothing, as most do."""
+    for call in calls:  # noqa: SIM110 -- any() makes a generator, and this is asked after every step
+        if call.holds or call.pins or call.owes_rmap or call.owes_flush() is not None:
+            return False
+    return True
+
+
+def _owned(calls: tuple[Locals, ...]) -> tuple[list[tuple[int, ...]], ...]:
+    """What calls own and owe, in the order of OWNED_KINDS; empty tuples are left out."""
     owned: tuple[list[tuple[int, ...]], ...] = ([], [], [])
-    for call in task.stack if task else ():
+    for call in calls:
         if call.holds:
             owned[0].append(call.holds)
         if call.pins:

@@ -97,7 +97,14 @@ class Tally(NamedTuple):
 
     def plus(self, other: Tally, times: int = 1) -> Tally:
         """The sum, or with `times` = -1 the difference."""
-        return Tally(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+        refs, maps, entries, special, pins = self
+        return Tally(
+            refs + times * other.refs,
+            maps + times * other.maps,
+            entries + times * other.entries,
+            special + times * other.special,
+            pins + times * other.pins,
+        )
 
 
 WEIGHTS: Final[dict[HolderKind, Tally]] = {

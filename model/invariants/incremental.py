@@ -5,15 +5,17 @@ What must be looked at again is found by `concerns`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, TypeAlias
 
 from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case, case_of
 from model.invariants.concerns import BY_FIELD, FOR_SURE, RecheckScope, RuleBits
-from model.invariants.holder_index import LockKey
-from model.invariants.holders import REFERENCE_KINDS, Tally
+from model.invariants.holder_index import NOTHING, LockKey
+from model.invariants.holders import REFERENCE_KINDS
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
+from model.invariants.rule import FrameRule
 from model.invariants.rules.buffers import at_rest
 from model.invariants.rules.translations import tlb_entry
 from model.memory.flags import PG_FROZEN, PG_NOREF
@@ -36,17 +38,23 @@ OF_FOLIO: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if r
 COUNTS: Final = {"refcount": "refs", "mapcount": "maps"}
 """Field of a frame → what of the tally of its holders it is to be equal to."""
 
+COUNTED: Final = frozenset({*COUNTS, "pins"})
+
 UNSETTLED: Final = frozenset({"free", "dax"})
 """Kinds of frames where it matters who the holders are, however many."""
+
+
+@cache
+def among(rules: RuleBits) -> tuple[tuple[int, str, FrameRule], ...]:
+    """The rules that the bits stand for: number, name, rule."""
+    return tuple((number, name, rule) for number, (name, rule) in enumerate(NAMED) if rules >> number & 1)
 
 
 def judged(
     broken: HashTrieSet[tuple[str, int]], case: Case, rules: RuleBits, doubtful: RuleBits
 ) -> HashTrieSet[tuple[str, int]]:
     """What is broken after some rules were asked about a frame; of those not `doubtful` it is known that they hold."""
-    for number, (name, rule) in enumerate(NAMED):
-        if not rules >> number & 1:
-            continue
+    for number, name, rule in among(rules):
         if doubtful >> number & 1 and rule.broken(case):
             broken = broken.insert((name, case.pfn))
         elif (name, case.pfn) in broken:
@@ -82,7 +90,7 @@ class Recheck(RecheckScope):
 
     def _balanced(self, pfn: int) -> bool:
         """Whether counts and holders of a frame have changed alike, so that rules about their difference stand."""
-        change, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, Tally())
+        change, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, NOTHING)
         more = dict.fromkeys(COUNTS, 0)
         if change is not None:
             old, new = change.old, change.new
@@ -90,7 +98,7 @@ class Recheck(RecheckScope):
                 return False
             for field in BY_FIELD:
                 if differ(old, new, field):
-                    if field not in {*COUNTS, "pins"} or min(getattr(old, field), getattr(new, field)) < 0:
+                    if field not in COUNTED or min(getattr(old, field), getattr(new, field)) < 0:
                         return False
                     more[field] = getattr(new, field) - getattr(old, field)
         if came.special or any(more[field] != getattr(came, counted) for field, counted in COUNTS.items()):
@@ -100,6 +108,8 @@ class Recheck(RecheckScope):
 
     def references(self, stale: HashTrieMap[str, int]) -> HashTrieMap[str, int]:
         """The pages of references that are stale, given those that were before."""
+        if not self.places and not self.pages and not self.retaken:
+            return stale
         for place in self.places:
             watchers = self.scene.holding.watched.get(place, ())
             self.pages |= {(holder.owner, holder.number) for holder in watchers if holder.kind in REFERENCE_KINDS}
@@ -116,6 +126,8 @@ class Recheck(RecheckScope):
 
     def translations(self, outdated: Translations, dangerous: Translations) -> tuple[Translations, Translations]:
         """The cached translations that are outdated, and the dangerous ones of them, given those that were before."""
+        if not self.places and not self.owners and not self.draft.owed:
+            return outdated, dangerous
         again: dict[str, set[Translation]] = {}
         places: dict[str, set[int]] = {}
         for process, vpn in self.places:
@@ -143,6 +155,8 @@ class Recheck(RecheckScope):
     def locks(self, left_held: HashTrieSet[LockKey]) -> HashTrieSet[LockKey]:
         """The locks whose holder is gone, given those that were left held before."""
         tasks, draft = self.scene.state.tasks, self.draft
+        if not draft.locks and not draft.came_or_went:
+            return left_held
         again = {lock for lock, came in draft.locks.items() if lock in left_held or any(t not in tasks for t in came)}
         for task in draft.came_or_went:
             again.update(self.scene.holding.kept.get(task, ()))
