@@ -27,7 +27,7 @@ from tui.commands.export_drawing import PICTURES, TIME_SPACES
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
-from tui.live.actions import NOT_HERE, NOWHERE
+from tui.live.possible import NOT_HERE, NOWHERE
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED

@@ -222,7 +222,7 @@ def _pidfd(pid: int) -> int:
 
 
 def test_what_this_machine_forbids_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.live.actions.forbidden", lambda call: "EPERM" if call == "pin" else "")
+    monkeypatch.setattr("tui.live.possible.forbidden", lambda call: "EPERM" if call == "pin" else "")
     found = both(CENTRAL)
     assert found[3].skipped == "this machine forbids it (EPERM)"
     assert [one for one in found if one.differences] == []

@@ -26,7 +26,8 @@ from model.script.context import Outcome
 from model.script.parser import parse_line
 from model.script.scope import Scope
 from model.session.session import Session
-from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live, why_not
+from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
+from tui.live.possible import why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 

@@ -114,12 +114,12 @@ class BesideKernel(Overlay):
         if self.machines is None:
             return [row(Span(tr("Starting processes…"), "dim"))]
         seen = self.machines.looking.seen
-        rows = wrap([Span(view.heading(platform.release(), self.machines.kernel, seen), "dim")], width)
         if not self.over_with:
-            return [*rows, row(Span(tr("Carrying out…"), "title"))]
+            heading = wrap([Span(view.heading(platform.release(), self.machines.kernel, seen), "dim")], width)
+            return [*heading, row(Span(tr("Carrying out…"), "title"))]
         count = view.LiveCount.of(self.found)
         role = "ok" if count.agreed == count.done else "wrong"
-        return [*rows, *wrap([Span(view.verdict(count, platform.release(), seen), role)], width)]
+        return wrap([Span(view.verdict(count, platform.release(), seen), role)], width)
 
     def command(self, number: int, one: "Compared", width: int) -> list[Row]:
         """One command: a sign, its text, the kernel's answer; then what differs."""

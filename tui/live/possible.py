@@ -1,0 +1,139 @@
+"""What of a script can be carried out on a real kernel, and why not where it cannot.
+
+A command that cannot be carried out there is carried out on neither machine.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Final, cast
+
+from lessons.i18n.language import tr
+from model.memory.state import State
+from model.script.command import BackingSpec, Command, RefPage
+from model.script.pages import Missing
+from model.script.places import check_names, resolve
+from tui.live.actions import ACTIONS
+from tui.live.permitted import forbidden
+from tui.live.ring import FixedBuffer
+from tui.live.workers import Workers
+
+MOST_PAGES: Final = 1 << 14
+"""What one command may touch here, 64 MiB: the machine is somebody's."""
+FILES: Final = {"memfd": "memfd", "file": "ext4"}
+MAPPABLE: Final = ("anon", "devzero", "secretmem", *FILES)
+ADVICE_WITH_EFFECT_ON_OTHERS: Final = ("hugepage", "collapse")
+
+WORDS: Final = ("device", "note")
+"""Said to the model alone, and the same to both."""
+
+NOWHERE: Final = "no program can do this on a running kernel"
+
+NOT_HERE: Final = {
+    "set": "the machine at hand is what it is",
+    "begin": "nobody can stop a running kernel between two micro-steps",
+    "step": "nobody can stop a running kernel between two micro-steps",
+    "finish": "nobody can stop a running kernel between two micro-steps",
+    "may": "that is for the search",
+    "expect": "`ptescope run` judges it",
+    "always": "`ptescope run` judges it",
+    "never": "`ptescope run` judges it",
+    "final": "`ptescope run` judges it",
+    "migrate": "memory is moved when the kernel likes",
+    "reclaim": "memory is swapped out when the kernel likes; `madvise … pageout` asks for it",
+    "dax": "it needs persistent memory",
+}
+"""Why a verb cannot be carried out, where there is more to say than that it takes a driver."""
+
+
+def why_not(command: Command, state: State, workers: Workers) -> str:
+    """Why this command cannot be carried out on the real kernel; empty if it can."""
+    verb = command.verb
+    if verb in WORDS:
+        return ""
+    if verb not in ACTIONS:
+        return tr(NOT_HERE.get(verb, NOWHERE))
+    try:
+        check_names(state, command)
+        where = str(command.get("TARGET") or command.get("P", ""))
+        pages = resolve(state, where, command, "WHERE")[1] if "WHERE" in command.operands else 0
+    except Missing as missing:
+        return str(missing)
+    largest = max(pages, *(cast("int", command.get(key, 0)) for key in ("PAGES", "pages", "PAGE", "OFFSET")))
+    if largest > MOST_PAGES and verb not in ("truncate", "munmap"):
+        return tr("it touches {pages} pages; here {most} at the most").format(pages=largest, most=MOST_PAGES)
+    if command.get("cpu") is not None and verb != "process":
+        return tr("another thread of the process")
+    reason = _reason(verb, command, state, workers)
+    refused = "" if reason else forbidden(_needs(command))
+    return tr("this machine forbids it ({errno})").format(errno=refused) if refused else reason
+
+
+def _needs(command: Command) -> str:
+    """The kind of call that a machine may forbid and that this command makes; empty if it makes none."""
+    match command.verb:
+        case "gup":
+            return "pin" if "pin" in command.options else "get"
+        case "remote-read" | "remote-write":
+            return "remote"
+        case "force-write":
+            return "force"
+        case "mmap" if cast("BackingSpec", command.operands["BACKING"]).kind == "secretmem":
+            return "secretmem"
+        case _:
+            return ""
+
+
+def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
+    match verb:
+        case "mmap":
+            kind = cast("BackingSpec", command.operands["BACKING"]).kind
+            return "" if kind in MAPPABLE else tr("a mapping of {kind} needs a driver").format(kind=kind)
+        case "diskfile":
+            found = filesystem()
+            return "" if found == "ext4" else tr("the temporary folder is on {found}, not on ext4").format(found=found)
+        case "madvise" if command.operands["ADVICE"] in ADVICE_WITH_EFFECT_ON_OTHERS:
+            return tr("huge pages depend on what else this machine does")
+        case "gup":
+            return _why_no_gup(command, state)
+        case "dma" if not isinstance(
+            workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer
+        ):
+            return tr("only what is pinned as a fixed buffer can be reached by a device here")
+        case "peek" if isinstance(workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer):
+            return tr("a fixed buffer is looked at with `dma … read`")
+        case _:
+            return ""
+
+
+def _why_no_gup(command: Command, state: State) -> str:
+    """A program can hold two kinds of references: FOLL_GET to read, by vmsplice, and a long-term pin to write."""
+    given = {key for key in ("write", "pin", "longterm", "force", "fast-only") if key in command.options}
+    if given & {"force", "fast-only"}:
+        return tr("a program cannot choose how the kernel looks pages up")
+    if not given or given == {"write", "pin", "longterm"}:
+        return ""
+    if given == {"write", "pin"}:
+        return "" if _same_long_term(command, state) else tr("a program can only hold a pin that is FOLL_LONGTERM")
+    return tr("no system call leaves such a reference with a program")
+
+
+def _same_long_term(command: Command, state: State) -> bool:
+    """Whether FOLL_LONGTERM makes no difference: it is refused on what a file system must clean (mm/gup.c, 6.12)."""
+    process = str(command.operands["P"])
+    start, pages = resolve(state, process, command, "WHERE")
+    vmas = [
+        vma for (mm, _), vma in state.vmas.items() if mm == process and vma.start < start + pages and vma.end > start
+    ]
+    return not any(vma.file and state.files[vma.file].kind == "ext4" for vma in vmas)
+
+
+def filesystem() -> str:
+    """The type of the file system that the temporary folder is on."""
+    folder = Path(tempfile.gettempdir()).resolve()
+    best, kind = "", "unknown"
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4]
+        if (folder == Path(point) or Path(point) in folder.parents) and len(point) >= len(best):
+            best, kind = point, after.split()[0]
+    return kind
