@@ -70,7 +70,7 @@ def _offer(exhibit: Exhibit, order: Order, width: int, glyphs: Glyphs) -> Iterat
     )
     beside = [tr(header.mechanism), tr(header.culprit)]
     beside = [word for word, key in zip(beside, ("mechanism", "culprit"), strict=True) if key != order]
-    yield row(Span(" " * LEAD), Span(cut(f"{', '.join(beside)}: {header.rule}", width - LEAD - 1), "dim"))
+    yield from _indented(f"{', '.join(beside)}: {header.rule}", LEAD, width)
 
 
 def legend(exhibits: Sequence[Exhibit], glyphs: Glyphs) -> str:
@@ -131,7 +131,7 @@ def verdicts(exhibit: Exhibit, found: ExhibitVerdict, width: int, glyphs: Glyphs
     )
     rows = [*_told(f"{glyphs.broken} ", tr("as it was"), said, "wrong", width), *_ended(found.before, width)]
     if found.after is not None:
-        never = tr("{rule} is never broken, in no order of {states} states, and every command was done").format(
+        never = tr("{rule} is never broken, in no order of {states} states").format(
             rule=rule, states=found.after.states
         )
         rows += [*_told(f"{glyphs.ok} ", tr("as mended"), never, "ok", width), *_ended(found.after, width)]
@@ -153,9 +153,16 @@ def _told(sign: str, about: str, text: str, role: str, width: int) -> list[Row]:
     return [Row((Span(sign, role), *first.spans)), *(Row((Span("  "), *line.spans)) for line in others)]
 
 
+def _indented(text: str, indent: int, width: int) -> Iterator[Row]:
+    """A text of less weight, wrapped, its lines set in by some columns."""
+    for line in wrap([Span(text, "dim")], max(width - indent - 1, 10)):
+        yield Row((Span(" " * indent), *line.spans))
+
+
 def _ended(scene: SceneVerdict, width: int) -> Iterator[Row]:
     for command, outcomes in scene.ended:
-        yield row(Span(cut(f"    {command}  ({', '.join(outcomes)})", width), "dim"))
+        how = ", ".join(outcomes) or tr("never begun: what it names was not made")
+        yield from _indented(f"{command}  ({how})", 4, width)
 
 
 def differences(state: State, found: Sequence[TaskDifference], width: int, glyphs: Glyphs) -> list[Row]:
