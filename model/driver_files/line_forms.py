@@ -197,19 +197,14 @@ _FIELDS: Final = (
         (
             Slot(
                 "WHO",
-                ("none", "get", "pin", "per-mapping"),
-                meaning="nothing, a reference on each, a FOLL_PIN on each, or the whole as long as it counts mappings",
+                ("none", "get", "pin"),
+                meaning="nothing, a reference on each, or a FOLL_PIN on each",
             ),
         ),
     ),
-    LineForm(
-        "open", "vm_ops->open: what happens where a VMA is split, moved or forked", (Slot("WHAT", ("none", "get")),)
-    ),
-    LineForm(
-        "close",
-        "vm_ops->close: what happens where a VMA ends",
-        (Slot("WHAT", ("none", "put", "put-pages"), meaning="nothing, one mapping less, or as many pages less"),),
-    ),
+    # Here a mapping always keeps its buffer, so a driver whose ->open or ->close forgets to count cannot be described.
+    LineForm("open", "vm_ops->open counts another mapping, which keeps the buffer", (Slot("WHAT", ("get",)),)),
+    LineForm("close", "vm_ops->close counts one mapping less", (Slot("WHAT", ("put",)),)),
     LineForm("copy-on-fork", "whether fork() copies the mapping; no: VM_DONTCOPY", (Slot("WHETHER", ("yes", "no")),)),
     LineForm(
         "mkwrite",

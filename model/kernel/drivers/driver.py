@@ -149,9 +149,7 @@ def holds_references(driver: KernelDriver) -> tuple[bool, bool]:
     lent = driver.backing in {"shmem", "borrow:memfd"}
     if driver.insert == "file":
         return False, False  # the pages are the file's, and the driver takes them only for a device
-    return driver.backing in COUNTED_BACKINGS or (lent and driver.counts in {"get", "per-mapping"}), (
-        lent and driver.counts == "pin"
-    )
+    return driver.backing in COUNTED_BACKINGS or (lent and driver.counts == "get"), (lent and driver.counts == "pin")
 
 
 def new_files(tx: Transaction, driver: KernelDriver, name: str, pages: int) -> None:
