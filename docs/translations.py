@@ -16,6 +16,7 @@ from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
 from lessons.drills.book import KINDS as DRILLS
+from lessons.drills.hints import WHERE as DRILL_HINTS
 from lessons.file.museum_schema import CULPRITS, MECHANISMS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
@@ -111,6 +112,7 @@ def tables() -> Iterator[str]:
     yield from (rule.rule for rule in all_rules())
     yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
     yield from (asks for asks, _ in DRILLS.values())
+    yield from DRILL_HINTS.values()
     yield from (form.what for form in FORMATS.values())
     yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))

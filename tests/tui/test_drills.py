@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lessons.drills.book import KINDS, exercise
+from lessons.drills.hints import hints
 from lessons.learner.progress import Store
 from tests.tui.user import NORMAL, SMALL, at
 from tui import cli
@@ -67,6 +68,30 @@ async def test_before_and_after_can_be_compared(store: Store) -> None:
         assert not user.stage.picture.log, "but not what did it"
         await user.press("p")
         assert user.stage.picture.state == before
+
+
+async def test_hints_are_given_one_by_one_until_there_is_an_answer(store: Store) -> None:
+    made = exercise("refcount", 4)
+    async with at(store, DrillDriver(store, "refcount", 4)) as user:
+        await user.press("h")
+        assert "hint, where:" in user.seen()
+        assert "hint, what:" not in user.seen()
+        await user.press("h", "h")
+        assert "hint, what:" in user.seen()
+        assert "These were all the hints" in user.seen()
+        await user.press(str(made.right + 1), "enter")
+        assert "hint, where:" not in user.seen()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_hint_is_the_answer(kind: str) -> None:
+    """The kinds ask with four words what the model then says; a hint that says it too would be none."""
+    for seed in range(3):
+        made = exercise(kind, seed)
+        told = [hint.replace("`", "") for hint in hints(made)]
+        assert len(set(told)) == 2
+        truth = made.answers[made.right].text
+        assert not any(len(truth) > 3 and truth in hint for hint in told)
 
 
 def plain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, *words: str) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from lessons.drills.book import choose, exercise
 from lessons.drills.exercise import Exercise, machine
+from lessons.drills.hints import hints
 from lessons.drills.score import Score, summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
@@ -46,6 +47,7 @@ class DrillDriver:
         kind = self.kind or choose({} if self.fixed else self.scores, seed)
         self.exercise: Exercise = exercise(kind, seed)
         self.chosen = -1
+        self.hinted = 0
         runner = machine(self.exercise.scene)
         self.inner = SandboxDriver(session=Session(runner.context, runner.checker))
         self.start = self.inner.session.node.number
@@ -70,7 +72,7 @@ class DrillDriver:
         position = f"{made.kind} {made.seed}" + (f"  {tr('{score} right').format(score=right)}" if right else "")
         position += f", {tr('{streak} in a row').format(streak=streak)}" if streak > 1 else ""
         if self.chosen < 0:
-            can = {"forward", "back"} if made.both else set()
+            can = {"forward", "back", "hint"} if made.both else {"hint"}
             side = tr("after") if self.inner.session.node.number != self.start else tr("before")
             return picture._replace(
                 state=boot() if made.blind else picture.state,
@@ -104,7 +106,9 @@ class DrillDriver:
             ShownOption(letter, answer.text) for letter, answer in zip(LETTERS, self.exercise.answers, strict=False)
         )
         text = tr("`n` and `p` go back and forth between the two machines.") if self.exercise.both else ""
-        return LessonText(text, ShownQuestion(self.exercise.ask, options, numbered=True))
+        known = hints(self.exercise)[: self.hinted] if self.hinted else ()
+        taken = tuple(zip(("where", "what"), known, strict=False))
+        return LessonText(text, ShownQuestion(self.exercise.ask, options, numbered=True), hints=taken)
 
     def _judged(self) -> LessonText:
         made, chosen = self.exercise, self.exercise.answers[self.chosen]
@@ -181,8 +185,13 @@ class DrillDriver:
         return tr("Commands belong in the sandbox; here you answer.")
 
     def hint(self) -> str:
-        """No hints: the account tells all."""
-        return tr("No hints here; after your answer `n` shows how it comes about.")
+        """Show one more hint; after the answer the account tells all."""
+        if self.chosen >= 0:
+            return tr("You have answered: `n` shows how it comes about.")
+        if self.hinted == len(hints(self.exercise)):
+            return tr("These were all the hints. A guess is judged with its reason, and `n` shows how it comes about.")
+        self.hinted += 1
+        return ""
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""

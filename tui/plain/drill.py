@@ -8,6 +8,7 @@ from rich.text import Text
 
 from lessons.drills.book import choose, exercise
 from lessons.drills.exercise import Exercise, machine, perform
+from lessons.drills.hints import hints
 from lessons.drills.score import summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
@@ -32,6 +33,8 @@ class PlainDrill:
         self.narrator = Narrator(output)
         self.output = output
         self.scores = dict(store.read().drills)
+        self.hinted = 0
+        """Hints to this exercise that were given."""
 
     def run(self, kind: str, seed: int, count: int, *, fixed: bool = False) -> None:
         """Ask `count` exercises (0: without end) from number `seed` on. `fixed`: no score chooses the kind."""
@@ -49,20 +52,23 @@ class PlainDrill:
 
     def ask(self, made: Exercise) -> None:
         """The scene and the question."""
-        runner = machine(made.scene)
         self.say("")
         self.say(f"=== {tr('Drill')} {made.kind} {made.seed} ===", "bold")
-        before = runner.context.state
+        self.hinted = 0
         if not made.blind:
-            self.show(before, tr("before") if made.both else "")
-        if made.both:
-            after = runner.copy()
-            for line in made.account:
-                perform(after, line)
-            self.show(after.context.state, tr("after"))
+            self.scene(made)
         self.say(made.ask.replace("`", ""))
         for letter, answer in zip(LETTERS, made.answers, strict=False):
             self.say(f"  {letter}  {answer.text}")
+
+    def scene(self, made: Exercise) -> None:
+        """The machine of the question; where it asks what happened, the one after that too."""
+        runner = machine(made.scene)
+        self.show(runner.context.state, tr("before") if made.both else "")
+        if made.both:
+            for line in made.account:
+                perform(runner, line)
+            self.show(runner.context.state, tr("after"))
 
     def show(self, state: State, title: str) -> None:
         """The machine, pane by pane."""
@@ -95,14 +101,23 @@ class PlainDrill:
             if made.blind:
                 self.say(tr("The machine would tell the answer; w shows it afterwards."))
             else:
-                self.show(machine(made.scene).context.state, tr("before"))
+                self.scene(made)
             return
         if word == "h":
-            self.say(tr("There is no hint here: any guess is judged with its reason, and w shows how it comes about."))
+            self.hint(made)
             return
         self.say(tr("A letter answers. s shows the machine, h gives a hint, q ends."))
         for sign, meaning in LEGEND:
             self.say(f"{sign:11} {tr(meaning)}")
+
+    def hint(self, made: Exercise) -> None:
+        """One more hint."""
+        known = hints(made)
+        if self.hinted == len(known):
+            self.say(tr("These were all the hints. A guess is judged with its reason, and w shows how it comes about."))
+            return
+        self.say(f"{tr('Hint')} {self.hinted + 1}/{len(known)}: {known[self.hinted].replace('`', '')}")
+        self.hinted += 1
 
     def typed(self) -> Iterator[str]:
         """Lines of input, each after a prompt."""
