@@ -150,6 +150,17 @@ def test_a_broken_model_is_noticed_by_a_lesson(name: str) -> None:
     assert baseline(find(asked[name])) == lesson, "the model is whole again"
 
 
+def test_mutants_are_tried_on_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = promoted(tmp_path, capsys)
+    told = called(capsys, "lesson", "mutate", "--among", tmp_path, "no-pin-count", status=2)
+    assert "there is no mutant `no-pin-count`" in told
+    told = called(capsys, "lesson", "mutate", "--among", tmp_path, "no-copy", "no-recheck", status=1)
+    assert "not met: no lesson makes the step ttm_bo_move.copy" in told
+    assert "1 lesson, 2 mutants: 1 unnoticed, 1 not met" in told
+    path.write_text(path.read_text().replace("~~~world", "~~~wrld"))
+    assert "one.md:" in called(capsys, "lesson", "mutate", "--among", tmp_path, status=2)
+
+
 KERNEL_LACKS = {
     "6.1": ("no `follow_pte`", "no `zap_one`"),
     "6.6": ("no `zap_one`",),

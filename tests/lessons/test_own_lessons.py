@@ -128,6 +128,23 @@ def test_a_world_sets_a_scene_and_a_lesson_has_an_end(folder: Path) -> None:
     assert any("items in 5 minutes: nobody can read them" in problem for problem in problems)
 
 
+def test_no_text_is_longer_than_anybody_reads(folder: Path) -> None:
+    path = folder / "first-of-mine.md"
+    text = path.read_text()
+    long = "word " * 2000
+    text = text.replace('ask = "The page', f'ask = "{long} The page').replace("where: The picture", f"where: {long}", 1)
+    text = text.replace("~~~do by=command\ngup", "~~~do by=command\n" + "read p0 buf\n" * 100 + "gup")
+    text = text.replace('title = "First of mine"', f'title = "{long}"')
+    path.write_text(text.replace("**", "w" * 5000))
+    problems = [str(problem) for problem in check_lesson(load(path), draft=True)]
+    places = [
+        problem.split(": ")[0].rpartition("first-of-mine.md:")[2] for problem in problems if " lines; " in problem
+    ]
+    assert len(places) == 3, "title, question, hint"
+    assert any("101 commands in one block; 24 are the most" in problem for problem in problems)
+    assert max(map(len, problems)) < 400, "the message is none of them"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

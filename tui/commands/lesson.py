@@ -69,8 +69,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     deeds.add_parser("guide", help="print the authors' guide, docs/authoring.md")
     mutate = deeds.add_parser("mutate", help="break the model on purpose: some lesson must notice each time")
-    mutate.description = "Exit status: 0 every mutant is noticed by some lesson, 1 one survives."
+    mutate.description = (
+        "A mutant is noticed by another answer, another remark, or a goal that its solution no longer reaches; that a "
+        "lesson cannot be played to its end does not count. Exit status: 0 every mutant whose step a lesson makes is "
+        "noticed, 1 one survives."
+    )
     mutate.add_argument("names", nargs="*", metavar="MUTANT", help="default: all of them")
+    mutate.add_argument(
+        "--among",
+        action="append",
+        default=[],
+        metavar="PATH|NAME",
+        help="a lesson, or a folder of them; default: the folders of your own, or else the course",
+    )
 
 
 def identity(text: str) -> str:
@@ -236,7 +247,7 @@ def mutate(args: Namespace) -> int:
     """Which lessons notice which mutant."""
     from tui.commands.lesson_mutate import report
 
-    return report(args.names)
+    return report(args.names, args.among)
 
 
 def guide(_args: Namespace) -> int:
