@@ -1,4 +1,4 @@
-"""Every lesson played: at 120x40 what its author says, asks and wants is never cut off."""
+"""Every lesson played: what its author says and asks is not cut off, nor is the frame that it is about."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from lessons.file.library import entries
 from lessons.learner.progress import Store
 from lessons.play.player import Player
-from tests.tui.user import NORMAL, at
+from tests.tui.user import NORMAL, SMALL, User, at
 from tui.drivers.lesson import LessonDriver
 from tui.screens.stage_keys import STORY_WIDTHS
 from tui.views.glyphs import UNICODE
@@ -54,11 +54,28 @@ async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, t
     fullest = sorted(needs, key=lambda place: (-needs[place], place))[:FULLEST]
     async with at(store, driver, NORMAL) as user:
         for place in fullest:
-            driver.go(place)
-            user.stage.move(str)
-            await user.pilot.pause()
+            await go(user, place)
             story = user.stage.panes["story"]
             must = must_be_seen(user.stage.picture, story.outer_size.width)
             assert must <= story.window, f"{must - story.window} lines are out of sight at place {place}"
             for line in story.rows[:must]:
                 assert line.text.strip() in user.seen()
+        await user.pilot.resize_terminal(*SMALL)
+        for place in fullest:
+            await go(user, place)
+            told, drawn = user.stage.panes["story"], user.stage.panes["picture"]
+            for number, line in enumerate(told.rows):
+                if line.text.startswith("│ ") or any(span.subject.startswith("answer:") for span in line.spans):
+                    assert told.top <= number < told.top + told.window, f"`{line.text}` out of sight at {place}"
+            touched = user.stage.drawing.touched
+            boxes = [at for at, line in enumerate(drawn.rows) if any(span.subject == touched for span in line.spans)]
+            assert not boxes or any(drawn.top <= box < drawn.top + drawn.window for box in boxes), touched
+
+
+async def go(user: User, place: int) -> None:
+    """To a place of the lesson's history, as the screen shows it."""
+    driver = user.stage.driver
+    assert isinstance(driver, LessonDriver)
+    driver.go(place)
+    user.stage.move(str)
+    await user.pilot.pause()

@@ -7,6 +7,7 @@ from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
 from tui.views.picture.fold import LEAST as WORTH_FOLDING
 from tui.views.picture.history import History, Page
+from tui.views.picture.layout import layout
 from tui.views.picture.ledger import frame_in_question, ledger
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Row
@@ -82,6 +83,13 @@ class PicturePanes:
     def picture(self, width: int) -> list[Row]:
         """The rows of the drawing."""
         return picture(self.state, width)
+
+    @property
+    def touched(self) -> str:
+        """The box with the frame that a move last touched, as a subject: a fold goes by its first frame."""
+        pfn = self.state.past.touched
+        boxes = (line.frames for line in layout(self.state).lines)
+        return f"frame:{next((frames[0] for frames in boxes if pfn in frames), pfn)}"
 
     def ledger(self, width: int) -> list[Row]:
         """The rows of the ledger: of the frame pointed at, else of the one that a move last touched."""

@@ -39,8 +39,8 @@ class PresenterMachine:
 
     @property
     def touched(self) -> str:
-        """The frame that the last move touched, as a subject."""
-        return f"frame:{self.drawing.state.past.touched}"
+        """The box with the frame that the last move touched, as a subject."""
+        return self.drawing.touched
 
     def turn(self, name: str = "") -> None:
         """To a pane, or to the next one."""

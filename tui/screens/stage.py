@@ -36,7 +36,7 @@ from tui.session.prompt_history import PromptHistory
 from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
-from tui.views.lesson_text import pressing, story
+from tui.views.lesson_text import last_answer, pressing, story
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
 from tui.views.verdict import alarms, caption, is_muted, rules, severities, verdict
@@ -210,7 +210,7 @@ class Stage(Screen[None]):
             self._light(self.focus_subject)
         picture = self.panes["picture"]
         if isinstance(picture, PicturePane) and self.pictured:
-            picture.reveal(f"frame:{self.drawing.state.past.touched}")
+            picture.reveal(self.drawing.touched)
         self._take_question()
 
     def _tell(self) -> None:
@@ -368,14 +368,15 @@ class Stage(Screen[None]):
         return [*hints, ("^p", "all actions", "app.command_palette")]
 
     def _take_question(self) -> None:
-        """When a question comes up, the story gets the cursor, on the first answer."""
+        """When a question comes up, the story gets the cursor, on the first answer; all answers are in sight."""
         ask = self.picture.tale.ask
         pane = self.panes["story"]
-        if ask is None or not ask.options:
+        if ask is None:
             return
-        if pane.cursor is None or not pane.cursor.subject.startswith("answer:"):
+        if ask.options and (pane.cursor is None or not pane.cursor.subject.startswith("answer:")):
             pane.point_at(f"answer:{ask.options[0].key}")
             pane.focus()
+        pane.keep_in_sight(last_answer(pane.rows))
 
     # -- the cursor ---------------------------------------------------------------------------------
 

@@ -33,6 +33,14 @@ def pressing(picture: Picture, width: int, glyphs: Glyphs) -> int:
     return len(_joined(*_pressing(picture, width, glyphs, alarms=False)))
 
 
+def last_answer(rows: Sequence[Row]) -> int:
+    """The row of the last answer to choose, or of the place where one is typed; 0: nothing is asked."""
+    return max(
+        (at for at, line in enumerate(rows) for span in line.spans if span.subject.startswith(("answer:", "action:act"))),
+        default=0,
+    )
+
+
 def _is_reading(picture: Picture) -> bool:
     """Whether the text comes before what is done, not after it: at a question, and where no step was made yet."""
     return picture.tale.ask is not None or picture.last is None

@@ -69,6 +69,8 @@ class LinePane(Widget, can_focus=True):
         self._wanted = ""
         """The subject on which the cursor is to be put as soon as there are rows."""
         self.top = 0
+        self._in_sight: int | None = None
+        """The row that stays in the window when the pane's size changes."""
         self._caption: tuple[Span, ...] = ()
         self.cursor: Stop | None = None
         self.lit: Mapping[str, str] = {}
@@ -108,6 +110,7 @@ class LinePane(Widget, can_focus=True):
     def _fit(self) -> None:
         """Rows are made for a width, and some for the room that the screen has: built when first drawn in a size."""
         size = self.outer_size
+        in_sight = self._in_sight
         if self.build is not None and self._built_for != size:
             self._built_for = size
             self._take(self.build(size.width))
@@ -117,6 +120,8 @@ class LinePane(Widget, can_focus=True):
             self._fitted = size
             self._lines.clear()
             self.top = max(0, min(self.top, len(self.rows) - self.window))
+            if in_sight is not None:
+                self._in_sight, self.top = in_sight, self._top_for(in_sight)
 
     def caption(self, spans: tuple[Span, ...]) -> None:
         """What stands beside the title."""
@@ -134,6 +139,7 @@ class LinePane(Widget, can_focus=True):
     def _take(self, rows: Sequence[Row]) -> None:
         """These are the rows now; cursor and window stay with what they were on."""
         self.rows = rows
+        self._in_sight = None
         self.top = max(0, min(self.top, len(rows) - self.window))
         if self.cursor is not None:
             self.cursor = self._find_again(self.cursor)
@@ -269,9 +275,18 @@ class LinePane(Widget, can_focus=True):
             self.top = top
             self.refresh()
 
+    def keep_in_sight(self, number: int) -> None:
+        """Bring a row into the window, and again if the pane shrinks before there are other rows."""
+        self._in_sight = number
+        self._scroll_to_row(number)
+
+    def _top_for(self, number: int) -> int:
+        """The first row of the nearest window that has this row in it."""
+        return min(max(self.top, number - self.window + 1), number)
+
     def _scroll_to_row(self, number: int) -> bool:
         """Bring a row into the window; True if that moved it."""
-        top = min(max(self.top, number - self.window + 1), number)
+        top = self._top_for(number)
         moved = top != self.top
         if moved:
             self.top = top

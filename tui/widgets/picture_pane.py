@@ -13,11 +13,11 @@ class PicturePane(LinePane):
 
     def reveal(self, subject: str) -> None:
         """Bring a thing into sight, where nothing is pointed at here."""
-        if self.cursor is None and len(self.rows) > self.window:
+        if self.cursor is None:
             rows = (number for number, line in enumerate(self.rows) for span in line.spans if span.subject == subject)
             number = next(rows, None)
             if number is not None:
-                self._scroll_to_row(number)
+                self.keep_in_sight(number)
 
     def action_along(self, cells: int) -> None:
         """To the other end of a line: from a page to its frame, on to the frame's next holder, and to its frames."""
