@@ -36,7 +36,12 @@ def pressing(picture: Picture, width: int, glyphs: Glyphs) -> int:
 def last_answer(rows: Sequence[Row]) -> int:
     """The row of the last answer to choose, or of the place where one is typed; 0: nothing is asked."""
     return max(
-        (at for at, line in enumerate(rows) for span in line.spans if span.subject.startswith(("answer:", "action:act"))),
+        (
+            at
+            for at, line in enumerate(rows)
+            for span in line.spans
+            if span.subject.startswith(("answer:", "action:act"))
+        ),
         default=0,
     )
 
