@@ -6,9 +6,13 @@ import pytest
 
 from docs import pictures
 from docs.parts import COMPARE, PARTS, README, ROOT, part
+from lessons.file.library import entries
+from lessons.file.museum import exhibits
+from lessons.file.schema import PARTS as PARTS_OF_COURSE
 from model.compare.scenes import DEFENCES, GRABBERS, defence_name, rows
 from model.compare.uses import uses
 
+COUNTED = {5: "five", 6: "six", 7: "seven"}
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 
 
@@ -48,6 +52,14 @@ def test_links_lead_somewhere(name: str) -> None:
     file = ROOT / name
     local = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", file.read_text())
     assert [target for target in local if not (file.parent / target).exists()] == []
+
+
+def test_the_readme_counts_the_lessons_and_the_bugs() -> None:
+    text, lessons = " ".join(README.read_text().split()), [entry.lesson for entry in entries() if entry.lesson]
+    assert f"{len(lessons)} lessons in {COUNTED[len(PARTS_OF_COURSE)]} parts" in text
+    bugs = exhibits()
+    both = [bug for bug in bugs if bug.shown == "both"]
+    assert f"{len(bugs)} real bugs, from Dirty COW to a GPU that kept its mapping: {len(both)} of them" in text
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -23,6 +23,7 @@ Part = Literal[
     "Pages that are not yours",
     "Buffers that move",
     "The argument of November 2022",
+    "Bugs that happened",
 ]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 """The parts of the course, in order."""

@@ -44,11 +44,15 @@ def enabled_commands(state: State) -> tuple[EnabledCommand, ...]:
     return tuple(sorted(kept.values(), key=lambda offer: groups.index(offer.about)))
 
 
-def proposed(found: tuple[EnabledCommand, ...]) -> frozenset[str]:
-    """The lines to begin with: those most wished for."""
+def proposed(found: tuple[EnabledCommand, ...], in_flight: int = 0) -> frozenset[str]:
+    """The lines to begin with: those most wished for.
+
+    `in_flight`: how many tasks have begun. They are searched in any case, and two of them are what somebody wants to
+    see against each other: nothing is proposed on top.
+    """
     best = sorted((offer for offer in found if offer.wish), key=lambda offer: -offer.wish)
     grab = bool(best) and best[0].line.startswith("gup ")
-    return frozenset(offer.line for offer in best[: MOST_PROPOSED + grab])
+    return frozenset(offer.line for offer in best[: max(0, MOST_PROPOSED + grab - 2 * in_flight)])
 
 
 def drawable(found: tuple[EnabledCommand, ...]) -> frozenset[str]:

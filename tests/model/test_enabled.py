@@ -8,7 +8,7 @@ from model.script.parser import parse, parse_permissions
 from model.script.runner import Runner
 from model.script.scope import Scope
 from model.search.bfs import explore
-from model.search.enabled import enabled_commands, proposed
+from model.search.enabled import MOST_PROPOSED, enabled_commands, proposed
 from model.search.problem import from_here
 
 SCENES = sorted(Path("lessons/scenes").glob("*.pte"))
@@ -59,3 +59,11 @@ def test_what_is_proposed_finds_what_can_go_wrong(scene: str, invariant: str) ->
     lines = [f"may 1 {line}" for line in sorted(proposed(enabled_commands(state)))]
     search = explore(from_here(runner.context, runner.checker, parse_permissions(lines, Scope.of(state))), 60_000)
     assert invariant in {name for name, _ in search.found}
+
+
+def test_tasks_in_flight_take_the_place_of_what_is_proposed() -> None:
+    scene = "process p\nmmap p a anon private rw 1\nwrite p a 1\n"
+    found = enabled_commands(run(scene).context.state)
+    assert len(proposed(found)) == MOST_PROPOSED
+    assert len(proposed(found, in_flight=1)) == 1
+    assert not proposed(found, in_flight=2)

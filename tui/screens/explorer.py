@@ -82,7 +82,7 @@ class Explorer(LeavesOnce[None]):
         self.name_of_it = title
         self.glyphs = glyphs
         found = enabled_commands(self.origin.state)
-        wanted = drawable(found) if draw else proposed(found)
+        wanted = drawable(found) if draw else proposed(found, len(self.origin.state.tasks))
         self.choices = [
             CommandChoice(offer.line, offer.about, offer.line in wanted and not permitted) for offer in found
         ]
@@ -104,7 +104,7 @@ class Explorer(LeavesOnce[None]):
         self.result = LinePane(tr("What the search says"), "result", "", self.glyphs)
         self.foot = Bar(pane_id="foot")
         self.head.build = self._head
-        self.may.build = lambda width: choices(self.choices, self.terms, width)
+        self.may.build = lambda width: choices(self.choices, self.terms, width, tuple(self.origin.state.tasks))
         self.result.build = lambda width: outcome(self.shown, self.terms, self._at(), width, self.glyphs)
         self.foot.build = self._keys
         yield self.head

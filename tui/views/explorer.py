@@ -57,9 +57,11 @@ class ShownSearch(NamedTuple):
     failed: str = ""
 
 
-def choices(offered: Sequence[CommandChoice], terms: Terms, width: int) -> list[Row]:
-    """Every line with a box to tick, by whose doing it is."""
+def choices(offered: Sequence[CommandChoice], terms: Terms, width: int, in_flight: Sequence[str] = ()) -> list[Row]:
+    """The tasks that go on in any case, then every line with a box to tick, by whose doing it is."""
     rows: list[Row] = []
+    if in_flight:
+        rows.append(row(Span(f" {tr('in flight')}: ", "dim"), Span(cut(" ".join(in_flight), width - 16), "strong")))
     about = ""
     for number, choice in enumerate(offered):
         if choice.about != about:
