@@ -28,11 +28,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from model.engine.mends import made_by, mended
 from model.memory.errno import ENOMEM
 from model.memory.records import IN_A_STEP, Event, Locals, Splat, Task
-from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Transaction
+from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction
 
 
 class Goto(msgspec.Struct, frozen=True, gc=False):
@@ -236,6 +237,10 @@ def begin(state: State, name: str, procedure: Procedure, process: str, cpu: int)
     return tx.commit()[0]
 
 
+TASKS: Final = Tables.tasks.number
+CPUS: Final = Tables.cpus.number
+"""Where they stand among the maps of a State: every step asks for both."""
+
 MOST_CALLS: Final = 200
 """A kernel stack is 16 KiB; a deeper recursion is a bug of the model."""
 
@@ -245,10 +250,10 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
 
     `picks`: who says which pages its allocations get, where that is open (setting `allocator`).
     """
-    task = state.tasks[name]
+    task: Task = state.maps[TASKS][name]
     innermost: Any = task.stack[-1]
-    running: Procedure = msgspec.structs.replace(innermost)
-    micro = running.next_step
+    running: Procedure = replace(innermost)
+    micro = running.steps[running.pc]
     function = running.function
     tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks=picks)
     mark = id(running)
@@ -260,7 +265,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
     result = None
     if isinstance(outcome, Blocked):
         tx = Transaction(state, task, name)
-        tx.tasks[name] = msgspec.structs.replace(task, blocked=outcome.on)
+        tx.tasks[name] = replace(task, blocked=outcome.on)
     elif tx.events and any(isinstance(event, Splat) and event.fatal for event in tx.events):
         result = Result(-ENOMEM)
         del tx.tasks[name]
@@ -280,11 +285,16 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         micro.source,
         micro.told(state) if micro.was else micro.doc,
         len(task.stack) - 1,
-        tuple([change for change in journal if change.table != "tasks"]),
+        journal[:-1] if journal and journal[-1].table == "tasks" else _of_memory(journal),
         tuple([_traced(event, task) for event in tx.events]) if tx.events else (),
         outcome.on if isinstance(outcome, Blocked) else "",
         result,
     )
+
+
+def _of_memory(journal: tuple[Change, ...]) -> tuple[Change, ...]:
+    """A journal without the task's own record, which need not be its last: some steps look through the tasks."""
+    return tuple([change for change in journal if change.table != "tasks"])
 
 
 def _held_up(state: State, task: Task, name: str) -> Blocked | None:
@@ -292,7 +302,7 @@ def _held_up(state: State, task: Task, name: str) -> Blocked | None:
     cpu = task.cpu
     if cpu < 0:
         return None
-    owner = state.cpus[cpu].irqs_off_by
+    owner = state.maps[CPUS][cpu].irqs_off_by
     if owner and owner != name:
         return Blocked(f"cpu{cpu}: {owner} runs there with interrupts off")
     return None
@@ -346,7 +356,7 @@ def _returned(callers: tuple[Locals, ...], outcome: Done) -> tuple[tuple[Locals,
             changed: dict[str, object] = {"ret": outcome.value, "out": outcome.out}
             if outcome.handed_over:
                 changed[outcome.handed_over] = getattr(caller, outcome.handed_over) + outcome.out
-            return (*callers[:-1], msgspec.structs.replace(caller, **changed)), None
+            return (*callers[:-1], replace(caller, **changed)), None
         callers = callers[:-1]
     return (), Result(outcome.value, outcome.out, outcome.signal, outcome.si_code)
 
@@ -355,5 +365,5 @@ def _traced(event: Event, task: Task) -> Event:
     """A splat carries the task's stack as its call trace."""
     if isinstance(event, Splat):
         trace = tuple(call.function for call in reversed(task.stack))
-        return msgspec.structs.replace(event, trace=trace)
+        return replace(event, trace=trace)
     return event

@@ -13,7 +13,7 @@ from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped
 from model.invariants.case import case_of
-from model.invariants.holder_index import Draft, Index, LockKey
+from model.invariants.holder_index import Draft, Index, LockKey, of_concern
 from model.invariants.incremental import Recheck, Translations
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import plural
@@ -82,15 +82,22 @@ class Checker:
 
         `before` must be the State that this Checker belongs to; ValueError if it is another object.
         """
-        if before is not self.scene.state:
+        scene, state, changes, name = self.scene, stepped.state, stepped.changes, stepped.task
+        if before is not scene.state:
             raise ValueError("this Checker belongs to another State")
-        after = self.follow(stepped.state, stepped.changes)
-        if after is self:
+        if state is before:
             return self, ()
-        new = list(committed(self.scene, after.scene, stepped))
-        if after.broken != self.broken:
-            new += explain(after.scene, _newly(self.broken, after.broken))
-        return after, tuple(sorted(new, key=_worst_first))
+        old, new = before.tasks.get(name), state.tasks.get(name)
+        if not changes and not of_concern(old, new):
+            after = Checker(MachineView(state, scene.holding), self.broken)
+        else:
+            draft = Draft(scene.holding)
+            draft.task(name, old, new)
+            after = self.look_again(state, changes, draft)
+        found = list(committed(scene, after.scene, stepped)) if changes or stepped.events else []
+        if after.broken is not self.broken and after.broken != self.broken:
+            found += explain(after.scene, _newly(self.broken, after.broken))
+        return after, tuple(sorted(found, key=_worst_first)) if found else ()
 
     def follow(self, state: State, changes: tuple[Change, ...]) -> Checker:
         """The Checker of the State that `changes` lead to. Journals leave the tasks out: those are compared here."""
@@ -109,13 +116,9 @@ class Checker:
             draft.apply(change)
         scene = MachineView(state, draft.commit())
         look, known = Recheck(scene, draft, changes), self.broken
-        broken = BrokenPlaces(
-            look.frames(known.frames),
-            look.references(known.references),
-            *look.translations(known.outdated, known.dangerous),
-            look.locks(known.locks),
-        )
-        return Checker(scene, broken)
+        frames, references = look.frames(known.frames), look.references(known.references)
+        outdated, dangerous = look.translations(known.outdated, known.dangerous)
+        return Checker(scene, BrokenPlaces(frames, references, outdated, dangerous, look.locks(known.locks)))
 
     @property
     def violations(self) -> tuple[Violation, ...]:

@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 from model.invariants.holder_index import Draft, Place
 from model.invariants.holders import REFERENCE_KINDS, WEIGHTS, HolderKind
 from model.invariants.machine_view import FREE, MachineView
-from model.invariants.registry import FRAME_RULES, RULES
+from model.invariants.registry import FRAME_RULES, REFERENCE_RULE, RULES
 from model.invariants.rule import FrameRule, LockRule, ReferenceRule, TranslationRule
 from model.kernel.drivers.buffer import FILE_PREFIX
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PG_ANON_EXCLUSIVE, PG_HEAD
 from model.memory.folio import LARGE_ORDERS
 from model.memory.leaf import TABLE_SHIFT
 from model.memory.ordered import ceiling
-from model.memory.records import Folio, Frame, Vma, differ
+from model.memory.records import Folio, Frame, Vma, changed_fields, differ, replaced
 from model.memory.state import TABLES, Change
 
 
@@ -33,8 +33,8 @@ class RecheckScope:
         self.draft = draft
         self.pfns: dict[int, RuleBits] = {}
         """Frames, each with the rules that are to be asked about it."""
-        self.frames_changed: dict[int, Change] = {}
-        """What has become of frames themselves."""
+        self.frames_changed: dict[int, tuple[Change, list[str]]] = {}
+        """What has become of frames themselves, and in which fields."""
         self.places: set[Place] = draft.places
         """Virtual pages whose translation may have changed."""
         self.pages: set[tuple[str, int]] = set()
@@ -95,6 +95,9 @@ BY_FIELD: Final[dict[str, RuleBits]] = {
 }
 """Field of a frame → the rules that read it."""
 
+OF_INTEREST: Final = tuple(dict.fromkeys((*BY_FIELD, "kind", "flags", "order")))
+"""The fields of a frame that some rule reads, and those that say which pages belong together."""
+
 STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
     "ptes": ("pte", "special"),
     "tables": ("huge", "huge-special", "table"),
@@ -144,12 +147,15 @@ def by_the_index(_scope: RecheckScope, _change: Change) -> None:
 def frame_itself(scope: RecheckScope, change: Change) -> None:
     """A frame; where a block of pages came or went, or the mark of a huge page changes, all pages of the block."""
     pfn, old, new = change.key, change.old or FREE, change.new or FREE
-    scope.frames_changed[pfn] = change
-    for field, rules in BY_FIELD.items():
-        if differ(old, new, field):
-            scope.ask(pfn, rules)
-    marked = differ(old, new, "flags") and bool((old.flags ^ new.flags) & (PG_HEAD | PG_ANON_EXCLUSIVE))
-    if not marked and not differ(old, new, "order") and not differ(old, new, "kind"):
+    fields = changed_fields(old, new, OF_INTEREST)
+    scope.frames_changed[pfn] = change, fields
+    rules = 0
+    for field in fields:
+        rules |= BY_FIELD.get(field, 0)
+    if rules:
+        scope.ask(pfn, rules)
+    marked = "flags" in fields and (old.flags ^ new.flags) & (PG_HEAD | PG_ANON_EXCLUSIVE)
+    if not marked and "order" not in fields and "kind" not in fields:
         return
     if order := max(old.order, new.order):
         pages: Iterable[int] = range(pfn, pfn + (1 << order))
@@ -272,9 +278,15 @@ def pages_itself(scope: RecheckScope, change: Change) -> None:
 
 
 def pages_taken_in_vma(scope: RecheckScope, change: Change) -> None:
-    """What was taken where a VMA is or was."""
-    for vma in filter(None, (change.old, change.new)):
-        _taken_in(scope, change.key[0], vma.start, vma.end)
+    """What was taken where a VMA is or was; where one has only become longer or shorter, in what came or went."""
+    process, old, new = change.key[0], change.old, change.new
+    if old is None or new is None or changed_fields(_from_page_zero(old), _from_page_zero(new), OF_VMAS):
+        for vma in filter(None, (old, new)):
+            _taken_in(scope, process, vma.start, vma.end)
+        return
+    for one, other in ((old.start, new.start), (old.end, new.end)):
+        if one != other:
+            _taken_in(scope, process, min(one, other), max(one, other))
 
 
 def pages_taken_from_process(scope: RecheckScope, change: Change) -> None:
@@ -297,6 +309,15 @@ def places_of_huge_entry(scope: RecheckScope, change: Change) -> None:
 def translations_of_frame(scope: RecheckScope, change: Change) -> None:
     """The TLB entries that lead to a frame."""
     scope.owners.add(change.key)
+
+
+OF_VMAS: Final = REFERENCE_RULE.reads["vmas"] or Vma.__struct_fields__
+"""The fields of VMAs on which the verdict about a reference depends."""
+
+
+def _from_page_zero(vma: Vma) -> Vma:
+    """A VMA that shows at each address what this one does, whatever its ends."""
+    return replaced(vma, start=0, end=0, pgoff=vma.pgoff - vma.start)
 
 
 def _taken_in(scope: RecheckScope, process: str, start: int, end: int) -> None:

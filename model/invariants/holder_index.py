@@ -5,9 +5,7 @@ An Index depends on the State alone: however one got there, it equals the one bu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from rpds import HashTrieMap
@@ -176,7 +174,6 @@ class Draft:
     """The changes of one step on their way into an Index."""
 
     __slots__ = (
-        "_then",
         "base",
         "cached",
         "came_or_went",
@@ -194,7 +191,6 @@ class Draft:
 
     def __init__(self, base: Index) -> None:
         self.base = base
-        self._then: Any = None
         self.kinds: dict[int, set[HolderKind]] = {}
         """Frame → the kinds of holders that have come or gone …"""
         self.tallies: dict[int, Tally] = {}
@@ -217,29 +213,22 @@ class Draft:
         self.places: set[Place] = set()
         """Virtual pages whose translation or watchers have changed."""
 
-    @property
-    def then(self) -> Any:
-        """How entries of the base are asked for by somebody who adds or takes away his own, and looks at no others.
-
-        Most steps ask for none, so it is made when it is asked for.
-        """
-        if self._then is None:
-            asked: list[Any] = [getattr(table, "peek", table.get) for table in self.base]
-            self._then = Index(*asked)
-        return self._then
+    def entry(self, table: Any, key: Any) -> Any:
+        """An entry of the base for somebody who adds or takes away his own, and looks at no others."""
+        return table.get(key, ())
 
     # -- one holder ------------------------------------------------------------------------
 
     def hold(self, pfn: int, holder: Holder) -> None:
         """`holder` now points at the frame."""
         held = self.held.get(pfn)
-        self.held[pfn] = added(self.then.held(pfn, ()) if held is None else held, holder)
+        self.held[pfn] = added(self.entry(self.base.held, pfn) if held is None else held, holder)
         self._count(pfn, holder, 1)
 
     def drop(self, pfn: int, holder: Holder) -> None:
         """`holder` points at the frame no longer."""
         held = self.held.get(pfn)
-        self.held[pfn] = removed(self.then.held(pfn, ()) if held is None else held, holder)
+        self.held[pfn] = removed(self.entry(self.base.held, pfn) if held is None else held, holder)
         self._count(pfn, holder, -1)
 
     def _count(self, pfn: int, holder: Holder, times: int) -> None:
@@ -262,7 +251,7 @@ class Draft:
         """`holder` remembers the translation of a virtual page, or does so no longer."""
         watchers = self.watched.get(place)
         if watchers is None:
-            watchers = self.then.watched(place, ())
+            watchers = self.entry(self.base.watched, place)
         if on:
             self.watched[place] = tuple(sorted((*watchers, holder)))
         else:
@@ -309,7 +298,7 @@ class Draft:
             self.locks[lock] = came
         for task in (*came, *gone):
             kept = self.kept.get(task)
-            kept = self.then.kept(task, ()) if kept is None else kept
+            kept = self.entry(self.base.kept, task) if kept is None else kept
             self.kept[task] = tuple(sorted({*kept, lock} if task in came else {*kept} - {lock}))
 
     def _references(self, name: str, old: Reference | None, new: Reference | None) -> None:
@@ -335,7 +324,7 @@ class Draft:
 
     def _cached(self, pfn: int, holder: Holder, *, on: bool) -> None:
         cached = self.cached.get(pfn)
-        cached = self.then.cached(pfn, ()) if cached is None else cached
+        cached = self.entry(self.base.cached, pfn) if cached is None else cached
         rest = (other for other in cached if other != holder)
         self.cached[pfn] = tuple(sorted((*rest, holder) if on else rest))
 
@@ -343,15 +332,14 @@ class Draft:
         """Follow what a task in flight owns and owes."""
         if old is None or new is None:
             self.came_or_went.add(name)
-        stacks = old.stack if old else (), new.stack if new else ()
-        gone, come = unlike(*stacks)
+        before, after = old.stack if old else (), new.stack if new else ()
+        gone, come = unlike(before, after)
         if _plain(gone) and _plain(come):
             return
         self._flushes(name, gone, come)
-        if _owned(gone) == _owned(come):
-            return
-        for kind, before, after in zip(OWNED_KINDS, *map(_owned, stacks), strict=True):
-            self._owned(kind, name, Counter(chain(*before)), Counter(chain(*after)))
+        for kind, field in OWNED.items():
+            if _owned(gone, field) != _owned(come, field):
+                self._owned(kind, name, _times(_owned(before, field)), _times(_owned(after, field)))
 
     def _flushes(self, task: str, gone: tuple[Locals, ...], come: tuple[Locals, ...]) -> None:
         """Follow which flushes are owed by the calls that have left a task's stack, and by those that have come."""
@@ -361,18 +349,19 @@ class Draft:
             return
         for mm in {owed.mm for owed in (*before, *after)}:
             owing = self.owed.get(mm)
-            left = list(self.then.owed(mm, ()) if owing is None else owing)
+            left = list(self.entry(self.base.owed, mm) if owing is None else owing)
             for owed in before:
                 if owed.mm == mm:
                     left.remove((task, owed))
             left += [(task, owed) for owed in after if owed.mm == mm]
             self.owed[mm] = tuple(sorted(left))
 
-    def _owned(self, kind: HolderKind, task: str, before: Counter[int], after: Counter[int]) -> None:
+    def _owned(self, kind: HolderKind, task: str, before: dict[int, int], after: dict[int, int]) -> None:
         for pfn in before.keys() | after.keys():
-            for number in range(after[pfn], before[pfn]):
+            was, now = before.get(pfn, 0), after.get(pfn, 0)
+            for number in range(now, was):
                 self.drop(pfn, Holder(kind, task, number))
-            for number in range(before[pfn], after[pfn]):
+            for number in range(was, now):
                 self.hold(pfn, Holder(kind, task, number))
 
     def commit(self) -> Index:
@@ -380,7 +369,8 @@ class Draft:
         changed: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept, self.large)
         if not any(changed) and not self.made:
             return self.base
-        index = Index(*(_with(old, new) for old, new in zip(self.base, changed, strict=True)))
+        tables: list[Any] = [_with(old, new) if new else old for old, new in zip(self.base, changed, strict=True)]
+        index = Index(*tables)
         if not self.made:
             return index
         large = index.large
@@ -426,11 +416,26 @@ def irqs_off(cpu: Cpu | None) -> tuple[str, ...]:
 
 NOTHING: Final = Tally()
 
-OWNED_KINDS: Final[tuple[HolderKind, ...]] = ("task", "task-pin", "rmap")
+OWNED: Final[dict[HolderKind, str]] = {"task": "holds", "task-pin": "pins", "rmap": "owes_rmap"}
+"""What a call in flight owns or still owes: as a kind of holder, and as a field of its variables."""
+
+
+def of_concern(old: Task | None, new: Task | None) -> bool:
+    """Whether a step of a task makes a difference to the index, if it changes nothing but the task."""
+    if old is None or new is None:
+        return True
+    gone, come = unlike(old.stack, new.stack)
+    if len(gone) == len(come) == 1:
+        (one,), (other,) = gone, come
+        owned = one.holds, one.pins, one.owes_rmap, one.owes_flush()
+        return owned != (other.holds, other.pins, other.owes_rmap, other.owes_flush())
+    return not (_plain(gone) and _plain(come))
 
 
 def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Locals, ...], tuple[Locals, ...]]:
     """The calls of two stacks above those that they share: usually one each."""
+    if old[:-1] == new[:-1]:
+        return old[-1:], new[-1:]
     same = 0
     for one, other in zip(old, new, strict=False):
         if one is not other:
@@ -447,14 +452,17 @@ def _plain(calls: tuple[Locals, ...]) -> bool:
     return True
 
 
-def _owned(calls: tuple[Locals, ...]) -> tuple[list[tuple[int, ...]], ...]:
-    """What calls own and owe, in the order of OWNED_KINDS; empty tuples are left out."""
-    owned: tuple[list[tuple[int, ...]], ...] = ([], [], [])
-    for call in calls:
-        if call.holds:
-            owned[0].append(call.holds)
-        if call.pins:
-            owned[1].append(call.pins)
-        if call.owes_rmap:
-            owned[2].append(call.owes_rmap)
-    return owned
+def _times(pfns: tuple[int, ...]) -> dict[int, int]:
+    """How often each is there. A Counter takes longer to make than there is to count."""
+    times: dict[int, int] = {}
+    for pfn in pfns:
+        times[pfn] = times.get(pfn, 0) + 1
+    return times
+
+
+def _owned(calls: tuple[Locals, ...], field: str) -> tuple[int, ...]:
+    """What calls own or owe, by one field of their variables."""
+    if len(calls) == 1:
+        alone: tuple[int, ...] = getattr(calls[0], field)
+        return alone
+    return tuple([pfn for call in calls for pfn in getattr(call, field)])

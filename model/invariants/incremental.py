@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case, case_of
-from model.invariants.concerns import BY_FIELD, FOR_SURE, RecheckScope, RuleBits
+from model.invariants.concerns import FOR_SURE, RecheckScope, RuleBits
 from model.invariants.holder_index import NOTHING, LockKey
 from model.invariants.holders import REFERENCE_KINDS
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
@@ -19,7 +19,6 @@ from model.invariants.rule import FrameRule
 from model.invariants.rules.buffers import at_rest
 from model.invariants.rules.translations import tlb_entry
 from model.memory.flags import PG_FROZEN, PG_NOREF
-from model.memory.records import differ
 from model.memory.units import CpuNumber
 
 Translation = tuple[CpuNumber, str, int]
@@ -35,10 +34,8 @@ HOLDING_AT_REST: Final = sum(1 << number for number, (_, rule) in enumerate(NAME
 OF_SURPLUS: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.of_surplus)
 OF_FOLIO: Final = sum(1 << number for number, (_, rule) in enumerate(NAMED) if rule.of_folio)
 
-COUNTS: Final = {"refcount": "refs", "mapcount": "maps"}
-"""Field of a frame → what of the tally of its holders it is to be equal to."""
-
-COUNTED: Final = frozenset({*COUNTS, "pins"})
+COUNTED: Final = ("refcount", "mapcount", "pins")
+"""Fields of a frame that count its holders."""
 
 UNSETTLED: Final = frozenset({"free", "dax"})
 """Kinds of frames where it matters who the holders are, however many."""
@@ -90,18 +87,20 @@ class Recheck(RecheckScope):
 
     def _balanced(self, pfn: int) -> bool:
         """Whether counts and holders of a frame have changed alike, so that rules about their difference stand."""
-        change, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, NOTHING)
-        more = dict.fromkeys(COUNTS, 0)
-        if change is not None:
-            old, new = change.old, change.new
+        changed, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, NOTHING)
+        more = dict.fromkeys(COUNTED, 0)
+        if changed is not None:
+            (_, _, old, new), fields = changed
             if old is None or new is None:
                 return False
-            for field in BY_FIELD:
-                if differ(old, new, field):
-                    if field not in COUNTED or min(getattr(old, field), getattr(new, field)) < 0:
-                        return False
-                    more[field] = getattr(new, field) - getattr(old, field)
-        if came.special or any(more[field] != getattr(came, counted) for field, counted in COUNTS.items()):
+            for field in fields:
+                if field not in COUNTED:
+                    return False
+                was, now = getattr(old, field), getattr(new, field)
+                if was < 0 or now < 0:
+                    return False
+                more[field] = now - was
+        if came.special or came.refs != more["refcount"] or came.maps != more["mapcount"]:
             return False
         frame = self.scene.frame(pfn)
         return frame.kind not in UNSETTLED and not frame.flags & (PG_FROZEN | PG_NOREF)

@@ -4,6 +4,7 @@ A record is frozen; `replaced` makes the changed one. Sizes, offsets and address
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -43,6 +44,14 @@ def differ(old: object, new: object, field: str) -> bool:
     if isinstance(known, msgspec.Struct):
         return bool(getattr(old, field) != getattr(new, field))
     return bool(known.differs(old, field))
+
+
+def changed_fields(old: object, new: object, fields: Iterable[str]) -> list[str]:
+    """Those of some fields in which a record and what it has become differ, as `differ` says."""
+    known: Any = new
+    if isinstance(known, msgspec.Struct):
+        return [field for field in fields if getattr(old, field) != getattr(new, field)]
+    return [field for field in fields if known.differs(old, field)]
 
 
 FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "dax", "kernel"]

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
-from model.memory.state import TABLES, Change, State
+from model.memory.state import Change, State, Tables
 from model.search.packed import ENTRY, Component, PackedTable, SplitTable
 
-TASKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "tasks")
+TASKS: Final = Tables.tasks.number
 """Where the tasks stand among the tables of a State."""
 
 

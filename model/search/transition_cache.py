@@ -20,7 +20,7 @@ from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity, Violation
 from model.memory.records import Lock, Task
-from model.memory.state import TABLES, State
+from model.memory.state import TABLES, State, Tables
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
 from model.script.moment import Moment
@@ -326,7 +326,7 @@ class TransitionCache:
             cast("Any", TrackedFrames(self.frames, packed, reads)),
             *(self._any(one, packed, reads) for one in (self.references, self.outdated, self.dangerous, self.locks)),
         )
-        draft = Draft(holding)
+        draft = PeekingDraft(holding)
         draft.task(task, old, new)
         alive = Tracked(self.alive, packed, reads)
         if (old is None) != (new is None):
@@ -405,6 +405,16 @@ class TransitionCache:
         return State(maps)
 
 
+class PeekingDraft(Draft):
+    """Adds holders and takes them away without a look at who else is there."""
+
+    __slots__ = ()
+
+    def entry(self, table: Any, key: Any) -> Any:
+        """An entry of the base that is not looked at."""
+        return table.peek(key, ())
+
+
 def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     """What is wrong in `new` and was not in `old`, from what was written."""
     frames, references, dangerous, locks = (
@@ -429,7 +439,7 @@ def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
 SPLIT: Final = frozenset({"frames", "processes", "buffers"})
 """Tables whose records are kept field by field: much has to do with each of them, but little with all of it."""
 
-LOCKS: Final = next(number for number, table in enumerate(TABLES) if table.name == "locks")
+LOCKS: Final = Tables.locks.number
 
 
 def in_a_word(result: Result) -> str:

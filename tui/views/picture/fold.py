@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.invariants.holder_index import OWNED_KINDS
+from model.invariants.holder_index import OWNED
 from model.invariants.holders import Crowd, Holder
 from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
@@ -136,5 +136,5 @@ def frame_look(drawn: PictureState, pfn: int, near: int) -> tuple[object, ...]:
 
 def _relative(holder: Holder, near: int) -> tuple[object, ...]:
     """A holder, its page counted from the page nearby."""
-    number = holder.number if holder.kind in OWNED_KINDS else holder.number - near
+    number = holder.number if holder.kind in OWNED else holder.number - near
     return holder.kind, holder.owner, number, holder.level
