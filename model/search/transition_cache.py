@@ -127,7 +127,7 @@ class TransitionCache:
         self.layout: Final = BitLayout()
         self.tables: Final = [
             self.layout.split_table(table, TABLES[number].value)
-            if TABLES[number].name in SPLIT
+            if TABLES[number].name in SPLIT and len(table) <= MOST_SPLIT
             else self.layout.packed_table(table, msgspec.msgpack.encode if number == TASKS else None)
             for number, table in enumerate(state.maps)
         ]
@@ -438,6 +438,10 @@ def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
 
 SPLIT: Final = frozenset({"frames", "processes", "buffers"})
 """Tables whose records are kept field by field: much has to do with each of them, but little with all of it."""
+
+MOST_SPLIT: Final = 128
+"""A table with more records at the start is kept record by record: a step that goes through hundreds of pages of a
+buffer would look at thousands of fields, and nobody else has to do with a single one of them."""
 
 LOCKS: Final = Tables.locks.number
 

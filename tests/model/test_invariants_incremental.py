@@ -1,13 +1,17 @@
 """The checker that follows the journal equals the one that looks at everything, on every state of random programs."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.driver_files import library
+from model.engine.procedure import Procedure, advance, begin, step
 from model.invariants.checker import Checker
+from model.invariants.holder_index import OWNED
+from model.memory.state import Transaction
 from model.session.session import Session
 from model.text.problems import ScriptError
 
@@ -233,3 +237,25 @@ def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str])
         assert session.timeline.nodes[-1].checker == Checker.full(session.state)
     else:
         equal_everywhere(session)
+
+
+class giving_up(Procedure):
+    """A function that holds a page and says in the next step that it holds it no longer; it touches nothing else."""
+
+    @step
+    def forget(self, _tx: Transaction) -> None:
+        """Nothing but what this call says it owns changes."""
+        self.holds = self.pins = self.owes_rmap = ()
+
+    @step
+    def end(self, _tx: Transaction) -> None:
+        """So that there is a next step."""
+
+
+@pytest.mark.parametrize("field", OWNED.values())
+def test_a_step_that_changes_only_what_its_call_owns(field: str) -> None:
+    owns: dict[str, Any] = {field: (5,)}
+    before = begin(scene().state, "t", giving_up(**owns), "p0", 0)
+    stepped = advance(before, "t")
+    assert not stepped.changes
+    assert Checker.full(before).advance(before, stepped)[0] == Checker.full(stepped.state)
