@@ -253,7 +253,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
     task: Task = state.maps[TASKS][name]
     innermost: Any = task.stack[-1]
     running: Procedure = replace(innermost)
-    micro = running.steps[running.pc]
+    micro = running.next_step  # a driver's function makes its own
     function = running.function
     tx = Transaction(state, task, name) if picks is None else ChoosingTransaction(state, task, name, picks=picks)
     mark = id(running)
