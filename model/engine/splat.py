@@ -59,6 +59,11 @@ def vm_bug_on(tx: Transaction, where: str) -> None:
         tx.emit(Splat(f"kernel BUG at {where}!", fatal=True))
 
 
+def bug(tx: Transaction, where: str) -> None:
+    """BUG_ON, in every configuration: the task dies with the locks that it holds. `where`: `FILE:LINE`."""
+    tx.emit(Splat(f"kernel BUG at {where}!", fatal=True))
+
+
 def page_fault_oops(tx: Transaction, pfn: int) -> None:
     """The kernel reads a struct page that is not there: the task dies (arch/x86/mm/fault.c: page_fault_oops)."""
     lines = ("#PF: supervisor read access in kernel mode", "#PF: error_code(0x0000) - not-present page")

@@ -8,6 +8,7 @@ from model.kernel.arch.pgtable import populated, pte_alloc, pte_lock, tables_exi
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.driver_fault import INSERT, driver_fault, page_behind
+from model.kernel.mm.insert_pfn import bug_on_insert
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EFAULT, ENOMEM
 from model.memory.flags import PAGE_DIRTY, PAGE_RW, VM_FAULT_NOPAGE
@@ -52,6 +53,8 @@ class insert_mappings(Procedure):
         driver = driver_of(tx, bo.exporter)
         pfn = page_behind(tx, driver, bo, vma.pgoff + self.vpn - vma.start)
         shown = driver_fault.as_shown(driver, vma)
+        if pfn is not None and bug_on_insert(tx, driver.insert, vma, pfn):
+            return self.unlock(tx, -EFAULT)
         if pfn is not None and INSERT[driver.insert](tx, self.mm, shown, self.vpn, pfn) != VM_FAULT_NOPAGE:
             return self.unlock(tx, -EFAULT)
         self.vpn += 1
@@ -67,7 +70,7 @@ class insert_mappings(Procedure):
 class wrprotect_mappings(Procedure):
     """Make every entry of a file's mappings read-only and clean, and flush."""
 
-    source: ClassVar[str] = "mm/memory.c: mapping_wrprotect_range; 6.12: page_mkclean() for each page"
+    source: ClassVar[str] = "mm/rmap.c: mapping_wrprotect_range (7.3); 6.12: folio_mkclean() for each page"
     file: str
     visited: int = 0
     """How many VMAs of i_mmap have been done."""

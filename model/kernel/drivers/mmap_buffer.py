@@ -10,7 +10,18 @@ from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_of, lookup_buffer
 from model.kernel.drivers.driver import described_ops, driver_of
 from model.memory.errno import EBADF, EINVAL
-from model.memory.flags import VM_MAYEXEC, VM_MAYSHARE, VM_PAT, VM_PFNMAP, VM_SHARED, is_cow_mapping
+from model.memory.flags import (
+    VM_DONTDUMP,
+    VM_DONTEXPAND,
+    VM_IO,
+    VM_MAYEXEC,
+    VM_MAYSHARE,
+    VM_MIXEDMAP,
+    VM_PAT,
+    VM_PFNMAP,
+    VM_SHARED,
+    is_cow_mapping,
+)
 from model.memory.records import Vma, replaced
 from model.memory.state import Memory, Transaction
 
@@ -36,8 +47,21 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
         flags &= ~VM_MAYEXEC
     if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
         flags |= VM_PAT  # one remap_pfn_range() over the whole VMA; a heap makes one call for each of several pages
-    mapped = replaced(vma, flags=flags, ops=described_ops(driver))
+    mapped = replaced(vma, flags=flags | flags_of_filling(driver, flags), ops=described_ops(driver))
     return dma_buf_check(tx, mapped) if backing == "dmabuf" else mapped
+
+
+def flags_of_filling(driver: KernelDriver, flags: int) -> int:
+    """What the function that fills a mapping inside of ->mmap sets by itself (mm/memory.c, 6.1 to 7.3).
+
+    remap_pfn_range() sets VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP; vm_insert_page() sets VM_MIXEDMAP, unless it
+    meets VM_PFNMAP first.
+    """
+    if driver.at != "mmap":
+        return 0
+    if driver.insert == "remap":
+        return VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP
+    return VM_MIXEDMAP if driver.insert == "page" and not flags & VM_PFNMAP else 0
 
 
 def refuses_private(driver: KernelDriver, vma: Vma) -> bool:

@@ -4,12 +4,21 @@ The function decides what can happen to the page later, not the VMA's flags (ker
 already counts as success, and the old entry stays.
 """
 
-from model.engine.config import setting
+from model.engine.config import KERNELS, setting
+from model.engine.splat import bug
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, has_pmd_special, vm_get_page_prot
 from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.page import folio_add_rmap, get_page, page_count, refuses_references
 from model.memory.errno import EINVAL
-from model.memory.flags import PAGE_PSE, PAGE_SPECIAL, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
+from model.memory.flags import (
+    PAGE_PSE,
+    PAGE_SPECIAL,
+    VM_FAULT_NOPAGE,
+    VM_FAULT_SIGBUS,
+    VM_MIXEDMAP,
+    VM_PFNMAP,
+    is_cow_mapping,
+)
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 
@@ -26,6 +35,8 @@ def vmf_insert_mixed(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> 
 
     On an architecture without that bit RAM is mapped with an ordinary, counted entry.
     """
+    if not vma.flags & VM_MIXEDMAP:
+        return VM_FAULT_SIGBUS
     if setting(tx, "pte-special") == "off" and pfn_valid(pfn):
         return vmf_insert_page(tx, mm, vma, vpn, pfn)
     return vmf_insert_pfn(tx, mm, vma, vpn, pfn)
@@ -48,6 +59,31 @@ def vm_insert_page(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> in
 def vmf_insert_page(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> int:
     """vm_insert_page as a fault handler uses it: VM_FAULT_NOPAGE or VM_FAULT_SIGBUS."""
     return VM_FAULT_SIGBUS if vm_insert_page(tx, mm, vma, vpn, pfn) < 0 else VM_FAULT_NOPAGE
+
+
+def bug_on_insert(tx: Transaction, insert: str, vma: Vma, pfn: int) -> bool:
+    """The BUG_ONs of these functions where mmap_lock is held for reading, as in ->fault; True: the kernel has died.
+
+    `insert`: as `map insert=` of driver files has it. vmf_insert_pfn_prot() and vm_insert_page() have them from 6.1 to
+    7.3. The first of vm_insert_page() asks whether mmap_lock can be taken for reading: without VM_MIXEDMAP it would
+    have to change vm_flags. Before 6.12 __vm_insert_mixed() has one too; since then it returns VM_FAULT_SIGBUS.
+    """
+    pfnmap, mixed = bool(vma.flags & VM_PFNMAP), bool(vma.flags & VM_MIXEDMAP)
+    line = 0
+    match insert:
+        case "pfn" | "huge-pfn" if pfnmap == mixed:
+            line = 2227 if pfnmap else 2226
+        case "pfn" | "huge-pfn" if pfnmap and is_cow_mapping(vma.flags):
+            line = 2229
+        case "pfn" if mixed and pfn_valid(pfn):
+            line = 2230
+        case "page" if not mixed:
+            line = 2054
+        case "mixed" if not mixed and setting(tx, "kernel") == KERNELS[0]:
+            line = 2292
+    if line:
+        bug(tx, f"mm/memory.c:{line}")
+    return bool(line)
 
 
 def vmf_insert_pfn_pmd(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int) -> int:

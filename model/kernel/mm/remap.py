@@ -3,10 +3,12 @@
 from typing import ClassVar
 
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.engine.splat import bug
 from model.kernel.arch.pgtable import pte_alloc, tables_exist
 from model.kernel.mm.page import folio_add_rmap, get_page
 from model.kernel.mm.page_prot import vm_page_prot
-from model.memory.flags import PAGE_SPECIAL
+from model.memory.errno import EINVAL
+from model.memory.flags import PAGE_SPECIAL, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import Pfn
@@ -71,6 +73,9 @@ class vm_insert_pages(remap):
         """
         if self.ret < 0:
             return fail(-self.ret)
+        if self.vma.flags & (VM_PFNMAP | VM_MIXEDMAP) == VM_PFNMAP:
+            bug(tx, "mm/memory.c:2055")  # BUG_ON(vma->vm_flags & VM_PFNMAP) of vm_insert_page(), 6.1 to 7.3
+            return fail(EINVAL)
         pfn = self.frames[self.page]
         get_page(tx, pfn)
         folio_add_rmap(tx, pfn, self.vma, self.mm)
