@@ -163,7 +163,7 @@ _FIELDS: Final = (
     ),
     LineForm(
         "lock",
-        "a lock of the buffer, and how ->fault takes it; `resv` is its dma_resv",
+        "a lock of the buffer, and how ->fault takes it (several: in the order of the lines); `resv` is its dma_resv",
         (
             _LOCK,
             Slot(
@@ -223,6 +223,9 @@ _FIELDS: Final = (
             Slot("PLACE", PLACES, meaning="where the buffer is taken first, if it is in video memory"),
             Slot("NAME", kind="name", optional=True, meaning="the function that takes it there"),
         ),
+        flags=(
+            Slot("every", meaning="for a dynamic importer as well: the exporter has no ->pin, and pins in ->attach"),
+        ),
     ),
     LineForm("split", "vm_ops->may_split: whether munmap() may cut a mapping", (Slot("WHETHER", ("allow", "refuse")),)),
 )
@@ -240,6 +243,11 @@ _STEPS: Final = (
     LineForm("unlock", "give it back", (_LOCK,)),
     LineForm(
         "refuse-when", "end with an errno in that state", (_STATE, Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values()))))
+    ),
+    LineForm(
+        "refuse-unless",
+        "end with an errno in any other state",
+        (_STATE, Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values())))),
     ),
     LineForm("fence", "a job of the device that uses the buffer begins; it ends with `signal`"),
     LineForm("signal", "the device's job is done"),
@@ -289,9 +297,11 @@ AS_IT_WAS: Final = ("as-it-was", "mended")
 takes the place of the same field; `mended NAME` counts where it is not."""
 WHEN: Final = ("when", "unless")
 """What a step may begin with: `when vram`; it is done in that state alone."""
+KEPT: Final = "-kept"
+"""`keep` notes frame numbers under the name of the buffer with this behind it: a reference of scripts."""
 JOIN: Final = "+"
 """Between steps that are one micro-step: nothing comes between them."""
 LONG: Final = ("zap", "unbind", "wrprotect", "insert", "room", "truncate", "shrink", "call")
 """Steps that call something of many micro-steps: others come between."""
-ASKED: Final = ("refuse-when",)
+ASKED: Final = ("refuse-when", "refuse-unless")
 """Steps that are no micro-step of their own: they are asked with the step that follows."""

@@ -33,6 +33,8 @@ class DriverLine(msgspec.Struct, frozen=True):
     """(state, whether it must be so): the step is left out otherwise."""
     joined: tuple[DriverLine, ...] = ()
     """Steps that belong to the same micro-step."""
+    origin: str = ""
+    """Of a line that `like` takes over, which stands at the `like` line then: the driver, a colon, the line there."""
 
     def word_at(self, key: str, default: str = "") -> str:
         """An operand that is a word or a name."""
@@ -139,6 +141,8 @@ class KernelDriver(msgspec.Struct, frozen=True):
     pin_place: str
     """Where a static importer has the buffer taken; empty: it is not pinned."""
     pin_function: str
+    pins_every: bool
+    """The buffer is pinned for dynamic importers as well."""
     ops: tuple[StepList, ...]
     functions: tuple[StepList, ...]
 
@@ -156,6 +160,6 @@ class KernelDriver(msgspec.Struct, frozen=True):
         return self.op("move") is not None
 
     @property
-    def fault_lock(self) -> tuple[str, str]:
-        """The lock that ->fault takes and how, or ("", "")."""
-        return next(((name, how) for name, how in self.locks if how != "ops"), ("", ""))
+    def fault_locks(self) -> tuple[tuple[str, str], ...]:
+        """The locks that ->fault takes, in this order, and how."""
+        return tuple((name, how) for name, how in self.locks if how != "ops")

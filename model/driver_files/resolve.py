@@ -58,7 +58,9 @@ def _with_base(driver: DriverText, depth: int) -> DriverText:
         base = _base(like, depth)
         fields += [_clipped(line, like) for line in base.fields if line.word not in said]
         lists += [
-            msgspec.structs.replace(one, head=_clipped(one.head, like)) for one in base.lists if one.name not in named
+            StepList(_clipped(one.head, like), tuple(_from(step, like) for step in one.steps))
+            for one in base.lists
+            if one.name not in named
         ]
     fields = [line for line in (*fields, *driver.fields) if on_some_kernel(line)]
     lists = [one for one in (*lists, *driver.lists) if on_some_kernel(one.head)]
@@ -71,8 +73,8 @@ def _with_base(driver: DriverText, depth: int) -> DriverText:
 def _base(like: DriverLine, depth: int) -> DriverText:
     """The driver that another takes over from."""
     name = like.word_at("NAME")
-    if name not in library.names():
-        hint = did_you_mean(name, library.names()) or f": {', '.join(library.names())}"
+    if name not in library.along():
+        hint = did_you_mean(name, library.along()) or f": {', '.join(library.along())}"
         raise ScriptError([ScriptProblem(like.line, like.column, f"`like {name}`: no such driver comes along{hint}")])
     if depth == MOST_LIKES:
         chain = f"`like {name}`: more than {MOST_LIKES} drivers in a row"
@@ -84,7 +86,14 @@ def _clipped(line: DriverLine, like: DriverLine) -> DriverLine:
     """A line that is taken over: it counts where it counts there, and where the taking over does."""
     since = max((one for one in (line.since, like.since) if one), key=KERNELS.index, default="")
     until = min((one for one in (line.until, like.until) if one), key=KERNELS.index, default="")
-    return msgspec.structs.replace(line, since=since, until=until)
+    return msgspec.structs.replace(_from(line, like), since=since, until=until)
+
+
+def _from(line: DriverLine, like: DriverLine) -> DriverLine:
+    """A line of another driver: whoever complains about it points at the `like`."""
+    origin = line.origin or f"{like.word_at('NAME')}:{line.line}"
+    joined = tuple(_from(part, like) for part in line.joined)
+    return msgspec.structs.replace(line, line=like.line, column=like.column, joined=joined, origin=origin)
 
 
 def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
@@ -128,6 +137,7 @@ def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
         may_split=one("split").word_at("WHETHER", "allow") == "allow",
         pin_place=one("pin").word_at("PLACE"),
         pin_function=one("pin").word_at("NAME"),
+        pins_every=one("pin").has("every"),
         ops=tuple(one for one in lists if one.head.word == "op"),
         functions=tuple(one for one in lists if one.head.word == "function"),
     )

@@ -457,6 +457,8 @@ class _Line:
                 scope.release_label(process, value.label)
             elif operand.name in verb.gives_up and (kind := getattr(operand, "kind", "")):
                 scope.release(kind, str(value))
+        if kept := scope.noted_by(str(command.get("B", "")), verb.name):
+            scope.declare("reference", kept, verb.name, self.number)
         if verb.name == "fork" and process and "CHILD" in command.operands:
             scope.copy_labels(process, str(command.operands["CHILD"]))
         if verb.name == "set" and command.operands.get("KEY") == "cpus":

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from model.driver_files import library
+from model.driver_files.line_forms import KEPT
+from model.driver_files.parser import every_step
 from model.driver_files.records import DriverText
 from model.driver_files.resolve import whole
 from model.memory.state import State
@@ -134,12 +136,12 @@ class Scope:
         """What the file of a driver says; None if there is no such driver, or none that is described by a file."""
         if name in self.drivers:
             return self.drivers[name]
-        return whole(library.text_of(name)) if name in library.names() else None
+        return whole(library.text_of(name)) if name in library.along() else None
 
     @staticmethod
     def drivers_along() -> tuple[str, ...]:
         """The drivers that come with the program."""
-        return library.names()
+        return library.along()
 
     def has_backing(self, name: str, backing: str) -> bool:
         """Whether the pages of a driver's buffers come from there, on some kernel."""
@@ -152,6 +154,14 @@ class Scope:
         """The operations of a buffer's driver; None where that is not known."""
         driver = self.driver(self.exporters.get(buffer, ""))
         return None if driver is None else driver.ops
+
+    def noted_by(self, buffer: str, op: str) -> str:
+        """The reference that an operation may leave behind, where its driver notes frame numbers; empty: none."""
+        driver = self.driver(self.exporters.get(buffer, ""))
+        if driver is None or op not in driver.ops:
+            return ""
+        keeps = any(step.word == "keep" for one in driver.lists for step in every_step(one))
+        return f"{buffer}{KEPT}" if keeps else ""
 
     def ops(self) -> dict[str, str]:
         """Every operation that is a verb here → what it does: of the drivers brought along, and of those in use."""

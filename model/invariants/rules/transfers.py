@@ -226,6 +226,8 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
     """Who wrote or read what, whose it is, and how that came about."""
     if reference.dmabuf:
         here = f"page {access.page} of dma-buf {reference.dmabuf}"
+    elif not reference.process:  # its driver has noted the frame numbers
+        here = f"page {access.page} of buffer {reference.buffer}"
     else:
         here = place(scene, reference.process, reference.vpn + access.page)
     done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
@@ -239,6 +241,8 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
         message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
     elif reference.dmabuf:
         message += "The buffer has moved, and the mapping was kept."
+    elif not reference.process:
+        message += "The buffer has moved, and nobody told the device."
     elif reference.process in scene.mappers(access.pfn):
         message += "A device asks for no permission: the check was to be made when the reference was taken."
     else:

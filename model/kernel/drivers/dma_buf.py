@@ -61,8 +61,10 @@ class dma_buf_attach(Procedure):
         This pin is TTM's own count. It has nothing to do with FOLL_PIN, and no page knows of it.
         """
         name = tx.dma_bufs[self.dmabuf].buffer
-        pins = bool(driver_of(tx, tx.buffers[name].exporter).pin_place) and not self.dynamic
-        tx.attachments[self.dmabuf, self.device] = Attachment(dynamic=self.dynamic, pinned=pins)
+        driver = driver_of(tx, tx.buffers[name].exporter)
+        follows = self.dynamic and not driver.pins_every
+        pins = bool(driver.pin_place) and not follows
+        tx.attachments[self.dmabuf, self.device] = Attachment(dynamic=follows, pinned=pins)
         self.ret = 0
         if not pins:
             return None

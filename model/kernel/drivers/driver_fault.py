@@ -8,7 +8,14 @@ from model.engine.procedure import MicroStep, Outcome, call, done, fail, goto, h
 from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_pmd_leaf, pte_alloc, pte_lock, table_end
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.drivers.driver import driver_of, has_condition, set_state, ttm_tt_populate
-from model.kernel.mm.insert_pfn import huge_range, vmf_insert_mixed, vmf_insert_page, vmf_insert_pfn, vmf_insert_pfn_pmd
+from model.kernel.mm.insert_pfn import (
+    bug_on_insert,
+    huge_range,
+    vmf_insert_mixed,
+    vmf_insert_page,
+    vmf_insert_pfn,
+    vmf_insert_pfn_pmd,
+)
 from model.kernel.mm.page import get_page
 from model.kernel.mm.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.kernel.mm.vma import vma_lookup
@@ -85,6 +92,8 @@ class driver_fault(vm_fault):
     """The next entry to make; -1: none has been made."""
     checked: bool = False
     """There is a page, and it may be mapped."""
+    locks_held: int = 0
+    """How many of the driver's locks we have."""
 
     @property
     def function(self) -> str:
@@ -116,7 +125,7 @@ class driver_fault(vm_fault):
             said=line.source,
             words=line.words,
             locks_by=driver.lock_line.function,
-            pc=self.positions["lock" if driver.fault_lock[0] else "insert_entries"],
+            pc=self.positions["lock" if driver.fault_locks else "insert_entries"],
         )
 
     def name(self, mem: Memory) -> str:
@@ -134,12 +143,15 @@ class driver_fault(vm_fault):
         `trylock-retry`: if an operation holds it, mmap_lock must not be kept while we wait. The others wait with it.
         """
         name = self.name(tx)
-        lock, how = self.driver(tx).fault_lock
+        locks = self.driver(tx).fault_locks
+        lock, how = locks[self.locks_held]
         kind = lock_kind(lock)
-        if how == "read":
-            return down_read(tx, kind, name) or goto(driver_fault.insert_entries)
-        if how == "blocking":
-            return down_write(tx, kind, name) or goto(driver_fault.insert_entries)
+        if how != "trylock-retry":
+            wait = down_read(tx, kind, name) if how == "read" else down_write(tx, kind, name)
+            if wait is not None:
+                return wait
+            self.locks_held += 1
+            return goto(driver_fault.lock if self.locks_held < len(locks) else driver_fault.insert_entries)
         if self.flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED) != FAULT_FLAG_ALLOW_RETRY:
             return down_write(tx, kind, name) or goto(driver_fault.reserved)
         if try_lock(tx, kind, name):
@@ -192,7 +204,7 @@ class driver_fault(vm_fault):
         border = table_end(first, last)
         for vpn in range(first, border):
             pfn = self.page(tx, driver, vma, vpn)
-            if pfn is None:
+            if pfn is None or bug_on_insert(tx, driver.insert, vma, pfn):
                 return self.unlock(tx, VM_FAULT_NOPAGE)
             error = INSERT[driver.insert](tx, self.mm, self.as_shown(driver, vma), vpn, pfn)
             if error != VM_FAULT_NOPAGE:  # never an error for a page that nobody asked for
@@ -210,7 +222,7 @@ class driver_fault(vm_fault):
     @step
     def wait_for_lock(self, tx: Transaction) -> Outcome:
         """Wait until the operation is over, then start the whole fault again: VM_FAULT_RETRY. The VMA may have gone."""
-        lock = lock_kind(driver_of(tx, tx.buffers[self.waits_for].exporter).fault_lock[0])
+        lock = lock_kind(driver_of(tx, tx.buffers[self.waits_for].exporter).fault_locks[0][0])
         if (wait := down_write(tx, lock, self.waits_for)) is not None:
             return wait
         up_write(tx, lock, self.waits_for)
@@ -236,11 +248,9 @@ class driver_fault(vm_fault):
 
     def unlock(self, tx: Transaction, result: int) -> Outcome:
         """Give the lock back and return `result`."""
-        lock, how = self.driver(tx).fault_lock
-        if how == "read":
-            up_read(tx, lock_kind(lock), self.name(tx))
-        elif lock:
-            up_write(tx, lock_kind(lock), self.name(tx))
+        for lock, how in reversed(self.driver(tx).fault_locks):
+            release = up_read if how == "read" else up_write
+            release(tx, lock_kind(lock), self.name(tx))
         return done(result)
 
 

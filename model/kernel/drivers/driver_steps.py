@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Final
 
+from model.driver_files.line_forms import KEPT
 from model.driver_files.records import DriverLine, StepList
 from model.driver_files.resolve import code_of
 from model.engine.lock import down_read, down_write, try_lock
@@ -62,6 +63,12 @@ def op_task(tx: Transaction) -> str:
 def refuse_when(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """May it be done at all in this state? If not, the operation ends here with an errno."""
     return fail(ERRNO[one.word_at("ERRNO")]) if has_condition(tx, op.buffer, one.word_at("STATE")) else None
+
+
+@performs("refuse-unless")
+def refuse_unless(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
+    """Is it in the state in which this may be done? If not, the operation ends here with an errno."""
+    return None if has_condition(tx, op.buffer, one.word_at("STATE")) else fail(ERRNO[one.word_at("ERRNO")])
 
 
 @performs("fence")
@@ -265,9 +272,12 @@ def shrink(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 def keep(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """The device notes the frame numbers. It holds nothing on the pages, and nobody will tell it of a change."""
     bo = op.bo(tx)
-    name = f"{op.buffer}-kept"
+    name = f"{op.buffer}{KEPT}"
     device = next(iter(sorted(name for name, _ in tx.devices.items())), "")
-    tx.references[name] = Reference("map", frames=bo.frames, by=device, write=True, counted=False, buffer=op.buffer)
+    had = tuple(tx.content.get(pfn) or 0 for pfn in bo.frames)
+    tx.references[name] = Reference(
+        "grab", frames=bo.frames, by=device, write=True, counted=False, buffer=op.buffer, had=had
+    )
     return None
 
 
