@@ -154,5 +154,6 @@ def test_a_file_that_is_wrong_is_told_at_the_line_that_uses_it() -> None:
 def test_panfrost_purges_and_the_next_access_is_sigbus() -> None:
     run(
         "process p0\nbo b 2 exporter=panfrost\nmmap p0 buf bo:b shared rw 2\nwrite p0 buf 65\npurge b\n"
+        "expect error EBUSY\nmadvise_dontneed b\npurge b\n"
         "expect absent p0 buf\nwrite p0 buf 65\nexpect signal SIGBUS\nmunmap p0 buf\ndestroy b\nexpect ok"
     )
