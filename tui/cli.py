@@ -58,6 +58,7 @@ SUBCOMMANDS: Final = (
     Subcommand("run", "run", "run a script and tell what happened"),
     Subcommand("explore", "explore", "search every schedule of what a script permits for the way to corruption"),
     Subcommand("compare", "compare", "compare drivers, grabbers and defences, each cell by a search"),
+    Subcommand("driver", "driver", "describe your own driver: list, show, check, new"),
     Subcommand("museum", "museum", "real bugs, as they were and as mended"),
     Subcommand("sweep", "sweep", "search every pair of ordinary calls: they must do no harm"),
     Subcommand("live", "live", "run a script on this machine's own kernel, beside the model"),

@@ -259,6 +259,20 @@ def replace_file(path: Path, content: bytes, *, private: bool = True) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def create_file(path: Path, content: bytes) -> None:
+    """Make `path`, whole or not at all; what has that name already is left alone, even if it came a moment ago.
+
+    Raises OSError that names `path`: FileExistsError where there is one.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            whole = Path(folder) / path.name
+            _replace(whole, content, private=False)
+            os.link(whole, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def reason(error: OSError) -> str:
     """What went wrong with which file, for people.
 
