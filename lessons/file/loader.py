@@ -32,6 +32,8 @@ from lessons.file.schema import (
     Remark,
 )
 from model.memory.digest import blake2b
+from model.script.uses import with_drivers
+from model.text.problems import ScriptError, ScriptProblem
 from model.text.words import hidden
 
 MOST_BYTES: Final = 1_000_000
@@ -122,6 +124,18 @@ def _hidden(value: object) -> Iterator[str]:
             yield from _hidden(one)
 
 
+def _driver(path: Path) -> str:
+    """The text of a driver that a world uses. Raises ValueError."""
+    try:
+        return read(path)
+    except LessonError as error:
+        raise ValueError(str(error)) from None
+
+
+def _in_world(path: Path, problem: ScriptProblem) -> LessonProblem:
+    return LessonProblem(str(path), problem.line, problem.column, problem.message)
+
+
 class _FolderOfWorlds(Mapping[str, str]):
     """The world scripts of a folder by their names; each is read when it is asked for."""
 
@@ -129,7 +143,11 @@ class _FolderOfWorlds(Mapping[str, str]):
         self.paths = {path.stem: path for path in sorted(folder.glob("*.pte"))}
 
     def __getitem__(self, name: str) -> str:
-        return read(self.paths[name])
+        path = self.paths[name]
+        try:
+            return with_drivers(read(path), lambda file: _driver(path.parent / file))
+        except ScriptError as error:
+            raise LessonError([_in_world(path, problem) for problem in error.problems]) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)

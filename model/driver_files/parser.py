@@ -42,6 +42,7 @@ MOST_STEPS: Final = 64
 MOST_DEPTH: Final = 8
 """How deep lists may call each other."""
 NO_USE: Final = "a driver file uses no other: `like NAME` takes over from a driver that comes along"
+NO_DRIVER: Final = "a driver file begins with `driver NAME`"
 SOURCE: Final = "--"
 """Stands before the kernel function of a line, and before what it does."""
 
@@ -95,9 +96,11 @@ class _DriverReader:
         for raw in self.raw_lines(text):
             lost = self._take(raw, lost=lost)
         if self.name is None and not self.problems:
-            self.complain(1, 1, "a driver file begins with `driver NAME`")
+            self.complain(1, 1, NO_DRIVER)
         lists = tuple(StepList(head, tuple(steps)) for head, steps in self.lists)
         self._check_names(lists)
+        if self.name is None and any(NO_DRIVER in problem.message for problem in self.problems):
+            raise ScriptError(self.problems[:1])  # it is no driver file at all: the other lines say nothing
         if self.problems:
             raise ScriptError(self.problems)
         assert self.name is not None
@@ -132,9 +135,7 @@ class _DriverReader:
         if first.text.removesuffix(":") in HEADS:
             return not self._head(raw, first.text.removesuffix(":"))
         if self.name is None and not self.problems:
-            self.complain(
-                raw.number, first.column, f"a driver file begins with `driver NAME`, not with `{printable(first.text)}`"
-            )
+            self.complain(raw.number, first.column, f"{NO_DRIVER}, not with `{printable(first.text)}`")
         if lost:
             return True
         if self.lists:

@@ -51,6 +51,16 @@ class Command(msgspec.Struct, frozen=True):
         return value if value is not None else self.options.get(key, default)
 
     @property
+    def shown(self) -> str:
+        """The text for people: of a driver that is written out in a line, no more than its name.
+
+        >>> Command("driver", {}, {}, "driver mine; vma IO; op go:; zap").shown
+        'driver mine; … (3 lines)'
+        """
+        head, *lines = self.text.split("; ") if self.verb == "driver" else [self.text]
+        return f"{head}; … ({len(lines)} lines)" if len(lines) > 1 else self.text
+
+    @property
     def phrases(self) -> tuple[Phrase, ...]:
         """What an `expect` asks; empty for any other verb."""
         condition = self.operands.get("CONDITION")

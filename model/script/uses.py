@@ -14,6 +14,9 @@ from model.text.words import printable, split
 
 USE: Final = "use"
 
+MOST_CHARACTERS: Final = 4_000_000
+"""Of all drivers together that a script brings along: as many as the script itself may have."""
+
 Read = Callable[[str], str]
 """The text of a file, by its name as the script has it. Raises ValueError with a message that begins with the name."""
 
@@ -27,9 +30,13 @@ def with_drivers(text: str, read: Read) -> str:
         return text
     problems: list[ScriptProblem] = []
     lines = text.split("\n")
+    room = MOST_CHARACTERS
     for number, line in enumerate(lines, 1):
         words = split(line)
-        if len(words) < 2 or words[0].text != USE:
+        if not words or words[0].text != USE:
+            continue
+        if len(words) < 2:
+            problems.append(ScriptProblem(number, words[0].column + len(USE), "FILE is missing (`use FILE`)"))
             continue
         file = line.partition("#")[0].rstrip()[words[1].column - 1 :]
         try:
@@ -43,6 +50,11 @@ def with_drivers(text: str, read: Read) -> str:
             problems.append(ScriptProblem(number, words[1].column, str(error)))
         else:
             lines[number - 1] = one_line(described)
+            room -= len(lines[number - 1])
+        if room < 0:
+            most = f"the drivers that a script uses have at most {MOST_CHARACTERS} characters"
+            problems.append(ScriptProblem(number, words[1].column, most))
+            break
     if problems:
         raise ScriptError(problems)
     return "\n".join(lines)

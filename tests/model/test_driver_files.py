@@ -157,3 +157,29 @@ def test_panfrost_purges_and_the_next_access_is_sigbus() -> None:
         "expect error EBUSY\nmadvise_dontneed b\npurge b\n"
         "expect absent p0 buf\nwrite p0 buf 65\nexpect signal SIGBUS\nmunmap p0 buf\ndestroy b\nexpect ok"
     )
+
+
+def test_what_a_move_has_allocated_belongs_to_it_until_the_buffer_has_it() -> None:
+    steps = "lock resv; zap; alloc; copy; switch; free; unlock resv"
+    mover = f"driver mover; vma PFNMAP; map at=fault insert=pfn; lock resv blocking; backing pages; op move: ; {steps}"
+    run(
+        f"{mover}\nprocess p0\nbo b 1 exporter=mover\nmmap p0 buf bo:b shared rw 1\nwrite p0 buf 65\nmove b vram\n"
+        "expect no violation\nread p0 buf\nexpect value 65\n"
+    )
+    leaks = mover.replace("free; ", "")
+    run(f"{leaks}\nprocess p0\nbo b 1 exporter=mover\nmove b vram\nexpect violation reference-accounting\n")
+
+
+def test_what_is_no_driver_file_is_told_once() -> None:
+    assert wrong("process p0\nbo b 1\nmmap p0 buf bo:b shared rw 1\n") == [
+        "1:1: a driver file begins with `driver NAME`, not with `process`"
+    ]
+
+
+def test_drivers_of_a_script_are_bounded_and_a_missing_file_name_is_told() -> None:
+    big = "driver d\n" + f"about {'x' * 900}\n# {'y' * 60}\nop a:\n" + "  notify\n" * 60
+    with pytest.raises(ScriptError) as raised:
+        with_drivers("use d\n" * 5_000 + "use\n", lambda _: big)
+    assert str(raised.value).endswith("the drivers that a script uses have at most 4000000 characters")
+    with pytest.raises(ScriptError, match=r"1:4: FILE is missing"):
+        with_drivers("use", lambda _: big)

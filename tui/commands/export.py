@@ -148,9 +148,9 @@ class PlayedScript(NamedTuple):
 def _script(path: str) -> PlayedScript:
     from model.script.parser import parse
     from tui.drivers.script import ScriptDriver
-    from tui.session.user_files import read_text
+    from tui.session.user_files import read_script
 
-    commands = tuple(command for command in parse(read_text(path)) if command.verb != "may")
+    commands = tuple(command for command in parse(read_script(path)) if command.verb != "may")
     name = Path(path).name
     return PlayedScript(name, commands, ScriptDriver(commands, name))
 

@@ -40,11 +40,11 @@ def drawing(forms: "Mapping[str, DrawingFormat]", args: Namespace, store: "Store
     from lessons.file.library import find
     from model.script.parser import parse
     from tui.export.picture_steps import chosen, lesson_steps, script_steps
-    from tui.session.user_files import read_text
+    from tui.session.user_files import read_script
 
     if args.what.endswith(".pte"):
         title = Path(args.what).name
-        played = script_steps(command for command in parse(read_text(args.what)) if command.verb != "may")
+        played = script_steps(command for command in parse(read_script(args.what)) if command.verb != "may")
     else:
         lesson = find(args.what)
         title, played = lesson.header.title, lesson_steps(lesson, store)

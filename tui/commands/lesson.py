@@ -144,10 +144,10 @@ def new(args: Namespace) -> int:
 def promote(args: Namespace) -> int:
     """A lesson of what was played."""
     from lessons.author.scaffold import from_script
-    from tui.session.user_files import UnreadableError, read_text
+    from tui.session.user_files import UnreadableError, read_script
 
     try:
-        text = read_text(str(args.script))
+        text = read_script(str(args.script))
     except UnreadableError as error:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lessons.i18n.language import tr
 from lessons.learner.progress import replace_file
-from tui.session.user_files import FileNameError, UnreadableError, new_file, read_text
+from tui.session.user_files import FileNameError, UnreadableError, new_file, read_script
 
 if TYPE_CHECKING:
     from model.script.command import Command
@@ -67,7 +67,7 @@ def main(args: Namespace) -> int:
     from model.text.problems import ScriptError
 
     try:
-        commands = parse(read_text(args.file))
+        commands = parse(read_script(args.file))
         record = new_file(args.record, ".json") if args.record else None
     except (UnreadableError, FileNameError) as error:
         print(error, file=sys.stderr)

@@ -37,7 +37,7 @@ def main(args: Namespace) -> int:
     from lessons.learner.progress import replace_file
     from lessons.play.exhibit import misses, play
     from model.engine.mends import MENDS
-    from tui.session.user_files import read_text
+    from tui.session.user_files import read_script
 
     answers = {key: getattr(args, key) or _asked(key) for key in ASKED}
     missing = [key for key, answer in answers.items() if not answer]
@@ -51,7 +51,7 @@ def main(args: Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    text = draft(args.output.stem, answers, read_text(str(args.scene)))
+    text = draft(args.output.stem, answers, read_script(str(args.scene)))
     if wrong := misses(play(parse(text, str(args.output)))):
         print("\n".join(f"{args.output}: {one}" for one in wrong), file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from lessons.i18n.language import tr
 from tui.commands.run import complain
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
-from tui.session.user_files import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
     from tui.drivers.sandbox import SandboxDriver
@@ -57,13 +57,13 @@ def _plain(args: Namespace) -> int:
 
     driver = sandbox_driver(Store())
     if args.file or args.code:
-        _open(driver, args.code, read_text(args.file) if args.file else "")
+        _open(driver, args.code, read_script(args.file) if args.file else "")
     return PlainSandbox(driver, sys.stdin, console()).run()
 
 
 def _screen(args: Namespace) -> int:
     """Open the sandbox on the screen."""
-    text = read_text(args.file) if args.file else ""
+    text = read_script(args.file) if args.file else ""
     if args.code:
         from model.session.state_code import unpack
 

@@ -19,6 +19,7 @@ from model.session.timeline import Node, Timeline
 from model.text.problems import ScriptError
 from tui.drivers.history_view import Log, all_rules, broken, strip, told
 from tui.session.completion import help_for, related
+from tui.session.user_files import typed
 from tui.views.shown_state import net
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep, WatchedValue
 
@@ -281,6 +282,7 @@ class SandboxDriver:
         """
         session = self.session
         try:
+            line = typed(line)
             if session.running is not None and line.split(maxsplit=1)[:1] in (["step"], ["finish"]):
                 command = session.understand(line)
                 return self._beside(command) if command is not None else ""

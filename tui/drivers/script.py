@@ -23,7 +23,7 @@ class ScriptDriver(SandboxDriver):
         done = self._done()
         first = max(0, min(done - self.AROUND // 2, len(self.lines) - self.AROUND))
         shown = [
-            f"{'->' if number == done else '  '} {number:>2} {command.text}"
+            f"{'->' if number == done else '  '} {number:>2} {command.shown}"
             for number, command in enumerate(self.lines, 1)
             if first < number <= first + self.AROUND
         ]

@@ -112,14 +112,14 @@ def _save(driver: "SandboxDriver", name: str) -> str:
 
 
 def _load(driver: "SandboxDriver", name: str) -> str:
-    from tui.session.user_files import UnreadableError, read_file
+    from tui.session.user_files import UnreadableError, load_script
 
     if is_served():
         return tr("In a browser there are no files: y gives a code, and `code CODE` opens it.")
     if not name or name == "-":
         return tr("A file name is missing: `load FILE`.")
     try:
-        text = read_file(name)
+        text = load_script(name)
     except UnreadableError as error:
         return str(error)
     return _loaded(driver, open_text(driver, text), Path(name).stem)

@@ -73,7 +73,7 @@ def script_steps(commands: Iterable[Command]) -> Iterator[PictureStep]:
         drawn = _drawn(timeline, history, changes, wrong)
         outcome = in_words(node.outcome) if node.outcome is not None else ""
         yield PictureStep(
-            number, "", command.text, "", outcome, "", _new(wrong, known), drawn, timeline, before.number, node.number
+            number, "", command.shown, "", outcome, "", _new(wrong, known), drawn, timeline, before.number, node.number
         )
 
 

@@ -38,6 +38,7 @@ NOT_HERE: Final = {
     "always": "`ptescope run` judges it",
     "never": "`ptescope run` judges it",
     "final": "`ptescope run` judges it",
+    "driver": "a driver that a file describes exists in the model alone",
     "migrate": "memory is moved when the kernel likes",
     "reclaim": "memory is swapped out when the kernel likes; `madvise … pageout` asks for it",
     "dax": "it needs persistent memory",

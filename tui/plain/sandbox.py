@@ -19,6 +19,7 @@ from tui.drivers.sandbox import SandboxDriver, caption
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
+from tui.session.user_files import typed
 from tui.views.plain_text import VERBOSE, Narrator
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class PlainSandbox:
         """Whether a line is a command here; says with its column what is wrong. One under way may make it one."""
         if self.driver.session.running is None:
             try:
-                self.driver.session.understand(line)
+                self.driver.session.understand(typed(line))
             except ScriptError as error:
                 for problem in error.problems:
                     column = tr("column {column}").format(column=problem.column)

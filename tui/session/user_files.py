@@ -93,10 +93,24 @@ def read_script(name: str) -> str:
         UnreadableError: the script cannot be read.
         ScriptError: a driver's file cannot be read, or is wrong.
     """
+    return with_files(read_text(name), Path(name).parent if name != "-" else Path())
+
+
+def load_script(name: str) -> str:
+    """The same of a file that is read while somebody waits: whatever could keep them waiting is refused."""
+    return with_files(read_file(name), Path(name).expanduser().parent)
+
+
+def typed(line: str) -> str:
+    """A line of a prompt: `use FILE` brings the driver of a file along. Raises ScriptError."""
+    return line if is_served() else with_files(line, Path())
+
+
+def with_files(text: str, folder: Path) -> str:
+    """A script with the drivers that it uses in it, their files looked for in a folder. Raises ScriptError."""
     from model.script.uses import with_drivers
 
-    folder = Path(name).parent if name != "-" else Path()
-    return with_drivers(read_text(name), lambda file: read_driver(file, folder))
+    return with_drivers(text, lambda file: read_driver(file, folder))
 
 
 def read_driver(name: str, folder: Path) -> str:

@@ -52,7 +52,7 @@ def lines(found: Compared) -> Iterator[str]:
     """One command: what it answered, or why it was not carried out; then every difference."""
     if is_word(found):
         return
-    head = f"{found.command.line:4}  {found.command.text}"
+    head = f"{found.command.line:4}  {found.command.shown}"
     if found.skipped:
         yield tr("{command}  not carried out: {reason}").format(command=head, reason=found.skipped)
         return

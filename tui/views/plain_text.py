@@ -97,7 +97,7 @@ class Narrator:
     def head(self, account: "Account") -> None:
         """Line number, command, answer."""
         outcome = account.outcome
-        text = Text(f"{account.command.line:4}  ").append(account.command.text, "bold")
+        text = Text(f"{account.command.line:4}  ").append(account.command.shown, "bold")
         if account.command.verb in JUDGED:
             sign, answer = (
                 (self.signs.broken, outcome.message) if outcome.status == "failed" else (self.signs.ok, tr("holds"))

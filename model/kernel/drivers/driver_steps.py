@@ -158,7 +158,14 @@ def alloc(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     if isinstance(frames, int):
         return fail(-frames)
     op.frames, op.place = frames, place
+    owns(op, tx, frames)
     return None
+
+
+def owns(op: driver_op, tx: Transaction, frames: tuple[int, ...]) -> None:
+    """What the driver holds on frames that its buffer does not have now belongs to the running operation."""
+    counted, pinned = holds_references(driver_of(tx, op.driver))
+    op.holds, op.pins = frames if counted else (), frames if pinned else ()
 
 
 @performs("copy")
@@ -193,6 +200,7 @@ def switch(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
         last_use=use(tx, op.buffer),
     )
     op.frames = ()
+    owns(op, tx, op.old_frames)
     return None
 
 
@@ -215,6 +223,7 @@ def free(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     if op.switched:
         give_back(tx, bo, op.old_frames)
         op.old_frames = ()
+        owns(op, tx, ())
         return None
     give_back(tx, bo, bo.frames)
     if op.frames:
@@ -231,6 +240,7 @@ def put(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     give_back(tx, bo, op.old_frames if op.switched else bo.frames)
     if op.switched:
         op.old_frames = ()
+        owns(op, tx, ())
     else:
         tx.buffers.update(op.buffer, frames=(), place="none")
     return None
