@@ -15,6 +15,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from docs.driver_lines import driver_lines, drivers
 from model.engine.config import FACTS, SETTINGS
 from model.engine.mends import MENDS
 from model.invariants.registry import INVARIANTS
@@ -28,6 +29,8 @@ README: Final = ROOT / "README.md"
 SCRIPT: Final = ROOT / "docs" / "script.md"
 MODEL: Final = ROOT / "model" / "README.md"
 GLOSSARY: Final = ROOT / "docs" / "glossary.md"
+DRIVERS: Final = ROOT / "docs" / "drivers.md"
+CONTRACT: Final = ROOT / "docs" / "script-contract.md"
 COMPARE: Final = ROOT / "docs" / "compare.md"
 ORDINARY: Final = ROOT / "docs" / "ordinary.md"
 RECORDINGS: Final = ROOT / "tests" / "recordings"
@@ -203,6 +206,8 @@ PARTS: Final = {
     "verbs": Part(SCRIPT, verbs),
     "conditions": Part(SCRIPT, conditions),
     "settings": Part(SCRIPT, settings),
+    "driver lines": Part(DRIVERS, driver_lines),
+    "drivers": Part(CONTRACT, drivers),
     "invariants": Part(MODEL, invariants),
     "facts": Part(MODEL, facts),
     "mends": Part(MODEL, mends),

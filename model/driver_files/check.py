@@ -9,9 +9,9 @@ Each kernel is looked at by itself; a finding says on which it is so.
 from collections.abc import Iterator
 from typing import Final
 
-from model.driver_files.check_mapping import Lines, mapping_findings
+from model.driver_files.check_mapping import FieldPlaces, mapping_findings
 from model.driver_files.check_steps import StepChecker
-from model.driver_files.findings import Finding, merged, warning
+from model.driver_files.findings import DriverFault, merged, warning
 from model.driver_files.line_forms import CONDITIONS
 from model.driver_files.parser import every_step
 from model.driver_files.records import DriverLine, DriverText, KernelDriver
@@ -19,19 +19,19 @@ from model.driver_files.resolve import KernelAt, resolve, whole
 from model.engine.config import KERNELS
 from model.text.problems import did_you_mean
 
-ALWAYS_THERE: Final = frozenset({*CONDITIONS, "none", "fence"})
+ALWAYS_THERE: Final = frozenset({*CONDITIONS, "fence"})
 """States that no step of the file sets."""
 
 
-def check(text: str) -> tuple[Finding, ...]:
+def check(text: str) -> tuple[DriverFault, ...]:
     """Everything that is wrong with a driver, by place. Raises ScriptError if it cannot be read.
 
     What stands in a driver that is taken over by `like` is told at the `like` line.
     """
     driver = whole(text)
-    found: list[tuple[str, Finding]] = []
+    found: list[tuple[str, DriverFault]] = []
     before: KernelDriver | None = None
-    steps: tuple[Finding, ...] = ()
+    steps: tuple[DriverFault, ...] = ()
     for kernel in KERNELS:
         now, lines = resolve(text, kernel), _lines(driver, KernelAt(kernel, frozenset()))
         steps = steps if now == before else tuple(StepChecker(now).findings())
@@ -41,15 +41,15 @@ def check(text: str) -> tuple[Finding, ...]:
     return merged(found)
 
 
-def _lines(driver: DriverText, here: KernelAt) -> Lines:
+def _lines(driver: DriverText, here: KernelAt) -> FieldPlaces:
     """Where the fields stand that sentences are about; for one that is not given, the file's first line."""
     counting = sorted(filter(here.has, driver.fields), key=lambda line: bool(line.as_it_was))
     by_word = {line.word: line for line in counting}
     first = DriverLine("driver", {})
-    return Lines(*(by_word.get(word, first) for word in ("vma", "map", "private", "backing")))
+    return FieldPlaces(*(by_word.get(word, first) for word in ("vma", "map", "private", "backing")))
 
 
-def _names(driver: DriverText) -> Iterator[Finding]:
+def _names(driver: DriverText) -> Iterator[DriverFault]:
     """States that nothing sets, functions that nobody calls, locks that nobody takes."""
     steps = [step for one in driver.lists for step in every_step(one)]
     set_by = {step.word_at("STATE") for step in steps if step.word == "set"}

@@ -6,7 +6,7 @@ What the kernel does where they do not was read in mm/memory.c and mm/huge_memor
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.driver_files.findings import Finding, error, warning
+from model.driver_files.findings import DriverFault, error, warning
 from model.driver_files.records import DriverLine, KernelDriver
 from model.engine.config import KERNELS
 from model.memory.flags import VM_DONTDUMP, VM_DONTEXPAND, VM_IO, VM_MIXEDMAP, VM_PFNMAP
@@ -20,7 +20,7 @@ COUNTED: Final = frozenset({"page", "return-page", "file"})
 REMAP: Final = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP
 
 
-class Lines(NamedTuple):
+class FieldPlaces(NamedTuple):
     """Where the fields stand that the sentences are about."""
 
     vma: DriverLine
@@ -29,7 +29,7 @@ class Lines(NamedTuple):
     backing: DriverLine
 
 
-def mapping_findings(driver: KernelDriver, kernel: str, lines: Lines) -> Iterator[Finding]:
+def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> Iterator[DriverFault]:
     """What is wrong with the way a driver maps, on a kernel."""
     if driver.at == "fault":
         yield from _in_fault(driver, kernel, lines)
@@ -55,7 +55,7 @@ def _lists(driver: KernelDriver) -> Iterator[tuple[DriverLine, ...]]:
         yield tuple(part for step in one.steps for part in (step, *step.joined))
 
 
-def _in_fault(driver: KernelDriver, kernel: str, lines: Lines) -> Iterator[Finding]:
+def _in_fault(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> Iterator[DriverFault]:
     """A ->fault has mmap_lock for reading: vm_flags are as ->mmap has left them."""
     pfnmap, mixed = bool(driver.vma_flags & VM_PFNMAP), bool(driver.vma_flags & VM_MIXEDMAP)
     if driver.insert in {"pfn", "huge-pfn"}:
@@ -77,7 +77,7 @@ def _in_fault(driver: KernelDriver, kernel: str, lines: Lines) -> Iterator[Findi
         yield error(lines.map, "remap-sets-flags", what, "drivers/vfio/pci/vfio_pci_core.c: vfio_pci_core_mmap, 6.1")
 
 
-def _special(driver: KernelDriver, lines: Lines, *, pfnmap: bool, mixed: bool) -> Iterator[Finding]:
+def _special(driver: KernelDriver, lines: FieldPlaces, *, pfnmap: bool, mixed: bool) -> Iterator[DriverFault]:
     """The BUG_ONs of vmf_insert_pfn() and vmf_insert_pfn_pmd()."""
     name, source = ("vmf_insert_pfn", INSERT_PFN) if driver.insert == "pfn" else ("vmf_insert_pfn_pmd", INSERT_PMD)
     if pfnmap == mixed:
@@ -94,7 +94,7 @@ def _special(driver: KernelDriver, lines: Lines, *, pfnmap: bool, mixed: bool) -
         yield error(lines.private, "private-pfnmap", what, source)
 
 
-def _in_mmap(driver: KernelDriver, lines: Lines) -> Iterator[Finding]:
+def _in_mmap(driver: KernelDriver, lines: FieldPlaces) -> Iterator[DriverFault]:
     """->mmap has mmap_lock for writing."""
     pfnmap, mixed = bool(driver.vma_flags & VM_PFNMAP), bool(driver.vma_flags & VM_MIXEDMAP)
     if driver.insert == "page" and pfnmap and not mixed:

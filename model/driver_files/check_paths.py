@@ -1,6 +1,6 @@
 """Every way through an operation: in each combination of states, with each step that can fail failing once.
 
-A way is a `Walk`: what is held, what is mapped, what has been freed so far. The machine carries a list out by the same
+A `DriverWay` says what is held, what is mapped, what has been freed so far. The machine carries a list out by the same
 rules (model.kernel.drivers.driver_op): behind an error only `unlock` is done, in the list and in its callers.
 """
 
@@ -16,7 +16,7 @@ PLACES: Final = ("vram", "gtt", "system", "swapped", "none")
 MAY_FAIL: Final = frozenset({"refuse-when", "refuse-unless", "room", "alloc", "insert"})
 
 
-class Walk(NamedTuple):
+class DriverWay(NamedTuple):
     """How things stand somewhere in an operation."""
 
     known: tuple[tuple[str, bool], ...] = ()
@@ -36,7 +36,7 @@ class Walk(NamedTuple):
         """Whether the buffer is in a state; None: it may be."""
         return dict(self.known).get(state)
 
-    def learns(self, state: str, value: bool) -> "Walk":
+    def learns(self, state: str, value: bool) -> "DriverWay":
         """The same, with a state known. Of the places only one can be."""
         known = dict(self.known)
         if value and state in PLACES:
@@ -44,11 +44,11 @@ class Walk(NamedTuple):
         known[state] = value
         return self._replace(known=tuple(sorted(known.items())))
 
-    def forgets_place(self) -> "Walk":
+    def forgets_place(self) -> "DriverWay":
         """The buffer is somewhere else now."""
         return self._replace(known=tuple(pair for pair in self.known if pair[0] not in PLACES))
 
-    def loses_memory(self) -> "Walk":
+    def loses_memory(self) -> "DriverWay":
         """The same without memory: swapped out, or nowhere."""
         known = dict(self.forgets_place().known) | dict.fromkeys(("vram", "gtt", "system"), False)
         return self._replace(known=tuple(sorted(known.items())))
@@ -57,7 +57,7 @@ class Walk(NamedTuple):
     def states(self) -> str:
         """The combination of states as a phrase; empty where nothing was asked.
 
-        >>> Walk(known=(("gone", False), ("vram", True))).states
+        >>> DriverWay(known=(("gone", False), ("vram", True))).states
         'where it is in vram, not in gone'
         """
         told = [state if value else f"not in {state}" for state, value in self.known]
@@ -66,7 +66,7 @@ class Walk(NamedTuple):
         return f"where it is {', '.join(shown)}" if shown else ""
 
 
-Visit = Callable[[Walk, DriverLine], Walk]
+Visit = Callable[[DriverWay, DriverLine], DriverWay]
 """Looks at a step that is about to be done, and says how things stand behind it."""
 
 
@@ -82,11 +82,11 @@ class Paths:
         self.visit = visit
         self.seen = 0
 
-    def ends(self, one: StepList, start: Walk) -> list[Walk]:
+    def ends(self, one: StepList, start: DriverWay) -> list[DriverWay]:
         """How things may stand behind a list that begins so; equal ways once. Raises TooManyWaysError."""
         walks = [start]
         for step in one.steps:
-            behind: dict[Walk, None] = {}
+            behind: dict[DriverWay, None] = {}
             for walk in walks:
                 self.seen += 1
                 if self.seen > MOST_WALKS:
@@ -95,7 +95,7 @@ class Paths:
             walks = list(behind)
         return walks
 
-    def _step(self, step: DriverLine, walk: Walk) -> Iterator[Walk]:
+    def _step(self, step: DriverLine, walk: DriverWay) -> Iterator[DriverWay]:
         """A step, and those that are joined to it, in one way or several."""
         if walk.failed and step.word != "unlock":
             yield walk
@@ -113,7 +113,7 @@ class Paths:
             ]
         yield from walks
 
-    def _part(self, part: DriverLine, walk: Walk) -> Iterator[Walk]:
+    def _part(self, part: DriverLine, walk: DriverWay) -> Iterator[DriverWay]:
         """One of the steps of a micro-step; behind an error this is an `unlock`."""
         if part.word == "call":
             callee = self.driver.steps(part.word_at("NAME"))
@@ -138,7 +138,7 @@ class Paths:
         yield after._replace(done=after.done | {part.word})
 
 
-def _chosen(step: DriverLine, walk: Walk) -> Walk | None:
+def _chosen(step: DriverLine, walk: DriverWay) -> DriverWay | None:
     """The way on which a step is done, or None if it cannot be."""
     for state, wanted in step.when:
         known = walk.knows(state)
@@ -148,7 +148,7 @@ def _chosen(step: DriverLine, walk: Walk) -> Walk | None:
     return walk
 
 
-def _otherwise(step: DriverLine, walk: Walk) -> Iterator[Walk]:
+def _otherwise(step: DriverLine, walk: DriverWay) -> Iterator[DriverWay]:
     """The ways on which a step is left out: each of its conditions may be the one that is not met."""
     for state, wanted in step.when:
         known = walk.knows(state)

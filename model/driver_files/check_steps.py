@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.driver_files.check_mapping import COUNTED
-from model.driver_files.check_paths import Paths, TooManyWaysError, Walk
-from model.driver_files.findings import Finding, error, warning
+from model.driver_files.check_paths import DriverWay, Paths, TooManyWaysError
+from model.driver_files.findings import DriverFault, error, warning
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 
 MOVE: Final = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_handle_move_mem calls ttm_bo_unmap_virtual first, 6.1 to 7.3"
@@ -20,16 +20,16 @@ class StepChecker:
 
     def __init__(self, driver: KernelDriver) -> None:
         self.driver = driver
-        self.found: dict[Finding, None] = {}
+        self.found: dict[DriverFault, None] = {}
         self.partial: DriverLine | None = None
         """The last `zap` of a part."""
         self.words = {part.word for one in _lists(driver) for part in _parts(one)}
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[DriverFault]:
         """Everything that is wrong with the operations."""
         for one in self.driver.ops:
             try:
-                for end in Paths(self.driver, self._visit).ends(one, Walk()):
+                for end in Paths(self.driver, self._visit).ends(one, DriverWay()):
                     self._end(one, end)
             except TooManyWaysError:
                 self._note(
@@ -37,12 +37,12 @@ class StepChecker:
                 )
         yield from self.found
 
-    def _note(self, finding: Finding) -> None:
+    def _note(self, finding: DriverFault) -> None:
         self.found[finding] = None
 
     # -- one step ----------------------------------------------------------------------------------
 
-    def _visit(self, walk: Walk, step: DriverLine) -> Walk:
+    def _visit(self, walk: DriverWay, step: DriverLine) -> DriverWay:
         match step.word:
             case "lock":
                 return self._lock(walk, step)
@@ -63,14 +63,14 @@ class StepChecker:
                 self._keep(step)
         return walk
 
-    def _lock(self, walk: Walk, step: DriverLine) -> Walk:
+    def _lock(self, walk: DriverWay, step: DriverLine) -> DriverWay:
         lock, read = step.word_at("LOCK"), step.has("read")
         others = [shared for name, shared in walk.held if name == lock]
         if others and not step.has("try") and not (read and all(others)):
             self._note(error(step, "self-deadlock", f"`{lock}` is held already: this waits for itself, for ever"))
         return walk._replace(held=(*walk.held, (lock, read)))
 
-    def _unlock(self, walk: Walk, step: DriverLine) -> Walk:
+    def _unlock(self, walk: DriverWay, step: DriverLine) -> DriverWay:
         lock = step.word_at("LOCK")
         held = list(walk.held)
         at = next((at for at in reversed(range(len(held))) if held[at][0] == lock), None)
@@ -83,7 +83,7 @@ class StepChecker:
         after = walk._replace(held=tuple(held))
         return after._replace(guarded=after.guarded and (after.zap == "none" or self._guards(after)))
 
-    def _guards(self, walk: Walk) -> bool:
+    def _guards(self, walk: DriverWay) -> bool:
         """Whether a fault cannot make entries now."""
         if self.driver.at != "fault" or self.driver.insert == "file":
             return True
@@ -92,7 +92,7 @@ class StepChecker:
         faults = dict(self.driver.fault_locks)
         return any(lock in faults and not read for lock, read in walk.held)
 
-    def _zap(self, walk: Walk, step: DriverLine) -> Walk:
+    def _zap(self, walk: DriverWay, step: DriverLine) -> DriverWay:
         if step.has("no-flush"):
             what = "the entries go, and TLBs keep them: CPUs use the old memory until something else flushes"
             self._note(error(step, "no-flush", what, "mm/mmu_gather.c: tlb_finish_mmu flushes, 6.1, 6.12 and 7.3"))
@@ -105,7 +105,7 @@ class StepChecker:
 
     # -- the order ---------------------------------------------------------------------------------
 
-    def _mapped(self, walk: Walk) -> str:
+    def _mapped(self, walk: DriverWay) -> str:
         """Why the old memory is still reached through entries; empty if it is not."""
         if walk.zap == "part":
             if self.partial is not None:
@@ -118,7 +118,7 @@ class StepChecker:
             return "a fault may have brought the entries back since the zap: no lock that ->fault takes is held"
         return ""
 
-    def _gives_back(self, walk: Walk, step: DriverLine) -> None:
+    def _gives_back(self, walk: DriverWay, step: DriverLine) -> None:
         if step.word == "shrink" and self.driver.insert == "file":
             return  # reclaim looks the entries up itself
         if step.has("keep-numbers"):
@@ -148,7 +148,7 @@ class StepChecker:
         """Whether an entry keeps its page: an ordinary one, of pages that are given back by reference."""
         return self.driver.insert in COUNTED and self.driver.backing not in {"pool", "vram"}
 
-    def _leaves(self, walk: Walk, step: DriverLine) -> Walk:
+    def _leaves(self, walk: DriverWay, step: DriverLine) -> DriverWay:
         why = self._mapped(walk)
         if why and not self._empty(walk):
             lost = "what is written to the old memory from here on is lost"
@@ -166,15 +166,15 @@ class StepChecker:
         return walk._replace(done=walk.done | {FILLED}) if step.word == "switch" and self._empty(walk) else walk
 
     @staticmethod
-    def _empty(walk: Walk) -> bool:
+    def _empty(walk: DriverWay) -> bool:
         return walk.knows("none") is True
 
-    def _unfenced(self, walk: Walk, step: DriverLine) -> None:
+    def _unfenced(self, walk: DriverWay, step: DriverLine) -> None:
         if "fence" in self.words and "wait-fence" not in walk.done:
             what = f"`{step.word}` while a job of the device may use the buffer: `wait-fence` has not been done"
             self._note(error(step, "no-wait-fence", what, "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_wait_ctx, 6.12"))
 
-    def _insert(self, walk: Walk, step: DriverLine) -> None:
+    def _insert(self, walk: DriverWay, step: DriverLine) -> None:
         waiting = {lock for lock, how in self.driver.fault_locks if how != "trylock-retry"}
         for lock, _ in walk.held:
             if lock in waiting:
@@ -186,7 +186,7 @@ class StepChecker:
                     error(step, "lock-order", what, "drivers/vfio/pci/vfio_pci_core.c, 6.1: vfio_pci_zap_and_vma_lock")
                 )
 
-    def _notify(self, walk: Walk, step: DriverLine) -> None:
+    def _notify(self, walk: DriverWay, step: DriverLine) -> None:
         gone = [word for word in ("free", "put", "truncate") if word in walk.done]
         if gone:
             what = f"importers are told after `{gone[0]}`: until then their devices use memory of somebody else"
@@ -202,7 +202,7 @@ class StepChecker:
 
     # -- the end of an operation -------------------------------------------------------------------
 
-    def _end(self, one: StepList, walk: Walk) -> None:
+    def _end(self, one: StepList, walk: DriverWay) -> None:
         for lock, _ in walk.held:
             where = f" {walk.states}" if walk.states else ""
             how = f"after an error{where}" if walk.failed else where.strip()
@@ -223,7 +223,7 @@ class StepChecker:
                 warning(one.head, "unused-memory", f"`{one.name}` allocates memory that the buffer never becomes")
             )
 
-    def _nobody_imports(self, walk: Walk) -> bool:
+    def _nobody_imports(self, walk: DriverWay) -> bool:
         return self.driver.pins_every or walk.knows("exported") is False or walk.knows("imported") is False
 
 

@@ -10,7 +10,7 @@ Severity = Literal["error", "warning"]
 """`error`: it corrupts memory, hangs, or stops the kernel. `warning`: it need not, or the file says too little."""
 
 
-class Finding(NamedTuple):
+class DriverFault(NamedTuple):
     """One complaint about one line of a driver file."""
 
     line: int
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     def told(self) -> str:
         """The complaint with its source, and where it is not so everywhere the kernels.
 
-        >>> Finding(1, 1, "error", "x", "it ends badly", "mm/memory.c: f, 6.1", ("6.1", "6.12")).told
+        >>> DriverFault(1, 1, "error", "x", "it ends badly", "mm/memory.c: f, 6.1", ("6.1", "6.12")).told
         'it ends badly (mm/memory.c: f, 6.1) [6.1, 6.12]'
         """
         source = f" ({self.source})" if self.source else ""
@@ -41,25 +41,25 @@ class Finding(NamedTuple):
         return f"{file}:{self.line}:{self.column}: {self.severity}: {self.told}"
 
 
-def _at(at: DriverLine, severity: Severity, name: str, message: str, source: str) -> Finding:
+def _at(at: DriverLine, severity: Severity, name: str, message: str, source: str) -> DriverFault:
     driver, _, line = at.origin.partition(":")
     there = f"in `{driver}`, line {line}: " if at.origin else ""
-    return Finding(at.line, at.column, severity, name, there + message, source)
+    return DriverFault(at.line, at.column, severity, name, there + message, source)
 
 
-def error(at: DriverLine, name: str, message: str, source: str = "") -> Finding:
+def error(at: DriverLine, name: str, message: str, source: str = "") -> DriverFault:
     """Something that corrupts, hangs or stops the kernel."""
     return _at(at, "error", name, message, source)
 
 
-def warning(at: DriverLine, name: str, message: str, source: str = "") -> Finding:
+def warning(at: DriverLine, name: str, message: str, source: str = "") -> DriverFault:
     """Something that deserves a look."""
     return _at(at, "warning", name, message, source)
 
 
-def merged(found: Iterable[tuple[str, Finding]]) -> tuple[Finding, ...]:
+def merged(found: Iterable[tuple[str, DriverFault]]) -> tuple[DriverFault, ...]:
     """Findings of single kernels, each once with all of its kernels, by place."""
-    kernels: dict[Finding, list[str]] = {}
+    kernels: dict[DriverFault, list[str]] = {}
     for kernel, finding in found:
         known = kernels.setdefault(finding._replace(kernels=()), [])
         if kernel not in known:

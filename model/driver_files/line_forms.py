@@ -64,10 +64,12 @@ class LineForm(NamedTuple):
 
     def _usage(self) -> Iterator[str]:
         for slot in self.slots:
-            shown = "|".join(slot.words) if slot.words and not slot.many else f"{slot.name}{'…' if slot.many else ''}"
+            listed = slot.words and not slot.many and len(slot.words) <= MOST_LISTED
+            shown = "|".join(slot.words) if listed else f"{slot.name}{'…' if slot.many else ''}"
             yield f"[{shown}]" if slot.optional else shown
         for option in self.options:
-            shown = "|".join(option.words) or option.name.upper()
+            shown = "" if option.many else "|".join(option.words)
+            shown = shown or f"{option.name.upper()}{',…' if option.many else ''}"
             text = f"{option.name}={shown}"
             yield f"[{text}]" if option.optional else text
         for flag in self.flags:
@@ -75,6 +77,8 @@ class LineForm(NamedTuple):
 
 
 MOST_PAGES: Final = 1 << 20
+MOST_LISTED: Final = 8
+"""Words that a usage line lists; of more it says only what they are."""
 
 VMA_FLAGS: Final = {
     word: int(getattr(flags, f"VM_{word}"))
@@ -94,6 +98,7 @@ CONDITIONS: Final = {
     "gtt": "it is in system memory that the GPU reaches",
     "system": "it is in system memory",
     "swapped": "it is swapped out",
+    "none": "it has no memory, and is not swapped out",
     "pinned": "a static importer has the exporter's pin on the buffer",
     "imported": "some device imports a dma-buf of it",
     "exported": "there is a dma-buf of it",

@@ -4,7 +4,7 @@ import pytest
 
 from model.driver_files import library
 from model.driver_files.check import check
-from model.driver_files.findings import Finding
+from model.driver_files.findings import DriverFault
 from model.engine.config import KERNELS
 from model.text.problems import ScriptError
 
@@ -27,7 +27,7 @@ op move:
 """
 
 
-def found(text: str) -> list[Finding]:
+def found(text: str) -> list[DriverFault]:
     return list(check(text))
 
 

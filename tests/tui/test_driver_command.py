@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.parts import code_block
 from model.driver_files import library
 from model.driver_files.check import check
 from model.driver_files.on_kernel import on_kernel
@@ -118,3 +119,15 @@ def test_a_name_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], tm
     assert status == 2
     assert "\x1b" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_example_of_the_document_is_told_what_the_document_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "drivers.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("mydrv.driver").write_text(code_block(text, "driver"))
+    Path("mine.pte").write_text(code_block(text, "sh"))
+    assert driver(capsys, "check", "mydrv.driver") == (1, code_block(text, "text"), "")
+    assert main(["explore", "mine.pte"]) == 1
+    assert "foreign-access" in capsys.readouterr().out

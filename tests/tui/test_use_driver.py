@@ -31,7 +31,7 @@ def script(tmp_path: Path) -> Path:
 def test_a_script_that_uses_a_driver_is_exported(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = script.with_suffix(".mmd")
     assert main(["export", str(script), "-o", str(out)]) == 0, capsys.readouterr().err
-    assert "unmap_mapping_range" in out.read_text()
+    assert "mine_go" in out.read_text()
 
 
 def test_a_driver_is_shown_by_its_name_not_by_all_that_it_says(

@@ -10,7 +10,7 @@ from model.engine.config import KERNELS
 from tui.session.user_files import UnreadableError, read_text
 
 if TYPE_CHECKING:
-    from model.driver_files.findings import Finding
+    from model.driver_files.findings import DriverFault
     from model.text.problems import ScriptProblem
 
 EXIT_FINE: Final = 0
@@ -120,7 +120,7 @@ def check(words: list[str], *, as_json: bool) -> int:
     malformed = False
     for word in words:
         problems: tuple[ScriptProblem, ...] = ()
-        found: tuple[Finding, ...] = ()
+        found: tuple[DriverFault, ...] = ()
         try:
             found = findings_of(text_of(word))
         except ScriptError as error:
