@@ -168,6 +168,19 @@ FACTS: Final[dict[str, Fact]] = {
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
     "faults in code read ahead only": Fact("6.18", "7.3", "do_sync_mmap_readahead() since 6.16; mm/filemap.c"),
     "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),
+    "UFFDIO_MOVE": Fact("6.12", "7.3", "since 6.8; mm/userfaultfd.c: move_pages"),
+    "empty private entries can be write-protected": Fact(
+        "6.12", "7.3", "UFFD_FEATURE_WP_UNPOPULATED since 6.4; mm/mprotect.c"
+    ),
+    "UFFDIO_WRITEPROTECT goes over several VMAs": Fact("6.12", "7.3", "mwriteprotect_range() since 6.3"),
+    "UFFDIO_COPY prepares the anon_vma first": Fact(
+        "6.12", "7.3", "find_vma_and_prepare_anon(), per-VMA locks since 6.9; mm/userfaultfd.c"
+    ),
+    "lifting uffd-wp makes exclusive entries writable": Fact(
+        "6.12", "7.3", "uffd_wp_range(): MM_CP_TRY_CHANGE_WRITABLE since 6.2; mm/userfaultfd.c"
+    ),
+    "only its own userfaultfd unregisters a range": Fact("6.18", "7.3", "userfaultfd_unregister() since 6.17"),
+    "special VMAs have no userfaultfd": Fact("6.12", "7.3", "vma_can_userfault(): VM_SPECIAL; none in 6.1"),
     "vvar is PFN-mapped": Fact("6.1", "6.18", "refcounted MIXEDMAP in 7.3; kernel-facts N.2"),
 }
 

@@ -46,6 +46,8 @@ VM_UFFD_MINOR: Final = 1 << 37
 VM_SEALED: Final = 1 << 42
 
 VM_ACCESS: Final = VM_READ | VM_WRITE | VM_EXEC
+VM_UFFD: Final = VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR
+"""__VM_UFFD_FLAGS: the modes in which a range is registered with userfaultfd."""
 VM_SPECIAL: Final = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP
 
 SMAPS_CODES: Final[tuple[tuple[int, str], ...]] = (
@@ -117,6 +119,7 @@ PAGE_PROTNONE: Final = 1 << 8
 """Shares its bit with GLOBAL; means PROT_NONE while PRESENT is clear."""
 PAGE_SPECIAL: Final = 1 << 9
 PAGE_UFFD_WP: Final = 1 << 10
+"""Write-protected by userfaultfd. Swap entries have it in another bit (_PAGE_SWP_UFFD_WP), here in the same."""
 PAGE_SOFT_DIRTY: Final = 1 << 11
 PAGE_DEVMAP: Final = 1 << 58
 PAGE_NX: Final = 1 << 63

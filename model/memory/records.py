@@ -192,6 +192,8 @@ class Vma(Record, frozen=True, omit_defaults=True):
     """The anon_vma that new anonymous pages of this VMA belong to; 0 = none yet."""
     chain: tuple[AnonVmaNumber, ...] = ()
     """anon_vma_chain: all anon_vmas whose pages may be mapped here, own one last."""
+    uffd: str = ""
+    """vm_userfaultfd_ctx: the userfaultfd that it is registered with; empty = none."""
 
     @property
     def pages(self) -> int:
@@ -268,6 +270,17 @@ class File(Record, frozen=True, omit_defaults=True):
     """The VMAs that map it: (process, start), by offset, then as they came. What unmap_mapping_range() walks."""
     users: int = 0
     """Calls that hold it while they work on it without mmap_lock (get_file): it outlives its last mapping for them."""
+
+
+class Userfaultfd(Record, frozen=True, omit_defaults=True):
+    """struct userfaultfd_ctx: a file descriptor through which a program handles page faults of a process."""
+
+    process: str
+    """ctx->mm: whose faults."""
+    features: tuple[Word, ...] = ()
+    """UFFD_FEATURE_* that UFFDIO_API has chosen, in lower case."""
+    waiting: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
+    """fault_pending_wqh: (task, virtual page) of each fault that waits for an answer."""
 
 
 class SwapSlot(Record, frozen=True, omit_defaults=True):

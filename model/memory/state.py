@@ -37,6 +37,7 @@ from model.memory.records import (
     SwapSlot,
     Task,
     TlbEntry,
+    Userfaultfd,
     Vma,
 )
 from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
@@ -181,6 +182,7 @@ class Tables:
     tasks = Table[str, Task]("tasks", str, Task)
     drivers = Table[Word, Word]("drivers", Word, Word)
     """Name → the text of a driver that a script has brought along; those that come with the program are not stored."""
+    userfaultfds = Table[str, Userfaultfd]("userfaultfds", str, Userfaultfd)
 
 
 MOST_UNHASHED: Final = 1024

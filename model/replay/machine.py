@@ -36,6 +36,8 @@ class Machine:
         self.held: dict[str, HeldReference] = {}
         self.references: dict[str, list[str]] = {}
         """By id, the model's references behind it: `get_many` takes many."""
+        self.uffds: dict[str, str] = {}
+        """By process, the userfaultfd that it has opened last."""
         self.outside: dict[int, int] = {}
         """Where the kernel put mappings that a scenario left to it: start vpn → its page number in the scenario."""
         self.run(mm_alloc(mm="p0", cpu=0))

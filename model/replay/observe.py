@@ -222,7 +222,9 @@ class Observer:
     def frame_name(self, state: State, pte: Pte) -> str:
         """What the recording calls the frame behind an entry; a new one gets the next name."""
         if not pte.present:
-            return "guard" if pte.kind == "marker" else self.slot(pte.pfn)
+            if pte.kind == "marker":
+                return "uffd-wp-marker" if pte.bits & PAGE_UFFD_WP else "guard"
+            return self.slot(pte.pfn)
         frame = page_frame(state, pte.pfn)
         if frame.kind == "zero":
             return "hugezero" if frame.large else "zero"

@@ -279,6 +279,60 @@ class DirectIn(Op, frozen=True, tag="odirect_in"):
     value: Byte
 
 
+class UffdOpen(Op, frozen=True, tag="uffd_open"):
+    """userfaultfd(2) and UFFDIO_API; what the process opens last is what its other ops mean."""
+
+    proc: str
+    features: tuple[str, ...] = ("sigbus",)
+
+
+class UffdRegister(RangeOp, frozen=True, tag="uffd_register"):
+    """UFFDIO_REGISTER."""
+
+    mode: tuple[Literal["missing", "wp", "minor"], ...]
+
+
+class UffdUnregister(RangeOp, frozen=True, tag="uffd_unregister"):
+    """UFFDIO_UNREGISTER."""
+
+
+class UffdWp(RangeOp, frozen=True, tag="uffd_wp"):
+    """UFFDIO_WRITEPROTECT, with UFFDIO_WRITEPROTECT_MODE_WP if `protect`."""
+
+    protect: bool = True
+
+
+class UffdFill(Op, frozen=True):
+    """An op that brings a page, or `pages` of them, to `at`."""
+
+    proc: str
+    at: Pages
+    pages: Pages = 1
+
+
+class UffdCopy(UffdFill, frozen=True, tag="uffd_copy"):
+    """UFFDIO_COPY from `src`, with UFFDIO_COPY_MODE_WP if `wp`."""
+
+    src: Pages = 0
+    wp: bool = False
+
+
+class UffdZeropage(UffdFill, frozen=True, tag="uffd_zeropage"):
+    """UFFDIO_ZEROPAGE."""
+
+
+class UffdMove(UffdFill, frozen=True, tag="uffd_move"):
+    """UFFDIO_MOVE from `src`."""
+
+    src: Pages = 0
+
+
+class UffdContinue(UffdFill, frozen=True, tag="uffd_continue"):
+    """UFFDIO_CONTINUE, with UFFDIO_CONTINUE_MODE_WP if `wp`."""
+
+    wp: bool = False
+
+
 class UnknownOp(msgspec.Struct, frozen=True):
     """An op that no type stands for: the model does not know it."""
 
@@ -324,6 +378,14 @@ KINDS: Final[dict[str, type[Op]]] = {
         ForceWrite,
         DirectOut,
         DirectIn,
+        UffdOpen,
+        UffdRegister,
+        UffdUnregister,
+        UffdWp,
+        UffdCopy,
+        UffdZeropage,
+        UffdMove,
+        UffdContinue,
     )
 }
 """The types of ops by the ops' names."""

@@ -37,6 +37,11 @@ from model.kernel.mm.remote import (
     process_vm_readv,
     process_vm_writev,
 )
+from model.kernel.mm.userfaultfd import FEATURES, MODES, userfaultfd_open
+from model.kernel.mm.userfaultfd_fill import userfaultfd_continue, userfaultfd_copy, userfaultfd_zeropage
+from model.kernel.mm.userfaultfd_move import userfaultfd_move
+from model.kernel.mm.userfaultfd_register import userfaultfd_register, userfaultfd_unregister
+from model.kernel.mm.userfaultfd_wp import userfaultfd_writeprotect
 from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
 from model.replay import ops
 from model.replay.machine import OK, UNSUPPORTED, Machine, Reply
@@ -84,6 +89,8 @@ def is_unsupported(op: ops.Op) -> bool:
             return op.advice.lower() not in ADVICE
         case ops.CreateFile():
             return op.type not in FILE_TYPES
+        case ops.UffdOpen():
+            return not set(FEATURES) >= set(op.features)
         case ops.PlaceSpecial():
             return op.what not in SPECIAL_PAGES
         case _:
@@ -371,6 +378,69 @@ def direct_in(machine: Machine, op: ops.DirectIn) -> Reply:
     return machine.reply(direct_read_in(mm=op.proc, vpn=machine.vpn(op.page), value=op.value), op.proc)
 
 
+# -- userfaultfd ------------------------------------------------------------------------------
+
+
+def uffd_open(machine: Machine, op: ops.UffdOpen) -> Reply:
+    """The recorder keeps the descriptor; the next one of this process takes its place."""
+    name = f"uffd{len(machine.state.userfaultfds)}"
+    reply = machine.reply(userfaultfd_open(mm=op.proc, uffd=name, features=op.features), op.proc)
+    if reply == OK:
+        machine.uffds[op.proc] = name
+    return reply
+
+
+def uffd_of(machine: Machine, op: ops.RangeOp | ops.UffdFill) -> str:
+    """The descriptor that an op means; a name that nothing has where the process has none."""
+    return machine.uffds.get(op.proc, "")
+
+
+def uffd_register(machine: Machine, op: ops.UffdRegister) -> Reply:
+    """Register a range."""
+    modes = sum(MODES[mode] for mode in op.mode)
+    start, uffd = machine.vpn(op.at), uffd_of(machine, op)
+    return machine.reply(userfaultfd_register(uffd=uffd, start=start, pages=op.pages, modes=modes), op.proc)
+
+
+def uffd_unregister(machine: Machine, op: ops.UffdUnregister) -> Reply:
+    """Take a registration back."""
+    start, uffd = machine.vpn(op.at), uffd_of(machine, op)
+    return machine.reply(userfaultfd_unregister(uffd=uffd, start=start, pages=op.pages), op.proc)
+
+
+def uffd_wp(machine: Machine, op: ops.UffdWp) -> Reply:
+    """Write-protect a range, or lift that."""
+    start, uffd = machine.vpn(op.at), uffd_of(machine, op)
+    call = userfaultfd_writeprotect(uffd=uffd, start=start, pages=op.pages, protect=op.protect)
+    return machine.reply(call, op.proc)
+
+
+def uffd_copy(machine: Machine, op: ops.UffdCopy) -> Reply:
+    """Fill pages with what others hold."""
+    start, source = machine.vpn(op.at), machine.vpn(op.src)
+    call = userfaultfd_copy(uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source, wp=op.wp)
+    return machine.reply(call, op.proc)
+
+
+def uffd_zeropage(machine: Machine, op: ops.UffdZeropage) -> Reply:
+    """Fill pages with zeros."""
+    call = userfaultfd_zeropage(uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages)
+    return machine.reply(call, op.proc)
+
+
+def uffd_move(machine: Machine, op: ops.UffdMove) -> Reply:
+    """Move pages."""
+    start, source = machine.vpn(op.at), machine.vpn(op.src)
+    call = userfaultfd_move(uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source)
+    return machine.reply(call, op.proc)
+
+
+def uffd_continue(machine: Machine, op: ops.UffdContinue) -> Reply:
+    """Map pages that the file has."""
+    call = userfaultfd_continue(uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages, wp=op.wp)
+    return machine.reply(call, op.proc)
+
+
 PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.Fork: fork,
     ops.Exit: exit_,
@@ -408,5 +478,13 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.ForceWrite: force_write,
     ops.DirectOut: direct_out,
     ops.DirectIn: direct_in,
+    ops.UffdOpen: uffd_open,
+    ops.UffdRegister: uffd_register,
+    ops.UffdUnregister: uffd_unregister,
+    ops.UffdWp: uffd_wp,
+    ops.UffdCopy: uffd_copy,
+    ops.UffdZeropage: uffd_zeropage,
+    ops.UffdMove: uffd_move,
+    ops.UffdContinue: uffd_continue,
 }
 """How each op is performed."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, signal, step, walks
 from model.kernel.arch.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
 from model.kernel.arch.tlb import tlb_drop, tlb_fill, tlb_lookup
-from model.kernel.mm.fault import SIGNALS, exc_page_fault
+from model.kernel.mm.fault import SEGV_MAPERR, SIGNALS, exc_page_fault
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_PSE
 from model.memory.records import Access, Pte
 from model.memory.state import Transaction
@@ -90,6 +90,8 @@ class mmu_access(Procedure):
     mm: str
     vpn: int
     write: bool = False
+    pagefault_disabled: bool = False
+    """The kernel loads for itself, and must not fault here: pagefault_disable()."""
 
     @step
     def tlb_lookup(self, tx: Transaction) -> Outcome:
@@ -151,6 +153,8 @@ class mmu_access(Procedure):
     def page_fault(self, tx: Transaction) -> Outcome:
         """No usable translation: the CPU drops what it had cached for this address and asks the kernel."""
         tlb_drop(tx, tx.task.cpu, self.mm, self.vpn, self.vpn + 1)
+        if self.pagefault_disabled:
+            return done(SEGV_MAPERR)
         return call(exc_page_fault(mm=self.mm, vpn=self.vpn, write=self.write))
 
     @step

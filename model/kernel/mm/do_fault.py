@@ -17,6 +17,7 @@ from model.kernel.mm.page import (
 )
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.pte_marker import keeping_uffd_wp, pte_none_mostly, uffd_disable_fault_around
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.vm_ops import VmOps, vm_operations
 from model.kernel.mm.vma import vma_lookup
@@ -31,6 +32,7 @@ from model.memory.flags import (
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
     VM_SHARED,
+    VM_UFFD,
 )
 from model.memory.folio import filemap_get_entry, folio_of, page_folio
 from model.memory.records import Copied, Vma
@@ -118,7 +120,7 @@ class do_read_fault(Procedure):
         """
         vma = the_vma(tx, self.mm, self.vpn)
         ops: VmOps = vm_operations(vma.ops)
-        if not ops.map_pages:
+        if not ops.map_pages or uffd_disable_fault_around(vma):
             return None
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -154,7 +156,7 @@ class do_read_fault(Procedure):
             return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.finish_fault)
         self.holds = ()
         folio_unlock(tx, pfn)
-        if (self.mm, self.vpn) in tx.ptes:
+        if not pte_none_mostly(tx, self.mm, self.vpn):
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
         set_folio_range(tx, self.mm, vma, self.vpn, pfn)
@@ -181,7 +183,13 @@ def set_folio_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, w
     fits = (
         vma.start <= start and start + pages <= vma.end and table <= start and start + pages <= table + PTRS_PER_TABLE
     )
-    whole = pages > 1 and fits and vma.ops == "shmem" and fact(tx, "faults map large shmem folios as a whole")
+    whole = (
+        pages > 1
+        and fits
+        and vma.ops == "shmem"
+        and not vma.flags & VM_UFFD
+        and fact(tx, "faults map large shmem folios as a whole")
+    )
     if whole and next(populated(tx, mm, start, start + pages), None) is None:
         page_ref_add(tx, head, pages - 1)
         for at in range(pages):
@@ -221,7 +229,7 @@ def set_pte_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, wri
     elif entry.writable and folio_of(tx, pfn).flags & PG_DIRTY:
         entry = entry.with_bits(PAGE_DIRTY)
     folio_add_rmap(tx, pfn, vma, mm)
-    tx.ptes[mm, vpn] = entry
+    tx.ptes[mm, vpn] = keeping_uffd_wp(tx, mm, vma, vpn, entry)
 
 
 class do_cow_fault(Procedure):
@@ -271,11 +279,12 @@ class do_cow_fault(Procedure):
             folio_unlock(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
-        if (self.mm, self.vpn) in tx.ptes:
+        if not pte_none_mostly(tx, self.mm, self.vpn):
             put_page(tx, self.copy)
             return done(VM_FAULT_NOPAGE)
         folio_add_new_anon_rmap(tx, self.copy, vma, self.vpn)
-        tx.ptes[self.mm, self.vpn] = maybe_mkwrite(mk_pte(self.copy, vma).with_bits(PAGE_DIRTY), vma)
+        entry = maybe_mkwrite(mk_pte(self.copy, vma).with_bits(PAGE_DIRTY), vma)
+        tx.ptes[self.mm, self.vpn] = keeping_uffd_wp(tx, self.mm, vma, self.vpn, entry)
         return done()
 
 
@@ -325,7 +334,7 @@ class do_shared_fault(Procedure):
             return done()
         self.holds = ()
         folio_unlock(tx, pfn)
-        if (self.mm, self.vpn) in tx.ptes:
+        if not pte_none_mostly(tx, self.mm, self.vpn):
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
         set_folio_range(tx, self.mm, vma, self.vpn, pfn, write=True)

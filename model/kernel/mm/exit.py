@@ -67,6 +67,8 @@ class do_exit(Procedure):
         put_page(tx, tx.processes[self.mm].pgd)
         for key in [key for key, _ in tx.labels.items() if key[0] == self.mm]:
             del tx.labels[key]
+        for uffd in [name for name, context in tx.userfaultfds.items() if context.process == self.mm]:
+            del tx.userfaultfds[uffd]
         del tx.processes[self.mm]
         return done()
 

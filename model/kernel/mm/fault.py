@@ -16,9 +16,11 @@ from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.pte_marker import UFFD_WP_MARKER, keeping_uffd_wp, pte_none_mostly, userfaultfd_pte_wp
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.stack import expand_downwards
 from model.kernel.mm.swap_fault import do_swap_page
+from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import find_vma, vma_lookup
 from model.kernel.mm.wp_fault import do_wp_page
@@ -38,6 +40,8 @@ from model.memory.flags import (
     VM_FAULT_SIGSEGV,
     VM_GROWSDOWN,
     VM_SHARED,
+    VM_UFFD_MISSING,
+    VM_UFFD_WP,
     VM_WRITE,
 )
 from model.memory.records import Vma
@@ -191,6 +195,8 @@ class handle_mm_fault(Procedure):
             if vma.ops:
                 split_huge_pmd(tx, self.mm, vma, self.vpn)
                 return goto(handle_mm_fault.walk_or_allocate_tables)
+            if self.flags & FAULT_FLAG_WRITE and userfaultfd_pte_wp(vma, entry):
+                return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
             return call(
                 do_huge_pmd_wp_page(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry), handle_mm_fault.fall_back
             )
@@ -209,7 +215,10 @@ class handle_mm_fault(Procedure):
         assert vma is not None
         pte = tx.ptes.get((self.mm, self.vpn))
         where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
-        if pte is None:
+        if pte == UFFD_WP_MARKER and not vma.flags & VM_UFFD_WP:
+            del tx.ptes[self.mm, self.vpn]
+            return done()
+        if pte_none_mostly(tx, self.mm, self.vpn) or pte is None:
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":
             return done(VM_FAULT_SIGSEGV)
@@ -239,7 +248,7 @@ class do_anonymous_page(Procedure):
         """A read only needs zeros, and one page of zeros is enough for everybody.
 
         The entry is read-only and *special*: nobody counts references or mappings of the zero page. A write goes on
-        to get a page of its own.
+        to get a page of its own. Where missing pages are the business of userfaultfd, nothing is mapped.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
@@ -247,9 +256,16 @@ class do_anonymous_page(Procedure):
             return done(VM_FAULT_SIGBUS)
         if self.flags & FAULT_FLAG_WRITE:
             return None
-        if (self.mm, self.vpn) not in tx.ptes:
-            tx.ptes[self.mm, self.vpn] = zero_pte(vma)
+        if not pte_none_mostly(tx, self.mm, self.vpn):
+            return done()
+        if vma.flags & VM_UFFD_MISSING:
+            return tail(self.userfault())
+        tx.ptes[self.mm, self.vpn] = keeping_uffd_wp(tx, self.mm, vma, self.vpn, zero_pte(vma))
         return done()
+
+    def userfault(self) -> Procedure:
+        """The call that leaves the fault to userfaultfd."""
+        return handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_MISSING)
 
     @step
     def alloc_anon_folio(self, tx: Transaction) -> Outcome:
@@ -275,10 +291,11 @@ class do_anonymous_page(Procedure):
         assert vma is not None
         (pfn,) = self.holds
         self.holds = ()
-        if (self.mm, self.vpn) in tx.ptes:
+        if not pte_none_mostly(tx, self.mm, self.vpn) or vma.flags & VM_UFFD_MISSING:
             put_page(tx, pfn)
-            return done()
+            return tail(self.userfault()) if pte_none_mostly(tx, self.mm, self.vpn) else done()
         folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
         entry = mk_pte(pfn, vma)
-        tx.ptes[self.mm, self.vpn] = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma) if vma.flags & VM_WRITE else entry
+        entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma) if vma.flags & VM_WRITE else entry
+        tx.ptes[self.mm, self.vpn] = keeping_uffd_wp(tx, self.mm, vma, self.vpn, entry)
         return done()

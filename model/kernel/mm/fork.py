@@ -39,6 +39,7 @@ from model.kernel.mm.page import (
 )
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
 from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
@@ -48,6 +49,7 @@ from model.memory.flags import (
     PAGE_DIRTY,
     PAGE_RW,
     PAGE_SWP_EXCLUSIVE,
+    PAGE_UFFD_WP,
     VM_DONTCOPY,
     VM_LOCKED,
     VM_LOCKONFAULT,
@@ -56,6 +58,7 @@ from model.memory.flags import (
     VM_PAT,
     VM_PFNMAP,
     VM_SHARED,
+    VM_UFFD,
     VM_UFFD_WP,
     VM_WIPEONFORK,
     is_cow_mapping,
@@ -136,11 +139,11 @@ class kernel_clone(Procedure):
         self.vpn = vma.end
         if vma.flags & VM_DONTCOPY:
             return goto(kernel_clone.dup_vma)
-        copy = replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
+        copy = dup_userfaultfd(replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=()))
         if not vma.flags & VM_WIPEONFORK:
             copy = anon_vma_fork(tx, copy, vma)
         insert_vma(tx, self.child, copy, behind=(self.mm, vma.start) if vma.file else None)
-        if vma.flags & VM_WIPEONFORK or not vma_needs_copy(vma):
+        if vma.flags & VM_WIPEONFORK or not vma_needs_copy(copy, vma):
             return goto(kernel_clone.dup_vma)
         return call(copy_page_range(mm=self.mm, child=self.child, start=vma.start), then=kernel_clone.copied)
 
@@ -173,9 +176,14 @@ class kernel_clone(Procedure):
         return done(self.retval)
 
 
-def vma_needs_copy(vma: Vma) -> bool:
+def dup_userfaultfd(copy: Vma) -> Vma:
+    """The child's VMA is registered with no userfaultfd, unless UFFD_FEATURE_EVENT_FORK was asked for."""
+    return replaced(copy, flags=copy.flags & ~VM_UFFD, uffd="")
+
+
+def vma_needs_copy(copy: Vma, vma: Vma) -> bool:
     """Whether the entries must be copied: a fault in the child could not rebuild them (mm/memory.c)."""
-    return bool(vma.flags & VM_COPY_ON_FORK or vma.anon_vma)
+    return bool(copy.flags & VM_COPY_ON_FORK or vma.anon_vma)
 
 
 class copy_page_range(Procedure):
@@ -281,7 +289,7 @@ class copy_page_range(Procedure):
         vma = tx.vmas[self.mm, self.start]
         for vpn in list(populated(tx, self.mm, self.vpn, self.stop)):
             if (self.child, vpn) not in tx.ptes:
-                tx.ptes[self.child, vpn] = inherited(copy_pte(tx, self.mm, vma, vpn), vma)
+                copy_pte(tx, self.mm, vma, vpn, self.child)
         self.holds = self.owes_rmap = ()
         pte_unlock(tx, self.mm, self.vpn)
         self.vpn = self.stop
@@ -322,8 +330,11 @@ def dup_rmap(tx: Transaction, mm: str, child: str, copy: Vma, pfn: int) -> bool:
     return True
 
 
-def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> Pte:
-    """The parent's entry as both have it from now on: not writable where it is private (mm/memory.c)."""
+def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int, child: str) -> None:
+    """Make the child's entry, and the parent's what both are from now on: not writable where it is private.
+
+    The child has no userfaultfd, so no marks and no markers of it (mm/memory.c: copy_nonpresent_pte).
+    """
     pte = tx.ptes[mm, vpn]
     if pte.kind == "swap":
         swap_duplicate(tx, pte.pfn)
@@ -331,7 +342,8 @@ def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int) -> Pte:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_SWP_EXCLUSIVE)
     if is_cow_mapping(vma.flags) and pte.writable:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_RW)
-    return pte
+    if pte != UFFD_WP_MARKER:
+        tx.ptes[child, vpn] = inherited(pte, vma).without(PAGE_UFFD_WP)
 
 
 def inherited(pte: Pte, vma: Vma) -> Pte:

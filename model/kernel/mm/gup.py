@@ -15,8 +15,9 @@ from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_zero_
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.huge_page import huge_pmd
 from model.kernel.mm.page import page_count, page_ref_add, refuses_references, runs_over, set_page_flags
-from model.kernel.mm.page_prot import vma_wants_writenotify
+from model.kernel.mm.page_prot import vma_needs_dirty_tracking
 from model.kernel.mm.pin import pin_page
+from model.kernel.mm.pte_marker import userfaultfd_pte_wp
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
@@ -77,7 +78,7 @@ def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
     if foll & (FOLL_PIN | FOLL_LONGTERM) != FOLL_PIN | FOLL_LONGTERM:
         return True
     refused = fact(mem, "long-term pin needs no dirty tracking") and mended(mem, "longterm-slow-files")
-    return not (refused and vma_wants_writenotify(vma))
+    return not (refused and vma_needs_dirty_tracking(vma))
 
 
 def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int) -> bool:
@@ -86,7 +87,8 @@ def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, f
         return True
     if not foll & FOLL_FORCE or vma.flags & (VM_MAYSHARE | VM_SHARED | VM_WRITE) or not vma.flags & VM_MAYWRITE:
         return False
-    return pfn is not None and folio_of(tx, pfn).kind == "anon" and page_exclusive(tx, pfn)
+    exclusive = pfn is not None and folio_of(tx, pfn).kind == "anon" and page_exclusive(tx, pfn)
+    return exclusive and not userfaultfd_pte_wp(vma, pte)
 
 
 def gup_must_unshare(tx: Transaction, vma: Vma | None, foll: int, pfn: int) -> bool:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, hold_pte_lock, pte_lock, pte_unlock
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.do_fault import the_vma
@@ -26,6 +26,7 @@ from model.kernel.mm.page import put_page
 from model.kernel.mm.page_alloc import alloc_folio, alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite
 from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.wp_fault import folio_move_anon_rmap
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
@@ -35,6 +36,7 @@ from model.memory.flags import (
     PG_SWAPCACHE,
     VM_FAULT_FALLBACK,
     VM_FAULT_OOM,
+    VM_UFFD_MISSING,
 )
 from model.memory.records import Pte
 from model.memory.state import Transaction
@@ -70,6 +72,8 @@ class do_huge_pmd_anonymous_page(Procedure):
             return wait
         if pmd_entry(tx, self.mm, self.vpn) is not None:
             return done()
+        if the_vma(tx, self.mm, self.vpn).flags & VM_UFFD_MISSING:
+            return tail(self.userfault())
         zero = get_huge_zero_folio(tx)
         if zero is None:
             return done(VM_FAULT_FALLBACK)
@@ -104,13 +108,18 @@ class do_huge_pmd_anonymous_page(Procedure):
             return wait
         head, table = self.holds
         self.holds = ()
-        if pmd_entry(tx, self.mm, self.vpn) is not None:
+        vma, filled = the_vma(tx, self.mm, self.vpn), pmd_entry(tx, self.mm, self.vpn) is not None
+        if filled or vma.flags & VM_UFFD_MISSING:
             put_page(tx, head)
             put_page(tx, table)
-            return done()
+            return done() if filled else tail(self.userfault())
         tx.deposits[self.mm, self.vpn >> TABLE_SHIFT] = table
-        map_anon_folio_pmd(tx, self.mm, the_vma(tx, self.mm, self.vpn), pmd_start(self.vpn), head)
+        map_anon_folio_pmd(tx, self.mm, vma, pmd_start(self.vpn), head)
         return done()
+
+    def userfault(self) -> Procedure:
+        """The call that leaves the fault to userfaultfd: missing pages are its business here."""
+        return handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_MISSING)
 
 
 def alloc_deposit(tx: Transaction, mm: str) -> int | None:

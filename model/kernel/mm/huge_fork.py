@@ -7,7 +7,7 @@ from model.kernel.mm.huge_page import is_huge_zero, vm_normal_page_pmd
 from model.kernel.mm.page import folio_maybe_dma_pinned, get_page, set_anon_exclusive
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.errno import EAGAIN, ENOMEM
-from model.memory.flags import PAGE_ACCESSED, PAGE_RW, PAGE_UFFD_WP, VM_UFFD_WP
+from model.memory.flags import PAGE_ACCESSED, PAGE_RW, PAGE_UFFD_WP
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -37,7 +37,6 @@ def copy_huge_pmd(tx: Transaction, mm: str, child: str, vma: Vma, vpn: int) -> i
         get_page(tx, head)
         set_anon_exclusive(tx, head, exclusive=False)
         large_rmap.add_entire(tx, head, child)
-    kept = pmd if vma.flags & VM_UFFD_WP else pmd.without(PAGE_UFFD_WP)
     tx.tables[mm, PMD, index] = pmd.without(PAGE_RW)
-    tx.tables[child, PMD, index] = kept.without(PAGE_RW | PAGE_ACCESSED)
+    tx.tables[child, PMD, index] = pmd.without(PAGE_RW | PAGE_ACCESSED | PAGE_UFFD_WP)
     return 0

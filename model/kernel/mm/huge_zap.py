@@ -4,7 +4,7 @@ from model.kernel.arch.pgtable import PMD, TABLE_SHIFT
 from model.kernel.mm import large_rmap
 from model.kernel.mm.huge_page import vm_normal_page_pmd
 from model.kernel.mm.page import munlock_vma_folio, put_page, set_page_flags
-from model.memory.flags import PG_DIRTY
+from model.memory.flags import PAGE_UFFD_WP, PG_DIRTY
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -34,10 +34,11 @@ def zap_deposited_table(tx: Transaction, mm: str, index: int) -> None:
         put_page(tx, table)
 
 
-def move_huge_pmd(tx: Transaction, mm: str, start: int, to: int) -> None:
+def move_huge_pmd(tx: Transaction, mm: str, start: int, to: int, *, keep_uffd: bool = False) -> None:
     """Take a huge entry to another address, with the table that is kept for it (mm/huge_memory.c: move_huge_pmd)."""
     old, new = start >> TABLE_SHIFT, to >> TABLE_SHIFT
-    tx.tables[mm, PMD, new] = tx.tables[mm, PMD, old]
+    pmd = tx.tables[mm, PMD, old]
+    tx.tables[mm, PMD, new] = pmd if keep_uffd else pmd.without(PAGE_UFFD_WP)
     del tx.tables[mm, PMD, old]
     table = tx.deposits.get((mm, old))
     if table is not None:

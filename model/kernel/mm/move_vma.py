@@ -26,15 +26,16 @@ from model.kernel.mm.huge_zap import move_huge_pmd
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.munmap import do_vmi_munmap
+from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import unlink_anon_vmas
 from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
 from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
-from model.memory.flags import VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT
+from model.memory.flags import PAGE_UFFD_WP, VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT, VM_UFFD
 from model.memory.ordered import ceiling
 from model.memory.records import FlushOwed, Vma, replaced
-from model.memory.state import Transaction
+from model.memory.state import Memory, Transaction
 
 
 class move_vma(Procedure):
@@ -93,10 +94,14 @@ class move_vma(Procedure):
 
     @step
     def unmap_source(self, tx: Transaction) -> Outcome:
-        """Unmap the old place, which is empty by now. If the entries could not be moved, the new one goes instead."""
+        """Unmap the old place, which is empty by now. If the entries could not be moved, the new one goes instead.
+
+        The new place is not registered with the userfaultfd of the old one.
+        """
         self.error = min(self.ret, 0)
         if self.error:
             return call(do_vmi_munmap(mm=self.mm, start=self.to, pages=self.new_pages))
+        mremap_userfaultfd_prep(tx, self.mm, self.to)
         if self.dontunmap:
             vma = vma_lookup(tx, self.mm, self.start)
             assert vma is not None
@@ -110,6 +115,14 @@ class move_vma(Procedure):
     def finish(self, tx: Transaction) -> Outcome:
         """The mapping is at its new place."""
         return done(self.error or self.to)
+
+
+def mremap_userfaultfd_prep(tx: Transaction, mm: str, at: int) -> None:
+    """The VMA at the new place forgets its userfaultfd, with all that it has been merged with (fs/userfaultfd.c)."""
+    vma = vma_lookup(tx, mm, at)
+    assert vma is not None
+    if vma.uffd:
+        replace_vma(tx, mm, vma, replaced(vma, flags=vma.flags & ~VM_UFFD, uffd=""))
 
 
 def without_lock(vma: Vma) -> Vma:
@@ -168,7 +181,8 @@ class move_page_tables(Procedure):
             return wait
         self.at, self.stop = vpn, table_end(vpn, self.end)
         to = vpn + self.to - self.start
-        if self.stop - vpn < HPAGE_PMD_NR or to % HPAGE_PMD_NR or pmd_entry(tx, self.mm, to) is not None:
+        whole = self.stop - vpn == HPAGE_PMD_NR and not to % HPAGE_PMD_NR and pmd_entry(tx, self.mm, to) is None
+        if not whole:
             vma = vma_lookup(tx, self.mm, vpn)
             assert vma is not None
             split_huge_pmd(tx, self.mm, vma, vpn)
@@ -184,7 +198,7 @@ class move_page_tables(Procedure):
         for vpn in (self.at, self.at + shift):
             if (wait := pte_lock(tx, self.mm, vpn)) is not None:
                 return wait
-        move_huge_pmd(tx, self.mm, self.at, self.at + shift)
+        move_huge_pmd(tx, self.mm, self.at, self.at + shift, keep_uffd=not self.forgets_uffd(tx))
         hold_pte_lock(tx, self.mm, self.at)
         hold_pte_lock(tx, self.mm, self.at + shift)
         return call(flush_tlb_range(mm=self.mm, start=self.at, end=self.stop), move_page_tables.unlock)
@@ -193,7 +207,8 @@ class move_page_tables(Procedure):
     def move_ptes(self, tx: Transaction) -> Outcome:
         """With the locks of both page tables: take each entry out of the old table and put it into the new one.
 
-        It is moved as it is, dirty bit and all. Nobody's reference or mapcount changes.
+        It is moved as it is, dirty bit and all; only the marks of userfaultfd stay behind. Nobody's reference or
+        mapcount changes.
 
         As it was before eb66ae030829, the locks are dropped here, and the flush comes when all entries are moved.
         """
@@ -203,16 +218,23 @@ class move_page_tables(Procedure):
         for vpn in (self.at, self.at + shift):
             if (wait := pte_lock(tx, self.mm, vpn)) is not None:
                 return wait
+        uffd = self.forgets_uffd(tx)
         for vpn in list(populated(tx, self.mm, self.at, self.stop)):
             pte = tx.ptes[self.mm, vpn]
             del tx.ptes[self.mm, vpn]
-            tx.ptes[self.mm, vpn + shift] = pte
+            if pte != UFFD_WP_MARKER or not uffd:
+                tx.ptes[self.mm, vpn + shift] = pte.without(PAGE_UFFD_WP) if uffd else pte
         if not mended(tx, "mremap-flush"):
             self.at, self.unflushed = self.stop, True
             return goto(move_page_tables.alloc_new_table)
         hold_pte_lock(tx, self.mm, self.at)
         hold_pte_lock(tx, self.mm, self.at + shift)
         return call(flush_tlb_range(mm=self.mm, start=self.at, end=self.stop))
+
+    def forgets_uffd(self, mem: Memory) -> bool:
+        """Whether the old place is registered with a userfaultfd, which the new one will not be."""
+        vma = vma_lookup(mem, self.mm, self.at)
+        return vma is not None and bool(vma.uffd)
 
     @step
     def unlock(self, tx: Transaction) -> Outcome:

@@ -1,20 +1,38 @@
 """mprotect(2): new permissions for VMAs, and for the entries that exist already."""
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step
-from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, first_huge_pmd, populated, pte_lock, table_end, vm_normal_page
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.pgtable import (
+    PMD,
+    TABLE_SHIFT,
+    first_huge_pmd,
+    is_pmd_leaf,
+    populated,
+    pte_alloc,
+    pte_lock,
+    table_end,
+    tables_exist,
+    vm_get_page_prot,
+    vm_normal_page,
+)
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.gup import get_user_pages
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vm_normal_page_pmd, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.limits import enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page_prot import vm_page_prot, vma_wants_writenotify
+from model.kernel.mm.page_prot import vm_page_prot, vma_needs_dirty_tracking
 from model.kernel.mm.populate import populate_foll
+from model.kernel.mm.pte_marker import (
+    UFFD_WP_MARKER,
+    pte_mkuffd_wp,
+    userfaultfd_pte_wp,
+    userfaultfd_wp_use_markers,
+)
 from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, ENOMEM, EPERM
@@ -47,6 +65,9 @@ PAGE_CHG_MASK: Final = (
     PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_DEVMAP | PAGE_UFFD_WP
 )
 """Bits of an entry that a change of protection keeps (arch/x86/include/asm/pgtable_types.h)."""
+
+UffdWp = Literal["", "protect", "resolve"]
+"""What a change of protection does with the marks of userfaultfd."""
 
 
 class do_mprotect(Procedure):
@@ -170,7 +191,7 @@ def account(vma: Vma, flags: int) -> int:
 class change_protection(Procedure):
     """Give the entries of part of one VMA its new protection.
 
-    Returns 1 and the first and last page that must be flushed, or 0.
+    Returns 1 and the first and last page that must be flushed, or 0, or an errno.
     """
 
     source: ClassVar[str] = "mm/mprotect.c: change_pte_range; mm/mprotect.c: can_change_pte_writable"
@@ -179,6 +200,8 @@ class change_protection(Procedure):
     end: int
     populate: bool = False
     """A locked private VMA has become writable: make its copies now, so that no access faults later."""
+    uffd_wp: UffdWp = ""
+    """UFFDIO_WRITEPROTECT: MM_CP_UFFD_WP or MM_CP_UFFD_WP_RESOLVE. The protection of the VMA does not change."""
     at: int = -1
     flush_start: int = -1
     flush_end: int = 0
@@ -202,8 +225,15 @@ class change_protection(Procedure):
         know of writes, only a dirty entry is.
 
         As it was before 6c287605fd56, every private page is left to a write fault.
+
+        For userfaultfd the entries lose their write bit and are marked, or lose the mark. Where that must not be
+        forgotten while nothing is mapped, an empty entry gets a marker, and a table is made for it.
         """
         at = max(self.at, self.start)
+        if self.uffd_wp == "protect" and at < self.end:
+            vma = vma_lookup(tx, self.mm, at)
+            if vma is not None and userfaultfd_wp_use_markers(tx, vma):
+                return self.protect_with_markers(tx, vma, at)
         vpn = ceiling(tx.pte_index, self.mm, at)
         vpn = self.end if vpn is None or vpn >= self.end else vpn
         huge = first_huge_pmd(tx, self.mm, at, vpn)
@@ -217,14 +247,41 @@ class change_protection(Procedure):
         assert vma is not None
         self.at = table_end(vpn, self.end)
         for page in list(populated(tx, self.mm, vpn, self.at)):
-            old = tx.ptes[self.mm, page]
-            if not old.present:
-                continue
-            new = changed_pte(tx, vma, old)
-            if new != old:
-                tx.ptes[self.mm, page] = new
-                self.flush_start = page if self.flush_start < 0 else self.flush_start
-                self.flush_end = page + 1
+            self.change_pte(tx, vma, page)
+        return goto(change_protection.change_pte_range)
+
+    def change_pte(self, tx: Transaction, vma: Vma, vpn: int) -> None:
+        """Give one entry its protection; note that it must be flushed if the hardware could have it cached."""
+        old = tx.ptes[self.mm, vpn]
+        if not old.present:
+            change_nonpresent_pte(tx, self.mm, vpn, self.uffd_wp)
+            return
+        new = changed_pte(tx, vma, old, self.uffd_wp)
+        if new != old:
+            tx.ptes[self.mm, vpn] = new
+            self.flush_start = vpn if self.flush_start < 0 else self.flush_start
+            self.flush_end = vpn + 1
+
+    def protect_with_markers(self, tx: Transaction, vma: Vma, at: int) -> Outcome:
+        """One table's part of a range in which empty entries are write-protected, too."""
+        if self.ret < 0:
+            mmu_notifier_invalidate_range_end(tx, self.mm)
+            return fail(ENOMEM)
+        if not tables_exist(tx, self.mm, at):
+            return call(pte_alloc(mm=self.mm, vpn=at), change_protection.change_pte_range)
+        if (wait := pte_lock(tx, self.mm, at)) is not None:
+            return wait
+        if is_pmd_leaf(tx, self.mm, at):
+            if vma.ops:
+                split_huge_pmd(tx, self.mm, vma, at)
+                return goto(change_protection.change_pte_range)
+            return self.change_huge_pmd(tx, at)
+        self.at = table_end(at, self.end)
+        for vpn in range(at, self.at):
+            if (self.mm, vpn) in tx.ptes:
+                self.change_pte(tx, vma, vpn)
+            else:
+                tx.ptes[self.mm, vpn] = UFFD_WP_MARKER
         return goto(change_protection.change_pte_range)
 
     def change_huge_pmd(self, tx: Transaction, vpn: int) -> Outcome:
@@ -239,7 +296,7 @@ class change_protection(Procedure):
             return goto(change_protection.change_pte_range)
         key = (self.mm, PMD, vpn >> TABLE_SHIFT)
         old = tx.tables[key]
-        new = changed_pmd(tx, vma, old)
+        new = changed_pmd(tx, vma, old, self.uffd_wp)
         if new != old:
             tx.tables[key] = new
             self.flush_start = vpn if self.flush_start < 0 else self.flush_start
@@ -265,18 +322,46 @@ class change_protection(Procedure):
         return done(1, (self.flush_start, self.flush_end))
 
 
-def changed_pte(tx: Transaction, vma: Vma, old: Pte) -> Pte:
+def change_nonpresent_pte(tx: Transaction, mm: str, vpn: int, uffd_wp: UffdWp) -> None:
+    """Mark a swap or migration entry, or take its mark away; a marker is only there for the mark."""
+    old = tx.ptes[mm, vpn]
+    if old.kind == "marker":
+        if uffd_wp == "resolve" and old == UFFD_WP_MARKER:
+            del tx.ptes[mm, vpn]
+    elif (new := marked(old, uffd_wp)) != old:
+        tx.ptes[mm, vpn] = new
+
+
+def marked(pte: Pte, uffd_wp: UffdWp) -> Pte:
+    """An entry as userfaultfd wants it: write-protected and marked, or without the mark (pte_mkuffd_wp)."""
+    if uffd_wp == "protect":
+        return pte_mkuffd_wp(pte) if pte.present else pte.with_bits(PAGE_UFFD_WP)
+    return pte.without(PAGE_UFFD_WP) if uffd_wp else pte
+
+
+def newprot(tx: Transaction, vma: Vma, uffd_wp: UffdWp) -> int:
+    """vma->vm_page_prot. Up to 6.1, lifting write-protection gave shared memory its write bit back at once."""
+    if uffd_wp == "resolve" and not fact(tx, "lifting uffd-wp makes exclusive entries writable"):
+        return vm_get_page_prot(vma.flags)
+    return vm_page_prot(vma)
+
+
+def changed_pte(tx: Transaction, vma: Vma, old: Pte, uffd_wp: UffdWp = "") -> Pte:
     """A present entry with the protection of its VMA (pte_modify), writable where no fault is needed for that."""
-    new = Pte(old.pfn, old.bits & PAGE_CHG_MASK | vm_page_prot(vma))
+    new = marked(Pte(old.pfn, old.bits & PAGE_CHG_MASK | newprot(tx, vma, uffd_wp)), uffd_wp)
+    if uffd_wp and not fact(tx, "lifting uffd-wp makes exclusive entries writable"):
+        return new
     if new.writable or not vma.flags & VM_WRITE:
         return new
     return new.with_bits(PAGE_RW) if can_change_pte_writable(tx, vma, new) else new
 
 
-def changed_pmd(tx: Transaction, vma: Vma, old: Pte) -> Pte:
+def changed_pmd(tx: Transaction, vma: Vma, old: Pte, uffd_wp: UffdWp = "") -> Pte:
     """A huge entry with the protection of its VMA, writable if its folio is this process's alone (change_huge_pmd)."""
-    new = Pte(old.pfn, old.bits & (PAGE_CHG_MASK | PAGE_PSE) | vm_page_prot(vma))
-    if new.writable or not vma.flags & VM_WRITE or new.protnone:
+    new = marked(Pte(old.pfn, old.bits & (PAGE_CHG_MASK | PAGE_PSE) | newprot(tx, vma, uffd_wp)), uffd_wp)
+    if new.writable or not vma.flags & VM_WRITE or new.protnone or userfaultfd_pte_wp(vma, new):
+        return new
+    if uffd_wp and not fact(tx, "lifting uffd-wp makes exclusive entries writable"):
         return new
     if vma.flags & VM_SHARED:
         return new.with_bits(PAGE_RW) if new.dirty else new
@@ -287,8 +372,10 @@ def changed_pmd(tx: Transaction, vma: Vma, old: Pte) -> Pte:
 
 def can_change_pte_writable(tx: Transaction, vma: Vma, pte: Pte) -> bool:
     """Whether a write through this entry needs nothing but the permission (mm/mprotect.c)."""
+    if userfaultfd_pte_wp(vma, pte):
+        return False
     if vma.flags & VM_SHARED:
-        return vma_wants_writenotify(vma) and pte.dirty
+        return vma_needs_dirty_tracking(vma) and pte.dirty
     if not pte.dirty and not fact(tx, "mprotect makes clean exclusive pages writable"):
         return False
     page = vm_normal_page(tx, vma, pte)

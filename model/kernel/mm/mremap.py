@@ -173,7 +173,12 @@ def check_prep_vma(vma: Vma | None, start: int, pages: int, new_pages: int, flag
 
 
 def remap_kind_allowed(mem: Memory, vma: Vma) -> bool:
-    """Whether a VMA may be moved together with others: not if its file might choose another address."""
+    """Whether a VMA may be moved together with others (vma_multi_allowed).
+
+    Not if its file might choose another address, nor if it is registered with a userfaultfd.
+    """
+    if vma.uffd:
+        return False
     file = mem.files.get(vma.file)
     return file is None or file.kind not in HAS_GET_UNMAPPED_AREA
 

@@ -26,6 +26,7 @@ from model.kernel.mm.page import (
     put_page,
     set_page_flags,
 )
+from model.kernel.mm.pte_marker import pte_install_uffd_wp_if_needed
 from model.kernel.mm.rmap_walk import rmap_walk
 from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.swap import (
@@ -43,6 +44,7 @@ from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
     GUP_PIN_COUNTING_BIAS,
     PAGE_SWP_EXCLUSIVE,
+    PAGE_UFFD_WP,
     PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_SWAPBACKED,
@@ -228,6 +230,7 @@ class try_to_unmap(Procedure):
         hold_pte_lock(tx, found.mm, found.vpn)
         if not self.replace_by_swap_entry(tx, found.mm, found.vpn):
             del tx.ptes[found.mm, found.vpn]
+            pte_install_uffd_wp_if_needed(tx, found.mm, found.vma, found.vpn, self.old)
         self.owes_rmap = (self.pfn,)
         self.holds = (self.pfn,)
         return call(flush_tlb_range(mm=found.mm, start=found.vpn, end=found.vpn + 1))
@@ -241,7 +244,8 @@ class try_to_unmap(Procedure):
         if not frame.flags & PG_SWAPCACHE:
             return False
         swap_duplicate(tx, frame.swap)
-        tx.ptes[mm, vpn] = Pte(frame.swap, PAGE_SWP_EXCLUSIVE if frame.exclusive else 0, "swap")
+        kept = tx.ptes[mm, vpn].bits & PAGE_UFFD_WP
+        tx.ptes[mm, vpn] = Pte(frame.swap, kept | (PAGE_SWP_EXCLUSIVE if frame.exclusive else 0), "swap")
         clear_page_flags(tx, self.pfn, PG_ANON_EXCLUSIVE)
         return True
 

@@ -15,14 +15,18 @@ from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.swap import shmem_swapin
 from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
 from model.kernel.mm.unmap import unmap_mapping_range
+from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_fault import vm_fault
-from model.memory.errno import ENOMEM, EPERM
+from model.kernel.mm.vma import vma_lookup
+from model.memory.errno import ENOENT, ENOMEM, EPERM
 from model.memory.flags import (
     PG_SWAPBACKED,
     PG_UPTODATE,
     VM_FAULT_LOCKED,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
+    VM_UFFD_MINOR,
+    VM_UFFD_MISSING,
 )
 from model.memory.folio import filemap_get_entry
 from model.memory.records import File
@@ -41,11 +45,13 @@ class shmem_fault(vm_fault):
     def shmem_get_folio(self, tx: Transaction) -> Outcome:
         """Get the file's page at this offset, whoever mapped it first."""
         file, index = self.where(tx)
-        return call(shmem_get_folio(file=file, index=index))
+        return call(shmem_get_folio(file=file, index=index, mm=self.mm, vpn=self.vpn, flags=self.flags))
 
     @step
     def vmf_error(self, tx: Transaction) -> Outcome:
         """Beyond the end of the file: SIGBUS. Otherwise the page is handed over, referenced and locked."""
+        if self.ret > 0:
+            return done(self.ret)
         if self.ret < 0:
             return done(VM_FAULT_SIGBUS if self.ret == BEYOND_EOF else VM_FAULT_OOM)
         pages, self.holds = self.holds, ()
@@ -55,7 +61,7 @@ class shmem_fault(vm_fault):
 class shmem_get_folio(Procedure):
     """Find or make the page of a shmem file. Hands it over with a reference, locked.
 
-    Fails with BEYOND_EOF, or -ENOMEM.
+    Fails with BEYOND_EOF, -ENOMEM or -ENOENT; returns VM_FAULT_* bits where userfaultfd handles the fault.
     """
 
     source: ClassVar[str] = "mm/shmem.c: shmem_get_folio_gfp"
@@ -63,14 +69,33 @@ class shmem_get_folio(Procedure):
     index: int
     write: bool = False
     """SGP_WRITE: a write(2) may go beyond the end of the file."""
+    noalloc: bool = False
+    """SGP_NOALLOC: a hole stays one, ENOENT."""
+    mm: str = ""
+    """Called by a fault: whose …"""
+    vpn: int = 0
+    """… where …"""
+    flags: int = 0
+    """… and its FAULT_FLAG_* bits."""
     allocated: bool = False
     """The page in `holds` was put into the cache by this call."""
 
     @step
     def filemap_get_entry(self, tx: Transaction) -> Outcome:
-        """Is the offset inside the file, and does the page cache have a page there?"""
+        """Is the offset inside the file, and does the page cache have a page there?
+
+        For a VMA that is registered with userfaultfd a hole is its business (`missing`), or a page that is there but
+        not mapped (`minor`).
+        """
         if self.beyond_eof(tx):
             return done(BEYOND_EOF)
+        exists = filemap_get_entry(tx, self.file, self.index) is not None or (self.file, self.index) in tx.swapped
+        vma = vma_lookup(tx, self.mm, self.vpn) if self.mm else None
+        reason = VM_UFFD_MINOR if exists else VM_UFFD_MISSING
+        if vma is not None and vma.flags & reason:
+            return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=reason))
+        if self.noalloc and not exists:
+            return fail(ENOENT)
         pfn = filemap_get_folio(tx, self.file, self.index)
         if pfn is None:
             swapped = (self.file, self.index) in tx.swapped

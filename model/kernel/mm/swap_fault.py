@@ -9,6 +9,7 @@ from model.kernel.mm.filemap import folio_lock, folio_unlock
 from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_anon_exclusive
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import mk_pte
+from model.kernel.mm.pte_marker import userfaultfd_pte_wp
 from model.kernel.mm.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
 from model.kernel.mm.wp_fault import do_wp_page
 from model.memory.flags import (
@@ -16,6 +17,7 @@ from model.memory.flags import (
     PAGE_DIRTY,
     PAGE_RW,
     PAGE_SWP_EXCLUSIVE,
+    PAGE_UFFD_WP,
     PG_LRU,
     PG_MLOCKED,
     PG_SWAPBACKED,
@@ -115,8 +117,8 @@ class do_swap_page(Procedure):
         fresh = not frame.mapping
         exclusive = fresh and not frame.flags & PG_SWAPCACHE
         exclusive = exclusive or bool(self.entry.bits & PAGE_SWP_EXCLUSIVE) or frame.refcount == 1
-        pte = mk_pte(pfn, vma)
-        if exclusive and vma.flags & VM_WRITE:
+        pte = mk_pte(pfn, vma).with_bits(self.entry.bits & PAGE_UFFD_WP)
+        if exclusive and vma.flags & VM_WRITE and not userfaultfd_pte_wp(vma, pte):
             pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
         if fresh:
             folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)

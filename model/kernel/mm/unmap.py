@@ -30,12 +30,13 @@ from model.kernel.mm.huge_zap import zap_huge_pmd
 from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
+from model.kernel.mm.pte_marker import UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
 from model.kernel.mm.swap import free_swap_and_cache
-from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma
+from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma, vma_is_anonymous
 from model.memory.flags import PG_DIRTY, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.folio import folio_of
-from model.memory.records import FlushOwed, Vma
-from model.memory.state import Transaction
+from model.memory.records import FlushOwed, Pte, Vma
+from model.memory.state import Memory, Transaction
 
 
 class Zapped(NamedTuple):
@@ -55,7 +56,8 @@ def zap_range(
     """Clear the entries of one page table's part of a VMA.
 
     A special entry is only cleared: it has never had a reference or a mapcount. With `even_cows` false a private
-    copy (an anonymous page) stays (kernel-facts F.1). A guard marker goes only with its VMA: `drop_markers`.
+    copy (an anonymous page) stays (kernel-facts F.1). A guard marker goes only with its VMA: `drop_markers`. So does
+    what userfaultfd's write-protection says of a file's page: a marker keeps it.
     """
     normal: list[int] = []
     dirty: list[int] = []
@@ -63,17 +65,20 @@ def zap_range(
     for vpn in list(populated(tx, mm, start, end)):
         pte = tx.ptes[mm, vpn]
         if not pte.present:
-            files = pte.kind == "migration" and folio_of(tx, pte.pfn).kind == "file"
-            if drop_markers if pte.kind == "marker" else even_cows or files:
+            if zaps_nonpresent(tx, vma, pte, even_cows=even_cows, drop_markers=drop_markers):
                 del tx.ptes[mm, vpn]
                 if pte.kind == "swap":
                     free_swap_and_cache(tx, pte.pfn)
+                if not drop_markers:
+                    pte_install_uffd_wp_if_needed(tx, mm, vma, vpn, pte)
             continue
         pfn = vm_normal_page(tx, vma, pte)
         if pfn is not None and not even_cows and folio_of(tx, pfn).kind == "anon":
             continue
         del tx.ptes[mm, vpn]
         cleared = True
+        if not drop_markers:
+            pte_install_uffd_wp_if_needed(tx, mm, vma, vpn, pte)
         if pfn is None:
             continue
         if pte.dirty and folio_of(tx, pfn).kind not in ("anon", "free"):
@@ -81,6 +86,13 @@ def zap_range(
             dirty.append(pfn)
         normal.append(pfn)
     return Zapped(tuple(normal), tuple(dirty), cleared)
+
+
+def zaps_nonpresent(mem: Memory, vma: Vma, pte: Pte, *, even_cows: bool, drop_markers: bool) -> bool:
+    """Whether an entry goes that maps nothing (zap_nonpresent_ptes); of private memory userfaultfd's marker does."""
+    if pte.kind == "marker":
+        return drop_markers or (pte == UFFD_WP_MARKER and vma_is_anonymous(vma))
+    return even_cows or (pte.kind == "migration" and folio_of(mem, pte.pfn).kind == "file")
 
 
 class zap_vmas(Procedure):

@@ -13,7 +13,7 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import folio_remove_rmap, put_page, set_anon_exclusive, set_page_flags
 from model.kernel.mm.rmap_walk import FolioPlace, folio_places
 from model.kernel.mm.swap import swap_duplicate
-from model.memory.flags import PAGE_SWP_EXCLUSIVE, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, VM_LOCKED
+from model.memory.flags import PAGE_SWP_EXCLUSIVE, PAGE_UFFD_WP, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, VM_LOCKED
 from model.memory.folio import page_exclusive
 from model.memory.records import Pte
 from model.memory.state import Transaction
@@ -110,7 +110,7 @@ def replace_by_swap_entries(tx: Transaction, head: int, place: FolioPlace) -> tu
         exclusive = page_exclusive(tx, pfn)
         slot = tx.frames[head].swap + pfn - head
         swap_duplicate(tx, slot)
-        tx.ptes[place.mm, vpn] = Pte(slot, PAGE_SWP_EXCLUSIVE if exclusive else 0, "swap")
+        tx.ptes[place.mm, vpn] = Pte(slot, pte.bits & PAGE_UFFD_WP | (PAGE_SWP_EXCLUSIVE if exclusive else 0), "swap")
         if exclusive:
             set_anon_exclusive(tx, pfn, exclusive=False)
         gone.append(pfn)

@@ -43,15 +43,17 @@ class MergeRange(NamedTuple):
     """The existing VMA whose range changes; None for a new range."""
     copied_from: Vma | None = None
     """The VMA that mremap() copies into a new range."""
+    uffd: str = ""
+    """The userfaultfd that it is registered with."""
 
 
 def is_mergeable_vma(mem: Memory, vmg: MergeRange, target: Vma) -> bool:
-    """Same flags, same file, and anon_vmas that may become one (is_mergeable_vma, is_mergeable_anon_vma).
+    """Same flags, file and userfaultfd, and anon_vmas that may become one (is_mergeable_vma, is_mergeable_anon_vma).
 
     A VMA that came from fork may hold its parents' pages; its chain is not spread over further VMAs. Before 6.16 a
     range that has an anon_vma was not merged with a VMA that has none.
     """
-    if (target.flags ^ vmg.flags) & ~VM_STICKY or target.file != vmg.file:
+    if (target.flags ^ vmg.flags) & ~VM_STICKY or target.file != vmg.file or target.uffd != vmg.uffd:
         return False
     if vmg.anon_vma and not target.anon_vma:
         forked = vma_is_fork_child(vmg.middle) or vma_is_fork_child(vmg.copied_from)
@@ -194,14 +196,18 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
     return low, high
 
 
-def vma_modify_flags(tx: Transaction, mm: str, vma: Vma, start: int, end: int, flags: int) -> Vma | int:
-    """Give [start, end) of a VMA new flags: merge with neighbours where possible, else split.
+def vma_modify_flags(
+    tx: Transaction, mm: str, vma: Vma, start: int, end: int, flags: int, uffd: str | None = None
+) -> Vma | int:
+    """Give [start, end) of a VMA new flags, and maybe a userfaultfd: merge with neighbours where possible, else split.
 
     Returns the VMA that covers the range afterwards (it may reach further, where it was merged), or a negated errno.
     What has been split before an error stays split.
     """
     pgoff = vma.pgoff + start - vma.start
-    merged = vma_merge_existing_range(tx, mm, MergeRange(start, end, flags, pgoff, vma.file, vma.anon_vma, vma))
+    uffd = vma.uffd if uffd is None else uffd
+    vmg = MergeRange(start, end, flags, pgoff, vma.file, vma.anon_vma, vma, uffd=uffd)
+    merged = vma_merge_existing_range(tx, mm, vmg)
     if merged is not None:
         return merged
     if vma.start < start:
@@ -214,12 +220,13 @@ def vma_modify_flags(tx: Transaction, mm: str, vma: Vma, start: int, end: int, f
         if isinstance(halves, int):
             return halves
         vma = halves[0]
-    return replace_vma(tx, mm, vma, replaced(vma, flags=flags))
+    return replace_vma(tx, mm, vma, replaced(vma, flags=flags, uffd=uffd))
 
 
 def vma_merge_extend(tx: Transaction, mm: str, vma: Vma, pages: int) -> Vma | None:
     """Extend a VMA at its end, and over the VMA behind it if it meets one that fits (mremap() in place)."""
-    vmg = MergeRange(vma.end, vma.end + pages, vma.flags, vma.pgoff + vma.pages, vma.file, vma.anon_vma)
+    pgoff = vma.pgoff + vma.pages
+    vmg = MergeRange(vma.end, vma.end + pages, vma.flags, pgoff, vma.file, vma.anon_vma, uffd=vma.uffd)
     merged = vma_merge_new_range(tx, mm, vmg)
     if merged is None and fact(tx, "mremap extends any VMA"):
         return replace_vma(tx, mm, vma, replaced(vma, end=vma.end + pages))
@@ -235,7 +242,7 @@ def copy_vma(tx: Transaction, mm: str, vma: Vma, start: int, pages: int, pgoff: 
     if vma_is_anonymous(vma) and not vma.anon_vma:
         pgoff = start
     end = start + pages
-    vmg = MergeRange(start, end, vma.flags, pgoff, vma.file, vma.anon_vma, copied_from=vma)
+    vmg = MergeRange(start, end, vma.flags, pgoff, vma.file, vma.anon_vma, copied_from=vma, uffd=vma.uffd)
     merged = vma_merge_new_range(tx, mm, vmg)
     if merged is not None:
         return merged

@@ -20,13 +20,16 @@ from model.kernel.mm.page import (
 )
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
+from model.kernel.mm.pte_marker import pte_mkuffd_wp, userfaultfd_pte_wp
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.swap import folio_free_swap, free_swap_cache
+from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_ops import vm_operations
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     PAGE_ACCESSED,
     PAGE_DIRTY,
+    PAGE_UFFD_WP,
     PG_DIRTY,
     PG_KSM,
     PG_SWAPCACHE,
@@ -36,6 +39,7 @@ from model.memory.flags import (
     VM_FAULT_WRITE,
     VM_MAYSHARE,
     VM_SHARED,
+    VM_UFFD_WP,
 )
 from model.memory.folio import folio_of, page_exclusive, page_folio
 from model.memory.records import Copied, Pte, Vma
@@ -55,6 +59,8 @@ class do_wp_page(Procedure):
     def reuse_or_copy(self, tx: Transaction) -> Outcome:
         """Under the page table lock: who else has this page?
 
+        An entry that userfaultfd has write-protected is its business first.
+
         Shared file mapping: take a reference on its page before the lock is dropped, and make the entry writable.
         Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
         reference more than that, whoever holds it, forces a copy.
@@ -71,6 +77,8 @@ class do_wp_page(Procedure):
         pte = tx.ptes.get((self.mm, self.vpn))
         if pte is None or not pte.present or pte.writable:
             return done()
+        if not self.flags & FAULT_FLAG_UNSHARE and userfaultfd_pte_wp(vma, pte):
+            return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
         pfn = vm_normal_page(tx, vma, pte)
         if vma.flags & (VM_SHARED | VM_MAYSHARE):
             if pfn is None:
@@ -228,6 +236,8 @@ class wp_page_copy(Procedure):
         entry = mk_pte(self.new, vma)
         if not self.flags & FAULT_FLAG_UNSHARE:
             entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma)
+        elif self.old.bits & PAGE_UFFD_WP:
+            entry = pte_mkuffd_wp(entry)
         folio_add_new_anon_rmap(tx, self.new, vma, self.vpn)
         tx.ptes[self.mm, self.vpn] = entry
         self.holds = self.holds[:-1]
