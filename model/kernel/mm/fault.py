@@ -248,7 +248,7 @@ class do_anonymous_page(Procedure):
         """A read only needs zeros, and one page of zeros is enough for everybody.
 
         The entry is read-only and *special*: nobody counts references or mappings of the zero page. A write goes on
-        to get a page of its own. Where missing pages are the business of userfaultfd, nothing is mapped.
+        to get a page of its own.
         """
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None

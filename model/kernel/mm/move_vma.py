@@ -94,10 +94,7 @@ class move_vma(Procedure):
 
     @step
     def unmap_source(self, tx: Transaction) -> Outcome:
-        """Unmap the old place, which is empty by now. If the entries could not be moved, the new one goes instead.
-
-        The new place is not registered with the userfaultfd of the old one.
-        """
+        """Unmap the old place, which is empty by now. If the entries could not be moved, the new one goes instead."""
         self.error = min(self.ret, 0)
         if self.error:
             return call(do_vmi_munmap(mm=self.mm, start=self.to, pages=self.new_pages))
@@ -207,8 +204,7 @@ class move_page_tables(Procedure):
     def move_ptes(self, tx: Transaction) -> Outcome:
         """With the locks of both page tables: take each entry out of the old table and put it into the new one.
 
-        It is moved as it is, dirty bit and all; only the marks of userfaultfd stay behind. Nobody's reference or
-        mapcount changes.
+        It is moved as it is, dirty bit and all. Nobody's reference or mapcount changes.
 
         As it was before eb66ae030829, the locks are dropped here, and the flush comes when all entries are moved.
         """

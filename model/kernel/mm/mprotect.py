@@ -225,9 +225,6 @@ class change_protection(Procedure):
         know of writes, only a dirty entry is.
 
         As it was before 6c287605fd56, every private page is left to a write fault.
-
-        For userfaultfd the entries lose their write bit and are marked, or lose the mark. Where that must not be
-        forgotten while nothing is mapped, an empty entry gets a marker, and a table is made for it.
         """
         at = max(self.at, self.start)
         if self.uffd_wp == "protect" and at < self.end:
@@ -250,20 +247,23 @@ class change_protection(Procedure):
             self.change_pte(tx, vma, page)
         return goto(change_protection.change_pte_range)
 
-    def change_pte(self, tx: Transaction, vma: Vma, vpn: int) -> None:
+    def change_pte(self, tx: Transaction, vma: Vma, page: int) -> None:
         """Give one entry its protection; note that it must be flushed if the hardware could have it cached."""
-        old = tx.ptes[self.mm, vpn]
+        old = tx.ptes[self.mm, page]
         if not old.present:
-            change_nonpresent_pte(tx, self.mm, vpn, self.uffd_wp)
+            change_nonpresent_pte(tx, self.mm, page, self.uffd_wp)
             return
         new = changed_pte(tx, vma, old, self.uffd_wp)
         if new != old:
-            tx.ptes[self.mm, vpn] = new
-            self.flush_start = vpn if self.flush_start < 0 else self.flush_start
-            self.flush_end = vpn + 1
+            tx.ptes[self.mm, page] = new
+            self.flush_start = page if self.flush_start < 0 else self.flush_start
+            self.flush_end = page + 1
 
     def protect_with_markers(self, tx: Transaction, vma: Vma, at: int) -> Outcome:
-        """One table's part of a range in which empty entries are write-protected, too."""
+        """One table's part of a range in which empty entries are write-protected, too.
+
+        That must not be forgotten while nothing is mapped: each gets a marker, and a table is made for it.
+        """
         if self.ret < 0:
             mmu_notifier_invalidate_range_end(tx, self.mm)
             return fail(ENOMEM)

@@ -82,15 +82,12 @@ class shmem_get_folio(Procedure):
 
     @step
     def filemap_get_entry(self, tx: Transaction) -> Outcome:
-        """Is the offset inside the file, and does the page cache have a page there?
-
-        For a VMA that is registered with userfaultfd a hole is its business (`missing`), or a page that is there but
-        not mapped (`minor`).
-        """
+        """Is the offset inside the file, and does the page cache have a page there?"""
         if self.beyond_eof(tx):
             return done(BEYOND_EOF)
         exists = filemap_get_entry(tx, self.file, self.index) is not None or (self.file, self.index) in tx.swapped
         vma = vma_lookup(tx, self.mm, self.vpn) if self.mm else None
+        # A hole is the business of userfaultfd where it is registered for `missing`, a page for `minor`.
         reason = VM_UFFD_MINOR if exists else VM_UFFD_MISSING
         if vma is not None and vma.flags & reason:
             return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=reason))

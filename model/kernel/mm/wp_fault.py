@@ -59,8 +59,6 @@ class do_wp_page(Procedure):
     def reuse_or_copy(self, tx: Transaction) -> Outcome:
         """Under the page table lock: who else has this page?
 
-        An entry that userfaultfd has write-protected is its business first.
-
         Shared file mapping: take a reference on its page before the lock is dropped, and make the entry writable.
         Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
         reference more than that, whoever holds it, forces a copy.
