@@ -80,6 +80,14 @@ async def test_text_can_be_selected(store: Store, made: SandboxDriver) -> None:
         assert "PTE f4[16]" in (user.stage.get_selected_text() or "")
 
 
+async def test_the_mouse_finds_the_character_it_points_at(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        walk = user.stage.panes["picture"]
+        pane, place = user.stage.get_widget_and_offset_at(walk.region.x + 4, walk.region.y + 2)
+        assert pane is walk
+        assert place == (4, 2)
+
+
 # -- sizes ---------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
 from tui.views.picture.fold import LEAST as WORTH_FOLDING
 from tui.views.picture.history import History, Page
-from tui.views.picture.layout import layout
+from tui.views.picture.layout import Layout, layout
 from tui.views.picture.ledger import frame_in_question, ledger
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Row
@@ -30,6 +30,7 @@ class PicturePanes:
         self.start = 0
         """The step at which the scene began."""
         self._history = History(driver.past())
+        self._layout = Layout([], {}, {}, {})
 
     def take(self, scene: ShownState, start: int = 0, *, silent: bool = False) -> None:
         """This is the machine now; steps are counted from `start`. `silent`: say nothing of what comes next."""
@@ -82,13 +83,14 @@ class PicturePanes:
 
     def picture(self, width: int) -> list[Row]:
         """The rows of the drawing."""
-        return picture(self.state, width)
+        self._layout = layout(self.state)
+        return picture(self.state, width, self._layout)
 
     @property
     def touched(self) -> str:
-        """The box with the frame that a move last touched, as a subject: a fold goes by its first frame."""
+        """The box drawn last with the frame that a move touched, as a subject: a fold goes by its first frame."""
         pfn = self.state.past.touched
-        boxes = (line.frames for line in layout(self.state).lines)
+        boxes = (line.frames for line in self._layout.lines)
         return f"frame:{next((frames[0] for frames in boxes if pfn in frames), pfn)}"
 
     def ledger(self, width: int) -> list[Row]:

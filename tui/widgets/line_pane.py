@@ -21,7 +21,7 @@ from tui.widgets.role_styles import roles
 
 WHEEL: Final = 3
 """Rows that one notch of the mouse wheel scrolls."""
-MOST_STRIPS: Final = 2048
+MOST_STRIPS: Final = 512
 
 Drawn = tuple[Row, int, int, int, tuple[str, ...], bool]
 """What a drawn line depends on: row, width, columns of the cursor, lit subjects in it, whether all else is dimmed."""
@@ -344,13 +344,19 @@ class LinePane(Widget, can_focus=True):
         """
         self._fit()
         self._behind = None
-        strips = [self._lines.get(y) or self.render_line(y) for y in crop.line_range]
+        strips = [self._lines.get(y) or self._painted(y) for y in crop.line_range]
         left, right = crop.column_span
         whole = left == 0 and right == self.outer_size.width
         return strips if whole else [strip.crop(left, right) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
-        """Draw one line of the pane."""
+        """One line of the pane, each piece with its place in the text: Textual asks when the mouse selects some."""
+        number = y - self.head + self.top
+        strip = self._lines.get(y) or self._painted(y)
+        return strip.apply_offsets(0, number + self.head if y >= self.head else 0)
+
+    def _painted(self, y: int) -> Strip:
+        """Draw one line of the pane. Without places: to note them takes longer than to draw the line."""
         number = y - self.head + self.top
         if y < self.head:
             strip = self._draw(self._title(), -1, -1, dims=False)
@@ -363,7 +369,7 @@ class LinePane(Widget, can_focus=True):
         # A strip remembers how it looks filtered, and those of rows are kept: the filters go first.
         for line_filter in self.get_line_filters():
             strip = strip.apply_filter(line_filter, self._background())
-        strip = self._lines[y] = strip.apply_offsets(0, number + self.head if y >= self.head else 0)
+        self._lines[y] = strip
         return strip
 
     def _background(self) -> Color:

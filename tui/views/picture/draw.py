@@ -1,7 +1,7 @@
 """The picture as rows: cells on the left, boxes in the middle, holders on the right, and the lines between them."""
 
 from tui.views.picture.cells import LEAST, Cells, widths
-from tui.views.picture.layout import layout
+from tui.views.picture.layout import Layout, layout
 from tui.views.picture.legend import in_ascii
 from tui.views.picture.lines import Lines
 from tui.views.picture.picture_state import PictureState
@@ -10,9 +10,9 @@ from tui.views.row import Row
 __all__ = ["LEAST", "picture"]
 
 
-def picture(drawn: PictureState, width: int) -> list[Row]:
-    """The drawing; LEAST columns wide at least, whatever the room."""
-    found, columns = layout(drawn), widths(max(width, LEAST))
+def picture(drawn: PictureState, width: int, found: Layout | None = None) -> list[Row]:
+    """The drawing; LEAST columns wide at least, whatever the room. `found`: its layout, where that is known."""
+    found, columns = found or layout(drawn), widths(max(width, LEAST))
     lines, cells = Lines(drawn, found), Cells(drawn, columns)
     left, right = lines.left(columns.left), lines.right(columns.right)
     rows = []
