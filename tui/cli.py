@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         _close_output()
-        from lessons.learner.progress import reason
+        from lessons.learner.own_file import reason
 
         return _give_up(reason(error), EXIT_MALFORMED)
     except Exception as error:

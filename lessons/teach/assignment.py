@@ -21,7 +21,7 @@ from lessons.file.problems import LessonError, did_you_mean
 from lessons.file.schema import WORLDS
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import data_folder
-from lessons.learner.progress import reason, replace_file
+from lessons.learner.own_file import reason, replace_file
 
 FORMAT: Final = 1
 FOLDER: Final = "assignments"

@@ -10,7 +10,7 @@ from lessons.file.library import find
 from lessons.file.problems import LessonError
 from lessons.file.schema import Goal, Lesson, Question
 from lessons.i18n.language import ntr, tr
-from lessons.learner.progress import reason
+from lessons.learner.own_file import reason
 from lessons.teach.assignment import Assignment, when
 from lessons.teach.hand_in import SUFFIX, HandIn, HandInError, parse_hand_in
 from lessons.teach.replayed import ReplayedExercise, ReplayedLesson, WorkError, replay_exercise, replay_lesson

@@ -14,7 +14,8 @@ import msgspec
 import platformdirs
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import LessonProgress, reason, replace_file
+from lessons.learner.own_file import reason, replace_file
+from lessons.learner.progress import LessonProgress
 from lessons.teach.presenter_state import STALE, Ballots
 
 FORMAT: Final = 1

@@ -10,7 +10,7 @@ import msgspec
 import platformdirs
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from lessons.play.grading import GuessError, choices, read_guess
 from lessons.play.player import Player
 from lessons.play.read_through import read_once

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from lessons.play.grading import NUMBER
 from lessons.teach.presenter_state import Presented, path
 

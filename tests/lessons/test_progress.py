@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lessons.learner.file_lock import locked
-from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store, replace_file
+from lessons.learner.own_file import replace_file
+from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 
 HALF_WAY = LessonProgress(revision="r1", item=3, step=2, guesses={"count": "2"}, commands={"goal": ("put r0",)})
 

@@ -58,7 +58,7 @@ def main(args: Namespace) -> int:
 
 def write(texts: dict[str, str], folder: Path, *, force: bool) -> int:
     """Write these files into a folder; the exit status. Nothing that exists is replaced without being told to."""
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
 
     existing = [name for name in texts if (folder / name).exists()]
     if existing and not force:

@@ -68,7 +68,7 @@ def main(args: Namespace) -> int:
 def assign(args: Namespace) -> int:
     """Write an assignment."""
     from lessons.file.library import find
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
     from lessons.teach.assignment import AssignmentError, as_file, deadline, drill_set
     from lessons.teach.assignment import assign as assigned
 
@@ -122,7 +122,7 @@ def collect(args: Namespace) -> int:
 
 def _write_tables(args: Namespace, found: "Collection") -> None:
     """The tables for a spreadsheet and for learning platforms."""
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
     from lessons.teach.assignment import read_assignment
     from lessons.teach.gradebook import canvas, moodle, questions
 

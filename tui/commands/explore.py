@@ -169,7 +169,7 @@ def main(args: Namespace) -> int:
 
 def draw(found: "Report", output: Path) -> bool:
     """Write the drawing of the worst that was found; False, and a word, where that cannot be done."""
-    from lessons.learner.progress import reason, replace_file
+    from lessons.learner.own_file import reason, replace_file
     from model.search.report import story
     from tui.export.search_ways import as_markdown, as_svg
     from tui.views.search_ways import of_story

@@ -74,7 +74,8 @@ def size(text: str) -> tuple[int, int]:
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.problems import LessonError, did_you_mean
-    from lessons.learner.progress import Store, replace_file
+    from lessons.learner.own_file import replace_file
+    from lessons.learner.progress import Store
     from model.text.problems import ScriptError
     from tui.commands.run import complain
     from tui.session.user_files import UnreadableError
@@ -112,7 +113,7 @@ def main(args: Namespace) -> int:
 def museum(args: Namespace) -> int:
     """Write the museum as one page; returns the exit status."""
     from lessons.file.museum import exhibits
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
     from tui.export.museum_page import museum_page
 
     if args.output.suffix != ".html" or args.picture or args.time_space or args.steps:

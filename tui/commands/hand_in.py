@@ -32,7 +32,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from lessons.learner.progress import ProgressError, Store, replace_file
+    from lessons.learner.own_file import replace_file
+    from lessons.learner.progress import ProgressError, Store
     from lessons.teach.assignment import AssignmentError
     from lessons.teach.hand_in import HandInError, as_file, clean_name, file_name, hand_in, missing
     from tui.version import __version__

@@ -169,7 +169,7 @@ def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
     from lessons.author.check import check_lesson
     from lessons.file.loader import load
     from lessons.file.schema import WORLDS
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
 
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"
     for path in (lesson, world):
@@ -227,7 +227,7 @@ def translate(args: Namespace) -> int:
     from lessons.author.translate import file_in, skeleton
     from lessons.file.library import find_file
     from lessons.i18n.catalog import lesson_files, own_folder
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
 
     lesson = _load(find_file(args.lesson))
     target = file_in(args.folder or own_folder(), args.language, lesson.id)

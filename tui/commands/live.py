@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from tui.session.user_files import FileNameError, UnreadableError, new_file, read_script
 
 if TYPE_CHECKING:

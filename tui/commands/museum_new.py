@@ -34,7 +34,7 @@ def main(args: Namespace) -> int:
     """Write the file if it is sound; returns the exit status. Raises LessonError where the answers are no exhibit."""
     from lessons.file.museum import parse
     from lessons.file.museum_new import draft
-    from lessons.learner.progress import replace_file
+    from lessons.learner.own_file import replace_file
     from lessons.play.exhibit import misses, play
     from model.engine.mends import MENDS
     from tui.session.user_files import read_script

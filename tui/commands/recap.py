@@ -22,7 +22,8 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from lessons.file.library import entries
     from lessons.file.problems import LessonError
-    from lessons.learner.progress import ProgressError, Store, replace_file
+    from lessons.learner.own_file import replace_file
+    from lessons.learner.progress import ProgressError, Store
     from lessons.teach.recap import recap
 
     store = Store()

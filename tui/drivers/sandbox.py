@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import reason
+from lessons.learner.own_file import reason
 from lessons.play.in_sight import is_in_sight
 from model.engine.config import SETTINGS
 from model.invariants.checker import Checker

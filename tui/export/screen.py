@@ -10,7 +10,7 @@ from rich.segment import Segments
 from textual.app import App
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import reason, replace_file
+from lessons.learner.own_file import reason, replace_file
 from tui.session.user_files import FileNameError, new_file
 from tui.views.row import Row
 

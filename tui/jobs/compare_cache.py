@@ -9,7 +9,7 @@ import msgspec
 import platformdirs
 
 import model
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from model.compare.cells import Cell, Trial
 
 Answer = Cell | Trial

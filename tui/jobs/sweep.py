@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from model.compare.sweep import Answer, SweepCase, answers
 from tui.jobs.compare_cache import model_digest
 

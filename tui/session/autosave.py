@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 
 FOLDER: Final = "sandbox"
 MOST_KEPT: Final = 12

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import ProgressError, Store, reason, replace_file
+from lessons.learner.own_file import reason, replace_file
+from lessons.learner.progress import ProgressError, Store
 from lessons.teach.assignment import Assignment
 from lessons.teach.hand_in import HandInError, as_file, clean_name, file_name, hand_in, missing
 from tui.version import __version__

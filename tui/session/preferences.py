@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 
 NAME: Final = "preferences.json"
 

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 
 if TYPE_CHECKING:
     from textual.events import Key

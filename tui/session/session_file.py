@@ -12,7 +12,7 @@ from typing import Final
 from zlib import crc32
 
 from lessons.i18n.language import tr
-from lessons.learner.progress import replace_file
+from lessons.learner.own_file import replace_file
 from model.script.command import Command
 from model.script.execute import check_simulated
 from model.script.parser import parse

@@ -372,7 +372,8 @@ class WebServer:
 
     async def hand_in(self, request: web.Request) -> web.Response:
         """What a student has done by now, as a file in the class's folder."""
-        from lessons.learner.progress import NAME, ProgressError, Store, replace_file
+        from lessons.learner.own_file import replace_file
+        from lessons.learner.progress import NAME, ProgressError, Store
         from lessons.teach.hand_in import HandInError
 
         room, student = self.serving.room, self._student(request)
