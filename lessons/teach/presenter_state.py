@@ -10,7 +10,8 @@ import msgspec
 import platformdirs
 
 from lessons.i18n.language import tr
-from lessons.learner.own_file import replace_file
+from lessons.learner.file_lock import locked
+from lessons.learner.own_file import read_own, replace_file
 from lessons.play.grading import GuessError, choices, read_guess
 from lessons.play.player import Player
 from lessons.play.read_through import read_once
@@ -182,10 +183,35 @@ def heard(file: Path | None = None) -> Presented | None:
     """What the presenter said last; None if nobody is presenting."""
     file = file or path()
     try:
-        where = msgspec.json.decode(file.read_bytes(), type=Presented)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        where = msgspec.json.decode(read_own(file), type=Presented)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return where if abs(time.time() - where.now) < STALE else None
+
+
+LOCK: Final = ".presenting.lock"
+
+
+def hold() -> contextlib.ExitStack | None:
+    """Be the one that presents, until what is returned is closed or the program dies; None: another program is."""
+    file = path().with_name(LOCK)
+    held = contextlib.ExitStack()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(file, patience=0))
+    except TimeoutError:
+        return None
+    except OSError:  # without such a folder there are no notes that two could quarrel about
+        pass
+    return held
+
+
+def elsewhere() -> str:
+    """What to say to a second presenter: the notes, and a room, can follow only one."""
+    where = heard()
+    title = where.title if where is not None else tr("a lesson")
+    said = tr("{title} is being presented by another ptescope on this machine: end that first (q there).")
+    return said.format(title=title)
 
 
 def ended(file: Path | None = None) -> None:

@@ -259,6 +259,23 @@ async def test_a_lecture_that_was_left_goes_on_and_one_that_is_over_does_not(sto
     assert len(kept) == 3, "both that are over, with their ballots, and the one that was on when the program ended"
 
 
+async def test_who_presents_presents_alone(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes and room follow one file: two lectures would make them jump to and fro, and undo each other's ballots."""
+    async with at(store, lesson_driver(find(LESSON), store), WIDE) as user:
+        await present(user)
+        assert presenting.hold() is None
+        assert "The secret of a stranger is being presented" in presenting.elsewhere()
+        await user.press("q", "l")
+        other = presenting.hold()
+        assert other is not None, "whoever leaves lets others"
+        await user.press("P")
+        assert not isinstance(user.screen, Presenter)
+        assert "is being presented by another ptescope" in user.told()
+    assert cli.main(["learn", LESSON, "--present"]) == 2
+    assert "is being presented by another ptescope" in capsys.readouterr().err
+    other.close()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
 def test_a_presenter_that_is_killed_in_the_middle_of_a_ballot_comes_back_where_it_was(tmp_path: Path) -> None:
     environment = {"XDG_DATA_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}

@@ -377,6 +377,7 @@ class PtescopeApp(App[None]):
 
     def action_present(self) -> None:
         """The lesson on the stage, for a room."""
+        from lessons.teach import presenter_state
         from lessons.teach.lecture import FOLDER, Lectures
         from tui.drivers.lecture import LectureDriver
         from tui.drivers.lesson import LessonDriver
@@ -386,8 +387,17 @@ class PtescopeApp(App[None]):
         if not isinstance(stage, Stage) or not isinstance(stage.driver, LessonDriver):
             self.notify(tr("Only a lesson can be presented."), markup=False)
             return
+        held = presenter_state.hold()
+        if held is None:
+            self.notify(presenter_state.elsewhere(), severity="warning", markup=False)
+            return
+
+        def over(_: None) -> None:
+            held.close()
+            self.end_large_type()
+
         driver = LectureDriver(stage.driver.player.lesson, Lectures(self.store.path.parent / FOLDER))
-        self.push_screen(Presenter(driver, self.glyphs), lambda _: self.end_large_type())
+        self.push_screen(Presenter(driver, self.glyphs), over)
 
     def action_autoplay(self) -> None:
         """Let the lesson or session step by itself, or stop that."""

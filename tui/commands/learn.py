@@ -79,6 +79,8 @@ def main(args: Namespace) -> int:
     store = Store()
     try:
         lesson = chosen(args.lesson, store)
+        if args.present and not _may_present():
+            return EXIT_NO_LESSON
         if args.reset and args.present:
             _end_lecture(lesson.id, store)
         elif args.reset:
@@ -96,6 +98,18 @@ def main(args: Namespace) -> int:
     except (LessonError, ProgressError) as error:
         print(error, file=sys.stderr)
         return EXIT_NO_LESSON
+
+
+def _may_present() -> bool:
+    """Whether no other program presents; says which does."""
+    from lessons.teach import presenter_state
+
+    held = presenter_state.hold()
+    if held is None:
+        print(f"ptescope: {presenter_state.elsewhere()}", file=sys.stderr)
+        return False
+    held.close()
+    return True
 
 
 def _end_lecture(lesson: str, store: "Store") -> None:
