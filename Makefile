@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean monkey
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean monkey kills
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -59,6 +59,9 @@ sweep: $(VENV)/develop ## search every pair of ordinary calls, some hours; docs/
 
 monkey: $(VENV)/develop ## random keys, mouse, pastes and sizes on a pseudo-terminal (ARGS="--seed N --seeds 5 --events 5000")
 	@$(BIN)/python -m tests.tui.monkey $(ARGS)
+
+kills: $(VENV)/develop ## kill programs that write files at any moment, 1000 times a kind of file (ARGS="--times N --seed N")
+	@$(BIN)/python -m tests.lessons.kills $(ARGS)
 
 soak: $(VENV)/develop ## random play of several tasks, until interrupted; goes on where it stopped (ARGS="--first N" begins at N)
 	@$(BIN)/python -m tests.model.soak $(ARGS)

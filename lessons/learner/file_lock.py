@@ -41,7 +41,7 @@ def locked(path: Path, patience: float | None = None) -> Iterator[None]:
 
     Raises TimeoutError if somebody else keeps it, OSError where the file cannot be made.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         until = time.monotonic() + (PATIENCE if patience is None else patience)
         while not try_lock(descriptor):

@@ -15,7 +15,7 @@ import platformdirs
 
 from lessons.drills.score import Score
 from lessons.learner.file_lock import locked
-from lessons.learner.own_file import reason, replace_file
+from lessons.learner.own_file import ForeignLinkError, read_own, reason, replace_file
 
 FORMAT: Final = 1
 MOST_EXERCISES: Final = 500
@@ -83,8 +83,13 @@ class Store:
             ProgressError: it cannot be read and cannot be set aside either.
         """
         try:
-            text = self.path.read_bytes()
+            text = read_own(self.path)
         except (FileNotFoundError, NotADirectoryError):
+            return Progress()
+        except ForeignLinkError as error:
+            if error.filename != str(self.path):  # what is behind it is not ours to set aside
+                raise ProgressError(reason(error)) from error
+            self._set_aside(error.strerror or str(error))
             return Progress()
         except OSError as error:
             self._set_aside(error.strerror or str(error))
@@ -172,7 +177,7 @@ class Store:
         be read; it is left as it is.
         """
         try:
-            other = msgspec.json.decode(file.read_bytes(), type=Progress)
+            other = msgspec.json.decode(read_own(file), type=Progress)
         except OSError as error:
             raise ProgressError(f"{file}: cannot be read: {error.strerror}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -21,7 +21,7 @@ from lessons.file.problems import LessonError, did_you_mean
 from lessons.file.schema import WORLDS
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import data_folder
-from lessons.learner.own_file import reason, replace_file
+from lessons.learner.own_file import read_own, reason, replace_file
 
 FORMAT: Final = 1
 FOLDER: Final = "assignments"
@@ -129,12 +129,9 @@ def as_file(assignment: Assignment) -> bytes:
 def read_assignment(path: Path) -> Assignment:
     """The assignment in a file. Raises AssignmentError."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+        raw = read_own(path, MOST_BYTES)
     except OSError as error:
         raise AssignmentError(reason(error)) from None
-    if len(raw) > MOST_BYTES:
-        raise AssignmentError(tr("{file}: too long for an assignment").format(file=path))
     try:
         found = msgspec.json.decode(raw, type=Assignment)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -162,18 +159,30 @@ def open_assignment(assignment: Assignment) -> None:
 
 
 def _install(name: str, lesson: OwnLesson) -> None:
-    """Put a lesson that came with an assignment among the lessons of one's own; one that is there is replaced."""
+    """Put a lesson that came with an assignment among one's own; another of that name is kept beside it."""
     folder = data_folder()
     (folder / WORLDS).mkdir(parents=True, exist_ok=True)
     for world, script in lesson.worlds.items():
+        _keep_aside(folder / WORLDS / f"{world}.pte", script)
         replace_file(folder / WORLDS / f"{world}.pte", script.encode())
     path = folder / f"{name}.md"
+    _keep_aside(path, lesson.text)
     replace_file(path, lesson.text.encode())
     try:
         load(path)
     except LessonError:
         path.unlink(missing_ok=True)
         raise
+
+
+def _keep_aside(path: Path, text: str) -> None:
+    """Rename a file of one's own that something else is about to take the place of."""
+    if not path.exists() or path.read_bytes() == text.encode():
+        return
+    number = 1
+    while (aside := path.with_name(f"{path.name}.before-{number}")).exists():
+        number += 1
+    path.rename(aside)
 
 
 def opened(folder: Path | None = None) -> list[Assignment]:

@@ -10,7 +10,7 @@ from lessons.file.library import find
 from lessons.file.problems import LessonError
 from lessons.file.schema import Goal, Lesson, Question
 from lessons.i18n.language import ntr, tr
-from lessons.learner.own_file import reason
+from lessons.learner.own_file import read_own, reason
 from lessons.teach.assignment import Assignment, when
 from lessons.teach.hand_in import SUFFIX, HandIn, HandInError, parse_hand_in
 from lessons.teach.replayed import ReplayedExercise, ReplayedLesson, WorkError, replay_exercise, replay_lesson
@@ -123,13 +123,9 @@ def _who(work: HandIn) -> str:
 
 def _read(path: Path) -> HandIn:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+        return parse_hand_in(read_own(path, MOST_BYTES))
     except OSError as error:
         raise HandInError(reason(error)) from None
-    if len(raw) > MOST_BYTES:
-        raise HandInError(tr("longer than {most} bytes, more than anybody's work").format(most=MOST_BYTES))
-    return parse_hand_in(raw)
 
 
 def _replayed(path: Path, work: HandIn, lessons: LessonShelf, assignment: Assignment | None) -> CollectedWork:

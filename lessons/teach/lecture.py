@@ -14,7 +14,7 @@ import msgspec
 import platformdirs
 
 from lessons.i18n.language import tr
-from lessons.learner.own_file import reason, replace_file
+from lessons.learner.own_file import ForeignLinkError, read_own, reason, replace_file
 from lessons.learner.progress import LessonProgress
 from lessons.teach.presenter_state import STALE, Ballots
 
@@ -55,13 +55,14 @@ class Lectures:
         """The lecture that was left or cut off within the last hours; an older one is put away, as ended."""
         path = self.path(lesson)
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=Lecture)
+            found = msgspec.json.decode(read_own(path), type=Lecture)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
             self.report = tr("{file} could not be read ({why}): the lecture begins afresh").format(file=path, why=why)
-            self._put_away(path, "damaged")
+            if not isinstance(error, ForeignLinkError):
+                self._put_away(path, "damaged")
             return None
         now = time.time()
         if found.format != FORMAT or found.lesson != lesson or abs(now - found.alive) > STALE:

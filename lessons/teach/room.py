@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from lessons.i18n.language import tr
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import read_own, replace_file
 from lessons.play.grading import NUMBER
 from lessons.teach.presenter_state import Presented, path
 
@@ -85,8 +85,8 @@ def tell_room(state: RoomState, file: Path | None = None) -> None:
 def heard_room(file: Path | None = None) -> RoomState | None:
     """The room that is being served; None if there is none."""
     try:
-        state = msgspec.json.decode((file or room_file()).read_bytes(), type=RoomState)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        state = msgspec.json.decode(read_own(file or room_file()), type=RoomState)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return state if abs(time.time() - state.alive) < SILENT else None
 
@@ -127,7 +127,7 @@ class ClassFolder:
     def _read(self) -> ClassRecord:
         file = self.folder / CLASS
         try:
-            return msgspec.json.decode(file.read_bytes(), type=ClassRecord)
+            return msgspec.json.decode(read_own(file), type=ClassRecord)
         except FileNotFoundError:
             return ClassRecord()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

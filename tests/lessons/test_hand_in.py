@@ -229,7 +229,11 @@ async def test_from_the_assignment_to_the_grade_by_the_command_line(
     assert cli.main([*words, "--deadline", "2999-01-01", "-o", str(task)]) == 0
     monkeypatch.setenv("PTESCOPE_LESSONS", "")
     assert set(read_assignment(task).own) == {"of-the-teacher"}
+    mine = tmp_path / "data" / "ptescope" / "lessons" / "of-the-teacher.md"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("a draft of my own")
     assert cli.main(["assignment", str(task), "--plain"]) == 0
+    assert mine.with_name("of-the-teacher.md.before-1").read_text() == "a draft of my own"
     said = capsys.readouterr().out
     assert "Of the teacher: not begun" in said, "the lesson came with the file"
     assert "drill walk: 2 exercises not answered" in said

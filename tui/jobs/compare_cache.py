@@ -9,7 +9,7 @@ import msgspec
 import platformdirs
 
 import model
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import read_own, replace_file
 from model.compare.cells import Cell, Trial
 
 Answer = Cell | Trial
@@ -37,8 +37,8 @@ class Cache:
     def read(self) -> dict[str, Answer]:
         """Scene text → answer; nothing if the file was made by another model, with another bound, or is damaged."""
         try:
-            stored = msgspec.json.decode(self.path.read_bytes(), type=Stored)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            stored = msgspec.json.decode(read_own(self.path), type=Stored)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return {}
         if (stored.model, stored.most_states) != (self.model, self.most_states):
             return {}

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import read_own, replace_file
 from model.compare.sweep import Answer, SweepCase, answers
 from tui.jobs.compare_cache import model_digest
 
@@ -53,8 +53,8 @@ class KnownCases:
     def read(self) -> None:
         """Take over what the file has, unless it was made by another model, with other bounds, or is damaged."""
         try:
-            stored = msgspec.json.decode(self.path.read_bytes(), type=StoredCases)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            stored = msgspec.json.decode(read_own(self.path), type=StoredCases)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if (stored.model, stored.bounded, stored.most_states) == (self.model, self.bounded, self.most_states):
             self.answers.update(stored.answers)

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import read_own, replace_file
 
 FOLDER: Final = "sandbox"
+MOST_BYTES: Final = 4_000_000
 MOST_KEPT: Final = 12
 """Sessions of which the last are kept."""
 
@@ -58,7 +59,7 @@ class Autosave:
         """The newest session that is over; None if there is none that can be read."""
         for path in self._others():
             with contextlib.suppress(OSError, ValueError):
-                text = path.read_text(encoding="utf-8")
+                text = read_own(path, MOST_BYTES).decode()
                 lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
                 when = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
                 return Kept(path, len(lines), lines[-1] if lines else "", f"{when:%Y-%m-%d %H:%M}")

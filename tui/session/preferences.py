@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import read_own, replace_file
 
 NAME: Final = "preferences.json"
 
@@ -29,7 +29,7 @@ class PreferencesFile:
     def read(self) -> Preferences:
         """The settings in the file."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Preferences)
+            return msgspec.json.decode(read_own(self.path), type=Preferences)
         except OSError:
             return Preferences()
         except (msgspec.DecodeError, RecursionError):

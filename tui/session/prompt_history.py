@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lessons.learner.own_file import replace_file
+from lessons.learner.own_file import append_own, read_own, replace_file
 
 if TYPE_CHECKING:
     from textual.events import Key
@@ -27,7 +27,7 @@ class PromptHistory:
             self._lines = []
             if self.path is not None:
                 with contextlib.suppress(OSError, UnicodeDecodeError):
-                    self._lines = self.path.read_text(encoding="utf-8").splitlines()[-MOST_KEPT:]
+                    self._lines = read_own(self.path).decode().splitlines()[-MOST_KEPT:]
         return self._lines
 
     def add(self, line: str) -> None:
@@ -43,8 +43,7 @@ class PromptHistory:
                     del lines[:-MOST_KEPT]
                     replace_file(self.path, "".join(f"{each}\n" for each in lines).encode())
                 else:
-                    with self.path.open("a", encoding="utf-8") as file:
-                        file.write(f"{line}\n")
+                    append_own(self.path, f"{line}\n".encode())
 
     def search(self, text: str, before: int) -> int:
         """The number of the last line before `before` that contains a text; -1 if there is none."""
