@@ -214,11 +214,12 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
     """`class LESSON…` is `class pack LESSON…`."""
     if "class" not in words:
         return list(words)
-    from tui.commands.class_room import NAMES
+    from tui.commands.class_room import NAMES, WITH_VALUE
 
     at = words.index("class") + 1
-    rest = [word for word in words[at:] if not word.startswith("-")]
-    if not rest or NAMES.intersection(rest):
+    values = {number + 1 for number, word in enumerate(words) if word in WITH_VALUE}
+    operands = [word for number, word in enumerate(words) if number >= at and number not in values and word[:1] != "-"]
+    if not operands or operands[0] in NAMES:
         return list(words)
     return [*words[:at], "pack", *words[at:]]
 

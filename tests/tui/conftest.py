@@ -17,6 +17,12 @@ def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
 
 
+@pytest.fixture(autouse=True)
+def _nobody_else_presents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only one program presents at a time; other tests are other programs."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "progress.json")

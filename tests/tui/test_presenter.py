@@ -25,11 +25,6 @@ WIDE = (160, 50)
 LESSON = "the-secret-of-a-stranger"
 
 
-@pytest.fixture(autouse=True)
-def _own_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-
 def is_on(playing: Autoplay) -> bool:
     return playing.timer is not None
 

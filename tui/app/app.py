@@ -391,13 +391,8 @@ class PtescopeApp(App[None]):
         if held is None:
             self.notify(presenter_state.elsewhere(), severity="warning", markup=False)
             return
-
-        def over(_: None) -> None:
-            held.close()
-            self.end_large_type()
-
         driver = LectureDriver(stage.driver.player.lesson, Lectures(self.store.path.parent / FOLDER))
-        self.push_screen(Presenter(driver, self.glyphs), over)
+        self.push_screen(Presenter(driver, self.glyphs, held), lambda _: self.end_large_type())
 
     def action_autoplay(self) -> None:
         """Let the lesson or session step by itself, or stop that."""

@@ -157,5 +157,7 @@ def guide(_args: Namespace) -> int:
 
 
 DEEDS: Final = {"guide": guide, "pack": class_pack.main, "assign": assign, "collect": collect, "drills": drills}
+WITH_VALUE: Final = frozenset(("--lessons", "--out", "--minutes"))
+"""Options of `class` and `class pack` after which a word is no operand: `--out pack` names a folder."""
 NAMES: Final = frozenset(DEEDS)
 """Words after `class` that are no lessons."""

@@ -227,7 +227,7 @@ def translate(args: Namespace) -> int:
     from lessons.author.translate import file_in, skeleton
     from lessons.file.library import find_file
     from lessons.i18n.catalog import lesson_files, own_folder
-    from lessons.learner.own_file import replace_file
+    from lessons.learner.own_file import reason, replace_file
 
     lesson = _load(find_file(args.lesson))
     target = file_in(args.folder or own_folder(), args.language, lesson.id)
@@ -236,7 +236,10 @@ def translate(args: Namespace) -> int:
         content = skeleton(lesson, args.language, earlier)
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, content, private=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        print(reason(error), file=sys.stderr)
+        return EXIT_MALFORMED
+    except ValueError as error:
         print(f"{earlier or target}: {error}", file=sys.stderr)
         return EXIT_MALFORMED
     print(target)

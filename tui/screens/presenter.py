@@ -1,6 +1,7 @@
 """The presenter: a lesson for a room, one thing at a time, moved on with a clicker; ballots instead of one guess."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import ClassVar, Final
 
 import msgspec
@@ -67,12 +68,14 @@ class Presenter(LeavesOnce[None]):
         *(Binding(digit, f"number('{digit}')", f"Answer with {digit}...", show=False) for digit in "0123456789"),
     ]
 
-    def __init__(self, driver: LectureDriver, glyphs: Glyphs) -> None:
+    def __init__(self, driver: LectureDriver, glyphs: Glyphs, held: ExitStack) -> None:
+        """`held`: what keeps other programs from presenting; closed when this screen goes."""
         super().__init__()
         self.driver = driver
         self.glyphs = glyphs
         self.picture = driver.picture()
         self.machine_view = PresenterMachine(driver, glyphs)
+        self._held = held
         self.word = ""
         self.hinted = False
         """The room has just been given a hint."""
@@ -120,6 +123,7 @@ class Presenter(LeavesOnce[None]):
     def on_unmount(self) -> None:
         """Tell the teacher's notes that the presentation is over."""
         presenting.ended()
+        self._held.close()
 
     def on_resize(self) -> None:
         """Another width: beside each other, or one below the other."""
