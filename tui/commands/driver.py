@@ -175,7 +175,7 @@ def _print_json(checked: list[dict[str, Any]]) -> None:
 
 def new(name: str, folder: Path) -> int:
     """Write a file to begin with. What exists is left alone."""
-    from lessons.learner.progress import create_file, reason
+    from lessons.learner.own_file import create_file, reason
     from model.driver_files.library import SUFFIX
     from model.driver_files.starting_file import starting_file
 
