@@ -170,6 +170,7 @@ VISITS = {
     "time-space": Visit(pinned(*TASKS), keys("S")),
     "why": Visit(pinned(), keys("W")),
     "own-kernel": Visit(pinned(), to_a_kernel_that_is_none),
+    "driver-form": Visit(nowhere, keys("ctrl+n")),
     "explorer": Visit(pinned(), keys("x")),
     "map": Visit(pinned(), to_the_map),
     "comparison": Visit(nowhere, to_the_comparison),

@@ -37,6 +37,7 @@ from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
     from lessons.teach.assignment import Assignment
+    from tui.screens.driver_form import DriverDraft
     from tui.screens.home import Home
 
 AFTER_RESIZE: Final = 0.1
@@ -86,6 +87,7 @@ class PtescopeApp(App[None]):
         Binding("H", "hand_in", "Hand in: one file for the teacher", id="app.hand-in"),
         Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
+        Binding("ctrl+n", "own_driver", "Describe a driver: a form, and what is wrong with it", id="app.own-driver"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
         Binding("E", "export", "This screen as a file, SVG or Markdown", id="app.export"),
@@ -102,6 +104,8 @@ class PtescopeApp(App[None]):
         self.speed_wanted = 0.0
         """Open with autoplay at this speed; 0: not."""
         self.autoplay = Autoplay(self)
+        self.driver_draft: DriverDraft | None = None
+        """What has been filled in of a driver of one's own."""
         self.prompt_history = PromptHistory(store.path.with_name(FILE_NAME))
         for theme in THEMES:
             self.register_theme(theme)
@@ -290,6 +294,33 @@ class PtescopeApp(App[None]):
         if isinstance(self.screen, Stage):
             timeline, title = self.screen.driver.past(), self.screen.picture.title
             self.push_screen(Explorer(timeline, title, self.glyphs, draw=draw))
+
+    def action_own_driver(self) -> None:
+        """A form that makes a driver file, and a sandbox in which its operation is stepped through."""
+        from tui.screens.driver_form import DriverDraft, DriverForm
+
+        self.driver_draft = self.driver_draft or DriverDraft()
+
+        def tried(text: str | None) -> None:
+            if text:
+                self._try_driver(text)
+
+        self.push_screen(DriverForm(self.driver_draft, self.glyphs), tried)
+
+    def _try_driver(self, text: str) -> None:
+        """A sandbox in which the first operation of a driver is about to make its first micro-step."""
+        from model.driver_files.trial import trial
+        from tui.drivers.opening import sandbox_driver
+
+        driver = sandbox_driver(self.store)
+        scene, operation = trial(text)
+        for line in scene:
+            if word := driver.command(line):
+                self.notify(word, severity="warning", markup=False)
+                return
+            driver.step("command")
+        driver.command(operation)
+        self.push_screen(self.stage(driver))
 
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""
