@@ -12,7 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static, TextArea
 
 from lessons.i18n.language import ntr, tr
-from lessons.learner.progress import create_file, reason, replace_file
+from lessons.learner.own_file import create_file, reason, replace_file
 from model.driver_files.check import check
 from model.driver_files.form_fields import OPERATIONS, PROPOSED, DriverField, driver_fields, written
 from model.driver_files.library import SUFFIX
