@@ -143,9 +143,14 @@ def facts() -> str:
 def mends() -> str:
     """Every mend that can be undone."""
     rows = (
-        (f"`{name}`", f"{one.commit} {one.title}", one.versions, one.cve, one.missing) for name, one in MENDS.items()
+        (f"`{name}`", f"{one.commit} {one.title}{_before(one.earlier)}", one.versions, one.cve, one.missing)
+        for name, one in MENDS.items()
     )
     return table(("name", "commit", "since", "CVE", "without it"), rows)
+
+
+def _before(commits: tuple[str, ...]) -> str:
+    return f" (in place of {', '.join(commits)})" if commits else ""
 
 
 def glossary() -> str:

@@ -20,6 +20,7 @@ KINDS: Final = (
     "A screen over the stage",
     "An export format",
     "A lesson",
+    "A bug of the museum",
     "A text of the interface",
 )
 """What there must be an example for."""
@@ -68,8 +69,8 @@ def example(text: str) -> Example:
     def fenced(language: str) -> str:
         return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
 
-    command, *answer = fenced("console").removeprefix("$ ").splitlines()
-    return Example(fenced("diff"), fenced("python"), command, tuple(answer))
+    command, *answer = fenced("console").removeprefix("$ ").replace("\n> ", "\0").splitlines()
+    return Example(fenced("diff"), fenced("python"), command.replace("\0", "\n"), tuple(answer))
 
 
 def test_there_is_an_example_for_each_kind() -> None:

@@ -23,6 +23,8 @@ class Mend(NamedTuple):
     missing: str
     """What the machine does without it, in a sentence."""
     cve: str = ""
+    earlier: tuple[str, ...] = ()
+    """Commits that had mended the bug in another way, whose place it took: this kernel has nothing of them to undo."""
 
 
 MENDS: Final[dict[str, Mend]] = {
@@ -52,6 +54,9 @@ MENDS: Final[dict[str, Mend]] = {
         "5.9",
         "A write fault reuses a page that nobody else maps, whoever holds references on it.",
         "CVE-2020-29374",
+        # 17839856fd58 (5.8) let GUP break copy-on-write before it took a page; a308c71bf1e6 (5.9) took that out again,
+        # because the count of references made it superfluous: no kernel has both, so there is one switch.
+        ("17839856fd58",),
     ),
     "anon-exclusive": Mend(
         "6c287605fd56",
@@ -190,6 +195,11 @@ MENDS: Final[dict[str, Mend]] = {
     ),
 }
 """By name: what the kernel has since."""
+
+ALSO_CALLED: Final = {commit: name for name, mend in MENDS.items() for commit in (mend.commit, *mend.earlier)} | {
+    mend.cve: name for name, mend in MENDS.items() if mend.cve
+}
+"""The mend by its commits and its CVE: `set as-it-was` takes these as well."""
 
 
 def mended(mem: Memory, name: str) -> bool:

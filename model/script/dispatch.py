@@ -35,6 +35,7 @@ from model.kernel.mm.mlock import do_mlock, do_munlock
 from model.kernel.mm.mmap import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
     MAP_LOCKED,
     MAP_NORESERVE,
     MAP_POPULATE,
@@ -99,7 +100,12 @@ class Call:
 
 Builder = Callable[[Call], Procedure]
 
-MMAP_FLAGS: Final = {"populate": MAP_POPULATE, "locked": MAP_LOCKED, "noreserve": MAP_NORESERVE}
+MMAP_FLAGS: Final = {
+    "populate": MAP_POPULATE,
+    "locked": MAP_LOCKED,
+    "noreserve": MAP_NORESERVE,
+    "growsdown": MAP_GROWSDOWN,
+}
 MREMAP_FLAGS: Final = {"to": MREMAP_FIXED, "maymove": MREMAP_MAYMOVE, "dontunmap": MREMAP_DONTUNMAP}
 FOLL: Final = {"write": FOLL_WRITE, "longterm": FOLL_LONGTERM, "force": FOLL_FORCE}
 

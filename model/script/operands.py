@@ -340,6 +340,8 @@ class SettingValue(Operand, frozen=True):
     """A value for the setting that operand KEY names."""
 
     values: Mapping[str, tuple[str, ...]]
+    also: Mapping[str, Mapping[str, str]] = {}
+    """Other words for values of some settings; a command has the value itself."""
 
     @property
     def expected(self) -> str:
@@ -349,11 +351,12 @@ class SettingValue(Operand, frozen=True):
         key = cast("str | None", reading.values.get("KEY"))
         if key is None:
             return word.text
-        if word.text not in self.values[key]:
+        value = self.also.get(key, {}).get(word.text, word.text)
+        if value not in self.values[key]:
             hint = did_you_mean(word.text, self.values[key])
             wanted = ", ".join(self.values[key])
             raise OperandError(word.column, f"`{printable(word.text)}` is no value of `{key}`: {wanted}{hint}")
-        return word.text
+        return value
 
     def words(self, reading: Reading) -> Iterable[str]:
         return self.values.get(cast("str", reading.values.get("KEY", "")), ())

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from model.engine.config import SETTINGS
+from model.engine.mends import ALSO_CALLED, AS_IT_WAS
 from model.script.conditions import CONDITION, Asked
 from model.script.operands import (
     TOP_PAGE,
@@ -181,7 +182,11 @@ _TABLE: Final = (
         "set",
         "choose the kernel or a defence, before anything touches memory",
         Choice(name="KEY", choices=tuple(SETTINGS)),
-        SettingValue(name="VALUE", values={key: setting.values for key, setting in SETTINGS.items()}),
+        SettingValue(
+            name="VALUE",
+            values={key: setting.values for key, setting in SETTINGS.items()},
+            also={AS_IT_WAS: ALSO_CALLED},
+        ),
         role="machine",
     ),
     _verb(
@@ -209,7 +214,7 @@ _TABLE: Final = (
         *(Choice(name="SHARE", choices=("private", "shared")), Prot(name="PROT"), _PAGES),
         Option("at", Number(name="N", high=TOP_PAGE - 1, what="a virtual page number")),
         Option("offset", Number(name="N", what="an offset in pages")),
-        *(_flag("populate"), _flag("locked"), _flag("noreserve"), _flag("fixed")),
+        *(_flag("populate"), _flag("locked"), _flag("noreserve"), _flag("growsdown"), _flag("fixed")),
         yields="page",
     ),
     _verb("munmap", "munmap(2): take the mappings away", _P, _RANGE, gives_up=("WHERE",)),

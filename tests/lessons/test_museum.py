@@ -120,6 +120,20 @@ def test_several_mends_are_undone_and_none_takes_all_back() -> None:
     assert undone("mremap-flush", "none") == "none"
 
 
+ASKED_FOR = (
+    *("19be0eaffa3a", "17839856fd58", "09854ba94c6a", "eb66ae030829", "b67fbebd4cf9", "99baac21e458", "6c8e2a256915"),
+    *("57efa1fe5957", "70e806e4e645", "65291dcfcf89", "ea3d7209ca01", "f8be156be163", "bd2fae8da794", "430657b6be89"),
+    *("0d979509539e", "6647e76ab623", "8ac268436e6d", "a6e79df92e4a", "CVE-2019-11487"),
+)
+
+
+@pytest.mark.parametrize("word", ASKED_FOR)
+def test_a_mend_is_undone_by_its_commit_as_well(word: str) -> None:
+    (command,) = parse_script(f"set as-it-was {word}\n")
+    mend = MENDS[str(command.operands["VALUE"])]
+    assert word in (mend.commit, *mend.earlier, mend.cve)
+
+
 # -- files -------------------------------------------------------------------------------------
 
 TEXT = (MUSEUM / "dirty-cow.md").read_text(encoding="utf-8")

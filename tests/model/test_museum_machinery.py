@@ -29,6 +29,9 @@ ANON = "process p0\nmmap p0 buf anon private rw 2\nwrite p0 buf 65\n"
         # A GPU reaches its buffer, and after the unmap no longer.
         (GPU + "dma object write 66\ndma object read", "ok 66"),
         (GPU + "evict b\ndma object read", "error EFAULT"),
+        # A stack grows down to what is touched; other memory does not.
+        ("process p0\nmmap p0 s anon private rw 1 at=40 growsdown\nwrite p0 @39 65\nread p0 @39", "ok 65"),
+        ("process p0\nmmap p0 s anon private rw 1 at=40\nwrite p0 @39 65", "signal SIGSEGV"),
     ],
 )
 def test_what_the_old_bugs_need_works_by_itself(commands: str, answer: str) -> None:

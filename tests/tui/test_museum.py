@@ -239,6 +239,43 @@ def test_a_bug_of_ones_own_is_written_if_both_scenes_show_it(tmp_path: Path) -> 
     assert main(["museum", str(file), "--check"]) == 0
 
 
+def test_whoever_gives_no_options_is_asked_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = find("dirty-cow").before
+    assert before is not None
+    scene, file = tmp_path / "scene.pte", tmp_path / "asked.md"
+    scene.write_text("\n".join(line for line in before.text.splitlines() if "as-it-was" not in line))
+    said = {**ANSWERS, "scene": str(scene), "output": str(file)}
+    wrong = {"mechanism": ["magic"]}
+    words: list[str] = [word for key, text in said.items() for word in (*wrong.get(key, ()), text)]
+    answers = iter(words)
+    questions: list[str] = []
+
+    def answer(question: str) -> str:
+        questions.append(question)
+        return next(answers)
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", answer)
+    assert main(["museum", "new"]) == 0
+    assert questions == [f"{key}? " for key in said for _ in (*wrong.get(key, ()), key)]
+    assert "`magic` is none of these" in capsys.readouterr().out
+    assert main(["museum", str(file), "--check"]) == 0
+
+
+def test_whoever_ends_the_input_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(_question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    assert main(["museum", "new"]) == 2
+    assert "--scene, --output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("key", "text"), [("undo", "mremap-flush"), ("mechanism", "magic"), ("happened", "")])
 def test_a_bug_that_does_not_show_or_is_not_whole_is_not_written(key: str, text: str, tmp_path: Path) -> None:
     status, file = written(tmp_path, **{key: text})

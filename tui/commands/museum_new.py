@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from lessons.file.museum_new import ASKED
+from lessons.file.problems import did_you_mean
 from lessons.i18n.language import tr
+from model.text.words import printable
 
 NEW: Final = "new"
 """Instead of a bug's name."""
+FILES: Final = ("scene", "output")
+"""What has to be answered besides: the script to read, and the file to write."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,27 +43,46 @@ def main(args: Namespace) -> int:
     from model.engine.mends import MENDS
     from tui.session.user_files import read_script
 
-    answers = {key: getattr(args, key) or _asked(key) for key in ASKED}
-    missing = [key for key, answer in answers.items() if not answer]
-    if missing or args.output is None or args.scene is None:
-        named = [*missing, *(key for key in ("output", "scene") if getattr(args, key) is None)]
-        print(tr("missing: {options}").format(options=", ".join(f"--{key}" for key in named)), file=sys.stderr)
+    given = {key: str(getattr(args, key) or "") or _asked(key) for key in (*ASKED, *FILES)}
+    if missing := [key for key, answer in given.items() if not answer]:
+        print(tr("missing: {options}").format(options=", ".join(f"--{key}" for key in missing)), file=sys.stderr)
         return 2
-    if answers["undo"] not in MENDS:
+    if given["undo"] not in MENDS:
         print(
-            tr("there is no mend {name}; there is {known}").format(name=answers["undo"], known=", ".join(MENDS)),
+            tr("there is no mend {name}; there is {known}").format(name=given["undo"], known=", ".join(MENDS)),
             file=sys.stderr,
         )
         return 2
-    text = draft(args.output.stem, answers, read_script(str(args.scene)))
-    if wrong := misses(play(parse(text, str(args.output)))):
-        print("\n".join(f"{args.output}: {one}" for one in wrong), file=sys.stderr)
+    output = Path(given["output"])
+    text = draft(output.stem, given, read_script(given["scene"]))
+    if wrong := misses(play(parse(text, str(output)))):
+        print("\n".join(f"{output}: {one}" for one in wrong), file=sys.stderr)
         return 1
-    replace_file(args.output, text.encode(), private=False)
-    print(args.output)
+    replace_file(output, text.encode(), private=False)
+    print(output)
     return 0
 
 
 def _asked(key: str) -> str:
-    """An answer from the terminal; nothing where nobody sits there."""
-    return input(f"{key}: ") if sys.stdin.isatty() else ""
+    """An answer from the terminal; nothing where nobody sits there. What must be one of a few words is asked again."""
+    if not sys.stdin.isatty():
+        return ""
+    choices = _choices(key)
+    if choices:
+        print(f"{key}: {', '.join(choices)}")
+    while True:
+        try:
+            answer = input(f"{key}? ").strip()
+        except EOFError:
+            return ""
+        if not choices or answer in choices:
+            return answer
+        print(f"{tr('`{word}` is none of these').format(word=printable(answer))}; {did_you_mean(answer, choices)}")
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The words that an answer must be one of; empty: any will do."""
+    from lessons.file.museum_schema import CULPRITS, MECHANISMS
+    from model.engine.mends import MENDS
+
+    return {"undo": tuple(MENDS), "mechanism": MECHANISMS, "culprit": CULPRITS}.get(key, ())
