@@ -38,6 +38,15 @@ def test_what_the_old_bugs_need_works_by_itself(commands: str, answer: str) -> N
     assert str(last(commands)) == answer
 
 
+def test_a_stale_access_of_a_gpu_is_told_in_its_own_words() -> None:
+    mapped = "set as-it-was i915-tlb-flush\n" + GPU + "dma object write 65\nevict b\nwrite p0 own 83\n"
+    (violation,) = run(mapped + "dma object write 66")[-1].violations
+    assert violation.message == (
+        "gpu wrote 66 to frame 2, which the GPU knows as page 0 of buffer b. By now that frame belongs to the page "
+        "tables of p0. The GPU's page table has no entry for it any more, but nobody has flushed its TLB."
+    )
+
+
 @pytest.mark.parametrize(("put", "dirty"), [("put r dirty", True), ("put r", False)])
 def test_only_a_put_that_says_so_marks_the_pages_dirty(put: str, dirty: bool) -> None:
     after = run(DISK + f"gup p0 buf as=r pin by=nic write\nfsync f\ndma r write 90\n{put}")[-1].state

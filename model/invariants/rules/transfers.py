@@ -224,23 +224,21 @@ def _mapped_there(scene: MachineView, access: Access) -> bool:
 
 def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that: str, stranger: str) -> Violation:
     """Who wrote or read what, whose it is, and how that came about."""
-    if reference.dmabuf:
-        here = f"page {access.page} of dma-buf {reference.dmabuf}"
-    elif not reference.process:  # its driver has noted the frame numbers
-        here = f"page {access.page} of buffer {reference.buffer}"
-    else:
-        here = place(scene, reference.process, reference.vpn + access.page)
     done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
     shares = scene.folio(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
     also = "also " if shares else ""
     message = (
-        f"{_user(access)} {done} {name_of(scene, access.pfn)}, which {access.reference} took from {here}. "
+        f"{_user(access)} {done} {name_of(scene, access.pfn)}{_as_what(scene, access, reference)}. "
         f"{that} {also}belongs to {stranger}. "
     )
     if shares:
         message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
     elif reference.dmabuf:
         message += "The buffer has moved, and the mapping was kept."
+    elif reference.kind == "gpu":
+        gone = access.pfn not in reference.frames
+        message += "The GPU's page table has no entry for it" if gone else "The GPU's page table still leads there"
+        message += " any more, but nobody has flushed its TLB." if gone else "."
     elif not reference.process:
         message += "The buffer has moved, and nobody told the device."
     elif reference.process in scene.mappers(access.pfn):
@@ -250,6 +248,17 @@ def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that:
         message += f" {reference.by or 'The holder'} was not told." if reference.counted else ""
     subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
     return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
+
+
+def _as_what(scene: MachineView, access: Access, reference: Reference) -> str:
+    """As what the device has the frame, at the end of a phrase."""
+    if reference.dmabuf:
+        return f", which {access.reference} took from page {access.page} of dma-buf {reference.dmabuf}"
+    if reference.kind == "gpu":
+        return f", which the GPU knows as page {access.page} of buffer {reference.buffer}"
+    if not reference.process:  # its driver has noted the frame numbers
+        return f", which {access.reference} took from page {access.page} of buffer {reference.buffer}"
+    return f", which {access.reference} took from {place(scene, reference.process, reference.vpn + access.page)}"
 
 
 def _foreign_access(scene: MachineView, access: Access, stranger: str) -> Violation:
