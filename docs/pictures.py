@@ -22,6 +22,12 @@ FIRST: Final = {
 }
 """The moments in their order, and the command with which each begins to move."""
 GALLERY: Final = FOLDER.with_suffix(".md")
+MUSEUM: Final = """
+## Real bugs
+
+`ptescope museum` has real ones, from Dirty COW to a GPU that kept its mapping. `ptescope export museum -o museum.html`
+draws them all on one page: each as it was, step by step into the corruption, and the same way as mended.
+"""
 INTRODUCTION: Final = """\
 # Six decisive moments
 
@@ -62,7 +68,7 @@ def shown(name: str) -> Shown:
 
 def gallery() -> str:
     """Every moment as Markdown: what happens, the picture, what it broke in words, and the script."""
-    return INTRODUCTION + "\n".join(map(_section, map(shown, FIRST)))
+    return INTRODUCTION + "\n".join(map(_section, map(shown, FIRST))) + MUSEUM
 
 
 def _section(moment: Shown) -> str:

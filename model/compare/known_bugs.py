@@ -24,6 +24,15 @@ class KnownBug(NamedTuple):
 TAKES_PAGES: Final = frozenset({"truncate", "truncate, grow", "punch", "madvise remove"})
 """Calls that take pages out of a file."""
 
+PRIVATE: Final = frozenset(
+    {
+        *("anonymous", "anonymous, zero page", "anonymous, forked", "anonymous, swapped out", "anonymous, given up"),
+        *("anonymous, swapped to a file", "anonymous, swapped and forked"),
+        *("memfd, private", "memfd, private and forked", "ext4, private", "ext4, private and clean", "DAX, private"),
+    }
+)
+"""Backings that a fork copies on write."""
+
 KNOWN_BUGS: Final = (
     KnownBug(
         frozenset(KERNELS),
@@ -51,6 +60,16 @@ KNOWN_BUGS: Final = (
         "6.1, 6.12: mm/memory.c: free_pgtables unlinks the VMA before tlb_finish_mmu; include/asm-generic/tlb.h: "
         "tlb_end_vma flushes VM_PFNMAP and VM_MIXEDMAP alone, not fsdax, whose entries (devmap) hold no reference",
         frozenset({"munmap", "mmap fixed"}),
+    ),
+    KnownBug(
+        frozenset({"6.1"}),
+        PRIVATE,
+        frozenset({"direct-read"}),
+        frozenset({"foreign-access"}),
+        "fork shares the page that a disk is filling, and whoever writes first moves away from it",
+        "6.1: lib/iov_iter.c: iov_iter_get_pages2 takes references; mm/memory.c: copy_present_pte asks for pins alone; "
+        "open(2): O_DIRECT should never run concurrently with fork",
+        frozenset({"fork"}),
     ),
     KnownBug(
         frozenset({"6.1"}),

@@ -190,6 +190,10 @@ CALLS: Final = (
         unless="KVM takes references on PFN mappings",
     ),
     OrdinaryCall("pin", ("gup p0 @{at} as=q write pin by=dev", "dma q write 73"), device=True, gup=True, keeps=True),
+    OrdinaryCall("direct-read", ("direct-read p0 @{at} 78",), gup=True, keeps=True),
+    OrdinaryCall("direct-write", ("direct-write p0 @{at}",), gup=True, keeps=True),
+    # What a pipe has may be older than what the program has written since (vmsplice(2)): nobody reads it here.
+    OrdinaryCall("vmsplice", ("vmsplice p0 @{at} as=s", "put s"), gup=True, keeps=True),
     # by the owner of what is mapped
     OrdinaryCall("truncate", ("truncate f 0",), ("file", "borrowed"), entangled=True),
     OrdinaryCall("truncate, grow", ("truncate f 0", "truncate f 1"), ("file", "borrowed")),

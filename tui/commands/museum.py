@@ -92,7 +92,7 @@ def show(exhibit: "Exhibit", *, story: bool) -> int:
     for line in (*facts(exhibit, width), *verdicts(exhibit, found, width, glyphs)):
         print(line.text.rstrip())
     if found.differences:
-        print(f"\n{tr('The same schedule on both machines; - as it was, + as mended')}")
+        print(f"\n{tr('The same schedule on both machines, task by task; - as it was, + as mended')}")
         state = played.way.moves[-1].state
         for line in differences(state, found.differences, width, glyphs):
             print(line.text.rstrip())

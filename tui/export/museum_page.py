@@ -80,5 +80,5 @@ def _played(exhibit: Exhibit, drawings: list[Drawing]) -> Iterator[str]:
         yield f"<figure><figcaption>{escape(said)}</figcaption>{shown(drawing)}</figure>\n"
     if found.differences:
         rows = differences(played.way.moves[-1].state, found.differences, WIDTH, UNICODE)
-        yield f"<h3>{escape(tr('The same schedule on both machines; - as it was, + as mended'))}</h3>\n"
+        yield f"<h3>{escape(tr('The same schedule on both machines, task by task; - as it was, + as mended'))}</h3>\n"
         yield f"<pre>{escape(plain_rows(rows))}</pre>\n"
