@@ -12,7 +12,7 @@ from lessons.learner.progress import Store
 from tests.lessons.small_lesson import TEXT, WORLDS
 from tui.cli import main
 from tui.drivers.opening import sandbox_driver
-from tui.drivers.session_commands import carry_out
+from tui.drivers.session_commands import assist, carry_out
 from tui.plain.sandbox import PlainSandbox
 
 DRIVER = "driver mine\nvma PFNMAP\nmap at=fault insert=pfn\nlock resv blocking\nbacking pages\nop go:\n  zap\n"
@@ -83,3 +83,19 @@ def test_a_world_of_a_lesson_uses_a_driver_that_lies_beside_it(script: Path) -> 
         load(path)
     told = str(raised.value)
     assert told.startswith(f"{worlds / 'page.pte'}:1:5: ../lib/mine.driver:2:1: `vam` is no field; did you mean `vma`?")
+
+
+def test_a_saved_session_needs_no_file_and_the_prompt_proposes_drivers(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(script.parent / "lib")
+    driver = sandbox_driver(Store())
+    proposed = assist(driver, "use mi", driver.assist("use mi"))
+    assert [one.word for one in proposed.suggestions] == ["mine.driver"]
+    carry_out(driver, f"load {script}")
+    carry_out(driver, f"save {script.parent / 'saved.pte'}")
+    (script.parent / "lib" / "mine.driver").unlink()
+    assert main(["run", "-q", str(script.parent / "saved.pte")]) == 0
+    again = sandbox_driver(Store())
+    assert carry_out(again, f"load {script.parent / 'saved.pte'}") == ""
+    assert "mine" in again.session.state.drivers

@@ -222,7 +222,9 @@ def places_of(timeline: "Timeline", text: str) -> list[int]:
 
 def assist(driver: "SandboxDriver", line: str, commands: "Completion") -> "Completion":
     """Help for a line that may be a command or a word."""
+    from model.driver_files.library import SUFFIX
     from model.script.complete import Completion, Suggestion
+    from model.script.uses import USE
 
     name, blank, rest = line.lstrip().partition(" ")
     if not blank:
@@ -231,6 +233,10 @@ def assist(driver: "SandboxDriver", line: str, commands: "Completion") -> "Compl
         usage = BY_NAME[name].usage if name in BY_NAME else commands.usage
         expected = next((one.help for one in same), commands.expected)
         return Completion(usage, expected, (*commands.suggestions, *more))
+    if name == USE and not is_served():
+        files = (str(path) for path in sorted(Path().glob(f"*{SUFFIX}")))
+        fitting = (Suggestion(file, "") for file in files if file.startswith(rest.strip()) and file != rest.strip())
+        return commands._replace(suggestions=tuple(fitting))
     if name not in BY_NAME:
         return commands
     word = BY_NAME[name]

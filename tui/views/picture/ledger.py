@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.invariants.holders import Holder, some
+from model.kernel.drivers.buffer import own_file
 from model.memory.folio import page_frame
 from model.memory.records import Frame, Reference
 from tui.views.picture.history import owner_of
@@ -146,7 +147,9 @@ def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]
         case "tlb":
             return _cached(drawn, pfn, holder)
         case "borrowed" | "borrowed-pin":
-            return f"udmabuf {holder.owner}", tr("borrowed from its memfd"), False
+            buffer = state.buffers[holder.owner]
+            told = tr("borrowed from its memfd") if buffer.memfd and buffer.memfd != own_file(holder.owner) else ""
+            return f"{buffer.exporter} {holder.owner}", told, False
         case _:
             return f"{holder.kind} {holder.owner}", "", False
 
