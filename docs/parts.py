@@ -167,7 +167,7 @@ def comparison() -> str:
 
 def ordinary() -> str:
     """The tables of `ptescope sweep`, and of which commit they tell: hours, unless they are still in the cache."""
-    command = [sys.executable, "-m", "tui", "sweep", "--bounded", "1", "--markdown"]
+    command = [sys.executable, "-m", "tui", "sweep", "--markdown"]
     made = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
     last = ["git", "log", "-1", "--format=%h of %as", "--", "model"]
     commit = subprocess.run(last, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()

@@ -25,6 +25,12 @@ from model.search.problem import set_up
 MOST_STATES: Final = 5_000_000
 """States that one search visits at most."""
 
+FEW_STATES: Final = 100_000
+"""Of so many states every one is visited. Where there are more, the schedules with BEYOND pre-emptions are searched."""
+
+BEYOND: Final = 2
+"""Pre-emptions in the scenes of more than FEW_STATES states, at most."""
+
 DEADLOCK: Final = "deadlock"
 """What is found where tasks wait for ever, for each other or for what nobody does."""
 
@@ -64,6 +70,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: int = 0
     """Micro-steps of the way into it that is told."""
     preemptions: int = 0
+    """Of that way."""
+    bound: int | None = None
+    """Schedules with at most so many pre-emptions were searched; None: every schedule."""
     trace: str = ""
     """A script that leads into it from an empty machine."""
     known: str = ""
@@ -186,7 +195,11 @@ def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answ
 
 
 def answer(case: SweepCase, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
-    """Search a scene to its first corruption or splat: a pair as bounded, a triple with TRIPLES_BOUND pre-emptions."""
+    """Search a scene to its first corruption or splat: a triple with TRIPLES_BOUND pre-emptions, a pair as bounded.
+
+    Of a pair without a bound every schedule is searched, but where there are more than FEW_STATES states those with
+    BEYOND pre-emptions: some pairs have tens of millions of states, and real races need one or two.
+    """
     if len(case.calls) > 2:
         most_preemptions = TRIPLES_BOUND
     try:
@@ -201,14 +214,16 @@ def _searched(case: SweepCase, most_preemptions: int | None, most_states: int) -
     scene = set_up(commands(case))
     if most_preemptions is not None:
         return _bounded(case, Search(scene, symmetry=False), most_preemptions, most_states)
-    search = explore(scene, most_states, is_bad)
+    search = explore(scene, min(FEW_STATES, most_states), is_bad)
     kinds = sorted(filter(is_bad, search.found), key=worst_first)
     if kinds:
         return _found(case, search, kinds[0], verified(search, kinds[0], best_path(search, kinds[0])))
+    if not search.complete:
+        return _bounded(case, Search(scene, symmetry=False), BEYOND, most_states)
     ends = never_ends(search)
     if ends is not None:
-        return _deadlock(case, search, ends.moves, len(search.seen), complete=search.complete)
-    return Answer(len(search.seen), search.complete)
+        return _deadlock(case, search, ends.moves, len(search.seen))
+    return Answer(len(search.seen))
 
 
 def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states: int) -> Answer:
@@ -216,15 +231,17 @@ def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states
     harm = few.run()
     if harm is not None:
         path = fewest_preemptions(search, harm.kind, harm.path)
-        return _found(case, search, harm.kind, verified(search, harm.kind, path), few.places)
-    if few.stuck is not None:
-        return _deadlock(case, search, few.stuck.actions, few.places, complete=few.complete)
-    return Answer(few.places, few.complete)
+        found = _found(case, search, harm.kind, verified(search, harm.kind, path), few.places)
+    elif few.stuck is not None:
+        found = _deadlock(case, search, few.stuck.actions, few.places)
+    else:
+        found = Answer(few.places, few.complete)
+    return msgspec.structs.replace(found, bound=most_preemptions)
 
 
-def _deadlock(case: SweepCase, search: Search, moves: Sequence[Action], states: int, *, complete: bool) -> Answer:
+def _deadlock(case: SweepCase, search: Search, moves: Sequence[Action], states: int) -> Answer:
     trace = "".join(f"{line}\n" for line in as_script(search, moves))
-    return Answer(states, complete, DEADLOCK, DEADLOCK, trace=trace, known=_known(case, DEADLOCK))
+    return Answer(states, invariant=DEADLOCK, severity=DEADLOCK, trace=trace, known=_known(case, DEADLOCK))
 
 
 def _known(case: SweepCase, invariant: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.compare import sweep
 from model.compare.coverage import code_pairs, thinned
 from model.compare.ordinary_calls import BACKINGS, CALLS, Backing
 from model.compare.sweep import SweepCase, answer, answers, calls_for, cases, commands, has, is_bad, scene_lines
@@ -136,6 +137,16 @@ def test_ordinary_calls_do_no_harm() -> None:
     for one, found in answers((one for one in pairs if (one.backing.name, one.calls) in chosen), most_preemptions=1):
         assert not found.bad, f"{one.name}: {found.invariant}\n{found.trace}"
         assert found.complete
+
+
+def test_a_pair_of_too_many_states_is_searched_with_few_preemptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = case("secretmem", "mlock", "munlock")
+    whole = answer(pair)
+    assert (whole.bound, whole.complete) == (None, True)
+    monkeypatch.setattr(sweep, "FEW_STATES", whole.states // 2)
+    few = answer(pair)
+    assert (few.bound, few.complete, few.invariant) == (2, True, "")
+    assert not answer(pair, most_states=whole.states // 4).complete
 
 
 DIVIDED = (

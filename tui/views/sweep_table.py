@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.compare.known_bugs import KNOWN_BUGS
-from model.compare.sweep import Answer, SweepCase
+from model.compare.sweep import BEYOND, FEW_STATES, Answer, SweepCase
 from model.engine.config import KERNELS
 from model.search.verdicts import MEMORY_ORDER
 
 Answers = Mapping[SweepCase, Answer]
 
-HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "incomplete", "states")
+HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "bounded", "capped", "states")
 
 SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
@@ -33,20 +33,23 @@ class SweepBounds(NamedTuple):
         >>> str(SweepBounds(1, 9000))
         'schedules with at most 1 pre-emptions, at most 9000 states a scene'
         """
-        schedules = (
-            "every schedule" if self.preemptions is None else f"schedules with at most {self.preemptions} pre-emptions"
-        )
+        most = BEYOND if self.preemptions is None else self.preemptions
+        schedules = f"schedules with at most {most} pre-emptions"
+        if self.preemptions is None:
+            schedules = f"every schedule; of a scene of over {FEW_STATES} states and of threes, {schedules}"
         few = f"of each kernel the {self.thin} pairs in which most kernel functions meet, " if self.thin else ""
         return f"{few}{schedules}, at most {self.states} states a scene"
 
 
 def print_table(answers: Answers, bounds: SweepBounds) -> None:
     """A line for each backing, then everything that was found."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(HEADINGS[0], title="Ordinary calls", title_justify="left")
+    table = Table(title="Ordinary calls", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column(HEADINGS[0], min_width=9)
     for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right")
     for row in rows(answers):
@@ -59,9 +62,10 @@ def print_table(answers: Answers, bounds: SweepBounds) -> None:
 
 
 def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
-    """For each backing: scenes, how many of them were searched, harmful ones, known ones, incomplete ones, and states.
+    """For each backing: scenes, those searched, harmful, known, bounded and capped ones, and states.
 
-    A scene that reads the same on several kernels is searched on one of them.
+    Of the bounded only schedules with few pre-emptions were searched, the capped were given up. A scene that reads
+    the same on several kernels is searched on one of them.
     """
     by_backing: dict[str, list[Answer]] = {}
     for case, answer in answers.items():
@@ -69,8 +73,9 @@ def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
     for backing, found in by_backing.items():
         searched = [each for each in found if not each.same_as]
         harmful, known = sum(each.bad for each in found), sum(bool(each.known) for each in found)
-        incomplete, states = sum(not each.complete for each in found), sum(each.states for each in searched)
-        yield backing, *map(str, (len(found), len(searched), harmful, known, incomplete, states))
+        bounded, capped = sum(each.bound is not None for each in found), sum(not each.complete for each in found)
+        states = sum(each.states for each in searched)
+        yield backing, *map(str, (len(found), len(searched), harmful, known, bounded, capped, states))
 
 
 def kernels(answers: Answers) -> str:
@@ -112,11 +117,12 @@ def markdown_table(heading: tuple[str, ...], body: Iterable[tuple[str, ...]]) ->
 def words(answer: Answer) -> str:
     """What was found in one scene.
 
-    >>> words(Answer(9, invariant="splat", severity="splat", steps=4)), words(Answer(9))
-    ('splat in 4 micro-steps, 0 pre-emptions', 'no harm')
+    >>> words(Answer(9, invariant="splat", severity="splat", steps=4)), words(Answer(9, bound=2))
+    ('splat in 4 micro-steps, 0 pre-emptions', 'no harm with at most 2 pre-emptions')
     """
     if not answer.invariant:
-        return "no harm" if answer.complete else f"no harm in {answer.states} states, bound hit"
+        few = "" if answer.bound is None else f" with at most {answer.bound} pre-emptions"
+        return f"no harm{few}" if answer.complete else f"no harm{few} in {answer.states} states, bound hit"
     known = f"; the kernel really does that: {answer.known}" if answer.known else ""
     if answer.severity == "error":
         return f"error in the model: {answer.trace.partition(chr(10))[0].removeprefix('# ')}"
@@ -134,6 +140,7 @@ def as_json(answers: Answers, bounds: SweepBounds) -> bytes:
             "calls": [call.name for call in case.calls],
             "states": answer.states,
             "same_as": answer.same_as,
+            "bound": answer.bound,
             "complete": answer.complete,
             "found": answer.invariant,
             "severity": answer.severity,
