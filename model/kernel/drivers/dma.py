@@ -32,7 +32,10 @@ class device_access(Procedure):
 
     @step
     def translate(self, tx: Transaction) -> Outcome:
-        """A device that was told of an invalidation has no entry any more: it faults, and its driver looks again."""
+        """A device that was told of an invalidation has no entry any more: it faults, and its driver looks again.
+
+        A GPU translates by itself. It asks its TLB first, then its own page table.
+        """
         reference, pfn = referenced_frame(tx, self.reference, self.page)
         self.ret = 0
         if reference is not None and reference.kind == "gpu":
@@ -71,7 +74,7 @@ class device_access(Procedure):
 
     @step
     def transfer(self, tx: Transaction) -> Outcome:
-        """The device uses the physical address that it was given when the reference was taken.
+        """The device uses the physical address that it was given, or that its TLB remembers.
 
         It does not ask whether some process still has the page mapped, or whose page it is now.
         """
