@@ -9,8 +9,10 @@ from typing import Final, Literal
 from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.kernel.drivers.buffer import buffer_of
-from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
-from model.memory.records import Vma
+from model.kernel.mm.pte_marker import UFFD_WP_MARKER
+from model.memory.flags import VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
+from model.memory.folio import filemap_get_entry
+from model.memory.records import Pte, Vma
 
 EMPTY = "The entry there is empty now"
 
@@ -34,7 +36,9 @@ def next_access(scene: MachineView, process: str, vpn: int) -> str:
     if not vma.flags & (VM_READ | VM_WRITE | VM_EXEC):
         return f"{process} may not touch that address any more: SIGSEGV."
     entry = scene.entry(process, vpn)
-    if entry is not None and entry.kind == "marker":
+    if userfaults(scene, vma, entry, vpn):
+        return "userfaultfd decides now what the next access there finds."
+    if entry is not None and entry.kind == "marker" and entry != UFFD_WP_MARKER:
         return "There is a guard marker now: the next access gets SIGSEGV."
     if entry is not None and entry.kind == "migration":
         return f"There is a migration entry now: the next access waits until {name_of(scene, entry.pfn)} has moved."
@@ -49,6 +53,17 @@ def next_access(scene: MachineView, process: str, vpn: int) -> str:
     if how == "page":
         return f"{EMPTY}, and the {'buffer' if buffer_of(vma.file) else 'file'}'s page is {name_of(scene, pfn)}."
     return f"{EMPTY}{FILLINGS[how]}."
+
+
+def userfaults(scene: MachineView, vma: Vma, entry: Pte | None, vpn: int) -> bool:
+    """Whether the next access is a fault that userfaultfd handles: nothing is mapped, and it is registered for that."""
+    if not vma.flags & (VM_UFFD_MISSING | VM_UFFD_MINOR) or (entry is not None and entry != UFFD_WP_MARKER):
+        return False
+    index = vma.pgoff + vpn - vma.start
+    exists = bool(vma.file) and (
+        filemap_get_entry(scene.state, vma.file, index) is not None or (vma.file, index) in scene.state.swapped
+    )
+    return bool(vma.flags & (VM_UFFD_MINOR if exists else VM_UFFD_MISSING))
 
 
 def filling(scene: MachineView, process: str, vma: Vma, vpn: int) -> tuple[Filling, int]:

@@ -279,6 +279,8 @@ class Userfaultfd(Record, frozen=True, omit_defaults=True):
     """ctx->mm: whose faults."""
     features: tuple[Word, ...] = ()
     """UFFD_FEATURE_* that UFFDIO_API has chosen, in lower case."""
+    open_in: Annotated[tuple[str, ...], ORDERED] = ()
+    """The processes that have the descriptor: fork hands it on. With the last one it is closed."""
     waiting: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
     """fault_pending_wqh: (task, virtual page) of each fault that waits for an answer."""
 

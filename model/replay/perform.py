@@ -105,6 +105,8 @@ def fork(machine: Machine, op: ops.Fork) -> Reply:
     reply = machine.reply(kernel_clone(mm=op.proc, child=op.child), op.proc)
     if reply == OK:
         machine.processes.append(op.child)
+        if op.proc in machine.uffds:
+            machine.uffds[op.child] = machine.uffds[op.proc]
     return reply
 
 
@@ -399,45 +401,51 @@ def uffd_register(machine: Machine, op: ops.UffdRegister) -> Reply:
     """Register a range."""
     modes = sum(MODES[mode] for mode in op.mode)
     start, uffd = machine.vpn(op.at), uffd_of(machine, op)
-    return machine.reply(userfaultfd_register(uffd=uffd, start=start, pages=op.pages, modes=modes), op.proc)
+    return machine.reply(
+        userfaultfd_register(caller=op.proc, uffd=uffd, start=start, pages=op.pages, modes=modes), op.proc
+    )
 
 
 def uffd_unregister(machine: Machine, op: ops.UffdUnregister) -> Reply:
     """Take a registration back."""
     start, uffd = machine.vpn(op.at), uffd_of(machine, op)
-    return machine.reply(userfaultfd_unregister(uffd=uffd, start=start, pages=op.pages), op.proc)
+    return machine.reply(userfaultfd_unregister(caller=op.proc, uffd=uffd, start=start, pages=op.pages), op.proc)
 
 
 def uffd_wp(machine: Machine, op: ops.UffdWp) -> Reply:
     """Write-protect a range, or lift that."""
     start, uffd = machine.vpn(op.at), uffd_of(machine, op)
-    call = userfaultfd_writeprotect(uffd=uffd, start=start, pages=op.pages, protect=op.protect)
+    call = userfaultfd_writeprotect(caller=op.proc, uffd=uffd, start=start, pages=op.pages, protect=op.protect)
     return machine.reply(call, op.proc)
 
 
 def uffd_copy(machine: Machine, op: ops.UffdCopy) -> Reply:
     """Fill pages with what others hold."""
     start, source = machine.vpn(op.at), machine.vpn(op.src)
-    call = userfaultfd_copy(uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source, wp=op.wp)
+    call = userfaultfd_copy(
+        caller=op.proc, uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source, wp=op.wp
+    )
     return machine.reply(call, op.proc)
 
 
 def uffd_zeropage(machine: Machine, op: ops.UffdZeropage) -> Reply:
     """Fill pages with zeros."""
-    call = userfaultfd_zeropage(uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages)
+    call = userfaultfd_zeropage(caller=op.proc, uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages)
     return machine.reply(call, op.proc)
 
 
 def uffd_move(machine: Machine, op: ops.UffdMove) -> Reply:
     """Move pages."""
     start, source = machine.vpn(op.at), machine.vpn(op.src)
-    call = userfaultfd_move(uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source)
+    call = userfaultfd_move(caller=op.proc, uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source)
     return machine.reply(call, op.proc)
 
 
 def uffd_continue(machine: Machine, op: ops.UffdContinue) -> Reply:
     """Map pages that the file has."""
-    call = userfaultfd_continue(uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages, wp=op.wp)
+    call = userfaultfd_continue(
+        caller=op.proc, uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages, wp=op.wp
+    )
     return machine.reply(call, op.proc)
 
 

@@ -4,6 +4,7 @@ A verb that is not in `CALLS`, and a backing that is not in `SIMULATED_BACKINGS`
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from model.engine.procedure import Procedure
@@ -56,6 +57,11 @@ from model.kernel.mm.remote import (
     process_vm_readv,
     process_vm_writev,
 )
+from model.kernel.mm.userfaultfd import FEATURES, MODES, userfaultfd_open, userfaultfd_wake
+from model.kernel.mm.userfaultfd_fill import userfaultfd_continue, userfaultfd_copy, userfaultfd_zeropage
+from model.kernel.mm.userfaultfd_move import userfaultfd_move
+from model.kernel.mm.userfaultfd_register import userfaultfd_register, userfaultfd_release, userfaultfd_unregister
+from model.kernel.mm.userfaultfd_wp import userfaultfd_writeprotect
 from model.kernel.virt.kvm import grab_pages, kvm_cmpxchg_gpte, kvm_follow, kvm_vcpu_map
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
 from model.memory.records import Place
@@ -193,6 +199,26 @@ def _vmsplice(call: Call) -> Procedure:
     return vmsplice_get(name=call.name("as"), mm=call.name("P"), start=start, pages=pages)
 
 
+def _uffd(procedure: Callable[..., Procedure], wp: str = "") -> Builder:
+    """A call on a range through a userfaultfd; `wp`: what its flag `wp` is called in the procedure."""
+
+    def build(call: Call) -> Procedure:
+        start, pages = call.pages()
+        fields: dict[str, object] = {"caller": call.name("P"), "uffd": call.name("U"), "start": start, "pages": pages}
+        if wp:
+            fields[wp] = "wp" in call.command.options
+        if "FROM" in call.command.operands:
+            fields["source_start"] = resolve(call.state, call.name("P"), call.command, "FROM")[0]
+        return procedure(**fields)
+
+    return build
+
+
+def _uffd_register(call: Call) -> Procedure:
+    modes = call.bits(MODES)
+    return _uffd(partial(userfaultfd_register, modes=modes))(call)
+
+
 def _bo(call: Call) -> Procedure:
     """A buffer of its driver's own pages, or, a udmabuf, of those of a memfd."""
     kind = call.name("exporter") or "qxl"
@@ -232,6 +258,20 @@ CALLS: Final[dict[str, Builder]] = {
     "exit": lambda call: do_exit(mm=call.name("P")),
     "read": lambda call: cpu_load(mm=call.name("P"), vpn=call.page()),
     "write": lambda call: cpu_store(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE")),
+    "userfaultfd": lambda call: userfaultfd_open(
+        mm=call.name("P"),
+        uffd=call.name("U"),
+        features=tuple(feature for feature in FEATURES if feature in call.command.options),
+    ),
+    "uffdio-register": _uffd_register,
+    "uffdio-unregister": _uffd(userfaultfd_unregister),
+    "uffdio-copy": _uffd(userfaultfd_copy, wp="wp"),
+    "uffdio-zeropage": _uffd(userfaultfd_zeropage),
+    "uffdio-move": _uffd(userfaultfd_move),
+    "uffdio-continue": _uffd(userfaultfd_continue, wp="wp"),
+    "uffdio-writeprotect": _uffd(userfaultfd_writeprotect, wp="protect"),
+    "uffdio-wake": _uffd(userfaultfd_wake),
+    "uffd-close": lambda call: userfaultfd_release(caller=call.name("P"), uffd=call.name("U")),
     "memfd": lambda call: memfd_create(file=call.name("F"), pages=call.number("PAGES")),
     "diskfile": lambda call: create_file(file=call.name("F"), kind="ext4", pages=call.number("PAGES")),
     "seal": lambda call: memfd_add_seals(

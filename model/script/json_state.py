@@ -10,6 +10,7 @@ from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.flags import (
     PAGE_BITS,
     PAGE_FLAGS,
+    PAGE_UFFD_WP,
     VM_EXEC,
     VM_READ,
     VM_SHARED,
@@ -48,6 +49,7 @@ TABLE_NAMES: Final[dict[str, str]] = {
     "buffers": "buffer",
     "dma_bufs": "dma_buf",
     "attachments": "attachment",
+    "userfaultfds": "userfaultfd",
     "locks": "lock",
     "tasks": "task",
 }
@@ -71,6 +73,15 @@ def picture(state: State) -> dict[str, Json]:
         "buffers": {name: buffer_picture(state, name, buffer) for name, buffer in sorted(state.buffers.items())},
         "references": {
             name: reference_picture(state, reference) for name, reference in sorted(state.references.items())
+        },
+        "userfaultfds": {
+            name: {
+                "process": one.process,
+                "features": list(one.features),
+                "open_in": list(one.open_in),
+                "waiting": [list(fault) for fault in one.waiting],
+            }
+            for name, one in sorted(state.userfaultfds.items())
         },
         "devices": {name: msgspec.to_builtins(device) for name, device in sorted(state.devices.items())},
         "tasks": {name: task_picture(task) for name, task in sorted(state.tasks.items())},
@@ -172,6 +183,7 @@ def pte_picture(state: State, pte: Pte) -> dict[str, Json]:
         "dirty": pte.dirty,
         "special": pte.special,
         "huge": pte.huge,
+        "uffd_wp": bool(pte.bits & PAGE_UFFD_WP),
         "exclusive": frame is not None and frame.exclusive,
         "content": state.content.get(pte.pfn) or 0,
     }

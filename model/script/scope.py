@@ -23,6 +23,7 @@ KINDS: Final[dict[str, str]] = {
     "buffer": "buffers",
     "dma-buf": "dma_bufs",
     "reference": "references",
+    "userfaultfd": "userfaultfds",
     "task": "tasks",
 }
 """Kind of name → the table of a State that has what it names."""

@@ -143,6 +143,8 @@ _IN_TARGET: Final = Where(name="WHERE", of="TARGET")
 _BYTE: Final = Number(name="BYTE", high=255, what="a byte")
 _PAGES: Final = Number(name="PAGES", what="a number of pages")
 _PAGE: Final = Number(name="PAGE", what="a page of the file")
+_U: Final = Name(name="U", kind="userfaultfd")
+_FROM: Final = Where(name="FROM")
 _AS: Final = Option("as", NewName(name="R", kind="reference"), required=True)
 _BY: Final = Option("by", _DEV)
 _COMMAND: Final = Nested(name="COMMAND")
@@ -239,6 +241,38 @@ _TABLE: Final = (
     _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
     _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields="byte"),
     _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
+    _verb(
+        "userfaultfd",
+        "userfaultfd(2) and UFFDIO_API: a descriptor through which page faults of P are handled",
+        *(_P, NewName(name="U", kind="userfaultfd"), _flag("sigbus"), _flag("wp_unpopulated"), _flag("move")),
+    ),
+    _verb(
+        "uffdio-register",
+        "UFFDIO_REGISTER: from now on these faults on the pages are U's: missing, wp (writes), minor",
+        *(_P, _RANGE, _U, _flag("missing"), _flag("wp"), _flag("minor")),
+    ),
+    _verb("uffdio-unregister", "UFFDIO_UNREGISTER: the kernel handles them itself again", _P, _RANGE, _U),
+    _verb(
+        "uffdio-copy",
+        "UFFDIO_COPY: bring the pages, with the content of those at FROM",
+        _P,
+        _RANGE,
+        _U,
+        _FROM,
+        _flag("wp"),
+    ),
+    _verb("uffdio-zeropage", "UFFDIO_ZEROPAGE: bring pages of zeros", _P, _RANGE, _U),
+    _verb("uffdio-move", "UFFDIO_MOVE: bring the very pages that are at FROM", _P, _RANGE, _U, _FROM),
+    _verb("uffdio-continue", "UFFDIO_CONTINUE: map what the file has there already", _P, _RANGE, _U, _flag("wp")),
+    _verb(
+        "uffdio-writeprotect",
+        "UFFDIO_WRITEPROTECT: with `wp` the next write to each page is a fault for U; without, no longer",
+        *(_P, _RANGE, _U, _flag("wp")),
+    ),
+    _verb(
+        "uffdio-wake", "UFFDIO_WAKE: whoever waits there tries again, whether or not the page has come", _P, _RANGE, _U
+    ),
+    _verb("uffd-close", "close(2): nothing is registered any more, and whoever waits goes on", _P, _U, gives_up=("U",)),
     _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
     _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
     _verb(

@@ -358,6 +358,53 @@ def force_write(live: Live, asked: AskedCommand) -> KernelCall:
     return KernelCall(op, lambda: who.call("force_store", target.pid, address(page), byte))
 
 
+def userfaultfd(live: Live, asked: AskedCommand) -> KernelCall:
+    """System call userfaultfd, and UFFDIO_API."""
+    worker, name = live.workers.processes[asked.name("P")], asked.name("U")
+    features = [feature for feature in kernel.UFFD_FEATURES if feature in asked.command.options]
+    bits = sum(kernel.UFFD_FEATURES[feature] for feature in features)
+
+    def do() -> None:
+        live.workers.uffds[name] = worker.call("userfaultfd", bits)
+
+    return KernelCall({"op": "uffd_open", "proc": worker.name, "features": features}, do)
+
+
+def uffd_close(live: Live, asked: AskedCommand) -> KernelCall:
+    """The descriptor is closed, in this process."""
+    worker, name = live.workers.processes[asked.name("P")], asked.name("U")
+    op = {"op": "uffd_close", "proc": worker.name}
+    return KernelCall(op, lambda: worker.call("close", live.workers.uffds[name]))
+
+
+def uffdio(call: str, live: Live, asked: AskedCommand) -> KernelCall:
+    """An ioctl on a range, through the descriptor of the process that has opened it."""
+    worker, descriptor = live.workers.processes[asked.name("P")], live.workers.uffds[asked.name("U")]
+    at, pages = asked.place()
+    wp = "wp" in asked.command.options
+    span = (address(at), pages * PAGE)
+    op: dict[str, Any] = {"op": f"uffd_{call}", "proc": worker.name, "at": at, "pages": pages}
+    words: tuple[int, ...] = span
+    match call:
+        case "register":
+            modes = [mode for mode in kernel.UFFD_MODES if mode in asked.command.options]
+            op |= {"mode": modes}
+            words = (*span, sum(kernel.UFFD_MODES[mode] for mode in modes), 0)
+        case "copy" | "move":
+            source = resolve(asked.before, worker.name, asked.command, "FROM")[0]
+            op |= {"src": source} | ({"wp": True} if wp else {})
+            words = (span[0], address(source), span[1], 2 if wp else 0, 0)
+        case "zeropage":
+            words = (*span, 0, 0)
+        case "continue":
+            op |= {"wp": True} if wp else {}
+            words = (*span, 2 if wp else 0, 0)
+        case "writeprotect":
+            op |= {"op": "uffd_wp", "protect": wp}
+            words = (*span, int(wp))
+    return KernelCall(op, lambda: worker.call("uffdio", descriptor, kernel.UFFDIO[call], *words))
+
+
 ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "process": process,
     "fork": fork,
@@ -387,5 +434,15 @@ ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "remote-read": partial(remote, False),
     "remote-write": partial(remote, True),
     "force-write": force_write,
+    "userfaultfd": userfaultfd,
+    "uffd-close": uffd_close,
+    "uffdio-register": partial(uffdio, "register"),
+    "uffdio-unregister": partial(uffdio, "unregister"),
+    "uffdio-copy": partial(uffdio, "copy"),
+    "uffdio-zeropage": partial(uffdio, "zeropage"),
+    "uffdio-move": partial(uffdio, "move"),
+    "uffdio-continue": partial(uffdio, "continue"),
+    "uffdio-writeprotect": partial(uffdio, "writeprotect"),
+    "uffdio-wake": partial(uffdio, "wake"),
 }
 """Verb → what it is on a real kernel."""

@@ -44,12 +44,18 @@ def secret(workers: Workers) -> None:
     workers.create("s", "secretmem", 1)
 
 
+def userfaultfd(workers: Workers) -> None:
+    """System call userfaultfd, and UFFDIO_API."""
+    workers.processes["p0"].call("userfaultfd", kernel.UFFD_FEATURES["sigbus"])
+
+
 PROBES: Final[dict[str, Callable[[Workers], None]]] = {
     "pin": pin,
     "get": get,
     "remote": remote,
     "force": force,
     "secretmem": secret,
+    "userfaultfd": userfaultfd,
 }
 
 

@@ -19,6 +19,8 @@ from tui.live.workers import Workers
 
 MOST_PAGES: Final = 1 << 14
 """What one command may touch here, 64 MiB: the machine is somebody's."""
+PLACES: Final = ("WHERE", "FROM")
+"""The operands that name pages."""
 FILES: Final = {"memfd": "memfd", "file": "ext4"}
 MAPPABLE: Final = ("anon", "devzero", "secretmem", *FILES)
 ADVICE_WITH_EFFECT_ON_OTHERS: Final = ("hugepage", "collapse")
@@ -56,7 +58,7 @@ def why_not(command: Command, state: State, workers: Workers) -> str:
     try:
         check_names(state, command)
         where = str(command.get("TARGET") or command.get("P", ""))
-        pages = resolve(state, where, command, "WHERE")[1] if "WHERE" in command.operands else 0
+        pages = max((resolve(state, where, command, key)[1] for key in PLACES if key in command.operands), default=0)
     except Missing as missing:
         return str(missing)
     largest = max(pages, *(cast("int", command.get(key, 0)) for key in ("PAGES", "pages", "PAGE", "OFFSET")))
@@ -78,6 +80,8 @@ def _needs(command: Command) -> str:
             return "remote"
         case "force-write":
             return "force"
+        case "userfaultfd":
+            return "userfaultfd"
         case "mmap" if cast("BackingSpec", command.operands["BACKING"]).kind == "secretmem":
             return "secretmem"
         case _:
@@ -96,6 +100,10 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             return tr("huge pages depend on what else this machine does")
         case "gup":
             return _why_no_gup(command, state)
+        case "userfaultfd" if "sigbus" not in command.options:
+            return tr("without `sigbus` a fault would wait for an answer that nobody gives")
+        case _ if "U" in command.operands and verb != "userfaultfd":
+            return _why_no_uffd(command, state, workers)
         case "dma" if not isinstance(
             workers.held.get(cast("RefPage", command.operands["R[+N]"]).reference), FixedBuffer
         ):
@@ -104,6 +112,14 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             return tr("a fixed buffer is looked at with `dma … read`")
         case _:
             return ""
+
+
+def _why_no_uffd(command: Command, state: State, workers: Workers) -> str:
+    """A userfaultfd is used in a process that has its descriptor."""
+    name, process = str(command.operands["U"]), str(command.operands["P"])
+    if name not in workers.uffds or process not in state.userfaultfds[name].open_in:
+        return tr("the descriptor is in another process")
+    return ""
 
 
 def _why_no_gup(command: Command, state: State) -> str:

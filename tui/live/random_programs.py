@@ -39,15 +39,20 @@ class ProgramNames(NamedTuple):
     """Kind and name."""
     numbers: Iterator[int]
     """For new names."""
+    uffds: list[tuple[str, str]]
+    """Process and name of each userfaultfd."""
+    registered: list[tuple[str, str, str]]
+    """Process, range and userfaultfd of what was to be registered."""
 
 
 def program(seed: int, length: int = LENGTH) -> list[str]:
     """The lines of the program that belongs to `seed`."""
     chance = random.Random(seed)
-    names = ProgramNames([], ["p0"], [], [], count())
+    names = ProgramNames([], ["p0"], [], [], count(), [], [])
     lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
+    kinds = (*KINDS, *UFFD_KINDS) if seed % UFFD_EVERY == UFFD_EVERY - 1 else KINDS
     while len(lines) < length:
-        make = chance.choices([kind for kind, _ in KINDS], [weight for _, weight in KINDS])[0]
+        make = chance.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
         line = make(chance, names)
         if line:
             lines.append(line)
@@ -189,6 +194,66 @@ def _remote(chance: Chance, names: ProgramNames) -> str:
     return f"{verb} {who} {found[0]} {found[1]}{byte}"
 
 
+def _userfaultfd(chance: Chance, names: ProgramNames) -> str:
+    process, name = chance.choice(names.processes), f"u{next(names.numbers)}"
+    if any(owner == process for owner, _ in names.uffds) and chance.random() < 0.8:
+        return ""
+    names.uffds.append((process, name))
+    return f"userfaultfd {process} {name} sigbus{chance.choice(('', ' wp_unpopulated', ' move'))}"
+
+
+def _uffd_close(chance: Chance, names: ProgramNames) -> str:
+    if not names.uffds:
+        return ""
+    gone = chance.choice(names.uffds)
+    names.uffds.remove(gone)
+    return f"uffd-close {gone[0]} {gone[1]}"
+
+
+def _uffdio_register(chance: Chance, names: ProgramNames) -> str:
+    found = _range(chance, names)
+    mine = [name for owner, name in names.uffds if found and owner == found[0]]
+    if not found or not mine:
+        return ""
+    uffd = chance.choice(mine)
+    names.registered.append((*found, uffd))
+    modes = chance.choice(("missing", "missing", "wp", "missing wp", "missing wp", "minor", "missing minor"))
+    return f"uffdio-register {found[0]} {found[1]} {uffd} {modes}"
+
+
+def _uffdio(chance: Chance, names: ProgramNames) -> str:
+    """A call on a range, mostly on one page of what has been registered."""
+    there = [one for one in names.registered if one[0] in names.processes]
+    if not there:
+        return ""
+    process, place, uffd = chance.choice(there)
+    label, _, rest = place.partition("[")
+    first = int(rest.partition(":")[0]) if rest else 0
+    at = chance.choice((f"{label}+{first}", f"{label}+{first}", f"{label}+{first + chance.randrange(4)}", place))
+    others = [one for one in names.labels if one[0] == process]
+    same = [one for one in others if one[1] == label]
+    other = chance.choice(same if chance.random() < 0.5 else others)
+    source = f"{other[1]}+{chance.randrange(other[2])}"
+    verb, tail = chance.choice(UFFDIO)
+    return f"uffdio-{verb} {process} {at} {uffd}{tail.format(source=source)}"
+
+
+UFFDIO: Final = (
+    ("unregister", ""),
+    ("copy", " {source}"),
+    ("copy", " {source}"),
+    ("copy", " {source} wp"),
+    ("zeropage", ""),
+    ("move", " {source}"),
+    ("move", " {source}"),
+    ("continue", ""),
+    ("continue", " wp"),
+    ("writeprotect", " wp"),
+    ("writeprotect", " wp"),
+    ("writeprotect", ""),
+)
+"""The calls on what is registered, and what follows the name of the descriptor."""
+
 KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
     (_mmap, 10),
     (_on_range("munmap {p} {at}"), 4),
@@ -210,3 +275,14 @@ KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
     (_remote, 6),
 )
 """What a line can be, and how often."""
+
+UFFD_EVERY: Final = 4
+"""Every so manyth program handles page faults itself."""
+
+UFFD_KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
+    (_userfaultfd, 10),
+    (_uffdio_register, 16),
+    (_uffdio, 50),
+    (_uffd_close, 1),
+)
+"""What a line can be in those as well, and how often."""

@@ -22,6 +22,8 @@ from tui.live.workers import Worker, Workers, address
 PRESENT, SWAPPED, FILE_OR_SHARED, GUARD, UFFD_WP, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 57, 1 << 56
 """Bits of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst, 6.18)."""
 FRAME_BITS: Final = (1 << 55) - 1
+SWAP_TYPE: Final = (1 << 5) - 1
+SWP_PTE_MARKER: Final = 31
 KPF: Final = {
     "dirty": 4,
     "lru": 5,
@@ -116,7 +118,7 @@ class Looking:
                 if bits & PRESENT:
                     pfn = bits & FRAME_BITS
                     mapped.setdefault(pfn, self._place(name, page, bits, vma))
-                elif bits & SWAPPED and not bits & GUARD:
+                elif bits & SWAPPED and not bits & GUARD and not is_uffd_wp_marker(bits):
                     slots.add(bits & FRAME_BITS)
         if self.seen.frames:
             self._forget(mapped, set(given_back))
@@ -163,7 +165,8 @@ class Looking:
         if bits & GUARD:
             return "guard", ""
         if not bits & PRESENT:
-            return (self._slot(bits & FRAME_BITS), "") if bits & SWAPPED else ("uffd-wp-marker", "")
+            swapped = bits & SWAPPED and not is_uffd_wp_marker(bits)
+            return (self._slot(bits & FRAME_BITS), "") if swapped else ("uffd-wp-marker", "")
         flags = (("x", EXCLUSIVE), ("f", FILE_OR_SHARED), ("u", UFFD_WP))
         letters = "".join(letter for letter, bit in flags if bits & bit)
         if not self.seen.frames:
@@ -234,6 +237,15 @@ class Looking:
     def _pin_row(self, taken: HeldPages) -> PinRow:
         frames = tuple(self._frame(bits & FRAME_BITS, vma) if self.seen.frames else "?" for bits, vma in taken.entries)
         return PinRow("pin" if taken.kind == "pin" else "get", taken.process, taken.page, frames)
+
+
+def is_uffd_wp_marker(bits: int) -> bool:
+    """Whether a word of pagemap is that of a marker: a swap entry of no swap file (SWP_PTE_MARKER, 31, in 6.18).
+
+    Those who may not see frame numbers see no type either; to them whatever is write-protected and not there is one.
+    """
+    kind = bits & SWAP_TYPE
+    return bool(bits & UFFD_WP) and not bits & PRESENT and (kind == SWP_PTE_MARKER or not bits & FRAME_BITS)
 
 
 def number(name: str) -> int:

@@ -14,8 +14,8 @@ PAGE: Final = 4096
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 NUMBERS: Final = {
-    "x86_64": {"mseal": 462, "memfd_secret": 447, "move_pages": 279},
-    "aarch64": {"mseal": 462, "memfd_secret": 447, "move_pages": 239},
+    "x86_64": {"mseal": 462, "memfd_secret": 447, "move_pages": 279, "userfaultfd": 323},
+    "aarch64": {"mseal": 462, "memfd_secret": 447, "move_pages": 239, "userfaultfd": 282},
 }
 """System calls by number, for those that have no wrapper in older C libraries (arch/*/entry/syscalls, 6.12)."""
 COMMON_NUMBERS: Final = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438}
@@ -52,6 +52,25 @@ ADVICE: Final = {
     "guard_remove": 103,
 }
 """MADV_* by name, as in include/uapi/asm-generic/mman-common.h (6.12, and 6.13 for the guards)."""
+
+UFFD_API: Final = 0xAA
+UFFD_FEATURES: Final = {"sigbus": 1 << 7, "wp_unpopulated": 1 << 13, "move": 1 << 16}
+UFFD_MODES: Final = {"missing": 1, "wp": 2, "minor": 4}
+UFFDIO: Final = {
+    name: direction << 30 | 8 * words << 16 | UFFD_API << 8 | number
+    for name, (direction, words, number) in {
+        "api": (3, 3, 0x3F),
+        "register": (3, 4, 0),
+        "unregister": (2, 2, 1),
+        "wake": (2, 2, 2),
+        "copy": (3, 5, 3),
+        "zeropage": (3, 4, 4),
+        "move": (3, 5, 5),
+        "writeprotect": (3, 3, 6),
+        "continue": (3, 4, 7),
+    }.items()
+}
+"""UFFDIO_* as _IOR (2) or _IOWR (3) of a structure of so many 64-bit words (include/uapi/linux/userfaultfd.h, 6.12)."""
 
 PR_SET_THP_DISABLE: Final = 41
 RING_ENTRIES: Final = 4
@@ -220,6 +239,23 @@ def take_descriptor(pid: int, descriptor: int) -> int:
         return system_call("pidfd_getfd", process, descriptor, 0)
     finally:
         os.close(process)
+
+
+def userfaultfd(features: int) -> int:
+    """System call userfaultfd and UFFDIO_API; returns the descriptor."""
+    descriptor = system_call("userfaultfd", os.O_CLOEXEC)
+    try:
+        uffdio(descriptor, UFFDIO["api"], UFFD_API, features, 0)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def uffdio(descriptor: int, request: int, *words: int) -> None:
+    """An ioctl of a userfaultfd: `words` are its structure."""
+    structure = (ctypes.c_uint64 * len(words))(*words)
+    checked(LIBC.ioctl(ctypes.c_int(descriptor), ctypes.c_ulong(request), ctypes.byref(structure)))
 
 
 def mincore(address: int, length: int) -> bool:

@@ -118,6 +118,8 @@ CALLS: Final[dict[str, Callable[..., int | None]]] = {
     "force_store": force_store,
     "vmsplice": splice,
     "pin": kernel.io_uring_with_buffer,
+    "userfaultfd": kernel.userfaultfd,
+    "uffdio": kernel.uffdio,
     "close": os.close,
 }
 """What a worker can be told. Numbers are bytes."""

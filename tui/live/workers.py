@@ -112,6 +112,8 @@ class Workers:
         """Those alive, oldest first."""
         self.files: dict[str, LiveFile] = {}
         self.held: dict[str, HeldPipe | FixedBuffer] = {}
+        self.uffds: dict[str, int] = {}
+        """The descriptor of each userfaultfd, in the process that has opened it."""
 
     def __enter__(self) -> Self:
         """Nothing is started before the first process is."""

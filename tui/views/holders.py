@@ -14,6 +14,7 @@ from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
 from tui.views.shown_state import ShownState, frame_name, gone, place
 from tui.views.spaces import short_bits
+from tui.views.userfaultfds import userfaultfds
 from tui.views.walk import is_stale
 
 MOST_PAGES = 16
@@ -32,6 +33,7 @@ def holders(scene: ShownState, width: int) -> list[Row]:
         *_devices(scene, width),
         *notifiers(scene, width),
         *swap_slots(scene, width),
+        *userfaultfds(scene, width),
         *_locks(scene, width),
     ]
     return rows or [row(Span(tr("nobody holds anything yet"), "dim"))]

@@ -20,6 +20,7 @@ SIGNS: Final = (
         "page 17: its PTE leads to frame 5, writable, the byte there is 65; a sign behind it is the frame's",
     ),
     ("r w n s H", "read-only, writable, PROT_NONE, special (core mm keeps away), a 2 MiB leaf"),
+    ("u", "write-protected by userfaultfd; `uffd-wp` where nothing is mapped"),
     ("f5 anon @17 1025/1/1 =65", "frame 5: kind, place, refcount/mapcount/pins, byte, flags"),
     ("STALE", "a TLB still holds what the page table no longer says"),
     ("underlined", "what the thing under the cursor refers to, and what refers to it"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessons.i18n.language import tr
-from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
+from model.memory.flags import PAGE_UFFD_WP, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
@@ -250,16 +250,16 @@ def absent(pte: Pte) -> str:
         case "migration":
             return f"{tr('moving')} f{pte.pfn}"
         case "marker":
-            return "marker"
+            return "uffd-wp" if pte.bits & PAGE_UFFD_WP else "guard"
         case _:
             return tr("not present")
 
 
 def short_bits(pte: Pte) -> str:
-    """`w` or `r`, `n` for PROT_NONE, `s` special, `H` huge.
+    """`w` or `r`, `n` for PROT_NONE, `s` special, `u` write-protected by userfaultfd, `H` huge.
 
     >>> short_bits(Pte(5, 0x203))
     'ws'
     """
     access = "n" if pte.protnone else "w" if pte.writable else "r"
-    return access + "s" * pte.special + "H" * pte.huge
+    return access + "s" * pte.special + "u" * bool(pte.bits & PAGE_UFFD_WP) + "H" * pte.huge

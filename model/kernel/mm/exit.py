@@ -8,6 +8,7 @@ from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.munmap import free_vmas
 from model.kernel.mm.page import put_page
 from model.kernel.mm.unmap import unmap_region
+from model.kernel.mm.userfaultfd_register import userfaultfd_release
 from model.kernel.mm.vma import detach_vma, vmas_in
 from model.memory.errno import ENOENT
 from model.memory.records import Task, Vma
@@ -67,10 +68,16 @@ class do_exit(Procedure):
         put_page(tx, tx.processes[self.mm].pgd)
         for key in [key for key, _ in tx.labels.items() if key[0] == self.mm]:
             del tx.labels[key]
-        for uffd in [name for name, context in tx.userfaultfds.items() if context.process == self.mm]:
-            del tx.userfaultfds[uffd]
         del tx.processes[self.mm]
-        return done()
+        return None if any(self.mm in one.open_in for _, one in tx.userfaultfds.items()) else done()
+
+    @step
+    def exit_files(self, tx: Transaction) -> Outcome:
+        """Its descriptors are closed. What it had registered of other address spaces may be nobody's business now."""
+        uffd = next((name for name, one in sorted(tx.userfaultfds.items()) if self.mm in one.open_in), None)
+        if uffd is None:
+            return done()
+        return call(userfaultfd_release(caller=self.mm, uffd=uffd), do_exit.exit_files)
 
 
 def keeps_alive(task: Task, mm: str) -> bool:

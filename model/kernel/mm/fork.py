@@ -165,6 +165,7 @@ class kernel_clone(Procedure):
         if self.retval < 0:
             return call(do_exit(mm=self.child), then=kernel_clone.fail_nomem)
         tx.processes.update(self.child, forking=False)
+        copy_files(tx, self.mm, self.child)
         for (mm, label), place in tx.labels.items():
             if mm == self.mm:
                 tx.labels[self.child, label] = place
@@ -174,6 +175,13 @@ class kernel_clone(Procedure):
     def fail_nomem(self, tx: Transaction) -> Outcome:
         """What the child had got so far is gone again."""
         return done(self.retval)
+
+
+def copy_files(tx: Transaction, mm: str, child: str) -> None:
+    """The child has the parent's descriptors of userfaultfds, which are of the parent's address space all the same."""
+    for name, context in list(tx.userfaultfds.items()):
+        if mm in context.open_in:
+            tx.userfaultfds.update(name, open_in=tuple(sorted((*context.open_in, child))))
 
 
 def dup_userfaultfd(copy: Vma) -> Vma:

@@ -10,7 +10,7 @@ from model.engine.config import fact
 from model.engine.lock import up_read
 from model.engine.procedure import Outcome, Procedure, blocked, done, fail, step
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EEXIST, EINVAL, ENOENT
+from model.memory.errno import EAGAIN, EBADF, EEXIST, EINVAL, ENOENT, ESRCH
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     VM_FAULT_RETRY,
@@ -48,8 +48,16 @@ class userfaultfd_open(Procedure):
             return fail(EEXIST)
         if any(feature not in features(tx) for feature in self.features):
             return fail(EINVAL)
-        tx.userfaultfds[self.uffd] = Userfaultfd(self.mm, tuple(sorted(self.features)))
+        tx.userfaultfds[self.uffd] = Userfaultfd(self.mm, tuple(sorted(self.features)), (self.mm,))
         return done()
+
+
+def context_of(mem: Memory, uffd: str, caller: str) -> Userfaultfd | int:
+    """The context behind a descriptor of the caller; or an errno: EBADF if he has no such, ESRCH if its mm has gone."""
+    context = mem.userfaultfds.get(uffd)
+    if context is None or caller not in context.open_in:
+        return EBADF
+    return context if context.process in mem.processes else ESRCH
 
 
 def features(mem: Memory) -> tuple[str, ...]:
@@ -120,10 +128,17 @@ def wake_userfault(tx: Transaction, uffd: str, start: int, pages: int) -> None:
         tx.userfaultfds[uffd] = replaced(context, waiting=waiting)
 
 
+def short(pages: int, wanted: int) -> int:
+    """What an ioctl answers that has done at least some pages; how many stands in its structure."""
+    return 0 if pages == wanted else -EAGAIN
+
+
 class userfaultfd_wake(Procedure):
     """UFFDIO_WAKE: whoever waits for a page of the range tries again, whether it is there or not."""
 
     source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_wake"
+    caller: str
+    """The process that calls: the descriptor may have been inherited from another one."""
     uffd: str
     start: int
     pages: int
@@ -131,8 +146,8 @@ class userfaultfd_wake(Procedure):
     @step
     def wake_userfault(self, tx: Transaction) -> Outcome:
         """Take the faults of the range off the queue."""
-        if self.uffd not in tx.userfaultfds:
-            return fail(ENOENT)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(context)
         if not self.pages:
             return fail(EINVAL)
         wake_userfault(tx, self.uffd, self.start, self.pages)

@@ -19,7 +19,7 @@ from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import pte_mkuffd_wp, pte_none_mostly
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.shmem import shmem_get_folio
-from model.kernel.mm.userfaultfd import wake_userfault
+from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
@@ -66,21 +66,24 @@ class copy_from_user(Procedure):
 
 
 class mfill_atomic(Procedure):
-    """Bring the pages of a range, all or those before the first that cannot be had. Returns how many, or an errno.
+    """Bring the pages of a range, or those before the first that cannot be had: EAGAIN, or, if there are none, why.
 
     Nobody sees a page before it has its content: it is filled first and mapped then, in one step.
     """
 
     source: ClassVar[str] = "mm/userfaultfd.c: mfill_atomic"
+    caller: str
+    """The process that calls: the descriptor may have been inherited from another one."""
     uffd: str
     start: int
     pages: int
     fill: Fill
     source_start: int = -1
-    """`copy`: the first page that is copied, in the same address space."""
+    """`copy`: the first page that is copied, in the address space of the caller."""
     wp: bool = False
     """UFFDIO_COPY_MODE_WP: map it write-protected."""
     mm: str = ""
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
     filled: int = 0
     page: Pfn = -1
     """The page that is being made; `holds` has its reference."""
@@ -95,9 +98,8 @@ class mfill_atomic(Procedure):
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
         """An empty range, or one outside of user space, is EINVAL."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(context)
         if error := validate_range(self.start, self.pages):
             return fail(error)
         self.mm = context.process
@@ -167,7 +169,7 @@ class mfill_atomic(Procedure):
         if self.fill == "zeropage":
             return goto(mfill_atomic.shmem_add_to_page_cache)
         at = self.source_start + self.filled
-        return call(copy_from_user(mm=self.mm, vpn=at, to=pfn, pagefault_disabled=True))
+        return call(copy_from_user(mm=self.caller, vpn=at, to=pfn, pagefault_disabled=True))
 
     @step
     def copy_from_user(self, tx: Transaction) -> Outcome:
@@ -178,14 +180,16 @@ class mfill_atomic(Procedure):
         if not self.ret:
             return goto(mfill_atomic.shmem_add_to_page_cache)
         up_read(tx, "mmap_lock", self.mm)
-        return call(copy_from_user(mm=self.mm, vpn=self.source_start + self.filled, to=self.page))
+        return call(copy_from_user(mm=self.caller, vpn=self.source_start + self.filled, to=self.page))
 
     @step
     def retry(self, tx: Transaction) -> Outcome:
         """The source cannot be read: EFAULT. Otherwise look for the VMA again; it may be another one by now."""
         if self.ret < 0:
             self.drop_page(tx)
-            return done(self.filled or -EFAULT)
+            if self.filled:
+                wake_userfault(tx, self.uffd, self.start, self.filled)
+            return done(short(self.filled, self.pages) if self.filled else -EFAULT)
         self.copied = True
         return goto(mfill_atomic.uffd_mfill_lock)
 
@@ -270,12 +274,12 @@ class mfill_atomic(Procedure):
         self.holds, self.page = (), -1
 
     def finish(self, tx: Transaction, error: int) -> Outcome:
-        """Unlock, wake whoever waits for a page that has come, and say how many there are, or why there is none."""
+        """Unlock, wake whoever waits for a page that has come, and say whether all have, or why none has."""
         self.drop_page(tx)
         up_read(tx, "mmap_lock", self.mm)
         if self.filled:
             wake_userfault(tx, self.uffd, self.start, self.filled)
-        return done(self.filled or error)
+        return done(short(self.filled, self.pages) if self.filled else error)
 
 
 class userfaultfd_copy(mfill_atomic):

@@ -29,7 +29,7 @@ from model.kernel.mm.page import folio_maybe_dma_pinned, get_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte, vm_page_prot
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.split_folio import split_folio
-from model.kernel.mm.userfaultfd import wake_userfault
+from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
@@ -55,18 +55,21 @@ UNMOVABLE: Final = VM_PFNMAP | VM_IO | VM_HUGETLB | VM_MIXEDMAP
 
 
 class userfaultfd_move(Procedure):
-    """UFFDIO_MOVE: take pages of private memory from one place to another. Returns how many, or an errno.
+    """UFFDIO_MOVE: take pages of private memory from one place to another. If only some have moved it returns EAGAIN.
 
     Whoever holds a page would go on with its frame and no longer see the address: so a page that is pinned, or that
     another process has as well, does not move.
     """
 
     source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_move; mm/userfaultfd.c: move_pages, move_pages_pte"
+    caller: str
+    """The process that calls: the descriptor may have been inherited from another one."""
     uffd: str
     start: int
     pages: int
     source_start: int
     mm: str = ""
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
     moved: int = 0
     old: Pte | None = None
     """The entry of the source, as it was when we looked; its page is in `holds`, locked, with a reference of ours."""
@@ -84,10 +87,9 @@ class userfaultfd_move(Procedure):
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
         """An empty range, or one outside of user space, is EINVAL; a kernel before 6.8 does not know the call."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
-        if not fact(tx, "UFFDIO_MOVE"):
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(context)
+        if not fact(tx, "UFFDIO_MOVE") or self.caller != context.process:
             return fail(EINVAL)
         if error := validate_range(self.start, self.pages) or validate_range(self.source_start, self.pages):
             return fail(error)
@@ -340,11 +342,11 @@ class userfaultfd_move(Procedure):
         return goto(userfaultfd_move.mm_alloc_pmd) if self.moved < self.pages else self.finish(tx, 0)
 
     def finish(self, tx: Transaction, error: int) -> Outcome:
-        """Unlock, wake whoever waits for a page that has come, and say how many have moved, or why none has."""
+        """Unlock, wake whoever waits for a page that has come, and say whether all have moved, or why none has."""
         up_read(tx, "mmap_lock", self.mm)
         if self.moved:
             wake_userfault(tx, self.uffd, self.start, self.moved)
-        return done(self.moved or error)
+        return done(short(self.moved, self.pages) if self.moved else error)
 
 
 def belongs_at(tx: Transaction, pfn: int, vma: Vma, vpn: int) -> None:

@@ -6,11 +6,11 @@ from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
-from model.kernel.mm.userfaultfd import wake_userfault
+from model.kernel.mm.userfaultfd import context_of, wake_userfault
 from model.kernel.mm.userfaultfd_wp import uffd_wp_range, validate_range
 from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vmas_in
 from model.kernel.mm.vma_merge import vma_modify_flags
-from model.memory.errno import EBUSY, EINVAL, ENOENT, EPERM
+from model.memory.errno import EBADF, EBUSY, EINVAL, ENOMEM, EPERM, ESRCH
 from model.memory.flags import VM_HUGETLB, VM_MAYWRITE, VM_SPECIAL, VM_UFFD, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_UFFD_WP
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
@@ -28,11 +28,14 @@ def vma_can_userfault(mem: Memory, vma: Vma, modes: int) -> bool:
 class userfaultfd_range(Procedure):
     """What register and unregister share: a walk over the VMAs of a range, mmap_lock held for writing."""
 
+    caller: str
+    """The process that calls: the descriptor may have been inherited from another one."""
     uffd: str
     start: int
     """The part before it is done."""
     pages: int
     mm: str = ""
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
     end: int = 0
     stop: int = 0
     """End of the part that is being done."""
@@ -63,9 +66,8 @@ class userfaultfd_register(userfaultfd_range):
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: VMAs will be split and merged."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(ENOMEM if context == ESRCH else context)
         if not self.modes or validate_range(self.start, self.pages):
             return fail(EINVAL)
         self.mm, self.end = context.process, self.start + self.pages
@@ -119,9 +121,8 @@ class userfaultfd_unregister(userfaultfd_range):
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: VMAs will be split and merged."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(ENOMEM if context == ESRCH else context)
         if validate_range(self.start, self.pages):
             return fail(EINVAL)
         self.mm, self.end = context.process, self.start + self.pages
@@ -178,11 +179,24 @@ class userfaultfd_release(userfaultfd_range):
     pages: int = TASK_SIZE
 
     @step
+    def close(self, tx: Transaction) -> Outcome:
+        """The caller has the descriptor no more. As long as another process has it, from fork, it stays open."""
+        context = context_of(tx, self.uffd, self.caller)
+        if context == EBADF:
+            return fail(EBADF)
+        kept = tuple(name for name in tx.userfaultfds[self.uffd].open_in if name != self.caller)
+        tx.userfaultfds.update(self.uffd, open_in=kept)
+        if kept:
+            return done()
+        if isinstance(context, int):
+            del tx.userfaultfds[self.uffd]
+            return done()
+        return None
+
+    @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: no new fault can come to us from here on."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
+        context = tx.userfaultfds[self.uffd]
         self.mm, self.end = context.process, TASK_SIZE
         return down_write(tx, "mmap_lock", self.mm)
 

@@ -9,7 +9,7 @@ from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.limits import MMAP_MIN_ADDR
 from model.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from model.kernel.mm.mprotect import UffdWp, change_protection
-from model.kernel.mm.userfaultfd import wake_userfault
+from model.kernel.mm.userfaultfd import context_of, wake_userfault
 from model.kernel.mm.vma import find_vma_intersection
 from model.memory.errno import EINVAL, ENOENT
 from model.memory.flags import VM_UFFD_WP
@@ -64,11 +64,14 @@ class userfaultfd_writeprotect(Procedure):
     """UFFDIO_WRITEPROTECT: with `protect` from now on writes are faults for userfaultfd; without, no longer."""
 
     source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_writeprotect; mm/userfaultfd.c: mwriteprotect_range"
+    caller: str
+    """The process that calls: the descriptor may have been inherited from another one."""
     uffd: str
     start: int
     pages: int
     protect: bool = False
     mm: str = ""
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
     at: int = 0
     """The part before it is done."""
     error: int = -ENOENT
@@ -76,9 +79,8 @@ class userfaultfd_writeprotect(Procedure):
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for reading: faults go on beside us, but no VMA changes."""
-        context = tx.userfaultfds.get(self.uffd)
-        if context is None:
-            return fail(ENOENT)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(context)
         if error := validate_range(self.start, self.pages):
             return fail(error)
         self.mm, self.at = context.process, self.start

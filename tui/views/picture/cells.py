@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
+from model.memory.flags import PAGE_UFFD_WP
 from model.memory.folio import page_frame
 from model.memory.records import Pte
 from tui.views.picture.fold import FoldedRun
@@ -257,12 +258,12 @@ class Cells:
 
 
 def _bits(entry: Pte) -> str:
-    """`w` or `r`, `s` for special; what it is where it maps nothing."""
+    """`w` or `r`, `s` for special, `u` for write-protected by userfaultfd; what it is where it maps nothing."""
     if not entry.present:
         return absent(entry)
     if entry.protnone:
         return "none"
-    return ("w" if entry.writable else "r") + "s" * entry.special
+    return ("w" if entry.writable else "r") + "s" * entry.special + "u" * bool(entry.bits & PAGE_UFFD_WP)
 
 
 def _numbered(name: str, run: FoldedRun, width: int) -> str:

@@ -1,0 +1,47 @@
+"""Whether userfaultfd hears of every write to what it has write-protected.
+
+Whoever write-protects memory to copy it while the program runs (a snapshot of a virtual machine, CRIU) relies on a
+fault before each write. A device that pinned a page before needs no entry for its writes, and so raises no fault.
+"""
+
+from typing import Final
+
+from model.invariants.machine_view import MachineView
+from model.invariants.phrases import frame as name_of
+from model.invariants.phrases import place
+from model.invariants.rule import AccessRule
+from model.invariants.subjects import subject
+from model.invariants.violation import Invariant, Violation, violation
+from model.memory.flags import PAGE_UFFD_WP
+from model.memory.records import Access
+
+UNHEARD_WRITE: Final = Invariant(
+    "unheard-write",
+    "hazard",
+    "Nobody writes to a page that userfaultfd has write-protected without its being told.",
+    "Prints nothing: a snapshot that relies on the protection misses the byte, or has half of what was written.",
+)
+
+
+def unheard_write(scene: MachineView, access: Access) -> Violation | None:
+    """A device, or the holder of a reference, has written to a page whose entry is write-protected by userfaultfd."""
+    if not access.write or not (access.reference or access.device):
+        return None
+    for holder in sorted(scene.holders(access.pfn, "pte")):
+        entry = scene.entry(holder.owner, holder.number)
+        if entry is not None and entry.bits & PAGE_UFFD_WP:
+            break
+    else:
+        return None
+    way = f" through {access.reference}" if access.reference else ""
+    message = (
+        f"{access.device or f'Whoever uses {access.reference}'} wrote {access.value}{way} to "
+        f"{name_of(scene, access.pfn)}. At {place(scene, holder.owner, holder.number)} userfaultfd has write-protected "
+        "it, and was not told: no entry is asked, so there is no fault."
+    )
+    subjects = (subject("ref", access.reference),) if access.reference else ()
+    entries = subject("pte", holder.owner, holder.number)
+    return violation(UNHEARD_WRITE, (*subjects, subject("frame", access.pfn), entries), message)
+
+
+RULES: Final = (AccessRule(UNHEARD_WRITE, {"ptes": None, "labels": None}, unheard_write),)
