@@ -241,38 +241,6 @@ _TABLE: Final = (
     _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
     _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields="byte"),
     _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
-    _verb(
-        "userfaultfd",
-        "userfaultfd(2) and UFFDIO_API: a descriptor through which page faults of P are handled",
-        *(_P, NewName(name="U", kind="userfaultfd"), _flag("sigbus"), _flag("wp_unpopulated"), _flag("move")),
-    ),
-    _verb(
-        "uffdio-register",
-        "UFFDIO_REGISTER: from now on these faults on the pages are U's: missing, wp (writes), minor",
-        *(_P, _RANGE, _U, _flag("missing"), _flag("wp"), _flag("minor")),
-    ),
-    _verb("uffdio-unregister", "UFFDIO_UNREGISTER: the kernel handles them itself again", _P, _RANGE, _U),
-    _verb(
-        "uffdio-copy",
-        "UFFDIO_COPY: bring the pages, with the content of those at FROM",
-        _P,
-        _RANGE,
-        _U,
-        _FROM,
-        _flag("wp"),
-    ),
-    _verb("uffdio-zeropage", "UFFDIO_ZEROPAGE: bring pages of zeros", _P, _RANGE, _U),
-    _verb("uffdio-move", "UFFDIO_MOVE: bring the very pages that are at FROM", _P, _RANGE, _U, _FROM),
-    _verb("uffdio-continue", "UFFDIO_CONTINUE: map what the file has there already", _P, _RANGE, _U, _flag("wp")),
-    _verb(
-        "uffdio-writeprotect",
-        "UFFDIO_WRITEPROTECT: with `wp` the next write to each page is a fault for U; without, no longer",
-        *(_P, _RANGE, _U, _flag("wp")),
-    ),
-    _verb(
-        "uffdio-wake", "UFFDIO_WAKE: whoever waits there tries again, whether or not the page has come", _P, _RANGE, _U
-    ),
-    _verb("uffd-close", "close(2): nothing is registered any more, and whoever waits goes on", _P, _U, gives_up=("U",)),
     _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
     _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
     _verb(
@@ -385,6 +353,38 @@ _TABLE: Final = (
     _verb("dax", "a file on a DAX filesystem", NewName(name="X", kind="file"), _PAGES),
     _verb("migrate", "the mm moves one page itself (compaction)", _P, _ONE),
     _verb("reclaim", "the mm swaps one page out", _P, _ONE),
+    _verb(
+        "userfaultfd",
+        "userfaultfd(2) and UFFDIO_API: a descriptor through which page faults of P are handled",
+        *(_P, NewName(name="U", kind="userfaultfd"), _flag("sigbus"), _flag("wp_unpopulated"), _flag("move")),
+    ),
+    _verb(
+        "uffdio-register",
+        "UFFDIO_REGISTER: from now on these faults on the pages are U's: missing, wp (writes), minor",
+        *(_P, _RANGE, _U, _flag("missing"), _flag("wp"), _flag("minor")),
+    ),
+    _verb("uffdio-unregister", "UFFDIO_UNREGISTER: the kernel handles them itself again", _P, _RANGE, _U),
+    _verb(
+        "uffdio-copy",
+        "UFFDIO_COPY: bring the pages, with the content of those at FROM",
+        _P,
+        _RANGE,
+        _U,
+        _FROM,
+        _flag("wp"),
+    ),
+    _verb("uffdio-zeropage", "UFFDIO_ZEROPAGE: bring pages of zeros", _P, _RANGE, _U),
+    _verb("uffdio-move", "UFFDIO_MOVE: bring the very pages that are at FROM", _P, _RANGE, _U, _FROM),
+    _verb("uffdio-continue", "UFFDIO_CONTINUE: map what the file has there already", _P, _RANGE, _U, _flag("wp")),
+    _verb(
+        "uffdio-writeprotect",
+        "UFFDIO_WRITEPROTECT: with `wp` the next write to each page is a fault for U; without, no longer",
+        *(_P, _RANGE, _U, _flag("wp")),
+    ),
+    _verb(
+        "uffdio-wake", "UFFDIO_WAKE: whoever waits there tries again, whether or not the page has come", _P, _RANGE, _U
+    ),
+    _verb("uffd-close", "close(2): nothing is registered any more, and whoever waits goes on", _P, _U, gives_up=("U",)),
     _verb(
         "begin",
         "start COMMAND as task T and stop before its first micro-step; cpu=: as another thread, there",

@@ -35,8 +35,8 @@ class FormChoice(Overlay):
         """Every verb with what it stands for."""
         return [
             row(
-                Span(f"{verb.name:14}", "name", f"verb:{verb.name}"),
-                Span(cut(verb.help, max(width - 15, 10)), "plain", f"verb:{verb.name}"),
+                Span(name := f"{verb.name:13} ", "name", f"verb:{verb.name}"),
+                Span(cut(verb.help, max(width - len(name) - 1, 10)), "plain", f"verb:{verb.name}"),
             )
             for verb in VERBS.values()
         ]
