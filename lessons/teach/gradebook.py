@@ -87,7 +87,10 @@ def _most(collection: Collection, assignment: Assignment | None, part: str) -> i
 
 
 def moodle(collection: Collection, assignment: Assignment | None) -> str:
-    """A table that Moodle's gradebook imports: mapped by address, ID number or name; points and a remark a student."""
+    """A table that Moodle's gradebook imports: mapped by address, ID number or name; points and a remark a student.
+
+    https://docs.moodle.org/311/en/Grade_import says which columns can be mapped to what.
+    """
     parts = _parts(collection, assignment)
     rows: list[Sequence[object]] = [("Full name", "ID number", "Email address", *parts, "Feedback comments")]
     for one in collection.works:
@@ -99,7 +102,11 @@ def moodle(collection: Collection, assignment: Assignment | None) -> str:
 
 
 def canvas(collection: Collection, assignment: Assignment | None) -> str:
-    """A table that Canvas' gradebook imports: its five columns for a student, then points; below the heads the most."""
+    """A table that Canvas' gradebook imports: its five columns for a student, then points; below the heads the most.
+
+    As lib/gradebook_importer.rb of canvas-lms (00b222d) reads it: `row_has_student_headers?`, `update_column_count`,
+    `check_for_non_student_row`, `process_student`.
+    """
     parts = _parts(collection, assignment)
     head = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(f"ptescope {part}" for part in parts))
     most = ("    Points Possible", "", "", "", "", *(_most(collection, assignment, part) for part in parts))

@@ -104,7 +104,8 @@ def test_sixty_files_are_replayed_graded_and_told_apart(tmp_path: Path, clock: C
     rows = list(csv.reader(StringIO(questions(found))))
     assert len(rows) == 1 + 60 * found.possible
     heads, most, *students = csv.reader(StringIO(canvas(found, task)))
-    assert heads[:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    assert heads[:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"], "by place, not only by name"
+    assert "Points Possible" in most[0]
     assert most[5:] == [str(found.possible - 3), "3"]
     assert len(students) == 60
     assert next(csv.DictReader(StringIO(moodle(found, task))))["Email address"] == "s0@example.org"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+ERRANDS = re.compile(r"\b((clients2|accounts)\.google\.com|(update|content-autofill|\w+-pa)\.googleapis\.com)\b")
+"""What the browser asks by itself, whatever it shows."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -35,6 +40,8 @@ class Browser:
         self.session = session
         self.port = port
         self.number = 0
+        self.outside: list[str] = []
+        """What was asked of other hosts, by any page of this browser."""
 
     async def apart(self) -> "Browser":
         """Another browser, which shares no cookie with this one: a context of its own in the same program."""
@@ -90,11 +97,25 @@ async def started(words: list[str], environment: dict[str, str]) -> asyncio.subp
 
 @asynccontextmanager
 async def browsing(folder: Path) -> "AsyncIterator[Browser]":
-    """A browser at an empty page, with its profile in a folder."""
+    """A browser at an empty page, with its profile in a folder; the network ends at this machine.
+
+    Whatever is asked of another host goes to a proxy that writes it down and answers nothing.
+    """
     aiohttp = pytest.importorskip("aiohttp", reason="the extra `web` is not installed")
     assert CHROMIUM is not None
     port = free_port()
+    outside: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readline()).decode(errors="replace").strip()
+        if not ERRANDS.search(asked):
+            outside.append(asked)
+        writer.close()
+
+    nothing = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    cut = f"--proxy-server=http://127.0.0.1:{nothing.sockets[0].getsockname()[1]}"
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,800", "--remote-allow-origins=*"]
+    flags += [cut, "--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
     options = [f"--user-data-dir={folder / 'profile'}", f"--remote-debugging-port={port}", "about:blank"]
     # Chromium puts a socket into the folder for temporary files, and a socket's path has 107 bytes at most.
     process = await started([CHROMIUM, *flags, *options], dict(os.environ))
@@ -104,9 +125,12 @@ async def browsing(folder: Path) -> "AsyncIterator[Browser]":
             async with session.get(f"http://127.0.0.1:{port}/json") as found:
                 page = next(one for one in await found.json() if one["type"] == "page")
             async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as connection:
-                yield Browser(connection, session, port)
+                browser = Browser(connection, session, port)
+                browser.outside = outside
+                yield browser
     finally:
         await ended(process)
+        nothing.close()
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:
