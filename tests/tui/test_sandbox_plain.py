@@ -52,8 +52,8 @@ def test_what_is_watched_is_told_after_each_command() -> None:
 
 def test_differences_undo_and_redo() -> None:
     driver, answer = typed("put r\ndiff\nundo\ndiff 999\n")
-    assert "~ frame 5: refcount 1025 → 1, pins 1 → 0" in answer
-    assert "- reference r" in answer
+    assert "changed frame 5: refcount 1025 to 1, pins 1 to 0" in answer
+    assert "gone reference r" in answer
     assert "There is no place `999`" in answer
     assert last_command(driver) == "gup p0 buf as=r write pin"
     driver, answer = typed("put r\nundo\nundo\nredo\nredo\nredo\n")
@@ -65,7 +65,7 @@ def test_differences_undo_and_redo() -> None:
 def test_any_two_named_states_are_compared() -> None:
     lines = "bookmark held\nput r\nbookmark gone\nundo\nmemfd f 2\nbookmark now\ndiff gone held\ndiff held now\n"
     _, answer = typed(f"{lines}diff hold\nhistory\ngoto gnoe\n")
-    backwards, forwards = answer.index("refcount 1 → 1025, pins 0 → 1"), answer.rindex("+ file f")
+    backwards, forwards = answer.index("refcount 1 to 1025, pins 0 to 1"), answer.rindex("new file f")
     assert backwards < forwards, "from gone to held, then from held to now"
     assert "There is no place `hold`; did you mean `held`?" in answer
     assert "There is no place `gnoe`; did you mean `gone`?" in answer
@@ -126,7 +126,7 @@ WAITING = "begin walk cpu=1 gup p0 buf as=r2 write pin fast-only\nstep walk 4\n"
 def test_a_command_that_has_to_wait_is_undone_unless_it_is_stepped() -> None:
     driver, answer = typed(f"run\n{WAITING}madvise p0 buf dontneed\nrun\n")
     assert "No task is in flight" in answer
-    assert "madvise p0 buf dontneed  → blocked on " in answer
+    assert "madvise p0 buf dontneed  answer: blocked on " in answer
     assert "walk: gup_fast." in answer
     assert driver.session.running is None
     driver, answer = typed(f"{WAITING}i madvise p0 buf dontneed\nc\n")

@@ -13,7 +13,8 @@ from lessons.drills.score import summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
-from tui.plain.panes import LEGEND
+from tui.plain.panes import legend, spoken, unfilled
+from tui.views.glyphs import words
 from tui.views.holders import holders
 from tui.views.physical import physical
 from tui.views.plain_text import Narrator
@@ -30,7 +31,7 @@ class PlainDrill:
     def __init__(self, store: Store, lines: TextIO, output: Console) -> None:
         self.store = store
         self.lines = lines
-        self.narrator = Narrator(output)
+        self.narrator = Narrator(output, signs=words())
         self.output = output
         self.scores = dict(store.read().drills)
         self.hinted = 0
@@ -53,13 +54,13 @@ class PlainDrill:
     def ask(self, made: Exercise) -> None:
         """The scene and the question."""
         self.say("")
-        self.say(f"=== {tr('Drill')} {made.kind} {made.seed} ===", "bold")
+        self.say(tr("Drill {kind}, number {number}.").format(kind=made.kind, number=made.seed), "bold")
         self.hinted = 0
         if not made.blind:
             self.scene(made)
         self.say(made.ask.replace("`", ""))
         for letter, answer in zip(LETTERS, made.answers, strict=False):
-            self.say(f"  {letter}  {answer.text}")
+            self.say(f"  {letter}: {unfilled(answer.text)}")
 
     def scene(self, made: Exercise) -> None:
         """The machine of the question; where it asks what happened, the one after that too."""
@@ -73,12 +74,12 @@ class PlainDrill:
     def show(self, state: State, title: str) -> None:
         """The machine, pane by pane."""
         if title:
-            self.say(f"--- {title} ---", "bold")
+            self.say(f"{title}:", "bold")
         scene = ShownState(state, glyphs=self.narrator.signs)
         width = min(self.output.width, WIDEST)
         for rows in (spaces(scene, width), physical(scene, width), holders(scene, width)):
             for row in rows:
-                self.output.print(Text(row.text.rstrip()), soft_wrap=True)
+                self.output.print(Text(spoken(row.text)), soft_wrap=True)
 
     def choose(self, made: Exercise) -> int | None:
         """The answer; None at the end of the input or `q`."""
@@ -107,8 +108,8 @@ class PlainDrill:
             self.hint(made)
             return
         self.say(tr("A letter answers. s shows the machine, h gives a hint, q ends."))
-        for sign, meaning in LEGEND:
-            self.say(f"{sign:11} {tr(meaning)}")
+        for sign, meaning in legend():
+            self.say(f"{sign:11} {meaning}")
 
     def hint(self, made: Exercise) -> None:
         """One more hint."""
@@ -134,13 +135,12 @@ class PlainDrill:
     def judge(self, made: Exercise, chosen: int) -> None:
         """Right or not, why, and on demand the account."""
         right = chosen == made.right
-        signs = self.narrator.signs
         if right:
-            self.say(f"{signs.ok} {tr('Right')}: {made.answers[made.right].text}.", "bold green")
+            self.say(f"{tr('Right')}: {unfilled(made.answers[made.right].text)}.", "bold green")
         else:
             said = tr("You said {guess}; it is {truth}.")
-            text = said.format(guess=made.answers[chosen].text, truth=made.answers[made.right].text)
-            self.say(f"{signs.broken} {tr('No')}. {text}", "bold yellow")
+            text = said.format(guess=unfilled(made.answers[chosen].text), truth=unfilled(made.answers[made.right].text))
+            self.say(f"{tr('No')}. {text}", "bold yellow")
         self.say(made.answers[chosen].reply)
         try:
             self.scores[made.kind] = self.store.answered(made.kind, right=right, seed=made.seed, chosen=chosen)

@@ -13,6 +13,7 @@ from lessons.learner.progress import LessonProgress, ProgressError, Store
 from lessons.play.player import Player
 from tui.plain.drill import PlainDrill
 from tui.plain.lesson import PlainLesson
+from tui.plain.panes import legend
 from tui.plain.sandbox import PlainSandbox
 from tui.views.home import ABOUT
 
@@ -34,8 +35,11 @@ class PlainHome:
         self.say(tr(ABOUT))
         self.list()
         while (word := self.ask()) is not None and word != "q":
-            if word in {"", "?", "l"}:
+            if word in {"", "l"}:
                 self.list()
+                continue
+            if word == "?":
+                self.help()
                 continue
             self.open(word)
 
@@ -59,6 +63,13 @@ class PlainHome:
                 self.say(f"{tr(group)}:")
             self.say(f"  {number}. {entry.lesson.header.title}{self._far(done.get(entry.lesson.id))}")
         self.say(tr("A number or a name opens a lesson; also: tour, drill, sandbox. l lists again, q quits."))
+
+    def help(self) -> None:
+        """What can be typed, and what short forms in listings mean."""
+        self.say(tr("A number or a name opens a lesson; also: tour, drill, sandbox. l lists again, q quits."))
+        self.say(tr("In each of them s shows the machine, h gives a hint, ? explains the keys, and q leads back here."))
+        for form, meaning in legend():
+            self.say(f"{form}: {meaning}")
 
     def _progress(self) -> dict[str, LessonProgress]:
         try:

@@ -20,11 +20,11 @@ from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
 from model.memory.records import Printk, Splat
 from model.session.state_code import CodeError, encode
-from tui.plain.panes import LEGEND, machine
+from tui.plain.panes import legend, machine
 from tui.views.change_text import HIDDEN, change_rows
-from tui.views.glyphs import Glyphs, choose
+from tui.views.glyphs import Glyphs, words
 from tui.views.markdown import markdown
-from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES
+from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, sign_of
 from tui.views.row import Row
 
 WIDEST: Final = 100
@@ -59,7 +59,7 @@ class PlainLesson:
         self.store = store
         self.lines = lines
         self.output = output
-        self.signs: Glyphs = choose()
+        self.signs: Glyphs = words()
         self.source = ""
         """Where the micro-step that was told last stands in the kernel; said once for a row of steps."""
         self.told: set[str] = set()
@@ -175,7 +175,7 @@ class PlainLesson:
         """A new part: its text, and what is to be done."""
         self.output.print()
         if view.item.world:
-            self.say(f"--- {tr('A new scene')}: {view.item.world.replace('-', ' ')} ---")
+            self.say(f"{tr('A new scene')}: {view.item.world.replace('-', ' ')}.")
         self.prose(view.text)
         for note in view.notes:
             self.prose(f"{tr('Aside')}: {note}")
@@ -194,7 +194,7 @@ class PlainLesson:
         """Each condition with its sign."""
         self.say(f"{tr('Goal')}:")
         for met, text in view.goal:
-            self.line(2, Text(f"{self.signs.ok if met else '-'} {tr('done') if met else tr('open')}: {text}"))
+            self.line(2, Text(f"{tr('done') if met else tr('open')}: {text}"))
         if all(met for met, _ in view.goal):
             self.say(tr("The goal is reached: go forward."))
 
@@ -205,7 +205,7 @@ class PlainLesson:
         """
         depth = 0
         if played_step.first:
-            self.line(0, Text(f"{self.signs.arrow} {played_step.command}", "bold"))
+            self.line(0, Text(f"{self.signs.command} {played_step.command}", "bold"))
             self.source = ""
         changed = played_step.stepped is not None and any(change.table not in HIDDEN for change in played_step.changes)
         if played_step.stepped is not None and (changed or not brief):
@@ -218,12 +218,18 @@ class PlainLesson:
             if played_step.remark:
                 self.rows(markdown(f"{tr('Remark')}: {played_step.remark}", self.width - depth - 2), depth + 2)
             shown = (change for change in played_step.changes if change.table not in HIDDEN)
-            for _, (sign, subject, words) in change_rows(played_step.standing.context.state, shown, self.signs.arrow):
-                text = Text(f"{sign} ", SIGN_STYLES[sign]).append(f"{subject}: {words}" if words else subject, "none")
+            for _, (sign, subject, words) in change_rows(
+                played_step.standing.context.state, shown, self.signs.arrow.strip()
+            ):
+                text = Text(f"{sign_of(self.signs, sign)} ", SIGN_STYLES[sign]).append(
+                    f"{subject}: {words}" if words else subject, "none"
+                )
                 self.line(depth + 2, text)
             self.events(played_step, depth + 2)
         for violation in played_step.fresh:
-            head = Text(f"! {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity])
+            head = Text(
+                f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity]
+            )
             self.line(depth + 2, head.append(violation.message, "none"))
         if played_step.outcome is not None:
             self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.told()}", "bold"))
@@ -250,11 +256,10 @@ class PlainLesson:
         """The guess beside the truth."""
         verdict = judged.verdict
         if verdict.right:
-            self.line(0, Text(f"{self.signs.ok} {tr('Right')}: {verdict.truth}.", "bold green"))
+            self.line(0, Text(f"{tr('Right')}: {verdict.truth}.", "bold green"))
         else:
-            sign = self.signs.broken
             said = tr("You said {guess}; it is {truth}.").format(guess=verdict.guess, truth=verdict.truth)
-            self.line(0, Text(f"{sign} {tr('No')}. {said}", "bold yellow"))
+            self.line(0, Text(f"{tr('No')}. {said}", "bold yellow"))
         self.prose(verdict.reply)
 
     def hint(self) -> None:
@@ -266,9 +271,10 @@ class PlainLesson:
         """All panes, one below the other."""
         view = self.player.view()
         changes = tuple(change for played_step in view.played_steps for change in played_step.changes)
-        for title, rows in machine(view.standing.context.state, changes, self.width, self.signs):
-            self.line(0, Text(f"== {title} ==", "bold"))
-            self.rows(rows)
+        for title, rows in machine(view.standing.context.state, changes, self.width):
+            self.line(0, Text(f"{title}:", "bold"))
+            for text in rows:
+                self.output.print(Text(text), soft_wrap=True)
 
     def code(self) -> None:
         """The code of this step on a line of its own, to copy; or why there is none."""
@@ -292,8 +298,8 @@ class PlainLesson:
         """Print the keys."""
         for keys, meaning in KEYS:
             self.line(0, Text(f"{keys:9} {tr(meaning)}"))
-        for sign, meaning in LEGEND:
-            self.line(0, Text(f"{sign:11} {tr(meaning)}"))
+        for sign, meaning in legend():
+            self.line(0, Text(f"{sign:11} {meaning}"))
 
     # -- printing ------------------------------------------------------------------------------------
 

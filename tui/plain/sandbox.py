@@ -20,6 +20,7 @@ from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
 from tui.session.user_files import typed
+from tui.views.glyphs import words
 from tui.views.plain_text import VERBOSE, Narrator
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class PlainSandbox:
         self.driver: Final = driver
         self.lines = lines
         self.output = output
-        self.narrator: Final = Narrator(output)
-        self.closely: Final = Narrator(output, VERBOSE)
+        self.narrator: Final = Narrator(output, signs=words())
+        self.closely: Final = Narrator(output, VERBOSE, words())
 
     @property
     def here(self) -> "Node":
@@ -215,10 +216,10 @@ class PlainSandbox:
 
     def machine(self) -> None:
         """All panes, one below the other."""
-        for title, rows in machine(self.here.state, self.here.changes, self.output.width, self.narrator.signs):
-            self.narrator.line(0, Text(f"== {title} ==", "bold"))
-            for row in rows:
-                self.output.print(Text(row.text.rstrip()), soft_wrap=True)
+        for title, rows in machine(self.here.state, self.here.changes, self.output.width):
+            self.narrator.line(0, Text(f"{title}:", "bold"))
+            for text in rows:
+                self.output.print(Text(text), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A word to the user, line by line."""
@@ -231,7 +232,7 @@ class PlainSandbox:
             unknown = tr("There is no verb `{name}`{hint}")
             self.say(unknown.format(name=verb[:40], hint=did_you_mean(verb, VERBS)))
             return
-        words = ((word.usage, word.help) for word in PLAIN_WORDS)
-        for key, text in () if verb else (*KEYS, *words, *LAST_KEYS):
+        commands = ((word.usage, word.help) for word in PLAIN_WORDS)
+        for key, text in () if verb else (*KEYS, *commands, *LAST_KEYS):
             self.narrator.line(2, Text(f"{key:20}", "bold").append(tr(text), "none"))
         self.narrator.verbs(known for known in VERBS.values() if verb in {"", known.name})

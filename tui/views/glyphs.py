@@ -4,9 +4,11 @@ import locale
 import os
 from typing import Final, NamedTuple
 
+from lessons.i18n.language import tr
+
 
 class Glyphs(NamedTuple):
-    """The signs that the panes draw with; each is one column wide, except the arrow."""
+    """The signs that the panes draw with; each is one column wide, except in words."""
 
     arrow: str
     rule: str
@@ -23,10 +25,53 @@ class Glyphs(NamedTuple):
     pointer: str
     child: str
     named: str
+    empty: str
+    """Where there is no entry."""
+    new: str
+    changed: str
+    gone: str
+    command: str
+    """Before a command that is carried out."""
+    answer: str
+    """Between a command and what it answers."""
+    alarm: str
+    """Before a rule that is broken."""
 
 
-UNICODE: Final = Glyphs("→", "─", "│", "·", "●", "◉", "○", "─", "•", "✓", "✗", "▲", "▶", "└", "◆")
-ASCII: Final = Glyphs(">", "-", "|", ".", "*", "@", "o", "-", "*", "ok", "X", "!", ">", "`", "#")
+UNICODE: Final = Glyphs(
+    "→", "─", "│", "·", "●", "◉", "○", "─", "•", "✓", "✗", "▲", "▶", "└", "◆", "·", "+", "~", "-", "→", "→", "!"
+)
+ASCII: Final = Glyphs(
+    ">", "-", "|", ".", "*", "@", "o", "-", "*", "ok", "X", "!", ">", "`", "#", ".", "+", "~", "-", ">", ">", "!"
+)
+
+
+def words() -> Glyphs:
+    """For those who listen: a screen reader passes over most signs, and over a minus too. Each stands for one thing."""
+    return Glyphs(
+        arrow=f" {tr('to')} ",
+        rule="",
+        bar=tr("kernel log:"),
+        dot=", ",
+        node="",
+        here=tr("here:"),
+        ahead="",
+        link="",
+        bullet="",
+        ok=tr("yes:"),
+        broken=tr("no:"),
+        caution=tr("hazard at"),
+        pointer=tr("calls"),
+        child="",
+        named=tr("named"),
+        empty=tr("empty"),
+        new=tr("new"),
+        changed=tr("changed"),
+        gone=tr("gone"),
+        command=tr("command:"),
+        answer=tr("answer:"),
+        alarm=tr("broken:"),
+    )
 
 
 def choose(environment: dict[str, str] | None = None) -> Glyphs:

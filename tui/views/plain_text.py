@@ -66,10 +66,11 @@ def console(file: TextIO | None = None) -> Console:
 class Narrator:
     """Prints accounts of commands."""
 
-    def __init__(self, output: Console, detail: int = NORMAL) -> None:
+    def __init__(self, output: Console, detail: int = NORMAL, signs: Glyphs | None = None) -> None:
+        """`signs`: by default those that the terminal has."""
         self.output = output
         self.detail = detail
-        self.signs: Glyphs = choose()
+        self.signs: Glyphs = signs or choose()
 
     def tell(self, account: "Account") -> None:
         """One block: the command and its answer, then what happened."""
@@ -104,7 +105,7 @@ class Narrator:
             )
             text.append(f"  {sign} {answer}", STATUS_STYLES[outcome.status])
         elif account.command.verb != "may":
-            text.append(f"  {self.signs.arrow} ").append(_answer(outcome), STATUS_STYLES[outcome.status])
+            text.append(f"  {self.signs.answer} ").append(_answer(outcome), STATUS_STYLES[outcome.status])
         self.line(0, text)
 
     def steps(self, steps: "Sequence[StepNote]") -> None:
@@ -138,8 +139,8 @@ class Narrator:
         visible = [change for change in account.changes if self.detail >= VERBOSE or change.table not in HIDDEN]
         most = len(visible) if self.detail >= VERBOSE else MOST_LINES
         for change in visible[:most]:
-            sign, subject, description = change_line(account.state, change, self.signs.arrow)
-            text = Text(f"{sign} ", SIGN_STYLES[sign]).append(subject, "none")
+            sign, subject, description = change_line(account.state, change, self.signs.arrow.strip())
+            text = Text(f"{sign_of(self.signs, sign)} ", SIGN_STYLES[sign]).append(subject, "none")
             self.line(6, text.append(f": {description}" if description else "", "none"), hanging=2)
         if len(visible) > most:
             more = tr("and {count} more changes").format(count=len(visible) - most)
@@ -158,7 +159,9 @@ class Narrator:
         """What is wrong from here on, and why."""
         for violation in account.violations:
             style = SEVERITY_STYLES[violation.severity]
-            text = Text(f"! {violation.severity} {violation.invariant}: ", style).append(violation.message, "none")
+            text = Text(f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", style).append(
+                violation.message, "none"
+            )
             self.line(6, text, hanging=2)
             if self.detail >= VERBOSE and violation.symptom:
                 self.line(8, Text(f"{tr('On a real kernel')}: {violation.symptom}"))
@@ -200,6 +203,11 @@ class Narrator:
     def _put(self, indent: int, text: Text) -> None:
         text.rstrip()
         self.output.print(Text(" " * indent).append_text(text), soft_wrap=True)
+
+
+def sign_of(signs: Glyphs, sign: str) -> str:
+    """The sign of a change, `+`, `~` or `-`, as these signs have it."""
+    return {"+": signs.new, "~": signs.changed}.get(sign, signs.gone)
 
 
 def located(broken: "BrokenProperty") -> str:

@@ -219,7 +219,7 @@ def page_cell(scene: ShownState, process: str, vpn: int, was: Before) -> list[Sp
     subject = f"pte:{process}:{vpn}"
     pte = scene.state.ptes.get((process, vpn))
     if pte is None:
-        return [scene.sign(subject), Span(f"{vpn} {scene.glyphs.dot}", scene.role(subject, "dim"), subject)]
+        return [scene.sign(subject), Span(f"{vpn} {scene.glyphs.empty}", scene.role(subject, "dim"), subject)]
     old = was.ptes.get((process, vpn))
     role = scene.part(subject, changed=False)
     head = [scene.sign(subject), Span(f"{vpn}", role, subject)]
