@@ -35,6 +35,7 @@ def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> I
         yield from _in_fault(driver, kernel, lines)
     if driver.at == "mmap":
         yield from _in_mmap(driver, lines)
+    yield from _in_private(driver, lines)
     if driver.at == "op" and not any(step.word == "insert" for one in _lists(driver) for step in one):
         never = "map at=op, and no step inserts: nothing is ever mapped, and every access ends with SIGBUS"
         yield warning(lines.map, "never-mapped", never)
@@ -48,6 +49,17 @@ def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> I
     if driver.counts != "none" and driver.backing not in {"shmem", "borrow:memfd"}:
         idle = f"`counts {driver.counts}` is about pages of a file; with `backing {driver.backing}` it does nothing"
         yield warning(lines.backing, "counts-unused", idle)
+
+
+def _in_private(driver: KernelDriver, lines: FieldPlaces) -> Iterator[DriverFault]:
+    """A private mapping that can be written, filled by remap_pfn_range()."""
+    zaps = any(step.word == "zap" for one in _lists(driver) for step in one)
+    if driver.insert == "remap" and driver.private_pages and zaps:
+        what = (
+            "remap_pfn_range() puts the frame number into vm_pgoff of a private mapping that can be written: "
+            "unmap_mapping_range() does not find its entries"
+        )
+        yield warning(lines.private, "private-remap", what, f"mm/memory.c: remap_pfn_range, {VERSIONS}")
 
 
 def _lists(driver: KernelDriver) -> Iterator[tuple[DriverLine, ...]]:

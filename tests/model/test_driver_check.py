@@ -85,6 +85,10 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
         ([("vma PFNMAP DONTEXPAND\n", "")], ("error", "pfn-flags", 2)),
         ([("lock resv blocking\n", "private allow\nlock resv blocking\n")], ("error", "private-pfnmap", 4)),
         ([("insert=pfn", "insert=remap range=vma")], ("error", "remap-sets-flags", 3)),
+        (
+            [("at=fault insert=pfn", "at=mmap insert=remap"), ("lock resv blocking", "private allow\nlock resv ops")],
+            ("warning", "private-remap", 4),
+        ),
         ([("insert=pfn", "insert=return-page"), ("pages", "vram")], ("error", "no-struct-page", 3)),
         ([("at=fault insert=pfn", "at=op insert=pfn")], ("warning", "never-mapped", 3)),
         ([("backing pages", "backing pages\ncounts pin")], ("warning", "counts-unused", 5)),

@@ -219,7 +219,7 @@ exporter_commands = st.one_of(
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.18"])
 @pytest.mark.parametrize("exporter", library.names())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(exporter_commands, min_size=4, max_size=12))
 def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str]) -> None:
     huge = exporter == "ttm-huge"
