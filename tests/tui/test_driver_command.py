@@ -92,8 +92,9 @@ def test_a_program_gets_one_object(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_a_file_that_is_not_there_is_told_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert driver(capsys, "check", "qxk")[::2] == (
         2,
-        "qxk:1:1: qxk: No such file or directory; did you mean `qxl`?\n",
+        "qxk:1:1: No such file or directory; did you mean `qxl`?\n",
     )
+    assert driver(capsys, "check", "qxk", "qxl")[1] == "1 driver checked, 0 errors, 0 warnings\n"
     assert driver(capsys, "show", "qxk")[::2] == (2, "qxk: No such file or directory; did you mean `qxl`?\n")
 
 

@@ -126,7 +126,7 @@ def check(words: list[str], *, as_json: bool) -> int:
         except ScriptError as error:
             problems = error.problems
         except UnreadableError as error:
-            problems = (ScriptProblem(1, 1, str(error)),)
+            problems = (ScriptProblem(1, 1, str(error).removeprefix(f"{word}: ")),)
         malformed |= bool(problems)
         checked.append({"file": word, "problems": problems, "findings": found})
     if as_json:
@@ -148,10 +148,11 @@ def _complain(file: str, problems: "tuple[ScriptProblem, ...]") -> None:
 
 
 def _sum_up(checked: list[dict[str, Any]]) -> None:
-    found = [finding for one in checked for finding in one["findings"]]
+    read = [one for one in checked if not one["problems"]]
+    found = [finding for one in read for finding in one["findings"]]
     errors = sum(finding.severity == "error" for finding in found)
     parts = [
-        ntr("{n} driver checked", "{n} drivers checked", len(checked)).format(n=len(checked)),
+        ntr("{n} driver checked", "{n} drivers checked", len(read)).format(n=len(read)),
         ntr("{n} error", "{n} errors", errors).format(n=errors),
         ntr("{n} warning", "{n} warnings", len(found) - errors).format(n=len(found) - errors),
     ]
