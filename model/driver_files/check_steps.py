@@ -11,6 +11,7 @@ from model.driver_files.records import DriverLine, KernelDriver, StepList
 MOVE: Final = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_handle_move_mem calls ttm_bo_unmap_virtual first, 6.1 to 7.3"
 NOTIFY: Final = "drivers/dma-buf/dma-buf.c: dma_buf_move_notify, 6.1 and 6.12; dma_buf_invalidate_mappings, 7.3"
 UNMAP: Final = "mm/memory.c: unmap_mapping_range, 6.1, 6.12 and 7.3"
+AFTER_ERROR: Final = "after an error"
 FILLED: Final = "filled"
 """Among what is done: a buffer without memory has got some, so there was no old memory."""
 
@@ -35,7 +36,15 @@ class StepChecker:
                 self._note(
                     warning(one.head, "too-many-ways", f"`{one.name}` has too many ways: not all were looked at")
                 )
-        yield from self.found
+        yield from (fault for fault in self.found if not self._is_told(fault))
+
+    def _is_told(self, fault: DriverFault) -> bool:
+        """A lock that is left held after an error is no news where it is left held in any case."""
+        return AFTER_ERROR in fault.message and any(
+            other.name == fault.name and (other.line, other.column) == (fault.line, fault.column)
+            for other in self.found
+            if AFTER_ERROR not in other.message
+        )
 
     def _note(self, finding: DriverFault) -> None:
         self.found[finding] = None
@@ -205,7 +214,7 @@ class StepChecker:
     def _end(self, one: StepList, walk: DriverWay) -> None:
         for lock, _ in walk.held:
             where = f" {walk.states}" if walk.states else ""
-            how = f"after an error{where}" if walk.failed else where.strip()
+            how = f"{AFTER_ERROR}{where}" if walk.failed else where.strip()
             steps = [step for part in (one, *self.driver.functions) for step in _parts(part) if step.word == "lock"]
             taken = next((step for step in steps if step.word_at("LOCK") == lock), one.head)
             what = f"`{one.name}` ends with `{lock}` held{' ' + how if how else ''}: the next to take it waits for ever"

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static, TextArea
 from lessons.i18n.language import ntr, tr
 from lessons.learner.own_file import create_file, reason, replace_file
 from model.driver_files.check import check
+from model.driver_files.findings import DriverFault
 from model.driver_files.form_fields import OPERATIONS, PROPOSED, DriverField, driver_fields, written
 from model.driver_files.library import SUFFIX
 from model.driver_files.line_forms import HEADS, STEPS
@@ -31,7 +32,6 @@ from tui.widgets.line_pane import LinePane
 
 PAUSE: Final = 0.2
 """Seconds without a key after which the file is checked."""
-STYLES: Final = {"error": "corruption", "warning": "hazard"}
 
 
 class DriverDraft:
@@ -131,9 +131,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
                 rows += [row(Span(line, "corruption")) for line in wrap(told, max(width, 20))]
         else:
             for finding in sorted(found, key=lambda one: (one.severity, one.line)):
-                sign = self.glyphs.broken if finding.severity == "error" else self.glyphs.caution
-                told = f"{sign} {finding.line}:{finding.column} {tr(finding.severity)}: {finding.told}"
-                rows += [row(Span(line, STYLES[finding.severity])) for line in wrap(told, max(width, 20))]
+                rows += self._told(finding, width)
             if not found:
                 told = f"{self.glyphs.ok} {tr('nothing is wrong that can be seen by reading')}"
                 rows += [row(Span(line, "ok")) for line in wrap(told, max(width, 20))]
@@ -141,6 +139,15 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         for number, line in enumerate(self.draft.text.rstrip("\n").split("\n"), 1):
             rows.append(row(Span(f"{number:3}  ", "dim"), Span(cut(line, max(width - 5, 8)), "code")))
         return rows
+
+    def _told(self, fault: DriverFault, width: int) -> list[Row]:
+        """One complaint: how bad and where, then what."""
+        grave = fault.severity == "error"
+        sign, word = (self.glyphs.broken, tr("error")) if grave else (self.glyphs.caution, tr("warning"))
+        head = f"{sign} {fault.line}:{fault.column} {word}:"
+        first, *rest = wrap(f"{head} {fault.told}", max(width - 2, 20))
+        style = "corruption" if grave else "hazard"
+        return [row(Span(head, style), Span(first.removeprefix(head))), *(row(Span(f"  {line}")) for line in rest)]
 
     def _help(self, width: int) -> list[Row]:
         """What belongs into the field, or what the step under the cursor means; and what has been done."""
