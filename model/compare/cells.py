@@ -4,20 +4,26 @@ from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 
+from model.compare.happenings import CellScene, without_grabber
 from model.engine.config import SETTINGS as KNOWN_SETTINGS
 from model.invariants.violation import Severity
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.state import TABLES
 from model.script.command import Command
-from model.script.context import Outcome
+from model.script.context import OK, Outcome
 from model.script.parser import parse
 from model.script.runner import Account, Runner
-from model.search.bfs import Property, Search, explore
-from model.search.paths import Action, Path, as_script, best_path, verified_in
+from model.search.bfs import Property, Search
+from model.search.ends import OK as OK_WORD
+from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
+from model.search.paths import Action, Path, as_script, best_path, path_of, verified_in
 from model.search.problem import SearchProblem, set_up
+from model.search.strategy import Progress, SearchOutcome, search_scene
+from model.search.whose import Whose
 
-CellOutcome = Literal["corrupts", "splat", "hazard", "refused", "safe", "open"]
-"""From bad to good; `open`: the bound was hit before anything was found."""
+CellOutcome = Literal["corrupts", "splat", "stuck", "hazard", "open", "vacuous", "safe", "refused"]
+"""From bad to good. `stuck`: in some schedule tasks wait for ever. `open`: the bound was hit before anything was found.
+`vacuous`: nothing was found, but what it is about never took place."""
 
 MOST_STATES: Final = 300_000
 """States that the search for one cell visits at most: about a second."""
@@ -29,6 +35,10 @@ WORST: Final[tuple[tuple[Severity, CellOutcome], ...]] = (
 )
 """What a cell says if several are found: silent damage counts more than a complaint."""
 
+STUCK: Final = "stuck"
+HELD: Final = frozenset({"ref:r"})
+"""What a grabber holds, as the subjects of violations name it."""
+
 REFERENCES: Final = next(number for number, table in enumerate(TABLES) if table.name == "references")
 SETTINGS: Final = next(number for number, table in enumerate(TABLES) if table.name == "settings")
 
@@ -38,19 +48,23 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
 
     outcome: CellOutcome
     answer: str = ""
-    """How the kernel refuses: an errno or a signal, and at which call if it is not the grab."""
+    """How the kernel refuses: an errno or a signal, and at which call if it is not the grab; of a vacuous cell the
+    command that would have had to succeed, and what it answered; of a safe one what is refused in every schedule."""
     invariant: str = ""
-    """Which rule is broken, for corrupts, splat and hazard."""
+    """Which rule is broken, for corrupts, splat and hazard; `deadlock` or `waits for ever` where it is stuck."""
     steps: int = 0
     """The fewest micro-steps into it."""
     splats: bool = False
     """The kernel complains: while the scene is set up, or in a schedule not longer than the one told."""
     states: int = 0
-    """How many the search visited. It ends at the first corruption, for nothing is worse."""
+    """How many the search visited. It ends at the first corruption, for nothing is worse; where they are many, of steps
+    that can change places it tries one order (model.search.reduction)."""
     complete: bool = True
     """False: the bound was hit, and something worse may lie beyond it."""
     trace: str = ""
     """A script that leads into it from an empty machine."""
+    ended: str = ""
+    """Why the search was ended, if it was not by the number of states."""
 
     def __str__(self) -> str:
         """In words, as tables show it.
@@ -61,15 +75,19 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
         match self.outcome:
             case "refused":
                 words = f"refused {self.answer}"
+            case "vacuous":
+                words = f"vacuous: {self.answer}"
+            case "stuck":
+                words = f"{self.invariant} in {self.steps}"
             case "safe":
-                words = f"safe, {self.states} states"
+                words = f"safe, {self.states} states" + (f" ({self.answer})" if self.answer else "")
             case "open":
                 words = f"nothing in {self.states} states"
             case "corrupts" if self.splats:
                 words = f"corrupts in {self.steps}, splat"
             case _:
                 words = f"{self.outcome} in {self.steps}"
-        return words if self.complete else f"{words}, bound hit"
+        return words if self.complete else f"{words}, {self.ended or 'bound hit'}"
 
 
 class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,9 +98,9 @@ class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong: the command, and what was expected and found."""
 
 
-def judge(text: str, most_states: int = MOST_STATES) -> Cell:
-    """Search a scene whose first `may` line is the grab. Raises ScriptError."""
-    return Judge(most_states).cell(text)
+def judge(scene: CellScene, most_states: int = MOST_STATES) -> Cell:
+    """Search a scene. Raises ScriptError."""
+    return Judge(most_states).cell(scene)
 
 
 class Searched(NamedTuple):
@@ -96,10 +114,14 @@ class Searched(NamedTuple):
     splats: bool
     granted: bool
     """In some state the grabber holds what it asked for: refused when alone may be granted in a race."""
+    uses: tuple[CommandUse, ...]
+    """What became of each permitted command."""
+    kinds: frozenset[Property]
+    """What was met."""
     outcome: CellOutcome | None
-    """The worst that is reachable; None if nothing is."""
+    """The worst of it; None if nothing is."""
     kind: Property
-    """Which rule is broken."""
+    """Which rule is broken; for `stuck` the kind of it."""
     steps: int
     actions: tuple[Action, ...]
     lines: tuple[str, ...]
@@ -114,6 +136,7 @@ class Searched(NamedTuple):
         mine, other = self.scene.context.state.maps, scene.context.state.maps
         return (
             self.scene.permissions == scene.permissions
+            and self.scene.whose == scene.whose
             and all(scene.context.state.settings.get(key) == value for key, value in self.settings.items())
             and all(
                 one == another
@@ -126,61 +149,147 @@ class Searched(NamedTuple):
 
 
 class Judge:
-    """Judges scenes that differ in their defences; a defence that nobody asks about is not searched again."""
+    """Judges scenes; what was searched for one is not searched again for another that is the same to the search.
 
-    def __init__(self, most_states: int = MOST_STATES) -> None:
+    Scenes that differ in a defence that nobody asks about are the same, and so are those of two grabbers without the
+    grab: what happens there does not count as theirs.
+    """
+
+    def __init__(self, most_states: int = MOST_STATES, progress: Progress = lambda _: True) -> None:
         self.most_states: Final = most_states
+        self.progress: Final = progress
+        """Ends a search by returning False."""
         self.searched: Final[list[Searched]] = []
 
-    def cell(self, text: str) -> Cell:
-        """What is found in a scene whose first `may` line is the grab. Raises ScriptError."""
-        commands = parse(text)
+    def cell(self, scene: CellScene) -> Cell:
+        """What is found in a scene. Raises ScriptError."""
+        commands = parse(scene.text)
         first = next(number for number, command in enumerate(commands) if command.verb == "may")
         runner = Runner()
         accounts = [runner.perform(command) for command in commands[:first]]
         splats = any(violation.severity == "splat" for account in accounts for violation in account.violations)
         if answer := _refused_mapping(accounts):
             return Cell("refused", f"{answer} at mmap", splats=splats)
-        alone = runner.perform(cast("Command", commands[first].operands["COMMAND"])).outcome
-        scene = set_up(commands, refusals=True)
-        found = next((known for known in self.searched if known.holds_for(scene)), None)
-        if found is None:
-            found = _search(scene, self.most_states)
-            self.searched.append(found)
+        problem = self.problem(scene)
+        found = self._search(problem, scene.grabs)
         splats = splats or found.splats
-        if found.outcome is not None:
-            return _found(found, scene, found.outcome, splats=splats)
-        if not found.complete:
-            return Cell("open", splats=splats, states=found.states, complete=False)
-        if (answer := _answer(alone)) and not found.granted:
+        if found.outcome is not None and found.outcome != "hazard":
+            return _found(found, problem, found.outcome, splats=splats)
+        alone = runner.perform(cast("Command", commands[first].operands["COMMAND"])).outcome if scene.grabs else OK
+        if found.complete and not found.granted and (answer := _answer(alone)):
             return Cell("refused", answer, splats=splats, states=found.states)
-        return Cell("safe", splats=splats, states=found.states)
+        if found.complete and (missing := _missing(found, scene)):
+            return Cell("vacuous", missing, splats=splats, states=found.states)
+        if found.outcome is not None:
+            return _found(found, problem, found.outcome, splats=splats)
+        outcome: CellOutcome = "safe" if found.complete else "open"
+        about = _about(found, scene)
+        never = about and not any(OK_WORD in use.outcomes for use in about)
+        return Cell(
+            outcome, _in_words(about[0]) if never else "", splats=splats, states=found.states, complete=found.complete
+        )
+
+    def problem(self, scene: CellScene) -> SearchProblem:
+        """What is searched for a cell. Raises ScriptError."""
+        problem = set_up(parse(scene.text), refusals=True)
+        return problem._replace(whose=self._whose(scene, problem)) if scene.grabs else problem
+
+    def _whose(self, scene: CellScene, problem: SearchProblem) -> Whose:
+        """The grabber, and what happens without him."""
+        tasks = frozenset(name for permission in problem.permissions[: scene.grabs] for name in permission.tasks)
+        without = self._search(set_up(parse(without_grabber(scene).text), refusals=True), 0)
+        return Whose(tasks, HELD, without.kinds)
+
+    def _search(self, problem: SearchProblem, grabs: int) -> Searched:
+        """What is known of a scene, or found."""
+        found = next((known for known in self.searched if known.holds_for(problem)), None)
+        if found is None:
+            found = _searched(problem, grabs, self.most_states, self.progress)
+            self.searched.append(found)
+        return found
 
 
-def _search(scene: SearchProblem, most_states: int) -> Searched:
-    """Search a scene to its first corruption."""
-    search = explore(scene, most_states, stop=lambda kind: kind[1] == "corruption")
+def _searched(problem: SearchProblem, grabs: int, most_states: int, progress: Progress) -> Searched:
+    """Search a scene: with a grabber to its first corruption, for nothing is worse; without one to the end."""
+    made = search_scene(problem, most_states, progress, stop=lambda kind: bool(grabs) and kind[1] == "corruption")
+    search, reduced = made.search, made.reduction
+    whole = reduced is not None and reduced.complete
+    kinds = {*search.found, *(reduced.kinds if reduced is not None and whole else ())}
+    kinds |= set(made.part.paths) if made.part is not None else set()
     outcome: CellOutcome | None = None
     kind: Property = ("", "hazard")
-    steps, path = 0, Path((), (0,), 0)
+    steps = 0
+    actions: tuple[Action, ...] = ()
     for severity, named in WORST:
-        if kinds := [each for each in search.found if each[1] == severity]:
-            outcome, kind = named, min(kinds, key=lambda each: (search.distance[each], each))
-            steps, path = search.distance[kind], best_path(search, kind)
+        if severe := [each for each in kinds if each[1] == severity]:
+            outcome = named
+            kind, path = _nearest(made, severe)
+            steps, actions = path.steps, path.actions
             break
+    ends = _stuck(made) if outcome not in {"corrupts", "splat"} else None
+    anyhow = problem.whose is not None and (STUCK, "corruption") in problem.whose.anyhow
+    if ends is not None:
+        kinds.add((STUCK, "corruption"))
+    if ends is not None and not anyhow:
+        outcome, kind, actions = "stuck", (ends.kind, "corruption"), ends.moves
+        steps = sum(action.starts is None for action in actions)
+    uses = command_uses(search.cache, search.symmetry)
     return Searched(
-        scene,
+        problem,
         _settings_read(search),
-        len(search.seen),
-        search.complete,
-        any(severity == "splat" for _, severity in search.found),
-        _granted(search),
+        len(reduced.before) if reduced is not None and whole else len(search.seen),
+        search.complete or whole,
+        any(severity == "splat" for _, severity in kinds),
+        not grabs or _granted(search, uses[0]),
+        uses,
+        frozenset(kinds),
         outcome,
         kind,
         steps,
-        path.actions,
-        as_script(search, path.actions)[len(scene.script) :],
+        actions,
+        as_script(search, actions)[len(problem.script) :],
     )
+
+
+def _nearest(made: SearchOutcome, kinds: list[Property]) -> tuple[Property, Path]:
+    """Of some kinds that were met the nearest, and a way into it: the nearest where that is known."""
+    search, reduced, part = made.search, made.reduction, made.part
+    if met := [kind for kind in kinds if kind in search.found]:
+        kind = min(met, key=lambda each: (search.distance[each], each))
+        return kind, best_path(search, kind)
+    kind = min(kinds)
+    if reduced is not None and reduced.complete:
+        return kind, path_of(search, search.actors_along(reduced.way_into(kind)))
+    assert part is not None
+    return kind, part.paths[kind]
+
+
+def _stuck(made: SearchOutcome) -> NeverEnds | None:
+    """A schedule that never ends."""
+    search, reduced = made.search, made.reduction
+    if reduced is not None and reduced.complete:
+        if reduced.waiting is None:
+            return None
+        return never_ends(search, path_of(search, search.actors_along(reduced.way_to(reduced.waiting))).actions)
+    return never_ends(search, made.part.waits_for_ever if made.part is not None else None)
+
+
+def _missing(found: Searched, scene: CellScene) -> str:
+    """What would have had to take place for "safe" to say anything; empty: nothing is missing."""
+    for use in found.uses[1 : scene.grabs]:
+        if not use.took_place:
+            return _in_words(use)
+    about = _about(found, scene)
+    return _in_words(about[0]) if about and not any(use.took_place for use in about) else ""
+
+
+def _about(found: Searched, scene: CellScene) -> list[CommandUse]:
+    """What became of the commands that a scene is about."""
+    return [use for use in found.uses[scene.grabs :] if use.permission.command.text in scene.subjects]
+
+
+def _in_words(use: CommandUse) -> str:
+    return f"{use.permission.command.text}: {', '.join(use.outcomes) or 'never ran'}"
 
 
 def _settings_read(search: Search) -> dict[str, str | None]:
@@ -204,8 +313,10 @@ def _answer(outcome: Outcome) -> str:
     return outcome.errno or outcome.signal
 
 
-def _granted(search: Search) -> bool:
-    """Whether in some state the grabber holds a page: a mirror whose entries are still empty holds none."""
+def _granted(search: Search, grab: CommandUse) -> bool:
+    """Whether in some state the grabber has a page: a mirror whose entries are still empty has none."""
+    if "as" not in grab.permission.command.options:
+        return OK_WORD in grab.outcomes
     references = search.cache.tables[REFERENCES].components
     return any(
         reference is not None and any(pfn != NOT_MAPPED for pfn in reference.frames)
@@ -216,7 +327,8 @@ def _granted(search: Search) -> bool:
 
 def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:
     """The cell of a violation, with the way into it walked once more on the plain kernel of this very scene."""
-    verified_in(scene, found.kind, found.actions)
+    if outcome != "stuck":
+        verified_in(scene, found.kind, found.actions)
     trace = "".join(f"{line}\n" for line in (*scene.script, *found.lines))
     complete = found.complete or outcome == "corrupts"
     return Cell(outcome, "", found.kind[0], found.steps, splats, found.states, complete, trace)

@@ -1,8 +1,8 @@
 """What `ptescope compare` asks: exporters, grabbers and defences, and the scene of each combination as script text.
 
 Nothing here says how a scene ends: a cell is what the search finds in the text. A scene sets up one buffer of one
-driver and maps it into one process; then it permits one grab, one access through what was grabbed, and what the driver
-does with its buffer meanwhile.
+driver and maps it into one process; then it permits one grab, one access through what was grabbed, and what becomes of
+the buffer meanwhile (`happenings`).
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,17 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.driver_files import library
+from model.driver_files.parser import one_line
 from model.driver_files.records import KernelDriver
 from model.driver_files.resolve import resolve
-from model.engine.config import KERNELS
 from model.kernel.arch.boot import boot
 from model.kernel.drivers.driver import driver_of
 
 Settings = tuple[tuple[str, str], ...]
 """Pairs of key and value, as `set` has them."""
 
+HUGE_PAGES: Final = 512
+"""Pages of a huge entry."""
 DMABUF: Final = "dmabuf:d"
 DRM_FILE: Final = "bo:b"
 
@@ -31,6 +33,8 @@ class DriverRow(NamedTuple):
     """Values of `exporter=`; the scene is made with the first."""
     backing: str = DMABUF
     """What the process maps: the dma-buf file, or the buffer through the DRM file."""
+    text: str = ""
+    """The file of a driver of one's own; empty: it comes along."""
 
     @property
     def name(self) -> str:
@@ -41,36 +45,62 @@ class DriverRow(NamedTuple):
         """
         return ", ".join(self.kinds) + (" by DRM file" if self.backing == DRM_FILE else "")
 
+    def driver(self, kernel: str) -> KernelDriver:
+        """What the scene is made with, on a kernel."""
+        return resolve(self.text or library.text_of(self.kinds[0]), kernel)
+
+    def is_huge(self, kernel: str) -> bool:
+        """Whether its scenes have buffers of 512 pages, which a huge entry needs."""
+        return self.driver(kernel).insert == "huge-pfn"
+
 
 class Grabber(NamedTuple):
     """A way in which somebody gets hold of the buffer's pages."""
 
     name: str
     command: str
-    """The grab itself, the first thing that the scene permits."""
+    """The grab itself, the first thing that the scene permits; empty: nobody grabs."""
     meaning: str
     then: str = "dma r write 99"
     """What it does with what it got; empty: no more than that."""
     before: tuple[str, ...] = ()
     """What it needs beforehand."""
-    happenings: int = 2
-    """How much of what the driver does is permitted meanwhile: each multiplies the states."""
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What the scene permits him."""
+        return tuple(filter(None, (self.command, self.then)))
+
+
+NOBODY: Final = Grabber("nobody", "", "nobody at all: what the operation does by itself", then="")
+"""What happens there happens without any grab, and is counted in no other cell."""
 
 GRABBERS: Final = (
     Grabber("cpu", "write p0 buf+0 66", "nobody: the process itself uses its mapping", then=""),
     Grabber("gup-slow", "gup p0 buf+0 as=r slow write by=dev", "get_user_pages(), FOLL_GET"),
     Grabber("gup-fast", "gup p0 buf+0 as=r write by=dev", "get_user_pages_fast(), FOLL_GET: direct I/O of 6.1"),
-    Grabber("pin", "gup p0 buf+0 as=r write pin longterm by=dev", "pin_user_pages_fast(), FOLL_LONGTERM: RDMA"),
+    Grabber("pin", "gup p0 buf+0 as=r write pin by=dev", "pin_user_pages_fast(), FOLL_PIN: not for long"),
+    Grabber("longterm", "gup p0 buf+0 as=r write pin longterm by=dev", "pin_user_pages_fast(), FOLL_LONGTERM: RDMA"),
     Grabber("follow", "follow p0 buf+0 as=r by=dev", "KVM's hva_to_pfn(): GUP, then its own look at the entry"),
     Grabber("grab", "grab p0 buf+0 as=r by=dev", "a driver's pfn_to_page() and get_page()"),
-    Grabber(
-        "mirror",
-        "mirror p0 buf+0 as=r by=dev",
-        "hmm_range_fault() under an MMU notifier: no reference",
-        happenings=1,
-    ),
+    Grabber("raw", "grab p0 buf+0 as=r raw by=dev", "a driver that keeps the bare frame number"),
+    Grabber("mirror", "mirror p0 buf+0 as=r by=dev", "hmm_range_fault() under an MMU notifier: no reference"),
     Grabber("import", "map d dev as=r", "dma_buf_map_attachment(), dynamic importer", before=("attach d dev dynamic",)),
+    Grabber(
+        "import-static",
+        "map d dev as=r",
+        "dma_buf_map_attachment(), an importer that cannot follow moves",
+        before=("attach d dev",),
+    ),
+    Grabber("direct-io", "direct-read p0 buf+0 99", "pread(2) with O_DIRECT into the mapping, in flight", then=""),
+    Grabber("vmsplice", "vmsplice p0 buf+0 as=r", "vmsplice(2), and a read from the pipe later", then="peek r"),
+    Grabber(
+        "ptrace",
+        "force-write p1 p0 buf+0 99",
+        "a debugger: /proc/PID/mem, FOLL_FORCE, or the driver's vm_ops->access",
+        then="",
+        before=("process p1",),
+    ),
 )
 
 DEFENCES: Final[tuple[Settings, ...]] = (
@@ -108,22 +138,6 @@ def rows(kernel: str) -> tuple[DriverRow, ...]:
     return *(DriverRow(tuple(kinds)) for kinds in alike.values()), DriverRow(("insert-page",), DRM_FILE)
 
 
-def happenings(kind: str) -> tuple[str, ...]:
-    """What may become of a buffer's pages while somebody holds them: what this driver does to them in its life."""
-    driver = newest(kind)
-    ops = [one.name for one in driver.ops if one.name not in {"move", "invalidate"}]
-    if driver.moves:
-        return "move b vram", "move b gtt"
-    if driver.backing == "borrow:memfd":
-        return ("punch f 0 1",)
-    return tuple(f"{op} b" for op in ops) or ("munmap p0 buf", "destroy b")
-
-
-def newest(kind: str) -> KernelDriver:
-    """A driver that comes along, on the newest kernel."""
-    return resolve(library.text_of(kind), KERNELS[-1])
-
-
 def behaviour(driver: KernelDriver) -> object:
     """All of a driver but what it is called and where it was read: to be compared."""
     told = {"name", "about", "sources", "map_line", "lock_line", "ops", "functions"}
@@ -132,44 +146,23 @@ def behaviour(driver: KernelDriver) -> object:
     return msgspec.msgpack.encode((fields, lists))
 
 
-def buffer_lines(kind: str, backing: str = DMABUF) -> tuple[str, ...]:
+def buffer_lines(row: DriverRow, kernel: str) -> tuple[str, ...]:
     """A buffer of a driver, its dma-buf, and the mapping `buf` of it in p0: one page, or what a huge entry needs."""
-    huge = is_huge(kind)
-    pages, where = (512, " at=512") if huge else (1, "")
-    created = (
-        ("memfd f 1", "seal f shrink", f"bo b 1 exporter={kind} memfd=f")
-        if newest(kind).backing == "borrow:memfd"
-        else (f"bo b {pages} in=gtt exporter={kind}",)
-    )
-    return *created, "export b as=d", f"mmap p0 buf {backing} shared rw {pages}{where}"
+    kind, driver = row.kinds[0], row.driver(kernel)
+    pages, where = (HUGE_PAGES, f" at={HUGE_PAGES}") if row.is_huge(kernel) else (1, "")
+    if driver.backing == "borrow:memfd":
+        seals = " ".join(driver.require)
+        created = ["memfd f 1", *([f"seal f {seals}"] if seals else ()), f"bo b 1 exporter={kind} memfd=f"]
+    else:
+        created = [f"bo b {pages} in=gtt exporter={kind}"]
+    described = (one_line(row.text),) if row.text else ()
+    return *described, *created, "export b as=d", f"mmap p0 buf {row.backing} shared rw {pages}{where}"
 
 
-def is_huge(kind: str) -> bool:
-    """Whether its scenes have buffers of 512 pages, which a huge entry needs."""
-    return newest(kind).insert == "huge-pfn"
-
-
-def settings_lines(kernel: str, defence: Settings, kind: str = "") -> tuple[str, ...]:
+def settings_lines(kernel: str, defence: Settings, row: DriverRow | None = None) -> tuple[str, ...]:
     """The `set` lines of a scene. A huge buffer needs video memory to move to."""
-    vram = (("vram", "1024"),) if kind and is_huge(kind) else ()
+    vram = (("vram", "1024"),) if row is not None and row.is_huge(kernel) else ()
     return tuple(f"set {key} {value}" for key, value in (("kernel", kernel), *defence, *vram))
-
-
-def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str) -> str:
-    """The script of one cell. The first `may` line is the grab."""
-    kind = row.kinds[0]
-    permitted = (grabber.command, *filter(None, (grabber.then,)), *happenings(kind)[: grabber.happenings])
-    return as_text(
-        (
-            *settings_lines(kernel, defence, kind),
-            "process p0",
-            "device dev",
-            *buffer_lines(kind, row.backing),
-            "write p0 buf+0 65",
-            *grabber.before,
-            *(f"may 1 {command}" for command in permitted),
-        )
-    )
 
 
 def as_text(lines: Sequence[str]) -> str:

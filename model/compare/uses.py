@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from model.compare.scenes import DriverRow, Settings, as_text, buffer_lines, settings_lines
+from model.engine.config import KERNELS
 
 
 class Use(NamedTuple):
@@ -192,7 +193,8 @@ ORDINARY: Final = (
 def _buffer(name: str, meaning: str, kind: str, script: str) -> Use:
     """A use of a buffer that is mapped into p0 through its dma-buf."""
     use = _use(name, meaning, script, kind)
-    lines = ("process p0", "device dev", *buffer_lines(kind), "expect ok", *use.lines)
+    # How these few are made is the same on all kernels.
+    lines = ("process p0", "device dev", *buffer_lines(DriverRow((kind,)), KERNELS[-1]), "expect ok", *use.lines)
     return use._replace(lines=lines)
 
 
@@ -313,19 +315,20 @@ BUFFERS: Final = (
 """Uses of mapped buffers."""
 
 
-def mapping_use(row: DriverRow) -> Use:
+def mapping_use(row: DriverRow, kernel: str) -> Use:
     """The least that a driver's users expect: map the dma-buf, write, read, unmap."""
     kind = row.kinds[0]
     script = "write p0 buf+0 1\nexpect ok\nread p0 buf+0\nexpect value 1\nmunmap p0 buf\nexpect ok"
-    lines = ("process p0", *buffer_lines(kind, row.backing), "expect ok", *script.splitlines())
+    lines = ("process p0", *buffer_lines(row, kernel), "expect ok", *script.splitlines())
     return Use(f"mapping: {row.name}", "the CPU reads and writes a mapped buffer", lines, kind)
 
 
 def use_scene(use: Use, defence: Settings, kernel: str) -> str:
     """The script of a use under a defence."""
-    return as_text((*settings_lines(kernel, defence, use.kind), *use.lines))
+    row = DriverRow((use.kind,)) if use.kind else None
+    return as_text((*settings_lines(kernel, defence, row), *use.lines))
 
 
-def uses(rows: tuple[DriverRow, ...]) -> tuple[Use, ...]:
+def uses(rows: tuple[DriverRow, ...], kernel: str) -> tuple[Use, ...]:
     """All uses, with the mapping of every driver's buffers."""
-    return *ORDINARY, *BUFFERS, *(mapping_use(row) for row in rows)
+    return *ORDINARY, *BUFFERS, *(mapping_use(row, kernel) for row in rows)

@@ -49,7 +49,11 @@ class SearchProgress(NamedTuple):
 
 def at_start(scene: SearchProblem, cache: TransitionCache) -> list[Property]:
     """What is broken before anything happens. Properties of the script that speak of what exists there are noted."""
-    found: list[Property] = [(violation.invariant, violation.severity) for violation in scene.checker.violations]
+    found: list[Property] = [
+        (violation.invariant, violation.severity)
+        for violation in scene.checker.violations
+        if scene.whose is None or scene.whose.counts("", violation)
+    ]
     here = Moment(scene.context.state, checker=scene.checker)
     for stated in cache.stated:
         broken = stated.is_broken(here)

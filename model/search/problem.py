@@ -16,6 +16,7 @@ from model.script.execute import ITS_OWN, MAIN, check_simulated
 from model.script.properties import StateProperty
 from model.script.runner import Account, Runner
 from model.script.verbs import PROPERTIES, verb_of
+from model.search.whose import Whose
 from model.text.problems import ScriptError, ScriptProblem
 
 AFTER_MAY: Final = PROPERTIES | {"may", "note"}
@@ -61,6 +62,8 @@ class SearchProblem(NamedTuple):
     """The commands that lead here from an empty machine, as written."""
     properties: tuple[StateProperty, ...] = ()
     """What the script says must hold, each text once."""
+    whose: Whose | None = None
+    """Whose doing counts; None: everybody's."""
 
     def property_named(self, name: str) -> StateProperty | None:
         """The property with this text; None: it is a rule of the checker that has this name."""

@@ -42,24 +42,35 @@ def search_scene(
     *,
     symmetry: bool = True,
     every_state: bool = False,
+    stop: Callable[[Property], bool] = lambda _: False,
 ) -> SearchOutcome:
     """Search all schedules of a scene, visiting `most_states` at most; `progress` ends it by returning False.
 
-    With `every_state` the number of states is not reduced. A symmetry that turns out to be none is not made use of.
+    With `every_state` the number of states is not reduced. It ends where something is met for which `stop` holds. A
+    symmetry that turns out to be none is not made use of.
     """
     try:
-        return Strategy(scene, most_states, progress, symmetry=symmetry).run(every_state=every_state)
+        return Strategy(scene, most_states, progress, stop, symmetry=symmetry).run(every_state=every_state)
     except AsymmetryError:
-        return Strategy(scene, most_states, progress, symmetry=False).run(every_state=every_state)
+        return Strategy(scene, most_states, progress, stop, symmetry=False).run(every_state=every_state)
 
 
 class Strategy:
     """One scene, and one search after the other with what was learnt before."""
 
-    def __init__(self, scene: SearchProblem, most_states: int, progress: Progress, *, symmetry: bool) -> None:
+    def __init__(
+        self,
+        scene: SearchProblem,
+        most_states: int,
+        progress: Progress,
+        stop: Callable[[Property], bool],
+        *,
+        symmetry: bool,
+    ) -> None:
         self.first = Search(scene, symmetry=symmetry)
         self.most_states = most_states
         self.asked = progress
+        self.stop = stop
         self.ended = False
 
     def progress(self, far: SearchProgress) -> bool:
@@ -70,8 +81,8 @@ class Strategy:
     def run(self, *, every_state: bool) -> SearchOutcome:
         """Search."""
         search = self.first
-        search.run(self.most_states if every_state else min(FEW, self.most_states), progress=self.progress)
-        if search.complete or self.ended:
+        search.run(self.most_states if every_state else min(FEW, self.most_states), self.stop, self.progress)
+        if search.complete or self.ended or any(map(self.stop, search.found)):
             return SearchOutcome(search)
         if every_state:
             return SearchOutcome(search, self._few_preemptions(search))
@@ -86,7 +97,7 @@ class Strategy:
         search = self.first
         if not self.ended and self.most_states > FEW:
             search = self._again()
-            search.run(self.most_states, progress=self.progress)
+            search.run(self.most_states, self.stop, self.progress)
         return SearchOutcome(search, None if self.ended else self._few_preemptions(search), reduction)
 
     def _again(self) -> Search:
@@ -104,7 +115,7 @@ class Strategy:
 
         def stop(kind: Property) -> bool:
             met.add(kind)
-            return wanted <= met
+            return wanted <= met or self.stop(kind)
 
         search = self._again()
         search.run(self.most_states, stop, self.progress)

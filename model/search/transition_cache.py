@@ -175,6 +175,7 @@ class TransitionCache:
         """What it says of the states in which nothing more can happen."""
         self.answered: Final[set[str]] = set()
         """Those that have spoken of what exists in some state."""
+        self.whose: Final = scene.whose
         self.runs = 0
         """How often the real kernel was asked."""
         self.touching = False
@@ -338,6 +339,8 @@ class TransitionCache:
         checker = Checker(was, standing).look_again(seen, stepped.changes if stepped else (), draft)
         found = list(committed(was, checker.scene, stepped)) if stepped else []
         found += explain(checker.scene, _newly(standing, checker.broken))
+        if self.whose is not None:
+            found = [violation for violation in found if self.whose.counts(task, violation)]
         broken = checker.broken
         written = (*after.maps, alive, *checker.scene.holding, *broken)
         turned = self._turned(packed, cast("Any", written), reads)

@@ -68,18 +68,18 @@ def test_the_answers_are_those_of_the_sources(lesson: str) -> None:
 def test_under_the_check_gup_gets_no_page_of_the_three_dma_bufs() -> None:
     """What the first lesson says of the search, for the drivers that it has."""
     asked = questions(
-        "6.1", ("insert-page", "qxl", "udmabuf"), ("gup-slow", "gup-fast", "pin"), ("dma-buf-check=refuse",)
+        "6.1", ("insert-page", "qxl", "udmabuf"), ("gup-slow", "gup-fast", "longterm"), ("dma-buf-check=refuse",)
     )
     through_dma_buf = [question for question in asked if "DRM file" not in question.row]
-    assert {judge(question.text).outcome for question in through_dma_buf} == {"refused"}
+    assert {judge(question.scene).outcome for question in through_dma_buf} == {"refused"}
     around_it = [question for question in asked if "DRM file" in question.row]
-    assert "corrupts" in {judge(question.text).outcome for question in around_it}
+    assert "corrupts" in {judge(question.scene).outcome for question in around_it}
 
 
 @pytest.mark.parametrize(("exporter", "grabber"), [("ttm-huge", "gup-fast"), ("qxl", "follow"), ("qxl", "grab")])
 def test_what_the_check_leaves_open_is_what_the_lesson_says(exporter: str, grabber: str) -> None:
     asked = questions("6.1", (exporter,), (grabber,), ("dma-buf-check=refuse",))
-    assert {judge(question.text).outcome for question in asked} == {"corrupts"}
+    assert {judge(question.scene).outcome for question in asked} == {"corrupts"}
 
 
 @pytest.mark.parametrize(("buffer", "breaks"), [("a", False), ("b", True), ("c", True), ("d", False), ("f", True)])

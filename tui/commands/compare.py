@@ -3,23 +3,25 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from lessons.i18n.language import tr
 from tui.commands.explore import positive
-from tui.jobs.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from model.compare.table import CellQuestion
+    from tui.jobs.compare import Bounds
     from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
+EXIT_INTERRUPTED: Final = 3
+"""As `explore` has it for what did not come to its end."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `ptescope compare`."""
     # Which kernels, exporters, grabbers and defences there are is known to the model alone.
-    from model.compare.cells import MOST_STATES
     from model.compare.scenes import DEFENCES, GRABBERS, defence_name
     from model.driver_files import library
     from model.engine.config import SETTINGS
@@ -45,6 +47,37 @@ def add_arguments(parser: ArgumentParser) -> None:
             metavar="NAME",
             help="only this one (repeatable): %(choices)s",
         )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--json", action="store_true", help="one JSON object, with every scene and a trace of each find"
+    )
+    output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
+    add_bounds(parser)
+
+
+def main(args: Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from model.compare.table import questions
+    from tui.jobs.compare import answer_all
+    from tui.views.comparison_table import as_json, print_tables
+
+    asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
+    answers, interrupted = answer_all(asked, bounds_of(args), fresh=args.fresh)
+    if interrupted:
+        asked = say_interrupted(asked, answers)
+    if args.json:
+        sys.stdout.buffer.write(as_json(asked, answers, args.kernel, args.max_states) + b"\n")
+        sys.stdout.flush()
+    else:
+        print_tables(asked, answers, args.kernel, args.max_states, markdown=args.markdown)
+    return EXIT_INTERRUPTED if interrupted else EXIT_FINE
+
+
+def add_bounds(parser: ArgumentParser) -> None:
+    """What a comparison may take."""
+    from model.compare.cells import MOST_STATES
+    from tui.jobs.compare import MOST_MEMORY
+
     parser.add_argument(
         "--max-states",
         metavar="N",
@@ -52,48 +85,29 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=MOST_STATES,
         help="give a cell up after so many states (default %(default)s)",
     )
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument(
-        "--json", action="store_true", help="one JSON object, with every scene and a trace of each find"
+    parser.add_argument(
+        "--max-memory",
+        metavar="MIB",
+        type=positive,
+        default=MOST_MEMORY,
+        help="give a cell up where all processes together take so many MiB (default %(default)s)",
     )
-    output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
     parser.add_argument("--fresh", action="store_true", help="compute everything anew")
     parser.add_argument(
         "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
     )
 
 
-def main(args: Namespace) -> int:
-    """Run the command; returns the exit status."""
-    from model.compare.table import questions
-    from tui.views.comparison_table import as_json, print_tables
+def bounds_of(args: Namespace) -> "Bounds":
+    """The bounds that were given."""
+    from tui.jobs.compare import Bounds
 
-    asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
-    answers = answer_all(asked, args.max_states, args.jobs, fresh=args.fresh)
-    if args.json:
-        sys.stdout.buffer.write(as_json(asked, answers, args.kernel, args.max_states) + b"\n")
-        sys.stdout.flush()
-    else:
-        print_tables(asked, answers, args.kernel, args.max_states, markdown=args.markdown)
-    return EXIT_FINE
+    return Bounds(args.max_states, args.jobs, args.max_memory)
 
 
-def answer_all(
-    asked: "Sequence[CellQuestion]", most_states: int, jobs: int, *, fresh: bool = False
-) -> "dict[str, Answer]":
-    """Scene text → what comes of it: from the cache, or computed by as many processes as are worth it."""
-    from tui.jobs.compare import compute
-    from tui.jobs.compare_cache import Cache
-
-    cache = Cache(most_states)
-    known = {} if fresh else cache.read()
-    texts = dict.fromkeys(question.text for question in asked)
-    answers = {text: known[text] for text in texts if text in known}
-    missing = {question.text: question for question in asked if question.text not in answers}
-    with progress_bar(len(missing)) as advance:
-        for text, answer in compute(list(missing.values()), most_states, jobs):
-            answers[text] = answer
-            advance()
-    if missing:
-        cache.write(known | answers)
-    return answers
+def say_interrupted(asked: "Sequence[CellQuestion]", answers: "Mapping[str, Answer]") -> "tuple[CellQuestion, ...]":
+    """Say how far it went; returns the questions that have an answer."""
+    known = tuple(question for question in asked if question.text in answers)
+    said = tr("you interrupted it: {known} of {all} cells are known and kept; the same command goes on from there")
+    print(said.format(known=len(known), all=len(asked)), file=sys.stderr)
+    return known

@@ -1,24 +1,89 @@
-"""The comparison as a screen wants it: each answer as it comes, from the cache or from processes of their own."""
+"""The comparison and the review of a driver: each answer as it comes, from the cache or from processes of their own."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import aclosing
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import aclosing, closing
 from multiprocessing import get_context
-from typing import Final
+from queue import Empty
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from model.compare.table import CellQuestion
 from tui.jobs.compare_cache import Answer, Cache
+from tui.jobs.limits import memory_now
+from tui.jobs.progress_bar import progress_bar
 from tui.jobs.subprocess_job import run_in_process
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Event
+
+    from model.search.bfs import SearchProgress
 
 Answered = tuple[str, Answer]
 """The text of a scene, and what comes of it."""
 
 FEW: Final = 4
 """So many scenes are searched sooner than worker processes are started."""
+MOST_MEMORY: Final = 4096
+"""MiB that all processes together may take unless told otherwise."""
+OUT_OF_MEMORY: Final = "memory bound hit"
+KEPT_EVERY: Final = 10
+"""Seconds after which what has been computed is written down."""
+ASKED_EVERY: Final = 0.2
+"""Seconds after which the processes are asked whether they are still there."""
+
+
+class Bounds(NamedTuple):
+    """What a comparison may take."""
+
+    most_states: int
+    """For one cell."""
+    jobs: int = 1
+    """Processes."""
+    most_memory: int = MOST_MEMORY
+    """MiB for all of them."""
+
+
+# -- for a command ---------------------------------------------------------------------------------
+
+
+def answer_all(asked: Sequence[CellQuestion], bounds: Bounds, *, fresh: bool = False) -> tuple[dict[str, Answer], bool]:
+    """Scene text → what comes of it, from the cache or computed; and whether Ctrl+C ended it early.
+
+    What was computed until then is kept, so the next call goes on from there.
+    """
+    cache = Cache(bounds.most_states)
+    known = {} if fresh else cache.read()
+    answers = {question.text: known[question.text] for question in asked if question.text in known}
+    missing = list({question.text: question for question in asked if question.text not in answers}.values())
+    kept = time.monotonic()
+    computed: dict[str, Answer] = {}
+    try:
+        with progress_bar(len(missing)) as advance, closing(compute(missing, bounds)) as coming:
+            for text, answer in coming:
+                answers[text] = computed[text] = answer
+                advance()
+                if time.monotonic() - kept > KEPT_EVERY:
+                    cache.write(computed)
+                    kept = time.monotonic()
+    except KeyboardInterrupt:
+        return answers, True
+    finally:
+        if computed:
+            cache.write(computed)
+    return answers, False
+
+
+# -- for a screen ----------------------------------------------------------------------------------
 
 
 async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) -> AsyncGenerator[Answered]:
-    """Answers in any order; what had to be computed is kept. Raises GoneError."""
+    """Answers in any order; what had to be computed is kept. Raises ProcessGoneError."""
     cache = Cache(most_states)
     known = cache.read()
     texts = dict.fromkeys(question.text for question in asked)
@@ -28,48 +93,124 @@ async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) 
     missing = list({question.text: question for question in asked if question.text not in known}.values())
     if not missing:
         return
+    computed: dict[str, Answer] = {}
     try:
-        async with aclosing(run_in_process(compared, missing, most_states, jobs)) as computed:
-            async for text, answer in computed:
-                known[text] = answer
+        async with aclosing(run_in_process(compared, missing, Bounds(most_states, jobs))) as coming:
+            async for text, answer in coming:
+                computed[text] = answer
                 yield text, answer
     finally:
-        cache.write(known)
+        cache.write(computed)
 
 
-def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], most_states: int, jobs: int) -> None:
+def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], bounds: Bounds) -> None:
     """Compute answers; runs in another process."""
-    for answered in compute(asked, most_states, jobs):
-        tell(answered)
+    with closing(compute(asked, bounds)) as coming:
+        for answered in coming:
+            tell(answered)
 
 
-def compute(asked: list[CellQuestion], most_states: int, jobs: int) -> Iterator[Answered]:
+# -- computing -------------------------------------------------------------------------------------
+
+
+def compute(asked: Sequence[CellQuestion], bounds: Bounds) -> Generator[Answered]:
     """Answer questions in any order, those that take long first, so that no process is left with one at the end.
 
-    Scenes that differ in nothing but their defences go to one process: what a search never reads it need not try.
+    Scenes of a group go to one process: what a search of one has shown need not be searched for another. Whoever
+    closes this ends the processes within a moment.
     """
-    alike: dict[tuple[str, str, bool], list[CellQuestion]] = {}
+    groups: dict[str, list[CellQuestion]] = {}
     for question in sorted(asked, key=lambda question: question.heavy, reverse=True):
-        alike.setdefault((question.row, question.column, question.use), []).append(question)
-    if jobs <= 1 or len(asked) < FEW:
-        for questions in alike.values():
-            yield from answer_alike(questions, most_states)
+        groups.setdefault(question.group, []).append(question)
+    if bounds.jobs <= 1 or len(asked) < FEW:
+        for group in groups.values():
+            yield from Judging(bounds.most_states, bounds.most_memory).answers(group)
         return
     # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(answer_alike, questions, most_states) for questions in alike.values()]
+    context = get_context("spawn")
+    queue, stop = context.Queue(), context.Event()
+    each = max(bounds.most_memory // bounds.jobs, 1)
+    begun = (queue, stop, bounds.most_states, each)
+    with ProcessPoolExecutor(bounds.jobs, mp_context=context, initializer=_begin, initargs=begun) as pool:
         try:
-            for future in as_completed(futures):
-                yield from future.result()
+            yield from _gathered(queue, [pool.submit(_answer_group, group) for group in groups.values()])
         finally:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def answer_alike(asked: list[CellQuestion], most_states: int) -> list[Answered]:
-    """Search or try scenes that differ in their defences only."""
-    from model.compare.cells import Judge, try_use
+def _gathered(queue: "Queue[Answered]", futures: "list[Future[None]]") -> Iterator[Answered]:
+    """What the processes tell, until all of them are done. Raises what one of them has raised."""
+    while True:
+        over = all(future.done() for future in futures)
+        try:
+            yield queue.get(timeout=ASKED_EVERY)
+        except Empty:
+            for future in futures:
+                if future.done():
+                    future.result()
+            if over:
+                return
 
-    judge = Judge(most_states)
-    return [
-        (question.text, try_use(question.text) if question.use else judge.cell(question.text)) for question in asked
-    ]
+
+class Judging:
+    """Answers the questions of one group, within bounds."""
+
+    def __init__(self, most_states: int, most_memory: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        from model.compare.cells import Judge
+
+        self.most_memory = most_memory
+        self.stopped = stopped
+        self.ended = ""
+        self.judge = Judge(most_states, self.allow)
+
+    def allow(self, progress: "SearchProgress") -> bool:
+        """Whether a search may go on."""
+        del progress
+        if memory_now() > self.most_memory:
+            self.ended = OUT_OF_MEMORY
+        return not self.ended and not self.stopped()
+
+    def answers(self, asked: list[CellQuestion]) -> Iterator[Answered]:
+        """Search or try them one after the other; a search that somebody has stopped has no answer."""
+        from model.compare.cells import try_use
+
+        for question in asked:
+            if self.stopped():
+                return
+            self.ended = ""
+            answer = try_use(question.text) if question.use else self.judge.cell(question.scene)
+            if self.stopped():
+                return
+            yield question.text, msgspec.structs.replace(answer, ended=self.ended) if self.ended else answer
+
+
+class _Worker(NamedTuple):
+    """What a worker process is given when it begins."""
+
+    queue: "Queue[Answered]"
+    stop: "Event"
+    most_states: int
+    most_memory: int
+    parent: int
+
+    def is_stopped(self) -> bool:
+        """Whether nobody wants its answers any more."""
+        return self.stop.is_set() or os.getppid() != self.parent
+
+
+_workers: list[_Worker] = []
+"""The one of this process."""
+
+
+def _begin(queue: "Queue[Answered]", stop: "Event", most_states: int, most_memory: int) -> None:
+    """A worker process begins: it is its parent that Ctrl+C speaks to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _workers[:] = [_Worker(queue, stop, most_states, most_memory, os.getppid())]
+
+
+def _answer_group(asked: list[CellQuestion]) -> None:
+    """Answer a group in a worker process."""
+    worker = _workers[0]
+    for answered in Judging(worker.most_states, worker.most_memory, worker.is_stopped).answers(asked):
+        worker.queue.put(answered)

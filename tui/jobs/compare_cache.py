@@ -11,6 +11,7 @@ import platformdirs
 import model
 from lessons.learner.own_file import read_own, replace_file
 from model.compare.cells import Cell, Trial
+from model.driver_files.library import SUFFIX
 
 Answer = Cell | Trial
 
@@ -20,9 +21,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     model: str
     """Digest of the model's source."""
-    most_states: int
-    cells: dict[str, Cell]
-    """By the text of the scene."""
+    cells: dict[int, dict[str, Cell]]
+    """By the bound of states, then by the text of the scene."""
     trials: dict[str, Trial]
 
 
@@ -35,30 +35,37 @@ class Cache:
         self.model: Final = model_digest()
 
     def read(self) -> dict[str, Answer]:
-        """Scene text → answer; nothing if the file was made by another model, with another bound, or is damaged."""
+        """Scene text → answer; nothing if the file was made by another model, or is damaged."""
+        stored = self._stored()
+        return {**stored.cells.get(self.most_states, {}), **stored.trials}
+
+    def _stored(self) -> Stored:
         try:
             stored = msgspec.json.decode(read_own(self.path), type=Stored)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return {}
-        if (stored.model, stored.most_states) != (self.model, self.most_states):
-            return {}
-        return {**stored.cells, **stored.trials}
+            return Stored(self.model, {}, {})
+        return stored if stored.model == self.model else Stored(self.model, {}, {})
 
     def write(self, answers: dict[str, Answer]) -> None:
-        """Replace the file. Where that is not possible the next run computes anew."""
-        cells = {text: answer for text, answer in answers.items() if isinstance(answer, Cell)}
+        """Add answers to the file. Where that is not possible the next run computes anew.
+
+        What depends on how much memory there was is not kept.
+        """
+        stored = self._stored()
+        cells = {text: answer for text, answer in answers.items() if isinstance(answer, Cell) and not answer.ended}
         trials = {text: answer for text, answer in answers.items() if isinstance(answer, Trial)}
-        stored = Stored(self.model, self.most_states, cells, trials)
+        here = stored.cells.get(self.most_states, {}) | cells
+        now = Stored(self.model, stored.cells | {self.most_states: here}, stored.trials | trials)
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, msgspec.json.encode(stored))
+            replace_file(self.path, msgspec.json.encode(now))
 
 
 def model_digest() -> str:
-    """A digest of every source file of the model, by name and content."""
+    """A digest of every source file of the model and every driver file that comes along, by name and content."""
     root = Path(next(iter(model.__path__)))
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for path in root.rglob("*") if path.suffix in {".py", SUFFIX}):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -20,8 +20,10 @@ NARROWEST: Final = 11
 STYLES: Final = {
     "corrupts": "bold red",
     "splat": "magenta",
+    "stuck": "magenta",
     "hazard": "yellow",
     "open": "yellow",
+    "vacuous": "yellow",
     "refused": "cyan",
     "safe": "green",
 }
@@ -33,6 +35,8 @@ LEGEND: Final = (
     ("hazard in N", "a belief is false by then, but nothing is lost yet"),
     ("refused ERRNO", "the kernel refuses, in every interleaving; `at mmap`: there is nothing to grab"),
     ("safe, N states", "all N reachable states are in order"),
+    ("deadlock in N, waits for ever in N", "in some schedule tasks wait for each other, or one for what nobody does"),
+    ("vacuous: COMMAND: ERRNO", "nothing was found, but that command never took place, so nothing is shown"),
     ("bound hit", "the search ended early, and something worse may lie beyond"),
 )
 
@@ -42,11 +46,14 @@ class Grid(NamedTuple):
 
     title: str
     heading: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Answer, ...]], ...]
+    rows: tuple[tuple[str, tuple[Answer | None, ...]], ...]
+    """None: not searched, for somebody has interrupted it."""
 
 
-def words(answer: Answer) -> str:
+def words(answer: Answer | None) -> str:
     """A cell in words."""
+    if answer is None:
+        return "not searched"
     if isinstance(answer, Cell):
         return str(answer)
     return "works" if answer.works else f"breaks: {answer.found.rpartition('; found ')[2].rpartition(': ')[2]}"
@@ -59,13 +66,13 @@ def grids(asked: Sequence[CellQuestion], answers: Mapping[str, Answer]) -> Itera
     for defence in dict.fromkeys(question.defence for question in scenes):
         drivers = dict.fromkeys(question.row for question in scenes)
         grabbers = tuple(dict.fromkeys(question.column for question in scenes))
-        cells = ((row, tuple(found[row, grabber, defence] for grabber in grabbers)) for row in drivers)
+        cells = ((row, tuple(found.get((row, grabber, defence)) for grabber in grabbers)) for row in drivers)
         yield Grid(f"Defence: {defence}", ("exporter", *grabbers), tuple(cells))
     tried = [question for question in asked if question.use]
     if tried:
         defences = tuple(dict.fromkeys(question.defence for question in tried))
         uses = dict.fromkeys(question.row for question in tried)
-        cells = ((use, tuple(found[use, "", defence] for defence in defences)) for use in uses)
+        cells = ((use, tuple(found.get((use, "", defence)) for defence in defences)) for use in uses)
         yield Grid("Uses that should go on working", ("use", *defences), tuple(cells))
 
 
@@ -105,10 +112,11 @@ def print_grid(console: "Console", grid: Grid) -> None:
 
     first, *names = grid.heading
     width = 2 * NARROWEST
+    longest = max((len(row) for row, _ in grid.rows), default=0)
     fitting = max(1, (console.width - width) // (NARROWEST + 2))
     for start in range(0, len(names), fitting):
         table = Table(box=box.SIMPLE, pad_edge=False, title=Text(grid.title), title_justify="left")
-        table.add_column(first, overflow="fold", max_width=width)
+        table.add_column(first, overflow="fold", min_width=min(width, longest), max_width=width)
         for name in names[start : start + fitting]:
             table.add_column(name.replace(" ", "\n"), overflow="fold", min_width=NARROWEST)
         for row, cells in grid.rows:
@@ -117,8 +125,10 @@ def print_grid(console: "Console", grid: Grid) -> None:
         console.print(table)
 
 
-def style_of(answer: Answer) -> str:
+def style_of(answer: Answer | None) -> str:
     """The colour of a cell."""
+    if answer is None:
+        return "dim"
     if isinstance(answer, Cell):
         return STYLES[answer.outcome]
     return STYLES["safe" if answer.works else "corrupts"]

@@ -1,0 +1,166 @@
+"""What may become of a buffer's pages while somebody holds them: what its driver does, and what its process does."""
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Final, NamedTuple
+
+from model.compare.scenes import (
+    HUGE_PAGES,
+    DriverRow,
+    Grabber,
+    Settings,
+    as_text,
+    buffer_lines,
+    settings_lines,
+)
+from model.driver_files.records import KernelDriver, StepList
+from model.script.parser import parse
+from model.script.runner import Runner
+
+MOST_PREPARING: Final = 2
+"""How many other operations may have to come before one."""
+
+
+class Happening(NamedTuple):
+    """Something that somebody does to a buffer or its mapping."""
+
+    name: str
+    """What columns call it: an operation of the driver, or a system call."""
+    commands: tuple[str, ...]
+    """What the scene permits, each once."""
+    subjects: tuple[str, ...]
+    """Those of them that it is about: where none of these ever succeeds, the scene shows nothing."""
+    meaning: str = ""
+
+
+class CellScene(NamedTuple):
+    """The scene of one cell."""
+
+    text: str
+    """The script; its first `may` lines are the grabber's."""
+    grabs: int = 0
+    """How many of them."""
+    subjects: tuple[str, ...] = ()
+    """Of what else is permitted: what must succeed for the scene to show anything; empty: nothing need."""
+
+
+def together(row: DriverRow, kernel: str) -> Happening:
+    """What a driver does to its buffers in their life, all in one scene: a cell of the comparison."""
+    driver = row.driver(kernel)
+    ops = [one.name for one in driver.ops if one.name not in {"move", "invalidate"}]
+    commands: tuple[str, ...]
+    if driver.moves:
+        commands = _op_commands("move")
+    elif driver.backing == "borrow:memfd":
+        commands = _punch(driver)
+    else:
+        commands = tuple(f"{op} b" for op in ops) or ("munmap p0 buf", "destroy b")
+    return Happening("", commands, commands)
+
+
+def of_owner(row: DriverRow, kernel: str, defence: Settings) -> tuple[Happening, ...]:
+    """Each operation of the driver, and what a process does with its mapping: the columns of a review."""
+    return *_operations(row, kernel, defence), *_of_process(row, kernel)
+
+
+def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Happening]:
+    driver = row.driver(kernel)
+    names = [one.name for one in driver.ops]
+    for one in driver.ops:
+        subjects = _op_commands(one.name)
+        others = [_op_commands(name)[0] for name in names if name != one.name]
+        before = _prepared(row, kernel, defence, subjects, others)
+        yield Happening(one.name, (*before, *subjects), subjects, one.about)
+    if driver.backing == "borrow:memfd":
+        punch = _punch(driver)
+        yield Happening("punch", punch, punch, "whoever has the memfd takes its page out: fallocate(2)")
+
+
+def _op_commands(op: str) -> tuple[str, ...]:
+    return ("move b vram", "move b gtt") if op == "move" else (f"{op} b",)
+
+
+def _punch(driver: KernelDriver) -> tuple[str, ...]:
+    assert driver.backing == "borrow:memfd"
+    return ("punch f 0 1",)
+
+
+def _prepared(
+    row: DriverRow, kernel: str, defence: Settings, subjects: tuple[str, ...], others: list[str]
+) -> tuple[str, ...]:
+    """The fewest other operations after which one of `subjects` succeeds; none where nothing helps."""
+    for count in range(MOST_PREPARING + 1):
+        for before in permutations(others, count):
+            if any(_succeeds(row, kernel, defence, (*before, subject)) for subject in subjects):
+                return before
+    return ()
+
+
+def _succeeds(row: DriverRow, kernel: str, defence: Settings, commands: tuple[str, ...]) -> bool:
+    """Whether the last of some commands succeeds if they come one after the other."""
+    runner = Runner()
+    accounts = [runner.perform(command) for command in parse(as_text((*set_up_lines(row, kernel, defence), *commands)))]
+    return accounts[-1].outcome.status == "ok"
+
+
+def _of_process(row: DriverRow, kernel: str) -> Iterator[Happening]:
+    pages, to = (HUGE_PAGES, 4 * HUGE_PAGES) if row.is_huge(kernel) else (1, 64)
+    move = f"mremap p0 buf pages={pages} maymove to={to}"
+    for name, commands, meaning in (
+        ("fork", ("fork p0 c", "write p0 buf+0 67"), "fork(2), and the parent writes on"),
+        ("munmap", ("munmap p0 buf",), "munmap(2): the driver still has the buffer"),
+        ("mremap", (move,), "mremap(2): the mapping goes elsewhere"),
+        ("exit", ("exit p0",), "the process ends"),
+        ("destroy", ("munmap p0 buf", "destroy b"), "munmap(2), and the last handle is closed: the buffer goes"),
+    ):
+        subject = commands[-1] if name == "destroy" else commands[0]
+        yield Happening(name, commands, (subject,), meaning)
+
+
+# -- scenes ----------------------------------------------------------------------------------------
+
+
+def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, ...]:
+    """A process that has written to a mapped buffer; where an operation makes the entries, that comes first."""
+    mapped = row.driver(kernel)
+    inserting = next((one.name for one in mapped.ops if mapped.at == "op" and _inserts(mapped, one)), "")
+    return (
+        *settings_lines(kernel, defence, row),
+        "process p0",
+        "device dev",
+        *buffer_lines(row, kernel),
+        *([f"{inserting} b"] if inserting else ()),
+        "write p0 buf+0 65",
+    )
+
+
+def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
+    """Whether an operation makes entries, itself or by a function that it calls."""
+    for step in (part for line in one.steps for part in (line, *line.joined)):
+        called = driver.steps(step.word_at("NAME")) if step.word == "call" else None
+        deeper = called is not None and depth < len(driver.functions)
+        if step.word == "insert" or (deeper and called is not None and _inserts(driver, called, depth + 1)):
+            return True
+    return False
+
+
+def scene(
+    row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, happening: Happening | None = None
+) -> CellScene:
+    """One cell: a grabber against what happens; by default all that the driver does, as the comparison has it."""
+    happens = happening or together(row, kernel)
+    text = as_text(
+        (
+            *set_up_lines(row, kernel, defence),
+            *grabber.before,
+            *(f"may 1 {command}" for command in (*grabber.commands, *happens.commands)),
+        )
+    )
+    return CellScene(text, len(grabber.commands), happens.subjects)
+
+
+def without_grabber(one: CellScene) -> CellScene:
+    """The same scene without the grabber's `may` lines."""
+    lines = one.text.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("may "))
+    return CellScene(as_text((*lines[:first], *lines[first + one.grabs :])), 0, one.subjects)

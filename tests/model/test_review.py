@@ -1,0 +1,110 @@
+"""The review of one driver: which operations are asked about, and what its cells say."""
+
+from functools import cache
+
+import pytest
+
+from model.compare.cells import Cell, Judge
+from model.compare.happenings import of_owner
+from model.compare.ranking import ORDER, badness, worst
+from model.compare.scenes import DriverRow
+from model.compare.table import review_questions
+
+LOCKS = """driver locks
+vma PFNMAP DONTEXPAND
+map at=fault insert=pfn
+lock resv blocking
+lock other ops
+backing pages
+op disable:
+  lock resv
+  set idle
+  unlock resv
+op resume:
+  refuse-when busy EBUSY
+  lock resv
+  when idle zap
+  unlock resv
+op purge:
+  lock resv
+  free
+  zap
+  unlock resv
+"""
+NEVER = LOCKS.replace("op purge:\n  lock resv\n", "op purge:\n  set off\n  lock resv\n  refuse-when off ENOMEM\n")
+
+
+@cache
+def judge() -> Judge:
+    return Judge(20_000)
+
+
+def cell(row: DriverRow, grabber: str, happening: str, kernel: str = "6.18") -> Cell:
+    asked = review_questions(row, kernel, (), (grabber,))
+    return judge().cell(next(question.scene for question in asked if question.column == happening))
+
+
+def test_the_operations_are_those_of_the_kernel_that_is_asked_about() -> None:
+    """Until 6.12 bochs is a TTM driver, whose buffers move."""
+    old, new = ([one.name for one in of_owner(DriverRow(("bochs",)), kernel, ())] for kernel in ("6.1", "7.3"))
+    assert old[:2] == ["move", "evict"]
+    assert "move" not in new
+    assert new[-5:] == old[-5:] == ["fork", "munmap", "mremap", "exit", "destroy"]
+
+
+def test_what_an_operation_needs_comes_first() -> None:
+    """An operation that is refused in the state at hand is given the fewest others that help."""
+    text = LOCKS.replace("refuse-when busy EBUSY", "refuse-when ready EBUSY").replace("set idle", "clear ready")
+    text = text.replace(
+        "op purge:", "op start:\n  set ready\nop stop:\n  refuse-when cold EINVAL\n  set cold\nop purge:"
+    )
+    happenings = {one.name: one for one in of_owner(DriverRow(("locks",), text=text), "6.18", ())}
+    assert happenings["resume"].commands == ("resume b",)
+    assert happenings["stop"].subjects == ("stop b",)
+
+
+@pytest.mark.parametrize(
+    ("grabber", "happening", "outcome"),
+    [
+        ("cpu", "purge", "corrupts"),
+        ("gup-fast", "purge", "refused"),
+        ("raw", "purge", "corrupts"),
+        ("raw", "disable", "safe"),
+        ("nobody", "disable", "safe"),
+        ("nobody", "purge", "corrupts"),
+    ],
+)
+def test_a_driver_of_ones_own(grabber: str, happening: str, outcome: str) -> None:
+    row = DriverRow(("locks",), text=LOCKS)
+    found = cell(row, grabber, happening)
+    assert (found.outcome, found.complete) == (outcome, True), found
+
+
+def test_an_operation_that_never_succeeds_is_vacuous_and_says_so() -> None:
+    text = LOCKS.replace("op purge:\n", "op purge:\n  refuse-when gtt ENOMEM\n")
+    found = cell(DriverRow(("locks",), text=text), "cpu", "purge")
+    assert (found.outcome, found.answer) == ("vacuous", "purge b: ENOMEM")
+
+
+def test_a_refusal_that_guards_the_page_is_told_beside_safe() -> None:
+    """A static importer pins the buffer: evicting it is refused, which is as it should be."""
+    assert str(cell(DriverRow(("qxl",)), "import-static", "evict")).endswith("states (evict b: EBUSY)")
+
+
+def test_a_fault_and_an_operation_that_wait_for_each_other() -> None:
+    """->fault takes the lock that a purge keeps while it waits for the job that nobody ends."""
+    text = LOCKS.replace("op purge:\n  lock resv\n", "op purge:\n  lock resv\n  fence\n  wait-fence\n")
+    found = cell(DriverRow(("locks",), text=text), "cpu", "purge")
+    assert found.outcome in {"refused", "vacuous", "safe"}  # it waits without any grab as well
+    assert cell(DriverRow(("locks",), text=text), "nobody", "purge").outcome == "stuck"
+
+
+def test_the_worst_comes_first() -> None:
+    cells = [Cell("safe"), Cell("corrupts", steps=9), Cell("vacuous"), Cell("corrupts", steps=3), Cell("refused")]
+    assert [str(one.steps) + one.outcome for one in sorted(cells, key=badness)][:3] == [
+        "3corrupts",
+        "9corrupts",
+        "0vacuous",
+    ]
+    assert worst(cells) == ORDER[0]
+    assert worst([]) == "refused"
