@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from lessons.learner.progress import Store
-from model.compare.table import questions
+from model.compare.cells import MOST_STATES, Cell, Judge
+from model.compare.scenes import rows
+from model.compare.table import questions, review_questions
 from tests.tui.user import NORMAL, SMALL, User, at
-from tui.screens.comparison import Comparison
+from tui.jobs.compare_cache import Cache
+from tui.screens.comparison import Comparison, Review
 from tui.screens.home import Home
 from tui.screens.stage import Stage
 from tui.views.glyphs import UNICODE
@@ -57,3 +60,30 @@ async def test_what_was_searched_is_not_searched_again(store: Store, monkeypatch
         monkeypatch.setattr("tui.jobs.compare.run_in_process", None)
         await opened(user)
         assert user.seen() == before
+
+
+async def test_a_driver_is_reviewed_and_a_cell_opened(store: Store) -> None:
+    """What is known already is shown at once; the rest of the driver's cells are searched."""
+    row = next(row for row in rows("6.1") if "qxl" in row.kinds)
+    judge = Judge(MOST_STATES)
+    asked = review_questions(row, "6.1")
+    known = [one for one in asked if (one.row, one.column) in {("raw", "evict"), ("gup-fast", "move")}]
+    others = {one.text: Cell("safe", states=1) for one in asked if one not in known}
+    Cache(MOST_STATES).write({**others, **{one.text: judge.cell(one.scene) for one in known}})
+    async with at(store) as user:
+        await opened(user)
+        await user.press("r")
+        assert user.is_on(Review)
+        screen = user.app.screen
+        assert isinstance(screen, Review)
+        assert screen.computing is not None
+        await screen.computing
+        await user.pilot.pause()
+        assert "Review of qxl, bochs, kernel 6.1" in user.lines()[0]
+        raw = [question.row for question in asked if question.column == "move"].index("raw")
+        await user.press(*["down"] * raw, "right")
+        assert "raw: a driver that keeps the bare frame number. evict:" in user.seen()
+        assert "corrupts in 24" in user.seen()
+        await user.press("enter")
+        assert user.is_on(Stage)
+        assert "raw / evict: corrupts in 24" in user.lines()[0]

@@ -22,7 +22,9 @@ import tui.screens
 from lessons.file.museum import find
 from lessons.learner.progress import LessonProgress, Store
 from lessons.play.exhibit import ExhibitVerdict, play, verdict_of
-from model.compare.table import questions
+from model.compare.cells import MOST_STATES, Cell
+from model.compare.scenes import DriverRow
+from model.compare.table import questions, review_questions
 from model.script.parser import parse
 from tests.lessons.small_lesson import TEXT, WORLDS
 from tests.tui.test_explorer import PINNED, until
@@ -33,8 +35,9 @@ from tui.drivers.drill import DrillDriver
 from tui.drivers.driver import Driver
 from tui.drivers.exhibit import ExhibitDriver
 from tui.drivers.sandbox import SandboxDriver
+from tui.jobs.compare_cache import Cache
 from tui.screens import museum as museum_screen
-from tui.screens.comparison import Comparison
+from tui.screens.comparison import Comparison, Review
 from tui.screens.exhibit_stage import ExhibitStage
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
@@ -125,6 +128,18 @@ async def to_the_comparison(user: User) -> None:
     await screen.computing
 
 
+async def to_a_review(user: User) -> None:
+    """What stands in the cells is not searched here."""
+    row = DriverRow(("qxl",))
+    asked = review_questions(row, "6.18")
+    found = [Cell("refused", "EFAULT"), Cell("corrupts", invariant="foreign-dma", steps=24), Cell("safe", states=54)]
+    Cache(MOST_STATES).write({one.text: found[number % 3] for number, one in enumerate(asked)})
+    screen = Review(UNICODE, row, "6.18")
+    await user.app.push_screen(screen)
+    assert screen.computing is not None
+    await screen.computing
+
+
 EXHIBITS = ("dirty-cow", "late-mremap-flush", "lazyfree-read")
 """The museum grows; these screens shall not change with it."""
 
@@ -174,6 +189,7 @@ VISITS = {
     "explorer": Visit(pinned(), keys("x")),
     "map": Visit(pinned(), to_the_map),
     "comparison": Visit(nowhere, to_the_comparison),
+    "review": Visit(nowhere, to_a_review),
     "museum": Visit(nowhere, keys("m")),
     "museum-by-mechanism": Visit(nowhere, keys("m", "o")),
     "museum-facts": Visit(nowhere, keys("m", "i")),

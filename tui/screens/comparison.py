@@ -1,4 +1,7 @@
-"""The comparison: exporters and grabbers under one defence, and the uses it breaks; Enter on a cell opens its trace."""
+"""The comparison: exporters and grabbers under one defence, and the uses it breaks; Enter on a cell opens its trace.
+
+And the review of one of these drivers: every grabber against everything that its owner may do.
+"""
 
 import asyncio
 import os
@@ -12,8 +15,10 @@ from textual.widgets import DataTable, Static
 
 from lessons.i18n.language import tr
 from model.compare.cells import MOST_STATES, Cell
-from model.compare.scenes import GRABBERS
-from model.compare.table import CellQuestion, questions
+from model.compare.happenings import of_owner
+from model.compare.ranking import FAILS
+from model.compare.scenes import DEFENCES, GRABBERS, NOBODY, DriverRow, Settings, defence_name, rows
+from model.compare.table import CellQuestion, questions, review_questions
 from model.script.parser import parse
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare import answers
@@ -28,7 +33,15 @@ from tui.widgets.bar import Bar
 
 KERNEL: Final = "6.1"
 """That of the discussion."""
-SIGNS: Final = {"corrupts": "broken", "splat": "broken", "hazard": "caution", "open": "caution", "refused": "bar"}
+SIGNS: Final = {
+    "corrupts": "broken",
+    "splat": "broken",
+    "stuck": "broken",
+    "hazard": "caution",
+    "open": "caution",
+    "vacuous": "caution",
+    "refused": "bar",
+}
 """Outcome → which glyph stands before its words; `ok` for all others."""
 USE: Final = "use"
 
@@ -47,8 +60,12 @@ class Comparison(LeavesOnce[None]):
             "shift+tab,left_square_bracket", "defence(-1)", "Previous defence", priority=True, id="comparison.before"
         ),
         Binding("u", "uses", "Uses that each defence breaks", id="comparison.uses"),
+        Binding("r", "review", "Review this driver", id="comparison.review"),
         Binding("q,escape", "app.pop_screen", "Leave", id="comparison.leave"),
     ]
+
+    heading = tr("exporter")
+    """What the rows are."""
 
     def __init__(self, glyphs: Glyphs, kernel: str = KERNEL, asked: tuple[CellQuestion, ...] = ()) -> None:
         super().__init__()
@@ -84,13 +101,16 @@ class Comparison(LeavesOnce[None]):
             self.computing.cancel()
 
     def _keys(self, width: int) -> list[Row]:
+        return [keys([*self.hints(), ("?", "help", "app.help"), ("q", "leave", "app.pop_screen")], width)]
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """Keys that do something here: each with a word for it and its action."""
         other = tr("the table") if self.shows_uses else tr("uses it breaks")
-        hints = [("Enter", tr("open the trace"), "screen.open"), ("Tab", tr("next defence"), "screen.defence(1)")]
         return [
-            keys(
-                [*hints, ("u", other, "screen.uses"), ("?", "help", "app.help"), ("q", "leave", "app.pop_screen")],
-                width,
-            )
+            ("Enter", tr("open the trace"), "screen.open"),
+            ("Tab", tr("next defence"), "screen.defence(1)"),
+            ("u", other, "screen.uses"),
+            ("r", tr("review the driver"), "screen.review"),
         ]
 
     async def _compute(self) -> None:
@@ -134,7 +154,7 @@ class Comparison(LeavesOnce[None]):
         table = self.query_one(DataTable)
         table.clear(columns=True)
         columns = [question.defence if self.shows_uses else question.column for question in shown]
-        table.add_column(tr(USE) if self.shows_uses else tr("exporter"), key="")
+        table.add_column(tr(USE) if self.shows_uses else self.heading, key="")
         for column in dict.fromkeys(columns):
             table.add_column(column, key=column)
         rows: dict[str, list[CellQuestion]] = {}
@@ -150,11 +170,20 @@ class Comparison(LeavesOnce[None]):
 
     def _entitle(self) -> None:
         """The title: what is compared, and how much is still being searched."""
+        self.query_one("#title", Static).update(Text(self.entitled()))
+
+    def entitled(self) -> str:
+        """The title in words."""
         what = tr("uses of today") if self.shows_uses else tr("defence: {name}").format(name=self.defence)
         where = "" if self.shows_uses else f"  {self.at + 1}/{len(self.defences)}"
-        rest = "  " + tr("{count} cells are still being searched").format(count=self.missing) if self.missing else ""
         title = tr(" Compare, kernel {kernel}, {what}").format(kernel=self.kernel, what=what)
-        self.query_one("#title", Static).update(Text(f"{title}{where}{rest}"))
+        return f"{title}{where}{self.rest()}"
+
+    def rest(self) -> str:
+        """How much is still being searched."""
+        if not self.missing:
+            return ""
+        return "  " + tr("{count} cells are still being searched").format(count=self.missing)
 
     def _cell(self, question: CellQuestion) -> Text:
         """A cell: sign and words; nothing by colour alone."""
@@ -163,7 +192,7 @@ class Comparison(LeavesOnce[None]):
             return Text("...", "dim")
         outcome = answer.outcome if isinstance(answer, Cell) else "safe" if answer.works else "corrupts"
         sign = getattr(self.glyphs, SIGNS.get(outcome, "ok"))
-        style = "bold" if outcome in {"corrupts", "splat"} else ""
+        style = "bold" if outcome in FAILS else ""
         return Text(f"{sign} {words(answer)}", style)
 
     def _question(self) -> CellQuestion | None:
@@ -187,12 +216,16 @@ class Comparison(LeavesOnce[None]):
         if question is None or answer is None:
             said = bounds(self.kernel, MOST_STATES)
         elif isinstance(answer, Cell):
-            grabber = next(grabber for grabber in GRABBERS if grabber.name == question.column)
             meaning = next((text for term, text in LEGEND if term.startswith(answer.outcome)), "")
-            said = f"{question.column}: {grabber.meaning}. {answer}: {meaning}."
+            said = f"{self.about(question)} {answer}" + (f": {meaning}." if meaning else "")
         else:
             said = f"{question.row}: {words(answer)}"
         self.query_one("#status", Static).update(Text(said))
+
+    def about(self, question: CellQuestion) -> str:
+        """Who grabs in a cell, in a sentence."""
+        grabber = next(grabber for grabber in GRABBERS if grabber.name == question.column)
+        return f"{question.column}: {grabber.meaning}."
 
     # -- moving ------------------------------------------------------------------------------------
 
@@ -225,3 +258,46 @@ class Comparison(LeavesOnce[None]):
 
         title = f"{question.row} / {question.column or question.defence}: {words(answer)}"
         self.app.push_screen(SandboxStage(SandboxDriver(script, title), self.glyphs))
+
+    def action_review(self) -> None:
+        """Review the driver under the cursor."""
+        question = self._question()
+        row = next((row for row in rows(self.kernel) if question is not None and row.name == question.row), None)
+        if row is None:
+            self.notify(tr("Only a driver can be reviewed: put the cursor on one of its cells."), markup=False)
+            return
+        defence = next(known for known in DEFENCES if defence_name(known) == self.defence)
+        self.app.push_screen(Review(self.glyphs, row, self.kernel, defence))
+
+
+class Review(Comparison):
+    """One driver: rows are grabbers, columns what happens."""
+
+    heading = tr("grabber")
+
+    def __init__(self, glyphs: Glyphs, row: DriverRow, kernel: str, defence: Settings = ()) -> None:
+        super().__init__(glyphs, kernel, review_questions(row, kernel, defence))
+        self.driver = row.name
+        self.happenings = of_owner(row, kernel, defence)
+
+    def hints(self) -> list[tuple[str, str, str]]:
+        """Keys that do something here."""
+        return [("Enter", tr("open the trace"), "screen.open")]
+
+    def entitled(self) -> str:
+        """The title in words."""
+        under = "" if self.defence == defence_name(()) else tr(", defence {name}").format(name=self.defence)
+        title = tr(" Review of {driver}, kernel {kernel}{under}")
+        return title.format(driver=self.driver, kernel=self.kernel, under=under) + self.rest()
+
+    def about(self, question: CellQuestion) -> str:
+        """Who grabs in a cell, and what happens."""
+        grabber = next(grabber for grabber in (NOBODY, *GRABBERS) if grabber.name == question.row)
+        happening = next(one for one in self.happenings if one.name == question.column)
+        return f"{grabber.name}: {grabber.meaning}. {happening.name}: {happening.meaning.rstrip('.')}."
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is one defence here, and no other driver."""
+        if action in {"defence", "uses", "review"}:
+            return False
+        return super().check_action(action, parameters)
