@@ -41,7 +41,7 @@ def test_the_comparison_has_every_cell() -> None:
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     cells = [line for line in lines if line[0] in {row.name for row in drivers}]
     assert len(cells) == len(DEFENCES) * len(drivers)
-    names = [line for line in lines if line[0] == "exporter"][0][1:]
+    names = next(line for line in lines if line[0] == "exporter")[1:]
     assert set(names) <= {grabber.name for grabber in GRABBERS}
     assert {len(line) for line in cells} == {1 + len(names)}
     tried = [line for line in lines if line[0] in {use.name for use in uses(drivers, "6.1")}]
