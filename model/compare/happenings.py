@@ -21,7 +21,7 @@ MOST_PREPARING: Final = 2
 """How many other operations may have to come before one."""
 
 
-class Happening(NamedTuple):
+class OwnerAct(NamedTuple):
     """Something that somebody does to a buffer or its mapping."""
 
     name: str
@@ -44,7 +44,7 @@ class CellScene(NamedTuple):
     """Of what else is permitted: what must succeed for the scene to show anything; empty: nothing need."""
 
 
-def together(row: DriverRow, kernel: str) -> Happening:
+def together(row: DriverRow, kernel: str) -> OwnerAct:
     """What a driver does to its buffers in their life, all in one scene: a cell of the comparison."""
     driver = row.driver(kernel)
     ops = [one.name for one in driver.ops if one.name not in {"move", "invalidate"}]
@@ -55,25 +55,25 @@ def together(row: DriverRow, kernel: str) -> Happening:
         commands = _punch(driver)
     else:
         commands = tuple(f"{op} b" for op in ops) or ("munmap p0 buf", "destroy b")
-    return Happening("", commands, commands)
+    return OwnerAct("", commands, commands)
 
 
-def of_owner(row: DriverRow, kernel: str, defence: Settings) -> tuple[Happening, ...]:
+def of_owner(row: DriverRow, kernel: str, defence: Settings) -> tuple[OwnerAct, ...]:
     """Each operation of the driver, and what a process does with its mapping: the columns of a review."""
     return *_operations(row, kernel, defence), *_of_process(row, kernel)
 
 
-def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Happening]:
+def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[OwnerAct]:
     driver = row.driver(kernel)
     names = [one.name for one in driver.ops]
     for one in driver.ops:
         subjects = _op_commands(one.name)
         others = [_op_commands(name)[0] for name in names if name != one.name]
         before = _prepared(row, kernel, defence, subjects, others)
-        yield Happening(one.name, (*before, *subjects), subjects, one.about)
+        yield OwnerAct(one.name, (*before, *subjects), subjects, one.about)
     if driver.backing == "borrow:memfd":
         punch = _punch(driver)
-        yield Happening("punch", punch, punch, "whoever has the memfd takes its page out: fallocate(2)")
+        yield OwnerAct("punch", punch, punch, "whoever has the memfd takes its page out: fallocate(2)")
 
 
 def _op_commands(op: str) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _succeeds(row: DriverRow, kernel: str, defence: Settings, commands: tuple[st
     return accounts[-1].outcome.status == "ok"
 
 
-def _of_process(row: DriverRow, kernel: str) -> Iterator[Happening]:
+def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
     pages, to = (HUGE_PAGES, 4 * HUGE_PAGES) if row.is_huge(kernel) else (1, 64)
     move = f"mremap p0 buf pages={pages} maymove to={to}"
     for name, commands, meaning in (
@@ -114,7 +114,7 @@ def _of_process(row: DriverRow, kernel: str) -> Iterator[Happening]:
         ("destroy", ("munmap p0 buf", "destroy b"), "munmap(2), and the last handle is closed: the buffer goes"),
     ):
         subject = commands[-1] if name == "destroy" else commands[0]
-        yield Happening(name, commands, (subject,), meaning)
+        yield OwnerAct(name, commands, (subject,), meaning)
 
 
 # -- scenes ----------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
 
 
 def scene(
-    row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, happening: Happening | None = None
+    row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, happening: OwnerAct | None = None
 ) -> CellScene:
     """One cell: a grabber against what happens; by default all that the driver does, as the comparison has it."""
     happens = happening or together(row, kernel)

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from model.compare.cells import Cell, Judge, judge, try_use
-from model.compare.happenings import Happening, scene
+from model.compare.happenings import OwnerAct, scene
 from model.compare.scenes import DEFENCES, DRM_FILE, GRABBERS, NOBODY, DriverRow, defence_name, rows
 from model.compare.table import questions
 from model.compare.uses import Use, use_scene, uses
@@ -171,7 +171,7 @@ def test_a_cell_does_not_tell_what_happens_without_the_grabber() -> None:
 def test_what_somebody_does_is_his_though_the_same_happens_without_him() -> None:
     """The process writes to a page that is gone with a grab and without one; so does the device that grabbed it."""
     row = next(row for row in ROWS if "no-zap" in row.kinds)
-    writes = Happening("", ("move b vram", "move b gtt", "write p0 buf+0 67"), ("move b vram",))
+    writes = OwnerAct("", ("move b vram", "move b gtt", "write p0 buf+0 67"), ("move b vram",))
     grab = next(grabber for grabber in GRABBERS if grabber.name == "raw")
     alone, grabbed = judge(scene(row, NOBODY, (), "6.1", writes)), judge(scene(row, grab, (), "6.1", writes))
     assert (alone.outcome, grabbed.outcome) == ("corrupts", "corrupts")

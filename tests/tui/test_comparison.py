@@ -10,7 +10,7 @@ from model.compare.scenes import rows
 from model.compare.table import questions, review_questions
 from tests.tui.user import NORMAL, SMALL, User, at
 from tui.jobs.compare_cache import Cache
-from tui.screens.comparison import Comparison, Review
+from tui.screens.comparison import Comparison, DriverReview
 from tui.screens.home import Home
 from tui.screens.stage import Stage
 from tui.views.glyphs import UNICODE
@@ -73,9 +73,9 @@ async def test_a_driver_is_reviewed_and_a_cell_opened(store: Store) -> None:
     async with at(store) as user:
         await opened(user)
         await user.press("r")
-        assert user.is_on(Review)
+        assert user.is_on(DriverReview)
         screen = user.app.screen
-        assert isinstance(screen, Review)
+        assert isinstance(screen, DriverReview)
         assert screen.computing is not None
         await screen.computing
         await user.pilot.pause()

@@ -17,7 +17,7 @@ from model.script.parser import parse
 from model.script.runner import Runner
 from tui.cli import main
 from tui.commands.review import row_of
-from tui.jobs.compare import Answered, Bounds, compute
+from tui.jobs.compare import Answered, CellBounds, compute
 from tui.jobs.compare_cache import Cache
 
 MINE = """driver mine
@@ -142,7 +142,7 @@ def test_ctrl_c_keeps_what_is_known(
 ) -> None:
     """What was found is printed and kept, and the same command goes on from there."""
 
-    def interrupted(asked: Sequence[CellQuestion], bounds: Bounds) -> Generator[Answered]:
+    def interrupted(asked: Sequence[CellQuestion], bounds: CellBounds) -> Generator[Answered]:
         yield from islice(compute(asked, bounds), 3)
         raise KeyboardInterrupt
 
@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_what_is_known(
 
 
 def test_whoever_stops_listening_ends_the_processes(mine: str) -> None:
-    coming = compute(review_questions(row_of(mine), "6.1"), Bounds(300_000, 2))
+    coming = compute(review_questions(row_of(mine), "6.1"), CellBounds(300_000, 2))
     assert isinstance(next(coming)[1], Cell)
     coming.close()
     assert active_children() == []

@@ -37,7 +37,7 @@ from tui.drivers.exhibit import ExhibitDriver
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare_cache import Cache
 from tui.screens import museum as museum_screen
-from tui.screens.comparison import Comparison, Review
+from tui.screens.comparison import Comparison, DriverReview
 from tui.screens.exhibit_stage import ExhibitStage
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay
@@ -134,7 +134,7 @@ async def to_a_review(user: User) -> None:
     asked = review_questions(row, "6.18")
     found = [Cell("refused", "EFAULT"), Cell("corrupts", invariant="foreign-dma", steps=24), Cell("safe", states=54)]
     Cache(MOST_STATES).write({one.text: found[number % 3] for number, one in enumerate(asked)})
-    screen = Review(UNICODE, row, "6.18")
+    screen = DriverReview(UNICODE, row, "6.18")
     await user.app.push_screen(screen)
     assert screen.computing is not None
     await screen.computing

@@ -11,7 +11,7 @@ from tui.commands.explore import positive
 
 if TYPE_CHECKING:
     from model.compare.table import CellQuestion
-    from tui.jobs.compare import Bounds
+    from tui.jobs.compare import CellBounds
     from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
@@ -98,11 +98,11 @@ def add_bounds(parser: ArgumentParser) -> None:
     )
 
 
-def bounds_of(args: Namespace) -> "Bounds":
+def bounds_of(args: Namespace) -> "CellBounds":
     """The bounds that were given."""
-    from tui.jobs.compare import Bounds
+    from tui.jobs.compare import CellBounds
 
-    return Bounds(args.max_states, args.jobs, args.max_memory)
+    return CellBounds(args.max_states, args.jobs, args.max_memory)
 
 
 def say_interrupted(asked: "Sequence[CellQuestion]", answers: "Mapping[str, Answer]") -> "tuple[CellQuestion, ...]":

@@ -98,7 +98,7 @@ def main(args: Namespace) -> int:
     from model.text.problems import ScriptError
     from tui.jobs.compare import answer_all
     from tui.session.user_files import UnreadableError
-    from tui.views.review_table import Review, print_json, print_junit, print_markdown, print_review
+    from tui.views.review_table import ReviewResult, print_json, print_junit, print_markdown, print_review
 
     if args.output is not None and not args.story:
         print(tr("-o draws a story: name a cell with --story"), file=sys.stderr)
@@ -119,7 +119,7 @@ def main(args: Namespace) -> int:
     if interrupted:
         say_interrupted(asked, answers)
     happenings = of_owner(row, args.kernel, defence)
-    review = Review(
+    review = ReviewResult(
         row.name, args.kernel, args.defence, args.max_states, happenings, asked, answers, tuple(args.accept or ())
     )
     if args.json:

@@ -38,7 +38,7 @@ ASKED_EVERY: Final = 0.2
 """Seconds after which the processes are asked whether they are still there."""
 
 
-class Bounds(NamedTuple):
+class CellBounds(NamedTuple):
     """What a comparison may take."""
 
     most_states: int
@@ -52,7 +52,9 @@ class Bounds(NamedTuple):
 # -- for a command ---------------------------------------------------------------------------------
 
 
-def answer_all(asked: Sequence[CellQuestion], bounds: Bounds, *, fresh: bool = False) -> tuple[dict[str, Answer], bool]:
+def answer_all(
+    asked: Sequence[CellQuestion], bounds: CellBounds, *, fresh: bool = False
+) -> tuple[dict[str, Answer], bool]:
     """Scene text → what comes of it, from the cache or computed; and whether Ctrl+C ended it early.
 
     What was computed until then is kept, so the next call goes on from there.
@@ -95,7 +97,7 @@ async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) 
         return
     computed: dict[str, Answer] = {}
     try:
-        async with aclosing(run_in_process(compared, missing, Bounds(most_states, jobs))) as coming:
+        async with aclosing(run_in_process(compared, missing, CellBounds(most_states, jobs))) as coming:
             async for text, answer in coming:
                 computed[text] = answer
                 yield text, answer
@@ -103,7 +105,7 @@ async def answers(asked: tuple[CellQuestion, ...], most_states: int, jobs: int) 
         cache.write(computed)
 
 
-def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], bounds: Bounds) -> None:
+def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], bounds: CellBounds) -> None:
     """Compute answers; runs in another process."""
     with closing(compute(asked, bounds)) as coming:
         for answered in coming:
@@ -113,7 +115,7 @@ def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], bounds
 # -- computing -------------------------------------------------------------------------------------
 
 
-def compute(asked: Sequence[CellQuestion], bounds: Bounds) -> Generator[Answered]:
+def compute(asked: Sequence[CellQuestion], bounds: CellBounds) -> Generator[Answered]:
     """Answer questions in any order, those that take long first, so that no process is left with one at the end.
 
     Scenes of a group go to one process: what a search of one has shown need not be searched for another. Whoever

@@ -267,10 +267,10 @@ class Comparison(LeavesOnce[None]):
             self.notify(tr("Only a driver can be reviewed: put the cursor on one of its cells."), markup=False)
             return
         defence = next(known for known in DEFENCES if defence_name(known) == self.defence)
-        self.app.push_screen(Review(self.glyphs, row, self.kernel, defence))
+        self.app.push_screen(DriverReview(self.glyphs, row, self.kernel, defence))
 
 
-class Review(Comparison):
+class DriverReview(Comparison):
     """One driver: rows are grabbers, columns what happens."""
 
     heading = tr("grabber")

@@ -11,7 +11,7 @@ import msgspec
 
 from lessons.i18n.language import tr
 from model.compare.cells import Cell, CellOutcome
-from model.compare.happenings import Happening
+from model.compare.happenings import OwnerAct
 from model.compare.ranking import FAILS, ORDER, badness, worst
 from model.compare.scenes import GRABBERS, NOBODY
 from model.compare.table import CellQuestion
@@ -26,14 +26,14 @@ BY: Final = ":"
 """Between grabber and happening in the name of a cell."""
 
 
-class Review(NamedTuple):
+class ReviewResult(NamedTuple):
     """What was asked and what came of it."""
 
     driver: str
     kernel: str
     defence: str
     most_states: int
-    happenings: tuple[Happening, ...]
+    happenings: tuple[OwnerAct, ...]
     asked: tuple[CellQuestion, ...]
     answers: Mapping[str, Answer]
     accepted: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Review(NamedTuple):
 
         >>> from model.compare.happenings import CellScene
         >>> question = CellQuestion("raw", "move", "none", CellScene("a"))
-        >>> Review("qxl", "6.18", "none", 9, (), (question,), {"a": Cell("safe")}).counted
+        >>> ReviewResult("qxl", "6.18", "none", 9, (), (question,), {"a": Cell("safe")}).counted
         '1 safe'
         """
         count = Counter(cell.outcome for _, cell in self.cells)
@@ -94,7 +94,7 @@ def name_of(question: CellQuestion) -> str:
 # -- for people ------------------------------------------------------------------------------------
 
 
-def print_review(review: Review, how: str) -> None:
+def print_review(review: ReviewResult, how: str) -> None:
     """Print the cells that are not in order, worst first, then everything as a table. `how`: to see one's story."""
     out = console()
     out.print(review.title, style="bold")
@@ -110,13 +110,13 @@ def print_review(review: Review, how: str) -> None:
         out.print(f"{term}: {meaning}")
 
 
-def _told(review: Review, question: CellQuestion, cell: Cell) -> str:
+def _told(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:
     """A cell in words, with the rule that is broken."""
     rule = f" ({cell.invariant})" if cell.invariant and cell.outcome != "stuck" else ""
     return f"{words(cell)}{rule}" + (f", {tr('accepted')}" if review.is_accepted(question) else "")
 
 
-def _meanings(review: Review) -> list[tuple[str, str]]:
+def _meanings(review: ReviewResult) -> list[tuple[str, str]]:
     """Who the grabbers are, and what happens."""
     rows = {question.row for question in review.asked}
     return [(grabber.name, grabber.meaning) for grabber in (NOBODY, *GRABBERS) if grabber.name in rows] + [
@@ -124,7 +124,7 @@ def _meanings(review: Review) -> list[tuple[str, str]]:
     ]
 
 
-def print_markdown(review: Review) -> None:
+def print_markdown(review: ReviewResult) -> None:
     """Print the same as Markdown."""
     lines = [f"### {review.driver}", "", f"{review.title}.", "", f"{review.counted}.", ""]
     for question, cell in review.cells:
@@ -140,7 +140,7 @@ def print_markdown(review: Review) -> None:
 # -- for programs ----------------------------------------------------------------------------------
 
 
-def as_object(review: Review) -> dict[str, object]:
+def as_object(review: ReviewResult) -> dict[str, object]:
     """The object that docs/script-contract.md describes."""
     return {
         "driver": review.driver,
@@ -163,13 +163,13 @@ def as_object(review: Review) -> dict[str, object]:
     }
 
 
-def print_json(review: Review) -> None:
+def print_json(review: ReviewResult) -> None:
     """Print one object."""
     sys.stdout.buffer.write(msgspec.json.encode(as_object(review)) + b"\n")
     sys.stdout.flush()
 
 
-def print_junit(review: Review) -> None:
+def print_junit(review: ReviewResult) -> None:
     """Print a test suite: a cell is a test case, and fails if it corrupts, splats or never ends.
 
     A cell that was given up is an error; one that is vacuous, or accepted, is skipped.
@@ -199,7 +199,7 @@ def print_junit(review: Review) -> None:
     sys.stdout.write(ET.tostring(suite, encoding="unicode") + "\n")
 
 
-def _verdict_for_ci(review: Review, question: CellQuestion, cell: Cell) -> str:
+def _verdict_for_ci(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:
     if review.is_accepted(question):
         return "skipped"
     if cell.outcome in FAILS:
