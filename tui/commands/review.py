@@ -147,7 +147,7 @@ def row_of(driver: str) -> "DriverRow":
     from model.text.problems import did_you_mean
     from tui.session.user_files import UnreadableError, read_text
 
-    names = library.names()
+    names = library.along()
     if driver in names:
         return DriverRow((driver,))
     if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:
