@@ -44,7 +44,21 @@ class KernelAt(NamedTuple):
 @lru_cache(maxsize=256)
 def whole(text: str) -> DriverText:
     """A driver with all that `like` takes over. Raises ScriptError: also where a step names what is not there."""
-    return _with_base(parse(text), 0)
+    driver = _with_base(parse(text), 0)
+    if problems := tuple(dict.fromkeys(_locks_beside_trylock(driver))):
+        raise ScriptError(problems)
+    return driver
+
+
+def _locks_beside_trylock(driver: DriverText) -> Iterator[ScriptProblem]:
+    """A ->fault that gives mmap_lock up to wait for a lock has no other: it would begin anew with that one held."""
+    for kernel in KERNELS:
+        here = KernelAt(kernel, frozenset())
+        taken = [one for one in driver.fields if one.word == "lock" and one.word_at("HOW") != "ops" and here.has(one)]
+        if len(taken) > 1:
+            for line in (one for one in taken if one.word_at("HOW") == "trylock-retry"):
+                why = "`trylock-retry` is for the only lock that ->fault takes"
+                yield ScriptProblem(line.line, line.column, why)
 
 
 def _with_base(driver: DriverText, depth: int) -> DriverText:

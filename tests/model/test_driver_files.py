@@ -78,6 +78,10 @@ def test_all_mistakes_of_a_file_are_told_with_line_column_and_the_nearest_word()
             "5:3: `a` calls itself through others",
         ),
         ("driver d\nlike nobody", "2:1: `like nobody`: no such driver comes along"),
+        (
+            "driver d\nlock a trylock-retry\nlock b read",
+            "2:1: `trylock-retry` is for the only lock that ->fault takes",
+        ),
         ("driver d\nzap", "2:1: `zap` is a step: it stands below an `op NAME:`"),
         ("driver d\nop a:\n  backing pool", "3:3: `backing` is a field: fields stand before the first `op`"),
         ("driver d\nop a\n  zap", "2:5: a colon is missing (`op NAME:`)"),
