@@ -11,6 +11,7 @@ from lessons.file.problems import LessonError
 from lessons.learner.progress import Store
 from tests.lessons.small_lesson import TEXT, WORLDS
 from tui.cli import main
+from tui.drivers.author import AuthorDriver
 from tui.drivers.opening import sandbox_driver
 from tui.drivers.session_commands import assist, carry_out
 from tui.plain.sandbox import PlainSandbox
@@ -99,3 +100,19 @@ def test_a_saved_session_needs_no_file_and_the_prompt_proposes_drivers(
     again = sandbox_driver(Store())
     assert carry_out(again, f"load {script.parent / 'saved.pte'}") == ""
     assert "mine" in again.session.state.drivers
+
+
+def test_an_author_sees_the_lesson_anew_when_a_driver_beside_it_is_saved(script: Path) -> None:
+    worlds = script.parent / "worlds"
+    worlds.mkdir()
+    for name, text in WORLDS.items():
+        (worlds / f"{name}.pte").write_text(text)
+    (worlds / "mine.driver").write_text(DRIVER)
+    (worlds / "page.pte").write_text(f"use mine.driver\n{WORLDS['page']}")
+    path = script.parent / "small.md"
+    path.write_text(TEXT)
+    driver = AuthorDriver(path, Store(script.parent / "p.json"))
+    assert driver.reload() is None
+    (worlds / "mine.driver").write_text("driver d\nvam IO\n")
+    assert driver.reload() is not None
+    assert driver.damaged

@@ -11,6 +11,7 @@ from lessons.file.schema import WORLDS, Do, Item, Lesson
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress, Store
 from lessons.play.player import Player
+from model.driver_files.library import SUFFIX
 from tui.drivers.history_view import Log
 from tui.drivers.lesson import LessonDriver
 
@@ -32,7 +33,11 @@ class AuthorDriver(LessonDriver):
 
     def _stamp(self) -> tuple[tuple[str, int], ...]:
         """When the lesson and the worlds beside it were saved."""
-        files = (self.path, *sorted((self.path.parent / WORLDS).glob("*.pte")))
+        folder = self.path.parent
+        others = (
+            found for kind in (f"{WORLDS}/*.pte", f"{WORLDS}/*{SUFFIX}", f"*{SUFFIX}") for found in folder.glob(kind)
+        )
+        files = (self.path, *sorted(others))
         return tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
 
     def reload(self) -> str | None:
