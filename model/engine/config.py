@@ -181,6 +181,17 @@ FACTS: Final[dict[str, Fact]] = {
     ),
     "only its own userfaultfd unregisters a range": Fact("6.18", "7.3", "userfaultfd_unregister() since 6.17"),
     "special VMAs have no userfaultfd": Fact("6.12", "7.3", "vma_can_userfault(): VM_SPECIAL; none in 6.1"),
+    "ksmd skips pages that never merge": Fact("6.12", "7.3", "smart_scan, since 6.7; mm/ksm.c"),
+    "ksmd wants the same content twice before all else": Fact(
+        "6.12", "7.3", "cmp_and_merge_page(): 6.1 asks the stable tree first; mm/ksm.c"
+    ),
+    "ksmd forgets an address that leaves the stable tree": Fact(
+        "7.3", "7.3", "linear_page_index overlays oldchecksum and age; mm/ksm.c: struct ksm_rmap_item"
+    ),
+    "KSM marks its zero pages": Fact("6.12", "7.3", "is_ksm_zero_pte(), since 6.6; include/linux/ksm.h"),
+    "KSM breaks by unsharing": Fact(
+        "6.12", "7.3", "break_ksm(): FAULT_FLAG_UNSHARE, 6.1 has FAULT_FLAG_WRITE; mm/ksm.c"
+    ),
     "vvar is PFN-mapped": Fact("6.1", "6.18", "refcounted MIXEDMAP in 7.3; kernel-facts N.2"),
 }
 

@@ -228,6 +228,8 @@ class Process(Record, frozen=True, omit_defaults=True):
     """All its threads have ended, its address space is being torn down: no call of it can begin any more."""
     forking: bool = False
     """The fork() that makes it has not returned yet: no thread of it runs, and no call of it can begin."""
+    mm_slot: int = 0
+    """MMF_VM_MERGEABLE: its place in the list of address spaces that ksmd goes through; 0: not in the list."""
     tlb_flush_pending: int = 0
     """How many unmaps of this mm have cleared entries, or are about to, and have not flushed yet."""
 
@@ -294,6 +296,29 @@ class SwapSlot(Record, frozen=True, omit_defaults=True):
     """The page that is its swap cache; -1 = none."""
     content: int = 0
     """What has been written to it."""
+
+
+class KsmRmapItem(Record, frozen=True, omit_defaults=True):
+    """struct ksm_rmap_item: what ksmd remembers of one address at which it has found an anonymous page."""
+
+    oldchecksum: int = -1
+    """The content that it saw there last; -1: none yet. Only a page that has kept it is worth comparing."""
+    age: int = 0
+    """How often it has looked; smart_scan skips an address that it has looked at in vain again and again."""
+    remaining_skips: int = 0
+    head: Pfn = -1
+    """The KSM page in whose list it stands, once merged; -1: not in the stable tree."""
+    anon_vma: AnonVmaNumber = 0
+    """Of the VMA at the time of the merge: through it the reverse map finds this place, and forks of it."""
+
+
+class KsmStableNode(Record, frozen=True, omit_defaults=True):
+    """struct ksm_stable_node: a KSM page in the stable tree. It holds no reference on the page."""
+
+    content: int = 0
+    """Where it stands in the tree."""
+    rmap_items: tuple[tuple[str, int], ...] = ()
+    """(process, vpn) of each address that ksmd has merged into it, the latest first."""
 
 
 class AnonVma(Record, frozen=True, omit_defaults=True):

@@ -29,6 +29,8 @@ from model.memory.records import (
     File,
     Folio,
     Frame,
+    KsmRmapItem,
+    KsmStableNode,
     Label,
     Lock,
     Process,
@@ -152,6 +154,18 @@ class Tables:
     detached_vmas = Table[tuple[str, int], Vma]("detached_vmas", tuple[str, int], Vma)
     """(process, start) → a VMA that no address finds any more (munmap, exit); the reverse maps may still know it."""
     anon_vmas = Table[AnonVmaNumber, AnonVma]("anon_vmas", AnonVmaNumber, AnonVma)
+    ksm_rmap_index = Table[tuple[str, int, int], int]("ksm_rmap_index", tuple[str, int, int], int, derived=True)
+    """Which vpns of a process ksmd has an rmap_item for."""
+    ksm_rmap_items = Table[tuple[str, int], KsmRmapItem](
+        "ksm_rmap_items", tuple[str, int], KsmRmapItem, indexed=ksm_rmap_index
+    )
+    """(process, vpn) → what ksmd remembers of the page there."""
+    ksm_stable_nodes = Table[Pfn, KsmStableNode]("ksm_stable_nodes", Pfn, KsmStableNode)
+    """pfn → node of the stable tree. It may outlive its page: ksmd finds out when it comes by."""
+    ksm_stable_tree = Table[int, tuple[Pfn, ...]]("ksm_stable_tree", int, tuple[Pfn, ...])
+    """Content → the KSM pages that have it: one, or several when the first is shared too often."""
+    ksm_unstable_tree = Table[int, tuple[str, int]]("ksm_unstable_tree", int, tuple[str, int])
+    """Content → (process, vpn) of the page that had it when ksmd put it there in this scan."""
     processes = Table[str, Process]("processes", str, Process)
     labels = Table[tuple[str, str], Label]("labels", tuple[str, str], Label)
     cpus = Table[CpuNumber, Cpu]("cpus", CpuNumber, Cpu)

@@ -333,6 +333,12 @@ class UffdContinue(UffdFill, frozen=True, tag="uffd_continue"):
     wp: bool = False
 
 
+class KsmScan(Op, frozen=True, tag="ksm_scan"):
+    """ksmd makes twenty full scans, and is stopped."""
+
+    use_zero_pages: bool = False
+
+
 class UnknownOp(msgspec.Struct, frozen=True):
     """An op that no type stands for: the model does not know it."""
 
@@ -386,6 +392,7 @@ KINDS: Final[dict[str, type[Op]]] = {
         UffdZeropage,
         UffdMove,
         UffdContinue,
+        KsmScan,
     )
 }
 """The types of ops by the ops' names."""

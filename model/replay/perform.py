@@ -19,6 +19,7 @@ from model.kernel.fs.vfs import (
 from model.kernel.mm import mmap
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone
+from model.kernel.mm.ksmd import ksm_do_scan
 from model.kernel.mm.madvise import ADVICE, do_madvise
 from model.kernel.mm.memfd import memfd_add_seals, memfd_create
 from model.kernel.mm.mlock import do_mlock, do_munlock
@@ -57,6 +58,8 @@ MMAP_FLAGS: Final = {
     "growsdown": mmap.MAP_GROWSDOWN,
 }
 MREMAP_FLAGS: Final = {"maymove": MREMAP_MAYMOVE, "fixed": MREMAP_FIXED, "dontunmap": MREMAP_DONTUNMAP}
+KSM_SCANS: Final = 20
+"""Full scans that ksmd makes in one `ksm_scan`."""
 KERNEL_MAPPINGS: Final = {"io_uring_ring": "io_uring"}
 """Backings that a recording calls otherwise than the model."""
 FILE_TYPES: Final = ("memfd", "ext4", "secretmem")
@@ -449,6 +452,11 @@ def uffd_continue(machine: Machine, op: ops.UffdContinue) -> Reply:
     return machine.reply(call, op.proc)
 
 
+def ksm_scan(machine: Machine, op: ops.KsmScan) -> Reply:
+    """Let ksmd run, and stop it."""
+    return machine.reply(ksm_do_scan(scans=KSM_SCANS, use_zero_pages=op.use_zero_pages), cpu=-1)
+
+
 PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.Fork: fork,
     ops.Exit: exit_,
@@ -494,5 +502,6 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.UffdZeropage: uffd_zeropage,
     ops.UffdMove: uffd_move,
     ops.UffdContinue: uffd_continue,
+    ops.KsmScan: ksm_scan,
 }
 """How each op is performed."""

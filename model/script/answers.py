@@ -6,7 +6,7 @@ Those that return a text say what there is instead, where a condition does not h
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
-from model.memory.flags import PAGE_ACCESSED, smaps_codes
+from model.memory.flags import PAGE_ACCESSED, PG_KSM, smaps_codes
 from model.memory.folio import folio_of, page_folio, page_frame, rest_of
 from model.memory.ordered import ceiling
 from model.memory.records import Pte
@@ -220,6 +220,18 @@ def not_exclusive(moment: Moment, phrase: Phrase) -> str:
     """The frame that is not exclusive."""
     pfn = frame_behind(moment, phrase)
     return "no page mapped there" if pfn is None else f"frame {pfn}, which is not exclusive"
+
+
+def is_ksm_page(moment: Moment, phrase: Phrase) -> bool:
+    """The page is there and a KSM page (folio_test_ksm)."""
+    pfn = frame_behind(moment, phrase)
+    return pfn is not None and bool(page_frame(moment.state, pfn).flags & PG_KSM)
+
+
+def not_ksm_page(moment: Moment, phrase: Phrase) -> str:
+    """The frame that is no KSM page."""
+    pfn = frame_behind(moment, phrase)
+    return "no page mapped there" if pfn is None else f"frame {pfn}, which is no KSM page"
 
 
 def bits_there(moment: Moment, phrase: Phrase) -> str:

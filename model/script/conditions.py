@@ -234,6 +234,11 @@ _YES_OR_NO: Final = (
         found=answers.not_exclusive,
     ),
     _asks(
+        *("machine", "ksm", "it is a KSM page: one for all of the same content, write-protected", _PAGE),
+        holds=answers.is_ksm_page,
+        found=answers.not_ksm_page,
+    ),
+    _asks(
         *("machine", "place", "where the backing store of the buffer is", _B, _PLACE),
         holds=lambda moment, phrase: answers.placement(moment, phrase) == phrase.values["PLACE"],
         found=lambda moment, phrase: f"place {answers.placement(moment, phrase)}",

@@ -29,6 +29,7 @@ from model.kernel.mm.exit import do_exit
 from model.kernel.mm.fork import kernel_clone, mm_alloc
 from model.kernel.mm.frame_vector import get_vaddr_frames
 from model.kernel.mm.hmm import mirror_range
+from model.kernel.mm.ksmd import ksm_do_scan
 from model.kernel.mm.madvise import do_madvise
 from model.kernel.mm.memfd import SEALS, memfd_add_seals, memfd_create
 from model.kernel.mm.migrate import migrate_pages
@@ -287,6 +288,9 @@ CALLS: Final[dict[str, Builder]] = {
     "gup": _gup,
     "reclaim": lambda call: reclaim_page(mm=call.name("P"), vpn=call.page()),
     "migrate": lambda call: migrate_pages(mm=call.name("P"), vpn=call.page()),
+    "ksm-scan": lambda call: ksm_do_scan(
+        scans=call.number("N", 1), use_zero_pages="use-zero-pages" in call.command.options
+    ),
     "dax": lambda call: dax_create(file=call.name("X"), pages=call.number("PAGES")),
     "follow": lambda call: _taken(kvm_vcpu_map if "vcpu-map" in call.command.options else kvm_follow, call),
     "grab": _grab,

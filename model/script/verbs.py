@@ -175,7 +175,7 @@ BACKINGS: Final[dict[str, Name | None]] = {
 
 ADVICE: Final = (
     *("dontneed", "free", "remove", "dontfork", "dofork", "wipeonfork", "keeponfork", "hugepage", "nohugepage"),
-    *("collapse", "populate_read", "populate_write", "cold", "pageout"),
+    *("collapse", "populate_read", "populate_write", "cold", "pageout", "mergeable", "unmergeable"),
 )
 PLACEMENTS: Final = ("vram", "gtt", "system")
 
@@ -385,6 +385,13 @@ _TABLE: Final = (
         "uffdio-wake", "UFFDIO_WAKE: whoever waits there tries again, whether or not the page has come", _P, _RANGE, _U
     ),
     _verb("uffd-close", "close(2): nothing is registered any more, and whoever waits goes on", _P, _U, gives_up=("U",)),
+    _verb(
+        "ksm-scan",
+        "ksmd scans all mergeable memory N times (default 1); a page is merged in its second scan at the earliest",
+        Number(name="N", low=1, high=1_000, what="a number of full scans", optional=True),
+        _flag("use-zero-pages"),
+        cpu_of="",
+    ),
     _verb(
         "begin",
         "start COMMAND as task T and stop before its first micro-step; cpu=: as another thread, there",

@@ -40,6 +40,8 @@ WAITING: Final = "begin M move b vram\nstep M\nbegin W write p0 win 1\nfinish W"
 HUGE: Final = "mmap p0 h anon private rw 512 at=1024\nmadvise p0 h hugepage\nwrite p0 h 1"
 TAKING: Final = "begin T gup p0 m as=k\nstep T 7"
 
+MERGED: Final = "madvise p0 m mergeable\nwrite p0 m+0 65\nmadvise p0 buf mergeable\nput r\nexit p1\nksm-scan 2"
+
 EXAMPLES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
     "ok": ((READ, "ok", True), (REFUSED, "ok", False)),
     "error": ((REFUSED, "error EFAULT", True), (REFUSED, "error", True), (REFUSED, "error ENOMEM", False)),
@@ -87,6 +89,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
         (READ, "differ p0 buf+2 p1 buf+3", False),
         (READ, "differ p0 buf p1 buf+3", False),
     ),
+    "ksm": ((MERGED, "ksm p0 m", True), (READ, "ksm p0 m", False)),
     "exclusive": ((READ, "exclusive p0 buf", True), (READ, "exclusive p0 buf+3", False), (READ, "exclusive r", True)),
     "sealed": (("memfd s 1\nseal s write", "sealed s write", True), ("memfd s 1", "sealed s write", False)),
     "place": ((READ, "place b gtt", True), ("move b vram", "place b gtt", False)),

@@ -56,6 +56,17 @@ SCRIPTS: Final = {
         write p0 buf 2
         dma r write 9
     """,
+    "a held page whose entry ksmd has cleared for the moment": """
+        process p0
+        mmap p0 buf anon private rw 2
+        madvise p0 buf mergeable
+        write p0 buf+0 1
+        write p0 buf+1 1
+        ksm-scan
+        gup p0 buf+1 as=r
+        begin K ksm-scan
+        step K 13
+    """,
     "a file, its pages and a hole": """
         device nic
         memfd f 2

@@ -17,7 +17,7 @@ from model.invariants.rules.buffers import mapped_buffer, origin
 from model.invariants.rules.translations import exported_buffer
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.memory.flags import VM_SHARED, VM_WRITE
+from model.memory.flags import PG_KSM, VM_SHARED, VM_WRITE
 from model.memory.records import Access, Reference
 
 FOREIGN_DMA: Final = Invariant(
@@ -132,12 +132,14 @@ def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
 def _shared_since_fork(scene: MachineView, access: Access) -> bool:
     """Whether a byte was read of a page that the process had together with others, and that nobody has to himself.
 
-    Until an unmap has flushed, a CPU may still read what fork made common. Nobody writes to it meanwhile: the unmapped
-    entry's reference is put after the flush, and as long as there is more than one reference a write makes a copy.
+    Until an unmap has flushed, a CPU may still read what fork, or KSM, made common. Nobody writes to it meanwhile: the
+    unmapped entry's reference is put after the flush, and with more than one reference a write makes a copy.
     """
     frame = scene.frame(access.pfn)
     if access.write or frame.kind != "anon" or frame.exclusive:
         return False
+    if frame.flags & PG_KSM:
+        return True
     anon_vma = int(frame.mapping.partition(":")[2] or 0)
     vma = scene.vma_at(access.process, access.vpn)
     gone = (vma for (owner, _), vma in scene.state.detached_vmas.items() if owner == access.process)

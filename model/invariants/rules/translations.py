@@ -36,14 +36,16 @@ STALE_TLB: Final = Invariant(
 def stale_page(scene: MachineView, reference: Reference, page: int) -> bool:
     """Whether an access at the place where this page was taken would reach another page, or none.
 
-    A process that is gone has no view that could differ, and a mirror that was emptied believes nothing.
+    A process that is gone has no view that could differ, and a mirror that was emptied believes nothing. Where a call
+    has cleared the entry under its lock and still counts the mapping, it is not decided yet: KSM puts it back.
     """
     pfn, vpn = reference.frames[page], reference.vpn + page
     if pfn != NOT_MAPPED and reference.dmabuf:
         return scene.buffer_page(exported_buffer(scene, reference), page) != pfn
     if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
-    return scene.sees(reference.process, vpn) != pfn
+    seen = scene.sees(reference.process, vpn)
+    return seen != pfn and not (seen is None and scene.holders(pfn, "rmap"))
 
 
 def exported_buffer(scene: MachineView, reference: Reference) -> str:
@@ -199,6 +201,7 @@ RULES: Final = (
             "swap_slots": ("pfn",),
             "buffers": ("frames", "file", "memfd"),
             "dma_bufs": ("buffer",),
+            "tasks": ("stack",),
         },
         stale_page,
         explain_stale_reference,

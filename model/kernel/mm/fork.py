@@ -28,6 +28,7 @@ from model.kernel.mm.exit import do_exit
 from model.kernel.mm.huge_fork import copy_huge_pmd
 from model.kernel.mm.huge_page import HPAGE_PMD_NR
 from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.ksm import ksm_fork
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     folio_add_new_anon_rmap,
@@ -126,7 +127,9 @@ class kernel_clone(Procedure):
         """Lock the parent's address space: no fault, no mapping call, no slow GUP meanwhile. GUP-fast does not care."""
         if self.ret < 0:
             return done(self.ret)
-        return down_write(tx, "mmap_lock", self.mm)
+        if (wait := down_write(tx, "mmap_lock", self.mm)) is None:
+            ksm_fork(tx, self.mm, self.child)
+        return wait
 
     @step
     def dup_vma(self, tx: Transaction) -> Outcome:

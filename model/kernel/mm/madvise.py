@@ -12,6 +12,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.fs.vfs import fallocate_punch
 from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
 from model.kernel.mm.khugepaged import madvise_collapse
+from model.kernel.mm.ksm import break_ksm, ksm_compatible, ksm_enter
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
 from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range
@@ -26,7 +27,6 @@ from model.memory.flags import (
     VM_HUGETLB,
     VM_IO,
     VM_LOCKED,
-    VM_MAYSHARE,
     VM_MAYWRITE,
     VM_MERGEABLE,
     VM_NOHUGEPAGE,
@@ -135,6 +135,8 @@ class do_madvise(Procedure):
         if error:
             self.ret = -error
             return goto(do_madvise.mmap_unlock)
+        if self.advice == "unmergeable" and vma.flags & VM_MERGEABLE and vma.anon_vma:
+            return call(break_ksm(mm=self.mm, start=self.start, end=self.stop), do_madvise.unmerged)
         if self.advice in FLAGS_ADVICE:
             return self.update_vma(tx, vma)
         return self.act(tx, vma)
@@ -143,7 +145,9 @@ class do_madvise(Procedure):
         """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
             return wait
-        flags = advised_flags(vma, self.advice)
+        flags = advised_flags(tx, vma, self.advice)
+        if self.advice == "mergeable" and flags != vma.flags:
+            ksm_enter(tx, self.mm)
         if flags != vma.flags:
             changed = vma_modify_flags(tx, self.mm, vma, self.start, self.stop, flags)
             if isinstance(changed, int):
@@ -151,7 +155,7 @@ class do_madvise(Procedure):
                 return goto(do_madvise.mmap_unlock)
             self.stop = max(self.stop, changed.end)
         self.ret = 0
-        return None
+        return goto(do_madvise.next_vma)
 
     def act(self, tx: Transaction, vma: Vma) -> Outcome:
         """Call what takes the pages of the part away, or notes that they can go."""
@@ -189,6 +193,13 @@ class do_madvise(Procedure):
             self.ret = self.ret or self.unmapped
             return goto(do_madvise.mmap_unlock)
         return goto(do_madvise.madvise_vma_behavior)
+
+    @step
+    def unmerged(self, tx: Transaction) -> Outcome:
+        """Nothing is merged there any more: now the flag can go. Without memory for the copies it stays."""
+        vma = vma_lookup(tx, self.mm, self.start)
+        assert vma is not None
+        return self.update_vma(tx, vma) if self.ret >= 0 else goto(do_madvise.mmap_unlock)
 
     @step
     def unlock_for_punch(self, tx: Transaction) -> Outcome:
@@ -251,9 +262,9 @@ def can_madvise_modify(vma: Vma, advice: str) -> bool:
     return not vma_is_sealed(vma) or advice not in DISCARDS or not vma_is_anonymous(vma) or bool(vma.flags & VM_WRITE)
 
 
-def advised_flags(vma: Vma, advice: str) -> int:
+def advised_flags(mem: Memory, vma: Vma, advice: str) -> int:
     """The VMA's flags after the advice. KSM takes only private ordinary memory; other VMAs ignore it silently."""
-    if advice == "mergeable" and vma.flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB):
+    if advice == "mergeable" and not ksm_compatible(mem, vma):
         return vma.flags
     sets, clears = FLAGS_ADVICE[advice]
     return vma.flags & ~clears | sets

@@ -12,6 +12,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.filemap import folio_lock, folio_unlock, folio_wait_writeback
+from model.kernel.mm.ksm_tree import folio_migrate_ksm
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     clear_page_flags,
@@ -230,6 +231,7 @@ class migrate_pages(Procedure):
         if moved:
             page_ref_add(tx, new, moved)
             put_page(tx, self.old, moved)
+        folio_migrate_ksm(tx, self.old, new)
         kept = "" if frame.kind == "file" else frame.mapping
         tx.frames.update(self.old, mapping=kept, swap=-1, flags=frame.flags & ~(PG_PRIVATE | PG_SWAPCACHE))
 

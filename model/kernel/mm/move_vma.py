@@ -23,6 +23,7 @@ from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, pmd_entry
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import move_huge_pmd
+from model.kernel.mm.ksm import break_ksm
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.munmap import do_vmi_munmap
@@ -32,7 +33,7 @@ from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
 from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
-from model.memory.flags import PAGE_UFFD_WP, VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT, VM_UFFD
+from model.memory.flags import PAGE_UFFD_WP, VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT, VM_MERGEABLE, VM_UFFD
 from model.memory.ordered import ceiling
 from model.memory.records import FlushOwed, Vma, replaced
 from model.memory.state import Memory, Transaction
@@ -57,6 +58,16 @@ class move_vma(Procedure):
     error: int = 0
 
     @step
+    def prep_move_vma(self, tx: Transaction) -> Outcome:
+        """What ksmd has merged here is taken apart first: at another address nobody would find the KSM page's entry."""
+        vma = vma_lookup(tx, self.mm, self.start)
+        assert vma is not None
+        self.ret = 0
+        if self.may_not_move(tx, vma) or not vma.flags & VM_MERGEABLE or not vma.anon_vma:
+            return None
+        return call(break_ksm(mm=self.mm, start=self.start, end=self.start + self.pages))
+
+    @step
     def copy_vma(self, tx: Transaction) -> Outcome:
         """Make a VMA like the old one at the new place, or extend a neighbour there over it.
 
@@ -65,7 +76,7 @@ class move_vma(Procedure):
         """
         vma = vma_lookup(tx, self.mm, self.start)
         assert vma is not None
-        refused = self.may_not_move(tx, vma)
+        refused = self.may_not_move(tx, vma) or min(self.ret, 0)
         if refused:
             return done(refused)
         neighbours = (vma_before(tx, self.mm, self.to), vma_from(tx, self.mm, self.to))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from model.kernel.arch.pgtable import table_end
 from model.kernel.mm.vma import linked_vma
+from model.memory.flags import PG_KSM
 from model.memory.records import Frame, Vma
 from model.memory.state import Memory
 
@@ -23,7 +24,7 @@ def rmap_walk(mem: Memory, pfn: int) -> Iterator[Mapped]:
     A VMA that munmap has detached is found as long as it is linked. A page that has left its file has no mapping any
     more, and nothing is found.
     """
-    for mm, vma, vpn in spots(mem, mem.frames[pfn]):
+    for mm, vma, vpn in spots(mem, pfn):
         pte = mem.ptes.get((mm, vpn))
         if pte is not None and pte.present and not pte.special and pte.pfn == pfn:
             yield Mapped(mm, vma, vpn)
@@ -31,18 +32,38 @@ def rmap_walk(mem: Memory, pfn: int) -> Iterator[Mapped]:
 
 def migration_entries(mem: Memory, pfn: int, old: int) -> Iterator[Mapped]:
     """Every migration entry that stands for `old`, where `pfn` will be mapped (mm/migrate.c: remove_migration_pte)."""
-    for mm, vma, vpn in spots(mem, mem.frames[pfn]):
+    for mm, vma, vpn in spots(mem, pfn):
         pte = mem.ptes.get((mm, vpn))
         if pte is not None and pte.kind == "migration" and pte.pfn == old:
             yield Mapped(mm, vma, vpn)
 
 
-def spots(mem: Memory, frame: Frame) -> Iterator[Mapped]:
+def spots(mem: Memory, pfn: int) -> Iterator[Mapped]:
     """Where a page can be mapped, whether it is or not: its place in every VMA that the reverse map knows."""
+    frame = mem.frames[pfn]
+    if frame.flags & PG_KSM:
+        yield from rmap_walk_ksm(mem, pfn)
+        return
     for mm, start in places(mem, frame):
         vma = linked_vma(mem, mm, start)
         if vma.pgoff <= frame.index < vma.pgoff + vma.pages:
             yield Mapped(mm, vma, frame.index - vma.pgoff + vma.start)
+
+
+def rmap_walk_ksm(mem: Memory, pfn: int) -> Iterator[Mapped]:
+    """Where a KSM page can be mapped: the addresses that ksmd has merged, then those of processes forked from there.
+
+    The page belongs to no anon_vma: each address of its stable node has brought its own (mm/ksm.c: rmap_walk_ksm).
+    """
+    node = mem.ksm_stable_nodes.get(pfn)
+    merged = node.rmap_items if node is not None else ()
+    for new_forks in (False, True):
+        for mm, vpn in merged:
+            anon_vma = mem.anon_vmas.get(mem.ksm_rmap_items[mm, vpn].anon_vma)
+            for owner, start in anon_vma.vmas if anon_vma is not None else ():
+                vma = linked_vma(mem, owner, start)
+                if (owner != mm) == new_forks and vma.start <= vpn < vma.end:
+                    yield Mapped(owner, vma, vpn)
 
 
 def places(mem: Memory, frame: Frame) -> tuple[tuple[str, int], ...]:

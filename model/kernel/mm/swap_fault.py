@@ -18,6 +18,8 @@ from model.memory.flags import (
     PAGE_RW,
     PAGE_SWP_EXCLUSIVE,
     PAGE_UFFD_WP,
+    PG_DIRTY,
+    PG_KSM,
     PG_LRU,
     PG_MLOCKED,
     PG_SWAPBACKED,
@@ -28,8 +30,8 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.folio import folio_of
-from model.memory.records import Pte, Vma
-from model.memory.state import Transaction
+from model.memory.records import Copied, Pte, Vma
+from model.memory.state import Memory, Transaction
 
 
 class do_swap_page(Procedure):
@@ -85,6 +87,32 @@ class do_swap_page(Procedure):
         return folio_lock(tx, self.holds[0])
 
     @step
+    def ksm_might_need_to_copy(self, tx: Transaction) -> Outcome:
+        """Was the page swapped out as a KSM page? The slot is one, but each address must get a page of its own.
+
+        The cached page belongs to the address that has brought it back; from any other the reverse map would not find
+        it. A page that is still a KSM page is mapped as it is.
+        """
+        (pfn,) = self.holds
+        if not belongs_elsewhere(tx, pfn, the_vma(tx, self.mm, self.vpn), self.vpn):
+            return None
+        flags = PG_SWAPBACKED | PG_UPTODATE | PG_LRU | PG_DIRTY
+        copy = alloc_page(tx, "anon", content=tx.content.get(pfn) or 0, flags=flags)
+        if copy is None:
+            self.drop(tx)
+            return done(VM_FAULT_OOM)
+        tx.emit(Copied((copy,), (pfn,)))
+        self.holds = (copy, pfn)
+        return None
+
+    def drop(self, tx: Transaction) -> None:
+        """Unlock the page that was found, and drop the references."""
+        folio_unlock(tx, self.holds[-1])
+        gone, self.holds = self.holds, ()
+        for pfn in gone:
+            put_page(tx, pfn)
+
+    @step
     def set_pte(self, tx: Transaction) -> Outcome:
         """Under the page table lock, if the entry is still the same: give the slot back, map the page.
 
@@ -93,11 +121,9 @@ class do_swap_page(Procedure):
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
-        (pfn,) = self.holds
+        pfn, *cached = self.holds
         if tx.ptes.get((self.mm, self.vpn)) != self.entry:
-            folio_unlock(tx, pfn)
-            self.holds = ()
-            put_page(tx, pfn)
+            self.drop(tx)
             return done()
         vma = the_vma(tx, self.mm, self.vpn)
         write = bool(self.flags & FAULT_FLAG_WRITE)
@@ -105,8 +131,10 @@ class do_swap_page(Procedure):
         if should_try_to_free_swap(tx, pfn, vma, write=write):
             folio_free_swap(tx, pfn)
         pte = self.map(tx, vma, pfn, write=write)
+        self.holds = tuple(cached)
         folio_unlock(tx, pfn)
-        self.holds = ()
+        if cached:
+            self.drop(tx)
         where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         return tail(do_wp_page(**where)) if write and not pte.writable else done()
 
@@ -117,6 +145,7 @@ class do_swap_page(Procedure):
         fresh = not frame.mapping
         exclusive = fresh and not frame.flags & PG_SWAPCACHE
         exclusive = exclusive or bool(self.entry.bits & PAGE_SWP_EXCLUSIVE) or frame.refcount == 1
+        exclusive = exclusive and not frame.flags & PG_KSM
         pte = mk_pte(pfn, vma).with_bits(self.entry.bits & PAGE_UFFD_WP)
         if exclusive and vma.flags & VM_WRITE and not userfaultfd_pte_wp(vma, pte):
             pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
@@ -130,6 +159,17 @@ class do_swap_page(Procedure):
             set_anon_exclusive(tx, pfn, exclusive=False)
         tx.ptes[self.mm, self.vpn] = pte
         return pte
+
+
+def belongs_elsewhere(mem: Memory, pfn: int, vma: Vma, vpn: int) -> bool:
+    """Whether a page of the swap cache is one that the reverse map would not find at this address (mm/ksm.c)."""
+    frame = folio_of(mem, pfn)
+    if frame.large or not frame.mapping or frame.kind != "anon" or frame.flags & PG_KSM:
+        return False
+    anon_vma = mem.anon_vmas.get(int(frame.mapping.partition(":")[2]))
+    mine = mem.anon_vmas.get(vma.anon_vma)
+    same = anon_vma is not None and mine is not None and anon_vma.root == mine.root
+    return not same or frame.index != vma.pgoff + vpn - vma.start
 
 
 def should_try_to_free_swap(tx: Transaction, pfn: int, vma: Vma, *, write: bool) -> bool:
