@@ -46,6 +46,8 @@ class RecheckScope:
         for pfn, kinds in draft.kinds.items():
             for kind in kinds:
                 self.ask(pfn, BY_KIND[kind])
+            if "rmap" in kinds:
+                self.pages |= draft.references_of((pfn,))
         for change in changes:
             for trigger in TRIGGERS.get(change.table, ()):
                 if trigger.concerned(change):
@@ -239,20 +241,6 @@ def pages_of_frame(scope: RecheckScope, change: Change) -> None:
     scope.pages |= scope.draft.references_of([change.key])
 
 
-def pages_of_owed_mapping(scope: RecheckScope, change: Change) -> None:
-    """The references on pages whose entry a call has cleared for a moment, or has put back or given up now."""
-    owed = {
-        pfn
-        for task in (change.old, change.new)
-        if task is not None
-        for call in task.stack
-        if call.owes_rmap
-        for pfn in call.owes_rmap
-    }
-    if owed:
-        scope.pages |= scope.draft.references_of(owed)
-
-
 def pages_of_cached(scope: RecheckScope, change: Change) -> None:
     """The references on the page that a file had there, and on the one it has."""
     scope.pages |= scope.draft.references_of(pfn for pfn in (change.old, change.new) if pfn is not None)
@@ -404,7 +392,7 @@ WAYS: Final[dict[type, dict[str, Way]]] = {
         "dma_bufs": pages_of_dma_buf,
         "vmas": pages_taken_in_vma,
         "processes": pages_taken_from_process,
-        "tasks": pages_of_owed_mapping,
+        "tasks": by_the_index,
     },
     TranslationRule: {
         "ptes": by_the_index,

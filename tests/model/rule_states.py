@@ -58,12 +58,12 @@ SCRIPTS: Final = {
     """,
     "a held page whose entry ksmd has cleared for the moment": """
         process p0
-        mmap p0 buf anon private rw 2
+        mmap p0 buf anon private rw 4
         madvise p0 buf mergeable
         write p0 buf+0 1
-        write p0 buf+1 1
+        write p0 buf+3 1
         ksm-scan
-        gup p0 buf+1 as=r
+        gup p0 buf+3 as=r
         begin K ksm-scan
         step K 13
     """,
