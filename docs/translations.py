@@ -28,7 +28,7 @@ from tui.commands.export_drawing import PICTURES, TIME_SPACES
 from tui.drivers.history_view import all_rules
 from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
-from tui.live.possible import NOT_HERE, NOWHERE
+from tui.live.possible import NO_SCAN, NOT_HERE, NOWHERE
 from tui.plain.panes import CODES as SPOKEN_FLAGS
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
@@ -119,7 +119,7 @@ def tables() -> Iterator[str]:
     yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
     yield from SPOKEN_FLAGS.values()
     yield from get_args(Verdict)
-    yield from (NOWHERE, *NOT_HERE.values())
+    yield from (NOWHERE, *NOT_HERE.values(), *NO_SCAN.values())
     yield from (*MECHANISMS, *CULPRITS, *ORDERS, Museum.title_text)
 
 

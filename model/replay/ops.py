@@ -334,9 +334,10 @@ class UffdContinue(UffdFill, frozen=True, tag="uffd_continue"):
 
 
 class KsmScan(Op, frozen=True, tag="ksm_scan"):
-    """ksmd makes twenty full scans, and is stopped."""
+    """So many full scans of ksmd, which is stopped then."""
 
     use_zero_pages: bool = False
+    scans: int = 20
 
 
 class UnknownOp(msgspec.Struct, frozen=True):

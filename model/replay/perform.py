@@ -58,8 +58,6 @@ MMAP_FLAGS: Final = {
     "growsdown": mmap.MAP_GROWSDOWN,
 }
 MREMAP_FLAGS: Final = {"maymove": MREMAP_MAYMOVE, "fixed": MREMAP_FIXED, "dontunmap": MREMAP_DONTUNMAP}
-KSM_SCANS: Final = 20
-"""Full scans that ksmd makes in one `ksm_scan`."""
 KERNEL_MAPPINGS: Final = {"io_uring_ring": "io_uring"}
 """Backings that a recording calls otherwise than the model."""
 FILE_TYPES: Final = ("memfd", "ext4", "secretmem")
@@ -454,7 +452,7 @@ def uffd_continue(machine: Machine, op: ops.UffdContinue) -> Reply:
 
 def ksm_scan(machine: Machine, op: ops.KsmScan) -> Reply:
     """Let ksmd run, and stop it."""
-    return machine.reply(ksm_do_scan(scans=KSM_SCANS, use_zero_pages=op.use_zero_pages), cpu=-1)
+    return machine.reply(ksm_do_scan(scans=op.scans, use_zero_pages=op.use_zero_pages), cpu=-1)
 
 
 PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from tests.tui.test_explorer import until
 from tests.tui.user import at
 from tui.cli import main
 from tui.drivers.sandbox import SandboxDriver
-from tui.live import side_by_side
+from tui.live import ksmd, side_by_side
 from tui.live.permitted import forbidden
 from tui.live.random_programs import program
 from tui.live.seen_state import seen_state
@@ -284,3 +285,54 @@ def test_a_malformed_script_is_told_as_everywhere(capsys: pytest.CaptureFixture[
     script.write_text("proces p0\n")
     assert main(["live", str(script)]) == 2
     assert f"{script}:1:1:" in capsys.readouterr().err
+
+
+# -- ksmd ------------------------------------------------------------------------------------------
+
+MERGING = """
+process p0
+mmap p0 a anon private rw 3
+madvise p0 a mergeable
+write p0 a+0 5
+write p0 a+1 5
+ksm-scan 2
+write p0 a+0 6
+"""
+
+
+def test_ksmd_is_left_alone_unless_the_user_allows_it() -> None:
+    (scan,) = (one for one in both(MERGING) if one.command.verb == "ksm-scan")
+    assert "--allow-system" in scan.skipped
+
+
+@pytest.mark.skipif(bool(ksmd.unusable()), reason="ksmd cannot be told to scan here")
+def test_ksmd_merges_here_what_it_merges_in_the_model_and_its_settings_are_put_back() -> None:
+    before = [ksmd.setting(name) for name in (*ksmd.CHANGED, "run")]
+    with Machines(allow_system=True) as machines:
+        found = list(compare(parse(MERGING), machines))
+    assert [one.skipped for one in found] == [""] * 7
+    assert [one.differences for one in found] == [()] * 7
+    assert [ksmd.setting(name) for name in (*ksmd.CHANGED, "run")] == before
+
+
+@pytest.mark.parametrize("ending", ksmd.ENDINGS)
+def test_whoever_is_killed_while_ksmd_runs_puts_its_settings_back_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
+    numbers = {"run": 0, "full_scans": 9, "use_zero_pages": 0, "pages_to_scan": 100, "sleep_millisecs": 20}
+    for name, number in numbers.items():
+        (tmp_path / name).write_text(f"{number}\n")
+    monkeypatch.setattr(ksmd, "SETTINGS", tmp_path)
+    during: dict[str, int] = {}
+
+    def killed(_seconds: float) -> None:
+        during.update({name: ksmd.setting(name) for name in numbers})
+        os.kill(os.getpid(), ending)
+
+    monkeypatch.setattr(ksmd.time, "sleep", killed)
+    handler = signal.getsignal(ending)
+    with pytest.raises(SystemExit):
+        ksmd.scan(3, use_zero_pages=True)
+    assert (during["run"], during["use_zero_pages"]) == (1, 1)
+    assert {name: ksmd.setting(name) for name in numbers} == numbers
+    assert signal.getsignal(ending) == handler

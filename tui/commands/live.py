@@ -38,6 +38,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--random", type=count, metavar="N", help=tr("N random programs instead; stops at a difference"))
     parser.add_argument("--seed", type=count, default=0, metavar="S", help=tr("the first random program's number"))
     parser.add_argument("--unprivileged", action="store_true", help=tr("look at no more than anybody may"))
+    parser.add_argument(
+        "--allow-system",
+        action="store_true",
+        help=tr("settings of the whole machine may be changed for a moment (ksmd); they are put back"),
+    )
     parser.add_argument("--json", action="store_true", help=tr("one JSON object a command, for programs"))
     parser.add_argument(
         "--record", metavar="OUT.json", help=tr("write what the kernel did as a recording, for `ptescope replay`")
@@ -85,7 +90,7 @@ def one_script(args: Namespace, commands: "Sequence[Command]", record: Path | No
     from tui.views import live as view
 
     found: list[Compared] = []
-    with Machines(privileged=False if args.unprivileged else None) as machines:
+    with Machines(privileged=False if args.unprivileged else None, allow_system=args.allow_system) as machines:
         if not args.json:
             print(view.heading(platform.release(), machines.kernel, machines.looking.seen))
         for one in compare(commands, machines):
@@ -158,7 +163,7 @@ def run_program(seed: int, args: Namespace) -> "tuple[list[str], bool, int]":
     """The program of a seed, whether the machines differ, and how many commands both carried out."""
     from tui.live.random_programs import program
 
-    lines = program(seed)
+    lines = program(seed, ksm=args.allow_system)
     found = both(lines, args)
     done = [one for one in found if not one.skipped]
     return lines, any(one.differences for one in done), len(done)
@@ -175,7 +180,7 @@ def both(lines: Sequence[str], args: Namespace) -> "list[Compared]":
     except ScriptError:
         return []
     found = []
-    with Machines(privileged=False if args.unprivileged else None) as machines:
+    with Machines(privileged=False if args.unprivileged else None, allow_system=args.allow_system) as machines:
         for one in compare(commands, machines):
             found.append(one)
             if one.differences:

@@ -15,6 +15,7 @@ from model.replay.recording import ARENA, KERNEL_CHOOSES
 from model.script.command import BackingSpec, Command, RefPage
 from model.script.context import Outcome
 from model.script.places import resolve
+from tui.live import ksmd
 from tui.live import system_calls as kernel
 from tui.live.ring import FixedBuffer
 from tui.live.workers import PAGE, Worker, Workers, address
@@ -403,6 +404,11 @@ def uffdio(call: str, live: Live, asked: AskedCommand) -> KernelCall:
             op |= {"op": "uffd_wp", "protect": wp}
             words = (*span, int(wp))
     return KernelCall(op, lambda: worker.call("uffdio", descriptor, kernel.UFFDIO[call], *words))
+def ksm_scan(_live: Live, asked: AskedCommand) -> KernelCall:
+    """The machine's own ksmd makes so many scans."""
+    scans, zero = asked.number("N", 1), "use-zero-pages" in asked.command.options
+    op: dict[str, Any] = {"op": "ksm_scan", "scans": scans} | ({"use_zero_pages": True} if zero else {})
+    return KernelCall(op, lambda: ksmd.scan(scans, use_zero_pages=zero), valued=True)
 
 
 ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
@@ -444,5 +450,6 @@ ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "uffdio-continue": partial(uffdio, "continue"),
     "uffdio-writeprotect": partial(uffdio, "writeprotect"),
     "uffdio-wake": partial(uffdio, "wake"),
+    "ksm-scan": ksm_scan,
 }
 """Verb → what it is on a real kernel."""

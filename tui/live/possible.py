@@ -13,6 +13,7 @@ from model.script.command import BackingSpec, Command, RefPage
 from model.script.pages import Missing
 from model.script.places import check_names, resolve
 from tui.live.actions import ACTIONS
+from tui.live.ksmd import unusable
 from tui.live.permitted import forbidden
 from tui.live.ring import FixedBuffer
 from tui.live.workers import Workers
@@ -48,9 +49,23 @@ NOT_HERE: Final = {
 """Why a verb cannot be carried out, where there is more to say than that it takes a driver."""
 
 
-def why_not(command: Command, state: State, workers: Workers) -> str:
-    """Why this command cannot be carried out on the real kernel; empty if it can."""
+NO_SCAN: Final = {
+    "running": "ksmd runs on this machine already, and merges when it likes",
+    "not permitted": "/sys/kernel/mm/ksm cannot be written",
+}
+"""Why ksmd cannot be told to scan."""
+
+
+def why_not(command: Command, state: State, workers: Workers, *, allow_system: bool = False) -> str:
+    """Why this command cannot be carried out on the real kernel; empty if it can.
+
+    `allow_system`: settings of the whole machine may be changed for a moment.
+    """
     verb = command.verb
+    if verb == "ksm-scan":
+        if not allow_system:
+            return tr("ksmd works for the whole machine: `--allow-system` lets it run, and puts its settings back")
+        return tr(NO_SCAN[reason]) if (reason := unusable()) else ""
     if verb in WORDS:
         return ""
     if verb not in ACTIONS:
@@ -98,6 +113,8 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             return "" if found == "ext4" else tr("the temporary folder is on {found}, not on ext4").format(found=found)
         case "madvise" if command.operands["ADVICE"] in ADVICE_WITH_EFFECT_ON_OTHERS:
             return tr("huge pages depend on what else this machine does")
+        case "madvise" if command.operands["ADVICE"] == "mergeable" and unusable() == "running":
+            return tr(NO_SCAN["running"])
         case "gup":
             return _why_no_gup(command, state)
         case "userfaultfd" if "sigbus" not in command.options:

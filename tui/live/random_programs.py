@@ -45,12 +45,13 @@ class ProgramNames(NamedTuple):
     """Process, range and userfaultfd of what was to be registered."""
 
 
-def program(seed: int, length: int = LENGTH) -> list[str]:
-    """The lines of the program that belongs to `seed`."""
+def program(seed: int, length: int = LENGTH, *, ksm: bool = False) -> list[str]:
+    """The lines of the program that belongs to `seed`; `ksm`: ksmd may be told to scan, and has something to find."""
     chance = random.Random(seed)
     names = ProgramNames([], ["p0"], [], [], count(), [], [])
     lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
     kinds = (*KINDS, *UFFD_KINDS) if seed % UFFD_EVERY == UFFD_EVERY - 1 else KINDS
+    kinds = (*KINDS, *WITH_KSM) if ksm else KINDS
     while len(lines) < length:
         make = chance.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
         line = make(chance, names)
@@ -254,6 +255,15 @@ UFFDIO: Final = (
 )
 """The calls on what is registered, and what follows the name of the descriptor."""
 
+def _few_bytes(chance: Chance, names: ProgramNames) -> str:
+    found = _place(chance, names)
+    return f"write {found[0]} {found[1]} {chance.choice((0, 5, 6))}" if found else ""
+
+
+def _ksm_scan(chance: Chance, _names: ProgramNames) -> str:
+    return f"ksm-scan {chance.choice((1, 2, 3, 5))}{chance.choice(('', '', '', ' use-zero-pages'))}"
+
+
 KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
     (_mmap, 10),
     (_on_range("munmap {p} {at}"), 4),
@@ -286,3 +296,9 @@ UFFD_KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]]
     (_uffd_close, 1),
 )
 """What a line can be in those as well, and how often."""
+WITH_KSM: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
+    (_on_range("madvise {p} {at} {word}", ("mergeable", "mergeable", "mergeable", "unmergeable")), 24),
+    (_few_bytes, 30),
+    (_ksm_scan, 14),
+)
+"""What comes in where ksmd may run: few different contents, so that pages are alike."""

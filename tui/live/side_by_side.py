@@ -26,6 +26,7 @@ from model.script.context import Outcome
 from model.script.parser import parse_line
 from model.script.scope import Scope
 from model.session.session import Session
+from tui.live import ksmd
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
 from tui.live.possible import why_not
 from tui.live.sight import Looking, may_see_frames
@@ -65,7 +66,10 @@ class Compared(NamedTuple):
 class Machines:
     """The two machines side by side. A context manager: leaving it ends every process that it has started."""
 
-    def __init__(self, *, privileged: bool | None = None) -> None:
+    def __init__(self, *, privileged: bool | None = None, allow_system: bool = False) -> None:
+        self.allow_system = allow_system
+        """Settings of the whole machine may be changed, and are put back."""
+        self.scanned = False
         self.workers = Workers()
         self.observer = Observer(arena=0)
         self.looking = Looking(self.workers, privileged=may_see_frames() if privileged is None else privileged)
@@ -89,11 +93,13 @@ class Machines:
         """End and close everything."""
         self.looking.close()
         self.workers.__exit__(kind, error, trace)
+        if self.scanned:
+            ksmd.forget_the_dead()
 
     def perform(self, command: Command) -> Compared:
         """Carry one command out on both. Raises WorkerLostError where a process of the real kernel is lost."""
         before = self.session.state
-        skipped = why_not(command, before, self.workers)
+        skipped = why_not(command, before, self.workers, allow_system=self.allow_system)
         if skipped:
             return Compared(command, skipped, Outcome(), "", (), ())
         self.observer.freed.clear()
@@ -104,6 +110,7 @@ class Machines:
         created = tuple(name for name in after.files if name not in before.files)
         asked = AskedCommand(command, before, outcome, created)
         action = ACTIONS[command.verb](Live(self.workers, self.looking.took, self.looking.dropped), asked)
+        self.scanned = self.scanned or action.op["op"] == "ksm_scan"
         try:
             done = action.do()
             answer = cast("Answer", done) if action.valued else "ok"
