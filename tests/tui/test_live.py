@@ -329,7 +329,7 @@ def test_whoever_is_killed_while_ksmd_runs_puts_its_settings_back_first(
         during.update({name: ksmd.setting(name) for name in numbers})
         os.kill(os.getpid(), ending)
 
-    monkeypatch.setattr(ksmd.time, "sleep", killed)
+    monkeypatch.setattr("tui.live.ksmd.time.sleep", killed)
     handler = signal.getsignal(ending)
     with pytest.raises(SystemExit):
         ksmd.scan(3, use_zero_pages=True)
