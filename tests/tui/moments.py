@@ -63,6 +63,29 @@ MOMENTS: Final = GALLERY | {
         dma k write 99
         read p0 buf
     """,
+    "one-count-for-512-pages": """
+        process p0
+        device nic
+        mmap p0 buf anon private rw 512 at=512
+        madvise p0 buf hugepage
+        write p0 buf+0 65
+        gup p0 buf+3 as=r by=nic
+        fork p0 p1
+        madvise p0 buf[5:9] dontneed
+        exit p1
+    """,
+    "ksm": """
+        process p0
+        process p1
+        mmap p0 a anon private rw 2
+        mmap p1 b anon private rw 2
+        madvise p0 a mergeable
+        madvise p1 b mergeable
+        write p0 a 5
+        write p1 b 5
+        ksm-scan 2
+        write p0 a 6
+    """,
     "dax-mistake": """
         set kernel 6.1
         set dax-break-layouts off

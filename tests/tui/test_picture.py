@@ -174,3 +174,41 @@ def test_a_task_that_waits_says_for_what_and_when_it_does_no_longer() -> None:
     assert held[-1] == "‖ T waits for the last reference on page 0 of x to be put"
     assert given_back[-1] == "‖ T waits no longer: it can go on"
     assert not any("‖" in row for row in over)
+
+
+FOLIO = """
+process p0
+device nic
+mmap p0 m anon private rw 512 at=512
+madvise p0 m hugepage
+write p0 m+0 1
+gup p0 m+3 write pin longterm as=r by=nic
+"""
+
+
+def drawn_after(text: str, width: int = 100) -> tuple[PictureState, list[str]]:
+    """The picture after the last command, as lines."""
+    *_, (_, drawn) = played(text, UNICODE)
+    return drawn, [line.text.rstrip() for line in picture(drawn, width)]
+
+
+def test_a_folio_is_one_box_with_one_count_and_an_entry_of_2_mib_leads_to_it_as_a_whole() -> None:
+    _, rows = drawn_after(FOLIO)
+    (whole,) = (row for row in rows if "2M" in row)
+    assert "═▶" in whole
+    assert re.search(r"f512 2M p0 +◉◆ 2▌", whole)
+    (page,) = (row for row in rows if "┗f515" in row)
+    assert page.rstrip().endswith("═◆+r pin")
+    assert "map 1" in page
+
+
+def test_entries_of_single_pages_lead_to_pages_of_the_box_and_each_is_a_unit_of_the_one_count() -> None:
+    drawn, rows = drawn_after(FOLIO + "madvise p0 m[5:9] dontneed")
+    (head,) = (row for row in rows if re.search(r"f512 2M", row))
+    assert "508●◆ 509" in head
+    pages = [row for row in rows if "┃f" in row or "┗f" in row]
+    assert all("▶" in row for row in pages if "map 1" in row)
+    assert sum("map 0" in row for row in pages) == 1
+    told = [line.text for line in ledger(drawn, 517, 76)]
+    assert "a folio of 512 pages" in told[0]
+    assert told[-1].startswith(" =   509")

@@ -17,7 +17,7 @@ SETTINGS: Final = Path("/sys/kernel/mm/ksm")
 CHANGED: Final = ("use_zero_pages", "pages_to_scan", "sleep_millisecs")
 PAGES_TO_SCAN: Final = 1_000_000
 """In one batch: a batch ends with the full scan."""
-SLEEP_MILLISECONDS: Final = 40
+SLEEP_MILLISECONDS: Final = 200
 """Between two scans: long enough to stop ksmd after the one that was the last."""
 IDLE_SECONDS: Final = 1.0
 """ksmd makes no scan in so long a time if there is nothing to scan."""

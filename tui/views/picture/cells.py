@@ -7,6 +7,8 @@ from lessons.i18n.language import tr
 from model.engine.procedure import advance
 from model.memory.flags import PAGE_UFFD_WP
 from model.memory.folio import page_frame
+from model.memory.flags import PG_KSM
+from model.memory.folio import folio_pages, page_frame, page_mapcount
 from model.memory.records import Pte
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
@@ -147,9 +149,54 @@ class Cells:
             return self._list(line, width)
         if line.head and not self.columns.levels:
             return tuple(progress(self.drawn, line.head, width))
+        if line.folio >= 0:
+            return self._folio(line.folio, width)
         if not line.frames:
             return (Span(" " * width),)
-        return self._frame(line, width)
+        return self._page_of_folio(line, width) if line.part else self._frame(line, width)
+
+    def _folio(self, head: int, width: int) -> tuple[Span, ...]:
+        """A large folio: how large, whose, and the one count that all its pages have."""
+        drawn, subject = self.drawn, f"frame:{head}"
+        frame = self.state.frames[head]
+        owners = {self._owner(pfn) for pfn in self._shown_pages(head)} - {""}
+        role = self._role(subject, hue(drawn.past, next(iter(owners))) if len(owners) == 1 else "plain")
+        tail = f" {tokens(units(self.state, drawn.index, head), 6)} {frame.refcount}"
+        room = width - 2 - len(tail)
+        text = f"{self._mark(subject)}{frame_name(self.state, head)} 2M {'+'.join(sorted(owners))}".rstrip()
+        return (
+            Span(f"{sign('open')}{cut(text, room):<{room}}", role, subject),
+            Span(tail, self._changed(head, "frames", role), subject),
+            Span(sign("close"), role, subject),
+        )
+
+    def _shown_pages(self, head: int) -> list[int]:
+        """The pages of a folio that somebody holds by itself, and the first."""
+        held = self.drawn.index.held
+        return [pfn for pfn in folio_pages(self.state, head) if pfn == head or held.get(pfn)]
+
+    def _owner(self, pfn: int) -> str:
+        """Whose a page is now."""
+        owner, known = owner_now(self.drawn, pfn)
+        return owner if known else ""
+
+    def _page_of_folio(self, line: Line, width: int) -> tuple[Span, ...]:
+        """One page of a folio, or some that are alike: which, how many entries map it, its byte. Its count is above."""
+        pfn = line.frames[0]
+        subject = f"frame:{pfn}"
+        owner, known = owner_now(self.drawn, pfn)
+        role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
+        byte = f"={self.state.content.get(pfn, 0)}"
+        mapped = page_mapcount(self.state, pfn)
+        tail = f" map {mapped} "
+        room = width - 2 - len(tail) - len(byte)
+        names = _names([frame_name(self.state, page) for page in line.frames], 9)
+        head = cut(f"{self._mark(subject)}{sign(line.part)}{names}", room)
+        return (
+            Span(f"{sign('open')}{head:<{room}}{tail}", role, subject),
+            Span(byte, self._changed(pfn, "content", role), subject),
+            Span(sign("close"), role, subject),
+        )
 
     def _frame(self, line: Line, width: int) -> tuple[Span, ...]:
         """Number, owner, a token for each unit of the count, the count, the byte."""
@@ -170,8 +217,10 @@ class Cells:
         told = "" if frame.kind == "zero" else owner if known else f"({owner})" if owner else ""
         room = width - 2 - len(tail)
         head = f"{self._mark(subject)}{names} {told}".rstrip()
-        if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 and len(head) + 3 <= room:
-            head = head.replace(names, f"{names} 2M", 1)
+        of_kind = "2M" if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 else ""
+        of_kind = "ksm" if frame.flags & PG_KSM else of_kind
+        if of_kind and len(head) + 1 + len(of_kind) <= room:
+            head = head.replace(names, f"{names} {of_kind}", 1)
         source = None if line.ghost else drawn.past.source(pfn)
         if source is not None:
             copy = f" ←{frame_name(self.state, source)}"

@@ -17,7 +17,7 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.folio import page_frame
+from model.memory.folio import page_folio, page_frame
 from model.memory.records import Access, Copied, Frame, Pte, Task
 from model.memory.state import Change, State
 from model.session.timeline import Node, Timeline
@@ -164,7 +164,7 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
             past = past.leave(pfn)
     for page, pfn in _arrivals(node.changes):
         if pfn not in past.home:
-            past = past.settle(pfn, page)
+            past = past.settle(pfn, _with_its_folio(node.state, past, pfn) or page)
     for change in node.changes:
         if change.table in {"processes", "files", "buffers"} and change.old is None:
             past = _coloured(past, change.key)
@@ -182,6 +182,13 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
     past = _copied(past, node)
     after = past._replace(owners=owners, since=since, touched=_subject(node, past.touched))
     return earlier if all(map(is_, earlier, after)) else after
+
+
+def _with_its_folio(state: State, past: Past, pfn: int) -> Page | None:
+    """A page of a large folio stands where it stood when the whole folio was mapped; None for any other page."""
+    head = page_folio(state, pfn)
+    home = past.home.get(head) if head != pfn else None
+    return None if home is None else (home[0], home[1] + pfn - head)
 
 
 def _copied(past: Past, node: Node) -> Past:

@@ -13,9 +13,10 @@ import msgspec
 
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.folio import page_frame
+from model.memory.folio import page_folio, page_frame
 from model.memory.ordered import ceiling
 from model.memory.records import TlbEntry
+from model.memory.state import State
 from tui.views.picture.fold import LEAST, FoldedRun, frame_look, runs
 from tui.views.picture.history import BLOCK, HOLE, Page, idle
 from tui.views.picture.picture_state import PictureState
@@ -59,6 +60,10 @@ class Line(msgspec.Struct):
     """Whose second line stands here."""
     column: int = 0
     """Which of the frames beside the page."""
+    folio: int = -1
+    """The large folio whose box begins here, with its count; -1: none."""
+    part: str = ""
+    """The frames are pages of a folio: `page`, or `last` where its box ends."""
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -67,6 +72,8 @@ class Line(msgspec.Struct):
             return "page", self.run.process, self.run.first, self.column
         if self.tlb is not None:
             return "tlb", self.tlb[0], self.tlb[1].process, self.tlb[1].vpn
+        if self.folio >= 0:
+            return "folio", self.folio
         return self.head, self.zone, self.frames[:1], self.waits
 
 
@@ -80,6 +87,13 @@ class Layout(NamedTuple):
     """Holder → its row."""
     holders: dict[HolderKey, list[int]]
     """Holder → the frames that its line leads to, each once."""
+    folio_at: dict[int, int]
+    """Head of a large folio → the row with its count."""
+
+    def row_of(self, mem: State, pfn: int) -> int | None:
+        """The row of a frame; of a page of a folio that has none of its own, that of the folio."""
+        row = self.at.get(pfn)
+        return self.folio_at.get(page_folio(mem, pfn)) if row is None else row
 
 
 def layout(drawn: PictureState) -> Layout:
@@ -93,7 +107,38 @@ def layout(drawn: PictureState) -> Layout:
     lines += _apart(drawn, placed)
     lines += _lists(drawn, placed)
     lines += [Line(waits=name) for name, task in sorted(drawn.state.tasks.items()) if task.blocked]
-    return _with_holders(drawn, lines)
+    return _with_holders(drawn, list(_with_folios(drawn, lines)))
+
+
+def _with_folios(drawn: PictureState, lines: list[Line]) -> Iterator[Line]:
+    """Each large folio is one box: a row with its count, then the rows of its pages, to the last of them."""
+    last: dict[int, Line] = {}
+    for line in lines:
+        head = large_folio(drawn, line)
+        if head is not None:
+            last[head] = line
+    begun: set[int] = set()
+    for line in lines:
+        head = large_folio(drawn, line)
+        if head is not None:
+            whole = line.run is not None and line.run.huge and line.frames == (head,) and not line.column
+            if head not in begun and whole:
+                line.folio = head
+            elif head not in begun:
+                yield Line(folio=head)
+            begun.add(head)
+            if line.folio < 0:
+                line.part = "last" if last[head] is line else "page"
+        yield line
+
+
+def large_folio(drawn: PictureState, line: Line) -> int | None:
+    """The head of the large folio that the frames of a row are pages of."""
+    if not line.frames or line.ghost:
+        return None
+    head = page_folio(drawn.state, line.frames[0])
+    frame = drawn.state.frames.get(head)
+    return head if frame is not None and frame.large else None
 
 
 def _processes(drawn: PictureState) -> list[str]:
@@ -149,6 +194,11 @@ def _block(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[Li
     inside = (vpn for vpn in drawn.special.get(run.process, ()) if run.first <= vpn < run.stop)
     column = 0
     for vpn in inside:
+        beside = _frames(drawn, (run.process, vpn), placed) if vpn != run.first else []
+        for pfn in beside:
+            if pfn != HOLE:
+                column += 1
+                yield Line(run=run, frames=(pfn,), column=column)
         yield from (Line(tlb=stale) for stale in drawn.stale((run.process, vpn)))
         for pfn in dict.fromkeys(belief.pfn for belief in drawn.believed.get((run.process, vpn), ())):
             if pfn not in placed and pfn < VRAM_BASE:
@@ -296,38 +346,56 @@ def _holders(drawn: PictureState) -> dict[HolderKey, list[int]]:
     return found
 
 
+def _anchors(drawn: PictureState, lines: list[Line], holders: dict[HolderKey, list[int]]) -> dict[HolderKey, int]:
+    """Holder → its first frame that has a row; where none has, the folio around one, as -1 - its head."""
+    shown = {pfn for line in lines for pfn in line.frames}
+    heads = {line.folio for line in lines if line.folio >= 0}
+    found: dict[HolderKey, int] = {}
+    for key, frames in holders.items():
+        around = (-1 - head for pfn in frames if (head := page_folio(drawn.state, pfn)) in heads)
+        anchor = next((pfn for pfn in frames if pfn in shown), None)
+        anchor = next(around, None) if anchor is None else anchor
+        if anchor is not None:
+            found[key] = anchor
+    return found
+
+
 def _with_holders(drawn: PictureState, lines: list[Line]) -> Layout:
     """Each holder beside its first frame that is drawn; rows are put in where one frame has several."""
     holders = _holders(drawn)
-    shown = {pfn for line in lines for pfn in line.frames}
+    anchors = _anchors(drawn, lines, holders)
     waiting: dict[int, list[HolderKey]] = {}
-    homeless: list[HolderKey] = []
-    for key, frames in holders.items():
-        anchor = next((pfn for pfn in frames if pfn in shown), None)
-        if anchor is None:
-            homeless.append(key)
-        else:
-            waiting.setdefault(anchor, []).append(key)
+    for key, anchor in anchors.items():
+        waiting.setdefault(anchor, []).append(key)
     out: list[Line] = []
     queue: list[HolderKey] = []
     for line in lines:
-        while queue and line.frames:
+        while queue and (line.frames or line.folio >= 0):
             out.append(Line(holder=queue.pop(0)))
-        queue += [key for pfn in line.frames for key in waiting.pop(pfn, ())]
+        here = (-1 - line.folio, *line.frames) if line.folio >= 0 else line.frames
+        queue += [key for pfn in here for key in waiting.pop(pfn, ())]
         if queue:
             line.holder = queue.pop(0)
         out.append(line)
-    out += [Line(holder=key) for key in (*queue, *homeless)]
+    out += [Line(holder=key) for key in (*queue, *(key for key in holders if key not in anchors))]
     if out and out[-1].holder is not None:
         out.append(Line())
     for line, below in pairwise(out):
         if line.holder is not None and below.holder is None:
             below.note = line.holder
+    return _numbered(out, holders)
+
+
+def _numbered(lines: list[Line], holders: dict[HolderKey, list[int]]) -> Layout:
+    """Where each frame, each folio and each holder is."""
     at: dict[int, int] = {}
     held_at: dict[HolderKey, int] = {}
-    for number, line in enumerate(out):
+    folio_at: dict[int, int] = {}
+    for number, line in enumerate(lines):
+        if line.folio >= 0:
+            folio_at[line.folio] = number
         for pfn in line.frames:
             at.setdefault(pfn, number)
         if line.holder is not None:
             held_at[line.holder] = number
-    return Layout(out, at, held_at, holders)
+    return Layout(lines, at, held_at, holders, folio_at)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from lessons.i18n.language import tr
 from model.invariants.holders import Holder, some
 from model.kernel.drivers.buffer import own_file
-from model.memory.folio import page_frame
+from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame, Reference
 from tui.views.picture.history import owner_of
 from tui.views.picture.legend import in_ascii, sign
@@ -40,6 +40,8 @@ class LedgerLine(NamedTuple):
 
 def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> list[Row]:
     """The ledger of a frame, None: of no frame. Steps are counted from `start`, where the scene began."""
+    if pfn is not None and page_frame(drawn.state, pfn).large:
+        pfn = page_folio(drawn.state, pfn)
     if pfn is None:
         return [row(Span(f" {tr('Point at a frame, or at a line that leads to one.')}", "dim"))]
     entries = list(_entries(drawn, pfn, start))
@@ -60,7 +62,8 @@ def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     was = drawn.past.owners.get(pfn, "")
     whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
     kind = tr("the page of zeros, shared by all") if frame.kind == "zero" else f"{frame.kind} {whose}"
-    text = f" {frame_name(drawn.state, pfn)}  {kind}".rstrip()
+    large = f", {tr('a folio of {pages} pages').format(pages=frame.pages)}" if frame.large else ""
+    text = f" {frame_name(drawn.state, pfn)}  {kind}".rstrip() + large
     source = drawn.past.source(pfn)
     if source is not None:
         text += f", {tr('made as a copy of {frame}').format(frame=frame_name(drawn.state, source))}"

@@ -18,9 +18,10 @@ class Sign(NamedTuple):
 
 SIGNS: Final = {
     "entry": Sign("●", "o", "a page-table entry: 1"),
-    "pin": Sign("◆", "#", "a pin (FOLL_PIN): 1024"),
+    "whole": Sign("◉", "@", "an entry of 2 MiB that maps a folio as a whole: 1"),
+    "pin": Sign("◆", "#", "a pin (FOLL_PIN): 1024; of a large folio 1"),
     "get": Sign("◇", "*", "a get, or a reference that a task has for itself: 1"),
-    "cache": Sign("▪", "c", "page cache, swap cache or filesystem: 1"),
+    "cache": Sign("▪", "c", "page cache, swap cache or filesystem: 1; of a large folio 1 a page"),
     "driver": Sign("■", "b", "the driver that allocated the page: 1"),
     "nobody": Sign("?", "?", "a unit that nobody owns"),
     "missing": Sign("¬", "-", "a holder for whom the count has no unit"),
@@ -38,6 +39,8 @@ SIGNS: Final = {
     "walked": Sign("▸", ">", "how far a walk has come: PGD, PUD, PMD, PTE"),
     "back": Sign("◂", "<", ""),
     "waits": Sign("‖", "=", "a task that cannot go on, and what it waits for"),
+    "page": Sign("┃", "|", ""),
+    "last": Sign("┗", "+", ""),
     "dash": Sign("┄", ".", ""),
     "rising": Sign("┆", ":", ""),
 }
@@ -76,6 +79,10 @@ EXAMPLES: Final = (
     ("┄┄╳┄┄", "it led there until now, or somebody still believes that it does"),
     ("╰ cpu0 TLB ▐w▌", "what cpu0 still has cached, and the page table no longer says"),
     ("▐f5 p0 ●◆ 1025 =65▌", "frame 5 of p0: a token for each unit of its count, the count, its first byte"),
+    ("▐f512 2M ◉●◇ 3▌", "a large folio: one count, one token a unit, for 512 pages; below it those that differ"),
+    ("▐┃f515 map 2 =0▌", "a page of that folio: it has no count of its own, only how many entries map it"),
+    ("▐f7 ksm p0+p1 ●● 2▌", "a KSM page, in the place of equal pages: whoever writes gets a copy of his own"),
+    ("══▶", "one entry of 2 MiB leads to the whole folio; entries of single pages lead to their pages"),
     ("f v d", "frames of RAM, of video memory, of storage that is mapped directly (DAX)"),
     ("f5 (p0)  f9 ←f5", "f5 was p0's last and is nobody's now; f9 was made as a copy of f5"),
     ("◀══◆ r pin", "r pins the frame; below: by which device, and taken at which page"),

@@ -72,16 +72,17 @@ class Lines:
             entry = self.drawn.entry((run.process, vpn))
             if entry is None or not entry.present:
                 break
-            target = self.found.at.get(entry.pfn)
+            whole = run.huge and entry.pfn in self.found.folio_at
+            target = self.found.folio_at[entry.pfn] if whole else self.found.row_of(self.drawn.state, entry.pfn)
             if target is None or target in seen:
                 continue
             seen.add(target)
-            style = "heavy" if entry.writable and not entry.protnone else "light"
+            style = "double" if whole else "heavy" if entry.writable and not entry.protnone else "light"
             subject = f"table:{run.process}:1:{vpn // BLOCK}" if run.huge else f"pte:{run.process}:{vpn}"
             net = nets.setdefault(target, Net())
-            hollow = entry.special or run.huge
+            hollow = entry.special or (run.huge and not whole)
             net.near.append(End(number, style, hue(self.drawn.past, run.process), subject, hollow))
-            first = self.found.lines[target].frames[0]
+            first = entry.pfn if whole or not self.found.lines[target].frames else self.found.lines[target].frames[0]
             if not net.far:
                 net.far.append(End(target, style, hue(self.drawn.past, run.process), f"frame:{first}"))
             elif style == "heavy":
@@ -99,7 +100,7 @@ class Lines:
             if old is not None and old.present:
                 were.append(old.pfn)
             for pfn in were:
-                target = self.found.at.get(pfn)
+                target = self.found.row_of(self.drawn.state, pfn)
                 if pfn == now or target is None or target in seen:
                     continue
                 seen.add(target)
@@ -155,7 +156,7 @@ class Lines:
             frames = self.found.holders[key]
             rows: dict[int, int] = {}
             for pfn in frames:
-                target = self.found.at.get(pfn)
+                target = self.found.row_of(self.drawn.state, pfn)
                 if target is not None:
                     rows.setdefault(target, pfn)
             if not rows:
