@@ -49,6 +49,26 @@ ANSWERS = {
         "read-while-truncate-waits": "65: it maps the page once more",
         "refcount-today": "1",
     },
+    # mm/huge_memory.c: __split_huge_pmd_locked, deferred_split_folio, folio_check_splittable; recording 145
+    "one-count-for-512-pages": {
+        "count-of-a-page-in-the-middle": "1",
+        "count-after-four-are-gone": "509",
+        "can-it-be-split": "no",
+        "order-after-the-split": "0",
+    },
+    # mm/khugepaged.c: collapse_huge_page; the comment above gup_fast_pte_range() in mm/gup.c
+    "a-table-pulled-from-under-the-walker": {
+        "can-the-collapse-go-on": "no",
+        "is-the-pte-still-the-same": "entry unchanged, PMD changed: it lets go",
+        "is-it-huge": "yes",
+    },
+    # mm/gup.c: check_and_migrate_movable_pages; mm/migrate.c: folio_migrate_mapping; mm/khugepaged.c: SCAN_PAGE_COUNT
+    "memory-that-must-move": {
+        "can-a-pinned-page-move": "no",
+        "what-long-term-does": "it moves the page, then pins it",
+        "long-term-beside-a-pin": "no",
+        "collapse-under-a-pin": "no",
+    },
     # drivers/dma-buf/dma-buf.c; thread, point 1; the udmabuf part was observed (dma-buf/moves.json, stale_udmabuf)
     "a-dma-buf-and-its-lifetime": {
         "refcount-of-a-shared-buffer": "1",
