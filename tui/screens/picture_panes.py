@@ -30,7 +30,7 @@ class PicturePanes:
         self.start = 0
         """The step at which the scene began."""
         self._history = History(driver.past())
-        self._layout = Layout([], {}, {}, {})
+        self._layout = Layout([], {}, {}, {}, {})
 
     def take(self, scene: ShownState, start: int = 0, *, silent: bool = False) -> None:
         """This is the machine now; steps are counted from `start`. `silent`: say nothing of what comes next."""
