@@ -404,6 +404,8 @@ def uffdio(call: str, live: Live, asked: AskedCommand) -> KernelCall:
             op |= {"op": "uffd_wp", "protect": wp}
             words = (*span, int(wp))
     return KernelCall(op, lambda: worker.call("uffdio", descriptor, kernel.UFFDIO[call], *words))
+
+
 def ksm_scan(_live: Live, asked: AskedCommand) -> KernelCall:
     """The machine's own ksmd makes so many scans."""
     scans, zero = asked.number("N", 1), "use-zero-pages" in asked.command.options

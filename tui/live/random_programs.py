@@ -255,6 +255,7 @@ UFFDIO: Final = (
 )
 """The calls on what is registered, and what follows the name of the descriptor."""
 
+
 def _few_bytes(chance: Chance, names: ProgramNames) -> str:
     found = _place(chance, names)
     return f"write {found[0]} {found[1]} {chance.choice((0, 5, 6))}" if found else ""

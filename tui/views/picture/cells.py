@@ -5,9 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
-from model.memory.flags import PAGE_UFFD_WP
-from model.memory.folio import page_frame
-from model.memory.flags import PG_KSM
+from model.memory.flags import PAGE_UFFD_WP, PG_KSM
 from model.memory.folio import folio_pages, page_frame, page_mapcount
 from model.memory.records import Pte
 from tui.views.picture.fold import FoldedRun
