@@ -51,7 +51,7 @@ def program(seed: int, length: int = LENGTH, *, ksm: bool = False) -> list[str]:
     names = ProgramNames([], ["p0"], [], [], count(), [], [])
     lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
     kinds = (*KINDS, *UFFD_KINDS) if seed % UFFD_EVERY == UFFD_EVERY - 1 else KINDS
-    kinds = (*KINDS, *WITH_KSM) if ksm else KINDS
+    kinds = (*kinds, *WITH_KSM) if ksm else kinds
     while len(lines) < length:
         make = chance.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
         line = make(chance, names)
