@@ -12,7 +12,8 @@ import msgspec
 
 from model.compare.known_bugs import known_bug
 from model.compare.ordinary_calls import BACKINGS, CALLS, FORK, Backing, OrdinaryCall
-from model.engine.config import ASKED, holds_on
+from model.driver_files.resolve import resolve
+from model.engine.config import KernelQuestions, holds_on, kernel_questions
 from model.script.command import Command
 from model.script.parser import parse
 from model.search.bfs import Property, Search, explore, worst_first
@@ -172,18 +173,25 @@ def answers(
     asked: Iterable[SweepCase], most_preemptions: int | None = None, most_states: int = MOST_STATES
 ) -> Iterator[tuple[SweepCase, Answer]]:
     """Search scenes one after the other; a scene that reads the same on two kernels is searched on one of them."""
-    searched: dict[tuple[str, ...], list[tuple[SweepCase, Answer, frozenset[str]]]] = {}
+    searched: dict[tuple[str, ...], list[tuple[SweepCase, Answer, KernelQuestions]]] = {}
     for case in asked:
         before = searched.setdefault((case.backing.name, *(call.name for call in case.calls)), [])
-        for other, found, facts in before:
-            if all(holds_on(case.kernel, name) == holds_on(other.kernel, name) for name in facts):
+        for other, found, questions in before:
+            if _alike(case.kernel, other.kernel, questions):
                 yield case, _on_another_kernel(case, other, found)
                 break
         else:
-            ASKED.clear()
-            found = answer(case, most_preemptions, most_states)
-            before.append((case, found, frozenset(ASKED)))
+            with kernel_questions() as questions:
+                found = answer(case, most_preemptions, most_states)
+            before.append((case, found, questions))
             yield case, found
+
+
+def _alike(one: str, other: str, questions: KernelQuestions) -> bool:
+    """Whether two kernels have the same answers."""
+    return all(holds_on(one, name) == holds_on(other, name) for name in questions.facts) and all(
+        resolve(text, one, undone) == resolve(text, other, undone) for text, undone in questions.drivers
+    )
 
 
 def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answer:

@@ -5,6 +5,9 @@ The code asks for the fact by name and never for a version. What differs between
 driver's file (model/driver_files), line by line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from model.engine.mends import AS_IT_WAS, MENDS, NONE
@@ -196,8 +199,34 @@ FACTS: Final[dict[str, Fact]] = {
 }
 
 
-ASKED: Final[set[str]] = set()
-"""The facts that were asked for since somebody has emptied it: on all else the kernels agree."""
+class KernelQuestions(NamedTuple):
+    """What was asked of a machine's kernel. Kernels that give the same answers do the same."""
+
+    facts: set[str]
+    drivers: set[tuple[str, str]]
+    """Texts of driver files, each with the mends that are undone: what they mean depends on the kernel."""
+
+
+_NOTED: Final[ContextVar[KernelQuestions | None]] = ContextVar("what is asked of kernels", default=None)
+
+
+@contextmanager
+def kernel_questions() -> Iterator[KernelQuestions]:
+    """What is asked of kernels within."""
+    noted = KernelQuestions(set(), set())
+    before = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(before)
+
+
+def note_driver(text: str, undone: str) -> None:
+    """A driver is about to be read as it is on one kernel."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.drivers.add((text, undone))
+
 
 _KERNELS_OF: Final = {
     name: KERNELS[KERNELS.index(since) : KERNELS.index(until) + 1] for name, (since, until, _) in FACTS.items()
@@ -207,7 +236,9 @@ _KERNELS_OF: Final = {
 
 def fact(mem: Memory, name: str) -> bool:
     """Whether the named fact holds on this machine's kernel. KeyError for a name that is not in FACTS."""
-    ASKED.add(name)
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.facts.add(name)
     return holds_on(setting(mem, "kernel"), name)
 
 

@@ -66,6 +66,15 @@ def test_a_driver_that_forgets_to_zap_is_found_and_the_trace_replays() -> None:
     assert found.invariant in {violation.invariant for violation in violations}
 
 
+def test_what_was_found_on_one_kernel_goes_for_those_that_do_the_same_in_it() -> None:
+    """udmabuf maps one page a fault until 6.12 and the whole VMA since 6.13: its file says so, no fact does."""
+    asked = [
+        case(of, "mlock", "mlock", kernel=kernel) for of in ("anonymous", "udmabuf") for kernel in ("6.12", "6.18")
+    ]
+    found = [one.same_as for _, one in answers(asked, most_preemptions=0)]
+    assert found == ["", "6.12", "", ""], "udmabuf is searched on both, anonymous memory on one"
+
+
 def test_what_a_kernel_really_does_is_told_with_its_source() -> None:
     """munmap() of fsdax up to 6.12 unlinks the VMA, and truncation frees the block, before the TLBs are flushed."""
     for kernel, source in (("6.1", "tlb_end_vma"), ("6.18", "")):

@@ -5,7 +5,7 @@ from typing import Final
 from model.driver_files import library
 from model.driver_files.records import KernelDriver
 from model.driver_files.resolve import resolve
-from model.engine.config import setting
+from model.engine.config import note_driver, setting
 from model.engine.mends import AS_IT_WAS
 from model.kernel.drivers.buffer import FILE_PREFIX, alloc_backing, own_file
 from model.kernel.drivers.shmem_pages import shmem_pages
@@ -29,7 +29,9 @@ COUNTED_BACKINGS: Final = ("pages", "cma")
 def driver_of(mem: Memory, name: str) -> KernelDriver:
     """A driver by its name: one that a script has brought along, or one that comes with the program."""
     text = mem.drivers.get(name) or library.text_of(name)
-    return resolve(text, setting(mem, "kernel"), mem.settings.get(AS_IT_WAS) or "")
+    undone = mem.settings.get(AS_IT_WAS) or ""
+    note_driver(text, undone)
+    return resolve(text, setting(mem, "kernel"), undone)
 
 
 def described_ops(driver: KernelDriver) -> str:
