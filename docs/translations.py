@@ -59,6 +59,8 @@ def said() -> Iterator[Said]:
     for folder in ("tui", "lessons"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield from calls(ast.parse(path.read_text(encoding="utf-8")))
+    for path in sorted((ROOT / "model/invariants").rglob("*.py")):
+        yield from patterns(ast.parse(path.read_text(encoding="utf-8")))
     yield from (Said(plain(text)) for text in (*key_bindings(), *help_texts(), *tables()))
 
 
@@ -75,6 +77,18 @@ def calls(source: ast.AST) -> Iterator[Said]:
                 yield Said(text, context)
             case "ntr", [one, many]:
                 yield Said((one, many))
+
+
+def patterns(source: ast.AST) -> Iterator[Said]:
+    """What a module of the model makes phrases of."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            given = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            match node.func.id, given:
+                case "phrase", [text]:
+                    yield Said(plain(text))
+                case "counted", [one, many]:
+                    yield Said((plain(one), plain(many)))
 
 
 def key_bindings() -> Iterator[str]:

@@ -10,6 +10,7 @@ from lessons.file.problems import LessonProblem
 from lessons.file.schema import Lesson
 from lessons.file.translation import texts_of
 from lessons.i18n.catalog import LESSONS, languages, lesson_files, read_catalog
+from model.text.wording import CAPITAL
 
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog
@@ -90,7 +91,8 @@ def placeholders(text: str) -> Mapping[str, int]:
     True
     """
     try:
-        found = [f"{name}:{form}" for _, name, form, _ in string.Formatter().parse(text) if name is not None]
+        parts = string.Formatter().parse(text)
+        found = [f"{name}:{'' if form == CAPITAL else form}" for _, name, form, _ in parts if name is not None]
     except ValueError:  # braces of C code in prose
         return {}
     return {one: found.count(one) for one in found}

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from lessons.i18n.catalog import interface_files, languages, lesson_files, plain, translations, usable
+from model.text.wording import Pattern, Wording, filled
 
 ENGLISH: Final = "en"
 UNTRANSLATED: Final = frozenset({ENGLISH, "c", "posix"})
@@ -79,6 +80,29 @@ def ptr(context: str, text: str) -> str:
 def ntr(one: str, many: str, count: int) -> str:
     """The form for this count: gettext's `ngettext`, e.g. `ntr("{n} page", "{n} pages", n).format(n=n)`."""
     return chosen().texts.ngettext(one, many, count)
+
+
+def spoken(text: str) -> str:
+    """What the model says, in the reader's language: its patterns translated, with the same names and numbers in them.
+
+    A text that is no phrase is a name, or is not translated, and stays as it is.
+    """
+    return text if chosen().code == ENGLISH else _spoken(text)
+
+
+def _spoken(text: str) -> str:
+    if not isinstance(text, Wording):
+        return text
+    pattern, facts, many = text.pattern
+    said = {name: _spoken(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    if not pattern:
+        return Wording("".join(map(str, said.values())), Pattern("", said))
+    count = said.get("n")
+    other = ntr(pattern, many, count) if many and isinstance(count, int) else tr(pattern)
+    try:
+        return Wording(filled(other, said), Pattern(other, said))
+    except (KeyError, IndexError, ValueError):  # a translation of the reader's own that asks for what there is not
+        return text
 
 
 def lesson_texts(name: str) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
 from model.invariants.subjects import subject
 from model.memory.records import Frame
+from model.text.wording import phrase
 
 NOBODY: Final[Held] = ()
 
@@ -46,7 +47,7 @@ class Case:
     @property
     def name(self) -> str:
         """The frame, or the folio, as a phrase."""
-        return f"folio {self.pfn}" if self.is_folio else name_of(self.scene, self.pfn)
+        return phrase("folio {folio}", folio=self.pfn) if self.is_folio else name_of(self.scene, self.pfn)
 
     @property
     def reachable(self) -> bool:

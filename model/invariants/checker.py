@@ -16,7 +16,6 @@ from model.invariants.case import case_of
 from model.invariants.holder_index import Draft, Index, LockKey, of_concern
 from model.invariants.incremental import Recheck, Translations
 from model.invariants.machine_view import MachineView
-from model.invariants.phrases import plural
 from model.invariants.registry import (
     ACCESS_RULES,
     CHANGE_RULES,
@@ -30,6 +29,7 @@ from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Violation
 from model.memory.records import Access, Splat
 from model.memory.state import TABLES, Change, State
+from model.text.wording import counted, together
 
 MOST_ALIKE: Final = 4
 """Frames that break the same rule and are explained one by one; the others are counted."""
@@ -161,8 +161,8 @@ def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
         rule = FRAME_RULES[name]
         found = [rule.explain(case_of(scene, pfn, of_folio=rule.of_folio)) for pfn in pfns[:MOST_ALIKE]]
         if len(pfns) > MOST_ALIKE:
-            more = f" ({plural(len(pfns) - MOST_ALIKE, 'more frame')} likewise)"
-            found[-1] = found[-1]._replace(message=found[-1].message + more)
+            more = counted(len(pfns) - MOST_ALIKE, "({n} more frame likewise)", "({n} more frames likewise)")
+            found[-1] = found[-1]._replace(message=together((found[-1].message, more)))
         yield from found
     for name, pages in broken.references.items():
         process = scene.state.references[name].process

@@ -13,17 +13,16 @@ from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.memory.flags import VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Pte, Vma
-
-EMPTY = "The entry there is empty now"
+from model.text.wording import phrase
 
 Filling = Literal["zeros", "page", "SIGBUS", "disk", "hole", "swap", ""]
 """How a fault fills an empty entry; empty: the State alone does not tell."""
 FILLINGS: Final[dict[Filling, str]] = {
-    "zeros": ", and the next access finds zeros",
-    "SIGBUS": ", and the file ends before that page: the next access gets SIGBUS",
-    "disk": ", and the next access reads the page from disk",
-    "hole": ", and the file has a hole there",
-    "swap": ", and the file's page is in swap",
+    "zeros": phrase(", and the next access finds zeros"),
+    "SIGBUS": phrase(", and the file ends before that page: the next access gets SIGBUS"),
+    "disk": phrase(", and the next access reads the page from disk"),
+    "hole": phrase(", and the file has a hole there"),
+    "swap": phrase(", and the file's page is in swap"),
     "": "",
 }
 
@@ -32,27 +31,31 @@ def next_access(scene: MachineView, process: str, vpn: int) -> str:
     """The sentence."""
     vma = scene.vma_at(process, vpn)
     if vma is None:
-        return f"{process} has nothing mapped there any more."
+        return phrase("{process} has nothing mapped there any more.", process=process)
     if not vma.flags & (VM_READ | VM_WRITE | VM_EXEC):
-        return f"{process} may not touch that address any more: SIGSEGV."
+        return phrase("{process} may not touch that address any more: SIGSEGV.", process=process)
     entry = scene.entry(process, vpn)
     if userfaults(scene, vma, entry, vpn):
-        return "userfaultfd decides now what the next access there finds."
+        return phrase("userfaultfd decides now what the next access there finds.")
     if entry is not None and entry.kind == "marker" and entry != UFFD_WP_MARKER:
-        return "There is a guard marker now: the next access gets SIGSEGV."
+        return phrase("There is a guard marker now: the next access gets SIGSEGV.")
     if entry is not None and entry.kind == "migration":
-        return f"There is a migration entry now: the next access waits until {name_of(scene, entry.pfn)} has moved."
+        moving = name_of(scene, entry.pfn)
+        return phrase("There is a migration entry now: the next access waits until {frame} has moved.", frame=moving)
     seen = scene.sees(process, vpn)
     if entry is not None and entry.kind == "swap":
         if seen == SWAPPED:
-            return "There is a swap entry now: the next access reads the page back, into another frame."
-        return f"There is a swap entry now, and the swap cache has the page in {name_of(scene, seen or 0)}."
+            return phrase("There is a swap entry now: the next access reads the page back, into another frame.")
+        cached = name_of(scene, seen or 0)
+        return phrase("There is a swap entry now, and the swap cache has the page in {frame}.", frame=cached)
     if entry is not None and seen is not None:
-        return f"The page table maps {name_of(scene, seen)} there now."
+        return phrase("The page table maps {frame} there now.", frame=name_of(scene, seen))
     how, pfn = filling(scene, process, vma, vpn)
     if how == "page":
-        return f"{EMPTY}, and the {'buffer' if buffer_of(vma.file) else 'file'}'s page is {name_of(scene, pfn)}."
-    return f"{EMPTY}{FILLINGS[how]}."
+        if buffer_of(vma.file):
+            return phrase("The entry there is empty now, and the buffer's page is {frame}.", frame=name_of(scene, pfn))
+        return phrase("The entry there is empty now, and the file's page is {frame}.", frame=name_of(scene, pfn))
+    return phrase("The entry there is empty now{filling}.", filling=FILLINGS[how])
 
 
 def userfaults(scene: MachineView, vma: Vma, entry: Pte | None, vpn: int) -> bool:

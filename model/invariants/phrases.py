@@ -8,6 +8,7 @@ from model.invariants.machine_view import MachineView
 from model.kernel.drivers.iomem import BAR_BASE
 from model.kernel.drivers.ttm_pool import VRAM_BASE, pfn_valid
 from model.kernel.fs.dax import PMEM_BASE
+from model.text.wording import phrase, together
 
 MOST_NAMED: Final = 4
 """A sentence names so many things and counts the rest."""
@@ -18,22 +19,27 @@ def place(scene: MachineView, process: str, vpn: int) -> str:
     for (owner, name), label in sorted(scene.state.labels.items()):
         if owner == process and label.start <= vpn < label.start + label.pages:
             offset = vpn - label.start
-            return f"{process} {name}{f'+{offset}' if offset else ''} (page {vpn})"
-    return f"{process} page {vpn}"
+            page = f"{name}+{offset}" if offset else name
+            return phrase("{process} {page} (page {vpn})", process=process, page=page, vpn=vpn)
+    return phrase("{process} page {vpn}", process=process, vpn=vpn)
 
 
 def frame(scene: MachineView, pfn: int) -> str:
     """A frame by its number, and by its name where it has one."""
     if pfn >= BAR_BASE:
-        return f"page {pfn - BAR_BASE} of the device memory"
+        return phrase("page {page} of the device memory", page=pfn - BAR_BASE)
     if not pfn_valid(pfn):
-        return f"page {pfn - VRAM_BASE} of the video memory"
+        return phrase("page {page} of the video memory", page=pfn - VRAM_BASE)
     if pfn >= PMEM_BASE:
-        return f"block {pfn - PMEM_BASE} of the storage"
+        return phrase("block {block} of the storage", block=pfn - PMEM_BASE)
     found, head = scene.frame(pfn), scene.holding.head(pfn)
     if found.kind == "zero":
-        return "the shared zero page" if head is None else "the huge zero page"
-    return f"frame {pfn}" if head is None else f"page {pfn - head} of folio {head}"
+        return phrase("the shared zero page") if head is None else phrase("the huge zero page")
+    return phrase("frame {pfn}", pfn=pfn) if head is None else _page_of_folio(head, pfn - head)
+
+
+def _page_of_folio(head: int, page: int) -> str:
+    return phrase("page {page} of folio {folio}", page=page, folio=head)
 
 
 def capital(phrase: str) -> str:
@@ -49,31 +55,31 @@ def who(scene: MachineView, holder: Holder) -> str:
     """A holder, as a phrase that can stand in a list."""
     match holder.kind:
         case "pte":
-            return f"the entry of {place(scene, holder.owner, holder.number)}"
+            return phrase("the entry of {place}", place=place(scene, holder.owner, holder.number))
         case "special":
-            return f"the special entry of {place(scene, holder.owner, holder.number)}"
+            return phrase("the special entry of {place}", place=place(scene, holder.owner, holder.number))
         case "huge" | "huge-special":
-            return f"the 2 MiB entry of {place(scene, holder.owner, holder.number << 9)}"
+            return phrase("the 2 MiB entry of {place}", place=place(scene, holder.owner, holder.number << 9))
         case "table":
-            return f"the page tables of {holder.owner}"
+            return phrase("the page tables of {process}", process=holder.owner)
         case "deposit":
-            return (
-                f"the table kept for the split of the 2 MiB entry of {place(scene, holder.owner, holder.number << 9)}"
-            )
+            here = place(scene, holder.owner, holder.number << 9)
+            return phrase("the table kept for the split of the 2 MiB entry of {place}", place=here)
         case "cache":
-            return f"page {holder.number} of file {holder.owner}"
+            return phrase("page {page} of file {file}", page=holder.number, file=holder.owner)
         case "buffer" | "borrowed" | "borrowed-pin":
-            return f"page {holder.number} of buffer {holder.owner}"
+            return phrase("page {page} of buffer {buffer}", page=holder.number, buffer=holder.owner)
         case "pin" | "covered":
-            return f"the pin {holder.owner}"
+            return phrase("the pin {name}", name=holder.owner)
         case "get":
-            return f"the reference {holder.owner}"
+            return phrase("the reference {name}", name=holder.owner)
         case "loose":
-            return f"{holder.owner} (which takes no page reference)"
+            return phrase("{name} (which takes no page reference)", name=holder.owner)
         case "task" | "task-pin" | "rmap":
-            return f"the call that task {holder.owner} is in"
+            return phrase("the call that task {task} is in", task=holder.owner)
         case "tlb":
-            return f"the TLB of cpu{holder.level} for {place(scene, holder.owner, holder.number)}"
+            here = place(scene, holder.owner, holder.number)
+            return phrase("the TLB of cpu{cpu} for {place}", cpu=holder.level, place=here)
 
 
 def weighed(scene: MachineView, holder: Holder, order: int = 0) -> str:
@@ -90,8 +96,10 @@ def listing(phrases: Sequence[str]) -> str:
     """
     named = list(phrases[:MOST_NAMED])
     if len(phrases) > MOST_NAMED:
-        named.append(f"{len(phrases) - MOST_NAMED} more")
-    return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))
+        named.append(phrase("{n} more", n=len(phrases) - MOST_NAMED))
+    if len(named) < 2:
+        return named[0] if named else ""
+    return phrase("{some} and {last}", some=together(named[:-1], ", "), last=named[-1])
 
 
 def plural(number: int, noun: str) -> str:

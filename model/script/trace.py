@@ -26,7 +26,7 @@ def trace_line(account: Account, detail: Detail = "changes") -> bytes:
             "invariant": violation.invariant,
             "severity": violation.severity,
             "subjects": list(violation.subjects),
-            "message": violation.message,
+            "message": str(violation.message),
         }
         for violation in account.violations
     ]

@@ -12,9 +12,10 @@ from lessons.file.loader import load
 from lessons.file.schema import PARTS, Do, Goal, Lesson
 from lessons.i18n import catalog, language
 from lessons.i18n.catalog import BUILT_IN, LESSONS, interface_files, languages, messages
-from lessons.i18n.language import ENGLISH, lesson_texts, ntr, ptr, tr, use
+from lessons.i18n.language import ENGLISH, lesson_texts, ntr, ptr, spoken, tr, use
 from lessons.learner.progress import Progress
-from lessons.play.playback import play, play_all, set_scene
+from lessons.play.playback import PlayedStep, play, play_all, set_scene
+from model.text.wording import counted, phrase, together
 from tui.cli import main
 from tui.commands.lessons import print_course
 
@@ -35,8 +36,8 @@ def as_written(name: str) -> Lesson:
     return load(TOUR if name == TOUR.stem else COURSE / f"{name}.md")
 
 
-def told(lesson: Lesson) -> Iterator[str]:
-    """What every micro-step of a lesson says of itself."""
+def played(lesson: Lesson) -> Iterator[PlayedStep]:
+    """Every micro-step of a lesson."""
     standing = None
     for item in lesson.items:
         standing = set_scene(lesson, item) if item.world else standing
@@ -47,8 +48,12 @@ def told(lesson: Lesson) -> Iterator[str]:
             played_steps += play(played_steps[-1].standing if played_steps else standing, command, lesson.file)
         for played_step in played_steps:
             standing = played_step.standing
-            if played_step.stepped is not None:
-                yield played_step.stepped.doc
+            yield played_step
+
+
+def told(lesson: Lesson) -> Iterator[str]:
+    """What every micro-step of a lesson says of itself."""
+    yield from (one.stepped.doc for one in played(lesson) if one.stepped is not None)
 
 
 def test_a_translation_leaves_open_what_the_english_text_leaves_open(code: str) -> None:
@@ -70,9 +75,39 @@ def test_the_tour_and_the_first_two_parts_are_translated_to_the_last_word(name: 
 
 @pytest.mark.usefixtures("code")
 @pytest.mark.parametrize("name", TRANSLATED)
-def test_every_step_of_a_lesson_is_explained_in_the_readers_language(name: str) -> None:
-    untold = [doc for doc in dict.fromkeys(told(as_written(name))) if tr(doc) == doc]
-    assert untold == [], "translate them in steps.po of the language"
+def test_every_step_and_every_alarm_of_a_lesson_is_explained_in_the_readers_language(name: str) -> None:
+    steps = list(played(as_written(name)))
+    docs = dict.fromkeys(step.stepped.doc for step in steps if step.stepped is not None)
+    assert [doc for doc in docs if tr(doc) == doc] == [], "translate them in steps.po of the language"
+    alarms = [violation.message for step in steps for violation in step.node.new]
+    assert [text for text in alarms if spoken(text) == text] == [], "make phrases of them: model/text/wording.py"
+
+
+def test_an_alarm_is_said_in_the_readers_language_with_the_same_names_and_numbers() -> None:
+    taken = phrase(
+        "{name} holds {frame}, taken at {place}.", name="r", frame=phrase("frame {pfn}", pfn=5), place="here"
+    )
+    one = together((taken, phrase("{holder:capital} was not told.", holder=phrase("the holder"))))
+    assert one == "r holds frame 5, taken at here. The holder was not told."
+    assert spoken(one) == one
+    use("de")
+    try:
+        assert spoken(one) == "r hält Frame 5, genommen an here. Der Halter hat davon nichts erfahren."
+        assert spoken(counted(1, "{n} more page", "{n} more pages")) == "1 weitere Seite"
+        assert spoken(counted(3, "{n} more page", "{n} more pages")) == "3 weitere Seiten"
+        assert spoken("a name") == "a name"
+    finally:
+        use(ENGLISH)
+
+
+def test_a_translation_that_asks_for_what_there_is_not_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    use("de")
+    monkeypatch.setattr(language, "tr", lambda text: text.replace("{pfn}", "{nothing}"))
+    try:
+        assert spoken(phrase("frame {pfn}", pfn=5)) == "frame 5"
+    finally:
+        monkeypatch.undo()
+        use(ENGLISH)
 
 
 def test_only_the_words_are_different(code: str) -> None:

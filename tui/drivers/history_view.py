@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from lessons.i18n.language import tr
+from lessons.i18n.language import spoken, tr
 from model.engine.procedure import Stepped
 from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
@@ -69,8 +69,8 @@ def _broken(node: Moment, violation: Violation, here: Moment, start: int) -> Sho
         violation.invariant,
         violation.severity,
         violation.subjects,
-        violation.message,
-        violation.symptom,
+        spoken(violation.message),
+        tr(violation.symptom),
         since_when(node, start),
         node.number,
         node.number == here.number,

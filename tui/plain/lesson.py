@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lessons.file.schema import Do
-from lessons.i18n.language import tr
+from lessons.i18n.language import spoken, tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
@@ -227,10 +227,9 @@ class PlainLesson:
                 self.line(depth + 2, text)
             self.events(played_step, depth + 2)
         for violation in played_step.fresh:
-            head = Text(
-                f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", SEVERITY_STYLES[violation.severity]
-            )
-            self.line(depth + 2, head.append(violation.message, "none"))
+            head = f"{self.signs.alarm} {violation.severity} {violation.invariant}: "
+            said = Text(head, SEVERITY_STYLES[violation.severity]).append(spoken(violation.message), "none")
+            self.line(depth + 2, said)
         if played_step.outcome is not None:
             self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.told()}", "bold"))
 

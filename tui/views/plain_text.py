@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from lessons.i18n.language import ntr, tr
+from lessons.i18n.language import ntr, spoken, tr
 from model.engine.splat import kernel_log
 from model.memory.records import Printk, Splat
 from model.script.verbs import PROPERTIES
@@ -159,12 +159,10 @@ class Narrator:
         """What is wrong from here on, and why."""
         for violation in account.violations:
             style = SEVERITY_STYLES[violation.severity]
-            text = Text(f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", style).append(
-                violation.message, "none"
-            )
-            self.line(6, text, hanging=2)
+            head = Text(f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", style)
+            self.line(6, head.append(spoken(violation.message), "none"), hanging=2)
             if self.detail >= VERBOSE and violation.symptom:
-                self.line(8, Text(f"{tr('On a real kernel')}: {violation.symptom}"))
+                self.line(8, Text(f"{tr('On a real kernel')}: {tr(violation.symptom)}"))
 
     def verbs(self, verbs: "Iterable[Verb]") -> None:
         """The syntax of verbs, and what each stands for."""

@@ -20,6 +20,7 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, OWN_FILE, buffer_of
 from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.ttm_pool import POOL
+from model.text.wording import phrase, together
 
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
@@ -99,12 +100,18 @@ def explain_unguarded(case: Case) -> Violation:
     """Who holds it, whose page it is, and what a move will do."""
     scene, holders = case.scene, case.holders("get", "pin")
     name = owner(scene, case.pfn)
-    whose = f"a page of buffer {name}" if name else "a recycled page that waits for the next buffer"
-    verb = "holds" if len(holders) == 1 else "hold"
-    message = (
-        f"{capital(listing([who(scene, holder) for holder in holders]))} {verb} {case.name}, {whose}. Its driver does "
-        f"not look at refcounts: {_reuse(scene, name)}, reference or not."
+    whose = phrase("a page of buffer {buffer}", buffer=name) if name else None
+    facts = {
+        "holders": listing([who(scene, holder) for holder in holders]),
+        "frame": case.name,
+        "whose": whose or phrase("a recycled page that waits for the next buffer"),
+    }
+    held = (
+        phrase("{holders:capital} holds {frame}, {whose}.", **facts)
+        if len(holders) == 1
+        else phrase("{holders:capital} hold {frame}, {whose}.", **facts)
     )
+    message = together((held, _reuse(scene, name)))
     return violation(UNGUARDED_REFERENCE, (case.subject, *(holder.subject for holder in holders)), message)
 
 
@@ -112,9 +119,16 @@ def _reuse(scene: MachineView, name: str) -> str:
     """When the memory of a buffer goes to somebody else; of a page in the pool if there is no such buffer."""
     buffer = scene.state.buffers.get(name)
     if buffer is None:
-        return "the next buffer gets this page"
-    moves = driver_of(scene.state, buffer.exporter).moves
-    return f"when the buffer {'moves or ' if moves else ''}is freed, this memory goes to somebody else"
+        return phrase("Its driver does not look at refcounts: the next buffer gets this page, reference or not.")
+    if driver_of(scene.state, buffer.exporter).moves:
+        return phrase(
+            "Its driver does not look at refcounts: when the buffer moves or is freed, this memory goes to somebody "
+            "else, reference or not."
+        )
+    return phrase(
+        "Its driver does not look at refcounts: when the buffer is freed, this memory goes to somebody else, reference "
+        "or not."
+    )
 
 
 # -- entries -----------------------------------------------------------------------------------
@@ -238,9 +252,14 @@ def origin(scene: MachineView, process: str, vpn: int, taken_from: str) -> str:
 def stranger(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a driver's frame is, if it is not the buffer that was meant; empty if it is."""
     if scene.folio(pfn).mapping == POOL:
-        return "the pool of recycled pages: the next buffer to be made gets it"
+        return phrase("the pool of recycled pages: the next buffer to be made gets it")
     name = owner(scene, pfn)
-    return f"buffer {name}" if name and meant and name != meant else ""
+    return named(name) if name and meant and name != meant else ""
+
+
+def named(buffer: str) -> str:
+    """A buffer as a phrase."""
+    return phrase("buffer {buffer}", buffer=buffer)
 
 
 def buffer_subjects(scene: MachineView, pfn: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from model.invariants.holders import BORROWED_KINDS
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import listing, place
+from model.invariants.phrases import listing, place, who
 from model.invariants.rule import AccessRule, Reads
 from model.invariants.rules import buffers
 from model.invariants.rules.buffers import mapped_buffer, origin
@@ -19,6 +19,7 @@ from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.flags import PG_KSM, VM_SHARED, VM_WRITE
 from model.memory.records import Access, Reference
+from model.text.wording import Wording, phrase, together
 
 FOREIGN_DMA: Final = Invariant(
     "foreign-dma",
@@ -54,11 +55,11 @@ def foreign_dma(scene: MachineView, access: Access) -> Violation | None:
         return None
     meant = _meant(scene, access, reference)
     stranger = whose_instead(scene, access, reference.process, counted=reference.counted, meant=meant)
-    since = "By now that" if stranger else "That"
+    moved = bool(stranger)
     if stranger and _known(scene, access, reference):
         return None
     stranger = stranger or _not_to_be_written(scene, access, reference)
-    return _foreign_dma(scene, access, reference, f"{since} frame", stranger) if stranger else None
+    return _foreign_dma(scene, access, reference, stranger, moved=moved) if stranger else None
 
 
 def lost_write(scene: MachineView, access: Access) -> Violation | None:
@@ -96,27 +97,30 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
     others = sorted(other for other in mappers - {process} if not scene.forking(other))
     match frame.kind:
         case "free":
-            return (
-                "nobody: it is free, and the next allocation will find the byte in it"
-                if access.write
-                else ("nobody: it is free, and what it holds is left over from its last owner")
-            )
+            if access.write:
+                return phrase("nobody: it is free, and the next allocation will find the byte in it")
+            return phrase("nobody: it is free, and what it holds is left over from its last owner")
         case "buffer" | "vram" | "kernel":
             return buffers.stranger(scene, pfn, meant)
         case "dax":
             return _storage_of(scene, pfn, _file_at(scene, process, access))
         case "pgtable":
             tables = scene.holders(pfn, "table")
-            return f"the page tables of {tables[0].owner}" if tables else "the kernel, as a page table"
-        case "zero":
-            return "everybody: each read of untouched memory in the system now finds the byte" if access.write else ""
+            return who(scene, tables[0]) if tables else phrase("the kernel, as a page table")
+        case "zero" if access.write:
+            return phrase("everybody: each read of untouched memory in the system now finds the byte")
         case "anon" if others and (access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES)):
-            return listing([f"{other}, which has it at {_at(scene, pfn, other)}" for other in others])
+            having = [(other, _at(scene, pfn, other)) for other in others]
+            return listing([phrase("{process}, which has it at {place}", process=one, place=at) for one, at in having])
         case "file" if not counted and process not in mappers and not _lent(scene, pfn, meant):
             cached = scene.holders(pfn, "cache")
-            return f"file {cached[0].owner}" if cached and not _maps_file(scene, process, cached[0].owner) else ""
+            return _file(cached[0].owner) if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:
             return ""
+
+
+def _file(name: str) -> str:
+    return phrase("file {file}", file=name)
 
 
 def _known(scene: MachineView, access: Access, reference: Reference) -> bool:
@@ -168,8 +172,8 @@ def _storage_of(scene: MachineView, pfn: int, meant: str) -> str:
     """Whose a block of storage is, if not that of the file `meant`; nothing is known of a file that is unmapped."""
     owner = scene.folio(pfn).mapping
     if not owner:
-        return "nobody: the file has given the block back, and the next file that needs one gets it"
-    return f"file {owner}" if meant and owner != meant else ""
+        return phrase("nobody: the file has given the block back, and the next file that needs one gets it")
+    return _file(owner) if meant and owner != meant else ""
 
 
 def _not_to_be_written(scene: MachineView, access: Access, reference: Reference) -> str:
@@ -183,21 +187,22 @@ def _not_to_be_written(scene: MachineView, access: Access, reference: Reference)
     vma = scene.vma_at(reference.process, reference.vpn + access.page)
     if vma is None or vma.flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:
         return ""
-    allowed = "only read" if vma.flags & VM_SHARED or not vma.flags & VM_WRITE else "only copy"
     match scene.folio(access.pfn).kind:
         case "buffer" | "vram":
-            return f"buffer {buffers.owner(scene, access.pfn)}, which {reference.process} may {allowed}"
-        case "file":
-            cached = scene.holders(access.pfn, "cache")
-            return f"file {cached[0].owner}, which {reference.process} may {allowed}" if cached else ""
+            page = buffers.named(buffers.owner(scene, access.pfn))
+        case "file" if cached := scene.holders(access.pfn, "cache"):
+            page = _file(cached[0].owner)
         case _:
             return ""
+    if vma.flags & VM_SHARED or not vma.flags & VM_WRITE:
+        return phrase("{page}, which {process} may only read", page=page, process=reference.process)
+    return phrase("{page}, which {process} may only copy", page=page, process=reference.process)
 
 
 def _at(scene: MachineView, pfn: int, process: str) -> str:
     """Where a process has the frame mapped."""
     vpn = scene.mapped_at(pfn, process)
-    return "a special entry" if vpn is None else place(scene, process, vpn)
+    return phrase("a special entry") if vpn is None else place(scene, process, vpn)
 
 
 def _maps_file(scene: MachineView, process: str, file: str) -> bool:
@@ -224,60 +229,107 @@ def _mapped_there(scene: MachineView, access: Access) -> bool:
     return scene.buffer_page(*shown) == access.pfn and (kind == "file" or buffers.owner(scene, access.pfn) == shown[0])
 
 
-def _foreign_dma(scene: MachineView, access: Access, reference: Reference, that: str, stranger: str) -> Violation:
-    """Who wrote or read what, whose it is, and how that came about."""
-    done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
+def _foreign_dma(scene: MachineView, access: Access, reference: Reference, stranger: str, *, moved: bool) -> Violation:
+    """Who wrote or read what, whose it is, and how that came about; `moved`: the page has changed hands."""
     shares = scene.folio(access.pfn).kind == "anon" and reference.process in scene.mappers(access.pfn)
-    also = "also " if shares else ""
-    message = (
-        f"{_user(access)} {done} {name_of(scene, access.pfn)}{_as_what(scene, access, reference)}. "
-        f"{that} {also}belongs to {stranger}. "
+    belongs = _belongs_also(stranger, moved=moved) if shares else _belongs(stranger, moved=moved)
+    how = (
+        phrase("Copy-on-write promises each of them a private copy from the fork on; a device writes past it.")
+        if shares
+        else _how_it_came(scene, access, reference)
     )
-    if shares:
-        message += "Copy-on-write promises each of them a private copy from the fork on; a device writes past it."
-    elif reference.dmabuf:
-        message += "The buffer has moved, and the mapping was kept."
-    elif reference.kind == "gpu":
-        gone = access.pfn not in reference.frames
-        message += "The GPU's page table has no entry for it" if gone else "The GPU's page table still leads there"
-        message += " any more, but nobody has flushed its TLB." if gone else "."
-    elif not reference.process:
-        message += "The buffer has moved, and nobody told the device."
-    elif reference.process in scene.mappers(access.pfn):
-        message += "A device asks for no permission: the check was to be made when the reference was taken."
-    else:
-        message += next_access(scene, reference.process, reference.vpn + access.page)
-        message += f" {reference.by or 'The holder'} was not told." if reference.counted else ""
+    message = together((_reached(scene, access, reference), belongs, how))
     subjects = (subject("ref", access.reference), subject("frame", access.pfn), *_pte(reference, access))
     return violation(FOREIGN_DMA, (*subjects, *_entries(scene, access.pfn)), message)
 
 
-def _as_what(scene: MachineView, access: Access, reference: Reference) -> str:
-    """As what the device has the frame, at the end of a phrase."""
+def _how_it_came(scene: MachineView, access: Access, reference: Reference) -> Wording:
+    """Why the device still reaches the frame."""
     if reference.dmabuf:
-        return f", which {access.reference} took from page {access.page} of dma-buf {reference.dmabuf}"
+        return phrase("The buffer has moved, and the mapping was kept.")
+    if reference.kind == "gpu" and access.pfn in reference.frames:
+        return phrase("The GPU's page table still leads there.")
     if reference.kind == "gpu":
-        return f", which the GPU knows as page {access.page} of buffer {reference.buffer}"
-    if not reference.process:  # its driver has noted the frame numbers
-        return f", which {access.reference} took from page {access.page} of buffer {reference.buffer}"
-    return f", which {access.reference} took from {place(scene, reference.process, reference.vpn + access.page)}"
+        return phrase("The GPU's page table has no entry for it any more, but nobody has flushed its TLB.")
+    if not reference.process:
+        return phrase("The buffer has moved, and nobody told the device.")
+    if reference.process in scene.mappers(access.pfn):
+        return phrase("A device asks for no permission: the check was to be made when the reference was taken.")
+    return together((next_access(scene, reference.process, reference.vpn + access.page), _not_told(reference)))
+
+
+def _not_told(reference: Reference) -> str:
+    """That nobody tells the holder of a page reference."""
+    if not reference.counted:
+        return ""
+    return phrase("{holder:capital} was not told.", holder=reference.by or phrase("the holder"))
+
+
+def _reached(scene: MachineView, access: Access, reference: Reference) -> Wording:
+    """Who did what to which frame, and as what the device has it."""
+    facts = {
+        "user": _user(access),
+        "value": access.value,
+        "frame": name_of(scene, access.pfn),
+        "place": _taken_from(scene, access, reference),
+    }
+    if reference.kind == "gpu" and access.write:
+        return phrase("{user:capital} wrote {value} to {frame}, which the GPU knows as {place}.", **facts)
+    if reference.kind == "gpu":
+        return phrase("{user:capital} read {value} from {frame}, which the GPU knows as {place}.", **facts)
+    facts["name"] = access.reference
+    if access.write:
+        return phrase("{user:capital} wrote {value} to {frame}, which {name} took from {place}.", **facts)
+    return phrase("{user:capital} read {value} from {frame}, which {name} took from {place}.", **facts)
+
+
+def _taken_from(scene: MachineView, access: Access, reference: Reference) -> str:
+    """Where the device's knowledge of the frame comes from."""
+    if reference.dmabuf:
+        return phrase("page {page} of dma-buf {dmabuf}", page=access.page, dmabuf=reference.dmabuf)
+    if reference.kind == "gpu" or not reference.process:  # its driver has noted the frame numbers
+        return phrase("page {page} of buffer {buffer}", page=access.page, buffer=reference.buffer)
+    return place(scene, reference.process, reference.vpn + access.page)
+
+
+def _belongs(stranger: str, *, moved: bool) -> Wording:
+    """Whose a frame is; by now, or all the time."""
+    if moved:
+        return phrase("By now that frame belongs to {stranger}.", stranger=stranger)
+    return phrase("That frame belongs to {stranger}.", stranger=stranger)
+
+
+def _belongs_also(stranger: str, *, moved: bool) -> Wording:
+    """Who else has a frame."""
+    if moved:
+        return phrase("By now that frame also belongs to {stranger}.", stranger=stranger)
+    return phrase("That frame also belongs to {stranger}.", stranger=stranger)
 
 
 def _foreign_access(scene: MachineView, access: Access, stranger: str) -> Violation:
     """Which CPU access went astray, and through what."""
-    done = f"wrote {access.value} to" if access.write else f"read {access.value} from"
-    here = place(scene, access.process, access.vpn)
     entry = scene.entry(access.process, access.vpn)
     same = entry is not None and entry.present and entry.pfn == access.pfn
     if same:
-        through = "through the entry that is there"
+        through = phrase("through the entry that is there")
     elif any(h.owner == access.process and h.number == access.vpn for h in scene.holders(access.pfn, "tlb")):
-        through = "through a translation that only a TLB remembers"
+        through = phrase("through a translation that only a TLB remembers")
     elif scene.holders(access.pfn, "task", "task-pin"):
-        through = "through a reference that was taken before the entry changed"
+        through = phrase("through a reference that was taken before the entry changed")
     else:
-        through = "through a translation that is gone by now"
-    message = f"{here}: the CPU {done} {name_of(scene, access.pfn)} {through}. That frame belongs to {stranger}."
+        through = phrase("through a translation that is gone by now")
+    facts = {
+        "place": place(scene, access.process, access.vpn),
+        "value": access.value,
+        "frame": name_of(scene, access.pfn),
+        "through": through,
+    }
+    done = (
+        phrase("{place}: the CPU wrote {value} to {frame} {through}.", **facts)
+        if access.write
+        else phrase("{place}: the CPU read {value} from {frame} {through}.", **facts)
+    )
+    message = together((done, _belongs(stranger, moved=False)))
     subjects = (subject("pte", access.process, access.vpn), subject("frame", access.pfn))
     return violation(FOREIGN_ACCESS, (*subjects, *_entries(scene, access.pfn)), message)
 
@@ -290,8 +342,8 @@ def _meant(scene: MachineView, access: Access, reference: Reference) -> str:
 
 
 def _user(access: Access) -> str:
-    """Who did it, at the start of a sentence."""
-    return access.device or f"Whoever uses {access.reference}"
+    """Who did it."""
+    return access.device or phrase("whoever uses {name}", name=access.reference)
 
 
 def _pte(reference: Reference, access: Access) -> tuple[str, ...]:
@@ -314,26 +366,38 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     seen = scene.sees(process, vpn)
     if seen == pfn or process in scene.mappers(pfn) or scene.holders(pfn, "cache"):
         return ""
-    here = place(scene, process, vpn)
+    facts = {
+        "user": _user(access),
+        "value": access.value,
+        "frame": name_of(scene, pfn),
+        "name": access.reference,
+        "place": place(scene, process, vpn),
+    }
     if access.write:
-        return (
-            f"{_user(access)} wrote {access.value} to {name_of(scene, pfn)} through {access.reference}, for "
-            f"{here}. {_reader_finds(scene, process, vpn, seen)} The byte never arrives, and no error is reported."
-        )
+        done = phrase("{user:capital} wrote {value} to {frame} through {name}, for {place}.", **facts)
+        lost = phrase("The byte never arrives, and no error is reported.")
+        return together((done, _reader_finds(scene, process, vpn, seen), lost))
     if seen is None or seen < 0 or scene.folio(seen).kind == "zero" or scene.byte(seen) == access.value:
         return ""
-    return (
-        f"{_user(access)} read {access.value} from {name_of(scene, pfn)} through {access.reference}, but what "
-        f"{process} has at {here} is {scene.byte(seen)}, in {name_of(scene, seen)}. "
-        f"{'The device works' if access.device else 'Whoever reads it works'} with old data, and no error is reported."
+    done = phrase(
+        "{user:capital} read {value} from {frame} through {name}, but what {process} has at {place} is {byte}, in "
+        "{other}.",
+        **facts,
+        process=process,
+        byte=scene.byte(seen),
+        other=name_of(scene, seen),
     )
+    if access.device:
+        return together((done, phrase("The device works with old data, and no error is reported.")))
+    return together((done, phrase("Whoever reads it works with old data, and no error is reported.")))
 
 
 def _reader_finds(scene: MachineView, process: str, vpn: int, seen: int | None) -> str:
     """What the process meets when it looks for the byte."""
     if seen is None or seen < 0:
         return next_access(scene, process, vpn)
-    return f"{process} reads {name_of(scene, seen)} there, which holds {scene.byte(seen)}."
+    frame, byte = name_of(scene, seen), scene.byte(seen)
+    return phrase("{process} reads {frame} there, which holds {byte}.", process=process, frame=frame, byte=byte)
 
 
 VIEW: Final[Reads] = {

@@ -10,12 +10,13 @@ from model.invariants.holders import Holder
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import place, plural, who
+from model.invariants.phrases import place, who
 from model.invariants.rule import ReferenceRule, TranslationRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.records import Pte, Reference, TlbEntry
+from model.text.wording import counted, phrase, together
 
 STALE_REFERENCE: Final = Invariant(
     "stale-reference",
@@ -61,15 +62,18 @@ def explain_stale_reference(scene: MachineView, name: str, pages: int) -> Violat
     if reference.dmabuf:
         return _stale_mapping_for_dma(scene, name, reference, page)
     pfn, vpn = reference.frames[page], reference.vpn + page
-    here = place(scene, reference.process, vpn)
-    taken = f"{name} holds {name_of(scene, pfn)}, taken at {here}{_and_more(pages)}."
+    facts = {"name": name, "frame": name_of(scene, pfn), "place": place(scene, reference.process, vpn)}
+    taken = phrase("{name} holds {frame}, taken at {place}.", **facts)
+    if others := pages.bit_count() - 1:
+        more = counted(others, "{n} more page", "{n} more pages")
+        taken = phrase("{name} holds {frame}, taken at {place} (and {more} likewise).", **facts, more=more)
     said = (
         taken,
         _sees_instead(scene, reference.process, vpn, pfn),
         _kept(scene, reference, pfn),
         _surprise(scene, reference, pfn, vpn),
     )
-    message = " ".join(filter(None, said))
+    message = together(said)
     subjects = (subject("ref", name), subject("frame", pfn), subject("pte", reference.process, vpn))
     return violation(STALE_REFERENCE, subjects, message)
 
@@ -78,49 +82,55 @@ def _stale_mapping_for_dma(scene: MachineView, name: str, reference: Reference, 
     """A device's mapping of a dma-buf that points at where the buffer was."""
     buffer = exported_buffer(scene, reference)
     pfn, now = reference.frames[page], scene.buffer_page(buffer, page)
-    where = f"in {name_of(scene, now)} now" if now is not None else "not in memory any more"
-    message = (
-        f"{name} maps page {page} of dma-buf {reference.dmabuf} for {reference.by} at {name_of(scene, pfn)}, but that "
-        f"page of buffer {buffer} is {where}. The mapping holds no page; only the exporter's pin, or a move_notify "
-        "that the device obeys, keeps it true."
+    gone = phrase("not in memory any more")
+    message = phrase(
+        "{name} maps page {page} of dma-buf {dmabuf} for {device} at {frame}, but that page of buffer {buffer} is "
+        "{where}. The mapping holds no page; only the exporter's pin, or a move_notify that the device obeys, keeps it "
+        "true.",
+        name=name,
+        page=page,
+        dmabuf=reference.dmabuf,
+        device=reference.by,
+        frame=name_of(scene, pfn),
+        buffer=buffer,
+        where=gone if now is None else phrase("in {frame} now", frame=name_of(scene, now)),
     )
     return violation(STALE_REFERENCE, (subject("ref", name), subject("frame", pfn)), message)
-
-
-def _and_more(pages: int) -> str:
-    others = pages.bit_count() - 1
-    return f" (and {plural(others, 'more page')} likewise)" if others else ""
 
 
 def _sees_instead(scene: MachineView, process: str, vpn: int, pfn: int) -> str:
     """What an access at the place would meet now."""
     moved = scene.mapped_at(pfn, process)
     if moved is not None and scene.sees(process, vpn) is None:
-        return f"That address is empty now: the page has moved to {place(scene, process, moved)}."
+        there = place(scene, process, moved)
+        return phrase("That address is empty now: the page has moved to {place}.", place=there)
     return next_access(scene, process, vpn)
 
 
 def _kept(scene: MachineView, reference: Reference, pfn: int) -> str:
     """What the reference does for the page."""
     if not reference.counted:
-        return "It holds no page: whoever keeps such a mapping must be told of every change."
+        return phrase("It holds no page: whoever keeps such a mapping must be told of every change.")
+    name = name_of(scene, pfn)
     if scene.folio(pfn).kind in {"buffer", "vram"}:
-        return f"The driver that owns {name_of(scene, pfn)} does not look at references before it reuses the page."
+        return phrase("The driver that owns {frame} does not look at references before it reuses the page.", frame=name)
     if scene.folio(pfn).kind in {"free", "reserved", "zero"}:
         return ""
-    return f"The reference keeps {name_of(scene, pfn)} from being freed; it never kept the entry from changing."
+    return phrase("The reference keeps {frame} from being freed; it never kept the entry from changing.", frame=name)
 
 
 def _surprise(scene: MachineView, reference: Reference, pfn: int, vpn: int) -> str:
     """Who is going to find out."""
-    user = reference.by or "its holder"
-    if scene.mapped_at(pfn, reference.process) is not None:
-        return f"{reference.process} and {user} still share the page, but no longer at that address."
-    if scene.vma_at(reference.process, vpn) is None:
-        return f"Whatever {user} still does with it, {reference.process} has no view of it."
+    user, process = reference.by or phrase("its holder"), reference.process
+    if scene.mapped_at(pfn, process) is not None:
+        return phrase(
+            "{process} and {user} still share the page, but no longer at that address.", process=process, user=user
+        )
+    if scene.vma_at(process, vpn) is None:
+        return phrase("Whatever {user} still does with it, {process} has no view of it.", user=user, process=process)
     if reference.write:
-        return f"What {user} writes will not be where {reference.process} looks."
-    return f"What {reference.process} writes there from now on, {user} will not see."
+        return phrase("What {user} writes will not be where {process} looks.", user=user, process=process)
+    return phrase("What {process} writes there from now on, {user} will not see.", process=process, user=user)
 
 
 # -- TLBs --------------------------------------------------------------------------------------
@@ -159,19 +169,25 @@ def explain_stale_tlb(scene: MachineView, cpu: int, process: str, vpn: int) -> V
     pfn = entry.pte.pfn
     real = scene.entry(process, vpn)
     if real is None or not real.present or real.protnone:
-        now = "has no usable entry there"
+        now = phrase("has no usable entry there")
     elif real.pfn != pfn:
-        now = f"maps {name_of(scene, real.pfn)} there"
+        now = phrase("maps {frame} there", frame=name_of(scene, real.pfn))
     else:
-        now = "allows only reading there"
+        now = phrase("allows only reading there")
     owed = _flush_is_owed(scene, entry)
-    flush = "the flush is still to come" if owed else "nobody is going to flush it"
-    access = "read and write" if entry.pte.writable else "read"
-    here = place(scene, process, vpn)
-    message = (
-        f"cpu{cpu} still remembers that {here} is {name_of(scene, pfn)}, but the page table {now}, and {flush}. "
-        f"{process} can go on to {access} {name_of(scene, pfn)} on this CPU without a fault; "
-        f"{_fate(scene, pfn)}."
+    flush = phrase("the flush is still to come") if owed else phrase("nobody is going to flush it")
+    message = phrase(
+        "cpu{cpu} still remembers that {place} is {frame}, but the page table {now}, and {flush}. {process} can go on "
+        "to {access} {again} on this CPU without a fault; {fate}.",
+        cpu=cpu,
+        place=place(scene, process, vpn),
+        frame=name_of(scene, pfn),
+        again=name_of(scene, pfn),
+        now=now,
+        flush=flush,
+        process=process,
+        access=phrase("read and write") if entry.pte.writable else phrase("read"),
+        fate=_fate(scene, pfn),
     )
     return violation(STALE_TLB, (subject("tlb", cpu, process, vpn), subject("frame", pfn)), message)
 
@@ -180,11 +196,11 @@ def _fate(scene: MachineView, pfn: int) -> str:
     """What the frame is by now."""
     kind = scene.folio(pfn).kind
     if kind == "free":
-        return "the frame is free, and the next allocation hands it to somebody else"
+        return phrase("the frame is free, and the next allocation hands it to somebody else")
     owners: list[Holder] = scene.holders(pfn, "pte", "cache", "table", "get", "pin")
     if owners:
-        return f"the frame is held by {who(scene, owners[0])}"
-    return f"the frame is in use ({kind})"
+        return phrase("the frame is held by {holder}", holder=who(scene, owners[0]))
+    return phrase("the frame is in use ({kind})", kind=kind)
 
 
 RULES: Final = (
