@@ -182,6 +182,9 @@ FACTS: Final[dict[str, Fact]] = {
     "lifting uffd-wp makes exclusive entries writable": Fact(
         "6.12", "7.3", "uffd_wp_range(): MM_CP_TRY_CHANGE_WRITABLE since 6.2; mm/userfaultfd.c"
     ),
+    "UFFDIO_CONTINUE beyond the end of a file is EINVAL": Fact(
+        "6.1", "6.18", "shmem_get_folio(), mm/shmem.c; EFAULT in 7.3; 6.18: measured"
+    ),
     "only its own userfaultfd unregisters a range": Fact("6.18", "7.3", "userfaultfd_unregister() since 6.17"),
     "special VMAs have no userfaultfd": Fact("6.12", "7.3", "vma_can_userfault(): VM_SPECIAL; none in 6.1"),
     "ksmd skips pages that never merge": Fact("6.12", "7.3", "smart_scan, since 6.7; mm/ksm.c"),

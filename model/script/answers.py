@@ -6,7 +6,7 @@ Those that return a text say what there is instead, where a condition does not h
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
-from model.memory.flags import PAGE_ACCESSED, PG_KSM, smaps_codes
+from model.memory.flags import PAGE_ACCESSED, PAGE_UFFD_WP, PG_KSM, smaps_codes
 from model.memory.folio import folio_of, page_folio, page_frame, rest_of
 from model.memory.ordered import ceiling
 from model.memory.records import Pte
@@ -247,6 +247,12 @@ def has_bit(moment: Moment, phrase: Phrase) -> bool:
     """The page has a present entry with the bit that the form is called after."""
     entry = entry_at(moment, phrase)
     return entry is not None and BITS[phrase.form](entry)
+
+
+def is_uffd_wp(moment: Moment, phrase: Phrase) -> bool:
+    """Whatever stands there, a page, a swap entry or a marker, has the mark."""
+    found = page_entry(moment.state, *page_at(moment, phrase))
+    return found is not None and bool(found[0].bits & PAGE_UFFD_WP)
 
 
 BITS: Final[dict[str, Callable[[Pte], bool]]] = {

@@ -209,6 +209,11 @@ _YES_OR_NO: Final = (
         for bit in BITS
     ),
     _asks(
+        *("machine", "uffd-wp", "userfaultfd has write-protected the page, whether or not it is mapped", _P, _ONE),
+        holds=answers.is_uffd_wp,
+        found="no write-protection of userfaultfd",
+    ),
+    _asks(
         *("machine", "cached", "the TLB of that CPU holds a translation of the page", _CPU, _P, _ONE),
         holds=answers.is_cached,
         found="no translation of it in the TLB of CPU {CPU}",

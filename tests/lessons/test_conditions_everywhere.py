@@ -38,6 +38,7 @@ STALE: Final = "madvise p0 buf+0 dontneed"
 STALE_BEFORE: Final = f"{STALE}\nread p1 buf+1"
 WAITING: Final = "begin M move b vram\nstep M\nbegin W write p0 win 1\nfinish W"
 HUGE: Final = "mmap p0 h anon private rw 512 at=1024\nmadvise p0 h hugepage\nwrite p0 h 1"
+PROTECTED: Final = "userfaultfd p0 u\nuffdio-register p0 m u wp\nuffdio-writeprotect p0 m u wp"
 TAKING: Final = "begin T gup p0 m as=k\nstep T 7"
 
 MERGED: Final = "madvise p0 m mergeable\nwrite p0 m+0 65\nmadvise p0 buf mergeable\nput r\nexit p1\nksm-scan 2"
@@ -70,6 +71,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
     "dirty": ((READ, "dirty p0 @0x80807fe", True), (READ, "dirty p0 buf+3", False)),
     "accessed": ((READ, "accessed p0 buf", True), (READ, "accessed p0 buf+3", False)),
     "special": (("read p0 win", "special p0 win", True), (READ, "special p0 buf", False)),
+    "uffd-wp": ((PROTECTED, "uffd-wp p0 m", True), (READ, "uffd-wp p0 m", False)),
     "cached": ((READ, "cached 0 p0 buf", True), (READ, "cached 1 p0 buf", False)),
     "vma": (
         (READ, "vma p0 buf+3", True),

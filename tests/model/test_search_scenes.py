@@ -20,8 +20,9 @@ WORST = {
     "stale-get-fork": "lost-write",
     "stale-pin": "lost-write",
     "udmabuf-punched": "splat",
+    "uffd-snapshot": "unheard-write",
 }
-HARMLESS = ("huge-page-hole-closed", "kvm-follows")
+HARMLESS = ("huge-page-hole-closed", "kvm-follows", "uffd-move-pinned")
 
 
 def scene(name: str) -> SearchProblem:
@@ -64,7 +65,7 @@ def test_a_defence_that_works_leaves_nothing_worse_than_a_hazard(name: str) -> N
     assert [prop for prop in search.found if prop[1] != "hazard"] == []
 
 
-@pytest.mark.parametrize("name", ["missing-flush", "stale-get-fork", "udmabuf-punched"])
+@pytest.mark.parametrize("name", ["missing-flush", "stale-get-fork", "udmabuf-punched", "uffd-move-pinned"])
 def test_equals_a_search_that_remembers_nothing(name: str) -> None:
     search = explore(scene(name), symmetry=False)
     assert naive_search.search(search.scene) == (len(search.seen), search.transitions, search.distance)

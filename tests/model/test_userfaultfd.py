@@ -163,6 +163,8 @@ def test_a_page_that_the_file_has_is_mapped_only_when_continue_says_so() -> None
     p.do("uffdio-register p0 buf u minor")
     assert p.do("read p0 buf") == "signal SIGBUS"
     assert p.do("uffdio-continue p0 buf+1 u") == "error EFAULT"
+    p.do("mmap p0 beyond memfd:f shared rw 1 offset=2\nuffdio-register p0 beyond u minor")
+    assert p.do("uffdio-continue p0 beyond u") == "error EINVAL"
     assert p.do("uffdio-continue p0 buf+0 u\nread p0 buf") == "ok 5"
     assert p.do("read p0 buf+1") == "ok 0", "a hole is no minor fault"
 
@@ -184,18 +186,13 @@ def test_a_page_moves_without_a_copy_unless_somebody_holds_it() -> None:
     assert_consistent(p.state)
 
 
-def test_a_pin_never_meets_half_of_a_move() -> None:
-    """Whatever the order: either the page has moved before, or it is pinned and stays."""
-    scene = set_up(
-        parse(
-            SCENE.format(modes="missing", features="move")
-            + "device nic\nmay 1 uffdio-move p0 buf+0 u src+0\nmay 1 cpu=1 gup p0 src+0 as=r write pin fast-only by=nic"
-        )
-    )
-    search = explore(scene)
-    found = report(search)
-    assert search.complete
-    assert not [one for one in found.findings if one.prop[1] != "hazard"]
+def test_whoever_answers_answers_in_time_and_without_an_answer_a_fault_waits_for_ever() -> None:
+    scene = SCENE.format(modes="missing", features="move") + "may 1 read p0 buf\n"
+    answered = report(explore(set_up(parse(f"{scene}may 1 cpu=1 uffdio-copy p0 buf+0 u src"))))
+    assert (answered.complete, answered.never_ends) == (True, None), "the wake-up is never lost"
+    alone = report(explore(set_up(parse(scene)))).never_ends
+    assert alone is not None
+    assert alone.waiting[0].on.startswith("an answer through u")
 
 
 # -- many pages ---------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import pte_mkuffd_wp, pte_none_mostly
 from model.kernel.mm.rmap import anon_vma_prepare
-from model.kernel.mm.shmem import shmem_get_folio
+from model.kernel.mm.shmem import BEYOND_EOF, shmem_get_folio
 from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
@@ -213,7 +213,8 @@ class mfill_atomic(Procedure):
     def got_folio(self, tx: Transaction) -> Outcome:
         """UFFDIO_CONTINUE: the file must have the page already, else EFAULT. It is found, and locked."""
         if self.ret < 0:
-            return self.finish(tx, -EFAULT)
+            beyond = self.ret == BEYOND_EOF and fact(tx, "UFFDIO_CONTINUE beyond the end of a file is EINVAL")
+            return self.finish(tx, -EINVAL if beyond else -EFAULT)
         self.page = self.holds[0]
         return None
 

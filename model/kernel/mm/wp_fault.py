@@ -54,6 +54,8 @@ class do_wp_page(Procedure):
     mm: str
     vpn: int
     flags: int
+    flushed: bool = False
+    """Every CPU has forgotten its translation of this page."""
 
     @step
     def reuse_or_copy(self, tx: Transaction) -> Outcome:
@@ -77,6 +79,10 @@ class do_wp_page(Procedure):
             return done()
         if not self.flags & FAULT_FLAG_UNSHARE and userfaultfd_pte_wp(vma, pte):
             return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+        if vma.flags & VM_UFFD_WP and tx.processes[self.mm].tlb_flush_pending and not self.flushed:
+            # UFFDIO_WRITEPROTECT may still owe a flush: nobody may write to the old page while it is copied.
+            self.flushed = True
+            return call(flush_tlb_range(mm=self.mm, start=self.vpn, end=self.vpn + 1), do_wp_page.reuse_or_copy)
         pfn = vm_normal_page(tx, vma, pte)
         if vma.flags & (VM_SHARED | VM_MAYSHARE):
             if pfn is None:
