@@ -85,6 +85,8 @@ def test_a_second_userfaultfd_cannot_take_a_range_and_neither_can_it_give_one_ba
     p.do("userfaultfd p0 v sigbus")
     assert p.do("uffdio-register p0 buf v missing") == "error EBUSY"
     assert p.do("uffdio-unregister p0 buf v") == "error EINVAL"
+    p.do("mmap p0 next anon private rw 1 at=20\nuffdio-register p0 next v missing")
+    assert [(vma.start, vma.end, vma.uffd) for vma in p.state.vmas.values() if vma.uffd == "v"] == [(20, 21, "v")]
     assert p.do("uffdio-register p0 buf[1:2] u wp") == "ok"
     assert p.do("uffdio-register p0 @[100:101] u wp") == "error EINVAL"
 
@@ -150,6 +152,13 @@ def test_up_to_6_1_a_private_page_stays_read_only_until_it_is_written() -> None:
         return p.state.ptes["p0", 16].writable
 
     assert [writable("6.1"), writable("6.18")] == [False, True]
+
+
+def test_mprotect_does_not_lift_the_protection_of_userfaultfd() -> None:
+    p = play("wp")
+    p.do("write p0 buf 1\nuffdio-writeprotect p0 buf u wp\nmprotect p0 buf r\nmprotect p0 buf rw")
+    assert not p.state.ptes["p0", 16].writable
+    assert p.do("write p0 buf 2") == "signal SIGBUS"
 
 
 # -- minor --------------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ class userfaultfd_move(Procedure):
 
     @step
     def set_pte(self, tx: Transaction) -> Outcome:
-        """Was the page pinned by a GUP-fast that had read the entry before? Then put it back: EBUSY.
+        """Is a GUP-fast that read the entry before pinning the page just now? Then put it back: EBUSY.
 
         Otherwise map it at its new place, writable, and dirty if it was. The page's offset and anon_vma are those of
         the new place, so that the reverse map finds it there.

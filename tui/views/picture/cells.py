@@ -307,7 +307,7 @@ class Cells:
 def _bits(entry: Pte) -> str:
     """`w` or `r`, `s` for special, `u` for write-protected by userfaultfd; what it is where it maps nothing."""
     if not entry.present:
-        return absent(entry)
+        return "u" if entry.kind == "marker" and entry.bits & PAGE_UFFD_WP else absent(entry)
     if entry.protnone:
         return "none"
     return ("w" if entry.writable else "r") + "s" * entry.special + "u" * bool(entry.bits & PAGE_UFFD_WP)
