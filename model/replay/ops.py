@@ -279,55 +279,68 @@ class DirectIn(Op, frozen=True, tag="odirect_in"):
     value: Byte
 
 
-class UffdOpen(Op, frozen=True, tag="uffd_open"):
-    """userfaultfd(2) and UFFDIO_API; what the process opens last is what its other ops mean."""
+class UffdOp(Op, frozen=True):
+    """An op of a process on a userfaultfd: the one called `id`, or without one that which it has opened last."""
 
     proc: str
+    id: str = ""
+
+
+class UffdOpen(UffdOp, frozen=True, tag="uffd_open"):
+    """userfaultfd(2) and UFFDIO_API."""
+
     features: tuple[str, ...] = ("sigbus",)
 
 
-class UffdRegister(RangeOp, frozen=True, tag="uffd_register"):
+class UffdClose(UffdOp, frozen=True, tag="uffd_close"):
+    """close(2)."""
+
+
+class UffdRange(UffdOp, frozen=True, kw_only=True):
+    """An op on the pages [at, at + pages)."""
+
+    at: Pages
+    pages: Pages = 1
+
+
+class UffdRegister(UffdRange, frozen=True, kw_only=True, tag="uffd_register"):
     """UFFDIO_REGISTER."""
 
     mode: tuple[Literal["missing", "wp", "minor"], ...]
 
 
-class UffdUnregister(RangeOp, frozen=True, tag="uffd_unregister"):
+class UffdUnregister(UffdRange, frozen=True, tag="uffd_unregister"):
     """UFFDIO_UNREGISTER."""
 
 
-class UffdWp(RangeOp, frozen=True, tag="uffd_wp"):
+class UffdWake(UffdRange, frozen=True, tag="uffd_wake"):
+    """UFFDIO_WAKE."""
+
+
+class UffdWp(UffdRange, frozen=True, tag="uffd_wp"):
     """UFFDIO_WRITEPROTECT, with UFFDIO_WRITEPROTECT_MODE_WP if `protect`."""
 
     protect: bool = True
 
 
-class UffdFill(Op, frozen=True):
-    """An op that brings a page, or `pages` of them, to `at`."""
-
-    proc: str
-    at: Pages
-    pages: Pages = 1
-
-
-class UffdCopy(UffdFill, frozen=True, tag="uffd_copy"):
+class UffdCopy(UffdRange, frozen=True, tag="uffd_copy"):
     """UFFDIO_COPY from `src`, with UFFDIO_COPY_MODE_WP if `wp`."""
 
     src: Pages = 0
     wp: bool = False
 
 
-class UffdZeropage(UffdFill, frozen=True, tag="uffd_zeropage"):
+class UffdZeropage(UffdRange, frozen=True, tag="uffd_zeropage"):
     """UFFDIO_ZEROPAGE."""
 
 
-class UffdMove(UffdFill, frozen=True, tag="uffd_move"):
+class UffdMove(UffdRange, frozen=True, tag="uffd_move"):
     """UFFDIO_MOVE from `src`."""
 
     src: Pages = 0
 
 
-class UffdContinue(UffdFill, frozen=True, tag="uffd_continue"):
+class UffdContinue(UffdRange, frozen=True, tag="uffd_continue"):
     """UFFDIO_CONTINUE, with UFFDIO_CONTINUE_MODE_WP if `wp`."""
 
     wp: bool = False
@@ -386,8 +399,10 @@ KINDS: Final[dict[str, type[Op]]] = {
         DirectOut,
         DirectIn,
         UffdOpen,
+        UffdClose,
         UffdRegister,
         UffdUnregister,
+        UffdWake,
         UffdWp,
         UffdCopy,
         UffdZeropage,

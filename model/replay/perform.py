@@ -38,10 +38,10 @@ from model.kernel.mm.remote import (
     process_vm_readv,
     process_vm_writev,
 )
-from model.kernel.mm.userfaultfd import FEATURES, MODES, userfaultfd_open
+from model.kernel.mm.userfaultfd import FEATURES, MODES, userfaultfd_open, userfaultfd_wake
 from model.kernel.mm.userfaultfd_fill import userfaultfd_continue, userfaultfd_copy, userfaultfd_zeropage
 from model.kernel.mm.userfaultfd_move import userfaultfd_move
-from model.kernel.mm.userfaultfd_register import userfaultfd_register, userfaultfd_unregister
+from model.kernel.mm.userfaultfd_register import userfaultfd_register, userfaultfd_release, userfaultfd_unregister
 from model.kernel.mm.userfaultfd_wp import userfaultfd_writeprotect
 from model.memory.flags import VM_EXEC, VM_READ, VM_WRITE
 from model.replay import ops
@@ -386,16 +386,27 @@ def direct_in(machine: Machine, op: ops.DirectIn) -> Reply:
 
 def uffd_open(machine: Machine, op: ops.UffdOpen) -> Reply:
     """The recorder keeps the descriptor; the next one of this process takes its place."""
-    name = f"uffd{len(machine.state.userfaultfds)}"
+    name = op.id or f"uffd{len(machine.state.userfaultfds)}"
     reply = machine.reply(userfaultfd_open(mm=op.proc, uffd=name, features=op.features), op.proc)
     if reply == OK:
         machine.uffds[op.proc] = name
     return reply
 
 
-def uffd_of(machine: Machine, op: ops.RangeOp | ops.UffdFill) -> str:
+def uffd_of(machine: Machine, op: ops.UffdOp) -> str:
     """The descriptor that an op means; a name that nothing has where the process has none."""
-    return machine.uffds.get(op.proc, "")
+    return op.id or machine.uffds.get(op.proc, "")
+
+
+def uffd_close(machine: Machine, op: ops.UffdClose) -> Reply:
+    """Close the descriptor in this process."""
+    return machine.reply(userfaultfd_release(caller=op.proc, uffd=uffd_of(machine, op)), op.proc)
+
+
+def uffd_on_range(procedure: Callable[..., Procedure], machine: Machine, op: ops.UffdRange) -> Reply:
+    """An ioctl that takes a range and nothing else."""
+    call = procedure(caller=op.proc, uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages)
+    return machine.reply(call, op.proc)
 
 
 def uffd_register(machine: Machine, op: ops.UffdRegister) -> Reply:
@@ -405,12 +416,6 @@ def uffd_register(machine: Machine, op: ops.UffdRegister) -> Reply:
     return machine.reply(
         userfaultfd_register(caller=op.proc, uffd=uffd, start=start, pages=op.pages, modes=modes), op.proc
     )
-
-
-def uffd_unregister(machine: Machine, op: ops.UffdUnregister) -> Reply:
-    """Take a registration back."""
-    start, uffd = machine.vpn(op.at), uffd_of(machine, op)
-    return machine.reply(userfaultfd_unregister(caller=op.proc, uffd=uffd, start=start, pages=op.pages), op.proc)
 
 
 def uffd_wp(machine: Machine, op: ops.UffdWp) -> Reply:
@@ -426,12 +431,6 @@ def uffd_copy(machine: Machine, op: ops.UffdCopy) -> Reply:
     call = userfaultfd_copy(
         caller=op.proc, uffd=uffd_of(machine, op), start=start, pages=op.pages, source_start=source, wp=op.wp
     )
-    return machine.reply(call, op.proc)
-
-
-def uffd_zeropage(machine: Machine, op: ops.UffdZeropage) -> Reply:
-    """Fill pages with zeros."""
-    call = userfaultfd_zeropage(caller=op.proc, uffd=uffd_of(machine, op), start=machine.vpn(op.at), pages=op.pages)
     return machine.reply(call, op.proc)
 
 
@@ -493,11 +492,13 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.DirectOut: direct_out,
     ops.DirectIn: direct_in,
     ops.UffdOpen: uffd_open,
+    ops.UffdClose: uffd_close,
     ops.UffdRegister: uffd_register,
-    ops.UffdUnregister: uffd_unregister,
+    ops.UffdUnregister: partial(uffd_on_range, userfaultfd_unregister),
+    ops.UffdWake: partial(uffd_on_range, userfaultfd_wake),
     ops.UffdWp: uffd_wp,
     ops.UffdCopy: uffd_copy,
-    ops.UffdZeropage: uffd_zeropage,
+    ops.UffdZeropage: partial(uffd_on_range, userfaultfd_zeropage),
     ops.UffdMove: uffd_move,
     ops.UffdContinue: uffd_continue,
     ops.KsmScan: ksm_scan,

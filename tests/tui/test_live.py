@@ -68,6 +68,31 @@ dma r read
 """A pin that outlives its PTE and its process; a page of a file that outlives the file's end."""
 
 
+USERFAULTFD = """
+process p0
+mmap p0 buf anon private rw 4
+mmap p0 src anon private rw 2
+write p0 src 7
+userfaultfd p0 u sigbus wp_unpopulated
+userfaultfd p0 v sigbus
+uffdio-register p0 buf u missing wp
+uffdio-register p0 src v wp
+uffdio-copy p0 buf[0:2] u src
+uffdio-writeprotect p0 buf u wp
+write p0 buf 3
+uffdio-move p0 buf+3 u buf+1
+uffdio-wake p0 buf u
+fork p0 kid
+uffd-close p0 u
+uffdio-writeprotect kid src v wp
+write p0 src 9
+write p0 buf 4
+exit kid
+write p0 buf 5
+"""
+"""Two descriptors, one of which the child keeps open; protection with and without a page; a move that is refused."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """No descriptor and no child process remains."""
@@ -97,6 +122,14 @@ def told(found: list[Compared]) -> list[str]:
 @pytest.mark.parametrize("privileged", [False, None], ids=["anybody", "as-far-as-it-goes"])
 def test_the_central_experiment_is_the_same_on_a_real_kernel(privileged: bool | None) -> None:
     assert told(both(CENTRAL, privileged=privileged)) == []
+
+
+@pytest.mark.skipif(bool(FORBIDDEN or forbidden("userfaultfd")), reason="userfaultfd is forbidden here")
+def test_faults_that_a_program_handles_are_the_same_on_a_real_kernel(tmp_path: Path) -> None:
+    script, recording = tmp_path / "a.pte", tmp_path / "a.json"
+    script.write_text(USERFAULTFD)
+    assert main(["live", str(script), "--record", str(recording)]) == 0
+    assert replay(decode(recording.read_bytes())).agrees
 
 
 def test_random_programs_are_the_same_on_a_real_kernel() -> None:

@@ -368,23 +368,24 @@ def userfaultfd(live: Live, asked: AskedCommand) -> KernelCall:
     def do() -> None:
         live.workers.uffds[name] = worker.call("userfaultfd", bits)
 
-    return KernelCall({"op": "uffd_open", "proc": worker.name, "features": features}, do)
+    return KernelCall({"op": "uffd_open", "proc": worker.name, "id": name, "features": features}, do)
 
 
 def uffd_close(live: Live, asked: AskedCommand) -> KernelCall:
     """The descriptor is closed, in this process."""
     worker, name = live.workers.processes[asked.name("P")], asked.name("U")
-    op = {"op": "uffd_close", "proc": worker.name}
+    op = {"op": "uffd_close", "proc": worker.name, "id": name}
     return KernelCall(op, lambda: worker.call("close", live.workers.uffds[name]))
 
 
 def uffdio(call: str, live: Live, asked: AskedCommand) -> KernelCall:
     """An ioctl on a range, through the descriptor of the process that has opened it."""
-    worker, descriptor = live.workers.processes[asked.name("P")], live.workers.uffds[asked.name("U")]
+    worker, name = live.workers.processes[asked.name("P")], asked.name("U")
+    descriptor = live.workers.uffds[name]
     at, pages = asked.place()
     wp = "wp" in asked.command.options
     span = (address(at), pages * PAGE)
-    op: dict[str, Any] = {"op": f"uffd_{call}", "proc": worker.name, "at": at, "pages": pages}
+    op: dict[str, Any] = {"op": f"uffd_{call}", "proc": worker.name, "id": name, "at": at, "pages": pages}
     words: tuple[int, ...] = span
     match call:
         case "register":
