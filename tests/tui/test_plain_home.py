@@ -2,12 +2,16 @@
 
 import re
 from io import StringIO
+from pathlib import Path
 from typing import Final
 
+import pytest
 from rich.console import Console
 
 from lessons.drills.book import KINDS
 from lessons.learner.progress import Store
+from lessons.teach.assignment import DrillSet, as_file, assign
+from lessons.teach.hand_in import parse_hand_in
 from model.memory.flags import SMAPS_CODES
 from tui.plain.drill import PlainDrill
 from tui.plain.home import PlainHome
@@ -50,6 +54,25 @@ def test_a_lesson_a_drill_and_the_sandbox_are_reached_by_a_word_and_lead_back(st
     assert "A letter answers." in said
     assert said.count("[home]>") == 7 - 1
     assert "How the walk works, begun" in said
+
+
+def test_what_was_assigned_is_done_and_handed_in_from_here(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    week = assign("Week 1", ["how-the-walk-works"], [DrillSet("walk", 4, 2)], 0)
+    (store.path.parent / "assignments").mkdir()
+    (store.path.parent / "assignments" / "week.json").write_bytes(as_file(week))
+    said = told(store, "a2", "a1", "a", "", "b", "", "hand-in", "hand-in Ada Lovelace; 7", "recap", "l", "q")
+    assert "Assignment: Week 1." in said
+    assert "  How the walk works, open" in said
+    assert "a1. Drill walk, 2 exercises, 0 of 2" in said
+    assert "Drill walk, number 5." in said
+    assert "a1. Drill walk, 2 exercises, 2 of 2" in said
+    assert "Say whose work it is" in said
+    assert "still open: How the walk works: not begun" in said
+    work = parse_hand_in((tmp_path / "ada-lovelace.ptework").read_bytes())
+    assert (work.name, work.student, set(work.exercises)) == ("Ada Lovelace", "7", {"walk 4", "walk 5"})
 
 
 SILENT: Final = re.compile(r"[→✓✗●◉○·•│▶]|~(?=.)|^ *[-+] |={2,}|-{2,}(?!\w)|\.\.(?=\d)|(?<=\d)/(?=\d+/)")

@@ -1,7 +1,9 @@
 """Home as text in and text out: what there is, and a word that opens it."""
 
 from collections.abc import Callable
-from typing import TextIO
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -9,16 +11,22 @@ from rich.text import Text
 from lessons.file.library import TOUR, LessonEntry, entries
 from lessons.file.problems import LessonError, nearest
 from lessons.i18n.language import tr
-from lessons.learner.progress import LessonProgress, ProgressError, Store
+from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from lessons.play.player import Player
 from tui.plain.drill import PlainDrill
-from tui.plain.lesson import PlainLesson
+from tui.plain.lesson import WIDEST, PlainLesson
 from tui.plain.panes import legend
 from tui.plain.sandbox import PlainSandbox
+from tui.session.assigned import assignments_of
 from tui.views.home import ABOUT
 
-OTHERS = ("tour", "drill", "sandbox")
+if TYPE_CHECKING:
+    from lessons.teach.assignment import DrillSet
+
+OTHERS = ("tour", "drill", "sandbox", "recap", "hand-in")
 """What there is besides the numbered lessons, by the word that opens it."""
+WHAT: Final = "A number or a name opens a lesson; also: tour, drill, sandbox, recap, hand-in. l lists again, q quits."
+"""What can be typed."""
 
 
 class PlainHome:
@@ -29,6 +37,9 @@ class PlainHome:
         self.lines = lines
         self.output = output
         self.entries = [entry for entry in entries() if entry.lesson is not None]
+        self.assignments = assignments_of(store)
+        self.assigned = [drills for assignment in self.assignments for drills in assignment.drills]
+        """Exercises that were assigned, in the order of their numbers."""
 
     def run(self) -> None:
         """Until `q` or the end of the input."""
@@ -43,6 +54,15 @@ class PlainHome:
                 continue
             self.open(word)
 
+    def _hand_in(self, name: str) -> None:
+        """One file for the teacher, of the assignment that is next."""
+        from tui.session.handing_in import write_hand_in
+
+        if not name.strip():
+            self.say(tr("Say whose work it is: hand-in NAME, or hand-in NAME; NUMBER."))
+            return
+        self.say(write_hand_in(self.store, name, next(iter(self.assignments), None), Path()))
+
     def ask(self) -> str | None:
         """One word; None at the end of the input."""
         self.output.file.write(f"[{tr('home')}]> ")
@@ -50,11 +70,13 @@ class PlainHome:
         line = self.lines.readline()
         if not self.lines.isatty():
             self.output.file.write(line if line.endswith("\n") else f"{line}\n")
-        return line.strip().lower() if line else None
+        typed = line.strip()
+        return (typed if typed.lower().startswith("hand-in ") else typed.lower()) if line else None
 
     def list(self) -> None:
         """Every lesson with its number, and what else there is."""
         done = self._progress()
+        self._list_assignments(done)
         group = ""
         for number, entry in enumerate(self.entries, 1):
             assert entry.lesson is not None
@@ -62,21 +84,43 @@ class PlainHome:
                 group = entry.group
                 self.say(f"{tr(group)}:")
             self.say(f"  {number}. {entry.lesson.header.title}{self._far(done.get(entry.lesson.id))}")
-        self.say(tr("A number or a name opens a lesson; also: tour, drill, sandbox. l lists again, q quits."))
+        self.say(tr(WHAT))
+
+    def _list_assignments(self, done: dict[str, LessonProgress]) -> None:
+        """What was assigned, and how much of it is done."""
+        by_id = {entry.lesson.id: entry.lesson for entry in self.entries if entry.lesson is not None}
+        answered = self._read().exercises
+        number = 0
+        for assignment in self.assignments:
+            until = f", {tr('until {when}').format(when=assignment.until)}" if assignment.until else ""
+            self.say(f"{tr('Assignment')}: {assignment.title}{until}.")
+            for name in assignment.lessons:
+                title = by_id[name].header.title if name in by_id else name
+                self.say(f"  {title}{self._far(done.get(name)) or ', ' + tr('open')}")
+            for drills in assignment.drills:
+                number += 1
+                title = tr("Drill {kind}, {count} exercises").format(kind=drills.kind, count=drills.count)
+                right = sum(key in answered for key in drills.keys)
+                self.say(f"  a{number}. {title}, {tr('{done} of {count}').format(done=right, count=drills.count)}")
+        if self.assignments:
+            self.say(tr("a1 opens what was assigned under that number; hand-in NAME writes the file for the teacher."))
 
     def help(self) -> None:
         """What can be typed, and what short forms in listings mean."""
-        self.say(tr("A number or a name opens a lesson; also: tour, drill, sandbox. l lists again, q quits."))
+        self.say(tr(WHAT))
         self.say(tr("In each of them s shows the machine, h gives a hint, ? explains the keys, and q leads back here."))
         for form, meaning in legend():
             self.say(f"{form}: {meaning}")
 
     def _progress(self) -> dict[str, LessonProgress]:
+        return self._read().lessons
+
+    def _read(self) -> Progress:
         try:
-            return self.store.read().lessons
+            return self.store.read()
         except ProgressError as error:
             self.say(str(error))
-            return {}
+            return Progress()
 
     def _far(self, done: LessonProgress | None) -> str:
         """How far a lesson is, in words; nothing of one that was not begun."""
@@ -86,11 +130,14 @@ class PlainHome:
 
     def open(self, word: str) -> None:
         """What a word stands for; back here after it."""
-        doors: dict[str, Callable[[], None]] = {"drill": self._drill, "sandbox": self._sandbox}
+        doors: dict[str, Callable[[], None]] = {"drill": self._drill, "sandbox": self._sandbox, "recap": self._recap}
+        doors |= {f"a{number}": partial(self._assigned_drill, one) for number, one in enumerate(self.assigned, 1)}
         entry = self._entry(word)
         try:
             if word in doors:
                 doors[word]()
+            elif word.split(maxsplit=1)[0].lower() == "hand-in":
+                self._hand_in(word[len("hand-in") :])
             elif word == TOUR.stem or entry is not None:
                 self._lesson(word if entry is None else entry.name)
             else:
@@ -116,6 +163,17 @@ class PlainHome:
         from lessons.drills.book import today_seed
 
         PlainDrill(self.store, self.lines, self.output).run("", today_seed(), 0)
+
+    def _assigned_drill(self, drills: "DrillSet") -> None:
+        PlainDrill(self.store, self.lines, self.output).run(drills.kind, drills.seed, drills.count, fixed=True)
+
+    def _recap(self) -> None:
+        from lessons.teach.recap import recap
+        from tui.views.markdown import markdown
+
+        text = recap((entry.lesson for entry in self.entries if entry.lesson is not None), self._read())
+        for row in markdown(text, min(self.output.width, WIDEST)):
+            self.say(row.text.rstrip())
 
     def _sandbox(self) -> None:
         from tui.drivers.opening import sandbox_driver

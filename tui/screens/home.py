@@ -11,6 +11,7 @@ from textual.screen import Screen
 from lessons.file.library import LessonEntry, entries
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
+from tui.session.assigned import assignments_of
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.home import AssignedDrills, LessonLine, ShownAssignment, home
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
     from lessons.teach.assignment import Assignment
 
 HEADER: Final = Row((Span(" ptescope", "title"), Span(f"  {tr('page tables, references, and who holds what')}")), "bar")
-
-
-def _assignments(store: Store) -> "list[Assignment]":
-    """The assignments that are open; loaded only where there are any."""
-    folder = store.path.parent / "assignments"
-    if not folder.is_dir():
-        return []
-    from lessons.teach.assignment import opened
-
-    return opened(folder)
 
 
 class Home(Screen[None]):
@@ -61,7 +52,7 @@ class Home(Screen[None]):
         self.glyphs = glyphs
         self.entries = entries()
         self.progress = Progress()
-        self.assignments = _assignments(store)
+        self.assignments = assignments_of(store)
 
     def compose(self) -> ComposeResult:
         """The list between a title and the keys."""
