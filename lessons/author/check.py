@@ -17,7 +17,6 @@ from lessons.file.library import COURSE, TOUR
 from lessons.file.loader import load, read
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
 from lessons.file.schema import (
-    WORLDS,
     ChoiceQuestion,
     Do,
     Goal,
@@ -28,7 +27,7 @@ from lessons.file.schema import (
     PageQuestion,
     Prediction,
 )
-from lessons.i18n.lesson_folders import lesson_folders
+from lessons.i18n.lesson_folders import WORLDS, lesson_folders
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
 from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene

@@ -9,7 +9,8 @@ from lessons.author.scaffold import UNTOUCHED
 from lessons.file.library import find_file
 from lessons.file.loader import read
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean
-from lessons.file.schema import WORLDS, Lesson
+from lessons.file.schema import Lesson
+from lessons.i18n.lesson_folders import WORLDS
 from lessons.play.grading import INSERT
 from model.script.ask import MalformedError, quantity
 from model.script.conditions import QUANTITIES

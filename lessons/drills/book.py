@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from random import Random
 from typing import Final
 
@@ -11,7 +12,10 @@ from lessons.drills.entries import pte, walk
 from lessons.drills.exercise import Exercise, UnsuitableError
 from lessons.drills.grabs import errno
 from lessons.drills.operations import which_op
+from lessons.drills.own_worlds import WorldError, world_lines, world_scene
+from lessons.drills.scenes import DrillScene
 from lessons.drills.score import Score
+from lessons.i18n.language import tr
 
 KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
     "refcount": ("what becomes of the refcount of a page", refcount),
@@ -23,6 +27,13 @@ KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
     "corrupts": ("whether a schedule exists that loses bytes", corrupts),
 }
 """Name → what it asks for, and what makes one."""
+ON_WORLDS: Final[Mapping[str, Callable[[int, Random, DrillScene], Exercise]]] = {
+    "refcount": refcount,
+    "mapcount": mapcount,
+    "pte": pte,
+    "which-op": which_op,
+}
+"""What can be asked on a world of one's own, as `KIND@WORLD`."""
 MOST_THROWS: Final = 200
 LARGEST_SEED: Final = 2**31 - 1
 
@@ -33,15 +44,39 @@ def today_seed() -> int:
 
 
 def exercise(kind: str, seed: int) -> Exercise:
-    """The exercise of that kind and number: always the same one. KeyError where there is no such kind."""
-    make = KINDS[kind][1]
+    """The exercise of that kind and number: always the same one.
+
+    Raises KeyError where there is no such kind, WorldError where it cannot be asked on the world that is named.
+    """
+    name, _, world = kind.partition("@")
     dice = Random(f"{kind} {seed}")
+    lines = world_lines(world) if world else ()
     for _ in range(MOST_THROWS):
         try:
-            return make(seed, dice)
+            if not world:
+                return KINDS[name][1](seed, dice)
+            return ON_WORLDS[name](seed, dice, world_scene(lines, dice))._replace(kind=kind)
         except UnsuitableError:
             continue
+    if world:
+        raise WorldError(tr("{world}: nothing of kind {kind} can be asked there").format(world=world, kind=name))
     raise AssertionError(f"no exercise {kind} {seed} in {MOST_THROWS} throws")
+
+
+def unknown_kind(kind: str) -> str:
+    """Why there is no such kind of exercise; empty: there is."""
+    name, at, world = kind.partition("@")
+    known: Mapping[str, object] = ON_WORLDS if at else KINDS
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = tr("did you mean `{word}`?").format(word=near[0]) if near else ", ".join(known)
+        return f"{tr('there is no kind of drill `{kind}`').format(kind=kind)} ({hint})"
+    try:
+        if at:
+            world_lines(world)
+    except WorldError as error:
+        return str(error)
+    return ""
 
 
 def choose(scores: Mapping[str, Score], seed: int) -> str:

@@ -5,7 +5,7 @@ from random import Random
 from typing import Literal
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, tried
-from lessons.drills.scenes import next_commands, scene
+from lessons.drills.scenes import DrillScene, next_commands, scene
 from model.memory.folio import page_frame
 from model.memory.records import Frame
 from model.memory.state import State
@@ -18,18 +18,17 @@ COUNTED: dict[Count, str] = {"refcount": "holder", "mapcount": "mapping"}
 """What a count counts."""
 
 
-def refcount(seed: int, dice: Random) -> Exercise:
+def refcount(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     """How many references the page has after it."""
-    return _count("refcount", seed, dice)
+    return _count("refcount", seed, dice, setting or scene(dice))
 
 
-def mapcount(seed: int, dice: Random) -> Exercise:
+def mapcount(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     """How many entries map it after it."""
-    return _count("mapcount", seed, dice)
+    return _count("mapcount", seed, dice, setting or scene(dice))
 
 
-def _count(count: Count, seed: int, dice: Random) -> Exercise:
-    setting = scene(dice)
+def _count(count: Count, seed: int, dice: Random, setting: DrillScene) -> Exercise:
     before = machine(setting.lines)
     if not holds(before, f"present {setting.where}"):
         raise UnsuitableError("the page is not there")

@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, steps, tried
-from lessons.drills.scenes import next_commands, scene
+from lessons.drills.scenes import DrillScene, next_commands, scene
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
@@ -16,23 +16,23 @@ INDEX = 511
 CHOICES = 4
 
 
-def pte(seed: int, dice: Random) -> Exercise:
+def pte(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     """An exercise about the bits of an entry."""
-    setting = scene(dice)
+    setting = setting or scene(dice)
     before = machine(setting.lines)
     command = next_commands(setting, dice)[0]
     after, account = tried(before, command)
     if account.outcome.status not in {"ok", "signal"}:
         raise UnsuitableError(command)
-    old, new = _entry(before.context.state, setting.page), _entry(after.context.state, setting.page)
+    old, new = _entry(before.context.state, setting), _entry(after.context.state, setting)
     truth = said(new)
     if said(old) == truth and dice.random() < 0.6:
         raise UnsuitableError("nothing changes: too often the same")
-    if truth == "empty" and command.startswith("munmap p0"):
+    if truth == "empty" and command.startswith(f"munmap {setting.process}"):
         raise UnsuitableError("the command's name gives it away")
-    how = _written(before, command, before.context.state.labels["p0", "buf"].start + setting.page)
+    how = _written(before, command, setting)
     beliefs = {said(old): "It does change."}
-    beliefs |= {text: _belief(text, command) for text in LEFT_BY if text not in beliefs}
+    beliefs |= {text: _belief(text, command, setting.process) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
     answers = [AnswerOption(truth, how), *(AnswerOption(text, f"{belief} {how}") for text, belief in wrong)]
@@ -54,12 +54,12 @@ LEFT_BY: Final[dict[str, dict[str, str]]] = {
 """What an entry can say → the verbs that leave it so, with what to call them."""
 
 
-def _belief(text: str, command: str) -> str:
+def _belief(text: str, command: str, owner: str) -> str:
     """To whoever believes that the entry says so after this command: what would leave it so."""
     verb, process = command.split()[:2]
     leaving = LEFT_BY[text]
     if verb in leaving:
-        where = "not in this one" if process == "p0" else f"in {process}'s, not in p0's"
+        where = "not in this one" if process == owner else f"in {process}'s, not in {owner}'s"
         return f"An entry can say so after {leaving[verb]}, but {where}."
     if not leaving:
         return "The write sets the dirty bit in the same walk, so a written page is not clean."
@@ -67,12 +67,13 @@ def _belief(text: str, command: str) -> str:
     return f"That is what {', '.join(most)}{' or ' * bool(most)}{last} leaves."
 
 
-def _written(before: Runner, command: str, vpn: int) -> str:
-    """Which micro-steps of the command write p0's entry of that page."""
+def _written(before: Runner, command: str, setting: DrillScene) -> str:
+    """Which micro-steps of the command write the process's entry of that page."""
+    vpn = before.context.state.labels[setting.process, setting.label].start + setting.page
     writers = [
         stepped
         for stepped in steps(before, command)
-        if any((change.table, change.key) == ("ptes", ("p0", vpn)) for change in stepped.changes)
+        if any((change.table, change.key) == ("ptes", (setting.process, vpn)) for change in stepped.changes)
     ]
     if not writers:
         return "None of the command's micro-steps writes this entry."
@@ -81,9 +82,9 @@ def _written(before: Runner, command: str, vpn: int) -> str:
     return f"The entry is written by {named}: {first}{dot.strip()}"
 
 
-def _entry(state: State, page: int) -> Pte | None:
-    place = state.labels.get(("p0", "buf"))
-    return state.ptes.get(("p0", place.start + page)) if place else None
+def _entry(state: State, setting: DrillScene) -> Pte | None:
+    place = state.labels.get((setting.process, setting.label))
+    return state.ptes.get((setting.process, place.start + setting.page)) if place else None
 
 
 def said(entry: Pte | None) -> str:

@@ -4,7 +4,7 @@ from random import Random
 from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
-from lessons.drills.scenes import next_commands, scene
+from lessons.drills.scenes import DrillScene, next_commands, scene
 from model.memory.state import State
 from model.script.runner import Runner
 
@@ -20,9 +20,9 @@ SEEN: Final = {
 """Tables that the screen shows → what to call them."""
 
 
-def which_op(seed: int, dice: Random) -> Exercise:
+def which_op(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     """Which command leads from the one machine to the other."""
-    setting = scene(dice)
+    setting = setting or scene(dice)
     before = machine(setting.lines)
     found: list[str] = []
     pictures = [seen(before.context.state)]

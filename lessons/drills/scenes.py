@@ -21,6 +21,8 @@ class DrillScene(NamedTuple):
     held: bool
     """The card holds a reference to the page, `r0`."""
     forked: bool
+    commands: tuple[str, ...] = ()
+    """What could be done next, where that is not as in the scenes thrown here."""
 
     @property
     def where(self) -> str:
@@ -52,6 +54,8 @@ def scene(dice: Random) -> DrillScene:
 
 def next_commands(found: DrillScene, dice: Random) -> list[str]:
     """What could be done next to the page, in no order."""
+    if found.commands:
+        return dice.sample(found.commands, len(found.commands))
     byte = dice.randint(1, 99)
     one = found.where
     commands = [

@@ -17,7 +17,6 @@ from lessons.file.problems import LessonError, LessonProblem, did_you_mean, near
 from lessons.file.schema import (
     HINT_KINDS,
     PACES,
-    WORLDS,
     Do,
     FrontMatter,
     Goal,
@@ -31,6 +30,7 @@ from lessons.file.schema import (
     Prediction,
     Remark,
 )
+from lessons.i18n.lesson_folders import WORLDS
 from model.memory.digest import blake2b
 from model.script.uses import with_drivers
 from model.text.problems import ScriptError, ScriptProblem

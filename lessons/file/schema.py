@@ -11,9 +11,6 @@ import msgspec
 FORMAT: Final = 1
 """The version of the lesson format that this program reads."""
 
-WORLDS: Final = "worlds"
-"""The folder beside a lesson that has the scripts of its scenes."""
-
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$")]
 

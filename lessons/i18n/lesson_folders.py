@@ -13,6 +13,8 @@ VARIABLE: Final = "PTESCOPE_LESSONS"
 FOLDER: Final = "lessons"
 """The name of the one under the platform's data folder, which need not be named."""
 TRANSLATIONS: Final = "translations"
+WORLDS: Final = "worlds"
+"""The folder beside a lesson that has the scripts of its scenes."""
 
 
 def lesson_folders() -> tuple[Path, ...]:

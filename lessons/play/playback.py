@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lessons.file import schema as lesson_format
 from lessons.file.problems import LessonError, LessonProblem
+from lessons.i18n.lesson_folders import WORLDS
 from lessons.play.grading import fill
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
@@ -116,7 +117,7 @@ def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item, session: S
     """
     session = session or Session()
     session.goto(0)
-    file = str(Path(lesson.file).parent / lesson_format.WORLDS / f"{item.world}.pte")
+    file = str(Path(lesson.file).parent / WORLDS / f"{item.world}.pte")
     try:
         for command in parse(lesson.worlds[item.world]):
             _succeeded(session.perform(command), file, command.line)

@@ -5,7 +5,7 @@ Lessons of the teacher's own are in it whole, with the scenes that they need.
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Annotated, Final
 import msgspec
 import platformdirs
 
-from lessons.drills.book import KINDS, LARGEST_SEED
+from lessons.drills.book import KINDS, LARGEST_SEED, unknown_kind
+from lessons.drills.own_worlds import world_lines
 from lessons.file.library import COURSE, find, find_file
 from lessons.file.loader import MOST_BYTES, load, read
-from lessons.file.problems import LessonError, did_you_mean
-from lessons.file.schema import WORLDS
+from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
-from lessons.i18n.lesson_folders import data_folder
+from lessons.i18n.lesson_folders import WORLDS, data_folder
 from lessons.learner.own_file import read_own, reason, replace_file
 
 FORMAT: Final = 1
@@ -65,6 +65,8 @@ class Assignment(msgspec.Struct, frozen=True):
     """Seconds since the epoch; 0: none."""
     made: float = 0.0
     own: dict[Name, OwnLesson] = {}
+    worlds: dict[Name, str] = {}
+    """Scenes of the exercises that are asked on a world of the teacher's own."""
 
     @property
     def id(self) -> str:
@@ -99,10 +101,8 @@ def deadline(text: str) -> float:
 def drill_set(text: str, seed: int) -> DrillSet:
     """`pte` or `pte:10`: a kind, and how many. Raises AssignmentError."""
     kind, colon, count = text.partition(":")
-    if kind not in KINDS:
-        raise AssignmentError(
-            f"{tr('there is no kind of drill `{kind}`').format(kind=kind)} ({did_you_mean(kind, KINDS)})"
-        )
+    if why := unknown_kind(kind):
+        raise AssignmentError(why)
     number = int(count) if count.isascii() and count.isdigit() and len(count) < 6 else 0 if colon else 5
     if not 1 <= number <= MOST_DRILLS:
         raise AssignmentError(tr("{kind}: 1 to {most} exercises, please").format(kind=kind, most=MOST_DRILLS))
@@ -118,7 +118,10 @@ def assign(title: str, lessons: Iterable[str], drills: Iterable[DrillSet], until
         path = find_file(word)
         if path.parent != COURSE:
             own[lesson.id] = OwnLesson(read(path), dict(lesson.worlds))
-    return Assignment(FORMAT, title, tuple(dict.fromkeys(names)), tuple(drills), until, float(int(time.time())), own)
+    sets = tuple(drills)
+    worlds = {name: "\n".join(world_lines(name)) for one in sets if (name := one.kind.partition("@")[2])}
+    made = float(int(time.time()))
+    return Assignment(FORMAT, title, tuple(dict.fromkeys(names)), sets, until, made, own, worlds)
 
 
 def as_file(assignment: Assignment) -> bytes:
@@ -138,7 +141,7 @@ def read_assignment(path: Path) -> Assignment:
         raise AssignmentError(tr("{file}: this is no assignment: {why}").format(file=path, why=error)) from None
     if found.format != FORMAT:
         raise AssignmentError(tr("{file}: made by a newer ptescope; update yours").format(file=path))
-    unknown = next((one.kind for one in found.drills if one.kind not in KINDS), "")
+    unknown = next((one.kind for one in found.drills if one.kind.partition("@")[0] not in KINDS), "")
     if unknown:
         raise AssignmentError(tr("{file}: a newer ptescope knows the drill `{kind}`").format(file=path, kind=unknown))
     return found
@@ -153,6 +156,7 @@ def open_assignment(assignment: Assignment) -> None:
     """Keep it, so that home shows it, and the lessons that came with it. Raises LessonError, OSError."""
     for name, lesson in assignment.own.items():
         _install(name, lesson)
+    _install_worlds(assignment.worlds)
     folder = assignments_folder()
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / f"{assignment.id}.json", as_file(assignment))
@@ -161,10 +165,7 @@ def open_assignment(assignment: Assignment) -> None:
 def _install(name: str, lesson: OwnLesson) -> None:
     """Put a lesson that came with an assignment among one's own; another of that name is kept beside it."""
     folder = data_folder()
-    (folder / WORLDS).mkdir(parents=True, exist_ok=True)
-    for world, script in lesson.worlds.items():
-        _keep_aside(folder / WORLDS / f"{world}.pte", script)
-        replace_file(folder / WORLDS / f"{world}.pte", script.encode())
+    _install_worlds(lesson.worlds)
     path = folder / f"{name}.md"
     _keep_aside(path, lesson.text)
     replace_file(path, lesson.text.encode())
@@ -173,6 +174,15 @@ def _install(name: str, lesson: OwnLesson) -> None:
     except LessonError:
         path.unlink(missing_ok=True)
         raise
+
+
+def _install_worlds(worlds: Mapping[Name, str]) -> None:
+    """Put scenes among those of one's own lessons; another of that name is kept beside it."""
+    folder = data_folder() / WORLDS
+    folder.mkdir(parents=True, exist_ok=True)
+    for world, script in worlds.items():
+        _keep_aside(folder / f"{world}.pte", script)
+        replace_file(folder / f"{world}.pte", script.encode())
 
 
 def _keep_aside(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from lessons.drills.book import KINDS, LARGEST_SEED, exercise
+from lessons.drills.book import LARGEST_SEED, exercise, unknown_kind
 from lessons.drills.exercise import Exercise
 from lessons.file.schema import Do, Goal, Lesson
 from lessons.i18n.language import tr
@@ -202,7 +202,7 @@ def _result(player: Player, progress: LessonProgress) -> ReplayedLesson:
 def replay_exercise(key: str, answer: DrillAnswer) -> ReplayedExercise:
     """An exercise made again from its kind and number. Raises WorkError where there is no such exercise."""
     kind, _, number = key.partition(" ")
-    if kind not in KINDS or not (number.isascii() and number.isdigit() and len(number) < 11):
+    if unknown_kind(kind) or not (number.isascii() and number.isdigit() and len(number) < 11):
         raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))
     if int(number) > LARGEST_SEED:
         raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))

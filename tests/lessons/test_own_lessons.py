@@ -6,11 +6,15 @@ import pytest
 
 from lessons.author import scaffold
 from lessons.author.check import check_lesson
+from lessons.drills.book import ON_WORLDS, exercise, unknown_kind
+from lessons.drills.hints import hints
 from lessons.file.library import entries, find, next_in_course
 from lessons.file.loader import load
 from lessons.i18n import lesson_folders
 from lessons.i18n.lesson_folders import VARIABLE, name_folders
 from lessons.learner.progress import Store
+from lessons.teach import assignment as assignments
+from lessons.teach.assignment import assign, drill_set, open_assignment
 from tests.tui.user import at
 from tui import cli
 from tui.drivers.author import AuthorDriver
@@ -84,6 +88,50 @@ def test_they_are_translated_beside_themselves(folder: Path) -> None:
         assert "Sag, warum." in str(find("first-of-mine"))
     finally:
         use("en")
+
+
+SCENE = """# a buffer and a child
+process a
+device nic
+mmap a heap anon private rw 2
+write a heap 5
+gup a heap as=hold write pin by=nic
+fork a kid
+"""
+
+
+@pytest.mark.parametrize("kind", ON_WORLDS)
+def test_exercises_are_asked_on_ones_own_worlds(folder: Path, kind: str) -> None:
+    (folder / "worlds" / "child.pte").write_text(SCENE)
+    for seed in range(4):
+        made = exercise(f"{kind}@child", seed)
+        assert made == exercise(f"{kind}@child", seed)
+        assert made.scene == tuple(SCENE.splitlines()[1:]), "the author's machine, without the author's remarks"
+        assert len({answer.text for answer in made.answers}) == len(made.answers)
+        assert any(name in made.ask for name in ("heap", "One command", "Frame f"))
+        assert all(hints(made))
+
+
+def test_a_world_goes_along_with_what_is_assigned_on_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "worlds" / "child.pte").write_text(SCENE)
+    week = assign("Week", [], [drill_set("refcount@child:2", 3)], 0)
+    made = exercise("refcount@child", 3)
+    monkeypatch.setenv(VARIABLE, "")
+    data = tmp_path / "data"
+    data.mkdir()
+    for module in (lesson_folders, assignments):
+        monkeypatch.setattr(module, "data_folder", lambda: data)
+    monkeypatch.setattr(assignments, "assignments_folder", lambda: data / "assignments")
+    assert "no folder of your own has the world child" in called(capsys, "drill", "refcount@child", status=2)
+    open_assignment(week)
+    assert exercise("refcount@child", 3) == made, "asks a student the same"
+    assert "did you mean `refcount`?" in called(capsys, "drill", "refcout@child", status=2)
+    (data / "worlds" / "child.pte").write_text("munmap p0 nothing\n")
+    assert "child.pte: there is no process `p0`" in unknown_kind("pte@child")
+    (data / "worlds" / "child.pte").write_text("process p0\nmmap p0 b secretmem private r 1\n")
+    assert "child.pte: this command sets no scene: mmap" in unknown_kind("pte@child")
 
 
 def test_a_name_of_the_course_cannot_be_taken(folder: Path) -> None:

@@ -336,11 +336,12 @@ class PtescopeApp(App[None]):
 
     def action_assigned_drill(self, kind: str, seed: int, count: int) -> None:
         """The exercises of an assignment: the same for everybody, and as many as were assigned."""
+        from lessons.drills.own_worlds import WorldError
         from tui.drivers.drill import DrillDriver
 
         try:
             driver = DrillDriver(self.store, kind, seed, fixed=True, last=seed + count - 1)
-        except ProgressError as error:
+        except (ProgressError, WorldError) as error:
             self.notify(str(error), severity="error", markup=False)
             return
         self.push_screen(self.stage(driver))

@@ -21,7 +21,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "{kinds}. Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
         "The same call with --seed asks the same everywhere."
     ).format(kinds="; ".join(f"{name}, {tr(asks)}" for name, (asks, _) in KINDS.items()))
-    parser.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help="what to exercise: %(choices)s")
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        metavar="KIND",
+        help="what to exercise; KIND@WORLD asks it on a world of your own lessons",
+    )
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
     parser.add_argument("--count", type=seed, default=0, metavar="N", help="end after N exercises (with --plain)")
     parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
@@ -42,9 +47,13 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if not args.plain:
         hold_collector()
-    from lessons.drills.book import today_seed
+    from lessons.drills.book import today_seed, unknown_kind
+    from lessons.drills.own_worlds import WorldError
     from lessons.learner.progress import ProgressError, Store
 
+    if args.kind and (why := unknown_kind(args.kind)):
+        print(f"ptescope drill: {why}", file=sys.stderr)
+        return EXIT_NO_PROGRESS
     fixed = args.seed is not None
     first = args.seed if fixed else today_seed()
     store = Store()
@@ -64,6 +73,6 @@ def main(args: Namespace) -> int:
         from tui.app.launch import drill
 
         return drill(store, args.kind or "", first, fixed=fixed)
-    except ProgressError as error:
+    except (ProgressError, WorldError) as error:
         print(error, file=sys.stderr)
         return EXIT_NO_PROGRESS

@@ -168,7 +168,7 @@ def _write(name: str, draft: "LessonDraft", folder: Path) -> int:
     """Write both files, and say what is left to do. Nothing that exists is replaced."""
     from lessons.author.check import check_lesson
     from lessons.file.loader import load
-    from lessons.file.schema import WORLDS
+    from lessons.i18n.lesson_folders import WORLDS
     from lessons.learner.own_file import replace_file
 
     lesson, world = folder / f"{name}.md", folder / WORLDS / f"{name}.pte"

@@ -7,8 +7,9 @@ import msgspec
 
 from lessons.file.loader import load
 from lessons.file.problems import LessonError, LessonProblem
-from lessons.file.schema import WORLDS, Do, Item, Lesson
+from lessons.file.schema import Do, Item, Lesson
 from lessons.i18n.language import tr
+from lessons.i18n.lesson_folders import WORLDS
 from lessons.learner.progress import LessonProgress, Store
 from lessons.play.player import Player
 from model.driver_files.library import SUFFIX

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from lessons.drills.own_worlds import WorldError
 from lessons.file.library import TOUR, LessonEntry, entries
 from lessons.file.problems import LessonError, nearest
 from lessons.i18n.language import tr
@@ -144,7 +145,7 @@ class PlainHome:
                 known = [*OTHERS, *(one.name for one in self.entries)]
                 hint = nearest(word, known) or tr("l lists what there is")
                 self.say(tr("`{word}` opens nothing ({hint}).").format(word=word, hint=hint))
-        except (LessonError, ProgressError) as error:
+        except (LessonError, ProgressError, WorldError) as error:
             self.say(str(error))
 
     def _entry(self, word: str) -> LessonEntry | None:
