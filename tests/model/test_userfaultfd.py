@@ -66,6 +66,14 @@ def test_with_sigbus_gup_says_efault(line: str) -> None:
     assert p.do(line) == "error EFAULT"
 
 
+def test_who_has_the_address_space_locked_for_writing_does_not_wait() -> None:
+    p = Play("set kernel 6.18", "process p0\nmmap p0 buf anon private r 2 locked\nmadvise p0 buf dontneed")
+    p.do("munlock p0 buf\nmadvise p0 buf dontneed\nuserfaultfd p0 u\nuffdio-register p0 buf u missing")
+    p.do("begin t mlock p0 buf\nfinish t\nuffdio-zeropage p0 buf[0:1] u\nfinish t")
+    assert p.state.userfaultfds["u"].waiting == (("t", 17),)
+    assert p.do("mprotect p0 buf rw") == "ok"
+
+
 def test_filling_says_what_is_wrong() -> None:
     p = play("missing")
     assert p.do("uffdio-copy p0 buf+0 u src") == "ok"

@@ -311,7 +311,9 @@ class change_protection(Procedure):
         if not self.populate or vma is None or vma.flags & VM_LOCKONFAULT:
             return goto(change_protection.finish)
         pages = self.end - self.start
-        return call(get_user_pages(mm=self.mm, vpn=self.start, pages=pages, foll=populate_foll(vma)))
+        # mmap_lock is held for writing, and must stay so (populate_vma_page_range() with locked = NULL).
+        gup = get_user_pages(mm=self.mm, vpn=self.start, pages=pages, foll=populate_foll(vma), unlockable=False)
+        return call(gup)
 
     @step
     def finish(self, tx: Transaction) -> Outcome:
