@@ -158,11 +158,11 @@ def test_the_plain_sandbox_carries_out_what_is_typed_and_takes_it_back(tmp_path:
     assert (done.returncode, done.stderr) == (0, "")
     heads = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if re.match(r" {0,3}\d+  ", line)]
     assert heads == [
-        "process p0  → ok",
-        "mmap p0 buf anon private rw 2  → ok: page 16",
-        "write p0 buf 7  → ok",
-        "read p0 buf  → ok 7",
-        "read p0 buf  → ok 0",
+        "process p0  answer: ok",
+        "mmap p0 buf anon private rw 2  answer: ok: page 16",
+        "write p0 buf 7  answer: ok",
+        "read p0 buf  answer: ok 7",
+        "read p0 buf  answer: ok 0",
     ]
     assert "column 1: unknown command `raed`; did you mean `read`?" in done.stdout
     assert "column 9: `p0` has no label `buff`; did you mean `buf`?" in done.stdout
