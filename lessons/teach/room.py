@@ -171,7 +171,11 @@ class ClassFolder:
         digest = _digest(f"{folder} {word}") if word.strip() else ""
         student = Student(name, digest, folder, time.time())
         self.record.students[_digest(token)] = student
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            del self.record.students[_digest(token)]
+            raise
         return student
 
     def data(self, student: Student) -> Path:

@@ -186,6 +186,17 @@ async def test_nobody_else_comes_in_and_nobody_takes_more_than_their_share(tmp_p
             page = await answer.text()
             assert "<b>Bob" not in page
             assert "&lt;b&gt;Bob" in page
+        record = tmp_path / "room" / "class.json"
+        record.rename(tmp_path / "kept")
+        record.mkdir()
+        for _ in range(2):
+            async with (
+                aiohttp.ClientSession() as eve,
+                eve.post(f"{url}/join", data={"name": "Eve"}, headers=ours) as no,
+            ):
+                assert (no.status, "class.json: " in await no.text()) == (507, True), "said, and no name is taken by it"
+        record.rmdir()
+        (tmp_path / "kept").rename(record)
         async with bob.post(f"{url}/vote", data={"answer": "1"}, headers=ours) as answer:
             assert (await answer.json())["word"] == "Nothing is being voted on now."
         address = url.replace("http", "ws") + "/ws?width=80&height=24"

@@ -298,6 +298,8 @@ class WebServer:
 
     async def join(self, request: web.Request) -> web.Response:
         """A student says who they are."""
+        from lessons.learner.own_file import reason
+
         room = self.serving.room
         assert room is not None
         form = await request.post()
@@ -307,6 +309,8 @@ class WebServer:
             student = room.join(token, name, word)
         except RoomError as error:
             return _html(texts.joining(str(error), name[:40]), status=409)
+        except OSError as error:
+            return _html(texts.joining(reason(error), name[:40]), status=507)
         self.visitors.visitor(token, room.data(student), student.name)
         response = web.Response(status=303, headers={"Location": "/"})
         self._remember(response, token)
