@@ -130,6 +130,13 @@ class MachineView(NamedTuple):
             pointing = tuple(sorted({*self.every_holder(pfn), *members(pointing)}))
         return [holder for holder in some(pointing) if not kinds or holder.kind in kinds]
 
+    def undecided(self, pfn: int) -> bool:
+        """Whether a call has cleared an entry of the frame under its lock, and counts the mapping still.
+
+        It may give the mapping up, or put the entry back, as ksmd does with a page that somebody holds.
+        """
+        return bool(self.holders(pfn, "rmap"))
+
     def forking(self, process: str) -> bool:
         """Whether a process is still being made by fork(), so that nothing has happened to its memory yet."""
         found = self.state.processes.get(process)

@@ -133,6 +133,25 @@ def test_a_child_shares_the_ksm_page_and_takes_part_itself(play: Play) -> None:
     assert play.broken() == set()
 
 
+def test_ksmd_does_not_forget_an_address_whose_page_is_being_migrated(play: Play) -> None:
+    play.do("ksm-scan 2\nbegin M migrate p0 a+0")
+    while not holds(play, "absent p0 a[0:2] and absent p1 b"):
+        play.do("step M")
+    assert "waits for" in play.do("ksm-scan") or "blocked" in play.do("ksm-scan")
+    play.do("finish M")
+    assert play.do("ksm-scan") == "ok"
+    assert holds(play, "present p0 a[0:2] and same p0 a p1 b")
+
+
+def test_a_child_is_found_through_what_its_parent_had_merged(play: Play) -> None:
+    play.do("ksm-scan 2\nfork p0 p2\nexit p0")
+    assert play.do("migrate p2 a+0") == "ok"
+    assert holds(play, "same p2 a p1 b and refcount p1 b 3")
+    play.do("ksm-scan\nmigrate p2 a+1")
+    assert holds(play, "same p2 a p1 b")
+    assert {mm for (mm, _), _ in play.state.ksm_rmap_items.items()} == {"p1", "p2"}
+
+
 def test_mremap_takes_apart_what_it_moves(play: Play) -> None:
     play.do("ksm-scan 2\nmremap p0 a pages=4 maymove to=64")
     assert holds(play, "exclusive p0 a and exclusive p0 a+1 and refcount p1 b 1")

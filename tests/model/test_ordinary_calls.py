@@ -17,6 +17,11 @@ MEMFD = "memfd f 1\nmmap p0 buf memfd:f shared rw 1\nwrite p0 buf 65"
 DISK_FILE = "diskfile f 1\nmmap p0 buf file:f shared rw 1"
 BUFFER = "bo b 1 in=gtt exporter=insert-page\nmmap p0 buf bo:b shared rw 1 at=64\nwrite p0 buf 65"
 DAX = "dax f 1\nmmap p0 buf dax:f shared rw 1\nwrite p0 buf 65"
+ALIKE = """mmap p0 buf anon private rw 2 at=16
+madvise p0 buf mergeable
+write p0 buf+0 5
+write p0 buf+1 5
+ksm-scan"""
 ANON = "mmap p0 buf anon private rw 1\nwrite p0 buf 1"
 
 
@@ -81,6 +86,31 @@ SCENES = {
         "madvise p0 buf remove",
         "munmap p0 buf",
     ),
+    "a page that a device has got meanwhile is not merged": (
+        f"device nic\n{ALIKE}",
+        "ksm-scan",
+        "gup p0 buf+0 as=r write pin by=nic",
+        "dma r write 9",
+    ),
+    "the partner of a page that is held gets its page back": (
+        f"device nic\n{ALIKE}",
+        "ksm-scan",
+        "gup p0 buf+1 as=r write by=nic",
+        "dma r write 9",
+    ),
+    "who writes while ksmd compares keeps what was written": (ALIKE, "ksm-scan", "write p0 buf+0 7", "read p0 buf+1"),
+    "ksmd finds a process gone": (ALIKE, "ksm-scan", "exit p0"),
+    "what is merged is taken apart before it moves": (
+        f"{ALIKE}\nksm-scan",
+        "mremap p0 buf pages=2 to=64 maymove",
+        "ksm-scan",
+    ),
+    "a KSM page is found by its node, also where a fork has taken it": (
+        f"{ALIKE}\nksm-scan",
+        "fork p0 c",
+        "migrate p0 buf+0",
+    ),
+    "a KSM page goes to swap while somebody copies it": (f"{ALIKE}\nksm-scan", "reclaim p0 buf+0", "write p0 buf+1 7"),
     "reclaim puts back what somebody holds": (
         f"device disk\n{ANON}\nmadvise p0 buf free",
         "gup p0 buf as=bio write by=disk",

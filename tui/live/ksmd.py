@@ -68,7 +68,10 @@ def put_back() -> Iterator[None]:
 
 
 def scan(scans: int, *, use_zero_pages: bool) -> str:
-    """Let ksmd make full scans of all mergeable memory. `ok`, or how many it made if it was not stopped in time."""
+    """Let ksmd make full scans of all mergeable memory. `ok`, or how many it made if it was not stopped in time.
+
+    It makes fewer where one of them has found nothing mergeable any more: then it has nothing to do.
+    """
     with put_back():
         change("use_zero_pages", int(use_zero_pages))
         change("pages_to_scan", PAGES_TO_SCAN)
@@ -82,7 +85,7 @@ def scan(scans: int, *, use_zero_pages: bool) -> str:
                 seen, changed = now, time.monotonic()
         change("run", 0)
         made = setting("full_scans") - first
-    return "ok" if made in {0, scans} else f"{made} scans"
+    return "ok" if made <= scans else f"{made} scans"
 
 
 def forget_the_dead() -> None:

@@ -109,6 +109,11 @@ GLOSSARY: Final = (
         "arch/x86/mm/tlb.c: flush_tlb_multi",
     ),
     Term(
+        "KSM",
+        "Kernel samepage merging: ksmd puts one write-protected page in the place of several of the same content.",
+        "mm/ksm.c: cmp_and_merge_page",
+    ),
+    Term(
         "mapcount",
         "How many page-table entries map the page, as the reverse map counts them.",
         "include/linux/mm.h: folio_mapcount",

@@ -46,7 +46,7 @@ def stale_page(scene: MachineView, reference: Reference, page: int) -> bool:
     if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
     seen = scene.sees(reference.process, vpn)
-    return seen != pfn and not (seen is None and scene.holders(pfn, "rmap"))
+    return seen != pfn and not (seen is None and scene.undecided(pfn))
 
 
 def exported_buffer(scene: MachineView, reference: Reference) -> str:

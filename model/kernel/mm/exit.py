@@ -5,7 +5,6 @@ from typing import ClassVar, cast
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
-from model.kernel.mm.ksm import ksm_exit
 from model.kernel.mm.munmap import free_vmas
 from model.kernel.mm.page import put_page
 from model.kernel.mm.unmap import unmap_region
@@ -49,7 +48,6 @@ class do_exit(Procedure):
     @step
     def exit_mmap(self, tx: Transaction) -> Outcome:
         """Detach all VMAs and unmap their pages, in the order of every unmap: clear, unlink, unhook, flush, free."""
-        ksm_exit(tx, self.mm)
         self.vmas = tuple(vmas_in(tx, self.mm, 0, TASK_SIZE))
         if not self.vmas:
             return goto(do_exit.mmdrop)

@@ -28,7 +28,7 @@ from model.kernel.mm.exit import do_exit
 from model.kernel.mm.huge_fork import copy_huge_pmd
 from model.kernel.mm.huge_page import HPAGE_PMD_NR
 from model.kernel.mm.huge_split import split_huge_pmd
-from model.kernel.mm.ksm import ksm_fork
+from model.kernel.mm.ksm import forget_addresses, ksm_fork
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     folio_add_new_anon_rmap,
@@ -88,6 +88,8 @@ class mm_alloc(Procedure):
         # As long as somebody holds pages of an earlier process of this name, another one cannot have it.
         if self.mm in tx.processes or any(reference.process == self.mm for _, reference in tx.references.items()):
             return fail(EEXIST)
+        if (wait := forget_addresses(tx, self.mm, 0)) is not None:  # of an earlier process of this name
+            return wait
         pgd = alloc_page(tx, "pgtable", mapping=f"mm:{self.mm}", index=3)
         if pgd is None:
             return fail(ENOMEM)

@@ -7,7 +7,7 @@ content. A write to it copies, always: a KSM page is never reused in place, even
 from typing import ClassVar
 
 from model.engine.config import fact
-from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, step
 from model.kernel.arch.pgtable import is_zero_pfn, populated, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.ksm_tree import free_rmap_item
@@ -63,21 +63,30 @@ def ksm_fork(tx: Transaction, parent: str, child: str) -> None:
         ksm_enter(tx, child)
 
 
-def ksm_exit(tx: Transaction, mm: str) -> None:
-    """An address space is about to be torn down: ksmd forgets it.
+def forget_addresses(tx: Transaction, mm: str, start: int, end: int | None = None) -> Blocked | None:
+    """Drop the rmap_items of [start, end), where ksmd has found no mergeable page any more.
 
-    The kernel leaves that to the next scan. Until then nobody finds anything through it: its VMAs are gone.
+    One whose KSM page is locked is waited for: its entries may be migration entries just now, and are to be found.
     """
-    if tx.processes[mm].mm_slot:
-        tx.processes.update(mm, mm_slot=0)
-    forget_addresses(tx, mm, 0)
-
-
-def forget_addresses(tx: Transaction, mm: str, start: int, end: int | None = None) -> None:
-    """Drop the rmap_items of [start, end), where ksmd has found no mergeable page any more."""
     while (vpn := ceiling(tx.ksm_rmap_index, mm, start)) is not None and (end is None or vpn < end):
+        head = tx.ksm_rmap_items[mm, vpn].head
+        lock = tx.locks.get(("folio", str(head)))
+        if lock is not None and lock.writer != tx.task_name:
+            return blocked(f"the lock of frame {head}, held by {lock.writer}")
         free_rmap_item(tx, mm, vpn)
         start = vpn + 1
+    return None
+
+
+def forget_the_dead(tx: Transaction) -> Blocked | None:
+    """Drop what is known of address spaces that are gone.
+
+    Until ksmd comes by it stays: through the addresses of a process that has exited those of its children are found.
+    """
+    for mm in dict.fromkeys(mm for (mm, _), _ in tx.ksm_rmap_items.items()):
+        if mm not in tx.processes and (wait := forget_addresses(tx, mm, 0)) is not None:
+            return wait
+    return None
 
 
 def is_ksm_zero_pte(mem: Memory, pte: Pte) -> bool:

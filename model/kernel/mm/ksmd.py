@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.arch.pgtable import (
     PMD,
@@ -22,7 +22,7 @@ from model.kernel.arch.pgtable import (
 )
 from model.kernel.mm.filemap import folio_lock, folio_trylock, folio_unlock
 from model.kernel.mm.huge_page import vm_normal_page_pmd
-from model.kernel.mm.ksm import break_ksm, find_mergeable_vma, forget_addresses
+from model.kernel.mm.ksm import break_ksm, find_mergeable_vma, forget_addresses, forget_the_dead
 from model.kernel.mm.ksm_merge import try_to_merge_with_ksm_page
 from model.kernel.mm.ksm_tree import (
     left_stable_tree,
@@ -61,6 +61,8 @@ class ksm_do_scan(Procedure):
     @step
     def start_scan(self, tx: Transaction) -> Outcome:
         """A full scan begins with an empty unstable tree: what stood in it may have changed."""
+        if (wait := forget_the_dead(tx)) is not None:
+            return wait
         for content, _ in list(tx.ksm_unstable_tree.items()):
             del tx.ksm_unstable_tree[content]
         self.slot, self.last = 0, max((process.mm_slot for _, process in tx.processes.items()), default=0)
@@ -82,10 +84,13 @@ class ksm_do_scan(Procedure):
             return wait
         mm = self.mm
         found = self.next_page(tx)
+        if isinstance(found, Blocked):
+            return found
         if found is None:
             if not self.address:
                 tx.processes.update(mm, mm_slot=0)
-            forget_addresses(tx, mm, self.address)
+            if (wait := forget_addresses(tx, mm, self.address)) is not None:
+                return wait
             up_read(tx, "mmap_lock", mm)
             return self.next_mm(tx)
         vpn, pfn = found
@@ -97,20 +102,22 @@ class ksm_do_scan(Procedure):
         )
         return call(found_page, then=ksm_do_scan.scan_get_next_rmap_item)
 
-    def next_page(self, tx: Transaction) -> tuple[int, Pfn] | None:
+    def next_page(self, tx: Transaction) -> tuple[int, Pfn] | Blocked | None:
         """The next page to look at, with its rmap_item made, where it has none yet; None behind the last."""
         vma = find_vma(tx, self.mm, self.address)
         while vma is not None:
             if vma.flags & VM_MERGEABLE:
                 first = max(self.address, vma.start)
                 for vpn, pfn in anonymous_pages(tx, self.mm, vma, first) if vma.anon_vma else ():
-                    forget_addresses(tx, self.mm, self.address, vpn)
+                    if (wait := forget_addresses(tx, self.mm, self.address, vpn)) is not None:
+                        return wait
                     self.address = vpn + 1
                     if (self.mm, vpn) not in tx.ksm_rmap_items:
                         tx.ksm_rmap_items[self.mm, vpn] = KsmRmapItem()
                     if not should_skip_rmap_item(tx, self.mm, vpn, pfn):
                         return vpn, pfn
-                forget_addresses(tx, self.mm, self.address, vma.end)
+                if (wait := forget_addresses(tx, self.mm, self.address, vma.end)) is not None:
+                    return wait
                 self.address = vma.end
             vma = find_vma(tx, self.mm, vma.end)
         return None
