@@ -18,8 +18,8 @@ from tui.views.physical import physical
 from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
 
-FEW = {"corrupts": 6}
-"""Each needs a search."""
+CORRUPTS = (0, 2, 3, 5)
+"""Numbers of exercises that are judged by a search of every state: among them each answer, and none of the largest."""
 
 
 def played(made: Exercise) -> tuple[State, State, str]:
@@ -39,7 +39,7 @@ def panes(state: State) -> str:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "corrupts"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, LARGEST_SEED))
 def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -> None:
     made = exercise(kind, seed)
@@ -120,8 +120,8 @@ def test_the_reason_for_an_errno_is_true_of_the_machine_in_the_question(part: in
 
 
 def test_an_errno_is_asked_of_many_mappings_and_none_is_given_away() -> None:
-    made = [exercise("errno", seed) for seed in range(300)]
-    assert len({(one.scene, one.account) for one in made}) > 250
+    made = [exercise("errno", seed) for seed in range(120)]
+    assert len({(one.scene, one.account) for one in made}) > 100
     truths = {one.answers[one.right].text for one in made}
     assert truths >= {"it gets the page", "EFAULT", "EEXIST"}
     for truth in truths:
@@ -130,7 +130,7 @@ def test_an_errno_is_asked_of_many_mappings_and_none_is_given_away() -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(FEW["corrupts"]))
+@pytest.mark.parametrize("seed", CORRUPTS)
 def test_what_can_corrupt_is_judged_as_a_plain_search_judges_it(seed: int) -> None:
     made = exercise("corrupts", seed)
     permitted = [part.strip("`") for part in made.ask.split("by micro-steps: ")[1].split(". Can this")[0].split("; ")]
@@ -152,7 +152,7 @@ def test_what_goes_badly_comes_more_often() -> None:
 
 
 def test_whether_something_corrupts_is_asked_of_many_scenes() -> None:
-    made = [exercise("corrupts", seed) for seed in range(40)]
-    assert len({(one.scene, one.ask) for one in made}) >= 35
+    made = [exercise("corrupts", seed) for seed in range(20)]
+    assert len({(one.scene, one.ask) for one in made}) >= 17
     assert {one.right for one in made} >= {0, 1, 3}
-    assert max(sum(one.right == number for one in made) for number in range(4)) < 24, "no answer is a good guess"
+    assert max(sum(one.right == number for one in made) for number in range(4)) < 12, "no answer is a good guess"

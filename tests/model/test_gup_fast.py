@@ -2,6 +2,7 @@
 
 import pytest
 
+from model.invariants.checker import Checker
 from model.memory.records import Splat
 from tests.model.play import Play
 
@@ -32,6 +33,20 @@ def test_the_slow_way_gives_out_what_the_fast_one_leaves(kernel: str) -> None:
     play = Play(f"set kernel {kernel}", DRIVER)
     assert play.do("gup p0 m as=a write by=nic") == "ok"
     assert play.do("gup p0 m as=b write pin longterm by=nic") == "ok"
+
+
+def test_a_pin_that_is_only_being_taken_is_no_pin_yet() -> None:
+    """Between the look at the PTE and the grab fork() takes away the mark of the page; the walk lets go of it then."""
+    play = Play("process p0\nmmap p0 m anon private rw 1\nwrite p0 m 1\nbegin t gup p0 m as=r write pin\nstep t 6")
+    play.do("begin f cpu=1 fork p0 p1")
+    pfn = play.state.ptes["p0", play.state.labels["p0", "m"].start].pfn
+    while play.frame(pfn).exclusive:
+        play.do("step f")
+    play.do("step t")
+    assert play.frame(pfn).pins
+    assert not Checker.full(play.state).violations
+    play.do("finish t\nfinish f")
+    assert not play.broken()
 
 
 def test_fast_reaches_for_a_struct_page_that_video_memory_has_not() -> None:

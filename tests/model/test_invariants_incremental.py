@@ -102,7 +102,7 @@ def scene() -> Session:
     return session
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(commands, min_size=4, max_size=14))
 def test_one_command_after_the_other(lines: list[str]) -> None:
     session = scene()
@@ -112,7 +112,7 @@ def test_one_command_after_the_other(lines: list[str]) -> None:
     sound(session)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(commands, max_size=4), commands, commands, strides)
 def test_two_commands_interleaved(lines: list[str], one: str, other: str, turns: list[tuple[str, int]]) -> None:
     session = scene()
@@ -161,7 +161,7 @@ def buffer_scene(exporter: str) -> Session:
     return session
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["qxl", "vgem", "mixed"]), st.lists(buffer_commands, min_size=4, max_size=14))
 def test_buffers_of_sound_drivers_whom_nobody_grabs(exporter: str, lines: list[str]) -> None:
     session = buffer_scene(exporter)
@@ -171,7 +171,7 @@ def test_buffers_of_sound_drivers_whom_nobody_grabs(exporter: str, lines: list[s
     sound(session)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(["qxl", "insert-page", "no-zap", "no-flush"]),
     st.lists(st.one_of(buffer_commands, grabs), min_size=4, max_size=14),
@@ -219,7 +219,7 @@ exporter_commands = st.one_of(
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.18"])
 @pytest.mark.parametrize("exporter", library.names())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(exporter_commands, min_size=4, max_size=12))
 def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str]) -> None:
     huge = exporter == "ttm-huge"

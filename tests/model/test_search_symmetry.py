@@ -37,7 +37,7 @@ mmap p0 buf anon private rw 1
 write p0 buf 1
 gup p0 buf as=r write by=nic
 may 2 madvise p0 buf dontneed
-may 2 cpu=0 read p0 buf
+may 2 dma r write 5
 """
 TWO_DEVICES = """
 device nic0
