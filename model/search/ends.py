@@ -83,6 +83,16 @@ class Waiting(NamedTuple):
     """The tasks that hold it; empty: nobody does, it waits for something that nobody will do."""
 
 
+class HeldLock(NamedTuple):
+    """A lock where nothing can go on."""
+
+    lock: str
+    """What it is and whose: `mmap_lock of p0`."""
+    writer: str
+    """The task that has it for itself; empty if none."""
+    readers: tuple[str, ...]
+
+
 class NeverEnds(NamedTuple):
     """The nearest schedule that does not end."""
 
@@ -91,6 +101,10 @@ class NeverEnds(NamedTuple):
     waiting: tuple[Waiting, ...]
     moves: tuple[Action, ...]
     script: tuple[str, ...]
+    locks: tuple[HeldLock, ...] = ()
+    """Every lock that some task holds there."""
+    references: tuple[str, ...] = ()
+    """The references that nobody has put."""
 
 
 def never_ends(search: Search, known: tuple[Action, ...] | None = None) -> NeverEnds | None:
@@ -108,7 +122,15 @@ def never_ends(search: Search, known: tuple[Action, ...] | None = None) -> Never
     waiting = tuple(_waiting(search, actor, packed) for actor in search.cache.threads if _runs(actor, packed))
     in_circle = all(one.held_by for one in waiting) and len(waiting) > 1
     kind: Literal["deadlock", "waits for ever"] = "deadlock" if in_circle else "waits for ever"
-    return NeverEnds(kind, waiting, moves, as_script(search, moves))
+    state = search.cache.state(packed)
+    return NeverEnds(
+        kind, waiting, moves, as_script(search, moves), _held_locks(state), tuple(sorted(state.references))
+    )
+
+
+def _held_locks(state: State) -> tuple[HeldLock, ...]:
+    held = sorted(state.locks.items())
+    return tuple(HeldLock(f"{kind} of {owner}", lock.writer, lock.readers) for (kind, owner), lock in held)
 
 
 def is_stuck(search: Search, packed: int) -> bool:

@@ -157,16 +157,20 @@ def _must_succeed(account: Account, following: Command | None) -> None:
     raise ScriptError([ScriptProblem(command.line, command.column, what + hint)])
 
 
-def from_here(context: Context, checker: Checker, allowed: Sequence[Command]) -> SearchProblem:
+def from_here(
+    context: Context, checker: Checker, allowed: Sequence[Command], stated: Sequence[Command] = ()
+) -> SearchProblem:
     """A search from a machine at hand, under the permissions of `may` lines. Raises ScriptError.
 
-    Its scripts lead on from that machine, not from an empty one.
+    Its scripts lead on from that machine, not from an empty one. `stated`: lines that say what must hold.
     """
+    properties = {command.text: StateProperty.of(command) for command in stated}
+    _refuse_waiting(stated)
     check_simulated([_inner(command) for command in allowed])
     tasks = set(context.state.tasks)
     if not allowed and not tasks:
         raise ScriptError([ScriptProblem(1, 1, "nothing may happen: permit a command")])
-    return SearchProblem(context, checker, permissions(allowed, context.state), ())
+    return SearchProblem(context, checker, permissions(allowed, context.state), (), tuple(properties.values()))
 
 
 def permissions(allowed: Sequence[Command], state: State) -> tuple[Permission, ...]:

@@ -80,7 +80,8 @@ def result_of(search: Search) -> SearchResult:
         PropertyVerdict(name, found.verdict, found.prop[1], found.share, found.shortest.steps, _trail(search, found))
         for name, found in broken.items()
     ]
-    rest = [PropertyVerdict(name, drawn.verdicts[name]) for name in INVARIANTS if name not in broken]
+    both = drawn.stated | {name: drawn.verdicts[name] for name in INVARIANTS}
+    rest = [PropertyVerdict(name, said) for name, said in both.items() if name not in broken]
     small = search.complete and len(search.seen) <= MOST_STATES
     waiting = (one.task for one in drawn.never_ends.waiting) if drawn.never_ends else ()
     return SearchResult(

@@ -14,8 +14,8 @@ from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
 from model.search.bfs import SearchProgress, explore
 from model.search.problem import set_up
-from tui.commands.explore import EXIT_INCOMPLETE
 from tui.jobs.limits import Limits
+from tui.views.search_json import EXIT_INCOMPLETE
 
 ROOT = Path(__file__).parents[2]
 
@@ -251,6 +251,9 @@ def test_who_waits_for_ever_is_told_with_what_and_how_it_came_to_that() -> None:
     (waiting,) = found["never_ends"]["waiting"]
     assert waiting["task"] == "truncate"
     assert "the last reference on page 0 of x" in waiting["on"]
+    assert found["never_ends"]["references"] == ["r"]
+    locks = {one["lock"]: one["writer"] for one in found["never_ends"]["locks"]}
+    assert locks["i_rwsem of x"] == "truncate"
     done = ptescope("run", "--json", "-", text=found["never_ends"]["script"])
     assert done.returncode == 0
     status, found = explored(f"{text}may 1 put r\n")

@@ -100,6 +100,27 @@ async def test_from_the_stage_into_the_corruption_and_back(store: Store, size: t
         assert user.stage.driver is not driver
 
 
+async def test_what_must_hold_is_searched_too(store: Store) -> None:
+    """A property is typed as a line, gets its verdict, and is walked into like a rule."""
+    async with at(store, sandbox(PINNED)) as user:
+        await user.press("x", "colon")
+        await user.enter("always present p0 buf")
+        assert "[x]     always present p0 buf" in rows(user, "may")
+        await user.press("colon")
+        await user.enter("final refcount r0 9")
+        await user.press("x")
+        await searched(user)
+        found = explorer(user).shown.found
+        assert found is not None
+        judged = {one.invariant: one for one in found.judgements}
+        assert judged["always present p0 buf"].verdict == "always"
+        assert judged["final refcount r0 9"].verdict == "always"
+        explorer(user).result.point_at("found:corruption:always present p0 buf")
+        explorer(user).action_go()
+        await until(user, lambda: isinstance(user.screen, Stage))
+        assert "That is what you said must hold." in user.seen()
+
+
 async def test_what_was_found_is_drawn_with_the_nearest_safe_schedule(store: Store, tmp_path: Path) -> None:
     async with at(store, sandbox(PINNED), LARGE) as user:
         await user.press("x", "enter")

@@ -14,7 +14,6 @@ from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
     from model.search.bfs import Property, SearchProgress
-    from model.search.ends import NeverEnds
     from model.search.problem import SearchProblem
     from model.search.report import Report
     from model.search.strategy import SearchOutcome
@@ -23,12 +22,7 @@ MOST_MEMORY: Final = 4096
 """MiB that a search may take unless told otherwise."""
 SUFFIXES: Final = (".svg", ".md")
 """Of drawings."""
-EXIT_SAFE: Final = 0
-EXIT_CORRUPTS: Final = 1
 EXIT_MALFORMED: Final = 2
-EXIT_INCOMPLETE: Final = 3
-EXIT_VACUOUS: Final = 4
-EXIT_NEVER_ENDS: Final = 5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -158,13 +152,9 @@ def main(args: Namespace) -> int:
         tell(found, seconds, ended)
     if args.output is not None and not draw(found, args.output):
         return EXIT_MALFORMED
-    if found.corrupts:
-        return EXIT_CORRUPTS
-    if found.never_ends is not None:
-        return EXIT_NEVER_ENDS
-    if not found.complete:
-        return EXIT_INCOMPLETE
-    return EXIT_VACUOUS if found.shows_nothing else EXIT_SAFE
+    from tui.views.search_json import status
+
+    return status(found)
 
 
 def draw(found: "Report", output: Path) -> bool:
@@ -236,111 +226,11 @@ def searched(scene: "SearchProblem", args: Namespace, limits: Limits) -> "Search
     return search_scene(scene, args.max_states, limits.allow, symmetry=symmetry, every_state=args.every_state)
 
 
-def never_ends(found: "NeverEnds") -> dict[str, object]:
-    """A schedule without an end, for programs."""
-    return {
-        "kind": found.kind,
-        "waiting": [one._asdict() for one in found.waiting],
-        "script": "".join(f"{line}\n" for line in found.script),
-    }
-
-
-def properties(found: "Report") -> list[dict[str, object]]:
-    """The properties of the script with their verdicts, for programs; of a broken one the shortest way into it."""
-    broken = {finding.prop[0]: finding for finding in found.findings}
-    told: list[dict[str, object]] = []
-    for stated in found.search.scene.properties:
-        one: dict[str, object] = {
-            "property": stated.text,
-            "line": stated.line,
-            "broken": found.stated[stated.text],
-        }
-        if (finding := broken.get(stated.text)) is not None:
-            one |= {
-                "steps": finding.shortest.steps,
-                "nearest": finding.nearest,
-                "preemptions": finding.shortest.preemptions,
-                "script": "".join(f"{line}\n" for line in finding.script),
-            }
-        told.append(one)
-    return told
-
-
-def exact(number: int) -> object:
-    """An integer of any length, which msgspec would not write."""
-    import msgspec
-
-    return msgspec.Raw(str(number).encode())
-
-
-def in_schedules(counts: dict[str, int] | None) -> dict[str, object]:
-    """In how many schedules a command was started, and ended with what; null where they were not counted."""
-    from model.search.command_events import STARTED
-
-    if counts is None:
-        return {"started_in": None, "ended_in": None}
-    ended = {outcome: exact(count) for outcome, count in counts.items() if outcome != STARTED}
-    return {"started_in": exact(counts[STARTED]), "ended_in": ended}
-
-
 def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
     """The object that docs/script-contract.md describes."""
     import msgspec
 
-    from model.search.verdicts import MEMORY_ORDER
+    from tui.views.search_json import as_object
 
-    result: dict[str, object] = {
-        "complete": found.complete,
-        "states": found.states,
-        "transitions": found.search.transitions,
-        "schedules": None,
-        "seconds": round(seconds, 3),
-        "verdicts": found.verdicts,
-        "violations": [
-            {
-                "invariant": finding.prop[0],
-                "severity": finding.prop[1],
-                "steps": finding.shortest.steps,
-                "nearest": finding.nearest,
-                "preemptions": finding.shortest.preemptions,
-                "script": "".join(f"{line}\n" for line in finding.script),
-            }
-            for finding in found.findings
-            if finding.prop[0] in found.verdicts
-        ],
-        "reduced": None,
-        "memory_order": MEMORY_ORDER,
-        "vacuous": found.shows_nothing,
-        "properties": properties(found),
-        "preemptions_proved": None,
-        "commands": [
-            {
-                "command": use.permission.command.text,
-                "times": use.permission.times or None,
-                "started": use.started,
-                "outcomes": list(use.outcomes),
-            }
-            | in_schedules(found.in_schedules(number))
-            for number, use in enumerate(found.commands)
-        ],
-        "never_ends": never_ends(found.never_ends) if found.never_ends else None,
-    }
-    if (part := found.part) is not None:
-        result["preemptions_proved"] = part.proved if part.proved >= 0 else None
-        if part.schedules:
-            result["random"] = {
-                "schedules": part.schedules,
-                "seed": seed,
-                "given_up": part.unended,
-                "broken_in": part.broken_in,
-            }
-    if found.reduction is not None:
-        result["reduced"] = {
-            "complete": found.reduction.complete,
-            "states": len(found.reduction.before),
-            "transitions": found.reduction.transitions,
-        }
-    if found.counted is not None:
-        result["schedules"] = exact(found.counted.schedules)
-    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(as_object(found, seconds, seed)) + b"\n")
     sys.stdout.flush()

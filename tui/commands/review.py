@@ -4,35 +4,17 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lessons.i18n.language import tr
-from tui.commands.compare import add_bounds, bounds_of, say_interrupted
-from tui.commands.explore import (
-    EXIT_CORRUPTS,
-    EXIT_INCOMPLETE,
-    EXIT_MALFORMED,
-    EXIT_NEVER_ENDS,
-    EXIT_SAFE,
-    EXIT_VACUOUS,
-    draw,
-    drawing_file,
-)
+from tui.commands.compare import EXIT_INTERRUPTED, add_bounds, bounds_of, say_interrupted
+from tui.commands.explore import EXIT_MALFORMED, draw, drawing_file
 from tui.commands.run import complain
+from tui.views.search_json import EXIT_CORRUPTS
 
 if TYPE_CHECKING:
-    from model.compare.cells import CellOutcome
     from model.compare.scenes import DriverRow
     from model.compare.table import CellQuestion
-
-STATUS: "Final[dict[CellOutcome, int]]" = {
-    "corrupts": EXIT_CORRUPTS,
-    "splat": EXIT_CORRUPTS,
-    "stuck": EXIT_NEVER_ENDS,
-    "open": EXIT_INCOMPLETE,
-    "vacuous": EXIT_VACUOUS,
-}
-"""By the worst cell; 0 for all others."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -98,7 +80,7 @@ def main(args: Namespace) -> int:
     from model.text.problems import ScriptError
     from tui.jobs.compare import answer_all
     from tui.session.user_files import UnreadableError
-    from tui.views.review_table import ReviewResult, print_json, print_junit, print_markdown, print_review
+    from tui.views.review_table import ReviewResult, print_json, print_junit, print_markdown, print_review, status_of
 
     if args.output is not None and not args.story:
         print(tr("-o draws a story: name a cell with --story"), file=sys.stderr)
@@ -130,8 +112,8 @@ def main(args: Namespace) -> int:
         print_junit(review)
     else:
         print_review(review, f"ptescope review {args.driver} --kernel {args.kernel}")
-    status = STATUS.get(review.worst, EXIT_SAFE)
-    return status if status == EXIT_CORRUPTS or not interrupted else EXIT_INCOMPLETE
+    status = status_of(review.worst)
+    return status if status == EXIT_CORRUPTS or not interrupted else EXIT_INTERRUPTED
 
 
 def row_of(driver: str) -> "DriverRow":
@@ -173,7 +155,7 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     from model.search.strategy import search_scene
     from model.text.problems import did_you_mean
     from tui.jobs.limits import Limits
-    from tui.views.review_table import name_of
+    from tui.views.review_table import name_of, status_of
     from tui.views.search_report import tell
 
     cells = {name_of(question): question for question in asked}
@@ -186,7 +168,7 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     cell = judge.cell(question.scene)
     print(f"{args.driver}, {tr('kernel')} {args.kernel}, {args.story}: {cell}")
     if cell.answer.endswith("at mmap"):
-        return EXIT_SAFE
+        return 0
     began = time.process_time()
     limits = Limits(args.max_memory, lambda _: None)
     with limits.interruptible():
@@ -195,4 +177,4 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     tell(found, time.process_time() - began, limits.ended)
     if args.output is not None and not draw(found, args.output):
         return EXIT_MALFORMED
-    return STATUS.get(cell.outcome, EXIT_SAFE)
+    return status_of(cell.outcome)

@@ -128,7 +128,9 @@ class CounterexampleDriver(SandboxDriver):
         counterexample = found.counterexample
         many = tr("{steps} micro-steps, {preemptions} pre-emptions")
         count = many.format(steps=counterexample.steps, preemptions=counterexample.preemptions)
-        text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{INVARIANTS[found.invariant].rule}\n\n"
+        known = INVARIANTS.get(found.invariant)
+        rule = known.rule if known is not None else tr("That is what you said must hold.")
+        text = f"**{found.invariant}** ({tr(found.severity)}): {count}.\n\n{rule}\n\n"
         schedule = "\n".join(self._schedule(counterexample, here))
         drawn = tr("`S` draws it in time and space, with the nearest safe schedule beside it.")
         standing = "\n\n".join((self._standing(counterexample, here), *self._instead(), drawn))

@@ -6,7 +6,8 @@ from lessons.file.museum import load
 from lessons.file.museum_schema import Exhibit
 from lessons.file.problems import LessonError
 from lessons.play.exhibit import ExhibitMissesError, ExhibitVerdict, play, verdict_of
-from tui.jobs.search import SearchFailed, limit_memory
+from tui.jobs.limits import limit_memory
+from tui.jobs.search import MOST_MEMORY, SearchFailed
 from tui.jobs.subprocess_job import ProcessGoneError, run_in_process
 
 
@@ -24,7 +25,7 @@ def played(tell: Callable[[ExhibitVerdict | SearchFailed], None], file: str) -> 
     """The search itself; runs in the other process."""
     from pathlib import Path
 
-    limit_memory()
+    limit_memory(MOST_MEMORY)
     try:
         tell(verdict_of(play(load(Path(file)))))
     except (LessonError, ExhibitMissesError) as error:

@@ -66,3 +66,16 @@ def memory() -> float:
         return 0
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return taken / MIB if sys.platform == "darwin" else taken / 1024
+
+
+def limit_memory(most: int) -> None:
+    """Let an allocation of this process fail beyond `most` bytes of address space, before the machine begins to swap.
+
+    Where the system has no such limit, do without.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (least, hard))

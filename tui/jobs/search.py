@@ -1,6 +1,5 @@
 """A search as a screen wants it: in a process of its own, telling how far it is, with a result of plain values."""
 
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from model.search.bfs import MOST_STATES, Property, SearchProgress, explore
 from model.search.problem import from_here
 from model.search.result import SearchResult, result_of
 from model.text.problems import ScriptError
+from tui.jobs.limits import limit_memory
 from tui.jobs.subprocess_job import ProcessGoneError, run_in_process
 
 MOST_MEMORY = 2 << 30
@@ -28,6 +28,8 @@ class SearchRequest(NamedTuple):
     checker: Checker
     allowed: tuple[Command, ...]
     """`may` commands."""
+    stated: tuple[Command, ...] = ()
+    """`always`, `never` and `final` commands."""
     most_states: int = MOST_STATES
     first: bool = False
     """End at the first corruption or splat."""
@@ -60,19 +62,9 @@ async def search(request: SearchRequest) -> AsyncGenerator[Word]:
         yield SearchFailed(f"the process that searched is gone: {gone}")
 
 
-def limit_memory() -> None:
-    """Let an allocation fail before the machine begins to swap; where the system has no such limit, do without."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-
-
 def searched(tell: Callable[[Word], None], request: SearchRequest) -> None:
     """The search itself; runs in the other process."""
-    limit_memory()
+    limit_memory(MOST_MEMORY)
     began = time.monotonic()
     due = began
 
@@ -88,7 +80,7 @@ def searched(tell: Callable[[Word], None], request: SearchRequest) -> None:
         return request.first and kind[1] != "hazard"
 
     try:
-        scene = from_here(request.context, request.checker, request.allowed)
+        scene = from_here(request.context, request.checker, request.allowed, request.stated)
         tell(result_of(explore(scene, request.most_states, stop, progressed)))
     except ScriptError as error:
         tell(SearchFailed(str(error)))

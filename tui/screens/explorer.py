@@ -14,6 +14,7 @@ from model.script.command import Command
 from model.script.context import Context
 from model.script.parser import parse_permissions
 from model.script.scope import Scope
+from model.script.verbs import PROPERTIES
 from model.search.enabled import drawable, enabled_commands, proposed
 from model.search.problem import Permission, permissions
 from model.search.result import SearchResult
@@ -213,10 +214,11 @@ class Explorer(LeavesOnce[None]):
 
     def _assist(self, line: str) -> "Completion":
         """Help for a `may` line: what stands before the command is understood."""
-        return help_for(self.origin.state, line if line.startswith("may ") else f"may 1 {line}")
+        whole = line.partition(" ")[0] in {"may", *PROPERTIES}
+        return help_for(self.origin.state, line if whole else f"may 1 {line}")
 
     def _typed(self, line: str | None) -> None:
-        """Add a line, if it can be understood; `may N` may stand before it."""
+        """Add a line, if it can be understood: what may happen, `may N` before it or not, or what must hold."""
         if not line:
             return
         words = line.split(maxsplit=2)
@@ -226,17 +228,17 @@ class Explorer(LeavesOnce[None]):
         except ScriptError as error:
             self.notify(error.problems[0].message, severity="warning", markup=False)
             return
-        self.choices.append(own_line(f"may {times} {command}"))
+        self.choices.append(own_line(line if words[0] in PROPERTIES else f"may {times} {command}"))
         self.may.renew()
         self.may.point_at(f"may:{len(self.choices) - 1}")
 
     def _understood(self, lines: list[CommandChoice], times: str = "") -> tuple[Command, ...]:
-        """The `may` commands of the lines, each of which may use what another would create. Raises ScriptError.
+        """The commands of the lines, each of which may use what another would create. Raises ScriptError.
 
         `times`: how often the last one may happen, as typed.
         """
-        texts = [f"may {choice.often} {choice.line}" for choice in lines]
-        if times:
+        texts = [choice.text for choice in lines]
+        if times and not lines[-1].states:
             texts[-1] = f"may {times} {lines[-1].line}"
         return parse_permissions(texts, Scope.of(self.origin.state))
 
@@ -251,7 +253,7 @@ class Explorer(LeavesOnce[None]):
         """Walk into what the cursor stands on, else search."""
         kind, _, rest = self._at().partition(":") if self.focused is self.result else ("", "", "")
         if kind == "found":
-            self._walk_into(rest.partition(":")[0])
+            self._walk_into(rest.partition(":")[2])
         else:
             self.action_search()
 
@@ -264,14 +266,18 @@ class Explorer(LeavesOnce[None]):
         except ScriptError as error:
             self.notify(error.problems[0].message, severity="error", markup=False)
             return
-        allowed = tuple(command for choice, command in understood if choice.on)
+        chosen = [command for choice, command in understood if choice.on]
+        allowed = tuple(command for command in chosen if command.verb not in PROPERTIES)
+        stated = tuple(command for command in chosen if command.verb in PROPERTIES)
         state, running = self.origin.state, self.origin.running
         if not allowed and not len(state.tasks):
             self.notify(tr("Choose at least one line that may happen."), severity="warning", markup=False)
             return
         begun = self.origin.context.begun if running is None else running.before.begun
         self.searched = permissions(allowed, state)
-        request = SearchRequest(Context(state, begun), self.origin.checker, allowed, self.terms.bound, self.terms.first)
+        request = SearchRequest(
+            Context(state, begun), self.origin.checker, allowed, stated, self.terms.bound, self.terms.first
+        )
         self.show(ShownSearch(running=True))
         self.under_way = asyncio.create_task(self._search(request))
 
@@ -345,7 +351,7 @@ class Explorer(LeavesOnce[None]):
         kind, _, rest = self._at().partition(":")
         found = self.shown.found
         worst = next((one.invariant for one in found.judgements if one.counterexample is not None), "") if found else ""
-        driver = self._laid(rest.partition(":")[0] if kind == "found" else worst)
+        driver = self._laid(rest.partition(":")[2] if kind == "found" else worst)
         if driver is None:
             self.notify(tr("Nothing that was found breaks a rule: search first, with `x`."), markup=False)
             return
@@ -375,7 +381,9 @@ class Explorer(LeavesOnce[None]):
 
 
 def own_line(may: str) -> CommandChoice:
-    """A `may` line as a choice that is ticked."""
+    """A `may` line, or one that says what must hold, as a choice that is ticked."""
+    if may.partition(" ")[0] in PROPERTIES:
+        return CommandChoice(may, tr("must hold"), on=True, own=True)
     _, times, command = may.split(maxsplit=2)
     return CommandChoice(command, tr("your own lines"), on=True, times=0 if times == "*" else int(times), own=True)
 

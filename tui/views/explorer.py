@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lessons.i18n.language import tr
+from model.script.verbs import PROPERTIES
 from model.search.result import PropertyVerdict, SearchResult
 from tui.jobs.search import SearchStatus
 from tui.views.glyphs import Glyphs
@@ -34,6 +35,16 @@ class CommandChoice(NamedTuple):
     """How often; 0: any number of times, one at a time."""
     own: bool = False
     """Typed in by the learner."""
+
+    @property
+    def states(self) -> bool:
+        """It says what must hold, not what may happen: `always`, `never` or `final`."""
+        return self.line.partition(" ")[0] in PROPERTIES
+
+    @property
+    def text(self) -> str:
+        """The line of a script."""
+        return self.line if self.states else f"may {self.often} {self.line}"
 
     @property
     def often(self) -> str:
@@ -69,7 +80,7 @@ def choices(offered: Sequence[CommandChoice], terms: Terms, width: int, in_fligh
             rows.append(row(Span(f" {about}", "name")))
         subject = f"may:{number}"
         box = "[x]" if choice.on else "[ ]"
-        often = f"{choice.often} {'x'} " if choice.on else "    "
+        often = f"{choice.often} {'x'} " if choice.on and not choice.states else "    "
         role = "strong" if choice.on else "plain"
         rows.append(
             row(
@@ -139,7 +150,7 @@ def _result(found: SearchResult, terms: Terms, at: str, width: int, glyphs: Glyp
 
 def subject_of(verdict: PropertyVerdict) -> str:
     """What the cursor stands on."""
-    return f"found:{verdict.invariant}:{verdict.severity}"
+    return f"found:{verdict.severity}:{verdict.invariant}"
 
 
 def _verdict(verdict: PropertyVerdict, width: int, glyphs: Glyphs) -> Row:

@@ -19,9 +19,17 @@ from model.search.verdicts import MEMORY_ORDER
 from tui.jobs.compare_cache import Answer
 from tui.views.comparison_table import LEGEND, Grid, print_grid, style_of, words
 from tui.views.plain_text import console
+from tui.views.search_json import EXIT_CORRUPTS, EXIT_INCOMPLETE, EXIT_NEVER_ENDS, EXIT_SAFE, EXIT_VACUOUS
 
 QUIET: Final = frozenset({"safe", "refused"})
 """Cells that are counted, not listed."""
+STATUS: Final[dict[CellOutcome, int]] = {
+    "corrupts": EXIT_CORRUPTS,
+    "splat": EXIT_CORRUPTS,
+    "stuck": EXIT_NEVER_ENDS,
+    "open": EXIT_INCOMPLETE,
+    "vacuous": EXIT_VACUOUS,
+}
 BY: Final = ":"
 """Between grabber and happening in the name of a cell."""
 
@@ -197,6 +205,11 @@ def print_junit(review: ReviewResult) -> None:
     ET.indent(suite)
     sys.stdout.write('<?xml version="1.0" encoding="UTF-8"?>\n')
     sys.stdout.write(ET.tostring(suite, encoding="unicode") + "\n")
+
+
+def status_of(worst: CellOutcome) -> int:
+    """The exit status of a review, by its worst cell: as `explore` has it."""
+    return STATUS.get(worst, EXIT_SAFE)
 
 
 def _verdict_for_ci(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:

@@ -15,7 +15,7 @@ from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
 from model.search.command_events import STARTED
-from model.search.ends import CommandUse, NeverEnds
+from model.search.ends import CommandUse, HeldLock, NeverEnds
 from model.search.part_searches import PartSearch
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
@@ -169,7 +169,12 @@ class Teller:
         )
         for one in found.waiting:
             waits = tr("waits for {what}").format(what=one.on)
-            self.line(2, (one.task, "bold"), f" ({one.command}) {waits}")
+            by = tr(", held by {tasks}").format(tasks=", ".join(one.held_by)) if one.held_by else ""
+            self.line(2, (one.task, "bold"), f" ({one.command}) {waits}{by}")
+        for lock in found.locks:
+            self.line(2, tr("{lock}: held by {tasks}").format(lock=lock.lock, tasks=who_holds(lock)))
+        if found.references:
+            self.line(2, tr("references that nobody has put: {names}").format(names=", ".join(found.references)))
         self.line(2, (tr("the schedule"), "bold"))
         for command in found.script[len(self.scene.script) :]:
             self.line(4, command)
@@ -388,6 +393,15 @@ def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
         for _, members in groupby(numbered, key=lambda pair: (pair[1].action.task, pair[0] >= tip >= 0))
         for group in [list(members)]
     ]
+
+
+def who_holds(lock: HeldLock) -> str:
+    """The tasks that hold a lock.
+
+    >>> who_holds(HeldLock("mmap_lock of p0", "", ("gup", "read")))
+    'gup (to read), read (to read)'
+    """
+    return lock.writer or ", ".join(tr("{task} (to read)").format(task=task) for task in lock.readers)
 
 
 def label(text: str) -> str:
