@@ -60,6 +60,7 @@ SUBCOMMANDS: Final = (
     Subcommand("compare", "compare", "compare drivers, grabbers and defences, each cell by a search"),
     Subcommand("driver", "driver", "describe your own driver: list, show, check, new"),
     Subcommand("review", "review", "review one driver: every grabber against everything that its owner does"),
+    Subcommand("mcp", "mcp", "offer run, explore and review to other programs (extra `mcp`)"),
     Subcommand("museum", "museum", "real bugs, as they were and as mended"),
     Subcommand("sweep", "sweep", "search every pair of ordinary calls: they must do no harm"),
     Subcommand("live", "live", "run a script on this machine's own kernel, beside the model"),

@@ -15,23 +15,12 @@ from model.compare.happenings import CellScene
 from model.compare.table import CellQuestion, review_questions
 from model.script.parser import parse
 from model.script.runner import Runner
+from tests.tui.driver_texts import EARLY_FREE as MINE
 from tui.cli import main
 from tui.commands.review import row_of
 from tui.jobs.compare import Answered, CellBounds, compute
 from tui.jobs.compare_cache import Cache
 
-MINE = """driver mine
-about it frees before it zaps
-vma PFNMAP DONTEXPAND
-map at=fault insert=pfn
-lock resv blocking
-backing pages
-op purge:
-  lock resv
-  free
-  zap
-  unlock resv
-"""
 QUICK = ("--jobs", "1", "--kernel", "6.1", "--grabber", "nobody", "--grabber", "gup-fast")
 
 

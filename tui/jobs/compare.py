@@ -116,15 +116,18 @@ def compared(tell: Callable[[Answered], None], asked: list[CellQuestion], bounds
 
 
 def compute(asked: Sequence[CellQuestion], bounds: CellBounds) -> Generator[Answered]:
-    """Answer questions in any order, those that take long first, so that no process is left with one at the end.
+    """Answer questions in any order: those that take long first, so that no process is left with one at the end.
+
+    Where there is one process, they come last: whoever ends it early has the more.
 
     Scenes of a group go to one process: what a search of one has shown need not be searched for another. Whoever
     closes this ends the processes within a moment.
     """
     groups: dict[str, list[CellQuestion]] = {}
-    for question in sorted(asked, key=lambda question: question.heavy, reverse=True):
+    alone = bounds.jobs <= 1 or len(asked) < FEW
+    for question in sorted(asked, key=lambda question: question.heavy, reverse=not alone):
         groups.setdefault(question.group, []).append(question)
-    if bounds.jobs <= 1 or len(asked) < FEW:
+    if alone:
         for group in groups.values():
             yield from Judging(bounds.most_states, bounds.most_memory).answers(group)
         return

@@ -1,0 +1,1 @@
+"""What other programs can ask for over the Model Context Protocol."""
