@@ -279,7 +279,10 @@ class OneOf(Operand, frozen=True):
     def read(self, word: Word, reading: Reading) -> str:
         known = sorted(self.known())
         if word.text not in known:
-            raise self.wrong(word, known)
+            wrong = self.wrong(word, known)
+            if not did_you_mean(word.text, known):
+                raise OperandError(wrong.column, f"{wrong}: expected one of {', '.join(known)}")
+            raise wrong
         return word.text
 
     def words(self, reading: Reading) -> Iterable[str]:

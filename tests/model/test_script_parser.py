@@ -336,3 +336,9 @@ def test_a_tab_is_a_blank() -> None:
 def test_a_udmabuf_and_the_memfd_that_it_is_made_of_go_together(line: str, said: str) -> None:
     (problem,) = problems(line, "memfd f 1\ndiskfile d 1\n")
     assert problem.endswith(said)
+
+
+def test_a_word_that_is_like_no_known_one_is_answered_with_all_of_them() -> None:
+    with pytest.raises(ScriptError) as caught:
+        parse("process p0\nexpect broken use-after-free\n")
+    assert "`use-after-free` is not an invariant: expected one of clean-page-written, " in str(caught.value)

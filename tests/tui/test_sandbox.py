@@ -134,3 +134,11 @@ async def test_after_a_fault_that_maps_neighbours_the_walk_is_that_of_the_page_t
         assert "19→" in user.pane("spaces"), "its neighbours are mapped too"
         assert "p0:16" in user.pane("walk") or "page 16" in user.pane("walk")
         assert "page 19" not in user.pane("walk")
+
+
+async def test_the_colon_that_opens_the_prompt_may_be_typed_again(store: Store) -> None:
+    """Documents write `:save FILE`; whoever copies that after pressing the key is understood."""
+    async with at(store, driver_of("process p0")) as user:
+        await user.command(":mmap p0 a anon private rw 1")
+        assert "unknown command" not in user.seen()
+        assert "mmap p0 a anon private rw 1" in user.seen()

@@ -136,8 +136,8 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
         self.pane.renew()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Done; an empty line closes."""
-        self.take([event.value.strip()])
+        """Done; an empty line closes. The `:` that opens the prompt may be typed once more, as documents write it."""
+        self.take([event.value.strip().removeprefix(":")])
 
     def take(self, lines: Sequence[str]) -> None:
         """Close the prompt with these lines as its result."""

@@ -120,7 +120,8 @@ class Teller:
                 0, label(tr("counted once:")), f"{tr('states that differ only in which of these is which')}: {alike}"
             )
         if self.found.counted is not None:
-            self.line(0, label(tr("schedules:")), number_of(self.found.counted.schedules))
+            said = tr("{many}, each counted once: a share of them says nothing of how likely something is")
+            self.line(0, label(tr("schedules:")), said.format(many=number_of(self.found.counted.schedules)))
         for number, use in enumerate(self.found.commands):
             became = self.became(use, self.found.in_schedules(number))
             self.line(0, label(tr("done:")) if use.took_place else (label(tr("never done:")), "bold"), *became)
