@@ -5,9 +5,8 @@ from typing import Final
 from textual.binding import Binding, BindingType
 
 from tui.screens.panes import PANES
+from tui.screens.picture_panes import LEAST
 
-NARROW: Final = 100
-WIDE: Final = 190
 HINTS: Final = (
     ("forward", "n ->", "forward", "step('forward')"),
     ("back", "p", "back", "back"),
@@ -34,6 +33,9 @@ KEEP_AFTER: Final = 2.0
 """Seconds after a move until what it changed is kept in the learner's file."""
 STORY_WIDTHS: Final = {"normal": 43, "wide": 48}
 """Columns of the story beside a picture, as the style sheet has them."""
+NARROW: Final = STORY_WIDTHS["normal"] + 1 + LEAST
+"""On a screen with fewer columns the story stands above the picture: beside it there would be no room to draw."""
+WIDE: Final = 190
 STORY: Final = 9
 """Lines of the story on a narrow screen, at least …"""
 MACHINE_LEAST: Final = 10
