@@ -21,6 +21,7 @@ from lessons.file.museum_schema import CULPRITS, MECHANISMS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
 from model.invariants.next_access import FILLINGS
+from model.invariants.registry import INVARIANTS
 from model.search.verdicts import Verdict
 from tui.cli import SUBCOMMANDS
 from tui.commands.export import FORMATS
@@ -126,6 +127,7 @@ def tables() -> Iterator[str]:
     yield from (one.meaning for one in PICTURE_SIGNS.values() if one.meaning)
     yield from (word for word in FILLINGS if word)
     yield from (rule.rule for rule in all_rules())
+    yield from (invariant.symptom for invariant in INVARIANTS.values())
     yield from (command.help for command in (*SUBCOMMANDS, *SESSION_COMMANDS))
     yield from (asks for asks, _ in DRILLS.values())
     yield from DRILL_HINTS.values()
