@@ -98,6 +98,10 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("madvise", "always", "never"),
         "which private memory may get huge pages (/sys/kernel/mm/transparent_hugepage/enabled)",
     ),
+    "hugetlb": Setting(
+        ("0", "1", "2", "3", "4", "8", "16", "64", "256"),
+        "how many pages of 2 MiB are set aside for hugetlb when the machine starts (vm.nr_hugepages)",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     AS_IT_WAS: Setting(
         (NONE, *MENDS),
@@ -163,6 +167,15 @@ FACTS: Final[dict[str, Fact]] = {
     ),
     "pages of zeros become the zero page when a folio is split": Fact(
         "6.12", "7.3", "try_to_map_unused_to_zeropage() since 6.12; mm/migrate.c"
+    ),
+    "a huge page that its owner unmaps is reserved again": Fact(
+        "6.12", "7.3", "__unmap_hugepage_range(), hugetlb_restore_reserve, since 6.8; mm/hugetlb.c"
+    ),
+    "FOLL_FORCE writes to hugetlb": Fact(
+        "6.18", "7.3", "check_vma_flags() of 6.1 and 6.12 refuses it; 6.18: measured; mm/gup.c"
+    ),
+    "it is even while a child still maps it": Fact(
+        "6.18", "6.18", "measured with HugePages_Rsvd on 6.18.44; 6.12.117 and 7.3 ask for !folio_mapped()"
     ),
     "mseal": Fact("6.12", "7.3", "mseal(2) since 6.10; mm/mseal.c"),
     "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),

@@ -45,6 +45,11 @@ VM_MERGEABLE: Final = 0x80000000
 VM_UFFD_MINOR: Final = 1 << 37
 VM_SEALED: Final = 1 << 42
 
+HPAGE_RESV_OWNER: Final = 1 << 0
+HPAGE_RESV_UNMAPPED: Final = 1 << 1
+"""Bits of `Vma.resv` (mm/hugetlb.c): it owns the reservation of a private mapping of huge pages; a page of it was taken
+away so that the owner could have a copy."""
+
 VM_ACCESS: Final = VM_READ | VM_WRITE | VM_EXEC
 VM_UFFD: Final = VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR
 """__VM_UFFD_FLAGS: the modes in which a range is registered with userfaultfd."""
@@ -169,6 +174,12 @@ PG_FROZEN: Final = 1 << 15
 PG_CMA: Final = 1 << 16
 """Stands for the migrate type of the page's block (MIGRATE_CMA): only pages that can be moved away may lie there."""
 
+PG_HUGETLB: Final = 1 << 17
+"""folio_test_hugetlb(), a page type in the kernel: the folio belongs to the pool of huge pages, and goes back there."""
+
+PG_RESTORE_RESERVE: Final = 1 << 18
+"""folio_test_hugetlb_restore_reserve(): when the folio goes back to the pool, one page more of it is reserved."""
+
 PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_DIRTY, "dirty"),
     (PG_LRU, "lru"),
@@ -187,6 +198,8 @@ PAGE_FLAGS: Final[tuple[tuple[int, str], ...]] = (
     (PG_NOREF, "noref"),
     (PG_FROZEN, "frozen"),
     (PG_CMA, "cma"),
+    (PG_HUGETLB, "hugetlb"),
+    (PG_RESTORE_RESERVE, "restore-reserve"),
 )
 
 GUP_PIN_COUNTING_BIAS: Final = 1024

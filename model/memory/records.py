@@ -194,6 +194,10 @@ class Vma(Record, frozen=True, omit_defaults=True):
     """anon_vma_chain: all anon_vmas whose pages may be mapped here, own one last."""
     uffd: str = ""
     """vm_userfaultfd_ctx: the userfaultfd that it is registered with; empty = none."""
+    resv: int = 0
+    """Private mapping of hugetlb: HPAGE_RESV_* bits."""
+    consumed: Runs = ()
+    """The resv_map of an owner: 1 for each huge page of its file's range whose reservation has been used up."""
 
     @property
     def pages(self) -> int:
@@ -260,7 +264,8 @@ class File(Record, frozen=True, omit_defaults=True):
     """struct inode + address_space of one file."""
 
     kind: Word
-    """`memfd`, `ext4`, `shmem` (behind MAP_SHARED|MAP_ANONYMOUS), `secretmem`, `devzero`, `dax`, or a special one."""
+    """`memfd`, `ext4`, `shmem` (behind MAP_SHARED|MAP_ANONYMOUS), `secretmem`, `devzero`, `dax`, `hugetlb` (a memfd of
+    huge pages), `anon_hugepage` (behind MAP_HUGETLB), or a special one."""
     size: int = 0
     """i_size in pages."""
     seals: tuple[Word, ...] = ()
@@ -268,6 +273,8 @@ class File(Record, frozen=True, omit_defaults=True):
     """A descriptor is still open; when it is closed and no VMA is left, the file's pages are freed."""
     nr_thps: int = 0
     """How many large folios it has: each has one entry in the page cache, at its first page."""
+    reserved: Runs = ()
+    """The resv_map of a hugetlb file: 1 for each huge page that is reserved, or was and is in the page cache now."""
     i_mmap: tuple[tuple[str, int], ...] = ()
     """The VMAs that map it: (process, start), by offset, then as they came. What unmap_mapping_range() walks."""
     users: int = 0

@@ -71,7 +71,8 @@ class RecordingResult(NamedTuple):
 
 def play(recording: Recording) -> Iterator[Played]:
     """Perform the ops one by one. After an op at which the model broke all the others are BROKEN too."""
-    machine = Machine(swap=str(recording.header.config.get("swap", "off")))
+    config = recording.header.config
+    machine = Machine(str(config.get("swap", "off")), str(config.get("hugetlb", 0)))
     before = Observation()
     broken: Reply | None = None
     for op, answer in zip(recording.ops, recording.answers, strict=True):

@@ -28,8 +28,8 @@ UNSUPPORTED: Final = Reply("UNSUPPORTED")
 class Machine:
     """A booted model on which a scenario runs, with what the recorder kept beside the kernel."""
 
-    def __init__(self, swap: str = "off") -> None:
-        self.state = boot(cpus=1, settings={"swap": swap})
+    def __init__(self, swap: str = "off", hugetlb: str = "0") -> None:
+        self.state = boot(cpus=1, settings={"swap": swap, "hugetlb": hugetlb})
         self.observer = Observer()
         self.processes: list[str] = []
         """Those alive, oldest first."""

@@ -15,6 +15,7 @@ from model.memory.flags import (
     PAGE_UFFD_WP,
     PG_ANON_EXCLUSIVE,
     PG_DIRTY,
+    PG_HUGETLB,
     PG_KSM,
     PG_LRU,
     PG_MLOCKED,
@@ -53,6 +54,7 @@ PHYS_FLAGS: Final = (
     (0, "anon"),
     (PG_SWAPCACHE, "swapcache"),
     (PG_SWAPBACKED, "swapbacked"),
+    (PG_HUGETLB, "huge"),
     (PG_UNEVICTABLE, "unevictable"),
     (PG_KSM, "ksm"),
     (PG_MLOCKED, "mlocked"),
@@ -63,6 +65,7 @@ PHYS_FLAGS: Final = (
 
 SMAPS_NAMES: Final = {
     "shmem": "shmem",
+    "anon_hugepage": "/anon_hugepage",
     "devzero": "/dev/zero",
     "perf": "anon_inode:[perf_event]",
     "packet": "socket",

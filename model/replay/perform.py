@@ -56,11 +56,14 @@ MMAP_FLAGS: Final = {
     "locked": mmap.MAP_LOCKED,
     "noreserve": mmap.MAP_NORESERVE,
     "growsdown": mmap.MAP_GROWSDOWN,
+    "hugetlb": mmap.MAP_HUGETLB,
 }
 MREMAP_FLAGS: Final = {"maymove": MREMAP_MAYMOVE, "fixed": MREMAP_FIXED, "dontunmap": MREMAP_DONTUNMAP}
 KERNEL_MAPPINGS: Final = {"io_uring_ring": "io_uring"}
 """Backings that a recording calls otherwise than the model."""
-FILE_TYPES: Final = ("memfd", "ext4", "secretmem")
+FILE_TYPES: Final = ("memfd", "ext4", "secretmem", "hugetlb")
+BACKING_OF_FILE: Final = {"ext4": "file", "hugetlb": "hugetlbfs"}
+"""What the model calls a mapping of a file, by its kind, where it has another name."""
 SPECIAL_PAGES: Final = {"vvar": (4, "r"), "vdso": (2, "rx")}
 """Length and protection of the mappings that every process has from the start (Linux 6.18, x86-64)."""
 
@@ -157,7 +160,8 @@ def backing(machine: Machine, op: ops.Mmap) -> str:
     if op.kind != "file":
         return KERNEL_MAPPINGS.get(op.kind, op.kind)
     file = machine.state.files.get(op.file)
-    return "file" if file is None or file.kind == "ext4" else file.kind
+    kind = "ext4" if file is None else file.kind
+    return BACKING_OF_FILE.get(kind, kind)
 
 
 def place(machine: Machine, op: ops.PlaceSpecial) -> Reply:
@@ -229,8 +233,8 @@ def write(machine: Machine, op: ops.Write) -> Reply:
 def create(machine: Machine, op: ops.CreateFile) -> Reply:
     """Make the file and write its first pages through the descriptor."""
     made = (
-        memfd_create(file=op.name, pages=op.pages)
-        if op.type == "memfd"
+        memfd_create(file=op.name, pages=op.pages, hugetlb=op.type == "hugetlb")
+        if op.type in ("memfd", "hugetlb")
         else create_file(file=op.name, kind=op.type, pages=op.pages)
     )
     reply = machine.reply(made)

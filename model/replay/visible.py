@@ -1,6 +1,7 @@
 """The part of an observation that a recorder could see: what it could not see is compared with nothing."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from model.replay.observe import Observation
@@ -8,12 +9,14 @@ from model.replay.recording import LargePhysRow, PhysRow, PinRow, PteRow, Seen
 
 SWAP: Final = "swap"
 UNKNOWN: Final = "?"
+HUGE: Final = "huge"
 MARKERS: Final = ("guard", "uffd-wp-marker")
 
 
 def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
     """What would have been seen of `look`, without the bytes of frames whose bytes `beside` does not know."""
     bytes_of = {name: row[3] for name, row in look.phys.items() if isinstance(row, tuple)} | {"zero": 0}
+    huge = {name for name, row in look.phys.items() if is_huge(row)}
     unread = {name for name, row in beside.phys.items() if isinstance(row, tuple) and row[3] is None}
     return Observation(
         vmas=look.vmas,
@@ -23,14 +26,20 @@ def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
             }
             for process, rows in look.ptes.items()
         },
-        phys={name: frame(row, seen, read=name not in unread) for name, row in look.phys.items() if seen.frames},
-        pins={name: pin(row, seen) for name, row in look.pins.items()},
+        phys={
+            name: frame(row, seen, read=name not in unread)
+            for name, row in look.phys.items()
+            if seen.frames and name not in huge
+        },
+        pins={name: pin(row, seen, huge) for name, row in look.pins.items()},
     )
 
 
 def entry(row: PteRow, seen: Seen, bytes_of: Mapping[str, int | None], beside: PteRow | None) -> PteRow:
     """An entry without the letters that were not seen; without frames, what kind of entry it is and what it shows."""
     name, flags = row
+    if "H" in flags:
+        return HUGE, "".join(letter for letter in flags if letter in seen.pte)
     if not seen.frames and name not in MARKERS and not name.startswith(UNKNOWN):
         unread = beside is not None and beside[0] == UNKNOWN
         name = SWAP if name.startswith(SWAP) else shown(None if unread else bytes_of.get(name))
@@ -55,6 +64,14 @@ def frame(row: PhysRow | LargePhysRow, seen: Seen, *, read: bool) -> PhysRow | L
     )
 
 
-def pin(row: PinRow, seen: Seen) -> PinRow:
-    """A reference, with its frames if frames were seen."""
-    return row if seen.frames else PinRow(row.kind, row.proc, row.page, tuple("?" for _ in row.frames))
+def is_huge(row: PhysRow | LargePhysRow) -> bool:
+    """A page of 2 MiB: a recorder that reads /proc alone compares the entries of those, not what is behind them."""
+    return isinstance(row, dict) or "huge" in row[2].split()
+
+
+def pin(row: PinRow, seen: Seen, huge: AbstractSet[str]) -> PinRow:
+    """A reference, with its frames if frames were seen, and without huge pages."""
+    if seen.frames:
+        small = tuple(name for name in row.frames if name.partition(".")[0] not in huge)
+        return PinRow(row.kind, row.proc, row.page, small)
+    return PinRow(row.kind, row.proc, row.page, tuple("?" for _ in row.frames))

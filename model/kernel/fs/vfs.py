@@ -10,6 +10,7 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.fs.dax import dax_truncate
 from model.kernel.fs.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
+from model.kernel.fs.hugetlbfs import HUGETLB_FILES, hugetlbfs_punch_hole, hugetlbfs_setattr
 from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_grab_folio,
@@ -35,7 +36,7 @@ EOF: Final = -1000
 SHMEM: Final = ("memfd", "shmem")
 """Kinds of files that live in the page cache alone."""
 
-NO_DISK: Final = (*SHMEM, "dax")
+NO_DISK: Final = (*SHMEM, *HUGETLB_FILES, "dax")
 """Kinds of files of which there is nothing behind memory."""
 
 FIRST_READ: Final = 4
@@ -49,10 +50,12 @@ def opened(tx: Transaction, name: str) -> File | Done:
 
 
 def opened_for_reading(tx: Transaction, name: str) -> str | Done:
-    """The kind of the file behind an open descriptor; EBADF without one, ESPIPE where there is nothing to read."""
+    """The kind of the file that splice(2) reads; EBADF without one, EINVAL or ESPIPE where it cannot (splice_read)."""
     file = opened(tx, name)
     if isinstance(file, Done):
         return file
+    if file.kind in HUGETLB_FILES:
+        return fail(EINVAL)
     return file.kind if file.kind in (*SHMEM, "ext4") else fail(ESPIPE)
 
 
@@ -115,6 +118,8 @@ class do_truncate(inode_call):
             return call(shmem_setattr(file=self.file, pages=self.pages))
         if file.kind == "ext4":
             return call(ext4_setattr(file=self.file, pages=self.pages))
+        if file.kind in HUGETLB_FILES:
+            return call(hugetlbfs_setattr(file=self.file, pages=self.pages))
         if file.kind == "dax":
             return call(dax_truncate(file=self.file, first=self.pages, last=MAX_FILE_PAGES, size=self.pages))
         self.ret = -EINVAL
@@ -146,7 +151,7 @@ class fallocate_punch(inode_call):
             return fail(EINVAL)
         if self.offset + self.pages > MAX_FILE_PAGES:
             return fail(EFBIG)
-        if file.kind not in (*SHMEM, "ext4", "dax", "guest_memfd"):
+        if file.kind not in (*SHMEM, *HUGETLB_FILES, "ext4", "dax", "guest_memfd"):
             return fail(EOPNOTSUPP if file.kind == "secretmem" else ENODEV)
         return self.lock(tx)
 
@@ -156,6 +161,8 @@ class fallocate_punch(inode_call):
         match tx.files[self.file].kind:
             case "ext4":
                 return call(ext4_punch_hole(file=self.file, offset=self.offset, pages=self.pages))
+            case kind if kind in HUGETLB_FILES:
+                return call(hugetlbfs_punch_hole(file=self.file, offset=self.offset, pages=self.pages))
             case "dax":
                 last = self.offset + self.pages - 1
                 return call(dax_truncate(file=self.file, first=self.offset, last=last))
@@ -187,7 +194,7 @@ class kernel_read(Procedure):
         file = opened(tx, self.file)
         if isinstance(file, Done):
             return file
-        if file.kind not in (*SHMEM, "ext4", "dax"):
+        if file.kind not in (*SHMEM, *HUGETLB_FILES, "ext4", "dax"):
             return fail(ESPIPE)
         if self.page >= file.size:
             return done(EOF)
@@ -227,6 +234,8 @@ class kernel_write(inode_call):
         file = opened(tx, self.file)
         if isinstance(file, Done):
             return file
+        if file.kind in HUGETLB_FILES:
+            return fail(EINVAL)
         if file.kind not in (*SHMEM, "ext4"):
             return fail(ESPIPE)
         return fail(EFBIG) if self.page >= MAX_FILE_PAGES else self.lock(tx)
@@ -298,7 +307,7 @@ class vfs_fsync(Procedure):
             return file
         if file.kind == "ext4":
             return call(ext4_sync_file(file=self.file))
-        return done() if file.kind in SHMEM else fail(EINVAL)
+        return done() if file.kind in (*SHMEM, *HUGETLB_FILES) else fail(EINVAL)
 
 
 class filp_close(Procedure):

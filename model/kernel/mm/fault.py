@@ -13,6 +13,8 @@ from model.kernel.mm.do_fault import FaultLocals, do_fault
 from model.kernel.mm.huge_fault import do_huge_pmd_anonymous_page, do_huge_pmd_wp_page
 from model.kernel.mm.huge_page import huge_pmd, thp_fault_allowed, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.hugetlb import hugetlb_fault
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
@@ -137,8 +139,13 @@ class handle_mm_fault(Procedure):
         """
         self.ret = 0
         entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if entry is not None and not entry.huge:
+            return goto(handle_mm_fault.handle_pte_fault)
+        vma = vma_lookup(tx, self.mm, self.vpn)
+        if vma is not None and is_vm_hugetlb_page(vma):
+            return tail(hugetlb_fault(mm=self.mm, vpn=self.vpn, flags=self.flags))
         if entry is not None:
-            return goto(handle_mm_fault.handle_huge_pmd if entry.huge else handle_mm_fault.handle_pte_fault)
+            return goto(handle_mm_fault.handle_huge_pmd)
         if self.huge_fault(tx) is not None:
             return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD))
         if self.file_has_huge_pages(tx):

@@ -12,6 +12,7 @@ from model.engine.lock import down_read, down_write, up_read
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
 from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
+from model.kernel.mm.hugetlb_pool import LAST, hugetlb_unreserve_pages
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.swap import shmem_free_swap, swapped_pages
@@ -332,8 +333,10 @@ def release_file(tx: Transaction, file: str) -> None:
         free_buffer(tx, buffer_of(file))
         if (pages := own_file(buffer_of(file))) in tx.files:
             release_file(tx, pages)
+    freed = 0
     for index in list(i_pages(tx, file)):
         pfn = tx.page_cache[file, index]
+        freed += 1
         if tx.frames[pfn].mapping == file:
             truncate_cleanup_folio(tx, pfn)
             filemap_remove_folio(tx, pfn)
@@ -341,6 +344,8 @@ def release_file(tx: Transaction, file: str) -> None:
             del tx.page_cache[file, index]
             put_page(tx, pfn)
     free_blocks(tx, file, 0)
+    if tx.files[file].reserved:
+        hugetlb_unreserve_pages(tx, file, 0, LAST, freed)
     for index in list(swapped_pages(tx, file, 0, MAX_FILE_PAGES)):
         shmem_free_swap(tx, file, index)
     del tx.files[file]

@@ -28,6 +28,8 @@ from model.kernel.mm.exit import do_exit
 from model.kernel.mm.huge_fork import copy_huge_pmd
 from model.kernel.mm.huge_page import HPAGE_PMD_NR
 from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.hugetlb_fork import copy_hugetlb_page_range
+from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
 from model.kernel.mm.ksm import forget_addresses, ksm_fork
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
@@ -147,10 +149,13 @@ class kernel_clone(Procedure):
         copy = dup_userfaultfd(replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=()))
         if not vma.flags & VM_WIPEONFORK:
             copy = anon_vma_fork(tx, copy, vma)
+        if is_vm_hugetlb_page(vma):
+            copy = clear_vma_resv_huge_pages(copy)
         insert_vma(tx, self.child, copy, behind=(self.mm, vma.start) if vma.file else None)
         if vma.flags & VM_WIPEONFORK or not vma_needs_copy(copy, vma):
             return goto(kernel_clone.dup_vma)
-        return call(copy_page_range(mm=self.mm, child=self.child, start=vma.start), then=kernel_clone.copied)
+        copy_range = copy_hugetlb_page_range if is_vm_hugetlb_page(vma) else copy_page_range
+        return call(copy_range(mm=self.mm, child=self.child, start=vma.start), then=kernel_clone.copied)
 
     @step
     def copied(self, tx: Transaction) -> Outcome:
@@ -179,7 +184,7 @@ class kernel_clone(Procedure):
     @step
     def fail_nomem(self, tx: Transaction) -> Outcome:
         """What the child had got so far is gone again."""
-        return done(self.retval)
+        return fail(ENOMEM)
 
 
 def copy_files(tx: Transaction, mm: str, child: str) -> None:

@@ -41,6 +41,7 @@ from model.memory.flags import (
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_WRITE,
+    VM_HUGETLB,
     VM_IO,
     VM_MAYREAD,
     VM_MAYSHARE,
@@ -66,11 +67,17 @@ def check_vma_flags(mem: Memory, vma: Vma, foll: int) -> int:
     if foll & FOLL_WRITE:
         if vma.ops and not long_term_write_allowed(mem, vma, foll):
             return -EFAULT
-        if not vma.flags & VM_WRITE and not (foll & FOLL_FORCE and is_cow_mapping(vma.flags)):
+        forced = foll & FOLL_FORCE and is_cow_mapping(vma.flags) and not refuses_force(mem, vma)
+        if not vma.flags & VM_WRITE and not forced:
             return -EFAULT
     elif not vma.flags & VM_READ and not (foll & FOLL_FORCE and vma.flags & VM_MAYREAD):
         return -EFAULT
     return 0
+
+
+def refuses_force(mem: Memory, vma: Vma) -> bool:
+    """Huge pages of the pool were not copied for a debugger."""
+    return bool(vma.flags & VM_HUGETLB) and not fact(mem, "FOLL_FORCE writes to hugetlb")
 
 
 def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:

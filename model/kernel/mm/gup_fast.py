@@ -28,6 +28,7 @@ from model.memory.flags import (
     PAGE_PRESENT,
     PAGE_USER,
     PG_CMA,
+    PG_HUGETLB,
 )
 from model.memory.folio import folio_of
 from model.memory.records import Frame, Pte
@@ -47,7 +48,7 @@ def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
     A page without a mapping is a driver's, or has been truncated. 6.10 to 6.18 cannot tell that it is not secret; later
     kernels know that a secret page always has one.
     """
-    if frame.kind == "anon":
+    if frame.kind == "anon" or frame.flags & PG_HUGETLB:
         return True
     file = tx.files.get(frame.mapping) if frame.kind in ("file", "dax") else None
     long_term_write = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE

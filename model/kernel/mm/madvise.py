@@ -9,8 +9,10 @@ from typing import ClassVar, Final
 from model.engine.config import fact
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.fs.vfs import fallocate_punch
 from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.khugepaged import madvise_collapse
 from model.kernel.mm.ksm import break_ksm, ksm_compatible, ksm_enter
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
@@ -131,7 +133,7 @@ class do_madvise(Procedure):
         if self.start < vma.start:
             self.start, self.unmapped = vma.start, -ENOMEM
         self.stop = min(vma.end, self.end)
-        error = refusal(tx, vma, self.advice)
+        error = refusal(tx, vma, self.advice, self.start)
         if error:
             self.ret = -error
             return goto(do_madvise.mmap_unlock)
@@ -164,6 +166,10 @@ class do_madvise(Procedure):
         self.ret = 0
         match self.advice:
             case "dontneed" | "dontneed_locked":
+                if is_vm_hugetlb_page(vma):
+                    end -= end % HUGETLB_NR
+                if start == end:
+                    return None
                 return call(zap_page_range_single(mm=mm, vmas=(vma,), start=start, end=end, reclaim_pt=reclaim))
             case "free":
                 return call(madvise_free_single_vma(mm=mm, vma=vma, start=start, end=end))
@@ -270,11 +276,13 @@ def advised_flags(mem: Memory, vma: Vma, advice: str) -> int:
     return vma.flags & ~clears | sets
 
 
-def refusal(mem: Memory, vma: Vma, advice: str) -> int:
+def refusal(mem: Memory, vma: Vma, advice: str, start: int = 0) -> int:
     """An errno where the advice does not suit the VMA, or 0 (kernel-facts H.2)."""
     if not can_madvise_modify(vma, advice):
         return EPERM
     match advice:
+        case "dontneed" | "dontneed_locked" if is_vm_hugetlb_page(vma):
+            return EINVAL if start % HUGETLB_NR else 0
         case "dontneed":
             return EINVAL if vma.flags & (VM_LOCKED | VM_PFNMAP) else 0
         case "dontneed_locked":

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, done, fail, step
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.mm.filemap import MAX_FILE_PAGES, i_pages
 from model.kernel.mm.vma import linked_vma
 from model.memory.errno import EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EPERM
@@ -23,15 +24,22 @@ class memfd_create(Procedure):
     source: ClassVar[str] = "mm/memfd.c: memfd_create"
     file: str
     pages: int
+    hugetlb: bool = False
+    """MFD_HUGETLB: its pages are those of the pool of huge pages."""
 
     @step
     def shmem_file_setup(self, tx: Transaction) -> Outcome:
-        """Make an inode in the kernel's own tmpfs. It occupies no memory yet: pages come with the first touch."""
+        """Make an inode in the kernel's own tmpfs. It occupies no memory yet: pages come with the first touch.
+
+        With MFD_HUGETLB it is one of hugetlbfs, and nothing is reserved before somebody maps it.
+        """
         if self.file in tx.files:
             return fail(EEXIST)
         if not 0 <= self.pages <= MAX_FILE_PAGES:
             return fail(EFBIG)
-        tx.files[self.file] = File("memfd", size=self.pages)
+        if self.hugetlb and self.pages % HUGETLB_NR:
+            return fail(EINVAL)
+        tx.files[self.file] = File("hugetlb" if self.hugetlb else "memfd", size=self.pages)
         return done()
 
 
@@ -48,7 +56,7 @@ class memfd_add_seals(Procedure):
         file = tx.files.get(self.file)
         if file is None or not file.open:
             return fail(EBADF)
-        if file.kind != "memfd" or not set(self.seals) <= set(SEALS):
+        if file.kind not in ("memfd", "hugetlb") or not set(self.seals) <= set(SEALS):
             return fail(EINVAL)
         return down_write(tx, "i_rwsem", self.file)
 

@@ -4,12 +4,14 @@ from typing import ClassVar, Final
 
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
+from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.mm.mlock import VM_LOCKED_MASK, vma_supports_mlock
-from model.kernel.mm.mmap_file import BACKINGS, call_mmap, do_mmap_file, mmap_fill, open_backing
+from model.kernel.mm.mmap_file import BACKINGS, HUGETLB, call_mmap, do_mmap_file, mmap_fill, open_backing
 from model.kernel.mm.munmap import do_vmi_munmap
 from model.kernel.mm.populate import mm_populate
 from model.kernel.mm.vma import (
@@ -79,6 +81,12 @@ class do_mmap(Procedure):
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: no fault and no other mapping call may look at the VMAs meanwhile."""
+        if self.flags & MAP_HUGETLB and self.backing == "anon":
+            self.backing = "hugetlb"
+        if self.backing == "memfd" and (file := tx.files.get(self.file)) is not None and file.kind == "hugetlb":
+            self.backing = "hugetlbfs"
+        if self.backing in HUGETLB:
+            self.pages = huge_align(self.pages)
         return down_write(tx, "mmap_lock", self.mm)
 
     @step
@@ -98,10 +106,11 @@ class do_mmap(Procedure):
             return -ENOMEM
         if self.offset + self.pages > MAX_PGOFF:
             return -EOVERFLOW
-        if self.flags & MAP_HUGETLB:
-            return -ENOMEM  # no huge pages are reserved here: vm.nr_hugepages=0
+        huge = self.backing in HUGETLB
+        if (self.flags & MAP_HUGETLB and not huge) or (huge and self.at % HUGETLB_NR and self.at >= 0):
+            return -EINVAL
         if self.at < 0:
-            return get_unmapped_area(tx, self.mm, self.pages)
+            return get_unmapped_area(tx, self.mm, self.pages, align=HUGETLB_NR if huge else 1)
         if self.backing in CHOOSES_ADDRESS:
             return -EINVAL
         if self.at > TASK_SIZE - self.pages:
@@ -131,7 +140,7 @@ class do_mmap(Procedure):
         if allowed < 0:
             return self.refuse(tx, allowed)
         self.vm_flags = allowed
-        if allowed & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
+        if allowed & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE and self.backing not in HUGETLB:
             self.vm_flags |= VM_ACCOUNT
             replaced = accounted_pages(tx, self.mm, self.value, self.value + self.pages)
             if not enough_memory(tx, self.pages - replaced):

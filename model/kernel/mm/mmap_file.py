@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 
 from model.engine.config import fact
 from model.engine.procedure import Procedure
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.drivers.iomem import iomem_frame, open_iomem
 from model.kernel.drivers.mmap_buffer import buffer_frames, buffer_mmap, fills_with_pages, open_buffer
 from model.kernel.drivers.special import BTF_PAGES, KERNEL_IMAGE, KVM_VCPU_PAGES, kernel_image_page
 from model.kernel.mm.filemap import release_file
+from model.kernel.mm.hugetlb_pool import hugetlb_reserve_pages
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.remap import remap_pfn_range, vm_insert_pages
 from model.kernel.mm.shmem import sealed_against_writing
@@ -24,6 +26,7 @@ from model.memory.flags import (
     VM_EXEC,
     VM_GROWSDOWN,
     VM_HUGEPAGE,
+    VM_HUGETLB,
     VM_IO,
     VM_LOCKED,
     VM_MAYEXEC,
@@ -68,6 +71,8 @@ BACKINGS: Final[dict[str, MmapBacking]] = {
     "file": MmapBacking("ext4", named=True),
     "secretmem": MmapBacking("secretmem", named=True, noexec="always", sets=VM_DONTDUMP),
     "anon": MmapBacking("shmem"),
+    "hugetlb": MmapBacking("hugetlb", sets=VM_HUGETLB | VM_DONTEXPAND),
+    "hugetlbfs": MmapBacking("hugetlb", named=True, sets=VM_HUGETLB | VM_DONTEXPAND),
     "devzero": MmapBacking(""),
     "perf": MmapBacking(
         "perf",
@@ -107,6 +112,9 @@ BACKINGS: Final[dict[str, MmapBacking]] = {
 }
 """By the names of the script language."""
 
+HUGETLB: Final = ("hugetlb", "hugetlbfs")
+"""Pages of 2 MiB from the pool: of a file of the mapping's own, or of a memfd that the program has made."""
+
 BUFFERS: Final = ("bo", "dmabuf")
 """Buffers of drivers: the exporter decides (mmap_buffer)."""
 
@@ -140,11 +148,14 @@ def open_backing(tx: Transaction, backing: str, name: str, pages: int, offset: i
     if backing in SPECIAL_MAPPINGS or (backing == "anon" and not shared):
         return ""
     kind = "shmem" if backing == "anon" or (backing == "devzero" and shared) else backing
+    kind = "anon_hugepage" if backing == "hugetlb" else kind
     fresh = unused_name(tx, kind)
     own = pages if spec.own_pages < 0 else spec.own_pages
-    size = {"shmem": pages, "guest_memfd": offset + pages, "secretmem": offset + pages}.get(kind, own)
+    size = {"shmem": pages, "anon_hugepage": pages, "guest_memfd": offset + pages, "secretmem": offset + pages}.get(
+        kind, own
+    )
     # A ring or a map lives as long as its owner, whom we never see close; the rest as long as it is mapped.
-    tx.files[fresh] = File(kind, size=size, open=kind not in ("shmem", "devzero", "perf"))
+    tx.files[fresh] = File(kind, size=size, open=kind not in ("shmem", "anon_hugepage", "devzero", "perf"))
     for index in range(own):
         pfn = alloc_page(tx, "kernel") if own <= MOST_OWN_PAGES else None
         if pfn is None:
@@ -207,6 +218,8 @@ def call_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
         return -error
     if not vma.file and backing == "anon":
         return vma
+    if backing in HUGETLB:
+        return hugetlbfs_file_mmap(tx, replaced(vma, flags=vma.flags | spec.sets, ops=spec.ops))
     flags = (vma.flags | spec.sets) & ~spec.clears
     ops = spec.ops
     match backing:
@@ -295,6 +308,22 @@ def btf_sysfs_vmlinux_mmap(_tx: Transaction, vma: Vma) -> int:
 def inside_iomem(tx: Transaction, vma: Vma) -> int:
     """Not beyond the end of the BAR, or of the reserved memory (drivers/pci/mmap.c, drivers/char/mem.c)."""
     return 0 if vma.pgoff + vma.pages <= tx.files[vma.file].size else EINVAL
+
+
+def hugetlbfs_file_mmap(tx: Transaction, vma: Vma) -> Vma | int:
+    """Reserve the pages: mmap() fails with ENOMEM, so that no fault has to. A writable mapping lengthens the file.
+
+    Source: fs/hugetlbfs/inode.c: hugetlbfs_file_mmap.
+    """
+    if vma.pgoff % HUGETLB_NR:
+        return -EINVAL
+    reserved = hugetlb_reserve_pages(tx, vma)
+    if reserved is None:
+        return -ENOMEM
+    end = vma.pgoff + vma.pages
+    if vma.flags & VM_WRITE and tx.files[vma.file].size < end:
+        tx.files.update(vma.file, size=end)
+    return reserved
 
 
 MMAP_CHECKS: Final[dict[str, Callable[[Transaction, Vma], int]]] = {

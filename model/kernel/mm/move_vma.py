@@ -23,6 +23,7 @@ from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, pmd_entry
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import move_huge_pmd
+from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
 from model.kernel.mm.ksm import break_ksm
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -83,6 +84,8 @@ class move_vma(Procedure):
         if (wait := i_mmap_lock(tx, vma.file, *(other.file for other in neighbours if other))) is not None:
             return wait
         new = copy_vma(tx, self.mm, vma, self.to, self.new_pages, vma.pgoff + self.start - vma.start)
+        if is_vm_hugetlb_page(vma):
+            replace_vma(tx, self.mm, vma, clear_vma_resv_huge_pages(vma))
         swallowed = new.start <= vma.start < new.end
         self.whole = not swallowed and (vma.start, vma.pages) == (self.start, self.pages)
         return None

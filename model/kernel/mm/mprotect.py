@@ -363,6 +363,8 @@ def changed_pmd(tx: Transaction, vma: Vma, old: Pte, uffd_wp: UffdWp = "") -> Pt
     new = marked(Pte(old.pfn, old.bits & (PAGE_CHG_MASK | PAGE_PSE) | newprot(tx, vma, uffd_wp)), uffd_wp)
     if new.writable or not vma.flags & VM_WRITE or new.protnone or userfaultfd_pte_wp(vma, new):
         return new
+    if vma.flags & VM_HUGETLB:
+        return new
     if uffd_wp and not fact(tx, "lifting uffd-wp makes exclusive entries writable"):
         return new
     if vma.flags & VM_SHARED:

@@ -5,8 +5,10 @@ from typing import ClassVar, Final
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, HAS_GET_UNMAPPED_AREA, get_unmapped_area
+from model.kernel.mm.hugetlb_pool import huge_align, is_vm_hugetlb_page
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.mm.move_vma import move_vma
 from model.kernel.mm.munmap import do_vmi_munmap
@@ -75,11 +77,13 @@ class do_mremap(Procedure):
 
         Shorter: unmap the end. Longer: extend in place if the space behind is free, else move if that is allowed.
         """
+        vma = vma_lookup(tx, self.mm, self.start)
+        if vma is not None and is_vm_hugetlb_page(vma):
+            self.pages, self.new_pages = huge_align(self.pages), huge_align(self.new_pages)
         if self.flags & MREMAP_FIXED and self.pages == self.new_pages:
             end = self.start + self.pages
             return call(remap_move(mm=self.mm, start=self.start, end=end, to=self.to, flags=self.flags), self.unlock)
-        vma = vma_lookup(tx, self.mm, self.start)
-        error = check_prep_vma(vma, self.start, self.pages, self.new_pages, self.flags)
+        error = check_prep_vma(vma, self.start, self.pages, self.new_pages, self.flags, self.to)
         if error or vma is None:
             self.ret = -error
             return goto(do_mremap.unlock)
@@ -154,12 +158,14 @@ def vma_expandable(mem: Memory, mm: str, vma: Vma, pages: int) -> bool:
     return end <= TASK_SIZE and find_vma_intersection(mem, mm, vma.end, end) is None
 
 
-def check_prep_vma(vma: Vma | None, start: int, pages: int, new_pages: int, flags: int) -> int:
+def check_prep_vma(vma: Vma | None, start: int, pages: int, new_pages: int, flags: int, to: int = -1) -> int:
     """An errno if this VMA cannot be remapped like that, or 0 (mm/mremap.c: check_prep_vma)."""
     if vma is None:
         return EFAULT
     if vma_is_sealed(vma):
         return EPERM
+    if is_vm_hugetlb_page(vma) and (start % HUGETLB_NR or (to >= 0 and to % HUGETLB_NR) or new_pages > pages):
+        return EINVAL
     if new_pages <= pages and not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         return 0
     if not pages and not vma.flags & (VM_SHARED | VM_MAYSHARE):
@@ -221,11 +227,12 @@ class remap_move(Procedure):
         if vma.end < self.end and not fact(tx, "mremap moves several VMAs"):
             return fail(EFAULT)
         first, last = max(vma.start, self.start, self.at), min(vma.end, self.end)
-        error = check_prep_vma(vma, first, last - first, last - first, self.flags)
+        to = self.to + first - self.start
+        error = check_prep_vma(vma, first, last - first, last - first, self.flags, to)
         if error:
             return fail(error)
         self.at = last
-        pages, to = last - first, self.to + first - self.start
+        pages = last - first
         return call(mremap_to(mm=self.mm, start=first, pages=pages, new_pages=pages, flags=self.flags, to=to))
 
     @step

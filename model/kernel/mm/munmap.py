@@ -6,6 +6,7 @@ from model.engine.lock import down_write, downgrade_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.filemap import release_if_unused
+from model.kernel.mm.hugetlb_pool import hugetlb_vm_op_close, is_vm_hugetlb_page
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import (
@@ -153,6 +154,8 @@ class do_vmi_munmap(Procedure):
 def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
     """Free unlinked VMAs. A closed file whose last mapping this was goes, with its pages (remove_vma: fput)."""
     for vma in vmas:
+        if is_vm_hugetlb_page(vma):
+            hugetlb_vm_op_close(tx, mm, vma)
         free_vma(tx, mm, vma)
     for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
         release_if_unused(tx, file)

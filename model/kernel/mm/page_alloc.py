@@ -8,7 +8,8 @@ from typing import Final
 from model.engine.config import fact, setting
 from model.engine.splat import bad_page
 from model.kernel.mm.free_list import give, take
-from model.memory.flags import PG_CMA, PG_HEAD
+from model.kernel.mm.hugetlb_pool import free_huge_folio
+from model.memory.flags import PG_CMA, PG_HEAD, PG_HUGETLB
 from model.memory.records import Folio, Frame, FrameKind, replaced
 from model.memory.state import Memory, Transaction
 
@@ -67,6 +68,9 @@ def free_page(tx: Transaction, pfn: int) -> None:
     frame = tx.frames[pfn]
     if frame.mapcount and page_checks(tx):
         bad_page(tx, pfn, "nonzero mapcount")
+        return
+    if frame.flags & PG_HUGETLB:
+        free_huge_folio(tx, pfn)
         return
     del tx.frames[pfn]
     if frame.large:

@@ -27,6 +27,8 @@ from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import zap_huge_pmd
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_zap import hugetlb_zap_begin, zap_hugetlb_entry
 from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
@@ -143,6 +145,8 @@ class zap_vmas(Procedure):
                 tables_in(tx, self.mm, PMD, low >> TABLE_SHIFT, (high - 1) >> TABLE_SHIFT) if low < high else ()
             ):
                 start, end = max(index << TABLE_SHIFT, low), min((index + 1) << TABLE_SHIFT, high)
+                if is_vm_hugetlb_page(vma) and (wait := hugetlb_zap_begin(tx, self.mm, vma)) is not None:
+                    return wait
                 if (wait := pte_lock(tx, self.mm, start)) is not None:
                     return wait
                 if tx.tables[self.mm, PMD, index].huge:
@@ -197,7 +201,8 @@ class zap_vmas(Procedure):
         if end - start < HPAGE_PMD_NR and not vma_is_special_huge(vma):
             split_huge_pmd(tx, self.mm, vma, start)
             return goto(zap_vmas.zap_pte_range)
-        head = zap_huge_pmd(tx, self.mm, vma, index)
+        hugetlb = is_vm_hugetlb_page(vma)
+        head = (zap_hugetlb_entry if hugetlb else zap_huge_pmd)(tx, self.mm, vma, index)
         self.holds += () if head is None else (head,)
         self.adjust_range(index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT)
         return goto(zap_vmas.zap_pte_range)

@@ -51,6 +51,7 @@ class VmOps(NamedTuple):
 VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "": VmOps(),
     "shmem": VmOps(shmem_fault, map_pages=True),
+    "hugetlb": VmOps(close=True),
     "ext4": VmOps(filemap_fault, map_pages=True, page_mkwrite=ext4_page_mkwrite),
     "secretmem": VmOps(secretmem_fault),
     "guest_memfd": VmOps(kvm_gmem_fault_user_mapping),
@@ -67,7 +68,9 @@ VM_OPERATIONS: Final[dict[str, VmOps]] = {
     "bar": VmOps(access=generic_access_phys),
     "devmem": VmOps(access=generic_access_phys),
 }
-"""By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here."""
+"""By `Vma.ops`. `io_uring` and `btf` stand for vma_dummy_vm_ops and kernfs_vm_ops, which do nothing here.
+
+Faults on `hugetlb` never come this far (hugetlb_fault), and it may be split between huge pages alone (split_vma)."""
 
 
 def vm_operations(ops: str) -> VmOps:

@@ -8,7 +8,9 @@ belong to the same anon_vma, or to none on one side (mm/vma.c of 6.16 and newer)
 from typing import Final, NamedTuple
 
 from model.engine.config import fact
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.mm.huge_split import vma_adjust_trans_huge
+from model.kernel.mm.hugetlb_pool import consumed_in, is_vm_hugetlb_page
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
 from model.kernel.mm.vm_ops import vm_operations
@@ -20,7 +22,7 @@ from model.kernel.mm.vma import (
     vma_from,
     vma_is_anonymous,
 )
-from model.memory.errno import ENOMEM
+from model.memory.errno import EINVAL, ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
 from model.memory.records import Vma, replaced
 from model.memory.state import Memory, Transaction
@@ -189,9 +191,11 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
     refused = vm_operations(vma.ops).may_split
     if refused:
         return -refused
+    if is_vm_hugetlb_page(vma) and at % HUGETLB_NR:
+        return -EINVAL
     vma_adjust_trans_huge(tx, mm, vma, at)
-    low = replace_vma(tx, mm, vma, replaced(vma, end=at))
-    high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start)
+    low = replace_vma(tx, mm, vma, replaced(vma, end=at, consumed=consumed_in(vma, vma.start, at)))
+    high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start, consumed=consumed_in(vma, at, vma.end))
     insert_vma(tx, mm, high)
     return low, high
 
@@ -246,6 +250,7 @@ def copy_vma(tx: Transaction, mm: str, vma: Vma, start: int, pages: int, pgoff: 
     merged = vma_merge_new_range(tx, mm, vmg)
     if merged is not None:
         return merged
-    copy = replaced(vma, start=start, end=end, pgoff=pgoff)
+    source = vma.start + pgoff - vma.pgoff
+    copy = replaced(vma, start=start, end=end, pgoff=pgoff, consumed=consumed_in(vma, source, source + pages))
     insert_vma(tx, mm, copy)
     return copy
