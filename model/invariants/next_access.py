@@ -9,8 +9,9 @@ from typing import Final, Literal
 from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.kernel.drivers.buffer import buffer_of
+from model.kernel.fs.hugetlbfs import HUGETLB_FILES
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
-from model.memory.flags import VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
+from model.memory.flags import HPAGE_RESV_UNMAPPED, VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Pte, Vma
 from model.text.wording import phrase
@@ -77,11 +78,11 @@ def filling(scene: MachineView, process: str, vma: Vma, vpn: int) -> tuple[Filli
     file, index = scene.state.files.get(vma.file), vma.pgoff + vpn - vma.start
     if buffer_of(vma.file):
         return ("page", seen) if seen is not None and seen >= 0 else ("", -1)
-    if file is None or file.kind not in {"memfd", "ext4", "dax"}:
+    if file is None or file.kind not in {"memfd", "ext4", "dax", *HUGETLB_FILES} or vma.resv & HPAGE_RESV_UNMAPPED:
         return "", -1
     if index >= file.size:
         return "SIGBUS", -1
-    if seen is None and file.kind == "dax":
+    if seen is None and file.kind in {"dax", *HUGETLB_FILES}:
         return "", -1
     if seen is None:
         return ("disk" if (vma.file, index) in scene.state.disk else "hole"), -1

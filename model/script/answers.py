@@ -328,6 +328,16 @@ def map_count(moment: Moment, phrase: Phrase) -> int:
     return moment.state.processes[process_named(moment.state, str(phrase.values["P"]))].map_count
 
 
+def huge_pages_free(moment: Moment, _phrase: Phrase) -> int:
+    """The free pages of the pool that hugetlb has."""
+    return moment.state.counters.get("hugetlb_free") or 0
+
+
+def huge_pages_reserved(moment: Moment, _phrase: Phrase) -> int:
+    """How many of them are reserved."""
+    return moment.state.counters.get("hugetlb_resv") or 0
+
+
 def resident_pages(moment: Moment, phrase: Phrase) -> int:
     """The pages that an address space maps and accounts for. A special entry, as of the zero page, is none."""
     state, process = moment.state, process_named(moment.state, str(phrase.values["P"]))

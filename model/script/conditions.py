@@ -299,6 +299,14 @@ _NUMBERS: Final = (
     _measures(
         *("machine", "table-pages", "its page-table pages, the PGD included", _P), measure=answers.page_table_pages
     ),
+    _measures(
+        *("machine", "free-huge-pages", "the free pages of hugetlb's pool (HugePages_Free)"),
+        measure=answers.huge_pages_free,
+    ),
+    _measures(
+        *("machine", "resv-huge-pages", "how many of them are reserved (HugePages_Rsvd)"),
+        measure=answers.huge_pages_reserved,
+    ),
 )
 
 CONDITIONS: Final[dict[str, ConditionForm]] = {form.name: form for form in (*_ABOUT_COMMAND, *_YES_OR_NO, *_NUMBERS)}

@@ -273,7 +273,9 @@ CALLS: Final[dict[str, Builder]] = {
     "uffdio-writeprotect": _uffd(userfaultfd_writeprotect, wp="protect"),
     "uffdio-wake": _uffd(userfaultfd_wake),
     "uffd-close": lambda call: userfaultfd_release(caller=call.name("P"), uffd=call.name("U")),
-    "memfd": lambda call: memfd_create(file=call.name("F"), pages=call.number("PAGES")),
+    "memfd": lambda call: memfd_create(
+        file=call.name("F"), pages=call.number("PAGES"), hugetlb="hugetlb" in call.command.options
+    ),
     "diskfile": lambda call: create_file(file=call.name("F"), kind="ext4", pages=call.number("PAGES")),
     "seal": lambda call: memfd_add_seals(
         file=call.name("F"), seals=tuple(seal for seal in SEALS if seal in call.command.options)
@@ -334,7 +336,7 @@ CALLS: Final[dict[str, Builder]] = {
 """Verb → how its procedure is made. What is missing here is not simulated yet."""
 
 SIMULATED_BACKINGS: Final = frozenset(
-    {"anon", "memfd", "file", "devzero", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
+    {"anon", "memfd", "file", "devzero", "hugetlb", "secretmem", "vvar", "vdso", "perf", "packet", "io_uring"}
     | {"kvm_vcpu", "guest_memfd", "btf", "bpf_map", "bo", "dmabuf", "dax", "bar", "devmem"}
 )
 

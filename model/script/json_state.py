@@ -55,7 +55,13 @@ TABLE_NAMES: Final[dict[str, str]] = {
 }
 """Table of a State → its name in `changes`. A table that is missing here appears under its own name."""
 
-BACKING_NAMES: Final = {"memfd": "memfd:{}", "ext4": "file:{}", "dax": "dax:{}"}
+BACKING_NAMES: Final = {
+    "memfd": "memfd:{}",
+    "hugetlb": "memfd:{}",
+    "anon_hugepage": "hugetlb",
+    "ext4": "file:{}",
+    "dax": "dax:{}",
+}
 """Kind of file → how a script names it as a backing."""
 
 PTE_STATES: Final = {"swap": "swapped", "migration": "migrating", "marker": "none-but-marked"}

@@ -28,7 +28,7 @@ KINDS: Final[dict[str, str]] = {
 }
 """Kind of name → the table of a State that has what it names."""
 
-FILE_VERBS: Final = {"memfd": "memfd", "ext4": "diskfile", "dax": "dax"}
+FILE_VERBS: Final = {"memfd": "memfd", "hugetlb": "memfd", "ext4": "diskfile", "dax": "dax"}
 """Kind of file → the verb that creates one."""
 
 

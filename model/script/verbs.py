@@ -241,7 +241,11 @@ _TABLE: Final = (
     _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
     _verb("read", "the CPU loads the byte at the start of a page", _P, _ONE, yields="byte"),
     _verb("write", "the CPU stores a byte at the start of a page", _P, _ONE, _BYTE),
-    _verb("memfd", "memfd_create(2) and ftruncate(2)", NewName(name="F", kind="file"), _PAGES),
+    _verb(
+        "memfd",
+        "memfd_create(2) and ftruncate(2); `hugetlb`: MFD_HUGETLB, of pages of 2 MiB from the pool",
+        *(NewName(name="F", kind="file"), _PAGES, _flag("hugetlb")),
+    ),
     _verb("diskfile", "a file on ext4", NewName(name="F", kind="file"), _PAGES),
     _verb(
         "seal",
