@@ -62,6 +62,16 @@ KNOWN_BUGS: Final = (
         frozenset({"munmap", "mmap fixed"}),
     ),
     KnownBug(
+        frozenset(KERNELS),
+        frozenset({"hugetlb, forked"}),
+        frozenset({"munmap", "mmap fixed", "madvise dontneed"}),
+        frozenset({"foreign-access"}),
+        "a child reuses a huge page that its parent is just unmapping, while another thread of the parent reads it",
+        "mm/hugetlb.c: hugetlb_wp (`we don't rely on the (safer) folio refcount here`) asks for the mapcount, and "
+        "__unmap_hugepage_range drops it before the TLBs are flushed",
+        frozenset({"child writes"}),
+    ),
+    KnownBug(
         frozenset({"6.1"}),
         PRIVATE,
         frozenset({"direct-read"}),

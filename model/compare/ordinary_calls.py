@@ -89,10 +89,17 @@ def _special(kind: str, share: str = "shared", prot: str = "rw", touch: str = ""
     return Backing(kind, (f"mmap p0 buf {kind} {share} {prot} 1 at=16",), touch=(touch or TOUCH,))
 
 
+def _hugetlb(name: str, *lines: str, owner: Owner = "", touch: tuple[str, ...] = ()) -> Backing:
+    """A page of 2 MiB from a pool of four."""
+    touched = (TOUCH, *touch)
+    return Backing(name, lines, owner, at=512, pages=512, touch=touched, settings=("set hugetlb 4",))
+
+
 TOUCH: Final = "write p0 buf+0 65"
 LOOK: Final = "read p0 buf+0"
 ANONYMOUS: Final = "mmap p0 buf anon private rw 1 at=16"
 FORK: Final = "fork p0 k"
+HUGETLB: Final = "mmap p0 buf hugetlb private rw 512 at=512"
 READ: Final = ("pwrite f 0 65", LOOK)
 
 BACKINGS: Final = (
@@ -135,6 +142,15 @@ BACKINGS: Final = (
         at=512,
         pages=512,
         settings=("set vram 1024",),
+    ),
+    _hugetlb("hugetlb", HUGETLB),
+    _hugetlb("hugetlb, forked", HUGETLB, touch=(FORK,)),
+    _hugetlb("hugetlb, memfd", "memfd f 512 hugetlb", "mmap p0 buf memfd:f shared rw 512 at=512", owner="file"),
+    _hugetlb(
+        "hugetlb, memfd and private",
+        "memfd f 512 hugetlb",
+        "mmap p0 buf memfd:f private rw 512 at=512",
+        owner="file",
     ),
     _special("perf"),
     _special("packet"),
@@ -205,8 +221,8 @@ CALLS: Final = (
     OrdinaryCall("vmsplice", ("vmsplice p0 @{at} as=s", "put s"), gup=True, keeps=True),
     # by the owner of what is mapped
     OrdinaryCall("truncate", ("truncate f 0",), ("file", "borrowed"), entangled=True),
-    OrdinaryCall("truncate, grow", ("truncate f 0", "truncate f 1"), ("file", "borrowed")),
-    OrdinaryCall("punch", ("punch f 0 1",), ("file", "borrowed")),
+    OrdinaryCall("truncate, grow", ("truncate f 0", "truncate f {pages}"), ("file", "borrowed")),
+    OrdinaryCall("punch", ("punch f 0 {pages}",), ("file", "borrowed")),
     OrdinaryCall("pwrite", ("pwrite f 0 72",), ("file", "borrowed"), survived=True),
     OrdinaryCall("pread", ("pread f 0",), ("file", "borrowed"), survived=True),
     OrdinaryCall("fsync", ("fsync f",), ("file", "borrowed"), survived=True),

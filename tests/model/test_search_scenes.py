@@ -15,6 +15,8 @@ from tests.model import naive_search
 SCENES = Path(__file__).parent / "scenes"
 
 WORST = {
+    "hugetlb-leak": "foreign-dma",
+    "hugetlb-punched": "lost-write",
     "huge-page-hole": "foreign-dma",
     "missing-flush": "foreign-access",
     "stale-get-fork": "lost-write",
