@@ -18,7 +18,7 @@ from tests.tui.test_explorer import until
 from tests.tui.user import at
 from tui.cli import main
 from tui.drivers.sandbox import SandboxDriver
-from tui.live import ksmd, side_by_side
+from tui.live import ksmd, possible, side_by_side
 from tui.live.permitted import forbidden
 from tui.live.random_programs import program
 from tui.live.seen_state import seen_state
@@ -318,6 +318,19 @@ def test_a_malformed_script_is_told_as_everywhere(capsys: pytest.CaptureFixture[
     script.write_text("proces p0\n")
     assert main(["live", str(script)]) == 2
     assert f"{script}:1:1:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("free", "refused"), [(0, True), (5, True), (4, False)])
+def test_huge_pages_are_mapped_where_both_machines_have_the_same_pool(
+    monkeypatch: pytest.MonkeyPatch, free: int, refused: bool
+) -> None:
+    """What the kernel at hand says to it is another matter: its pool may be empty."""
+    monkeypatch.setattr(possible, "free_huge_pages", lambda: free)
+    script = parse("process p0\nmmap p0 m hugetlb private rw 1\nmemfd f 512 hugetlb")
+    with Machines(privileged=False) as machines:
+        found = [machines.perform(command) for command in script]
+    assert [f"{free} are free here" in one.skipped for one in found] == [False, refused, refused]
+    assert refused or "ht" in found[1].looks[1].vmas["p0"][0][5]
 
 
 # -- ksmd ------------------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ def mmap(live: Live, asked: AskedCommand) -> KernelCall:
     worker = live.workers.processes[asked.name("P")]
     backing = cast("BackingSpec", asked.command.operands["BACKING"])
     options = [flag for flag in ("fixed", *MMAP_FLAGS) if flag in asked.command.options]
+    hugetlb = backing.kind == "hugetlb"
     wanted = asked.number("at", -1)
     at = asked.outcome.value if asked.outcome.value is not None else wanted if wanted >= 0 else KERNEL_CHOOSES
     file = backing.of or next((name for name in asked.created if backing.kind == "secretmem"), "")
@@ -120,11 +121,11 @@ def mmap(live: Live, asked: AskedCommand) -> KernelCall:
         "at": at,
         "pages": asked.number("PAGES"),
         "prot": _prot(asked.number("PROT")),
-        "kind": "file" if file else backing.kind,
+        "kind": "file" if file else "anon" if hugetlb else backing.kind,
         "share": asked.name("SHARE"),
         "file": file,
         "offset": asked.number("offset"),
-        "flags": options,
+        "flags": [*options, "hugetlb"] if hugetlb else options,
     }
     flags = sum(MMAP_FLAGS.get(flag, 0) for flag in options)
     flags |= kernel.MAP_SHARED if asked.name("SHARE") == "shared" else kernel.MAP_PRIVATE
@@ -133,8 +134,9 @@ def mmap(live: Live, asked: AskedCommand) -> KernelCall:
     where = address(at) if at < KERNEL_CHOOSES else 0
     length, prot, offset = asked.number("PAGES") * PAGE, asked.number("PROT"), asked.number("offset") * PAGE
     what = (where, length, prot)
-    if backing.kind == "anon":
-        return KernelCall(op, lambda: worker.call("mmap", *what, flags | kernel.MAP_ANONYMOUS, -1, 0))
+    if backing.kind == "anon" or hugetlb:
+        flags |= kernel.MAP_ANONYMOUS | (kernel.MAP_HUGETLB if hugetlb else 0)
+        return KernelCall(op, lambda: worker.call("mmap", *what, flags, -1, 0))
     if backing.kind == "devzero":
         return KernelCall(op, lambda: _map_zero(worker, what, flags, offset))
     if file == backing.of:
@@ -232,6 +234,7 @@ def write(live: Live, asked: AskedCommand) -> KernelCall:
 def create(kind: str, live: Live, asked: AskedCommand) -> KernelCall:
     """A file, empty and of this length."""
     name, pages = asked.name("F"), asked.number("PAGES")
+    kind = "hugetlb" if "hugetlb" in asked.command.options else kind
     op = {"op": "file", "name": name, "pages": pages, "type": kind}
     return KernelCall(op, lambda: live.workers.create(name, kind, pages))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from lessons.i18n.language import tr
+from model.engine.config import SETTINGS, setting
 from model.memory.state import State
 from model.script.command import BackingSpec, Command, RefPage
 from model.script.pages import Missing
@@ -23,7 +24,7 @@ MOST_PAGES: Final = 1 << 14
 PLACES: Final = ("WHERE", "FROM")
 """The operands that name pages."""
 FILES: Final = {"memfd": "memfd", "file": "ext4"}
-MAPPABLE: Final = ("anon", "devzero", "secretmem", *FILES)
+MAPPABLE: Final = ("anon", "devzero", "secretmem", "hugetlb", *FILES)
 ADVICE_WITH_EFFECT_ON_OTHERS: Final = ("hugepage", "collapse")
 
 WORDS: Final = ("device", "note")
@@ -105,8 +106,12 @@ def _needs(command: Command) -> str:
 
 def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
     match verb:
+        case "memfd" if "hugetlb" in command.options:
+            return why_no_huge_pages(state)
         case "mmap":
             kind = cast("BackingSpec", command.operands["BACKING"]).kind
+            if kind == "hugetlb":
+                return why_no_huge_pages(state)
             return "" if kind in MAPPABLE else tr("a mapping of {kind} needs a driver").format(kind=kind)
         case "diskfile":
             found = filesystem()
@@ -137,6 +142,31 @@ def _why_no_uffd(command: Command, state: State, workers: Workers) -> str:
     if name not in workers.uffds or process not in state.userfaultfds[name].open_in:
         return tr("the descriptor is in another process")
     return ""
+
+
+def free_huge_pages() -> int:
+    """How many huge pages of this machine's pool are free and nobody's (/proc/meminfo)."""
+    counts: dict[str, int] = {}
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        key, _, rest = line.partition(":")
+        counts[key] = int(rest.split()[0])
+    return counts.get("HugePages_Free", 0) - counts.get("HugePages_Rsvd", 0)
+
+
+def pool() -> str:
+    """The size of the model's pool of huge pages, so that both machines have the same; 0 where it cannot be had."""
+    free = str(free_huge_pages())
+    return free if free in SETTINGS["hugetlb"].values else "0"
+
+
+def why_no_huge_pages(state: State) -> str:
+    """Why nothing can be mapped out of the pool of huge pages here; empty if both machines began with the same pool."""
+    if setting(state, "hugetlb") != "0":
+        return ""
+    sizes = ", ".join(SETTINGS["hugetlb"].values[1:])
+    return tr("of huge pages (vm.nr_hugepages) {free} are free here; the model can have {sizes}").format(
+        free=free_huge_pages(), sizes=sizes
+    )
 
 
 def _why_no_gup(command: Command, state: State) -> str:

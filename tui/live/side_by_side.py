@@ -28,7 +28,7 @@ from model.script.scope import Scope
 from model.session.session import Session
 from tui.live import ksmd
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
-from tui.live.possible import why_not
+from tui.live.possible import pool, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
@@ -79,7 +79,7 @@ class Machines:
         self.kernel_look, self.model_look = Observation(), Observation()
         self.kernel = nearest_kernel()
         """The model's kernel."""
-        for line in (f"set kernel {self.kernel}", f"set swap {swap()}"):
+        for line in (f"set kernel {self.kernel}", f"set swap {swap()}", f"set hugetlb {pool()}"):
             self._on_the_model(cast("Command", parse_line(line, Scope())))
 
     def __enter__(self) -> Self:

@@ -24,6 +24,8 @@ PRESENT, SWAPPED, FILE_OR_SHARED, GUARD, UFFD_WP, EXCLUSIVE = 1 << 63, 1 << 62, 
 FRAME_BITS: Final = (1 << 55) - 1
 SWAP_TYPE: Final = (1 << 5) - 1
 SWP_PTE_MARKER: Final = 31
+HUGE: Final = 512
+"""Pages of a huge page."""
 KPF: Final = {
     "dirty": 4,
     "lru": 5,
@@ -57,6 +59,9 @@ class SeenAt(NamedTuple):
     file: str
     """The script's name of the file, where it has one."""
     file_page: int
+    huge: bool = False
+    """A page of 2 MiB: whether its file still has it nobody tells (mincore(2) would map it), so the model is believed.
+    """
 
 
 class HeldPages(NamedTuple):
@@ -139,13 +144,14 @@ class Looking:
         """Where an entry stands, and what its frame belongs to."""
         shared = bool(bits & FILE_OR_SHARED)
         file = vma[3] if shared and vma[3] in self.workers.files else ""
-        return SeenAt(process, page, shared, file or "", vma[4] + page - vma[0])
+        return SeenAt(process, page, shared, file or "", vma[4] + page - vma[0], is_huge(vma))
 
     def _forget(self, mapped: dict[int, SeenAt], given_back: set[str]) -> None:
         """End the names of frames that nobody has any more: not mapped, not held, not cached."""
         held = {pfn for taken in self.held.values() for pfn in taken.frames}
         for pfn in sorted(self.names.keys() - held, key=lambda pfn: number(self.names[pfn])):
-            if self.names[pfn] in given_back if pfn in mapped else not self._cached(pfn):
+            believed = pfn in mapped or self.where[pfn].huge
+            if self.names[pfn] in given_back if believed else not self._cached(pfn):
                 self.freed.append(self.names.pop(pfn))
                 self.where.pop(pfn, None)
 
@@ -168,7 +174,7 @@ class Looking:
             swapped = bits & SWAPPED and not is_uffd_wp_marker(bits)
             return (self._slot(bits & FRAME_BITS), "") if swapped else ("uffd-wp-marker", "")
         flags = (("x", EXCLUSIVE), ("f", FILE_OR_SHARED), ("u", UFFD_WP))
-        letters = "".join(letter for letter, bit in flags if bits & bit)
+        letters = "".join(letter for letter, bit in flags if bits & bit) + ("H" if is_huge(vma) else "")
         if not self.seen.frames:
             return shown(byte_of(self.workers.processes[process], page)), letters
         return self._frame(bits & FRAME_BITS, vma), letters
@@ -193,7 +199,9 @@ class Looking:
         return self.slots[slot]
 
     def _phys_row(self, pfn: int) -> PhysRow:
-        """Mapcount, flags and first byte; the refcount is nowhere to be read."""
+        """Mapcount, flags and first byte; the refcount is nowhere to be read. Of a huge page nothing is compared."""
+        if pfn in self.where and self.where[pfn].huge:
+            return None, None, "huge", None
         word = self._word(self.flags, pfn)
         anon = word >> KPF["anon"] & 1
         flags = (name for name, bit in KPF.items() if word >> bit & 1 and (name != "excl" or anon))
@@ -300,6 +308,7 @@ def vma_row(start: int, end: int, head: list[str], flags: Iterable[str], names: 
     """One VMA. A file that the script made is known by its inode; `sd` (soft-dirty) says nothing here."""
     major, minor = (int(part, 16) for part in head[3].split(":"))
     inode, path = int(head[4]), head[5].strip() if len(head) > 5 else ""
+    path = path.removesuffix(" (deleted)") if path.startswith("/anon_hugepage") else path
     known = names.get((os.makedev(major, minor), inode))
     backing = known or ("shmem" if path == "/dev/zero (deleted)" else path or None)
     if backing and backing.startswith(("[anon", "[stack", "[heap")):
@@ -318,11 +327,17 @@ def entries(
             if start >= stop:
                 continue
             words = os.pread(file.fileno(), (stop - start) * 8, (ARENA + start) * 8)
-            for page in range(start, stop):
+            step = HUGE if is_huge(vma) else 1
+            for page in range(start + -start % step, stop, step):
                 at = (page - start) * 8
                 bits = int.from_bytes(words[at : at + 8], "little")
                 if bits & (PRESENT | SWAPPED | GUARD | UFFD_WP):
                     yield page, (bits, vma)
+
+
+def is_huge(vma: VmaRow) -> bool:
+    """Whether a VMA shows pages of 2 MiB from the pool: each has one entry, which stands at its first page."""
+    return "ht" in vma[5].split()
 
 
 def frame_at(worker: Worker, page: int) -> int:

@@ -178,10 +178,11 @@ class Workers:
     # -- files ---------------------------------------------------------------------------------
 
     def create(self, name: str, kind: str, pages: int) -> None:
-        """A memfd, a nameless file of the temporary folder, or secret memory. Raises OSError."""
+        """A memfd, also of huge pages, a nameless file of the temporary folder, or secret memory. Raises OSError."""
         match kind:
-            case "memfd":
-                descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            case "memfd" | "hugetlb":
+                huge = os.MFD_HUGETLB if kind == "hugetlb" else 0
+                descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | huge)
             case "secretmem":
                 descriptor = kernel.system_call("memfd_secret", 0)
             case _:
