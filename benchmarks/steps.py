@@ -37,6 +37,7 @@ from model.session.session import Session
 
 SMALL: Final = 100
 LARGE: Final = 1_000_000
+HUGE: Final = 16
 UNTOUCHED: Final = 64
 """Pages behind the mapped ones that nobody has touched yet: for the page faults."""
 MOST_RATIO: Final = 1.5
@@ -72,13 +73,18 @@ class Machine(NamedTuple):
     checker: Checker
     start: int
     pages: int
+    huge: int
+    """Where a mapping of HUGE pages of 2 MiB begins, none of which is touched."""
 
 
 def machine(pages: int) -> Machine:
     """Map and touch `pages` pages. The kernel's own helpers do it, but 512 pages a transaction, for speed."""
-    state = after(boot(memory=2 * pages + 4096), mm_alloc(mm="p0"))
+    memory = 2 * pages + 4096 + HUGE * PTRS_PER_TABLE
+    state = after(boot(memory=memory, settings={"hugetlb": str(HUGE)}), mm_alloc(mm="p0"))
     state = after(state, do_mmap(mm="p0", pages=pages + UNTOUCHED, prot=VM_READ | VM_WRITE, flags=MAP_PRIVATE))
     ((_, start),) = state.vmas
+    huge = do_mmap(mm="p0", pages=HUGE * PTRS_PER_TABLE, prot=VM_READ | VM_WRITE, flags=MAP_PRIVATE, backing="hugetlb")
+    state = after(state, huge)
     state = after(state, cpu_store(mm="p0", vpn=start, value=1))
     vpn, end = start + 1, start + pages
     while vpn < end:
@@ -87,7 +93,7 @@ def machine(pages: int) -> Machine:
         state = touched(state, start, range(vpn, min(table_end, end)))
         vpn = table_end
     hash(state)  # as the timeline does with every state that it keeps
-    return Machine(state, Checker.full(state), start, pages)
+    return Machine(state, Checker.full(state), start, pages, max(begins for _, begins in state.vmas))
 
 
 def touched(state: State, start: int, vpns: range) -> State:
@@ -119,6 +125,8 @@ MAPPED: Final[dict[str, Action]] = {
 """On a page that is there."""
 UNMAPPED: Final[dict[str, Action]] = {"fault": lambda vpn: cpu_store(mm="p0", vpn=vpn, value=7)}
 """On a page that is not there yet."""
+HUGETLB: Final[dict[str, Action]] = {"fault, hugetlb": lambda vpn: cpu_store(mm="p0", vpn=vpn, value=7)}
+"""On a page of 2 MiB that is not there yet."""
 
 
 class Timing(NamedTuple):
@@ -158,13 +166,20 @@ class Compared(NamedTuple):
 def compare(small: Machine, large: Machine, rounds: int) -> Iterator[Compared]:
     """Every action on random pages of both machines in turns; medians."""
     dice = random.Random(1)
-    for name, action in (MAPPED | UNMAPPED).items():
+    for name, action in (MAPPED | UNMAPPED | HUGETLB).items():
         timings: tuple[list[Timing], list[Timing]] = ([], [])
         for _ in range(rounds):
             for on, into in zip((small, large), timings, strict=True):
-                first, last = (0, on.pages) if name in MAPPED else (on.pages, on.pages + UNTOUCHED)
-                into.append(timed(on, action, on.start + dice.randrange(first, last)))
+                into.append(timed(on, action, dice.choice(places(on, name))))
         yield Compared(name, *(Timing(*map(median, zip(*of, strict=True))) for of in timings))
+
+
+def places(on: Machine, name: str) -> range:
+    """The virtual pages of a machine on which an action is tried."""
+    if name in HUGETLB:
+        return range(on.huge, on.huge + HUGE * PTRS_PER_TABLE)
+    touched_end = on.start + on.pages
+    return range(on.start, touched_end) if name in MAPPED else range(touched_end, touched_end + UNTOUCHED)
 
 
 def time_report(compared: list[Compared], pages: int) -> tuple[Table, float]:
