@@ -179,6 +179,9 @@ def test_what_somebody_does_is_his_though_the_same_happens_without_him() -> None
     assert "finish dma" in grabbed.trace
     known = {kind for kind, _ in judging(300_000).problem(scene(row, grab, (), "6.1", writes)).whose.anyhow}  # type: ignore[union-attr]
     assert alone.invariant in known
+    # Two writes of the process: the one counts as that of the grabber `cpu`, though the other breaks the same rules.
+    own = judging(300_000).cell(scene(row, GRABBERS[0], (), "6.1", writes))
+    assert (own.outcome, own.invariant in known) == ("corrupts", True)
 
 
 def test_what_a_search_never_reads_is_not_searched_again_and_what_it_reads_is() -> None:
