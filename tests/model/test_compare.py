@@ -126,7 +126,7 @@ def test_a_complaint_breaks_a_use() -> None:
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.12", "6.18", "7.3"])
 def test_every_scene_is_a_script(kernel: str) -> None:
-    asked = questions(kernel, defences=("none", "gfp-refcount=zero debug-vm=on"))
+    asked = questions(kernel)
     assert len({(question.row, question.column, question.defence) for question in asked}) == len(asked)
     settings, scenes = set(), set()  # a scene is the same text under each defence, but for its `set` lines
     for question in asked:
