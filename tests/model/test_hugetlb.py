@@ -4,6 +4,7 @@ import pytest
 
 from model.compare.ordinary_calls import BACKINGS, CALLS
 from model.compare.sweep import SweepCase, answer
+from model.kernel.mm.move_vma import move_page_tables
 from model.memory.state import State
 from tests.model.play import Play
 
@@ -202,6 +203,17 @@ def test_a_mapping_moves_with_its_reservation() -> None:
 def test_a_debugger_writes_to_read_only_huge_pages_since_6_18(kernel: str, says: str) -> None:
     play = Play(f"set kernel {kernel}", f"set hugetlb 2\n{PRIVATE}\nmprotect p0 m r")
     assert play.do("force-write p0 p0 m 5") == says
+
+
+def test_a_page_that_is_truncated_while_its_mapping_moves_is_not_moved() -> None:
+    """It may go between the walk to its entry and the lock: nothing is left to be moved then."""
+    play = Play("set hugetlb 2", SHARED + "\nbegin t mremap p0 m pages=512 to=4096 maymove")
+    moving = move_page_tables.positions["move_huge_pmd"]
+    while not any(isinstance(one, move_page_tables) and one.pc == moving for one in play.state.tasks["t"].stack[-1:]):
+        play.do("step t")
+    play.do("truncate f 0")
+    assert play.do("finish t") == "ok 4096"
+    assert play.do("read p0 @4096") == "signal SIGBUS"
 
 
 def test_mprotect_leaves_it_to_a_fault_to_open_a_private_page() -> None:

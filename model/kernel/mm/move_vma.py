@@ -20,7 +20,7 @@ from model.kernel.arch.pgtable import (
     table_end,
 )
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.huge_page import HPAGE_PMD_NR, pmd_entry
+from model.kernel.mm.huge_page import HPAGE_PMD_NR, huge_pmd, pmd_entry
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import move_huge_pmd
 from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
@@ -209,6 +209,8 @@ class move_page_tables(Procedure):
         for vpn in (self.at, self.at + shift):
             if (wait := pte_lock(tx, self.mm, vpn)) is not None:
                 return wait
+        if huge_pmd(tx, self.mm, self.at) is None:  # truncation was faster: a file's page, or one of hugetlb
+            return goto(move_page_tables.alloc_new_table)
         move_huge_pmd(tx, self.mm, self.at, self.at + shift, keep_uffd=not self.forgets_uffd(tx))
         hold_pte_lock(tx, self.mm, self.at)
         hold_pte_lock(tx, self.mm, self.at + shift)
