@@ -52,7 +52,7 @@ def test_a_lesson_as_text_has_every_answer_and_every_reason(tmp_path: Path) -> N
 def test_a_picture_is_well_formed(tmp_path: Path) -> None:
     root = ET.fromstring(exported(LESSON, tmp_path / "l.svg", "--size", "100x30"))
     assert root.tag.endswith("svg")
-    assert "Address" in "".join(root.itertext())
+    assert "Picture" in "".join(root.itertext())
 
 
 def test_a_recording_replayed_is_the_screen(script: Path, tmp_path: Path) -> None:

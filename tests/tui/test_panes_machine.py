@@ -83,7 +83,7 @@ def test_ascii_terminals_get_no_other_sign(state: State) -> None:
         (Pte(7, PAGE_PROTNONE), "18→f7 n =0"),
         (Pte(3, PAGE_SWP_EXCLUSIVE, "swap"), "18 swap 3"),
         (Pte(7, 0, "migration"), "18 moving f7"),
-        (Pte(0, 0, "marker"), "18 marker"),
+        (Pte(0, 0, "marker"), "18 guard"),
         (Pte(512, WRITABLE | PAGE_PSE), "18→f512 wH =0"),
     ],
 )

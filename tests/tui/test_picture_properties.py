@@ -8,7 +8,10 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from model.invariants.holders import WEIGHTS, Holder, members
+from model.invariants.case import case_of
+from model.invariants.holders import WEIGHTS, Holder, large_weight, members
+from model.invariants.machine_view import MachineView
+from model.memory.folio import page_folio
 from model.session.session import Session
 from model.session.timeline import Node
 from tests.model.random_scripts import commands, scripts
@@ -60,8 +63,13 @@ def check_counts(drawn: PictureState) -> None:
         assert expected is None or expected == frame.refcount - surplus
         lines = [unit.holder for unit in found if unit.holder is not None]
         assert len(set(lines)) == len(lines), "one line a unit"
-        assert all(WEIGHTS[holder.kind].refs for holder in lines)
-        assert set(lines) <= set(members(drawn.index.holders(pfn)))
+        if frame.large:
+            assert all(large_weight(holder, frame.order).refs for holder in lines)
+            held = case_of(MachineView(drawn.state, drawn.index), page_folio(drawn.state, pfn), of_folio=True).held
+        else:
+            assert all(WEIGHTS[holder.kind].refs for holder in lines)
+            held = drawn.index.holders(pfn)
+        assert set(lines) <= set(members(held))
 
 
 def rows_of(nets: list[Net]) -> set[tuple[str, int]]:
@@ -81,7 +89,8 @@ def check_lines(drawn: PictureState) -> None:
         for vpn in (run.first,) if run.huge else range(run.first, run.stop):
             entry = drawn.entry((run.process, vpn))
             if entry is not None and entry.present and entry.pfn in found.at:
-                wanted.add((run.process, run.first, found.at[entry.pfn]))
+                whole = found.folio_at.get(entry.pfn) if run.huge else None
+                wanted.add((run.process, run.first, found.at[entry.pfn] if whole is None else whole))
     starts = {number: line.run.page for number, line in enumerate(found.lines) if line.run is not None}
     led = {(*starts[near.row], far.row) for net in entries for near in net.near for far in net.far}
     assert led == wanted

@@ -77,7 +77,8 @@ def test_the_trace_has_a_line_a_command_as_in_the_contract() -> None:
 
 def test_the_state_of_the_trace() -> None:
     state = trace(SCRIPT, "--state", "full")[4]["state"]
-    assert [*state] == ["processes", "frames", "files", "buffers", "references", "devices", "tasks", "tlbs"]
+    tables = ["processes", "frames", "files", "buffers", "references", "userfaultfds", "devices", "tasks", "tlbs"]
+    assert [*state] == tables
     frame = state["processes"]["p0"]["pages"]["17"]["frame"]
     assert state["processes"]["p0"] == {
         "vmas": [
@@ -100,6 +101,7 @@ def test_the_state_of_the_trace() -> None:
                 "dirty": True,
                 "special": False,
                 "huge": False,
+                "uffd_wp": False,
                 "exclusive": True,
                 "content": 65,
             }

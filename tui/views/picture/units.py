@@ -23,6 +23,7 @@ from tui.views.picture.legend import sign
 TOKENS: Final[dict[HolderKind, str]] = {
     "pte": "entry",
     "table": "entry",
+    "deposit": "entry",  # a table of no use yet, kept for the split of a huge entry
     "cache": "cache",
     "get": "get",
     "pin": "pin",
@@ -110,7 +111,8 @@ def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit
 
 def explained(state: State, index: Index, pfn: int) -> int | None:
     """The count that the rule of the checker expects; None where nobody counts."""
-    return expected_refs(case_of(MachineView(state, index), pfn))
+    large = page_frame(state, pfn).large
+    return expected_refs(case_of(MachineView(state, index), page_folio(state, pfn) if large else pfn, of_folio=large))
 
 
 def tokens(found: list[Unit], room: int) -> str:
