@@ -20,7 +20,7 @@ run: $(VENV)/run ## open the app (make run ARGS="learn how-the-walk-works" passe
 	@$(BIN)/ptescope $(ARGS)
 
 test: $(VENV)/develop ## run all tests
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 mutants: $(VENV)/develop ## break the program in many places and see that a test notices each (ARGS="--only NAME")
 	@$(BIN)/python -m tests.mutants $(ARGS)
