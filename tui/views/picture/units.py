@@ -12,7 +12,7 @@ from model.invariants.case import case_of
 from model.invariants.holder_index import Index
 from model.invariants.holders import WEIGHTS, Holder, HolderKind, large_weight, members
 from model.invariants.machine_view import MachineView
-from model.invariants.rules.counts import NOT_COUNTED, expected_refs, first_of_block
+from model.invariants.rules.counts import NOT_COUNTED, first_of_block
 from model.kernel.fs.dax import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.folio import page_folio, page_frame
@@ -107,12 +107,6 @@ def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit
         yield Unit("cache", 1)
     if frame.kind == "buffer" and first_of_block(MachineView(state, index), pfn, frame):
         yield Unit("driver", 1)
-
-
-def explained(state: State, index: Index, pfn: int) -> int | None:
-    """The count that the rule of the checker expects; None where nobody counts."""
-    large = page_frame(state, pfn).large
-    return expected_refs(case_of(MachineView(state, index), page_folio(state, pfn) if large else pfn, of_folio=large))
 
 
 def tokens(found: list[Unit], room: int) -> str:
