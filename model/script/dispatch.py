@@ -47,6 +47,7 @@ from model.kernel.mm.mmap import (
 )
 from model.kernel.mm.mprotect import do_mprotect
 from model.kernel.mm.mremap import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, do_mremap
+from model.kernel.mm.mseal import do_mseal
 from model.kernel.mm.msync import do_msync
 from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.reclaim import reclaim_page
@@ -158,7 +159,7 @@ def _madvise(call: Call) -> Procedure:
     return do_madvise(mm=call.name("P"), start=start, pages=pages, advice=call.name("ADVICE"))
 
 
-def _ranged(procedure: type[do_munmap | do_mlock | do_munlock | do_msync]) -> Builder:
+def _ranged(procedure: type[do_munmap | do_mlock | do_munlock | do_mseal | do_msync]) -> Builder:
     """The calls that take a range and nothing else."""
 
     def build(call: Call) -> Procedure:
@@ -254,6 +255,7 @@ CALLS: Final[dict[str, Builder]] = {
     "madvise": _madvise,
     "mlock": _ranged(do_mlock),
     "munlock": _ranged(do_munlock),
+    "mseal": _ranged(do_mseal),
     "msync": _ranged(do_msync),
     "fork": lambda call: kernel_clone(mm=call.name("P"), child=call.name("CHILD")),
     "exit": lambda call: do_exit(mm=call.name("P")),

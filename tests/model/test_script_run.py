@@ -326,3 +326,8 @@ def test_what_is_not_simulated_is_said_before_anything_runs(monkeypatch: pytest.
     ]
     with pytest.raises(ScriptError, match="`munlock` is not simulated yet"):
         run(PIN + "munlock p0 buf")
+
+
+def test_a_sealed_mapping_is_not_unmapped() -> None:
+    lines = "process p0; mmap p0 buf anon private rw 2; mseal p0 buf+0; munmap p0 buf; munmap p0 buf+1"
+    assert answers(lines.replace("; ", "\n"))[-3:] == ["ok", "error EPERM", "ok"]

@@ -428,6 +428,7 @@ ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "madvise": madvise,
     "mlock": _ranged("mlock"),
     "munlock": _ranged("munlock"),
+    "mseal": _ranged("mseal"),
     "msync": _ranged("msync"),
     "read": read,
     "write": write,

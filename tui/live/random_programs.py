@@ -273,6 +273,7 @@ KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
     (_on_range("madvise {p} {at} {word}", ADVICE), 10),
     (_on_range("mlock {p} {at}"), 2),
     (_on_range("munlock {p} {at}"), 2),
+    (_on_range("mseal {p} {at}"), 1),
     (_on_range("msync {p} {at}"), 1),
     (_on_page("read {p} {at}"), 12),
     (_on_page("write {p} {at} {byte}"), 16),
