@@ -236,7 +236,7 @@ _TABLE: Final = (
     ),
     _verb("mlock", "mlock(2): fault the pages in and keep them in memory", _P, _RANGE),
     _verb("munlock", "munlock(2): they may be reclaimed again", _P, _RANGE),
-    _verb("mseal", "mseal(2): nobody can unmap, move or protect these pages otherwise any more", _P, _RANGE),
+    _verb("mseal", "mseal(2): no call can unmap, move or change these mappings", _P, _RANGE),
     _verb("msync", "msync(2) with MS_SYNC: write back what the mappings show of their files", _P, _RANGE),
     _verb("fork", "fork(2): CHILD gets a copy of P's address space", _P, NewName(name="CHILD", kind="process")),
     _verb("exit", "P ends: its address space is torn down", _P, gives_up=("P",)),
