@@ -95,6 +95,10 @@ class try_to_merge_one_page(Procedure):
         pending = tx.processes[self.mm].tlb_flush_pending
         if not (pte.writable or pte.dirty or page_exclusive(tx, self.pfn) or pending):
             return goto(try_to_merge_one_page.merge)
+        return self.clear_and_flush(tx)
+
+    def clear_and_flush(self, tx: Transaction) -> Outcome:
+        """Clear the entry and flush it, under the lock; its mapping and its reference are owed from now on."""
         mmu_notifier_invalidate_range_start(tx, self.mm, self.vpn, self.vpn + 1)
         hold_pte_lock(tx, self.mm, self.vpn)
         del tx.ptes[self.mm, self.vpn]
@@ -148,12 +152,7 @@ class try_to_merge_one_page(Procedure):
         if tx.ptes.get((self.mm, self.vpn)) != self.entry:
             self.error = -EFAULT
             return goto(try_to_merge_one_page.unlock)
-        mmu_notifier_invalidate_range_start(tx, self.mm, self.vpn, self.vpn + 1)
-        hold_pte_lock(tx, self.mm, self.vpn)
-        del tx.ptes[self.mm, self.vpn]
-        self.holds += (self.pfn,)
-        self.owes_rmap = (self.pfn,)
-        return call(flush_tlb_range(mm=self.mm, start=self.vpn, end=self.vpn + 1))
+        return self.clear_and_flush(tx)
 
     @step
     def set_pte(self, tx: Transaction) -> Outcome:
