@@ -55,6 +55,16 @@ class userfaultfd_range(Procedure):
         self.start = changed.end
         return 0
 
+    def clear_vma(self, tx: Transaction) -> Outcome:
+        """The next VMA's part is registered no longer; None, or why that cannot be done now."""
+        vma = find_vma_intersection(tx, self.mm, self.start, self.end)
+        assert vma is not None
+        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+            return wait
+        if error := self.change(tx, vma, 0, ""):
+            return self.refuse(tx, -error)
+        return None
+
 
 class userfaultfd_register(userfaultfd_range):
     """UFFDIO_REGISTER: from now on faults of these kinds in the range are userfaultfd's."""
@@ -162,12 +172,8 @@ class userfaultfd_unregister(userfaultfd_range):
     @step
     def userfaultfd_clear_vma(self, tx: Transaction) -> Outcome:
         """The part is registered no longer; it is split off, or merged with a neighbour that is not registered."""
-        vma = find_vma_intersection(tx, self.mm, self.start, self.end)
-        assert vma is not None
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
-            return wait
-        if error := self.change(tx, vma, 0, ""):
-            return self.refuse(tx, -error)
+        if (unable := self.clear_vma(tx)) is not None:
+            return unable
         return goto(userfaultfd_unregister.wake_userfault)
 
 
@@ -216,10 +222,6 @@ class userfaultfd_release(userfaultfd_range):
     @step
     def userfaultfd_clear_vma(self, tx: Transaction) -> Outcome:
         """It is registered no longer, and may merge with a neighbour that is not registered."""
-        vma = find_vma_intersection(tx, self.mm, self.start, self.end)
-        assert vma is not None
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
-            return wait
-        if error := self.change(tx, vma, 0, ""):
-            return self.refuse(tx, -error)
+        if (unable := self.clear_vma(tx)) is not None:
+            return unable
         return goto(userfaultfd_release.next_vma)
