@@ -106,9 +106,12 @@ async def browsing(folder: Path) -> "AsyncIterator[Browser]":
     port = free_port()
     outside: list[str] = []
 
+    open_connections: set[asyncio.StreamWriter] = set()
+
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_connections.add(writer)
         asked = (await reader.readline()).decode(errors="replace").strip()
-        if not ERRANDS.search(asked):
+        if asked and not ERRANDS.search(asked):
             outside.append(asked)
         writer.close()
 
@@ -131,6 +134,10 @@ async def browsing(folder: Path) -> "AsyncIterator[Browser]":
     finally:
         await ended(process)
         nothing.close()
+        # A browser may connect and die before it asks: close that end here, while the loop still runs.
+        for writer in open_connections:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in open_connections), return_exceptions=True)
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:
