@@ -5,7 +5,7 @@ from typing import Final
 
 from model.driver_files import library
 from model.driver_files.line_forms import CONDITIONS, FIELDS, HEADS, STEPS, LineForm, Slot
-from model.driver_files.parser import every_step, parse
+from model.driver_files.parser import parse
 from model.driver_files.records import DriverLine, DriverText
 
 TITLES: Final = (("Heads", HEADS), ("Fields, before the first operation", FIELDS), ("Steps, below a head", STEPS))
@@ -26,7 +26,7 @@ def lines_of(driver: DriverText, forms: Mapping[str, LineForm]) -> Iterator[Driv
     if forms is HEADS:
         yield from driver.likes
     for one in driver.lists:
-        yield from [one.head] if forms is HEADS else every_step(one)
+        yield from [one.head] if forms is HEADS else one.every_step()
 
 
 def example(form: LineForm, forms: Mapping[str, LineForm]) -> str:

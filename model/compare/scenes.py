@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.driver_files import library
-from model.driver_files.parser import one_line
 from model.driver_files.records import KernelDriver
 from model.driver_files.resolve import resolve
+from model.driver_files.writing import one_line
 from model.kernel.arch.boot import boot
 from model.kernel.drivers.driver import driver_of
 

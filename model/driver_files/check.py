@@ -13,7 +13,6 @@ from model.driver_files.check_mapping import FieldPlaces, mapping_findings
 from model.driver_files.check_steps import StepChecker
 from model.driver_files.findings import DriverFault, merged, warning
 from model.driver_files.line_forms import CONDITIONS
-from model.driver_files.parser import every_step
 from model.driver_files.records import DriverLine, DriverText, KernelDriver
 from model.driver_files.resolve import KernelAt, resolve, whole
 from model.engine.config import KERNELS
@@ -51,11 +50,11 @@ def _lines(driver: DriverText, here: KernelAt) -> FieldPlaces:
 
 def _names(driver: DriverText) -> Iterator[DriverFault]:
     """States that nothing sets, functions that nobody calls, locks that nobody takes."""
-    steps = [step for one in driver.lists for step in every_step(one)]
+    steps = [step for one in driver.lists for step in one.every_step()]
     set_by = {step.word_at("STATE") for step in steps if step.word == "set"}
     set_by |= {line.word_at("STATE") for line in driver.fields if line.word == "mkwrite"} | ALWAYS_THERE
     asked = [(line, line.word_at("STATE")) for line in driver.fields if line.word == "fail-when"]
-    for step in (step for one in driver.lists for step in every_step(one)):
+    for step in (step for one in driver.lists for step in one.every_step()):
         asked += [(step, state) for state, _ in step.when]
         asked += [(step, step.word_at("STATE"))] if step.word in {"refuse-when", "refuse-unless", "clear"} else []
     for line, state in asked:

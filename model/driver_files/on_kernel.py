@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from model.driver_files.parser import described
 from model.driver_files.records import DriverLine
 from model.driver_files.resolve import KernelAt, whole
+from model.driver_files.writing import described
 
 
 def on_kernel(text: str, kernel: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 Value = str | int | bool | tuple[str, ...]
@@ -80,6 +82,12 @@ class StepList(msgspec.Struct, frozen=True):
     def about(self) -> str:
         """What it does, in a line."""
         return self.head.words or self.head.source or "an operation of the driver"
+
+    def every_step(self) -> Iterator[DriverLine]:
+        """Its steps, those behind a `+` too."""
+        for step in self.steps:
+            yield step
+            yield from step.joined
 
 
 class DriverText(msgspec.Struct, frozen=True):

@@ -7,9 +7,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.driver_files import library
+from model.driver_files.check_names import wrong_names
 from model.driver_files.line_forms import SIGNALS, VMA_FLAGS
-from model.driver_files.parser import counts_on, described, on_some_kernel, parse, wrong_names
+from model.driver_files.parser import parse
 from model.driver_files.records import DriverLine, DriverText, KernelDriver, StepList
+from model.driver_files.versions import counts_on, on_some_kernel
+from model.driver_files.writing import described
 from model.engine.config import KERNELS
 from model.memory.flags import VM_DONTCOPY
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean

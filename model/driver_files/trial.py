@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from model.driver_files.parser import one_line
 from model.driver_files.resolve import resolve
+from model.driver_files.writing import one_line
 from model.engine.config import SETTINGS
 
 PAGES: Final = 2

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 from model.driver_files import library
 from model.driver_files.line_forms import KEPT
-from model.driver_files.parser import every_step
 from model.driver_files.records import DriverText
 from model.driver_files.resolve import whole
 from model.memory.state import State
@@ -161,7 +160,7 @@ class Scope:
         driver = self.driver(self.exporters.get(buffer, ""))
         if driver is None or op not in driver.ops:
             return ""
-        keeps = any(step.word == "keep" for one in driver.lists for step in every_step(one))
+        keeps = any(step.word == "keep" for one in driver.lists for step in one.every_step())
         return f"{buffer}{KEPT}" if keeps else ""
 
     def ops(self) -> dict[str, str]:

@@ -7,8 +7,8 @@ cannot be followed here. Afterwards the line is `driver NAME; …`, in the same 
 from collections.abc import Callable
 from typing import Final
 
-from model.driver_files.parser import one_line
 from model.driver_files.resolve import whole
+from model.driver_files.writing import one_line
 from model.text.problems import ScriptError, ScriptProblem
 from model.text.words import printable, split
 

@@ -3,8 +3,9 @@
 import pytest
 
 from model.driver_files import library
-from model.driver_files.parser import one_line, parse
+from model.driver_files.parser import parse
 from model.driver_files.resolve import resolve, whole
+from model.driver_files.writing import one_line
 from model.engine.config import KERNELS
 from model.script.parser import parse as parse_script
 from model.script.runner import Runner
