@@ -15,7 +15,7 @@ import pytest
 
 import model.kernel
 from model.engine.procedure import Procedure
-from model.memory.records import Locals
+from model.memory.tasks import Locals
 from tui.version import __version__
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,8 @@ from lessons.play.playback import Standing, play, play_all, set_scene
 from lessons.play.player import Player
 from model.engine.procedure import Procedure
 from model.kernel.drivers.driver_op import PERFORMED
-from model.memory.records import Locals, Pte
+from model.memory.records import Pte
+from model.memory.tasks import Locals
 from model.script import execute
 
 

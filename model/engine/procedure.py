@@ -32,8 +32,9 @@ from msgspec.structs import replace
 
 from model.engine.mends import made_by, mended
 from model.memory.errno import ENOMEM
-from model.memory.records import IN_A_STEP, Event, Locals, Splat, Task
+from model.memory.events import Event, Splat
 from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction
+from model.memory.tasks import IN_A_STEP, Locals, Task
 
 
 class Goto(msgspec.Struct, frozen=True, gc=False):

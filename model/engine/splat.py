@@ -7,8 +7,9 @@ The engine adds the call trace; `kernel_log` puts the whole report together.
 from typing import Final
 
 from model.engine.config import setting
+from model.memory.events import Splat
 from model.memory.flags import PAGE_FLAGS, names
-from model.memory.records import Frame, Splat, Vma
+from model.memory.records import Frame, Vma
 from model.memory.state import Memory, Transaction
 
 CUT: Final = "------------[ cut here ]------------"

@@ -27,7 +27,7 @@ from model.invariants.registry import (
 )
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Violation
-from model.memory.records import Access, Splat
+from model.memory.events import Access, Splat
 from model.memory.state import TABLES, Change, State
 from model.text.wording import counted, together
 

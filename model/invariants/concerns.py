@@ -19,7 +19,8 @@ from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PG_ANON_EXCLUSIVE, PG_
 from model.memory.folio import LARGE_ORDERS
 from model.memory.leaf import TABLE_SHIFT
 from model.memory.ordered import ceiling
-from model.memory.records import Folio, Frame, Vma, changed_fields, differ, replaced
+from model.memory.record_base import changed_fields, differ, replaced
+from model.memory.records import Folio, Frame, Vma
 from model.memory.state import TABLES, Change
 
 

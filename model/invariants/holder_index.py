@@ -24,23 +24,13 @@ from model.invariants.holders import (
     removed,
 )
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.buffer_records import Buffer
 from model.memory.flags import PG_HEAD
 from model.memory.folio import LARGE_ORDERS
-from model.memory.records import (
-    Buffer,
-    Cpu,
-    FlushOwed,
-    Frame,
-    Locals,
-    Lock,
-    Process,
-    Pte,
-    Reference,
-    Task,
-    TlbEntry,
-    differ,
-)
+from model.memory.record_base import differ
+from model.memory.records import Cpu, Frame, Lock, Process, Pte, Reference, TlbEntry
 from model.memory.state import Change
+from model.memory.tasks import FlushOwed, Locals, Task
 
 Place = tuple[str, int]
 """A virtual page: process and vpn."""

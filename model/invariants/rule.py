@@ -11,7 +11,8 @@ from typing import NamedTuple
 from model.invariants.case import Case
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Invariant, Violation
-from model.memory.records import Access, Pte, Reference, Splat, TlbEntry
+from model.memory.events import Access, Splat
+from model.memory.records import Pte, Reference, TlbEntry
 from model.memory.state import Change
 
 Reads = Mapping[str, tuple[str, ...] | None]

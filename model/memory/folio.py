@@ -7,7 +7,8 @@ page's number asks here: `page_folio`, as in the kernel, before anything is coun
 from typing import Final
 
 from model.memory.flags import PG_ANON_EXCLUSIVE
-from model.memory.records import Folio, Frame, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Folio, Frame
 from model.memory.runs import run_at
 from model.memory.state import Memory
 from model.memory.units import Pfn

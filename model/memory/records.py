@@ -1,13 +1,10 @@
-"""The nouns: every record that a State holds.
+"""The nouns of memory management: frames, entries, VMAs, processes, files, locks and references, as a State holds them.
 
 A record is frozen; `replaced` makes the changed one. Sizes, offsets and addresses are counted
 in pages of 4 KiB (virtual page number = vpn, page frame number = pfn), never in bytes.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, cast
-
-import msgspec
+from typing import Annotated, Literal
 
 from model.memory.flags import (
     PAGE_DIRTY,
@@ -19,40 +16,9 @@ from model.memory.flags import (
     PG_ANON_EXCLUSIVE,
     PG_HEAD,
 )
+from model.memory.record_base import Record
 from model.memory.runs import Runs
 from model.memory.units import MAPPING, ORDERED, AnonVmaNumber, CpuNumber, Pfn, Pid, Word
-
-
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What all records share: frozen, compared and hashed by value, JSON without the defaults."""
-
-
-R = TypeVar("R", bound=msgspec.Struct)
-
-
-def replaced(record: R, **fields: object) -> R:
-    """The record with some fields changed. One that stands for a record in a search knows itself how that is done."""
-    known: Any = record
-    if isinstance(known, msgspec.Struct):
-        return msgspec.structs.replace(record, **fields)
-    return cast("R", known.with_fields(fields))
-
-
-def differ(old: object, new: object, field: str) -> bool:
-    """Whether a record and what it has become differ in a field. Of a record in a search just what was set is read."""
-    known: Any = new
-    if isinstance(known, msgspec.Struct):
-        return bool(getattr(old, field) != getattr(new, field))
-    return bool(known.differs(old, field))
-
-
-def changed_fields(old: object, new: object, fields: Iterable[str]) -> list[str]:
-    """Those of some fields in which a record and what it has become differ, as `differ` says."""
-    known: Any = new
-    if isinstance(known, msgspec.Struct):
-        return [field for field in fields if getattr(old, field) != getattr(new, field)]
-    return [field for field in fields if known.differs(old, field)]
-
 
 FrameKind = Literal["free", "anon", "file", "pgtable", "zero", "reserved", "buffer", "vram", "dax", "kernel"]
 """What a frame is used for. `file` is page cache (shmem too), `pgtable` a page-table page, `zero` the shared
@@ -383,187 +349,3 @@ class Reference(Record, frozen=True, omit_defaults=True):
     """io_uring: the first page that it has of each folio, if it keeps one pin a folio; empty: one a page."""
     had: tuple[int, ...] = ()
     """The byte of each page when it was taken: what its holder knew already, for the rule `foreign-dma`."""
-
-
-Place = Literal["vram", "gtt", "system", "swapped", "none"]
-"""Where a buffer's backing store is. `vram` has no struct pages; `gtt` are system pages the GPU can reach now."""
-
-
-class Buffer(Record, frozen=True, omit_defaults=True):
-    """struct ttm_buffer_object / drm_gem_object: memory that a driver owns, maps into processes and moves."""
-
-    pages: int
-    exporter: Word = "qxl"
-    """Which driver: how it maps and moves (model.kernel.drivers.exporter)."""
-    place: Place = "system"
-    caching: Word = "wc"
-    frames: tuple[Pfn, ...] = ()
-    """pfn of each page, as it is now; empty while there is none."""
-    file: str = ""
-    """Name of the File through which all its mappings are found (the device's address space)."""
-    memfd: str = ""
-    """udmabuf: the file whose pages it borrows."""
-    pinned: bool = False
-    """What the driver holds on each page is a pin."""
-    counted: bool = False
-    """… or a plain reference, so that whoever holds another one keeps the page when the driver lets go."""
-    states: tuple[Word, ...] = ()
-    """States of its driver's own that it is in, such as `purged`, sorted."""
-    users: int = 0
-    """How many mappings, or pages of mappings, its driver counts (vm_ops->open and ->close)."""
-    pin_count: int = 0
-    """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
-    handles: int = 1
-    """GEM handles and dma-bufs that keep it alive, besides its mappings."""
-    closed: bool = False
-    """Its GEM handle has been closed: what is left of it lives for those who map or import it."""
-    last_use: int = 0
-    """For eviction: the rank in the order of use, from 1; the smallest is the least recently used."""
-    swap: tuple[int, ...] = ()
-    """Content of each page while it is swapped out."""
-
-
-class DmaBuf(Record, frozen=True, omit_defaults=True):
-    """struct dma_buf: a buffer exported as a file descriptor."""
-
-    buffer: str
-    closed: bool = False
-    """The file descriptor has been closed: its importers hold the file."""
-
-
-class Attachment(Record, frozen=True, omit_defaults=True):
-    """struct dma_buf_attachment: a device that imports a dma-buf."""
-
-    dynamic: bool = False
-    """It has a move_notify callback, so the buffer may move under it."""
-    pinned: bool = False
-    """It could not follow a move, so the exporter pinned the buffer."""
-
-
-class Device(Record, frozen=True, omit_defaults=True):
-    """A device that can do DMA."""
-
-    kind: Word = ""
-
-
-class FlushOwed(NamedTuple):
-    """Virtual pages [start, end) of `mm` that some call is still going to make every CPU forget."""
-
-    mm: str
-    start: int
-    end: int
-
-    def covers(self, mm: str, vpn: int) -> bool:
-        """Whether a virtual page is among them."""
-        return mm == self.mm and self.start <= vpn < self.end
-
-
-IN_A_STEP: Final[set[int]] = set()
-"""The id of each Locals that a step works on at this moment: several where several threads advance machines."""
-
-_set: Final = msgspec.Struct.__setattr__
-
-
-class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="procedure", tag=True, gc=False):
-    """The variables of one running kernel function: one frame of a task's stack.
-
-    A step works on a fresh copy of its own locals and sets them; in all other hands they are frozen like every record.
-    Subclasses are the procedures of `model.kernel`; their tag is their name.
-    """
-
-    registry: ClassVar[dict[str, type["Locals"]]] = {}
-
-    pc: int = 0
-    """Index of the micro-step that runs next."""
-    ret: int = 0
-    """What the function that this one called last returned: a value, or a negated errno."""
-    out: tuple[Pfn, ...] = ()
-    """What that function handed back besides, usually pfns."""
-    holds: tuple[Pfn, ...] = ()
-    """pfns of which this call owns one reference each, for the reference accounting."""
-    pins: tuple[Pfn, ...] = ()
-    """pfns of which this call owns one FOLL_PIN each."""
-    owes_rmap: tuple[Pfn, ...] = ()
-    """pfns whose entry this call has cleared, or is about to set, while the mapcount still (or already) counts it."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set a variable. AttributeError outside the step that runs: States share this record."""
-        if id(self) not in IN_A_STEP:
-            raise AttributeError(f"{type(self).__name__} is part of a State: its variables change in its steps only")
-        _set(self, name, value)
-
-    @property
-    def function(self) -> str:
-        """The kernel function that it stands for."""
-        return type(self).__name__
-
-    def __hash__(self) -> int:
-        return hash((type(self).__name__, msgspec.structs.astuple(self)))
-
-    def owes_flush(self) -> FlushOwed | None:
-        """The translations that this call is still going to flush, as its variables stand now; None: it owes none.
-
-        A function that takes rights away in one step and flushes in a later one says so here. Until then an outdated
-        TLB entry in that range is normal (see the invariant `stale-tlb`).
-        """
-        return None
-
-
-class Task(Record, frozen=True, omit_defaults=True):
-    """An operation in flight: a stack of kernel functions, the innermost last."""
-
-    process: str = ""
-    cpu: CpuNumber = -1
-    """The CPU it runs on; -1 for a device, which needs none."""
-    stack: tuple[Locals, ...] = ()
-    blocked: Word = ""
-    """What it waits for, in words; empty = it can run."""
-
-
-# -- what happens in a step and leaves no record of its own ------------------------------------
-
-
-class Splat(Record, frozen=True, omit_defaults=True, tag="splat"):
-    """The kernel noticed: WARN_ON, VM_BUG_ON_PAGE, Bad page state …."""
-
-    title: str
-    """First line in the kernel's shape, e.g. `BUG: Bad page state in process p0  pfn:00005`."""
-    lines: tuple[str, ...] = ()
-    fatal: bool = False
-    """An oops: the task dies here."""
-    trace: tuple[str, ...] = ()
-    """The simulated call trace, innermost first; the engine fills it in."""
-
-
-class Access(Record, frozen=True, omit_defaults=True, tag="access"):
-    """A byte was loaded or stored, by a CPU or by a device."""
-
-    pfn: int
-    write: bool
-    value: int
-    process: str = ""
-    vpn: int = 0
-    """For a CPU access through a page table: whose and where."""
-    reference: str = ""
-    page: int = 0
-    """For an access through a reference: which one and which page of it."""
-    device: str = ""
-    counted: bool = False
-    """A CPU access of the kernel to a page that it has a reference on: the very page that was mapped there."""
-
-
-class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):
-    """A remark worth a line in the log."""
-
-    text: str
-
-
-class Copied(Record, frozen=True, tag="copied"):
-    """Whole pages were copied: what the frames hold, they hold as a copy."""
-
-    frames: tuple[Pfn, ...]
-    sources: tuple[Pfn, ...]
-    """Of each, the frame that it was copied from."""
-
-
-Event = Splat | Access | Printk | Copied

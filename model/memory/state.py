@@ -17,15 +17,12 @@ from msgspec.structs import replace
 from rpds import HashTrieMap
 
 from model.memory import ordered
+from model.memory.buffer_records import Attachment, Buffer, Device, DmaBuf
 from model.memory.digest import entry_hash
+from model.memory.events import Event
 from model.memory.records import (
     AnonVma,
-    Attachment,
-    Buffer,
     Cpu,
-    Device,
-    DmaBuf,
-    Event,
     File,
     Folio,
     Frame,
@@ -37,11 +34,11 @@ from model.memory.records import (
     Pte,
     Reference,
     SwapSlot,
-    Task,
     TlbEntry,
     Userfaultfd,
     Vma,
 )
+from model.memory.tasks import Task
 from model.memory.units import AnonVmaNumber, CpuNumber, Pfn, Word
 
 K = TypeVar("K", bound=Hashable)

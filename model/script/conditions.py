@@ -22,9 +22,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from model.memory.buffer_records import Place as Placement
 from model.memory.errno import ERRNO_NAMES
 from model.memory.flags import SMAPS_CODES
-from model.memory.records import Place as Placement
 from model.script import answers
 from model.script.answers import BITS, LEVELS, Found, Holds, Measure
 from model.script.command import Condition, Phrase

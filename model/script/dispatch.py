@@ -65,8 +65,8 @@ from model.kernel.mm.userfaultfd_move import userfaultfd_move
 from model.kernel.mm.userfaultfd_register import userfaultfd_register, userfaultfd_release, userfaultfd_unregister
 from model.kernel.mm.userfaultfd_wp import userfaultfd_writeprotect
 from model.kernel.virt.kvm import grab_pages, kvm_cmpxchg_gpte, kvm_follow, kvm_vcpu_map
+from model.memory.buffer_records import Place
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE
-from model.memory.records import Place
 from model.memory.state import State
 from model.script.command import BackingSpec, Command, RefPage
 from model.script.places import resolve

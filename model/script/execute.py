@@ -21,8 +21,8 @@ from model.engine.mends import AS_IT_WAS, undone_too
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.fs.vfs import EOF
+from model.memory.buffer_records import Device
 from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT
-from model.memory.records import Device
 from model.memory.state import State, Transaction
 from model.script.command import Command, Condition, RefPage
 from model.script.conditions import found_instead

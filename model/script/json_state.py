@@ -7,6 +7,7 @@ import msgspec
 
 from model.engine.procedure import Procedure
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.buffer_records import Buffer
 from model.memory.flags import (
     PAGE_BITS,
     PAGE_FLAGS,
@@ -20,8 +21,9 @@ from model.memory.flags import (
 )
 from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
-from model.memory.records import Buffer, Frame, Locals, Pte, Reference, Task, TlbEntry, Vma
+from model.memory.records import Frame, Pte, Reference, TlbEntry, Vma
 from model.memory.state import Change, State
+from model.memory.tasks import Locals, Task
 
 Json = Any
 """What msgspec.json can encode."""

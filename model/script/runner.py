@@ -13,7 +13,7 @@ from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import boot
 from model.memory.changes import net_changes
-from model.memory.records import Event
+from model.memory.events import Event
 from model.memory.state import Change, State
 from model.script.command import Command
 from model.script.context import Context, Outcome

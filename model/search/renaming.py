@@ -15,7 +15,8 @@ import msgspec
 from rpds import HashTrieSet
 
 from model.invariants.holders import Crowd, Holder
-from model.memory.records import Locals, Pte
+from model.memory.records import Pte
+from model.memory.tasks import Locals
 from model.memory.units import FrameMapping, Names, Ordered, Unit, Words
 
 

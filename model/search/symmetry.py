@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast, get_t
 from model.invariants.holder_index import LargeTally
 from model.invariants.holders import Held, Holder
 from model.invariants.incremental import Translation
-from model.memory.records import FlushOwed, Task
 from model.memory.state import TABLES
+from model.memory.tasks import FlushOwed, Task
 from model.memory.units import ORDERED, Pfn
 from model.search.interchangeable import exchanges, value_hint
 from model.search.packed import ENTRY, SplitTable

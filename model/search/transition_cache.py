@@ -19,8 +19,9 @@ from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity, Violation
-from model.memory.records import Lock, Task
+from model.memory.records import Lock
 from model.memory.state import TABLES, State, Tables
+from model.memory.tasks import Task
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
 from model.script.moment import Moment

@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame, listing, place
+from model.memory.events import Access, Copied, Event
 from model.memory.flags import PAGE_FLAGS, names
-from model.memory.records import Access, Copied, Event, Frame
+from model.memory.records import Frame
 from model.memory.state import Change
 
 

@@ -18,8 +18,8 @@ from model.invariants.subjects import parse, subject
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.ordered import ceiling
-from model.memory.records import Task
 from model.memory.state import State
+from model.memory.tasks import Task
 
 MOST_LISTED: Final = 512
 """Arrows that one lookup follows at most: more than fit on any screen."""

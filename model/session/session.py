@@ -14,8 +14,8 @@ from model.engine.procedure import Procedure
 from model.invariants.checker import Checker
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import boot
-from model.memory.records import Task
 from model.memory.state import State
+from model.memory.tasks import Task
 from model.script.command import Command
 from model.script.context import Context, Outcome
 from model.script.drive import Moved, carry_out, commence, differing, step, step_task, undo, with_violations

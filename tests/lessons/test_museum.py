@@ -14,7 +14,7 @@ from model.driver_files import library
 from model.driver_files.parser import parse as parse_driver
 from model.engine.mends import MENDS
 from model.engine.procedure import Procedure
-from model.memory.records import Locals
+from model.memory.tasks import Locals
 from model.script.parser import parse as parse_script
 from model.script.runner import Runner
 from model.search.as_mended import walk

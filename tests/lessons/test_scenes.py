@@ -9,7 +9,7 @@ import pytest
 from model.engine.splat import kernel_log
 from model.invariants.registry import INVARIANTS
 from model.invariants.violation import Violation
-from model.memory.records import Splat
+from model.memory.events import Splat
 from model.script.parser import parse
 from model.script.runner import Account, Runner
 

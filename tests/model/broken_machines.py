@@ -7,6 +7,8 @@ from model.invariants.checker import Checker
 from model.invariants.registry import INVARIANTS
 from model.invariants.violation import SEVERITIES, Violation
 from model.kernel.arch.boot import ZERO_PFN, boot
+from model.memory.buffer_records import Device
+from model.memory.events import Event
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
@@ -18,21 +20,9 @@ from model.memory.flags import (
     VM_READ,
     VM_WRITE,
 )
-from model.memory.records import (
-    Device,
-    Event,
-    File,
-    Frame,
-    Label,
-    Locals,
-    Process,
-    Pte,
-    Reference,
-    Task,
-    TlbEntry,
-    Vma,
-)
+from model.memory.records import File, Frame, Label, Process, Pte, Reference, TlbEntry, Vma
 from model.memory.state import State, Transaction
+from model.memory.tasks import Locals, Task
 
 Scenery = Callable[[Transaction], object]
 

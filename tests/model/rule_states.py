@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Final
 
 from model.kernel.arch.tlb import flush_tlb_range
+from model.memory.buffer_records import Buffer
+from model.memory.events import Access
 from model.memory.flags import (
     PAGE_PSE,
     PAGE_SPECIAL,
@@ -15,22 +17,9 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import (
-    Access,
-    Buffer,
-    File,
-    Folio,
-    Frame,
-    Locals,
-    Process,
-    Pte,
-    Reference,
-    SwapSlot,
-    Task,
-    TlbEntry,
-    Vma,
-)
+from model.memory.records import File, Folio, Frame, Process, Pte, Reference, SwapSlot, TlbEntry, Vma
 from model.memory.state import State, Transaction
+from model.memory.tasks import Locals, Task
 from model.session.session import Session
 from tests.model.broken_machines import RW, USER, Scenery, anon, machine, process, remembered
 

@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 import pytest
 
 from model.kernel.arch.pgtable import PMD
+from model.memory.buffer_records import Buffer
+from model.memory.events import Splat
 from model.memory.flags import smaps_codes
-from model.memory.records import Buffer, Pte, Splat
+from model.memory.records import Pte
 from model.text.problems import ScriptError
 from tests.model.play import Play
 

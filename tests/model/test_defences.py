@@ -10,7 +10,7 @@ from model.engine.procedure import Procedure, begin
 from model.kernel.arch.boot import boot
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc
 from model.kernel.mm.page import get_page, put_page, try_get_page
-from model.memory.records import Splat
+from model.memory.events import Splat
 from model.memory.state import State, Transaction
 from model.script.parser import parse
 from model.script.runner import Runner

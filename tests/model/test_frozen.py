@@ -6,8 +6,8 @@ import pytest
 from model.engine.procedure import advance, begin
 from model.kernel.arch.boot import boot
 from model.kernel.mm.fork import mm_alloc
-from model.memory.records import Locals
 from model.memory.state import TABLES
+from model.memory.tasks import Locals
 from tests.model.play import Play
 from tests.model.rule_states import NAMES, states
 

@@ -3,7 +3,7 @@
 import pytest
 
 from model.invariants.checker import Checker
-from model.memory.records import Splat
+from model.memory.events import Splat
 from tests.model.play import Play
 
 DRIVER = "process p0\ndevice nic\nbo b 1 in=gtt exporter=insert-page\nmmap p0 m bo:b shared rw 1\nwrite p0 m 1"

@@ -4,17 +4,13 @@ import pytest
 
 from model.invariants.violation import Violation
 from model.kernel.arch.boot import ZERO_PFN
+from model.memory.events import Access, Splat
 from model.memory.flags import (
     VM_READ,
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import (
-    Access,
-    Frame,
-    Pte,
-    Splat,
-)
+from model.memory.records import Frame, Pte
 from tests.model.broken_machines import (
     RW,
     USER,

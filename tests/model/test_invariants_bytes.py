@@ -7,8 +7,10 @@ import pytest
 
 from model.invariants.checker import Checker
 from model.invariants.rules.lost_store import lost_store
+from model.memory.buffer_records import Buffer
+from model.memory.events import Access
 from model.memory.flags import VM_READ, VM_SHARED, VM_WRITE
-from model.memory.records import Access, Buffer, File, Pte
+from model.memory.records import File, Pte
 from model.memory.state import Change, Transaction
 from tests.model.broken_machines import RW, USER, after, anon, cached, changed, machine, process, reference
 from tests.model.play import Play

@@ -15,16 +15,9 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import (
-    Frame,
-    Locals,
-    Lock,
-    Pte,
-    Reference,
-    SwapSlot,
-    Task,
-)
+from model.memory.records import Frame, Lock, Pte, Reference, SwapSlot
 from model.memory.state import Transaction
+from model.memory.tasks import Locals, Task
 from tests.model.broken_machines import (
     RW,
     USER,

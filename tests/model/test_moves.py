@@ -15,7 +15,7 @@ from model.engine.procedure import advance, begin
 from model.kernel.mm.remote import mem_read
 from model.kernel.mm.unmap import zap_page_range_single
 from model.memory.errno import errno_name
-from model.memory.records import Splat
+from model.memory.events import Splat
 from tests.model.play import Play
 
 MOVES: Final[dict[str, dict[str, dict[str, str]]]] = json.loads(

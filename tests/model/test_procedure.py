@@ -22,7 +22,8 @@ from model.engine.procedure import (
     tail,
 )
 from model.memory.errno import EFAULT, ENOMEM
-from model.memory.records import Cpu, Printk, Splat
+from model.memory.events import Printk, Splat
+from model.memory.records import Cpu
 from model.memory.state import Change, State, Transaction
 
 

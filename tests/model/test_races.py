@@ -5,7 +5,8 @@ from typing import Final
 import pytest
 
 from model.invariants.checker import Checker
-from model.memory.records import Frame, Pte, Splat
+from model.memory.events import Splat
+from model.memory.records import Frame, Pte
 from model.script.parser import parse
 from model.search.bfs import explore
 from model.search.problem import set_up

@@ -2,8 +2,9 @@
 
 from model.kernel.arch.pgtable import PMD
 from model.kernel.mm.page import put_page
+from model.memory.events import Splat
 from model.memory.flags import PG_CMA, VM_IO, VM_PFNMAP
-from model.memory.records import Frame, Pte, Splat
+from model.memory.records import Frame, Pte
 from model.memory.state import Transaction
 from model.script.parser import parse
 from model.script.runner import Account, Runner

@@ -17,8 +17,8 @@ from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
 from model.invariants.violation import Violation
 from model.kernel.arch.access import cpu_load
+from model.memory.events import Access
 from model.memory.flags import VM_GROWSDOWN
-from model.memory.records import Access
 from model.memory.state import State
 from model.script.runner import Runner
 from tests.model.play import Play

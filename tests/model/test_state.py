@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.memory.buffer_records import Buffer
 from model.memory.flags import PAGE_PRESENT, VM_READ, VM_WRITE
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Buffer, Cpu, Frame, Process, Pte, Reference, Vma
+from model.memory.records import Cpu, Frame, Process, Pte, Reference, Vma
 from model.memory.state import Change, State, Transaction
 
 

@@ -1,6 +1,7 @@
 """A machine made by hand, with something of everything that the panes show."""
 
 from model.kernel.arch.boot import boot
+from model.memory.buffer_records import Device
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
@@ -18,18 +19,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import (
-    AnonVma,
-    Device,
-    File,
-    Frame,
-    Label,
-    Process,
-    Pte,
-    Reference,
-    TlbEntry,
-    Vma,
-)
+from model.memory.records import AnonVma, File, Frame, Label, Process, Pte, Reference, TlbEntry, Vma
 from model.memory.state import State, Transaction
 
 TABLE = PAGE_PRESENT | PAGE_RW | PAGE_USER

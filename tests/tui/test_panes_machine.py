@@ -5,8 +5,9 @@ import pytest
 
 from model.kernel.arch.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
-from model.memory.records import File, Frame, Process, Pte, Task, Vma
+from model.memory.records import File, Frame, Process, Pte, Vma
 from model.memory.state import State, Transaction
+from model.memory.tasks import Task
 from model.script.drive import differing
 from model.script.parser import parse
 from model.script.runner import Runner

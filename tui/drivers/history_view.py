@@ -8,7 +8,7 @@ from lessons.i18n.language import spoken, tr
 from model.engine.procedure import Stepped
 from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
-from model.memory.records import Access, Event, Printk, Splat
+from model.memory.events import Access, Event, Printk, Splat
 from model.memory.state import State
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment

@@ -18,7 +18,7 @@ from lessons.play.player import Player
 from lessons.play.step_size import StepSize
 from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
-from model.memory.records import Printk, Splat
+from model.memory.events import Printk, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import legend, machine
 from tui.views.change_text import HIDDEN, change_rows

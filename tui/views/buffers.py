@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lessons.i18n.language import tr
-from model.memory.records import Attachment, Buffer
+from model.memory.buffer_records import Attachment, Buffer
 from tui.views.row import Row, Span, flow, row
 from tui.views.shown_state import ShownState, gone, pfn_name
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessons.i18n.language import tr
-from model.memory.records import Task
 from model.memory.state import State
+from model.memory.tasks import Task
 from tui.views.verdict import worst
 from tui.views.view_model import Picture
 

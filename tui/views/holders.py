@@ -7,8 +7,9 @@ from lessons.i18n.language import tr
 from model.engine.procedure import Procedure
 from model.memory.leaf import leaf_entry
 from model.memory.ordered import ceiling
-from model.memory.records import File, Pte, Reference, Task
+from model.memory.records import File, Pte, Reference
 from model.memory.state import State
+from model.memory.tasks import Task
 from tui.views.buffers import buffers, dma_bufs
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lessons.i18n.language import ntr, spoken, tr
 from model.engine.splat import kernel_log
-from model.memory.records import Printk, Splat
+from model.memory.events import Printk, Splat
 from model.script.verbs import PROPERTIES
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import Glyphs, choose

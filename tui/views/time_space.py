@@ -8,7 +8,8 @@ from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from lessons.i18n.language import tr
-from model.memory.records import Buffer, Frame, Lock, Pte, Reference, TlbEntry
+from model.memory.buffer_records import Buffer
+from model.memory.records import Frame, Lock, Pte, Reference, TlbEntry
 from model.session.interleaving import Interleaving, Lane, LaneStep, SharedEntry, tells
 from tui.views.glyphs import ASCII, Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row

@@ -12,8 +12,8 @@ from model.invariants.phrases import frame as name_of
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
+from model.memory.events import Access
 from model.memory.flags import PG_DIRTY
-from model.memory.records import Access
 
 CLEAN_PAGE_WRITTEN: Final = Invariant(
     "clean-page-written",

@@ -13,9 +13,10 @@ from model.invariants.phrases import place
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
+from model.memory.events import Access
 from model.memory.flags import VM_SHARED, VM_WRITE
 from model.memory.folio import filemap_get_entry
-from model.memory.records import Access, Vma
+from model.memory.records import Vma
 
 READ_ONLY_WRITE: Final = Invariant(
     "read-only-write",

@@ -7,7 +7,7 @@ from model.invariants.phrases import frame as name_of
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.memory.records import Access
+from model.memory.events import Access
 
 SECRET_ACCESS: Final = Invariant(
     "secret-access",

@@ -7,7 +7,7 @@ from model.invariants.machine_view import MachineView
 from model.invariants.rule import SplatRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
-from model.memory.records import Splat
+from model.memory.events import Splat
 
 SPLAT: Final = Invariant(
     "splat",

@@ -17,8 +17,9 @@ from model.invariants.rules.buffers import mapped_buffer, origin
 from model.invariants.rules.translations import exported_buffer
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
+from model.memory.events import Access
 from model.memory.flags import PG_KSM, VM_SHARED, VM_WRITE
-from model.memory.records import Access, Reference
+from model.memory.records import Reference
 from model.text.wording import Wording, phrase, together
 
 FOREIGN_DMA: Final = Invariant(

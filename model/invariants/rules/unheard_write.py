@@ -12,8 +12,8 @@ from model.invariants.phrases import place
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
+from model.memory.events import Access
 from model.memory.flags import PAGE_UFFD_WP
-from model.memory.records import Access
 
 UNHEARD_WRITE: Final = Invariant(
     "unheard-write",

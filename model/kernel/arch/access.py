@@ -9,8 +9,9 @@ from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, s
 from model.kernel.arch.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
 from model.kernel.arch.tlb import tlb_drop, tlb_fill, tlb_lookup
 from model.kernel.mm.fault import SEGV_MAPERR, SIGNALS, exc_page_fault
+from model.memory.events import Access
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_PSE
-from model.memory.records import Access, Pte
+from model.memory.records import Pte
 from model.memory.state import Transaction
 
 

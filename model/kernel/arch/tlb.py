@@ -7,8 +7,9 @@ CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
 from typing import Annotated, ClassVar, Final
 
 from model.engine.procedure import Outcome, Procedure, blocked, done, goto, step
-from model.memory.records import FlushOwed, Pte, TlbEntry
+from model.memory.records import Pte, TlbEntry
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 from model.memory.units import ORDERED, CpuNumber
 
 TLB_ENTRIES: Final = 64

@@ -8,7 +8,8 @@ from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_allo
 from model.kernel.mm.page import put_page
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import file_is_held
-from model.memory.records import Buffer, File, Place
+from model.memory.buffer_records import Buffer, Place
+from model.memory.records import File
 from model.memory.state import Memory, Transaction
 
 FILE_PREFIX = "bo:"

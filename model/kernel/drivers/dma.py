@@ -9,7 +9,9 @@ from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.virt.kvm import kvm_follow
 from model.memory.errno import EFAULT, EINVAL, ENOENT
-from model.memory.records import Access, Reference, replaced
+from model.memory.events import Access
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 
 

@@ -11,8 +11,9 @@ from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
+from model.memory.buffer_records import Attachment, Buffer, DmaBuf
 from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM
-from model.memory.records import Attachment, Buffer, DmaBuf, Reference
+from model.memory.records import Reference
 from model.memory.state import Transaction
 
 

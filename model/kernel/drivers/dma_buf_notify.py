@@ -1,7 +1,7 @@
 """dma_buf_move_notify(): the device-side counterpart of nuking the PTEs."""
 
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.records import replaced
+from model.memory.record_base import replaced
 from model.memory.state import Transaction
 
 

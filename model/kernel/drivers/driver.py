@@ -14,8 +14,9 @@ from model.kernel.mm.page import page_ref_add, put_page
 from model.kernel.mm.page_alloc import alloc_block, alloc_page
 from model.kernel.mm.pin import pin_page
 from model.kernel.mm.vma import file_is_held
+from model.memory.buffer_records import Buffer, Place
 from model.memory.errno import ENOMEM, ENOSPC
-from model.memory.records import Buffer, File, Place
+from model.memory.records import File
 from model.memory.state import Memory, Transaction
 
 DESCRIBED: Final = "driver"

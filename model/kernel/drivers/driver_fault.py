@@ -19,7 +19,9 @@ from model.kernel.mm.insert_pfn import (
 from model.kernel.mm.page import get_page
 from model.kernel.mm.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.kernel.mm.vma import vma_lookup
+from model.memory.buffer_records import Buffer
 from model.memory.errno import EIO
+from model.memory.events import Access
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
@@ -31,7 +33,8 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Access, Buffer, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 

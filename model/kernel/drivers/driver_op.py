@@ -15,8 +15,8 @@ from model.engine.procedure import Blocked, CallOut, Done, MicroStep, Outcome, P
 from model.kernel.drivers.buffer import drop_handle, get_buffer, lookup_buffer
 from model.kernel.drivers.driver import has_condition
 from model.kernel.mm.filemap import release_file
+from model.memory.buffer_records import Buffer
 from model.memory.errno import EBUSY, ENOENT
-from model.memory.records import Buffer
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn, Word
 

@@ -19,8 +19,11 @@ from model.kernel.mm.page import get_page
 from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
+from model.memory.buffer_records import Place
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
-from model.memory.records import Copied, Lock, Place, Reference, replaced
+from model.memory.events import Copied
+from model.memory.record_base import replaced
+from model.memory.records import Lock, Reference
 from model.memory.state import Memory, Transaction
 
 ERRNO: Final[dict[str, int]] = {name: value for value, name in ERRNO_NAMES.items()}

@@ -17,8 +17,8 @@ from model.kernel.drivers.driver_op import EVICTED_BY_OTHERS
 from model.kernel.drivers.driver_steps import eviction
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.filemap import release_file
+from model.memory.buffer_records import Buffer, Place
 from model.memory.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
-from model.memory.records import Buffer, Place
 from model.memory.state import Transaction
 from model.memory.units import Word
 

@@ -13,7 +13,8 @@ from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
 from model.memory.errno import EEXIST, EINVAL, ENOENT
-from model.memory.records import Reference, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 
 

@@ -11,8 +11,9 @@ from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.vm_fault import vm_access
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EIO
+from model.memory.events import Access
 from model.memory.flags import PG_RESERVED
-from model.memory.records import Access, File, Frame
+from model.memory.records import File, Frame
 from model.memory.state import Transaction
 
 BAR_BASE: Final = 1 << 25

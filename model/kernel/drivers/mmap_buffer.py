@@ -22,7 +22,8 @@ from model.memory.flags import (
     VM_SHARED,
     is_cow_mapping,
 )
-from model.memory.records import Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
 

@@ -11,7 +11,8 @@ from model.engine.splat import warn_on
 from model.kernel.mm.free_list import NOT_FROM_HERE, give, take
 from model.kernel.mm.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
 from model.memory.flags import PG_FROZEN, PG_NOREF
-from model.memory.records import Frame, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Frame
 from model.memory.state import Memory, Transaction
 
 VRAM_BASE: Final = 1 << 24

@@ -9,8 +9,8 @@ from model.engine.procedure import Outcome, Procedure, done, fail, step
 from model.kernel.drivers.buffer import FILE_PREFIX, device_file, use
 from model.kernel.drivers.driver import driver_of, holds_references, take_hold
 from model.kernel.drivers.shmem_pages import shmem_pages
+from model.memory.buffer_records import Buffer
 from model.memory.errno import EBADFD, EEXIST, EINVAL
-from model.memory.records import Buffer
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 

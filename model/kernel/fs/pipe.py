@@ -13,7 +13,9 @@ from model.kernel.mm.filemap import folio_unlock_put, page_cache_ra_unbounded
 from model.kernel.mm.page import get_page, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.errno import EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM
-from model.memory.records import Access, Reference, replaced
+from model.memory.events import Access
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 
 FULL_OR_EMPTY = EAGAIN

@@ -24,9 +24,10 @@ from model.kernel.mm.shmem import sealed_against_writing, shmem_fallocate, shmem
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.vma import file_is_held
 from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
+from model.memory.events import Access
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
 from model.memory.folio import filemap_get_entry, folio_of
-from model.memory.records import Access, File
+from model.memory.records import File
 from model.memory.state import Transaction
 from model.memory.units import Word
 

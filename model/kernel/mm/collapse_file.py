@@ -41,8 +41,9 @@ from model.kernel.mm.swap import swapped_pages
 from model.kernel.mm.vma import linked_vma, vma_lookup
 from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_UPTODATE, VM_UFFD_MISSING, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry, page_folio
-from model.memory.records import FlushOwed, Vma
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn
 
 

@@ -21,6 +21,7 @@ from model.kernel.mm.pte_marker import keeping_uffd_wp, pte_none_mostly, uffd_di
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.vm_ops import VmOps, vm_operations
 from model.kernel.mm.vma import vma_lookup
+from model.memory.events import Copied
 from model.memory.flags import (
     FAULT_FLAG_WRITE,
     PAGE_DIRTY,
@@ -35,7 +36,7 @@ from model.memory.flags import (
     VM_UFFD,
 )
 from model.memory.folio import filemap_get_entry, folio_of, page_folio
-from model.memory.records import Copied, Vma
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

@@ -11,8 +11,9 @@ from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.userfaultfd_register import userfaultfd_release
 from model.kernel.mm.vma import detach_vma, vmas_in
 from model.memory.errno import ENOENT
-from model.memory.records import Task, Vma
+from model.memory.records import Vma
 from model.memory.state import Transaction
+from model.memory.tasks import Task
 
 
 class do_exit(Procedure):

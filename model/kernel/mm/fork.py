@@ -47,6 +47,7 @@ from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
 from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
 from model.memory.errno import EAGAIN, EEXIST, ENOENT, ENOMEM
+from model.memory.events import Copied
 from model.memory.flags import (
     PAGE_ACCESSED,
     PAGE_DIRTY,
@@ -68,8 +69,10 @@ from model.memory.flags import (
 )
 from model.memory.folio import folio_of, page_exclusive
 from model.memory.ordered import ceiling
-from model.memory.records import Copied, FlushOwed, Process, Pte, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Process, Pte, Vma
 from model.memory.state import Transaction
+from model.memory.tasks import FlushOwed
 from model.memory.units import CpuNumber
 
 VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD

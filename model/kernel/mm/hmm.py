@@ -37,7 +37,8 @@ from model.memory.flags import (
 )
 from model.memory.folio import page_frame
 from model.memory.leaf import leaf_entry
-from model.memory.records import Reference, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 

@@ -28,6 +28,7 @@ from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_anon_
 from model.kernel.mm.page_prot import vm_page_prot
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.vma import linked_vma, vma_lookup
+from model.memory.events import Copied, Printk
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
@@ -46,7 +47,7 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Copied, Printk, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

@@ -26,7 +26,8 @@ from model.memory.flags import (
     VM_NORESERVE,
 )
 from model.memory.leaf import TABLE_SHIFT
-from model.memory.records import Folio, Frame, FrameKind, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Folio, Frame, FrameKind, Vma
 from model.memory.runs import Runs, filled, rows, run_at
 from model.memory.state import Memory, Transaction
 

@@ -38,8 +38,9 @@ from model.memory.flags import (
     VM_FAULT_ERROR,
 )
 from model.memory.folio import page_folio
-from model.memory.records import FlushOwed, Pte
+from model.memory.records import Pte
 from model.memory.state import Transaction
+from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn, Word
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from model.engine.config import fact
 from model.memory.flags import PG_KSM
-from model.memory.records import KsmRmapItem, KsmStableNode, replaced
+from model.memory.record_base import replaced
+from model.memory.records import KsmRmapItem, KsmStableNode
 from model.memory.state import Memory, Transaction
 
 MAX_PAGE_SHARING: Final = 256

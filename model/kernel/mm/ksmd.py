@@ -37,7 +37,8 @@ from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.vma import find_vma
 from model.memory.flags import PG_KSM, VM_MERGEABLE
 from model.memory.folio import folio_of, page_folio
-from model.memory.records import KsmRmapItem, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import KsmRmapItem, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

@@ -8,7 +8,8 @@ tell whether the folio is mapped by one process alone.
 from typing import Final
 
 from model.memory.folio import page_folio
-from model.memory.records import Folio, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Folio
 from model.memory.runs import Runs, added, rows
 from model.memory.state import Memory, Transaction
 

@@ -10,7 +10,8 @@ from model.kernel.mm.vma import replace_vma, vma_is_anonymous, vma_lookup
 from model.memory.errno import ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD
 from model.memory.ordered import ceiling
-from model.memory.records import Pte, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Pte
 from model.memory.state import Transaction
 
 GUARD: Final = Pte(0, kind="marker")

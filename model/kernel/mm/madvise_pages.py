@@ -23,8 +23,9 @@ from model.memory.flags import (
     PG_SWAPCACHE,
     PG_UNEVICTABLE,
 )
-from model.memory.records import FlushOwed, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn
 
 

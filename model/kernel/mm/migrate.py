@@ -31,6 +31,7 @@ from model.kernel.mm.rmap_walk import migration_entries, rmap_walk
 from model.kernel.mm.split_folio import split_folio
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, EBUSY, EFAULT, ENOENT, ENOMEM, EOPNOTSUPP
+from model.memory.events import Copied
 from model.memory.flags import (
     GUP_PIN_COUNTING_BIAS,
     PAGE_SWP_EXCLUSIVE,
@@ -44,7 +45,8 @@ from model.memory.flags import (
 )
 from model.memory.folio import page_folio, page_frame
 from model.memory.leaf import leaf_entry
-from model.memory.records import Copied, Frame, Pte, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Frame, Pte, Vma
 from model.memory.state import Transaction
 from model.memory.units import Pfn
 

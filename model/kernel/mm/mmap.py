@@ -37,7 +37,8 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import Label, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Label, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 

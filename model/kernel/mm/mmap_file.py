@@ -40,7 +40,8 @@ from model.memory.flags import (
     VM_SHARED,
     VM_WRITE,
 )
-from model.memory.records import File, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import File, Vma
 from model.memory.state import Memory, Transaction
 
 PFN_RANGE: Final = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP

@@ -13,8 +13,8 @@ from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.page import put_page
 from model.kernel.mm.swap import free_swap_cache
-from model.memory.records import FlushOwed
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 
 MOST_GATHERED: Final = 2048
 """Pages that an mmu_gather collects before it must flush and free (MAX_GATHER_BATCH_COUNT, smaller here)."""

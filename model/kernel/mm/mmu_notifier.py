@@ -9,7 +9,8 @@ and an invalidation strikes them out: that says the same, and needs no number th
 from typing import Final
 
 from model.engine.procedure import Blocked, blocked
-from model.memory.records import Reference, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 
 NOT_MAPPED: Final = -1

@@ -36,8 +36,10 @@ from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
 from model.memory.flags import PAGE_UFFD_WP, VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT, VM_MERGEABLE, VM_UFFD
 from model.memory.ordered import ceiling
-from model.memory.records import FlushOwed, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 
 
 class move_vma(Procedure):

@@ -58,8 +58,9 @@ from model.memory.flags import (
 )
 from model.memory.folio import folio_of, page_exclusive
 from model.memory.ordered import ceiling
-from model.memory.records import FlushOwed, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.tasks import FlushOwed
 
 PAGE_CHG_MASK: Final = (
     PAGE_PCD | PAGE_PWT | PAGE_SPECIAL | PAGE_ACCESSED | PAGE_DIRTY | PAGE_SOFT_DIRTY | PAGE_DEVMAP | PAGE_UFFD_WP

@@ -25,7 +25,8 @@ from model.memory.flags import (
     VM_SPECIAL,
 )
 from model.memory.folio import folio_of, page_folio
-from model.memory.records import Frame, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Frame, Vma
 from model.memory.runs import filled
 from model.memory.state import Memory, Transaction
 

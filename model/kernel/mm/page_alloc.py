@@ -10,7 +10,8 @@ from model.engine.splat import bad_page
 from model.kernel.mm.free_list import give, take
 from model.kernel.mm.hugetlb_pool import free_huge_folio
 from model.memory.flags import PG_CMA, PG_HEAD, PG_HUGETLB
-from model.memory.records import Folio, Frame, FrameKind, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Folio, Frame, FrameKind
 from model.memory.state import Memory, Transaction
 
 FREE = Frame()

@@ -25,7 +25,8 @@ from model.memory.flags import (
     PG_PRIVATE,
 )
 from model.memory.folio import folio_of, page_folio
-from model.memory.records import Reference, RefKind, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Reference, RefKind
 from model.memory.state import Transaction
 from model.memory.units import Word
 

@@ -17,8 +17,8 @@ from model.kernel.mm.stack import expand_stack
 from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EFAULT, EIO
+from model.memory.events import Access
 from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_PIN, FOLL_REMOTE, FOLL_WRITE, PG_DIRTY
-from model.memory.records import Access
 from model.memory.state import Transaction
 
 

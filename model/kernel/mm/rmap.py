@@ -7,7 +7,8 @@ page can be. Each VMA has a chain of the anon_vmas whose pages it may hold: afte
 
 from model.kernel.mm.vma import first_unused_anon_vma, replace_vma, vma_before, vma_from
 from model.memory.flags import VM_ACCESS, VM_MAYBE_GUARD
-from model.memory.records import AnonVma, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import AnonVma, Vma
 from model.memory.state import Memory, Transaction
 
 

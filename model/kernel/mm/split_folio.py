@@ -36,7 +36,8 @@ from model.memory.flags import (
     VM_LOCKED,
 )
 from model.memory.folio import folio_of, page_exclusive
-from model.memory.records import Frame, Pte, Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Frame, Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

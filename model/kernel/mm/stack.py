@@ -9,7 +9,8 @@ from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.vma import find_vma, replace_vma, vma_before, vma_is_accessible
 from model.memory.errno import EFAULT
 from model.memory.flags import VM_GROWSDOWN
-from model.memory.records import Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Transaction
 
 

@@ -13,7 +13,8 @@ from model.kernel.mm.page_alloc import alloc_page
 from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
 from model.memory.folio import folio_of, page_folio
 from model.memory.ordered import ceiling
-from model.memory.records import FrameKind, SwapSlot, replaced
+from model.memory.record_base import replaced
+from model.memory.records import FrameKind, SwapSlot
 from model.memory.state import Memory, Transaction
 
 

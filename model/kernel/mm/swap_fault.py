@@ -12,6 +12,7 @@ from model.kernel.mm.page_prot import mk_pte
 from model.kernel.mm.pte_marker import userfaultfd_pte_wp
 from model.kernel.mm.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
 from model.kernel.mm.wp_fault import do_wp_page
+from model.memory.events import Copied
 from model.memory.flags import (
     FAULT_FLAG_WRITE,
     PAGE_DIRTY,
@@ -30,7 +31,7 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.folio import folio_of
-from model.memory.records import Copied, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 
 

@@ -37,8 +37,9 @@ from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma, vma_is_anonymous
 from model.memory.flags import PG_DIRTY, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.folio import folio_of
-from model.memory.records import FlushOwed, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 
 
 class Zapped(NamedTuple):

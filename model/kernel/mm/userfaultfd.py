@@ -20,7 +20,8 @@ from model.memory.flags import (
     VM_UFFD_WP,
 )
 from model.memory.leaf import leaf_entry
-from model.memory.records import Userfaultfd, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Userfaultfd
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 

@@ -23,9 +23,10 @@ from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
+from model.memory.events import Access, Copied
 from model.memory.flags import PAGE_DIRTY, PG_SWAPBACKED, PG_UPTODATE, VM_SHARED, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry
-from model.memory.records import Access, Copied, Vma
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

@@ -13,8 +13,8 @@ from model.kernel.mm.userfaultfd import context_of, wake_userfault
 from model.kernel.mm.vma import find_vma_intersection
 from model.memory.errno import EINVAL, ENOENT
 from model.memory.flags import VM_UFFD_WP
-from model.memory.records import FlushOwed
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import FlushOwed
 
 
 def validate_range(start: int, pages: int) -> int:

@@ -15,7 +15,8 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Blocked
 from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
 Place = tuple[str, int]

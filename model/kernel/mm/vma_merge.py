@@ -24,7 +24,8 @@ from model.kernel.mm.vma import (
 )
 from model.memory.errno import EINVAL, ENOMEM
 from model.memory.flags import VM_MAYBE_GUARD, VM_SPECIAL
-from model.memory.records import Vma, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import AnonVmaNumber
 

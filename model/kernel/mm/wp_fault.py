@@ -25,6 +25,7 @@ from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.swap import folio_free_swap, free_swap_cache
 from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_ops import vm_operations
+from model.memory.events import Copied
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     PAGE_ACCESSED,
@@ -42,7 +43,7 @@ from model.memory.flags import (
     VM_UFFD_WP,
 )
 from model.memory.folio import folio_of, page_exclusive, page_folio
-from model.memory.records import Copied, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

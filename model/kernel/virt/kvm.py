@@ -32,6 +32,7 @@ from model.kernel.mm.page import get_page, put_page, try_get_page
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
+from model.memory.events import Access
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
@@ -47,7 +48,8 @@ from model.memory.flags import (
     VM_PFNMAP,
 )
 from model.memory.folio import folio_of
-from model.memory.records import Access, Reference, replaced
+from model.memory.record_base import replaced
+from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 

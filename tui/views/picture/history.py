@@ -17,9 +17,11 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
 from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.events import Access, Copied
 from model.memory.folio import page_folio, page_frame
-from model.memory.records import Access, Copied, Frame, Pte, Task
+from model.memory.records import Frame, Pte
 from model.memory.state import Change, State
+from model.memory.tasks import Task
 from model.session.timeline import Node, Timeline
 
 Page = tuple[str, int]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from model.memory.records import Access
+from model.memory.events import Access
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout import HolderKey, Layout
