@@ -1,38 +1,28 @@
-"""The stage: one picture, always in the same place, for lessons and for the sandbox."""
+"""What the stage shows: one picture, always in the same place, for lessons and for the sandbox."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
-from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.screen import Screen
-from textual.timer import Timer
 
-from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from tui.drivers.driver import Driver
+from tui.screens.lines_needed import LinesNeeded
 from tui.screens.panes import LISTS, PANES, PICTURED, heights
 from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import (
     HEAD_AND_FOOT,
     HINTS,
-    HOMES,
-    JUMPS,
-    KEEP_AFTER,
-    KEYS,
     LOW,
     MACHINE_LEAST,
-    MOST_RULES,
     NARROW,
     STORY,
     STORY_WIDTHS,
     WIDE,
 )
-from tui.session.prompt_history import PromptHistory
 from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
@@ -46,21 +36,12 @@ from tui.widgets.line_pane import LinePane
 from tui.widgets.picture_pane import PicturePane
 from tui.widgets.tail import Tail
 
-if TYPE_CHECKING:
-    from lessons.play.step_size import StepSize
-    from model.script.complete import Completion
 
-
-class Stage(Screen[None]):
-    """Shows a driver's picture in the panes, and turns keys and clicks into moves."""
+class StagePanes(Screen[None]):
+    """Shows a driver's picture in the panes that there is room for."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-high")]  # noqa: RUF012 - Textual's own
-
-    BINDINGS: ClassVar[list[BindingType]] = KEYS
-
-    class Left(Message):
-        """The learner goes back to where they came from."""
 
     def __init__(self, driver: Driver, glyphs: Glyphs) -> None:
         super().__init__()
@@ -77,20 +58,13 @@ class Stage(Screen[None]):
         self.drawing = PicturePanes(driver)
         self.scene = self._scene()
         self.panes: dict[str, LinePane] = {}
-        self.prompt_history = PromptHistory()
-        """Lines typed at the prompt, for its history."""
         self._row_heights = ""
         """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
-        self._rules_need = 0
-        """The most lines that the alarms have needed here: an edge that has moved stays where it is."""
-        self._needed = ("", 0)
-        """The pane in sight on a narrow screen, and how many lines it has needed at most."""
+        self._needs = LinesNeeded()
         self._made: dict[str, tuple[tuple[object, ...], tuple[object, ...], list[Row]]] = {}
         """Pane → what its rows were made of, and the rows."""
         self.word = ""
         """Why the last move could not be made."""
-        self._keeping: Timer | None = None
-        self._complaint = ""
 
     # -- building -----------------------------------------------------------------------------------
 
@@ -168,36 +142,11 @@ class Stage(Screen[None]):
 
     # -- showing ------------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
-        """Let the driver keep what must not be lost; say so once where it cannot."""
-        if self._keeping is not None:
-            self._keeping.stop()  # What is kept now must not be kept once more after the learner has had it forgotten.
-        self._keeping = None
-        word = self.driver.keep()
-        if word and word != self._complaint:
-            self._complaint = word
-            self.notify(word, severity="warning", markup=False)
-
     def on_resize(self) -> None:
         """A narrow screen divides its height anew."""
-        """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
-        self._rules_need = 0
-        """The most lines that the alarms have needed here: an edge that has moved stays where it is."""
+        self._needs.alarms = 0
         self._choose_view()
         self._make_room()
-
-    def move(self, make: Callable[[], str]) -> None:
-        """Make a move and show the new picture, or say why it could not be made."""
-        try:
-            self.word = make()
-            self.picture = self.driver.picture()
-        except LessonError as error:
-            self.notify(str(error), title=tr("This lesson is damaged"), severity="error", markup=False)
-            return
-        if self._keeping is None:
-            self._keeping = self.set_timer(KEEP_AFTER, self._keep)
-        self.panes["story"].to_top()
-        self.show_picture()
 
     def show_picture(self) -> None:
         """Bring every pane in sight up to date, all in one frame."""
@@ -240,7 +189,12 @@ class Stage(Screen[None]):
         if width < NARROW:
             if self.has_class("-story"):
                 return ""
-            spare = height - HEAD_AND_FOOT - (not self.low) - self._machine_needs(width)
+            spare = (
+                height
+                - HEAD_AND_FOOT
+                - (not self.low)
+                - self._needs.by_machine(self.shown, len(self._rows(self.shown, width)) + 1)
+            )
             wanted = min(pressing(self.picture, width, self.glyphs) + 1, height - MACHINE_LEAST)
             return f"{max(STORY, spare, wanted)} 1fr"
         if self.one_pane:
@@ -248,14 +202,7 @@ class Stage(Screen[None]):
         rows, least = heights(wide=width >= WIDE, pictured=self.pictured)
         worst = self.picture._replace(broken=tuple(worst_first(self.picture.broken)[:1]))
         told = [] if is_muted(self.picture) else alarms(worst, self.panes["rules"].size.width or 40, self.glyphs)
-        self._rules_need = max(self._rules_need, min(len(told) + 1, MOST_RULES))
-        return rows.format(max(least, self._rules_need))
-
-    def _machine_needs(self, width: int) -> int:
-        """The most lines that the pane in sight has needed since it was chosen, so that its edge seldom moves."""
-        needs = max(len(self._rows(self.shown, width)) + 1, MACHINE_LEAST - HEAD_AND_FOOT)
-        self._needed = self.shown, max(needs, self._needed[1] if self._needed[0] == self.shown else 0)
-        return self._needed[1]
+        return rows.format(max(least, self._needs.by_alarms(len(told) + 1)))
 
     def _scene(self) -> ShownState:
         """The picture's machine, with signs for what changed and what is broken."""
@@ -378,34 +325,6 @@ class Stage(Screen[None]):
             pane.focus()
         pane.keep_in_sight(last_answer(pane.rows))
 
-    # -- the cursor ---------------------------------------------------------------------------------
-
-    def on_line_pane_pointed(self, message: LinePane.Pointed) -> None:
-        """Something was pointed at: an action, a place in the history, an answer, or a thing of the machine."""
-        message.stop()
-        kind, _, rest = message.subject.partition(":")
-        if kind == "action":
-            self.call_later(self.run_action, rest)
-        elif kind in JUMPS:
-            if message.clicked:
-                self._jump(kind, rest)
-        else:
-            self.point(message.subject, message.pane)
-
-    def point(self, subject: str, source: LinePane | None = None) -> None:
-        """The cursor goes to a thing: its walk is shown, and what is related to it lights up everywhere."""
-        self.word = ""
-        self.focus_subject = subject
-        for pane in self.panes.values():
-            if pane is not source:
-                pane.forget_cursor()
-        if source is None:
-            home = "picture" if self.pictured else HOMES.get(subject.partition(":")[0], "holders")
-            self._bring_up(home)
-            if self.panes[home].point_at(subject):
-                self.panes[home].focus()
-        self.show_picture()
-
     def _light(self, subject: str) -> None:
         """Light up the relatives."""
         to, of = self.driver.refers(subject)
@@ -414,128 +333,10 @@ class Stage(Screen[None]):
         for name, pane in self.panes.items():
             pane.light(chain if name == "picture" else lit)
 
-    def action_follow(self) -> None:
-        """Point at nothing: the walk follows what changes."""
-        self.focus_subject = ""
-        for pane in self.panes.values():
-            pane.forget_cursor()
-            pane.light({})
-        self.show_picture()
-
-    # -- moves --------------------------------------------------------------------------------------
-
-    def action_step(self, size: "StepSize") -> None:
-        """Take a step. The key `c` is an answer while the question has one of that letter."""
-        if size == "command" and self._offers("c"):
-            self.action_choose("c")
-        else:
-            self.move(lambda: self.driver.step(size))
-
-    def action_back(self) -> None:
-        """Undo the last move."""
-        self.move(self.driver.back)
-
-    def action_end(self, last: bool) -> None:
-        """To the first or the last place of this way."""
-        self.move(lambda: self.driver.end(last=last))
-
-    def action_branch(self, by: int) -> None:
-        """To another of the ways that lead on from here."""
-        self.move(lambda: self.driver.branch(by))
-
-    def action_hint(self) -> None:
-        """Show one more hint."""
-        self.move(self.driver.hint)
-
-    def action_act(self) -> None:
-        """Answer the question, go to the place under the cursor, or do what is proposed."""
-        ask = self.picture.tale.ask
-        pane = self.focused
-        kind, _, rest = (
-            pane.cursor.subject.partition(":") if isinstance(pane, LinePane) and pane.cursor else ("", "", "")
-        )
-        if kind in JUMPS and (kind != "answer" or ask is not None):
-            self._jump(kind, rest)
-        elif ask is not None and ask.options:
-            self.panes["story"].focus()
-        elif ask is not None:
-            self._ask(ask.wants or tr("your answer"), self.driver.answer)
-        else:
-            self.call_later(self.run_action, self.picture.enter)
-
-    def _jump(self, kind: str, rest: str) -> None:
-        """Do what a click on, or Enter at, a place of the history or an answer means."""
-        match kind:
-            case "node":
-                self.move(lambda: self.driver.go(int(rest)))
-            case "moment":
-                self.move(lambda: self.driver.revisit(int(rest)))
-            case _:
-                self.move(lambda: self.driver.answer(rest))
-
-    def action_choose(self, letter: str) -> None:
-        """Put the cursor on the answer of that letter; Enter gives it."""
-        if self._offers(letter):
-            self.panes["story"].focus()
-            self.panes["story"].point_at(f"answer:{letter}")
-
-    def action_nothing(self) -> None:
-        """Esc: point at nothing, and lose nothing."""
-        self.word = ""
-        self.action_follow()
-
-    def _offers(self, letter: str) -> bool:
-        """Whether the question has an answer of that letter."""
-        ask = self.picture.tale.ask
-        return ask is not None and letter in {option.key for option in ask.options}
-
-    def action_prompt(self) -> None:
-        """Type a command of the script language."""
-        self._ask(tr("command"), self.driver.command, self.driver.assist)
-
-    def _ask(
-        self,
-        wants: str,
-        carry_out: Callable[[str], str],
-        assist: Callable[[str], "Completion"] | None = None,
-        begin: str = "",
-        *,
-        many: bool = False,
-    ) -> None:
-        """Open the prompt; what is typed goes to `carry_out`, with `many` also several lines that are pasted."""
-        from tui.screens.prompt import Prompt
-
-        def typed(line: str | None) -> None:
-            if line:
-                self.move(lambda: carry_out(line))
-
-        self.app.push_screen(Prompt(wants, self.prompt_history if assist else None, assist, begin, many=many), typed)
-
-    # -- panes --------------------------------------------------------------------------------------
-
-    def action_pane(self, number: str) -> None:
-        """Show a pane. Where a number is asked for, begin to type it; where answers have numbers, give that one."""
-        ask = self.picture.tale.ask
-        if ask is not None and not ask.options:
-            self._ask(ask.wants, self.driver.answer, begin=number)
-        elif ask is not None and ask.numbered and 0 < int(number) <= len(ask.options):
-            self.action_choose(ask.options[int(number) - 1].key)
-        else:
-            self.action_show(number)
-
     def _numbered(self) -> bool:
         """Whether digits are answers now."""
         ask = self.picture.tale.ask
         return ask is not None and (ask.numbered or not ask.options)
-
-    def action_show(self, number: str) -> None:
-        """Give a pane the cursor; where only one has room, show it."""
-        if self.pictured and number not in {key for key, *_ in PICTURED}:
-            self.action_lists()
-        name = next((name for key, _, name in self._panes() if key == number), "story")
-        self._bring_up(name)
-        self.panes[name].focus()
-        self.show_picture()
 
     def _bring_up(self, name: str) -> None:
         """Where there is room for one pane only, this is the one."""
@@ -543,33 +344,3 @@ class Stage(Screen[None]):
         if name != "story":
             self._shown[self.pictured] = name
             self._choose_view()
-
-    def action_lists(self) -> None:
-        """The machine as lists, or as a picture again."""
-        self.listed = not self.listed
-        if not self.listed and not self.pictured:
-            self.notify(tr("The picture needs {columns} columns.").format(columns=LEAST), markup=False)
-        self._choose_view()
-        self.show_picture()
-
-    def action_fold(self) -> None:
-        """Unfold the equal pages at the cursor, or fold them again."""
-        if self.drawing.fold(self.focus_subject):
-            self.show_picture()
-        else:
-            self.notify(tr("Point at a page first: its neighbours fold and unfold."), markup=False)
-
-    def action_maximize_pane(self) -> None:
-        """One pane over the whole side, or all of them again."""
-        name = self.focused.id if isinstance(self.focused, LinePane) else None
-        self.toggle_class("-solo")
-        number = next((key for key, _, pane in self._panes() if pane == name and pane != "story"), None)
-        if number is not None:
-            self.action_show(number)
-        else:
-            self.show_picture()
-
-    def action_leave(self) -> None:
-        """Back to where we came from."""
-        self._keep()
-        self.post_message(self.Left())
