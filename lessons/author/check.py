@@ -31,7 +31,7 @@ from lessons.i18n.lesson_folders import WORLDS, lesson_folders
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
 from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene
-from lessons.play.player import pending
+from lessons.play.played_lesson import pending
 from model.script.ask import is_so, literal_number
 from model.script.moment import Moment, NoAnswerError
 
