@@ -23,8 +23,8 @@ from model.invariants.checker import Checker
 from model.kernel.arch.access import cpu_load, cpu_store
 from model.kernel.arch.boot import boot
 from model.kernel.arch.pgtable import PTRS_PER_TABLE, pte_alloc
-from model.kernel.mm.fork import mm_alloc
 from model.kernel.mm.madvise import do_madvise
+from model.kernel.mm.mm_alloc import mm_alloc
 from model.kernel.mm.mmap import MAP_PRIVATE, do_mmap
 from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.page import folio_add_new_anon_rmap

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.kernel.drivers.buffer import buffer_of
-from model.kernel.fs.hugetlbfs import HUGETLB_FILES
+from model.kernel.fs.file_kinds import HUGETLB_FILES
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.memory.flags import HPAGE_RESV_UNMAPPED, VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
 from model.memory.folio import filemap_get_entry

@@ -5,9 +5,7 @@ from typing import Final
 
 from model.invariants.holders import WEIGHTS, Holder, large_weight
 from model.invariants.machine_view import MachineView
-from model.kernel.drivers.iomem import BAR_BASE
-from model.kernel.drivers.ttm_pool import VRAM_BASE, pfn_valid
-from model.kernel.fs.dax import PMEM_BASE
+from model.kernel.mm.physical import BAR_BASE, PMEM_BASE, VRAM_BASE, pfn_valid
 from model.text.wording import phrase, together
 
 MOST_NAMED: Final = 4

@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 from model.engine.procedure import Procedure, Result, advance, begin
 from model.kernel.arch.boot import boot
-from model.kernel.fs.vfs import EOF
-from model.kernel.mm.fork import mm_alloc
+from model.kernel.fs.file_kinds import EOF
+from model.kernel.mm.mm_alloc import mm_alloc
 from model.memory.errno import errno_name
 from model.replay.observe import HeldReference, Observation, Observer
 from model.replay.recording import ARENA, KERNEL_CHOOSES

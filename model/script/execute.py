@@ -20,7 +20,7 @@ from model.driver_files.resolve import whole
 from model.engine.mends import AS_IT_WAS, undone_too
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
-from model.kernel.fs.vfs import EOF
+from model.kernel.fs.file_kinds import EOF
 from model.memory.buffer_records import Device
 from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT
 from model.memory.state import State, Transaction

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from model.engine.procedure import Procedure, Result, advance, begin
 from model.kernel.arch.access import cpu_load, cpu_store
 from model.kernel.arch.boot import boot
-from model.kernel.mm.fork import mm_alloc
+from model.kernel.mm.mm_alloc import mm_alloc
 from model.kernel.mm.mmap import MAP_PRIVATE, MAP_SHARED, do_mmap
 from model.memory.flags import VM_READ, VM_WRITE, smaps_codes
 from model.memory.records import Frame, Pte

@@ -4,8 +4,8 @@ import pytest
 
 from model.engine.procedure import Procedure
 from model.kernel.arch.access import cpu_store
+from model.kernel.fs.file_kinds import EOF
 from model.kernel.fs.vfs import (
-    EOF,
     create_file,
     do_truncate,
     fallocate_punch,

@@ -5,7 +5,7 @@ import pytest
 
 from model.engine.procedure import advance, begin
 from model.kernel.arch.boot import boot
-from model.kernel.mm.fork import mm_alloc
+from model.kernel.mm.mm_alloc import mm_alloc
 from model.memory.state import TABLES
 from model.memory.tasks import Locals
 from tests.model.play import Play

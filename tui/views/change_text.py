@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
 
-from model.kernel.fs.dax import PMEM_BASE
+from model.kernel.mm.physical import PMEM_BASE
 from model.memory.flags import PAGE_BITS, PAGE_FLAGS, SMAPS_CODES, VM_SHARED, names, smaps_codes
 from model.memory.records import Frame, Pte, TlbEntry, Vma
 from model.memory.state import Change, State
@@ -49,7 +49,7 @@ def _value(change: Change, record: object) -> object:
 def number_of(pfn: int) -> str:
     """What comes after the word `frame`: `5`, or `v0` and `d0` where no RAM is meant.
 
-    >>> from model.kernel.drivers.ttm_pool import VRAM_BASE
+    >>> from model.kernel.mm.physical import VRAM_BASE
     >>> number_of(5), number_of(VRAM_BASE)
     ('5', 'v0')
     """

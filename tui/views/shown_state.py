@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from model.kernel.drivers.ttm_pool import VRAM_BASE
-from model.kernel.fs.dax import PMEM_BASE
+from model.kernel.mm.physical import PMEM_BASE, VRAM_BASE
 from model.memory.changes import net_changes
 from model.memory.leaf import PTRS_PER_TABLE
 from model.memory.records import Frame, Pte

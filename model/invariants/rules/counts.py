@@ -16,7 +16,7 @@ from model.invariants.phrases import capital, listing, plural, weighed, who
 from model.invariants.rule import FrameRule, Reads
 from model.invariants.violation import Invariant, Severity, Violation, violation
 from model.kernel.drivers.ttm_pool import MAX_ORDER, count_is_zero
-from model.kernel.fs.dax import idle_count
+from model.kernel.mm.physical import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.records import Frame
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from model.engine.procedure import Outcome, done, fail, step
 from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.physical import BAR_BASE
 from model.kernel.mm.vm_fault import vm_access
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EIO
@@ -16,8 +17,6 @@ from model.memory.flags import PG_RESERVED
 from model.memory.records import File, Frame
 from model.memory.state import Transaction
 
-BAR_BASE: Final = 1 << 25
-"""First pfn of the PCI BARs. No struct pages; a Frame only tells whose BAR it is."""
 BAR_PAGES: Final = 1 << 10
 """Size of one BAR: 4 MiB."""
 DEVMEM_PAGES: Final = 1 << 8

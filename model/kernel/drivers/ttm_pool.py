@@ -10,21 +10,15 @@ from model.engine.config import setting
 from model.engine.splat import warn_on
 from model.kernel.mm.free_list import NOT_FROM_HERE, give, take
 from model.kernel.mm.page_alloc import FREE, alloc_block, free_block, free_frozen_pages
+from model.kernel.mm.physical import VRAM_BASE, pfn_valid
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.record_base import replaced
 from model.memory.records import Frame
 from model.memory.state import Memory, Transaction
 
-VRAM_BASE: Final = 1 << 24
-"""First pfn of the video memory: far above RAM. It has no struct pages; a Frame of kind `vram` only tells the owner."""
 MAX_ORDER: Final = 9
 POOL: Final = "ttm_pool"
 """`mapping` of a page that waits in the pool."""
-
-
-def pfn_valid(pfn: int) -> bool:
-    """Whether there is a struct page for a pfn."""
-    return pfn < VRAM_BASE
 
 
 def orders(pages: int) -> list[int]:

@@ -16,6 +16,7 @@ from model.kernel.arch.pgtable import pte_lock, vm_get_page_prot
 from model.kernel.mm.filemap import i_pages
 from model.kernel.mm.free_list import give, take
 from model.kernel.mm.page import folio_add_rmap, page_count, page_ref_add
+from model.kernel.mm.physical import PMEM_BASE, idle_count
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import EEXIST, EFBIG, ENOSPC
@@ -32,16 +33,9 @@ from model.memory.flags import (
     VM_WRITE,
 )
 from model.memory.records import File, Frame, Pte
-from model.memory.state import Memory, Transaction
+from model.memory.state import Transaction
 
-PMEM_BASE: Final = 1 << 23
-"""First pfn of the persistent memory. It has struct pages (ZONE_DEVICE), but the page allocator never sees them."""
 PMEM_PAGES: Final = 1 << 16
-
-
-def idle_count(mem: Memory) -> int:
-    """The refcount of a page that nobody uses: 1 by the old convention, 0 since 6.15."""
-    return 1 if fact(mem, "fsdax idle count is one") else 0
 
 
 def alloc_block(tx: Transaction, file: str, index: int) -> int | None:

@@ -5,7 +5,7 @@ punching and truncation unmap a range first and then take its pages out of the f
 mutex. References are not asked for.
 """
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from model.engine.lock import down_write, try_lock, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
@@ -27,9 +27,6 @@ from model.memory.errno import EINVAL, EPERM
 from model.memory.flags import PG_DIRTY, PG_UPTODATE
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
-
-HUGETLB_FILES: Final = ("hugetlb", "anon_hugepage")
-"""Kinds of files: a memfd, and what mmap(MAP_HUGETLB) brings along."""
 
 
 class hugetlbfs_setattr(Procedure):

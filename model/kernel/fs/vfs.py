@@ -10,7 +10,8 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.fs.dax import dax_truncate
 from model.kernel.fs.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
-from model.kernel.fs.hugetlbfs import HUGETLB_FILES, hugetlbfs_punch_hole, hugetlbfs_setattr
+from model.kernel.fs.file_kinds import EOF, HUGETLB_FILES, NO_DISK, SHMEM
+from model.kernel.fs.hugetlbfs import hugetlbfs_punch_hole, hugetlbfs_setattr
 from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_grab_folio,
@@ -30,15 +31,6 @@ from model.memory.folio import filemap_get_entry, folio_of
 from model.memory.records import File
 from model.memory.state import Transaction
 from model.memory.units import Word
-
-EOF: Final = -1000
-"""What kernel_read() returns where the file ends: read(2) would return 0."""
-
-SHMEM: Final = ("memfd", "shmem")
-"""Kinds of files that live in the page cache alone."""
-
-NO_DISK: Final = (*SHMEM, *HUGETLB_FILES, "dax")
-"""Kinds of files of which there is nothing behind memory."""
 
 FIRST_READ: Final = 4
 """Pages that a read at the start of a file brings in: the first readahead window for a read of one page."""

@@ -30,7 +30,8 @@ from model.kernel.mm.huge_page import HPAGE_PMD_NR
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.hugetlb_fork import copy_hugetlb_page_range
 from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
-from model.kernel.mm.ksm import forget_addresses, ksm_fork
+from model.kernel.mm.ksm import ksm_fork
+from model.kernel.mm.mm_alloc import mm_alloc
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     folio_add_new_anon_rmap,
@@ -46,7 +47,7 @@ from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
 from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
-from model.memory.errno import EAGAIN, EEXIST, ENOENT, ENOMEM
+from model.memory.errno import EAGAIN, ENOENT, ENOMEM
 from model.memory.events import Copied
 from model.memory.flags import (
     PAGE_ACCESSED,
@@ -70,39 +71,11 @@ from model.memory.flags import (
 from model.memory.folio import folio_of, page_exclusive
 from model.memory.ordered import ceiling
 from model.memory.record_base import replaced
-from model.memory.records import Process, Pte, Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 from model.memory.tasks import FlushOwed
-from model.memory.units import CpuNumber
 
 VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD
-
-
-class mm_alloc(Procedure):
-    """A new process with an empty address space."""
-
-    source: ClassVar[str] = "kernel/fork.c: mm_alloc, mm_init"
-    mm: str
-    cpu: CpuNumber = -1
-    """-1: the next one, round robin."""
-    parent: str = ""
-
-    @step
-    def mm_init(self, tx: Transaction) -> Outcome:
-        """Allocate the top-level page table. No VMAs, no entries yet."""
-        # As long as somebody holds pages of an earlier process of this name, another one cannot have it.
-        if self.mm in tx.processes or any(reference.process == self.mm for _, reference in tx.references.items()):
-            return fail(EEXIST)
-        if (wait := forget_addresses(tx, self.mm, 0)) is not None:  # of an earlier process of this name
-            return wait
-        pgd = alloc_page(tx, "pgtable", mapping=f"mm:{self.mm}", index=3)
-        if pgd is None:
-            return fail(ENOMEM)
-        pid = tx.counters.get("next_pid") or 0
-        tx.counters["next_pid"] = pid + 1
-        cpu = self.cpu if self.cpu >= 0 else pid % tx.counters["cpus"]
-        tx.processes[self.mm] = Process(cpu=cpu, pid=pid, pgd=pgd, parent=self.parent, forking=bool(self.parent))
-        return done()
 
 
 class kernel_clone(Procedure):

@@ -12,10 +12,10 @@ from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, has_pmd_special, is_zero_pfn
-from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.gup import gup_must_unshare
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.page import try_get_page
+from model.kernel.mm.physical import pfn_valid
 from model.kernel.mm.pin import gup_put, try_pin_page
 from model.memory.errno import EFAULT
 from model.memory.flags import (

@@ -7,8 +7,8 @@ already counts as success, and the old entry stays.
 from model.engine.config import KERNELS, setting
 from model.engine.splat import bug
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, has_pmd_special, vm_get_page_prot
-from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.page import folio_add_rmap, get_page, page_count, refuses_references
+from model.kernel.mm.physical import pfn_valid
 from model.memory.errno import EINVAL
 from model.memory.flags import (
     PAGE_PSE,

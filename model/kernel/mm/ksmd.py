@@ -20,9 +20,10 @@ from model.kernel.arch.pgtable import (
     populated,
     vm_normal_page,
 )
+from model.kernel.mm.break_ksm import break_ksm
 from model.kernel.mm.filemap import folio_lock, folio_trylock, folio_unlock
 from model.kernel.mm.huge_page import vm_normal_page_pmd
-from model.kernel.mm.ksm import break_ksm, find_mergeable_vma, forget_addresses, forget_the_dead
+from model.kernel.mm.ksm import find_mergeable_vma, forget_addresses, forget_the_dead
 from model.kernel.mm.ksm_merge import try_to_merge_with_ksm_page
 from model.kernel.mm.ksm_tree import (
     left_stable_tree,

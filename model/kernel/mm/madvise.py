@@ -11,10 +11,11 @@ from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.fs.vfs import fallocate_punch
+from model.kernel.mm.break_ksm import break_ksm
 from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
 from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.khugepaged import madvise_collapse
-from model.kernel.mm.ksm import break_ksm, ksm_compatible, ksm_enter
+from model.kernel.mm.ksm import ksm_compatible, ksm_enter
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
 from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range

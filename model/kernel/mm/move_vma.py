@@ -20,11 +20,11 @@ from model.kernel.arch.pgtable import (
     table_end,
 )
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.mm.break_ksm import break_ksm
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, huge_pmd, pmd_entry
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import move_huge_pmd
 from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
-from model.kernel.mm.ksm import break_ksm
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.munmap import do_vmi_munmap

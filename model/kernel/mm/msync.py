@@ -5,7 +5,7 @@ from typing import ClassVar
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.fs.ext4 import ext4_sync_file
-from model.kernel.fs.vfs import NO_DISK
+from model.kernel.fs.file_kinds import NO_DISK
 from model.kernel.mm.vma import find_vma
 from model.memory.errno import EINVAL, ENOMEM
 from model.memory.flags import VM_SHARED

@@ -5,12 +5,12 @@ from typing import ClassVar
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_under
-from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.filemap import folio_lock, folio_unlock
 from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.mmu_notifier import follows_invalidations
 from model.kernel.mm.page import set_page_flags
+from model.kernel.mm.physical import pfn_valid
 from model.kernel.mm.pin import gup_put, unpin_user_page
 from model.kernel.virt.kvm import is_reserved
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT

@@ -14,7 +14,6 @@ from model.engine.splat import vm_bug_on
 from model.kernel.arch.access import cpu_store
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_pmd_leaf, pte_lock
 from model.kernel.drivers.buffer import buffer_under
-from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.fault import access_error, handle_mm_fault
 from model.kernel.mm.gup import get_user_pages_unlocked
 from model.kernel.mm.gup_fast import get_user_pages_fast
@@ -29,6 +28,7 @@ from model.kernel.mm.mmu_notifier import (
     subscription,
 )
 from model.kernel.mm.page import get_page, put_page, try_get_page
+from model.kernel.mm.physical import pfn_valid
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT

@@ -15,8 +15,9 @@ from rpds import HashTrieMap
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import Crowd, Holder, members
-from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
+from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.physical import VRAM_BASE
 from model.memory.events import Access, Copied
 from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame, Pte

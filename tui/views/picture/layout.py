@@ -11,8 +11,9 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from model.kernel.drivers.ttm_pool import POOL, VRAM_BASE
+from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.physical import VRAM_BASE
 from model.memory.folio import page_folio, page_frame
 from model.memory.ordered import ceiling
 from model.memory.records import TlbEntry

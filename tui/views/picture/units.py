@@ -13,7 +13,7 @@ from model.invariants.holder_index import Index
 from model.invariants.holders import WEIGHTS, Holder, HolderKind, large_weight, members
 from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, first_of_block
-from model.kernel.fs.dax import idle_count
+from model.kernel.mm.physical import idle_count
 from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame
