@@ -3,19 +3,16 @@
 import importlib
 import importlib.metadata
 import json
-import pkgutil
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-import model.kernel
 from model.engine.procedure import Procedure
-from model.memory.tasks import Locals
+from model.kernel.all_procedures import all_procedures
 from tui.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -135,15 +132,9 @@ def test_no_machine_and_no_registry_in_what_is_committed() -> None:
 
 
 def test_every_micro_step_says_what_it_does_and_where_the_kernel_does_it() -> None:
-    for module in pkgutil.walk_packages(model.kernel.__path__, "model.kernel."):
-        importlib.import_module(module.name)
-    procedures = [kind for kind in Locals.registry.values() if kind.__module__.startswith("model.kernel.")]
+    procedures = [kind for kind in all_procedures().values() if kind.__module__.startswith("model.kernel.")]
     assert procedures
-    silent = [
-        f"{kind.__module__}.{kind.__name__}: {what}"
-        for kind in procedures
-        for what in _unsaid(cast("type[Procedure]", kind))
-    ]
+    silent = [f"{kind.__module__}.{kind.__name__}: {what}" for kind in procedures for what in _unsaid(kind)]
     assert not silent
 
 

@@ -16,9 +16,9 @@ from lessons.play.any_answer_player import MOST_MOVES, go_on
 from lessons.play.playback import Standing, play, play_all, set_scene
 from lessons.play.player import Player
 from model.engine.procedure import Procedure
+from model.kernel.all_procedures import all_procedures
 from model.kernel.drivers.driver_op import PERFORMED
 from model.memory.records import Pte
-from model.memory.tasks import Locals
 from model.script import execute
 
 
@@ -203,24 +203,18 @@ def _broken(mutant: Mutant) -> Iterator[None]:
             setattr(Pte, mutant.never, true)
         return
     procedure, _, name = mutant.step.partition(".")
-    body = next(micro.body for micro in _procedure(procedure).steps if micro.name == name)
+    body = next(micro.body for micro in all_procedures()[procedure].steps if micro.name == name)
     changed: list[tuple[type[Procedure], tuple[Any, ...]]] = []
-    for other in Locals.registry.values():
-        steps = getattr(other, "steps", ())
+    for other in all_procedures().values():
+        steps = other.steps
         if any(micro.body is body for micro in steps):
-            changed.append((other, steps))  # type: ignore[arg-type]
-            other.steps = tuple(  # type: ignore[attr-defined]
-                micro._replace(body=_nothing) if micro.body is body else micro for micro in steps
-            )
+            changed.append((other, steps))
+            other.steps = tuple(micro._replace(body=_nothing) if micro.body is body else micro for micro in steps)
     try:
         yield
     finally:
         for other_procedure, steps in changed:
             other_procedure.steps = steps
-
-
-def _procedure(name: str) -> type[Procedure]:
-    return Locals.registry[name]  # type: ignore[return-value]
 
 
 def _nothing(*_: object) -> None:

@@ -2,7 +2,6 @@
 
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -13,13 +12,12 @@ from lessons.play.exhibit import ExhibitMissesError, PlayedExhibit, misses, play
 from model.driver_files import library
 from model.driver_files.parser import parse as parse_driver
 from model.engine.mends import MENDS
-from model.engine.procedure import Procedure
-from model.memory.tasks import Locals
+from model.kernel.all_procedures import all_procedures
 from model.script.parser import parse as parse_script
 from model.script.runner import Runner
 from model.search.as_mended import walk
 
-STEPS = [cast("type[Procedure]", kind).steps for kind in Locals.registry.values()]
+STEPS = [kind.steps for kind in all_procedures().values()]
 PLAYED = sorted(exhibit.id for exhibit in exhibits() if exhibit.before is not None)
 
 
