@@ -15,7 +15,6 @@ from model.memory.state import State
 from model.script.ask import is_so
 from model.script.context import Outcome
 from model.script.moment import NoAnswerError
-from model.search.enabled import enabled_commands
 from model.text.problems import ScriptError
 
 MOST_PLAYED: Final = 400
@@ -78,6 +77,8 @@ def _rest_of_solution(goal: Goal, standing: Standing, file: str) -> Commands | N
 
 def _everything(goal: Goal, standing: Standing) -> Iterator[LessonCommand]:
     """What the solution uses, then all else that makes sense on this machine."""
+    from model.search.enabled import enabled_commands
+
     yield from goal.solution
     for offer in enabled_commands(standing.context.state):
         try:

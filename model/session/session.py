@@ -22,7 +22,6 @@ from model.script.drive import Moved, carry_out, commence, differing, step, step
 from model.script.execute import MAIN, Ended, Running
 from model.script.parser import parse_line
 from model.script.scope import Scope
-from model.session.relations import Relations, refers
 from model.session.timeline import Node, Timeline
 
 MOST_KEPT: Final = 10_000
@@ -87,10 +86,6 @@ class Session:
     def outcome(self) -> Outcome | None:
         """How the command ended whose last step led here; None while one is under way."""
         return self.node.outcome
-
-    def refers(self, about: str) -> Relations:
-        """What a subject refers to here, and what refers to it."""
-        return refers(self.node.checker.scene, about)
 
     def tasks(self) -> list[Position]:
         """Every task in flight, by name, and what it does next."""

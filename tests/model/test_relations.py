@@ -36,53 +36,58 @@ def session_fixture() -> Session:
     return session
 
 
+def here(session: Session, about: str) -> Relations:
+    """Both ends where the session stands."""
+    return refers(session.node.checker.scene, about)
+
+
 def test_a_frame_lights_up_whoever_holds_it(session: Session) -> None:
     pfn = session.state.ptes["p0", 16].pfn
-    assert session.refers(f"frame:{pfn}") == Relations(frozenset(), frozenset({"pte:p0:16", "ref:r0"}))
+    assert here(session, f"frame:{pfn}") == Relations(frozenset(), frozenset({"pte:p0:16", "ref:r0"}))
     shared = session.state.page_cache["f", 1]
-    assert {"cache:f:1", "pte:p0:22", "pte:p1:22"} <= session.refers(f"frame:{shared}").by
+    assert {"cache:f:1", "pte:p0:22", "pte:p1:22"} <= here(session, f"frame:{shared}").by
 
 
 def test_from_the_process_down_to_the_frame(session: Session) -> None:
-    assert {"vma:p0:16", "vma:p0:21"} <= session.refers("process:p0").to
-    assert session.refers("vma:p0:16").to == {"pte:p0:16"} | {"pte:p0:17", "pte:p0:18", "pte:p0:19"}
-    assert {"file:f", "pte:p0:22"} <= session.refers("vma:p0:21").to
-    entry = session.refers("pte:p0:16")
+    assert {"vma:p0:16", "vma:p0:21"} <= here(session, "process:p0").to
+    assert here(session, "vma:p0:16").to == {"pte:p0:16"} | {"pte:p0:17", "pte:p0:18", "pte:p0:19"}
+    assert {"file:f", "pte:p0:22"} <= here(session, "vma:p0:21").to
+    entry = here(session, "pte:p0:16")
     assert entry.to == {f"frame:{session.state.ptes['p0', 16].pfn}"}
     assert {"vma:p0:16", "ref:r0"} <= entry.by
 
 
 def test_references_devices_files_tasks_and_cpus(session: Session) -> None:
-    assert session.refers("device:nic").to == {"ref:r0", "ref:m", "attachment:d:nic"}
-    assert session.refers("ref:r0").by == {"device:nic"}
-    assert "pte:p0:16" in session.refers("ref:r0").to
-    assert session.refers("file:f").by == {"vma:p0:21", "vma:p1:21"}
-    assert "cache:f:1" in session.refers("file:f").to
-    assert session.refers("cache:f:1").by == {"file:f"}
-    assert "process:p1" in session.refers("task:t").to
-    assert "task:t" in session.refers("process:p1").by
-    assert session.refers("lock:mmap_lock:p1") == Relations(frozenset({"task:t"}), frozenset())
-    assert "lock:mmap_lock:p1" in session.refers("task:t").by
-    cached = next(iter(session.refers(f"cpu:{session.state.processes['p1'].cpu}").to))
+    assert here(session, "device:nic").to == {"ref:r0", "ref:m", "attachment:d:nic"}
+    assert here(session, "ref:r0").by == {"device:nic"}
+    assert "pte:p0:16" in here(session, "ref:r0").to
+    assert here(session, "file:f").by == {"vma:p0:21", "vma:p1:21"}
+    assert "cache:f:1" in here(session, "file:f").to
+    assert here(session, "cache:f:1").by == {"file:f"}
+    assert "process:p1" in here(session, "task:t").to
+    assert "task:t" in here(session, "process:p1").by
+    assert here(session, "lock:mmap_lock:p1") == Relations(frozenset({"task:t"}), frozenset())
+    assert "lock:mmap_lock:p1" in here(session, "task:t").by
+    cached = next(iter(here(session, f"cpu:{session.state.processes['p1'].cpu}").to))
     assert cached.startswith("tlb:")
-    assert {parse(target)[0] for target in session.refers(cached).to} == {"frame", "pte"}
+    assert {parse(target)[0] for target in here(session, cached).to} == {"frame", "pte"}
 
 
 def test_buffers_and_what_is_made_of_them(session: Session) -> None:
     first, second = session.state.buffers["b"].frames
-    assert session.refers("buffer:b") == Relations(
+    assert here(session, "buffer:b") == Relations(
         frozenset({"file:bo:b", f"frame:{first}", f"frame:{second}"}), frozenset({"dmabuf:d"})
     )
-    assert session.refers("dmabuf:d") == Relations(frozenset({"buffer:b"}), frozenset({"attachment:d:nic", "ref:m"}))
-    assert session.refers("attachment:d:nic") == Relations(frozenset({"dmabuf:d"}), frozenset({"device:nic"}))
-    assert session.refers("ref:m").to == {"dmabuf:d", f"frame:{first}", f"frame:{second}"}
-    assert {"buffer:b", "ref:m", "pte:p0:27"} <= session.refers(f"frame:{second}").by
-    assert "buffer:b" in session.refers("file:bo:b").by
+    assert here(session, "dmabuf:d") == Relations(frozenset({"buffer:b"}), frozenset({"attachment:d:nic", "ref:m"}))
+    assert here(session, "attachment:d:nic") == Relations(frozenset({"dmabuf:d"}), frozenset({"device:nic"}))
+    assert here(session, "ref:m").to == {"dmabuf:d", f"frame:{first}", f"frame:{second}"}
+    assert {"buffer:b", "ref:m", "pte:p0:27"} <= here(session, f"frame:{second}").by
+    assert "buffer:b" in here(session, "file:bo:b").by
 
 
 @pytest.mark.parametrize("about", ["frame:999", "pte:p0:999", "ref:nobody", "vma:x:1", "nonsense", "frame:x", "pte:p0"])
 def test_what_does_not_exist_refers_to_nothing(session: Session, about: str) -> None:
-    assert session.refers(about) == Relations(frozenset(), frozenset())
+    assert here(session, about) == Relations(frozenset(), frozenset())
 
 
 def test_every_arrow_has_two_ends(session: Session) -> None:
@@ -100,10 +105,10 @@ def test_a_swap_slot_and_a_notifier_have_both_ends() -> None:
     for line in ("process p0", "device gpu", "mmap p0 buf anon private rw 2", "write p0 buf 1", "reclaim p0 buf"):
         session.run(line)
     slot = session.state.ptes["p0", 16].pfn
-    assert session.refers(f"swap:{slot}").by == {"pte:p0:16"}
-    assert session.refers("pte:p0:16").to == {f"swap:{slot}"}
+    assert here(session, f"swap:{slot}").by == {"pte:p0:16"}
+    assert here(session, "pte:p0:16").to == {f"swap:{slot}"}
     session.run("mirror p0 buf+1 as=m by=gpu")
-    assert session.refers("notifier:p0") == Relations(frozenset({"ref:m"}), frozenset({"process:p0"}))
+    assert here(session, "notifier:p0") == Relations(frozenset({"ref:m"}), frozenset({"process:p0"}))
     assert f"swap:{slot}" in set(subjects(session.state))
 
 
@@ -114,5 +119,5 @@ def test_a_lock_lights_up_its_holder_and_whoever_waits_for_it() -> None:
     while "lock:mmap_lock:p0" not in set(subjects(session.state)):
         session.step_task("a")
     session.step_task("b", 3)
-    assert session.refers("lock:mmap_lock:p0") == Relations(frozenset({"task:a"}), frozenset({"task:b"}))
-    assert "lock:mmap_lock:p0" in session.refers("task:b").to
+    assert here(session, "lock:mmap_lock:p0") == Relations(frozenset({"task:a"}), frozenset({"task:b"}))
+    assert "lock:mmap_lock:p0" in here(session, "task:b").to

@@ -69,7 +69,7 @@ class StagePanes(Screen[None]):
     # -- building -----------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """Every widget once; from then on none comes or goes."""
+        """Every widget once; from then on none comes or goes. Nothing has a style yet, so no class updates any."""
         for number, title, name in dict.fromkeys((*PICTURED, *PANES)):
             kind = Tail if name == "log" else PicturePane if name == "picture" else LinePane
             self.panes[name] = kind(tr(title), name, number, self.glyphs)
@@ -87,17 +87,17 @@ class StagePanes(Screen[None]):
             yield self.panes["story"]
             lists = [pane.name for pane in LISTS]
             for name in ("picture", "ledger", *lists, "rules", "log"):
-                self.panes[name].add_class("side")
-                self.panes[name].set_class(name in {"picture", "ledger"}, "drawn")
-                self.panes[name].set_class(name in lists, "listing")
+                self.panes[name].add_class("side", update=False)
+                self.panes[name].set_class(name in {"picture", "ledger"}, "drawn", update=False)
+                self.panes[name].set_class(name in lists, "listing", update=False)
                 yield self.panes[name]
         yield self.panes["foot"]
 
     def _set_size_classes(self) -> None:
         """What the breakpoints are about to set: known before the first layout, so that there is only one."""
         width, height = self.app.size
-        self.add_class("-narrow" if width < NARROW else "-normal" if width < WIDE else "-wide")
-        self.add_class("-low" if height < LOW else "-high")
+        self.add_class("-narrow" if width < NARROW else "-normal" if width < WIDE else "-wide", update=False)
+        self.add_class("-low" if height < LOW else "-high", update=False)
 
     def on_mount(self) -> None:
         """The machine's first pane is in sight where there is room for one."""
@@ -121,9 +121,10 @@ class StagePanes(Screen[None]):
 
     def _choose_view(self) -> None:
         """Picture or lists, by the room that there is and by what was asked for."""
-        self.set_class(self.pictured, "-pictured")
+        styled = self.is_mounted
+        self.set_class(self.pictured, "-pictured", update=styled)
         for name, pane in self.panes.items():
-            pane.set_class(name == self.shown, "-shown")
+            pane.set_class(name == self.shown, "-shown", update=styled)
 
     @property
     def low(self) -> bool:
