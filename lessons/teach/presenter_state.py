@@ -1,6 +1,7 @@
 """What a presenting program tells the one that shows the teacher's notes: a small file, replaced at each move."""
 
 import contextlib
+import re
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +20,9 @@ from lessons.play.read_through import read_once
 NAME: Final = "presenting.json"
 STALE: Final = 12 * 3600.0
 """Seconds after which nobody is believed to be presenting any more."""
+SHORT: Final = 120
+"""Letters of the next part that its announcement has."""
+PARAGRAPH_END: Final = re.compile(r"\n\s*\n|\n\s*(?:[-*+|>] ?|\d+[.)] |```)|^```")
 MOST_DIGITS: Final = 4
 """Digits of a count in a ballot."""
 
@@ -106,15 +110,27 @@ def presented(player: Player, elapsed: float, ballots: dict[str, Ballots]) -> Pr
         tuple(Beliefs(wrong.answer, wrong.reply) for wrong in answer.wrong) if answer is not None else (),
         tuple(Beliefs(step.name or step.command, step.remark) for step in player.track[played:] if step.remark),
         item.commands if item is not None and player.goal is not None else (),
-        view.upcoming or (_in_short(items[view.number].text) if view.number < len(items) else ""),
+        view.upcoming or (in_short(items[view.number].text) if view.number < len(items) else ""),
         ballots,
     )
 
 
-def _in_short(text: str) -> str:
-    """How a part begins."""
-    text = " ".join(text.split())
-    return text if len(text) <= 120 else f"{text[:117]}..."
+def in_short(text: str) -> str:
+    """How a part begins: its first paragraph, at most 120 letters of it, and no sign of Markdown left open.
+
+    >>> in_short("So far:\\n\\n* the entry\\n* the count")
+    'So far:'
+    >>> in_short("A page's entry is cleared, " * 4 + "then `read p0 buf`.")[-24:]
+    'entry is cleared, then …'
+    """
+    first = " ".join(PARAGRAPH_END.split(text.strip(), maxsplit=1)[0].split())
+    if len(first) <= SHORT:
+        return first
+    kept = first[:SHORT].rpartition(" ")[0]
+    for sign in ("`", "**"):
+        if kept.count(sign) % 2:
+            kept = kept.rpartition(sign)[0]
+    return f"{kept.rstrip()} …"
 
 
 def ballot_of(player: Player, typed: str) -> Ballots:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.terminal import Program
 from lessons.file.library import find
@@ -20,6 +21,8 @@ from tui.drivers.lesson import LessonDriver
 from tui.drivers.opening import lesson_driver
 from tui.screens.presenter import Presenter
 from tui.screens.stage import Stage
+from tui.views.glyphs import UNICODE
+from tui.views.presenter import notes
 
 WIDE = (160, 50)
 LESSON = "the-secret-of-a-stranger"
@@ -103,6 +106,17 @@ async def test_notes_without_a_presenter_say_so() -> None:
         assert "Nobody is presenting" in notes.pane.rows[1].text
 
 
+def test_notes_show_no_signs_of_markdown() -> None:
+    marked = "the **entry** of `p0`"
+    told = (presenting.Beliefs(marked, f"Almost: {marked}."), presenting.Beliefs("read p0 buf", marked))
+    where = presenting.Presented("x", "X", 1, 2, 12, 0.0, 0.0, (marked,), marked, marked, "q", (), marked, marked)
+    votes = presenting.Ballots((marked,), ((3,),))
+    where = replace(where, beliefs=told, ahead=told[1:], following=marked, ballots={"q": votes})
+    shown = "\n".join(line.text for line in notes(where, 0.0, 80, UNICODE))
+    assert shown.count("the entry of p0") == 10
+    assert not {"`", "*"} & set(shown)
+
+
 async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) -> None:
     async with at(store, lesson_driver(find(LESSON), store)) as user:
         playing = user.app.autoplay
@@ -155,6 +169,7 @@ async def test_a_number_is_asked_for_in_sight_and_answered_by_typing_it(store: S
         assert "number answers" in user.seen()
         await user.press("b")
         assert screen.has_class("-blank"), "what many clickers send"
+        assert "s shows it without asking." in " ".join(user.seen().split()), "two rows where one is not enough"
         await user.press("b", "4", "enter")
         await user.press("U")
         assert not screen.driver.player.guesses, "it is asked again"
@@ -314,6 +329,9 @@ async def test_who_cannot_draw_large_type_says_how_to_enlarge_the_font(
     monkeypatch.setenv("TERM", "xterm-256color")
     async with at(store, lesson_driver(find(LESSON), store)) as user:
         await present(user)
-        assert "L draws everything twice as large" in user.seen()
+        assert "says how to enlarge the font." in " ".join(user.seen().split())
+        await user.press("q")
+        assert "the next presentation goes on here" in " ".join(user.seen().split()), "no word is cut off"
+        await user.press("escape")
         await user.press("L")
         assert "enlarge its font" in user.told()

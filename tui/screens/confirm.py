@@ -5,10 +5,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from lessons.i18n.language import tr
-from tui.screens.overlay import Overlay
+from tui.screens.overlay import Overlay, choice
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import markdown
-from tui.views.row import BLANK, Row, Span, row
+from tui.views.row import BLANK, Row
 
 YES = "choice:yes"
 NO = "choice:no"
@@ -36,9 +36,7 @@ class Confirm(Overlay):
     def rows(self, width: int) -> list[Row]:
         """What will be done, and both answers."""
         answers = (("n", tr("No, leave everything as it is"), NO), ("y", tr("Yes: {deed}").format(deed=self.deed), YES))
-        choices = [
-            row(Span(f" {key}  ", "key", subject), Span(text, "plain", subject)) for key, text, subject in answers
-        ]
+        choices = [line for key, text, subject in answers for line in choice(key, text, subject, width)]
         return [*markdown(self.text, width), BLANK, *choices]
 
     def hints(self) -> list[tuple[str, str, str]]:

@@ -5,9 +5,9 @@ from typing import ClassVar, Final
 from textual.binding import Binding, BindingType
 
 from lessons.i18n.language import tr
-from tui.screens.overlay import Overlay
+from tui.screens.overlay import Overlay, choice
 from tui.views.markdown import markdown
-from tui.views.row import BLANK, Row, Span, row
+from tui.views.row import BLANK, Row
 
 STAY: Final = "choice:stay"
 KEEP: Final = "choice:keep"
@@ -43,9 +43,7 @@ class LeaveLecture(Overlay):
             ),
             ("e", tr("It is over: the next presentation of this lesson begins afresh"), OVER),
         )
-        choices = [
-            row(Span(f" {key:3}  ", "key", subject), Span(text, "plain", subject)) for key, text, subject in answers
-        ]
+        choices = [line for key, text, subject in answers for line in choice(f"{key:3}", text, subject, width)]
         told = tr("Your own progress in the lesson stays as it is, whatever you choose.")
         return [*markdown(told, width), BLANK, *choices]
 

@@ -11,7 +11,8 @@ from lessons.i18n.language import tr
 from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
-from tui.views.row import Row
+from tui.views.markdown import wrap
+from tui.views.row import Row, Span, row
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 EXPORT: Final = Binding("E", "app.export", "This screen as a file, SVG or Markdown", show=False, id="modal.export")
 """Textual hands no key of a modal screen on to the app: those that are worth a picture have this of their own."""
+
+
+def choice(key: str, text: str, subject: str, width: int) -> list[Row]:
+    """One answer of a question: its key, and what it does, in as many rows as that needs."""
+    lead = Span(f" {key}  ", "key", subject)
+    lines = wrap([Span(text, "plain", subject)], width - len(lead.text))
+    return [
+        row(lead if at == 0 else Span(" " * len(lead.text), "plain", subject), *line.spans)
+        for at, line in enumerate(lines)
+    ]
 
 
 class Overlay(ModalScreen[str], LeavesOnce[str]):

@@ -19,6 +19,7 @@ from tui.screens.picture_panes import LEAST
 from tui.screens.presenter_machine import MACHINE, PICTURE, PresenterMachine
 from tui.views.bars import header, keys
 from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
 from tui.views.presenter import WIDEST, as_markdown, ballots, shown
 from tui.views.row import Row, Span, cut, row
 from tui.views.verdict import verdict
@@ -192,7 +193,9 @@ class Presenter(LeavesOnce[None]):
         """Why the last key could not be obeyed, or how the rules stand."""
         if not self.word:
             return verdict(self.picture, width, self.glyphs)
-        return [row(Span(f" {self.glyphs.pointer} {cut(self.word, width - 4)}", "hazard")), Row()]
+        first, *rest = [line.text for line in wrap([Span(self.word)], width - 4)]
+        second = cut(" ".join(rest), width - 4)
+        return [row(Span(f" {self.glyphs.pointer} {first}", "hazard")), row(Span(f"   {second}", "hazard"))]
 
     def say(self, word: str) -> None:
         """A word to the teacher."""

@@ -5,7 +5,7 @@ from string import Formatter
 
 from lessons.i18n.language import ntr, tr
 from tui.views.glyphs import Glyphs
-from tui.views.markdown import markdown, wrap
+from tui.views.markdown import inline, markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
 from tui.views.view_model import LessonText, Picture, ShownStep, ShownViolation
 
@@ -235,5 +235,5 @@ def case(broken: ShownViolation, width: int, glyphs: Glyphs) -> list[Row]:
     rows = wrap(head, width)
     rows += markdown(broken.message, width)
     if broken.symptom:
-        rows += wrap([Span(f"{tr('In a real kernel')}: ", "dim"), Span(broken.symptom, "dim")], width)
+        rows += wrap([Span(f"{tr('In a real kernel')}: ", "dim"), *inline(broken.symptom, "dim")], width)
     return rows

@@ -51,7 +51,7 @@ def markdown(text: str, width: int) -> tuple[Row, ...]:
         else:
             lead, room = block.lead, max(width - len(block.lead), NARROWEST)
             hanging = lead if lead.endswith("> ") else " " * len(lead)
-            for at, line in enumerate(wrap(_inline(block.text, block.role), room)):
+            for at, line in enumerate(wrap(inline(block.text, block.role), room)):
                 rows.append(Row((Span(hanging if at else lead, "dim"), *line.spans)) if lead else line)
         last = number == len(blocks) - 1
         if not last and (block.loose or blocks[number + 1].loose):
@@ -141,8 +141,8 @@ def _marked(marker: re.Match[str]) -> MarkdownBlock:
     return MarkdownBlock(marker["indent"] + lead, "plain", marker["text"], loose=mark.startswith(">"))
 
 
-def _inline(text: str, base: str) -> Iterator[Span]:
-    """The pieces of a paragraph: code, strong, emphasised, and what is between."""
+def inline(text: str, base: str) -> Iterator[Span]:
+    """The pieces of a paragraph in the role `base`: code, strong, emphasised, and what is between."""
     at = 0
     for found in INLINE.finditer(text):
         if found.start() > at:
@@ -152,7 +152,7 @@ def _inline(text: str, base: str) -> Iterator[Span]:
             yield Span(found["code"].strip(), "code")
         elif found["strong"]:
             yield from (
-                span._replace(role="strong") if span.role == base else span for span in _inline(found["strong"], base)
+                span._replace(role="strong") if span.role == base else span for span in inline(found["strong"], base)
             )
         elif emphasis := found["emph"] or found["under"]:
             yield Span(emphasis, "emph")

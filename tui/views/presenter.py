@@ -6,7 +6,7 @@ from lessons.i18n.language import tr
 from lessons.teach.presenter_state import Ballots, Presented
 from tui.views.glyphs import Glyphs
 from tui.views.lesson_text import case, how_to_answer, story
-from tui.views.markdown import markdown, wrap
+from tui.views.markdown import inline, markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
 from tui.views.view_model import LessonText, Picture
 
@@ -73,7 +73,7 @@ def ballots(votes: Ballots, width: int, glyphs: Glyphs) -> list[Row]:
     room = max(min(BAR, width - 16), 1)
     most = max((count for counts in votes.counts for count in counts), default=1) or 1
     for number, answer in enumerate(votes.answers):
-        rows += wrap([Span(answer, "strong")], width)
+        rows += wrap(inline(answer, "strong"), width)
         for ballot, counts in enumerate(votes.counts, 1):
             total = sum(counts) or 1
             bar = (glyphs.node if glyphs.arrow == "→" else "#") * round(room * counts[number] / most)
@@ -119,14 +119,14 @@ def _answer(where: Presented, width: int, glyphs: Glyphs) -> Iterator[Row]:
     yield from markdown(where.question, width - 2)
     yield BLANK
     if where.truth:
-        yield from wrap([Span(f" {glyphs.ok} {tr('Right')}: ", "ok"), Span(where.truth, "strong")], width - 1)
+        yield from wrap([Span(f" {glyphs.ok} {tr('Right')}: ", "ok"), *inline(where.truth, "strong")], width - 1)
         yield from (Row((Span("   "), *line.spans)) for line in markdown(where.why, width - 4))
         yield BLANK
     if where.beliefs:
         yield row(Span(f" {tr('To who says')}", "title"))
     for belief in where.beliefs:
-        answer = belief.answer or tr("anything else")
-        yield from wrap([Span(f" {answer}: ", "strong"), Span(belief.reply)], width - 1)
+        answer = belief.answer.replace("**", "") or tr("anything else")
+        yield from markdown(f"**{answer}:** {belief.reply}", width - 1)
     votes = where.ballots.get(where.question_id)
     if votes is not None:
         yield from ballots(votes, width, glyphs)
@@ -151,9 +151,9 @@ def _script(where: Presented, width: int) -> Iterator[Row]:
     if where.ahead:
         yield row(Span(f" {tr('They will see')}", "title"))
     for step in where.ahead:
-        yield from wrap([Span(f" {step.answer}: ", "code"), Span(step.reply)], width - 1)
+        yield from markdown(f"`{step.answer}`: {step.reply}", width - 1)
     if where.ahead:
         yield BLANK
     if where.following:
         yield row(Span(f" {tr('Next')}", "title"))
-        yield from wrap([Span(f" {where.following}")], width - 1)
+        yield from markdown(where.following, width - 1)
