@@ -116,9 +116,9 @@ def presented(player: Player, elapsed: float, ballots: dict[str, Ballots]) -> Pr
 
 
 def in_short(text: str) -> str:
-    """How a part begins: its first paragraph, at most 120 letters of it, and no sign of Markdown left open.
+    r"""How a part begins: its first paragraph, at most 120 letters of it, and no sign of Markdown left open.
 
-    >>> in_short("So far:\\n\\n* the entry\\n* the count")
+    >>> in_short("So far:\n\n* the entry\n* the count")
     'So far:'
     >>> in_short("A page's entry is cleared, " * 4 + "then `read p0 buf`.")[-24:]
     'entry is cleared, then …'

@@ -1,5 +1,6 @@
 """For teachers: the presentation, ballots, notes in a second terminal, autoplay."""
 
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,16 +14,18 @@ from lessons.file.library import find
 from lessons.file.schema import Goal
 from lessons.learner.progress import Store
 from lessons.teach import presenter_state as presenting
+from lessons.teach.lecture import Lectures
 from tests.tui.user import SMALL, User, at
 from tui import cli
 from tui.app.autoplay import Autoplay
 from tui.app.notes_app import Notes
+from tui.drivers.lecture import LectureDriver
 from tui.drivers.lesson import LessonDriver
 from tui.drivers.opening import lesson_driver
 from tui.screens.presenter import Presenter
 from tui.screens.stage import Stage
 from tui.views.glyphs import UNICODE
-from tui.views.presenter import notes
+from tui.views.presenter import as_markdown, notes, shown
 
 WIDE = (160, 50)
 LESSON = "the-secret-of-a-stranger"
@@ -112,9 +115,30 @@ def test_notes_show_no_signs_of_markdown() -> None:
     where = presenting.Presented("x", "X", 1, 2, 12, 0.0, 0.0, (marked,), marked, marked, "q", (), marked, marked)
     votes = presenting.Ballots((marked,), ((3,),))
     where = replace(where, beliefs=told, ahead=told[1:], following=marked, ballots={"q": votes})
-    shown = "\n".join(line.text for line in notes(where, 0.0, 80, UNICODE))
-    assert shown.count("the entry of p0") == 10
-    assert not {"`", "*"} & set(shown)
+    text = "\n".join(line.text for line in notes(where, 0.0, 80, UNICODE))
+    assert text.count("the entry of p0") == 11
+    assert not {"`", "*"} & set(text)
+
+
+def test_browsers_are_told_what_the_room_reads(tmp_path: Path) -> None:
+    driver = LectureDriver(find("copy-on-write"), Lectures(tmp_path))
+    for part in range(1, len(driver.player.lesson.items) + 1):
+        driver.to_part(str(part))
+        for _ in range(3):
+            picture = driver.picture()
+            room, told = shown(picture, 100, UNICODE, hinted=True), as_markdown(picture, hinted=True)
+            if picture.tale.ask is None:
+                lines = [
+                    line.text for line in room if any(span.role != "dim" for span in line.spans if span.text.strip())
+                ]
+                missing = words("\n".join(lines)) - words(told)
+                assert not missing - {"ends", "call", "after", "just", "goal", "type", "commands", "with"}, told
+            assert driver.player.view().may & {"forward"} == set() or not driver.step("forward")
+
+
+def words(text: str) -> set[str]:
+    """Words of four letters or more."""
+    return set(re.findall(r"[a-z]{4,}", text.lower()))
 
 
 async def test_autoplay_steps_by_itself_and_stops_at_a_question(store: Store) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from argparse import ArgumentParser
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from lessons.teach import presenter_state as presenting
 from lessons.teach.hand_in import parse_hand_in
 from tests.tui.browser import CHROMIUM, Browser, browsing, ended, free_port, started, until
 from tests.tui.user import at
+from tui.commands import serve
 from tui.drivers.opening import lesson_driver
 
 aiohttp = pytest.importorskip("aiohttp", reason="the extra `web` is not installed")
@@ -85,6 +87,18 @@ async def test_a_served_lesson_has_the_focus_fetches_nothing_and_outlives_a_relo
         assert any("seen" in line for line in browser.outside), "it would have been written down"
 
 
+def test_a_room_has_a_folder_of_its_own_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = ArgumentParser()
+    serve.add_arguments(parser)
+    args = parser.parse_args(["--class", "--port", "8001"])
+    serve.announce("localhost", args.port, "", args.room)
+    told = capsys.readouterr().out
+    assert "Names, votes and work are kept in ptescope-class." in told
+    assert "ptescope class collect ptescope-class/hand-ins" in told
+    assert parser.parse_args(["--class", "week3"]).room == Path("week3")
+    assert parser.parse_args([]).room is None
+
+
 def running(folder: Path) -> set[int]:
     """The sessions that run in a folder."""
     found = set()
@@ -143,6 +157,7 @@ async def test_two_browsers_vote_the_presenter_sees_it_and_one_hands_in(
             await user.press("s")
             await so(bob, "document.querySelector('#where').textContent.startsWith('part 2')")
             assert not await bob.value("document.querySelector('#answers').children.length"), "nothing is open"
+            assert not await bob.value(VOTED), "nor does anything ask for a vote"
             await user.press("q", "e")
         await bob.value("document.querySelector('#hand-in').click()")
         await so(bob, f"{VOTED}.includes('Nothing was done yet')")

@@ -5,6 +5,7 @@ import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 EXIT_FINE: Final = 0
 EXIT_MISSING: Final = 2
 MOST_PORT: Final = 65_535
+ROOM: Final = "ptescope-class"
+"""The folder of a room that was given none: the same each week, so whoever has joined is known again."""
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - a class is served to other machines
 
 
@@ -30,9 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--class",
         dest="room",
+        nargs="?",
         type=Path,
+        const=Path(ROOM),
         metavar="DIR",
-        help="a room: students join by name, follow `learn --present`, vote and hand in; DIR keeps it all",
+        help="a room: students join by name, follow `learn --present`, vote and hand in; DIR keeps it all (default: "
+        "%(const)s in this folder)",
     )
     parser.add_argument("--host", help="address to listen at (default localhost; with --class every address)")
     parser.add_argument("--port", type=port, default=8000, help="port to listen at (default %(default)s)")
@@ -133,7 +139,7 @@ def _serve(args: Namespace, words: list[str], folder: Path, room: "ClassFolder |
             await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if ready.is_set():
-                announce(host, args.port, args.public_url, room=room is not None)
+                announce(host, args.port, args.public_url, args.room)
             await running
 
         asyncio.run(served())
@@ -143,7 +149,7 @@ def _serve(args: Namespace, words: list[str], folder: Path, room: "ClassFolder |
     return EXIT_FINE
 
 
-def announce(host: str, port_: int, public: str, *, room: bool) -> None:
+def announce(host: str, port_: int, public: str, room: Path | None) -> None:
     """The addresses to tell others, with a code to photograph."""
     from tui.web.addresses import is_loopback, lan_address, qr_code
 
@@ -160,7 +166,9 @@ def announce(host: str, port_: int, public: str, *, room: bool) -> None:
     else:
         print(tr("Only this machine can reach it; `--host 0.0.0.0` opens it to the network."))
     print(tr("Visitors and what they take: {url}").format(url=f"http://localhost:{port_}/teacher"))
-    if room:
+    if room is not None:
+        print(tr("Names, votes and work are kept in {folder}.").format(folder=room))
+        print(tr("To grade it: ptescope class collect {folder}").format(folder=quote(str(room / "hand-ins"))))
         print(tr("Present in another terminal: `ptescope learn LESSON --present`; the room follows."))
     print(tr("Ctrl+C ends it."), flush=True)
 

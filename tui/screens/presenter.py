@@ -156,7 +156,7 @@ class Presenter(LeavesOnce[None]):
             while drawn and not drawn[-1].text.strip():
                 drawn.pop()
             rows = tuple(tuple((span.text, span.role) for span in row.spans) for row in drawn)
-            self._drawn = (picture, as_markdown(picture), rows)
+            self._drawn = (picture, as_markdown(picture, hinted=self.hinted), rows)
         return msgspec.structs.replace(where, shown=self._drawn[1], picture=self._drawn[2])
 
     def _counted(self) -> Picture:

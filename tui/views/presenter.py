@@ -8,7 +8,7 @@ from tui.views.glyphs import Glyphs
 from tui.views.lesson_text import case, how_to_answer, story
 from tui.views.markdown import inline, markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
-from tui.views.view_model import LessonText, Picture
+from tui.views.view_model import LessonText, Picture, ShownStep
 
 WIDEST = 64
 """Columns of text that can be taken in from the back of a room."""
@@ -28,9 +28,9 @@ def shown(
     room = min(width - 4, WIDEST)
     tale, last = picture.tale._replace(notes=()), picture.last
     tale = tale._replace(hints=tale.hints[-1:] if hinted else ())
-    if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
+    if has_said(picture) and last is not None:
         rows = [row(Span(last.name, "title")), BLANK]
-        rows += markdown(last.remark or last.doc, room)
+        rows += markdown(last.remark or tr(last.doc), room)
         if last.outcome:
             rows += [BLANK, row(Span(last.outcome, "strong"))]
         if tale.goal:
@@ -49,22 +49,47 @@ def shown(
     return [*placed, *(Row((Span(" " * left), *each.spans), each.ground) for each in below)]
 
 
-def as_markdown(picture: Picture) -> str:
+def as_markdown(picture: Picture, *, hinted: bool = False) -> str:
     """What a room reads now, for browsers: the same as `shown`, but the question, which they vote on."""
-    tale, last = picture.tale, picture.last
+    tale, last, following = picture.tale, picture.last, picture.next
     parts: list[str] = []
-    if tale.ask is None and last is not None and (last.remark or last.outcome) and not tale.judged:
-        parts += [f"**{last.name}**" if last.name else "", last.remark or last.doc, last.outcome]
-    for guess in tale.judged:
-        parts += [f"{tr('It is')} **{guess.truth}**.", guess.reply]
-    if not parts:
-        parts.append(tale.text)
-    if tale.goal:
-        parts.append("\n".join(f"- {check.text}" for check in tale.goal))
-    parts += [
-        f"**{broken.severity} {broken.invariant}**: {broken.message}" for broken in picture.broken if broken.fresh
-    ]
+    if has_said(picture) and last is not None:
+        parts += [f"**{last.name}**" if last.name else "", last.remark or tr(last.doc), last.outcome]
+        parts += [_goal_as_markdown(tale)]
+    else:
+        parts += [f"{tr('It is')} **{guess.truth}**.\n\n{guess.reply}" for guess in tale.judged]
+        parts += [f"{tr('Your guess')}: **{tale.kept}**. {tr('Now see.')}" if tale.kept else ""]
+        told = last if tale.ask is None else None
+        parts += [told.remark if told is not None else "", tale.text if last is None or tale.ask is not None else ""]
+        parts += [_goal_as_markdown(tale)]
+        if told is not None:
+            parts += [_step_as_markdown(told), told.outcome]
+        if following is not None and tale.ask is None:
+            parts.append(f"{tr('next')} {_step_as_markdown(following)}")
+        parts += [tale.text if told is not None else "", f"{tr('command')}: `{tale.do}`" if tale.do else ""]
+    if hinted:
+        parts += [f"**{tr('hint')}, {tr(kind)}:** {hint}" for kind, hint in tale.hints[-1:]]
+    for broken in picture.broken:
+        if broken.fresh:
+            parts.append(f"**{tr(broken.severity)} {broken.invariant}**: {broken.message}")
+            parts += [f"{tr('In a real kernel')}: {broken.symptom}" if broken.symptom else ""]
     return "\n\n".join(filter(None, parts))
+
+
+def has_said(picture: Picture) -> bool:
+    """Whether the last step is the one thing that matters now: it has a remark, or ends a call."""
+    tale, last = picture.tale, picture.last
+    return tale.ask is None and last is not None and bool(last.remark or last.outcome) and not tale.judged
+
+
+def _step_as_markdown(step: ShownStep) -> str:
+    task = f" ({tr('task')} {step.task})" if step.task not in {"", "main"} else ""
+    waits = f"{tr('It must wait')}: {step.waits}\n\n" if step.waits else ""
+    return f"**{step.name}**{task}: {waits}{tr(step.doc)}"
+
+
+def _goal_as_markdown(tale: LessonText) -> str:
+    return "\n".join(f"- {'✓' if check.met else '○'} {check.text}" for check in tale.goal)
 
 
 def ballots(votes: Ballots, width: int, glyphs: Glyphs) -> list[Row]:

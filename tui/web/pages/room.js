@@ -30,7 +30,10 @@ function question(room) {
   id("ask").innerHTML = room.ask;
   const answers = id("answers");
   answers.replaceChildren();
-  if (!room.round) return;
+  if (!room.round) {
+    if (shown && shown.round) say("");
+    return;
+  }
   room.choices.forEach((choice, at) => {
     const button = document.createElement("button");
     button.className = "answer";
