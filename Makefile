@@ -5,7 +5,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The pip that comes with Python 3.11 takes twice as long to choose what to install as a new one, and compiling each
+# module of each package takes as long again: what is imported is compiled then.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 # Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
@@ -87,11 +89,12 @@ clean: ## remove the virtual environment and every cache
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "ptescope needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --upgrade pip
 
 $(VENV)/run: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e .
+	$(INSTALL) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/develop: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[test,lint]'
+	$(INSTALL) -c constraints.txt -e '.[test,lint]'
 	@touch $@ $(VENV)/run
