@@ -49,22 +49,22 @@ def knowing(lesson: Lesson) -> Guesser:
     return lambda prediction: typed(prediction, truths[prediction.id])
 
 
-def mistaken(lesson: Lesson, which: int) -> Guesser:
+def mistaken(truths: dict[str, str], which: int) -> Guesser:
     """Always wrong: the wrong answer number `which` of each prediction, or the last there is."""
-    truths = answers(lesson)
 
     def guess(prediction: Prediction) -> str:
-        wrong = [answer for answer in wrong_answers(prediction) if answer != truths[prediction.id]]
+        wrong = wrong_answers(prediction, truths[prediction.id])
         return typed(prediction, wrong[min(which, len(wrong) - 1)])
 
     return guess
 
 
-def wrong_answers(prediction: Prediction) -> tuple[str, ...]:
+def wrong_answers(prediction: Prediction, truth: str) -> list[str]:
     """Answers that the author has thought of, and one that nobody would."""
     offered = choices(prediction)
     thought_of = (str(wrong.answer) for wrong in getattr(prediction, "wrong", ()))
-    return offered or (*(answer for answer in thought_of if literal_number(answer) is not None), "4711")
+    known = offered or (*(answer for answer in thought_of if literal_number(answer) is not None), "4711")
+    return [answer for answer in known if answer != truth]
 
 
 def typed(prediction: Prediction, answer: str) -> str:
@@ -73,4 +73,4 @@ def typed(prediction: Prediction, answer: str) -> str:
     return str(offered.index(answer) + 1) if offered and set(offered) != {"yes", "no"} else answer
 
 
-__all__ = ["answers", "judge", "knowing", "mistaken", "play"]
+__all__ = ["answers", "judge", "knowing", "mistaken", "play", "wrong_answers"]
