@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from model.replay import observe as replay_observe
+from model.replay import deltas
 from model.replay.machine import UNSUPPORTED, Machine, Reply
 from model.replay.observe import Observation
 from model.replay.perform import perform
@@ -33,7 +33,7 @@ class Played(NamedTuple):
     @property
     def delta(self) -> Delta:
         """What the recorder would write of it."""
-        return replay_observe.delta(self.before, self.look, self.freed)
+        return deltas.delta(self.before, self.look, self.freed)
 
 
 class Mismatch(NamedTuple):
@@ -102,7 +102,7 @@ def compare(recording: Recording) -> RecordingResult:
             unsupported[describe(fields[number])] += 1
         if unsupported:
             continue
-        replay_observe.apply(kernel, answer.state)
+        deltas.apply(kernel, answer.state)
         seen = as_seen(played, recording.header.seen, kernel)
         for field, theirs, ours in differences(answer, kernel, seen):
             return RecordingResult(recording.header.name, len(fields), Mismatch(number, name, field, theirs, ours), ())
@@ -135,11 +135,11 @@ def differences(answer: OpResult, kernel: Observation, played: Played) -> Iterat
         if theirs != ours:
             for page in sorted(theirs.keys() | ours.keys()):
                 yield from _different(f"procs.{process}.ptes.{page}", theirs.get(page), ours.get(page))
-    for name in sorted(kernel.phys.keys() | model.phys.keys(), key=replay_observe.number_of):
+    for name in sorted(kernel.phys.keys() | model.phys.keys(), key=deltas.number_of):
         yield from _different(f"phys.{name}", comparable(kernel.phys.get(name)), comparable(model.phys.get(name)))
     for name in sorted(kernel.pins.keys() | model.pins.keys()):
         yield from _different(f"pins.{name}", kernel.pins.get(name), model.pins.get(name))
-    yield from _different("freed", answer.state.freed, replay_observe.freed_in_runs(played.freed))
+    yield from _different("freed", answer.state.freed, deltas.freed_in_runs(played.freed))
 
 
 def _different(field: str, kernel: object, model: object) -> Iterator[tuple[str, Any, Any]]:

@@ -11,7 +11,8 @@ import pytest
 from model.memory.flags import PAGE_DIRTY, PAGE_PRESENT, PAGE_PROTNONE, PAGE_RW, PAGE_SPECIAL, PG_ANON_EXCLUSIVE
 from model.memory.records import Frame, Pte
 from model.memory.state import Change, State, Transaction
-from model.replay.observe import HeldReference, Observation, Observer, apply, delta, in_runs
+from model.replay.deltas import apply, delta, in_runs
+from model.replay.observe import HeldReference, Observation, Observer
 from model.replay.recording import ARENA, decode
 
 RECORDINGS: Final = Path(__file__).parent.parent / "recordings"

@@ -15,7 +15,7 @@ import msgspec
 
 from model.engine.config import SETTINGS
 from model.memory.state import State
-from model.replay import observe
+from model.replay import deltas
 from model.replay.compare import Played, as_seen, differences
 from model.replay.machine import Reply
 from model.replay.observe import HeldReference, Observation, Observer
@@ -141,7 +141,7 @@ class Machines:
         model = self.observer.look(self.session.state, self.processes, self.held, {})
         kernel = self.looking.look(self.observer.freed)
         reply = as_reply(outcome, action.op)
-        theirs = observe.delta(self.kernel_look, kernel, self.looking.freed)
+        theirs = deltas.delta(self.kernel_look, kernel, self.looking.freed)
         kernel_answer = OpResult(result=answer, state=theirs)
         played = as_seen(Played(reply, self.model_look, model, list(self.observer.freed)), seen, kernel)
         found = tuple(
