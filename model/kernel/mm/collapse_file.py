@@ -8,20 +8,15 @@ from typing import ClassVar
 
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
-from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, populated, pte_lock
-from model.kernel.arch.tlb import flush_tlb_range, tlb_remove_table_sync_one
+from model.kernel.mm.collapse_pte_mapped_thp import collapse_pte_mapped_thp
 from model.kernel.mm.collapse_scan import (
     MAX_PTES_NONE,
     MAX_PTES_SWAP,
-    PMD_MAPPED,
     PTE_MAPPED,
     SUCCEED,
-    collapse_allowed,
     is_refcount_suitable,
     number_of,
-    pmd_state,
 )
-from model.kernel.mm.do_set_pmd import do_set_pmd
 from model.kernel.mm.filemap import (
     filemap_add_folio,
     filemap_get_folio,
@@ -32,18 +27,15 @@ from model.kernel.mm.filemap import (
     i_pages,
 )
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, HPAGE_PMD_ORDER
-from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
-from model.kernel.mm.page import folio_isolate_lru, folio_putback_lru, folio_remove_rmap, get_page, put_page
+from model.kernel.mm.page import folio_isolate_lru, folio_putback_lru, put_page
 from model.kernel.mm.page_alloc import alloc_folio
 from model.kernel.mm.reclaim import try_to_unmap
+from model.kernel.mm.retract_page_tables import mappings, retract_page_tables
 from model.kernel.mm.shmem import shmem_get_folio
 from model.kernel.mm.swap import swapped_pages
-from model.kernel.mm.vma import linked_vma, vma_lookup
-from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_UPTODATE, VM_UFFD_MISSING, VM_UFFD_WP
-from model.memory.folio import filemap_get_entry, page_folio
-from model.memory.records import Vma
+from model.kernel.mm.vma import vma_lookup
+from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_UPTODATE, VM_UFFD_MISSING
 from model.memory.state import Memory, Transaction
-from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn
 
 
@@ -226,177 +218,3 @@ class collapse_file(Procedure):
         self.holds, self.pages = (), ()
         put_page(tx, self.head)
         return done(self.ret or number_of("the file has nothing there"))
-
-
-def mappings(mem: Memory, file: str, index: int) -> list[tuple[str, Vma]]:
-    """The VMAs that map 2 MiB of a file from a page on as a huge page would be: aligned, and all of it."""
-    found = []
-    for mm, start in mem.files[file].i_mmap:
-        vma = linked_vma(mem, mm, start)
-        vpn = vma.start + index - vma.pgoff
-        if vma.pgoff <= index and vpn % HPAGE_PMD_NR == 0 and vpn + HPAGE_PMD_NR <= vma.end:
-            found.append((mm, vma))
-    return found
-
-
-class retract_page_tables(Procedure):
-    """Take the tables of small entries away that map a part of a file: faults will map its huge page instead."""
-
-    source: ClassVar[str] = "mm/khugepaged.c: retract_page_tables (6.1: under mmap_lock, and freed at once)"
-    file: str
-    index: int
-    visited: int = 0
-    mm: str = ""
-    vpn: int = 0
-
-    def owes_flush(self) -> FlushOwed | None:
-        """The range of the table that has just been taken away."""
-        return FlushOwed(self.mm, self.vpn, self.vpn + HPAGE_PMD_NR) if self.holds else None
-
-    @step
-    def i_mmap_lock_read(self, tx: Transaction) -> Outcome:
-        """No VMA joins or leaves the file's mappings while we walk them."""
-        return down_read(tx, "i_mmap_rwsem", self.file)
-
-    @step
-    def pmdp_collapse_flush(self, tx: Transaction) -> Outcome:
-        """Clear the next PMD entry above a table, and make every CPU forget what it has read there.
-
-        Not where private copies may stand in the table, or marks of userfaultfd: those a fault could not bring back.
-        """
-        found = mappings(tx, self.file, self.index)[self.visited :]
-        if not found:
-            return goto(retract_page_tables.i_mmap_unlock_read)
-        mm, vma = found[0]
-        vpn = vma.start + self.index - vma.pgoff
-        if vma.anon_vma or vma.flags & VM_UFFD_WP or pmd_state(tx, mm, vpn) != SUCCEED:
-            self.visited += 1
-            return goto(retract_page_tables.pmdp_collapse_flush)
-        if (wait := pte_lock(tx, mm, vpn)) is not None:
-            return wait
-        self.visited += 1
-        mmu_notifier_invalidate_range_start(tx, mm, vpn, vpn + HPAGE_PMD_NR)
-        self.mm, self.vpn = mm, vpn
-        self.holds = (tx.tables[mm, PMD, vpn >> TABLE_SHIFT].pfn,)
-        del tx.tables[mm, PMD, vpn >> TABLE_SHIFT]
-        mmu_notifier_invalidate_range_end(tx, mm)
-        return call(flush_tlb_range(mm=mm, start=vpn, end=vpn + HPAGE_PMD_NR))
-
-    @step
-    def pte_free_defer(self, tx: Transaction) -> Outcome:
-        """The table goes when no lockless walk is inside of it any more: RCU sees to that."""
-        return call(tlb_remove_table_sync_one(mm=self.mm))
-
-    @step
-    def pte_free_now(self, tx: Transaction) -> Outcome:
-        """Every such walk has ended: free the page of the table."""
-        (table,), self.holds = self.holds, ()
-        put_page(tx, table)
-        return goto(retract_page_tables.pmdp_collapse_flush)
-
-    @step
-    def i_mmap_unlock_read(self, tx: Transaction) -> Outcome:
-        """All of them are gone."""
-        up_read(tx, "i_mmap_rwsem", self.file)
-        return done()
-
-
-class collapse_pte_mapped_thp(Procedure):
-    """Map a huge page of a file with one entry where small entries map it, or nothing. Caller holds mmap_lock.
-
-    Returns the number of a result.
-    """
-
-    source: ClassVar[str] = "mm/khugepaged.c: collapse_pte_mapped_thp (7.3: try_collapse_pte_mapped_thp)"
-    mm: str
-    vpn: int
-    result: int = 0
-
-    def owes_flush(self) -> FlushOwed | None:
-        """The range of the table that has just been taken away."""
-        return FlushOwed(self.mm, self.vpn, self.vpn + HPAGE_PMD_NR) if len(self.holds) > 1 else None
-
-    @step
-    def filemap_lock_folio(self, tx: Transaction) -> Outcome:
-        """Find the file's page there, and lock it: it cannot be truncated, or split, meanwhile."""
-        vma = vma_lookup(tx, self.mm, self.vpn)
-        if vma is None or not vma.file or not collapse_allowed(vma):
-            return done(number_of("VMA has changed"))
-        found = pmd_state(tx, self.mm, self.vpn)
-        if found == PMD_MAPPED:
-            return done(number_of(found))
-        if vma.flags & VM_UFFD_WP:
-            return done(number_of("entry is write-protected by userfaultfd"))
-        pfn = filemap_get_entry(tx, vma.file, vma.pgoff + self.vpn - vma.start)
-        if pfn is None:
-            return done(number_of("no ordinary page"))
-        if (wait := folio_lock(tx, pfn)) is not None:
-            return wait
-        get_page(tx, pfn)
-        self.holds = (pfn,)
-        if page_folio(tx, pfn) != pfn or tx.frames[pfn].order != HPAGE_PMD_ORDER:
-            self.result = number_of("page is a part of a large folio")
-            return goto(collapse_pte_mapped_thp.drop_folio)
-        return None
-
-    @step
-    def pmdp_collapse_flush(self, tx: Transaction) -> Outcome:
-        """Under the locks: every entry must map a page of this folio. Clear them all, and the PMD entry above them.
-
-        Each small entry was a mapping and a reference.
-        """
-        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
-            return wait
-        head = self.holds[0]
-        vma = vma_lookup(tx, self.mm, self.vpn)
-        assert vma is not None
-        if pmd_state(tx, self.mm, self.vpn) != SUCCEED:
-            return goto(collapse_pte_mapped_thp.set_huge_pmd)
-        entries = list(populated(tx, self.mm, self.vpn, self.vpn + HPAGE_PMD_NR))
-        for vpn in entries:
-            pte = tx.ptes[self.mm, vpn]
-            if not pte.present or pte.special or pte.pfn != head + vpn - self.vpn:
-                self.result = number_of("VMA has changed" if pte.present else "entry is not present")
-                return goto(collapse_pte_mapped_thp.drop_folio)
-        mmu_notifier_invalidate_range_start(tx, self.mm, self.vpn, self.vpn + HPAGE_PMD_NR)
-        for vpn in entries:
-            pfn = tx.ptes[self.mm, vpn].pfn
-            del tx.ptes[self.mm, vpn]
-            folio_remove_rmap(tx, pfn, vma, self.mm)
-            put_page(tx, pfn)
-        self.holds = (head, tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT].pfn)
-        del tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT]
-        mmu_notifier_invalidate_range_end(tx, self.mm)
-        return call(flush_tlb_range(mm=self.mm, start=self.vpn, end=self.vpn + HPAGE_PMD_NR))
-
-    @step
-    def pte_free_defer(self, tx: Transaction) -> Outcome:
-        """The table goes when no lockless walk is inside of it any more: RCU sees to that."""
-        return call(tlb_remove_table_sync_one(mm=self.mm))
-
-    @step
-    def pte_free_now(self, tx: Transaction) -> Outcome:
-        """Every such walk has ended: free the page of the table."""
-        head, table = self.holds
-        self.holds = (head,)
-        put_page(tx, table)
-        return None
-
-    @step
-    def set_huge_pmd(self, tx: Transaction) -> Outcome:
-        """Map the huge page with one entry, clean: a store will make it dirty."""
-        head = self.holds[0]
-        vma = vma_lookup(tx, self.mm, self.vpn)
-        assert vma is not None
-        get_page(tx, head)
-        if not do_set_pmd(tx, self.mm, vma, self.vpn, head):
-            put_page(tx, head)
-            self.result = number_of("VMA has changed")
-        return None
-
-    @step
-    def drop_folio(self, tx: Transaction) -> Outcome:
-        """Unlock the folio and drop our reference."""
-        (head,), self.holds = self.holds, ()
-        folio_unlock_put(tx, head)
-        return done(self.result)
