@@ -7,11 +7,11 @@ from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import pte_lock
 from model.kernel.drivers.buffer import buffer_under
+from model.kernel.mm.follow_pte import pfn_at
 from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.reference import note
 from model.kernel.mm.vma import vma_lookup
-from model.kernel.virt.kvm import pfn_at
 from model.memory.errno import EEXIST, EFAULT
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_IO, VM_PFNMAP
 from model.memory.records import Reference

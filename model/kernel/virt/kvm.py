@@ -1,4 +1,4 @@
-"""KVM's way to a guest page, and what a careless driver does: grabbers that do not ask the VMA.
+"""KVM's way to a guest page.
 
 Up to 6.12 hva_to_pfn_remapped() looks the entry up itself where GUP refuses, and takes a reference on what it finds.
 Since 6.13 KVM takes none on such memory: its MMU notifier tells it of every change.
@@ -11,10 +11,10 @@ from model.engine.lock import down_read, up_read
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, tail
 from model.engine.splat import vm_bug_on
-from model.kernel.arch.access import cpu_store
-from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_pmd_leaf, pte_lock
+from model.kernel.arch.pgtable import is_pmd_leaf, pte_lock
 from model.kernel.drivers.buffer import buffer_under
 from model.kernel.mm.fault import access_error, handle_mm_fault
+from model.kernel.mm.follow_pte import entry_writable, pfn_at
 from model.kernel.mm.gup import get_user_pages_unlocked
 from model.kernel.mm.gup_fast import get_user_pages_fast
 from model.kernel.mm.hmm import mmu_notifier_register
@@ -32,7 +32,6 @@ from model.kernel.mm.physical import pfn_valid
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
-from model.memory.events import Access
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
@@ -52,22 +51,6 @@ from model.memory.record_base import replaced
 from model.memory.records import Reference
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
-
-
-def pfn_at(mem: Memory, mm: str, vpn: int) -> int | None:
-    """The frame that the page table names for `vpn`, special or not, writable or not; None if there is no entry."""
-    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
-    if pmd is not None and pmd.huge:
-        return pmd.pfn + vpn % PTRS_PER_TABLE
-    pte = mem.ptes.get((mm, vpn))
-    return pte.pfn if pte is not None and pte.present else None
-
-
-def entry_writable(mem: Memory, mm: str, vpn: int) -> bool:
-    """pte_write() of the entry for `vpn`, on whichever level it is."""
-    pmd = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
-    entry = pmd if pmd is not None and pmd.huge else mem.ptes.get((mm, vpn))
-    return entry is not None and entry.writable
 
 
 class hva_to_pfn(Procedure):
@@ -333,118 +316,4 @@ class kvm_vcpu_map(Procedure):
             return fail(EEXIST)
         buffer = buffer_under(tx, frames)
         tx.references[self.name] = Reference("pin", self.mm, self.start, frames, self.by, True, buffer=buffer)
-        return done(len(frames))
-
-
-class kvm_cmpxchg_gpte(Procedure):
-    """KVM marks an entry of a guest's page table as accessed, in the guest's memory; here it writes a byte."""
-
-    source: ClassVar[str] = "arch/x86/kvm/mmu/paging_tmpl.h: update_accessed_dirty_bits, cmpxchg_gpte (until 5.17)"
-    mm: str
-    vpn: int
-    value: int
-    pfn: Pfn = -1
-    """The frame that is written."""
-
-    @step
-    def try_cmpxchg_user(self, tx: Transaction) -> Outcome:
-        """Do it through the address of the process, as the process itself would: the page table says where that is.
-
-        As it was before 2a8859f373b0, KVM asks get_user_pages_fast() for the page, and helps itself if that refuses.
-        """
-        if mended(tx, "kvm-gpte-user"):
-            return tail(cpu_store(mm=self.mm, vpn=self.vpn, value=self.value))
-        return call(get_user_pages_fast(mm=self.mm, vpn=self.vpn, pages=1, foll=FOLL_WRITE | FOLL_GET))
-
-    @step
-    def mmap_read_lock(self, tx: Transaction) -> Outcome:
-        """GUP got the page: go on with it. It refused: look at the VMA."""
-        if self.ret > 0:
-            self.pfn = self.holds[0]
-            return goto(kvm_cmpxchg_gpte.cmpxchg)
-        return down_read(tx, "mmap_lock", self.mm)
-
-    @step
-    def pfn_from_vm_pgoff(self, tx: Transaction) -> Outcome:
-        """A VM_PFNMAP mapping must be what remap_pfn_range() makes, where vm_pgoff is the number of the first frame.
-
-        As it was before 2a8859f373b0: for all other drivers vm_pgoff is an offset in a file of their own. The frame
-        with that number is anybody's.
-        """
-        vma = vma_lookup(tx, self.mm, self.vpn)
-        up_read(tx, "mmap_lock", self.mm)
-        if vma is None or not vma.flags & VM_PFNMAP:
-            return fail(EFAULT)
-        self.pfn = self.vpn - vma.start + vma.pgoff
-        return None
-
-    @step
-    def cmpxchg(self, tx: Transaction) -> Outcome:
-        """Map the frame into the kernel and write to it."""
-        tx.content[self.pfn] = self.value
-        tx.emit(Access(self.pfn, write=True, value=self.value, process=self.mm, vpn=self.vpn, counted=bool(self.holds)))
-        for pfn in self.holds:
-            put_page(tx, pfn)
-        self.holds = ()
-        return done()
-
-
-class grab_pages(Procedure):
-    """A driver takes what the PTEs point at: pfn_to_page() and get_page(). Returns the number of pages."""
-
-    source: ClassVar[str] = "an out-of-tree driver"
-    name: str
-    mm: str
-    start: int
-    pages: int
-    by: str = ""
-    raw: bool = False
-    """Only the frame numbers are kept: no reference, and no notifier that would tell of changes."""
-    pfn: int = 0
-    frames: tuple[Pfn, ...] = ()
-    """The numbers, where they are all that is kept."""
-
-    @step
-    def read_pte(self, tx: Transaction) -> Outcome:
-        """Look at the next entry, without a lock. No VMA is asked, no special bit, no write permission."""
-        got = len(self.frames if self.raw else self.holds)
-        if got == self.pages:
-            return goto(grab_pages.keep)
-        pfn = pfn_at(tx, self.mm, self.start + got)
-        if pfn is None or not pfn_valid(pfn):
-            for held in self.holds:
-                put_page(tx, held)
-            return fail(EFAULT)
-        self.pfn = pfn
-        if self.raw:
-            self.frames += (pfn,)
-            return goto(grab_pages.read_pte)
-        return None
-
-    @step
-    def get_page(self, tx: Transaction) -> Outcome:
-        """One more on the count of whatever that frame is by now, even if the count was 0."""
-        get_page(tx, self.pfn)
-        self.holds += (self.pfn,)
-        return goto(grab_pages.read_pte)
-
-    @step
-    def keep(self, tx: Transaction) -> Outcome:
-        """The driver believes that the buffer cannot go away now, because it holds its pages."""
-        held, self.holds = self.holds, ()
-        frames = self.frames if self.raw else held
-        if self.name in tx.references:  # another task was faster with this name
-            for pfn in held:
-                put_page(tx, pfn)
-            return fail(EEXIST)
-        tx.references[self.name] = Reference(
-            "grab",
-            process=self.mm,
-            vpn=self.start,
-            frames=frames,
-            by=self.by,
-            write=True,
-            counted=not self.raw,
-            buffer=buffer_under(tx, frames),
-        )
         return done(len(frames))

@@ -33,7 +33,7 @@ def _follow(call: Call) -> Procedure:
 
 
 def _grab(call: Call) -> Procedure:
-    from model.kernel.virt.kvm import grab_pages
+    from model.kernel.drivers.grab_pages import grab_pages
 
     start, pages = call.pages()
     raw = call.given("raw")
@@ -41,7 +41,7 @@ def _grab(call: Call) -> Procedure:
 
 
 def _set_gpte(call: Call) -> Procedure:
-    from model.kernel.virt.kvm import kvm_cmpxchg_gpte
+    from model.kernel.virt.kvm_gpte import kvm_cmpxchg_gpte
 
     return kvm_cmpxchg_gpte(mm=call.name("P"), vpn=call.page(), value=call.number("BYTE"))
 
