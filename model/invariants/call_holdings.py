@@ -1,410 +1,13 @@
-"""The index of holders, kept up to date from the journal: O(changes) a step, whatever the size of the machine.
-
-An Index depends on the State alone: however one got there, it equals the one built from scratch.
-"""
+"""What calls in flight own or still owe: page references, pins, mapcounts, flushes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
-
-from rpds import HashTrieMap
+from typing import Final
 
 from model.invariants.holders import (
-    PGD_LEVEL,
-    REFERENCE_KINDS,
-    WEIGHTS,
-    Held,
-    Holder,
     HolderKind,
-    Tally,
-    added,
-    large_weight,
-    members,
-    removed,
 )
-from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.buffer_records import Buffer
-from model.memory.flags import PG_HEAD
-from model.memory.folio import LARGE_ORDERS
-from model.memory.record_base import differ
-from model.memory.records import Cpu, Frame, Lock, Process, Pte, Reference, TlbEntry
-from model.memory.state import Change
-from model.memory.tasks import FlushOwed, Locals, Task
-
-Place = tuple[str, int]
-"""A virtual page: process and vpn."""
-
-LockKey = tuple[str, str]
-"""A lock: (kind, owner). A CPU with interrupts off counts as one: (`cpu`, its number)."""
-
-
-class LargeTally(NamedTuple):
-    """What the holders of all pages of a large folio add up to."""
-
-    order: int
-    tally: Tally = Tally()
-
-
-class Index(NamedTuple):
-    """Who holds what, in one State. What it keeps is keyed by what it is about, so that a step reads what it concerns.
-
-    Two steps that have no entry in common, here or in the State, do not notice each other.
-    """
-
-    held: HashTrieMap[int, Held] = HashTrieMap()
-    """pfn → whoever holds it or has it mapped; without TLBs, which add nothing to any count."""
-    watched: HashTrieMap[Place, tuple[Holder, ...]] = HashTrieMap()
-    """Virtual page → the references taken there and the TLB entries of it, sorted."""
-    cached: HashTrieMap[int, tuple[Holder, ...]] = HashTrieMap()
-    """pfn → the TLB entries that lead to it, sorted."""
-    owed: HashTrieMap[str, tuple[tuple[str, FlushOwed], ...]] = HashTrieMap()
-    """Address space → the flushes that are still to come, each with the task that owes it; sorted."""
-    kept: HashTrieMap[str, tuple[LockKey, ...]] = HashTrieMap()
-    """Task → the locks that it holds, and the CPUs on which it has interrupts off; sorted."""
-    large: HashTrieMap[int, LargeTally] = HashTrieMap()
-    """Head of a large folio → what the holders of its pages add up to: its counts are those of all of them."""
-
-    @property
-    def pfns(self) -> set[int]:
-        """Every frame that has holders, or that a TLB leads to. O(all of them)."""
-        return {*self.held, *self.cached}
-
-    def holders(self, pfn: int) -> Held:
-        """Everybody who points at a frame, TLBs too."""
-        held = self.held.get(pfn, ())
-        for holder in self.cached.get(pfn, ()):
-            held = added(held, holder)
-        return held
-
-    def head(self, pfn: int) -> int | None:
-        """The head of the large folio that a page belongs to; None for a small page."""
-        return head_among(self.large, pfn)
-
-
-def head_among(large: HashTrieMap[int, LargeTally], pfn: int) -> int | None:
-    """The head of the one among these folios that a page belongs to, or None."""
-    for order in LARGE_ORDERS:
-        head = pfn >> order << order
-        found = large.get(head)
-        if found is not None and pfn - head < 1 << found.order:
-            return head
-    return None
-
-
-Grip = tuple[int, Holder]
-"""A frame and one of its holders."""
-
-
-def pte_grip(place: Place, pte: Pte | None) -> Grip | None:
-    """What a lowest-level entry holds: nothing unless it is present."""
-    if pte is None or not pte.present:
-        return None
-    return pte.pfn, Holder("special" if pte.special else "pte", *place)
-
-
-def table_grip(key: tuple[str, int, int], entry: Pte | None) -> Grip | None:
-    """What an upper-level entry holds: the next table page, or a whole block of memory."""
-    if entry is None or entry.kind != "page":
-        return None
-    process, level, number = key
-    kind: HolderKind = "table" if not entry.huge else "huge-special" if entry.special else "huge"
-    return entry.pfn, Holder(kind, process, number, level)
-
-
-def pgd_grip(name: str, process: Process | None) -> Grip | None:
-    """A process holds its top-level table page."""
-    return (process.pgd, Holder("table", name, 0, PGD_LEVEL)) if process and process.pgd else None
-
-
-def order_of(frame: Frame | None) -> int:
-    """The order of a large folio; 0 for whatever is none."""
-    return frame.order if frame is not None and frame.flags & PG_HEAD else 0
-
-
-def order_changed(old: Frame | None, new: Frame | None) -> bool:
-    """Whether a large folio has come or gone, or has become smaller; looks at no fields that have not changed."""
-    if old is not None and new is not None and not differ(old, new, "flags") and not differ(old, new, "order"):
-        return False
-    return order_of(old) != order_of(new)
-
-
-def deposit_grip(key: tuple[str, int], table: int | None) -> Grip | None:
-    """A huge entry holds the table that is kept for its split."""
-    return None if table is None else (table, Holder("deposit", *key))
-
-
-def cache_grip(key: tuple[str, int], pfn: int | None) -> Grip | None:
-    """A file holds the pages in its page cache."""
-    return None if pfn is None else (pfn, Holder("cache", *key))
-
-
-def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
-    """A reference holds each of its pages; a mirror or a mapping only remembers which they are."""
-    if reference is not None:
-        kind: HolderKind = "loose" if not reference.counted else "pin" if reference.kind == "pin" else "get"
-        for page, pfn in enumerate(reference.frames):
-            if pfn != NOT_MAPPED:
-                kept = not reference.heads or pfn in reference.heads
-                yield pfn, Holder(kind if kept else "covered", name, page)
-
-
-def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
-    """A driver lists the frames of each buffer; on some it holds a pin or a reference of its own.
-
-    i915's pages are not listed: they are simply those of the buffer's shmem file.
-    """
-    if buffer is not None:
-        kind: HolderKind = "borrowed-pin" if buffer.pinned else "borrowed" if buffer.counted else "buffer"
-        for page, pfn in enumerate(buffer.frames):
-            yield pfn, Holder(kind, name, page)
-
-
-class Draft:
-    """The changes of one step on their way into an Index."""
-
-    __slots__ = (
-        "base",
-        "cached",
-        "came_or_went",
-        "held",
-        "kept",
-        "kinds",
-        "large",
-        "locks",
-        "made",
-        "owed",
-        "places",
-        "tallies",
-        "watched",
-    )
-
-    def __init__(self, base: Index) -> None:
-        self.base = base
-        self.kinds: dict[int, set[HolderKind]] = {}
-        """Frame → the kinds of holders that have come or gone …"""
-        self.tallies: dict[int, Tally] = {}
-        """… and what they add up to, those that have gone as less."""
-        self.cached: dict[int, tuple[Holder, ...]] = {}
-        self.owed: dict[str, tuple[tuple[str, FlushOwed], ...]] = {}
-        """Address spaces in which a flush has become due, or has been done."""
-        self.kept: dict[str, tuple[LockKey, ...]] = {}
-        self.locks: dict[LockKey, tuple[str, ...]] = {}
-        """Locks that have changed hands → who has come."""
-        self.came_or_went: set[str] = set()
-        """Tasks that have begun or ended."""
-        self.large: dict[int, LargeTally] = {}
-        """Large folios whose holders have changed."""
-        self.made: dict[int, int] = {}
-        """Large folios that have come, with their order, or gone (0)."""
-        self.held: dict[int, Held] = {}
-        """Frames whose holders have changed; the checker must look at them again."""
-        self.watched: dict[Place, tuple[Holder, ...]] = {}
-        self.places: set[Place] = set()
-        """Virtual pages whose translation or watchers have changed."""
-
-    def entry(self, table: Any, key: Any) -> Any:
-        """An entry of the base for somebody who adds or takes away his own, and looks at no others."""
-        return table.get(key, ())
-
-    # -- one holder ------------------------------------------------------------------------
-
-    def hold(self, pfn: int, holder: Holder) -> None:
-        """`holder` now points at the frame."""
-        held = self.held.get(pfn)
-        self.held[pfn] = added(self.entry(self.base.held, pfn) if held is None else held, holder)
-        self._count(pfn, holder, 1)
-
-    def drop(self, pfn: int, holder: Holder) -> None:
-        """`holder` points at the frame no longer."""
-        held = self.held.get(pfn)
-        self.held[pfn] = removed(self.entry(self.base.held, pfn) if held is None else held, holder)
-        self._count(pfn, holder, -1)
-
-    def _count(self, pfn: int, holder: Holder, times: int) -> None:
-        self.kinds.setdefault(pfn, set()).add(holder.kind)
-        self.tallies[pfn] = self.tallies.get(pfn, NOTHING).plus(WEIGHTS[holder.kind], times)
-        head = head_among(self.base.large, pfn)
-        if head is not None:  # the holders of its pages count for the folio
-            order, so_far = self.large.get(head) or self.base.large[head]
-            self.large[head] = LargeTally(order, so_far.plus(large_weight(holder, order), times))
-
-    def _move(self, old: Grip | None, new: Grip | None) -> None:
-        if old == new:
-            return
-        if old:
-            self.drop(*old)
-        if new:
-            self.hold(*new)
-
-    def watch(self, place: Place, holder: Holder, *, on: bool) -> None:
-        """`holder` remembers the translation of a virtual page, or does so no longer."""
-        watchers = self.watched.get(place)
-        if watchers is None:
-            watchers = self.entry(self.base.watched, place)
-        if on:
-            self.watched[place] = tuple(sorted((*watchers, holder)))
-        else:
-            self.watched[place] = tuple(other for other in watchers if other != holder)
-        self.places.add(place)
-
-    # -- one change ------------------------------------------------------------------------
-
-    def apply(self, change: Change) -> None:
-        """Follow one entry of the journal."""
-        table, key, old, new = change
-        match table:
-            case "ptes":
-                self._move(pte_grip(key, old), pte_grip(key, new))
-                self.places.add(key)
-            case "tables":
-                self._move(table_grip(key, old), table_grip(key, new))
-            case "frames" if order_changed(old, new):
-                self.made[key] = order_of(new)
-            case "deposits":
-                self._move(deposit_grip(key, old), deposit_grip(key, new))
-            case "processes":
-                self._move(pgd_grip(key, old), pgd_grip(key, new))
-            case "page_cache":
-                self._move(cache_grip(key, old), cache_grip(key, new))
-            case "references":
-                self._references(key, old, new)
-            case "buffers":
-                for pfn, holder in buffer_grips(key, old):
-                    self.drop(pfn, holder)
-                for pfn, holder in buffer_grips(key, new):
-                    self.hold(pfn, holder)
-            case "tlbs":
-                self._tlb(key, old or (), new or ())
-            case "locks":
-                self._lock(key, lock_holders(old), lock_holders(new))
-            case "cpus":
-                self._lock(("cpu", str(key)), irqs_off(old), irqs_off(new))
-
-    def _lock(self, lock: LockKey, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-        came = tuple(task for task in after if task not in before)
-        gone = [task for task in before if task not in after]
-        if came or gone:
-            self.locks[lock] = came
-        for task in (*came, *gone):
-            kept = self.kept.get(task)
-            kept = self.entry(self.base.kept, task) if kept is None else kept
-            self.kept[task] = tuple(sorted({*kept, lock} if task in came else {*kept} - {lock}))
-
-    def _references(self, name: str, old: Reference | None, new: Reference | None) -> None:
-        for pfn, holder in reference_grips(name, old):
-            self.drop(pfn, holder)
-            if old and old.process:
-                self.watch((old.process, old.vpn + holder.number), holder, on=False)
-        for pfn, holder in reference_grips(name, new):
-            self.hold(pfn, holder)
-            if new and new.process:
-                self.watch((new.process, new.vpn + holder.number), holder, on=True)
-
-    def _tlb(self, cpu: int, old: tuple[TlbEntry, ...], new: tuple[TlbEntry, ...]) -> None:
-        before, after = set(old), set(new)
-        for gone in before - after:
-            holder = Holder("tlb", gone.process, gone.vpn, cpu)
-            self._cached(gone.pte.pfn, holder, on=False)
-            self.watch((gone.process, gone.vpn), holder, on=False)
-        for fresh in after - before:
-            holder = Holder("tlb", fresh.process, fresh.vpn, cpu)
-            self._cached(fresh.pte.pfn, holder, on=True)
-            self.watch((fresh.process, fresh.vpn), holder, on=True)
-
-    def _cached(self, pfn: int, holder: Holder, *, on: bool) -> None:
-        cached = self.cached.get(pfn)
-        cached = self.entry(self.base.cached, pfn) if cached is None else cached
-        rest = (other for other in cached if other != holder)
-        self.cached[pfn] = tuple(sorted((*rest, holder) if on else rest))
-
-    def task(self, name: str, old: Task | None, new: Task | None) -> None:
-        """Follow what a task in flight owns and owes."""
-        if old is None or new is None:
-            self.came_or_went.add(name)
-        before, after = old.stack if old else (), new.stack if new else ()
-        gone, come = unlike(before, after)
-        if _plain(gone) and _plain(come):
-            return
-        self._flushes(name, gone, come)
-        for kind, field in OWNED.items():
-            if _owned(gone, field) != _owned(come, field):
-                self._owned(kind, name, _times(_owned(before, field)), _times(_owned(after, field)))
-
-    def _flushes(self, task: str, gone: tuple[Locals, ...], come: tuple[Locals, ...]) -> None:
-        """Follow which flushes are owed by the calls that have left a task's stack, and by those that have come."""
-        before = [owed for call in gone if (owed := call.owes_flush()) is not None]
-        after = [owed for call in come if (owed := call.owes_flush()) is not None]
-        if before == after:
-            return
-        for mm in {owed.mm for owed in (*before, *after)}:
-            owing = self.owed.get(mm)
-            left = list(self.entry(self.base.owed, mm) if owing is None else owing)
-            for owed in before:
-                if owed.mm == mm:
-                    left.remove((task, owed))
-            left += [(task, owed) for owed in after if owed.mm == mm]
-            self.owed[mm] = tuple(sorted(left))
-
-    def _owned(self, kind: HolderKind, task: str, before: dict[int, int], after: dict[int, int]) -> None:
-        for pfn in before.keys() | after.keys():
-            was, now = before.get(pfn, 0), after.get(pfn, 0)
-            for number in range(now, was):
-                self.drop(pfn, Holder(kind, task, number))
-            for number in range(was, now):
-                self.hold(pfn, Holder(kind, task, number))
-
-    def commit(self) -> Index:
-        """The Index with all of it."""
-        changed: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept, self.large)
-        if not any(changed) and not self.made:
-            return self.base
-        tables: list[Any] = [_with(old, new) if new else old for old, new in zip(self.base, changed, strict=True)]
-        index = Index(*tables)
-        if not self.made:
-            return index
-        large = index.large
-        for head, order in self.made.items():
-            large = large.insert(head, weighed_anew(index.held, head, order)) if order else large.discard(head)
-        return index._replace(large=large)
-
-    def references_of(self, pfns: Iterable[int]) -> set[tuple[str, int]]:
-        """Which pages of which references hold one of the frames: (reference, page)."""
-        found: set[tuple[str, int]] = set()
-        for pfn in pfns:
-            before = self.base.held.get(pfn, ())
-            held = self.held.get(pfn, before)
-            found.update((holder.owner, holder.number) for holder in members(held) if holder.kind in REFERENCE_KINDS)
-        return found
-
-
-def _with(entries: HashTrieMap[Any, Any], changed: dict[Any, Any]) -> HashTrieMap[Any, Any]:
-    """The entries after some have changed; an empty one is none."""
-    for key, value in changed.items():
-        entries = entries.insert(key, value) if value else entries.discard(key)
-    return entries
-
-
-def weighed_anew(held: HashTrieMap[int, Held], head: int, order: int) -> LargeTally:
-    """What the holders of the pages of a new folio add up to: a few of its pages may have had some before."""
-    total = Tally()
-    for pfn in range(head, head + (1 << order)):
-        for holder in members(held.get(pfn, ())):
-            total = total.plus(large_weight(holder, order))
-    return LargeTally(order, total)
-
-
-def lock_holders(lock: Lock | None) -> tuple[str, ...]:
-    """The tasks that hold a lock."""
-    return () if lock is None else (lock.writer,) if lock.writer else lock.readers
-
-
-def irqs_off(cpu: Cpu | None) -> tuple[str, ...]:
-    """The task that has interrupts off on a CPU, if any."""
-    return (cpu.irqs_off_by,) if cpu is not None and cpu.irqs_off_by else ()
-
-
-NOTHING: Final = Tally()
+from model.memory.tasks import Locals, Task
 
 OWNED: Final[dict[HolderKind, str]] = {"task": "holds", "task-pin": "pins", "rmap": "owes_rmap"}
 """What a call in flight owns or still owes: as a kind of holder, and as a field of its variables."""
@@ -419,7 +22,7 @@ def of_concern(old: Task | None, new: Task | None) -> bool:
         (one,), (other,) = gone, come
         owned = one.holds, one.pins, one.owes_rmap, one.owes_flush()
         return owned != (other.holds, other.pins, other.owes_rmap, other.owes_flush())
-    return not (_plain(gone) and _plain(come))
+    return not (own_nothing(gone) and own_nothing(come))
 
 
 def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Locals, ...], tuple[Locals, ...]]:
@@ -434,7 +37,7 @@ def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Loca
     return old[same:], new[same:]
 
 
-def _plain(calls: tuple[Locals, ...]) -> bool:
+def own_nothing(calls: tuple[Locals, ...]) -> bool:
     """Whether calls own and owe nothing, as most do."""
     for call in calls:  # noqa: SIM110 -- any() makes a generator, and this is asked after every step
         if call.holds or call.pins or call.owes_rmap or call.owes_flush() is not None:
@@ -442,7 +45,7 @@ def _plain(calls: tuple[Locals, ...]) -> bool:
     return True
 
 
-def _times(pfns: tuple[int, ...]) -> dict[int, int]:
+def times_each(pfns: tuple[int, ...]) -> dict[int, int]:
     """How often each is there. A Counter takes longer to make than there is to count."""
     times: dict[int, int] = {}
     for pfn in pfns:
@@ -450,7 +53,7 @@ def _times(pfns: tuple[int, ...]) -> dict[int, int]:
     return times
 
 
-def _owned(calls: tuple[Locals, ...], field: str) -> tuple[int, ...]:
+def owned_by(calls: tuple[Locals, ...], field: str) -> tuple[int, ...]:
     """What calls own or owe, by one field of their variables."""
     if len(calls) == 1:
         alone: tuple[int, ...] = getattr(calls[0], field)

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.procedure import Stepped
+from model.invariants.call_holdings import of_concern
 from model.invariants.case import case_of
-from model.invariants.holder_index import Draft, Index, LockKey, of_concern
+from model.invariants.holder_index import Draft, Index, LockKey
 from model.invariants.incremental import Recheck, Translations
 from model.invariants.machine_view import MachineView
 from model.invariants.registry import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from model.invariants.holder_index import Draft, Place
+from model.invariants.grips import Place
+from model.invariants.holder_index import Draft
 from model.invariants.holders import REFERENCE_KINDS, WEIGHTS, HolderKind
 from model.invariants.machine_view import FREE, MachineView
 from model.invariants.registry import FRAME_RULES, REFERENCE_RULE, RULES

@@ -5,13 +5,24 @@ An Index depends on the State alone: however one got there, it equals the one bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from rpds import HashTrieMap
 
+from model.invariants.call_holdings import OWNED, own_nothing, owned_by, times_each, unlike
+from model.invariants.grips import (
+    Grip,
+    Place,
+    buffer_grips,
+    cache_grip,
+    deposit_grip,
+    pgd_grip,
+    pte_grip,
+    reference_grips,
+    table_grip,
+)
 from model.invariants.holders import (
-    PGD_LEVEL,
     REFERENCE_KINDS,
     WEIGHTS,
     Held,
@@ -23,17 +34,12 @@ from model.invariants.holders import (
     members,
     removed,
 )
-from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.buffer_records import Buffer
 from model.memory.flags import PG_HEAD
 from model.memory.folio import LARGE_ORDERS
 from model.memory.record_base import differ
-from model.memory.records import Cpu, Frame, Lock, Process, Pte, Reference, TlbEntry
+from model.memory.records import Cpu, Frame, Lock, Reference, TlbEntry
 from model.memory.state import Change
 from model.memory.tasks import FlushOwed, Locals, Task
-
-Place = tuple[str, int]
-"""A virtual page: process and vpn."""
 
 LockKey = tuple[str, str]
 """A lock: (kind, owner). A CPU with interrupts off counts as one: (`cpu`, its number)."""
@@ -92,31 +98,6 @@ def head_among(large: HashTrieMap[int, LargeTally], pfn: int) -> int | None:
     return None
 
 
-Grip = tuple[int, Holder]
-"""A frame and one of its holders."""
-
-
-def pte_grip(place: Place, pte: Pte | None) -> Grip | None:
-    """What a lowest-level entry holds: nothing unless it is present."""
-    if pte is None or not pte.present:
-        return None
-    return pte.pfn, Holder("special" if pte.special else "pte", *place)
-
-
-def table_grip(key: tuple[str, int, int], entry: Pte | None) -> Grip | None:
-    """What an upper-level entry holds: the next table page, or a whole block of memory."""
-    if entry is None or entry.kind != "page":
-        return None
-    process, level, number = key
-    kind: HolderKind = "table" if not entry.huge else "huge-special" if entry.special else "huge"
-    return entry.pfn, Holder(kind, process, number, level)
-
-
-def pgd_grip(name: str, process: Process | None) -> Grip | None:
-    """A process holds its top-level table page."""
-    return (process.pgd, Holder("table", name, 0, PGD_LEVEL)) if process and process.pgd else None
-
-
 def order_of(frame: Frame | None) -> int:
     """The order of a large folio; 0 for whatever is none."""
     return frame.order if frame is not None and frame.flags & PG_HEAD else 0
@@ -127,37 +108,6 @@ def order_changed(old: Frame | None, new: Frame | None) -> bool:
     if old is not None and new is not None and not differ(old, new, "flags") and not differ(old, new, "order"):
         return False
     return order_of(old) != order_of(new)
-
-
-def deposit_grip(key: tuple[str, int], table: int | None) -> Grip | None:
-    """A huge entry holds the table that is kept for its split."""
-    return None if table is None else (table, Holder("deposit", *key))
-
-
-def cache_grip(key: tuple[str, int], pfn: int | None) -> Grip | None:
-    """A file holds the pages in its page cache."""
-    return None if pfn is None else (pfn, Holder("cache", *key))
-
-
-def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
-    """A reference holds each of its pages; a mirror or a mapping only remembers which they are."""
-    if reference is not None:
-        kind: HolderKind = "loose" if not reference.counted else "pin" if reference.kind == "pin" else "get"
-        for page, pfn in enumerate(reference.frames):
-            if pfn != NOT_MAPPED:
-                kept = not reference.heads or pfn in reference.heads
-                yield pfn, Holder(kind if kept else "covered", name, page)
-
-
-def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:
-    """A driver lists the frames of each buffer; on some it holds a pin or a reference of its own.
-
-    i915's pages are not listed: they are simply those of the buffer's shmem file.
-    """
-    if buffer is not None:
-        kind: HolderKind = "borrowed-pin" if buffer.pinned else "borrowed" if buffer.counted else "buffer"
-        for page, pfn in enumerate(buffer.frames):
-            yield pfn, Holder(kind, name, page)
 
 
 class Draft:
@@ -324,12 +274,12 @@ class Draft:
             self.came_or_went.add(name)
         before, after = old.stack if old else (), new.stack if new else ()
         gone, come = unlike(before, after)
-        if _plain(gone) and _plain(come):
+        if own_nothing(gone) and own_nothing(come):
             return
         self._flushes(name, gone, come)
         for kind, field in OWNED.items():
-            if _owned(gone, field) != _owned(come, field):
-                self._owned(kind, name, _times(_owned(before, field)), _times(_owned(after, field)))
+            if owned_by(gone, field) != owned_by(come, field):
+                self._owned(kind, name, times_each(owned_by(before, field)), times_each(owned_by(after, field)))
 
     def _flushes(self, task: str, gone: tuple[Locals, ...], come: tuple[Locals, ...]) -> None:
         """Follow which flushes are owed by the calls that have left a task's stack, and by those that have come."""
@@ -405,54 +355,3 @@ def irqs_off(cpu: Cpu | None) -> tuple[str, ...]:
 
 
 NOTHING: Final = Tally()
-
-OWNED: Final[dict[HolderKind, str]] = {"task": "holds", "task-pin": "pins", "rmap": "owes_rmap"}
-"""What a call in flight owns or still owes: as a kind of holder, and as a field of its variables."""
-
-
-def of_concern(old: Task | None, new: Task | None) -> bool:
-    """Whether a step of a task makes a difference to the index, if it changes nothing but the task."""
-    if old is None or new is None:
-        return True
-    gone, come = unlike(old.stack, new.stack)
-    if len(gone) == len(come) == 1:
-        (one,), (other,) = gone, come
-        owned = one.holds, one.pins, one.owes_rmap, one.owes_flush()
-        return owned != (other.holds, other.pins, other.owes_rmap, other.owes_flush())
-    return not (_plain(gone) and _plain(come))
-
-
-def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Locals, ...], tuple[Locals, ...]]:
-    """The calls of two stacks above those that they share: usually one each."""
-    if old[:-1] == new[:-1]:
-        return old[-1:], new[-1:]
-    same = 0
-    for one, other in zip(old, new, strict=False):
-        if one is not other:
-            break
-        same += 1
-    return old[same:], new[same:]
-
-
-def _plain(calls: tuple[Locals, ...]) -> bool:
-    """Whether calls own and owe nothing, as most do."""
-    for call in calls:  # noqa: SIM110 -- any() makes a generator, and this is asked after every step
-        if call.holds or call.pins or call.owes_rmap or call.owes_flush() is not None:
-            return False
-    return True
-
-
-def _times(pfns: tuple[int, ...]) -> dict[int, int]:
-    """How often each is there. A Counter takes longer to make than there is to count."""
-    times: dict[int, int] = {}
-    for pfn in pfns:
-        times[pfn] = times.get(pfn, 0) + 1
-    return times
-
-
-def _owned(calls: tuple[Locals, ...], field: str) -> tuple[int, ...]:
-    """What calls own or owe, by one field of their variables."""
-    if len(calls) == 1:
-        alone: tuple[int, ...] = getattr(calls[0], field)
-        return alone
-    return tuple([pfn for call in calls for pfn in getattr(call, field)])

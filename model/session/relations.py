@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from model.invariants.holder_index import table_grip
+from model.invariants.grips import table_grip
 from model.invariants.holders import members
 from model.invariants.machine_view import MachineView
 from model.invariants.subjects import parse, subject

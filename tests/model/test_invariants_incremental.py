@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from model.driver_files import library
 from model.engine.procedure import Procedure, advance, begin, step
+from model.invariants.call_holdings import OWNED
 from model.invariants.checker import Checker
-from model.invariants.holder_index import OWNED
 from model.memory.state import Transaction
 from model.session.session import Session
 from model.text.problems import ScriptError

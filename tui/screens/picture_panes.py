@@ -7,7 +7,8 @@ from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
 from tui.views.picture.fold import LEAST as WORTH_FOLDING
 from tui.views.picture.history import History, Page
-from tui.views.picture.layout import Layout, layout
+from tui.views.picture.layout import layout
+from tui.views.picture.layout_line import Layout
 from tui.views.picture.ledger import frame_in_question, ledger
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Row

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from model.engine.procedure import Outcome, Procedure, done, fail, goto, step
 from model.kernel.drivers.buffer import buffer_under
-from model.kernel.drivers.ttm_pool import pfn_valid
 from model.kernel.mm.follow_pte import pfn_at
 from model.kernel.mm.page import get_page, put_page
+from model.kernel.mm.physical import pfn_valid
 from model.memory.errno import EEXIST, EFAULT
 from model.memory.records import Reference
 from model.memory.state import Transaction

@@ -10,7 +10,7 @@ from model.memory.folio import folio_pages, page_frame, page_mapcount
 from model.memory.records import Pte
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
-from tui.views.picture.layout import HolderKey, Line
+from tui.views.picture.layout_line import HolderKey, Line
 from tui.views.picture.legend import sign
 from tui.views.picture.levels import LANE, lane, lane_head, progress
 from tui.views.picture.next_fault import next_fault

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from model.invariants.holder_index import OWNED
+from model.invariants.call_holdings import OWNED
 from model.invariants.holders import Crowd, Holder
 from model.memory.folio import page_frame
 from model.memory.ordered import ceiling

@@ -6,7 +6,7 @@ from typing import Final
 from model.memory.events import Access
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
-from tui.views.picture.layout import HolderKey, Layout
+from tui.views.picture.layout_line import HolderKey, Layout
 from tui.views.picture.legend import LINES, sign
 from tui.views.picture.owners import holder_hue, hue, reference_of
 from tui.views.picture.picture_state import PictureState

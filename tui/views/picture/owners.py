@@ -5,7 +5,7 @@ from typing import Final
 from model.memory.folio import page_frame
 from model.memory.records import Reference
 from tui.views.picture.history import Past, owner_of
-from tui.views.picture.layout import HolderKey
+from tui.views.picture.layout_line import HolderKey
 from tui.views.picture.picture_state import PictureState
 from tui.views.shown_state import gone
 
