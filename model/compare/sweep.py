@@ -12,7 +12,6 @@ import msgspec
 
 from model.compare.known_bugs import known_bug
 from model.compare.ordinary_calls import BACKINGS, CALLS, FORK, Backing, OrdinaryCall
-from model.driver_files.resolve import resolve
 from model.engine.config import KernelQuestions, holds_on, kernel_questions
 from model.script.command import Command
 from model.script.parser import parse
@@ -20,26 +19,31 @@ from model.search.bfs import Property, Search, explore, worst_first
 from model.search.ends import never_ends
 from model.search.few_switches import FewSwitches
 from model.search.fewest_preemptions import fewest_preemptions
+from model.search.other_kernel import SearchedKernel, alike, same_transitions
 from model.search.paths import Action, Path, as_script, best_path, verified
-from model.search.problem import set_up
+from model.search.problem import SearchProblem, set_up
+from model.search.transition_cache import TransitionCache
 
 MOST_STATES: Final = 5_000_000
 """States that one search visits at most."""
 
-FEW_STATES: Final = 100_000
-"""Of so many states every one is visited. Where there are more, the schedules with BEYOND pre-emptions are searched."""
+FEW_STATES: Final = 50_000
+"""Of so many states every one is visited. Where there are more, the schedules with few pre-emptions are searched."""
 
 BEYOND: Final = 2
-"""Pre-emptions in the scenes of more than FEW_STATES states, at most."""
+"""Pre-emptions in the scenes of more than FEW_STATES states, and of three calls, at most."""
+
+LEAST: Final = 1
+"""Pre-emptions that are searched in any case."""
+
+MOST_BEYOND: Final = 100_000
+"""Where the schedules with LEAST pre-emptions have led to so many states, those with more are searched no further."""
 
 DEADLOCK: Final = "deadlock"
 """What is found where tasks wait for ever, for each other or for what nobody does."""
 
 ERROR: Final = "error"
 """What is found where the model itself has an error: some order of steps that it does not expect."""
-
-TRIPLES_BOUND: Final = 2
-"""Pre-emptions in the scenes of three calls, at most."""
 
 
 class SweepCase(NamedTuple):
@@ -64,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     states: int
     complete: bool = True
-    """False: the bound on states was hit first."""
+    """False: the bound on states was hit before every schedule with LEAST pre-emptions, or as many as asked for."""
     invariant: str = ""
     """The rule that is broken; `deadlock` where tasks wait for each other for ever; empty: nothing is."""
     severity: str = ""
@@ -73,13 +77,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     preemptions: int = 0
     """Of that way."""
     bound: int | None = None
-    """Schedules with at most so many pre-emptions were searched; None: every schedule."""
+    """Every schedule with at most so many pre-emptions was searched; None: every schedule there is; -1: not even all
+    without one."""
     trace: str = ""
     """A script that leads into it from an empty machine."""
     known: str = ""
     """The source that says that this kernel really does it."""
     same_as: str = ""
-    """The kernel on which the scene was searched; empty: on its own. What differs between the two was never asked."""
+    """The kernel on which the scene was searched; empty: on its own. What differs between the two was never asked, or
+    makes no difference to any step."""
 
     @property
     def bad(self) -> bool:
@@ -122,20 +128,24 @@ def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> I
 
     The kernels of a scene stand together: it is searched on one of those that do not differ in it.
     """
-    for backing in backings:
-        for pair in combinations_with_replacement(CALLS, 2):
-            if pair[0] is not pair[1] or not pair[0].once:
-                yield from _on_kernels(kernels, backing, pair)
-    for backing in backings:
-        for triple in combinations([call for call in CALLS if call.entangled], 3):
-            yield from _on_kernels(kernels, backing, triple)
+    pairs = [pair for pair in combinations_with_replacement(CALLS, 2) if pair[0] is not pair[1] or not pair[0].once]
+    triples = combinations([call for call in CALLS if call.entangled], 3)
+    for scenes in (pairs, [*triples]):
+        together = [calls for calls in scenes if may_meet(calls)]
+        for backing in backings:
+            yield from _on_kernels(kernels, backing, together)
 
 
-def _on_kernels(kernels: Collection[str], backing: Backing, calls: tuple[OrdinaryCall, ...]) -> Iterator[SweepCase]:
-    """The scene on every kernel that has it."""
-    if may_meet(calls):
-        for kernel in kernels:
-            if has(kernel, backing) and set(calls) <= set(calls_for(backing, kernel)):
+def _on_kernels(
+    kernels: Collection[str], backing: Backing, scenes: Iterable[tuple[OrdinaryCall, ...]]
+) -> Iterator[SweepCase]:
+    """Each scene on every kernel that has it."""
+    possible = {
+        kernel: {call.name for call in calls_for(backing, kernel)} for kernel in kernels if has(kernel, backing)
+    }
+    for calls in scenes:
+        for kernel, names in possible.items():
+            if all(call.name in names for call in calls):
                 yield SweepCase(kernel, backing, calls)
 
 
@@ -169,29 +179,44 @@ def commands(case: SweepCase) -> tuple[Command, ...]:
     return parse("".join(f"{line}\n" for line in scene_lines(case)))
 
 
+class _Searched(NamedTuple):
+    """A scene that was searched, and what was asked of its kernel."""
+
+    case: SweepCase
+    answer: Answer
+    questions: KernelQuestions
+    steps: SearchedKernel | None
+    """Its transitions; None: they are no longer known, or the model has an error there."""
+
+
 def answers(
     asked: Iterable[SweepCase], most_preemptions: int | None = None, most_states: int = MOST_STATES
 ) -> Iterator[tuple[SweepCase, Answer]]:
-    """Search scenes one after the other; a scene that reads the same on two kernels is searched on one of them."""
-    searched: dict[tuple[str, ...], list[tuple[SweepCase, Answer, KernelQuestions]]] = {}
+    """Search scenes one after the other; a scene that is the same on two kernels is searched on one of them."""
+    searched: dict[tuple[str, ...], list[_Searched]] = {}
+    latest: tuple[str, ...] = ()
     for case in asked:
-        before = searched.setdefault((case.backing.name, *(call.name for call in case.calls)), [])
-        for other, found, questions in before:
-            if _alike(case.kernel, other.kernel, questions):
-                yield case, _on_another_kernel(case, other, found)
-                break
-        else:
-            with kernel_questions() as questions:
-                found = answer(case, most_preemptions, most_states)
-            before.append((case, found, questions))
-            yield case, found
+        scene = (case.backing.name, *(call.name for call in case.calls))
+        before = searched.setdefault(scene, [])
+        if scene != latest:
+            # The transitions of one scene at a time are kept: they are many.
+            searched[latest] = [one._replace(steps=None) for one in searched.get(latest, ())]
+            latest = scene
+        same = next((one for one in before if _the_same(case, one)), None)
+        if same is not None:
+            yield case, _on_another_kernel(case, same.case, same.answer)
+            continue
+        with kernel_questions() as questions:
+            found, steps = _answer(case, most_preemptions, most_states)
+        before.append(_Searched(case, found, questions, steps))
+        yield case, found
 
 
-def _alike(one: str, other: str, questions: KernelQuestions) -> bool:
-    """Whether two kernels have the same answers."""
-    return all(holds_on(one, name) == holds_on(other, name) for name in questions.facts) and all(
-        resolve(text, one, undone) == resolve(text, other, undone) for text, undone in questions.drivers
-    )
+def _the_same(case: SweepCase, searched: _Searched) -> bool:
+    """Whether a scene that was searched on another kernel is the same on the one of a case."""
+    if alike(case.kernel, searched.case.kernel, searched.questions):
+        return True
+    return searched.steps is not None and same_transitions(searched.steps, set_up(commands(case)), case.kernel)
 
 
 def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answer:
@@ -203,39 +228,55 @@ def _on_another_kernel(case: SweepCase, other: SweepCase, found: Answer) -> Answ
 
 
 def answer(case: SweepCase, most_preemptions: int | None = None, most_states: int = MOST_STATES) -> Answer:
-    """Search a scene to its first corruption or splat: a triple with TRIPLES_BOUND pre-emptions, a pair as bounded.
+    """Search a scene to its first corruption or splat, a pair with so many pre-emptions.
 
-    Of a pair without a bound every schedule is searched, but where there are more than FEW_STATES states those with
-    BEYOND pre-emptions: some pairs have tens of millions of states, and real races need one or two.
+    Of a pair without a bound every schedule is searched. Where there are more than FEW_STATES states, and of three
+    calls, those with LEAST pre-emptions are, and those with BEYOND as far as MOST_BEYOND states go: some scenes have
+    tens of millions of states, and real races need one pre-emption or two.
     """
-    if len(case.calls) > 2:
-        most_preemptions = TRIPLES_BOUND
+    return _answer(case, most_preemptions, most_states)[0]
+
+
+def _answer(case: SweepCase, most_preemptions: int | None, most_states: int) -> tuple[Answer, SearchedKernel | None]:
     try:
-        return _searched(case, most_preemptions, most_states)
+        scene = set_up(commands(case))
+        cache = TransitionCache(scene)
+        cache.noted = []
+        found = _searched(case, scene, cache, most_preemptions, most_states)
+        return found, SearchedKernel(case.kernel, scene, cache)
     except Exception as error:  # noqa: BLE001 - whatever a step of the model raises is what was found
-        scene = "".join(f"{line}\n" for line in (f"# {type(error).__name__}: {error}", *scene_lines(case)))
-        return Answer(0, invariant=ERROR, severity=ERROR, trace=scene)
+        text = "".join(f"{line}\n" for line in (f"# {type(error).__name__}: {error}", *scene_lines(case)))
+        return Answer(0, invariant=ERROR, severity=ERROR, trace=text), None
 
 
-def _searched(case: SweepCase, most_preemptions: int | None, most_states: int) -> Answer:
+def _searched(
+    case: SweepCase, scene: SearchProblem, cache: TransitionCache, most_preemptions: int | None, most_states: int
+) -> Answer:
     """Search every schedule, or those of few pre-emptions."""
-    scene = set_up(commands(case))
-    if most_preemptions is not None:
-        return _bounded(case, Search(scene, symmetry=False), most_preemptions, most_states)
-    search = explore(scene, min(FEW_STATES, most_states), is_bad)
+    if most_preemptions is not None or len(case.calls) > 2:
+        bound = most_preemptions if len(case.calls) == 2 else None
+        return _bounded(case, scene, cache, bound, most_states)
+    search = explore(scene, min(FEW_STATES, most_states), is_bad, cache=cache)
     kinds = sorted(filter(is_bad, search.found), key=worst_first)
     if kinds:
         return _found(case, search, kinds[0], verified(search, kinds[0], best_path(search, kinds[0])))
     if not search.complete:
-        return _bounded(case, Search(scene, symmetry=False), BEYOND, most_states)
+        return _bounded(case, scene, cache, None, most_states)
     ends = never_ends(search)
     if ends is not None:
         return _deadlock(case, search, ends.moves, len(search.seen))
     return Answer(len(search.seen))
 
 
-def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states: int) -> Answer:
-    few = FewSwitches(search, is_bad, most_preemptions, most_states)
+def _bounded(
+    case: SweepCase, scene: SearchProblem, cache: TransitionCache, most_preemptions: int | None, most_states: int
+) -> Answer:
+    """Search the schedules with so many pre-emptions; None: as many as go into MOST_BEYOND states."""
+    search = Search(scene, symmetry=False, cache=cache)
+    if most_preemptions is None:
+        few = FewSwitches(search, is_bad, BEYOND, most_states, min(MOST_BEYOND, most_states), LEAST)
+    else:
+        few = FewSwitches(search, is_bad, most_preemptions, most_states)
     harm = few.run()
     if harm is not None:
         path = fewest_preemptions(search, harm.kind, harm.path)
@@ -243,8 +284,8 @@ def _bounded(case: SweepCase, search: Search, most_preemptions: int, most_states
     elif few.stuck is not None:
         found = _deadlock(case, search, few.stuck.actions, few.places)
     else:
-        found = Answer(few.places, few.complete)
-    return msgspec.structs.replace(found, bound=most_preemptions)
+        found = Answer(few.places, few.proved >= (LEAST if most_preemptions is None else most_preemptions))
+    return msgspec.structs.replace(found, bound=few.proved)
 
 
 def _deadlock(case: SweepCase, search: Search, moves: Sequence[Action], states: int) -> Answer:

@@ -235,6 +235,9 @@ def kernel_questions() -> Iterator[KernelQuestions]:
         yield noted
     finally:
         _NOTED.reset(before)
+        if (around := _NOTED.get()) is not None:
+            around.facts.update(noted.facts)
+            around.drivers.update(noted.drivers)
 
 
 def note_driver(text: str, undone: str) -> None:

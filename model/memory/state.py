@@ -301,6 +301,12 @@ class TableView(msgspec.Struct, Generic[K, V], gc=False, eq=False):
     def __contains__(self, key: K, /) -> bool:
         return self.get(key) is not None
 
+    def all_keys(self) -> list[K]:
+        """Every key, sorted: for small tables only."""
+        kept = {key for key in self.base if key not in self.writes}
+        kept.update(key for key, value in self.writes.items() if value is not None)
+        return sorted(cast("Any", kept))
+
     def items(self) -> list[tuple[K, V]]:
         """Every entry, sorted by key: for small tables only."""
         merged: dict[K, V | None] = {**dict(self.base.items()), **self.writes}

@@ -262,11 +262,12 @@ def explore(
     progress: Callable[[SearchProgress], bool] = lambda _: True,
     *,
     symmetry: bool = True,
+    cache: TransitionCache | None = None,
 ) -> Search:
     """Search a scene; see `Search.run`. If its symmetry turns out to be none, it is searched without."""
-    search = Search(scene, symmetry=symmetry)
+    search = Search(scene, symmetry=symmetry, cache=cache)
     try:
         search.run(most_states, stop, progress)
     except AsymmetryError:
-        return explore(scene, most_states, stop, progress, symmetry=False)
+        return explore(scene, most_states, stop, progress, symmetry=False, cache=cache)
     return search

@@ -255,6 +255,28 @@ class TrackedRecord:
     __hash__ = None  # type: ignore[assignment]
 
 
+class TrackedTasks(Tracked):
+    """The tasks. Which there are is read from a table of its own: to ask for that is no look at where they are."""
+
+    __slots__ = ("alive",)
+
+    alive: PackedTable
+
+    def keys(self) -> Iterator[Any]:
+        """The name of every task."""
+        self.reads.packed_tables.add(self.alive)
+        writes = self.writes or {}
+        yield from (key for key, _ in self.alive.items(self.packed) if key not in writes)
+        yield from (key for key, value in writes.items() if value is not None)
+
+    __iter__ = keys
+
+    def _write(self, key: Any, value: Any) -> Tracked:
+        written = super()._write(key, value)
+        cast("TrackedTasks", written).alive = self.alive
+        return written
+
+
 class TrackedIndex(Tracked):
     """A table of the index of holders: sorted tuples, to which a step adds and from which it takes its own."""
 
@@ -304,12 +326,15 @@ class TrackedState(State, gc=False, eq=False):
         return TrackedState(maps)
 
 
-def tracked_state(packed_tables: list[PackedTable], packed: int, reads: Reads) -> TrackedState:
-    """The State of which `packed` is the packed form, its tables on `packed_tables` in the order of State.maps."""
-    maps: tuple[Any, ...] = tuple(
-        [
-            (TrackedRecords if packed_table.__class__ is SplitTable else Tracked)(packed_table, packed, reads)
-            for packed_table in packed_tables
-        ]
-    )
-    return TrackedState(maps)
+def tracked_state(packed_tables: list[PackedTable], alive: PackedTable, packed: int, reads: Reads) -> TrackedState:
+    """The State of which `packed` is the packed form, its tables on `packed_tables` in the order of State.maps.
+
+    `alive` has the names of the tasks.
+    """
+    maps: list[Any] = [
+        (TrackedRecords if packed_table.__class__ is SplitTable else Tracked)(packed_table, packed, reads)
+        for packed_table in packed_tables
+    ]
+    tasks = maps[TASKS] = TrackedTasks(packed_tables[TASKS], packed, reads)
+    tasks.alive = alive
+    return TrackedState(tuple(maps))

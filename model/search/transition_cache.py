@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
-from model.engine.config import setting
+from model.engine.config import KernelQuestions, kernel_questions, setting
 from model.engine.procedure import Result, Stepped, advance
 from model.invariants.checker import BrokenPlaces, Checker, committed, explain
 from model.invariants.holder_index import Draft, Index
@@ -120,6 +120,27 @@ class ExecutedTransition(NamedTuple):
     """What it looks at and changes; None if nobody has asked for that."""
 
 
+class NotedRun(NamedTuple):
+    """A transition that has asked something of its kernel."""
+
+    actor: Actor
+    packed: int
+    effect: Effect
+    reads: Reads
+    questions: KernelQuestions
+
+    @property
+    def mask(self) -> int:
+        """The bits that it depends on, in the states that are known by now."""
+        known = 0
+        for component in self.reads.depends_on:
+            known |= component.mask
+        for packed_table in self.reads.packed_tables:
+            for component in packed_table.components.values():
+                known |= component.mask
+        return known
+
+
 class TransitionCache:
     """The transitions of a scene."""
 
@@ -181,6 +202,8 @@ class TransitionCache:
         """How often the real kernel was asked."""
         self.touching = False
         """What transitions look at and change is remembered too."""
+        self.noted: list[NotedRun] | None = None
+        """Those that have asked something of their kernel, where somebody wants to know."""
 
     def _names(self, scene: SearchProblem) -> list[str]:
         named = [name for permission in scene.permissions for name in permission.tasks]
@@ -221,7 +244,7 @@ class TransitionCache:
                 if touch := older.touches.get(packed & older.mask):
                     cell.touches[packed & cell.mask] = touch
                 return effect
-        run = self.run(actor, packed)
+        run = self.run(actor, packed) if self.noted is None else self._run_noted(actor, packed, self.noted)
         if self.touching:
             run = run._replace(touch=run.reads.touch())
         matters = run.reads.depends_on
@@ -234,6 +257,13 @@ class TransitionCache:
         cell.remember(packed, run)
         actor.cells[at] = cell
         return run.effect
+
+    def _run_noted(self, actor: Actor, packed: int, noted: list[NotedRun]) -> ExecutedTransition:
+        with kernel_questions() as questions:
+            run = self.run(actor, packed)
+        if questions.facts or questions.drivers:
+            noted.append(NotedRun(actor, packed, run.effect, run.reads, questions))
+        return run
 
     @staticmethod
     def _least(cell: StepCache, reads: Reads) -> StepCache:
@@ -273,7 +303,7 @@ class TransitionCache:
         """Make the transition on the real kernel and judge it, whatever is remembered."""
         self.runs += 1
         reads = Reads()
-        state = tracked_state(self.tables, packed, reads)
+        state = tracked_state(self.tables, self.alive, packed, reads)
         if actor.permission is not None:
             return self._start(actor.permission, actor.control, packed, state, reads)
         pages = self._page_choice(actor, packed, reads) if self.choosing else None
@@ -290,7 +320,7 @@ class TransitionCache:
             return ()
         reads = Reads()
         pages = self._page_choice(actor, packed, reads)
-        advance(tracked_state(self.tables, packed, reads), actor.task, pages)
+        advance(tracked_state(self.tables, self.alive, packed, reads), actor.task, pages)
         return pages.picked
 
     def _page_choice(self, actor: Actor, packed: int, reads: Reads) -> PageChoice:
@@ -401,7 +431,7 @@ class TransitionCache:
 
     def tracked(self, packed: int) -> State:
         """The State, read out of the packed one entry by entry: for who looks at few of them."""
-        return tracked_state(self.tables, packed, Reads())
+        return tracked_state(self.tables, self.alive, packed, Reads())
 
     def state(self, packed: int) -> State:
         """The State, with tables of its own."""

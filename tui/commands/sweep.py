@@ -21,17 +21,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options of `ptescope sweep`."""
     # Which kernels, backings and calls there are is known to the model alone.
     from model.compare.ordinary_calls import BACKINGS, CALLS
-    from model.compare.sweep import BEYOND, FEW_STATES, MOST_STATES, TRIPLES_BOUND
+    from model.compare.sweep import BEYOND, FEW_STATES, LEAST, MOST_BEYOND, MOST_STATES
     from model.engine.config import KERNELS
 
     parser.description = tr(
         "Search every pair of ordinary calls over every backing, with an access by each of two CPUs, and then the "
-        "most entangled calls in threes with at most {bound} pre-emptions. A pair with more than {few} states is "
-        "searched with at most {beyond} pre-emptions. None may corrupt memory or make the kernel complain, unless that "
-        "kernel really does. A sweep that was interrupted goes on where it stopped, until the model changes. Exit "
-        "status: 0 no harm, 1 some is found that the kernel does not do, 3 some searches ended before they were "
-        "complete."
-    ).format(bound=TRIPLES_BOUND, few=f"{FEW_STATES:,}", beyond=BEYOND)
+        "most entangled calls in threes. Threes, and pairs with more than {few} states, are searched with at most "
+        "{least} pre-emption, and with at most {beyond} where that takes no more than {most} states. None may "
+        "corrupt memory or make the kernel complain, unless that kernel really does. A sweep that was interrupted "
+        "goes on where it stopped, until the model changes. Exit status: 0 no harm, 1 some is found that the "
+        "kernel does not do, 3 some searches ended before they were complete."
+    ).format(few=f"{FEW_STATES:,}", least=LEAST, beyond=BEYOND, most=f"{MOST_BEYOND:,}")
     for option, names, only in (
         ("kernel", KERNELS, tr("only this kernel (repeatable): %(choices)s")),
         ("backing", [backing.name for backing in BACKINGS], tr("only this backing (repeatable): %(choices)s")),

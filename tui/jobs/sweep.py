@@ -1,12 +1,13 @@
 """The sweep in worker processes, and the file from which it goes on after it was interrupted."""
 
 import contextlib
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from errno import EAGAIN
-from itertools import islice
+from itertools import groupby, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from model.compare.sweep import Answer, SweepCase, answers
 from tui.jobs.compare_cache import model_digest
 
 BATCH: Final = 8
-"""Cases that one process takes at a time: a second or a few."""
+"""Cases that one process takes at a time, and those of the same scene on other kernels: seconds."""
 
 PAUSE: Final = 10.0
 """Seconds between two times that the file is written."""
@@ -98,9 +99,9 @@ def searched(
     if jobs <= 1 or len(asked) <= BATCH:
         yield from answers(asked, bounded, most_states)
         return
-    batches = (asked[first : first + BATCH] for first in range(0, len(asked), BATCH))
+    batches = batched(asked)
     # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=collect_seldom) as pool:
         try:
             # Few at a time: whoever interrupts does not wait for hundreds of batches that are queued.
             running = [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
@@ -116,6 +117,29 @@ def searched(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def batched(asked: Sequence[SweepCase]) -> Iterator[list[SweepCase]]:
+    """Batches of BATCH cases or a few more: the kernels of a scene that stand together stay together."""
+    batch: list[SweepCase] = []
+    for _, scene in groupby(asked, lambda case: (case.backing.name, case.calls)):
+        batch += scene
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def collect_seldom() -> None:
+    """Take the garbage collector out of a worker process: a search makes millions of tuples and no circle of them."""
+    gc.freeze()
+    gc.disable()
+
+
 def searched_batch(batch: Sequence[SweepCase], bounded: int | None, most_states: int) -> list[tuple[SweepCase, Answer]]:
     """Search some cases; runs in a worker process."""
-    return list(answers(batch, bounded, most_states))
+    found = []
+    for answered in answers(batch, bounded, most_states):
+        found.append(answered)
+        # What a search leaves behind has circles.
+        gc.collect()
+    return found

@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.compare.known_bugs import KNOWN_BUGS
-from model.compare.sweep import BEYOND, FEW_STATES, Answer, SweepCase
+from model.compare.sweep import BEYOND, FEW_STATES, LEAST, MOST_BEYOND, Answer, SweepCase
 from model.engine.config import KERNELS
 from model.search.verdicts import MEMORY_ORDER
 
 Answers = Mapping[SweepCase, Answer]
 
-HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "bounded", "capped", "states")
+HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "whole", "two", "one", "capped", "states")
 
 SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
@@ -33,10 +33,12 @@ class SweepBounds(NamedTuple):
         >>> str(SweepBounds(1, 9000))
         'schedules with at most 1 pre-emptions, at most 9000 states a scene'
         """
-        most = BEYOND if self.preemptions is None else self.preemptions
-        schedules = f"schedules with at most {most} pre-emptions"
+        schedules = f"schedules with at most {self.preemptions} pre-emptions"
         if self.preemptions is None:
-            schedules = f"every schedule; of a scene of over {FEW_STATES} states and of threes, {schedules}"
+            schedules = (
+                f"every schedule; of a scene of over {FEW_STATES} states and of threes, schedules with at most {LEAST} "
+                f"pre-emption, and with at most {BEYOND} where that takes no more than {MOST_BEYOND} states"
+            )
         few = f"of each kernel the {self.thin} pairs in which most kernel functions meet, " if self.thin else ""
         return f"{few}{schedules}, at most {self.states} states a scene"
 
@@ -62,10 +64,10 @@ def print_table(answers: Answers, bounds: SweepBounds) -> None:
 
 
 def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
-    """For each backing: scenes, those searched, harmful, known, bounded and capped ones, and states.
+    """For each backing: scenes, those searched, harmful and known ones, how far they were searched, and states.
 
-    Of the bounded only schedules with few pre-emptions were searched, the capped were given up. A scene that reads
-    the same on several kernels is searched on one of them.
+    Of the whole ones every schedule was searched where nothing was found, of others those with two pre-emptions or
+    more, or one; the capped were given up. A scene that is the same on several kernels is searched on one of them.
     """
     by_backing: dict[str, list[Answer]] = {}
     for case, answer in answers.items():
@@ -73,9 +75,10 @@ def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
     for backing, found in by_backing.items():
         searched = [each for each in found if not each.same_as]
         harmful, known = sum(each.bad for each in found), sum(bool(each.known) for each in found)
-        bounded, capped = sum(each.bound is not None for each in found), sum(not each.complete for each in found)
-        states = sum(each.states for each in searched)
-        yield backing, *map(str, (len(found), len(searched), harmful, known, bounded, capped, states))
+        bounds = [each.bound for each in found if not each.invariant and each.complete]
+        far = (bounds.count(None), sum(bound is not None and bound > 1 for bound in bounds), bounds.count(1))
+        capped, states = sum(not each.complete for each in found), sum(each.states for each in searched)
+        yield backing, *map(str, (len(found), len(searched), harmful, known, *far, capped, states))
 
 
 def kernels(answers: Answers) -> str:

@@ -31,13 +31,11 @@ class do_exit(Procedure):
         """
         if self.mm not in tx.processes:
             return fail(ENOENT)
-        others = [
-            name
-            for name, task in tx.tasks.items()
-            if name != tx.task_name and (task.process == self.mm or keeps_alive(task, self.mm))
-        ]
-        if others:
-            return blocked(f"{', '.join(sorted(others))} to leave {self.mm}")
+        # One after the other, to the first: where others are does not matter then.
+        for name in tx.tasks.all_keys():
+            task = tx.tasks[name]
+            if name != tx.task_name and (task.process == self.mm or keeps_alive(task, self.mm)):
+                return blocked(f"{name} to leave {self.mm}")
         tx.processes.update(self.mm, exiting=True)
         return None
 
