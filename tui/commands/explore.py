@@ -147,9 +147,9 @@ def main(args: Namespace) -> int:
     if args.json:
         print_json(found, seconds, args.seed)
     else:
-        from tui.views.search_report import tell
+        from tui.views.search_report import print_report
 
-        tell(found, seconds, ended)
+        print_report(found, seconds, ended)
     if args.output is not None and not draw(found, args.output):
         return EXIT_MALFORMED
     from tui.views.search_json import status

@@ -97,9 +97,9 @@ def show(exhibit: "Exhibit", *, story: bool) -> int:
         for line in differences(state, found.differences, width, glyphs):
             print(line.text.rstrip())
     if story:
-        from tui.views.search_report import Teller
+        from tui.views.search_report import ReportPrinter
 
-        Teller(played.before).story(played.finding)
+        ReportPrinter(played.before).story(played.finding)
     print(f"\n{tr('Looked up in')}: {'; '.join(header.sources)}")
     return EXIT_FINE
 

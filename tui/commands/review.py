@@ -156,7 +156,7 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     from model.text.problems import did_you_mean
     from tui.jobs.limits import Limits
     from tui.views.review_table import name_of, status_of
-    from tui.views.search_report import tell
+    from tui.views.search_report import print_report
 
     cells = {name_of(question): question for question in asked}
     question = cells.get(args.story)
@@ -174,7 +174,7 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     with limits.interruptible():
         made = search_scene(judge.problem(question.scene), args.max_states, limits.allow)
     found = report(made.search, "", made.part, made.reduction)
-    tell(found, time.process_time() - began, limits.ended)
+    print_report(found, time.process_time() - began, limits.ended)
     if args.output is not None and not draw(found, args.output):
         return EXIT_MALFORMED
     return status_of(cell.outcome)

@@ -10,7 +10,7 @@ from model.search.result import PropertyVerdict, SearchResult
 from tui.jobs.search import SearchStatus
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, cut, row
-from tui.views.search_report import number_of
+from tui.views.search_counts import number_of
 
 RULE: Final = 23
 """Columns for the name of a rule."""

@@ -1,4 +1,4 @@
-"""The result of a search in words: verdicts, and the easiest way into the worst violation as a story.
+"""The easiest way into a violation as a story, and the nearest safe schedule beside it.
 
 One column a task shows who moves (`*`), who has begun and waits (`|`), who is still to come or is done (`.`). Below
 each turn stands only what it has changed.
@@ -10,27 +10,22 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from lessons.i18n.language import ntr, ptr, spoken, tr
+from lessons.i18n.language import ptr, spoken, tr
 from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
-from model.search.command_events import STARTED
-from model.search.ends import CommandUse, HeldLock, NeverEnds
-from model.search.part_searches import PartSearch
 from model.search.paths import Action, ReplayedAction, as_script, replay
 from model.search.problem import SearchProblem
 from model.search.report import Finding, Report, Story, story
-from model.search.verdicts import Verdict
 from model.session.causes import Cause, why_violation
 from model.session.session import Session
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
+from tui.views.search_counts import preempted
 from tui.views.search_ways import of_story
 from tui.views.time_space import Way, legend, time_space
 
-RULE_WIDTH: Final = 24
-"""Columns for the name of a rule; properties are longer."""
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
 BESIDE: Final = 34
@@ -54,13 +49,8 @@ class StoryTurn(NamedTuple):
         return self.done[0].action
 
 
-def tell(found: Report, seconds: float, ended: str = "") -> None:
-    """Print a report. `ended`: why the search did not go on, where neither its bound nor its end was reached."""
-    Teller(found, ended).all(seconds)
-
-
-class Teller:
-    """Prints one report."""
+class StoryPrinter:
+    """Prints how a violation comes about."""
 
     def __init__(self, found: Report, ended: str = "") -> None:
         self.found = found
@@ -69,167 +59,9 @@ class Teller:
         self.narrator = Narrator(console())
         self.signs = self.narrator.signs
 
-    def all(self, seconds: float) -> None:
-        """Bounds, verdicts, story."""
-        self.bounds(seconds)
-        self.verdicts()
-        rules = [finding for finding in self.found.findings if finding.prop[0] in self.found.verdicts]
-        stated = [finding for finding in self.found.findings if finding.prop[0] in self.found.stated]
-        for finding in (*rules[:1], *stated):
-            self.story(finding)
-        if self.found.never_ends is not None:
-            self.never_ends(self.found.never_ends)
-
     def line(self, indent: int, *parts: str | tuple[str, str], hanging: int = 2) -> None:
         """One line of parts, each plain or with a style."""
         self.narrator.line(indent, Text.assemble(*parts), hanging)
-
-    # -- bounds and verdicts ---------------------------------------------------------------
-
-    def bounds(self, seconds: float) -> None:
-        """What was searched, and whether all of it was."""
-        search = self.found.search
-        for number, permission in enumerate(self.scene.permissions):
-            times = tr("at most {n} times").format(n=permission.times)
-            times = times if permission.times else tr("any number of times, one at a time")
-            times = tr("once") if permission.times == 1 else times
-            self.line(0, label("" if number else tr("may happen:")), permission.command.text, f"  ({times})")
-        rate = self.found.states / max(seconds, 0.001)
-        counts = tr("{states} states, {transitions} transitions, {depth} steps deep").format(
-            states=len(search.seen), transitions=search.transitions, depth=len(search.levels) - 1
-        )
-        if self.found.states > len(search.seen):
-            counts = tr("{states} states, told apart by who moved last").format(states=self.found.states)
-        because = tr(", for {reason}").format(reason=self.ended) if self.ended else ""
-        how = tr("every schedule searched") if search.complete else tr("ended before everything was searched") + because
-        reduced = self.found.reduction
-        if reduced is not None and reduced.complete:
-            counts = tr("{states} states, {transitions} transitions").format(
-                states=len(reduced.before), transitions=reduced.transitions
-            )
-            how = tr("of steps that can change places one order was tried, so every schedule is covered")
-        took = tr("{seconds} s of CPU time ({rate} states/s)").format(seconds=f"{seconds:.1f}", rate=round(rate))
-        self.line(0, label(tr("searched:")), counts, f"; {how}, {took}")
-        if self.found.part is not None:
-            self.part(self.found.part)
-        if self.scene.properties:
-            self.line(0, label(tr("counted each:")), tr("states that differ only in names, since properties use names"))
-        elif search.symmetry is not None:
-            alike = "; ".join(", ".join(group) for group in search.symmetry.alike)
-            self.line(
-                0, label(tr("counted once:")), f"{tr('states that differ only in which of these is which')}: {alike}"
-            )
-        if self.found.counted is not None:
-            said = tr("{many}, each counted once: a share of them says nothing of how likely something is")
-            self.line(0, label(tr("schedules:")), said.format(many=number_of(self.found.counted.schedules)))
-        for number, use in enumerate(self.found.commands):
-            became = self.became(use, self.found.in_schedules(number))
-            self.line(0, label(tr("done:")) if use.took_place else (label(tr("never done:")), "bold"), *became)
-        self.line(0)
-
-    def part(self, part: PartSearch) -> None:
-        """What a search of a part of all schedules has shown."""
-        if part.schedules:
-            many = ntr("{n} schedule", "{n} schedules", part.schedules).format(n=part.schedules)
-            given_up = tr("{n} of them abandoned before the end").format(n=part.unended)
-            self.line(0, label(tr("at random:")), f"{many}, {given_up}" if part.unended else many)
-            same = tr("every possible move was equally likely; what they did not meet may still exist")
-            self.line(13, same)
-            return
-        if part.proved < 0:
-            self.line(0, label(tr("pre-emptions:")), tr("too many schedules even without one"))
-            return
-        searched = tr("every schedule with up to {preemptions} was searched")
-        self.line(0, label(tr("pre-emptions:")), searched.format(preemptions=preemptions_of(part.proved)))
-
-    def unbroken(self) -> str:
-        """What can be said of a rule that an unfinished search has not seen broken."""
-        part = self.found.part
-        if part is not None and part.schedules:
-            return tr("not met in {schedules}").format(schedules=random_schedules(part.schedules))
-        if part is not None and part.proved >= 0:
-            return tr("not broken with up to {preemptions}").format(preemptions=preemptions_of(part.proved))
-        return tr("not broken as far as the search went")
-
-    def became(self, use: CommandUse, counts: dict[str, int] | None) -> tuple[str, ...]:
-        """What became of a permitted command, and in how many of the schedules."""
-        if not use.started:
-            return use.permission.command.text, f"  ({tr('in no schedule could it be started')})"
-        total = self.found.counted.schedules if self.found.counted is not None else 1
-        started = f"{tr('started')} {in_part(counts[STARTED], total)}" if counts and counts[STARTED] < total else ""
-        if not use.outcomes:
-            return use.permission.command.text, f"  ({started or tr('started')}, {tr('but it never ended')})"
-        ended = [f"{one} {in_part(counts[one], total)}" if counts else one for one in use.outcomes]
-        return use.permission.command.text, f"  ({', '.join([*filter(None, [started]), *ended])})"
-
-    def never_ends(self, found: NeverEnds) -> None:
-        """Tasks that wait for each other, or one that waits for ever, and the schedule that leads there."""
-        self.line(0)
-        self.line(
-            0, (f"! {found.kind}", SEVERITY_STYLES["corruption"]), f": {tr('in some schedule nothing can go on')}"
-        )
-        for one in found.waiting:
-            waits = tr("waits for {what}").format(what=one.on)
-            by = tr(", held by {tasks}").format(tasks=", ".join(one.held_by)) if one.held_by else ""
-            self.line(2, (one.task, "bold"), f" ({one.command}) {waits}{by}")
-        for lock in found.locks:
-            self.line(2, tr("{lock}: held by {tasks}").format(lock=lock.lock, tasks=who_holds(lock)))
-        if found.references:
-            self.line(2, tr("references that nobody has put: {names}").format(names=", ".join(found.references)))
-        self.line(2, (tr("the schedule"), "bold"))
-        for command in found.script[len(self.scene.script) :]:
-            self.line(4, command)
-
-    def verdicts(self) -> None:
-        """Never, sometimes or always, for each rule."""
-        named = [finding.prop[0] for finding in self.found.findings]
-        width = max(RULE_WIDTH, *(len(name) + 2 for name in (*named, "")))
-        for finding in self.found.findings:
-            name, severity = finding.prop
-            least = tr("{steps} steps at least") if finding.nearest else tr("{steps} steps, perhaps fewer")
-            steps = least.format(steps=finding.shortest.steps)
-            if self.found.part is not None and finding.prop in self.found.part.paths and not finding.verdict:
-                steps = preempted(finding.shortest.steps, finding.shortest.preemptions)
-            if self.found.part is not None and (times := self.found.part.broken_in.get(name)):
-                many = random_schedules(self.found.part.schedules)
-                steps = f"{tr('in {n} of {schedules}').format(n=times, schedules=many)}; {steps}"
-            self.line(
-                0,
-                (f"! {'property' if name in self.found.stated else severity:11}", SEVERITY_STYLES[severity]),
-                name.ljust(width),
-                f"{tr(finding.verdict) if finding.verdict else tr('broken')}{share_of(finding)}; {steps}",
-            )
-        for name, verdict in self.found.stated.items():
-            if name not in named:
-                self.holding(name, verdict)
-        rest = [verdict for name, verdict in self.found.verdicts.items() if name not in named]
-        if rest:
-            more = (
-                ntr("{n} other rule", "{n} other rules", len(rest))
-                if named
-                else ntr("{n} rule", "{n} rules", len(rest))
-            )
-            others = tr("the rule") if len(rest) == 1 and not named else more.format(n=len(rest))
-            sign = self.signs.caution if rest[0] == "vacuous" else self.signs.ok
-            said = tr(rest[0]) if rest[0] else self.unbroken()
-            if rest[0] == "vacuous":
-                missing = ", ".join(f"`{use.permission.command.text}`" for use in self.found.vacuous)
-                said = tr("vacuous: not broken, but {missing} never ran, so nothing is proved")
-                said = said.format(missing=missing)
-            self.line(0, f"{sign} {others}: {said}")
-            if rest[0] == "never":
-                self.line(2, f"({tr('with sequentially consistent memory: a missing barrier is not seen')})")
-
-    def holding(self, name: str, verdict: Verdict | None) -> None:
-        """A property of the script that was not broken."""
-        said = tr(verdict) if verdict else self.unbroken()
-        said = tr("never broken") if verdict == "never" else said
-        if verdict == "vacuous" and not self.found.vacuous:
-            said = tr("vacuous: what it speaks of existed in no state, so nothing is proved")
-        sign = self.signs.ok if verdict == "never" else self.signs.caution
-        self.line(0, f"{sign} property   {name}: {said}")
-
-    # -- the story -------------------------------------------------------------------------
 
     def story(self, finding: Finding) -> None:
         """How the worst of it comes about."""
@@ -394,69 +226,3 @@ def turns(done: Sequence[ReplayedAction], tip: int) -> list[StoryTurn]:
         for _, members in groupby(numbered, key=lambda pair: (pair[1].action.task, pair[0] >= tip >= 0))
         for group in [list(members)]
     ]
-
-
-def who_holds(lock: HeldLock) -> str:
-    """The tasks that hold a lock.
-
-    >>> who_holds(HeldLock("mmap_lock of p0", "", ("gup", "read")))
-    'gup (to read), read (to read)'
-    """
-    return lock.writer or ", ".join(tr("{task} (to read)").format(task=task) for task in lock.readers)
-
-
-def label(text: str) -> str:
-    """What a line is about, as wide as the widest in English."""
-    return f"{text:12} "
-
-
-def preempted(steps: int, preemptions: int) -> str:
-    """How many steps and pre-emptions a path has.
-
-    >>> preempted(21, 1), preempted(1, 0)
-    ('21 steps with 1 pre-emption', '1 step with no pre-emption')
-    """
-    many = preemptions_of(preemptions)
-    moves = ntr("{n} step", "{n} steps", steps).format(n=steps)
-    return tr("{steps} with {preemptions}").format(
-        steps=moves, preemptions=many if preemptions else tr("no pre-emption")
-    )
-
-
-def preemptions_of(count: int) -> str:
-    """A number of pre-emptions."""
-    return ntr("{n} pre-emption", "{n} pre-emptions", count).format(n=count)
-
-
-def random_schedules(count: int) -> str:
-    """A number of schedules that were tried at random."""
-    return ntr("{n} random schedule", "{n} random schedules", count).format(n=count)
-
-
-def number_of(count: int) -> str:
-    """A number that may be too long to read.
-
-    >>> number_of(1234567), number_of(3 * 10**34)
-    ('1234567', 'about 3.0e+34')
-    """
-    return str(count) if count < 10**9 else tr("about {number}").format(number=f"{count:.1e}")
-
-
-def in_part(count: int, total: int) -> str:
-    """In how many of all schedules.
-
-    >>> in_part(8, 8), in_part(3, 8), in_part(1, 10**9)
-    ('in all schedules', 'in 37.5%', 'in less than 0.1%')
-    """
-    if count == total:
-        return tr("in all schedules")
-    share = f"{min(count / total, 0.999):.1%}" if count * 1000 >= total else tr("less than 0.1%")
-    return tr("in {share}").format(share=share)
-
-
-def share_of(finding: Finding) -> str:
-    """In how many schedules, where that was counted."""
-    if finding.share is None or finding.verdict == "always":
-        return ""
-    share = f"{finding.share:.1%}" if finding.share >= 0.001 else tr("less than 0.1%")
-    return f" ({tr('in {share} of the schedules').format(share=share)})"
