@@ -85,6 +85,12 @@ def scan(source: str, file: str) -> Document:
     return Document("\n".join(lines[1:end]), tuple(parts))
 
 
+def front(source: str, file: str) -> str:
+    """The front matter alone. Raises LessonError."""
+    lines = source.split("\n")
+    return "\n".join(lines[1 : _end_of_front_matter(lines, file)])
+
+
 def _end_of_front_matter(lines: list[str], file: str) -> int:
     """The index of the closing +++."""
     if lines[0].rstrip() != FRONT:

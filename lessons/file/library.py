@@ -4,13 +4,14 @@ A folder of lessons has `*.md` files and beside them a folder `worlds` with the 
 the same everywhere, so one of the course cannot be taken: progress is kept under it.
 """
 
+from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from lessons.file.loader import load
+from lessons.file.loader import front_matter, load
 from lessons.file.problems import LessonError, LessonProblem, nearest
-from lessons.file.schema import PARTS, Lesson
-from lessons.file.translation import translated
+from lessons.file.schema import PARTS, FrontMatter, Lesson
+from lessons.file.translation import translated, translated_header
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import lesson_folders
 
@@ -19,22 +20,53 @@ TOUR: Final = Path(__file__).parents[1] / "tour" / "tour.md"
 """What the app shows to those who open it for the first time."""
 
 
-class LessonEntry(NamedTuple):
-    """One lesson of the list: its name, and the lesson or why it cannot be used."""
+class LessonEntry:
+    """One lesson of the list, read as far as it is asked about."""
 
-    name: str
-    path: Path
-    lesson: Lesson | None
-    error: LessonError | None = None
-    folder: Path | None = None
-    """The folder of one's own that it is in; None: it is of the course."""
+    def __init__(self, path: Path, folder: Path | None = None, error: LessonError | None = None) -> None:
+        self.name = path.name.removesuffix(".md")
+        self.path = path
+        self.folder = folder
+        """The folder of one's own that it is in; None: it is of the course."""
+        self._unusable = error
+
+    @cached_property
+    def _whole(self) -> Lesson | LessonError:
+        try:
+            return self._unusable or translated(load(self.path))
+        except LessonError as error:
+            return error
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """The lesson; None if it cannot be used."""
+        return self._whole if isinstance(self._whole, Lesson) else None
+
+    @property
+    def error(self) -> LessonError | None:
+        """Why it cannot be used."""
+        return self._whole if isinstance(self._whole, LessonError) else None
+
+    @cached_property
+    def header(self) -> FrontMatter | None:
+        """What it says of itself; None if it cannot be used.
+
+        A list of lessons needs no more, and to read all of the course takes longer than all else that home shows. What
+        comes along has been tested; a lesson from anywhere else is read whole.
+        """
+        if self.path.parent == COURSE:
+            try:
+                return translated_header(front_matter(self.path))
+            except LessonError:
+                return None
+        return self.lesson.header if self.lesson is not None else None
 
     @property
     def group(self) -> str:
         """What it stands under in the list: a part of the course, or a folder of one's own."""
         if self.folder is not None:
             return tr("Lessons in {folder}").format(folder=self.folder)
-        return self.lesson.header.part if self.lesson is not None else tr("Damaged lessons")
+        return self.header.part if self.header is not None else tr("Damaged lessons")
 
 
 def entries(folder: Path | None = None) -> list[LessonEntry]:
@@ -55,29 +87,23 @@ def _in(folder: Path, own: Path | None) -> list[LessonEntry]:
     """The lessons of one folder, the damaged ones last."""
     if own is not None and not folder.is_dir():
         missing = LessonError([LessonProblem(str(folder), 0, 0, tr("no such folder"), tr("lessons of one's own"))])
-        return [LessonEntry(folder.name, folder, None, missing, own)]
-    found = []
-    for path in sorted(folder.glob("*.md")):
-        try:
-            found.append(LessonEntry(path.stem, path, translated(load(path)), None, own))
-        except LessonError as error:
-            found.append(LessonEntry(path.stem, path, None, error, own))
-    return sorted(found, key=_place)
+        return [LessonEntry(folder, own, missing)]
+    return sorted((LessonEntry(path, own) for path in sorted(folder.glob("*.md"))), key=_place)
 
 
 def _unless_taken(entry: LessonEntry, taken: dict[str, Path]) -> LessonEntry:
     """The entry; damaged where another lesson has its name or its id."""
-    name = entry.lesson.id if entry.lesson is not None else entry.name
+    name = entry.header.id if entry.header is not None else entry.name
     other = taken.get(entry.name) or taken.get(name)
     if other is None:
         return entry
     text = tr("there is a lesson of that name already: {file}").format(file=other)
-    return entry._replace(lesson=None, error=LessonError([LessonProblem(str(entry.path), 1, 1, text)]))
+    return LessonEntry(entry.path, entry.folder, LessonError([LessonProblem(str(entry.path), 1, 1, text)]))
 
 
 def next_in_course(name: str) -> Lesson | None:
     """The lesson after this one in the course or its own folder; after the tour the first; None after the last."""
-    found = [entry for entry in entries() if entry.lesson is not None]
+    found = [entry for entry in entries() if entry.header is not None]
     at = next((number for number, entry in enumerate(found) if entry.name == name), -1)
     if at < 0 and name != TOUR.stem:
         return None
@@ -87,10 +113,8 @@ def next_in_course(name: str) -> Lesson | None:
 
 
 def _place(entry: LessonEntry) -> tuple[int, int, str]:
-    if entry.lesson is None:
-        return len(PARTS), 0, entry.name
-    header = entry.lesson.header
-    return PARTS.index(header.part), header.order, entry.name
+    header = entry.header
+    return (len(PARTS), 0, entry.name) if header is None else (PARTS.index(header.part), header.order, entry.name)
 
 
 def find_file(name: str) -> Path:

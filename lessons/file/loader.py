@@ -12,7 +12,7 @@ from typing import Final, Literal, cast
 import msgspec
 
 from lessons.file import toml_records as toml
-from lessons.file.document import Block, Prose, scan
+from lessons.file.document import Block, Prose, front, scan
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
 from lessons.file.schema import (
     HINT_KINDS,
@@ -32,7 +32,6 @@ from lessons.file.schema import (
 )
 from lessons.i18n.lesson_folders import WORLDS
 from model.memory.digest import blake2b
-from model.script.uses import with_drivers
 from model.text.problems import ScriptError, ScriptProblem
 from model.text.words import hidden
 
@@ -53,8 +52,26 @@ def load(path: Path) -> Lesson:
     return parse(source, str(path), _FolderOfWorlds(path.parent / WORLDS))
 
 
+def front_matter(path: Path) -> FrontMatter:
+    """What a lesson file says of itself; the rest of it is not read. Raises LessonError."""
+    text = front(_decoded(path), str(path))
+    problems = _unprintable(text, path)
+    header = toml.decode(text, FrontMatter, str(path), 1, problems)
+    if header is None or problems:
+        raise LessonError(problems)
+    return header
+
+
 def read(path: Path) -> str:
     """The text of a file, whatever it is. Raises LessonError."""
+    text = _decoded(path)
+    if problems := _unprintable(text, path):
+        raise LessonError(problems)
+    return text
+
+
+def _decoded(path: Path) -> str:
+    """The text of a file as it is. Raises LessonError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
@@ -63,18 +80,19 @@ def read(path: Path) -> str:
     if len(raw) > MOST_BYTES:
         raise LessonError([LessonProblem(str(path), 1, 1, f"longer than {MOST_BYTES} bytes, the most that is read")])
     try:
-        text = raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+        return raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8").split("\n")
         raise LessonError([LessonProblem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
-    problems = [
+
+
+def _unprintable(text: str, path: Path) -> list[LessonProblem]:
+    """Every line of a file with a control character in it."""
+    return [
         LessonProblem(str(path), number, column, f"the control character {name}: lessons have printable text only")
         for number, line in enumerate(text.split("\n"), 1)
         for column, name in filter(None, [hidden(line)])
     ]
-    if problems:
-        raise LessonError(problems)
-    return text
 
 
 def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
@@ -143,6 +161,8 @@ class _FolderOfWorlds(Mapping[str, str]):
         self.paths = {path.stem: path for path in sorted(folder.glob("*.pte"))}
 
     def __getitem__(self, name: str) -> str:
+        from model.script.uses import with_drivers
+
         path = self.paths[name]
         try:
             return with_drivers(read(path), lambda file: _driver(path.parent / file))

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from lessons.file.schema import Lesson
+from lessons.file.schema import FrontMatter, Lesson
 from lessons.i18n.catalog import plain
 from lessons.i18n.language import lesson_texts
 
@@ -19,6 +19,12 @@ def translated(lesson: Lesson) -> Lesson:
     """The lesson as the learner reads it; what has no translation stays English."""
     texts = lesson_texts(lesson.id)
     return _translated(lesson, texts) if texts else lesson
+
+
+def translated_header(header: FrontMatter) -> FrontMatter:
+    """The same of a front matter alone."""
+    texts = lesson_texts(header.id)
+    return _translated(header, texts) if texts else header
 
 
 def _translated(record: Record, texts: Mapping[str, str]) -> Record:

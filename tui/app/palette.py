@@ -69,12 +69,12 @@ class Lessons(Provider):
 
         matcher = self.matcher(query)
         for entry in entries():
-            if entry.lesson is None:
+            if entry.header is None:
                 continue
-            text = tr("Lesson: {title}").format(title=entry.lesson.header.title)
+            text = tr("Lesson: {title}").format(title=entry.header.title)
             if (score := matcher.match(text)) > 0:
                 run = partial(self.app.run_action, f"app.lesson('{entry.name}')")
-                yield Hit(score, matcher.highlight(text), run, help=entry.lesson.header.summary)
+                yield Hit(score, matcher.highlight(text), run, help=entry.header.summary)
 
 
 class Things(Provider):

@@ -128,9 +128,9 @@ def chosen(name: str | None, store: "Store") -> "Lesson":
 
     if name is not None:
         return find(name)
-    course = [entry.lesson for entry in entries() if entry.lesson is not None]
+    course = [entry.header.id for entry in entries() if entry.header is not None]
     done = {key for key, lesson in store.read().lessons.items() if lesson.finished}
-    return next((lesson for lesson in course if lesson.id not in done), course[0])
+    return find(next((name for name in course if name not in done), course[0]))
 
 
 def play_plain(lesson: "Lesson", store: "Store") -> None:

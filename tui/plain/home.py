@@ -37,7 +37,7 @@ class PlainHome:
         self.store = store
         self.lines = lines
         self.output = output
-        self.entries = [entry for entry in entries() if entry.lesson is not None]
+        self.entries = [entry for entry in entries() if entry.header is not None]
         self.assignments = assignments_of(store)
         self.assigned = [drills for assignment in self.assignments for drills in assignment.drills]
         """Exercises that were assigned, in the order of their numbers."""
@@ -80,24 +80,23 @@ class PlainHome:
         self._list_assignments(done)
         group = ""
         for number, entry in enumerate(self.entries, 1):
-            assert entry.lesson is not None
+            assert entry.header is not None
             if entry.group != group:
                 group = entry.group
                 self.say(f"{tr(group)}:")
-            self.say(f"  {number}. {entry.lesson.header.title}{self._far(done.get(entry.lesson.id))}")
+            self.say(f"  {number}. {entry.header.title}{self._far(done.get(entry.header.id))}")
         self.say(tr(WHAT))
 
     def _list_assignments(self, done: dict[str, LessonProgress]) -> None:
         """What was assigned, and how much of it is done."""
-        by_id = {entry.lesson.id: entry.lesson for entry in self.entries if entry.lesson is not None}
+        titles = {entry.header.id: entry.header.title for entry in self.entries if entry.header is not None}
         answered = self._read().exercises
         number = 0
         for assignment in self.assignments:
             until = f", {tr('until {when}').format(when=assignment.until)}" if assignment.until else ""
             self.say(f"{tr('Assignment')}: {assignment.title}{until}.")
             for name in assignment.lessons:
-                title = by_id[name].header.title if name in by_id else name
-                self.say(f"  {title}{self._far(done.get(name)) or ', ' + tr('open')}")
+                self.say(f"  {titles.get(name, name)}{self._far(done.get(name)) or ', ' + tr('open')}")
             for drills in assignment.drills:
                 number += 1
                 title = tr("Drill {kind}, {count} exercises").format(kind=drills.kind, count=drills.count)

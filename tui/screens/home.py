@@ -86,7 +86,7 @@ class Home(Screen[None]):
     def _point_at_next(self) -> None:
         """The cursor goes to the lesson that comes next."""
         if self.pane.cursor is None:
-            lessons = [entry.lesson for entry in self.entries if entry.lesson is not None]
+            lessons = [entry.header for entry in self.entries if entry.header is not None]
             following = next((one for one in lessons if not self._of(one.id).finished), lessons[0] if lessons else None)
             self.pane.point_at(f"lesson:{following.id}" if following else "open:sandbox")
 
@@ -112,16 +112,17 @@ class Home(Screen[None]):
 
     def _offer(self, entry: LessonEntry) -> LessonLine:
         """The line of one lesson."""
-        if entry.lesson is None:
+        header = entry.header
+        if header is None:
             return LessonLine(entry.name, "", entry.group, "", 0, 0, 0, finished=False, damaged=str(entry.error))
-        header, done = entry.lesson.header, self._of(entry.lesson.id)
+        done = self._of(header.id)
         return LessonLine(
             header.id,
             header.title,
             entry.group,
             header.summary,
             header.minutes,
-            len(entry.lesson.items),
+            len(entry.lesson.items) if done.item and entry.lesson is not None else 0,
             done.item,
             done.finished,
         )
@@ -174,7 +175,7 @@ class Home(Screen[None]):
             return
         from tui.screens.confirm import YES, Confirm
 
-        title = next(entry.lesson.header.title for entry in self.entries if entry.lesson and entry.lesson.id == name)
+        title = next(entry.header.title for entry in self.entries if entry.header and entry.header.id == name)
         text = tr(
             "Everything that you did in *{title}* is forgotten: guesses, commands, how far you are. Other lessons and "
             "the drills stay. The file as it is now is kept as a copy; `ptescope progress import` brings it back."

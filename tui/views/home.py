@@ -37,6 +37,7 @@ class LessonLine(NamedTuple):
     summary: str
     minutes: int
     parts: int
+    """How many it has; known only of one that has been begun."""
     at: int
     """Parts that lie behind the learner."""
     finished: bool
