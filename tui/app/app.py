@@ -25,9 +25,7 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
-from tui.drivers.driver import Driver
 from tui.drivers.opening import lesson_driver
-from tui.screens.stage import Stage
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
@@ -37,8 +35,10 @@ from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
     from lessons.teach.assignment import Assignment
+    from tui.drivers.driver import Driver
     from tui.screens.driver_form import DriverDraft
     from tui.screens.home import Home
+    from tui.screens.stage import Stage
 
 AFTER_RESIZE: Final = 0.1
 """Seconds after which every screen has another size."""
@@ -94,7 +94,7 @@ class PtescopeApp(App[None]):
         Binding("t", "next_theme", "Next theme", id="app.theme"),
     ]
 
-    def __init__(self, store: Store, driver: Driver | None = None) -> None:
+    def __init__(self, store: Store, driver: "Driver | None" = None) -> None:
         super().__init__()
         self.store = store
         self.glyphs = choose()
@@ -202,8 +202,10 @@ class PtescopeApp(App[None]):
         """The first screen is the one that was asked for: no other is laid out and painted before it."""
         return self._home() if self.first is None else self.stage(self.first)
 
-    def stage(self, driver: Driver, *, from_lesson: bool = False) -> Stage:
+    def stage(self, driver: "Driver", *, from_lesson: bool = False) -> "Stage":
         """The stage that shows a driver. `from_lesson`: a sandbox that was opened from a lesson."""
+        from tui.screens.stage import Stage
+
         driver.folds = self.preferences.read().folds
         if driver.free:
             from tui.drivers.sandbox import SandboxDriver
@@ -221,6 +223,13 @@ class PtescopeApp(App[None]):
             stage = Stage(driver, self.glyphs)
         stage.prompt_history = self.prompt_history
         return stage
+
+    @property
+    def stage_in_front(self) -> "Stage | None":
+        """The screen in front, if it is a stage. Home, which needs none, does not wait until one is imported."""
+        from tui.screens.stage import Stage
+
+        return self.screen if isinstance(self.screen, Stage) else None
 
     def _home(self) -> Screen[None]:
         from tui.screens.home import Home
@@ -255,8 +264,7 @@ class PtescopeApp(App[None]):
 
     async def action_next_lesson(self, name: str) -> None:
         """Open a lesson in place of the one that is done."""
-        stage = self.screen
-        if isinstance(stage, Stage):
+        if (stage := self.stage_in_front) is not None:
             if word := stage.driver.keep():
                 self.notify(word, severity="warning", markup=False)
             await self.on_stage_left()
@@ -273,8 +281,9 @@ class PtescopeApp(App[None]):
         from tui.drivers.lesson import LessonDriver
         from tui.drivers.sandbox_from_lesson import sandbox_from
 
-        if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
-            self.push_screen(self.stage(sandbox_from(self.screen.driver.player), from_lesson=True))
+        stage = self.stage_in_front
+        if stage is not None and isinstance(stage.driver, LessonDriver):
+            self.push_screen(self.stage(sandbox_from(stage.driver.player), from_lesson=True))
 
     def action_code(self) -> None:
         """The code of a lesson's step, to be pasted into any sandbox."""
@@ -282,8 +291,9 @@ class PtescopeApp(App[None]):
         from tui.drivers.sandbox_from_lesson import sandbox_from
         from tui.screens.code import StateCode
 
-        if isinstance(self.screen, Stage) and isinstance(self.screen.driver, LessonDriver):
-            self.push_screen(StateCode(sandbox_from(self.screen.driver.player).session, self.glyphs))
+        stage = self.stage_in_front
+        if stage is not None and isinstance(stage.driver, LessonDriver):
+            self.push_screen(StateCode(sandbox_from(stage.driver.player).session, self.glyphs))
         else:
             self.notify(tr("A state code is of a lesson's step, or of the sandbox."), markup=False)
 
@@ -291,8 +301,8 @@ class PtescopeApp(App[None]):
         """Search from the state on the stage; `draw`: at once, and show the map of its states."""
         from tui.screens.explorer import Explorer
 
-        if isinstance(self.screen, Stage):
-            timeline, title = self.screen.driver.past(), self.screen.picture.title
+        if (stage := self.stage_in_front) is not None:
+            timeline, title = stage.driver.past(), stage.picture.title
             self.push_screen(Explorer(timeline, title, self.glyphs, draw=draw))
 
     def action_own_driver(self) -> None:
@@ -385,8 +395,7 @@ class PtescopeApp(App[None]):
         """The steps behind what the cursor points at, or behind the broken rules."""
         from tui.screens.why import Why
 
-        stage = self.screen
-        if isinstance(stage, Stage):
+        if (stage := self.stage_in_front) is not None:
 
             def go(node: int | None) -> None:
                 if node is not None:
@@ -400,10 +409,10 @@ class PtescopeApp(App[None]):
 
         from tui.screens.overlay import Overlay
 
-        stage = self.screen
+        stage = self.stage_in_front
         module, _, name = screen.partition(".")
         kind = getattr(import_module(f"tui.screens.{module}"), name)
-        if isinstance(stage, Stage) and issubclass(kind, Overlay):
+        if stage is not None and issubclass(kind, Overlay):
             above = kind.over(stage)
             self.push_screen(above, lambda chosen: above.finished(stage, chosen) if chosen else None)
 
@@ -415,8 +424,8 @@ class PtescopeApp(App[None]):
         from tui.drivers.lesson import LessonDriver
         from tui.screens.presenter import Presenter
 
-        stage = self.screen
-        if not isinstance(stage, Stage) or not isinstance(stage.driver, LessonDriver):
+        stage = self.stage_in_front
+        if stage is None or not isinstance(stage.driver, LessonDriver):
             self.notify(tr("Only a lesson can be presented."), markup=False)
             return
         held = presenter_state.hold()
@@ -469,8 +478,7 @@ class PtescopeApp(App[None]):
 
     def action_fold_steps(self) -> None:
         """Let steps that change nothing in sight be part of the next press, or stop at each again."""
-        stage = self.screen
-        if isinstance(stage, Stage):
+        if (stage := self.stage_in_front) is not None:
             stage.driver.folds = not stage.driver.folds
             self.preferences.change(folds=stage.driver.folds)
             folded = tr("n goes on to the next step that changes something in sight; i still goes into each.")

@@ -57,6 +57,7 @@ class StagePanes(Screen[None]):
         """The pane in sight where there is room for one: as a picture, and as lists."""
         self.drawing = PicturePanes(driver)
         self.scene = self._scene()
+        self.body = Container(id="body")
         self.panes: dict[str, LinePane] = {}
         self._row_heights = ""
         """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
@@ -82,7 +83,6 @@ class StagePanes(Screen[None]):
         self._make_room()
         self._tell()
         yield self.panes["head"]
-        self.body = Container(id="body")
         with self.body:
             yield self.panes["story"]
             lists = [pane.name for pane in LISTS]
@@ -129,12 +129,12 @@ class StagePanes(Screen[None]):
     @property
     def low(self) -> bool:
         """Whether the screen has few lines."""
-        return self.size.height < LOW
+        return self.app.size.height < LOW
 
     @property
     def small(self) -> bool:
         """Only one pane beside the story has room."""
-        return self.size.width < NARROW or self.low
+        return self.app.size.width < NARROW or self.low
 
     @property
     def one_pane(self) -> bool:
@@ -169,7 +169,7 @@ class StagePanes(Screen[None]):
 
     def _make_room(self) -> None:
         """A question and a remark are shown whole, and so is every alarm."""
-        if not self.is_mounted:
+        if not self.panes:  # the first time with all of them, before anything is laid out
             return
         rows = self._heights()
         if rows != self._row_heights:
