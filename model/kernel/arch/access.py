@@ -141,7 +141,11 @@ class mmu_access(Procedure):
 
         The hardware sets the accessed bit, and the dirty bit for a store, and caches the translation in this CPU's TLB.
         """
-        pte = tx.ptes.get((self.mm, self.vpn))
+        # A flush waits until walks that have begun are over: they have cached nothing, or begin anew.
+        pmd = tx.base.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if pmd is None or pmd.huge:
+            return goto(mmu_access.tlb_lookup)
+        pte = tx.base.ptes.get((self.mm, self.vpn))
         if pte is None or not self.permitted(pte):
             return goto(mmu_access.page_fault)
         touched = self.touch(pte)
