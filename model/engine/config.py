@@ -41,6 +41,16 @@ SETTINGS: Final[dict[str, Setting]] = {
         "Without the bit the VMA decides: GUP-fast leaves every PTE to the slow path, but takes a driver's 2 MiB entry "
         "for a huge page as before; vmf_insert_mixed() counts what it maps, so that get_user_pages() may take it.",
     ),
+    "tlb-flush": Setting(
+        ("ipi", "broadcast"),
+        "how other CPUs are made to forget translations: by an interrupt, for which a CPU with interrupts off lets "
+        "one wait, or without (AMD's INVLPGB since 6.15; KVM's and Hyper-V's flush in a guest)",
+    ),
+    "table-free": Setting(
+        ("rcu", "at-once"),
+        "when page tables are freed after a flush: once a grace period of RCU has ended, where the flush did not "
+        "wait for walkers, or at once (without CONFIG_MMU_GATHER_RCU_TABLE_FREE)",
+    ),
     "pmd-special": Setting(
         ("kernel", "on", "off"),
         "a special bit in huge PMDs; by default as the kernel has it",
@@ -159,6 +169,9 @@ FACTS: Final[dict[str, Fact]] = {
         "6.18", "7.3", "do_huge_zero_wp_pmd() since 6.13; mm/huge_memory.c"
     ),
     "collapse needs a writable entry": Fact("6.1", "6.12", "SCAN_PAGE_RO, until 6.17; mm/khugepaged.c"),
+    "file tables are retracted without mmap_lock": Fact(
+        "6.12", "7.3", "retract_page_tables() since 6.6: pte_free_defer; 6.1: mmap_write_trylock; mm/khugepaged.c"
+    ),
     "faults map large shmem folios as a whole": Fact("6.18", "7.3", "finish_fault() since 6.13; mm/memory.c"),
     "collapse of less than a huge page does nothing": Fact("7.3", "7.3", "madvise_collapse(); mm/khugepaged.c"),
     "collapse goes on behind an empty PMD": Fact("7.3", "7.3", "SCAN_NO_PTE_TABLE, since 6.19; mm/khugepaged.c"),

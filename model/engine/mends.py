@@ -187,6 +187,18 @@ MENDS: Final[dict[str, Mend]] = {
         "The pages of an object go back while the GPU's TLB still leads to them.",
         "CVE-2022-0330",
     ),
+    "gup-fast-pmd": Mend(
+        "70cbc3cc78a9",
+        "mm: gup: fix the fast GUP race against THP collapse",
+        "6.1",
+        "GUP-fast looks at the PTE again but not at the PMD: it does not see that the table has been taken away.",
+    ),
+    "collapse-sync": Mend(
+        "2ba99c5e0881",
+        "mm/khugepaged: fix GUP-fast interaction by sending IPI",
+        "6.1",
+        "A collapse does not wait for walks without locks before it copies pages away, or frees a page table.",
+    ),
     "v4l2-pins-only": Mend(
         "6647e76ab623",
         "v4l2: don't fall back to follow_pfn() if pin_user_pages_fast() fails",

@@ -24,11 +24,12 @@ from model.invariants.registry import (
     LOCK_RULE,
     REFERENCE_RULE,
     SPLAT_RULE,
+    TABLE_RULE,
     TRANSLATION_RULE,
 )
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Violation
-from model.memory.events import Access, Splat
+from model.memory.events import Access, FreedTableRead, Splat
 from model.memory.state import TABLES, Change, State
 from model.text.wording import counted, together
 
@@ -183,6 +184,8 @@ def committed(before: MachineView, scene: MachineView, stepped: Stepped) -> Iter
             yield SPLAT_RULE.explain(scene, stepped.task, event)
         elif isinstance(event, Access):
             yield from filter(None, (rule.judge(scene, event) for rule in ACCESS_RULES))
+        elif isinstance(event, FreedTableRead):
+            yield TABLE_RULE.explain(scene, event)
     for change in stepped.changes:
         for rule in CHANGE_RULES[change.table]:
             yield from rule.judge(before, scene, change)

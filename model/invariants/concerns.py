@@ -106,6 +106,7 @@ STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
     "ptes": ("pte", "special"),
     "tables": ("huge", "huge-special", "table"),
     "deposits": ("deposit",),
+    "rcu": ("rcu",),
     "processes": ("table",),
     "page_cache": ("cache",),
     "references": ("get", "pin", "covered", "loose"),
@@ -368,7 +369,7 @@ def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:
 WAYS: Final[dict[type, dict[str, Way]]] = {
     FrameRule: {
         **dict.fromkeys(
-            ("ptes", "deposits", "processes", "page_cache", "references", "tlbs", "tasks"),
+            ("ptes", "deposits", "rcu", "processes", "page_cache", "references", "tlbs", "tasks"),
             by_the_index,
         ),
         "tables": frames_of_huge_entry,

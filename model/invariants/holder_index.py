@@ -220,16 +220,27 @@ class Draft:
             case "references":
                 self._references(key, old, new)
             case "buffers":
-                for pfn, holder in buffer_grips(key, old):
-                    self.drop(pfn, holder)
-                for pfn, holder in buffer_grips(key, new):
-                    self.hold(pfn, holder)
+                self._buffer(key, old, new)
             case "tlbs":
                 self._tlb(key, old or (), new or ())
             case "locks":
                 self._lock(key, lock_holders(old), lock_holders(new))
             case "cpus":
                 self._lock(("cpu", str(key)), irqs_off(old), irqs_off(new))
+            case "rcu":
+                self._rcu(key, old or (), new or ())
+
+    def _buffer(self, name: str, old: Buffer | None, new: Buffer | None) -> None:
+        for pfn, holder in buffer_grips(name, old):
+            self.drop(pfn, holder)
+        for pfn, holder in buffer_grips(name, new):
+            self.hold(pfn, holder)
+
+    def _rcu(self, cpu: int, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        for pfn in before:
+            self.drop(pfn, Holder("rcu", "", cpu))
+        for pfn in after:
+            self.hold(pfn, Holder("rcu", "", cpu))
 
     def _lock(self, lock: LockKey, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         came = tuple(task for task in after if task not in before)

@@ -22,6 +22,7 @@ HolderKind = Literal[
     "huge-special",
     "table",
     "deposit",
+    "rcu",
     "cache",
     "buffer",
     "borrowed",
@@ -38,7 +39,8 @@ HolderKind = Literal[
 """`special`: an entry that core mm does not count. `buffer`: a driver lists the frame among a buffer's pages, which
 is no reference; `borrowed`, `borrowed-pin`: the page belongs to a memfd and the driver holds a reference or a pin on it
 (udmabuf). `get`: one counted reference, however taken. `covered`: a page of a folio that one pin on another page of it
-keeps (io_uring). `deposit`: the table that is kept for the split of a huge entry. `loose`: a mirror or mapping that
+keeps (io_uring). `deposit`: the table that is kept for the split of a huge entry; `rcu`: one that waits for
+a CPU with interrupts off. `loose`: a mirror or mapping that
 holds no page reference. `task`, `task-pin`, `rmap`: what a task in flight owns or still owes (`Locals.holds`,
 `Locals.pins`, `Locals.owes_rmap`)."""
 
@@ -74,6 +76,8 @@ class Holder(NamedTuple):
                 return subject("cache", self.owner, self.number)
             case "buffer" | "borrowed" | "borrowed-pin":
                 return subject("buffer", self.owner)
+            case "rcu":
+                return subject("cpu", self.number)
             case "tlb":
                 return subject("tlb", self.level, self.owner, self.number)
             case "task" | "task-pin" | "rmap":
@@ -114,6 +118,7 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "huge-special": Tally(special=1),
     "table": Tally(refs=1),
     "deposit": Tally(refs=1),
+    "rcu": Tally(refs=1),
     "cache": Tally(refs=1),
     "buffer": Tally(),
     "borrowed": Tally(refs=1),

@@ -75,6 +75,8 @@ def who(scene: MachineView, holder: Holder) -> str:
             return phrase("{name} (which takes no page reference)", name=holder.owner)
         case "task" | "task-pin" | "rmap":
             return phrase("the call that task {task} is in", task=holder.owner)
+        case "rcu":
+            return phrase("RCU, which waits for cpu{cpu}", cpu=holder.number)
         case "tlb":
             here = place(scene, holder.owner, holder.number)
             return phrase("the TLB of cpu{cpu} for {place}", cpu=holder.level, place=here)

@@ -13,6 +13,7 @@ from model.invariants.rule import (
     ReferenceRule,
     Rule,
     SplatRule,
+    TableRule,
     TranslationRule,
 )
 from model.invariants.violation import SEVERITIES, Invariant
@@ -63,3 +64,4 @@ CHANGE_RULES: Final = {
 (TRANSLATION_RULE,) = _of(TranslationRule)
 (LOCK_RULE,) = _of(LockRule)
 (SPLAT_RULE,) = _of(SplatRule)
+(TABLE_RULE,) = _of(TableRule)

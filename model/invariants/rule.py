@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model.invariants.case import Case
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Invariant, Violation
-from model.memory.events import Access, Splat
+from model.memory.events import Access, FreedTableRead, Splat
 from model.memory.records import Pte, Reference, TlbEntry
 from model.memory.state import Change
 
@@ -98,4 +98,12 @@ class SplatRule(NamedTuple):
     """What a task's step has printed."""
 
 
-Rule = FrameRule | ReferenceRule | TranslationRule | LockRule | AccessRule | ChangeRule | SplatRule
+class TableRule(NamedTuple):
+    """About an entry that was just read in a page table that is none any more; judged once, at that moment."""
+
+    invariant: Invariant
+    reads: Reads
+    explain: Callable[[MachineView, FreedTableRead], Violation]
+
+
+Rule = FrameRule | ReferenceRule | TranslationRule | LockRule | AccessRule | ChangeRule | SplatRule | TableRule

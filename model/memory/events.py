@@ -33,6 +33,16 @@ class Access(Record, frozen=True, omit_defaults=True, tag="access"):
     """A CPU access of the kernel to a page that it has a reference on: the very page that was mapped there."""
 
 
+class FreedTableRead(Record, frozen=True, omit_defaults=True, tag="freed_table_read"):
+    """A walk without locks has read an entry in a table page that was freed under it."""
+
+    pfn: int
+    """The page, whatever it is by now."""
+    process: str = ""
+    vpn: int = 0
+    """What it was translating."""
+
+
 class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):
     """A remark worth a line in the log."""
 
@@ -47,4 +57,4 @@ class Copied(Record, frozen=True, tag="copied"):
     """Of each, the frame that it was copied from."""
 
 
-Event = Splat | Access | Printk | Copied
+Event = Splat | Access | FreedTableRead | Printk | Copied

@@ -144,6 +144,8 @@ class Tables:
     """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
     deposits = Table[tuple[str, int], Pfn]("deposits", tuple[str, int], Pfn)
     """(process, index of a PMD entry that maps a huge page) → the table page kept for its split: pmd_huge_pte."""
+    rcu = Table[CpuNumber, tuple[Pfn, ...]]("rcu", CpuNumber, tuple[Pfn, ...])
+    """CPU → page tables that are freed when it has interrupts on again: those that wait for a grace period."""
     vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)
     """Where VMAs of a process start, in address order."""
     vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)

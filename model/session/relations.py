@@ -135,6 +135,8 @@ def _from_cpu(scene: MachineView, number: int) -> Iterator[str]:
     cpu = scene.state.cpus.get(number)
     if cpu is not None and cpu.irqs_off_by:
         yield subject("task", cpu.irqs_off_by)
+        for table in scene.state.rcu.get(number) or ():
+            yield subject("frame", table)
 
 
 def _from_task(scene: MachineView, name: str) -> Iterator[str]:

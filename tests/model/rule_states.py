@@ -251,6 +251,8 @@ def _huge_page(tx: Transaction) -> None:
     tx.tables["p0", 1, 1] = Pte(1024, RW | PAGE_PSE)
     tx.frames[6] = Frame("pgtable", 1)
     tx.deposits["p0", 1] = 6
+    tx.frames[7] = Frame("pgtable", 1)
+    tx.rcu[1] = (7,)
     tx.ptes["p1", 519] = Pte(1031, USER)
     tx.ptes["p1", 520] = Pte(1032, USER)
     tx.references["r"] = Reference("pin", "p1", 520, (1032, 1033), heads=(1032,))

@@ -206,7 +206,10 @@ def test_collapse_of_a_file_takes_the_page_tables_of_all_who_map_it(kernel: str)
     play = Play(f"set kernel {kernel}", lines)
     assert holds(play, "huge p0 m and absent p1 m and refcount p0 m 513 and content p0 m+4 4")
     assert play.do("read p1 m+3") == "ok 3"
-    assert holds(play, "huge p1 m and refcount p0 m 514 and mapcount p0 m+9 2")
+    if kernel == "6.1":  # MADV_COLLAPSE leaves the tables of others: they stay, empty, and get small entries again
+        assert holds(play, "not huge p1 m and not absent p1 m+3")
+    else:
+        assert holds(play, "huge p1 m and refcount p0 m 514 and mapcount p0 m+9 2")
     assert play.broken() == set()
 
 

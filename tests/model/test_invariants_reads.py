@@ -27,6 +27,7 @@ from model.invariants.rule import (
     ReferenceRule,
     Rule,
     SplatRule,
+    TableRule,
     TranslationRule,
 )
 from model.memory.flags import (
@@ -62,7 +63,9 @@ MOST_ACCESSES: Final = 3
 Verdicts = dict[str, frozenset[Any]]
 """Rule → everything that breaks it."""
 
-STANDING: Final = [name for name, rule in RULES.items() if not isinstance(rule, AccessRule | ChangeRule | SplatRule)]
+STANDING: Final = [
+    name for name, rule in RULES.items() if not isinstance(rule, AccessRule | ChangeRule | SplatRule | TableRule)
+]
 
 
 def verdicts(scene: MachineView) -> Verdicts:

@@ -15,16 +15,26 @@ from tests.model import naive_search
 SCENES = Path(__file__).parent / "scenes"
 
 WORST = {
+    "collapse-pmd-not-rechecked": "lost-write",
     "hugetlb-leak": "foreign-dma",
     "hugetlb-punched": "lost-write",
     "huge-page-hole": "foreign-dma",
     "missing-flush": "foreign-access",
+    "retract-frees-at-once": "freed-table",
     "stale-get-fork": "lost-write",
     "stale-pin": "lost-write",
+    "tables-freed-at-once": "freed-table",
     "udmabuf-punched": "splat",
     "uffd-snapshot": "unheard-write",
 }
-HARMLESS = ("huge-page-hole-closed", "kvm-follows", "uffd-move-pinned")
+HARMLESS = (
+    "collapse-against-walk",
+    "huge-page-hole-closed",
+    "kvm-follows",
+    "retract-against-walk",
+    "tables-freed-by-rcu",
+    "uffd-move-pinned",
+)
 
 
 def scene(name: str) -> SearchProblem:
@@ -67,7 +77,9 @@ def test_a_defence_that_works_leaves_nothing_worse_than_a_hazard(name: str) -> N
     assert [prop for prop in search.found if prop[1] != "hazard"] == []
 
 
-@pytest.mark.parametrize("name", ["missing-flush", "stale-get-fork", "udmabuf-punched", "uffd-move-pinned"])
+@pytest.mark.parametrize(
+    "name", ["missing-flush", "stale-get-fork", "tables-freed-by-rcu", "udmabuf-punched", "uffd-move-pinned"]
+)
 def test_equals_a_search_that_remembers_nothing(name: str) -> None:
     search = explore(scene(name), symmetry=False)
     assert naive_search.search(search.scene) == (len(search.seen), search.transitions, search.distance)

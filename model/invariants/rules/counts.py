@@ -223,6 +223,7 @@ RULES: Final = (
         {
             **HOLDERS,
             "deposits": None,
+            "rcu": None,
             "frames": ("kind", "refcount", "mapcount", "flags", "mapping", "order"),
             "settings": None,
         },

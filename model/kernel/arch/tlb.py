@@ -6,6 +6,7 @@ CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
 
 from typing import Annotated, ClassVar, Final
 
+from model.engine.config import setting
 from model.engine.procedure import Outcome, Procedure, blocked, done, goto, step
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import Memory, Transaction
@@ -53,7 +54,13 @@ class tlb_remove_table_sync_one(Procedure):
 
     @step
     def smp_call_function(self, tx: Transaction) -> Outcome:
-        """Interrupt all other CPUs: one that has interrupts off answers when it has them on again."""
+        """Interrupt all other CPUs: one that has interrupts off answers when it has them on again.
+
+        Nothing is done where tables are not freed by RCU (`set table-free at-once`): a kernel that is made so relies
+        on the interrupts of its TLB flushes.
+        """
+        if setting(tx, "table-free") == "at-once":
+            return done()
         for cpu in range(tx.counters["cpus"]):
             holder = tx.cpus[cpu].irqs_off_by
             if cpu != tx.task.cpu and holder:
@@ -81,7 +88,7 @@ class flush_tlb_range(Procedure):
         if tx.task.cpu >= 0:
             tlb_drop(tx, tx.task.cpu, self.mm, self.start, self.end)
         self.cpumask = tuple(cpu for cpu in range(tx.counters["cpus"]) if cpu != tx.task.cpu)
-        return None
+        return None if setting(tx.base, "tlb-flush") == "ipi" else goto(flush_tlb_range.broadcast)
 
     @step
     def wait_for_ipi(self, tx: Transaction) -> Outcome:
@@ -98,4 +105,16 @@ class flush_tlb_range(Procedure):
             if tlb_drop(tx, cpu, self.mm, self.start, self.end):
                 self.cpumask = tuple(later for later in self.cpumask if later > cpu)
                 return goto(flush_tlb_range.wait_for_ipi)
+        return done()
+
+    @step
+    def broadcast(self, tx: Transaction) -> Outcome:
+        """INVLPGB, or a call of the hypervisor: every other CPU forgets the range, without being interrupted.
+
+        So nobody waits for a CPU with interrupts off. Whoever frees page tables afterwards must not rely on it: a
+        walker without locks may be inside of them still (arch/x86/mm/tlb.c: broadcast_tlb_flush; arch/x86/kernel/kvm.c:
+        kvm_flush_tlb_multi).
+        """
+        for cpu in self.cpumask:
+            tlb_drop(tx, cpu, self.mm, self.start, self.end)
         return done()

@@ -64,7 +64,8 @@ class collapse_shmem(Procedure):
         self.ret = number_of(found)
         if found != SUCCEED:
             return None
-        return call(collapse_file(file=self.file, start=self.index))
+        target = ("", 0) if self.is_khugepaged else (self.mm, self.vpn)
+        return call(collapse_file(file=self.file, start=self.index, target=target))
 
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
@@ -107,6 +108,8 @@ class collapse_file(Procedure):
     source: ClassVar[str] = "mm/khugepaged.c: collapse_file"
     file: str
     start: int
+    target: tuple[str, int] = ("", 0)
+    """MADV_COLLAPSE: who asked for it, and where."""
     head: Pfn = -1
     """The new folio."""
     index: int = 0
@@ -194,7 +197,7 @@ class collapse_file(Procedure):
     @step
     def retract_page_tables(self, tx: Transaction) -> Outcome:
         """Take away the page tables that map this part of the file."""
-        return call(retract_page_tables(file=self.file, index=self.start))
+        return call(retract_page_tables(file=self.file, index=self.start, target=self.target))
 
     @step
     def release(self, tx: Transaction) -> Outcome:

@@ -20,6 +20,7 @@ from model.kernel.mm.filemap import (
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, get_page, put_page
+from model.kernel.mm.retracted_table import free_retracted_table, waits_by_ipi
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import VM_UFFD_WP
 from model.memory.folio import filemap_get_entry, page_folio
@@ -97,16 +98,25 @@ class collapse_pte_mapped_thp(Procedure):
 
     @step
     def pte_free_defer(self, tx: Transaction) -> Outcome:
-        """The table goes when no lockless walk is inside of it any more: RCU sees to that."""
-        return call(tlb_remove_table_sync_one(mm=self.mm))
+        """The page of the table is freed when no lockless walk is inside of it any more: RCU sees to that.
+
+        6.1 interrupts every CPU, waits, and frees it then.
+
+        As it was before 2ba99c5e0881, nobody waits: the page is free at once.
+        """
+        if waits_by_ipi(tx):
+            return call(tlb_remove_table_sync_one(mm=self.mm))
+        head, table = self.holds
+        self.holds = (head,)
+        free_retracted_table(tx, table)
+        return goto(collapse_pte_mapped_thp.set_huge_pmd)
 
     @step
-    def pte_free_now(self, tx: Transaction) -> Outcome:
+    def pte_free(self, tx: Transaction) -> None:
         """Every such walk has ended: free the page of the table."""
         head, table = self.holds
         self.holds = (head,)
         put_page(tx, table)
-        return None
 
     @step
     def set_huge_pmd(self, tx: Transaction) -> Outcome:

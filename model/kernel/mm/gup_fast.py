@@ -12,6 +12,8 @@ from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, has_pmd_special, is_zero_pfn
+from model.kernel.arch.rcu import local_irq_enable
+from model.kernel.arch.table_walk import entry_under_walk
 from model.kernel.mm.gup import gup_must_unshare
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.page import try_get_page
@@ -76,7 +78,7 @@ class gup_fast(Procedure):
     """write_protect_seq as it was at the start."""
     pmd: Pte | None = None
     pte: Pte | None = None
-    """The entries as they were read."""
+    """The entries as they were read. The first says in which table page the walk stands."""
 
     @step
     def read_write_protect_seq(self, tx: Transaction) -> Outcome:
@@ -117,7 +119,8 @@ class gup_fast(Procedure):
         """
         if setting(tx, "pte-special") == "off":
             return goto(gup_fast.enable_interrupts)
-        self.pte = tx.ptes.get((self.mm, self.vpn))
+        assert self.pmd is not None
+        self.pte = entry_under_walk(tx, self.mm, self.vpn, self.pmd)
         if self.pte is None or not pte_access_permitted(self.pte, self.foll) or self.off_limits(self.pte):
             return goto(gup_fast.enable_interrupts)
         return None
@@ -170,18 +173,26 @@ class gup_fast(Procedure):
     def recheck_pte(self, tx: Transaction) -> Outcome:
         """Read PMD and PTE again. Changed: give the reference back. Unchanged: the page was mapped when we took it.
 
+        As it was before 70cbc3cc78a9, nobody looks at the PMD: a collapse may have taken the table out before.
+
         As it was before 65291dcfcf89, a secret page is known by being on an LRU list. A fresh one is not: it waits in a
         batch of its CPU. (Here it waits there for good.)
 
         As it was before a6e79df92e4a, a long-term pin may write to any file's page that it finds here.
         """
         assert self.pte is not None
-        pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        if self.pte == tx.ptes.get((self.mm, self.vpn)) and self.pmd == pmd and self.may_keep(tx, self.pte.pfn):
+        assert self.pmd is not None
+        same = self.pte == entry_under_walk(tx, self.mm, self.vpn, self.pmd)
+        if same and self.is_hooked(tx) and self.may_keep(tx, self.pte.pfn):
             self.vpn, self.pages = self.vpn + 1, self.pages - 1
             return goto(gup_fast.walk_to_pmd)
         self.give_back(tx, (self.pte.pfn,))
         return goto(gup_fast.enable_interrupts)
+
+    def is_hooked(self, tx: Transaction) -> bool:
+        """Whether the PMD still says what it said when the walk went through it."""
+        now = tx.base.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        return now == self.pmd or not mended(tx, "gup-fast-pmd")
 
     def may_keep_huge(self, tx: Transaction) -> bool:
         """As for a small entry. The mark of the head goes for all pages; a driver's block is nobody's folio."""
@@ -252,7 +263,7 @@ class gup_fast(Procedure):
     @step
     def enable_interrupts(self, tx: Transaction) -> None:
         """Interrupts on again: an IPI that was waiting for this CPU gets its answer now."""
-        tx.cpus.update(tx.task.cpu, irqs_off_by="")
+        local_irq_enable(tx)
 
     @step
     def recheck_write_protect_seq(self, tx: Transaction) -> Outcome:

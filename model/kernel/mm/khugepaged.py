@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from model.engine.config import fact
 from model.engine.lock import down_read, down_write, up_read, up_write
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, is_zero_pfn, populated, pte_lock
 from model.kernel.arch.tlb import flush_tlb_range, tlb_remove_table_sync_one
@@ -231,7 +232,12 @@ class collapse_huge_page(Procedure):
 
     @step
     def tlb_remove_table_sync_one(self, tx: Transaction) -> Outcome:
-        """Interrupt every CPU once more: when all have answered, no lockless walk is inside of the table any more."""
+        """Interrupt every CPU once more: when all have answered, no lockless walk is inside of the table any more.
+
+        As it was before 2ba99c5e0881, nobody waits: where the flush itself did not, a walk may be inside still.
+        """
+        if not mended(tx, "collapse-sync"):
+            return None
         return call(tlb_remove_table_sync_one(mm=self.mm))
 
     @step

@@ -7,9 +7,11 @@ whether the other has flushed it. So the mm counts them, and whoever ends while 
 
 from typing import ClassVar, Final
 
+from model.engine.config import setting
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, step
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.arch.rcu import call_rcu
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.page import put_page
 from model.kernel.mm.swap import free_swap_cache
@@ -60,11 +62,28 @@ class tlb_flush_mmu(Procedure):
         return done()
 
     def put_pages(self, tx: Transaction) -> None:
-        """Put the pages, and the page tables that were unhooked."""
+        """Put the pages, and free the page tables that were unhooked.
+
+        A flush by interrupts has waited for every walker that could be inside of one. Where it needs none, RCU waits
+        for them instead (tlb_remove_table).
+        """
+        waits = table_waits(tx.base)
         for pfn in self.holds:
             free_swap_cache(tx, pfn)
-            put_page(tx, pfn)
+            if waits and tx.frames[pfn].kind == "pgtable":
+                call_rcu(tx, pfn)
+            else:
+                put_page(tx, pfn)
         self.holds = ()
+
+
+def table_waits(mem: Memory) -> bool:
+    """Whether a page table that was unhooked must wait for walks without locks although the TLBs are flushed.
+
+    In a guest whose hypervisor flushes (6.1, 6.12: arch/x86/kernel/kvm.c: pv_ops.mmu.tlb_remove_table), and on a CPU
+    that flushes by broadcast. `set table-free at-once` leaves it out.
+    """
+    return setting(mem, "tlb-flush") == "broadcast" and setting(mem, "table-free") == "rcu"
 
 
 class tlb_finish_mmu(tlb_flush_mmu):
@@ -91,7 +110,7 @@ class tlb_finish_mmu(tlb_flush_mmu):
     def tlb_batch_pages_flush(self, tx: Transaction) -> Outcome:
         """Give up the mapping's reference on each page. The last one frees the frame, and the next owner may get it.
 
-        Page tables that were unhooked go as well: no walker can be inside them any more.
+        Page tables that were unhooked go as well: no walker can be inside them any more, or RCU keeps them until then.
         """
         self.put_pages(tx)
         tx.processes.update(self.mm, tlb_flush_pending=tx.processes[self.mm].tlb_flush_pending - 1)

@@ -24,6 +24,7 @@ TOKENS: Final[dict[HolderKind, str]] = {
     "pte": "entry",
     "table": "entry",
     "deposit": "entry",  # a table of no use yet, kept for the split of a huge entry
+    "rcu": "get",  # a table that waits for a walker
     "cache": "cache",
     "get": "get",
     "pin": "pin",

@@ -1,0 +1,151 @@
+"""Page tables are pages: who walks without locks is inside of one while others take it out and free it."""
+
+import pytest
+
+from model.kernel.arch.table_walk import hooked_at
+from model.script.parser import parse
+from model.search.bfs import explore
+from model.search.problem import set_up
+from tests.model.play import Play
+
+ANON = "mmap p0 m anon private rw 512 at=512\nwrite p0 m 65"
+FILE = "memfd f 512\nmmap p0 m memfd:f shared rw 512 at=512\nwrite p0 m 65"
+WALK = "may 1 cpu=0 gup p0 m+0 as=r write fast-only by=nic"
+
+
+def found(*lines: str) -> set[str]:
+    """The rules that some schedule breaks; of hazards none."""
+    search = explore(set_up(parse("\n".join(("set cpus 2", *lines)))))
+    assert search.complete
+    return {name for name, severity, *_ in search.found if severity != "hazard"}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "flush", "memory"),
+    [("6.18", "ipi", ANON), ("6.12", "ipi", FILE), ("6.1", "broadcast", FILE), ("7.3", "broadcast", FILE)],
+    ids=["anonymous 6.18", "6.12", "6.1 broadcast", "7.3 broadcast"],
+)
+def test_a_collapse_takes_a_table_from_under_a_walk_and_no_harm_is_done(kernel: str, flush: str, memory: str) -> None:
+    """mm/khugepaged.c: collapse_huge_page(), retract_page_tables(); 6.1, 6.12, 7.3."""
+    setup = (f"set kernel {kernel}", f"set tlb-flush {flush}", "process p0 cpu=0", "device nic", memory)
+    assert found(*setup, WALK, "may 1 cpu=1 madvise p0 m collapse") == set()
+
+
+def test_a_store_walks_the_tables_while_a_collapse_takes_one_out() -> None:
+    """The hardware's walk is over, or begins anew, when a flush is: it caches nothing out of a table that is gone."""
+    may = ("may 1 cpu=0 madvise p0 m collapse", "may 1 cpu=1 write p0 m 67")
+    assert found("process p0 cpu=0", ANON, *may) == set()
+
+
+@pytest.mark.parametrize(
+    ("flush", "free", "broken"),
+    [
+        ("ipi", "rcu", set()),
+        ("ipi", "at-once", set()),
+        ("broadcast", "rcu", set()),
+        ("broadcast", "at-once", {"freed-table"}),
+    ],
+)
+def test_an_interrupt_or_rcu_keeps_a_table_for_whoever_is_inside(flush: str, free: str, broken: set[str]) -> None:
+    """mm/mmu_gather.c: tlb_remove_table(); one of the two is enough."""
+    setup = (f"set tlb-flush {flush}", f"set table-free {free}", "process p0 cpu=0", "device nic")
+    assert found(*setup, "mmap p0 m anon private rw 1", "write p0 m 65", WALK, "may 1 cpu=1 munmap p0 m") == broken
+
+
+def test_the_mend_of_either_side_is_enough_for_anonymous_memory() -> None:
+    """With the interrupt of 2ba99c5e0881 a walk that does not look at the PMD again is over before pages are counted.
+
+    Without both: the scene collapse-pmd-not-rechecked.
+    """
+    setup = ("set tlb-flush broadcast", "process p0 cpu=0", "device nic", ANON)
+    for undone in ("gup-fast-pmd", "collapse-sync"):
+        assert found(f"set as-it-was {undone}", *setup, WALK, "may 1 cpu=1 madvise p0 m collapse") == set()
+
+
+def inside_of_a_freed_table(*more: str) -> Play:
+    """GUP-fast stands in the table of p0, which has been freed; then some more lines."""
+    lines = (
+        "process p0 cpu=0",
+        "process p1 cpu=1",
+        "device nic",
+        "mmap p0 m anon private rw 4 at=512",
+        "write p0 m 65",
+    )
+    walk = ("begin G gup p0 m+0 as=r write fast-only by=nic", "step G 5", "begin U cpu=1 munmap p0 m", "finish U")
+    return Play("set tlb-flush broadcast\nset table-free at-once", "\n".join((*lines, *walk, *more)))
+
+
+def test_a_walk_reads_what_is_in_the_page_by_then() -> None:
+    free = inside_of_a_freed_table()
+    assert free.do("finish G") == "error EFAULT"
+    (violation,) = free.accounts[-1].violations
+    assert violation.invariant == "freed-table"
+    assert "It is free: what stands in it is left over." in violation.message
+
+    other = inside_of_a_freed_table(
+        "mmap p1 a anon private rw 4 at=512", "mmap p1 s anon private rw 4 at=262144", "write p1 a 80", "write p1 s 83"
+    )
+    table = free.state.tasks  # nobody is left in flight
+    assert not len(table)
+    walker = other.state.tasks["G"].stack[-1]
+    place = hooked_at(other.state, walker.pmd.pfn)  # type: ignore[attr-defined]
+    assert place is not None
+    assert place[0] == "p1"
+    other.do("finish G")
+    assert any("It is a page table again, of p1." in each.message for each in other.accounts[-1].violations)
+
+    data = inside_of_a_freed_table("memfd f 8", *(f"pwrite f {page} 39" for page in range(8)))
+    data.do("finish G")  # 39: present, writable, a user's, accessed; of page 0
+    assert any("It holds data" in each.message for each in data.accounts[-1].violations)
+
+
+def test_a_table_waits_for_a_walk_of_anybody_and_no_count_is_wrong_meanwhile() -> None:
+    """kernel/rcu: a grace period ends when every CPU that had interrupts off has had them on."""
+    play = Play(
+        "set tlb-flush broadcast\nset cpus 3",
+        """
+        process p0 cpu=0
+        process p1 cpu=1
+        process p2 cpu=2
+        device nic
+        mmap p0 m anon private rw 1
+        mmap p1 m anon private rw 1
+        mmap p2 m anon private rw 1
+        write p0 m 1
+        write p1 m 1
+        write p2 m 1
+        begin A gup p0 m+0 as=a write fast-only by=nic
+        begin B gup p1 m as=b write fast-only by=nic
+        step A 5
+        step B 5
+        munmap p2 m
+        """,
+    )
+    waiting = play.state.rcu[0]
+    assert len(waiting) == 3  # the table, and those that led to it
+    assert all(play.frame(pfn).kind == "pgtable" for pfn in waiting)
+    play.do("finish A")
+    assert play.state.rcu[1] == waiting
+    play.do("finish B")
+    assert not len(play.state.rcu)
+    assert all(play.frame(pfn).kind == "free" for pfn in waiting)
+    assert play.broken() == set()
+
+
+def test_6_1_leaves_the_tables_of_others_and_of_whoever_is_busy() -> None:
+    """mm/khugepaged.c: retract_page_tables() of 6.1: mmap_write_trylock(), and only the target of MADV_COLLAPSE."""
+    lines = """
+    process p0 cpu=0
+    process p1 cpu=1
+    memfd f 512
+    mmap p0 m memfd:f shared rw 512 at=512
+    mmap p1 m memfd:f shared rw 512 at=512
+    write p0 m 65
+    write p1 m+1 66
+    madvise p0 m collapse
+    """
+    old, new = (Play(f"set kernel {kernel}", lines) for kernel in ("6.1", "6.12"))
+    assert ("p1", 1, 1) in old.state.tables
+    assert ("p1", 1, 1) not in new.state.tables
+    assert old.state.tables["p0", 1, 1].huge
+    assert old.broken() == new.broken() == set()
