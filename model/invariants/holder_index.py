@@ -34,6 +34,7 @@ from model.invariants.holders import (
     members,
     removed,
 )
+from model.memory.buffer_records import Buffer
 from model.memory.flags import PG_HEAD
 from model.memory.folio import LARGE_ORDERS
 from model.memory.record_base import differ
