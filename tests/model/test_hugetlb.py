@@ -229,3 +229,9 @@ def test_the_sweep_knows_what_the_kernel_really_does() -> None:
     found = answer(SweepCase("6.18", backing, (calls["munmap"], calls["child writes"])), most_preemptions=1)
     assert (found.invariant, found.bad) == ("foreign-access", False)
     assert "hugetlb_wp" in found.known
+
+
+def test_a_forced_write_leaves_the_entry_dirty_though_it_stays_read_only() -> None:
+    """follow_huge_pmd(): FOLL_TOUCH with FOLL_WRITE dirties the entry; get_user_pages_remote() always has it."""
+    play = Play("set hugetlb 2", "process p0\nmmap p0 m hugetlb private r 512\nforce-write p0 p0 m+3 9")
+    assert holds(play, "content p0 m+3 9 and dirty p0 m and not writable p0 m")

@@ -18,7 +18,7 @@ from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EFAULT, EIO
 from model.memory.events import Access
-from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_PIN, FOLL_REMOTE, FOLL_WRITE, PG_DIRTY
+from model.memory.flags import FOLL_FORCE, FOLL_GET, FOLL_PIN, FOLL_REMOTE, FOLL_TOUCH, FOLL_WRITE, PG_DIRTY
 from model.memory.state import Transaction
 
 
@@ -76,7 +76,7 @@ class process_vm_rw(Procedure):
     @step
     def pin_user_pages_remote(self, tx: Transaction) -> Outcome:
         """Pin the target's page, for reading or writing. Even the read-only pin breaks copy-on-write sharing there."""
-        foll = FOLL_PIN | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
+        foll = FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
         return call(get_user_pages_unlocked(mm=self.target, vpn=self.vpn, pages=1, foll=foll))
 
     @step
@@ -142,7 +142,7 @@ class mem_rw(Procedure):
     @step
     def get_user_page_vma_remote(self, tx: Transaction) -> Outcome:
         """Get the target's page with FOLL_FORCE: a private page is copied first, a shared one must be writable."""
-        foll = FOLL_GET | FOLL_FORCE | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
+        foll = FOLL_GET | FOLL_FORCE | FOLL_TOUCH | FOLL_REMOTE | (FOLL_WRITE if self.write else 0)
         return call(get_user_pages(mm=self.target, vpn=self.vpn, pages=1, foll=foll, unlockable=False))
 
     @step
