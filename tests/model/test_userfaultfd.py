@@ -247,3 +247,18 @@ def test_a_descriptor_is_closed_when_the_last_process_that_has_it_closes_it_or_e
     p.do("exit kid")
     assert p.do("read p0 buf+1") == "ok 0"
     assert not len(p.state.userfaultfds)
+
+
+def test_whoever_keeps_the_descriptor_of_a_process_that_has_ended_is_told_so() -> None:
+    """The ranges are looked at first, then the address space; UFFDIO_MOVE asks before all that whose it is."""
+    p = play("missing", "move")
+    p.do("fork p0 kid\nexit p0")
+    for call, answer in (
+        ("copy kid src u src", "error ESRCH"),
+        ("writeprotect kid src u wp", "error ESRCH"),
+        ("register kid src u missing", "error ENOMEM"),
+        ("unregister kid src u", "error ENOMEM"),
+        ("move kid src u src", "error EINVAL"),
+        ("wake kid src u", "ok"),
+    ):
+        assert p.do(f"uffdio-{call}") == answer

@@ -10,7 +10,7 @@ from model.engine.config import fact
 from model.engine.lock import up_read
 from model.engine.procedure import Outcome, Procedure, blocked, done, fail, step
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EAGAIN, EBADF, EEXIST, EINVAL, ENOENT, ESRCH
+from model.memory.errno import EAGAIN, EBADF, EEXIST, EINVAL, ENOENT
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     VM_FAULT_RETRY,
@@ -54,11 +54,14 @@ class userfaultfd_open(Procedure):
 
 
 def context_of(mem: Memory, uffd: str, caller: str) -> Userfaultfd | int:
-    """The context behind a descriptor of the caller; or an errno: EBADF if he has no such, ESRCH if its mm has gone."""
+    """The context behind a descriptor of the caller, or EBADF if he has none."""
     context = mem.userfaultfds.get(uffd)
-    if context is None or caller not in context.open_in:
-        return EBADF
-    return context if context.process in mem.processes else ESRCH
+    return EBADF if context is None or caller not in context.open_in else context
+
+
+def mmget_not_zero(mem: Memory, context: Userfaultfd) -> bool:
+    """Whether the address space of a context is still there: a child may have the descriptor for longer."""
+    return context.process in mem.processes
 
 
 def features(mem: Memory) -> tuple[str, ...]:

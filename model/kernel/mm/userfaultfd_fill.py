@@ -19,10 +19,10 @@ from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import pte_mkuffd_wp, pte_none_mostly
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.shmem import BEYOND_EOF, shmem_get_folio
-from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
+from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
-from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
+from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
 from model.memory.events import Access, Copied
 from model.memory.flags import PAGE_DIRTY, PG_SWAPBACKED, PG_UPTODATE, VM_SHARED, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry
@@ -103,6 +103,8 @@ class mfill_atomic(Procedure):
             return fail(context)
         if error := validate_range(self.start, self.pages):
             return fail(error)
+        if not mmget_not_zero(tx, context):
+            return fail(ESRCH)
         self.mm = context.process
         return None
 

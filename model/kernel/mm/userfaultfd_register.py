@@ -6,11 +6,11 @@ from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
-from model.kernel.mm.userfaultfd import context_of, wake_userfault
+from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, wake_userfault
 from model.kernel.mm.userfaultfd_wp import uffd_wp_range, validate_range
 from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vmas_in
 from model.kernel.mm.vma_merge import vma_modify_flags
-from model.memory.errno import EBADF, EBUSY, EINVAL, ENOMEM, EPERM, ESRCH
+from model.memory.errno import EBUSY, EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_HUGETLB, VM_MAYWRITE, VM_SPECIAL, VM_UFFD, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_UFFD_WP
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
@@ -77,9 +77,11 @@ class userfaultfd_register(userfaultfd_range):
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: VMAs will be split and merged."""
         if isinstance(context := context_of(tx, self.uffd, self.caller), int):
-            return fail(ENOMEM if context == ESRCH else context)
+            return fail(context)
         if not self.modes or validate_range(self.start, self.pages):
             return fail(EINVAL)
+        if not mmget_not_zero(tx, context):
+            return fail(ENOMEM)
         self.mm, self.end = context.process, self.start + self.pages
         return down_write(tx, "mmap_lock", self.mm)
 
@@ -132,9 +134,11 @@ class userfaultfd_unregister(userfaultfd_range):
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for writing: VMAs will be split and merged."""
         if isinstance(context := context_of(tx, self.uffd, self.caller), int):
-            return fail(ENOMEM if context == ESRCH else context)
+            return fail(context)
         if validate_range(self.start, self.pages):
             return fail(EINVAL)
+        if not mmget_not_zero(tx, context):
+            return fail(ENOMEM)
         self.mm, self.end = context.process, self.start + self.pages
         return down_write(tx, "mmap_lock", self.mm)
 
@@ -187,14 +191,13 @@ class userfaultfd_release(userfaultfd_range):
     @step
     def close(self, tx: Transaction) -> Outcome:
         """The caller has the descriptor no more. As long as another process has it, from fork, it stays open."""
-        context = context_of(tx, self.uffd, self.caller)
-        if context == EBADF:
-            return fail(EBADF)
+        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+            return fail(context)
         kept = tuple(name for name in tx.userfaultfds[self.uffd].open_in if name != self.caller)
         tx.userfaultfds.update(self.uffd, open_in=kept)
         if kept:
             return done()
-        if isinstance(context, int):
+        if not mmget_not_zero(tx, context):
             del tx.userfaultfds[self.uffd]
             return done()
         return None

@@ -9,9 +9,9 @@ from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.limits import MMAP_MIN_ADDR
 from model.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from model.kernel.mm.mprotect import UffdWp, change_protection
-from model.kernel.mm.userfaultfd import context_of, wake_userfault
+from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, wake_userfault
 from model.kernel.mm.vma import find_vma_intersection
-from model.memory.errno import EINVAL, ENOENT
+from model.memory.errno import EINVAL, ENOENT, ESRCH
 from model.memory.flags import VM_UFFD_WP
 from model.memory.state import Memory, Transaction
 from model.memory.tasks import FlushOwed
@@ -83,6 +83,8 @@ class userfaultfd_writeprotect(Procedure):
             return fail(context)
         if error := validate_range(self.start, self.pages):
             return fail(error)
+        if not mmget_not_zero(tx, context):
+            return fail(ESRCH)
         self.mm, self.at = context.process, self.start
         return down_read(tx, "mmap_lock", self.mm)
 
