@@ -1,6 +1,5 @@
 """The part of an observation that a recorder could see: what it could not see is compared with nothing."""
 
-from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -15,14 +14,15 @@ MARKERS: Final = ("guard", "uffd-wp-marker")
 
 def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
     """What would have been seen of `look`, without the bytes of frames whose bytes `beside` does not know."""
-    bytes_of = {name: row[3] for name, row in look.phys.items() if isinstance(row, tuple)} | {"zero": 0}
+    if "pincount" in seen.counts:
+        return look
     huge = {name for name, row in look.phys.items() if is_huge(row)}
     unread = {name for name, row in beside.phys.items() if isinstance(row, tuple) and row[3] is None}
     return Observation(
         vmas=look.vmas,
         ptes={
             process: {
-                page: entry(row, seen, bytes_of, beside.ptes.get(process, {}).get(page)) for page, row in rows.items()
+                page: entry(row, seen, look, beside.ptes.get(process, {}).get(page)) for page, row in rows.items()
             }
             for process, rows in look.ptes.items()
         },
@@ -35,15 +35,27 @@ def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
     )
 
 
-def entry(row: PteRow, seen: Seen, bytes_of: Mapping[str, int | None], beside: PteRow | None) -> PteRow:
-    """An entry without the letters that were not seen; without frames, what kind of entry it is and what it shows."""
+def entry(row: PteRow, seen: Seen, look: Observation, beside: PteRow | None) -> PteRow:
+    """An entry of a look without the letters that were not seen; without frames, its kind and what it shows."""
     name, flags = row
     if "H" in flags:
         return HUGE, "".join(letter for letter in flags if letter in seen.pte)
     if not seen.frames and name not in MARKERS and not name.startswith(UNKNOWN):
         unread = beside is not None and beside[0] == UNKNOWN
-        name = SWAP if name.startswith(SWAP) else shown(None if unread else bytes_of.get(name))
+        name = SWAP if name.startswith(SWAP) else shown(None if unread else byte_behind(look, name))
     return name, "".join(letter for letter in flags if letter in seen.pte)
+
+
+def byte_behind(look: Observation, name: str) -> int | None:
+    """The first byte of a frame, or of a page of a large folio, as far as it is known."""
+    if name == "zero":
+        return 0
+    head, _, page = name.partition(".")
+    row = look.phys.get(name) or look.phys.get(head)
+    if not isinstance(row, dict):
+        return row[3] if row is not None else None
+    runs = ((first, value) for first, length, value in row["val"] if first <= int(page) < first + length)
+    return next((int(value) for _, value in runs), None)
 
 
 def shown(byte: int | None) -> str:

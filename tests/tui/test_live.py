@@ -19,6 +19,7 @@ from tests.tui.user import at
 from tui.cli import main
 from tui.drivers.sandbox import SandboxDriver
 from tui.live import ksmd, possible, side_by_side
+from tui.live.kernel_memory import unreadable
 from tui.live.permitted import forbidden
 from tui.live.random_programs import program
 from tui.live.seen_state import seen_state
@@ -93,6 +94,25 @@ write p0 buf 5
 """Two descriptors, one of which the child keeps open; protection with and without a page; a move that is refused."""
 
 
+HUGE = """
+process p0
+mmap p0 m anon private rw 1024 at=512
+madvise p0 m hugepage
+write p0 m+3 7
+read p0 m+600
+gup p0 m+5 as=g
+gup p0 m+9 as=d write pin longterm
+fork p0 c
+write c m+3 8
+munmap p0 m[100:110]
+madvise p0 m[512:1024] collapse
+direct-write p0 m+3
+put d
+put g
+"""
+"""The huge zero page, a huge page that is pinned when its process forks, and one that is mapped in part."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """No descriptor and no child process remains."""
@@ -130,6 +150,32 @@ def test_faults_that_a_program_handles_are_the_same_on_a_real_kernel(tmp_path: P
     script.write_text(USERFAULTFD)
     assert main(["live", str(script), "--record", str(recording)]) == 0
     assert replay(decode(recording.read_bytes())).agrees
+
+
+@pytest.mark.skipif(bool(FORBIDDEN or possible.why_no_thp()), reason="huge pages are set otherwise here")
+@pytest.mark.parametrize("level", ["anybody", "frames", "as-far-as-it-goes"])
+def test_a_huge_page_is_split_copied_and_collapsed_as_on_a_real_kernel(
+    monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    if level == "frames":
+        monkeypatch.setattr(side_by_side, "unreadable", lambda: "CAP_BPF is missing")
+    found = both(HUGE, privileged=False if level == "anybody" else None)
+    on_disk = [one for one in found if one.command.verb == "direct-write"]
+    assert told([one for one in found if one not in on_disk or not one.skipped]) == []
+    assert all("H" in found[4].looks[side].ptes["p0"][512][1] for side in (0, 1))
+
+
+@pytest.mark.skipif(bool(FORBIDDEN or unreadable()), reason="kernel memory cannot be read here")
+def test_what_struct_page_says_is_read_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Machines() as machines:
+        found = list(
+            compare(parse("process p0\nmmap p0 m anon private rw 1\ngup p0 m as=r write pin longterm"), machines)
+        )
+    assert found[-1].looks[0].phys["P0"][:2] == (1025, 1)  # type: ignore[index]
+    assert found[-1].looks[0].ptes["p0"][16] == ("P0", "wdx")
+    monkeypatch.setattr("tui.live.kernel_memory.KernelMemory.refcount_of", lambda *_: 3)
+    (different,) = both("process p0\nmmap p0 m anon private rw 1\nwrite p0 m 1")[-1].differences
+    assert (different.field, different.kernel[0], different.model[0]) == ("phys.P0", 3, 1)
 
 
 def test_random_programs_are_the_same_on_a_real_kernel() -> None:

@@ -362,6 +362,20 @@ def force_write(live: Live, asked: AskedCommand) -> KernelCall:
     return KernelCall(op, lambda: who.call("force_store", target.pid, address(page), byte))
 
 
+def direct_read(live: Live, asked: AskedCommand) -> KernelCall:
+    """System call pread with O_DIRECT: the disk writes to the page."""
+    who, (page, _), byte = asked.name("P"), asked.place(), asked.number("BYTE")
+    op = {"op": "odirect_in", "proc": who, "page": page, "value": byte}
+    return KernelCall(op, lambda: live.workers.from_disk(who, page, byte))
+
+
+def direct_write(live: Live, asked: AskedCommand) -> KernelCall:
+    """System call pwrite with O_DIRECT: the disk reads the page."""
+    who, (page, _) = asked.name("P"), asked.place()
+    op = {"op": "odirect_out", "proc": who, "page": page}
+    return KernelCall(op, lambda: live.workers.to_disk(who, page), valued=True)
+
+
 def userfaultfd(live: Live, asked: AskedCommand) -> KernelCall:
     """System call userfaultfd, and UFFDIO_API."""
     worker, name = live.workers.processes[asked.name("P")], asked.name("U")
@@ -447,6 +461,8 @@ ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "remote-read": partial(remote, False),
     "remote-write": partial(remote, True),
     "force-write": force_write,
+    "direct-read": direct_read,
+    "direct-write": direct_write,
     "userfaultfd": userfaultfd,
     "uffd-close": uffd_close,
     "uffdio-register": partial(uffdio, "register"),

@@ -4,6 +4,7 @@ A command that cannot be carried out there is carried out on neither machine.
 """
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -16,6 +17,7 @@ from model.script.places import check_names, resolve
 from tui.live.actions import ACTIONS
 from tui.live.ksmd import unusable
 from tui.live.permitted import forbidden
+from tui.live.proc_views import tells_huge_entries
 from tui.live.ring import FixedBuffer
 from tui.live.workers import Workers
 
@@ -25,7 +27,9 @@ PLACES: Final = ("WHERE", "FROM")
 """The operands that name pages."""
 FILES: Final = {"memfd": "memfd", "file": "ext4"}
 MAPPABLE: Final = ("anon", "devzero", "secretmem", "hugetlb", *FILES)
-ADVICE_WITH_EFFECT_ON_OTHERS: Final = ("hugepage", "collapse")
+
+HUGE_PAGE_ADVICE: Final = ("hugepage", "nohugepage", "collapse")
+THP: Final = Path("/sys/kernel/mm/transparent_hugepage")
 
 WORDS: Final = ("device", "note")
 """Said to the model alone, and the same to both."""
@@ -113,11 +117,11 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             if kind == "hugetlb":
                 return why_no_huge_pages(state)
             return "" if kind in MAPPABLE else tr("a mapping of {kind} needs a driver").format(kind=kind)
-        case "diskfile":
+        case "madvise" if command.operands["ADVICE"] in HUGE_PAGE_ADVICE:
+            return why_no_thp()
+        case "diskfile" | "direct-read" | "direct-write":
             found = filesystem()
             return "" if found == "ext4" else tr("the temporary folder is on {found}, not on ext4").format(found=found)
-        case "madvise" if command.operands["ADVICE"] in ADVICE_WITH_EFFECT_ON_OTHERS:
-            return tr("huge pages depend on what else this machine does")
         case "madvise" if command.operands["ADVICE"] == "mergeable" and unusable() == "running":
             return tr(NO_SCAN["running"])
         case "gup":
@@ -134,6 +138,45 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             return tr("a fixed buffer is looked at with `dma … read`")
         case _:
             return ""
+
+
+def why_no_thp() -> str:
+    """Why transparent huge pages are not here what they are in the model; empty if they are."""
+    settings = {
+        path.parent.name if path.name == "enabled" else path.name: chosen(path)
+        for path in (THP / "enabled", THP / "shmem_enabled", *THP.glob("hugepages-*kB/enabled"))
+    }
+    for name, wanted in (("transparent_hugepage", ("madvise",)), ("shmem_enabled", ("never",))):
+        if settings.pop(name) not in wanted:
+            return tr("the model has transparent_hugepage/enabled `madvise` and shmem_enabled `never`")
+    if settings.pop("hugepages-2048kB", "inherit") not in ("inherit", "madvise") or not set(settings.values()) <= {
+        "never"
+    }:
+        return tr("the model has large folios of 2 MiB and of no other size (transparent_hugepage/hugepages-*)")
+    return "" if tells_huge_entries() else tr("this kernel does not tell which entries are of 2 MiB; 6.7 does")
+
+
+def huge_pages_missed() -> int:
+    """How often this machine had no free huge page for a fault or a collapse, and how often khugepaged has collapsed.
+
+    Both are counted for the whole machine (/proc/vmstat); where they have grown, a huge page that is missing, or there
+    is one too many, says nothing about the model.
+    """
+    missed = 0
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            key, _, value = line.partition(" ")
+            missed += int(value) if key in ("thp_fault_fallback", "thp_collapse_alloc_failed") else 0
+        missed += int((THP / "khugepaged" / "pages_collapsed").read_text(encoding="ascii"))
+    return missed
+
+
+def chosen(path: Path) -> str:
+    """The word in brackets of a setting such as `always [madvise] never`; empty where there is no such setting."""
+    try:
+        return path.read_text(encoding="ascii").partition("[")[2].partition("]")[0]
+    except OSError:
+        return ""
 
 
 def _why_no_uffd(command: Command, state: State, workers: Workers) -> str:

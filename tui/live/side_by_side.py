@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
+from lessons.i18n.language import tr
 from model.engine.config import SETTINGS
 from model.memory.state import State
 from model.replay import deltas
@@ -28,7 +29,8 @@ from model.script.scope import Scope
 from model.session.session import Session
 from tui.live import ksmd
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
-from tui.live.possible import pool, why_not
+from tui.live.kernel_memory import KernelMemory, unreadable
+from tui.live.possible import huge_pages_missed, pool, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
@@ -70,9 +72,15 @@ class Machines:
         self.allow_system = allow_system
         """Settings of the whole machine may be changed, and are put back."""
         self.scanned = False
+        self.huge = False
+        """Huge pages were asked for."""
         self.workers = Workers()
         self.observer = Observer(arena=0)
-        self.looking = Looking(self.workers, privileged=may_see_frames() if privileged is None else privileged)
+        self.looking = Looking(
+            self.workers,
+            privileged=may_see_frames() if privileged is None else privileged,
+            memory=None if privileged is False or unreadable() else KernelMemory(),
+        )
         self.session = Session()
         self.processes: list[str] = []
         self.held: dict[str, HeldReference] = {}
@@ -110,6 +118,8 @@ class Machines:
         created = tuple(name for name in after.files if name not in before.files)
         asked = AskedCommand(command, before, outcome, created)
         action = ACTIONS[command.verb](Live(self.workers, self.looking.took, self.looking.dropped), asked)
+        self.huge = self.huge or action.op.get("advice") in ("HUGEPAGE", "COLLAPSE")
+        missed = huge_pages_missed() if self.huge else 0
         self.scanned = self.scanned or action.op["op"] == "ksm_scan"
         try:
             done = action.do()
@@ -117,7 +127,10 @@ class Machines:
         except OSError as error:
             answer = errno.errorcode.get(error.errno or 0, str(error.errno))
         self._keep_books(after)
-        return self._compare(command, outcome, answer, action)
+        found = self._compare(command, outcome, answer, action)
+        if found.differences and self.huge and huge_pages_missed() != missed:
+            raise WorkerLostError(tr("this machine had no free huge page just then, or khugepaged made one"))
+        return found
 
     def _on_the_model(self, command: Command) -> Outcome:
         """Every micro-step is watched: a frame may be freed and allocated again within one command."""
@@ -184,7 +197,7 @@ def as_reply(outcome: Outcome, op: dict[str, Any]) -> Reply:
             return Reply(str(outcome))
 
 
-VALUED: Final = ("read", "file_read", "dma_read", "peek", "remote_read")
+VALUED: Final = ("read", "file_read", "dma_read", "peek", "remote_read", "odirect_out")
 """Ops whose result is a value."""
 
 

@@ -1,31 +1,41 @@
 """What can be seen of the real kernel, as far as this user may look: levels, each named, and the look itself.
 
 Anybody sees the answers, /proc/PID/smaps, the bits of /proc/PID/pagemap and what each mapped page holds. With
-CAP_SYS_ADMIN frame numbers come in, and with them /proc/kpagecount, /proc/kpageflags and what unmapped frames hold. The
-counts of struct page itself (refcount, pincount) are in no file that the kernel offers: they are not compared. Pages
-are numbers of the arena.
+CAP_SYS_ADMIN frame numbers come in, and with them /proc/kpagecount, /proc/kpageflags and what unmapped frames hold.
+With CAP_BPF and CAP_PERFMON the counts of struct page itself, the raw entries, and every byte (kernel_memory): then
+nothing of a recording is missing but the signals. Pages are numbers of the arena.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from model.replay.observe import Observation
-from model.replay.recording import ARENA, ARENA_PAGES, PhysRow, PinRow, PteRow, Seen, VmaRow
+from model.replay.recording import ARENA, ARENA_PAGES, LargePhysRow, PhysRow, PinRow, PteRow, Seen, VmaRow
 from model.replay.visible import shown
 from tui.live import system_calls as kernel
+from tui.live.kernel_memory import ANON_EXCLUSIVE, KernelMemory
+from tui.live.proc_views import (
+    EXCLUSIVE,
+    FILE_OR_SHARED,
+    FRAME_BITS,
+    GUARD,
+    HUGE,
+    UFFD_WP,
+    SeenEntry,
+    byte_of,
+    entries,
+    entry_of_page,
+    frame_at,
+    is_hugetlb,
+    resident,
+    vma_rows,
+)
 from tui.live.ring import FixedBuffer
-from tui.live.workers import Worker, Workers, address
+from tui.live.workers import Workers
 
-PRESENT, SWAPPED, FILE_OR_SHARED, GUARD, UFFD_WP, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 57, 1 << 56
-"""Bits of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst, 6.18)."""
-FRAME_BITS: Final = (1 << 55) - 1
-SWAP_TYPE: Final = (1 << 5) - 1
-SWP_PTE_MARKER: Final = 31
-HUGE: Final = 512
-"""Pages of a huge page."""
 KPF: Final = {
     "dirty": 4,
     "lru": 5,
@@ -42,11 +52,15 @@ KPF: Final = {
 }
 """Bits of /proc/kpageflags by the names of the recordings, in their order (include/uapi/linux/kernel-page-flags.h and
 include/linux/kernel-page-flags.h, 7.3). Bit 34, PG_owner_2, is PG_anon_exclusive where the page is anonymous."""
-KPF_ZERO_PAGE: Final = 24
-ARENA_END: Final = ARENA + ARENA_PAGES
+KPF_HEAD, KPF_TAIL, KPF_THP, KPF_ZERO_PAGE = 15, 16, 22, 24
+
+RAW: Final = (("w", 1 << 1), ("d", 1 << 6 | 1 << 58), ("s", 1 << 9))
+"""Bits of a present entry: _PAGE_RW, _PAGE_DIRTY or _PAGE_SAVED_DIRTY, _PAGE_SPECIAL (x86, pgtable_types.h, 6.12)."""
+PROTNONE, SWP_EXCLUSIVE = 1 << 8, 1 << 3
 
 EVERYBODY: Final = Seen(frames=False, pte="xfu", phys=(), counts=(), signals=False)
 PRIVILEGED: Final = Seen(frames=True, pte="xfu", phys=tuple(KPF), counts=("mapcount",), signals=False)
+ALL_BUT_SIGNALS: Final = Seen(counts=("refcount", "mapcount", "pincount"), signals=False)
 
 
 class SeenAt(NamedTuple):
@@ -59,9 +73,12 @@ class SeenAt(NamedTuple):
     file: str
     """The script's name of the file, where it has one."""
     file_page: int
-    huge: bool = False
-    """A page of 2 MiB: whether its file still has it nobody tells (mincore(2) would map it), so the model is believed.
-    """
+    hugetlb: bool = False
+    """A page of the pool: whether its file still has it nobody tells, so the model is believed."""
+
+    def behind(self, pages: int) -> "SeenAt":
+        """Where the page so many behind it is."""
+        return self._replace(page=self.page + pages, file_page=self.file_page + pages)
 
 
 class HeldPages(NamedTuple):
@@ -70,25 +87,27 @@ class HeldPages(NamedTuple):
     kind: str
     process: str
     page: int
-    entries: tuple[tuple[int, VmaRow], ...]
-    """Words of pagemap, each with its VMA."""
+    entries: tuple[SeenEntry, ...]
 
     @property
     def frames(self) -> tuple[int, ...]:
         """Frame numbers; all 0 to those who may not know them."""
-        return tuple(bits & FRAME_BITS for bits, _ in self.entries)
+        return tuple(entry.pfn for entry in self.entries)
 
 
 class Looking:
     """Looks at the workers again and again, and gives frames names as a recording does."""
 
-    def __init__(self, workers: Workers, *, privileged: bool) -> None:
+    def __init__(self, workers: Workers, *, privileged: bool, memory: KernelMemory | None = None) -> None:
         self.workers = workers
-        self.seen = PRIVILEGED if privileged else EVERYBODY
+        self.memory = memory
+        self.seen = EVERYBODY if not privileged else ALL_BUT_SIGNALS if memory else PRIVILEGED
         self.counts = os.open("/proc/kpagecount", os.O_RDONLY) if privileged else -1
         self.flags = os.open("/proc/kpageflags", os.O_RDONLY) if privileged else -1
         self.names: dict[int, str] = {}
-        """By frame number, of those that are not freed."""
+        """By frame number, of those that are not freed; a large folio has one, at its head."""
+        self.large: set[int] = set()
+        """Those of them that are large folios."""
         self.named = 0
         self.slots: dict[int, str] = {}
         self.slots_named = 0
@@ -97,12 +116,16 @@ class Looking:
         self.held: dict[str, HeldPages] = {}
         self.pins: dict[str, PinRow] = {}
         self.freed: list[str] = []
+        self.blocks: dict[tuple[int, int], bytes] = {}
+        """What was read of /proc/kpagecount and /proc/kpageflags for this look."""
 
     def close(self) -> None:
         """Close what was opened."""
         if self.seen.frames:
             os.close(self.counts)
             os.close(self.flags)
+        if self.memory is not None:
+            self.memory.close()
 
     def look(self, given_back: Iterable[str] = ()) -> Observation:
         """What can be seen now; `freed` then says which frames have gone since the last look.
@@ -111,49 +134,101 @@ class Looking:
         the model says was freed, is taken to be freed although its frame is mapped still or again.
         """
         self.freed = []
+        self.blocks.clear()
         drain()
         look = Observation()
         mapped: dict[int, SeenAt] = {}
         slots: set[int] = set()
-        tables: dict[str, dict[int, tuple[int, VmaRow]]] = {}
+        tables: dict[str, dict[int, SeenEntry]] = {}
         for name, worker in self.workers.processes.items():
             look.vmas[name] = list(vma_rows(worker, self.workers))
             tables[name] = dict(entries(worker, look.vmas[name]))
-            for page, (bits, vma) in tables[name].items():
-                if bits & PRESENT:
-                    pfn = bits & FRAME_BITS
-                    mapped.setdefault(pfn, self._place(name, page, bits, vma))
-                elif bits & SWAPPED and not bits & GUARD and not is_uffd_wp_marker(bits):
-                    slots.add(bits & FRAME_BITS)
-        if self.seen.frames:
-            self._forget(mapped, set(given_back))
+            for page, entry in tables[name].items():
+                if entry.present:
+                    mapped.setdefault(entry.pfn, self._place(name, page, entry))
+                elif entry.swapped:
+                    slots.add(entry.pfn)
         self.where |= mapped
+        if self.seen.frames:
+            self._forget(set(mapped), set(given_back))
+            self.where |= mapped
         self.slots = {slot: name for slot, name in self.slots.items() if slot in slots}
         for name, table in tables.items():
-            look.ptes[name] = {page: self._pte_row(name, page, bits, vma) for page, (bits, vma) in table.items()}
+            raw = self._raw(name)
+            look.ptes[name] = {page: self._pte_row(name, page, entry, raw.get(page)) for page, entry in table.items()}
         self.pins = {name: self.pins.get(name) or self._pin_row(taken) for name, taken in self.held.items()}
         look.pins = self.pins
         if self.seen.frames:
-            look.phys = {name: self._phys_row(pfn) for pfn, name in self.names.items()}
-        drain()  # reading a page marks it accessed, which puts it into a batch that holds a reference
+            look.phys = {
+                name: self._large_row(pfn) if pfn in self.large else self._phys_row(pfn)
+                for pfn, name in self.names.items()
+            }
+        if self.memory is None:
+            drain()  # reading a page marks it accessed, which puts it into a batch that holds a reference
         return look
+
+    def _raw(self, process: str) -> dict[int, int]:
+        """The raw entries of a process, by page, where they can be read."""
+        if self.memory is None:
+            return {}
+        found = self.memory.entries(self.workers.processes[process].pid, ARENA, ARENA_PAGES)
+        return {vpn - ARENA: word for vpn, word in found.items()}
 
     # -- frames --------------------------------------------------------------------------------
 
-    def _place(self, process: str, page: int, bits: int, vma: VmaRow) -> SeenAt:
+    def _place(self, process: str, page: int, entry: SeenEntry) -> SeenAt:
         """Where an entry stands, and what its frame belongs to."""
-        shared = bool(bits & FILE_OR_SHARED)
+        shared, vma = bool(entry.bits & FILE_OR_SHARED), entry.vma
         file = vma[3] if shared and vma[3] in self.workers.files else ""
-        return SeenAt(process, page, shared, file or "", vma[4] + page - vma[0], is_huge(vma))
+        return SeenAt(process, page, shared, file or "", vma[4] + page - vma[0], is_hugetlb(vma))
 
-    def _forget(self, mapped: dict[int, SeenAt], given_back: set[str]) -> None:
+    def _forget(self, mapped: set[int], given_back: set[str]) -> None:
         """End the names of frames that nobody has any more: not mapped, not held, not cached."""
         held = {pfn for taken in self.held.values() for pfn in taken.frames}
-        for pfn in sorted(self.names.keys() - held, key=lambda pfn: number(self.names[pfn])):
-            believed = pfn in mapped or self.where[pfn].huge
+        for head in sorted(self.large, key=lambda pfn: number(self.names[pfn])):
+            self._forget_folio(head, mapped, held, given_back)
+        for pfn in sorted(self.names.keys() - self.large - held, key=lambda pfn: number(self.names[pfn])):
+            believed = (pfn in mapped and not self._is_large(pfn)) or self.where[pfn].hugetlb
             if self.names[pfn] in given_back if believed else not self._cached(pfn):
-                self.freed.append(self.names.pop(pfn))
+                self._end(pfn)
+
+    def _end(self, pfn: int) -> None:
+        self.freed.append(self.names.pop(pfn))
+        self.where.pop(pfn, None)
+        self.large.discard(pfn)
+
+    def _forget_folio(self, head: int, mapped: set[int], held: set[int], given_back: set[str]) -> None:
+        """A large folio is freed as a whole; or it was split, and each of its pages goes on by itself, or is freed."""
+        name, pages = self.names[head], set(range(head, head + HUGE))
+        used = pages & (mapped | held)
+        if self._is_large(head) and (used or self.where[head].hugetlb or self._cached(head)):
+            if name in given_back and not used & held:
+                self._end(head)
+            return
+        first = self.where[head]
+        small = {pfn for pfn in pages if not self._is_large(pfn)}
+        for pfn in small:
+            self.where.setdefault(pfn, first.behind(pfn - head))
+        kept = {pfn for pfn in small if pfn in used or self._cached(pfn)}
+        if not kept and not any(one.startswith(f"{name}.") for one in given_back):
+            self._end(head)
+            return
+        self.names.pop(head)
+        self.large.discard(head)
+        for pfn in sorted(pages):
+            if pfn in kept:
+                self.names[pfn] = f"{name}.{pfn - head}"
+            else:
+                self.freed.append(f"{name}.{pfn - head}")
                 self.where.pop(pfn, None)
+
+    def _is_large(self, pfn: int) -> bool:
+        """Whether the frame is a page of a folio of 2 MiB (which is aligned to its size)."""
+        flags, head = self._word(self.flags, pfn), pfn - pfn % HUGE
+        if not flags >> KPF_THP & 1 and not flags >> KPF["huge"] & 1:
+            return False
+        first, last = (self._word(self.flags, one) for one in (head, head + HUGE - 1))
+        return bool(first >> KPF_HEAD & 1 and last >> KPF_TAIL & 1)
 
     def _cached(self, pfn: int) -> bool:
         """Whether the page cache or the swap cache keeps a frame that no page table shows."""
@@ -166,25 +241,44 @@ class Looking:
             return swapbacked and not anon
         return not anon and resident(file.descriptor, last.file_page)
 
-    def _pte_row(self, process: str, page: int, bits: int, vma: VmaRow) -> PteRow:
-        """Frame and flags of one entry, as far as pagemap shows them: `x f u`."""
-        if bits & GUARD:
+    def _pte_row(self, process: str, page: int, entry: SeenEntry, raw: int | None) -> PteRow:
+        """Frame and flags of one entry, as far as they can be seen."""
+        if entry.bits & GUARD:
             return "guard", ""
-        if not bits & PRESENT:
-            swapped = bits & SWAPPED and not is_uffd_wp_marker(bits)
-            return (self._slot(bits & FRAME_BITS), "") if swapped else ("uffd-wp-marker", "")
-        flags = (("x", EXCLUSIVE), ("f", FILE_OR_SHARED), ("u", UFFD_WP))
-        letters = "".join(letter for letter, bit in flags if bits & bit) + ("H" if is_huge(vma) else "")
+        if not entry.present:
+            exclusive = "e" if raw is not None and raw & SWP_EXCLUSIVE else ""
+            return (self._slot(entry.pfn), exclusive) if entry.swapped else ("uffd-wp-marker", "")
+        name = self._frame(entry.pfn, entry.vma) if self.seen.frames else ""
+        normal = not name.startswith("S")
+        flags = {
+            "x": entry.bits & EXCLUSIVE and normal,
+            "f": entry.bits & FILE_OR_SHARED and normal,
+            "u": entry.bits & UFFD_WP,
+            "H": entry.huge,
+        }
+        if raw is not None:
+            flags |= {letter: raw & bits for letter, bits in RAW} | {"n": not raw & 1 and raw & PROTNONE}
+            flags["s"] = flags["s"] and name not in ("zero", "hugezero")
+        letters = "".join(letter for letter in "wdxfnusH" if flags.get(letter))
         if not self.seen.frames:
             return shown(byte_of(self.workers.processes[process], page)), letters
-        return self._frame(bits & FRAME_BITS, vma), letters
+        return name.removesuffix(".0") if entry.huge else name, letters
 
     def _frame(self, pfn: int, vma: VmaRow) -> str:
         """What the frame is called; a new one gets the next name."""
-        if self._word(self.flags, pfn) >> KPF_ZERO_PAGE & 1:
-            return "zero"
+        flags = self._word(self.flags, pfn)
+        if flags >> KPF_ZERO_PAGE & 1:
+            return "hugezero" if flags >> KPF_THP & 1 else "zero"
         if "pf" in vma[5].split():
             return self.specials.setdefault(pfn, f"S{len(self.specials)}")
+        if self._is_large(pfn):
+            head = pfn - pfn % HUGE
+            self.large.add(head)
+            self.where.setdefault(head, self.where[pfn].behind(head - pfn))
+            return f"{self._name(head)}.{pfn - head}"
+        return self._name(pfn)
+
+    def _name(self, pfn: int) -> str:
         if pfn not in self.names:
             self.names[pfn] = f"P{self.named}"
             self.named += 1
@@ -198,17 +292,42 @@ class Looking:
             self.slots_named += 1
         return self.slots[slot]
 
-    def _phys_row(self, pfn: int) -> PhysRow:
-        """Mapcount, flags and first byte; the refcount is nowhere to be read. Of a huge page nothing is compared."""
-        if pfn in self.where and self.where[pfn].huge:
-            return None, None, "huge", None
+    def _page_flags(self, pfn: int) -> str:
         word = self._word(self.flags, pfn)
         anon = word >> KPF["anon"] & 1
-        flags = (name for name, bit in KPF.items() if word >> bit & 1 and (name != "excl" or anon))
-        return None, self._word(self.counts, pfn), " ".join(flags), self._byte(pfn)
+        return " ".join(name for name, bit in KPF.items() if word >> bit & 1 and (name != "excl" or anon))
+
+    def _phys_row(self, pfn: int) -> PhysRow:
+        """Counts, flags and first byte of a small page."""
+        refcount = self.memory.refcount_of(pfn) if self.memory else None
+        return refcount, self._word(self.counts, pfn), self._page_flags(pfn), self._byte(pfn)
+
+    def _large_row(self, head: int) -> LargePhysRow | PhysRow:
+        """A large folio; without its own counts nothing of it is compared."""
+        if self.memory is None:
+            return None, None, "huge", None
+        found = self.memory.folio(head)
+        flags = self._page_flags(head)
+        anon = "anon" in flags.split()
+        marks = [word >> ANON_EXCLUSIVE & 1 for word in found.flags]
+        if "huge" in flags.split():
+            marks[1:] = [0] * (HUGE - 1)
+        return {
+            "order": found.order,
+            "ref": found.refcount,
+            "pincount": found.pincount,
+            "map": in_rows(found.mapcounts),
+            "flags": flags,
+            "excl": in_rows(marks) if anon else None,
+            "val": in_rows(self.memory.first_bytes(head)),
+        }
 
     def _byte(self, pfn: int) -> int | None:
         """The first byte of a frame, from where it is mapped, from its file, or from who holds it."""
+        if self.memory is not None:
+            with suppress(OSError):
+                return self.memory.byte(pfn)
+            return None
         last = self.where.get(pfn)
         worker = self.workers.processes.get(last.process) if last else None
         if last and worker and frame_at(worker, last.page) == pfn:
@@ -223,42 +342,56 @@ class Looking:
             return os.pread(self.workers.files[last.file].descriptor, 1, last.file_page * kernel.PAGE)[0]
         return None
 
-    @staticmethod
-    def _word(descriptor: int, pfn: int) -> int:
-        return int.from_bytes(os.pread(descriptor, 8, pfn * 8), "little")
+    def _word(self, descriptor: int, pfn: int) -> int:
+        """A word of /proc/kpagecount or /proc/kpageflags; those of 512 frames are read at once, anew at each look."""
+        block = self.blocks.get((descriptor, pfn // HUGE))
+        if block is None:
+            block = os.pread(descriptor, HUGE * 8, pfn // HUGE * HUGE * 8)
+            self.blocks[descriptor, pfn // HUGE] = block
+        at = pfn % HUGE * 8
+        return int.from_bytes(block[at : at + 8], "little")
 
     # -- references ----------------------------------------------------------------------------
 
     def took(self, name: str, kind: str, process: str, page: int, pages: int) -> None:
         """A reference was taken: note the frames that the entries show now; they stay until it is dropped."""
         worker = self.workers.processes[process]
-        rows = dict(entries(worker, list(vma_rows(worker, self.workers)), page, page + pages))
-        found = tuple(rows[one] for one in range(page, page + pages) if one in rows and rows[one][0] & PRESENT)
-        self.held[name] = HeldPages(kind, process, page, found)
-        for one, (bits, vma) in enumerate(found):
-            self.where.setdefault(bits & FRAME_BITS, self._place(process, page + one, bits, vma))
+        found = []
+        for one in range(page, page + pages):
+            entry = entry_of_page(worker, self.workers, one)
+            if entry is not None:
+                found.append(entry)
+                self.where.setdefault(entry.pfn, self._place(process, one, entry))
+        self.held[name] = HeldPages(kind, process, page, tuple(found))
 
     def dropped(self, name: str) -> None:
         """A reference was put."""
         self.held.pop(name, None)
 
     def _pin_row(self, taken: HeldPages) -> PinRow:
-        frames = tuple(self._frame(bits & FRAME_BITS, vma) if self.seen.frames else "?" for bits, vma in taken.entries)
+        frames = tuple(self._frame(entry.pfn, entry.vma) if self.seen.frames else "?" for entry in taken.entries)
         return PinRow("pin" if taken.kind == "pin" else "get", taken.process, taken.page, frames)
 
 
-def is_uffd_wp_marker(bits: int) -> bool:
-    """Whether a word of pagemap is that of a marker: a swap entry of no swap file (SWP_PTE_MARKER, 31, in 6.18).
+def in_rows(numbers: Iterable[int]) -> list[list[int]]:
+    """Equal neighbours as runs: where it begins, how long it is, the number.
 
-    Those who may not see frame numbers see no type either; to them whatever is write-protected and not there is one.
+    >>> in_rows([0, 0, 7])
+    [[0, 2, 0], [2, 1, 7]]
     """
-    kind = bits & SWAP_TYPE
-    return bool(bits & UFFD_WP) and not bits & PRESENT and (kind == SWP_PTE_MARKER or not bits & FRAME_BITS)
+    found: list[list[int]] = []
+    for place, one in enumerate(numbers):
+        if found and found[-1][2] == one:
+            found[-1][1] += 1
+        else:
+            found.append([place, 1, one])
+    return found
 
 
-def number(name: str) -> int:
-    """`P12` → 12."""
-    return int(name[1:].partition(".")[0])
+def number(name: str) -> tuple[int, int]:
+    """`P12` → (12, 0), `P12.3` → (12, 3)."""
+    head, _, page = name[1:].partition(".")
+    return int(head), int(page or 0)
 
 
 def may_see_frames() -> bool:
@@ -288,89 +421,3 @@ def drain() -> None:
     """
     with suppress(OSError):
         kernel.drain_batches()
-
-
-def vma_rows(worker: Worker, workers: Workers) -> Iterator[VmaRow]:
-    """The VMAs of the arena, from /proc/PID/smaps, as a recording shows them."""
-    names = {file.inode: name for name, file in workers.files.items()}
-    head: list[str] = []
-    for line in Path(f"/proc/{worker.pid}/smaps").read_text(encoding="utf-8", errors="replace").splitlines():
-        first, _, rest = line.partition(" ")
-        if first == "VmFlags:":
-            start, end = (int(part, 16) // kernel.PAGE for part in head[0].split("-"))
-            if ARENA <= start < ARENA_END:
-                yield vma_row(start, end, head, rest.split(), names)
-        elif "-" in first and not first.endswith(":"):
-            head = line.split(maxsplit=5)
-
-
-def vma_row(start: int, end: int, head: list[str], flags: Iterable[str], names: dict[tuple[int, int], str]) -> VmaRow:
-    """One VMA. A file that the script made is known by its inode; `sd` (soft-dirty) says nothing here."""
-    major, minor = (int(part, 16) for part in head[3].split(":"))
-    inode, path = int(head[4]), head[5].strip() if len(head) > 5 else ""
-    path = path.removesuffix(" (deleted)") if path.startswith("/anon_hugepage") else path
-    known = names.get((os.makedev(major, minor), inode))
-    backing = known or ("shmem" if path == "/dev/zero (deleted)" else path or None)
-    if backing and backing.startswith(("[anon", "[stack", "[heap")):
-        backing = None
-    offset = int(head[2], 16) // kernel.PAGE if backing else 0
-    return start - ARENA, end - ARENA, head[1], backing, offset, " ".join(flag for flag in flags if flag != "sd")
-
-
-def entries(
-    worker: Worker, vmas: list[VmaRow], first: int = 0, end: int = ARENA_PAGES
-) -> Iterator[tuple[int, tuple[int, VmaRow]]]:
-    """The words of pagemap that are not empty, each with its VMA, for the pages [first, end) of the arena."""
-    with Path(f"/proc/{worker.pid}/pagemap").open("rb", buffering=0) as file:
-        for vma in vmas:
-            start, stop = max(vma[0], first), min(vma[1], end)
-            if start >= stop:
-                continue
-            words = os.pread(file.fileno(), (stop - start) * 8, (ARENA + start) * 8)
-            step = HUGE if is_huge(vma) else 1
-            for page in range(start + -start % step, stop, step):
-                at = (page - start) * 8
-                bits = int.from_bytes(words[at : at + 8], "little")
-                if bits & (PRESENT | SWAPPED | GUARD | UFFD_WP):
-                    yield page, (bits, vma)
-
-
-def is_huge(vma: VmaRow) -> bool:
-    """Whether a VMA shows pages of 2 MiB from the pool: each has one entry, which stands at its first page."""
-    return "ht" in vma[5].split()
-
-
-def frame_at(worker: Worker, page: int) -> int:
-    """The frame that a page of a process shows now; 0 if none."""
-    with Path(f"/proc/{worker.pid}/pagemap").open("rb", buffering=0) as file:
-        bits = int.from_bytes(os.pread(file.fileno(), 8, (ARENA + page) * 8), "little")
-    return bits & FRAME_BITS if bits & PRESENT else 0
-
-
-def byte_of(worker: Worker, page: int) -> int | None:
-    """The first byte of a page that is present, through /proc/PID/mem; None where the kernel does not show it."""
-    try:
-        descriptor = os.open(f"/proc/{worker.pid}/mem", os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return os.pread(descriptor, 1, address(page))[0]
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
-def resident(descriptor: int, index: int) -> bool:
-    """mincore(2): whether the page cache has this page of a file. A mapping that nobody touches asks for it."""
-    offset = index * kernel.PAGE
-    try:
-        at = kernel.mmap(0, kernel.PAGE, 1, kernel.MAP_SHARED, descriptor, offset)
-    except OSError:
-        return False
-    try:
-        return kernel.mincore(at, kernel.PAGE)
-    except OSError:
-        return False
-    finally:
-        kernel.munmap(at, kernel.PAGE)

@@ -14,8 +14,8 @@ PAGE: Final = 4096
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 NUMBERS: Final = {
-    "x86_64": {"mseal": 462, "memfd_secret": 447, "move_pages": 279, "userfaultfd": 323},
-    "aarch64": {"mseal": 462, "memfd_secret": 447, "move_pages": 239, "userfaultfd": 282},
+    "x86_64": {"mseal": 462, "memfd_secret": 447, "move_pages": 279, "userfaultfd": 323, "bpf": 321},
+    "aarch64": {"mseal": 462, "memfd_secret": 447, "move_pages": 239, "userfaultfd": 282, "bpf": 280},
 }
 """System calls by number, for those that have no wrapper in older C libraries (arch/*/entry/syscalls, 6.12)."""
 COMMON_NUMBERS: Final = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438}
@@ -49,6 +49,7 @@ ADVICE: Final = {
     "populate_read": 22,
     "populate_write": 23,
     "dontneed_locked": 24,
+    "collapse": 25,
     "guard_install": 102,
     "guard_remove": 103,
 }
@@ -102,6 +103,9 @@ _READ: Final = _declare("read", _INT, _ADDRESS, _SIZE, result=ctypes.c_ssize_t)
 _WRITE: Final = _declare("write", _INT, _ADDRESS, _SIZE, result=ctypes.c_ssize_t)
 _TEE: Final = _declare("tee", _INT, _INT, _SIZE, ctypes.c_uint, result=ctypes.c_ssize_t)
 _VMSPLICE: Final = _declare("vmsplice", _INT, ctypes.POINTER(IoVec), ctypes.c_ulong, ctypes.c_uint, result=_LONG)
+_PREAD: Final = _declare("pread", _INT, _ADDRESS, _SIZE, _LONG, result=ctypes.c_ssize_t)
+_PWRITE: Final = _declare("pwrite", _INT, _ADDRESS, _SIZE, _LONG, result=ctypes.c_ssize_t)
+_MLOCK2: Final = _declare("mlock2", _ADDRESS, _SIZE, ctypes.c_uint)
 _FALLOCATE: Final = _declare("fallocate", _INT, _INT, _LONG, _LONG)
 _MINCORE: Final = _declare("mincore", _ADDRESS, _SIZE, ctypes.POINTER(ctypes.c_ubyte))
 _PRCTL: Final = _declare("prctl", _INT, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
@@ -162,6 +166,11 @@ def mlock(address: int, length: int) -> int:
     return checked(_MLOCK(address, length))
 
 
+def mlock_on_fault(address: int, length: int) -> int:
+    """System call mlock2 with MLOCK_ONFAULT, bytes."""
+    return checked(_MLOCK2(address, length, 1))
+
+
 def munlock(address: int, length: int) -> int:
     """System call munlock, bytes."""
     return checked(_MUNLOCK(address, length))
@@ -196,6 +205,16 @@ def vmsplice(descriptor: int, address: int, length: int) -> int:
     """System call vmsplice of one range of bytes into a pipe; returns how many bytes it took."""
     vector = IoVec(address, length)
     return checked(_VMSPLICE(descriptor, ctypes.byref(vector), 1, 0))
+
+
+def page_to_file(descriptor: int, address: int) -> int:
+    """System call pwrite of a page to the start of a file, bytes."""
+    return checked(_PWRITE(descriptor, address, PAGE, 0))
+
+
+def page_from_file(descriptor: int, address: int) -> int:
+    """System call pread of the first page of a file, bytes."""
+    return checked(_PREAD(descriptor, address, PAGE, 0))
 
 
 def process_vm(pid: int, address: int, value: int | None) -> int:

@@ -101,6 +101,16 @@ def splice(address: int, length: int, descriptor: int) -> int | None:
         os.close(descriptor)
 
 
+def direct(address: int, writes_memory: int, descriptor: int) -> int:
+    """One page to or from a file that was opened with O_DIRECT and that came with the message."""
+    try:
+        transfer = kernel.page_from_file if writes_memory else kernel.page_to_file
+        moved: int = transfer(descriptor, address)
+        return moved
+    finally:
+        os.close(descriptor)
+
+
 CALLS: Final[dict[str, Callable[..., int | None]]] = {
     "mmap": kernel.mmap,
     "map_descriptor": map_descriptor,
@@ -109,7 +119,9 @@ CALLS: Final[dict[str, Callable[..., int | None]]] = {
     "mremap": kernel.mremap,
     "madvise": kernel.madvise,
     "mlock": kernel.mlock,
+    "mlock_on_fault": kernel.mlock_on_fault,
     "munlock": kernel.munlock,
+    "direct": direct,
     "mseal": kernel.mseal,
     "msync": kernel.msync,
     "load": load,

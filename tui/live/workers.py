@@ -112,6 +112,8 @@ class Workers:
         """Those alive, oldest first."""
         self.files: dict[str, LiveFile] = {}
         self.held: dict[str, HeldPipe | FixedBuffer] = {}
+        self.direct = -1
+        """A nameless file of one page on disk, opened with O_DIRECT once it is needed."""
         self.uffds: dict[str, int] = {}
         """The descriptor of each userfaultfd, in the process that has opened it."""
 
@@ -129,6 +131,9 @@ class Workers:
             worker.end()
         for file in self.files.values():
             os.close(file.descriptor)
+        if self.direct >= 0:
+            os.close(self.direct)
+            self.direct = -1
         self.processes.clear()
         self.files.clear()
 
@@ -198,6 +203,34 @@ class Workers:
     def close_file(self, name: str) -> None:
         """System call close."""
         os.close(self.files.pop(name).descriptor)
+
+    def to_disk(self, process: str, page: int) -> int:
+        """System call pwrite with O_DIRECT of a page; returns the byte that reached the disk. Raises OSError."""
+        descriptor = self._direct_file()
+        self.processes[process].call("direct", address(page), 0, descriptors=(descriptor,))
+        again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(again, 1, 0)[0]
+        finally:
+            os.close(again)
+
+    def from_disk(self, process: str, page: int, value: int) -> None:
+        """System call pread with O_DIRECT into a page, from a disk that holds `value` and zeros. Raises OSError."""
+        descriptor = self._direct_file()
+        again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(again, bytes([value]).ljust(PAGE, b"\0"), 0)
+            os.fsync(again)
+        finally:
+            os.close(again)
+        self.processes[process].call("direct", address(page), 1, descriptors=(descriptor,))
+
+    def _direct_file(self) -> int:
+        if self.direct < 0:
+            flags = os.O_RDWR | os.O_TMPFILE | os.O_DIRECT | os.O_CLOEXEC
+            self.direct = os.open(tempfile.gettempdir(), flags, 0o600)
+            os.ftruncate(self.direct, PAGE)
+        return self.direct
 
     # -- who holds pages -----------------------------------------------------------------------
 

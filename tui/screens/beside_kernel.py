@@ -153,7 +153,12 @@ class BesideKernel(Overlay):
         kernel, model = (self.drawing(self.found[at], columns, real=real) for real in (True, False))
         titles = (tr("This machine's kernel"), tr("The model"))
         left, right = ([row(Span(title, "title")), *rows] for title, rows in zip(titles, (kernel, model), strict=True))
-        note = tr("Counts: who is known to hold each frame. The kernel shows no refcounts and no TLB.")
+        counted = "refcount" in self.machines.looking.seen.counts
+        note = (
+            tr("Counts: as struct page has them. No TLB can be seen.")
+            if counted
+            else tr("Counts: who is known to hold each frame. The kernel shows no refcounts and no TLB.")
+        )
         told = [BLANK, *wrap([Span(note, "dim")], width)]
         return [*(beside(left, right, columns + GAP) if wide else [*left, BLANK, *right]), *told]
 

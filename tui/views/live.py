@@ -37,10 +37,15 @@ def heading(release: str, model: str, seen: Seen) -> str:
 
 def what_is_seen(seen: Seen) -> str:
     """What is compared on this level, and what is not."""
+    if "refcount" in seen.counts:
+        return tr(
+            "Compared: answers, VMAs, entries with all their bits, frames, refcounts, pins, mapcounts, page flags, "
+            "contents."
+        )
     if seen.frames:
         return tr(
             "Compared: answers, VMAs, entries, frames, mapcounts, page flags, contents. "
-            "No file of the kernel shows refcounts."
+            "Refcounts need CAP_BPF and CAP_PERFMON."
         )
     return tr(
         "Compared: answers, VMAs, which entries are present, swapped out or shared, and what their pages hold. "
@@ -90,6 +95,8 @@ def value(one: Any) -> str:
     """A field's value in a few words."""
     if one is None:
         return tr("none")
+    if isinstance(one, dict):
+        return ", ".join(f"{key} {value(part)}" for key, part in one.items())
     if isinstance(one, tuple | list):
         return " ".join(value(part) for part in one if part is not None and part != "") or tr("none")
     return str(one)
@@ -97,9 +104,12 @@ def value(one: Any) -> str:
 
 def verdict(tally: LiveCount, release: str, seen: Seen) -> str:
     """How many commands agree, on which kernel, and what was compared."""
-    compared = (
-        tr("frames, mapcounts and contents compared") if seen.frames else tr("answers, entries and contents compared")
-    )
+    if "refcount" in seen.counts:
+        compared = tr("frames, refcounts, mapcounts and contents compared")
+    elif seen.frames:
+        compared = tr("frames, mapcounts and contents compared")
+    else:
+        compared = tr("answers, entries and contents compared")
     text = ntr("{agreed} of {done} command agrees", "{agreed} of {done} commands agree", tally.done).format(
         agreed=tally.agreed, done=tally.done
     )
