@@ -3,13 +3,19 @@
 Spinlocks (the PTE lock, i_pages) need no record: what happens under one is a single micro-step.
 """
 
+from typing import Final
+
 from model.engine.procedure import Blocked, blocked
 from model.memory.records import Lock
-from model.memory.state import Transaction
+from model.memory.state import Transaction, Wait
+
+CPU: Final = "cpu"
+"""The kind of lock that a CPU with interrupts off is to everybody who must run there, or needs its answer."""
 
 
 def down_read(tx: Transaction, kind: str, owner: str) -> Blocked | None:
     """Take a lock for reading, or wait for its writer (kernel/locking/rwsem.c)."""
+    tx.waits.append(Wait((kind, owner), write=False))
     lock = tx.locks.get((kind, owner))
     if lock is None:
         tx.locks[kind, owner] = Lock(readers=(tx.task_name,))
@@ -22,6 +28,7 @@ def down_read(tx: Transaction, kind: str, owner: str) -> Blocked | None:
 
 def down_write(tx: Transaction, kind: str, owner: str) -> Blocked | None:
     """Take a lock for writing, or wait for whoever holds it."""
+    tx.waits.append(Wait((kind, owner), write=True))
     lock = tx.locks.get((kind, owner))
     if lock is not None:
         holders = lock.writer or ", ".join(lock.readers)

@@ -33,7 +33,7 @@ from msgspec.structs import replace
 from model.engine.mends import made_by, mended
 from model.memory.errno import ENOMEM
 from model.memory.events import Event, Splat
-from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction
+from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction, Wait
 from model.memory.tasks import IN_A_STEP, Locals, Task
 
 
@@ -229,6 +229,8 @@ class Stepped(msgspec.Struct, frozen=True, gc=False):
     """Not empty: the step could not be done, and this is what it waits for."""
     result: Result | None
     """Not None: the task has ended with this step."""
+    waits: tuple[Wait, ...] = ()
+    """The locks that it has taken by waiting for them; if it could not be done, the one that it waits for is last."""
 
 
 def begin(state: State, name: str, procedure: Procedure, process: str, cpu: int) -> State:
@@ -263,7 +265,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         outcome = _held_up(state, task, name) or micro.body(running, tx)
     finally:
         IN_A_STEP.discard(mark)
-    result = None
+    result, waits = None, tx.waits
     if isinstance(outcome, Blocked):
         tx = Transaction(state, task, name)
         tx.tasks[name] = replace(task, blocked=outcome.on)
@@ -290,6 +292,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         tuple([_traced(event, task) for event in tx.events]) if tx.events else (),
         outcome.on if isinstance(outcome, Blocked) else "",
         result,
+        tuple(waits) if waits else (),
     )
 
 

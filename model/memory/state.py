@@ -367,6 +367,15 @@ class IndexedView(TableView[K, V], gc=False, eq=False):
         self.writes[key] = None
 
 
+class Wait(NamedTuple):
+    """A sleeping lock that a micro-step takes: held by somebody else against it, the step is not made."""
+
+    lock: tuple[str, str]
+    """Kind and owner; `cpu` and its number for a CPU with interrupts off."""
+    write: bool
+    """Taken for writing, so readers hold it up too."""
+
+
 class Transaction(Tables, msgspec.Struct, dict=True, eq=False):
     """The writes of one micro-step over a State, with its journal.
 
@@ -378,6 +387,8 @@ class Transaction(Tables, msgspec.Struct, dict=True, eq=False):
     """The task whose step this is; an empty one outside the engine."""
     task_name: str = ""
     events: list[Event] = []
+    waits: list[Wait] = []
+    """The locks that it has taken, or waits for: the last one."""
 
     def emit(self, event: Event) -> None:
         """Report something that leaves no record in the State: an access, a splat, a line for the log."""

@@ -34,7 +34,7 @@ from model.memory.flags import (
 from model.memory.folio import folio_of
 from model.memory.ordered import ceiling
 from model.memory.records import Lock, Pte, Vma
-from model.memory.state import Memory, Transaction
+from model.memory.state import Memory, Transaction, Wait
 
 PTRS_PER_TABLE: Final = leaf.PTRS_PER_TABLE
 TABLE_SHIFT: Final = leaf.TABLE_SHIFT
@@ -157,6 +157,7 @@ def pte_lock(tx: Transaction, mm: str, vpn: int) -> Blocked | None:
 
     Taking and giving it back within one step leaves no trace; `hold_pte_lock` is for the few that must flush under it.
     """
+    tx.waits.append(Wait(("ptl", f"{mm}:{vpn >> TABLE_SHIFT}"), write=True))
     lock = tx.locks.get(("ptl", f"{mm}:{vpn >> TABLE_SHIFT}"))
     if lock is None or lock.writer == tx.task_name:
         return None

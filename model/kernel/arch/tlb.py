@@ -7,9 +7,10 @@ CPU's TLB can only be flushed by an interrupt (IPI) that it must take.
 from typing import Annotated, ClassVar, Final
 
 from model.engine.config import setting
+from model.engine.lock import CPU
 from model.engine.procedure import Outcome, Procedure, blocked, done, goto, step
 from model.memory.records import Pte, TlbEntry
-from model.memory.state import Memory, Transaction
+from model.memory.state import Memory, Transaction, Wait
 from model.memory.tasks import FlushOwed
 from model.memory.units import ORDERED, CpuNumber
 
@@ -64,6 +65,7 @@ class tlb_remove_table_sync_one(Procedure):
         for cpu in range(tx.counters["cpus"]):
             holder = tx.cpus[cpu].irqs_off_by
             if cpu != tx.task.cpu and holder:
+                tx.waits.append(Wait((CPU, str(cpu)), write=True))
                 return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
         return done()
 
@@ -101,6 +103,7 @@ class flush_tlb_range(Procedure):
             holder = tx.cpus[cpu].irqs_off_by
             walker = tx.tasks.get(holder) if holder else None
             if walker is not None and walker.process == self.mm:
+                tx.waits.append(Wait((CPU, str(cpu)), write=True))
                 return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
             if tlb_drop(tx, cpu, self.mm, self.start, self.end):
                 self.cpumask = tuple(later for later in self.cpumask if later > cpu)

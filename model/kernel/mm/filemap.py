@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from model.engine.config import fact, setting
-from model.engine.lock import down_read, down_write, up_read
+from model.engine.lock import down_read, down_write, try_lock, up_read
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
 from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
@@ -134,7 +134,7 @@ def folio_lock(tx: Transaction, pfn: int) -> Blocked | None:
 
 def folio_trylock(tx: Transaction, pfn: int) -> bool:
     """Take the page's lock if nobody has it."""
-    return folio_lock(tx, pfn) is None
+    return try_lock(tx, "folio", str(page_folio(tx, pfn)))
 
 
 def folio_unlock(tx: Transaction, pfn: int) -> None:
@@ -280,7 +280,7 @@ class filemap_grab_folio(Procedure):
         if pfn is None:
             return fail(ENOMEM)
         filemap_add_folio(tx, self.file, self.index, pfn)
-        folio_lock(tx, pfn)
+        folio_trylock(tx, pfn)
         return hand_over(0, (pfn,))
 
 

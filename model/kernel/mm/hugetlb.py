@@ -11,7 +11,7 @@ from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, hold_pte_lock, pte_alloc, pte_lock, pte_unlock
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.filemap import filemap_add_folio, filemap_get_folio, folio_lock, folio_unlock
+from model.kernel.mm.filemap import filemap_add_folio, filemap_get_folio, folio_lock, folio_trylock, folio_unlock
 from model.kernel.mm.huge_page import pmd_start
 from model.kernel.mm.hugetlb_pool import (
     alloc_hugetlb_folio,
@@ -202,7 +202,7 @@ class hugetlb_no_page(hugetlb_call):
         self.fresh, self.holds = True, (head,)
         if shared:
             hugetlb_add_to_page_cache(tx, vma.file, vma_hugecache_offset(vma, self.vpn), head)
-            folio_lock(tx, head)
+            folio_trylock(tx, head)
         return None
 
     @step

@@ -10,7 +10,7 @@ from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, call, done, goto, hand_over, step
 from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, zero_pte
 from model.kernel.arch.tlb import flush_tlb_range
-from model.kernel.mm.filemap import filemap_remove_folio, folio_lock, folio_unlock
+from model.kernel.mm.filemap import filemap_remove_folio, folio_trylock, folio_unlock
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, huge_pmd, is_huge_zero
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -119,7 +119,7 @@ class split_folio(Procedure):
         pages = range(self.head, self.head + self.pages)
         split_to_order_0(tx, self.head)
         for pfn in pages[1:]:
-            folio_lock(tx, pfn)
+            folio_trylock(tx, pfn)
         self.holds = tuple(pages[1:])
         self.ret = 0
         return None

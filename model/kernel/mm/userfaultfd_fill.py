@@ -10,7 +10,7 @@ from model.kernel.arch.pgtable import is_pmd_leaf, pte_alloc, pte_lock, tables_e
 from model.kernel.mm.filemap import (
     filemap_add_folio,
     filemap_remove_folio,
-    folio_lock,
+    folio_trylock,
     folio_unlock,
 )
 from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, put_page
@@ -207,7 +207,7 @@ class mfill_atomic(Procedure):
             return self.finish(tx, -EFAULT)
         if filemap_get_entry(tx, vma.file, index) is not None or (vma.file, index) in tx.swapped:
             return self.finish(tx, -EEXIST)
-        folio_lock(tx, self.page)
+        folio_trylock(tx, self.page)
         tx.frames.update(self.page, kind="file", flags=PG_SWAPBACKED | PG_UPTODATE)
         filemap_add_folio(tx, vma.file, index, self.page)
         return goto(mfill_atomic.mfill_atomic_install_pte)
