@@ -37,7 +37,7 @@ class Case:
 
     def holders(self, *kinds: str) -> list[Holder]:
         """Some holders, in order; only of these kinds where any are given."""
-        return [holder for holder in some(self.held) if not kinds or holder.kind in kinds]
+        return some(self.held, kinds)
 
     @property
     def subject(self) -> str:

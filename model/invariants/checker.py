@@ -28,7 +28,7 @@ from model.invariants.registry import (
     TRANSLATION_RULE,
 )
 from model.invariants.subjects import parse
-from model.invariants.violation import SEVERITIES, Violation
+from model.invariants.violation import SEVERITIES, Severity, Violation
 from model.memory.events import Access, FreedTableRead, Splat
 from model.memory.state import TABLES, Change, State
 from model.text.wording import counted, together
@@ -153,13 +153,37 @@ def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
     )
 
 
+def _alike(broken: BrokenPlaces) -> dict[str, list[int]]:
+    """Rule → the frames that break it, in order."""
+    alike: dict[str, list[int]] = {}
+    for name, pfn in sorted(broken.frames):
+        alike.setdefault(name, []).append(pfn)
+    return alike
+
+
+def kinds_of(scene: MachineView, broken: BrokenPlaces) -> Iterator[tuple[str, Severity]]:
+    """What is wrong as `explain` tells it, without the words: invariant and severity."""
+    for name, pfns in _alike(broken).items():
+        rule = FRAME_RULES[name]
+        for pfn in pfns[:MOST_ALIKE]:
+            yield name, rule.severity_of(case_of(scene, pfn, of_folio=rule.of_folio))
+    if any(_is_seen(scene, name) for name in broken.references):
+        yield REFERENCE_RULE.invariant.name, REFERENCE_RULE.invariant.severity
+    if any(broken.dangerous.values()):
+        yield TRANSLATION_RULE.invariant.name, TRANSLATION_RULE.invariant.severity
+    if broken.locks:
+        yield LOCK_RULE.invariant.name, LOCK_RULE.invariant.severity
+
+
+def _is_seen(scene: MachineView, reference: str) -> bool:
+    """Whether there is somebody to whom it matters that a reference is stale."""
+    process = scene.state.references[reference].process
+    return not process or scene.living(process)
+
+
 def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
     """Each thing that is wrong, in words."""
-    alike: dict[str, list[int]] = {}
-    for name, pfn in broken.frames:
-        alike.setdefault(name, []).append(pfn)
-    for name, pfns in alike.items():
-        pfns.sort()
+    for name, pfns in _alike(broken).items():
         rule = FRAME_RULES[name]
         found = [rule.explain(case_of(scene, pfn, of_folio=rule.of_folio)) for pfn in pfns[:MOST_ALIKE]]
         if len(pfns) > MOST_ALIKE:
@@ -167,8 +191,7 @@ def explain(scene: MachineView, broken: BrokenPlaces) -> Iterator[Violation]:
             found[-1] = found[-1]._replace(message=together((found[-1].message, more)))
         yield from found
     for name, pages in broken.references.items():
-        process = scene.state.references[name].process
-        if not process or scene.living(process):
+        if _is_seen(scene, name):
             yield REFERENCE_RULE.explain(scene, name, pages)
     for translations in broken.dangerous.values():
         for translation in translations:

@@ -195,7 +195,7 @@ def frames_of_huge_entry(scope: RecheckScope, change: Change) -> None:
 def _held_among(scope: RecheckScope, pages: Iterable[int]) -> list[int]:
     """Those of some pages that somebody holds."""
     held = scope.scene.holding.held
-    return [pfn for pfn in pages if held.get(pfn) is not None]
+    return [pfn for pfn in pages if held.get(pfn, ())]
 
 
 def frame_of_key(scope: RecheckScope, change: Change) -> None:

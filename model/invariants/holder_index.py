@@ -26,6 +26,7 @@ from model.invariants.holders import (
     REFERENCE_KINDS,
     WEIGHTS,
     Held,
+    HeldByKind,
     Holder,
     HolderKind,
     Tally,
@@ -80,7 +81,10 @@ class Index(NamedTuple):
     def holders(self, pfn: int) -> Held:
         """Everybody who points at a frame, TLBs too."""
         held = self.held.get(pfn, ())
-        for holder in self.cached.get(pfn, ()):
+        cached = self.cached.get(pfn, ())
+        if cached and isinstance(held, HeldByKind):
+            held = tuple(sorted(held))
+        for holder in cached:
             held = added(held, holder)
         return held
 
@@ -152,7 +156,7 @@ class Draft:
         """Frames whose holders have changed; the checker must look at them again."""
         self.watched: dict[Place, tuple[Holder, ...]] = {}
         self.places: set[Place] = set()
-        """Virtual pages whose translation or watchers have changed."""
+        """Virtual pages whose translation has changed, in a page table or in a TLB."""
 
     def entry(self, table: Any, key: Any) -> Any:
         """An entry of the base for somebody who adds or takes away his own, and looks at no others."""
@@ -197,7 +201,8 @@ class Draft:
             self.watched[place] = tuple(sorted((*watchers, holder)))
         else:
             self.watched[place] = tuple(other for other in watchers if other != holder)
-        self.places.add(place)
+        if holder.kind not in REFERENCE_KINDS:
+            self.places.add(place)
 
     # -- one change ------------------------------------------------------------------------
 
@@ -321,7 +326,7 @@ class Draft:
         changed: tuple[dict[Any, Any], ...] = (self.held, self.watched, self.cached, self.owed, self.kept, self.large)
         if not any(changed) and not self.made:
             return self.base
-        tables: list[Any] = [_with(old, new) if new else old for old, new in zip(self.base, changed, strict=True)]
+        tables: list[Any] = [self.after(old, new) if new else old for old, new in zip(self.base, changed, strict=True)]
         index = Index(*tables)
         if not self.made:
             return index
@@ -330,21 +335,20 @@ class Draft:
             large = large.insert(head, weighed_anew(index.held, head, order)) if order else large.discard(head)
         return index._replace(large=large)
 
+    def after(self, entries: Any, changed: dict[Any, Any]) -> Any:
+        """The entries of a table after some have changed; an empty one is none."""
+        for key, value in changed.items():
+            entries = entries.insert(key, value) if value else entries.discard(key)
+        return entries
+
     def references_of(self, pfns: Iterable[int]) -> set[tuple[str, int]]:
         """Which pages of which references hold one of the frames: (reference, page)."""
         found: set[tuple[str, int]] = set()
         for pfn in pfns:
             before = self.base.held.get(pfn, ())
             held = self.held.get(pfn, before)
-            found.update((holder.owner, holder.number) for holder in members(held) if holder.kind in REFERENCE_KINDS)
+            found.update((holder.owner, holder.number) for holder in members(held, REFERENCE_KINDS))
         return found
-
-
-def _with(entries: HashTrieMap[Any, Any], changed: dict[Any, Any]) -> HashTrieMap[Any, Any]:
-    """The entries after some have changed; an empty one is none."""
-    for key, value in changed.items():
-        entries = entries.insert(key, value) if value else entries.discard(key)
-    return entries
 
 
 def weighed_anew(held: HashTrieMap[int, Held], head: int, order: int) -> LargeTally:

@@ -7,7 +7,8 @@ What is kept for one frame does not depend on the order in which its holders cam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
 from typing import Final, Literal, NamedTuple
 
 from rpds import HashTrieSet
@@ -168,13 +169,34 @@ class Crowd(NamedTuple):
     members: HashTrieSet[Holder]
 
 
-Held = tuple[Holder, ...] | Crowd
+class HeldByKind(ABC):
+    """The holders of a frame as a search keeps them, kind by kind: who asks for some of them looks at no others."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def of(self, kinds: Collection[str]) -> Iterator[Holder]:
+        """Those of some kinds; of all, where none is given."""
+
+    @property
+    @abstractmethod
+    def tally(self) -> Tally:
+        """What they add up to."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Holder]:
+        return self.of(())
+
+
+Held = tuple[Holder, ...] | Crowd | HeldByKind
 """All holders of one frame. Always a Crowd above FEW of them and never below, so equal sets are equal values."""
 
 
 def tally(held: Held) -> Tally:
     """What the holders add up to. O(FEW)."""
-    if isinstance(held, Crowd):
+    if isinstance(held, Crowd | HeldByKind):
         return held.tally
     if len(held) == 1:
         return WEIGHTS[held[0].kind]
@@ -195,19 +217,23 @@ def added(held: Held, holder: Holder) -> Held:
 def removed(held: Held, holder: Holder) -> Held:
     """With one holder less. KeyError or ValueError if it is not among them: then the index has gone wrong."""
     if isinstance(held, Crowd):
-        members = held.members.remove(holder)
-        if len(members) <= FEW:
-            return tuple(sorted(members))
-        return Crowd(held.tally.plus(WEIGHTS[holder.kind], -1), members)
-    position = held.index(holder)
-    return held[:position] + held[position + 1 :]
+        left = held.members.remove(holder)
+        if len(left) <= FEW:
+            return tuple(sorted(left))
+        return Crowd(held.tally.plus(WEIGHTS[holder.kind], -1), left)
+    few = tuple(held)
+    position = few.index(holder)
+    return few[:position] + few[position + 1 :]
 
 
-def members(held: Held) -> Iterator[Holder]:
-    """Each holder; in order only where there are few."""
-    return iter(held.members if isinstance(held, Crowd) else held)
+def members(held: Held, kinds: Collection[str] = ()) -> Iterator[Holder]:
+    """Each holder, or each of some kinds; in order only where there are few."""
+    if isinstance(held, HeldByKind):
+        return held.of(kinds)
+    everybody = held.members if isinstance(held, Crowd) else held
+    return (holder for holder in everybody if holder.kind in kinds) if kinds else iter(everybody)
 
 
-def some(held: Held, most: int = FEW) -> list[Holder]:
-    """At most `most` holders, the least ones, in order. O(all holders) for a Crowd."""
-    return sorted(held.members)[:most] if isinstance(held, Crowd) else list(held[:most])
+def some(held: Held, kinds: Collection[str] = (), most: int = FEW) -> list[Holder]:
+    """At most `most` holders, or of some kinds, the least ones, in order. O(all holders) for a Crowd."""
+    return sorted(members(held, kinds))[:most]

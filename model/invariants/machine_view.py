@@ -1,7 +1,7 @@
 """What an invariant looks at: a State together with the index of who holds what in it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
@@ -17,6 +17,9 @@ FREE = Frame()
 
 SWAPPED = -1
 """`sees` cannot name a frame: the page is in swap, and not in the swap cache."""
+
+PLACED: Final = ("pte", "huge")
+"""Entries that say at which virtual page a process has a frame."""
 
 
 class MachineView(NamedTuple):
@@ -94,15 +97,17 @@ class MachineView(NamedTuple):
 
     def mappers(self, pfn: int, *kinds: str) -> set[str]:
         """The processes that have the frame in their page tables; only through entries of these kinds where given."""
-        wanted = kinds or ENTRY_KINDS
-        return {holder.owner for holder in self.every_holder(pfn) if holder.kind in wanted}
+        return {holder.owner for holder in self.every_holder(pfn, kinds or ENTRY_KINDS)}
 
-    def every_holder(self, pfn: int) -> Iterator[Holder]:
-        """Whoever holds the frame, and those that hold the folio around it as a whole; TLBs hold nothing."""
-        yield from members(self.holding.held.get(pfn, ()))
+    def every_holder(self, pfn: int, kinds: Collection[str] = ()) -> Iterator[Holder]:
+        """Whoever holds the frame, and those that hold the folio around it as a whole; TLBs hold nothing.
+
+        Only of some kinds where any are given.
+        """
+        yield from members(self.holding.held.get(pfn, ()), kinds)
         head = self.holding.head(pfn)
         if head is not None and head != pfn:
-            for holder in members(self.holding.held.get(head, ())):
+            for holder in members(self.holding.held.get(head, ()), kinds):
                 if holder.kind == "cache":
                     yield holder._replace(number=holder.number + pfn - head)
                 elif holder.kind == "huge":
@@ -110,7 +115,7 @@ class MachineView(NamedTuple):
 
     def mapped_at(self, pfn: int, process: str) -> int | None:
         """The lowest virtual page at which `process` has the frame mapped, or None."""
-        places = (self.place_of(h, pfn) for h in self.every_holder(pfn) if h.owner == process)
+        places = (self.place_of(h, pfn) for h in self.every_holder(pfn, PLACED) if h.owner == process)
         return min((vpn for vpn in places if vpn is not None), default=None)
 
     def place_of(self, holder: Holder, pfn: int) -> int | None:
@@ -127,8 +132,8 @@ class MachineView(NamedTuple):
         """Some holders of the frame, in order; only of these kinds where any are given."""
         pointing = self.holding.held.get(pfn, ()) if kinds and "tlb" not in kinds else self.holding.holders(pfn)
         if self.holding.head(pfn) not in {None, pfn}:
-            pointing = tuple(sorted({*self.every_holder(pfn), *members(pointing)}))
-        return [holder for holder in some(pointing) if not kinds or holder.kind in kinds]
+            pointing = tuple(sorted({*self.every_holder(pfn, kinds), *members(pointing, kinds)}))
+        return some(pointing, kinds)
 
     def undecided(self, pfn: int) -> bool:
         """Whether a call has cleared an entry of the frame under its lock, and counts the mapping still.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from model.invariants.case import Case
 from model.invariants.machine_view import MachineView
-from model.invariants.violation import Invariant, Violation
+from model.invariants.violation import Invariant, Severity, Violation
 from model.memory.events import Access, FreedTableRead, Splat
 from model.memory.records import Pte, Reference, TlbEntry
 from model.memory.state import Change
@@ -34,6 +34,12 @@ class FrameRule(NamedTuple):
     difference, as long as no count is negative."""
     of_folio: bool = False
     """It is about counts that a large folio has once, so it is asked about the folio, not about each of its pages."""
+    severity: Callable[[Case], Severity] | None = None
+    """How bad a case is, where not all are as bad as the invariant says."""
+
+    def severity_of(self, case: Case) -> Severity:
+        """How bad a case is."""
+        return self.severity(case) if self.severity is not None else self.invariant.severity
 
 
 class ReferenceRule(NamedTuple):

@@ -25,8 +25,6 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
     What a process writes while fork() is still at work its child is meant to have: the child does not run yet.
     """
     pfn, frame = access.pfn, scene.folio(access.pfn)
-    mappers = scene.mappers(pfn)
-    others = sorted(other for other in mappers - {process} if not scene.forking(other))
     match frame.kind:
         case "free":
             if access.write:
@@ -41,10 +39,11 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
             return who(scene, tables[0]) if tables else phrase("the kernel, as a page table")
         case "zero" if access.write:
             return phrase("everybody: each read of untouched memory in the system now finds the byte")
-        case "anon" if others and (access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES)):
+        case "anon" if access.write or process not in scene.mappers(pfn, *COUNTED_ENTRIES):
+            others = sorted(other for other in scene.mappers(pfn) - {process} if not scene.forking(other))
             having = [(other, _at(scene, pfn, other)) for other in others]
             return listing([phrase("{process}, which has it at {place}", process=one, place=at) for one, at in having])
-        case "file" if not counted and process not in mappers and not _lent(scene, pfn, meant):
+        case "file" if not counted and process not in scene.mappers(pfn) and not _lent(scene, pfn, meant):
             cached = scene.holders(pfn, "cache")
             return _file(cached[0].owner) if cached and not _maps_file(scene, process, cached[0].owner) else ""
         case _:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from model.memory.state import Change, State, Tables
 from model.search.packed import ENTRY, Component, PackedTable, SplitTable
@@ -37,35 +37,24 @@ class Reads:
         """Everything that the values after it depend on."""
         return self.components | self.peeked if self.peeked else self.components
 
-    def touch(self) -> Touch:
-        """What others can notice of the run, and what it can notice of others."""
-        looked = changed = 0
+    @property
+    def looked(self) -> int:
+        """The marks of what it has looked at, as far as others can have to do with that."""
+        looked = 0
         for component in self.components:
             if component not in self.shared:
                 looked |= component.mark
         for packed_table in self.packed_tables:
             looked |= packed_table.mark
+        return looked
+
+    @property
+    def turned(self) -> int:
+        """The marks of what it has made another value of, and of the tables where that stands."""
+        changed = 0
         for component in self.changed:
             changed |= component.mark | component.packed_table.mark
-        return Touch(looked, changed)
-
-
-class Touch(NamedTuple):
-    """What a transition has to do with others, as marks of components and tables.
-
-    Two transitions neither of which changes what the other one looks at can change places: both do what they did, and
-    break what they broke. What a transition changes it also looks at, so two that change the same thing are no such
-    pair; with two exceptions. Readers of a lock come and go in any order (kernel/locking/rwsem.c): `down_read` looks
-    for a writer alone, and the readers are kept in an order of their own. And in the checker's index whoever begins or
-    ceases to hold something is put among the others in an order that does not depend on who came first.
-    """
-
-    looked: int
-    changed: int
-
-    def concerns(self, other: Touch) -> bool:
-        """Whether the order of the two may matter."""
-        return bool(self.changed & other.looked or self.looked & other.changed)
+        return changed
 
 
 class Tracked:

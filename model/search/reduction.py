@@ -7,32 +7,50 @@ What the others do can then just as well come later.
 
 What a step looks at and changes is known exactly, for it is run (`Touch`). What a task may do later is known as far as
 the search has seen it: by *places*, that is values of the task's own record, with all that was ever looked at and
-changed there, and the places that followed. From what was seen so far the sets are computed; as long as a search sees
-anything new it is made again.
+changed there, and the places that followed. From what was seen so far the sets are computed. Where that turns out to
+have been too little they are computed again, and the search goes on from the states that this concerns; if they are
+many it is made anew. Where one task goes on alone no state is looked up under other names.
+
+Three things make the sets smaller.
+
+- *Locks.* Who holds a lock holds up everybody who must take it: as long as the holder stays where he is they do not
+  pass the place where they take it, and whatever they would do behind it does not count.
+- *Sections with interrupts off.* A step is made only while its CPU has interrupts on. That others may turn them off and
+  on again before does not concern it. This presupposes that such a section comes to its end; if somebody is seen to
+  wait, or to end, in one, it is given up.
+- *Holders* of a frame are kept kind by kind, and what they add up to apart from who they are (`tracked_holders`).
 
 Why what was not seen cannot matter. Call an attempt (a step made, or found impossible) *seen* if the last search has
-met one at the same place that looked at the same values. Claim: in every state that can be reached at all, every
-attempt is seen. Suppose not. Take a state that the search has visited and a schedule a1 … am from there, all of it
-seen, after which some task q makes an attempt u that was never seen; and of all these a shortest. Let P be the set that
-was chosen in that state.
+met one at the same place that looked at the same values. An attempt that ends in waiting for a lock, or for its CPU,
+counts as seen as well if it has looked, up to there, at the same values as one that was met: it does nothing, and tells
+nothing that is not known. Claim: in every state that can be reached at all, every attempt is seen. Suppose not. Take a
+state that the search has visited and a schedule a1 … am from there, all of it seen, after which some task q makes an
+attempt u that was never seen; and of all these a shortest. Let P be the set that was chosen in that state.
 
 1. Some ai belongs to P. The first such ai has nothing to do with a1 … a(i-1), all of them seen and made by others, so
-   it can be made first; the search has gone there, and the rest of the schedule is shorter.
+   it can be made first; the search has gone there, and the rest of the schedule is shorter. If they have turned the
+   interrupts of its CPU off they have turned them on again, for it was made.
 2. None does, and q is in P. Nothing that q's next attempt looks at has been changed by a1 … am; so u is the attempt
-   that q makes in the visited state itself, which the search has met.
+   that q makes in the visited state itself, which the search has met; or it waits for its CPU. If q waits for a lock,
+   one of its holders is in P, and has not moved.
 3. None does, and q is not in P. Take a possible step t of P. It has nothing to do with a1 … am, so it can be made
    first, which the search did, and the schedule goes on from there. If u looks at nothing that t changes, it is still
    u, never seen. If it does, then in its place q makes an attempt that looks at the same values up to the first one
-   that t has changed. Had that been seen, q would be known to look there, and would belong to P. So it was not seen
-   either. The schedule is as long as before, but the search has gone a step further. It cannot go on like that for
-   ever: see below. So there is a shorter one in the end; and with m = 0 every attempt is met.
+   that t has changed. Had that been seen, q would be known to look there, and would belong to P; unless what t has
+   changed is a lock that P holds and that is taken at this place by whatever is made there, but then u waits for it,
+   and counts as seen. So it was not seen either. The schedule is as long as before, but the search has gone a step
+   further. It cannot go on like that for ever: see below. So there is a shorter one in the end; and with m = 0 every
+   attempt is met.
+
+None of a1 … am passes a place where a lock is taken that P holds: whatever was made there has taken it, and it was
+held.
 
 Therefore every kind of violation, each of which is a property of an attempt and depends on what that looks at (what the
 checker looks at counts), is met; and so is each outcome of each command. Moved to the front one by one, as in 1 and 3,
 the steps of any schedule to an end turn into those of a schedule in the reduced graph, with the same violations, to the
-same end. So the ends are the same, and those with waiting tasks; and there is a schedule to an end without some
-violation if and only if the reduced graph has one. Never, sometimes and always are the verdicts of a search of
-everything.
+same end: there no step of P is possible any more, so one of P has moved, or P waits for a CPU whose section never ends.
+So the ends are the same, and those with waiting tasks; and there is a schedule to an end without some violation if and
+only if the reduced graph has one. Never, sometimes and always are the verdicts of a search of everything.
 
 Not the same are the number of schedules, the shares, the nearest ways: for those everything is searched.
 
@@ -47,52 +65,31 @@ are called under other names (Emerson, Jha, Peled, "Combining Partial Order and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from model.search.bfs import MOST_STATES, Property, SearchProgress, Transition, at_start
+from model.search.code_places import NONE_HELD, CodePlaceKey, CodePlaces, Held, MarkImage
 from model.search.final_states import broken_at
-from model.search.packed import Component
+from model.search.packed import Component, Footprint
+from model.search.persistent_sets import Live, NextStep, smallest
 from model.search.problem import SearchProblem
-from model.search.read_tracking import Touch
-from model.search.symmetry import Image, Symmetry
-from model.search.transition_cache import STATED, Actor, TransitionCache
+from model.search.symmetry import Symmetry
+from model.search.touch import Touch
+from model.search.transition_cache import CPUS, LOCKS, STATED, Actor, TransitionCache, holders_of, is_written
 
 TOLD_EVERY: Final = 1000
 """States after which somebody is told how far it is."""
-
-CodePlaceKey = tuple[Actor, int]
-"""A task at a place: by its record, as bits. Or a permission: how often it may still be used."""
-
-
-class CodePlace:
-    """What was seen of a task, or of a permission, at one place."""
-
-    __slots__ = ("ahead", "changed", "looked", "sticky")
-
-    def __init__(self) -> None:
-        self.looked = 0
-        self.changed = 0
-        self.ahead: set[CodePlaceKey] = set()
-        """The places that a step from here leads to, those of a task that it starts too."""
-        self.sticky = False
-        """A step from here may close a circle of places."""
-
-
-class NextStep(NamedTuple):
-    """What one task, or permission, may do in a state."""
-
-    looked: int
-    """What its next step looks at …"""
-    changed: int
-    """… and changes; 0 where it is not possible."""
-    later_looked: int
-    """What it may look at from now on …"""
-    later_changed: int
-    moves: tuple[tuple[Actor, int], ...]
-    """Its possible next steps with the bits that they turn over: one, or one for each choice of pages."""
-    sticky: bool
+FEW_LEARNT: Final = 256
+"""States after which is asked for the first time whether enough is known of what may come later."""
+MOST_AGAIN: Final = 10
+"""If one in so many states must be looked at again, the search is made anew: it then visits fewer."""
+Waiting = tuple[int, Live, int]
+"""A state that is still to be looked at, with what may happen there, and who has moved last: -1 for nobody."""
+EVERYTHING: Final = Footprint()
+EVERYTHING.mask = -1
+"""Every bit of a state."""
 
 
 class Reduction:
@@ -105,21 +102,26 @@ class Reduction:
         self.symmetry: Final = symmetry
         self.standing: Final = at_start(scene, cache)
         """What is broken before anything happens."""
-        self.places: Final[dict[CodePlaceKey, CodePlace]] = {}
+        self.seen_places: Final = CodePlaces()
         self.before: dict[int, int] = {0: 0}
         """Every state of the last search → the one from which it was reached first."""
+        self._branched: set[int] = set()
+        """Those from which several steps lead on, or none, each as the one that stands for it."""
         self.found: dict[Property, Transition] = {}
         """Every kind of violation, with a transition that violates."""
-        self.ends: list[int] = []
-        """The states in which nothing more can happen."""
+        self.ends: dict[int, int] = {}
+        """The states in which nothing more can happen, each as the one that stands for it → the one that was met."""
         self.transitions = 0
         self.searches = 0
         """How often the search was made, until it saw nothing new."""
-        self.expanded = 0
-        """States whose next steps were looked at, in all searches."""
         self.complete = False
-        self._news = True
-        self._later: dict[CodePlaceKey, tuple[int, int]] = {}
+        self._sections_end = True
+        """Nobody has been seen to wait with interrupts off."""
+        self._held: dict[int, dict[str, Held]] = {}
+        """The locks of a state, as bits → who holds which."""
+        self._locks: Final = Footprint()
+        self._locks.include((), (self.cache.tables[LOCKS], self.cache.tables[CPUS]))
+        self._locks_known = self._locks.mask
         self._actors: Final = [
             (thread.control, thread.idle, tuple(actor for actor in self.cache.tasks if actor.first is thread))
             for thread in self.cache.threads
@@ -129,13 +131,31 @@ class Reduction:
 
     def run(self, most_states: int = MOST_STATES, progress: Callable[[SearchProgress], bool] = lambda _: True) -> None:
         """Search until nothing new is seen, or a search knows `most_states`, or `progress` returns False."""
-        while self._news:
-            self._news = False
-            self._later = {}
-            self._find_sticky()
-            if not self._search(most_states, progress):
+        learning = FEW_LEARNT
+        todo = self._start_over()
+        while todo:
+            if not self._go_through(todo, learning, most_states, progress):
                 return
+            if self._sections_end is self.cache.waits_in_section:
+                self._forget_sections()
+                self.seen_places.settle()
+                todo += self._start_over()
+            elif again := self._not_settled(self.seen_places.settle()):
+                learning = max(2 * learning, len(self.before))
+                if todo or len(again) * MOST_AGAIN > len(self.before):
+                    todo = self._start_over()
+                else:
+                    todo = [(packed, self._live(packed), -1) for packed in again]
+            else:
+                learning = 0
         self.complete = not self.cache.left_out
+
+    def _forget_sections(self) -> None:
+        """Whoever has interrupts off may wait for others: a step that needs its CPU is one that others may hold up."""
+        self._sections_end = False
+        for actor in (*self.cache.tasks, *self.cache.starters):
+            for cell in actor.cells.values():
+                cell.steps = {}
 
     # -- what it says ----------------------------------------------------------------------
 
@@ -183,17 +203,17 @@ class Reduction:
         seen, todo = {0}, [0]
         while todo:
             packed = todo.pop()
-            chosen = self.chosen(packed)
-            if not chosen:
+            live = self._live(packed)
+            least = self._least(packed, live)
+            if not least:
                 return True
-            for actor, turned in chosen:
-                effect = self.cache.effect(actor, packed)
-                if not isinstance(effect, int) and any(prop[0] == name for prop in effect[1]):
-                    continue
-                after = self.canonical(packed ^ turned)
-                if after not in seen:
-                    seen.add(after)
-                    todo.append(after)
+            for step in filter(None, (live[number] for number in least)):
+                breaking = {actor for actor, broken in step.breaks if any(prop[0] == name for prop in broken)}
+                for actor, turned in step.moves:
+                    after = self.canonical(packed ^ turned)
+                    if actor not in breaking and after not in seen:
+                        seen.add(after)
+                        todo.append(after)
         return False
 
     def way_into(self, prop: Property) -> list[Transition]:
@@ -204,37 +224,76 @@ class Reduction:
         return [*self.way_to(last.packed), last]
 
     def way_to(self, packed: int) -> list[Transition]:
-        """A way from the start to a state that the search has visited, told of states that stand for others."""
+        """A way from the start to a state that the search has visited, or to the end for which one stands."""
+        packed = self.ends.get(packed, packed)
         way: list[Transition] = []
         while packed:
             before = self.before[packed]
-            movers = (actor for actor, turned in self.chosen(before) if self.canonical(before ^ turned) == packed)
-            way.append(Transition(before, next(movers)))
+            way.append(Transition(before, self._mover(before, packed)))
             packed = before
         return way[::-1]
 
+    def _mover(self, before: int, after: int) -> Actor:
+        """Who leads from one state to the next."""
+        for actor in (*self.cache.tasks, *self.cache.starters):
+            effect = self.cache.effect(actor, before)
+            if before ^ (effect if isinstance(effect, int) else effect[0]) == after:
+                return actor
+        raise AssertionError("there is no such step")
+
     # -- one search ------------------------------------------------------------------------
 
-    def _search(self, most_states: int, progress: Callable[[SearchProgress], bool]) -> bool:
-        self.searches += 1
+    def _start_over(self) -> list[Waiting]:
+        """Forget every state but the first."""
         self.transitions = 0
-        self.ends = []
-        self.found = {}
-        before, todo = {0: 0}, [0]
-        self.before = before
-        due = min(TOLD_EVERY, most_states)
-        while todo:
-            packed = todo.pop()
-            chosen = self.chosen(packed)
-            self.expanded += 1
-            if not chosen:
-                self.ends.append(packed)
-            for _, turned in chosen:
+        self.ends, self.found, self.before = {}, {}, {0: 0}
+        self._branched = set()
+        return [(0, self._live(0), -1)]
+
+    def _not_settled(self, changed: list[CodePlaceKey]) -> list[int]:
+        """The states in which somebody is at one of these places: of what may come after, too little was known."""
+        at: dict[Component, set[int]] = {}
+        for actor, code in changed:
+            at.setdefault(actor.control, set()).add(code)
+        there = [(control.mask, codes) for control, codes in at.items()]
+        again = [packed for packed in self.before if any(packed & mask in codes for mask, codes in there)]
+        self._branched -= {self.canonical(packed) for packed in again}
+        return again
+
+    def _go_through(
+        self, todo: list[Waiting], learning: int, most_states: int, progress: Callable[[SearchProgress], bool]
+    ) -> bool:
+        """Search on from some states, until none is left or so many are known that were gone through to learn.
+
+        To learn, states from all over the list are taken: what can happen late in a schedule is then soon seen.
+        Returns False if the search must end.
+        """
+        self.searches += 1
+        before = self.before
+        turn, due = 0, min(len(before) + TOLD_EVERY, most_states)
+        while todo and not len(before) >= learning > 0:
+            if learning:
+                turn = (turn + 5) % 8
+                there = turn * len(todo) // 8
+                todo[there], todo[-1] = todo[-1], todo[there]
+            start, live, mover = todo.pop()
+            if (reached := self._follow(start, live, mover)) is None:
+                continue
+            packed, moves = reached
+            stands = self.canonical(packed)
+            if stands in self._branched:
+                continue
+            self._branched.add(stands)
+            if not moves:
+                self.ends[stands] = packed
+            for number, turned in moves:
                 self.transitions += 1
                 after = packed ^ turned
-                if after not in before and (after := self.canonical(after)) not in before:
+                if after not in before:
                     before[after] = packed
-                    todo.append(after)
+                    following = list(live)
+                    self._go_on(following, after, number, turned)
+                    todo.append((after, following, number))
             if len(before) > due:
                 due = min(len(before) + TOLD_EVERY, max(most_states, len(before)))
                 if self.symmetry is not None:
@@ -243,51 +302,125 @@ class Reduction:
                     return False
         return True
 
+    def _follow(self, packed: int, live: Live, mover: int) -> tuple[int, list[tuple[int, int]]] | None:
+        """Go on from a state as long as one task goes on alone, to where several must be tried, or nothing can happen.
+
+        Returns that state with the possible steps, each as who makes it, by his number in `live`, and the bits that it
+        turns over; None if the search has been there. `live` is brought up to date.
+        """
+        before = self.before
+        while True:
+            moves = [
+                (number, turned)
+                for number in self._least(packed, live, mover)
+                if (one := live[number]) is not None
+                for _, turned in one.moves
+            ]
+            if len(moves) != 1:
+                return packed, moves
+            mover, turned = moves[0]
+            self.transitions += 1
+            after = packed ^ turned
+            if after in before:
+                return None
+            before[after] = packed
+            packed = after
+            self._go_on(live, packed, mover, turned)
+
     def canonical(self, packed: int) -> int:
         """The state that stands for this one and all that count as the same."""
         return packed if self.symmetry is None else self.symmetry.canonical(packed)
 
-    def chosen(self, packed: int) -> list[tuple[Actor, int]]:
-        """The steps with which the search goes on from a state, each with the bits that it turns over."""
-        live = list(self._live(packed))
-        able = [number for number, one in enumerate(live) if one.moves]
+    def _least(self, packed: int, live: Live, last: int = -1) -> list[int]:
+        """Who goes on from a state; `last`: who has moved last."""
+        able = [number for number, one in enumerate(live) if one is not None and one.moves]
         if len(able) < 2:
-            return [move for number in able for move in live[number].moves]
-        least = smallest(live, able)
-        return [move for number in least for move in live[number].moves]
+            return able
+        return smallest(live, able, last, self._holding(packed))
 
-    def _live(self, packed: int) -> Iterator[NextStep]:
+    def _live(self, packed: int) -> Live:
         """What may happen in a state; whatever is new in it is noted."""
-        for control, idle, actors in self._actors:
-            at = packed & control.mask
-            if at == idle:
-                continue
-            looked = changed = 0
-            moves = []
-            for actor in actors:
-                cell = actor.cells.get(at)
-                key = packed & cell.mask if cell is not None else 0
-                touch = cell.touches.get(key) if cell is not None else None
-                if cell is None or touch is None:
-                    self._meet(actor, packed)
-                    cell = actor.cells[at]
-                    key = packed & cell.mask
-                    touch = cell.touches[key]
-                looked |= touch.looked
-                effect = cell.effects[key]
-                if not effect:
-                    continue
-                changed |= touch.changed
-                if isinstance(effect, int):
-                    moves.append((actor, effect))
-                else:
-                    moves.append((actor, effect[0]))
-                    for prop in effect[1]:
-                        self.found.setdefault(prop, Transition(packed, actor))
-            later = self._later.get((actors[0], at)) or self._from((actors[0], at))
-            yield NextStep(looked, changed, *later, tuple(moves), self.places[actors[0], at].sticky)
+        return [
+            None if packed & control.mask == idle else self._next_step(packed, control, actors)
+            for control, idle, actors in self._actors
+        ]
 
-    def _meet(self, actor: Actor, packed: int) -> None:
+    def _go_on(self, live: Live, packed: int, mover: int, turned: int) -> None:
+        """What may happen after a step that has turned some bits over."""
+        for number, (control, idle, actors) in enumerate(self._actors):
+            one = live[number]
+            if turned & control.mask or (one is not None and turned & one.looks_at.mask):
+                live[number] = None if packed & control.mask == idle else self._next_step(packed, control, actors)
+            elif one is not None and one.breaks:
+                self._note_broken(one, packed)
+
+    def _next_step(self, packed: int, control: Component, actors: tuple[Actor, ...]) -> NextStep:
+        """What one task, or permission, may do."""
+        at = packed & control.mask
+        actor = actors[0]
+        cell = actor.cells.get(at)
+        step = cell.steps.get(packed & cell.mask) if cell is not None else None
+        if step is None:
+            step = self._met(packed, at, actors)
+            if len(actors) == 1:
+                cell = actor.cells[at]
+                cell.steps[packed & cell.mask] = step
+        if step.breaks:
+            self._note_broken(step, packed)
+        return step
+
+    def _met(self, packed: int, at: int, actors: tuple[Actor, ...]) -> NextStep:
+        """What was not met before, or may be one of several choices."""
+        heeds = changed = waits_for = 0
+        moves, breaks = [], []
+        for actor in actors:
+            cell = actor.cells.get(at)
+            touch = cell.touches.get(packed & cell.mask) if cell is not None else None
+            if touch is None or len(actors) == 1:
+                touch = self._meet(actor, packed)
+            heeds |= touch.heeds
+            waits_for = touch.waits_for
+            effect = self.cache.effect(actor, packed)
+            if effect:
+                changed |= touch.changed
+                turned, broken = (effect, None) if isinstance(effect, int) else effect
+                moves.append((actor, turned))
+                breaks += [(actor, broken)] if broken else []
+        place = self.seen_places.place((actors[0], at))
+        looks_at = actors[0].cells[at] if len(actors) == 1 else EVERYTHING
+        return NextStep(
+            actors[0].task,
+            place,
+            looks_at,
+            tuple(moves),
+            tuple(breaks),
+            heeds=heeds,
+            changed=changed,
+            waits_for=waits_for,
+        )
+
+    def _note_broken(self, step: NextStep, packed: int) -> None:
+        for actor, broken in step.breaks:
+            for prop in broken:
+                self.found.setdefault(prop, Transition(packed, actor))
+
+    def _holding(self, packed: int) -> dict[str, Held]:
+        """Who holds which locks in a state."""
+        if self._locks.mask != self._locks_known:
+            self._locks_known = self._locks.mask
+            self._held = {}
+        key = packed & self._locks_known
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = {}
+            for number in (LOCKS, CPUS):
+                for lock in self.cache.tables[number].components.values():
+                    write = number == CPUS or is_written(lock.by_code[packed & lock.mask])
+                    for name in holders_of(lock, packed):
+                        found[name] = found.get(name, NONE_HELD) | Held(lock.mark if write else 0, lock.mark)
+        return found
+
+    def _meet(self, actor: Actor, packed: int) -> Touch:
         """Note what an attempt that was not met before looks at and changes, and where it leads."""
         touch = self.cache.touch(actor, packed)
         effect = self.cache.effect(actor, packed)
@@ -296,125 +429,14 @@ class Reduction:
         for marks in self._marks:
             image = marks.image
             self._note(image.actor(self._first[actor]), image.of(packed), image.of(after), marks.of(touch))
+        return touch if self._sections_end or not touch.made else touch._replace(heeds=touch.looked)
 
     def _note(self, thread: Actor, packed: int, after: int, touch: Touch) -> None:
-        key = thread, packed & thread.control.mask
-        place = self.places.get(key)
-        if place is None:
-            place = self.places[key] = CodePlace()
-            self._news = True
-        if touch.looked & ~place.looked or touch.changed & ~place.changed:
-            place.looked |= touch.looked
-            place.changed |= touch.changed
-            self._news = True
+        place = self.seen_places.note((thread, packed & thread.control.mask), touch)
         if packed == after:
             return
         for control, idle, actors in self._actors:
             there = after & control.mask
             moved = there != packed & control.mask or actors[0] is thread
-            if moved and there != idle and (actors[0], there) not in place.ahead:
-                place.ahead.add((actors[0], there))
-                self._news = True
-
-    def _from(self, key: CodePlaceKey) -> tuple[int, int]:
-        """What may be looked at and changed from a place on, as far as it was seen."""
-        looked = changed = 0
-        reached, todo = {key}, [key]
-        while todo:
-            place = self.places.get(todo.pop())
-            if place is not None:
-                looked |= place.looked
-                changed |= place.changed
-                todo += place.ahead - reached
-                reached |= place.ahead
-        self._later[key] = looked, changed
-        return looked, changed
-
-    def _find_sticky(self) -> None:
-        """Find the places from which a step may close a circle of places."""
-        done: set[CodePlaceKey] = set()
-        for start in self.places:
-            if start in done:
-                continue
-            way: dict[CodePlaceKey, list[CodePlaceKey]] = {start: self._ahead(start)}
-            while way:
-                key, ahead = next(reversed(way.items()))
-                if not ahead:
-                    done.add(key)
-                    del way[key]
-                    continue
-                following = ahead.pop()
-                if following in way:
-                    self.places[key].sticky = True
-                elif following not in done:
-                    way[following] = self._ahead(following)
-
-    def _ahead(self, key: CodePlaceKey) -> list[CodePlaceKey]:
-        place = self.places.get(key)
-        return sorted(place.ahead, key=lambda one: (one[0].name, one[1])) if place is not None else []
-
-
-class MarkImage:
-    """What components are called under other names, as marks."""
-
-    def __init__(self, image: Image) -> None:
-        self.image: Final = image
-        self.known: Final[dict[int, int]] = {}
-
-    def of(self, touch: Touch) -> Touch:
-        """What the same transition looks at and changes under other names."""
-        return Touch(self._of(touch.looked), self._of(touch.changed))
-
-    def _of(self, marks: int) -> int:
-        found = self.known.get(marks)
-        if found is None:
-            found, rest, marked = 0, marks, self.image.cache.layout.marked
-            while rest:
-                least = rest & -rest
-                rest ^= least
-                one = marked[least.bit_length() - 1]
-                found |= self.image.partner(one).mark if isinstance(one, Component) else one.mark
-            self.known[marks] = found
-        return found
-
-
-def smallest(live: list[NextStep], able: list[int]) -> list[int]:
-    """Of the sets of which each holds one that can move and all that must go with it, the smallest; of two the first.
-
-    Only those that can move are told. A set that holds a sticky step is no smaller than all.
-    """
-    everybody = sum(1 << number for number in able)
-    rows: dict[int, int] = {}
-    best, size = everybody, len(able)
-    for number in able:
-        members = fresh = 1 << number
-        sticky = live[number].sticky
-        while fresh and not sticky:
-            least = fresh & -fresh
-            fresh ^= least
-            one = least.bit_length() - 1
-            row = rows.get(one)
-            if row is None:
-                row = rows[one] = _concerned(live, one)
-            new = row & ~members
-            members |= new
-            fresh |= new
-            sticky = any(live[other].sticky for other in able if new >> other & 1)
-            if (members & everybody).bit_count() >= size:
-                break
-        else:
-            if not sticky and (count := (members & everybody).bit_count()) < size:
-                best, size = members & everybody, count
-                if size == 1:
-                    break
-    return [number for number in able if best >> number & 1]
-
-
-def _concerned(live: list[NextStep], number: int) -> int:
-    """A bit for each of the others that may once do something which has to do with the next step of one."""
-    looked, changed = live[number].looked, live[number].changed
-    row = 0
-    for other, one in enumerate(live):
-        if other != number and (changed & one.later_looked or looked & one.later_changed):
-            row |= 1 << other
-    return row
+            if moved and there != idle:
+                self.seen_places.lead(place, (actors[0], there))

@@ -17,15 +17,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast, get_type_hints
 
 from model.invariants.holder_index import LargeTally
-from model.invariants.holders import Held, Holder
+from model.invariants.holders import Crowd, Holder
 from model.invariants.incremental import Translation
 from model.memory.state import TABLES
 from model.memory.tasks import FlushOwed, Task
-from model.memory.units import ORDERED, Pfn
+from model.memory.units import ORDERED, Pfn, Word
 from model.search.interchangeable import exchanges, value_hint
 from model.search.packed import ENTRY, SplitTable
 from model.search.problem import SearchProblem
 from model.search.renaming import NamePermutation, rename
+from model.search.tracked_holders import IN_ALL, HoldersKey
 from model.search.transition_cache import budget_key
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ CHUNK: Final = 24
 """Bits of a state that are looked up at once."""
 
 COUNTERS: Final = next(number for number, table in enumerate(TABLES) if table.name == "counters")
+HELD: Final = tuple[Holder, ...] | Crowd
 HOLDING: Final[tuple[tuple[Any, Any], ...]] = (
-    (Pfn, Held),
+    (tuple[Pfn, Word], HELD),
     (tuple[str, int], Annotated[tuple[Holder, ...], ORDERED]),
     (Pfn, Annotated[tuple[Holder, ...], ORDERED]),
     (str, Annotated[tuple[tuple[str, FlushOwed], ...], ORDERED]),
@@ -60,6 +62,7 @@ class Hints:
         } | {
             cache.alive: (str, Task),
             **dict(zip(cache.holding, HOLDING, strict=True)),
+            **({} if cache.kinds_apart else {cache.holding[0]: (Pfn, HELD)}),
             cache.frames: (Pfn, int),  # the names of rules are nobody's
             cache.references: (str, int),
             cache.outdated: (str, frozenset[Translation]),
@@ -82,6 +85,9 @@ class Hints:
     def value(self, component: Component, value: Any, renaming: NamePermutation) -> Any:
         """A value of a component under other names."""
         hint = self.types.get(component.packed_table, (str, int))[1]
+        apart = self.cache.kinds_apart and component.packed_table is self.cache.holding[0]
+        if apart and cast("HoldersKey", component.key)[1] == IN_ALL:
+            return value
         if component.packed_table is self.cache.tables[COUNTERS]:
             hint = value_hint("counters", component.key, hint)
         elif isinstance(component.packed_table, SplitTable):

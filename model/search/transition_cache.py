@@ -14,13 +14,14 @@ import msgspec
 from rpds import HashTrieMap, HashTrieSet
 
 from model.engine.config import KernelQuestions, kernel_questions, setting
+from model.engine.lock import CPU
 from model.engine.procedure import Result, Stepped, advance
-from model.invariants.checker import BrokenPlaces, Checker, committed, explain
-from model.invariants.holder_index import Draft, Index
+from model.invariants.checker import BrokenPlaces, Checker, committed, explain, kinds_of
+from model.invariants.holder_index import Index, irqs_off, lock_holders
 from model.invariants.machine_view import MachineView
-from model.invariants.violation import Severity, Violation
-from model.memory.records import Lock
-from model.memory.state import TABLES, State, Tables
+from model.invariants.violation import Severity
+from model.memory.records import Cpu, Lock
+from model.memory.state import TABLES, State, Tables, Wait
 from model.memory.tasks import Task
 from model.script.context import Outcome
 from model.script.execute import outcome_of, task_begun
@@ -31,13 +32,14 @@ from model.search.problem import Permission, SearchProblem
 from model.search.read_tracking import (
     TASKS,
     Reads,
-    Touch,
     Tracked,
     TrackedFrames,
     TrackedIndex,
     TrackedState,
     tracked_state,
 )
+from model.search.touch import Touch
+from model.search.tracked_holders import PeekingDraft, TrackedHolders, by_kind
 
 Properties = frozenset[tuple[str, Severity]]
 """What a transition violates: (invariant, severity) of each violation."""
@@ -52,7 +54,7 @@ Effect = int | tuple[int, Properties]
 class StepCache(Footprint):
     """What is known of one actor at one place."""
 
-    __slots__ = ("effects", "older", "outcomes", "touches")
+    __slots__ = ("effects", "older", "outcomes", "steps", "touches")
 
     def __init__(self, older: tuple[StepCache, ...] = ()) -> None:
         super().__init__()
@@ -65,6 +67,8 @@ class StepCache(Footprint):
         """The bits that matter → how the call ends, where it ends: `ok`, an errno, or a signal."""
         self.touches: dict[int, Touch] = {}
         """The bits that matter → what the transition looks at and changes, where somebody has asked for that."""
+        self.steps: dict[int, Any] = {}
+        """The bits that matter → what a reduced search (`model.search.reduction`) knows of the transition."""
 
     def remember(self, packed: int, run: ExecutedTransition) -> None:
         """What happened in a state, for all that are the same where it matters."""
@@ -113,7 +117,6 @@ class ExecutedTransition(NamedTuple):
 
     effect: Effect
     reads: Reads
-    violations: tuple[Violation, ...]
     outcome: str = ""
     """How the call ends, if it ends with this: `ok`, an errno, or a signal."""
     touch: Touch | None = None
@@ -155,7 +158,11 @@ class TransitionCache:
         ]
         self.alive: Final = self.layout.packed_table(_map({name: in_short(task) for name, task in state.tasks.items()}))
         """What the checker needs to know of a task: that there is one, for whom and where."""
-        self.holding: Final = [self.layout.packed_table(entries) for entries in checker.scene.holding]
+        holding = checker.scene.holding
+        self.kinds_apart: Final = len(holding.held) <= MOST_SPLIT
+        """The holders of a frame are kept kind by kind."""
+        held = by_kind(holding.held) if self.kinds_apart else holding.held
+        self.holding: Final = [self.layout.packed_table(entries) for entries in cast("Any", (held, *holding[1:]))]
         """The tables of the index of holders."""
         broken = checker.broken
         rules: dict[int, frozenset[str]] = {}
@@ -202,6 +209,8 @@ class TransitionCache:
         """How often the real kernel was asked."""
         self.touching = False
         """What transitions look at and change is remembered too."""
+        self.waits_in_section = False
+        """A task has been seen to wait, or to end, with interrupts off."""
         self.noted: list[NotedRun] | None = None
         """Those that have asked something of their kernel, where somebody wants to know."""
 
@@ -245,8 +254,6 @@ class TransitionCache:
                     cell.touches[packed & cell.mask] = touch
                 return effect
         run = self.run(actor, packed) if self.noted is None else self._run_noted(actor, packed, self.noted)
-        if self.touching:
-            run = run._replace(touch=run.reads.touch())
         matters = run.reads.depends_on
         if cell.effects and not cell.covers(matters, run.reads.packed_tables):
             narrow, cell = cell, StepCache((cell, *cell.older))
@@ -283,7 +290,8 @@ class TransitionCache:
         cell = actor.cells[packed & actor.control.mask]
         touch = cell.touches.get(packed & cell.mask)
         if touch is None:
-            touch = cell.touches[packed & cell.mask] = self.run(actor, packed).reads.touch()
+            run = self.run(actor, packed)
+            touch = cell.touches[packed & cell.mask] = run.touch or self._touch(run.reads)
         return touch
 
     def outcome(self, actor: Actor, packed: int) -> str:
@@ -305,14 +313,61 @@ class TransitionCache:
         reads = Reads()
         state = tracked_state(self.tables, self.alive, packed, reads)
         if actor.permission is not None:
-            return self._start(actor.permission, actor.control, packed, state, reads)
+            run = self._start(actor.permission, actor.control, packed, state, reads)
+            return run._replace(touch=self._touch(reads)) if self.touching else run
         pages = self._page_choice(actor, packed, reads) if self.choosing else None
         stepped = advance(state, actor.task, pages)
         if stepped.blocked or (pages is not None and actor.choice >= pages.choices):
-            return ExecutedTransition(0, reads, ())
-        self.left_out |= pages is not None and pages.choices > MOST_CHOICES
-        run = self._judged(actor.task, packed, state, stepped.state, stepped, reads)
-        return run if stepped.result is None else run._replace(outcome=in_a_word(stepped.result))
+            run = ExecutedTransition(0, reads)
+        else:
+            self.left_out |= pages is not None and pages.choices > MOST_CHOICES
+            run = self._judged(actor.task, packed, state, stepped.state, stepped, reads)
+            if stepped.result is not None:
+                run = run._replace(outcome=in_a_word(stepped.result))
+        return run._replace(touch=self._step_touch(actor, packed, stepped, reads)) if self.touching else run
+
+    # -- what a step has to do with others -------------------------------------------------
+
+    def _touch(self, reads: Reads) -> Touch:
+        """What a start has to do with others."""
+        looked = reads.looked
+        return Touch(looked, reads.turned, looked)
+
+    def _step_touch(self, actor: Actor, packed: int, stepped: Stepped, reads: Reads) -> Touch:
+        """What a micro-step has to do with others, also one that is not possible now."""
+        looked = heeds = reads.looked
+        locks = [0, 0]
+        for wait in stepped.waits:
+            if wait.lock[0] != CPU:
+                locks[wait.write] |= self.tables[LOCKS].component(wait.lock).mark
+        task = cast("Task", actor.control.by_code[packed & actor.control.mask])
+        held_up = None
+        if task.cpu >= 0:
+            cpu = self.tables[CPUS].component(task.cpu)
+            locks[False] |= cpu.mark
+            heeds &= ~cpu.mark
+            owner = cpu.by_code[packed & cpu.mask].irqs_off_by
+            if owner == actor.task and (stepped.blocked or stepped.result is not None):
+                self.waits_in_section |= stepped.state.maps[CPUS][task.cpu].irqs_off_by == owner
+            held_up = cpu if owner not in {"", actor.task} else None
+        waits_for = 0
+        if stepped.blocked:
+            if held_up is None and stepped.waits:
+                held_up = self._against(stepped.waits[-1], packed)
+            if held_up is not None:
+                waits_for = held_up.mark
+                heeds &= ~waits_for
+                if len(holders := holders_of(held_up, packed)) == 1:
+                    heeds &= ~self.tables[TASKS].component(holders[0]).mark
+        return Touch(looked, reads.turned, heeds, not stepped.blocked, waits_for, *locks)
+
+    def _against(self, wait: Wait, packed: int) -> Component | None:
+        """What a step waits for: a lock that somebody holds against it; None if it waits for something else."""
+        kind, owner = wait.lock
+        held = self.tables[CPUS].component(int(owner)) if kind == CPU else self.tables[LOCKS].component(wait.lock)
+        value = held.by_code[packed & held.mask]
+        against = value is not None and (kind == CPU or bool(value.writer) or wait.write)
+        return held if against else None
 
     def pages(self, actor: Actor, packed: int) -> tuple[int, ...]:
         """The pages that the allocations of its next micro-step get, where that is open."""
@@ -324,7 +379,7 @@ class TransitionCache:
         return pages.picked
 
     def _page_choice(self, actor: Actor, packed: int, reads: Reads) -> PageChoice:
-        held = TrackedIndex(self.holding[0], packed, reads)
+        held = self._held(packed, reads)
         return PageChoice(actor.choice, lambda page: bool(held.get(page)))
 
     def _start(
@@ -334,10 +389,10 @@ class TransitionCache:
         alive = Tracked(self.alive, packed, reads)
         name = next((name for name in permission.tasks if name not in alive), "")
         if not name:
-            return ExecutedTransition(0, reads, ())
+            return ExecutedTransition(0, reads)
         begun = task_begun(state, name, permission.command, permission.cpu_in(state))
         if isinstance(begun, Outcome):
-            return ExecutedTransition(0, reads, ())
+            return ExecutedTransition(0, reads)
         run = self._judged(name, packed, state, begun, None, reads)
         if not permission.times:
             return run
@@ -353,7 +408,10 @@ class TransitionCache:
     ) -> ExecutedTransition:
         """The effect of a transition of `task`, and what it breaks."""
         old, new = before.tasks.get(task), after.tasks.get(task)
-        holding = Index(*(cast("Any", TrackedIndex(table, packed, reads)) for table in self.holding))
+        holding = Index(
+            self._held(packed, reads),
+            *(cast("Any", TrackedIndex(table, packed, reads)) for table in self.holding[1:]),
+        )
         standing = BrokenPlaces(
             cast("Any", TrackedFrames(self.frames, packed, reads)),
             *(self._any(one, packed, reads) for one in (self.references, self.outdated, self.dangerous, self.locks)),
@@ -368,18 +426,29 @@ class TransitionCache:
         seen = TrackedState(tuple(maps))
         was = MachineView(before, holding)
         checker = Checker(was, standing).look_again(seen, stepped.changes if stepped else (), draft)
-        found = list(committed(was, checker.scene, stepped)) if stepped else []
-        found += explain(checker.scene, _newly(standing, checker.broken))
-        if self.whose is not None:
-            found = [violation for violation in found if self.whose.counts(task, violation)]
         broken = checker.broken
+        kinds = self._kinds(task, was, checker, _newly(standing, broken), stepped)
         written = (*after.maps, alive, *checker.scene.holding, *broken)
         turned = self._turned(packed, cast("Any", written), reads)
-        properties = frozenset((violation.invariant, violation.severity) for violation in found)
+        properties = frozenset(kinds)
         if self.stated:
             was_so = self._moment(before, was, standing)
             properties |= self._newly_broken(was_so, self._moment(after, checker.scene, broken))
-        return ExecutedTransition((turned, properties) if properties else turned, reads, tuple(found))
+        return ExecutedTransition((turned, properties) if properties else turned, reads)
+
+    def _held(self, packed: int, reads: Reads) -> Any:
+        """The table of holders."""
+        return (TrackedHolders if self.kinds_apart else TrackedIndex)(self.holding[0], packed, reads)
+
+    def _kinds(
+        self, task: str, was: MachineView, checker: Checker, broken: BrokenPlaces, stepped: Stepped | None
+    ) -> set[tuple[str, Severity]]:
+        """What a transition does wrong, and what it leaves wrong. Words are made only where it matters whose it is."""
+        found = list(committed(was, checker.scene, stepped)) if stepped else []
+        if self.whose is None:
+            return {(one.invariant, one.severity) for one in found} | set(kinds_of(checker.scene, broken))
+        found += explain(checker.scene, broken)
+        return {(one.invariant, one.severity) for one in found if self.whose.counts(task, one)}
 
     def _newly_broken(self, before: Moment, after: Moment) -> Properties:
         """The properties of the script that hold before a transition, or say nothing, and are broken after it."""
@@ -422,7 +491,7 @@ class TransitionCache:
                 code = component.code(value)
                 if code != old:
                     reads.changed.add(component)
-                    if table.packed_table is locks and not _written(value) and not _written(component.by_code[old]):
+                    if table.packed_table is locks and not is_written(value) and not is_written(component.by_code[old]):
                         reads.shared.add(component)
                 turned ^= old ^ code
         return turned
@@ -437,16 +506,6 @@ class TransitionCache:
         """The State, with tables of its own."""
         maps = tuple(_map(dict(packed_table.items(packed))) for packed_table in self.tables)
         return State(maps)
-
-
-class PeekingDraft(Draft):
-    """Adds holders and takes them away without a look at who else is there."""
-
-    __slots__ = ()
-
-    def entry(self, table: Any, key: Any) -> Any:
-        """An entry of the base that is not looked at."""
-        return table.peek(key, ())
 
 
 def _newly(old: BrokenPlaces, new: BrokenPlaces) -> BrokenPlaces:
@@ -478,6 +537,13 @@ MOST_SPLIT: Final = 128
 buffer would look at thousands of fields, and nobody else has to do with a single one of them."""
 
 LOCKS: Final = Tables.locks.number
+CPUS: Final = Tables.cpus.number
+
+
+def holders_of(lock: Component, packed: int) -> tuple[str, ...]:
+    """The tasks that hold a lock, or that have interrupts off on a CPU."""
+    held = lock.by_code[packed & lock.mask]
+    return irqs_off(held) if isinstance(held, Cpu) else lock_holders(held)
 
 
 def in_a_word(result: Result) -> str:
@@ -495,7 +561,7 @@ def budget_key(number: int) -> str:
     return f"may {number}"
 
 
-def _written(lock: Lock | None) -> bool:
+def is_written(lock: Lock | None) -> bool:
     """Whether a lock has a writer."""
     return lock is not None and bool(lock.writer)
 

@@ -80,9 +80,10 @@ def at_rest(case: Case) -> bool:
     frame = case.frame
     if frame.kind not in {"buffer", "vram"} or frame.flags or frame.mapcount or frame.pins or len(case.held) > 1:
         return False
-    held = case.held
-    if held and (held[0].kind != "buffer" or frame.mapping != FILE_PREFIX + held[0].owner):
-        return False
+    if case.held:
+        owners = case.holders("buffer")
+        if not owners or frame.mapping != FILE_PREFIX + owners[0].owner:
+            return False
     return (
         frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(case.scene, case.pfn, frame)
     )

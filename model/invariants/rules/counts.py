@@ -140,19 +140,23 @@ def explain_references(case: Case) -> Violation:
     holders += ["the swap cache"] if case.frame.flags & PG_SWAPCACHE else []
     held = f"held by {listing(holders)}" if holders else "held by nobody"
     fact = f"{capital(case.name)} has refcount {case.frame.refcount}, but is {held}: that makes {expected}."
-    severity: Severity = "hazard"
     if case.frame.kind == "free":
         fate = "A free page with a count: the allocator either skips it, and it is lost, or hands it out as it is."
     elif surplus > 0:
         owners = "has no owner: nobody will drop it" if surplus == 1 else "have no owner: nobody will drop them"
         fate = f"{plural(surplus, 'reference')} {owners}, and the frame is never freed."
     else:
-        severity = "corruption"
         fate = (
             "The count reaches 0 while somebody still holds the page: it is freed under them, and the next allocation "
             "hands the same frame to somebody else."
         )
-    return violation(REFERENCE_ACCOUNTING, (case.subject, *_subjects(case)), f"{fact} {fate}", severity)
+    subjects = (case.subject, *_subjects(case))
+    return violation(REFERENCE_ACCOUNTING, subjects, f"{fact} {fate}", severity_of_references(case))
+
+
+def severity_of_references(case: Case) -> Severity:
+    """Too few references, and the page is freed under those who hold it; too many, and it is lost."""
+    return "corruption" if case.frame.kind != "free" and surplus_refs(case) <= 0 else "hazard"
 
 
 def explain_maps(case: Case) -> Violation:
@@ -232,6 +236,7 @@ RULES: Final = (
         holds_at_rest=True,
         of_surplus=True,
         of_folio=True,
+        severity=severity_of_references,
     ),
     FrameRule(
         MAP_ACCOUNTING,
