@@ -142,6 +142,11 @@ async def test_two_browsers_vote_the_presenter_sees_it_and_one_hands_in(
                 await browser.value(f"document.querySelector('#answers input').value = '{answer}'")
                 await browser.value("document.querySelector('#answers form').requestSubmit()")
                 await so(browser, f"{VOTED}.includes('vote is in')")
+            await ada.value("window.kept = window.fetch; window.fetch = () => Promise.reject()")
+            await ada.value("document.querySelector('#answers form').requestSubmit()")
+            await so(ada, f"{VOTED}.includes('connection is gone')")
+            await ada.value("window.fetch = window.kept")
+            await so(ada, f"{VOTED}.includes('vote is in')")
             for _ in range(40):
                 await user.pilot.pause(0.1)
                 if "2 here, 2 voted" in user.seen():

@@ -54,11 +54,13 @@ function question(room) {
     answers.append(form);
     field.focus();
   }
-  if (room.mine) say(texts.voted);
-  else if (room.round > 1) say(texts.again);
-  else say("");
+  say(stands(room));
 }
-let listening = 0;
+function stands(room) {
+  if (!room.round) return "";
+  return room.mine ? texts.voted : room.round > 1 ? texts.again : "";
+}
+let listening = 0, gone = false;
 async function listen(once) {
   const mine = ++listening;
   for (;;) {
@@ -70,9 +72,12 @@ async function listen(once) {
       once = false;
       version = room.version;
       draw(room);
+      if (gone) say(stands(room));
+      gone = false;
     } catch {
+      gone = true;
       say(texts.back);
-      await new Promise((done) => setTimeout(done, 2000));
+      await new Promise((done) => setTimeout(done, 1000));
     }
   }
 }
