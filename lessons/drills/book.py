@@ -1,6 +1,6 @@
 """Which kinds of exercises there are, and how one is made from a number."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from random import Random
@@ -16,6 +16,7 @@ from lessons.drills.own_worlds import WorldError, world_lines, world_scene
 from lessons.drills.scenes import DrillScene
 from lessons.drills.score import Score
 from lessons.i18n.language import tr
+from lessons.i18n.lesson_folders import own_worlds
 
 KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
     "refcount": ("what becomes of the refcount of a page", refcount),
@@ -79,10 +80,48 @@ def unknown_kind(kind: str) -> str:
     return ""
 
 
+def unknown_choice(wanted: str) -> str:
+    """Why nothing can be chosen from that: a kind, `@WORLD` or `@` (see `chosen`); empty: it can."""
+    if not wanted.startswith("@"):
+        return unknown_kind(wanted) if wanted else ""
+    if wanted == "@" and not own_worlds():
+        return tr("no folder of your own has a world; `ptescope lesson guide` tells how to write one")
+    return unknown_kind(f"{next(iter(ON_WORLDS))}{wanted}") if wanted != "@" else ""
+
+
+def chosen(wanted: str, scores: Mapping[str, Score], seed: int) -> str:
+    """The kind of the exercise of that number.
+
+    `wanted`: a kind; empty for all kinds; `@WORLD` for all that can be asked on that world, `@` on any world of one's
+    own. Those that go badly, or have not been tried, come more often. Raises WorldError where nothing can be asked.
+    """
+    if wanted and not wanted.startswith("@"):
+        return wanted
+    if not wanted:
+        return choose(scores, seed)
+    worlds = own_worlds() if wanted == "@" else (wanted[1:],)
+    kinds = [f"{kind}@{world}" for world in worlds for kind in ON_WORLDS]
+    dice, why = Random(f"kind {seed}"), WorldError(unknown_choice(wanted))
+    while kinds:
+        kind = _weighed(kinds, scores, dice)
+        try:
+            exercise(kind, seed)
+        except WorldError as error:
+            kinds.remove(kind)
+            why = error
+        else:
+            return kind
+    raise why
+
+
 def choose(scores: Mapping[str, Score], seed: int) -> str:
     """A kind for the next exercise: those that go badly, or have not been tried, come more often.
 
     Without scores the number alone decides, so it asks everybody the same.
     """
-    weights = [1 / (1 + scores.get(kind, Score()).mastery) for kind in KINDS]
-    return Random(f"kind {seed}").choices(list(KINDS), weights)[0]
+    return _weighed(list(KINDS), scores, Random(f"kind {seed}"))
+
+
+def _weighed(kinds: Sequence[str], scores: Mapping[str, Score], dice: Random) -> str:
+    weights = [1 / (1 + scores.get(kind, Score()).mastery) for kind in kinds]
+    return dice.choices(kinds, weights)[0]

@@ -6,7 +6,7 @@ from typing import Final
 from lessons.drills.exercise import UnsuitableError, machine
 from lessons.drills.scenes import DrillScene
 from lessons.i18n.language import tr
-from lessons.i18n.lesson_folders import WORLDS, lesson_folders
+from lessons.i18n.lesson_folders import WORLDS, lesson_folders, own_worlds
 from model.text.problems import ScriptError
 
 MOST_BYTES: Final = 100_000
@@ -15,12 +15,6 @@ MOST_BYTES: Final = 100_000
 
 class WorldError(ValueError):
     """No exercise can be asked on a world, and why, in one line."""
-
-
-def own_worlds() -> tuple[str, ...]:
-    """The names of all worlds in folders of one's own."""
-    found = {path.stem for folder in lesson_folders() for path in (folder / WORLDS).glob("*.pte")}
-    return tuple(sorted(found))
 
 
 def world_lines(name: str) -> tuple[str, ...]:
@@ -45,11 +39,11 @@ def world_lines(name: str) -> tuple[str, ...]:
 
 
 def world_scene(lines: tuple[str, ...], dice: Random) -> DrillScene:
-    """A page of the world, and what could be done next. Raises UnsuitableError where nothing is mapped."""
+    """A page of the world, and what could be done next. Raises WorldError where nothing is mapped."""
     state = machine(lines).context.state
     places = sorted(state.labels.items())
     if not places:
-        raise UnsuitableError("nothing is mapped")
+        raise WorldError(tr("nothing is mapped in that world, so nothing can be asked about it"))
     (process, label), place = dice.choice(places)
     page = dice.randrange(min(place.pages, 8))
     where = f"{process} {label}+{page}"

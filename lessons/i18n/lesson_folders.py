@@ -24,6 +24,12 @@ def lesson_folders() -> tuple[Path, ...]:
     return tuple(dict.fromkeys((*named, mine) if mine.is_dir() else named))
 
 
+def own_worlds() -> tuple[str, ...]:
+    """The names of all worlds in folders of one's own."""
+    found = {path.stem for folder in lesson_folders() for path in (folder / WORLDS).glob("*.pte")}
+    return tuple(sorted(found))
+
+
 def data_folder() -> Path:
     """The folder that is looked into without being named, on this platform."""
     import platformdirs  # not before it is needed: every start of the program comes by here

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from lessons.drills.book import LARGEST_SEED, exercise, unknown_kind
 from lessons.drills.exercise import Exercise
+from lessons.drills.own_worlds import WorldError
 from lessons.file.schema import Do, Goal, Lesson
 from lessons.i18n.language import tr
 from lessons.learner.progress import DrillAnswer, LessonProgress
@@ -206,7 +207,10 @@ def replay_exercise(key: str, answer: DrillAnswer) -> ReplayedExercise:
         raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))
     if int(number) > LARGEST_SEED:
         raise WorkError(tr("there is no exercise `{key}`").format(key=key[:40]))
-    made = _made(kind, int(number))
+    try:
+        made = _made(kind, int(number))
+    except WorldError as error:
+        raise WorkError(str(error)) from None
     if answer.chosen >= len(made.answers):
         raise WorkError(tr("exercise `{key}` has no answer {number}").format(key=key, number=answer.chosen + 1))
     chosen, truth = made.answers[answer.chosen].text, made.answers[made.right].text

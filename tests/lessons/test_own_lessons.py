@@ -1,23 +1,26 @@
 """Lessons of one's own: a folder beside the course, known everywhere; and what an author may not write."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lessons.author import scaffold
 from lessons.author.check import check_lesson
-from lessons.drills.book import ON_WORLDS, exercise, unknown_kind
+from lessons.drills.book import ON_WORLDS, chosen, exercise, unknown_kind
 from lessons.drills.hints import hints
 from lessons.file.library import entries, find, next_in_course
 from lessons.file.loader import load
 from lessons.i18n import lesson_folders
 from lessons.i18n.lesson_folders import VARIABLE, name_folders
-from lessons.learner.progress import Store
+from lessons.learner.progress import DrillAnswer, Store
 from lessons.teach import assignment as assignments
 from lessons.teach.assignment import assign, drill_set, open_assignment
+from lessons.teach.replayed import WorkError, replay_exercise
 from tests.tui.user import at
 from tui import cli
 from tui.drivers.author import AuthorDriver
+from tui.screens.home import Home
 
 QUESTION = "has refcount {refcount p0 buf}."
 
@@ -52,6 +55,15 @@ async def test_they_are_in_the_list_at_home_and_follow_each_other(folder: Path, 
     async with at(store, None, (120, 200)) as user:
         assert f"Lessons in {folder}" in user.seen()
         assert "Second of mine" in user.seen()
+        (folder / "worlds" / "empty.pte").write_text("process a\n")
+        assert isinstance(user.screen, Home)
+        user.screen.pane.point_at("action:app.drill('@')")
+        await user.press("enter")
+        assert re.search(r"@(first|second)-of-mine \d+", user.seen()), "nothing can be asked on an empty machine"
+        for world in (folder / "worlds").glob("*.pte"):
+            world.write_text("process a\n")
+        await user.press("1", "enter", "enter")
+        assert "nothing is mapped" in user.told() + user.seen(), "the author is at work on it"
     following = next_in_course("first-of-mine")
     assert following is not None
     assert following.id == "second-of-mine"
@@ -110,6 +122,18 @@ def test_exercises_are_asked_on_ones_own_worlds(folder: Path, kind: str) -> None
         assert len({answer.text for answer in made.answers}) == len(made.answers)
         assert any(name in made.ask for name in ("heap", "One command", "Frame f"))
         assert all(hints(made))
+
+
+def test_all_that_fits_a_world_is_asked_on_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "worlds" / "child.pte").write_text(SCENE)
+    kinds = {chosen("@child", {}, seed) for seed in range(12)}
+    assert kinds == {f"{kind}@child" for kind in ON_WORLDS}
+    assert chosen("@child", {}, 3) == chosen("@child", {}, 3)
+    (folder / "worlds" / "empty.pte").write_text("process a\n")
+    assert "nothing is mapped" in called(capsys, "drill", "--plain", "@empty", status=2)
+    assert "no folder of your own has the world chidl" in called(capsys, "drill", "@chidl", status=2)
+    with pytest.raises(WorkError, match="nothing is mapped"):
+        replay_exercise("pte@empty 3", DrillAnswer(0, 1))
 
 
 def test_a_world_goes_along_with_what_is_assigned_on_it(

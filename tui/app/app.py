@@ -335,11 +335,12 @@ class PtescopeApp(App[None]):
     def action_drill(self, kind: str = "") -> None:
         """Exercises, from today's number on."""
         from lessons.drills.book import today_seed
+        from lessons.drills.own_worlds import WorldError
         from tui.drivers.drill import DrillDriver
 
         try:
             driver = DrillDriver(self.store, kind, today_seed())
-        except ProgressError as error:
+        except (ProgressError, WorldError) as error:
             self.notify(str(error), severity="error", markup=False)
             return
         self.push_screen(self.stage(driver))

@@ -25,7 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "kind",
         nargs="?",
         metavar="KIND",
-        help="what to exercise; KIND@WORLD asks it on a world of your own lessons",
+        help="what to exercise; KIND@WORLD asks it on a world of your own lessons, @WORLD asks all that fits that "
+        "world, @ takes any of your worlds",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
     parser.add_argument("--count", type=seed, default=0, metavar="N", help="end after N exercises (with --plain)")
@@ -47,11 +48,11 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     if not args.plain:
         hold_collector()
-    from lessons.drills.book import today_seed, unknown_kind
+    from lessons.drills.book import today_seed, unknown_choice
     from lessons.drills.own_worlds import WorldError
     from lessons.learner.progress import ProgressError, Store
 
-    if args.kind and (why := unknown_kind(args.kind)):
+    if why := unknown_choice(args.kind or ""):
         print(f"ptescope drill: {why}", file=sys.stderr)
         return EXIT_NO_PROGRESS
     fixed = args.seed is not None

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
-from lessons.drills.book import choose, exercise
+from lessons.drills.book import chosen, exercise
 from lessons.drills.exercise import Exercise, machine
 from lessons.drills.hints import hints
+from lessons.drills.own_worlds import WorldError
 from lessons.drills.score import Score, summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
@@ -24,7 +25,7 @@ LETTERS: Final = "abcdef"
 
 
 class DrillDriver:
-    """One exercise after the other. `kind` empty: of all kinds, those that go badly more often.
+    """One exercise after the other. `kind` empty: of all kinds, those that go badly more often; see `chosen`.
 
     `fixed`: the number alone chooses the kind, whatever the scores are.
     """
@@ -44,7 +45,7 @@ class DrillDriver:
 
     def _take(self, seed: int) -> None:
         """Set up the exercise of that number."""
-        kind = self.kind or choose({} if self.fixed else self.scores, seed)
+        kind = chosen(self.kind, {} if self.fixed else self.scores, seed)
         self.exercise: Exercise = exercise(kind, seed)
         self.chosen = -1
         self.hinted = 0
@@ -165,7 +166,10 @@ class DrillDriver:
         elif self.exercise.seed == self.last_seed:
             return tr("That was the last of these exercises; q leads home.")
         else:
-            self._take(self.exercise.seed + 1)
+            try:
+                self._take(self.exercise.seed + 1)
+            except WorldError as error:  # its author is at work on it
+                return str(error)
         return ""
 
     def go(self, node: int) -> str:

@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from lessons.drills.book import choose, exercise
+from lessons.drills.book import chosen, exercise
 from lessons.drills.exercise import Exercise, machine, perform
 from lessons.drills.hints import hints
 from lessons.drills.score import summary
@@ -41,12 +41,12 @@ class PlainDrill:
         """Ask `count` exercises (0: without end) from number `seed` on. `fixed`: no score chooses the kind."""
         number = seed
         while not count or number < seed + count:
-            made = exercise(kind or choose({} if fixed else self.scores, number), number)
+            made = exercise(chosen(kind, {} if fixed else self.scores, number), number)
             self.ask(made)
-            chosen = self.choose(made)
-            if chosen is None:
+            answer = self.choose(made)
+            if answer is None:
                 break
-            self.judge(made, chosen)
+            self.judge(made, answer)
             number += 1
         if score := summary(self.scores):
             self.say(tr("Right so far: {score}.").format(score=score))

@@ -12,6 +12,7 @@ from lessons.drills.own_worlds import WorldError
 from lessons.file.library import TOUR, LessonEntry, entries
 from lessons.file.problems import LessonError, nearest
 from lessons.i18n.language import tr
+from lessons.i18n.lesson_folders import own_worlds
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from lessons.play.player import Player
 from tui.plain.drill import PlainDrill
@@ -85,6 +86,9 @@ class PlainHome:
                 group = entry.group
                 self.say(f"{tr(group)}:")
             self.say(f"  {number}. {entry.header.title}{self._far(done.get(entry.header.id))}")
+        if worlds := own_worlds():
+            told = tr("my worlds opens practice on the worlds of your own lessons: {names}.")
+            self.say(told.format(names=", ".join(worlds)))
         self.say(tr(WHAT))
 
     def _list_assignments(self, done: dict[str, LessonProgress]) -> None:
@@ -131,6 +135,7 @@ class PlainHome:
     def open(self, word: str) -> None:
         """What a word stands for; back here after it."""
         doors: dict[str, Callable[[], None]] = {"drill": self._drill, "sandbox": self._sandbox, "recap": self._recap}
+        doors |= {"my worlds": partial(self._drill, "@")} if own_worlds() else {}
         doors |= {f"a{number}": partial(self._assigned_drill, one) for number, one in enumerate(self.assigned, 1)}
         entry = self._entry(word)
         try:
@@ -159,10 +164,10 @@ class PlainHome:
         lesson = find(name)
         PlainLesson(Player(lesson, self.store.lesson(lesson.id)), self.store, self.lines, self.output).run()
 
-    def _drill(self) -> None:
+    def _drill(self, kind: str = "") -> None:
         from lessons.drills.book import today_seed
 
-        PlainDrill(self.store, self.lines, self.output).run("", today_seed(), 0)
+        PlainDrill(self.store, self.lines, self.output).run(kind, today_seed(), 0)
 
     def _assigned_drill(self, drills: "DrillSet") -> None:
         PlainDrill(self.store, self.lines, self.output).run(drills.kind, drills.seed, drills.count, fixed=True)

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from lessons.file.library import LessonEntry, entries
 from lessons.i18n.language import tr
+from lessons.i18n.lesson_folders import own_worlds
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from tui.session.assigned import assignments_of
 from tui.views.bars import keys
@@ -53,6 +54,7 @@ class Home(Screen[None]):
         self.entries = entries()
         self.progress = Progress()
         self.assignments = assignments_of(store)
+        self.worlds = own_worlds()
 
     def compose(self) -> ComposeResult:
         """The list between a title and the keys."""
@@ -98,7 +100,7 @@ class Home(Screen[None]):
         offers = [self._offer(entry) for entry in self.entries]
         by_name = {offer.name: offer for offer in offers}
         assigned = [self._assigned(one, by_name) for one in self.assignments]
-        return home(offers, width, self.glyphs, assigned)
+        return home(offers, width, self.glyphs, assigned, self.worlds)
 
     def _assigned(self, assignment: "Assignment", offers: dict[str, LessonLine]) -> ShownAssignment:
         """An assignment, and how much of it is done."""

@@ -66,11 +66,19 @@ class ShownAssignment(NamedTuple):
 
 
 def home(
-    offers: Sequence[LessonLine], width: int, glyphs: Glyphs, assignments: Sequence[ShownAssignment] = ()
+    offers: Sequence[LessonLine],
+    width: int,
+    glyphs: Glyphs,
+    assignments: Sequence[ShownAssignment] = (),
+    worlds: Sequence[str] = (),
 ) -> list[Row]:
-    """The whole list; every line that can be opened is a place for the cursor."""
+    """The whole list; every line that can be opened is a place for the cursor. `worlds`: one's own, to practise on."""
     rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
-    rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in WAYS]
+    ways = list(WAYS)
+    if worlds:
+        about = tr("Practice on the worlds of your own lessons: {names}.").format(names=", ".join(worlds))
+        ways.insert(2, ("My worlds", about, "action:app.drill('@')"))
+    rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in ways]
     for assignment in assignments:
         rows += _assignment(assignment, width, glyphs)
     part = ""
