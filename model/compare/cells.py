@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 
-from model.compare.happenings import CellScene, without_grabber
+from model.compare.owner_acts import CellScene, without_grabber
 from model.engine.config import SETTINGS as KNOWN_SETTINGS
 from model.invariants.violation import Severity
 from model.kernel.mm.mmu_notifier import NOT_MAPPED

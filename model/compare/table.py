@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from model.compare.happenings import CellScene, of_owner, scene
+from model.compare.owner_acts import CellScene, of_owner, scene
 from model.compare.scenes import DEFENCES, GRABBERS, NOBODY, DriverRow, Settings, defence_name, rows
 from model.compare.uses import use_scene, uses
 

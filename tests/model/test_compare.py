@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from model.compare.cells import Cell, Judge, judge, try_use
-from model.compare.happenings import OwnerAct, scene
+from model.compare.owner_acts import OwnerAct, scene
 from model.compare.scenes import DEFENCES, DRM_FILE, GRABBERS, NOBODY, DriverRow, defence_name, rows
 from model.compare.table import questions
 from model.compare.uses import Use, use_scene, uses

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from model.compare.cells import Cell, Judge
-from model.compare.happenings import of_owner
+from model.compare.owner_acts import of_owner
 from model.compare.ranking import ORDER, badness, worst
 from model.compare.scenes import DriverRow
 from model.compare.table import review_questions

@@ -25,7 +25,7 @@ WORST = {
     "stale-pin": "lost-write",
     "tables-freed-at-once": "freed-table",
     "udmabuf-punched": "splat",
-    "uffd-snapshot": "unheard-write",
+    "uffd-snapshot": "untracked-write",
 }
 HARMLESS = (
     "collapse-against-walk",

@@ -149,7 +149,7 @@ def test_a_device_that_has_the_page_pinned_is_not_stopped_and_that_is_said() -> 
     p = play("wp")
     p.do("device nic\nwrite p0 buf 1\ngup p0 buf+0 as=r write pin by=nic\nuffdio-writeprotect p0 buf u wp")
     p.do("dma r write 9")
-    assert p.broken() == {"unheard-write"}
+    assert p.broken() == {"untracked-write"}
     assert p.do("read p0 buf") == "ok 9"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from model.compare.cells import Cell, Judge
-from model.compare.happenings import CellScene
+from model.compare.owner_acts import CellScene
 from model.compare.table import CellQuestion, review_questions
 from model.script.parser import parse
 from model.script.runner import Runner

@@ -161,8 +161,8 @@ def draw(found: "Report", output: Path) -> bool:
     """Write the drawing of the worst that was found; False, and a word, where that cannot be done."""
     from lessons.learner.own_file import reason, replace_file
     from model.search.report import story
-    from tui.export.search_ways import as_markdown, as_svg
-    from tui.views.search_ways import of_story
+    from tui.export.search_drawing import as_markdown, as_svg
+    from tui.views.search_drawing import of_story
 
     drawable = [finding for finding in found.findings if finding.shortest.steps]
     if not drawable:

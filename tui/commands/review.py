@@ -74,7 +74,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
-    from model.compare.happenings import of_owner
+    from model.compare.owner_acts import of_owner
     from model.compare.scenes import DEFENCES, defence_name
     from model.compare.table import review_questions
     from model.text.problems import ScriptError

@@ -17,7 +17,7 @@ from model.search.state_graph import NumberedAction
 from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
-from tui.views.search_ways import of_history
+from tui.views.search_drawing import of_history
 from tui.views.time_space import Way
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep
 

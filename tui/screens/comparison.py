@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Static
 
 from lessons.i18n.language import tr
 from model.compare.cells import MOST_STATES, Cell
-from model.compare.happenings import of_owner
+from model.compare.owner_acts import of_owner
 from model.compare.ranking import FAILS
 from model.compare.scenes import DEFENCES, GRABBERS, NOBODY, DriverRow, Settings, defence_name, rows
 from model.compare.table import CellQuestion, questions, review_questions

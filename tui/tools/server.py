@@ -10,7 +10,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from model.compare.cells import MOST_STATES
-from model.compare.happenings import of_owner
+from model.compare.owner_acts import of_owner
 from model.compare.scenes import DriverRow
 from model.compare.table import review_questions
 from model.driver_files import library

@@ -11,7 +11,7 @@ import msgspec
 
 from lessons.i18n.language import tr
 from model.compare.cells import Cell, CellOutcome
-from model.compare.happenings import OwnerAct
+from model.compare.owner_acts import OwnerAct
 from model.compare.ranking import FAILS, ORDER, badness, worst
 from model.compare.scenes import GRABBERS, NOBODY
 from model.compare.table import CellQuestion
@@ -85,7 +85,7 @@ class ReviewResult(NamedTuple):
     def counted(self) -> str:
         """How many cells there are of each outcome.
 
-        >>> from model.compare.happenings import CellScene
+        >>> from model.compare.owner_acts import CellScene
         >>> question = CellQuestion("raw", "move", "none", CellScene("a"))
         >>> ReviewResult("qxl", "6.18", "none", 9, (), (question,), {"a": Cell("safe")}).counted
         '1 safe'

@@ -23,7 +23,7 @@ from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 from tui.views.search_counts import preempted
-from tui.views.search_ways import of_story
+from tui.views.search_drawing import of_story
 from tui.views.time_space import Way, legend, time_space
 
 MOST_CHANGES: Final = 12

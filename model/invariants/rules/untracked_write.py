@@ -15,15 +15,15 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.memory.events import Access
 from model.memory.flags import PAGE_UFFD_WP
 
-UNHEARD_WRITE: Final = Invariant(
-    "unheard-write",
+UNTRACKED_WRITE: Final = Invariant(
+    "untracked-write",
     "hazard",
     "Nobody writes to a page that userfaultfd has write-protected without its being told.",
     "Prints nothing: a snapshot that relies on the protection misses the byte, or has half of what was written.",
 )
 
 
-def unheard_write(scene: MachineView, access: Access) -> Violation | None:
+def untracked_write(scene: MachineView, access: Access) -> Violation | None:
     """A device, or the holder of a reference, has written to a page whose entry is write-protected by userfaultfd."""
     if not access.write or not (access.reference or access.device):
         return None
@@ -41,7 +41,7 @@ def unheard_write(scene: MachineView, access: Access) -> Violation | None:
     )
     subjects = (subject("ref", access.reference),) if access.reference else ()
     entries = subject("pte", holder.owner, holder.number)
-    return violation(UNHEARD_WRITE, (*subjects, subject("frame", access.pfn), entries), message)
+    return violation(UNTRACKED_WRITE, (*subjects, subject("frame", access.pfn), entries), message)
 
 
-RULES: Final = (AccessRule(UNHEARD_WRITE, {"ptes": None, "labels": None}, unheard_write),)
+RULES: Final = (AccessRule(UNTRACKED_WRITE, {"ptes": None, "labels": None}, untracked_write),)
