@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from lessons.file.library import find
-from lessons.play.auto_player import onward
+from lessons.play.auto_player import play_next
 from lessons.play.player import Player
 from model.script.parser import parse
 from model.session.session import Session
@@ -27,7 +27,7 @@ PINS: Final = 20
 def lesson_ms() -> float:
     """Milliseconds of CPU for one drawing in the fullest lesson, played to its end."""
     player = Player(find(FULLEST))
-    while onward(player):
+    while play_next(player):
         pass
     return drawing_ms(player.timeline)
 

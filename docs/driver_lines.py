@@ -35,7 +35,7 @@ def example(form: LineForm, forms: Mapping[str, LineForm]) -> str:
         return "`driver panfrost`"
     found = [
         (name, line)
-        for name in library.along()
+        for name in library.bundled()
         for line in lines_of(parse(library.text_of(name)), forms)
         if line.word == form.name
     ]
@@ -76,5 +76,5 @@ def _told(slot: Slot) -> str:
 
 def drivers() -> str:
     """The drivers that come along, as a table."""
-    rows = [(f"`{name}`", parse(library.text_of(name)).about) for name in library.along()]
+    rows = [(f"`{name}`", parse(library.text_of(name)).about) for name in library.bundled()]
     return "".join(f"| {' | '.join(row)} |\n" for row in (("KIND", "what it is"), ("---", "---"), *rows))

@@ -57,7 +57,7 @@ def use(code: str) -> None:
 
 
 def chosen() -> ReaderLanguage:
-    """The language that is spoken."""
+    """The language that is localized."""
     if not _chosen:
         use(wanted(os.environ))
     return _chosen[0]
@@ -82,19 +82,19 @@ def ntr(one: str, many: str, count: int) -> str:
     return chosen().texts.ngettext(one, many, count)
 
 
-def spoken(text: str) -> str:
+def localized(text: str) -> str:
     """What the model says, in the reader's language: its patterns translated, with the same names and numbers in them.
 
     A text that is no phrase is a name, or is not translated, and stays as it is.
     """
-    return text if chosen().code == ENGLISH else _spoken(text)
+    return text if chosen().code == ENGLISH else _localized(text)
 
 
-def _spoken(text: str) -> str:
+def _localized(text: str) -> str:
     if not isinstance(text, Wording):
         return text
     pattern, facts, many = text.pattern
-    said = {name: _spoken(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    said = {name: _localized(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
     if not pattern:
         return Wording("".join(map(str, said.values())), Pattern("", said))
     count = said.get("n")

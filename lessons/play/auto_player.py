@@ -5,7 +5,7 @@ from lessons.play.any_answer_player import truths
 from lessons.play.player import Player
 
 
-def onward(player: Player) -> bool:
+def play_next(player: Player) -> bool:
     """Do the next thing rightly; False at the end of the lesson."""
     view = player.view()
     if player.finished and "forward" not in view.may:

@@ -187,7 +187,7 @@ def path() -> Path:
         return platformdirs.user_runtime_path("ptescope", ensure_exists=False) / NAME
 
 
-def tell(where: Presented, file: Path | None = None) -> None:
+def publish(where: Presented, file: Path | None = None) -> None:
     """Replace the file; where that is not possible there are no notes, and the class goes on."""
     file = file or path()
     with contextlib.suppress(OSError):
@@ -195,7 +195,7 @@ def tell(where: Presented, file: Path | None = None) -> None:
         replace_file(file, msgspec.json.encode(where))
 
 
-def heard(file: Path | None = None) -> Presented | None:
+def published(file: Path | None = None) -> Presented | None:
     """What the presenter said last; None if nobody is presenting."""
     file = file or path()
     try:
@@ -208,7 +208,7 @@ def heard(file: Path | None = None) -> Presented | None:
 LOCK: Final = ".presenting.lock"
 
 
-def hold() -> contextlib.ExitStack | None:
+def become_presenter() -> contextlib.ExitStack | None:
     """Be the one that presents, until what is returned is closed or the program dies; None: another program is."""
     file = path().with_name(LOCK)
     held = contextlib.ExitStack()
@@ -222,15 +222,15 @@ def hold() -> contextlib.ExitStack | None:
     return held
 
 
-def elsewhere() -> str:
+def already_presenting() -> str:
     """What to say to a second presenter: the notes, and a room, can follow only one."""
-    where = heard()
+    where = published()
     title = where.title if where is not None else tr("a lesson")
     said = tr("{title} is being presented by another ptescope on this machine: end that first (q there).")
     return said.format(title=title)
 
 
-def ended(file: Path | None = None) -> None:
+def unpublish(file: Path | None = None) -> None:
     """Remove the file: nobody presents any more."""
     with contextlib.suppress(OSError):
         (file or path()).unlink()

@@ -74,7 +74,7 @@ def room_file() -> Path:
     return path().with_name(NAME)
 
 
-def tell_room(state: RoomState, file: Path | None = None) -> None:
+def publish_room(state: RoomState, file: Path | None = None) -> None:
     """Replace the file; where that is not possible the presenter counts hands."""
     file = file or room_file()
     with contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def tell_room(state: RoomState, file: Path | None = None) -> None:
         replace_file(file, msgspec.json.encode(state))
 
 
-def heard_room(file: Path | None = None) -> RoomState | None:
+def published_room(file: Path | None = None) -> RoomState | None:
     """The room that is being served; None if there is none."""
     try:
         state = msgspec.json.decode(read_own(file or room_file()), type=RoomState)

@@ -144,11 +144,9 @@ def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
     return False
 
 
-def scene(
-    row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, happening: OwnerAct | None = None
-) -> CellScene:
+def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act: OwnerAct | None = None) -> CellScene:
     """One cell: a grabber against what happens; by default all that the driver does, as the comparison has it."""
-    happens = happening or together(row, kernel)
+    happens = act or together(row, kernel)
     text = as_text(
         (
             *set_up_lines(row, kernel, defence),

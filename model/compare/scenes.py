@@ -2,7 +2,7 @@
 
 Nothing here says how a scene ends: a cell is what the search finds in the text. A scene sets up one buffer of one
 driver and maps it into one process; then it permits one grab, one access through what was grabbed, and what becomes of
-the buffer meanwhile (`happenings`).
+the buffer meanwhile (`owner_acts`).
 """
 
 from collections.abc import Sequence

@@ -81,13 +81,13 @@ def review_questions(
     return tuple(
         CellQuestion(
             grabber.name,
-            happening.name,
+            act.name,
             defence_name(defence),
-            scene(row, grabber, defence, kernel, happening),
+            scene(row, grabber, defence, kernel, act),
             heavy=row.is_huge(kernel) or grabber.name in HEAVY,
-            group=f"{happening.name} {grabber.name if grabber.name in HEAVY else ''}",
+            group=f"{act.name} {grabber.name if grabber.name in HEAVY else ''}",
         )
-        for happening in of_owner(row, kernel, defence)
+        for act in of_owner(row, kernel, defence)
         for grabber in (NOBODY, *GRABBERS)
         if not grabbers or grabber.name in grabbers
     )

@@ -26,10 +26,10 @@ class DriverFault(NamedTuple):
     """On which kernels the driver is so."""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The complaint with its source, and where it is not so everywhere the kernels.
 
-        >>> DriverFault(1, 1, "error", "x", "it ends badly", "mm/memory.c: f, 6.1", ("6.1", "6.12")).told
+        >>> DriverFault(1, 1, "error", "x", "it ends badly", "mm/memory.c: f, 6.1", ("6.1", "6.12")).text
         'it ends badly (mm/memory.c: f, 6.1) [6.1, 6.12]'
         """
         source = f" ({self.source})" if self.source else ""
@@ -38,7 +38,7 @@ class DriverFault(NamedTuple):
 
     def located(self, file: str) -> str:
         """The one-line form that editors can jump to."""
-        return f"{file}:{self.line}:{self.column}: {self.severity}: {self.told}"
+        return f"{file}:{self.line}:{self.column}: {self.severity}: {self.text}"
 
 
 def _at(at: DriverLine, severity: Severity, name: str, message: str, source: str) -> DriverFault:

@@ -57,7 +57,7 @@ class DriverField(NamedTuple):
         return self.key == "driver NAME"
 
     @property
-    def told(self) -> str:
+    def help(self) -> str:
         """What belongs there, in a line."""
         about = self.slot.meaning or self.form.help
         return f"{self.form.usage}: {about}"

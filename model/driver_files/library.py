@@ -27,7 +27,7 @@ def names() -> tuple[str, ...]:
     return NAMES
 
 
-def along() -> tuple[str, ...]:
+def bundled() -> tuple[str, ...]:
     """Every driver that comes along."""
     return *NAMES, *UNMAPPED, *APART
 
@@ -35,7 +35,7 @@ def along() -> tuple[str, ...]:
 @cache
 def text_of(name: str) -> str:
     """The file of a driver that comes along. KeyError for any other name."""
-    if name not in along():
+    if name not in bundled():
         raise KeyError(name)
     found = get_data(__package__, f"{FOLDER}/{name}{SUFFIX}")
     assert found is not None, "the loader of this package reads no files"

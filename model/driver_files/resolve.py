@@ -90,8 +90,8 @@ def _with_base(driver: DriverText, depth: int) -> DriverText:
 def _base(like: DriverLine, depth: int) -> DriverText:
     """The driver that another takes over from."""
     name = like.word_at("NAME")
-    if name not in library.along():
-        hint = did_you_mean(name, library.along()) or f": {', '.join(library.along())}"
+    if name not in library.bundled():
+        hint = did_you_mean(name, library.bundled()) or f": {', '.join(library.bundled())}"
         raise ScriptError([ScriptProblem(like.line, like.column, f"`like {name}`: no such driver comes along{hint}")])
     if depth == MOST_LIKES:
         chain = f"`like {name}`: more than {MOST_LIKES} drivers in a row"

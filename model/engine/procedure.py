@@ -145,7 +145,7 @@ class MicroStep(NamedTuple):
     was: tuple[tuple[str, str], ...] = ()
     """(mend, what is missing without it): the paragraphs of its docstring that begin with `As it was before COMMIT`."""
 
-    def told(self, mem: Memory) -> str:
+    def explanation(self, mem: Memory) -> str:
         """Its explanation on this machine: what a mend has changed is said where that mend is undone."""
         return "\n\n".join((self.doc, *(text for name, text in self.was if not mended(mem, name))))
 
@@ -286,7 +286,7 @@ def advance(state: State, name: str, picks: Choose | None = None) -> Stepped:
         function,
         micro.name,
         micro.source,
-        micro.told(state) if micro.was else micro.doc,
+        micro.explanation(state) if micro.was else micro.doc,
         len(task.stack) - 1,
         journal[:-1] if journal and journal[-1].table == "tasks" else _of_memory(journal),
         tuple([_traced(event, task) for event in tx.events]) if tx.events else (),

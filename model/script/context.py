@@ -46,10 +46,10 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
                 pass
         return result
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """In words, as a reader is told it.
 
-        >>> Outcome("ok", 16, is_page=True).told()
+        >>> Outcome("ok", 16, is_page=True).in_words()
         'ok: page 16'
         """
         return f"ok: page {self.value}" if self.is_page else str(self)

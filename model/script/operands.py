@@ -316,7 +316,7 @@ class DriverName(Operand, frozen=True):
         return word.text
 
     def words(self, reading: Reading) -> list[str]:
-        return [*reading.scope.drivers, *reading.scope.drivers_along()]
+        return [*reading.scope.drivers, *reading.scope.bundled_drivers()]
 
 
 class BufferWithOp(Name, frozen=True):

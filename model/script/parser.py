@@ -189,7 +189,7 @@ class _Line(LineParser):
                 self.complain(problem.column + column - 1, problem.message)
             return
         known = self.scope.drivers.get(driver.name)
-        if driver.name in self.scope.drivers_along():
+        if driver.name in self.scope.bundled_drivers():
             self.complain(column, f"a driver `{driver.name}` comes along: choose another name")
         elif known is not None and known != driver:
             self.complain(column, f"there is another driver `{driver.name}` already")

@@ -136,12 +136,12 @@ class Scope:
         """What the file of a driver says; None if there is no such driver, or none that is described by a file."""
         if name in self.drivers:
             return self.drivers[name]
-        return whole(library.text_of(name)) if name in library.along() else None
+        return whole(library.text_of(name)) if name in library.bundled() else None
 
     @staticmethod
-    def drivers_along() -> tuple[str, ...]:
+    def bundled_drivers() -> tuple[str, ...]:
         """The drivers that come with the program."""
-        return library.along()
+        return library.bundled()
 
     def has_backing(self, name: str, backing: str) -> bool:
         """Whether the pages of a driver's buffers come from there, on some kernel."""

@@ -13,7 +13,7 @@ from model.invariants.machine_view import MachineView
 from model.invariants.subjects import parse
 from model.invariants.violation import Violation
 from model.memory.state import Change
-from model.session.change_sentences import Happening, told
+from model.session.change_sentences import ChangeInStep, change_phrase
 from model.session.timeline import Node, Timeline
 
 Record = tuple[str, Any]
@@ -69,8 +69,8 @@ def why_count(timeline: Timeline, pfn: int, count: Count, node: Node | None = No
     """Each step since the frame was last allocated that changed one of its counts."""
     node = node or timeline.here
 
-    def changes_it(happening: Happening) -> bool:
-        old, new = happening.change.old, happening.change.new
+    def changes_it(made: ChangeInStep) -> bool:
+        old, new = made.change.old, made.change.new
         return (getattr(old, count) if old else 0) != (getattr(new, count) if new else 0)
 
     return tuple(_since_allocation(_along(timeline, node, {("frames", pfn)}, changes_it), pfn))
@@ -148,33 +148,35 @@ TABLES_OF: Final = {
 """Kind of subject → the table that has its record, under the same key."""
 
 
-def _along(timeline: Timeline, node: Node, records: set[Record], matters: Callable[[Happening], bool]) -> list[Cause]:
+def _along(
+    timeline: Timeline, node: Node, records: set[Record], matters: Callable[[ChangeInStep], bool]
+) -> list[Cause]:
     """Every change of `records` on the way to `node` that matters, oldest first."""
     causes = []
     for place in timeline.path_to(node):
         for change in place.changes:
             if (change.table, change.key) in records:
-                happening = Happening(place.checker.scene, change, place.stepped.events if place.stepped else ())
-                if matters(happening):
-                    causes.append(_cause(place, happening))
+                made = ChangeInStep(place.checker.scene, change, place.stepped.events if place.stepped else ())
+                if matters(made):
+                    causes.append(_cause(place, made))
     return causes
 
 
-def _cause(place: Node, happening: Happening) -> Cause:
+def _cause(place: Node, made: ChangeInStep) -> Cause:
     stepped = place.stepped
     return Cause(
         place.number,
         place.command,
         stepped.task if stepped else "",
         f"{stepped.procedure}.{stepped.step}" if stepped else "",
-        happening.change,
-        told(happening),
+        made.change,
+        change_phrase(made),
     )
 
 
-def _turning_point(happening: Happening) -> bool:
+def _turning_point(made: ChangeInStep) -> bool:
     """Whether a change is worth telling: not a mere count, and not an accessed or dirty bit."""
-    table, _, old, new = happening.change
+    table, _, old, new = made.change
     if old is None or new is None:
         return True
     if table == "frames":

@@ -13,7 +13,7 @@ from model.memory.records import Frame
 from model.memory.state import Change
 
 
-class Happening(NamedTuple):
+class ChangeInStep(NamedTuple):
     """A change, and what it happened among."""
 
     scene: MachineView
@@ -23,18 +23,18 @@ class Happening(NamedTuple):
     """What the same step did besides."""
 
 
-def told(happening: Happening) -> str:
+def change_phrase(made: ChangeInStep) -> str:
     """What a change amounts to: a phrase that begins small and has no full stop."""
-    return TELLERS.get(happening.change.table, _record)(happening)
+    return PHRASES.get(made.change.table, _record)(made)
 
 
-def _frame(happening: Happening) -> str:
-    _, pfn, old, new = happening.change
+def _frame(made: ChangeInStep) -> str:
+    _, pfn, old, new = made.change
     if new is None or new.kind == "free":
         return f"freed frame {pfn}: it was {_use(old)}, and the next allocation gets it"
     if old is None or old.kind == "free":
         return f"allocated frame {pfn} as {_use(new)}"
-    return f"{frame(happening.scene, pfn)}: {listing(_differences(old, new)) or 'no visible change'}"
+    return f"{frame(made.scene, pfn)}: {listing(_differences(old, new)) or 'no visible change'}"
 
 
 def _use(used: Frame | None) -> str:
@@ -58,24 +58,24 @@ def _differences(old: Frame, new: Frame) -> list[str]:
     return parts
 
 
-def _content(happening: Happening) -> str:
-    _, pfn, _, new = happening.change
-    value, where = new or 0, frame(happening.scene, pfn)
-    for event in happening.events:
+def _content(made: ChangeInStep) -> str:
+    _, pfn, _, new = made.change
+    value, where = new or 0, frame(made.scene, pfn)
+    for event in made.events:
         if isinstance(event, Access) and event.write and event.pfn == pfn:
             if event.reference:
                 user = event.device or f"whoever uses {event.reference}"
                 return f"{user} wrote {value} to {where} through {event.reference}"
-            at = place(happening.scene, event.process, event.vpn)
+            at = place(made.scene, event.process, event.vpn)
             return f"{event.process} wrote {value} to {where}, at {at}"
         if isinstance(event, Copied) and pfn in event.frames:
             source = event.sources[event.frames.index(pfn)]
-            return f"copied {frame(happening.scene, source)} to {where}: {value}"
+            return f"copied {frame(made.scene, source)} to {where}: {value}"
     return f"put {value} into {where}"
 
 
-def _pte(happening: Happening) -> str:
-    scene, (_, (process, vpn), old, new) = happening.scene, happening.change
+def _pte(made: ChangeInStep) -> str:
+    scene, (_, (process, vpn), old, new) = made.scene, made.change
     where = place(scene, process, vpn)
     if new is None:
         return f"cleared the entry of {where}, which led to {_target(scene, old)}"
@@ -99,8 +99,8 @@ def _target(scene: MachineView, entry: Any) -> str:
             return frame(scene, entry.pfn)
 
 
-def _reference(happening: Happening) -> str:
-    scene, (_, name, old, new) = happening.scene, happening.change
+def _reference(made: ChangeInStep) -> str:
+    scene, (_, name, old, new) = made.scene, made.change
     if new is None:
         return f"gave {name} back"
     held = listing([frame(scene, pfn) for pfn in new.frames if pfn >= 0]) or "nothing yet"
@@ -110,15 +110,15 @@ def _reference(happening: Happening) -> str:
     return f"took {name}, a {new.kind}, on {held}{taken}"
 
 
-def _cache(happening: Happening) -> str:
-    _, (file, index), old, new = happening.change
+def _cache(made: ChangeInStep) -> str:
+    _, (file, index), old, new = made.change
     if new is None:
         return f"took frame {old} out of file {file}, page {index}"
     return f"made frame {new} page {index} of file {file}"
 
 
-def _tlb(happening: Happening) -> str:
-    scene, (_, cpu, old, new) = happening.scene, happening.change
+def _tlb(made: ChangeInStep) -> str:
+    scene, (_, cpu, old, new) = made.scene, made.change
     before, after = set(old or ()), set(new or ())
     come = [f"{place(scene, e.process, e.vpn)} is {frame(scene, e.pte.pfn)}" for e in new or () if e not in before]
     gone = [place(scene, e.process, e.vpn) for e in old or () if e not in after]
@@ -127,30 +127,30 @@ def _tlb(happening: Happening) -> str:
     return f"cpu{cpu} forgets {listing(gone)}"
 
 
-def _lock(happening: Happening) -> str:
-    _, (kind, owner), old, new = happening.change
+def _lock(made: ChangeInStep) -> str:
+    _, (kind, owner), old, new = made.change
     if new is None:
         return f"gave {kind} of {owner} back"
     who = listing([new.writer] if new.writer else list(new.readers))
     return f"{'took' if old is None else 'changed'} {kind} of {owner}, held by {who}"
 
 
-def _vma(happening: Happening) -> str:
-    _, (process, start), old, new = happening.change
+def _vma(made: ChangeInStep) -> str:
+    _, (process, start), old, new = made.change
     if new is None:
         return f"took the VMA of {process} at page {start} away"
     verb = "made" if old is None else "changed"
     return f"{verb} the VMA of {process}, pages {new.start} to {new.end - 1}"
 
 
-def _record(happening: Happening) -> str:
-    table, key, old, new = happening.change
+def _record(made: ChangeInStep) -> str:
+    table, key, old, new = made.change
     name = ":".join(map(str, key)) if isinstance(key, tuple) else str(key)
     verb = "made" if old is None else "removed" if new is None else "changed"
     return f"{verb} {name} ({table})"
 
 
-TELLERS: Final[dict[str, Callable[[Happening], str]]] = {
+PHRASES: Final[dict[str, Callable[[ChangeInStep], str]]] = {
     "frames": _frame,
     "content": _content,
     "ptes": _pte,

@@ -294,7 +294,7 @@ def position(state: State, name: str, task: Task) -> Position:
         procedure=running.function,
         step=micro.name,
         source=micro.source,
-        doc=micro.told(state) if micro.was else micro.doc,
+        doc=micro.explanation(state) if micro.was else micro.doc,
         about=" ".join((type(running).__doc__ or "").split()),
         stack=tuple(call.function for call in task.stack),
         blocked=task.blocked,

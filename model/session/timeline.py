@@ -76,7 +76,7 @@ class Timeline:
         self.bookmarks: dict[int, str] = {}
         """Node → the name that somebody gave it."""
         self.here = root
-        self._onward: dict[int, int] = {}
+        self._next_from: dict[int, int] = {}
         """Node → the child through which it was last left."""
         self._equals: dict[int, list[int]] = {}
         """Fingerprint of a State → the nodes that have it, in the order in which they were reached …"""
@@ -104,7 +104,7 @@ class Timeline:
 
     def _enter(self, child: Node) -> Node:
         """Go from a node to one of its children."""
-        self._onward[child.parent] = child.number
+        self._next_from[child.parent] = child.number
         self.here = child
         return child
 
@@ -116,7 +116,7 @@ class Timeline:
             raise IndexError(f"the history has no node {number}: 0 to {len(self.nodes) - 1}")
         here, node = self.here.number, self.nodes[number]
         while node.parent >= 0 and node.number != here:  # the path to where we are leads there already
-            self._onward[node.parent] = node.number
+            self._next_from[node.parent] = node.number
             node = self.nodes[node.parent]
         self.here = self.nodes[number]
         return self.here
@@ -131,24 +131,24 @@ class Timeline:
 
     def forward(self, until: Callable[[Node], bool] = lambda _: True) -> Node:
         """One step on, the way that was walked last, and on until a node satisfies `until`; stays at the end."""
-        while (number := self.onward(self.here.number)) is not None:
+        while (number := self.next_from(self.here.number)) is not None:
             self.here = self.nodes[number]
             if until(self.here):
                 break
         return self.here
 
-    def onward(self, number: int) -> int | None:
+    def next_from(self, number: int) -> int | None:
         """Where forward leads from a node: the child last walked, or the only one; None at an end."""
-        if number in self._onward:
-            return self._onward[number]
+        if number in self._next_from:
+            return self._next_from[number]
         return next(iter(self.children.get(number, ())), None)
 
     def branch(self, by: int) -> Node:
         """Turn to another of the ways that lead on from here, `by` ways further; does not move."""
         ways = self.children.get(self.here.number, [])
         if ways:
-            self._onward[self.here.number] = ways[
-                (ways.index(self.onward(self.here.number) or ways[0]) + by) % len(ways)
+            self._next_from[self.here.number] = ways[
+                (ways.index(self.next_from(self.here.number) or ways[0]) + by) % len(ways)
             ]
         return self.here
 
@@ -158,7 +158,7 @@ class Timeline:
         twin.nodes, twin.here = list(self.nodes), self.here
         twin.children = {number: list(ways) for number, ways in self.children.items()}
         twin.bookmarks = dict(self.bookmarks)
-        twin._onward = dict(self._onward)
+        twin._next_from = dict(self._next_from)
         return twin
 
     def bookmark(self, name: str) -> None:
@@ -188,7 +188,7 @@ class Timeline:
     def way(self) -> list[Node]:
         """The way that leads through here: the path from the root, and what lies ahead."""
         way = self.path_to(self.here)
-        while (number := self.onward(way[-1].number)) is not None:
+        while (number := self.next_from(way[-1].number)) is not None:
             way.append(self.nodes[number])
         return way
 

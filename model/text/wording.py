@@ -2,7 +2,7 @@
 
 A Wording is its English text, for whoever wants no more: it compares, hashes and prints as that. Beside it stand the
 pattern and the facts that were put in: numbers, names and further phrases. Whoever has a translation of the pattern
-puts the same facts into that (`lessons.i18n.language.spoken`). In a pattern, `{holder:capital}` begins a sentence.
+puts the same facts into that (`lessons.i18n.language.localized`). In a pattern, `{holder:capital}` begins a sentence.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from lessons.file.library import find
 from lessons.file.schema import Lesson, NumberQuestion
 from lessons.learner.progress import DrillAnswer, LessonProgress, Progress, Store
 from lessons.play.any_answer_player import go_on, some_answer
-from lessons.play.auto_player import onward
+from lessons.play.auto_player import play_next
 from lessons.play.player import Player
 from lessons.teach.assignment import Assignment, assign, drill_set, read_assignment
 from lessons.teach.collect import Collection, collect
@@ -58,7 +58,7 @@ def work_of(lesson: Lesson, knows: Callable[[], bool], parts: int = 1000) -> Les
         if waits and not knows():
             assert player.prediction is not None
             assert not player.answer(some_answer(player.prediction))
-        elif not onward(player):
+        elif not play_next(player):
             go_on(player)
     return player.progress()
 
@@ -161,7 +161,7 @@ def test_commands_that_never_reached_the_goal_are_refused_and_a_goal_may_be_look
     lesson = find("copy-on-write")
     player = Player(lesson)
     while not player.finished:
-        assert onward(player)
+        assert play_next(player)
     whole = player.progress()
     goal = next(iter(whole.commands))
     player.go(0)
@@ -186,7 +186,7 @@ def test_a_week_in_which_clocks_are_set(tmp_path: Path, clock: Clock) -> None:
             break
         if move == 20:
             clock.now -= 3600
-        onward(player)
+        play_next(player)
     handed_in(tmp_path, "Set back", Progress(lessons={LESSON: player.progress()}), task)
     clock.now = MONDAY + 8 * 86400
     ahead = Progress(lessons={LESSON: work_of(lesson, lambda: True)})

@@ -12,7 +12,7 @@ from lessons.file.loader import load
 from lessons.file.schema import PARTS, Do, Goal, Lesson
 from lessons.i18n import catalog, language
 from lessons.i18n.catalog import BUILT_IN, LESSONS, interface_files, languages, messages
-from lessons.i18n.language import ENGLISH, lesson_texts, ntr, ptr, spoken, tr, use
+from lessons.i18n.language import ENGLISH, lesson_texts, localized, ntr, ptr, tr, use
 from lessons.learner.progress import Progress
 from lessons.play.playback import PlayedStep, play, play_all, set_scene
 from model.text.wording import counted, phrase, together
@@ -80,7 +80,7 @@ def test_every_step_and_every_alarm_of_a_lesson_is_explained_in_the_readers_lang
     docs = dict.fromkeys(step.stepped.doc for step in steps if step.stepped is not None)
     assert [doc for doc in docs if tr(doc) == doc] == [], "translate them in steps.po of the language"
     alarms = [violation.message for step in steps for violation in step.node.new]
-    assert [text for text in alarms if spoken(text) == text] == [], "make phrases of them: model/text/wording.py"
+    assert [text for text in alarms if localized(text) == text] == [], "make phrases of them: model/text/wording.py"
 
 
 def test_an_alarm_is_said_in_the_readers_language_with_the_same_names_and_numbers() -> None:
@@ -89,13 +89,13 @@ def test_an_alarm_is_said_in_the_readers_language_with_the_same_names_and_number
     )
     one = together((taken, phrase("{holder:capital} was not told.", holder=phrase("the holder"))))
     assert one == "r holds frame 5, taken at here. The holder was not told."
-    assert spoken(one) == one
+    assert localized(one) == one
     use("de")
     try:
-        assert spoken(one) == "r hält Frame 5, genommen an here. Der Halter hat davon nichts erfahren."
-        assert spoken(counted(1, "{n} more page", "{n} more pages")) == "1 weitere Seite"
-        assert spoken(counted(3, "{n} more page", "{n} more pages")) == "3 weitere Seiten"
-        assert spoken("a name") == "a name"
+        assert localized(one) == "r hält Frame 5, genommen an here. Der Halter hat davon nichts erfahren."
+        assert localized(counted(1, "{n} more page", "{n} more pages")) == "1 weitere Seite"
+        assert localized(counted(3, "{n} more page", "{n} more pages")) == "3 weitere Seiten"
+        assert localized("a name") == "a name"
     finally:
         use(ENGLISH)
 
@@ -104,7 +104,7 @@ def test_a_translation_that_asks_for_what_there_is_not_is_left_aside(monkeypatch
     use("de")
     monkeypatch.setattr(language, "tr", lambda text: text.replace("{pfn}", "{nothing}"))
     try:
-        assert spoken(phrase("frame {pfn}", pfn=5)) == "frame 5"
+        assert localized(phrase("frame {pfn}", pfn=5)) == "frame 5"
     finally:
         monkeypatch.undo()
         use(ENGLISH)

@@ -158,7 +158,7 @@ class Drawing(NamedTuple):
             case OneOf():
                 return chance.one_of(sorted(operand.known()))
             case DriverName():
-                return chance.one_of([*self.scope.drivers, *self.scope.drivers_along(), "nobody"])
+                return chance.one_of([*self.scope.drivers, *self.scope.bundled_drivers(), "nobody"])
             case PageNumbers():
                 return ",".join(str(chance.number(0, 12)) for _ in range(chance.number(1, 3)))
             case Rest():

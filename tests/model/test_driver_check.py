@@ -119,7 +119,7 @@ def test_an_error_on_the_way_leaves_no_lock_behind_and_one_in_a_callee_may() -> 
 def test_a_kernel_on_which_alone_a_driver_is_wrong_is_named() -> None:
     (finding,) = found(changed(("  zap\n", "  until 6.1 zap\n  since 6.12 zap no-flush\n")))
     assert finding.kernels == KERNELS[1:]
-    assert finding.told.endswith("[6.12, 6.18, 7.3]")
+    assert finding.text.endswith("[6.12, 6.18, 7.3]")
 
 
 def test_what_is_wrong_in_a_driver_that_is_taken_over_is_told_at_the_like_line() -> None:
@@ -129,7 +129,7 @@ def test_what_is_wrong_in_a_driver_that_is_taken_over_is_told_at_the_like_line()
     assert first.message.startswith("in `qxl`, line ")
 
 
-@pytest.mark.parametrize("name", library.along())
+@pytest.mark.parametrize("name", library.bundled())
 def test_the_drivers_that_come_along_have_no_errors_but_those_on_purpose(name: str) -> None:
     errors = {
         (finding.name, finding.kernels) for finding in check(library.text_of(name)) if finding.severity == "error"

@@ -72,7 +72,7 @@ def test_without_the_mistake_nothing_breaks(mistake: Mistake) -> None:
 
 
 def test_every_driver_that_is_wrong_on_purpose_says_so() -> None:
-    assert set(library.WRONG) == {name for name in library.along() if "Wrong on purpose." in library.text_of(name)}
+    assert set(library.WRONG) == {name for name in library.bundled() if "Wrong on purpose." in library.text_of(name)}
     assert {mistake.driver for mistake in MISTAKES} <= set(library.WRONG)
 
 

@@ -372,7 +372,7 @@ def test_what_a_mend_has_changed_is_explained_where_it_is_undone_and_nowhere_els
     from model.kernel.mm.gup import get_user_pages
 
     look_again = next(step for step in get_user_pages.steps if step.name == "look_again")
-    assert "As it was" not in look_again.told(boot())
-    told = look_again.told(boot(settings={"as-it-was": "foll-cow"}))
+    assert "As it was" not in look_again.explanation(boot())
+    told = look_again.explanation(boot(settings={"as-it-was": "foll-cow"}))
     assert told.startswith(look_again.doc)
     assert "GUP looks again as if it only read" in told

@@ -39,9 +39,9 @@ def judge() -> Judge:
     return Judge(20_000)
 
 
-def cell(row: DriverRow, grabber: str, happening: str, kernel: str = "6.18") -> Cell:
+def cell(row: DriverRow, grabber: str, act: str, kernel: str = "6.18") -> Cell:
     asked = review_questions(row, kernel, (), (grabber,))
-    return judge().cell(next(question.scene for question in asked if question.column == happening))
+    return judge().cell(next(question.scene for question in asked if question.column == act))
 
 
 def test_the_operations_are_those_of_the_kernel_that_is_asked_about() -> None:
@@ -58,13 +58,13 @@ def test_what_an_operation_needs_comes_first() -> None:
     text = text.replace(
         "op purge:", "op start:\n  set ready\nop stop:\n  refuse-when cold EINVAL\n  set cold\nop purge:"
     )
-    happenings = {one.name: one for one in of_owner(DriverRow(("locks",), text=text), "6.18", ())}
-    assert happenings["resume"].commands == ("resume b",)
-    assert happenings["stop"].subjects == ("stop b",)
+    acts = {one.name: one for one in of_owner(DriverRow(("locks",), text=text), "6.18", ())}
+    assert acts["resume"].commands == ("resume b",)
+    assert acts["stop"].subjects == ("stop b",)
 
 
 @pytest.mark.parametrize(
-    ("grabber", "happening", "outcome"),
+    ("grabber", "act", "outcome"),
     [
         ("cpu", "purge", "corrupts"),
         ("gup-fast", "purge", "refused"),
@@ -74,9 +74,9 @@ def test_what_an_operation_needs_comes_first() -> None:
         ("nobody", "purge", "corrupts"),
     ],
 )
-def test_a_driver_of_ones_own(grabber: str, happening: str, outcome: str) -> None:
+def test_a_driver_of_ones_own(grabber: str, act: str, outcome: str) -> None:
     row = DriverRow(("locks",), text=LOCKS)
-    found = cell(row, grabber, happening)
+    found = cell(row, grabber, act)
     assert (found.outcome, found.complete) == (outcome, True), found
 
 

@@ -30,7 +30,7 @@ def driver(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, s
 def test_the_list_has_every_driver_with_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = driver(capsys, "list")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(library.along())
+    assert [line.split()[0] for line in out.splitlines()] == list(library.bundled())
     assert "vfio-pci      a BAR of a PCI device" in out
 
 
@@ -42,7 +42,7 @@ def test_a_driver_is_shown_as_written_and_as_it_is_on_a_kernel(capsys: pytest.Ca
     assert "vma_lock" not in driver(capsys, "show", "vfio-pci", "--kernel", "7.3")[1]
 
 
-@pytest.mark.parametrize("name", library.along())
+@pytest.mark.parametrize("name", library.bundled())
 def test_what_is_shown_for_a_kernel_is_the_same_driver(name: str) -> None:
     for kernel in KERNELS:
         whole, again = resolve(library.text_of(name), kernel), resolve(on_kernel(library.text_of(name), kernel), kernel)

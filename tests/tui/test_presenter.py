@@ -95,11 +95,11 @@ async def test_the_second_terminal_follows(store: Store) -> None:
             assert "EFAULT: this memory belongs to a driver: How would GUP know?" in shown, "the belief"
             assert "Right: ok: the page is pinned" in " ".join(shown.split())
         await user.press("b")
-        heard = presenting.heard()
+        heard = presenting.published()
         assert heard is not None
         assert heard.part == 1
         await user.press("q", "l")
-        assert presenting.heard() is None, "nobody presents any more"
+        assert presenting.published() is None, "nobody presents any more"
 
 
 async def test_notes_without_a_presenter_say_so() -> None:
@@ -297,10 +297,10 @@ async def test_who_presents_presents_alone(store: Store, capsys: pytest.CaptureF
     """Notes and room follow one file: two lectures would make them jump to and fro, and undo each other's ballots."""
     async with at(store, lesson_driver(find(LESSON), store), WIDE) as user:
         await present(user)
-        assert presenting.hold() is None
-        assert "The secret of a stranger is being presented" in presenting.elsewhere()
+        assert presenting.become_presenter() is None
+        assert "The secret of a stranger is being presented" in presenting.already_presenting()
         await user.press("q", "l")
-        other = presenting.hold()
+        other = presenting.become_presenter()
         assert other is not None, "whoever leaves lets others"
         await user.press("P")
         assert not isinstance(user.screen, Presenter)
@@ -321,7 +321,7 @@ def test_a_presenter_that_is_killed_in_the_middle_of_a_ballot_comes_back_where_i
             program.settle()
         assert "14   64%" in program.shown()
         program.end(signal.SIGKILL)
-    heard = presenting.heard(tmp_path / "ptescope" / presenting.NAME)
+    heard = presenting.published(tmp_path / "ptescope" / presenting.NAME)
     assert heard is not None, "the notes still show where it was"
     assert heard.ballots["is-the-pin-given"].counts == ((3, 14, 5),)
     with Program(words, 80, 24, environment) as program:

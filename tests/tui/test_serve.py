@@ -160,7 +160,7 @@ async def test_two_browsers_vote_the_presenter_sees_it_and_one_hands_in(
             await user.press("V")
             assert "1025:1 2:1" in user.seen() or "2:1 1025:1" in user.seen(), "hands may be added"
             await user.press("enter")
-            heard = presenting.heard()
+            heard = presenting.published()
             assert heard is not None
             assert heard.ballots["count-of-a-pin"].counts == ((1, 1),)
             await so(ada, f"{VOTED}.includes('Vote again')")

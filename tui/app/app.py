@@ -429,9 +429,9 @@ class PtescopeApp(App[None]):
         if stage is None or not isinstance(stage.driver, LessonDriver):
             self.notify(tr("Only a lesson can be presented."), markup=False)
             return
-        held = presenter_state.hold()
+        held = presenter_state.become_presenter()
         if held is None:
-            self.notify(presenter_state.elsewhere(), severity="warning", markup=False)
+            self.notify(presenter_state.already_presenting(), severity="warning", markup=False)
             return
         driver = LectureDriver(stage.driver.player.lesson, Lectures(self.store.path.parent / FOLDER))
         self.push_screen(Presenter(driver, self.glyphs, held), lambda _: self.end_large_type())

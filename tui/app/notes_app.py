@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
-from lessons.teach.presenter_state import heard
+from lessons.teach.presenter_state import published
 from tui.views.glyphs import choose
 from tui.views.presenter import notes
 from tui.views.row import Row
@@ -44,4 +44,4 @@ class Notes(App[None]):
         self.set_interval(EVERY, self.pane.renew)
 
     def _rows(self, width: int) -> list[Row]:
-        return notes(heard(self.file), time.time(), width, self.glyphs)
+        return notes(published(self.file), time.time(), width, self.glyphs)

@@ -50,7 +50,7 @@ def _new_name(text: str) -> str:
     if not is_name(text):
         shape = tr("a letter, then letters, digits, `_` or `-`")
         raise ArgumentTypeError(tr("`{name}` is no name: {shape}").format(name=printable(text), shape=shape))
-    if text in library.along():
+    if text in library.bundled():
         raise ArgumentTypeError(tr("a driver `{name}` comes along: choose another name").format(name=text))
     return text
 
@@ -77,8 +77,8 @@ def listed() -> int:
     from model.driver_files import library
     from model.driver_files.parser import parse
 
-    widest = max(map(len, library.along()))
-    for name in library.along():
+    widest = max(map(len, library.bundled()))
+    for name in library.bundled():
         print(f"{name:{widest}}  {parse(library.text_of(name)).about}")
     return EXIT_FINE
 
@@ -88,13 +88,13 @@ def text_of(word: str) -> str:
     from model.driver_files import library
     from model.text.problems import did_you_mean
 
-    if word in library.along() and not Path(word).is_file():
+    if word in library.bundled() and not Path(word).is_file():
         return library.text_of(word)
     try:
         return read_text(word)
     except UnreadableError as error:
         plain = "/" not in word and "." not in word
-        raise UnreadableError(f"{error}{did_you_mean(word, library.along())}" if plain else str(error)) from None
+        raise UnreadableError(f"{error}{did_you_mean(word, library.bundled())}" if plain else str(error)) from None
 
 
 def show(word: str, kernel: str | None) -> int:

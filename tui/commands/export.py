@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
-from tui.commands.export_drawing import PICTURES, TIME_SPACES, WIDTH, drawing, steps, told
+from tui.commands.export_drawing import PICTURES, TIME_SPACES, WIDTH, drawing, formats, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     kinds = "; ".join(f"{suffix}, {tr(form.what)}" for suffix, form in FORMATS.items())
     parser.description = (
         tr("Export a lesson or a script. The suffix of the file says as what: {kinds}.").format(kinds=kinds)
-        + f" {told()}"
+        + f" {formats()}"
     )
     parser.add_argument(
         "what", metavar="LESSON|SCRIPT", help="a lesson's name, a .md lesson file, a .pte script, or `museum`"
@@ -177,13 +177,13 @@ def lesson_as_markdown(lesson: "Lesson", _store: "Store", _size: Size) -> str:
 
 def lesson_as_asciicast(lesson: "Lesson", store: "Store", size: Size) -> str:
     """Played to its end by somebody who knows the answers."""
-    from lessons.play.auto_player import onward
+    from lessons.play.auto_player import play_next
     from lessons.play.player import Player
     from tui.app.recording import asciicast, recording
     from tui.drivers.lesson import LessonDriver
 
     driver = LessonDriver(Player(lesson, store.lesson(lesson.id)), store)
-    frames = recording(driver, store, lambda: onward(driver.player), size)
+    frames = recording(driver, store, lambda: play_next(driver.player), size)
     return asciicast(whole(frames), lesson.header.title, *size)
 
 

@@ -112,7 +112,7 @@ TIME_SPACES: Final = {
 """By the suffix of the file."""
 
 
-def told() -> str:
+def formats() -> str:
     """What there is, for the help."""
     pictures, lanes = _kinds(PICTURES), _kinds(TIME_SPACES)
     return tr("With --picture: {pictures}. With --time-space: {lanes}.").format(pictures=pictures, lanes=lanes)

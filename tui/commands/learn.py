@@ -104,9 +104,9 @@ def _may_present() -> bool:
     """Whether no other program presents; says which does."""
     from lessons.teach import presenter_state
 
-    held = presenter_state.hold()
+    held = presenter_state.become_presenter()
     if held is None:
-        print(f"ptescope: {presenter_state.elsewhere()}", file=sys.stderr)
+        print(f"ptescope: {presenter_state.already_presenting()}", file=sys.stderr)
         return False
     held.close()
     return True

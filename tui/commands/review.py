@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output.add_argument("--markdown", action="store_true", help="the review as Markdown")
     output.add_argument("--junit", action="store_true", help="a JUnit test suite, for CI: each cell a test case")
     output.add_argument(
-        "--story", metavar="CELL", help="tell how one cell comes about, step by step: GRABBER:HAPPENING, say raw:move"
+        "--story", metavar="CELL", help="tell how one cell comes about, step by step: GRABBER:ACT, say raw:move"
     )
     parser.add_argument(
         "-o",
@@ -100,9 +100,9 @@ def main(args: Namespace) -> int:
     answers, interrupted = answer_all(asked, bounds_of(args), fresh=args.fresh)
     if interrupted:
         say_interrupted(asked, answers)
-    happenings = of_owner(row, args.kernel, defence)
+    acts = of_owner(row, args.kernel, defence)
     review = ReviewResult(
-        row.name, args.kernel, args.defence, args.max_states, happenings, asked, answers, tuple(args.accept or ())
+        row.name, args.kernel, args.defence, args.max_states, acts, asked, answers, tuple(args.accept or ())
     )
     if args.json:
         print_json(review)
@@ -129,7 +129,7 @@ def row_of(driver: str) -> "DriverRow":
     from model.text.problems import did_you_mean
     from tui.session.user_files import UnreadableError, read_text
 
-    names = library.along()
+    names = library.bundled()
     if driver in names:
         return DriverRow((driver,))
     if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:

@@ -101,7 +101,7 @@ class CounterexampleDriver(SandboxDriver):
             shown = shown._replace(last=shown.last._replace(outcome=""))
         if self.found is not None and here.number == self.start:
             shown = shown._replace(last=None)  # what is told first is which way this is
-        ahead = timeline.onward(here.number)
+        ahead = timeline.next_from(here.number)
         if self.session.running is not None or ahead is None:
             return shown
         stepped = timeline.nodes[ahead].stepped
@@ -139,7 +139,7 @@ class CounterexampleDriver(SandboxDriver):
     def _instead(self) -> Iterator[str]:
         """Who else could move here: a schedule is a choice at every step."""
         timeline = self.session.timeline
-        ahead = timeline.onward(timeline.here.number)
+        ahead = timeline.next_from(timeline.here.number)
         if ahead is None:
             return
         following = timeline.nodes[ahead]

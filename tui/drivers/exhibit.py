@@ -174,7 +174,7 @@ class ExhibitDriver(SandboxDriver):
             shown = shown._replace(last=shown.last._replace(outcome=""))  # one `step` is over, not the task
         if shown.last is not None and (remark := self.remarks.get(shown.last.name)):
             shown = shown._replace(last=shown.last._replace(remark=remark))
-        ahead = timeline.onward(timeline.here.number)
+        ahead = timeline.next_from(timeline.here.number)
         if self.session.running is not None or ahead is None:
             return shown
         stepped = timeline.nodes[ahead].stepped

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from lessons.i18n.language import spoken, tr
+from lessons.i18n.language import localized, tr
 from model.engine.procedure import Stepped
 from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
@@ -31,7 +31,7 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(Rule(rule.name, rule.rule) for rule in INVARIANTS.values())
 
 
-def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = "") -> ShownStep | None:
+def shown_step(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = "") -> ShownStep | None:
     """A micro-step in words; None if there was none."""
     if stepped is None:
         return None
@@ -48,7 +48,7 @@ def told(stepped: Stepped | None, outcome: Outcome | None = None, remark: str = 
 
 def in_words(outcome: Outcome) -> str:
     """How a command ended."""
-    text = outcome.told()
+    text = outcome.in_words()
     return f"{text}: {outcome.message}" if outcome.message and text != outcome.message else text
 
 
@@ -69,7 +69,7 @@ def _broken(node: Moment, violation: Violation, here: Moment, start: int) -> Sho
         violation.invariant,
         violation.severity,
         violation.subjects,
-        spoken(violation.message),
+        localized(violation.message),
         tr(violation.symptom),
         since_when(node, start),
         node.number,
@@ -159,10 +159,10 @@ def strip(timeline: Timeline) -> tuple[tuple[ShownNode, ...], int]:
         node = timeline.nodes[node.parent]
         past.append(node)
     future: list[Moment] = []
-    number = timeline.onward(timeline.here.number)
+    number = timeline.next_from(timeline.here.number)
     while number is not None and len(future) < WINDOW:
         future.append(timeline.nodes[number])
-        number = timeline.onward(number)
+        number = timeline.next_from(number)
     way = [*reversed(past), timeline.here, *future]
     ahead = [*way[1:], None]
     nodes = [

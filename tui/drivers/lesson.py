@@ -14,7 +14,7 @@ from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
 from model.session.timeline import Timeline
-from tui.drivers.history_view import WINDOW, Log, all_rules, broken, told
+from tui.drivers.history_view import WINDOW, Log, all_rules, broken, shown_step
 from tui.session.completion import help_for, related
 from tui.views.shown_state import net
 from tui.views.view_model import (
@@ -266,7 +266,7 @@ def _last(view: LessonView) -> ShownStep | None:
         return None
     played_step = view.played_steps[-1]
     remark = "\n\n".join(one.remark for one in view.played_steps if one.remark)
-    last = told(played_step.stepped, played_step.outcome, remark)
+    last = shown_step(played_step.stepped, played_step.outcome, remark)
     if last is None:
         return ShownStep(played_step.command, "", remark, "", outcome=str(played_step.outcome or ""))
     return last._replace(before=tuple(one.stepped.step for one in view.played_steps[:-1] if one.stepped))
@@ -275,7 +275,7 @@ def _last(view: LessonView) -> ShownStep | None:
 def _next(view: LessonView) -> ShownStep | None:
     """The micro-step that comes next, as it reads before it is made."""
     played_step = view.next_step
-    ahead = told(played_step.stepped) if played_step is not None else None
+    ahead = shown_step(played_step.stepped) if played_step is not None else None
     return ahead._replace(waits="") if ahead is not None else None
 
 

@@ -17,9 +17,9 @@ from model.script.execute import MAIN
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
 from model.text.problems import ScriptError
-from tui.drivers.history_view import Log, all_rules, broken, strip, told
+from tui.drivers.history_view import Log, all_rules, broken, shown_step, strip
 from tui.session.completion import help_for, related
-from tui.session.user_files import typed
+from tui.session.user_files import with_driver_files
 from tui.views.shown_state import net
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep, WatchedValue
 
@@ -95,14 +95,14 @@ class SandboxDriver:
             tr("step {step}").format(step=node.depth),
             node.state,
             self._tale(),
-            told(node.stepped, node.outcome) or _done(node),
+            shown_step(node.stepped, node.outcome) or _done(node),
             _next(session.position(session.running.task if session.running else MAIN)),
             self._changes(),
             broken(timeline),
             all_rules(),
             ShownHistory(nodes, here, caption(node, timeline.bookmarks.get(node.number, ""))),
             self.log.at(node),
-            _can(under_way, ahead=timeline.onward(node.number) is not None, behind=node.parent >= 0),
+            _can(under_way, ahead=timeline.next_from(node.number) is not None, behind=node.parent >= 0),
             tr("to the command's end") if under_way else tr("type a command"),
             "step('command')" if under_way else "prompt",
         )
@@ -282,7 +282,7 @@ class SandboxDriver:
         """
         session = self.session
         try:
-            line = typed(line)
+            line = with_driver_files(line)
             if session.running is not None and line.split(maxsplit=1)[:1] in (["step"], ["finish"]):
                 command = session.understand(line)
                 return self._beside(command) if command is not None else ""

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from lessons.file.schema import Lesson
 from lessons.learner.progress import Store
-from lessons.play.auto_player import onward
+from lessons.play.auto_player import play_next
 from lessons.play.player import Player
 from model.memory.state import Change
 from model.script.command import Command
@@ -88,7 +88,7 @@ def lesson_steps(lesson: Lesson, store: Store) -> Iterator[PictureStep]:
         if place.number != last or shown.tale.judged:  # else: a guess that is judged later
             number, last = number + 1, place.number
             yield _lesson_step(number, driver, history, known)
-        if not onward(driver.player):
+        if not play_next(driver.player):
             return
 
 

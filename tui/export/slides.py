@@ -9,7 +9,7 @@ from html import escape
 from typing import Final, NamedTuple
 
 from lessons.file.schema import Lesson
-from lessons.i18n.language import spoken, tr
+from lessons.i18n.language import localized, tr
 from lessons.play.read_through import ReadItem, read_once
 from lessons.teach.class_plan import belief
 from tui.export.picture_html import SCRIPT, keys
@@ -116,7 +116,7 @@ def _broken(item: ReadItem, known: frozenset[tuple[str, int]]) -> tuple[str, fro
             if key not in seen:
                 seen.add(key)
                 sign = UNICODE.caution if violation.severity == "hazard" else UNICODE.broken
-                told.append(f"**{sign} {violation.severity} {violation.invariant}**: {spoken(violation.message)}")
+                told.append(f"**{sign} {violation.severity} {violation.invariant}**: {localized(violation.message)}")
     return "\n\n".join(told), frozenset(seen)
 
 

@@ -13,7 +13,7 @@ from lessons.drills.score import summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
-from tui.plain.panes import legend, spoken, unfilled
+from tui.plain.panes import legend, read_aloud, unfilled
 from tui.views.glyphs import words
 from tui.views.holders import holders
 from tui.views.physical import physical
@@ -79,7 +79,7 @@ class PlainDrill:
         width = min(self.output.width, WIDEST)
         for rows in (spaces(scene, width), physical(scene, width), holders(scene, width)):
             for row in rows:
-                self.output.print(Text(spoken(row.text)), soft_wrap=True)
+                self.output.print(Text(read_aloud(row.text)), soft_wrap=True)
 
     def choose(self, made: Exercise) -> int | None:
         """The answer; None at the end of the input or `q`."""

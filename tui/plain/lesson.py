@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lessons.file.schema import Do
-from lessons.i18n.language import spoken, tr
+from lessons.i18n.language import localized, tr
 from lessons.learner.progress import ProgressError, Store
 from lessons.play.playback import PlayedStep
 from lessons.play.player import Player
@@ -228,10 +228,10 @@ class PlainLesson:
             self.events(played_step, depth + 2)
         for violation in played_step.fresh:
             head = f"{self.signs.alarm} {violation.severity} {violation.invariant}: "
-            said = Text(head, SEVERITY_STYLES[violation.severity]).append(spoken(violation.message), "none")
+            said = Text(head, SEVERITY_STYLES[violation.severity]).append(localized(violation.message), "none")
             self.line(depth + 2, said)
         if played_step.outcome is not None:
-            self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.told()}", "bold"))
+            self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.in_words()}", "bold"))
 
     def events(self, played_step: PlayedStep, indent: int) -> None:
         """What the kernel printed."""

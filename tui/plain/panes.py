@@ -77,12 +77,12 @@ def legend() -> tuple[tuple[str, str], ...]:
     )
 
 
-def spoken(text: str) -> str:
+def read_aloud(text: str) -> str:
     """A row of a pane as it can be read aloud: without signs that a screen reader passes over.
 
-    >>> spoken("+16..17 rw-p anon mr mw me ac"), spoken("free f6-f99, never used")
+    >>> read_aloud("+16..17 rw-p anon mr mw me ac"), read_aloud("free f6-f99, never used")
     ('new 16 up to 17 rw-p anon may read, may write, may execute, accounted', 'free f6 up to f99, never used')
-    >>> spoken("f5  anon @16  1025/1/1 =65 excl")
+    >>> read_aloud("f5  anon @16  1025/1/1 =65 excl")
     'f5; anon @16; refcount 1025, mapcount 1, pins 1, byte 65 excl'
     """
     text = _RUN.sub(lambda run: ", ".join(tr(CODES[code]) for code in run[0].split()), text)
@@ -116,4 +116,4 @@ def machine(state: State, changes: Iterable[Change], width: int) -> Iterator[tup
         (tr("Memory"), physical(scene, width)),
         (tr("Holders and devices"), holders(scene, width)),
     ):
-        yield title, [spoken(row.text) for row in rows]
+        yield title, [read_aloud(row.text) for row in rows]

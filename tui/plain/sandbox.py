@@ -19,7 +19,7 @@ from tui.drivers.sandbox import SandboxDriver, caption
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
-from tui.session.user_files import typed
+from tui.session.user_files import with_driver_files
 from tui.views.glyphs import words
 from tui.views.plain_text import VERBOSE, Narrator
 
@@ -143,7 +143,7 @@ class PlainSandbox:
         """Whether a line is a command here; says with its column what is wrong. One under way may make it one."""
         if self.driver.session.running is None:
             try:
-                self.driver.session.understand(typed(line))
+                self.driver.session.understand(with_driver_files(line))
             except ScriptError as error:
                 for problem in error.problems:
                     column = tr("column {column}").format(column=problem.column)

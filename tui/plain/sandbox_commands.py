@@ -8,7 +8,7 @@ from lessons.i18n.language import tr
 from model.session.state_code import CodeError, encode
 from model.session.to_script import script_of
 from tui.drivers.session_commands import WORDS, NoPlaceError, carry_out, places_of
-from tui.plain.panes import spoken
+from tui.plain.panes import read_aloud
 from tui.session.why_query import AskError, answer
 from tui.views.difference import between, difference
 from tui.views.tree import tree
@@ -66,7 +66,7 @@ def _difference(driver: "SandboxDriver", names: str, width: int, glyphs: "Glyphs
     else:
         base, to = timeline.began(timeline.here), timeline.here
     rows = difference(to.state, between(timeline, base, to), width, glyphs)
-    return "\n".join(spoken(row.text) for row in rows) or tr("Nothing differs: it is the same machine.")
+    return "\n".join(read_aloud(row.text) for row in rows) or tr("Nothing differs: it is the same machine.")
 
 
 def _run(driver: "SandboxDriver", words: str) -> str:

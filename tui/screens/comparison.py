@@ -278,7 +278,7 @@ class DriverReview(Comparison):
     def __init__(self, glyphs: Glyphs, row: DriverRow, kernel: str, defence: Settings = ()) -> None:
         super().__init__(glyphs, kernel, review_questions(row, kernel, defence))
         self.driver = row.name
-        self.happenings = of_owner(row, kernel, defence)
+        self.acts = of_owner(row, kernel, defence)
 
     def hints(self) -> list[tuple[str, str, str]]:
         """Keys that do something here."""
@@ -293,8 +293,8 @@ class DriverReview(Comparison):
     def about(self, question: CellQuestion) -> str:
         """Who grabs in a cell, and what happens."""
         grabber = next(grabber for grabber in (NOBODY, *GRABBERS) if grabber.name == question.row)
-        happening = next(one for one in self.happenings if one.name == question.column)
-        return f"{grabber.name}: {grabber.meaning}. {happening.name}: {happening.meaning.rstrip('.')}."
+        act = next(one for one in self.acts if one.name == question.column)
+        return f"{grabber.name}: {grabber.meaning}. {act.name}: {act.meaning.rstrip('.')}."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is one defence here, and no other driver."""

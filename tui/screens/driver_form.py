@@ -52,7 +52,7 @@ class DriverDraft:
 def _shown(field: DriverField) -> Field:
     """A field as the form's inputs know it."""
     words = (field.slot.name,) if field.flag else () if field.slot.many else field.slot.words
-    return Field(field.key, field.told, words, PROPOSED.get(field.key, ""), field.required, flag=field.flag)
+    return Field(field.key, field.help, words, PROPOSED.get(field.key, ""), field.required, flag=field.flag)
 
 
 class DriverForm(ModalScreen[str], LeavesOnce[str]):
@@ -145,7 +145,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         grave = fault.severity == "error"
         sign, word = (self.glyphs.broken, tr("error")) if grave else (self.glyphs.caution, tr("warning"))
         head = f"{sign} {fault.line}:{fault.column} {word}:"
-        first, *rest = wrap(f"{head} {fault.told}", max(width - 2, 20))
+        first, *rest = wrap(f"{head} {fault.text}", max(width - 2, 20))
         style = "corruption" if grave else "hazard"
         return [row(Span(head, style), Span(first.removeprefix(head))), *(row(Span(f"  {line}")) for line in rest)]
 

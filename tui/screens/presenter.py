@@ -11,7 +11,7 @@ from textual.containers import Container
 
 from lessons.i18n.language import tr
 from lessons.teach import presenter_state as presenting
-from lessons.teach.room import RoomState, as_typed, ballot_key, heard_room
+from lessons.teach.room import RoomState, as_typed, ballot_key, published_room
 from tui.drivers.lecture import LectureDriver
 from tui.screens.leave_lecture import KEEP, OVER, LeaveLecture
 from tui.screens.leaves_once import LeavesOnce
@@ -123,7 +123,7 @@ class Presenter(LeavesOnce[None]):
 
     def on_unmount(self) -> None:
         """Tell the teacher's notes that the presentation is over."""
-        presenting.ended()
+        presenting.unpublish()
         self._held.close()
 
     def on_resize(self) -> None:
@@ -137,10 +137,10 @@ class Presenter(LeavesOnce[None]):
         if word := self.driver.keep():
             self.say(word)
         where = self.driver.presented()
-        room = heard_room()
+        room = published_room()
         if room is not None:
             where = self._with_sight(where)
-        presenting.tell(where)
+        presenting.publish(where)
         votes = len(room.votes) if room is not None and room.ballot == ballot_key(where) else 0
         there = (room.here, votes) if room is not None else (0, 0)
         self.room, self.where = room, where

@@ -17,7 +17,7 @@ from tui.screens.leaves_once import LeavesOnce
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
-from tui.views.state_graph import Plan, Walk, beside, graph_of, here, legend, onward, picture, plan, too_large
+from tui.views.state_graph import Plan, Walk, beside, edges_from, graph_of, here, legend, picture, plan, too_large
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
@@ -145,7 +145,7 @@ class Map(LeavesOnce[None]):
         if self.drawn is not None:
             at = here(self.drawn, self.walk)
             self.map.point_at(f"place:{at}")
-            self.map.light({f"place:{self.drawn.edges[number].end}": "to" for number in onward(self.drawn, at)})
+            self.map.light({f"place:{self.drawn.edges[number].end}": "to" for number in edges_from(self.drawn, at)})
 
     # -- walking ------------------------------------------------------------------------------------
 
@@ -180,14 +180,14 @@ class Map(LeavesOnce[None]):
         if by < 0:
             if way:
                 before = self.drawn.edges[way[-1]].start
-                self.walk = Walk(way[:-1], onward(self.drawn, before).index(way[-1]))
-        elif ways := onward(self.drawn, here(self.drawn, self.walk)):
+                self.walk = Walk(way[:-1], edges_from(self.drawn, before).index(way[-1]))
+        elif ways := edges_from(self.drawn, here(self.drawn, self.walk)):
             self.walk = Walk((*way, ways[self.walk.chosen]), 0)
         self._show()
 
     def action_choose(self, by: int) -> None:
         """Choose another of the edges that lead on."""
-        if self.drawn is not None and (ways := onward(self.drawn, here(self.drawn, self.walk))):
+        if self.drawn is not None and (ways := edges_from(self.drawn, here(self.drawn, self.walk))):
             self.walk = self.walk._replace(chosen=(self.walk.chosen + by) % len(ways))
             self._show()
 

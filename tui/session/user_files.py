@@ -101,7 +101,7 @@ def load_script(name: str) -> str:
     return with_files(read_file(name), Path(name).expanduser().parent)
 
 
-def typed(line: str) -> str:
+def with_driver_files(line: str) -> str:
     """A line of a prompt: `use FILE` brings the driver of a file along. Raises ScriptError."""
     return line if is_served() else with_files(line, Path())
 

@@ -92,7 +92,7 @@ class Calls:
         try:
             row = row_of(driver)
             asked = await asyncio.to_thread(review_questions, row, kernel)
-            happenings = of_owner(row, kernel, ())
+            acts = of_owner(row, kernel, ())
         except ScriptError as error:
             raise ToolError("\n".join(problem.located("driver") for problem in error.problems)) from None
         states = min(MOST_STATES, self.limits.most_states)
@@ -108,7 +108,7 @@ class Calls:
                 pass
             except ProcessGoneError as gone:
                 raise ToolError(f"the process that searched is gone: {gone}") from None
-        told = as_object(ReviewResult(row.name, kernel, "none", states, happenings, asked, answers))
+        told = as_object(ReviewResult(row.name, kernel, "none", states, acts, asked, answers))
         return work.plain({**told, "cells": [_short(cell) for cell in cells_of(told)]})
 
     async def answer(self, doing: Work, *arguments: object) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Calls:
 
 def row_of(driver: str) -> DriverRow:
     """What is to be reviewed. Raises ToolError and ScriptError."""
-    names = library.along()
+    names = library.bundled()
     if driver.strip() in names:
         return DriverRow((driver.strip(),))
     if not driver.lstrip().startswith("driver "):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from lessons.i18n.language import ntr, spoken, tr
+from lessons.i18n.language import localized, ntr, tr
 from model.engine.splat import kernel_log
 from model.memory.events import Printk, Splat
 from model.script.verbs import PROPERTIES
@@ -160,7 +160,7 @@ class Narrator:
         for violation in account.violations:
             style = SEVERITY_STYLES[violation.severity]
             head = Text(f"{self.signs.alarm} {violation.severity} {violation.invariant}: ", style)
-            self.line(6, head.append(spoken(violation.message), "none"), hanging=2)
+            self.line(6, head.append(localized(violation.message), "none"), hanging=2)
             if self.detail >= VERBOSE and violation.symptom:
                 self.line(8, Text(f"{tr('On a real kernel')}: {tr(violation.symptom)}"))
 
@@ -216,7 +216,7 @@ def located(broken: "BrokenProperty") -> str:
 
 def _answer(outcome: "Outcome") -> str:
     """An outcome as the end of a head line."""
-    text = outcome.told()
+    text = outcome.in_words()
     if outcome.message and outcome.status != "failed":
         text += f" ({outcome.message})"
     return f"{text}, {outcome.si_code}" if outcome.si_code else text

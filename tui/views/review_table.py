@@ -31,7 +31,7 @@ STATUS: Final[dict[CellOutcome, int]] = {
     "vacuous": EXIT_VACUOUS,
 }
 BY: Final = ":"
-"""Between grabber and happening in the name of a cell."""
+"""Between grabber and act in the name of a cell."""
 
 
 class ReviewResult(NamedTuple):
@@ -41,7 +41,7 @@ class ReviewResult(NamedTuple):
     kernel: str
     defence: str
     most_states: int
-    happenings: tuple[OwnerAct, ...]
+    acts: tuple[OwnerAct, ...]
     asked: tuple[CellQuestion, ...]
     answers: Mapping[str, Answer]
     accepted: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ def _meanings(review: ReviewResult) -> list[tuple[str, str]]:
     """Who the grabbers are, and what happens."""
     rows = {question.row for question in review.asked}
     return [(grabber.name, grabber.meaning) for grabber in (NOBODY, *GRABBERS) if grabber.name in rows] + [
-        (happening.name, happening.meaning) for happening in review.happenings
+        (act.name, act.meaning) for act in review.acts
     ]
 
 
@@ -160,9 +160,9 @@ def as_object(review: ReviewResult) -> dict[str, object]:
         "accepted": list(review.accepted),
         "complete": len(review.cells) == len(review.asked) and all(cell.complete for _, cell in review.cells),
         "grabbers": {grabber.name: grabber.meaning for grabber in (NOBODY, *GRABBERS)},
-        "happenings": {happening.name: happening.meaning for happening in review.happenings},
+        "acts": {act.name: act.meaning for act in review.acts},
         "cells": [
-            {"cell": name_of(question), "grabber": question.row, "happening": question.column}
+            {"cell": name_of(question), "grabber": question.row, "act": question.column}
             | {name: getattr(cell, name) for name in Cell.__struct_fields__}
             | {"scene": question.text}
             for question, cell in review.cells

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from lessons.i18n.language import ptr, spoken, tr
+from lessons.i18n.language import localized, ptr, tr
 from model.memory.changes import net_changes
 from model.script.moment import Moment
 from model.script.parser import parse
@@ -158,7 +158,7 @@ class StoryPrinter:
         for done in turn.done:
             for broken in done.violations:
                 style = SEVERITY_STYLES[broken.severity]
-                self.line(indent, (f"! {broken.severity} {broken.invariant}: ", style), spoken(broken.message))
+                self.line(indent, (f"! {broken.severity} {broken.invariant}: ", style), localized(broken.message))
 
     def why(self, told: Story, done: Sequence[ReplayedAction]) -> None:
         """The shortest causal account, from the history of the very same moves."""

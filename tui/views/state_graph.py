@@ -108,7 +108,7 @@ def here(drawn: StateGraph, walk: Walk) -> int:
     return drawn.edges[walk.way[-1]].end if walk.way else 0
 
 
-def onward(drawn: StateGraph, state: int) -> list[int]:
+def edges_from(drawn: StateGraph, state: int) -> list[int]:
     """The numbers of the edges that lead on from a state."""
     return [number for number, edge in enumerate(drawn.edges) if edge.start == state]
 
@@ -128,7 +128,7 @@ def picture(drawn: StateGraph, laid: Plan, walk: Walk, width: int, glyphs: Glyph
     places = [middle + round(column * gap) for column in laid.columns]
     marks = signs(glyphs)
     trodden = set(walk.way)
-    ways = onward(drawn, at)
+    ways = edges_from(drawn, at)
     following = ways[walk.chosen] if walk.chosen < len(ways) else -1
     by_start: dict[int, list[tuple[int, Edge]]] = {}
     for number, edge in enumerate(drawn.edges):
@@ -221,7 +221,7 @@ def beside(drawn: StateGraph, walk: Walk, width: int, glyphs: Glyphs) -> list[Ro
     end = tr(", an end") if state_node.ends and is_kind != "end" else ""
     rows = [row(Span(f" {marks[is_kind]} ", ROLES.get(is_kind, "hazard")), Span(f"{word}{end}", "strong"))]
     rows[0] = Row((*rows[0].spans, Span(f"  {tr('after {moves} moves').format(moves=len(walk.way))}", "dim")))
-    for place, number in enumerate(onward(drawn, at)):
+    for place, number in enumerate(edges_from(drawn, at)):
         edge = drawn.edges[number]
         chosen = place == walk.chosen
         sign = marks[kind(drawn, edge.end)]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiohttp import WSMsgType, web
 
 from lessons.i18n.language import ntr, tr
-from lessons.teach.presenter_state import Presented, heard
-from lessons.teach.room import ClassFolder, RoomError, RoomState, Student, ballot_key, tell_room
+from lessons.teach.presenter_state import Presented, published
+from lessons.teach.room import ClassFolder, RoomError, RoomState, Student, ballot_key, publish_room
 from tui.export.picture_svg import Drawing, svg
 from tui.export.print_page import prose, words
 from tui.session.handing_in import handed_in
@@ -161,7 +161,7 @@ class WebServer:
         told = 0.0
         while self.serving.room is not None:
             await asyncio.sleep(POLL)
-            self.where = heard()
+            self.where = published()
             where = self.where
             seen: tuple[object, ...] = ()
             if where is not None:
@@ -194,7 +194,7 @@ class WebServer:
         here = sum(now - one.heard < HERE for one in self.visitors.known.values() if one.name)
         votes = room.votes(where) if where is not None else {}
         handed = sum(1 for _ in room.hand_ins.glob("*.ptework"))
-        tell_room(RoomState(time.time(), here, dict(votes), ballot_key(where) if where is not None else "", handed))
+        publish_room(RoomState(time.time(), here, dict(votes), ballot_key(where) if where is not None else "", handed))
 
     def changed(self) -> None:
         """Something about the visitors is new."""
@@ -361,7 +361,7 @@ class WebServer:
         room, student = self.serving.room, self._student(request)
         if room is None or student is None:
             return _plain(403, tr("Join first."))
-        self.where = heard()
+        self.where = published()
         if self.where is None:
             return web.json_response({"word": tr("Nothing is being voted on now.")})
         form = await request.post()
