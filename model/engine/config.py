@@ -159,6 +159,9 @@ FACTS: Final[dict[str, Fact]] = {
     "perf rings are PFN-mapped": Fact("6.18", "7.3", "dma-buf recordings, finding 10: ordinary pages in 6.1 and 6.12"),
     "anonymous inodes are noexec": Fact("6.18", "7.3", "dma-buf recordings (matrix): VM_MAYEXEC until 6.12"),
     "dirty file pages lose their mapcount after the flush": Fact("6.12", "7.3", "tlb_delay_rmap() since 6.2"),
+    "pages read from swap are not mlocked": Fact(
+        "6.12", "7.3", "do_swap_page(): folio_add_new_anon_rmap() where 6.1 has page_add_anon_rmap(); 6.18: measured"
+    ),
     "secretmem is VM_LOCKED": Fact("6.12", "6.18", "dma-buf recordings (matrix); 6.18: measured"),
     "guest_memfd can be mapped": Fact("6.18", "7.3", "virt/kvm/guest_memfd.c: kvm_gmem_mmap"),
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),

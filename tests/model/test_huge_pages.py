@@ -3,6 +3,9 @@
 import pytest
 
 from model.engine.procedure import Procedure
+from model.replay.machine import OK, Machine
+from model.replay.ops import operation
+from model.replay.perform import perform
 from tests.model.play import Play
 
 HUGE = """
@@ -270,3 +273,20 @@ def test_a_huge_fault_costs_no_more_than_a_few_small_ones(play: Play) -> None:
 def count_changes(play: Play, line: str) -> int:
     play.do(line)
     return len(play.accounts[-1].changes)
+
+
+@pytest.mark.parametrize(("first", "left"), [(512, 0), (600, 88)])
+def test_guards_in_the_place_of_a_huge_page_drop_it_first(first: int, left: int) -> None:
+    """guard_install_pmd_entry(): a huge entry ends the walk, and the range is zapped before it begins again."""
+    machine = Machine("off", "0")
+    span = {"proc": "p0", "at": 512, "pages": 512}
+    for op in (
+        span | {"op": "mmap", "prot": "rw"},
+        span | {"op": "madvise", "advice": "HUGEPAGE"},
+        {"op": "write", "proc": "p0", "page": 515, "value": 7},
+        {"op": "madvise", "proc": "p0", "at": first, "pages": 1024 - first, "advice": "GUARD_INSTALL"},
+    ):
+        assert perform(machine, operation(op)) == OK
+    entries = machine.look().ptes["p0"]
+    assert [page for page, row in entries.items() if row[0] == "guard"] == list(range(first, 1024))
+    assert len(entries) == left + 1024 - first

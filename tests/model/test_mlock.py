@@ -12,6 +12,7 @@ from model.memory.flags import PG_MLOCKED, PG_UNEVICTABLE, VM_READ
 from model.memory.state import Transaction
 from tests.model.address_space import assert_consistent, ranges
 from tests.model.machine import Machine
+from tests.model.play import Play
 
 
 @pytest.fixture
@@ -121,3 +122,12 @@ def test_private_file_pages_are_copied_when_locked_writable() -> None:
     machine.map("devzero", 1, at=100, share=MAP_PRIVATE)
     assert lock(machine, 100, 1) == 0
     assert machine.frame(100).kind == "anon"
+
+
+@pytest.mark.parametrize(("kernel", "mlocked"), [("6.1", True), ("6.12", False), ("6.18", False)])
+def test_a_page_read_from_swap_for_a_lock_is_not_mlocked_itself(kernel: str, mlocked: bool) -> None:
+    """do_swap_page() maps it as a new page that is on the LRU list already; up to 6.1 as any page. 6.18: measured."""
+    play = Play(f"set kernel {kernel}\nset swap zram", "process p0\nmmap p0 m anon private rw 2\nwrite p0 m 5")
+    play.do("madvise p0 m pageout\nmlock p0 m")
+    first, second = (play.state.frames[play.state.ptes["p0", vpn].pfn].flags for vpn in (16, 17))
+    assert (bool(first & PG_MLOCKED), bool(second & PG_MLOCKED)) == (mlocked, True)

@@ -4,6 +4,7 @@ from typing import ClassVar, Final
 
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import populated, pte_alloc, pte_lock, table_end, tables_exist
+from model.kernel.mm.huge_page import huge_pmd
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.unmap import zap_page_range_single
 from model.kernel.mm.vma import replace_vma, vma_is_anonymous, vma_lookup
@@ -41,10 +42,12 @@ class madvise_guard_install(Procedure):
 
     @step
     def pte_alloc(self, tx: Transaction) -> Outcome:
-        """A marker is an entry, so it needs a page table to stand in."""
+        """A marker is an entry, so it needs a page table to stand in, not a huge entry in its place."""
         if self.at >= self.end:
             return done()
         self.ret = 0
+        if huge_pmd(tx, self.mm, self.at) is not None:
+            return goto(madvise_guard_install.zap)
         return None if tables_exist(tx, self.mm, self.at) else call(pte_alloc(mm=self.mm, vpn=self.at))
 
     @step
@@ -55,6 +58,8 @@ class madvise_guard_install(Procedure):
         if (wait := pte_lock(tx, self.mm, self.at)) is not None:
             return wait
         end = table_end(self.at, self.end)
+        if huge_pmd(tx, self.mm, self.at) is not None:
+            return None
         if any(tx.ptes[self.mm, vpn] != GUARD for vpn in populated(tx, self.mm, self.at, end)):
             return None
         for vpn in range(self.at, end):

@@ -168,8 +168,11 @@ def folio_putback_lru(tx: Transaction, pfn: int) -> None:
 # -- reverse mapping: how many entries map a page ----------------------------------------------
 
 
-def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int) -> None:
-    """A fresh anonymous page gets its first mapping: mapcount 1, exclusive to this process (mm/rmap.c)."""
+def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int, *, on_lru: bool = False) -> None:
+    """A fresh anonymous page gets its first mapping: mapcount 1, exclusive to this process (mm/rmap.c).
+
+    In a VM_LOCKED VMA folio_add_lru_vma() makes it mlocked, unless it is `on_lru` already: as a page read from swap is.
+    """
     flags = tx.frames[pfn].flags | PG_SWAPBACKED | PG_ANON_EXCLUSIVE | PG_LRU | PG_UPTODATE
     tx.frames.update(
         pfn,
@@ -179,7 +182,8 @@ def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int) -> No
         mapping=f"anon_vma:{vma.anon_vma}",
         index=vma.pgoff + vpn - vma.start,
     )
-    mlock_vma_folio(tx, pfn, vma)
+    if not on_lru:
+        mlock_vma_folio(tx, pfn, vma)
 
 
 def folio_add_rmap(tx: Transaction, pfn: int, vma: Vma, mm: str, pages: int = 1) -> None:

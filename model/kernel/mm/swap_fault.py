@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, done, goto, step, tail
 from model.kernel.arch.pgtable import pte_lock
 from model.kernel.mm.do_fault import FaultLocals, the_vma
@@ -131,7 +132,7 @@ class do_swap_page(Procedure):
         swap_free(tx, self.slot())
         if should_try_to_free_swap(tx, pfn, vma, write=write):
             folio_free_swap(tx, pfn)
-        pte = self.map(tx, vma, pfn, write=write)
+        pte = self.map(tx, vma, pfn, write=write, copied=bool(cached))
         self.holds = tuple(cached)
         folio_unlock(tx, pfn)
         if cached:
@@ -139,8 +140,11 @@ class do_swap_page(Procedure):
         where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         return tail(do_wp_page(**where)) if write and not pte.writable else done()
 
-    def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool) -> Pte:
-        """Make the entry; our reference is the entry's from now on."""
+    def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool, copied: bool) -> Pte:
+        """Make the entry; our reference is the entry's from now on.
+
+        A page that was read from swap is on the LRU list by now and becomes no mlocked one, even in a VM_LOCKED VMA.
+        """
         assert self.entry is not None
         frame = folio_of(tx, pfn)
         fresh = not frame.mapping
@@ -151,7 +155,8 @@ class do_swap_page(Procedure):
         if exclusive and vma.flags & VM_WRITE and not userfaultfd_pte_wp(vma, pte):
             pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
         if fresh:
-            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
+            on_lru = not copied and fact(tx, "pages read from swap are not mlocked")
+            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn, on_lru=on_lru)
         else:
             folio_add_rmap(tx, pfn, vma, self.mm)
         if exclusive:
