@@ -4,6 +4,7 @@ from random import Random
 from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine
+from lessons.i18n.language import tr
 from model.script.parser import parse_permissions
 from model.script.scope import Scope
 from model.search.bfs import explore
@@ -13,9 +14,9 @@ from model.search.problem import from_here
 MOST_STATES: Final = 20_000
 ANSWERS: Final = (
     "no: no schedule breaks a rule",
-    "only a hazard: a false belief, but nothing is lost",
-    "the kernel itself complains, a splat, but no byte goes astray",
-    "yes, bytes are lost or reach a stranger",
+    "only a hazard: somebody believes what is no longer so, but nothing is lost",
+    "the kernel itself complains (a splat), but no byte goes astray",
+    "yes: bytes are lost, or reach a stranger",
 )
 """From harmless to worst."""
 SEVERITIES: Final = ("", "hazard", "splat", "corruption")
@@ -66,10 +67,10 @@ def corrupts(seed: int, dice: Random) -> Exercise:
     nearest = min(kinds, key=lambda kind: (search.distance[kind], kind), default=None)
     account = as_script(search, best_path(search, nearest).actions) if nearest else ()
     rule = nearest[0] if nearest else ""
-    answers = tuple(AnswerOption(text, _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
+    answers = tuple(AnswerOption(tr(text), _reply(number, right, rule)) for number, text in enumerate(ANSWERS))
     listed = "; ".join(f"`{command}`" for command in permitted)
-    ask = f"Once each, in any order, interleaved by micro-steps: {listed}. Can this corrupt memory?"
-    return Exercise("corrupts", seed, lines, ask, answers, right, account)
+    ask = tr("Once each, in any order, interleaved by micro-steps: {commands}. Can this corrupt memory?")
+    return Exercise("corrupts", seed, lines, ask.format(commands=listed), answers, right, account)
 
 
 def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -97,7 +98,8 @@ def _setting(dice: Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _reply(number: int, right: int, rule: str) -> str:
     """The reply to an answer."""
     if number == right:
-        return f"It breaks {rule}." if rule else "The search has seen every schedule: none breaks a rule."
+        none = tr("The search has seen every schedule: none breaks a rule.")
+        return tr("It breaks {rule}.").format(rule=rule) if rule else none
     if number < right:
-        return f"There is a schedule that breaks {rule}: see the account."
-    return "No schedule does that: the search has seen them all."
+        return tr("There is a schedule that breaks {rule}: see the account.").format(rule=rule)
+    return tr("No schedule does that: the search has seen them all.")

@@ -6,6 +6,7 @@ from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, holds, machine, measured, steps, tried
 from lessons.drills.scenes import DrillScene, next_commands, scene
+from lessons.i18n.language import ntr, tr
 from model.memory.flags import PAGE_BITS, names
 from model.memory.records import Pte
 from model.memory.state import State
@@ -31,7 +32,7 @@ def pte(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     if truth == "empty" and command.startswith(f"munmap {setting.process}"):
         raise UnsuitableError("the command's name gives it away")
     how = _written(before, command, setting)
-    beliefs = {said(old): "It does change."}
+    beliefs = {said(old): tr("It does change.")}
     beliefs |= {text: _belief(text, command, setting.process) for text in LEFT_BY if text not in beliefs}
     beliefs.pop(truth, None)
     wrong = list(beliefs.items())[: CHOICES - 1]
@@ -40,15 +41,16 @@ def pte(seed: int, dice: Random, setting: DrillScene | None = None) -> Exercise:
     right = next(number for number, answer in enumerate(answers) if answer.text == truth)
     lined_up = aligned([answer.text for answer in answers])
     answers = [answer._replace(text=text) for answer, text in zip(answers, lined_up, strict=True)]
-    ask = f"`{command}` is next. What does the entry of `{setting.where}` say after it? Now it says: {said(old)}."
-    return Exercise("pte", seed, setting.lines, ask, tuple(answers), right, (command,))
+    ask = tr("`{command}` is next. What does the entry of `{where}` say after it? Now it says: {now}.")
+    asked = ask.format(command=command, where=setting.where, now=said(old))
+    return Exercise("pte", seed, setting.lines, asked, tuple(answers), right, (command,))
 
 
 LEFT_BY: Final[dict[str, dict[str, str]]] = {
-    "empty": {"munmap": "munmap", "madvise": "MADV_DONTNEED", "truncate": "truncation", "punch": "punching a hole"},
-    "present rw user accessed dirty nx": {"write": "a write where the VMA allows it"},
-    "present user accessed dirty nx": {"fork": "fork", "mprotect": "mprotect of a page that was written"},
-    "present user accessed nx": {"read": "a read of a page that nobody has written"},
+    "empty": {"munmap": "munmap()", "madvise": "MADV_DONTNEED", "truncate": "ftruncate()", "punch": "fallocate()"},
+    "present rw user accessed dirty nx": {"write": "a write"},
+    "present user accessed dirty nx": {"fork": "fork()", "mprotect": "mprotect()"},
+    "present user accessed nx": {"read": "a read"},
     "present rw user accessed nx": {},
 }
 """What an entry can say → the verbs that leave it so, with what to call them."""
@@ -59,12 +61,15 @@ def _belief(text: str, command: str, owner: str) -> str:
     verb, process = command.split()[:2]
     leaving = LEFT_BY[text]
     if verb in leaving:
-        where = "not in this one" if process == owner else f"in {process}'s, not in {owner}'s"
-        return f"An entry can say so after {leaving[verb]}, but {where}."
+        if process == owner:
+            return tr("An entry can say so after {call}, but not this one.").format(call=tr(leaving[verb]))
+        elsewhere = tr("An entry can say so after {call}, but in {process}'s table, not in {owner}'s.")
+        return elsewhere.format(call=tr(leaving[verb]), process=process, owner=owner)
     if not leaving:
-        return "The write sets the dirty bit in the same walk, so a written page is not clean."
-    *most, last = leaving.values()
-    return f"That is what {', '.join(most)}{' or ' * bool(most)}{last} leaves."
+        return tr("The write sets the dirty bit in the same walk, so a written page is not clean.")
+    *most, last = (tr(call) for call in leaving.values())
+    calls = tr("{calls} or {last}").format(calls=", ".join(most), last=last) if most else last
+    return tr("That is what {calls} leaves behind.").format(calls=calls)
 
 
 def _written(before: Runner, command: str, setting: DrillScene) -> str:
@@ -76,10 +81,10 @@ def _written(before: Runner, command: str, setting: DrillScene) -> str:
         if any((change.table, change.key) == ("ptes", (setting.process, vpn)) for change in stepped.changes)
     ]
     if not writers:
-        return "None of the command's micro-steps writes this entry."
-    named = ", then ".join(dict.fromkeys(f"`{stepped.procedure}.{stepped.step}`" for stepped in writers))
-    first, dot, _ = " ".join(writers[-1].doc.split()).partition(". ")
-    return f"The entry is written by {named}: {first}{dot.strip()}"
+        return tr("None of the command's micro-steps writes this entry.")
+    named = ", ".join(dict.fromkeys(f"`{stepped.procedure}.{stepped.step}`" for stepped in writers))
+    first, dot, _ = tr(" ".join(writers[-1].doc.split())).partition(". ")
+    return tr("The entry is written by {steps}: {what}").format(steps=named, what=f"{first}{dot.strip()}")
 
 
 def _entry(state: State, setting: DrillScene) -> Pte | None:
@@ -122,16 +127,17 @@ def walk(seed: int, dice: Random) -> Exercise:
         raise UnsuitableError("not mapped there")
     indices = [measured(mapped, f"index {name.lower()} p0 buf") for name in LEVELS]
     truth = indices[level]
-    found = {truth: AnswerOption(str(truth), f"{vpn:#x} shifted right by {9 * level}, and of that the low 9 bits.")}
+    shifted = tr("{page} shifted right by {bits}, and of that the low 9 bits.")
+    found = {truth: AnswerOption(str(truth), shifted.format(page=f"{vpn:#x}", bits=9 * level))}
+    table = tr("That is the index into the {level} table.")
     for number, index in enumerate(indices):
-        found.setdefault(index, AnswerOption(str(index), f"That is the index into the {LEVELS[number]} table."))
+        found.setdefault(index, AnswerOption(str(index), table.format(level=LEVELS[number])))
     for guess in (truth + 1 & INDEX, truth - 1 & INDEX, truth ^ 256):
-        found.setdefault(guess, AnswerOption(str(guess), "Close: count the bits again, nine per level."))
+        found.setdefault(guess, AnswerOption(str(guess), tr("Close: count the bits again, nine per level.")))
     values = [truth, *dice.sample(sorted(set(found) - {truth}), CHOICES - 1)]
     values.sort()
-    ask = (
-        f"`buf` is the page with number {vpn:#x} ({vpn}). Which entry of its {LEVELS[level]} table does the walk read?"
-        f" Each covers {1 << 9 * level} page{'s' * (level > 0)}."
-    )
+    which = tr("`buf` is the page with number {page}. Which entry of its {level} table does the walk read?")
+    covers = ntr("Each covers {n} page.", "Each covers {n} pages.", 1 << 9 * level).format(n=1 << 9 * level)
+    ask = f"{which.format(page=f'{vpn:#x} ({vpn})', level=LEVELS[level])} {covers}"
     answers = tuple(found[value] for value in values)
     return Exercise("walk", seed, lines, ask, answers, values.index(truth), ("read p0 buf",), blind=True)

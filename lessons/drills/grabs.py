@@ -5,9 +5,11 @@ from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
 from lessons.drills.reasons import reason
+from lessons.i18n.language import tr
 from model.engine.config import KERNELS
 
 CHOICES: Final = 4
+GETS_IT: Final = "it gets the page"
 NOTHING: Final = "0 pages"
 """What get_user_pages_fast_only() returns where it gets none: no errno."""
 BUFFER: Final = "mmap p0 buf bo:b shared rw 1"
@@ -92,13 +94,14 @@ def errno(seed: int, dice: Random) -> Exercise:
     names = sorted(
         always | set(dice.sample([name for name in ERRNOS if name not in {*always, NOTHING}], CHOICES - len(always)))
     )
-    answers = tuple(AnswerOption(name or "it gets the page", _reply(name, truth, why, fast_only)) for name in names)
-    ask = f"Linux {kernel}. `buf` is {what}, {touched}. What does {how} return? (`{grab}`)"
-    return Exercise("errno", seed, lines, ask, answers, names.index(truth), (grab,))
+    answers = tuple(AnswerOption(tr(name or GETS_IT), _reply(name, truth, why, fast_only)) for name in names)
+    ask = tr("Linux {kernel}. `buf` is {what}, {touched}. What does {how} return? (`{grab}`)")
+    asked = ask.format(kernel=kernel, what=tr(what), touched=tr(touched), how=tr(how), grab=grab)
+    return Exercise("errno", seed, lines, asked, answers, names.index(truth), (grab,))
 
 
 def _reply(name: str, truth: str, why: str, fast_only: bool) -> str:
     """To one answer: what that errno means, and what decides here."""
     if name == truth:
         return why
-    return f"{FAST_ONLY if fast_only and name not in {'', NOTHING} else ERRNOS[name]} {why}"
+    return f"{tr(FAST_ONLY if fast_only and name not in {'', NOTHING} else ERRNOS[name])} {why}"

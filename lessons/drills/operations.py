@@ -5,6 +5,7 @@ from typing import Final
 
 from lessons.drills.exercise import AnswerOption, Exercise, UnsuitableError, machine, tried
 from lessons.drills.scenes import DrillScene, next_commands, scene
+from lessons.i18n.language import tr
 from model.memory.state import State
 from model.script.runner import Runner
 
@@ -39,7 +40,7 @@ def which_op(seed: int, dice: Random, setting: DrillScene | None = None) -> Exer
     truth, commands = found[0], found
     dice.shuffle(commands)
     answers = tuple(AnswerOption(command, _reply(before, command, right=command == truth)) for command in commands)
-    ask = "One command lies between the two machines. Which?"
+    ask = tr("One command lies between the two machines. Which?")
     return Exercise("which-op", seed, setting.lines, ask, answers, commands.index(truth), (truth,), both=True)
 
 
@@ -62,6 +63,7 @@ def seen(state: State) -> dict[str, object]:
 def _reply(before: Runner, command: str, *, right: bool) -> str:
     """What the command does, as far as it can be seen."""
     old, new = seen(before.context.state), seen(tried(before, command)[0].context.state)
-    *most, last = (name for table, name in SEEN.items() if old[table] != new[table])
-    where = f"{', '.join(most)} and {last}" if most else last
-    return f"It changes {where}." if right else f"That changes {where} too, but not this way."
+    *most, last = (tr(name) for table, name in SEEN.items() if old[table] != new[table])
+    what = tr("{most} and {last}").format(most=", ".join(most), last=last) if most else last
+    said = tr("It changes {what}.") if right else tr("That changes {what} too, but not this way.")
+    return said.format(what=what)
