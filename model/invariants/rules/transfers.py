@@ -6,6 +6,7 @@ tells it, when the page that it was given has become part of something else.
 
 from typing import Final
 
+from model.invariants.holders import ENTRY_KINDS
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
@@ -42,6 +43,8 @@ LOST_WRITE: Final = Invariant(
     "the device reads.",
     "Prints nothing: both sides use valid pages, just not the same one.",
 )
+LEADS_THERE: Final = (*sorted(ENTRY_KINDS), "cache", "table")
+"""The holders of a frame that are harmed when somebody else uses it."""
 
 
 def foreign_dma(scene: MachineView, access: Access) -> Violation | None:
@@ -199,7 +202,7 @@ def _pte(reference: Reference, access: Access) -> tuple[str, ...]:
 
 
 def _entries(scene: MachineView, pfn: int) -> tuple[str, ...]:
-    entries = (holder.subject for holder in scene.holders(pfn, "pte", "special", "cache", "table"))
+    entries = (holder.subject for holder in scene.holders(pfn, *LEADS_THERE))
     return (*entries, *buffers.buffer_subjects(scene, pfn))
 
 
