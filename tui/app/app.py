@@ -15,16 +15,17 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider
 from textual.driver import Driver as TerminalDriver
-from textual.events import Key, Resize
+from textual.events import Event, Key, Resize
 from textual.filter import NoColor
 from textual.geometry import Size
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
+from tui.app.typed_command import TypedCommand, TypedLetter
 from tui.drivers.opening import lesson_driver
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
@@ -99,11 +100,14 @@ class PtescopeApp(App[None]):
         self.store = store
         self.glyphs = choose()
         self.first = driver
+        self.has_staged = False
+        """A stage has been made: until then none can be in front."""
         self.presents = False
         """Open as a presentation."""
         self.speed_wanted = 0.0
         """Open with autoplay at this speed; 0: not."""
         self.autoplay = Autoplay(self)
+        self.typed_command = TypedCommand(lambda: self.stage_in_front, lambda: self.theme)
         self.driver_draft: DriverDraft | None = None
         """What has been filled in of a driver of one's own."""
         self.prompt_history = PromptHistory(store.path.with_name(FILE_NAME))
@@ -190,6 +194,26 @@ class PtescopeApp(App[None]):
         if self.speed_wanted:
             self.autoplay.start(self.speed_wanted)
 
+    async def on_event(self, event: Event) -> None:
+        """Every event; of the keys those that turn out to be the beginning of a command open the prompt."""
+        begun = self.typed_command.takes(event) if isinstance(event, Key) and not event.is_forwarded else None
+        if begun is None or not self._open_prompt(*begun):
+            await super().on_event(event)
+
+    def _open_prompt(self, begun: str, first: TypedLetter) -> bool:
+        """The prompt, with a command that was begun where there was none; what its letters did is taken back."""
+        stage = first.stage
+        while self.screen is not stage:
+            if not isinstance(self.screen, ModalScreen):
+                return False  # another stage: that is no slip of the keys
+            self.pop_screen()
+        if self.theme != first.theme:
+            self.theme = first.theme
+            self.preferences.change(theme=first.theme)
+        if stage is not None:
+            stage.begin_command(begun, first.place)
+        return True
+
     def on_key(self, event: Key) -> None:
         """What is typed so fast that it comes before the prompt is open goes into the prompt all the same."""
         screen = self.screen
@@ -206,6 +230,7 @@ class PtescopeApp(App[None]):
         """The stage that shows a driver. `from_lesson`: a sandbox that was opened from a lesson."""
         from tui.screens.stage import Stage
 
+        self.has_staged = True
         driver.folds = self.preferences.read().folds
         if driver.free:
             from tui.drivers.sandbox import SandboxDriver
@@ -227,6 +252,8 @@ class PtescopeApp(App[None]):
     @property
     def stage_in_front(self) -> "Stage | None":
         """The screen in front, if it is a stage. Home, which needs none, does not wait until one is imported."""
+        if not self.has_staged:
+            return None
         from tui.screens.stage import Stage
 
         return self.screen if isinstance(self.screen, Stage) else None

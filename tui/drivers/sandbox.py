@@ -33,8 +33,8 @@ MOST_AHEAD: Final = 2000
 """Micro-steps of a command under way that the prompt looks ahead."""
 
 GUIDE: Final = """
-`:` opens the prompt. `n` makes one micro-step, `c` carries the command out; typing the next command carries the \
-last one out first. Try:
+`:` opens the prompt, and so does a command that you just type. `n` makes one micro-step, `c` carries the command out; \
+the next command carries the last one out first. Try:
 
 ```
 process p0

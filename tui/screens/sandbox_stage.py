@@ -45,12 +45,8 @@ class SandboxStage(Stage):
 
     # -- the prompt ---------------------------------------------------------------------------------
 
-    def action_prompt(self) -> None:
-        """Type a command of the script language, or a word about the session."""
-        self.ask_line("")
-
     def ask_line(self, begin: str) -> None:
-        """Open the prompt with something typed already."""
+        """A command of the script language, or a word about the session."""
         self._ask(tr("command"), self._carry_out_all, self._help, begin, many=True)
 
     def on_paste(self, event: Paste) -> None:

@@ -171,9 +171,24 @@ class Stage(StagePanes):
         ask = self.picture.tale.ask
         return ask is not None and letter in {option.key for option in ask.options}
 
+    @property
+    def takes_typing(self) -> bool:
+        """Whether letters may be the beginning of a command: not where they choose an answer."""
+        return self.picture.tale.ask is None
+
+    def begin_command(self, begin: str, place: int) -> None:
+        """The prompt, with some letters typed already; `place`: where in the history they found the stage."""
+        if self.driver.past().here.number != place:
+            self.move(lambda: self.driver.revisit(place))
+        self.ask_line(begin)
+
+    def ask_line(self, begin: str) -> None:
+        """Open the prompt for a command with something typed already."""
+        self._ask(tr("command"), self.driver.command, self.driver.assist, begin)
+
     def action_prompt(self) -> None:
         """Type a command of the script language."""
-        self._ask(tr("command"), self.driver.command, self.driver.assist)
+        self.ask_line("")
 
     def _ask(
         self,
