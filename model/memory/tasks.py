@@ -70,6 +70,13 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
         """
         return None
 
+    def stands_in(self) -> Pfn | None:
+        """The table page that this call is inside of, as its variables stand now, in a walk without locks; else None.
+
+        Nobody counts it, and nothing keeps the page but whoever waits for the walk.
+        """
+        return None
+
 
 class Task(Record, frozen=True, omit_defaults=True):
     """An operation in flight: a stack of kernel functions, the innermost last."""

@@ -378,3 +378,40 @@ def test_a_buffer_shows_where_it_is_and_who_keeps_it_alive() -> None:
     changes = tuple(differing(before, play.state, [("buffers", "b"), ("dma_bufs", "d")]))
     gone = text(holders(ShownState(play.state, changes, marks(changes)), WIDTH))
     assert " -buffer b freed\n -dma-buf d freed" in gone
+
+
+INSIDE = """
+    process p0 cpu=0
+    process p1 cpu=1
+    device nic
+    {made}
+    write p0 m 65
+    begin G gup p0 m+0 as=r fast-only by=nic
+    step G 5
+    begin C cpu=1 {gone}
+    finish C
+"""
+SMALL = INSIDE.format(made="mmap p0 m anon private rw 512 at=512", gone="munmap p0 m")
+OF_FILE = INSIDE.format(made="memfd f 512\nmmap p0 m memfd:f shared rw 512 at=512", gone="madvise p0 m collapse")
+BROADCAST = "set tlb-flush broadcast"
+AT_ONCE = f"{BROADCAST}\nset table-free at-once"
+ELSEWHERE = "mmap p1 a anon private rw 9 at=512\nmmap p1 b anon private rw 9 at=262144\nwrite p1 a 1\nwrite p1 b 1"
+DATA = "memfd d 9\n" + "\n".join(f"pwrite d {page} 7" for page in range(9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "script", "shown"),
+    [
+        ("", SMALL, "f5[0]   taken out: G is still inside"),
+        (BROADCAST, OF_FILE, "f5[0]   kept by RCU: G is still inside"),
+        (AT_ONCE, SMALL, "f5[0]   free: G is still inside"),
+        (AT_ONCE, SMALL + ELSEWHERE, "a table of p1: G is still inside"),
+        (AT_ONCE, SMALL + DATA, "data now: G is still inside"),
+    ],
+)
+def test_a_table_that_was_taken_away_is_shown_with_whoever_is_inside(settings: str, script: str, shown: str) -> None:
+    play = Play(settings or "set kernel 6.18", script)
+    scene = ShownState(play.state, focus="pte:p0:512")
+    (line,) = (each.text for each in walk(scene, WIDTH) if "inside" in each.text)
+    assert shown in line
+    assert ("interrupts off by G, RCU keeps f5," in text(holders(scene, WIDTH))) == ("kept by RCU" in shown)

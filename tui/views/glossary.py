@@ -167,7 +167,17 @@ GLOSSARY: Final = (
         "Core mm looks for no struct page behind it: GUP refuses it (but not the zero page), and nothing is counted.",
         "mm/memory.c: vm_normal_page",
     ),
+    Term(
+        "RCU",
+        "Frees what others may still be reading once each CPU has been seen outside; interrupts off count as reading.",
+        "mm/mmu_gather.c: tlb_remove_table_free",
+    ),
     Term("splat", "The kernel itself notices and complains in its log."),
+    Term(
+        "table page",
+        "The page frame in which the 512 entries of a page table lie. It is allocated and freed like any other.",
+        "mm/memory.c: __pte_alloc",
+    ),
     Term(
         "TLB",
         "The CPU's cache of translations; an entry stays until it is flushed, whatever the page table says by now.",

@@ -131,6 +131,9 @@ def _tlbs(scene: ShownState, width: int) -> Iterator[Row]:
         head = [scene.sign(subject), Span(f"cpu{cpu}", scene.role(subject, "name"), subject)]
         if record.irqs_off_by:
             head.append(Span(f" {tr('interrupts off by {task},').format(task=record.irqs_off_by)}", "hazard", subject))
+        for table in scene.state.rcu.get(cpu) or ():
+            kept = tr("RCU keeps {frame},").format(frame=frame_name(scene.state, table))
+            head.append(Span(f" {kept}", "plain", f"frame:{table}"))
         yield from flow([*head, Span(" TLB ")], items or [[Span(tr("empty"), "dim")]], width, indent=6)
 
 

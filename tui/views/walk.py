@@ -1,14 +1,16 @@
 """The page-table walk of the page under the cursor: four levels, the frame at the end, and what the TLBs say."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from lessons.i18n.language import tr
+from model.kernel.arch.table_walk import hooked_at
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.leaf import leaf_entry
 from model.memory.records import Pte
 from model.memory.state import State
+from model.memory.tasks import Locals
 from tui.views.row import Row, Span, row
 from tui.views.shown_state import ShownState, frame_name, page_of, place
 from tui.views.spaces import absent, rights, short_bits
@@ -28,7 +30,8 @@ def walk(scene: ShownState, width: int) -> list[Row]:
     table: int | None = scene.state.processes[process].pgd
     for level in (3, 2, 1, 0):
         if table is None:
-            rows.append(row(Span(f"  {LEVEL_NAMES[level]} {tr('no table')}", "dim")))
+            left = _left_table(scene, process, vpn) if not level else None
+            rows.append(left or row(Span(f"  {LEVEL_NAMES[level]} {tr('no table')}", "dim")))
             continue
         entry, line = _level(scene, process, vpn, level, table, width)
         rows.append(line)
@@ -84,6 +87,47 @@ def _level(scene: ShownState, process: str, vpn: int, level: int, table: int, wi
     if not level or entry.huge:
         spans += _target(scene, entry.pfn, width - sum(len(span.text) for span in spans))
     return entry, row(*spans)
+
+
+def _left_table(scene: ShownState, process: str, vpn: int) -> Row | None:
+    """The table that has been taken away while somebody is inside of it: its page, what that is by now, and who."""
+    for name, walker in walkers(scene.state, process, vpn):
+        table = walker.stands_in()
+        if table is None:
+            continue
+        subject = f"frame:{table}"
+        frame = scene.state.frames.get(table)
+        place = hooked_at(scene.state, table) if frame is not None and frame.kind == "pgtable" else None
+        freed = place is not None or frame is None or frame.kind != "pgtable"
+        if frame is None:
+            what = tr("free: {task} is still inside").format(task=name)
+        elif place is not None:
+            what = tr("a table of {process}: {task} is still inside").format(process=place[0], task=name)
+        elif freed:
+            what = tr("data now: {task} is still inside").format(task=name)
+        elif any(table in waiting for waiting in scene.state.rcu.values()):
+            what = tr("kept by RCU: {task} is still inside").format(task=name)
+        else:
+            what = tr("taken out: {task} is still inside").format(task=name)
+        return row(
+            Span("  PTE ", "strong"),
+            Span(f"f{table}", scene.role(subject, "plain"), subject),
+            Span(f"[{vpn & INDEX_MASK}]".ljust(6), "plain", subject),
+            Span(what, "corruption" if freed else "hazard", f"task:{name}"),
+        )
+    return None
+
+
+def walkers(state: State, process: str, vpn: int) -> Iterator[tuple[str, Locals]]:
+    """The calls in flight that are inside of a table which covers a page, without locks."""
+    for name, task in sorted(state.tasks.items()):
+        innermost: Any = task.stack[-1]
+        if (
+            task.process == process
+            and innermost.stands_in() is not None
+            and innermost.vpn >> INDEX_BITS == vpn >> INDEX_BITS
+        ):
+            yield name, innermost
 
 
 def _target(scene: ShownState, pfn: int, room: int) -> list[Span]:

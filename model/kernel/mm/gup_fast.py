@@ -80,6 +80,11 @@ class gup_fast(Procedure):
     pte: Pte | None = None
     """The entries as they were read. The first says in which table page the walk stands."""
 
+    def stands_in(self) -> Pfn | None:
+        """The page that the PMD led to, from then on until the walk goes on or ends."""
+        inside = self.positions["read_pte"] <= self.pc <= self.positions["recheck_pte"]
+        return self.pmd.pfn if inside and self.pmd is not None and not self.pmd.huge else None
+
     @step
     def read_write_protect_seq(self, tx: Transaction) -> Outcome:
         """For a pin: read the mm's write_protect_seq. If it is odd a fork is write-protecting right now: leave it."""
