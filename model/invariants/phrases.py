@@ -6,7 +6,8 @@ from typing import Final
 from model.invariants.holders import WEIGHTS, Holder, large_weight
 from model.invariants.machine_view import MachineView
 from model.kernel.mm.physical import BAR_BASE, PMEM_BASE, VRAM_BASE, pfn_valid
-from model.text.wording import phrase, together
+from model.memory.events import Access
+from model.text.wording import Wording, phrase, together
 
 MOST_NAMED: Final = 4
 """A sentence names so many things and counts the rest."""
@@ -38,6 +39,27 @@ def frame(scene: MachineView, pfn: int) -> str:
 
 def _page_of_folio(head: int, page: int) -> str:
     return phrase("page {page} of folio {folio}", page=page, folio=head)
+
+
+def user(access: Access) -> str:
+    """Who made an access that went through no page table: a device, the holder of a reference, or the kernel."""
+    if access.device:
+        return access.device
+    return phrase("whoever uses {name}", name=access.reference) if access.reference else phrase("the kernel")
+
+
+def accessed(scene: MachineView, access: Access, at: str = "") -> Wording:
+    """Who read or wrote which byte through which reference, `at` which place and in which frame: half a sentence."""
+    facts = {"user": user(access), "value": access.value}
+    done = (
+        phrase("{user:capital} wrote {value}", **facts)
+        if access.write
+        else phrase("{user:capital} read {value}", **facts)
+    )
+    through = phrase("through {name}", name=access.reference) if access.reference else ""
+    where = {"frame": frame(scene, access.pfn)}
+    which = phrase("to {frame}", **where) if access.write else phrase("from {frame}", **where)
+    return together((done, through, phrase("at {place}", place=at) if at else "", which))
 
 
 def capital(phrase: str) -> str:

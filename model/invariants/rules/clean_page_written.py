@@ -8,12 +8,13 @@ reason for FOLL_PIN; fs/ext4/inode.c: ext4_page_mkwrite).
 from typing import Final
 
 from model.invariants.machine_view import MachineView
-from model.invariants.phrases import frame as name_of
+from model.invariants.phrases import accessed
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.events import Access
 from model.memory.flags import PG_DIRTY
+from model.text.wording import phrase
 
 CLEAN_PAGE_WRITTEN: Final = Invariant(
     "clean-page-written",
@@ -35,11 +36,12 @@ def clean_page_written(scene: MachineView, access: Access) -> Violation | None:
     entries = [scene.entry(holder.owner, holder.number) for holder in scene.holders(access.pfn, "pte")]
     if any(entry is not None and entry.dirty for entry in entries):
         return None
-    way = f" through {access.reference}" if access.reference else ""
-    message = (
-        f"{access.device or f'Whoever uses {access.reference}'} wrote {access.value}{way} to "
-        f"{name_of(scene, access.pfn)}, page {frame.index} of file {frame.mapping}. Writeback has cleaned the page, "
-        "and no fault told the filesystem of this byte: it will not write the page again, and may drop it."
+    message = phrase(
+        "{wrote}, page {index} of file {file}. Writeback has cleaned the page, and no fault told the filesystem of "
+        "this byte: it will not write the page again, and may drop it.",
+        wrote=accessed(scene, access),
+        index=frame.index,
+        file=frame.mapping,
     )
     subjects = (subject("ref", access.reference),) if access.reference else ()
     cached = subject("cache", frame.mapping, frame.index)

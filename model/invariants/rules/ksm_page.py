@@ -5,12 +5,12 @@ from typing import Final
 
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import plural
 from model.invariants.rule import ChangeRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.flags import PG_KSM
 from model.memory.state import Change
+from model.text.wording import counted, phrase
 
 KSM_WRITE: Final = Invariant(
     "ksm-write",
@@ -25,10 +25,13 @@ def ksm_write(before: MachineView, after: MachineView, change: Change) -> Iterat
     pfn = change.key
     if not before.folio(pfn).flags & after.folio(pfn).flags & PG_KSM:
         return
-    entries = plural(after.folio(pfn).mapcount, "entry")
-    message = (
-        f"{name_of(before, pfn)} is a KSM page, and now holds {change.new or 0} instead of {change.old or 0}. "
-        f"It is mapped by {entries}; whoever reads there finds what he never wrote."
+    message = phrase(
+        "{frame:capital} is a KSM page, and now holds {new} instead of {old}. It is mapped by {entries}; whoever reads "
+        "there finds what he never wrote.",
+        frame=name_of(before, pfn),
+        new=change.new or 0,
+        old=change.old or 0,
+        entries=counted(after.folio(pfn).mapcount, "{n} entry", "{n} entries"),
     )
     yield violation(KSM_WRITE, (subject("frame", pfn),), message)
 

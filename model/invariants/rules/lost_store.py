@@ -14,6 +14,7 @@ from model.invariants.rule import ChangeRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.state import Change
+from model.text.wording import phrase
 
 LOST_STORE: Final = Invariant(
     "lost-store",
@@ -30,15 +31,20 @@ def lost_store(before: MachineView, after: MachineView, change: Change) -> Itera
     if change.table == "page_cache":
         file, index = change.key
         moved = iter([(index, change.old, after.byte(change.new))])
-        where = (subject("cache", file, index), f"of file {file}")
+        where = (subject("cache", file, index), phrase("of file {file}", file=file))
     else:
         moved = _moved(after, change)
-        where = (subject("buffer", change.key), f"of buffer {change.key}")
+        where = (subject("buffer", change.key), phrase("of buffer {buffer}", buffer=change.key))
     for page, old, byte in moved:
         if before.byte(old) != byte:
-            message = (
-                f"Page {page} {where[1]} has left {name_of(before, old)}, where {before.byte(old)} was written "
-                f"last. It was copied before that: the page holds {byte} now, and the last byte is lost."
+            message = phrase(
+                "Page {page} {owner} has left {frame}, where {written} was written last. It was copied before that: "
+                "the page holds {byte} now, and the last byte is lost.",
+                page=page,
+                owner=where[1],
+                frame=name_of(before, old),
+                written=before.byte(old),
+                byte=byte,
             )
             yield violation(LOST_STORE, (subject("frame", old), where[0]), message)
             return

@@ -8,8 +8,8 @@ page: the permission counts when get_user_pages() walks, and it must be that of 
 from typing import Final
 
 from model.invariants.machine_view import MachineView
+from model.invariants.phrases import accessed, place
 from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import place
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
@@ -17,6 +17,7 @@ from model.memory.events import Access
 from model.memory.flags import VM_SHARED, VM_WRITE
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Vma
+from model.text.wording import phrase
 
 READ_ONLY_WRITE: Final = Invariant(
     "read-only-write",
@@ -40,18 +41,22 @@ def read_only_write(scene: MachineView, access: Access) -> Violation | None:
     if vma is None:
         return None
     asked = reference is None or (reference.write and reference.kind != "grab")
+    wrote = accessed(scene, access, place(scene, process, vpn))
     if asked and _only_to_be_copied(scene, access.pfn, vma, vpn):
-        fault = f"the page of file {vma.file} itself. {process} maps it privately: a write there goes to a copy"
+        message = phrase(
+            "{wrote}, the page of file {file} itself. {process} maps it privately: a write there goes to a copy.",
+            wrote=wrote,
+            file=vma.file,
+            process=process,
+        )
     elif not asked and not vma.flags & VM_WRITE and _own(scene, access.pfn, process, vpn):
-        fault = f"which {process} has mapped read-only. Nobody asked for the permission to write"
+        message = phrase(
+            "{wrote}, which {process} has mapped read-only. Nobody asked for the permission to write.",
+            wrote=wrote,
+            process=process,
+        )
     else:
         return None
-    writer = access.device or (f"Whoever uses {access.reference}" if access.reference else "The kernel")
-    through = f" through {access.reference}" if access.reference else ""
-    message = (
-        f"{writer} wrote {access.value}{through} at {place(scene, process, vpn)} to {name_of(scene, access.pfn)}, "
-        f"{fault}."
-    )
     subjects = (subject("frame", access.pfn), subject("pte", process, vpn))
     return violation(READ_ONLY_WRITE, (subject("ref", access.reference), *subjects) if reference else subjects, message)
 
@@ -61,9 +66,14 @@ def _through_pipe(scene: MachineView, access: Access) -> Violation | None:
     frame = scene.frame(access.pfn)
     if frame.kind != "file" or scene.state.page_cache.get((frame.mapping, frame.index)) != access.pfn:
         return None
-    message = (
-        f"write(2) to pipe {access.reference} put {access.value:#04x} into {name_of(scene, access.pfn)}, page "
-        f"{frame.index} of file {frame.mapping} itself: splice(2) has lent it to the pipe, to be read."
+    message = phrase(
+        "write(2) to pipe {pipe} put {value} into {frame}, page {index} of file {file} itself: splice(2) has lent it "
+        "to the pipe, to be read.",
+        pipe=access.reference,
+        value=f"{access.value:#04x}",
+        frame=name_of(scene, access.pfn),
+        index=frame.index,
+        file=frame.mapping,
     )
     subjects = (subject("ref", access.reference), subject("frame", access.pfn))
     return violation(READ_ONLY_WRITE, subjects, message)

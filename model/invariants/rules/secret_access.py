@@ -3,11 +3,12 @@
 from typing import Final
 
 from model.invariants.machine_view import MachineView
-from model.invariants.phrases import frame as name_of
+from model.invariants.phrases import accessed
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.events import Access
+from model.text.wording import phrase
 
 SECRET_ACCESS: Final = Invariant(
     "secret-access",
@@ -22,12 +23,10 @@ def secret_access(scene: MachineView, access: Access) -> Violation | None:
     file = scene.state.files.get(scene.folio(access.pfn).mapping)
     if not (access.reference or access.device) or file is None or file.kind != "secretmem":
         return None
-    done = "wrote" if access.write else "read"
-    way = f" through {access.reference}" if access.reference else ""
-    message = (
-        f"{access.device or f'Whoever uses {access.reference}'} {done} {access.value} in "
-        f"{name_of(scene, access.pfn)}{way}, a page of secret memory. get_user_pages() refuses such pages; whoever "
-        "walks the page tables himself must look at the VMA too."
+    message = phrase(
+        "{accessed}, a page of secret memory. get_user_pages() refuses such pages; whoever walks the page tables "
+        "himself must look at the VMA too.",
+        accessed=accessed(scene, access),
     )
     subjects = (subject("ref", access.reference),) if access.reference else ()
     return violation(SECRET_ACCESS, (*subjects, subject("frame", access.pfn)), message)

@@ -10,7 +10,7 @@ from model.invariants.holders import ENTRY_KINDS
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
 from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import place
+from model.invariants.phrases import place, user
 from model.invariants.rule import AccessRule, Reads
 from model.invariants.rules import buffers
 from model.invariants.rules.buffers import origin
@@ -119,7 +119,7 @@ def _not_told(reference: Reference) -> str:
 def _reached(scene: MachineView, access: Access, reference: Reference) -> Wording:
     """Who did what to which frame, and as what the device has it."""
     facts = {
-        "user": _user(access),
+        "user": user(access),
         "value": access.value,
         "frame": name_of(scene, access.pfn),
         "place": _taken_from(scene, access, reference),
@@ -192,11 +192,6 @@ def _meant(scene: MachineView, access: Access, reference: Reference) -> str:
     return origin(scene, reference.process, reference.vpn + access.page, reference.buffer)
 
 
-def _user(access: Access) -> str:
-    """Who did it."""
-    return access.device or phrase("whoever uses {name}", name=access.reference)
-
-
 def _pte(reference: Reference, access: Access) -> tuple[str, ...]:
     return (subject("pte", reference.process, reference.vpn + access.page),) if reference.process else ()
 
@@ -220,7 +215,7 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     if seen is None and scene.undecided(pfn):
         return ""
     facts = {
-        "user": _user(access),
+        "user": user(access),
         "value": access.value,
         "frame": name_of(scene, pfn),
         "name": access.reference,

@@ -7,13 +7,13 @@ fault before each write. A device that pinned a page before needs no entry for i
 from typing import Final
 
 from model.invariants.machine_view import MachineView
-from model.invariants.phrases import frame as name_of
-from model.invariants.phrases import place
+from model.invariants.phrases import accessed, place
 from model.invariants.rule import AccessRule
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.memory.events import Access
 from model.memory.flags import PAGE_UFFD_WP
+from model.text.wording import phrase
 
 UNTRACKED_WRITE: Final = Invariant(
     "untracked-write",
@@ -33,11 +33,11 @@ def untracked_write(scene: MachineView, access: Access) -> Violation | None:
             break
     else:
         return None
-    way = f" through {access.reference}" if access.reference else ""
-    message = (
-        f"{access.device or f'Whoever uses {access.reference}'} wrote {access.value}{way} to "
-        f"{name_of(scene, access.pfn)}. At {place(scene, holder.owner, holder.number)} userfaultfd has write-protected "
-        "it, and was not told: no entry is asked, so there is no fault."
+    message = phrase(
+        "{wrote}. At {place} userfaultfd has write-protected it, and was not told: no entry is asked, so there is no "
+        "fault.",
+        wrote=accessed(scene, access),
+        place=place(scene, holder.owner, holder.number),
     )
     subjects = (subject("ref", access.reference),) if access.reference else ()
     entries = subject("pte", holder.owner, holder.number)
