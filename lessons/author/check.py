@@ -30,7 +30,7 @@ from lessons.file.schema import (
 from lessons.i18n.lesson_folders import WORLDS, lesson_folders
 from lessons.play.goal_search import holds, reached
 from lessons.play.grading import fill, judge, true_option, true_subject, wrong_number
-from lessons.play.playback import PlayedStep, play, play_all, power_on, set_scene
+from lessons.play.playback import PlayedStep, Standing, play, play_all, power_on, set_scene
 from lessons.play.played_lesson import pending
 from model.script.ask import is_so, literal_number
 from model.script.moment import Moment, NoAnswerError
@@ -99,19 +99,22 @@ def _check_header(lesson: Lesson) -> Iterator[LessonProblem]:
     """The name of the file, the lessons that should come first, the functions to read."""
     header = lesson.header
     if Path(lesson.file).stem != header.id:
-        yield LessonProblem(lesson.file, 1, 1, f"the lesson `{header.id}` belongs into a file {header.id}.md")
+        text = f"the lesson `{header.id}` belongs into a file {header.id}.md"
+        yield LessonProblem(lesson.file, *check_source.place_of(lesson, "id"), text)
     known = _known_lessons(lesson)
     for needed in header.needs:
         if needed not in known:
-            yield LessonProblem(
-                lesson.file, 1, 1, f"it needs a lesson `{needed}` that is not there", nearest(needed, known)
-            )
+            place = check_source.place_of(lesson, "needs", needed)
+            text = f"it needs a lesson `{needed}` that is not there"
+            yield LessonProblem(lesson.file, *place, text, nearest(needed, known))
     if not header.read:
-        yield LessonProblem(lesson.file, 1, 1, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
-    for place in header.read:
-        file, colon, functions = place.partition(": ")
+        place = check_source.place_of(lesson, "read")
+        yield LessonProblem(lesson.file, *place, "no kernel function to read", 'read = ["mm/memory.c: zap_pte_range"]')
+    for source in header.read:
+        file, colon, functions = source.partition(": ")
         if not colon or not functions or not file.endswith((".c", ".h", ".S", ".rst")):
-            yield LessonProblem(lesson.file, 1, 1, f"`{place}` is no place to read", "mm/memory.c: zap_pte_range")
+            place = check_source.place_of(lesson, "read", source)
+            yield LessonProblem(lesson.file, *place, f"`{source}` is no place to read", "mm/memory.c: zap_pte_range")
 
 
 LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)\s]+)\)")
@@ -252,6 +255,7 @@ class _Rehearsal:
         standing = self.standing
         for command in do.commands:
             last = command is do.commands[-1]
+            yield from self._asserted(item, command, standing)
             played_steps = play(standing, command, self.lesson.file, do.until if last else "")
             for remark in command.remarks:
                 if not any(played_step.is_step(remark.step) for played_step in played_steps):
@@ -269,6 +273,19 @@ class _Rehearsal:
             if last and do.until and not (played_steps and played_steps[-1].is_step(do.until)):
                 yield self._not_until(do, command, played_steps)
         self.standing = standing
+
+    def _asserted(self, item: Item, command: LessonCommand, standing: Standing) -> Iterator[LessonProblem]:
+        """An `expect` must hold where it stands; `may` is a word to a search."""
+        verb, _, condition = command.text.partition(" ")
+        if verb == "may":
+            yield self._problem(item, "`may` has no meaning in a lesson: say what does happen", command.line)
+        if verb != "expect":
+            return
+        try:
+            if not is_so(condition, standing.moment):
+                yield self._problem(item, f"`{command.text}` does not hold here", command.line)
+        except NoAnswerError as error:
+            yield self._problem(item, f"`{command.text}`: {error}", command.line)
 
     def _not_until(self, do: Do, command: LessonCommand, played_steps: Sequence[PlayedStep]) -> LessonProblem:
         """The last command of a block never comes to where it is to stop."""

@@ -114,9 +114,9 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
             builder.problem(line, f"no world is called `{name}`", hint, len("~~~world ") + 1)
     for line, record in ((1, header), *((item.line, item) for item in items)):
         for name in dict.fromkeys(_hidden(record)):
-            builder.problem(
-                line, f"an escape here makes the control character {name}", "lessons have printable text only"
-            )
+            where, column = _escape(source, line, name)
+            text = f"an escape here makes the control character {name}"
+            builder.problem(where, text, "lessons have printable text only", column)
     if header is None or problems:
         raise LessonError(sorted(problems, key=lambda problem: problem.line))
     return Lesson(
@@ -126,6 +126,21 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
         worlds={name: worlds[name] for name in sorted(used)},
         revision=blake2b(source.encode(), digest_size=8).hexdigest(),
     )
+
+
+ESCAPE: Final = re.compile(r"\\(?:([bfe])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
+"""What a TOML string writes for a character that one cannot type."""
+
+
+def _escape(source: str, line: int, name: str) -> tuple[int, int]:
+    """Line and column of the escape that makes a control character, in what begins at a line."""
+    short = {"b": "U+0008", "f": "U+000C", "e": "U+001B"}
+    for number, text in enumerate(source.split("\n")[line - 1 :], line):
+        for found in ESCAPE.finditer(text):
+            letter, *codes = found.groups()
+            if (short.get(letter or "") or f"U+{int(next(filter(None, codes), '0'), 16):04X}") == name:
+                return number, found.start() + 1
+    return line, 1
 
 
 def _hidden(value: object) -> Iterator[str]:

@@ -38,7 +38,7 @@ class FrontMatter(Strict, frozen=True, kw_only=True):
     """Stable for ever: progress is kept under it. Also the file's name."""
     title: Text
     part: Part
-    order: int
+    order: Annotated[int, msgspec.Meta(ge=0)]
     """Place within the part."""
     minutes: Annotated[int, msgspec.Meta(ge=1, le=60)]
     summary: Text

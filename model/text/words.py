@@ -26,8 +26,10 @@ LONGEST_NAME: Final = 40
 """Characters: names appear in every pane."""
 
 
-HIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What a terminal carries out instead of showing it, or what turns the direction of writing round. A tab is none."""
+HIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]")
+"""What a terminal carries out instead of showing it, what turns the direction of writing round, and what nobody sees.
+
+A tab is none."""
 
 
 def hidden(text: str) -> tuple[int, str] | None:

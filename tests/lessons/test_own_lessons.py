@@ -191,6 +191,37 @@ def test_what_an_author_may_not_write_is_named_with_its_place(folder: Path, old:
     assert 1 <= found.column <= len(lines[found.line - 1])
 
 
+SLIPS = (
+    ("title = ", f'title = "{"long " * 20}"', "letters: it is cut off in lists"),
+    ("minutes = ", 'minutes = 5\nneeds = ["gup-fats", "gup-fast", "gup-fast"]', "did you mean `gup-fast`?"),
+    ("read = ", 'read = ["nothing"]', "`nothing` is no place to read"),
+    ("rule = ", 'rule = "TODO"', "`TODO`: this is not finished"),
+    ("summary = ", 'summary = "{}"', "`{}` names no quantity"),
+    ("Now you: bring", "Now you: bring `it about once more.", "code that begins with ` and does not end"),
+    ("where: The picture", f"where: {'*' * 2000}", "a line of 2007 letters"),
+    ("what: Their order", "what: refcount} p0 buf", "`}` closes nothing"),
+    ("madvise p0 buf dontneed", "expect held q\nmadvise p0 buf dontneed", "`expect held q` does not hold here"),
+)
+"""The line that begins so, what stands there instead, and what is said to it."""
+
+
+def test_slips_of_an_author_are_each_named_where_they_stand(folder: Path) -> None:
+    path = folder / "first-of-mine.md"
+    lines = path.read_text().split("\n")
+    for old, new, _ in SLIPS:
+        at = next(number for number, line in enumerate(lines) if line.startswith(old))
+        lines[at] = new
+    path.write_text("\n".join(lines))
+    lines = path.read_text().split("\n")
+    problems = check_lesson(load(path), draft=False)
+    for _, new, said in SLIPS:
+        found = next((problem for problem in problems if said in str(problem)), None)
+        assert found is not None, said
+        assert lines[found.line - 1] in new.split("\n"), said
+        assert 1 <= found.column <= len(lines[found.line - 1])
+    assert any("it needs `gup-fast` more than once" in str(problem) for problem in problems)
+
+
 def test_a_world_sets_a_scene_and_a_lesson_has_an_end(folder: Path) -> None:
     world = folder / "worlds" / "first-of-mine.pte"
     world.write_text(f"{world.read_text()}may 1 read p0 buf\n")
@@ -222,6 +253,7 @@ def test_no_text_is_longer_than_anybody_reads(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ('title = "First of mine"', 'title = "First \\u200b"', ":4:16: an escape here makes the control character"),
         ('title = "First of mine"', "title = First of mine", 'a text needs quotes: title = "First of mine"'),
         ('title = "First of mine"', 'title = "First of mine', "a quote is missing"),
         ('title = "First of mine"', "title = " + "[" * 5000, "too many brackets inside each other"),
