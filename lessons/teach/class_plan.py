@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from lessons.file.schema import Lesson
 from lessons.i18n.language import ntr, tr
 from lessons.play.read_through import ReadItem, read_once
+from lessons.teach.presenter_state import in_short
 
 OPENING: Final = 3
 CLOSING: Final = 4
@@ -172,4 +173,4 @@ def _group(group: Sequence[ReadItem]) -> Iterator[str]:
         yield f"- **{tr('Goal')}**: {'; '.join(last.goal)}"
         yield f"- {tr('These commands reach the goal')}: {'; '.join(f'`{line}`' for line in last.commands)}"
     if not played and last.question is None and not last.goal:
-        yield f"- {' '.join(last.text.split())[:160]}"
+        yield f"- {in_short(last.text)}"

@@ -165,10 +165,11 @@ def test_a_worksheet_has_scenes_tables_and_numbers_and_gives_no_answer_away() ->
     assert "Name:" in text
     assert sheet.count("<svg") == 5, "one picture for each scene"
     assert "1. (before line 1) The frame's refcount is 1 now. What is it after one pin?" in text
-    assert "3. (after line 5)" in text
-    first = text[: text.index("Scene 2")]
-    assert "1025" not in first, "neither the page itself nor what follows says it"
-    assert "1024" not in first
+    assert "2. (before lines 4 to 5) After the madvise" in text
+    assert "3. (before line 6)" in text
+    assert "1025" not in text, "no page says it, not even the picture of a later scene"
+    assert "1024" not in text
+    assert "____ =1" in text, "there is a blank instead"
     assert "<td>1025</td>" not in sheet
     assert '<td class="fill">1025</td>' in key, "the table filled in"
     assert '<span class="true">1025</span>' in key

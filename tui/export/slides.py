@@ -59,7 +59,7 @@ def slides(lesson: Lesson) -> Iterator[Slide]:
         if item.world:
             known = frozenset()
         if item.question is not None:
-            yield _question(item)
+            yield _question(item, _played_next(items[at:]))
         if item.question is not None and item.question.reveal == "now":
             yield _answer(item, item.left)
         if item.goal:
@@ -82,8 +82,19 @@ def _picture(item: ReadItem, node: int, title: str) -> Drawing:
     return drawn(item.timeline, node, title)
 
 
-def _question(item: ReadItem) -> Slide:
-    text = "\n".join((" ".join(item.ask.split()), "", *(f"- {choice}" for choice in item.choices)))
+def _played_next(items: Sequence[ReadItem]) -> str:
+    """The commands that will answer a question, the first of these items."""
+    question, *rest = items
+    if question.question is None or question.question.reveal == "now":
+        return ""
+    played = next((item for item in rest if item.world or item.commands), question)
+    return "; ".join(f"`{line}`" for line in played.commands) if not (played.world or played.goal) else ""
+
+
+def _question(item: ReadItem, following: str) -> Slide:
+    """What is asked, before what is played."""
+    head = f"{tr('Then')}: {following}\n\n" if following else ""
+    text = "\n".join((head + " ".join(item.ask.split()), "", *(f"- {choice}" for choice in item.choices)))
     return Slide(tr("Predict"), text, _picture(item, item.entered, item.ask), item.notes, asks=True)
 
 

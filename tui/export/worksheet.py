@@ -1,9 +1,11 @@
 """Worksheets for print, and their key: the scene drawn, the commands, tables to fill in, and no answer in sight.
 
 What a question says with the model's numbers would give away the answers before it as soon as something has happened in
-its scene: from then on these numbers are blanks, which the student fills in. The picture is that of the scene's start.
+its scene: from then on these numbers are blanks, which the student fills in. The picture is that of the scene's start;
+what a later scene shows and an earlier question asks for is a blank there too.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, NamedTuple
@@ -17,10 +19,12 @@ from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Timeline
 from tui.export.picture_svg import Drawing
 from tui.export.print_page import boxes, document, drawn, lines, shown, who, words
+from tui.views.row import Row
 
 BLANK: Final = "\\_\\_\\_\\_"
 """Where a number would give an answer away, in Markdown."""
 MOST_COLUMNS: Final = 4
+DIGITS: Final = re.compile(r"(?<!\w)\d{2,}(?!\w)")
 
 
 class SheetQuestion(NamedTuple):
@@ -29,7 +33,9 @@ class SheetQuestion(NamedTuple):
     number: int
     item: ReadItem
     after: int
-    """Commands of the scene that have been carried out when it is asked."""
+    """Commands of the scene that have been carried out when it is asked …"""
+    until: int
+    """… and when it is answered."""
 
 
 class SheetScene(NamedTuple):
@@ -43,6 +49,8 @@ class SheetScene(NamedTuple):
     """The node at which it begins."""
     items: tuple[ReadItem, ...]
     questions: tuple[SheetQuestion, ...]
+    answers: frozenset[str]
+    """Numbers of two digits or more that earlier scenes ask for: they are blanks in this one."""
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -59,35 +67,48 @@ class SheetScene(NamedTuple):
     @property
     def drawing(self) -> Drawing:
         """The picture of its start."""
-        return drawn(self.timeline, self.start, tr("Scene {number}").format(number=self.number))
+        whole = drawn(self.timeline, self.start, tr("Scene {number}").format(number=self.number))
+        rows = [Row(tuple(span._replace(text=self.hidden(span.text)) for span in row.spans)) for row in whole.rows]
+        return whole._replace(rows=rows)
+
+    def hidden(self, text: str) -> str:
+        """A text with blanks, as wide, where it would tell an earlier answer."""
+        return DIGITS.sub(lambda found: "_" * len(found[0]) if found[0] in self.answers else found[0], text)
 
 
 def scenes(lessons: Sequence[Lesson]) -> list[SheetScene]:
     """The scenes of lessons in which something is asked, numbered through, with their questions. Raises LessonError."""
     found: list[SheetScene] = []
     number = 0
+    answers: set[str] = set()
     for lesson in lessons:
         for items in _scenes_of(read_once(lesson)):
             questions, after = [], 0
-            for item in items:
+            for at, item in enumerate(items):
                 if item.question is not None or item.goal:
                     number += 1
-                    questions.append(SheetQuestion(number, item, after))
+                    questions.append(SheetQuestion(number, item, after, after + _until(items[at:])))
                 after += 0 if item.goal else len(item.commands)
             if questions:
-                first = items[0]
+                asked_here, known = tuple(questions), frozenset(answers)
+                first, at = items[0], len(found) + 1
                 found.append(
-                    SheetScene(
-                        len(found) + 1,
-                        lesson,
-                        first.world,
-                        first.timeline,
-                        first.scene,
-                        tuple(items),
-                        tuple(questions),
-                    )
+                    SheetScene(at, lesson, first.world, first.timeline, first.scene, tuple(items), asked_here, known)
                 )
+            answers |= {one.item.answer.truth for one in questions if _counts(one.item) and one.item.answer is not None}
     return found
+
+
+def _counts(item: ReadItem) -> bool:
+    """Whether a number is asked for that one would not guess."""
+    return isinstance(item.question, NumberQuestion) and item.answer is not None and len(item.answer.truth) > 1
+
+
+def _until(items: Sequence[ReadItem]) -> int:
+    """Commands between a question, the first of these items, and what answers it."""
+    if items[0].question is None or items[0].question.reveal == "now":
+        return 0
+    return next((len(item.commands) for item in items[1:] if item.commands and not item.goal), 0)
 
 
 def _scenes_of(items: Sequence[ReadItem]) -> Iterator[list[ReadItem]]:
@@ -147,7 +168,8 @@ def _scene(scene: SheetScene) -> Iterator[str]:
     for question in scene.questions:
         yield f'<div class="ask"><b>{question.number}.</b> {_when(question)}'
         if question.item.goal:
-            yield f"{escape(tr('Reach this with commands of your own'))}:</div>\n{boxes(question.item.goal)}{lines(4)}"
+            yield f"{escape(tr('Reach this with commands of your own'))}:\n"
+            yield f"{boxes(question.item.goal)}{lines(4)}</div>\n"
             continue
         yield f"{words(asked(question))}\n"
         yield boxes(question.item.choices) if question.item.choices else f"<p>{escape(tr('Answer'))}: ________</p>"
@@ -155,19 +177,23 @@ def _scene(scene: SheetScene) -> Iterator[str]:
 
 
 def _when(question: SheetQuestion) -> str:
-    """Up to where the commands have been carried out when a question is asked."""
+    """The commands that a question is about, or up to where they have been carried out when it is asked."""
+    first, last = question.after + 1, question.until
     if question.item.goal:
-        return f"<i>({escape(tr('from the start of the scene'))})</i> "
-    if not question.after:
-        return f"<i>({escape(tr('before line 1'))})</i> "
-    said = tr("after line {number}").format(number=question.after)
+        said = tr("from the start of the scene")
+    elif last > first:
+        said = tr("before lines {first} to {last}").format(first=first, last=last)
+    elif last == first or not question.after:
+        said = tr("before line {number}").format(number=first)
+    else:
+        said = tr("after line {number}").format(number=question.after)
     return f"<i>({escape(said)})</i> "
 
 
 def _table(scene: SheetScene, *, filled: bool) -> str:
     """The commands, one a line, with columns for what they change: to be filled in, or with the model's numbers."""
     heads = [f"<code>{escape(quantity)}</code>" for quantity in scene.quantities] or [escape(tr("what changes"))]
-    first = [str(value) for value in _values(scene, 0)] or [""]
+    first = [str(value) if filled else scene.hidden(str(value)) for value in _values(scene, 0)] or [""]
     rows = [f"<tr><td></td><td>{escape(tr('at the start'))}</td>{''.join(f'<td>{cell}</td>' for cell in first)}</tr>"]
     for number, command in enumerate(scene.commands, 1):
         cells = [str(value) for value in _values(scene, number)] if filled else [""] * len(heads)
