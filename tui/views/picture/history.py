@@ -156,12 +156,13 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
     """The past one step later."""
     task = node.stepped.task if node.stepped is not None else ""
     old_task, new_task = before.state.tasks.get(task), node.state.tasks.get(task)
-    if not node.changes and old_task is new_task and not (node.stepped and node.stepped.events):
-        return past
+    owned = () if old_task is new_task else (*_owned(old_task), *_owned(new_task))
+    if not node.changes and not owned and not (node.stepped and node.stepped.events):
+        return past  # nearly every second step moves its task on, and nothing else
     earlier = past
     held, was = node.checker.scene.holding, before.checker.scene.holding
     pfns = dict.fromkeys(_touched(node.changes))
-    pfns.update(dict.fromkeys((*_owned(old_task), *_owned(new_task))))
+    pfns.update(dict.fromkeys(owned))
     for pfn in pfns:
         if pfn in past.home and idle(node.state, held, pfn):
             past = past.leave(pfn)
