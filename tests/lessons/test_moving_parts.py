@@ -61,6 +61,8 @@ ANSWERS = {
         "can-the-collapse-go-on": "no",
         "is-the-pte-still-the-same": "entry unchanged, PMD changed: it lets go",
         "is-it-huge": "yes",
+        "where-does-it-read": "in the page that was the table",  # 2ba99c5e0881: "not concurrently freed"
+        "does-the-collapse-wait": "no",  # mm/pgtable-generic.c: pte_free_defer, call_rcu
     },
     # mm/gup.c: check_and_migrate_movable_pages; mm/migrate.c: folio_migrate_mapping; mm/khugepaged.c: SCAN_PAGE_COUNT
     "memory-that-must-move": {
