@@ -9,6 +9,9 @@ import grimp
 import networkx as nx
 import pytest
 
+from model.driver_files import library
+from model.engine.config import SETTINGS
+
 PACKAGES: Final = ("model", "lessons", "tui")
 ROOT: Final = Path(__file__).parents[1]
 
@@ -42,6 +45,43 @@ def test_only_the_command_line_imports_a_command(imports: grimp.ImportGraph) -> 
     for command in imports.find_descendants("tui.commands"):
         importers = imports.find_modules_that_directly_import(command)
         assert all(importer == "tui.cli" or importer.startswith("tui.commands.") for importer in importers), command
+
+
+def test_no_module_is_forgotten(imports: grimp.ImportGraph) -> None:
+    """What nobody imports is a program of its own, or is found by its folder, or by its name in a text."""
+    found_by_folder = ("model.invariants.rules.", "tui.commands.")
+    programs = {"tui.__main__", "tui.served_session", "tui.live.worker"}
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tui").rglob("*.py"))
+    forgotten = [
+        module
+        for module in sorted(imports.modules - programs)
+        if not imports.find_modules_that_directly_import(module)
+        and not imports.find_children(module)
+        and not module.startswith(found_by_folder)
+        and f"'{module.rpartition('.')[2]}." not in texts
+    ]
+    assert not forgotten, (
+        "nobody uses these modules: a pane is a line of LISTS in tui/screens/panes.py, a screen a key in "
+        "tui/screens/stage_keys.py, an export format a line of FORMATS in tui/commands/export.py"
+    )
+
+
+def test_every_setting_is_asked_for() -> None:
+    """A setting that the kernel never looks at can be set, and changes nothing."""
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "model").rglob("*.py")
+        if path.relative_to(ROOT).as_posix() != "model/engine/config.py"
+    ]
+    idle = [key for key in SETTINGS if not any(f'"{key}"' in text or f"'{key}'" in text for text in texts)]
+    assert not idle, "ask for these settings where the kernel decides: setting(tx, KEY), from model.engine.config"
+
+
+def test_every_driver_file_is_in_the_library() -> None:
+    files = {path.stem for path in (ROOT / "model/driver_files" / library.FOLDER).glob(f"*{library.SUFFIX}")}
+    assert files == set(library.bundled()), (
+        "name the driver in NAMES, UNMAPPED or APART of model/driver_files/library.py"
+    )
 
 
 def test_a_class_name_means_one_thing() -> None:

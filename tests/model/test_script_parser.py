@@ -58,7 +58,9 @@ def test_every_verb_of_the_contract_is_still_there_with_all_its_words() -> None:
 
 def test_every_verb_is_carried_out_by_a_procedure() -> None:
     kernel = {name for name, verb in VERBS.items() if verb.role == "kernel"}
-    assert kernel - CALLS.keys() == set(), "add the verb to CALLS in model/script/dispatch.py: which procedure runs it?"
+    assert kernel - CALLS.keys() == set(), (
+        "add the verb to CALLS of its subject in model/script/calls: which procedure runs it?"
+    )
     assert CALLS.keys() - kernel == set(), "add the verb to the table in model/script/verbs.py: how is it written?"
 
 
