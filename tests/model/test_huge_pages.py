@@ -34,6 +34,22 @@ def test_one_fault_maps_all_512_pages_with_one_entry_and_one_reference(play: Pla
     assert play.broken() == set()
 
 
+def test_a_folio_that_has_lost_a_page_waits_for_its_split(play: Play) -> None:
+    """mm/rmap.c: __folio_remove_rmap; mm/huge_memory.c: deferred_split_folio (6.18)."""
+    play.do("mprotect p0 m[100:104] r")
+    assert [folio.partially_mapped for folio in play.state.folios.values()] == [False], "all of it is still mapped"
+    play.do("munmap p0 m[100:104]")
+    assert [folio.partially_mapped for folio in play.state.folios.values()] == [True]
+
+
+def test_a_folio_is_shared_as_long_as_two_processes_map_it(play: Play) -> None:
+    """include/linux/rmap.h: folio_add_large_mapcount, folio_sub_large_mapcount (6.18)."""
+    play.do("mprotect p0 m[100:104] r\nfork p0 kid")
+    assert [folio.shared for folio in play.state.folios.values()] == [True]
+    play.do("munmap kid m")
+    assert [folio.shared for folio in play.state.folios.values()] == [False]
+
+
 def test_a_read_maps_the_huge_zero_page_and_nobody_counts_it() -> None:
     play = Play("set cpus 1", "process p0\nmmap p0 m anon private rw 512 at=512\nmadvise p0 m hugepage\nread p0 m+7")
     assert holds(play, "huge p0 m and special p0 m and rss p0 0")

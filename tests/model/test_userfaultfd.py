@@ -25,6 +25,13 @@ def play(modes: str, features: str = "sigbus", settings: str = "set kernel 6.18"
     return Play(settings, SCENE.format(modes=modes, features=features))
 
 
+def test_only_memory_that_is_registered_for_it_is_write_protected() -> None:
+    """mm/userfaultfd.c: mwriteprotect_range asks VM_UFFD_WP of each VMA (6.18)."""
+    p = play("wp")
+    assert p.do("uffdio-writeprotect p0 src u wp") == "error ENOENT"
+    assert not any(pte.bits & PAGE_UFFD_WP for pte in p.state.ptes.values())
+
+
 # -- missing ------------------------------------------------------------------------------------
 
 
