@@ -200,6 +200,12 @@ FACTS: Final[dict[str, Fact]] = {
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
     "faults in code read ahead only": Fact("6.18", "7.3", "do_sync_mmap_readahead() since 6.16; mm/filemap.c"),
     "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),
+    "fault-around at the end of a file installs no table": Fact(
+        "6.18", "7.3", "filemap_map_pages() since 74207de2ba10: filemap_map_pmd() not at file_end; 6.18: measured"
+    ),
+    "UFFDIO_COPY replaces any marker": Fact(
+        "6.1", "6.18", "pte_none_mostly(): any marker; 7.3: pte_is_uffd_marker(); mm/userfaultfd.c; 6.18: measured"
+    ),
     "UFFDIO_MOVE": Fact("6.12", "7.3", "since 6.8; mm/userfaultfd.c: move_pages"),
     "empty private entries can be write-protected": Fact(
         "6.12", "7.3", "UFFD_FEATURE_WP_UNPOPULATED since 6.4; mm/mprotect.c"

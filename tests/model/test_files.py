@@ -25,6 +25,7 @@ from model.kernel.mm.reference import put_reference, take_reference, vmsplice_ge
 from model.memory.errno import EACCES, EBADF, EBUSY, EEXIST, EFBIG, EINVAL, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.flags import FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_DIRTY, PG_PRIVATE, VM_EXEC, VM_READ
 from tests.model.machine import RW, Machine, interleavings
+from tests.model.play import Play
 
 
 def machine_with(kind: str, pages: int = 4, kernel: str = "6.18") -> Machine:
@@ -392,3 +393,22 @@ def test_a_sparse_file_of_any_size_costs_nothing() -> None:
     assert machine.run(kernel_read(file="f", page=MAX_FILE_PAGES - 1)).value == 5
     assert machine.run(do_truncate(file="f", pages=1)).ok
     assert not machine.state.page_cache
+
+
+@pytest.mark.parametrize(
+    ("kernel", "file", "mapped"),
+    [
+        ("6.12", "diskfile f 1", True),
+        ("6.18", "diskfile f 1", False),
+        ("6.18", "memfd f 1", True),
+        ("6.18", "diskfile f 2", True),
+    ],
+)
+def test_fault_around_where_the_file_ends_maps_nothing_without_a_page_table(
+    kernel: str, file: str, mapped: bool
+) -> None:
+    """filemap_map_pages() since 74207de2ba10, but for shmem. Measured on 6.18."""
+    backing = "memfd:f" if file.startswith("memfd") else "file:f"
+    play = Play(f"set kernel {kernel}", f"process p0\n{file}\npwrite f 0 2\nmmap p0 m {backing} private rw 4")
+    assert play.do("read p0 m+3") == "signal SIGBUS"
+    assert play.do(f"expect {'present' if mapped else 'absent'} p0 m") == "ok"

@@ -3,6 +3,8 @@
 import pytest
 
 from model.engine.procedure import Procedure
+from model.memory.flags import PG_MLOCKED
+from model.memory.leaf import PMD
 from model.replay.machine import OK, Machine
 from model.replay.ops import operation
 from model.replay.perform import perform
@@ -306,3 +308,11 @@ def test_guards_in_the_place_of_a_huge_page_drop_it_first(first: int, left: int)
     entries = machine.look().ptes["p0"]
     assert [page for page, row in entries.items() if row[0] == "guard"] == list(range(first, 1024))
     assert len(entries) == left + 1024 - first
+
+
+def test_a_huge_page_that_is_faulted_in_for_a_lock_is_mlocked() -> None:
+    """folio_add_lru_vma(), 6.12: whoever makes a new folio looks at VM_LOCKED, however large the folio is."""
+    play = Play("set cpus 1", HUGE.replace("write p0 m 1", "mlock p0 m"))
+    assert play.frame(play.state.tables["p0", PMD, 1].pfn).flags & PG_MLOCKED
+    play.do("munlock p0 m")
+    assert not play.frame(play.state.tables["p0", PMD, 1].pfn).flags & PG_MLOCKED

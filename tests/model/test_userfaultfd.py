@@ -2,13 +2,20 @@
 
 import pytest
 
+from model.kernel.arch.access import cpu_store
+from model.kernel.mm.madvise import do_madvise
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
+from model.kernel.mm.userfaultfd import MODES, userfaultfd_open
+from model.kernel.mm.userfaultfd_fill import userfaultfd_copy
+from model.kernel.mm.userfaultfd_register import userfaultfd_register
+from model.memory.errno import EEXIST
 from model.memory.flags import PAGE_UFFD_WP
 from model.script.parser import parse
 from model.search.bfs import explore
 from model.search.problem import set_up
 from model.search.report import report
 from tests.model.address_space import assert_consistent
+from tests.model.machine import Machine
 from tests.model.play import Play
 
 SCENE = """
@@ -254,6 +261,22 @@ def test_a_descriptor_is_closed_when_the_last_process_that_has_it_closes_it_or_e
     p.do("exit kid")
     assert p.do("read p0 buf+1") == "ok 0"
     assert not len(p.state.userfaultfds)
+
+
+@pytest.mark.parametrize(("kernel", "answer"), [("6.18", (0, 7)), ("7.3", (-EEXIST, "SIGSEGV"))])
+def test_a_guard_is_replaced_by_a_copy_up_to_6_18(kernel: str, answer: tuple[object, object]) -> None:
+    """pte_none_mostly() takes any marker for empty; pte_is_uffd_marker() of 7.3 does not. 6.18: measured."""
+    machine = Machine(kernel)
+    machine.map_private("anon", 2, at=100)
+    machine.run(cpu_store(mm="p0", vpn=100, value=7))
+    for call in (
+        do_madvise(mm="p0", start=101, pages=1, advice="guard_install"),
+        userfaultfd_open(mm="p0", uffd="u", features=("sigbus",)),
+        userfaultfd_register(caller="p0", uffd="u", start=101, pages=1, modes=MODES["missing"]),
+    ):
+        assert machine.run(call).value == 0
+    copy = userfaultfd_copy(caller="p0", uffd="u", start=101, pages=1, source_start=100)
+    assert (machine.run(copy).value, machine.read(101)) == answer
 
 
 def test_whoever_keeps_the_descriptor_of_a_process_that_has_ended_is_told_so() -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar, Final, TypedDict
 from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, call, done, step, tail
 from model.kernel.arch.pgtable import PTRS_PER_TABLE, index_of, populated, pte_alloc, pte_lock, tables_exist
+from model.kernel.fs.file_kinds import SHMEM
 from model.kernel.mm.do_set_pmd import do_set_pmd
 from model.kernel.mm.filemap import folio_unlock, i_pages
 from model.kernel.mm.page import (
@@ -44,6 +45,9 @@ FAULT_AROUND_PAGES: Final = 16
 """fault_around_bytes = 64 KiB."""
 NO_PAGE: Final = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY
 """Results of a ->fault handler after which there is no page to map."""
+
+
+LATE_TABLE: Final = "fault-around at the end of a file installs no table"
 
 
 class FaultLocals(TypedDict):
@@ -128,6 +132,8 @@ class do_read_fault(Procedure):
         if not tables_exist(tx, self.mm, self.vpn):
             if filemap_map_pmd(tx, self.mm, vma, self.vpn):
                 return done(VM_FAULT_NOPAGE)
+            if leaves_no_table(tx, vma, self.vpn):
+                return None
             return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.do_fault_around)
         mapped = filemap_map_pages(tx, self.mm, vma, self.vpn)
         return done(VM_FAULT_NOPAGE) if mapped else None
@@ -173,6 +179,22 @@ def filemap_map_pmd(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
         return False
     get_page(tx, pfn)
     return True
+
+
+def leaves_no_table(mem: Memory, vma: Vma, vpn: int) -> bool:
+    """Whether filemap_map_pages() finds no page table to map pages into: filemap_map_pmd() is what installs it.
+
+    Since 74207de2ba10 it is not asked if the folio that is found first reaches to the end of the file.
+    """
+    file = mem.files[vma.file]
+    if file.kind in SHMEM or not fact(mem, LATE_TABLE):
+        return False
+    first, last = (page + vma.pgoff - vma.start for page in fault_around_window(vma, vpn))
+    for index in i_pages(mem, vma.file, first, min(last, file.size - 1)):
+        head = mem.page_cache[vma.file, index]
+        if next_uptodate_folio(mem, head):
+            return file.size - 1 < index + mem.frames[head].pages
+    return False
 
 
 def set_folio_range(tx: Transaction, mm: str, vma: Vma, vpn: int, pfn: int, *, write: bool = False) -> None:

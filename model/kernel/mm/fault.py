@@ -6,10 +6,11 @@ there, but not writable → copy-on-write (`wp_fault`).
 
 from typing import ClassVar, Final
 
+from model.engine.config import fact
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
-from model.kernel.mm.do_fault import FaultLocals, do_fault
+from model.kernel.mm.do_fault import LATE_TABLE, FaultLocals, do_fault
 from model.kernel.mm.huge_fault import do_huge_pmd_anonymous_page, do_huge_pmd_wp_page
 from model.kernel.mm.huge_page import huge_pmd, thp_fault_allowed, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
@@ -148,14 +149,20 @@ class handle_mm_fault(Procedure):
             return goto(handle_mm_fault.handle_huge_pmd)
         if self.huge_fault(tx) is not None:
             return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD))
-        if self.file_has_huge_pages(tx):
+        if self.table_comes_late(tx):
             return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD), then=handle_mm_fault.handle_pte_fault)
         return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=handle_mm_fault.handle_pte_fault)
 
-    def file_has_huge_pages(self, tx: Transaction) -> bool:
-        """A file's fault makes the table itself, when it knows that the page is no huge one (finish_fault)."""
+    def table_comes_late(self, tx: Transaction) -> bool:
+        """A file's fault makes the table itself, when it knows that the page is no huge one (finish_fault).
+
+        Where that makes no difference the table is made at once.
+        """
         vma = vma_lookup(tx, self.mm, self.vpn)
-        return vma is not None and bool(vma.ops and vma.file and tx.files[vma.file].nr_thps)
+        if vma is None or not vma.ops or not vma.file:
+            return False
+        file = tx.files[vma.file]
+        return bool(file.nr_thps) or (file.kind == "ext4" and fact(tx, LATE_TABLE))
 
     def huge_fault(self, tx: Transaction) -> Procedure | None:
         """The call that tries to map 2 MiB: the VMA's ->huge_fault handler, or that of anonymous memory; or None."""

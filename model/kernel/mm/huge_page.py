@@ -5,6 +5,7 @@ from typing import Final
 from model.engine.config import setting
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, vm_get_page_prot
 from model.kernel.mm import large_rmap
+from model.kernel.mm.page import mlock_vma_folio
 from model.kernel.mm.page_alloc import alloc_folio
 from model.memory.flags import (
     PAGE_DIRTY,
@@ -108,7 +109,8 @@ def huge_zero_pmd(head: int, vma: Vma) -> Pte:
 def map_anon_folio_pmd(tx: Transaction, mm: str, vma: Vma, start: int, head: int) -> None:
     """Map a fresh anonymous folio with one entry: one reference, one mapping, the head marked exclusive.
 
-    Of the 512 marks only that of the head counts as long as one entry maps them all.
+    Of the 512 marks only that of the head counts as long as one entry maps them all. In a VM_LOCKED VMA
+    folio_add_lru_vma() makes the folio mlocked.
     """
     flags = tx.frames[head].flags | PG_SWAPBACKED | PG_ANON_EXCLUSIVE | PG_LRU | PG_UPTODATE
     index = vma.pgoff + start - vma.start
@@ -117,3 +119,4 @@ def map_anon_folio_pmd(tx: Transaction, mm: str, vma: Vma, start: int, head: int
     large_rmap.add_entire(tx, head, mm)
     write = PAGE_RW if vma.flags & VM_WRITE else 0
     tx.tables[mm, PMD, start >> TABLE_SHIFT] = Pte(head, vm_get_page_prot(vma.flags) | PAGE_PSE | PAGE_DIRTY | write)
+    mlock_vma_folio(tx, head, vma)

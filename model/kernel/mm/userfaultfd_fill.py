@@ -225,14 +225,16 @@ class mfill_atomic(Procedure):
     def mfill_atomic_install_pte(self, tx: Transaction) -> Outcome:
         """Under the page table lock: map it, dirty, and writable where the VMA is; with `wp` write-protected instead.
 
-        Whatever is mapped there already stays: EEXIST. A marker of userfaultfd is replaced.
+        Whatever is mapped there already stays: EEXIST. A marker of userfaultfd is replaced, up to 6.18 also a guard.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = self.vma(tx)
         cached = tx.frames[self.page].kind == "file"
         beyond = bool(vma.file) and self.index(vma) >= tx.files[vma.file].size
-        if beyond or not pte_none_mostly(tx, self.mm, self.vpn):
+        old = tx.ptes.get((self.mm, self.vpn))
+        marker = old is not None and old.kind == "marker" and fact(tx, "UFFDIO_COPY replaces any marker")
+        if beyond or not (marker or pte_none_mostly(tx, self.mm, self.vpn)):
             if cached and self.fill != "continue":
                 filemap_remove_folio(tx, self.page)
             return self.finish(tx, -EFAULT if beyond else -EEXIST)
