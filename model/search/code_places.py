@@ -12,7 +12,20 @@ from model.search.transition_cache import Actor
 CodePlaceKey = tuple[Actor, int]
 """A task at a place: by its record, as bits. Or a permission: how often it may still be used."""
 
+MOST_TIMES: Final = 16
+"""A permission that may be used more often than that is at one place until it may not be any more."""
+MANY_TIMES: Final = -1
+"""In place of the bits that say how often a permission may still be used."""
 EVERY_LOCK: Final = -1
+
+
+def place_of(actor: Actor, code: int) -> CodePlaceKey:
+    """The place of a task, or of a permission, by the bits of its record."""
+    if actor.permission is not None and actor.permission.times > MOST_TIMES:
+        left: int | None = actor.control.by_code.get(code)
+        if left is not None and left > MOST_TIMES:
+            return actor, MANY_TIMES
+    return actor, code
 
 
 class Held(NamedTuple):

@@ -70,7 +70,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from model.search.bfs import MOST_STATES, Property, SearchProgress, Transition, at_start
-from model.search.code_places import NONE_HELD, CodePlaceKey, CodePlaces, Held, MarkImage
+from model.search.code_places import NONE_HELD, CodePlaceKey, CodePlaces, Held, MarkImage, place_of
 from model.search.final_states import broken_at
 from model.search.packed import Component, Footprint
 from model.search.persistent_sets import Live, NextStep, smallest
@@ -252,11 +252,14 @@ class Reduction:
 
     def _not_settled(self, changed: list[CodePlaceKey]) -> list[int]:
         """The states in which somebody is at one of these places: of what may come after, too little was known."""
-        at: dict[Component, set[int]] = {}
+        there: dict[Actor, set[int]] = {}
         for actor, code in changed:
-            at.setdefault(actor.control, set()).add(code)
-        there = [(control.mask, codes) for control, codes in at.items()]
-        again = [packed for packed in self.before if any(packed & mask in codes for mask, codes in there)]
+            there.setdefault(actor, set()).add(code)
+        again = [
+            packed
+            for packed in self.before
+            if any(place_of(actor, packed & actor.control.mask)[1] in codes for actor, codes in there.items())
+        ]
         self._branched -= {self.canonical(packed) for packed in again}
         return again
 
@@ -276,10 +279,18 @@ class Reduction:
                 turn = (turn + 5) % 8
                 there = turn * len(todo) // 8
                 todo[there], todo[-1] = todo[-1], todo[there]
+            if len(before) > due:
+                due = min(len(before) + TOLD_EVERY, max(most_states, len(before)))
+                if self.symmetry is not None:
+                    self.symmetry.check(todo[-1][0])
+                if len(before) > most_states or not progress(SearchProgress(len(before), 0, len(todo))):
+                    return False
             start, live, mover = todo.pop()
-            if (reached := self._follow(start, live, mover)) is None:
+            packed, moves, broken_off = self._follow(start, live, mover, due)
+            if broken_off is not None:
+                todo.append((packed, live, broken_off))
+            if moves is None:
                 continue
-            packed, moves = reached
             stands = self.canonical(packed)
             if stands in self._branched:
                 continue
@@ -294,22 +305,19 @@ class Reduction:
                     following = list(live)
                     self._go_on(following, after, number, turned)
                     todo.append((after, following, number))
-            if len(before) > due:
-                due = min(len(before) + TOLD_EVERY, max(most_states, len(before)))
-                if self.symmetry is not None:
-                    self.symmetry.check(packed)
-                if len(before) > most_states or not progress(SearchProgress(len(before), 0, len(todo))):
-                    return False
         return True
 
-    def _follow(self, packed: int, live: Live, mover: int) -> tuple[int, list[tuple[int, int]]] | None:
+    def _follow(
+        self, packed: int, live: Live, mover: int, most: int
+    ) -> tuple[int, list[tuple[int, int]] | None, int | None]:
         """Go on from a state as long as one task goes on alone, to where several must be tried, or nothing can happen.
 
         Returns that state with the possible steps, each as who makes it, by his number in `live`, and the bits that it
-        turns over; None if the search has been there. `live` is brought up to date.
+        turns over; no steps if the search has been there. Where it breaks off, because more than `most` states are
+        known, it says who has moved last. `live` is brought up to date.
         """
         before = self.before
-        while True:
+        while len(before) <= most:
             moves = [
                 (number, turned)
                 for number in self._least(packed, live, mover)
@@ -317,15 +325,16 @@ class Reduction:
                 for _, turned in one.moves
             ]
             if len(moves) != 1:
-                return packed, moves
+                return packed, moves, None
             mover, turned = moves[0]
             self.transitions += 1
             after = packed ^ turned
             if after in before:
-                return None
+                return packed, None, None
             before[after] = packed
             packed = after
             self._go_on(live, packed, mover, turned)
+        return packed, None, mover
 
     def canonical(self, packed: int) -> int:
         """The state that stands for this one and all that count as the same."""
@@ -386,7 +395,7 @@ class Reduction:
                 turned, broken = (effect, None) if isinstance(effect, int) else effect
                 moves.append((actor, turned))
                 breaks += [(actor, broken)] if broken else []
-        place = self.seen_places.place((actors[0], at))
+        place = self.seen_places.place(place_of(actors[0], at))
         looks_at = actors[0].cells[at] if len(actors) == 1 else EVERYTHING
         return NextStep(
             actors[0].task,
@@ -432,11 +441,11 @@ class Reduction:
         return touch if self._sections_end or not touch.made else touch._replace(heeds=touch.looked)
 
     def _note(self, thread: Actor, packed: int, after: int, touch: Touch) -> None:
-        place = self.seen_places.note((thread, packed & thread.control.mask), touch)
+        place = self.seen_places.note(place_of(thread, packed & thread.control.mask), touch)
         if packed == after:
             return
         for control, idle, actors in self._actors:
             there = after & control.mask
             moved = there != packed & control.mask or actors[0] is thread
             if moved and there != idle:
-                self.seen_places.lead(place, (actors[0], there))
+                self.seen_places.lead(place, place_of(actors[0], there))

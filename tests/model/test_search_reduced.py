@@ -140,6 +140,16 @@ def test_what_goes_on_for_ever_is_not_put_off_for_ever() -> None:
         assert any(place.sticky for (actor, _), place in found.seen_places.places.items() if actor is starter)
 
 
+def test_one_task_that_goes_on_alone_for_ever_is_interrupted() -> None:
+    scene = set_up(parse(RETRIES.replace("*", "100000")))
+    search = Search(scene)
+    found = Reduction(scene, search.cache, search.symmetry)
+    found.run(3000)
+    assert not found.complete
+    assert len(found.before) < 5000
+    assert len(found.seen_places.places) < 500, "a permission that may be used very often is at one place"
+
+
 def test_adding_is_no_look_but_looking_after_it_is() -> None:
     table = BitLayout().packed_table()
     mine, other = Reads(), Reads()
