@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from model.search.bfs import Search
 from model.search.command_events import CommandEvent, CommandEvents
-from model.search.paths import Action, Path, action_of, turned
+from model.search.paths import Action, Path, action_of, actor_of, turned
 from model.search.transition_cache import Actor, TransitionCache
 
 Verdict = Literal["never", "sometimes", "always", "vacuous"]
@@ -157,7 +157,8 @@ class PointOfNoReturn(NamedTuple):
     actions: int
     """How many moves of the way still leave a safe schedule open; the next one does not."""
     safe: tuple[Action, ...]
-    """What to do instead from there on, to an end at which the invariant was never broken."""
+    """What to do instead from there on, until everything that the way begins has ended and the invariant was never
+    broken. What else may happen is left out, unless it is needed for that."""
 
 
 def point_of_no_return(search: Search, invariant: str, path: Path) -> PointOfNoReturn | None:
@@ -167,8 +168,36 @@ def point_of_no_return(search: Search, invariant: str, path: Path) -> PointOfNoR
         last = path.actions[position - 1].task if position else None
         safe = safe_continuation(search, invariant, path.states[position], last, dead)
         if safe is not None:
+            if invariant not in search.final:  # a property of the end is one of what everything has led to
+                safe = _without_others(search, invariant, path, position, safe)
             return PointOfNoReturn(position, safe)
     return None
+
+
+def _without_others(
+    search: Search, invariant: str, path: Path, position: int, safe: tuple[Action, ...]
+) -> tuple[Action, ...]:
+    """The safe continuation without the commands that the way into the violation does not begin, if it goes without."""
+    begun = {action.task for action in path.actions}
+    others = dict.fromkeys(action.task for action in safe if action.starts is not None and action.task not in begun)
+    for task in reversed(others):
+        fewer = tuple(action for action in safe if action.task != task)
+        if _is_safe(search, invariant, path.states[position], fewer):
+            safe = fewer
+    return safe
+
+
+def _is_safe(search: Search, invariant: str, packed: int, actions: tuple[Action, ...]) -> bool:
+    """Whether these moves are possible one after the other, and none breaks the invariant."""
+    for action in actions:
+        actor = actor_of(search, action, packed)
+        effect = search.cache.effect(actor, packed)
+        if not effect or action_of(search, actor, packed).task != action.task:
+            return False
+        if not isinstance(effect, int) and any(prop[0] == invariant for prop in effect[1]):
+            return False
+        packed ^= turned(effect)
+    return True
 
 
 def safe_continuation(

@@ -70,6 +70,25 @@ def test_the_nearest_safe_schedule_runs_to_its_end_and_keeps_the_rule(name: str)
     assert not len(done[-1].state.tasks)
 
 
+BESIDE = """\
+device nic
+process p0
+mmap p0 buf anon private rw 1
+write p0 buf 65
+gup p0 buf as=r write by=nic
+may 1 madvise p0 buf dontneed
+may 1 dma r write 5
+may 1 process p1
+"""
+
+
+def test_what_has_nothing_to_do_with_it_is_no_part_of_the_safe_schedule() -> None:
+    search = explore(set_up(parse(BESIDE)))
+    told = story(search, next(one for one in report(search).findings if one.prop[0] == "lost-write"))
+    assert told.point_of_no_return is not None
+    assert {action.task for action in told.point_of_no_return.safe} == {"dma", "madvise"}
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_defence_that_works_leaves_nothing_worse_than_a_hazard(name: str) -> None:
     search = searched(name)
