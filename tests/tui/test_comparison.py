@@ -6,13 +6,16 @@ import pytest
 
 from lessons.learner.progress import Store
 from model.compare.cells import MOST_STATES, Cell, Judge
-from model.compare.scenes import rows
+from model.compare.scenes import DriverRow, rows
 from model.compare.table import questions, review_questions
+from model.driver_files.resolve import whole
 from tests.tui.user import NORMAL, SMALL, User, at
 from tui.jobs.compare_cache import Cache
-from tui.screens.comparison import Comparison, DriverReview
+from tui.screens.comparison import OWN_KERNEL, Comparison, DriverReview
+from tui.screens.driver_form import DriverForm
 from tui.screens.home import Home
 from tui.screens.stage import Stage
+from tui.screens.time_space import TimeSpace
 from tui.views.glyphs import UNICODE
 
 FEW = questions("6.1", ("insert-page", "qxl"), ("cpu", "gup-fast"), ("none", "dma-buf-check=refuse"))
@@ -85,5 +88,36 @@ async def test_a_driver_is_reviewed_and_a_cell_opened(store: Store) -> None:
         assert "raw: a driver that keeps the bare frame number. evict:" in user.seen()
         assert "corrupts in 24" in user.seen()
         await user.press("enter")
+        assert isinstance(user.screen, TimeSpace)
+        assert "corruption" in user.seen()
+        await user.press("escape")
         assert user.is_on(Stage)
         assert "raw / evict: corrupts in 24" in user.lines()[0]
+
+
+async def test_a_file_of_ones_own_is_reviewed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "driver mine\nlike vgem\n"
+    (tmp_path / "mine.driver").write_bytes(text.encode())
+    asked = review_questions(DriverRow(("mine",), text=text), OWN_KERNEL)
+    Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
+    async with at(store) as user:
+        await user.press("ctrl+y", *"nosuch", "enter")
+        assert not user.is_on(DriverReview)
+        await user.press("ctrl+y", *"mine.driver", "enter")
+        assert user.is_on(DriverReview)
+        assert f"Review of mine, kernel {OWN_KERNEL}" in user.lines()[0]
+
+
+async def test_what_the_form_describes_is_reviewed(store: Store) -> None:
+    async with at(store) as user:
+        await user.press("ctrl+n")
+        form = user.screen
+        assert isinstance(form, DriverForm)
+        text = form.draft.text
+        asked = review_questions(DriverRow((whole(text).name,), text=text), OWN_KERNEL)
+        Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
+        await user.press("ctrl+r")
+        assert user.is_on(DriverReview)
+        await user.press("escape")
+        assert user.screen is form

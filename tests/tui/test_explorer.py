@@ -145,11 +145,12 @@ async def test_what_was_found_is_drawn_with_the_nearest_safe_schedule(store: Sto
 
 
 async def test_the_point_of_no_return_and_the_nearest_safe_schedule(store: Store) -> None:
-    async with at(store, sandbox(PINNED)) as user:
+    async with at(store, sandbox(f"set kernel 6.1{PINNED}")) as user:
         await user.press("x", "enter")
         await searched(user)
         await user.press("enter")
         await until(user, lambda: isinstance(user.screen, Stage))
+        assert user.lines()[0].count("kernel 6.1") == 1, "in the title of the trail"
         driver = user.stage.driver
         assert isinstance(driver, CounterexampleDriver)
         assert driver.found is not None

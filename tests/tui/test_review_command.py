@@ -17,9 +17,9 @@ from model.script.parser import parse
 from model.script.runner import Runner
 from tests.tui.driver_texts import EARLY_FREE as MINE
 from tui.cli import main
-from tui.commands.review import row_of
 from tui.jobs.compare import Answered, CellBounds, compute
 from tui.jobs.compare_cache import Cache
+from tui.session.reviewed import row_of
 
 QUICK = ("--jobs", "1", "--kernel", "6.1", "--grabber", "nobody", "--grabber", "gup-fast")
 

@@ -88,6 +88,7 @@ class PtescopeApp(App[None]):
         Binding("H", "hand_in", "Hand in: one file for the teacher", id="app.hand-in"),
         Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
+        Binding("ctrl+y", "review", "Review a driver, also one of your own", id="app.review"),
         Binding("ctrl+n", "own_driver", "Describe a driver: a form, and what is wrong with it", id="app.own-driver"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
@@ -326,11 +327,13 @@ class PtescopeApp(App[None]):
 
     def action_explore(self, draw: bool = False) -> None:
         """Search from the state on the stage; `draw`: at once, and show the map of its states."""
+        from tui.drivers.sandbox import SandboxDriver
         from tui.screens.explorer import Explorer
 
         if (stage := self.stage_in_front) is not None:
-            timeline, title = stage.driver.past(), stage.picture.title
-            self.push_screen(Explorer(timeline, title, self.glyphs, draw=draw))
+            driver = stage.driver  # a sandbox's picture has its settings in the title, which the trail will have too
+            title = driver.title if isinstance(driver, SandboxDriver) else stage.picture.title
+            self.push_screen(Explorer(driver.past(), title, self.glyphs, draw=draw))
 
     def action_own_driver(self) -> None:
         """A form that makes a driver file, and a sandbox in which its operation is stepped through."""
@@ -476,6 +479,33 @@ class PtescopeApp(App[None]):
         from tui.screens.comparison import Comparison
 
         self.push_screen(Comparison(self.glyphs))
+
+    def action_review(self) -> None:
+        """One driver against everybody who can do harm: one that comes along, or that a file describes."""
+        from model.driver_files.library import bundled
+        from model.text.problems import ScriptError
+        from tui.screens.comparison import OWN_KERNEL, DriverReview
+        from tui.screens.prompt import Prompt
+        from tui.session.reviewed import row_of
+        from tui.session.user_files import UnreadableError
+
+        def typed(name: str | None) -> None:
+            if not name:
+                return
+            name = name.strip()
+            if is_served() and name not in bundled():
+                self.notify(tr("In a browser there are no files."), severity="warning", markup=False)
+                return
+            try:
+                screen = DriverReview(self.glyphs, row_of(name), OWN_KERNEL)
+            except UnreadableError as error:
+                self.notify(str(error), severity="warning", markup=False)
+            except ScriptError as error:
+                self.notify("\n".join(one.located(name) for one in error.problems), severity="warning", markup=False)
+            else:
+                self.push_screen(screen)
+
+        self.push_screen(Prompt(tr("a driver that comes along, or a .driver file")), typed)
 
     def action_museum(self) -> None:
         """Real bugs, as they were and as mended."""

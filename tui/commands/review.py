@@ -3,7 +3,6 @@
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lessons.i18n.language import tr
@@ -13,7 +12,6 @@ from tui.commands.run import complain
 from tui.views.search_json import EXIT_CORRUPTS
 
 if TYPE_CHECKING:
-    from model.compare.scenes import DriverRow
     from model.compare.table import CellQuestion
 
 
@@ -79,6 +77,7 @@ def main(args: Namespace) -> int:
     from model.compare.table import review_questions
     from model.text.problems import ScriptError
     from tui.jobs.compare import answer_all
+    from tui.session.reviewed import row_of
     from tui.session.user_files import UnreadableError
     from tui.views.review_table import ReviewResult, print_json, print_junit, print_markdown, print_review, status_of
 
@@ -114,35 +113,6 @@ def main(args: Namespace) -> int:
         print_review(review, f"ptescope review {args.driver} --kernel {args.kernel}")
     status = status_of(review.worst)
     return status if status == EXIT_CORRUPTS or not interrupted else EXIT_INTERRUPTED
-
-
-def row_of(driver: str) -> "DriverRow":
-    """What is to be reviewed: a driver that comes along, by its name, or one that a file describes.
-
-    Raises:
-        UnreadableError: there is no such driver, or the file cannot be read.
-        ScriptError: the file is wrong.
-    """
-    from model.compare.scenes import DriverRow
-    from model.driver_files import library
-    from model.driver_files.resolve import whole
-    from model.text.problems import did_you_mean
-    from tui.session.user_files import UnreadableError, read_text
-
-    names = library.bundled()
-    if driver in names:
-        return DriverRow((driver,))
-    if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:
-        hint = did_you_mean(driver, names) or f": {', '.join(names)}"
-        raise UnreadableError(
-            tr("no driver `{name}` comes along, and there is no such file").format(name=driver) + hint
-        )
-    text = read_text(driver)
-    name = whole(text).name
-    if name in names:
-        said = tr("{file}: a driver `{name}` comes along: choose another name")
-        raise UnreadableError(said.format(file=driver, name=name))
-    return DriverRow((name,), text=text)
 
 
 # -- the story of one cell -------------------------------------------------------------------------

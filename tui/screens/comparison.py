@@ -19,6 +19,7 @@ from model.compare.owner_acts import of_owner
 from model.compare.ranking import FAILS
 from model.compare.scenes import DEFENCES, GRABBERS, NOBODY, DriverRow, Settings, defence_name, rows
 from model.compare.table import CellQuestion, questions, review_questions
+from model.engine.config import SETTINGS
 from model.script.parser import parse
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare import answers
@@ -33,6 +34,8 @@ from tui.widgets.bar import Bar
 
 KERNEL: Final = "6.1"
 """That of the discussion."""
+OWN_KERNEL: Final = SETTINGS["kernel"].values[0]
+"""The newest, for a driver that somebody writes now."""
 SIGNS: Final = {
     "corrupts": "broken",
     "splat": "broken",
@@ -282,7 +285,15 @@ class DriverReview(Comparison):
 
     def hints(self) -> list[tuple[str, str, str]]:
         """Keys that do something here."""
-        return [("Enter", tr("open the trace"), "screen.open")]
+        return [("Enter", tr("tell the story"), "screen.open")]
+
+    def action_open(self) -> None:
+        """Open the trace of a cell, with the drawing of who did what when over it: Esc leads to the steps."""
+        question = self._question()
+        answer = self.answers.get(question.text) if question is not None else None
+        super().action_open()
+        if isinstance(answer, Cell) and answer.trace:
+            self.call_after_refresh(self.app.run_action, "app.open('time_space.TimeSpace')")
 
     def entitled(self) -> str:
         """The title in words."""

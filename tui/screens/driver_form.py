@@ -23,7 +23,8 @@ from model.script.fields import Field
 from model.text.problems import ScriptError
 from tui.screens.form import FieldInput
 from tui.screens.leaves_once import LeavesOnce
-from tui.session.user_files import is_served
+from tui.session.reviewed import row_of_text
+from tui.session.user_files import UnreadableError, is_served
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row
@@ -78,6 +79,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         Binding("tab", "app.focus_next", "Next field", show=False, priority=True, id="driver-form.next"),
         Binding("shift+tab", "app.focus_previous", "Previous field", show=False, id="driver-form.previous"),
         Binding("ctrl+s", "save", "Save the driver file", id="driver-form.save"),
+        Binding("ctrl+r", "review", "Review it: every grabber against each operation", id="driver-form.review"),
         Binding("ctrl+t", "try", "Step through its operation", id="driver-form.try"),
     ]
 
@@ -168,7 +170,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         return f"{form.usage}: {form.help}" if form is not None else f"{tr('Steps')}: {' '.join(STEPS)}"
 
     def _keys(self, width: int) -> list[Row]:
-        hints = [("^s", tr("save"), "save"), ("^t", tr("step through it"), "try")]
+        hints = [("^s", tr("save"), "save"), ("^t", tr("step through it"), "try"), ("^r", tr("review"), "review")]
         hints += [("Tab", tr("next field"), "app.focus_next"), ("Esc", tr("close"), "dismiss(None)")]
         return [keys(hints, width)]
 
@@ -241,6 +243,21 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
             self._say(ntr("{n} line cannot be read", "{n} lines cannot be read", count).format(n=count))
             return
         self.dismiss(self.draft.text)
+
+    def action_review(self) -> None:
+        """Put every grabber against each operation of the driver, if it can be read."""
+        from tui.screens.comparison import OWN_KERNEL, DriverReview
+
+        try:
+            row = row_of_text(tr("Describe a driver"), self.draft.text)
+            screen = DriverReview(self.glyphs, row, OWN_KERNEL)
+        except UnreadableError as error:
+            self._say(str(error))
+        except ScriptError as error:
+            first = error.problems[0]
+            self._say(f"{first.line}:{first.column} {first.message}")
+        else:
+            self.app.push_screen(screen)
 
     def _say(self, word: str) -> None:
         self.said = word

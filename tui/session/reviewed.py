@@ -1,0 +1,37 @@
+"""What is to be reviewed: a driver that comes along, or one of one's own."""
+
+from pathlib import Path
+
+from lessons.i18n.language import tr
+from model.compare.scenes import DriverRow
+from model.driver_files import library
+from model.driver_files.resolve import whole
+from model.text.problems import did_you_mean
+from tui.session.user_files import UnreadableError, read_text
+
+
+def row_of(driver: str) -> DriverRow:
+    """What is to be reviewed: a driver that comes along, by its name, or one that a file describes.
+
+    Raises:
+        UnreadableError: there is no such driver, or the file cannot be read.
+        ScriptError: the file is wrong.
+    """
+    names = library.bundled()
+    if driver in names:
+        return DriverRow((driver,))
+    if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:
+        hint = did_you_mean(driver, names) or f": {', '.join(names)}"
+        raise UnreadableError(
+            tr("no driver `{name}` comes along, and there is no such file").format(name=driver) + hint
+        )
+    return row_of_text(driver, read_text(driver))
+
+
+def row_of_text(file: str, text: str) -> DriverRow:
+    """A driver that a text describes; `file`: what messages call it. UnreadableError, ScriptError."""
+    name = whole(text).name
+    if name in library.bundled():
+        said = tr("{file}: a driver `{name}` comes along: choose another name")
+        raise UnreadableError(said.format(file=file, name=name))
+    return DriverRow((name,), text=text)
