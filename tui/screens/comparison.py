@@ -6,7 +6,7 @@ And the review of one of these drivers: every grabber against everything that it
 import asyncio
 import os
 from contextlib import aclosing
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -31,6 +31,9 @@ from tui.views.comparison_table import LEGEND, bounds, words
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row
 from tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from tui.screens.sandbox_stage import SandboxStage
 
 KERNEL: Final = "6.1"
 """That of the discussion."""
@@ -250,17 +253,23 @@ class Comparison(LeavesOnce[None]):
 
     def action_open(self) -> None:
         """Open the trace of a cell, or where there is none its scene, on a stage: at the end, to go back through."""
+        self.open_cell()
+
+    def open_cell(self) -> "SandboxStage | None":
+        """Open the cell under the cursor; returns the stage, or None if there is nothing to open yet."""
         question = self._question()
         answer = self.answers.get(question.text) if question is not None else None
         if question is None or answer is None:
             self.notify(tr("This cell is not searched yet."), markup=False)
-            return
+            return None
         trace = answer.trace if isinstance(answer, Cell) and answer.trace else question.text
         script = [command for command in parse(trace) if command.verb != "may"]
         from tui.screens.sandbox_stage import SandboxStage
 
         title = f"{question.row} / {question.column or question.defence}: {words(answer)}"
-        self.app.push_screen(SandboxStage(SandboxDriver(script, title), self.glyphs))
+        stage = SandboxStage(SandboxDriver(script, title), self.glyphs)
+        self.app.push_screen(stage)
+        return stage
 
     def action_review(self) -> None:
         """Review the driver under the cursor."""
@@ -289,11 +298,14 @@ class DriverReview(Comparison):
 
     def action_open(self) -> None:
         """Open the trace of a cell, with the drawing of who did what when over it: Esc leads to the steps."""
+        from tui.screens.time_space import TimeSpace
+
         question = self._question()
         answer = self.answers.get(question.text) if question is not None else None
-        super().action_open()
-        if isinstance(answer, Cell) and answer.trace:
-            self.call_after_refresh(self.app.run_action, "app.open('time_space.TimeSpace')")
+        stage = self.open_cell()
+        if stage is not None and isinstance(answer, Cell) and answer.trace:
+            drawing = TimeSpace.over(stage)
+            self.app.push_screen(drawing, lambda chosen: drawing.finished(stage, chosen) if chosen else None)
 
     def entitled(self) -> str:
         """The title in words."""
