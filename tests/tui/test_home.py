@@ -164,3 +164,13 @@ async def test_home_and_end_lead_to_the_ends_of_the_list(store: Store) -> None:
         assert last is not None
         assert first.row < last.row
         assert user.app.screen.pane.top == 0
+
+
+async def test_home_and_end_lead_to_the_ends_of_what_lies_above(store: Store) -> None:
+    async with at(store, size=(80, 24)) as user:
+        await user.press("question_mark")
+        top = user.seen()
+        await user.press("end")
+        assert user.seen() != top
+        await user.press("home")
+        assert user.seen() == top

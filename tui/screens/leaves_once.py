@@ -1,9 +1,12 @@
-"""A screen that is left once, however fast the keys come."""
+"""A screen that is left once, however fast the keys come, and whose list has a top and a bottom."""
 
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
+
+from tui.widgets.line_pane import LinePane
 
 Result = TypeVar("Result")
 
@@ -14,7 +17,18 @@ class LeavesOnce(Screen[Result]):
     Textual would pop the screen below, or fail where there is none (`ScreenStackError`).
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "to_end(False)", "To the top", id="list.first"),
+        Binding("end", "to_end(True)", "To the bottom", id="list.last"),
+    ]
+
     _left = False
+
+    def action_to_end(self, last: bool) -> None:
+        """To the top or the bottom of the pane that has the cursor."""
+        pane = self.focused if isinstance(self.focused, LinePane) else next(iter(self.query(LinePane)), None)
+        if pane is not None:
+            pane.to_end(last=last)
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Leave with a result, unless this screen has been left already."""

@@ -44,8 +44,6 @@ class Overlay(ModalScreen[str], LeavesOnce[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "dismiss(None)", "Close", id="overlay.close"),
         Binding("enter", "choose", "Choose", id="overlay.choose"),
-        Binding("home", "to_end(False)", "To the top", id="overlay.first"),
-        Binding("end", "to_end(True)", "To the bottom", id="overlay.last"),
         EXPORT,
     ]
     title_text = ""
@@ -98,10 +96,6 @@ class Overlay(ModalScreen[str], LeavesOnce[str]):
         """Take what is under the cursor."""
         if self.chosen:
             self.choose(self.chosen)
-
-    def action_to_end(self, last: bool) -> None:
-        """To the top or the bottom of the list."""
-        self.pane.to_end(last=last)
 
     def choose(self, subject: str) -> None:
         """What Enter, or a click, does with what is under the cursor."""
