@@ -149,3 +149,27 @@ def test_6_1_leaves_the_tables_of_others_and_of_whoever_is_busy() -> None:
     assert ("p1", 1, 1) not in new.state.tables
     assert old.state.tables["p0", 1, 1].huge
     assert old.broken() == new.broken() == set()
+
+
+@pytest.mark.parametrize(("begun", "steps"), [("read p0 m+0", 10), ("write p0 m+0 66", 12)])
+def test_a_fault_that_is_overtaken_by_a_collapse_maps_nothing_beside_the_huge_entry(begun: str, steps: int) -> None:
+    """mm/filemap.c: filemap_map_pmd(): "Huge page is mapped?"; mm/memory.c: finish_fault(), 6.12."""
+    play = Play(
+        "set kernel 6.18",
+        f"""
+        process p0 cpu=0
+        memfd f 512
+        mmap p0 m memfd:f shared rw 512 at=512
+        write p0 m 65
+        begin C madvise p0 m collapse
+        step C 13
+        begin F cpu=1 {begun}
+        step F {steps}
+        finish C
+        finish F
+        """,
+    )
+    assert play.state.tables["p0", 1, 1].huge
+    assert not len(play.state.ptes)
+    play.do("madvise p0 m remove")
+    assert play.broken() == set()

@@ -4,7 +4,15 @@ from typing import ClassVar, Final, TypedDict
 
 from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, call, done, step, tail
-from model.kernel.arch.pgtable import PTRS_PER_TABLE, index_of, populated, pte_alloc, pte_lock, tables_exist
+from model.kernel.arch.pgtable import (
+    PTRS_PER_TABLE,
+    index_of,
+    is_pmd_leaf,
+    populated,
+    pte_alloc,
+    pte_lock,
+    tables_exist,
+)
 from model.kernel.fs.file_kinds import SHMEM
 from model.kernel.mm.do_set_pmd import do_set_pmd
 from model.kernel.mm.filemap import folio_unlock, i_pages
@@ -135,6 +143,8 @@ class do_read_fault(Procedure):
             if leaves_no_table(tx, vma, self.vpn):
                 return None
             return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.do_fault_around)
+        if is_pmd_leaf(tx, self.mm, self.vpn):  # a collapse has put a huge entry in the place of our table
+            return done(VM_FAULT_NOPAGE)
         mapped = filemap_map_pages(tx, self.mm, vma, self.vpn)
         return done(VM_FAULT_NOPAGE) if mapped else None
 
@@ -163,11 +173,16 @@ class do_read_fault(Procedure):
             return call(pte_alloc(mm=self.mm, vpn=self.vpn), then=do_read_fault.finish_fault)
         self.holds = ()
         folio_unlock(tx, pfn)
-        if not pte_none_mostly(tx, self.mm, self.vpn):
+        if overtaken(tx, self.mm, self.vpn):
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
         set_folio_range(tx, self.mm, vma, self.vpn, pfn)
         return done()
+
+
+def overtaken(mem: Memory, mm: str, vpn: int) -> bool:
+    """Whether somebody was faster: the entry is set, or the table has become a huge entry (vmf_pte_changed)."""
+    return not pte_none_mostly(mem, mm, vpn) or is_pmd_leaf(mem, mm, vpn)
 
 
 def filemap_map_pmd(tx: Transaction, mm: str, vma: Vma, vpn: int) -> bool:
@@ -302,7 +317,7 @@ class do_cow_fault(Procedure):
             folio_unlock(tx, pfn)
             put_page(tx, pfn)
         self.holds = ()
-        if not pte_none_mostly(tx, self.mm, self.vpn):
+        if overtaken(tx, self.mm, self.vpn):
             put_page(tx, self.copy)
             return done(VM_FAULT_NOPAGE)
         folio_add_new_anon_rmap(tx, self.copy, vma, self.vpn)
@@ -357,7 +372,7 @@ class do_shared_fault(Procedure):
             return done()
         self.holds = ()
         folio_unlock(tx, pfn)
-        if not pte_none_mostly(tx, self.mm, self.vpn):
+        if overtaken(tx, self.mm, self.vpn):
             put_page(tx, pfn)
             return done(VM_FAULT_NOPAGE)
         set_folio_range(tx, self.mm, vma, self.vpn, pfn, write=True)
