@@ -89,11 +89,11 @@ def test_every_command_that_knows_lessons_knows_them(
     assert "there is no folder" in capsys.readouterr().err
 
 
-def test_they_are_translated_beside_themselves(folder: Path) -> None:
+def test_they_are_translated_beside_themselves(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lessons.i18n.language import use
 
     place = folder / "translations" / "de" / "lessons"
-    place.mkdir(parents=True)
+    assert str(place / "first-of-mine.po") in called(capsys, "lesson", "translate", "first-of-mine", "de")
     (place / "first-of-mine.po").write_text('msgid "Say why."\nmsgstr "Sag, warum."\n')
     use("de")
     try:

@@ -65,7 +65,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     translate.add_argument("lesson", metavar="NAME", help="a lesson's name, or its file")
     translate.add_argument("language", metavar="LANG", help="a language code: de, fr, pt_BR")
     translate.add_argument(
-        "--folder", type=Path, metavar="DIR", help="a folder of translations (default: your own, where the app looks)"
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="a folder of translations (default: beside a lesson of your own, else your own, where the app looks)",
     )
     deeds.add_parser("guide", help="print the authors' guide, docs/authoring.md")
     mutate = deeds.add_parser("mutate", help="break the model on purpose: some lesson must notice each time")
@@ -227,10 +230,14 @@ def translate(args: Namespace) -> int:
     from lessons.author.translate import file_in, skeleton
     from lessons.file.library import find_file
     from lessons.i18n.catalog import lesson_files, own_folder
+    from lessons.i18n.lesson_folders import TRANSLATIONS, lesson_folders
     from lessons.learner.own_file import reason, replace_file
 
-    lesson = _load(find_file(args.lesson))
-    target = file_in(args.folder or own_folder(), args.language, lesson.id)
+    path = find_file(args.lesson)
+    lesson = _load(path)
+    own = next((folder for folder in lesson_folders() if folder.resolve() == path.parent.resolve()), None)
+    beside = own / TRANSLATIONS if own is not None else own_folder()
+    target = file_in(args.folder or beside, args.language, lesson.id)
     earlier = target if target.is_file() else next(iter(lesson_files(args.language, lesson.id)), None)
     try:
         content = skeleton(lesson, args.language, earlier)
