@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -95,8 +96,11 @@ def test_a_recording_fits_any_width_and_leaves_time_to_think(script: Path, tmp_p
     narrow, wide = pyte.Screen(60, 32), pyte.Screen(140, 32)
     for screen in (narrow, wide):
         stream = pyte.Stream(screen)
-        stream.feed(events[-1][2])
+        stream.feed(events[-2][2])
     assert [line[:59] for line in wide.display] == [line[:59] for line in narrow.display], "cut off, never broken"
+    assert events[-1][2] == "", "the last screen stays as long as it takes to read"
+    waits = [later[0] - sooner[0] for sooner, later in pairwise(events)]
+    assert max(waits[1:]) < 9, "what was read on the screen before is not read again"
     asked = tui_pause(ask="What is it? " * 20)
     assert asked > 2 * tui_pause()
 
@@ -200,7 +204,7 @@ def test_a_recording_that_is_cut_short_says_so(
     monkeypatch.setattr("tui.app.recording.MOST_FRAMES", 3)
     assert cli.main(["export", str(script), "-o", str(tmp_path / "s.cast")]) == 0
     assert "ends after 3 screens" in capsys.readouterr().err
-    assert len((tmp_path / "s.cast").read_text().splitlines()) == 1 + 3
+    assert len((tmp_path / "s.cast").read_text().splitlines()) == 1 + 3 + 1
 
 
 async def test_the_screen_is_exported_from_within(

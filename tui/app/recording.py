@@ -35,13 +35,13 @@ class RecordedScreen(NamedTuple):
 
     seconds: float
     text: str
-    """With escape sequences: what is to be written at the top left corner."""
+    """With escape sequences: what is to be written at the top left corner; empty: the screen stays."""
 
 
 def asciicast(frames: list[RecordedScreen], title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
     """A recording that asciinema plays: one header, one line a frame. A narrower terminal cuts lines off."""
     header = {"version": 2, "width": width, "height": height, "title": title}
-    events = [[round(frame.seconds, 3), "o", f"\x1b[?7l\x1b[2J{frame.text}"] for frame in frames]
+    events = [[round(frame.seconds, 3), "o", frame.text and f"\x1b[?7l\x1b[2J{frame.text}"] for frame in frames]
     return "".join(f"{json.dumps(part, ensure_ascii=False)}\n" for part in (header, *events))
 
 
@@ -64,34 +64,43 @@ def screen(driver: Driver, store: Store, draw: Callable[[PtescopeApp], str], siz
     return asyncio.run(once())
 
 
-def pause(picture: Picture) -> float:
-    """Seconds that somebody needs for a screen: to read what is new on it, and to think where something is asked."""
+def pause(picture: Picture, before: Picture | None = None) -> float:
+    """Seconds that somebody needs for a screen after another: to read what is new, and to think where it asks."""
+    ask = picture.tale.ask
+    known = {*_told(before), *before.tale.text.splitlines()} if before is not None else set()
+    new = " ".join(line for line in _told(picture) if line not in known)
+    asks_anew = ask is not None and (before is None or before.tale.ask != ask)
+    return min(round((THINKING if asks_anew else PAUSE) + len(new.split()) / WORDS, 1), LONGEST)
+
+
+def _told(picture: Picture) -> list[str]:
+    """What is to be read on a screen, besides the machine, line by line."""
     tale, last = picture.tale, picture.last
-    new = " ".join((last.remark if last is not None else "", *(one.reply for one in tale.judged)))
-    if last is None:
-        new += tale.text
-    seconds = PAUSE
+    told = [last.remark if last is not None else "", *(one.reply for one in tale.judged)]
+    if last is None or tale.ask is not None:
+        told.append(tale.text)
     if tale.ask is not None:
-        new += " ".join((tale.text, tale.ask.text, *(option.text for option in tale.ask.options)))
-        seconds = THINKING
-    return min(round(seconds + len(new.split()) / WORDS, 1), LONGEST)
+        told += [tale.ask.text, *(option.text for option in tale.ask.options)]
+    return [line for text in told for line in text.splitlines()]
 
 
 def recording(driver: Driver, store: Store, forward: Callable[[], bool], size: tuple[int, int]) -> list[RecordedScreen]:
-    """Every screen from here on, until `forward` can move no more."""
+    """Every screen from here on, until `forward` can move no more; then nothing more, when the last one is read."""
 
     async def played() -> list[RecordedScreen]:
         async with opened(driver, store, size) as (app, pilot):
             stage: Stage = app.screen  # type: ignore[assignment]
             frames = [RecordedScreen(0.0, coloured(app))]
-            due = pause(stage.picture)
+            before = stage.picture
+            due = pause(before)
             while len(frames) < MOST_FRAMES and forward():
                 stage.move(str)
                 await pilot.pause()
                 text = coloured(app)
                 if text != frames[-1].text:
                     frames.append(RecordedScreen(due, text))
-                    due += pause(stage.picture)
-            return frames
+                    due += pause(stage.picture, before)
+                before = stage.picture
+            return [*frames, RecordedScreen(due, "")]
 
     return asyncio.run(played())

@@ -246,6 +246,6 @@ def whole(frames: "list[RecordedScreen]") -> "list[RecordedScreen]":
     """The frames; says so if they are not all."""
     from tui.app.recording import MOST_FRAMES
 
-    if len(frames) == MOST_FRAMES:
+    if len(frames) > MOST_FRAMES:  # with the end of the last one
         print(f"the recording ends after {MOST_FRAMES} screens, the most that it takes", file=sys.stderr)
     return frames
