@@ -4,6 +4,7 @@ An empty line goes forward; a word is a key of the app (`b` back, `h` hint, `s` 
 anything else answers the question or, at a goal, is a command.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TextIO
 
@@ -28,6 +29,8 @@ from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, sign_of
 from tui.views.row import Row
 
 WIDEST: Final = 100
+QUOTATION: Final = re.compile(r"(?m)(?:^>.*\n)+")
+"""Lines of Markdown that quote somebody."""
 """Columns of prose at most: longer lines are hard to read."""
 
 KEYS: Final = (
@@ -305,7 +308,7 @@ class PlainLesson:
     def prose(self, text: str) -> None:
         """Markdown, wrapped, and a blank line after it."""
         if text:
-            self.rows(markdown(text, self.width))
+            self.rows(markdown(quoted(text), self.width))
             self.output.print()
 
     def say(self, text: str) -> None:
@@ -322,6 +325,15 @@ class PlainLesson:
         for part in text.wrap(self.output, max(20, self.width - indent)) or [Text()]:
             part.rstrip()
             self.output.print(Text(" " * indent).append_text(part), soft_wrap=True)
+
+
+def quoted(text: str) -> str:
+    r"""Markdown in which what somebody said stands between quotation marks: `>` is the prompt, and nothing else.
+
+    >>> quoted("The belief:\n\n> I hold a page,\n> so all is well.")
+    'The belief:\n\n"I hold a page, so all is well."'
+    """
+    return QUOTATION.sub(lambda found: f'"{" ".join(found[0].replace(">", " ").split())}"\n', f"{text}\n").rstrip("\n")
 
 
 def _first_of_each(view: LessonView) -> Iterator[str]:
