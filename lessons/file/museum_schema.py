@@ -31,8 +31,8 @@ CULPRITS: Final[tuple[Culprit, ...]] = get_args(Culprit)
 Shown = Literal["both", "before", "none"]
 """What the machine can play: both ways, only as it was, or nothing of it."""
 
-Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}$")]
-Cve = Annotated[str, msgspec.Meta(pattern=r"^CVE-[0-9]{4}-[0-9]{4,7}$")]
+Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}$", description="the first 12 digits of a commit")]
+Cve = Annotated[str, msgspec.Meta(pattern=r"^CVE-[0-9]{4}-[0-9]{4,7}$", description="CVE-YEAR-NUMBER")]
 
 
 class Fix(Strict, frozen=True, kw_only=True):

@@ -12,7 +12,10 @@ FORMAT: Final = 1
 """The version of the lesson format that this program reads."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$")]
+Slug = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and -, beginning with a letter"),
+]
 
 Part = Literal[
     "What is mapped",

@@ -146,7 +146,19 @@ def _in_value(value: object, kind: Any, path: Path) -> Iterator[_Mistake]:
         elif not _fits(value, bare):
             yield _Mistake(path, f"{key}: expected {_in_words(bare)}, not {_word(type(value))}")
         else:
-            yield _Mistake(path, f"{key}: {error}")
+            yield _Mistake(path, f"{key}: {_bounds(kind) or error}")
+
+
+def _bounds(kind: Any) -> str:
+    """What a value of a type must be, besides being of that type; empty where nothing is said of it."""
+    meta = next((one for one in get_args(kind)[1:] if isinstance(one, msgspec.Meta)), None)
+    if meta is None:
+        return ""
+    if meta.description:
+        return f"expected {meta.description}"
+    if meta.ge is not None:
+        return f"expected a number from {meta.ge}" + (f" to {meta.le}" if meta.le is not None else " on")
+    return "expected a text: it is empty" if get_args(kind)[0] is str and meta.min_length else ""
 
 
 def _no_choice(key: str, value: object, choices: Any) -> tuple[str, str]:

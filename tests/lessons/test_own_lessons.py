@@ -254,6 +254,9 @@ def test_no_text_is_longer_than_anybody_reads(folder: Path) -> None:
     ("old", "new", "said"),
     [
         ('title = "First of mine"', 'title = "First \\u200b"', ":4:16: an escape here makes the control character"),
+        ('title = "First of mine"', 'title = ""', "title: expected a text: it is empty"),
+        ('id = "first-of-mine"\ntitle', 'id = "First"\ntitle', "id: expected small letters, digits and -"),
+        ("minutes = 5", "minutes = 500", "minutes: expected a number from 1 to 60"),
         ('title = "First of mine"', "title = First of mine", 'a text needs quotes: title = "First of mine"'),
         ('title = "First of mine"', 'title = "First of mine', "a quote is missing"),
         ('title = "First of mine"', "title = " + "[" * 5000, "too many brackets inside each other"),

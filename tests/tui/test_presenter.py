@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lessons.file.schema import Goal
 from lessons.learner.progress import Store
 from lessons.teach import presenter_state as presenting
 from lessons.teach.lecture import Lectures
+from lessons.teach.room import RoomState, publish_room, room_file
 from tests.tui.user import SMALL, User, at
 from tui import cli
 from tui.app.autoplay import Autoplay
@@ -79,6 +81,14 @@ async def test_a_ballot_of_the_wrong_length_is_refused(store: Store) -> None:
         await user.enter("3 14")
         assert "3 counts, one for each answer" in " ".join(user.seen().split())
         assert not screen.driver.ballots
+        publish_room(RoomState(time.time(), 3))
+        screen._keep()
+        await user.pilot.pause()
+        assert "3 here, 0 voted" in user.seen()
+        room_file().unlink()
+        screen._keep()
+        await user.pilot.pause()
+        assert " here, " not in user.seen(), "the server has ended"
         await user.press("full_stop")
         assert screen.has_class("-blank")
 

@@ -84,8 +84,8 @@ class Presenter(LeavesOnce[None]):
         """The students with browsers, if a room is served."""
         self.where: presenting.Presented | None = None
         """What was told last."""
-        self._there = (0, 0)
-        """Students here, and votes on the question, as the header shows them."""
+        self._there: tuple[int, int] | None = None
+        """Students here, and votes on the question, as the header shows them; None: no room is served."""
         self._drawn: tuple[object, str, tuple[tuple[tuple[str, str], ...], ...]] = (None, "", ())
         """The picture for which text and drawing were made, and these."""
         self._needs = ("", 0)
@@ -142,7 +142,7 @@ class Presenter(LeavesOnce[None]):
             where = self._with_sight(where)
         presenting.publish(where)
         votes = len(room.votes) if room is not None and room.ballot == ballot_key(where) else 0
-        there = (room.here, votes) if room is not None else (0, 0)
+        there = (room.here, votes) if room is not None else None
         self.room, self.where = room, where
         if there != self._there:
             self._there = there
@@ -161,7 +161,7 @@ class Presenter(LeavesOnce[None]):
 
     def _counted(self) -> Picture:
         """The picture, with how many are here and have voted."""
-        if self.room is None:
+        if self._there is None:
             return self.picture
         here, votes = self._there
         said = tr("{here} here, {votes} voted").format(here=here, votes=votes)
