@@ -1,6 +1,8 @@
 """The structure of the three packages: which module knows which, and what bears which name."""
 
 import ast
+import builtins
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
@@ -93,3 +95,18 @@ def test_a_class_name_means_one_thing() -> None:
     assert len(defined) > 500
     twice = {name: places for name, places in defined.items() if len(places) > 1}
     assert not twice, "these class names are taken: give the newer class another one"
+
+
+def test_a_docstring_names_errors_that_exist() -> None:
+    trees = {path: ast.parse(path.read_text("utf-8")) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    known = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    known |= {*dir(builtins), "ToolError"}  # ToolError is of the package mcp
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {error}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for error in re.findall(r"\bRaises (?:\w+ or )?([A-Z]\w+)", ast.get_docstring(node) or "")
+        if error not in known
+    ]
+    assert not wrong

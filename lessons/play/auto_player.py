@@ -6,7 +6,7 @@ from lessons.play.player import Player
 
 
 def play_next(player: Player) -> bool:
-    """Do the next thing rightly; False at the end of the lesson."""
+    """Answer rightly, type the goal's next command, or go forward; False at the end of the lesson."""
     view = player.view()
     if player.finished and "forward" not in view.may:
         return False

@@ -71,7 +71,7 @@ class ExhibitVerdict(NamedTuple):
 
 
 def verdict_of(played: PlayedExhibit) -> ExhibitVerdict:
-    """The plain values of what was played."""
+    """What was found, as plain values that another process can be sent."""
     rule, path = played.exhibit.header.breaks, played.told.path
     return ExhibitVerdict(
         played.finding.prop[1],

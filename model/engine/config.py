@@ -250,7 +250,7 @@ _NOTED: Final[ContextVar[KernelQuestions | None]] = ContextVar("what is asked of
 
 @contextmanager
 def kernel_questions() -> Iterator[KernelQuestions]:
-    """What is asked of kernels within."""
+    """Note every fact and driver that the code inside the `with` asks a kernel for."""
     noted = KernelQuestions(set(), set())
     before = _NOTED.set(noted)
     try:

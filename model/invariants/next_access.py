@@ -29,7 +29,7 @@ FILLINGS: Final[dict[Filling, str]] = {
 
 
 def next_access(scene: MachineView, process: str, vpn: int) -> str:
-    """The sentence."""
+    """What the next access to that page will find, as a sentence."""
     vma = scene.vma_at(process, vpn)
     if vma is None:
         return phrase("{process} has nothing mapped there any more.", process=process)

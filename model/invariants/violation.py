@@ -45,6 +45,6 @@ Key = tuple[str | int, ...]
 def violation(
     invariant: Invariant, subjects: tuple[str, ...], message: str, severity: Severity | None = None
 ) -> Violation:
-    """The case `message` of `invariant`, with its usual severity unless another is given."""
+    """A violation of `invariant` as `message` tells it; with its usual severity unless another is given."""
     once = tuple(dict.fromkeys(subjects))
     return Violation(invariant.name, severity or invariant.severity, once, message, invariant.symptom)

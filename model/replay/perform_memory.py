@@ -37,7 +37,7 @@ SPECIAL_PAGES: Final = {"vvar": (4, "r"), "vdso": (2, "rx")}
 
 
 def fork(machine: Machine, op: ops.Fork) -> Reply:
-    """The child becomes the youngest process."""
+    """Fork; the child is the last in the list of processes."""
     reply = machine.reply(kernel_clone(mm=op.proc, child=op.child), op.proc)
     if reply == OK:
         machine.processes.append(op.child)

@@ -53,7 +53,7 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
         return self.name
 
     def read(self, word: Word, reading: Reading) -> Value:
-        """The value of the word. Raises Wrong."""
+        """The value of the word. Raises OperandError."""
         raise self.wrong(word)
 
     def words(self, reading: Reading) -> Iterable[str]:

@@ -158,7 +158,7 @@ class _Replayer:
         """Node of the session at which a command begins → the names that a script has up to it."""
 
     def make(self, line: str) -> None:
-        """One line."""
+        """Carry out one line of the log."""
         kind, rest = line[:1], line[1:]
         match kind:
             case "":

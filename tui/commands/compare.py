@@ -74,7 +74,7 @@ def main(args: Namespace) -> int:
 
 
 def add_bounds(parser: ArgumentParser) -> None:
-    """What a comparison may take."""
+    """Add the options that bound a search: how many states, how much memory, how long."""
     from model.compare.cells import MOST_STATES
     from tui.jobs.compare import MOST_MEMORY
 

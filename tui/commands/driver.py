@@ -98,7 +98,7 @@ def text_of(word: str) -> str:
 
 
 def show(word: str, kernel: str | None) -> int:
-    """Print a driver's file, or what it comes to on a kernel."""
+    """Print a driver's file, or the driver as it is on one kernel."""
     from model.driver_files.on_kernel import on_kernel
     from model.text.problems import ScriptError
 

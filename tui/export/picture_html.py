@@ -95,7 +95,7 @@ def _ground(theme: Theme) -> str:
 
 
 def keys() -> str:
-    """What the reader steps with."""
+    """The buttons and the slider that lead from picture to picture."""
     return (
         f'<nav aria-label="{escape(tr("steps"))}"><button id="back" type="button">← {escape(tr("back"))}</button>'
         f'<input type="range" min="0" value="0" aria-label="{escape(tr("step"))}"><output></output>'

@@ -26,7 +26,7 @@ class Drawn(Protocol):
     """A screen that is one drawing: a file has all of it, in strokes of its own, not the part that is in sight."""
 
     def whole_drawing(self) -> list[Row]:
-        """All of it."""
+        """The whole drawing, with what is scrolled out of sight."""
 
 
 def lines(app: App[None]) -> list[str]:

@@ -37,7 +37,7 @@ section{break-after:page;min-height:0}}
 
 
 class Slide(NamedTuple):
-    """One moment."""
+    """One moment of a lesson, on a page of its own."""
 
     title: str
     text: str

@@ -36,7 +36,7 @@ Work = Callable[..., None]
 async def run_in_process(work: Work, *arguments: object) -> AsyncGenerator[Any]:
     """Each value that `work(tell, *arguments)` tells. Ends the process when closed.
 
-    Raises GoneError where the process was killed or failed.
+    Raises ProcessGoneError where the process was killed or failed.
     """
     process = await asyncio.create_subprocess_exec(
         *python_module(__name__),

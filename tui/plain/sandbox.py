@@ -68,7 +68,7 @@ class PlainSandbox:
 
     def run(self) -> int:
         """Until the input ends, or `quit`: first what led here is told. Returns the exit status."""
-        self.tell_way()
+        self.print_commands()
         self.say(self.driver.word)
         while typed := self._ask():
             line = typed.strip().removeprefix(":").strip()  # the key that opens the app's prompt
@@ -166,7 +166,7 @@ class PlainSandbox:
         if name == "run" and self.here.number != before.number:
             self.tell(before, closely=True)
         elif name in ELSEWHERE and self.here.number != before.number:
-            self.tell_way()
+            self.print_commands()
         if name in MOVES:
             self.moved(word)
         else:
@@ -185,7 +185,7 @@ class PlainSandbox:
 
     # -- telling ---------------------------------------------------------------------------------
 
-    def tell_way(self) -> None:
+    def print_commands(self) -> None:
         """Every command that led here."""
         timeline = self.driver.session.timeline
         if self.here.parent >= 0:

@@ -33,7 +33,7 @@ class ToolLimits(NamedTuple):
 
 
 def refusing(work: Callable[[], object], tell: Tell, limits: ToolLimits) -> None:
-    """Tell what comes of some work, or why nothing does."""
+    """Do some work for a tool; what it refuses becomes a WorkRefused with the reason."""
     limit_memory(limits.memory << 20)
     try:
         tell(work())

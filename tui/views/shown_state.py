@@ -144,7 +144,7 @@ class Before(NamedTuple):
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> "Before":
-        """Of the journal of a move."""
+        """The old records that the journal of a move names."""
         found = cls({}, {}, {})
         for table, key, old, _ in changes:
             if table in cls._fields:
