@@ -26,7 +26,7 @@ from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
 from model.invariants.next_access import FILLINGS
 from model.invariants.registry import INVARIANTS
-from model.search.verdicts import Verdict
+from model.search.verdicts import MEMORY_ORDER, Verdict
 from tui.cli import SUBCOMMANDS
 from tui.commands.export import FORMATS
 from tui.commands.export_drawing import PICTURES, TIME_SPACES
@@ -42,12 +42,14 @@ from tui.screens.help import RENAMED
 from tui.screens.museum import Museum
 from tui.screens.panes import PANES
 from tui.screens.stage_keys import HINTS
+from tui.views.comparison_table import LEGEND as CELL_WORDS
 from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, WAYS
 from tui.views.manual import SIGNS, WORDS
 from tui.views.museum import ORDERS
 from tui.views.picture.legend import EXAMPLES
 from tui.views.picture.legend import SIGNS as PICTURE_SIGNS
+from tui.views.sweep_table import HEADINGS as SWEEP_HEADINGS
 
 INTERFACE: Final = "interface.po"
 """Where texts go that no other file of a language has."""
@@ -127,6 +129,7 @@ def tables() -> Iterator[str]:
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (term.meaning for term in GLOSSARY)
+    yield from (*SWEEP_HEADINGS, MEMORY_ORDER, *(meaning for _, meaning in CELL_WORDS))
     yield from (meaning for _, meaning in EXAMPLES)
     yield from (one.meaning for one in PICTURE_SIGNS.values() if one.meaning)
     yield from (word for word in FILLINGS if word)

@@ -222,7 +222,7 @@ class Comparison(LeavesOnce[None]):
         if question is None or answer is None:
             said = bounds(self.kernel, MOST_STATES)
         elif isinstance(answer, Cell):
-            meaning = next((text for term, text in LEGEND if term.startswith(answer.outcome)), "")
+            meaning = next((tr(text) for term, text in LEGEND if term.startswith(answer.outcome)), "")
             said = f"{self.about(question)} {answer}" + (f": {meaning}." if meaning else "")
         else:
             said = f"{question.row}: {words(answer)}"

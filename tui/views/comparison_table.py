@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from lessons.i18n.language import tr
 from model.compare.cells import Cell, Trial
 from model.compare.scenes import DEFENCES, GRABBERS, defence_name
 from model.compare.table import CellQuestion
@@ -53,10 +54,11 @@ class Grid(NamedTuple):
 def words(answer: Answer | None) -> str:
     """A cell in words."""
     if answer is None:
-        return "not searched"
+        return tr("not searched")
     if isinstance(answer, Cell):
         return str(answer)
-    return "works" if answer.works else f"breaks: {answer.found.rpartition('; found ')[2].rpartition(': ')[2]}"
+    found = answer.found.rpartition("; found ")[2].rpartition(": ")[2]
+    return tr("works") if answer.works else tr("breaks: {found}").format(found=found)
 
 
 def grids(asked: Sequence[CellQuestion], answers: Mapping[str, Answer]) -> Iterator[Grid]:
@@ -67,21 +69,21 @@ def grids(asked: Sequence[CellQuestion], answers: Mapping[str, Answer]) -> Itera
         drivers = dict.fromkeys(question.row for question in scenes)
         grabbers = tuple(dict.fromkeys(question.column for question in scenes))
         cells = ((row, tuple(found.get((row, grabber, defence)) for grabber in grabbers)) for row in drivers)
-        yield Grid(f"Defence: {defence}", ("exporter", *grabbers), tuple(cells))
+        yield Grid(tr("Defence: {name}").format(name=defence), (tr("exporter"), *grabbers), tuple(cells))
     tried = [question for question in asked if question.use]
     if tried:
         defences = tuple(dict.fromkeys(question.defence for question in tried))
         uses = dict.fromkeys(question.row for question in tried)
         cells = ((use, tuple(found.get((use, "", defence)) for defence in defences)) for use in uses)
-        yield Grid("Uses that should go on working", ("use", *defences), tuple(cells))
+        yield Grid(tr("Uses that should go on working"), (tr("use"), *defences), tuple(cells))
 
 
 def bounds(kernel: str, most_states: int) -> str:
     """What the figures hold for."""
-    return (
-        f"Kernel {kernel}; one buffer of one page (ttm-huge: 512), two CPUs; one grab and one access through it, "
-        f"against what the driver does with its buffer; at most {most_states} states a cell."
-    )
+    return tr(
+        "Kernel {kernel}; one buffer of one page (ttm-huge: 512), two CPUs; one grab and one access through it, "
+        "against what the driver does with its buffer; at most {states} states a cell."
+    ).format(kernel=kernel, states=most_states)
 
 
 # -- for people --------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ def print_tables(
     for grid in grids(asked, answers):
         print_grid(console, grid)
     for term, meaning in LEGEND:
-        console.print(f"{term}: {meaning}", markup=False)
+        console.print(f"{term}: {tr(meaning)}", markup=False)
 
 
 def print_grid(console: "Console", grid: Grid) -> None:

@@ -79,7 +79,7 @@ class ReviewResult(NamedTuple):
         found = {(question.row, question.column): self.answers.get(question.text) for question in self.asked}
         rows = dict.fromkeys(question.row for question in self.asked)
         cells = ((row, tuple(found.get((row, column)) for column in columns)) for row in rows)
-        return Grid("", ("grabber", *columns), tuple(cells))
+        return Grid("", (tr("grabber"), *columns), tuple(cells))
 
     @property
     def counted(self) -> str:
@@ -115,7 +115,7 @@ def print_review(review: ReviewResult, how: str) -> None:
         out.print(tr("How one comes about: {command}").format(command=f"{how} --story {name_of(listed[0][0])}"))
     print_grid(out, review.grid)
     for term, meaning in (*LEGEND, *_meanings(review)):
-        out.print(f"{term}: {meaning}")
+        out.print(f"{term}: {tr(meaning)}")
 
 
 def _told(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:

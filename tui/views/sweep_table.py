@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from lessons.i18n.language import tr
 from model.compare.known_bugs import KNOWN_BUGS
 from model.compare.sweep import BEYOND, FEW_STATES, LEAST, MOST_BEYOND, Answer, SweepCase
 from model.engine.config import KERNELS
@@ -13,8 +14,6 @@ from model.search.verdicts import MEMORY_ORDER
 Answers = Mapping[SweepCase, Answer]
 
 HEADINGS: Final = ("backing", "scenes", "searched", "harmful", "known", "whole", "two", "one", "capped", "states")
-
-SEQUENTIAL: Final = f"Memory is {MEMORY_ORDER}: a missing barrier is not seen."
 
 
 class SweepBounds(NamedTuple):
@@ -33,14 +32,15 @@ class SweepBounds(NamedTuple):
         >>> str(SweepBounds(1, 9000))
         'schedules with at most 1 pre-emptions, at most 9000 states a scene'
         """
-        schedules = f"schedules with at most {self.preemptions} pre-emptions"
+        schedules = tr("schedules with at most {n} pre-emptions").format(n=self.preemptions)
         if self.preemptions is None:
-            schedules = (
-                f"every schedule; of a scene of over {FEW_STATES} states and of threes, schedules with at most {LEAST} "
-                f"pre-emption, and with at most {BEYOND} where that takes no more than {MOST_BEYOND} states"
-            )
-        few = f"of each kernel the {self.thin} pairs in which most kernel functions meet, " if self.thin else ""
-        return f"{few}{schedules}, at most {self.states} states a scene"
+            schedules = tr(
+                "every schedule; of a scene of over {few} states and of threes, schedules with at most {least} "
+                "pre-emption, and with at most {beyond} where that takes no more than {most} states"
+            ).format(few=FEW_STATES, least=LEAST, beyond=BEYOND, most=MOST_BEYOND)
+        few = tr("of each kernel the {n} pairs in which most kernel functions meet").format(n=self.thin) + ", "
+        states = tr("at most {n} states a scene").format(n=self.states)
+        return f"{few if self.thin else ''}{schedules}, {states}"
 
 
 def print_table(answers: Answers, bounds: SweepBounds) -> None:
@@ -50,17 +50,23 @@ def print_table(answers: Answers, bounds: SweepBounds) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title="Ordinary calls", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column(HEADINGS[0], min_width=9)
+    table = Table(title=tr("Ordinary calls"), title_justify="left", box=SIMPLE_HEAD)
+    table.add_column(tr(HEADINGS[0]), min_width=9)
     for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right")
+        table.add_column(tr(heading), justify="right")
     for row in rows(answers):
         table.add_row(*row)
     console.print(table)
-    console.print(f"Kernels: {kernels(answers)}. Searched: {bounds}. {SEQUENTIAL}")
+    console.print(_scope(answers, bounds))
     for case, each in answers.items():
         if each.invariant:
             console.print(f"{case.name}: {words(each)}", soft_wrap=True, markup=False)
+
+
+def _scope(answers: Answers, bounds: SweepBounds) -> str:
+    """What was searched, and what no search here can see."""
+    said = tr("Kernels: {kernels}. Searched: {bounds}. Memory is {order}: a missing barrier is not seen.")
+    return said.format(kernels=kernels(answers), bounds=bounds, order=tr(MEMORY_ORDER))
 
 
 def rows(answers: Answers) -> Iterator[tuple[str, ...]]:
@@ -89,7 +95,7 @@ def kernels(answers: Answers) -> str:
 def as_markdown(answers: Answers, bounds: SweepBounds) -> str:
     """The table, what was found, and what these kernels really do."""
     lines = [
-        f"Kernels: {kernels(answers)}. Searched: {bounds}. {SEQUENTIAL}",
+        _scope(answers, bounds),
         "",
         *markdown_table(HEADINGS, rows(answers)),
         "",
@@ -124,14 +130,16 @@ def words(answer: Answer) -> str:
     ('splat in 4 micro-steps, 0 pre-emptions', 'no harm with at most 2 pre-emptions')
     """
     if not answer.invariant:
-        few = "" if answer.bound is None else f" with at most {answer.bound} pre-emptions"
-        return f"no harm{few}" if answer.complete else f"no harm{few} in {answer.states} states, bound hit"
-    known = f"; the kernel really does that: {answer.known}" if answer.known else ""
+        few = "" if answer.bound is None else " " + tr("with at most {n} pre-emptions").format(n=answer.bound)
+        ended = "" if answer.complete else " " + tr("in {n} states, bound hit").format(n=answer.states)
+        return f"{tr('no harm')}{few}{ended}"
+    known = f"; {tr('the kernel really does that')}: {answer.known}" if answer.known else ""
     if answer.severity == "error":
-        return f"error in the model: {answer.trace.partition(chr(10))[0].removeprefix('# ')}"
+        return f"{tr('error in the model')}: {answer.trace.partition(chr(10))[0].removeprefix('# ')}"
     if answer.severity == "deadlock":
-        return f"deadlock: some task waits for ever{known}"
-    return f"{answer.invariant} in {answer.steps} micro-steps, {answer.preemptions} pre-emptions{known}"
+        return f"{tr('deadlock: some task waits for ever')}{known}"
+    found = tr("{rule} in {steps} micro-steps, {preemptions} pre-emptions")
+    return found.format(rule=answer.invariant, steps=answer.steps, preemptions=answer.preemptions) + known
 
 
 def as_json(answers: Answers, bounds: SweepBounds) -> bytes:
