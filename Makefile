@@ -40,6 +40,7 @@ agreement: $(VENV)/develop ## replay the recordings of real kernels; print the t
 
 live: $(VENV)/develop ## carry 500 random programs out on this machine's own kernel too, and compare
 	@$(BIN)/ptescope live --random 500
+	@for kind in thp hugetlb swap uffd; do $(BIN)/ptescope live --random 60 --kind $$kind || exit 1; done
 
 reduced: $(VENV)/develop ## search 1000 random scenes reduced and whole, and compare verdicts and ends
 	@$(BIN)/python -m tests.model.reduced_search 1000

@@ -17,11 +17,12 @@ from model.script.parser import parse
 from tests.tui.test_explorer import until
 from tests.tui.user import at
 from tui.cli import main
+from tui.commands.live import KINDS
 from tui.drivers.sandbox import SandboxDriver
 from tui.live import ksmd, possible, side_by_side
 from tui.live.kernel_memory import unreadable
 from tui.live.permitted import forbidden
-from tui.live.random_programs import program
+from tui.live.random_programs import PROGRAM_KINDS, program
 from tui.live.seen_state import seen_state
 from tui.live.shrink import shrink
 from tui.live.side_by_side import Compared, Machines, compare
@@ -181,6 +182,22 @@ def test_what_struct_page_says_is_read_and_compared(monkeypatch: pytest.MonkeyPa
 def test_random_programs_are_the_same_on_a_real_kernel() -> None:
     for seed in range(2):
         assert [line for line in told(both("\n".join(program(seed)))) if "≠" in line or "Difference" in line] == []
+
+
+@pytest.mark.parametrize("kind", PROGRAM_KINDS)
+def test_a_kind_of_program_is_the_same_every_time_and_about_its_subject(kind: str) -> None:
+    word = {"thp": "hugepage", "hugetlb": "hugetlb", "ksm": "mergeable", "swap": "pageout", "uffd": "userfaultfd"}[kind]
+    programs = [program(seed, kind=kind) for seed in range(5)]
+    assert programs == [program(seed, kind=kind) for seed in range(5)]
+    assert all(any(word in line for line in lines) for lines in programs)
+    assert [parse("\n".join(lines)) for lines in programs]
+    assert tuple(PROGRAM_KINDS) == KINDS
+
+
+def test_pages_far_away_are_seen_up_to_a_limit() -> None:
+    """The model puts a mapping wherever the script says."""
+    text = "process p0\nmmap p0 m anon private rw 1 at=5000\nwrite p0 m 1\nmmap p0 n anon private rw 1 at=268435456"
+    assert [one.partition(":")[2][:22] for one in told(both(text))] == [" page 268435456 is too"]
 
 
 def test_a_model_that_errs_is_found_and_the_program_made_short(monkeypatch: pytest.MonkeyPatch) -> None:

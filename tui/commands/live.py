@@ -20,6 +20,9 @@ EXIT_DIFFERS: Final = 1
 EXIT_MALFORMED: Final = 2
 EXIT_NOTHING_DONE: Final = 3
 
+KINDS: Final = ("thp", "hugetlb", "ksm", "swap", "uffd")
+"""What random programs can be about (PROGRAM_KINDS of tui.live.random_programs; a test compares them)."""
+
 REPEATED: Final = 2
 """How often a difference must come again. The rest of the kernel is at work too: who else holds a page for a moment
 (compaction, a batch of another CPU) has it copied where it would be reused."""
@@ -37,6 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("file", nargs="?", metavar="FILE", help=tr("the script; `-` reads standard input"))
     what.add_argument("--random", type=count, metavar="N", help=tr("N random programs instead; stops at a difference"))
     parser.add_argument("--seed", type=count, default=0, metavar="S", help=tr("the first random program's number"))
+    parser.add_argument(
+        "--kind", choices=KINDS, default="", help=tr("what random programs are mostly about; without it of everything")
+    )
     parser.add_argument("--unprivileged", action="store_true", help=tr("look at no more than anybody may"))
     parser.add_argument(
         "--allow-system",
@@ -163,7 +169,7 @@ def run_program(seed: int, args: Namespace) -> "tuple[list[str], bool, int]":
     """The program of a seed, whether the machines differ, and how many commands both carried out."""
     from tui.live.random_programs import program
 
-    lines = program(seed, ksm=args.allow_system)
+    lines = program(seed, ksm=args.allow_system and not args.kind, kind=args.kind)
     found = both(lines, args)
     done = [one for one in found if not one.skipped]
     return lines, any(one.differences for one in done), len(done)

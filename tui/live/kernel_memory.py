@@ -103,9 +103,12 @@ def first_bytes_program(map_: int) -> bytes:
 
 
 def load(text: bytes) -> int:
-    """The descriptor of a program. Raises OSError."""
+    """The descriptor of a program. Raises OSError. A signal interrupts the check of it with EAGAIN: try again."""
     code, licence = ctypes.create_string_buffer(text, len(text)), ctypes.create_string_buffer(b"GPL")
     places = ctypes.addressof(code), ctypes.addressof(licence)
+    for _ in range(TRIES - 1):
+        with suppress(BlockingIOError):
+            return bpf(LOAD, struct.pack("<IIQQ", RAW_TRACEPOINT, len(text) // 8, *places))
     return bpf(LOAD, struct.pack("<IIQQ", RAW_TRACEPOINT, len(text) // 8, *places))
 
 
@@ -114,6 +117,7 @@ def bpf(command: int, attributes: bytes) -> int:
     return kernel.system_call("bpf", command, ctypes.byref(ctypes.create_string_buffer(attributes, 128)), 128)
 
 
+TRIES: Final = 20
 MOST_PROCESSES: Final = 1 << 16
 """So many are looked at for one: whoever walks their list unlocked may go astray."""
 BASES: Final[list[int]] = []
@@ -317,6 +321,10 @@ class KernelMemory:
     def refcount_of(self, pfn: int) -> int:
         """The refcount of a small page."""
         return self._half(self.memory_map + pfn * self.page_size + self.at["page._refcount"])
+
+    def mapping_of(self, pfn: int) -> int:
+        """The word page->mapping of a page that is no tail: an address_space, or an anon_vma and a bit."""
+        return self.word(self.memory_map + pfn * self.page_size + self.at["folio.mapping"])
 
     def folio(self, head: int) -> FolioCounts:
         """A large folio of 512 pages, by its first one (include/linux/mm_types.h, 6.18)."""

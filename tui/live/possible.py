@@ -10,6 +10,8 @@ from typing import Final, cast
 
 from lessons.i18n.language import tr
 from model.engine.config import SETTINGS, setting
+from model.kernel.mm.vma import vmas_in
+from model.memory.flags import VM_HUGEPAGE, VM_HUGETLB
 from model.memory.state import State
 from model.script.command import BackingSpec, Command, RefPage
 from model.script.pages import Missing
@@ -17,9 +19,9 @@ from model.script.places import check_names, resolve
 from tui.live.actions import ACTIONS
 from tui.live.ksmd import unusable
 from tui.live.permitted import forbidden
-from tui.live.proc_views import tells_huge_entries
+from tui.live.proc_views import MOST_PAGE, tells_huge_entries
 from tui.live.ring import FixedBuffer
-from tui.live.workers import Workers
+from tui.live.workers import PAGE, Workers
 
 MOST_PAGES: Final = 1 << 14
 """What one command may touch here, 64 MiB: the machine is somebody's."""
@@ -33,6 +35,8 @@ THP: Final = Path("/sys/kernel/mm/transparent_hugepage")
 
 WORDS: Final = ("device", "note")
 """Said to the model alone, and the same to both."""
+
+MAY_BE_HUGE: Final = VM_HUGEPAGE | VM_HUGETLB
 
 NOWHERE: Final = "no program can do this on a running kernel"
 
@@ -84,6 +88,9 @@ def why_not(command: Command, state: State, workers: Workers, *, allow_system: b
     largest = max(pages, *(cast("int", command.get(key, 0)) for key in ("PAGES", "pages", "PAGE", "OFFSET")))
     if largest > MOST_PAGES and verb not in ("truncate", "munmap"):
         return tr("it touches {pages} pages; here {most} at the most").format(pages=largest, most=MOST_PAGES)
+    beyond = max(cast("int", command.get(key, 0)) for key in ("at", "to"))
+    if beyond >= MOST_PAGE:
+        return tr("page {page} is too far away; here {most} pages are looked at").format(page=beyond, most=MOST_PAGE)
     if command.get("cpu") is not None and verb != "process":
         return tr("another thread of the process")
     reason = _reason(verb, command, state, workers)
@@ -215,6 +222,16 @@ def why_no_huge_pages(state: State) -> str:
 def _why_no_gup(command: Command, state: State) -> str:
     """A program can hold two kinds of references: FOLL_GET to read, by vmsplice, and a long-term pin to write."""
     given = {key for key in ("write", "pin", "longterm", "force", "fast-only") if key in command.options}
+    process = str(command.operands["P"])
+    start, pages = resolve(state, process, command, "WHERE")
+    if "pin" not in given and pages > most_in_a_pipe():
+        return tr("a pipe holds {most} pages at the most here").format(most=most_in_a_pipe())
+    if (
+        "pin" in given
+        and pages > 1
+        and any(vma.flags & MAY_BE_HUGE for vma in vmas_in(state, process, start, start + pages))
+    ):
+        return tr("io_uring pins a huge page once, however many pages of it are in a buffer")
     if given & {"force", "fast-only"}:
         return tr("a program cannot choose how the kernel looks pages up")
     if not given or given == {"write", "pin", "longterm"}:
@@ -232,6 +249,14 @@ def _same_long_term(command: Command, state: State) -> bool:
         vma for (mm, _), vma in state.vmas.items() if mm == process and vma.start < start + pages and vma.end > start
     ]
     return not any(vma.file and state.files[vma.file].kind == "ext4" for vma in vmas)
+
+
+def most_in_a_pipe() -> int:
+    """Pages that this user's pipes can hold (fs.pipe-max-size)."""
+    try:
+        return int(Path("/proc/sys/fs/pipe-max-size").read_text(encoding="ascii")) // PAGE
+    except (OSError, ValueError):
+        return 16
 
 
 def filesystem() -> str:

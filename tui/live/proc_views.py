@@ -23,6 +23,8 @@ SWP_PTE_MARKER: Final = 31
 HUGE: Final = 512
 """Pages of a huge page."""
 ARENA_END: Final = ARENA + ARENA_PAGES
+MOST_PAGE: Final = 1 << 28
+"""Mappings are seen up to this page, 1 TiB: nothing else is mapped there. Entries are looked at in the arena alone."""
 PAGEMAP_SCAN: Final = 3 << 30 | 96 << 16 | ord("f") << 8 | 16
 PAGE_IS_PRESENT, PAGE_IS_HUGE = 1 << 3, 1 << 6
 """include/uapi/linux/fs.h, 6.12; the ioctl is there since 6.7."""
@@ -70,7 +72,7 @@ def vma_rows(worker: Worker, workers: Workers) -> Iterator[VmaRow]:
         first, _, rest = line.partition(" ")
         if first == "VmFlags:":
             start, end = (int(part, 16) // kernel.PAGE for part in head[0].split("-"))
-            if ARENA <= start < ARENA_END:
+            if ARENA <= start < ARENA + MOST_PAGE:
                 yield vma_row(start, end, head, rest.split(), names)
         elif "-" in first and not first.endswith(":"):
             head = line.split(maxsplit=5)

@@ -22,6 +22,8 @@ ADVICE: Final = (
     "cold",
     "remove",
 )
+FEW_PAGES: Final = 0.5
+"""So often a reference is taken to one page."""
 WINDOW: Final = 96
 """Mappings are asked for in the pages from 16 to here, so that they meet."""
 
@@ -45,13 +47,18 @@ class ProgramNames(NamedTuple):
     """Process, range and userfaultfd of what was to be registered."""
 
 
-def program(seed: int, length: int = LENGTH, *, ksm: bool = False) -> list[str]:
-    """The lines of the program that belongs to `seed`; `ksm`: ksmd may be told to scan, and has something to find."""
-    chance = random.Random(seed)
+def program(seed: int, length: int = LENGTH, *, ksm: bool = False, kind: str = "") -> list[str]:
+    """The lines of the program that belongs to `seed`; `ksm`: ksmd may be told to scan, and has something to find.
+
+    `kind`, of PROGRAM_KINDS: what the program is mostly about.
+    """
+    chance = random.Random(f"{kind}{seed}" if kind else seed)
     names = ProgramNames([], ["p0"], [], [], count(), [], [])
-    lines = ["process p0", *(_mmap(chance, names) for _ in range(2))]
-    kinds = (*KINDS, *UFFD_KINDS) if seed % UFFD_EVERY == UFFD_EVERY - 1 else KINDS
-    kinds = (*kinds, *WITH_KSM) if ksm else kinds
+    first, more = PROGRAM_KINDS.get(kind, (_mmap, ()))
+    lines = ["process p0", *(first(chance, names) for _ in range(2))]
+    kinds = (*KINDS, *UFFD_KINDS) if not kind and seed % UFFD_EVERY == UFFD_EVERY - 1 else KINDS
+    kinds = (*kinds, *WITH_KSM) if ksm or kind == "ksm" else kinds
+    kinds = (*((make, weight) for make, weight in kinds if make is not _mmap or first is _mmap), *more)
     while len(lines) < length:
         make = chance.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
         line = make(chance, names)
@@ -61,6 +68,8 @@ def program(seed: int, length: int = LENGTH, *, ksm: bool = False) -> list[str]:
 
 
 Chance = random.Random
+Maker = Callable[[Chance, ProgramNames], str]
+"""Makes a line; an empty one where there is nothing to make it of."""
 
 
 def _mmap(chance: Chance, names: ProgramNames) -> str:
@@ -76,6 +85,30 @@ def _mmap(chance: Chance, names: ProgramNames) -> str:
     prot = chance.choice(PROTECTIONS)
     names.labels.append((process, label, pages))
     return f"mmap {process} {label} {backing} {share} {prot} {pages}{at}{offset}{extra}"
+
+
+def _huge(backing: str) -> Callable[[Chance, ProgramNames], str]:
+    """A mapping of 2 MiB where one entry can map it, of a kind of memory."""
+
+    def make(chance: Chance, names: ProgramNames) -> str:
+        process, label = chance.choice(names.processes), f"m{next(names.numbers)}"
+        names.labels.append((process, label, 512))
+        share = chance.choice(("private", "private", "private", "shared"))
+        prot = chance.choice(("rw", "rw", "rw", "r"))
+        fixed = chance.choice(("", " fixed"))
+        return f"mmap {process} {label} {backing} {share} {prot} 512 at={chance.choice((512, 1024, 1536))}{fixed}"
+
+    return make
+
+
+def _whole(text: str) -> Callable[[Chance, ProgramNames], str]:
+    """A line on a whole mapping."""
+
+    def make(chance: Chance, names: ProgramNames) -> str:
+        process, label, _ = chance.choice(names.labels)
+        return text.format(p=process, at=label) if process in names.processes else ""
+
+    return make
 
 
 def _place(chance: Chance, names: ProgramNames) -> tuple[str, str] | None:
@@ -164,6 +197,8 @@ def _take(chance: Chance, names: ProgramNames) -> str:
     if not found:
         return ""
     kind, how = chance.choice((("get", ""), ("pin", " write pin longterm")))
+    if chance.random() < FEW_PAGES or ":" not in found[1]:
+        found = _place(chance, names) or found
     name = f"r{next(names.numbers)}"
     names.references.append((kind, name))
     return f"gup {found[0]} {found[1]} as={name}{how}"
@@ -304,3 +339,19 @@ WITH_KSM: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] =
     (_ksm_scan, 14),
 )
 """What comes in where ksmd may run: few different contents, so that pages are alike."""
+
+_HUGE_ADVICE: Final = (
+    (_whole("madvise {p} {at} hugepage"), 24),
+    (_whole("madvise {p} {at} collapse"), 6),
+    (_on_range("madvise {p} {at} nohugepage"), 2),
+)
+_SWAP_ADVICE: Final = ((_on_range("madvise {p} {at} {word}", ("pageout", "pageout", "pageout", "cold")), 30),)
+
+PROGRAM_KINDS: Final[dict[str, tuple[Maker, tuple[tuple[Maker, int], ...]]]] = {
+    "thp": (_huge("anon"), ((_huge("anon"), 10), *_HUGE_ADVICE)),
+    "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10),)),
+    "ksm": (_mmap, ()),
+    "swap": (_mmap, _SWAP_ADVICE),
+    "uffd": (_mmap, (*UFFD_KINDS, (_userfaultfd, 40))),
+}
+"""What a program can be mostly about: how it maps its memory, and what comes in, as the recordings of these kinds."""

@@ -116,6 +116,8 @@ class Looking:
         self.held: dict[str, HeldPages] = {}
         self.pins: dict[str, PinRow] = {}
         self.freed: list[str] = []
+        self.owners: dict[int, int] = {}
+        """Of frames of files the address_space that they belong to, where that can be read: a freed one has another."""
         self.blocks: dict[tuple[int, int], bytes] = {}
         """What was read of /proc/kpagecount and /proc/kpageflags for this look."""
 
@@ -218,6 +220,7 @@ class Looking:
         for pfn in sorted(pages):
             if pfn in kept:
                 self.names[pfn] = f"{name}.{pfn - head}"
+                self.owners[pfn] = self.owners.get(head, 0)
             else:
                 self.freed.append(f"{name}.{pfn - head}")
                 self.where.pop(pfn, None)
@@ -236,6 +239,8 @@ class Looking:
         anon = flags >> KPF["anon"] & 1
         if not last.shared:
             return bool(flags >> KPF["swapcache"] & 1 and anon)
+        if self.memory is not None and self.memory.mapping_of(pfn) != self.owners.get(pfn):
+            return False
         file, swapbacked = self.workers.files.get(last.file), bool(flags >> KPF["swapbacked"] & 1)
         if file is None:
             return swapbacked and not anon
@@ -282,6 +287,8 @@ class Looking:
         if pfn not in self.names:
             self.names[pfn] = f"P{self.named}"
             self.named += 1
+            if self.memory is not None:
+                self.owners[pfn] = self.memory.mapping_of(pfn)
         return self.names[pfn]
 
     def _slot(self, slot: int) -> str:
@@ -368,8 +375,17 @@ class Looking:
         """A reference was put."""
         self.held.pop(name, None)
 
+    def _held_name(self, taken: HeldPages, entry: SeenEntry) -> str:
+        """What a frame is called that somebody holds; outside of the arena no entry has given it a name."""
+        if not self.seen.frames:
+            return "?"
+        head = entry.pfn - entry.pfn % HUGE if self._is_large(entry.pfn) else entry.pfn
+        zero = bool(self._word(self.flags, entry.pfn) >> KPF_ZERO_PAGE & 1)
+        inside = zero or taken.page < ARENA_PAGES or head in self.names
+        return self._frame(entry.pfn, entry.vma) if inside else "outside"
+
     def _pin_row(self, taken: HeldPages) -> PinRow:
-        frames = tuple(self._frame(entry.pfn, entry.vma) if self.seen.frames else "?" for entry in taken.entries)
+        frames = tuple(self._held_name(taken, entry) for entry in taken.entries)
         return PinRow("pin" if taken.kind == "pin" else "get", taken.process, taken.page, frames)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lessons.i18n.language import ntr, tr
-from model.replay.recording import Seen
+from model.replay.recording import PinRow, Seen
 from tui.live.side_by_side import Compared, FieldDifference
 
 
@@ -95,6 +95,8 @@ def value(one: Any) -> str:
     """A field's value in a few words."""
     if one is None:
         return tr("none")
+    if isinstance(one, PinRow):
+        return f"{one.kind} {' '.join(one.frames)}"
     if isinstance(one, dict):
         return ", ".join(f"{key} {value(part)}" for key, part in one.items())
     if isinstance(one, tuple | list):
