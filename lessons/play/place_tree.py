@@ -106,7 +106,7 @@ class PlaceTree:
         self._stand(number)
         return ""
 
-    def ways(self, number: int) -> list[int]:
+    def following(self, number: int) -> list[int]:
         """The places that lead on from one, in the order in which they were first reached."""
         return [place.number for place in self.places if place.came_from == number]
 
@@ -116,7 +116,7 @@ class PlaceTree:
 
     def branch(self, by: int) -> str:
         """Turn to another of the ways that lead on from here, `by` ways further; does not move."""
-        ways = self.ways(self.here)
+        ways = self.following(self.here)
         if len(ways) < 2:
             return tr("Only one way leads on from here.")
         last = self._ahead[self.here]

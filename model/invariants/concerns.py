@@ -1,7 +1,7 @@
-"""From a change to what must be looked at again: for each kind of subject and each table one way, in O(changes).
+"""From a change to what must be looked at again: for each kind of subject and each table one route, in O(changes).
 
-Which of the ways are gone follows from what the rules declare (`Rule.reads`). A rule that declares a table from which
-no way leads to its subjects is refused when the program starts.
+Which of the routes are gone follows from what the rules declare (`Rule.reads`). A rule that declares a table from which
+no route leads to its subjects is refused when the program starts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class RecheckScope:
         for change in changes:
             for trigger in TRIGGERS.get(change.table, ()):
                 if trigger.concerned(change):
-                    trigger.way(self, change)
+                    trigger.route(self, change)
 
     def ask(self, pfn: int, rules: RuleBits) -> None:
         """Some rules are to be asked about a frame."""
@@ -124,15 +124,15 @@ BY_KIND: Final[dict[HolderKind, RuleBits]] = {
 TOUCHED: Final = PAGE_ACCESSED | PAGE_DIRTY
 """Bits of an entry on which no translation depends."""
 
-Way = Callable[[RecheckScope, Change], None]
+Route = Callable[[RecheckScope, Change], None]
 
 
 class Trigger(NamedTuple):
-    """A change of some fields of a table, and the way to what it concerns."""
+    """A change of some fields of a table, and the route to what it concerns."""
 
     fields: tuple[str, ...] | None
     """None: whatever has changed."""
-    way: Way
+    route: Route
 
     def concerned(self, change: Change) -> bool:
         """Whether one of the fields has changed, or an entry has come or gone."""
@@ -142,7 +142,7 @@ class Trigger(NamedTuple):
         return any(differ(old, new, field) for field in self.fields)
 
 
-# -- ways --------------------------------------------------------------------------------------
+# -- routes --------------------------------------------------------------------------------------
 
 
 def by_the_index(_scope: RecheckScope, _change: Change) -> None:
@@ -366,7 +366,7 @@ def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:
             yield record.pfn
 
 
-WAYS: Final[dict[type, dict[str, Way]]] = {
+ROUTES: Final[dict[type, dict[str, Route]]] = {
     FrameRule: {
         **dict.fromkeys(
             ("ptes", "deposits", "rcu", "processes", "page_cache", "references", "tlbs", "tasks"),
@@ -406,7 +406,7 @@ WAYS: Final[dict[type, dict[str, Way]]] = {
     },
     LockRule: {"locks": by_the_index, "cpus": by_the_index, "tasks": by_the_index},
 }
-"""Kind of rule → table → the way from a change of that table to the subjects of such rules."""
+"""Kind of rule → table → the route from a change of that table to the subjects of such rules."""
 
 MOST_COMPARED: Final = 3
 """If more fields than these matter, comparing them costs more than looking again."""
@@ -414,25 +414,25 @@ MOST_COMPARED: Final = 3
 
 def _triggers() -> dict[str, tuple[Trigger, ...]]:
     """Table → what must be done after a change of it. ValueError for a rule that would not be looked at in time."""
-    fields: dict[tuple[str, Way], set[str] | None] = {}
+    fields: dict[tuple[str, Route], set[str] | None] = {}
     for name, rule in RULES.items():
-        ways = WAYS.get(type(rule))
-        if ways is None:
+        routes = ROUTES.get(type(rule))
+        if routes is None:
             continue  # judged in the step itself
         for table, read in rule.reads.items():
-            way = ways.get(table)
-            if way is None:
+            route = routes.get(table)
+            if route is None:
                 raise ValueError(
-                    f"rule `{name}` reads `{table}`, and nothing says what a change of it concerns: add a way from "
-                    f"`{table}` under {type(rule).__name__} in WAYS of model/invariants/concerns.py"
+                    f"rule `{name}` reads `{table}`, and nothing says what a change of it concerns: add a route from "
+                    f"`{table}` under {type(rule).__name__} in ROUTES of model/invariants/concerns.py"
                 )
-            known = fields.setdefault((table, way), set())
-            fields[table, way] = None if known is None or read is None else known | set(read)
+            known = fields.setdefault((table, route), set())
+            fields[table, route] = None if known is None or read is None else known | set(read)
     found: dict[str, list[Trigger]] = {}
-    for (table, way), read_fields in fields.items():
-        if way is not by_the_index:
+    for (table, route), read_fields in fields.items():
+        if route is not by_the_index:
             few = read_fields is not None and len(read_fields) <= MOST_COMPARED
-            found.setdefault(table, []).append(Trigger(tuple(sorted(read_fields or ())) if few else None, way))
+            found.setdefault(table, []).append(Trigger(tuple(sorted(read_fields or ())) if few else None, route))
     return {table: tuple(triggers) for table, triggers in found.items()}
 
 

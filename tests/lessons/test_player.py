@@ -164,7 +164,7 @@ def test_going_back_and_doing_something_else_grows_a_branch(player: Player) -> N
     player.go(start)
     player.command("madvise p0 buf+0 dontneed")
     assert all(met for met, _ in player.view().goal)
-    assert player.ways(start) == [first, player.here]
+    assert player.following(start) == [first, player.here]
     player.go(start)
     player.command("munmap p0 buf")
     assert player.here == first

@@ -62,7 +62,7 @@ class CounterexampleDriver(SandboxDriver):
         self.session.goto(self.start)
         self._stand_still()
 
-    def ways(self) -> tuple[Way, ...]:
+    def schedules(self) -> tuple[Way, ...]:
         """The way that was found, and the nearest safe one, in time and space; none where no rule was broken."""
         if self.found is None or self.found.counterexample is None:
             return ()

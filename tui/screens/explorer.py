@@ -355,7 +355,7 @@ class Explorer(LeavesOnce[None]):
         if driver is None:
             self.notify(tr("Nothing that was found breaks a rule: search first, with `x`."), markup=False)
             return
-        self.app.push_screen(TimeSpace(driver.past(), self.glyphs, driver.ways()), lambda _: None)
+        self.app.push_screen(TimeSpace(driver.past(), self.glyphs, driver.schedules()), lambda _: None)
 
     def driver(self, title: str) -> CounterexampleDriver:
         """Play on a copy of where the search set out from."""

@@ -46,7 +46,7 @@ class TimeSpace(Overlay):
     def over(cls, stage: "Stage") -> "TimeSpace":
         """Of the history that led to what the stage shows, or of the ways that a search has laid out there."""
         driver = stage.driver
-        return cls(driver.past(), stage.glyphs, driver.ways() if isinstance(driver, CounterexampleDriver) else ())
+        return cls(driver.past(), stage.glyphs, driver.schedules() if isinstance(driver, CounterexampleDriver) else ())
 
     def finished(self, stage: "Stage", chosen: str) -> None:
         """Go to a step, or point at a thing."""
