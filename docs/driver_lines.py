@@ -14,6 +14,7 @@ OWN: Final = {
     "signal": "signal",
     "wait-fence": "wait-fence",
     "split": "split refuse",
+    "writable": "writable refuse EPERM",
 }
 """Examples of lines that no driver that comes along has."""
 

@@ -45,7 +45,7 @@ def _lines(driver: DriverText, here: KernelAt) -> FieldPlaces:
     counting = sorted(filter(here.has, driver.fields), key=lambda line: bool(line.as_it_was))
     by_word = {line.word: line for line in counting}
     first = DriverLine("driver", {})
-    return FieldPlaces(*(by_word.get(word, first) for word in ("vma", "map", "private", "backing")))
+    return FieldPlaces(*(by_word.get(word, first) for word in FieldPlaces._fields))
 
 
 def _names(driver: DriverText) -> Iterator[DriverFault]:

@@ -26,6 +26,7 @@ class FieldPlaces(NamedTuple):
     vma: DriverLine
     map: DriverLine
     private: DriverLine
+    writable: DriverLine
     backing: DriverLine
 
 
@@ -46,6 +47,11 @@ def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> I
         unseen = "neither ->mmap nor ->fault asks where the buffer ends: pages behind it are mapped, whosever they are"
         grows = "" if driver.vma_flags & VM_DONTEXPAND else "; without VM_DONTEXPAND mremap() can make it longer, too"
         yield error(lines.map, "no-bounds", unseen + grows, "drivers/dma-buf/udmabuf.c: udmabuf_vm_fault checks, 6.1")
+    if driver.keeps_maywrite:
+        what = "->mmap refuses VM_WRITE and leaves VM_MAYWRITE set: mprotect() makes the mapping writable afterwards"
+        yield error(
+            lines.writable, "maywrite-left", what, f"drivers/android/binder.c: binder_mmap clears it, {VERSIONS}"
+        )
     if driver.counts != "none" and driver.backing not in {"shmem", "borrow:memfd"}:
         idle = f"`counts {driver.counts}` is about pages of a file; with `backing {driver.backing}` it does nothing"
         yield warning(lines.backing, "counts-unused", idle)

@@ -11,6 +11,8 @@ from model.driver_files.records import DriverLine, KernelDriver, StepList
 
 MOST_WALKS: Final = 2_000
 """Ways of one operation that are looked at."""
+WAITED: Final = "wait-fence "
+"""Before the name of a job, in what was done: that job alone has been waited for."""
 PLACES: Final = ("vram", "gtt", "system", "swapped", "none")
 """A buffer is in one of them."""
 MAY_FAIL: Final = frozenset({"refuse-when", "refuse-unless", "room", "alloc", "insert"})
@@ -135,7 +137,8 @@ class Paths:
             after = after.forgets_place()
         elif part.word in {"free", "put"} and "switch" not in walk.done:
             after = after.loses_memory()
-        yield after._replace(done=after.done | {part.word})
+        named = f"{WAITED}{name}" if part.word == "wait-fence" and (name := part.word_at("NAME")) else part.word
+        yield after._replace(done=after.done | {named})
 
 
 def _chosen(step: DriverLine, walk: DriverWay) -> DriverWay | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.driver_files.check_mapping import COUNTED
-from model.driver_files.check_paths import DriverWay, Paths, TooManyWaysError
+from model.driver_files.check_paths import WAITED, DriverWay, Paths, TooManyWaysError
 from model.driver_files.findings import DriverFault, error, warning
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 
@@ -24,6 +24,7 @@ class StepChecker:
         self.found: dict[DriverFault, None] = {}
         self.partial: DriverLine | None = None
         """The last `zap` of a part."""
+        self.fences = {part.word_at("NAME") for one in _lists(driver) for part in _parts(one) if part.word == "fence"}
         self.words = {part.word for one in _lists(driver) for part in _parts(one)}
 
     def findings(self) -> Iterator[DriverFault]:
@@ -179,8 +180,11 @@ class StepChecker:
         return walk.knows("none") is True
 
     def _unfenced(self, walk: DriverWay, step: DriverLine) -> None:
-        if "fence" in self.words and "wait-fence" not in walk.done:
-            what = f"`{step.word}` while a job of the device may use the buffer: `wait-fence` has not been done"
+        waits = {word for word in walk.done if word.split()[0] == "wait-fence"}
+        if "wait-fence" not in waits and (left := sorted(self.fences - {word.removeprefix(WAITED) for word in waits})):
+            job = f"job `{left[0]}`" if left[0] else "a job"
+            of = f" {left[0]}" if left[0] else ""
+            what = f"`{step.word}` while {job} of the device may use the buffer: `wait-fence{of}` has not been done"
             self._note(error(step, "no-wait-fence", what, "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_wait_ctx, 6.12"))
 
     def _insert(self, walk: DriverWay, step: DriverLine) -> None:

@@ -167,6 +167,15 @@ _FIELDS: Final = (
         options=(Slot("most", kind="number", optional=True, meaning="pages; longer ones are refused"),),
     ),
     LineForm(
+        "writable",
+        "mappings that may be written: whether ->mmap permits them, or looks at VM_WRITE and refuses",
+        (
+            Slot("WHETHER", ("refuse", "allow")),
+            Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values())), optional=True, meaning="by default EPERM"),
+        ),
+        flags=(Slot("keeps-maywrite", meaning="and leaves VM_MAYWRITE set, a bug: mprotect() makes it writable"),),
+    ),
+    LineForm(
         "lock",
         "a lock of the buffer, and how ->fault takes it (several: in the order of the lines); `resv` is its dma_resv",
         (
@@ -235,6 +244,8 @@ _FIELDS: Final = (
     LineForm("split", "vm_ops->may_split: whether munmap() may cut a mapping", (Slot("WHETHER", ("allow", "refuse")),)),
 )
 
+_FENCE: Final = Slot("NAME", kind="name", optional=True, meaning="which job, where there are several")
+
 _STEPS: Final = (
     LineForm(
         "lock",
@@ -254,9 +265,13 @@ _STEPS: Final = (
         "end with an errno in any other state",
         (_STATE, Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values())))),
     ),
-    LineForm("fence", "a job of the device that uses the buffer begins; it ends with `signal`"),
-    LineForm("signal", "the device's job is done"),
-    LineForm("wait-fence", "wait until no job of the device uses the buffer"),
+    LineForm("fence", "a job of the device that uses the buffer begins; it ends with `signal`", (_FENCE,)),
+    LineForm("signal", "the device's job is done", (_FENCE,)),
+    LineForm(
+        "wait-fence",
+        "wait until no job of the device uses the buffer",
+        (Slot("NAME", kind="name", optional=True, meaning="this job alone, whatever others there are"),),
+    ),
     LineForm(
         "zap",
         "take the entries of all mappings away: unmap_mapping_range()",

@@ -130,6 +130,10 @@ class KernelDriver(msgspec.Struct, frozen=True):
     """The longest MAP_PRIVATE mapping that it allows, where a write would copy; 0: none."""
     shared_only: bool
     """It refuses MAP_PRIVATE even where nothing could be written."""
+    unwritable: str
+    """The errno with which it refuses mappings that may be written; empty: it permits them."""
+    keeps_maywrite: bool
+    """It refuses them, and lets mprotect() make them writable."""
     locks: tuple[tuple[str, str], ...]
     """(lock, how ->fault takes it)."""
     fails_when: tuple[tuple[str, int], ...]

@@ -138,6 +138,8 @@ def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
         lock_line=next((line for line in lines if line.word == "lock" and line.word_at("HOW") != "ops"), NO_LINE),
         private_pages=_private(one("private")),
         shared_only=one("private").word_at("WHETHER") == "shared-only",
+        unwritable=one("writable").word_at("ERRNO", "EPERM") if one("writable").word_at("WHETHER") == "refuse" else "",
+        keeps_maywrite=one("writable").has("keeps-maywrite"),
         locks=tuple((line.word_at("LOCK"), line.word_at("HOW")) for line in lines if line.word == "lock"),
         fails_when=tuple(
             (line.word_at("STATE"), SIGNALS[line.word_at("SIGNAL")]) for line in lines if line.word == "fail-when"

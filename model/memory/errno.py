@@ -33,6 +33,8 @@ ERRNO_NAMES: Final[dict[int, str]] = {
     if name[0] == "E" and name[1:].isalpha() and isinstance(value, int)
 }
 
+ERRNO: Final = {name: value for value, name in ERRNO_NAMES.items()}
+
 
 def errno_name(value: int) -> str:
     """The name of the errno behind a negative return value.

@@ -73,6 +73,7 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
         ([("  alloc\n", "")], ("error", "switch-to-nothing", 12)),
         ([("  copy\n", "")], ("warning", "not-copied", 12)),
         ([("  notify\n", "  notify\n  fence\n  signal\n")], ("error", "no-wait-fence", 15)),
+        ([("  notify\n", "  notify\n  fence a\n  fence b\n  wait-fence a\n")], ("error", "no-wait-fence", 16)),
         ([("pinned EBUSY", "pinnned EBUSY")], ("warning", "state-never-set", 7)),
         ([("op move:", "function f:\n  zap\nop move:")], ("warning", "never-called", 6)),
         ([("lock resv blocking\n", "lock resv blocking\nlock other read\n")], ("warning", "lock-never-taken", 5)),
@@ -92,6 +93,7 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
         ([("insert=pfn", "insert=return-page"), ("pages", "vram")], ("error", "no-struct-page", 3)),
         ([("at=fault insert=pfn", "at=op insert=pfn")], ("warning", "never-mapped", 3)),
         ([("backing pages", "backing pages\ncounts pin")], ("warning", "counts-unused", 5)),
+        ([("backing pages", "writable refuse keeps-maywrite\nbacking pages")], ("error", "maywrite-left", 5)),
         ([("at=fault", "at=op"), ("  free\n", "  free\n  insert\n")], ("error", "lock-order", 15)),
     ],
 )

@@ -188,3 +188,45 @@ def test_drivers_of_a_script_are_bounded_and_a_missing_file_name_is_told() -> No
     assert str(raised.value).endswith("the drivers that a script uses have at most 4000000 characters")
     with pytest.raises(ScriptError, match=r"1:4: FILE is missing"):
         with_drivers("use", lambda _: big)
+
+
+JOBS = """\
+driver jobs
+like vgem
+op draw:
+  fence draw
+op copied:
+  signal copy
+op begin-copy:
+  fence copy
+op settle:
+  wait-fence copy
+op idle:
+  wait-fence
+"""
+
+
+def test_each_job_of_a_device_has_a_fence_of_its_own() -> None:
+    run(
+        "use jobs.driver\nprocess p0\nbo b 1 exporter=jobs\ndraw b\nbegin-copy b\nbegin s settle b\nfinish s\n"
+        "expect blocked\nbegin i idle b\nfinish i\nexpect blocked\ncopied b\nfinish s\nexpect ok\nfinish i\n"
+        "expect blocked",
+        **{"jobs.driver": JOBS},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "made", "later"),
+    [
+        ("", "ok", "ok"),
+        ("writable refuse", "error EPERM", "error EACCES"),
+        ("writable refuse EACCES keeps-maywrite", "error EACCES", "ok"),
+    ],
+)
+def test_a_driver_may_refuse_mappings_that_are_written(line: str, made: str, later: str) -> None:
+    run(
+        "use reader.driver\nprocess p0\nbo b 1 exporter=reader\n"
+        f"mmap p0 a bo:b shared rw 1\nexpect {made}\n"
+        f"mmap p0 c bo:b shared r 1\nexpect ok\nmprotect p0 c rw\nexpect {later}",
+        **{"reader.driver": f"driver reader\nlike vgem\n{line}\n"},
+    )

@@ -20,15 +20,16 @@ from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.buffer_records import Place
-from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO_NAMES
+from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO
 from model.memory.events import Copied
 from model.memory.record_base import replaced
 from model.memory.records import Lock, Reference
 from model.memory.state import Memory, Transaction
 
-ERRNO: Final[dict[str, int]] = {name: value for value, name in ERRNO_NAMES.items()}
 SYSTEM: Final[tuple[Place, ...]] = ("gtt", "system")
 EVERYTHING: Final = 1 << 40
+FENCE_OF: Final = f"{FENCE}:"
+"""Before the name of a job, where there are several."""
 
 
 @performs("lock")
@@ -77,21 +78,29 @@ def refuse_unless(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 @performs("fence")
 def fence(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """A job of the device that uses the buffer begins; its fence is in the reservation object until it is done."""
-    set_state(tx, op.buffer, FENCE, on=True)
+    set_state(tx, op.buffer, fence_of(one), on=True)
     return None
 
 
 @performs("signal")
 def signal(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """The device's job is done: its fence is signalled, and whoever waits for it goes on."""
-    set_state(tx, op.buffer, FENCE, on=False)
+    set_state(tx, op.buffer, fence_of(one), on=False)
     return None
 
 
 @performs("wait-fence")
 def wait_fence(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """Wait until no job of the device uses the buffer any more."""
-    return blocked(f"the fence of {op.buffer}") if FENCE in op.bo(tx).states else None
+    """Wait until no job of the device uses the buffer any more, or until a certain one is done."""
+    wanted = fence_of(one)
+    jobs = [state for state in op.bo(tx).states if state == wanted or (wanted == FENCE and state.startswith(FENCE_OF))]
+    return blocked(f"the {jobs[0].replace(':', ' ')} of {op.buffer}") if jobs else None
+
+
+def fence_of(one: DriverLine) -> str:
+    """The state of a buffer that a job of the device uses: one for each name."""
+    name = one.word_at("NAME")
+    return f"{FENCE_OF}{name}" if name else FENCE
 
 
 @performs("zap")

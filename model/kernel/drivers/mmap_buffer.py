@@ -9,17 +9,19 @@ from model.engine.config import fact, setting
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_of, lookup_buffer
 from model.kernel.drivers.driver import described_ops, driver_of
-from model.memory.errno import EBADF, EINVAL
+from model.memory.errno import EBADF, EINVAL, ERRNO
 from model.memory.flags import (
     VM_DONTDUMP,
     VM_DONTEXPAND,
     VM_IO,
     VM_MAYEXEC,
     VM_MAYSHARE,
+    VM_MAYWRITE,
     VM_MIXEDMAP,
     VM_PAT,
     VM_PFNMAP,
     VM_SHARED,
+    VM_WRITE,
     is_cow_mapping,
 )
 from model.memory.record_base import replaced
@@ -43,7 +45,11 @@ def buffer_mmap(tx: Transaction, backing: str, vma: Vma) -> Vma | int:
     bounds = driver.bounds or backing == "dmabuf"  # dma_buf_mmap_internal() looks itself
     if (vma.pgoff + vma.pages > buffer.pages and bounds) or refuses_private(driver, vma):
         return -EINVAL
+    if driver.unwritable and vma.flags & VM_WRITE:
+        return -ERRNO[driver.unwritable]
     flags = vma.flags | driver.vma_flags
+    if driver.unwritable and not driver.keeps_maywrite:  # as binder_mmap() does (drivers/android/binder.c, 6.12)
+        flags &= ~VM_MAYWRITE
     if backing == "dmabuf" and fact(tx, "dma-bufs are never executable"):
         flags &= ~VM_MAYEXEC
     if driver.insert == "remap" and vma.pages == 1 and fact(tx, "PFN ranges are VM_PAT"):
