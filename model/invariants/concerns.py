@@ -299,6 +299,17 @@ def pages_taken_from_process(scope: RecheckScope, change: Change) -> None:
     _taken_in(scope, change.key, 0, 1 << 36)
 
 
+def pages_under_lock(scope: RecheckScope, change: Change) -> None:
+    """Whatever was taken where a page table's entries are locked: one of them may be cleared for the moment.
+
+    Who clears one takes the lock in the step from which he owes a mapping, and the frame's references are known then.
+    """
+    kind, owner = change.key
+    if kind == "ptl" and not any("rmap" in kinds for kinds in scope.draft.kinds.values()):
+        process, _, table = owner.rpartition(":")
+        _taken_in(scope, process, int(table) << TABLE_SHIFT, (int(table) + 1) << TABLE_SHIFT)
+
+
 def places_of_huge_entry(scope: RecheckScope, change: Change) -> None:
     """The virtual pages that an entry of 2 MiB maps, where somebody watches them. Who touched it does not matter."""
     old, new = (entry if entry is not None and entry.huge else None for entry in (change.old, change.new))
@@ -396,6 +407,7 @@ ROUTES: Final[dict[type, dict[str, Route]]] = {
         "vmas": pages_taken_in_vma,
         "processes": pages_taken_from_process,
         "tasks": by_the_index,
+        "locks": pages_under_lock,
     },
     TranslationRule: {
         "ptes": by_the_index,

@@ -135,12 +135,13 @@ class MachineView(NamedTuple):
             pointing = tuple(sorted({*self.every_holder(pfn, kinds), *members(pointing, kinds)}))
         return some(pointing, kinds)
 
-    def undecided(self, pfn: int) -> bool:
-        """Whether a call has cleared an entry of the frame under its lock, and counts the mapping still.
+    def undecided(self, pfn: int, process: str, vpn: int) -> bool:
+        """Whether a call has cleared the entry of a virtual page under its lock, and counts the frame as mapped still.
 
         It may give the mapping up, or put the entry back, as ksmd does with a page that somebody holds.
         """
-        return bool(self.holders(pfn, "rmap"))
+        lock = self.state.locks.get(("ptl", f"{process}:{vpn >> TABLE_SHIFT}"))
+        return lock is not None and any(holder.owner == lock.writer for holder in self.holders(pfn, "rmap"))
 
     def forking(self, process: str) -> bool:
         """Whether a process is still being made by fork(), so that nothing has happened to its memory yet."""

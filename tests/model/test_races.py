@@ -418,3 +418,29 @@ def test_a_process_cannot_have_the_name_of_one_whose_pages_somebody_still_holds(
     assert str(race.try_out("process p0")) == "error EEXIST"
     assert race.do("dma r write 5") == "ok"
     assert race.do("put r\nprocess p0") == "ok"
+
+
+def test_a_page_that_comes_back_for_a_child_is_found_at_its_parents_too() -> None:
+    """It is not the child's alone, so it belongs to the root of their anon_vmas, from which both entries are found."""
+    race = Race("mmap p0 m anon private rw 1\nwrite p0 m 65\nmadvise p0 m pageout\nfork p0 c\nread c m\nread p0 m")
+    old = race.pfn()
+    assert race.pfn("c") == old
+    assert race.do("migrate c m") == "ok"
+    assert race.pfn() == race.pfn("c") != old
+
+
+def test_the_huge_zero_page_stays_where_it_is_and_nobody_complains() -> None:
+    play = Play("set kernel 6.12\nset thp always\nprocess p0", "mmap p0 m anon private rw 512 at=512\nread p0 m")
+    assert play.do("migrate p0 m") == "error EFAULT"
+    assert not play.broken()
+
+
+def test_fork_looks_again_whether_a_huge_entry_is_still_there_to_be_copied() -> None:
+    play = Play("set kernel 7.3\nset thp always\nprocess p0", "mmap p0 m anon private rw 512 at=512\nwrite p0 m 65")
+    play.do("begin one fork p0 c")
+    while play.state.tasks["one"].stack[-1].next_name != "copy_huge_pmd":  # type: ignore[attr-defined]
+        play.do("step one")
+    play.do("reclaim p0 m")
+    assert play.do("finish one") == "ok"
+    assert play.do("read c m") == "ok 65"
+    assert not play.broken()

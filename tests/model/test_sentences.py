@@ -15,15 +15,21 @@ from model.engine.procedure import Result, advance, begin
 from model.invariants.checker import Checker
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
-from model.invariants.violation import Violation
+from model.invariants.registry import RULES
+from model.invariants.rule import AccessRule
 from model.kernel.arch.access import cpu_load
+from model.kernel.arch.tlb import flush_tlb_range
 from model.memory.events import Access
-from model.memory.flags import VM_GROWSDOWN
-from model.memory.state import State
+from model.memory.flags import PG_ANON_EXCLUSIVE, VM_GROWSDOWN
+from model.memory.records import Frame
+from model.memory.state import State, Transaction
+from model.memory.tasks import Task
 from model.script.runner import Runner
+from tests.model.broken_machines import USER, anon, machine, process, remembered
+from tests.model.clauses import CLAUSES, hold_clauses
 from tests.model.play import Play
 from tests.model.random_scripts import commands, scripts
-from tests.model.rule_states import SCRIPTS, states
+from tests.model.rule_states import NAMES, SCRIPTS, accesses, states
 from tests.model.test_random_scripts import COUNTED, UNCOUNTED, possible
 
 EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "30"))
@@ -48,8 +54,8 @@ def load(state: State, process: str, vpn: int) -> tuple[Result, tuple[int, ...]]
 
 def pages(state: State) -> Iterator[tuple[str, int]]:
     """Virtual pages in, at the end of and behind each VMA, and where references were taken."""
-    for (process, start), vma in sorted(state.vmas.items()):
-        yield from ((process, vpn) for vpn in {start, vma.end - 1, vma.end})
+    for (owner, _), vma in sorted(state.vmas.items()):
+        yield from ((owner, vpn) for vpn in {vma.start, vma.end - 1, vma.end})
     for reference in state.references.values():
         if reference.process in state.processes:
             yield reference.process, reference.vpn
@@ -76,30 +82,6 @@ def hold_next_access(scene: MachineView, process: str, vpn: int) -> None:
         assert result.value == 0, said
 
 
-def hold(scene: MachineView, violation: Violation) -> None:
-    """Hold the clauses of one explanation against the State."""
-    text = violation.message
-    for found in re.finditer(r"keeps frame (\d+) from being freed", text):
-        assert scene.frame(int(found[1])).kind not in {"free", "buffer", "vram"}, text
-        assert scene.holders(int(found[1]), "get", "pin", "task", "task-pin"), text
-    for process in re.findall(r"(\w+) has nothing mapped there any more", text):
-        assert process in scene.state.processes, text
-    for name, buffer in re.findall(r"Frame (\d+) belongs to buffer (\S+) now", text):
-        assert scene.frame(int(name)).mapping == f"bo:{buffer}", text
-    for name in re.findall(r"Frame (\d+) waits in the pool", text):
-        assert scene.frame(int(name)).mapping == "ttm_pool", text
-    remembered = r"cpu(\d+) still remembers that (\w+)\D.*?page (\d+)\)? is frame (\d+)"
-    for cpu, process, page, name in re.findall(remembered, text):
-        entries = scene.state.tlbs.get(int(cpu)) or ()
-        assert any((one.process, one.vpn, one.pte.pfn) == (process, int(page), int(name)) for one in entries), text
-    if "nobody is going to flush it" in text:
-        assert not any(call.owes_flush() for task in scene.state.tasks.values() for call in task.stack), text
-    for name, count in re.findall(r"Frame (\d+) has refcount (-?\d+)", text):
-        assert scene.frame(int(name)).refcount == int(count), text
-    for name, count in re.findall(r"Frame (\d+) has mapcount (-?\d+)", text):
-        assert scene.frame(int(name)).mapcount == int(count), text
-
-
 def held_against_the_state(lines: list[str]) -> None:
     runner = Runner()
     for command in commands(lines):
@@ -112,10 +94,10 @@ def hold_all(state: State) -> None:
     """Hold everything that is said of a State against it."""
     checker = Checker.full(state)
     for violation in checker.violations:
-        hold(checker.scene, violation)
-    for process, vpn in list(dict.fromkeys(pages(checker.scene.state)))[:MOST_LOOKED_AT]:
-        if checker.scene.living(process):
-            hold_next_access(checker.scene, process, vpn)
+        hold_clauses(checker.scene, violation.message)
+    for owner, vpn in list(dict.fromkeys(pages(checker.scene.state)))[:MOST_LOOKED_AT]:
+        if checker.scene.living(owner):
+            hold_next_access(checker.scene, owner, vpn)
 
 
 PLACES: Final = {
@@ -141,6 +123,59 @@ def test_of_an_address(name: str) -> None:
 def test_of_what_goes_wrong(name: str) -> None:
     for state in states(name):
         hold_all(state)
+    for state, access in accesses(name):
+        hold_access(state, access)
+
+
+def hold_access(state: State, access: Access) -> set[str]:
+    """Hold what is said of a byte that was read or written against the State right after it."""
+    scene = Checker.full(state).scene
+    said = (rule.judge(scene, access) for rule in RULES.values() if isinstance(rule, AccessRule))
+    return set[str]().union(*(hold_clauses(scene, one.message) for one in said if one is not None))
+
+
+def flush_owed(tx: Transaction) -> None:
+    tx.tasks["main"] = Task("p0", 0, (flush_tlb_range(mm="p0", start=16, end=32),))
+
+
+WRITTEN: Final = "mmap p0 m anon private rw 1\nwrite p0 m 1\n"
+MORE: Final = {
+    "a page that has moved": f"{WRITTEN}gup p0 m as=r\nmremap p0 m pages=1 to=64 maymove",
+    "a frame that is free": f"device n\n{WRITTEN}grab p0 m as=r raw by=n\nmunmap p0 m\ndma r read",
+}
+
+MACHINES: Final = {
+    "a TLB with another page": (process("p0"), anon(5, refs=1), anon(6, ("p0", 17)), remembered(5)),
+    "a TLB that may write": (process("p0"), anon(5, ("p0", 17), bits=USER), remembered(5)),
+    "a TLB with a free frame": (process("p0"), remembered(9)),
+    "a flush to come": (process("p0"), remembered(9), flush_owed),
+    "a count below zero": (lambda tx: tx.frames.__setitem__(9, Frame("free", -1)),),
+    "two owners of one": (
+        process("p0"),
+        process("p1"),
+        anon(5, ("p0", 17), ("p1", 17), flags=PG_ANON_EXCLUSIVE),
+    ),
+}
+
+
+def met_in(state: State) -> set[str]:
+    """The clauses of everything that is wrong with a State, each held against it."""
+    checker = Checker.full(state)
+    return set[str]().union(*(hold_clauses(checker.scene, one.message) for one in checker.violations))
+
+
+def test_every_clause_is_said_somewhere() -> None:
+    """One that nobody says any more, or in other words, would be held against nothing."""
+    made = [machine(*sceneries) for sceneries in MACHINES.values()]
+    met = set[str]().union(*(met_in(state) for state in (*(one for name in NAMES for one in states(name)), *made)))
+    met |= set[str]().union(*(hold_access(*one) for name in SCRIPTS for one in accesses(name)))
+    for text in MORE.values():
+        play = Play("process p0", text)
+        met |= met_in(play.state)
+        last = play.accounts[-1]
+        met |= set[str]().union(*(hold_access(play.state, one) for one in last.events if isinstance(one, Access)))
+    missing = {clause.said for clause in CLAUSES} - met
+    assert not missing
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -212,7 +212,7 @@ def _lost(scene: MachineView, access: Access, reference: Reference) -> str:
     seen = scene.sees(process, vpn)
     if seen == pfn or process in scene.mappers(pfn) or scene.holders(pfn, "cache"):
         return ""
-    if seen is None and scene.undecided(pfn):
+    if seen is None and scene.undecided(pfn, process, vpn):
         return ""
     facts = {
         "user": user(access),
@@ -269,6 +269,6 @@ TAKEN: Final[Reads] = {
 
 RULES: Final = (
     AccessRule(FOREIGN_DMA, {**VIEW, **TAKEN}, foreign_dma),
-    AccessRule(LOST_WRITE, {**VIEW, **TAKEN, "content": None, "tasks": ("stack",)}, lost_write),
+    AccessRule(LOST_WRITE, {**VIEW, **TAKEN, "content": None, "tasks": ("stack",), "locks": ("writer",)}, lost_write),
     AccessRule(FOREIGN_ACCESS, VIEW, foreign_access),
 )

@@ -46,7 +46,7 @@ def stale_page(scene: MachineView, reference: Reference, page: int) -> bool:
     if pfn == NOT_MAPPED or reference.process not in scene.state.processes:
         return False
     seen = scene.sees(reference.process, vpn)
-    return seen != pfn and not (seen is None and scene.undecided(pfn))
+    return seen != pfn and not (seen is None and scene.undecided(pfn, reference.process, vpn))
 
 
 def exported_buffer(scene: MachineView, reference: Reference) -> str:
@@ -218,6 +218,7 @@ RULES: Final = (
             "buffers": ("frames", "file", "memfd"),
             "dma_bufs": ("buffer",),
             "tasks": ("stack",),
+            "locks": ("writer",),
         },
         stale_page,
         explain_stale_reference,

@@ -15,6 +15,7 @@ from model.kernel.arch.pgtable import (
     TASK_SIZE,
     first_huge_pmd,
     hold_pte_lock,
+    is_pmd_leaf,
     populated,
     pte_alloc,
     pte_lock,
@@ -234,6 +235,9 @@ class copy_page_range(Procedure):
             return goto(copy_page_range.end_write_protect)
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
+        if not is_pmd_leaf(tx, self.mm, self.vpn):
+            # Reclaim has split it meanwhile, it takes no mmap_lock: mm/huge_memory.c: copy_huge_pmd, !pmd_trans_huge().
+            return goto(copy_page_range.find_table)
         vma = tx.vmas[self.mm, self.start]
         self.ret = copy_huge_pmd(tx, self.mm, self.child, vma, self.vpn)
         if self.ret == -EAGAIN:

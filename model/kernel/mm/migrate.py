@@ -98,8 +98,9 @@ class migrate_pages(Procedure):
         frame = page_frame(tx, pte.pfn)
         if frame.kind == "dax":
             return fail(ENOENT)
-        pfn = vm_normal_page(tx, vma, pte)
-        if pfn is None or frame.kind == "zero":
+        # The zero page, small or huge, is found and refused (add_folio_for_migration): nothing is wrong with its entry.
+        pfn = vm_normal_page(tx, vma, pte) if frame.kind != "zero" else None
+        if pfn is None:
             return fail(EFAULT)
         if not folio_isolate_lru(tx, pfn):
             return fail(EBUSY)

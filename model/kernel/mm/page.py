@@ -168,18 +168,24 @@ def folio_putback_lru(tx: Transaction, pfn: int) -> None:
 # -- reverse mapping: how many entries map a page ----------------------------------------------
 
 
-def folio_add_new_anon_rmap(tx: Transaction, pfn: int, vma: Vma, vpn: int, *, on_lru: bool = False) -> None:
+def folio_add_new_anon_rmap(
+    tx: Transaction, pfn: int, vma: Vma, vpn: int, *, exclusive: bool = True, on_lru: bool = False
+) -> None:
     """A fresh anonymous page gets its first mapping: mapcount 1, exclusive to this process (mm/rmap.c).
+
+    One that others may map as well, as they do after swap and fork, belongs to the root of the tree of anon_vmas: all
+    of them are found from there (__folio_set_anon; 6.1: __page_set_anon_rmap).
 
     In a VM_LOCKED VMA folio_add_lru_vma() makes it mlocked, unless it is `on_lru` already: as a page read from swap is.
     """
-    flags = tx.frames[pfn].flags | PG_SWAPBACKED | PG_ANON_EXCLUSIVE | PG_LRU | PG_UPTODATE
+    flags = tx.frames[pfn].flags | PG_SWAPBACKED | PG_LRU | PG_UPTODATE | (PG_ANON_EXCLUSIVE if exclusive else 0)
+    anon_vma = vma.anon_vma if exclusive else tx.anon_vmas[vma.anon_vma].root
     tx.frames.update(
         pfn,
         kind="anon",
         mapcount=1,
         flags=flags,
-        mapping=f"anon_vma:{vma.anon_vma}",
+        mapping=f"anon_vma:{anon_vma}",
         index=vma.pgoff + vpn - vma.start,
     )
     if not on_lru:

@@ -156,13 +156,10 @@ class do_swap_page(Procedure):
             pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
         if fresh:
             on_lru = not copied and fact(tx, "pages read from swap are not mlocked")
-            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn, on_lru=on_lru)
+            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn, exclusive=exclusive, on_lru=on_lru)
         else:
             folio_add_rmap(tx, pfn, vma, self.mm)
-        if exclusive:
-            set_anon_exclusive(tx, pfn)
-        else:
-            set_anon_exclusive(tx, pfn, exclusive=False)
+            set_anon_exclusive(tx, pfn, exclusive=exclusive)
         tx.ptes[self.mm, self.vpn] = pte
         return pte
 
