@@ -50,7 +50,9 @@ def print_table(answers: Answers, bounds: SweepBounds) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title=tr("Ordinary calls"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=tr("Ordinary calls"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     table.add_column(tr(HEADINGS[0]), min_width=9)
     for heading in HEADINGS[1:]:
         table.add_column(tr(heading), justify="right")

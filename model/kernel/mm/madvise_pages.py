@@ -29,6 +29,8 @@ from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn
 
 
+# Its walk and that of madvise_cold_or_pageout are as alike as madvise_free_pte_range() and
+# madvise_cold_or_pageout_pte_range() in mm/madvise.c: two functions there, so two here.
 class madvise_free_single_vma(Procedure):
     """MADV_FREE: the content of these anonymous pages may be thrown away, unless they are written again first."""
 
