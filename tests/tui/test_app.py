@@ -200,7 +200,6 @@ async def test_the_prompt_completes_and_remembers(store: Store, made: SandboxDri
         await user.press("tab", "tab")
         assert user.screen.query_one(Input).value.startswith("munmap p")
         await user.press("escape")
-        await user.pilot.pause(0.2)
         await user.command("read p0 buf")
         await user.press("colon", "up")
         assert user.screen.query_one(Input).value == "read p0 buf"

@@ -136,7 +136,7 @@ async def test_resizing_keeps_everything_in_place(store: Store, made: SandboxDri
     async with at(store, made) as user:
         for size in (SMALL, LARGE, NORMAL):
             await user.pilot.resize_terminal(*size)
-            await user.pilot.pause(0.1)
+            await user.pilot.pause()
             assert user.stage.size == Size(*size)
             assert "1 Story" in user.seen()
 
@@ -160,18 +160,12 @@ async def test_help_names_every_key_of_the_stage(store: Store, made: SandboxDriv
 async def test_the_palette_acts_and_points(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
         await user.press("ctrl+p")
-        await user.pilot.pause(0.3)
         await user.press(*(KEYS.get(char, char) for char in "page p0:33"))
-        await user.pilot.pause(0.5)
         await user.press("enter")
-        await user.pilot.pause(0.3)
         assert user.stage.focus_subject == "pte:p0:33"
         await user.press("ctrl+p")
-        await user.pilot.pause(0.3)
         await user.press(*"large")
-        await user.pilot.pause(0.5)
         await user.press("enter")
-        await user.pilot.pause(0.3)
         assert user.stage.has_class("-solo")
 
 

@@ -31,7 +31,6 @@ async def fill(user: User, key: str, value: str) -> None:
     field = next(one for one in user.screen.query(FieldInput) if one.field.key == key)
     field.value = value
     field.focus()
-    await user.pilot.pause(0.02)
     await user.pilot.pause()
 
 

@@ -44,7 +44,7 @@ def sandbox(text: str) -> SandboxDriver:
 
 async def until(user: User, true: Callable[[], bool]) -> None:
     """Wait for the worker."""
-    for _ in range(600):
+    for _ in range(3000):
         await user.pilot.pause(0.02)
         if true():
             return

@@ -135,11 +135,8 @@ async def test_the_recap_is_in_the_readers_language(begun: Store) -> None:
 async def test_the_recap_opens_from_the_palette(begun: Store) -> None:
     async with at(begun) as user:
         await user.press("ctrl+p")
-        await user.pilot.pause(0.3)
         await user.press(*"learnt")
-        await user.pilot.pause(0.5)
         await user.press("enter")
-        await user.pilot.pause(0.3)
         assert user.is_on(Recap)
 
 

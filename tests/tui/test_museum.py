@@ -145,7 +145,7 @@ async def test_enter_searches_both_scenes_and_opens_the_stage(store: Store) -> N
         museum.pane.point_at("exhibit:lazyfree-read")
         await user.press("enter")
         await until(user, lambda: user.is_on(ExhibitStage))
-        await user.pilot.pause(0.3)
+        await user.pilot.pause()
         assert "A disk read into pages" in user.seen()
         assert "lost-write is broken" in user.seen()
         await user.press("b")

@@ -98,11 +98,8 @@ async def test_the_palette_has_a_form_for_every_verb_and_the_words_of_the_sessio
     async with at(store, driver_of(*STALE[:2])) as user:
         for typed, screen in (("command madvise", Form), ("session history", Overlay)):
             await user.press("ctrl+p")
-            await user.pilot.pause(0.3)
             await user.press(*(KEYS.get(char, char) for char in typed))
-            await user.pilot.pause(0.5)
             await user.press("enter")
-            await user.pilot.pause(0.3)
             assert isinstance(user.screen, screen)
             await user.press("escape")
 

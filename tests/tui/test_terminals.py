@@ -114,7 +114,7 @@ async def test_nothing_that_the_library_draws_needs_more_than_ascii(
         await user.press("1", "0", "2", "5", "enter")
         for key in (":", "ctrl+p", "question_mark"):
             await user.press(key)
-            await user.pilot.pause(0.3)
+            await user.pilot.pause()
             assert user.seen().isascii(), (key, [line for line in user.lines() if not line.isascii()])
             assert {len(line) for line in user.lines()} == {80}
             await user.press("escape")

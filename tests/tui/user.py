@@ -36,7 +36,7 @@ class User:
         for char in text:
             key = {":": "colon", "\n": "enter"}.get(char) or KEYS.get(char, char)
             self.app.post_message(Key(key, char))
-        await self.pilot.pause(0.3)
+        await self.pilot.pause()
 
     async def enter(self, text: str) -> None:
         """Type a line and press Enter; a long one goes into the prompt as one paste does, which is far quicker."""
