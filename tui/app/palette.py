@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.markup import escape
 from textual import work
@@ -18,6 +18,9 @@ from tui.screens.leaves_once import LeavesOnce
 from tui.screens.stage import Stage
 from tui.views.bars import named
 from tui.views.glyphs import choose
+
+if TYPE_CHECKING:
+    from lessons.file.library import LessonEntry
 
 
 class PaletteEntry(NamedTuple):
@@ -61,14 +64,18 @@ class Actions(Provider):
 
 
 class Lessons(Provider):
-    """Finds lessons by title."""
+    """Finds lessons by title. Their files are read once, at the first letter that is typed."""
+
+    @cached_property
+    def _entries(self) -> "list[LessonEntry]":
+        from lessons.file.library import entries
+
+        return entries()
 
     async def search(self, query: str) -> Hits:
         """Those that match."""
-        from lessons.file.library import entries
-
         matcher = self.matcher(query)
-        for entry in entries():
+        for entry in self._entries:
             if entry.header is None:
                 continue
             text = tr("Lesson: {title}").format(title=entry.header.title)
