@@ -9,40 +9,25 @@ from pathlib import Path
 import pytest
 
 from model.script.verbs import VERBS
+from tests.tui.command_line import ROOT, called
 from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, main
 from tui.session.terminal import no_terminal
 from tui.version import __version__
 
-ROOT = Path(__file__).parents[2]
-
-
-def ptescope(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "tui", *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-
 
 def test_the_help_names_every_subcommand_and_each_has_its_own() -> None:
-    text = ptescope("--help").stdout
+    text = called("--help").stdout
     assert [name for name in re.findall(r"^    ([a-z][a-z-]*) ", text, re.MULTILINE) if name != "SUBCOMMAND"] == [
         subcommand.name for subcommand in SUBCOMMANDS
     ]
     for subcommand in SUBCOMMANDS:
-        done = ptescope(subcommand.name, "--help")
+        done = called(subcommand.name, "--help")
         assert done.returncode == 0
         assert done.stdout.startswith(f"usage: ptescope {subcommand.name}")
 
 
 def test_the_version() -> None:
-    assert ptescope("--version").stdout == f"ptescope {__version__}\n"
+    assert called("--version").stdout == f"ptescope {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +42,7 @@ def test_the_version() -> None:
     ],
 )
 def test_mistakes_get_one_line_and_status_2(arguments: list[str], message: str) -> None:
-    done = ptescope(*arguments)
+    done = called(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -65,7 +50,7 @@ def test_mistakes_get_one_line_and_status_2(arguments: list[str], message: str) 
 
 @pytest.mark.parametrize("arguments", [[], ["sandbox"]])
 def test_without_a_terminal_the_app_does_not_open(arguments: list[str]) -> None:
-    done = ptescope(*arguments)
+    done = called(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "needs a terminal" in done.stderr
 
@@ -80,7 +65,7 @@ def test_a_terminal_that_only_prints_is_told_so(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_verbs_are_listed_from_the_table() -> None:
-    text = ptescope("run", "--verbs").stdout
+    text = called("run", "--verbs").stdout
     assert "  gup P WHERE as=R [fast|slow|fast-only] [write] [pin] [longterm] [force] [by=DEV]\n" in text
     assert text.count("\n") >= 2 * len(VERBS)
 
@@ -148,7 +133,7 @@ def test_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_the_plain_sandbox_carries_out_what_is_typed_and_takes_it_back(tmp_path: Path) -> None:
     scene = tmp_path / "scene.pte"
     scene.write_text("process p0\nmmap p0 buf anon private rw 2\n")
-    done = ptescope(
+    done = called(
         "sandbox",
         "--plain",
         str(scene),
@@ -171,12 +156,12 @@ def test_the_plain_sandbox_carries_out_what_is_typed_and_takes_it_back(tmp_path:
 
 
 def test_the_plain_sandbox_refuses_a_malformed_script() -> None:
-    done = ptescope("sandbox", "--plain", "-", text="raed")
+    done = called("sandbox", "--plain", "-", text="raed")
     assert (done.returncode, done.stderr) == (2, "-:1:1: unknown command `raed`; did you mean `read`?\n")
 
 
 def test_the_plain_sandbox_ends_with_its_input() -> None:
-    assert ptescope("sandbox", "--plain", text="undo\nprocess p0").returncode == 0
+    assert called("sandbox", "--plain", text="undo\nprocess p0").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,25 @@
 """`ptescope compare` from outside: tables, JSON, Markdown, the cache."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model.compare import table
 from model.compare.cells import Cell, Trial
+from model.compare.scenes import GRABBERS
+from tests.tui.command_line import Answered, called
 from tui.jobs.compare_cache import Cache
 
-ROOT = Path(__file__).parents[2]
 FEW = ("--exporter", "qxl", "--exporter", "insert-page", "--grabber", "gup-fast", "--grabber", "mirror")
 
 
-def compare(cache: Path, *arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tui", "compare", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": str(columns), "PYTHONWARNINGS": "error"},
-    )
+def compare(cache: Path, *arguments: str, columns: int = 120) -> Answered:
+    return called("compare", *arguments, XDG_CACHE_HOME=str(cache), COLUMNS=str(columns))
 
 
-def object_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def object_of(done: Answered) -> dict[str, Any]:
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -45,7 +36,9 @@ def test_json_and_the_worker_processes(tmp_path: Path) -> None:
     assert found["uses"] == []
 
 
-def test_the_uses(tmp_path: Path) -> None:
+def test_the_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked about where everything is; that the cells beside them are searched is tested with few of them."""
+    monkeypatch.setattr(table, "GRABBERS", GRABBERS[:1])
     found = object_of(compare(tmp_path, "--json", "--defence", "ttm-refcount=zero", "--max-states", "10"))
     works = {one["use"]: one["works"] for one in found["uses"]}
     assert works["direct I/O"] is True

@@ -1,10 +1,7 @@
 """`ptescope explore` from outside: verdicts, the story, JSON, exit statuses."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
 from model.search.bfs import SearchProgress, explore
 from model.search.problem import set_up
+from tests.tui.command_line import Answered, called, started
 from tui.jobs.limits import Limits
 from tui.views.search_json import EXIT_INCOMPLETE
 
@@ -36,17 +34,8 @@ may 1 read p0 buf
 """
 
 
-def ptescope(*arguments: str, text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tui", *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONWARNINGS": "error", "PTESCOPE_ASCII": "1"},
-    )
+def ptescope(*arguments: str, text: str) -> Answered:
+    return called(*arguments, text=text, PTESCOPE_ASCII="1")
 
 
 def explored(text: str, *options: str) -> tuple[int, dict[str, Any]]:
@@ -139,16 +128,7 @@ def test_the_story() -> None:
 
 
 def test_every_line_fits_a_narrow_terminal() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tui", "explore", "-"],
-        cwd=ROOT,
-        input=STALE_PIN,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "80"},
-    )
+    done = called("explore", "-", text=STALE_PIN, COLUMNS="80")
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -156,7 +136,7 @@ LARGE = "process p\nmmap p a anon private rw 1\nmay 8 write p a 1\nmay 8 madvise
 
 
 def test_a_search_ends_where_memory_does() -> None:
-    done = ptescope("explore", "--max-memory", "1", "-", text=LARGE)
+    done = started("explore", "--max-memory", "1", "-", text=LARGE)
     assert done.returncode == EXIT_INCOMPLETE
     assert "for it took more than 1 MiB" in " ".join(done.stdout.split())
 

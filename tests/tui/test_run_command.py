@@ -1,7 +1,6 @@
 """`ptescope run` from outside: the trace, the account, exit statuses, and whatever a user can do wrong."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -11,10 +10,15 @@ from typing import Any
 
 import pytest
 
+from model.kernel.arch.boot import boot
+from model.memory.events import Splat
+from model.script.context import OK
 from model.script.dispatch import CALLS
+from model.script.parser import parse
+from model.script.runner import Account
+from tests.tui.command_line import ROOT, called, started
 from tui.cli import main
-
-ROOT = Path(__file__).parents[2]
+from tui.views.plain_text import Narrator, console
 
 SCRIPT = """\
 process p0          # on cpu 0
@@ -31,20 +35,6 @@ expect ok
 """
 
 
-def ptescope(*arguments: str, text: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does, with its output into a pipe."""
-    return subprocess.run(
-        [sys.executable, "-m", "tui", *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONWARNINGS": "error", **environment},
-    )
-
-
 @pytest.fixture(name="script")
 def _script(tmp_path: Path) -> Path:
     path = tmp_path / "demo.pte"
@@ -54,7 +44,7 @@ def _script(tmp_path: Path) -> Path:
 
 def trace(text: str, *options: str) -> list[dict[str, Any]]:
     """The trace of a script, decoded."""
-    done = ptescope("run", "--json", *options, "-", text=text)
+    done = called("run", "--json", *options, "-", text=text)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -170,12 +160,12 @@ def test_a_record_that_is_as_before_is_no_change() -> None:
 
 
 def test_exit_status_0_if_everything_held(script: Path) -> None:
-    assert ptescope("run", str(script)).returncode == 0
+    assert called("run", str(script)).returncode == 0
 
 
 def test_exit_status_1_if_an_expectation_did_not_hold() -> None:
     text = "process p0\nexpect error EFAULT\nexpect ok\n"
-    readable, lines = ptescope("run", "-", text=text), ptescope("run", "--json", "-", text=text)
+    readable, lines = called("run", "-", text=text), called("run", "--json", "-", text=text)
     assert (readable.returncode, lines.returncode) == (1, 1)
     assert "expected error EFAULT; found ok" in readable.stdout
     assert "1 of 2 expectations held" in readable.stdout
@@ -186,7 +176,7 @@ def test_exit_status_1_if_an_expectation_did_not_hold() -> None:
 def test_exit_status_2_if_the_script_is_malformed_and_nothing_has_run(tmp_path: Path) -> None:
     path = tmp_path / "bad.pte"
     path.write_text("process p0\nraed p0 buf\nwrite p7 buf 300\n")
-    done = ptescope("run", str(path))
+    done = called("run", str(path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         f"{path}:2:1: unknown command `raed`; did you mean `read`?",
@@ -220,7 +210,7 @@ def test_exit_status_2_for_what_is_not_simulated(
     ],
 )
 def test_exit_status_2_and_one_line_for_what_cannot_be_read(arguments: list[str], message: str) -> None:
-    done = ptescope(*arguments)
+    done = called(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -229,12 +219,12 @@ def test_exit_status_2_and_one_line_for_what_cannot_be_read(arguments: list[str]
 def test_text_that_is_not_utf_8_is_refused_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "latin.pte"
     path.write_bytes("process p0\nnote größer".encode("latin-1"))
-    done = ptescope("run", str(path))
+    done = called("run", str(path))
     assert (done.returncode, done.stderr) == (2, f"{path}:2:8: this is not UTF-8 text\n")
 
 
 def test_nothing_is_a_script_too() -> None:
-    done = ptescope("run", "-", text="")
+    done = called("run", "-", text="")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -242,7 +232,7 @@ def test_nothing_is_a_script_too() -> None:
 
 
 def test_the_account_tells_calls_steps_changes_results_and_violations(script: Path) -> None:
-    text = ptescope("run", str(script)).stdout
+    text = called("run", str(script)).stdout
     assert "   4  write p0 buf+1 0x41  → ok" in text
     assert "do_anonymous_page:" in text
     assert re.search(r"^ +\+ pte p0:17: frame \d+, present rw user accessed dirty nx$", text, re.MULTILINE)
@@ -257,7 +247,7 @@ def test_the_account_tells_calls_steps_changes_results_and_violations(script: Pa
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"COLUMNS": "60"}, {"COLUMNS": "x"}, {"TERM": "dumb"}])
 def test_a_pipe_gets_plain_text_that_is_wrapped_and_not_cut(script: Path, environment: dict[str, str]) -> None:
-    text = ptescope("run", str(script), **environment).stdout
+    text = called("run", str(script), **environment).stdout
     assert "\x1b" not in text
     assert "…" not in text
     width = int(environment["COLUMNS"]) if environment.get("COLUMNS", "x").isdecimal() else 100
@@ -267,44 +257,36 @@ def test_a_pipe_gets_plain_text_that_is_wrapped_and_not_cut(script: Path, enviro
 
 
 def test_a_terminal_without_unicode_gets_ascii(script: Path) -> None:
-    text = ptescope("run", str(script), TERM="dumb", PYTHONIOENCODING="ascii").stdout
+    text = started("run", str(script), TERM="dumb", PYTHONIOENCODING="ascii").stdout
     assert text.isascii()
     assert "write p0 buf+1 0x41  > ok" in text
 
 
 def test_quiet_and_verbose(script: Path) -> None:
-    quiet, verbose = (ptescope("run", option, str(script)).stdout for option in ("-q", "-v"))
+    quiet, verbose = (called("run", option, str(script)).stdout for option in ("-q", "-v"))
     assert "do_anonymous_page" not in quiet
     assert "! hazard stale-reference: " in quiet
     assert "do_anonymous_page.set_pte  (mm/memory.c: do_anonymous_page)" in verbose
     assert "On a real kernel: " in verbose
-    assert len(quiet) < len(ptescope("run", str(script)).stdout) < len(verbose)
+    assert len(quiet) < len(called("run", str(script)).stdout) < len(verbose)
 
 
 def test_a_loop_is_told_once() -> None:
-    text = ptescope("run", "-", text="process p0\nmmap p0 b anon private rw 300 populate\n").stdout
+    text = called("run", "-", text="process p0\nmmap p0 b anon private rw 300 populate\n").stdout
     assert "299 times:" in text
     assert len(text.splitlines()) < 100
 
 
-def test_a_splat_is_told_with_its_call_trace(tmp_path: Path) -> None:
+def test_a_splat_is_told_with_its_call_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A page whose count is damaged by hand: no script can do that before buffers move."""
-    program = """
-from model.memory.records import Splat
-from model.script.runner import Account
-from model.script.context import Context, OK
-from model.script.parser import parse
-from model.kernel.arch.boot import boot
-from tui.views.plain_text import Narrator, console
-splat = Splat("WARNING: mm/gup.c: try_grab_folio", ("refcount 0",), trace=("gup_fast", "take_reference"))
-state = boot()
-Narrator(console()).tell(Account(parse("process p0")[0], OK, (), (), (splat,), (), state))
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = [line.strip(" │") for line in done.stdout.splitlines()[1:]]
+    monkeypatch.setenv("NO_COLOR", "1")
+    splat = Splat("WARNING: mm/gup.c: try_grab_folio", ("refcount 0",), trace=("gup_fast", "take_reference"))
+    Narrator(console()).tell(Account(parse("process p0")[0], OK, (), (), (splat,), (), boot()))
+    lines = [line.strip(" │") for line in capsys.readouterr().out.splitlines()[1:]]
     assert lines[1:6] == ["WARNING: mm/gup.c: try_grab_folio", "refcount 0", "Call Trace:", "<TASK>", "gup_fast"]
     assert [lines[0], lines[-1]] == ["------------[ cut here ]------------", "---[ end trace 0000000000000000 ]---"]
-    assert not list(tmp_path.iterdir())
 
 
 # -- being interrupted -------------------------------------------------------------------------
@@ -364,12 +346,12 @@ madvise p0 buf dontneed
 
 def test_a_property_is_judged_after_every_micro_step_and_the_step_is_named() -> None:
     text = PINNED.format(property="always same r p0 buf")
-    done = ptescope("run", "-q", "-", text=text)
+    done = called("run", "-q", "-", text=text)
     assert done.returncode == 1
     assert "`always same r p0 buf` is broken: found frame 5 and no page" in done.stdout
     assert "zap_page_range_single.zap_pte_range" in done.stdout
     assert "0 of 1 property held" in done.stdout
-    lines = [json.loads(line) for line in ptescope("run", "--json", "-", text=text).stdout.splitlines()]
+    lines = [json.loads(line) for line in called("run", "--json", "-", text=text).stdout.splitlines()]
     broken = {line["command"]: line["properties"] for line in lines if "properties" in line}
     assert list(broken) == ["madvise p0 buf dontneed"]
     (one,) = broken["madvise p0 buf dontneed"]
@@ -392,16 +374,16 @@ def test_a_property_is_judged_after_every_micro_step_and_the_step_is_named() -> 
     ],
 )
 def test_properties_of_one_way(stated: str, status: int) -> None:
-    assert ptescope("run", "-q", "-", text=PINNED.format(property=stated)).returncode == status
+    assert called("run", "-q", "-", text=PINNED.format(property=stated)).returncode == status
 
 
 def test_a_property_of_what_does_not_exist_yet_says_nothing_and_at_the_end_it_fails() -> None:
     gone = PINNED.format(property="{} refcount r 2") + "put r\n"
-    assert ptescope("run", "-q", "-", text=gone.format("never")).returncode == 0
-    assert ptescope("run", "-q", "-", text=gone.format("final")).returncode == 1
+    assert called("run", "-q", "-", text=gone.format("never")).returncode == 0
+    assert called("run", "-q", "-", text=gone.format("final")).returncode == 1
 
 
 def test_a_property_is_about_the_machine() -> None:
-    done = ptescope("run", "-", text="process p0\nalways ok\n")
+    done = called("run", "-", text="process p0\nalways ok\n")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("-:2:1: `ok` is about the last command, and `always` about the machine")

@@ -1,25 +1,15 @@
 """`ptescope sweep` from outside: its table, its JSON, and that it goes on where it stopped."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.tui.command_line import Answered, called
+
 FEW = ("--kernel", "6.18", "--backing", "vgem", "--call", "destroy", "--bounded", "0", "--thin", "3", "--jobs", "1")
 
 
-def sweep(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tui", "sweep", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": "100", "PYTHONWARNINGS": "error"},
-    )
+def sweep(cache: Path, *arguments: str) -> Answered:
+    return called("sweep", *arguments, XDG_CACHE_HOME=str(cache), COLUMNS="100")
 
 
 def test_the_table_and_what_it_holds_for(tmp_path: Path) -> None:
