@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from docs.driver_lines import driver_lines, drivers
 from model.engine.config import FACTS, SETTINGS
 from model.engine.mends import MENDS
 from model.invariants.registry import INVARIANTS
+from model.replay.compare import RecordingResult
 from model.script.conditions import CONDITIONS
 from model.script.verbs import VERBS
 from tui.commands.replay import compare_all, print_table, recordings
@@ -75,6 +76,11 @@ def agreement() -> str:
     paths = list(recordings([RECORDINGS]))
     verdicts = list(compare_all(paths, os.cpu_count() or 1, progress=sys.stderr.isatty()))
     print_table(verdicts, markdown=False)
+    return agreement_table(verdicts)
+
+
+def agreement_table(verdicts: Sequence[tuple[Path, RecordingResult]]) -> str:
+    """What came of each recording, counted by kind, as Markdown."""
     with redirect_stdout(io.StringIO()) as markdown:
         print_table(verdicts, markdown=True)
     rows, summary = markdown.getvalue().strip().rsplit("\n", 1)

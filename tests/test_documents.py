@@ -5,21 +5,29 @@ import re
 import pytest
 
 from docs import pictures
-from docs.parts import COMPARE, PARTS, README, ROOT, part
+from docs.parts import COMPARE, PARTS, README, RECORDINGS, ROOT, agreement_table, part
 from lessons.file.library import entries
 from lessons.file.museum import exhibits
 from lessons.file.schema import PARTS as PARTS_OF_COURSE
 from model.compare.scenes import DEFENCES, GRABBERS, defence_name, rows
 from model.compare.uses import uses
+from model.replay.compare import RecordingResult
+from tui.commands.replay import recordings
 
 COUNTED = {5: "five", 6: "six", 7: "seven"}
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "agreement"])
 def test_a_generated_part_is_what_the_program_says_today(name: str) -> None:
     file, make = PARTS[name]
     assert part(file.read_text(), name) == make(), "out of date: make documents"
+
+
+def test_the_table_of_agreement_counts_every_recording() -> None:
+    """That each agrees is tested where it is replayed: tests/model/test_replay.py."""
+    agreeing = [(path, RecordingResult(path.stem, 0, None, ())) for path in recordings([RECORDINGS])]
+    assert part(README.read_text(), "agreement") == agreement_table(agreeing), "out of date: make agreement"
 
 
 @pytest.mark.parametrize("name", pictures.FIRST)

@@ -1,9 +1,10 @@
 """Random scripts: whatever is typed, nothing breaks but what may break.
 
 Scripts are drawn from the verb table itself (`drawing`). After each micro-step the invariants are checked
-incrementally, after each command also from scratch, and both must agree. Where counts govern memory, these, locks, TLBs
-and the kernel's own complaints must be in order at all times: only a device that writes through a stale reference is
-allowed to do harm. With buffers, bad drivers and careless grabbers anything may be broken, but nothing may raise.
+incrementally, after each command (each eighth, with buffers) also from scratch, and both must agree. Where counts
+govern memory, these, locks, TLBs and the kernel's own complaints must be in order at all times: only a device that
+writes through a stale reference is allowed to do harm. With buffers, bad drivers and careless grabbers anything may be
+broken, but nothing may raise.
 
 The number of scripts is taken from PTESCOPE_EXAMPLES; all 10 000 that the project promises are run by
 
@@ -71,12 +72,13 @@ UNCOUNTED: Final = Dialect(
 """Buffers and storage, every driver, every defence."""
 
 
-def performed(lines: list[str]) -> list[Account]:
-    """Carry all of it out, checking after every command that the machine and its checker are whole."""
+def performed(lines: list[str], every: int = 1) -> list[Account]:
+    """Carry all of it out, checking after `every` so manyth command, and at the end, that the checker is whole."""
     runner, accounts = Runner(), []
-    for command in commands(lines):
-        if possible(command):
-            accounts.append(runner.perform(command))
+    possible_ones = [command for command in commands(lines) if possible(command)]
+    for number, command in enumerate(possible_ones, 1):
+        accounts.append(runner.perform(command))
+        if number % every == 0 or number == len(possible_ones):
             assert runner.checker == Checker.full(runner.context.state), command.text
     return accounts
 
@@ -100,4 +102,5 @@ def test_no_script_breaks_the_model(lines: list[str]) -> None:
 @settings(max_examples=max(EXAMPLES // 4, 1), deadline=None, suppress_health_check=list(HealthCheck))
 @given(scripts(UNCOUNTED))
 def test_no_driver_defence_or_grabber_raises(lines: list[str]) -> None:
-    assert len(performed(lines)) <= len(lines)
+    """Looking at all 512 pages of the huge buffer takes longer than commands do; what a checker misses stays missed."""
+    assert len(performed(lines, every=8)) <= len(lines)

@@ -22,7 +22,7 @@ KINDS: Final = """
 """The kinds in which the model agrees with the kernel in every recording."""
 
 SAMPLED: Final = {"thp": 9, "swap": 4, "uffd": 3, "hugetlb": 3}
-"""Kinds with many long recordings: of the random ones every so manyth is replayed here; `make agreement` does all."""
+"""Kinds with many long recordings: of the random ones every so manyth is written back; all of them are compared."""
 
 UNSUPPORTED_KINDS: Final[tuple[str, ...]] = ()
 """The kinds that need what the model does not have."""
@@ -31,6 +31,11 @@ UNSUPPORTED_KINDS: Final[tuple[str, ...]] = ()
 def of_kind(kind: str) -> list[Path]:
     paths = [path for path in RECORDINGS if kind_of(path.stem) == kind]
     assert paths, f"there is no recording of the kind {kind!r}"
+    return paths
+
+
+def sample_of(kind: str) -> list[Path]:
+    paths = of_kind(kind)
     hand = [path for path in paths if path.parent.name == "hand"]
     return hand + [path for path in paths if path.parent.name == "random"][:: SAMPLED.get(kind, 1)]
 
@@ -173,7 +178,7 @@ def test_what_the_kernel_has_placed_itself_stands_behind_the_arena() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recording_that_agrees_is_written_back_byte_for_byte(kind: str) -> None:
     """Not only what is compared: the flags that may be ignored, the order of everything, and the layout too."""
-    for path in of_kind(kind):
+    for path in sample_of(kind):
         recording = decode(path.read_bytes())
         assert encode(recording, emit(recording)) == path.read_text(), path.stem
 
