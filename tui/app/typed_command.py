@@ -6,6 +6,7 @@ meant. Then what the letters before it did is taken back, and the prompt opens w
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.events import Key
@@ -37,10 +38,16 @@ class TypedCommand:
         self.in_front = in_front
         self.theme = theme
         self.letters: deque[TypedLetter] = deque(maxlen=LEAST)
+        self.at_prompt = -inf
+        """When the last key came that was on its way to the prompt: the one that opens it, and letters close behind."""
 
     def takes(self, event: Key) -> tuple[str, TypedLetter] | None:
         """With the key that completes the beginning of a verb: that beginning, and its first letter."""
         letter = event.character or ""
+        if letter == ":" or event.time - self.at_prompt <= PACE:
+            self.at_prompt = event.time
+            self.letters.clear()
+            return None
         if not (letter.isascii() and (letter.islower() or letter in "- ")):
             self.letters.clear()
             return None
