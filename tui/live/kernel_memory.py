@@ -9,6 +9,7 @@ only if a page of this program's own is what it must be. All addresses are bytes
 import ctypes
 import mmap
 import os
+import platform
 import struct
 from contextlib import suppress
 from functools import cache, partial
@@ -345,9 +346,11 @@ class KernelMemory:
 @cache
 def unreadable() -> str:
     """Why kernel memory cannot be read here; empty if it can."""
+    if platform.machine() != "x86_64":
+        return "not x86-64"
     try:
         KernelMemory().close()
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, struct.error) as error:
         return str(error)
     return ""
 

@@ -297,7 +297,7 @@ def _few_bytes(chance: Chance, names: ProgramNames) -> str:
 
 
 def _ksm_scan(chance: Chance, _names: ProgramNames) -> str:
-    return f"ksm-scan {chance.choice((1, 2, 3, 5))}{chance.choice(('', '', '', ' use-zero-pages'))}"
+    return f"ksm-scan {chance.choice((3, 3, 4, 5))}{chance.choice(('', '', '', ' use-zero-pages'))}"
 
 
 KINDS: Final[tuple[tuple[Callable[[Chance, ProgramNames], str], int], ...]] = (
