@@ -69,7 +69,8 @@ def test_a_driver_that_forgets_to_zap_is_found_and_the_trace_replays() -> None:
 def test_what_was_found_on_one_kernel_goes_for_those_that_do_the_same_in_it() -> None:
     """udmabuf maps one page a fault until 6.12 and the whole VMA since 6.13: its file says so. Here that is one page.
 
-    In 6.1 that page was counted. On ext4 a zap flushes before it drops the mapcount of a dirty page, since 6.2.
+    In 6.1 that page was counted. On ext4 a zap flushes before it drops the mapcount of a dirty page, since 6.2; and a
+    fault at the end of a file is another in 6.18 than in 6.12 (`fault-around at the end of a file installs no table`).
     """
     asked = [
         case(of, call, call, kernel=kernel)
@@ -77,7 +78,7 @@ def test_what_was_found_on_one_kernel_goes_for_those_that_do_the_same_in_it() ->
         for kernel in ("6.1", "6.12", "6.18")
     ]
     found = [one.same_as for _, one in answers(asked, most_preemptions=0)]
-    assert found == ["", "6.1", "6.1", "", "", "6.12", "", "", "6.12"]
+    assert found == ["", "6.1", "6.1", "", "", "6.12", "", "", ""]
 
 
 ALIKE = (
