@@ -1,6 +1,7 @@
 """The sweep of ordinary calls: its scenes are sound, it finds what is there, and it can be thinned."""
 
 import re
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -145,6 +146,15 @@ def renamed(lines: tuple[str, ...], names: dict[str, str]) -> str:
     return "".join(f"{word.sub(lambda found: names[found[0]], line)}\n" for line in lines)
 
 
+def searched(text: str) -> BoundedSearch:
+    search = BoundedSearch(Search(set_up(parse(text))), lambda _: False, most_preemptions=0)
+    search.run()
+    return search
+
+
+searched_as_written = cache(searched)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(RENAMED),
@@ -152,15 +162,10 @@ def renamed(lines: tuple[str, ...], names: dict[str, str]) -> str:
 )
 def test_names_make_no_difference(one: SweepCase, names: list[str]) -> None:
     lines = scene_lines(one)
-    found = [
-        Search(set_up(parse(text)))
-        for text in ("".join(f"{line}\n" for line in lines), renamed(lines, dict(zip(NAMES, names, strict=True))))
-    ]
-    bounded = [BoundedSearch(search, lambda _: False, most_preemptions=0) for search in found]
-    for each in bounded:
-        each.run()
-    assert len(bounded[0].settled) == len(bounded[1].settled)
-    assert bounded[0].broken == bounded[1].broken
+    ours = searched_as_written("".join(f"{line}\n" for line in lines))
+    theirs = searched(renamed(lines, dict(zip(NAMES, names, strict=True))))
+    assert len(ours.settled) == len(theirs.settled)
+    assert ours.broken == theirs.broken
 
 
 def test_ordinary_calls_do_no_harm() -> None:
