@@ -283,8 +283,11 @@ def test_may_can_name_what_only_another_may_creates() -> None:
 
 
 def test_only_a_newline_ends_a_line() -> None:
-    commands = parse("\ufeffprocess p0\r\nnote a\u2028bc\r\nprocess p1")
+    commands = parse("\ufeffprocess p0\r\nnote a\r\nprocess p1")
     assert [(command.verb, command.line) for command in commands] == [("process", 1), ("note", 2), ("process", 3)]
+    first, second = problems("process p0\r\nnote a\u2028bc\r\nnothing p1", scene="")
+    assert first == "2:7: the control character U+2028: a script has printable text only"
+    assert second.startswith("3:1: ")
 
 
 @pytest.mark.parametrize("text", ["\n" * 200_000, "#" * 5_000_000])

@@ -158,6 +158,11 @@ GLOSSARY: Final = (
         "arch/x86/include/asm/pgtable_types.h: pte_t",
     ),
     Term(
+        "RCU",
+        "Frees what others may still be reading once each CPU has been seen outside; interrupts off count as reading.",
+        "mm/mmu_gather.c: tlb_remove_table_free",
+    ),
+    Term(
         "refcount",
         "How many references keep the frame from being freed; a pin counts 1024.",
         "include/linux/mm.h: GUP_PIN_COUNTING_BIAS",
@@ -166,11 +171,6 @@ GLOSSARY: Final = (
         "special PTE",
         "Core mm looks for no struct page behind it: GUP refuses it (but not the zero page), and nothing is counted.",
         "mm/memory.c: vm_normal_page",
-    ),
-    Term(
-        "RCU",
-        "Frees what others may still be reading once each CPU has been seen outside; interrupts off count as reading.",
-        "mm/mmu_gather.c: tlb_remove_table_free",
     ),
     Term("splat", "The kernel itself notices and complains in its log."),
     Term(
