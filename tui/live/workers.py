@@ -200,10 +200,6 @@ class Workers:
         about = os.fstat(descriptor)
         self.files[name] = LiveFile(descriptor, kind, (about.st_dev, about.st_ino))
 
-    def close_file(self, name: str) -> None:
-        """System call close."""
-        os.close(self.files.pop(name).descriptor)
-
     def to_disk(self, process: str, page: int) -> int:
         """System call pwrite with O_DIRECT of a page; returns the byte that reached the disk. Raises OSError."""
         descriptor = self._direct_file()
