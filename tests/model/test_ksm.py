@@ -136,7 +136,7 @@ def test_a_child_shares_the_ksm_page_and_takes_part_itself(play: Play) -> None:
 def test_ksmd_does_not_forget_an_address_whose_page_is_being_migrated(play: Play) -> None:
     play.do("ksm-scan 2\nbegin M migrate p0 a+0")
     while not holds(play, "absent p0 a[0:2] and absent p1 b"):
-        play.do("step M")
+        assert play.do("step M") == "ok"
     assert "waits for" in play.do("ksm-scan") or "blocked" in play.do("ksm-scan")
     play.do("finish M")
     assert play.do("ksm-scan") == "ok"
