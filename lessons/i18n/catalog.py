@@ -8,6 +8,7 @@ A text is found whatever its blanks and line ends are: `msgid` is what `plain` m
 """
 
 import gettext
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 BUILT_IN: Final = Path(__file__).parent
 LESSONS: Final = "lessons"
 """The folder, inside a language's, whose files are named after lessons."""
+_WRONG_LINE: Final = re.compile(r'^(?![ \t]*(?:#|\r?$|(?:\w\S* +)?"(?:[^"\\\n]|\\.)*"\s*$)).*', re.MULTILINE)
+"""A line that is neither a comment nor empty, nor holds one whole string."""
 
 
 class Damage(NamedTuple):
@@ -89,10 +92,15 @@ def read_catalog(path: Path) -> "Catalog":
     from babel.messages.pofile import PoFileError, read_po
 
     try:
-        with path.open("rb") as file:
-            return read_po(file, ignore_obsolete=True, abort_invalid=True)
+        content = path.read_bytes()
+        catalog = read_po(BytesIO(content), ignore_obsolete=True, abort_invalid=True)
+        text = content.decode(catalog.charset)
     except (PoFileError, UnknownLocaleError, UnicodeDecodeError) as error:
         raise ValueError(f"not a gettext .po file: {error}") from error
+    if wrong := _WRONG_LINE.search(text):  # Babel takes the last character of a string for its quote, whatever it is
+        line = text.count("\n", 0, wrong.start()) + 1
+        raise ValueError(f'not a gettext .po file: line {line}: a string ends with ", and \\" is a quote inside it')
+    return catalog
 
 
 @lru_cache(maxsize=64)

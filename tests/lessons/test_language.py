@@ -203,7 +203,7 @@ def test_plurals_and_contexts_are_gettexts(own: Path) -> None:
     assert ptr("page table", "Walk") == "Walk"
 
 
-@pytest.mark.parametrize("content", [b"msgid \xff", b"nonsense\n"])
+@pytest.mark.parametrize("content", [b"msgid \xff", b"nonsense\n", b'\nmsgid "forward"\nmsgstr "vor\n'])
 def test_a_damaged_file_is_named_and_left_aside(
     own: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +217,25 @@ def test_a_damaged_file_is_named_and_left_aside(
     assert main(["lessons"]) == 0
     assert capsys.readouterr().err == f"ptescope: {catalog.damaged[path]}\n"
     assert str(catalog.damaged[path]).startswith(f"{path}: not a gettext .po file")
+
+
+@pytest.mark.parametrize("string", ['"vor', 'vor"', '"', '"vor\\"', '"vo"r"', '""\n"vor\\n'])
+def test_a_string_without_its_closing_quote_is_named_with_its_line(own: Path, string: str) -> None:
+    path = write(own, "mine.po", f'\nmsgid "forward"\nmsgstr {string}\n')
+    lines = path.read_text(encoding="utf-8").splitlines()
+    use("de")
+    assert tr("forward") == "weiter"
+    assert f": line {len(lines)}: a string ends with" in catalog.damaged[path].reason
+
+
+def test_what_translators_tools_write_is_taken(own: Path) -> None:
+    text = '\n#, c-format\n#| msgid "for\nmsgctxt "a \\"b\\""\nmsgid ""\n  "forw"\n"ard"\nmsgstr "vor\\\\" \n'
+    text += '#~ msgid "x\n#~ msgstr "y\n'
+    path = write(own, "mine.po", "")
+    path.write_bytes((path.read_text(encoding="utf-8") + text).replace("\n", "\r\n").encode())
+    use("de")
+    assert ptr('a "b"', "forward") == "vor\\"
+    assert not catalog.damaged
 
 
 def test_a_lesson_is_translated_from_a_skeleton(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
