@@ -11,8 +11,9 @@ from model.compare.table import questions, review_questions
 from model.driver_files.resolve import whole
 from tests.tui.user import NORMAL, SMALL, User, at
 from tui.jobs.compare_cache import Cache
-from tui.screens.comparison import OWN_KERNEL, Comparison, DriverReview
+from tui.screens.comparison import Comparison
 from tui.screens.driver_form import DriverForm
+from tui.screens.driver_review import OWN_KERNEL, DriverReview
 from tui.screens.home import Home
 from tui.screens.stage import Stage
 from tui.screens.time_space import TimeSpace

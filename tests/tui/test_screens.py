@@ -37,7 +37,8 @@ from tui.drivers.exhibit import ExhibitDriver
 from tui.drivers.sandbox import SandboxDriver
 from tui.jobs.compare_cache import Cache
 from tui.screens import museum as museum_screen
-from tui.screens.comparison import Comparison, DriverReview
+from tui.screens.comparison import Comparison
+from tui.screens.driver_review import DriverReview
 from tui.screens.exhibit_stage import ExhibitStage
 from tui.screens.leaves_once import LeavesOnce
 from tui.screens.overlay import Overlay

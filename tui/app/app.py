@@ -484,7 +484,7 @@ class PtescopeApp(App[None]):
         """One driver against everybody who can do harm: one that comes along, or that a file describes."""
         from model.driver_files.library import bundled
         from model.text.problems import ScriptError
-        from tui.screens.comparison import OWN_KERNEL, DriverReview
+        from tui.screens.driver_review import OWN_KERNEL, DriverReview
         from tui.screens.prompt import Prompt
         from tui.session.reviewed import row_of
         from tui.session.user_files import UnreadableError

@@ -246,7 +246,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
 
     def action_review(self) -> None:
         """Put every grabber against each operation of the driver, if it can be read."""
-        from tui.screens.comparison import OWN_KERNEL, DriverReview
+        from tui.screens.driver_review import OWN_KERNEL, DriverReview
 
         try:
             row = row_of_text(tr("Describe a driver"), self.draft.text)
