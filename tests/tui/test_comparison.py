@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from lessons.learner.progress import Store
 from model.compare.cells import MOST_STATES, Cell, Judge
@@ -84,8 +85,13 @@ async def test_a_driver_is_reviewed_and_a_cell_opened(store: Store) -> None:
         await screen.computing
         await user.pilot.pause()
         assert "Review of qxl, bochs, kernel 6.1" in user.lines()[0]
+        assert [(one.row, one.column) for one in screen.listed] == [("raw", "evict")]
+        assert "1 corrupts, " in user.seen()
+        await user.press("enter")
+        assert isinstance(user.screen, TimeSpace)
+        await user.press("escape", "q")
         raw = [question.row for question in asked if question.column == "move"].index("raw")
-        await user.press(*["down"] * raw, "right")
+        await user.press("v", *["down"] * raw, "right")
         assert "raw: a driver that keeps the bare frame number. evict:" in user.seen()
         assert "corrupts in 24" in user.seen()
         await user.press("enter")
@@ -103,11 +109,51 @@ async def test_a_file_of_ones_own_is_reviewed(store: Store, tmp_path: Path, monk
     asked = review_questions(DriverRow(("mine",), text=text), OWN_KERNEL)
     Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
     async with at(store) as user:
-        await user.press("ctrl+y", *"nosuch", "enter")
-        assert not user.is_on(DriverReview)
-        await user.press("ctrl+y", *"mine.driver", "enter")
+        await user.press("ctrl+y", "m")
+        assert "mine.driver  a file here" in user.seen()
+        await user.press("tab", "enter")
         assert user.is_on(DriverReview)
         assert f"Review of mine, kernel {OWN_KERNEL}" in user.lines()[0]
+
+
+async def test_what_cannot_be_reviewed_stays_in_the_prompt_with_the_reason(store: Store, tmp_path: Path) -> None:
+    wrong = tmp_path / "w.driver"
+    wrong.write_bytes(b"driver w\nvma PFNMPA\n")
+    async with at(store, size=NORMAL) as user:
+        await user.press("ctrl+y", *"vgme", "enter")
+        assert "did you mean `vgem`?" in user.seen()
+        assert user.lines()[-1].startswith("vgme ")
+        line = user.app.focused
+        assert isinstance(line, Input)
+        line.value = str(wrong)
+        await user.press("enter")
+        assert "w.driver:2:5: `PFNMPA` is not one of" in "".join(user.lines())
+        assert line.value == str(wrong)
+        await user.press("escape")
+        assert user.is_on(Home)
+
+
+async def test_harm_is_listed_as_it_is_found_and_the_cursor_stays_on_its_row(store: Store) -> None:
+    row = DriverRow(("qxl",))
+    asked = review_questions(row, OWN_KERNEL)
+    Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
+    async with at(store) as user:
+        screen = DriverReview(UNICODE, row, OWN_KERNEL)
+        await user.app.push_screen(screen)
+        assert screen.computing is not None
+        await screen.computing
+        assert not screen.lists, "nothing does harm, so the table says what was looked at"
+        await user.press("v")
+        assert "Nothing so far that does harm" in user.seen()
+        for at_, cell in enumerate((Cell("hazard", steps=4), Cell("corrupts", steps=9), Cell("corrupts", steps=7))):
+            screen.answers[asked[at_].text] = cell
+            screen.came([asked[at_]])
+            if at_ == 1:
+                await user.press("down")
+        await user.pilot.pause()
+        assert screen.listed == [asked[2], asked[1], asked[0]]
+        assert screen.question() == asked[0]
+        assert "2 corrupts, 1 hazard, " in user.seen()
 
 
 async def test_what_the_form_describes_is_reviewed(store: Store) -> None:

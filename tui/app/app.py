@@ -37,6 +37,7 @@ from tui.widgets.role_styles import PTESCOPE, THEMES
 if TYPE_CHECKING:
     from lessons.teach.assignment import Assignment
     from tui.drivers.driver import Driver
+    from tui.screens.comparison import Comparison
     from tui.screens.driver_form import DriverDraft
     from tui.screens.home import Home
     from tui.screens.stage import Stage
@@ -482,30 +483,34 @@ class PtescopeApp(App[None]):
 
     def action_review(self) -> None:
         """One driver against everybody who can do harm: one that comes along, or that a file describes."""
-        from model.driver_files.library import bundled
         from model.text.problems import ScriptError
         from tui.screens.driver_review import OWN_KERNEL, DriverReview
         from tui.screens.prompt import Prompt
-        from tui.session.reviewed import row_of
+        from tui.session.reviewed import assist, row_of
         from tui.session.user_files import UnreadableError
 
-        def typed(name: str | None) -> None:
-            if not name:
-                return
-            name = name.strip()
-            if is_served() and name not in bundled():
-                self.notify(tr("In a browser there are no files."), severity="warning", markup=False)
-                return
-            try:
-                screen = DriverReview(self.glyphs, row_of(name), OWN_KERNEL)
-            except UnreadableError as error:
-                self.notify(str(error), severity="warning", markup=False)
-            except ScriptError as error:
-                self.notify("\n".join(one.located(name) for one in error.problems), severity="warning", markup=False)
-            else:
-                self.push_screen(screen)
+        screens: list[DriverReview] = []
 
-        self.push_screen(Prompt(tr("a driver that comes along, or a .driver file")), typed)
+        def refuses(name: str) -> str:
+            try:
+                screens[:] = [DriverReview(self.glyphs, row_of(name), OWN_KERNEL)]
+            except UnreadableError as error:
+                return str(error)
+            except ScriptError as error:
+                return "\n".join(one.located(name) for one in error.problems)
+            return ""
+
+        def typed(name: str | None) -> None:
+            if name:
+                self.push_screen(screens[0])
+
+        self.push_screen(Prompt(tr("the driver to review"), assist=assist, refuses=refuses), typed)
+
+    def on_comparison_review_asked(self, message: "Comparison.ReviewAsked") -> None:
+        """One driver of the comparison against everybody, under the defence that is shown there."""
+        from tui.screens.driver_review import DriverReview
+
+        self.push_screen(DriverReview(self.glyphs, message.row, message.kernel, message.defence))
 
     def action_museum(self) -> None:
         """Real bugs, as they were and as mended."""

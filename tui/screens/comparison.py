@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from lessons.i18n.language import tr
 from model.compare.cells import MOST_STATES, Cell
 from model.compare.ranking import FAILS
-from model.compare.scenes import DEFENCES, GRABBERS, defence_name, rows
+from model.compare.scenes import DEFENCES, GRABBERS, DriverRow, Settings, defence_name, rows
 from model.compare.table import CellQuestion, questions
 from model.script.parser import parse
 from tui.drivers.sandbox import SandboxDriver
@@ -66,6 +67,15 @@ class Comparison(LeavesOnce[None]):
     heading = tr("exporter")
     """What the rows are."""
 
+    class ReviewAsked(Message):
+        """Somebody wants one of the drivers reviewed; the app opens the screen."""
+
+        def __init__(self, row: DriverRow, kernel: str, defence: Settings) -> None:
+            super().__init__()
+            self.row = row
+            self.kernel = kernel
+            self.defence = defence
+
     def __init__(self, glyphs: Glyphs, kernel: str = KERNEL, asked: tuple[CellQuestion, ...] = ()) -> None:
         super().__init__()
         self.glyphs = glyphs
@@ -90,7 +100,7 @@ class Comparison(LeavesOnce[None]):
     def on_mount(self) -> None:
         """Show what is known; compute the rest."""
         self.query_one(Bar).build = self._keys
-        self._fill()
+        self.fill()
         self.query_one(DataTable).focus()
         self.computing = asyncio.create_task(self._compute())
 
@@ -104,12 +114,13 @@ class Comparison(LeavesOnce[None]):
 
     def hints(self) -> list[tuple[str, str, str]]:
         """Keys that do something here: each with a word for it and its action."""
-        other = tr("the table") if self.shows_uses else tr("uses it breaks")
+        other = tr("table") if self.shows_uses else tr("uses")
         return [
-            ("Enter", tr("open the trace"), "screen.open"),
-            ("Tab", tr("next defence"), "screen.defence(1)"),
+            ("Enter", tr("trace"), "screen.open"),
+            ("Tab", tr("defence"), "screen.defence(1)"),
             ("u", other, "screen.uses"),
-            ("r", tr("review the driver"), "screen.review"),
+            ("r", tr("review it"), "screen.review"),
+            ("^y", tr("your own"), "app.review"),
         ]
 
     async def _compute(self) -> None:
@@ -123,19 +134,24 @@ class Comparison(LeavesOnce[None]):
                 async for text, answer in coming:
                     self.answers[text] = answer
                     self.missing -= 1
-                    self._came(places[text])
+                    self.came(places[text])
         except ProcessGoneError as gone:
             self.notify(tr("The search ended: {why}").format(why=gone), severity="error", markup=False)
-        self._fill()
+        self.searched()
 
-    def _came(self, here: list[CellQuestion]) -> None:
+    def searched(self) -> None:
+        """The search is over: there is nothing more to come."""
+        self.entitle()
+
+    def came(self, here: list[CellQuestion]) -> None:
         """Show an answer where it belongs, if that is on the screen."""
         table = self.query_one(DataTable)
         for question in here:
             if self._is_shown(question):
                 column = question.defence if self.shows_uses else question.column
-                table.update_cell(question.row, column, self._cell(question), update_width=True)
-        self._entitle()
+                table.update_cell(question.row, column, self.cell(question), update_width=True)
+        self.entitle()
+        self.describe()
 
     # -- showing -----------------------------------------------------------------------------------
 
@@ -147,7 +163,7 @@ class Comparison(LeavesOnce[None]):
     def _is_shown(self, question: CellQuestion) -> bool:
         return question.use if self.shows_uses else not question.use and question.defence == self.defence
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Fill the table anew."""
         shown = [question for question in self.asked if self._is_shown(question)]
         table = self.query_one(DataTable)
@@ -160,14 +176,14 @@ class Comparison(LeavesOnce[None]):
         for question in shown:
             rows.setdefault(question.row, []).append(question)
         for name, cells in rows.items():
-            table.add_row(Text(name, "bold"), *map(self._cell, cells), key=name)
+            table.add_row(Text(name, "bold"), *map(self.cell, cells), key=name)
         table.fixed_columns = 1
         if columns:
             table.move_cursor(column=1)
-        self._entitle()
+        self.entitle()
         self.query_one(Bar).renew()
 
-    def _entitle(self) -> None:
+    def entitle(self) -> None:
         """The title: what is compared, and how much is still being searched."""
         self.query_one("#title", Static).update(Text(self.entitled()))
 
@@ -184,7 +200,7 @@ class Comparison(LeavesOnce[None]):
             return ""
         return "  " + tr("{count} cells are still being searched").format(count=self.missing)
 
-    def _cell(self, question: CellQuestion) -> Text:
+    def cell(self, question: CellQuestion) -> Text:
         """A cell: sign and words; nothing by colour alone."""
         answer = self.answers.get(question.text)
         if answer is None:
@@ -194,7 +210,7 @@ class Comparison(LeavesOnce[None]):
         style = "bold" if outcome in FAILS else ""
         return Text(f"{sign} {words(answer)}", style)
 
-    def _question(self) -> CellQuestion | None:
+    def question(self) -> CellQuestion | None:
         """What stands under the cursor."""
         table = self.query_one(DataTable)
         if not table.row_count:
@@ -210,16 +226,22 @@ class Comparison(LeavesOnce[None]):
     def on_data_table_cell_highlighted(self, message: DataTable.CellHighlighted) -> None:
         """Say what the cell under the cursor means."""
         message.stop()
-        question = self._question()
+        self.describe()
+
+    def describe(self) -> None:
+        """Say what the cell under the cursor means."""
+        self.query_one("#status", Static).update(Text(self.described()))
+
+    def described(self) -> str:
+        """What the cell under the cursor means; where there is none yet, what the figures hold for."""
+        question = self.question()
         answer = self.answers.get(question.text) if question is not None else None
         if question is None or answer is None:
-            said = bounds(self.kernel, MOST_STATES)
-        elif isinstance(answer, Cell):
+            return bounds(self.kernel, MOST_STATES)
+        if isinstance(answer, Cell):
             meaning = next((tr(text) for term, text in LEGEND if term.startswith(answer.outcome)), "")
-            said = f"{self.about(question)} {answer}" + (f": {meaning}." if meaning else "")
-        else:
-            said = f"{question.row}: {words(answer)}"
-        self.query_one("#status", Static).update(Text(said))
+            return f"{self.about(question)} {answer}" + (f": {meaning}." if meaning else "")
+        return f"{question.row}: {words(answer)}"
 
     def about(self, question: CellQuestion) -> str:
         """Who grabs in a cell, in a sentence."""
@@ -232,12 +254,12 @@ class Comparison(LeavesOnce[None]):
         """Compare with another defence."""
         self.at = (self.at + by) % len(self.defences)
         self.shows_uses = False
-        self._fill()
+        self.fill()
 
     def action_uses(self) -> None:
         """The uses, or the table again."""
         self.shows_uses = not self.shows_uses
-        self._fill()
+        self.fill()
 
     def on_data_table_cell_selected(self, message: DataTable.CellSelected) -> None:
         """Open the scene of the cell."""
@@ -250,7 +272,7 @@ class Comparison(LeavesOnce[None]):
 
     def open_cell(self) -> "SandboxStage | None":
         """Open the cell under the cursor; returns the stage, or None if there is nothing to open yet."""
-        question = self._question()
+        question = self.question()
         answer = self.answers.get(question.text) if question is not None else None
         if question is None or answer is None:
             self.notify(tr("This cell is not searched yet."), markup=False)
@@ -266,12 +288,10 @@ class Comparison(LeavesOnce[None]):
 
     def action_review(self) -> None:
         """Review the driver under the cursor."""
-        from tui.screens.driver_review import DriverReview
-
-        question = self._question()
+        question = self.question()
         row = next((row for row in rows(self.kernel) if question is not None and row.name == question.row), None)
         if row is None:
             self.notify(tr("Only a driver can be reviewed: put the cursor on one of its cells."), markup=False)
             return
         defence = next(known for known in DEFENCES if defence_name(known) == self.defence)
-        self.app.push_screen(DriverReview(self.glyphs, row, self.kernel, defence))
+        self.post_message(self.ReviewAsked(row, self.kernel, defence))

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import Key, Paste
 from textual.screen import ModalScreen
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from lessons.i18n.language import tr
 from tui.screens.leaves_once import LeavesOnce
@@ -62,6 +62,7 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
     Prompt { align: left bottom; background: $background 0%; }
     Prompt #prompt { height: auto; width: 100%; background: $panel; border-top: solid $primary; }
     Prompt #suggestions { height: 9; }
+    Prompt #refusal { height: auto; max-height: 8; padding: 0 1; display: none; }
     Prompt #line { height: 1; width: 100%; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -80,11 +81,14 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
         begin: str = "",
         *,
         many: bool = False,
+        refuses: Callable[[str], str] = lambda _line: "",
     ) -> None:
         super().__init__()
         self.begin = begin
         self.many = many
         """Several lines can be pasted at once; it ends with all of them then."""
+        self.refuses = refuses
+        """Why a line cannot be taken: it stays then, and can be mended; empty: it can."""
         self.wants = wants
         self.prompt_history = history or PromptHistory()
         self.assist = assist
@@ -107,6 +111,7 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
         with box:
             if self.assist is not None:
                 yield self.pane
+            yield Static(id="refusal", markup=False)
             yield self.line
 
     def on_mount(self) -> None:
@@ -140,9 +145,15 @@ class Prompt(TakesEarlyKeys, ModalScreen[str], LeavesOnce[str]):
         self.take([event.value.strip().removeprefix(":")])
 
     def take(self, lines: Sequence[str]) -> None:
-        """Close the prompt with these lines as its result."""
+        """Close the prompt with these lines as its result, unless one is refused."""
         for line in lines:
             self.prompt_history.add(line)
+        refusal = next(filter(None, map(self.refuses, filter(None, lines))), "")
+        if refusal:
+            shown = self.query_one("#refusal", Static)
+            shown.update(refusal)
+            shown.display = True
+            return
         self.dismiss("\n".join(lines) or None)
 
     def _rows(self, line: str, width: int) -> list[Row]:

@@ -1,13 +1,15 @@
 """What is to be reviewed: a driver that comes along, or one of one's own."""
 
+from functools import cache
 from pathlib import Path
 
 from lessons.i18n.language import tr
 from model.compare.scenes import DriverRow
 from model.driver_files import library
 from model.driver_files.resolve import whole
+from model.script.complete import Completion, Suggestion
 from model.text.problems import did_you_mean
-from tui.session.user_files import UnreadableError, read_text
+from tui.session.user_files import UnreadableError, is_served, read_text
 
 
 def row_of(driver: str) -> DriverRow:
@@ -20,6 +22,8 @@ def row_of(driver: str) -> DriverRow:
     names = library.bundled()
     if driver in names:
         return DriverRow((driver,))
+    if is_served():
+        raise UnreadableError(tr("In a browser there are no files.") + did_you_mean(driver, names))
     if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:
         hint = did_you_mean(driver, names) or f": {', '.join(names)}"
         raise UnreadableError(
@@ -35,3 +39,25 @@ def row_of_text(file: str, text: str) -> DriverRow:
         said = tr("{file}: a driver `{name}` comes along: choose another name")
         raise UnreadableError(said.format(file=file, name=name))
     return DriverRow((name,), text=text)
+
+
+def assist(line: str) -> Completion:
+    """What could be reviewed, for a prompt: the drivers that come along, and the driver files of this folder."""
+    found = (*_files(), *_bundled())
+    start = line.strip()
+    if any(start == one.word for one in found):
+        return Completion(start, "", ())
+    wanted = tr("a driver that comes along, or a .driver file")
+    return Completion("DRIVER", wanted, tuple(one for one in found if one.word.startswith(start)))
+
+
+def _files() -> list[Suggestion]:
+    """Those of one's own."""
+    here = () if is_served() else sorted(Path().glob(f"*{library.SUFFIX}"))
+    return [Suggestion(path.name, tr("a file here")) for path in here]
+
+
+@cache
+def _bundled() -> tuple[Suggestion, ...]:
+    """Those that come along, with what they are."""
+    return tuple(Suggestion(name, whole(library.text_of(name)).about) for name in library.bundled())

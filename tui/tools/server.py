@@ -11,6 +11,7 @@ from pydantic import Field
 
 from model.compare.cells import MOST_STATES
 from model.compare.owner_acts import of_owner
+from model.compare.ranking import QUIET
 from model.compare.scenes import DriverRow
 from model.compare.table import review_questions
 from model.driver_files import library
@@ -23,7 +24,7 @@ from tui.jobs.subprocess_job import ProcessGoneError, Work, run_in_process
 from tui.tools import work
 from tui.tools.work import ToolLimits, WorkRefused
 from tui.version import __version__
-from tui.views.review_table import QUIET, ReviewResult, as_object
+from tui.views.review_table import ReviewResult, as_object
 
 ABOUT: Final = """\
 ptescope simulates the Linux memory manager: page tables, reference counts, TLBs, GUP, buffers that move. A script says

@@ -12,7 +12,7 @@ import msgspec
 from lessons.i18n.language import tr
 from model.compare.cells import Cell, CellOutcome
 from model.compare.owner_acts import OwnerAct
-from model.compare.ranking import FAILS, ORDER, badness, worst
+from model.compare.ranking import FAILS, QUIET, badness, counted, worst
 from model.compare.scenes import GRABBERS, NOBODY
 from model.compare.table import CellQuestion
 from model.search.verdicts import MEMORY_ORDER
@@ -21,8 +21,6 @@ from tui.views.comparison_table import LEGEND, Grid, print_grid, style_of, words
 from tui.views.plain_text import console
 from tui.views.search_json import EXIT_CORRUPTS, EXIT_INCOMPLETE, EXIT_NEVER_ENDS, EXIT_SAFE, EXIT_VACUOUS
 
-QUIET: Final = frozenset({"safe", "refused"})
-"""Cells that are counted, not listed."""
 STATUS: Final[dict[CellOutcome, int]] = {
     "corrupts": EXIT_CORRUPTS,
     "splat": EXIT_CORRUPTS,
@@ -90,8 +88,7 @@ class ReviewResult(NamedTuple):
         >>> ReviewResult("qxl", "6.18", "none", 9, (), (question,), {"a": Cell("safe")}).counted
         '1 safe'
         """
-        count = Counter(cell.outcome for _, cell in self.cells)
-        return ", ".join(f"{count[outcome]} {outcome}" for outcome in ORDER if count[outcome])
+        return counted(cell for _, cell in self.cells)
 
 
 def name_of(question: CellQuestion) -> str:
