@@ -24,6 +24,11 @@ from lessons.drills.operations import SEEN as DRILLED_TABLES
 from lessons.file.museum_schema import CULPRITS, MECHANISMS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
+from model.compare.owner_acts import PROCESS_ACTS, PUNCHED
+from model.compare.scenes import GRABBERS, NOBODY
+from model.driver_files import library
+from model.driver_files.parser import parse as parse_driver
+from model.driver_files.records import NO_WORDS
 from model.invariants.next_access import FILLINGS
 from model.invariants.registry import INVARIANTS
 from model.search.verdicts import MEMORY_ORDER, Verdict
@@ -130,6 +135,10 @@ def tables() -> Iterator[str]:
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (term.meaning for term in GLOSSARY)
     yield from (*SWEEP_HEADINGS, MEMORY_ORDER, *(meaning for _, meaning in CELL_WORDS))
+    yield from (grabber.meaning for grabber in (NOBODY, *GRABBERS))
+    yield from (PUNCHED, *PROCESS_ACTS.values(), NO_WORDS)
+    operations = (one for name in library.bundled() for one in parse_driver(library.text_of(name)).lists)
+    yield from (one.head.words for one in operations if one.head.word == "op" and one.head.words)
     yield from (meaning for _, meaning in EXAMPLES)
     yield from (one.meaning for one in PICTURE_SIGNS.values() if one.meaning)
     yield from (word for word in FILLINGS if word)

@@ -19,6 +19,15 @@ from model.script.runner import Runner
 
 MOST_PREPARING: Final = 2
 """How many other operations may have to come before one."""
+PUNCHED: Final = "whoever has the memfd takes its page out: fallocate(2)"
+PROCESS_ACTS: Final = {
+    "fork": "fork(2), and the parent writes on",
+    "munmap": "munmap(2): the driver still has the buffer",
+    "mremap": "mremap(2): the mapping goes elsewhere",
+    "exit": "the process ends",
+    "destroy": "munmap(2), and the last handle is closed: the buffer goes",
+}
+"""What a process does with its mapping, in words."""
 
 
 class OwnerAct(NamedTuple):
@@ -73,7 +82,7 @@ def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Owne
         yield OwnerAct(one.name, (*before, *subjects), subjects, one.about)
     if driver.backing == "borrow:memfd":
         punch = _punch(driver)
-        yield OwnerAct("punch", punch, punch, "whoever has the memfd takes its page out: fallocate(2)")
+        yield OwnerAct("punch", punch, punch, PUNCHED)
 
 
 def _op_commands(op: str) -> tuple[str, ...]:
@@ -106,15 +115,16 @@ def _succeeds(row: DriverRow, kernel: str, defence: Settings, commands: tuple[st
 def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
     pages, to = (HUGE_PAGES, 4 * HUGE_PAGES) if row.is_huge(kernel) else (1, 64)
     move = f"mremap p0 buf pages={pages} maymove to={to}"
-    for name, commands, meaning in (
-        ("fork", ("fork p0 c", "write p0 buf+0 67"), "fork(2), and the parent writes on"),
-        ("munmap", ("munmap p0 buf",), "munmap(2): the driver still has the buffer"),
-        ("mremap", (move,), "mremap(2): the mapping goes elsewhere"),
-        ("exit", ("exit p0",), "the process ends"),
-        ("destroy", ("munmap p0 buf", "destroy b"), "munmap(2), and the last handle is closed: the buffer goes"),
-    ):
-        subject = commands[-1] if name == "destroy" else commands[0]
-        yield OwnerAct(name, commands, (subject,), meaning)
+    done = {
+        "fork": ("fork p0 c", "write p0 buf+0 67"),
+        "munmap": ("munmap p0 buf",),
+        "mremap": (move,),
+        "exit": ("exit p0",),
+        "destroy": ("munmap p0 buf", "destroy b"),
+    }
+    for name, meaning in PROCESS_ACTS.items():
+        subject = done[name][-1] if name == "destroy" else done[name][0]
+        yield OwnerAct(name, done[name], (subject,), meaning)
 
 
 # -- scenes ----------------------------------------------------------------------------------------

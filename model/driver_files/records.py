@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 Value = str | int | bool | tuple[str, ...]
+
+NO_WORDS: Final = "an operation of the driver"
+"""What is said of an operation whose file says nothing."""
 
 
 class DriverLine(msgspec.Struct, frozen=True):
@@ -81,7 +85,7 @@ class StepList(msgspec.Struct, frozen=True):
     @property
     def about(self) -> str:
         """What it does, in a line."""
-        return self.head.words or self.head.source or "an operation of the driver"
+        return self.head.words or self.head.source or NO_WORDS
 
     def every_step(self) -> Iterator[DriverLine]:
         """Its steps, those behind a `+` too."""

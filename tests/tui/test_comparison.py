@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from lessons.i18n.language import ENGLISH, use
 from lessons.learner.progress import Store
 from model.compare.cells import MOST_STATES, Cell, Judge
 from model.compare.scenes import DriverRow, rows
@@ -100,6 +101,20 @@ async def test_a_driver_is_reviewed_and_a_cell_opened(store: Store) -> None:
         await user.press("escape")
         assert user.is_on(Stage)
         assert "raw / evict: corrupts in 24" in user.lines()[0]
+
+
+def test_what_a_cell_is_about_is_said_in_the_readers_language() -> None:
+    use("de")
+    try:
+        review = DriverReview(UNICODE, DriverRow(("cirrus",)), "6.1")
+        fork = next(one for one in review.asked if (one.row, one.column) == ("raw", "fork"))
+        said = (review.about(fork), Comparison(UNICODE, asked=FEW).about(FEW[1]))
+    finally:
+        use(ENGLISH)
+    assert said[0] == (
+        "raw: ein Treiber, der nur die Frame-Nummer behält. fork: fork(2), und der Elternprozess schreibt weiter."
+    )
+    assert said[1] == "gup-fast: get_user_pages_fast(), FOLL_GET: direct I/O in 6.1."
 
 
 async def test_a_file_of_ones_own_is_reviewed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from model.compare.cells import Cell, Judge
+from lessons.i18n import language
+from model.compare.cells import MOST_STATES, Cell, Judge
 from model.compare.owner_acts import CellScene
 from model.compare.table import CellQuestion, review_questions
 from model.script.parser import parse
@@ -79,6 +80,23 @@ def test_the_table_and_markdown(capsys: pytest.CaptureFixture[str], mine: str) -
     told = capsys.readouterr().out
     assert "* `nobody:purge`: corrupts in 2 (freed-while-mapped)" in told
     assert "| gup-fast | refused EFAULT |" in told
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",)], ids=["table", "markdown"])
+def test_who_grabs_and_what_happens_is_said_in_the_readers_language(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    """Also of the operations that a driver's file says."""
+    asked = review_questions(row_of("vfio-pci"), "6.1", (), ("nobody",))
+    Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
+    monkeypatch.setenv("PTESCOPE_LANGUAGE", "de")
+    monkeypatch.setattr(language, "_chosen", [])
+    assert main(["review", "vfio-pci", "--kernel", "6.1", "--grabber", "nobody", *form]) == 0
+    told = " ".join(capsys.readouterr().out.replace("`", "").split())
+    assert "nobody: niemand: was die Operation von selbst tut" in told
+    assert "munmap: munmap(2): der Treiber hat den Puffer noch" in told
+    assert "reset: Das Gerät zurücksetzen" in told
+    assert "safe, N states: alle N erreichbaren" in told
 
 
 def test_the_story_of_a_cell(capsys: pytest.CaptureFixture[str], mine: str) -> None:

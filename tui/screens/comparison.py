@@ -246,7 +246,7 @@ class Comparison(LeavesOnce[None]):
     def about(self, question: CellQuestion) -> str:
         """Who grabs in a cell, in a sentence."""
         grabber = next(grabber for grabber in GRABBERS if grabber.name == question.column)
-        return f"{question.column}: {grabber.meaning}."
+        return f"{question.column}: {tr(grabber.meaning)}."
 
     # -- moving ------------------------------------------------------------------------------------
 

@@ -156,7 +156,7 @@ class DriverReview(Comparison):
         """Who grabs in a cell, and what happens."""
         grabber = next(grabber for grabber in (NOBODY, *GRABBERS) if grabber.name == question.row)
         act = next(one for one in self.acts if one.name == question.column)
-        return f"{grabber.name}: {grabber.meaning}. {act.name}: {act.meaning.rstrip('.')}."
+        return f"{grabber.name}: {tr(grabber.meaning)}. {act.name}: {tr(act.meaning).rstrip('.')}."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is one defence here, and no other driver."""

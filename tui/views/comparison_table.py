@@ -143,7 +143,7 @@ def as_markdown(asked: Sequence[CellQuestion], answers: Mapping[str, Answer], ke
         lines = [grid.heading, ("---",) * len(grid.heading)]
         lines += [(row, *map(words, cells)) for row, cells in grid.rows]
         parts.append(f"\n### {grid.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
-    parts.append("\n" + "".join(f"* `{term}`: {meaning}\n" for term, meaning in LEGEND))
+    parts.append("\n" + "".join(f"* `{term}`: {tr(meaning)}\n" for term, meaning in LEGEND))
     return "".join(parts)
 
 

@@ -138,7 +138,7 @@ def print_markdown(review: ReviewResult) -> None:
     grid = review.grid
     table = [grid.heading, ("---",) * len(grid.heading), *((row, *map(words, cells)) for row, cells in grid.rows)]
     lines += ["", *(f"| {' | '.join(line)} |" for line in table), ""]
-    lines += [f"* `{term}`: {meaning}" for term, meaning in (*LEGEND, *_meanings(review))]
+    lines += [f"* `{term}`: {tr(meaning)}" for term, meaning in (*LEGEND, *_meanings(review))]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
