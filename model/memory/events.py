@@ -49,6 +49,12 @@ class Printk(Record, frozen=True, omit_defaults=True, tag="printk"):
     text: str
 
 
+class Refusal(Record, frozen=True, omit_defaults=True, tag="refusal"):
+    """Which check made a call fail, where one errno stands for several: the program is not told."""
+
+    reason: str
+
+
 class Copied(Record, frozen=True, tag="copied"):
     """Whole pages were copied: what the frames hold, they hold as a copy."""
 
@@ -57,4 +63,4 @@ class Copied(Record, frozen=True, tag="copied"):
     """Of each, the frame that it was copied from."""
 
 
-Event = Splat | Access | FreedTableRead | Printk | Copied
+Event = Splat | Access | FreedTableRead | Printk | Refusal | Copied

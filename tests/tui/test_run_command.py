@@ -387,3 +387,18 @@ def test_a_property_is_about_the_machine() -> None:
     done = called("run", "-", text="process p0\nalways ok\n")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("-:2:1: `ok` is about the last command, and `always` about the machine")
+
+
+def test_a_collapse_that_is_refused_says_which_check_it_was(tmp_path: Path) -> None:
+    script = tmp_path / "c.pte"
+    script.write_bytes(
+        b"process p0\nmmap p0 a anon private rw 512 at=512\nmadvise p0 a collapse\nwrite p0 a 1\ngup p0 a as=r\n"
+        b"madvise p0 a collapse\nput r\nmadvise p0 a nohugepage\nmadvise p0 a collapse\n"
+        b"madvise p0 a hugepage\nmadvise p0 a collapse\n"
+    )
+    reasons = [line.strip() for line in called("run", str(script)).stdout.splitlines() if "why: " in line]
+    assert reasons == [
+        "why: the VMA has not had a page yet: no anon_vma",
+        "why: page has another reference",
+        "why: the VMA is VM_NOHUGEPAGE",
+    ]

@@ -8,7 +8,7 @@ from lessons.i18n.language import localized, tr
 from model.engine.procedure import Stepped
 from model.engine.splat import kernel_log
 from model.invariants.violation import Violation
-from model.memory.events import Access, Event, Printk, Splat
+from model.memory.events import Access, Event, Printk, Refusal, Splat
 from model.memory.state import State
 from model.script.context import Outcome
 from model.session.timeline import Node as Moment
@@ -134,6 +134,8 @@ def _event_lines(state: State, event: Event, place: str) -> Iterator[LogLine]:
             yield LogLine(f"  {access(state, event)}", "plain", f"frame:{event.pfn}")
         case Printk():
             yield LogLine(f"  {event.text}", "plain", place)
+        case Refusal():
+            yield LogLine(f"  {tr('why')}: {event.reason}", "plain", place)
 
 
 def access(state: State, event: Access) -> str:

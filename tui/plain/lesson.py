@@ -19,7 +19,7 @@ from lessons.play.player import Player
 from lessons.play.step_size import StepSize
 from lessons.play.view import LessonView, RevealedPrediction
 from model.engine.splat import kernel_log
-from model.memory.events import Printk, Splat
+from model.memory.events import Printk, Refusal, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import legend, machine
 from tui.views.change_text import HIDDEN, change_rows
@@ -237,13 +237,15 @@ class PlainLesson:
             self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.in_words()}", "bold"))
 
     def events(self, played_step: PlayedStep, indent: int) -> None:
-        """What the kernel printed."""
+        """What the kernel printed, and why it refused."""
         for event in played_step.stepped.events if played_step.stepped else ():
             if isinstance(event, Splat):
                 for text in kernel_log(event):
                     self.line(indent, Text(f"{self.signs.bar} {text}", "red"))
             elif isinstance(event, Printk):
                 self.line(indent, Text(f"{self.signs.bar} {event.text}"))
+            elif isinstance(event, Refusal):
+                self.line(indent, Text(f"{tr('why')}: {event.reason}"))
 
     def answered(self, *, revealed: bool) -> None:
         """An answer was taken; it is judged at once or later."""

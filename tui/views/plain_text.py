@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lessons.i18n.language import localized, ntr, tr
 from model.engine.splat import kernel_log
-from model.memory.events import Printk, Splat
+from model.memory.events import Printk, Refusal, Splat
 from model.script.verbs import PROPERTIES
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import Glyphs, choose
@@ -147,13 +147,15 @@ class Narrator:
             self.line(6, Text(f"{self.signs.bullet} {more}", "dim"))
 
     def log(self, account: "Account") -> None:
-        """What the kernel printed."""
+        """What the kernel printed, and why it refused."""
         for event in account.events:
             if isinstance(event, Splat):
                 for text in kernel_log(event):
                     self.line(6, Text(f"{self.signs.bar} {text}", "red"))
             elif isinstance(event, Printk):
                 self.line(6, Text(f"{self.signs.bar} {event.text}"))
+            elif isinstance(event, Refusal):
+                self.line(6, Text(f"{tr('why')}: {event.reason}"))
 
     def violations(self, account: "Account") -> None:
         """What is wrong from here on, and why."""

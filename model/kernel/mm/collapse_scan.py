@@ -65,11 +65,24 @@ def collapse_allowed(vma: Vma) -> bool:
 
     Anonymous memory must have had a page. Of files shmem alone has huge pages, aligned in the file as in the VMA.
     """
-    if vma.flags & (VM_SPECIAL | VM_HUGETLB | VM_NOHUGEPAGE):
-        return False
-    if not (vma.anon_vma if vma_is_anonymous(vma) else vma.ops == "shmem"):
-        return False
-    return thp_vma_suitable(vma, vma.end - HPAGE_PMD_NR)
+    return not forbidden(vma)
+
+
+def forbidden(vma: Vma) -> str:
+    """Why the VMA may not have huge pages; empty: it may."""
+    if vma.flags & VM_HUGETLB:
+        return "the VMA is of hugetlb pages"
+    if vma.flags & VM_NOHUGEPAGE:
+        return "the VMA is VM_NOHUGEPAGE"
+    if vma.flags & VM_SPECIAL:
+        return "the VMA is special: VM_IO, VM_PFNMAP, VM_MIXEDMAP or VM_DONTEXPAND"
+    if vma_is_anonymous(vma) and not vma.anon_vma:
+        return "the VMA has not had a page yet: no anon_vma"
+    if not vma_is_anonymous(vma) and vma.ops != "shmem":
+        return "the VMA is of a file that is not in shmem"
+    if not thp_vma_suitable(vma, vma.end - HPAGE_PMD_NR):
+        return "no aligned 2 MiB fit into the VMA"
+    return ""
 
 
 def userfaultfd_armed(vma: Vma) -> bool:

@@ -21,6 +21,7 @@ from model.kernel.mm.collapse_scan import (
     RESULTS,
     SUCCEED,
     collapse_allowed,
+    forbidden,
     number_of,
     pmd_state,
     scan_entries,
@@ -34,6 +35,7 @@ from model.kernel.mm.swap import free_swap_cache
 from model.kernel.mm.swap_fault import do_swap_page
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EINVAL
+from model.memory.events import Refusal
 from model.memory.flags import (
     PG_LRU,
     VM_FAULT_ERROR,
@@ -65,6 +67,7 @@ class madvise_collapse(Procedure):
         """May this mapping have huge pages at all? Then take the 2 MiB one after the other that lie in the range."""
         vma = vma_lookup(tx, self.mm, self.start)
         if vma is None or not collapse_allowed(vma):
+            tx.emit(Refusal(forbidden(vma) if vma is not None else "no VMA"))
             return fail(EINVAL)
         self.start = -(-self.start // HPAGE_PMD_NR) * HPAGE_PMD_NR
         self.end = self.end // HPAGE_PMD_NR * HPAGE_PMD_NR
@@ -103,6 +106,7 @@ class madvise_collapse(Procedure):
         inside = self.end < self.start and not fact(tx, "collapse of less than a huge page does nothing")
         if self.collapsed == max(self.end - self.start, 0) // HPAGE_PMD_NR and not inside:
             return done()
+        tx.emit(Refusal("the range has no whole 2 MiB" if inside else self.result))
         return fail(ERRNO.get(self.result, EINVAL))
 
 
