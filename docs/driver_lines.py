@@ -58,7 +58,7 @@ def _reference() -> Iterator[str]:
         for form in forms.values():
             yield f"* `{form.usage}`: {form.help}. Example: {example(form, forms)}"
             for slot in (*form.slots, *form.options, *form.flags):
-                if told := _told(slot):
+                if told := _slot_in_words(slot):
                     yield f"  * {told}"
         yield ""
     yield "### Conditions\n"
@@ -67,7 +67,7 @@ def _reference() -> Iterator[str]:
     yield ""
 
 
-def _told(slot: Slot) -> str:
+def _slot_in_words(slot: Slot) -> str:
     """What stands in a slot, where its name does not say it all."""
     words = " ".join(f"`{word}`" for word in slot.words)
     if slot.meaning:

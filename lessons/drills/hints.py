@@ -37,10 +37,10 @@ WHERE: Final = {
 def hints(made: Exercise) -> tuple[str, ...]:
     """All hints to an exercise, in the order in which they are given."""
     kind = made.kind.partition("@")[0]
-    return tr(WHERE[kind]), _told(kind, made)
+    return tr(WHERE[kind]), _computed_hint(kind, made)
 
 
-def _told(kind: str, made: Exercise) -> str:
+def _computed_hint(kind: str, made: Exercise) -> str:
     """The second hint, computed on the scene."""
     if kind == "walk":
         return tr("Shift right by nine for each level below that table; keep the low nine bits (0x1ff).")

@@ -96,7 +96,7 @@ def carry_out(context: Context, checker: Checker, command: Command) -> Iterator[
             return
         journal.append(moved.changes)
         violations += moved.violations
-    yield moved._replace(now=_told(moved.now, command, violations))
+    yield moved._replace(now=_with_violations(moved.now, command, violations))
 
 
 def look_ahead(now: Running | Ended) -> Iterator[Stepped]:
@@ -109,7 +109,7 @@ def look_ahead(now: Running | Ended) -> Iterator[Stepped]:
         yield stepped
 
 
-def _told(ended: Ended, command: Command, violations: Iterable[Violation]) -> Ended:
+def _with_violations(ended: Ended, command: Command, violations: Iterable[Violation]) -> Ended:
     return ended._replace(context=with_violations(ended.context, command, violations))
 
 

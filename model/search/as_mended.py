@@ -160,7 +160,9 @@ def _of(task: str, moves: Sequence[WalkedMove]) -> list[WalkedMove]:
 
 def _lines(old: list[WalkedMove], new: list[WalkedMove]) -> Iterator[StepLine]:
     """The steps that differ, and CONTEXT of those around them."""
-    matcher = SequenceMatcher(None, [_told(move) for move in old], [_told(move) for move in new], autojunk=False)
+    matcher = SequenceMatcher(
+        None, [_compared(move) for move in old], [_compared(move) for move in new], autojunk=False
+    )
     for group in matcher.get_grouped_opcodes(CONTEXT):
         for kind, first, last, start, end in group:
             if kind == "equal":
@@ -170,7 +172,7 @@ def _lines(old: list[WalkedMove], new: list[WalkedMove]) -> Iterator[StepLine]:
             yield from (_line("+", move) for move in new[start:end])
 
 
-def _told(move: WalkedMove) -> tuple[str, tuple[Change, ...], str]:
+def _compared(move: WalkedMove) -> tuple[str, tuple[Change, ...], str]:
     """What of a step makes it the same as another."""
     return move.step, move.changes, move.answer
 

@@ -67,13 +67,13 @@ def screen(driver: Driver, store: Store, draw: Callable[[PtescopeApp], str], siz
 def pause(picture: Picture, before: Picture | None = None) -> float:
     """Seconds that somebody needs for a screen after another: to read what is new, and to think where it asks."""
     ask = picture.tale.ask
-    known = {*_told(before), *before.tale.text.splitlines()} if before is not None else set()
-    new = " ".join(line for line in _told(picture) if line not in known)
+    known = {*_lines_to_read(before), *before.tale.text.splitlines()} if before is not None else set()
+    new = " ".join(line for line in _lines_to_read(picture) if line not in known)
     asks_anew = ask is not None and (before is None or before.tale.ask != ask)
     return min(round((THINKING if asks_anew else PAUSE) + len(new.split()) / WORDS, 1), LONGEST)
 
 
-def _told(picture: Picture) -> list[str]:
+def _lines_to_read(picture: Picture) -> list[str]:
     """What is to be read on a screen, besides the machine, line by line."""
     tale, last = picture.tale, picture.last
     told = [last.remark if last is not None else "", *(one.reply for one in tale.judged)]

@@ -185,9 +185,9 @@ class ExhibitDriver(SandboxDriver):
 
     def _tale(self) -> LessonText:
         """What happened, where on which way one stands, and what the search says."""
-        return super()._tale()._replace(text="\n\n".join(filter(None, self._told())))
+        return super()._tale()._replace(text="\n\n".join(filter(None, self._paragraphs())))
 
-    def _told(self) -> tuple[str, ...]:
+    def _paragraphs(self) -> tuple[str, ...]:
         header, here = self.exhibit.header, self.session.node.number
         if here == self.before.start:
             return self.exhibit.story, self._verdict_before(), tr("Go forward and see.")

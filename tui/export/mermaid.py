@@ -59,7 +59,7 @@ def _messages(node: Node, ids: Mapping[tuple[str, str], str]) -> Iterator[str]:
     actor = ids["task", _actor(node)]
     by_thing: dict[str, list[str]] = {}
     for change in filter(_drawn, node.changes):
-        by_thing.setdefault(TOUCHED[change.table], []).append(_told(node, change))
+        by_thing.setdefault(TOUCHED[change.table], []).append(_change_in_words(node, change))
     step = f"{node.stepped.procedure}.{node.stepped.step}"
     for thing, changes in by_thing.items():
         more = f" and {len(changes) - MOST_WORDS} more" if len(changes) > MOST_WORDS else ""
@@ -70,7 +70,7 @@ def _messages(node: Node, ids: Mapping[tuple[str, str], str]) -> Iterator[str]:
         yield f"    Note over {actor}: {_text(violation.severity.upper())} {_text(violation.invariant)}"
 
 
-def _told(node: Node, change: Change) -> str:
+def _change_in_words(node: Node, change: Change) -> str:
     """One change; what is gone must not read like what has come."""
     sign, subject, words = change_line(node.state, change, "to")
     return {"+": f"new {subject} {words}", "-": f"{subject} gone, was {words}"}.get(sign, f"{subject} {words}").strip()

@@ -133,7 +133,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
                 rows += [row(Span(line, "corruption")) for line in wrap(told, max(width, 20))]
         else:
             for finding in sorted(found, key=lambda one: (one.severity, one.line)):
-                rows += self._told(finding, width)
+                rows += self._complaint(finding, width)
             if not found:
                 told = f"{self.glyphs.ok} {tr('nothing is wrong that can be seen by reading')}"
                 rows += [row(Span(line, "ok")) for line in wrap(told, max(width, 20))]
@@ -142,7 +142,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
             rows.append(row(Span(f"{number:3}  ", "dim"), Span(cut(line, max(width - 5, 8)), "code")))
         return rows
 
-    def _told(self, fault: DriverFault, width: int) -> list[Row]:
+    def _complaint(self, fault: DriverFault, width: int) -> list[Row]:
         """One complaint: how bad and where, then what."""
         grave = fault.severity == "error"
         sign, word = (self.glyphs.broken, tr("error")) if grave else (self.glyphs.caution, tr("warning"))

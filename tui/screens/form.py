@@ -137,7 +137,7 @@ class Form(ModalScreen[str], LeavesOnce[str]):
             yield from self._lines()
         self.pane = LinePane(tr("The command"), "line", "", self.glyphs)
         self.pane.can_focus = False
-        self.pane.build = self._told
+        self.pane.build = self._verdict_and_help
         self.bar = Bar(pane_id="keys")
         self.bar.build = self._keys
         yield self.pane
@@ -160,7 +160,7 @@ class Form(ModalScreen[str], LeavesOnce[str]):
 
     # -- showing ------------------------------------------------------------------------------------
 
-    def _told(self, width: int) -> list[Row]:
+    def _verdict_and_help(self, width: int) -> list[Row]:
         """The line, and what is wrong with it; then what belongs into the field in use."""
         problem = self.problem()
         verdict = Span(cut(f" {problem}", width), "hazard") if problem else Span(f" {tr('Enter carries it out')}", "ok")

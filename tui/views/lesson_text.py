@@ -188,15 +188,15 @@ def steps(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     """What the last micro-step did, and what the next one is going to do, in the kernel's words."""
     rows: list[Row] = []
     if picture.last is not None:
-        rows += _told(tr("just now"), picture.last, width, "strong", glyphs)
+        rows += _micro_step(tr("just now"), picture.last, width, "strong", glyphs)
     if picture.next is not None:
         if rows:
             rows.append(BLANK)
-        rows += _told(tr("next"), picture.next, width, "now", glyphs)
+        rows += _micro_step(tr("next"), picture.next, width, "now", glyphs)
     return rows
 
 
-def _told(label: str, told: ShownStep, width: int, role: str, glyphs: Glyphs) -> list[Row]:
+def _micro_step(label: str, told: ShownStep, width: int, role: str, glyphs: Glyphs) -> list[Row]:
     """One micro-step: its name, where it stands in the kernel, its words, and how the call ends."""
     name = [Span(f"{label} ", "dim"), Span(told.name, role)]
     if told.task not in {"", "main"}:

@@ -129,12 +129,12 @@ def verdicts(exhibit: Exhibit, found: ExhibitVerdict, width: int, glyphs: Glyphs
     said = tr("{rule} is broken in {steps} at least{share}; {states} states").format(
         rule=rule, steps=steps, share=share, states=found.before.states
     )
-    rows = [*_told(f"{glyphs.broken} ", tr("as it was"), said, "wrong", width), *_ended(found.before, width)]
+    rows = [*_labelled(f"{glyphs.broken} ", tr("as it was"), said, "wrong", width), *_ended(found.before, width)]
     if found.after is not None:
         never = tr("{rule} is never broken, in no order of {states} states").format(
             rule=rule, states=found.after.states
         )
-        rows += [*_told(f"{glyphs.ok} ", tr("as mended"), never, "ok", width), *_ended(found.after, width)]
+        rows += [*_labelled(f"{glyphs.ok} ", tr("as mended"), never, "ok", width), *_ended(found.after, width)]
     return rows
 
 
@@ -148,7 +148,7 @@ def percent(share: float | None) -> str:
     return f"{share:.1%}" if share is not None and share >= least else tr("less than 0.1%")
 
 
-def _told(sign: str, about: str, text: str, role: str, width: int) -> list[Row]:
+def _labelled(sign: str, about: str, text: str, role: str, width: int) -> list[Row]:
     first, *others = wrap([Span(f"{about}: ", "strong"), Span(text)], max(width - 2, 10))
     return [Row((Span(sign, role), *first.spans)), *(Row((Span("  "), *line.spans)) for line in others)]
 

@@ -107,7 +107,7 @@ def print_review(review: ReviewResult, how: str) -> None:
     listed = [(question, cell) for question, cell in review.cells if cell.outcome not in QUIET]
     wide = max((len(name_of(question)) for question, _ in listed), default=0)
     for question, cell in listed:
-        out.print(f"  {name_of(question).ljust(wide)}  {_told(review, question, cell)}", style=style_of(cell))
+        out.print(f"  {name_of(question).ljust(wide)}  {_with_its_rule(review, question, cell)}", style=style_of(cell))
     if listed:
         out.print(tr("How one comes about: {command}").format(command=f"{how} --story {name_of(listed[0][0])}"))
     print_grid(out, review.grid)
@@ -115,7 +115,7 @@ def print_review(review: ReviewResult, how: str) -> None:
         out.print(f"{term}: {tr(meaning)}")
 
 
-def _told(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:
+def _with_its_rule(review: ReviewResult, question: CellQuestion, cell: Cell) -> str:
     """A cell in words, with the rule that is broken."""
     rule = f" ({cell.invariant})" if cell.invariant and cell.outcome != "stuck" else ""
     return f"{words(cell)}{rule}" + (f", {tr('accepted')}" if review.is_accepted(question) else "")
@@ -134,7 +134,7 @@ def print_markdown(review: ReviewResult) -> None:
     lines = [f"### {review.driver}", "", f"{review.title}.", "", f"{review.counted}.", ""]
     for question, cell in review.cells:
         if cell.outcome not in QUIET:
-            lines.append(f"* `{name_of(question)}`: {_told(review, question, cell)}")
+            lines.append(f"* `{name_of(question)}`: {_with_its_rule(review, question, cell)}")
     grid = review.grid
     table = [grid.heading, ("---",) * len(grid.heading), *((row, *map(words, cells)) for row, cells in grid.rows)]
     lines += ["", *(f"| {' | '.join(line)} |" for line in table), ""]
