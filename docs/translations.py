@@ -49,7 +49,7 @@ from tui.screens.panes import PANES
 from tui.screens.stage_keys import HINTS
 from tui.views.comparison_table import LEGEND as CELL_WORDS
 from tui.views.glossary import GLOSSARY
-from tui.views.home import ABOUT, WAYS
+from tui.views.home import ABOUT, ENTRIES
 from tui.views.manual import SIGNS, WORDS
 from tui.views.museum import ORDERS
 from tui.views.picture.legend import EXAMPLES
@@ -129,7 +129,7 @@ def help_texts() -> Iterator[str]:
 def tables() -> Iterator[str]:
     """What the interface shows from tables, where no call names the text."""
     yield from (*PARTS, ABOUT, GUIDE, *RENAMED.values())
-    yield from (text for title, summary, _ in WAYS for text in (title, summary))
+    yield from (text for title, summary, _ in ENTRIES for text in (title, summary))
     yield from (title for _, title, _ in PANES)
     yield from (does for _, _, does, _ in HINTS)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)

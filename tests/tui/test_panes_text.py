@@ -7,7 +7,7 @@ from model.kernel.arch.boot import boot
 from tui.views.bars import header, keys, named, relations, tabs
 from tui.views.glyphs import ASCII, UNICODE, choose
 from tui.views.history import timeline
-from tui.views.home import WAYS, LessonLine, home
+from tui.views.home import ENTRIES, LessonLine, home
 from tui.views.lesson_text import in_short, pressing, steps, story
 from tui.views.manual import manual
 from tui.views.markdown import markdown, wrap
@@ -322,7 +322,7 @@ def test_home_shows_how_far_one_is() -> None:
     assert "done" in shown
     assert "part 4 of 9" in shown
     assert "c.md:3:1: what" in shown
-    assert [stop.subject for stop in stops(rows)] == [*(subject for *_, subject in WAYS), "lesson:a", "lesson:b"]
+    assert [stop.subject for stop in stops(rows)] == [*(subject for *_, subject in ENTRIES), "lesson:a", "lesson:b"]
 
 
 def test_help_lists_keys_signs_and_words() -> None:

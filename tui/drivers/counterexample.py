@@ -18,7 +18,7 @@ from model.session.session import Session
 from model.session.timeline import Node, Timeline
 from tui.drivers.sandbox import SandboxDriver
 from tui.views.search_drawing import of_history
-from tui.views.time_space import Way
+from tui.views.time_space import DrawnSchedule
 from tui.views.view_model import LessonText, Picture, ShownHistory, ShownStep
 
 WIDTH: Final = 40
@@ -62,7 +62,7 @@ class CounterexampleDriver(SandboxDriver):
         self.session.goto(self.start)
         self._stand_still()
 
-    def schedules(self) -> tuple[Way, ...]:
+    def schedules(self) -> tuple[DrawnSchedule, ...]:
         """The way that was found, and the nearest safe one, in time and space; none where no rule was broken."""
         if self.found is None or self.found.counterexample is None:
             return ()

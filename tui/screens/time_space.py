@@ -12,7 +12,7 @@ from tui.drivers.counterexample import CounterexampleDriver
 from tui.screens.overlay import Overlay
 from tui.views.glyphs import Glyphs
 from tui.views.row import BLANK, Row, Span, row, stops
-from tui.views.time_space import GAP, SIDE_BY_SIDE, Way, legend, time_space, ways
+from tui.views.time_space import GAP, SIDE_BY_SIDE, DrawnSchedule, legend, schedules, time_space
 
 if TYPE_CHECKING:
     from tui.screens.stage import Stage
@@ -34,7 +34,7 @@ class TimeSpace(Overlay):
         Binding("right,plus", "lanes(-1)", "From a later command on", id="time-space.later"),
     ]
 
-    def __init__(self, timeline: Timeline, glyphs: Glyphs, shown: Sequence[Way] = ()) -> None:
+    def __init__(self, timeline: Timeline, glyphs: Glyphs, shown: Sequence[DrawnSchedule] = ()) -> None:
         super().__init__(glyphs)
         self.timeline = timeline
         self.shown: Final = shown
@@ -71,13 +71,13 @@ class TimeSpace(Overlay):
     def rows(self, width: int) -> list[Row]:
         """What the signs mean, and the drawing."""
         if self.shown:
-            return [legend(self.glyphs), BLANK, *ways(self.shown, width, self.glyphs)]
+            return [legend(self.glyphs), BLANK, *schedules(self.shown, width, self.glyphs)]
         if not self.found.steps:
             return [row(Span(tr("Nothing has run here yet."), "dim"))]
         return [legend(self.glyphs), BLANK, *time_space(self.found, width, self.glyphs)]
 
     def whole_drawing(self) -> list[Row]:
-        """All of it, for a file: two ways side by side."""
+        """All of it, for a file: two schedules side by side."""
         return self.rows(2 * SIDE_BY_SIDE + GAP if len(self.shown) > 1 else FILE_WIDTH)
 
     def hints(self) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ ABOUT = (
     "Holding a reference to a page does not keep the page table from changing. "
     "See why, byte by byte, on a simulated Linux memory manager that runs one micro-step a key press."
 )
-WAYS: Final = (
+ENTRIES: Final = (
     ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
     ("Drills", "Endless practice. What you get wrong comes back more often.", "action:app.drill"),
     ("Recap", "What you have learnt, your wrong guesses beside the truth.", "action:app.recap"),
@@ -74,11 +74,11 @@ def home(
 ) -> list[Row]:
     """The whole list; every line that can be opened is a place for the cursor. `worlds`: one's own, to practise on."""
     rows = [BLANK, *(Row((Span("  "), *line.spans)) for line in wrap([Span(tr(ABOUT))], min(width - 4, 96))), BLANK]
-    ways = list(WAYS)
+    entries = list(ENTRIES)
     if worlds:
         about = tr("Practice on the worlds of your own lessons: {names}.").format(names=", ".join(worlds))
-        ways.insert(2, ("My worlds", about, "action:app.drill('@')"))
-    rows += [_way(title, summary, subject, width, glyphs) for title, summary, subject in ways]
+        entries.insert(2, ("My worlds", about, "action:app.drill('@')"))
+    rows += [_entry(title, summary, subject, width, glyphs) for title, summary, subject in entries]
     for assignment in assignments:
         rows += _assignment(assignment, width, glyphs)
     part = ""
@@ -104,10 +104,10 @@ def _assignment(assignment: ShownAssignment, width: int, glyphs: Glyphs) -> list
         side = tr("{done} of {count}").format(done=drills.done, count=drills.many)
         subject = f"action:app.assigned_drill('{drills.kind}', {drills.seed}, {drills.many})"
         rows += _line(sign, role, title, side, "", width, subject)[:1]
-    return [*rows, _way("Hand in", tr("One file for the teacher."), "action:app.hand_in", width, glyphs)]
+    return [*rows, _entry("Hand in", tr("One file for the teacher."), "action:app.hand_in", width, glyphs)]
 
 
-def _way(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> Row:
+def _entry(title: str, summary: str, subject: str, width: int, glyphs: Glyphs) -> Row:
     """A line of what there is besides lessons."""
     lead = f"  {glyphs.pointer} ".ljust(5)
     name = tr(title).ljust(TITLE)

@@ -24,7 +24,7 @@ from tui.views.glyphs import ASCII, UNICODE
 from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 from tui.views.search_counts import preempted
 from tui.views.search_drawing import of_story
-from tui.views.time_space import Way, legend, time_space
+from tui.views.time_space import DrawnSchedule, legend, time_space
 
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
@@ -89,17 +89,17 @@ class StoryPrinter:
         self.line(0)
         self.drawing(found)
         self.way_out(told)
-        for way in safe:
+        for schedule in safe:
             self.line(0)
-            self.drawing(way)
+            self.drawing(schedule)
 
-    def drawing(self, way: Way) -> None:
-        """A way in time and space."""
+    def drawing(self, schedule: DrawnSchedule) -> None:
+        """A schedule in time and space."""
         console = self.narrator.output
         glyphs = UNICODE if self.signs.rule == UNICODE.rule else ASCII
         width = min(console.width, WIDEST_DRAWING) - 2
         self.line(2, (tr("time and space"), "bold"))
-        for each in (legend(glyphs), *time_space(way.found, width, glyphs, way.across)):
+        for each in (legend(glyphs), *time_space(schedule.found, width, glyphs, schedule.across)):
             console.print(Text(f"  {each.text.rstrip()}"), no_wrap=True, overflow="ignore", crop=False)
 
     def lanes(self, taken: Sequence[StoryTurn], tip: int) -> None:

@@ -85,20 +85,20 @@ def time_space(found: Interleaving, width: int, glyphs: Glyphs, across: Across |
     return list(_Drawing(found, width, signs_of(glyphs), glyphs, across).rows())
 
 
-class Way(NamedTuple):
-    """One of several ways to be compared: what it is, its steps, and where it parts from the others."""
+class DrawnSchedule(NamedTuple):
+    """One of several schedules to be compared: what it is, its steps, and where it parts from the others."""
 
     name: str
     found: Interleaving
     across: Across | None = None
 
 
-def ways(shown: Sequence[Way], width: int, glyphs: Glyphs) -> list[Row]:
-    """Ways beside each other where each has room, else one below the other."""
+def schedules(shown: Sequence[DrawnSchedule], width: int, glyphs: Glyphs) -> list[Row]:
+    """Schedules beside each other where each has room, else one below the other."""
     side = (width - GAP * (len(shown) - 1)) // len(shown)
     if len(shown) == 1 or side < SIDE_BY_SIDE:
-        return [line for way in shown for line in (BLANK, *_way(way, width, glyphs))][1:]
-    columns = [_way(way, side, glyphs) for way in shown]
+        return [line for schedule in shown for line in (BLANK, *_named(schedule, width, glyphs))][1:]
+    columns = [_named(schedule, side, glyphs) for schedule in shown]
     rows = []
     for lines in zip_longest(*columns, fillvalue=BLANK):
         *before, last = lines
@@ -107,9 +107,9 @@ def ways(shown: Sequence[Way], width: int, glyphs: Glyphs) -> list[Row]:
     return rows
 
 
-def _way(way: Way, width: int, glyphs: Glyphs) -> list[Row]:
-    """One way under its name."""
-    return [row(Span(cut(way.name, width), "title")), *time_space(way.found, width, glyphs, way.across)]
+def _named(schedule: DrawnSchedule, width: int, glyphs: Glyphs) -> list[Row]:
+    """One schedule under its name."""
+    return [row(Span(cut(schedule.name, width), "title")), *time_space(schedule.found, width, glyphs, schedule.across)]
 
 
 class _Drawing:
