@@ -24,6 +24,7 @@ from model.kernel.fs.file_kinds import EOF
 from model.memory.buffer_records import Device
 from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT
 from model.memory.state import State, Transaction
+from model.script.chosen_frames import Taking, why_not
 from model.script.command import Command, Condition, RefPage
 from model.script.conditions import found_instead
 from model.script.context import OK, Context, Outcome, refused
@@ -33,7 +34,6 @@ from model.script.operands import NewLabel
 from model.script.pages import Missing
 from model.script.places import arguments, check_names, exists, taken
 from model.script.properties import StateProperty
-from model.script.taking import Taking, why_not
 from model.script.verbs import verb_of
 from model.text.problems import ScriptError, ScriptProblem
 
