@@ -1,4 +1,4 @@
-"""Which pages a micro-step takes, as `step T taking=…` says it: with `set allocator any` that is open."""
+"""The frames that a micro-step allocates, as `step T taking=…` chooses them: with `set allocator any` that is open."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ class NotFreeError(Exception):
     """A page cannot be had; the message says why."""
 
 
-class Taking:
+class ChosenFrames:
     """Picks the given pages, one after the other. Raises NotFreeError."""
 
     def __init__(self, pages: Sequence[int]) -> None:
@@ -28,9 +28,9 @@ class Taking:
 
 def why_not(state: State, task: str, pages: Sequence[int]) -> str:
     """Why the next micro-step of a task cannot take these pages; empty where it can."""
-    taking = Taking(pages)
+    chosen = ChosenFrames(pages)
     try:
-        advance(state, task, taking)
+        advance(state, task, chosen)
     except NotFreeError as wrong:
         return str(wrong)
-    return f"it does not choose frame {taking.left[0]}: nothing is open there" if taking.left else ""
+    return f"it does not choose frame {chosen.left[0]}: nothing is open there" if chosen.left else ""

@@ -24,7 +24,7 @@ from model.kernel.fs.file_kinds import EOF
 from model.memory.buffer_records import Device
 from model.memory.errno import EBUSY, EEXIST, EINVAL, ENOENT
 from model.memory.state import State, Transaction
-from model.script.chosen_frames import Taking, why_not
+from model.script.chosen_frames import ChosenFrames, why_not
 from model.script.command import Command, Condition, RefPage
 from model.script.conditions import found_instead
 from model.script.context import OK, Context, Outcome, refused
@@ -93,7 +93,7 @@ def start(context: Context, command: Command) -> Running | Ended:
 def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
     """Make one micro-step. Raises ScriptError if the command needs more of them than any may take."""
     pages = cast("tuple[int, ...]", running.command.options.get("taking", ()))
-    stepped = advance(running.state, running.task, Taking(pages) if pages else None)
+    stepped = advance(running.state, running.task, ChosenFrames(pages) if pages else None)
     left = running.most - 1
     if stepped.result is not None:
         return stepped, _finished(running, stepped.state, stepped.result)
