@@ -179,7 +179,7 @@ class SplitTable(PackedTable):
 
 
 class BitLayout:
-    """All shelves, and which bits are taken."""
+    """All packed tables, and which bits of the integer are taken."""
 
     def __init__(self) -> None:
         self.bits = 0
@@ -202,12 +202,12 @@ class BitLayout:
     def packed_table(
         self, initial: HashTrieMap[Any, Any] | None = None, identity: Callable[[Any], Hashable] | None = None
     ) -> PackedTable:
-        """A shelf for one more table, as it is at the start."""
+        """One more table, as it is at the start."""
         table = HashTrieMap() if initial is None else initial
         self.packed_tables.append(PackedTable(self, table, identity) if identity else PackedTable(self, table))
         return self.packed_tables[-1]
 
     def split_table(self, initial: HashTrieMap[Any, Any], record: Any) -> PackedTable:
-        """A shelf for a table whose records are kept field by field."""
+        """One more table, whose records are kept field by field."""
         self.packed_tables.append(SplitTable(self, initial, record))
         return self.packed_tables[-1]

@@ -6,6 +6,7 @@ from benchmarks import gup_zap
 from model.script.parser import parse
 from model.script.runner import Runner
 from model.search.bfs import Search, SearchProgress, explore
+from model.search.packed import BitLayout, Footprint
 from model.search.paths import best_path, replay
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
@@ -264,3 +265,15 @@ may * move c vram
 def test_moves_without_end_lead_to_the_same_states_again(text: str) -> None:
     search = explore(scene_of(text), most_states=50_000)
     assert search.complete, "what differs in nothing but how often a buffer was used is one state"
+
+
+def test_who_depends_on_a_whole_table_depends_on_entries_that_come_later() -> None:
+    table, other = (BitLayout().packed_table() for _ in range(2))
+    whole, one = Footprint(), Footprint()
+    whole.include((), (table,))
+    one.include((table.component("first"),))
+    later = table.component("later").code("a value")
+    assert later & whole.mask == later, "the table has an entry more, and whoever walks it sees that"
+    assert not later & one.mask
+    other.component("later").code("a value")
+    assert whole.mask == table.component("later").mask
