@@ -328,7 +328,10 @@ def test_ctrl_c_ends_it_quietly(script: Path) -> None:
         running.stdout.readline()
         running.send_signal(signal.SIGINT)
         running.stdout.read()
-        assert (running.stderr.read(), running.wait(60)) == ("", 130)
+        assert running.stderr.read() == ""
+        # Where the interrupt falls into an eval() of the standard library, as for plural forms and named tuples,
+        # CPython ends by the signal itself, whatever status was asked for; a shell calls both 130.
+        assert running.wait(60) in {130, -signal.SIGINT}
 
 
 # -- properties ---------------------------------------------------------------------------------
