@@ -65,7 +65,7 @@ MOST_FIRST: Final = 0.3
 MOST_VERDICT: Final = 2.0
 MOST_BYTES: Final = 100
 
-SIX: Final = """
+SIX_COMMANDS: Final = """
 device nic
 process p0
 process p1
@@ -90,8 +90,8 @@ may 1 move b vram
 may 1 dma r write 99
 """
 FEW_STATES: Final = {
-    "six commands": (SIX, 12_000),
-    "one process, dma twice": (SIX.replace("mmap p1", "mmap p0").replace("may 1 dma", "may 2 dma"), 100_000),
+    "six commands": (SIX_COMMANDS, 12_000),
+    "one process, dma twice": (SIX_COMMANDS.replace("mmap p1", "mmap p0").replace("may 1 dma", "may 2 dma"), 100_000),
     "follow over 32 pages": (FOLLOW, 1_000_000),
 }
 """Scene → the script, and how many states may be visited. Of the first two every state is 193,850 and 1.8 million."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gup_zap import script
+from benchmarks.search import SIX_COMMANDS
 from model.invariants.checker import Checker
 from model.memory.records import Cpu
 from model.memory.state import Transaction
@@ -43,24 +44,8 @@ def test_scenes_of_real_races(name: str) -> None:
     assert len(found.before) < 0.7 * len(whole.seen)
 
 
-SIX_LINES = """\
-device nic
-process p0
-process p1
-bo b0 1 in=gtt exporter=qxl
-mmap p0 buf bo:b0 shared rw 1
-write p0 buf 1
-may 1 mirror p0 buf as=r by=nic
-may 1 move b0 vram
-may 1 bo b1 1 in=gtt exporter=qxl
-may 1 mmap p1 s bo:b1 shared rw 1 populate
-may 1 dma r write 99
-may 1 put r
-"""
-
-
 def test_what_is_too_large_to_count_is_reduced() -> None:
-    found = search_scene(set_up(parse(SIX_LINES)))
+    found = search_scene(set_up(parse(SIX_COMMANDS)))
     assert found.reduction is not None
     assert found.reduction.complete
     assert not found.search.complete
