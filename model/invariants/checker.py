@@ -23,6 +23,7 @@ from model.invariants.registry import (
     FRAME_RULES,
     LOCK_RULE,
     REFERENCE_RULE,
+    REPLACED_RULES,
     SPLAT_RULE,
     TABLE_RULE,
     TRANSLATION_RULE,
@@ -30,7 +31,10 @@ from model.invariants.registry import (
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Severity, Violation
 from model.memory.events import Access, FreedTableRead, Splat
+from model.memory.leaf import TABLE_SHIFT
+from model.memory.records import Pte
 from model.memory.state import TABLES, Change, State
+from model.memory.tasks import Replacement
 from model.text.wording import counted, together
 
 MOST_ALIKE: Final = 4
@@ -209,9 +213,42 @@ def committed(before: MachineView, scene: MachineView, stepped: Stepped) -> Iter
             yield from filter(None, (rule.judge(scene, event) for rule in ACCESS_RULES))
         elif isinstance(event, FreedTableRead):
             yield TABLE_RULE.explain(scene, event)
+    entries = False
     for change in stepped.changes:
+        entries |= change.table in REPLACED_RULES
         for rule in CHANGE_RULES[change.table]:
             yield from rule.judge(before, scene, change)
+    if entries:
+        yield from _elsewhere(before, scene, stepped)
+
+
+def _elsewhere(before: MachineView, scene: MachineView, stepped: Stepped) -> Iterator[Violation]:
+    """What a step did wrong where it made entries lead elsewhere."""
+    task = before.state.tasks.get(stepped.task)
+    call = task.stack[-1].replaces() if task is not None and task.stack else None
+    for change in stepped.changes:
+        if change.table in REPLACED_RULES and (call is not None or (change.old is not None and change.new is not None)):
+            for whole in _replaced(change, call):
+                for rule in REPLACED_RULES[change.table]:
+                    yield from rule.judge(before, scene, whole)
+
+
+def _replaced(change: Change, call: Replacement | None) -> Iterator[Change]:
+    """A change from one entry to another, also where a call makes it in two steps; nothing if it only clears or fills.
+
+    Of the two steps each is judged: the byte may get lost before the entry is cleared, and until the new one is set.
+    """
+    old, new = change.old, change.new
+    if old is not None and new is not None:
+        yield change
+        return
+    process, vpn = change.key[0], change.key[-1] << (TABLE_SHIFT if change.table == "tables" else 0)
+    if call is None or process != call.mm or not call.start <= vpn < call.end:
+        return
+    if new is None:
+        yield change._replace(new=Pte(call.pfn + vpn - call.start, old.bits))
+    elif call.old >= 0:
+        yield change._replace(old=Pte(call.old, new.bits))
 
 
 def _worst_first(found: Violation) -> tuple[int, str, list[tuple[int, str]]]:

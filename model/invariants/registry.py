@@ -58,6 +58,11 @@ CHANGE_RULES: Final = {
     table.name: tuple(rule for rule in _of(ChangeRule) if table.name in rule.watches) for table in TABLES
 }
 """Table → the rules that judge its changes."""
+REPLACED_RULES: Final = {
+    table: tuple(rule for rule in _of(ChangeRule) if table in rule.replaced)
+    for table in sorted({table for rule in _of(ChangeRule) for table in rule.replaced})
+}
+"""Table → the rules that judge only which entries take the place of others; no other tables."""
 
 # A second rule about any of these needs a place of its own in `checker.BrokenPlaces`.
 (REFERENCE_RULE,) = _of(ReferenceRule)

@@ -93,6 +93,10 @@ class ChangeRule(NamedTuple):
     """The tables whose changes are judged."""
     judge: Callable[[MachineView, MachineView, Change], Iterator[Violation]]
     """Given the scenes before and after the step."""
+    replaced: tuple[str, ...] = ()
+    """Tables of page-table entries of which only a change from one entry to another is judged: in one step, or by a
+    call that clears the one and sets the other (`Locals.replaces`). Who only clears or only fills entries is not asked.
+    """
 
 
 class SplatRule(NamedTuple):

@@ -20,6 +20,17 @@ class FlushOwed(NamedTuple):
         return mm == self.mm and self.start <= vpn < self.end
 
 
+class Replacement(NamedTuple):
+    """The frames from `pfn` on, which a call maps at [start, end) of `mm` in the place of other pages."""
+
+    mm: str
+    start: int
+    end: int
+    pfn: Pfn
+    old: Pfn = -1
+    """The page whose entry is cleared, where it is only one."""
+
+
 IN_A_STEP: Final[set[int]] = set()
 """The id of each Locals that a step works on at this moment: several where several threads advance machines."""
 
@@ -67,6 +78,14 @@ class Locals(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="proced
 
         A function that takes rights away in one step and flushes in a later one says so here. Until then an outdated
         TLB entry in that range is normal (see the invariant `stale-tlb`).
+        """
+        return None
+
+    def replaces(self) -> Replacement | None:
+        """Which pages this call puts in the place of others in the step that it is about to make; None: in no place.
+
+        A function that clears an entry in one step and maps another page there in a later one says so here. What the
+        old page holds when its entry goes, and when the new one comes, the new page must hold (see `lost-store`).
         """
         return None
 

@@ -49,6 +49,7 @@ from model.memory.flags import (
 )
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import Replacement
 from model.memory.units import Pfn
 
 
@@ -254,6 +255,13 @@ class hugetlb_wp(hugetlb_call):
     """The entry as it was when the fault began."""
     owner: bool = False
     """cow_from_owner: the page was reserved for this process, and others map it since a fork."""
+
+    def replaces(self) -> Replacement | None:
+        """The huge page by its copy, while the one entry is cleared and the other one set."""
+        if self.pc not in {self.positions["huge_ptep_clear_flush"], self.positions["set_huge_pte_at"]}:
+            return None
+        start = pmd_start(self.vpn)
+        return Replacement(self.mm, start, start + HUGETLB_NR, self.holds[-1], self.old.pfn)
 
     @step
     def retry_avoidcopy(self, tx: Transaction) -> Outcome:

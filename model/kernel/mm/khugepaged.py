@@ -43,7 +43,7 @@ from model.memory.flags import (
 from model.memory.folio import page_folio
 from model.memory.records import Pte
 from model.memory.state import Transaction
-from model.memory.tasks import FlushOwed
+from model.memory.tasks import FlushOwed, Replacement
 from model.memory.units import Pfn, Word
 
 
@@ -164,6 +164,11 @@ class collapse_huge_page(Procedure):
         """All of the range, between the clearing of the PMD and its flush."""
         cleared = self.positions["pmdp_collapse_flush"] < self.pc <= self.positions["tlb_remove_table_sync_one"]
         return FlushOwed(self.mm, self.vpn, self.vpn + HPAGE_PMD_NR) if cleared else None
+
+    def replaces(self) -> Replacement | None:
+        """The small pages by those of the huge page, when they are copied."""
+        copies = self.pc == self.positions["copy"]
+        return Replacement(self.mm, self.vpn, self.vpn + HPAGE_PMD_NR, self.head) if copies else None
 
     @step
     def alloc_charge_folio(self, tx: Transaction) -> Outcome:

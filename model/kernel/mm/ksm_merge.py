@@ -26,6 +26,7 @@ from model.memory.flags import PAGE_DIRTY, PAGE_RW, PG_DIRTY, PG_KSM, PG_SWAPCAC
 from model.memory.folio import page_exclusive, page_folio
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
+from model.memory.tasks import Replacement
 from model.memory.units import Pfn
 
 
@@ -45,6 +46,12 @@ class try_to_merge_one_page(Procedure):
     entry: Pte | None = None
     """The entry as it is while the page is locked: read-only and clean."""
     error: int = 0
+
+    def replaces(self) -> Replacement | None:
+        """The page by the KSM page, once they have been compared."""
+        if self.pc not in {self.positions["replace_page"], self.positions["set_pte"]}:
+            return None
+        return Replacement(self.mm, self.vpn, self.vpn + 1, self.kpage, self.pfn)
 
     @step
     def folio_trylock(self, tx: Transaction) -> Outcome:

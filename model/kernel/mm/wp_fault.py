@@ -45,6 +45,7 @@ from model.memory.flags import (
 from model.memory.folio import folio_of, page_exclusive, page_folio
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+from model.memory.tasks import Replacement
 from model.memory.units import Pfn
 
 
@@ -194,6 +195,10 @@ class wp_page_copy(Procedure):
     """The entry as it was when we decided to copy; `holds` has an extra reference on its page."""
     new: Pfn = -1
     """pfn of the copy."""
+
+    def replaces(self) -> Replacement | None:
+        """The page by its copy, once there is one."""
+        return None if self.new < 0 else Replacement(self.mm, self.vpn, self.vpn + 1, self.new, self.old.pfn)
 
     @step
     def alloc_and_copy(self, tx: Transaction) -> Outcome:
