@@ -199,6 +199,27 @@ MENDS: Final[dict[str, Mend]] = {
         "6.1",
         "A collapse does not wait for walks without locks before it copies pages away, or frees a page table.",
     ),
+    "unshare-flush": Mend(
+        "a4a118f2eead",
+        "hugetlbfs: flush TLBs correctly after huge_pmd_unshare",
+        "5.16",
+        "Who gives up a page table of hugetlb that others have as well does not flush what it led to.",
+        "CVE-2021-4002",
+    ),
+    "unshare-sync": Mend(
+        "1013af4f585f",
+        "mm/hugetlb: fix huge_pmd_unshare() vs GUP-fast race",
+        "6.16",
+        "Who gives up such a table does not wait for walks without locks that are inside.",
+        "CVE-2025-38085",
+    ),
+    "unshare-in-split": Mend(
+        "081056dc00a2",
+        "mm/hugetlb: unshare page tables during VMA split, not before",
+        "6.16",
+        "A VMA that is split gives its shared tables up first, and others may share them again before it is split.",
+        "CVE-2025-38084",
+    ),
     "v4l2-pins-only": Mend(
         "6647e76ab623",
         "v4l2: don't fall back to follow_pfn() if pin_user_pages_fast() fails",

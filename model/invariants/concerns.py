@@ -104,7 +104,7 @@ OF_INTEREST: Final = tuple(dict.fromkeys((*BY_FIELD, "kind", "flags", "order")))
 
 STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
     "ptes": ("pte", "special"),
-    "tables": ("huge", "huge-special", "table"),
+    "tables": ("huge", "huge-special", "shared-huge", "table", "shared-table"),
     "deposits": ("deposit",),
     "rcu": ("rcu",),
     "processes": ("table",),

@@ -11,6 +11,7 @@ from model.invariants.holders import (
 )
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.memory.buffer_records import Buffer
+from model.memory.flags import PAGE_SHARED_TABLE
 from model.memory.records import Process, Pte, Reference
 
 Place = tuple[str, int]
@@ -33,6 +34,8 @@ def table_grip(key: tuple[str, int, int], entry: Pte | None) -> Grip | None:
     if entry is None or entry.kind != "page":
         return None
     process, level, number = key
+    if entry.bits & PAGE_SHARED_TABLE:
+        return entry.pfn, Holder("shared-huge" if entry.huge else "shared-table", process, number, level)
     kind: HolderKind = "table" if not entry.huge else "huge-special" if entry.special else "huge"
     return entry.pfn, Holder(kind, process, number, level)
 

@@ -22,6 +22,8 @@ HolderKind = Literal[
     "huge",
     "huge-special",
     "table",
+    "shared-table",
+    "shared-huge",
     "deposit",
     "rcu",
     "cache",
@@ -40,7 +42,8 @@ HolderKind = Literal[
 """`special`: an entry that core mm does not count. `buffer`: a driver lists the frame among a buffer's pages, which
 is no reference; `borrowed`, `borrowed-pin`: the page belongs to a memfd and the driver holds a reference or a pin on it
 (udmabuf). `get`: one counted reference, however taken. `covered`: a page of a folio that one pin on another page of it
-keeps (io_uring). `deposit`: the table that is kept for the split of a huge entry; `rcu`: one that waits for
+keeps (io_uring). `shared-table`, `shared-huge`: a table of hugetlb that hangs in elsewhere as well, and counts there,
+and an entry in it. `deposit`: the table that is kept for the split of a huge entry; `rcu`: one that waits for
 a CPU with interrupts off. `loose`: a mirror or mapping that
 holds no page reference. `task`, `task-pin`, `rmap`: what a task in flight owns or still owes (`Locals.holds`,
 `Locals.pins`, `Locals.owes_rmap`)."""
@@ -67,11 +70,11 @@ class Holder(NamedTuple):
         match self.kind:
             case "pte" | "special":
                 return subject("pte", self.owner, self.number)
-            case "huge" | "huge-special" | "deposit":
+            case "huge" | "huge-special" | "shared-huge" | "deposit":
                 return subject("table", self.owner, 1, self.number)
             case "table" if self.level == PGD_LEVEL:
                 return subject("process", self.owner)
-            case "table":
+            case "table" | "shared-table":
                 return subject("table", self.owner, self.level, self.number)
             case "cache":
                 return subject("cache", self.owner, self.number)
@@ -118,6 +121,8 @@ WEIGHTS: Final[dict[HolderKind, Tally]] = {
     "special": Tally(special=1),
     "huge-special": Tally(special=1),
     "table": Tally(refs=1),
+    "shared-table": Tally(),
+    "shared-huge": Tally(),
     "deposit": Tally(refs=1),
     "rcu": Tally(refs=1),
     "cache": Tally(refs=1),
@@ -151,7 +156,7 @@ def large_weight(holder: Holder, order: int) -> Tally:
     return Tally(refs=1 << order) if holder.kind == "cache" else LARGE_WEIGHTS[holder.kind]
 
 
-ENTRY_KINDS: Final = frozenset({"pte", "special", "huge", "huge-special"})
+ENTRY_KINDS: Final = frozenset({"pte", "special", "huge", "huge-special", "shared-huge"})
 """Holders that are page-table entries: through them a process reaches the frame."""
 
 BORROWED_KINDS: Final[tuple[HolderKind, ...]] = ("borrowed", "borrowed-pin")

@@ -18,7 +18,7 @@ FREE = Frame()
 SWAPPED = -1
 """`sees` cannot name a frame: the page is in swap, and not in the swap cache."""
 
-PLACED: Final = ("pte", "huge")
+PLACED: Final = ("pte", "huge", "shared-huge")
 """Entries that say at which virtual page a process has a frame."""
 
 
@@ -110,7 +110,7 @@ class MachineView(NamedTuple):
             for holder in members(self.holding.held.get(head, ()), kinds):
                 if holder.kind == "cache":
                     yield holder._replace(number=holder.number + pfn - head)
-                elif holder.kind == "huge":
+                elif holder.kind in {"huge", "shared-huge"}:
                     yield holder
 
     def mapped_at(self, pfn: int, process: str) -> int | None:
@@ -123,7 +123,7 @@ class MachineView(NamedTuple):
         match holder.kind:
             case "pte":
                 return holder.number
-            case "huge":
+            case "huge" | "shared-huge":
                 return (holder.number << TABLE_SHIFT) + pfn % PTRS_PER_TABLE
             case _:
                 return None

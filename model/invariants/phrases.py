@@ -78,9 +78,9 @@ def who(scene: MachineView, holder: Holder) -> str:
             return phrase("the entry of {place}", place=place(scene, holder.owner, holder.number))
         case "special":
             return phrase("the special entry of {place}", place=place(scene, holder.owner, holder.number))
-        case "huge" | "huge-special":
+        case "huge" | "huge-special" | "shared-huge":
             return phrase("the 2 MiB entry of {place}", place=place(scene, holder.owner, holder.number << 9))
-        case "table":
+        case "table" | "shared-table":
             return phrase("the page tables of {process}", process=holder.owner)
         case "deposit":
             here = place(scene, holder.owner, holder.number << 9)

@@ -12,7 +12,7 @@ from model.memory.flags import PG_KSM, VM_SHARED, VM_WRITE
 from model.memory.records import Reference
 from model.text.wording import phrase
 
-COUNTED_ENTRIES: Final = ("pte", "huge")
+COUNTED_ENTRIES: Final = ("pte", "huge", "shared-huge")
 """Entries that make a process one of the page's owners; a special one only leads there."""
 
 

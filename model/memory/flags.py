@@ -126,6 +126,9 @@ PAGE_SPECIAL: Final = 1 << 9
 PAGE_UFFD_WP: Final = 1 << 10
 """Write-protected by userfaultfd. Swap entries have it in another bit (_PAGE_SWP_UFFD_WP), here in the same."""
 PAGE_SOFT_DIRTY: Final = 1 << 11
+PAGE_SHARED_TABLE: Final = 1 << 52
+"""Not a bit of the hardware: the entry stands in a table that hangs in several places, and counts at another of them
+(model/kernel/arch/shared_table.py)."""
 PAGE_DEVMAP: Final = 1 << 58
 PAGE_NX: Final = 1 << 63
 
@@ -145,6 +148,7 @@ PAGE_BITS: Final[tuple[tuple[int, str], ...]] = (
     (PAGE_SPECIAL, "special"),
     (PAGE_UFFD_WP, "uffd-wp"),
     (PAGE_SOFT_DIRTY, "soft-dirty"),
+    (PAGE_SHARED_TABLE, "counted-elsewhere"),
     (PAGE_DEVMAP, "devmap"),
     (PAGE_NX, "nx"),
 )

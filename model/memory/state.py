@@ -144,6 +144,9 @@ class Tables:
     """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
     deposits = Table[tuple[str, int], Pfn]("deposits", tuple[str, int], Pfn)
     """(process, index of a PMD entry that maps a huge page) → the table page kept for its split: pmd_huge_pte."""
+    shared_tables = Table[Pfn, tuple[tuple[str, int], ...]]("shared_tables", Pfn, tuple[tuple[str, int], ...])
+    """pfn of a table of huge entries that hangs in several places → (process, index of the PUD entry) of each. The
+    first is where its entries count. The kernel has their number alone, less one: pt_share_count."""
     rcu = Table[CpuNumber, tuple[Pfn, ...]]("rcu", CpuNumber, tuple[Pfn, ...])
     """CPU → page tables that are freed when it has interrupts on again: those that wait for a grace period."""
     vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)

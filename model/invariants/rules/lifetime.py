@@ -58,7 +58,10 @@ def allocator(case: Case) -> str:
     return "the filesystem" if case.frame.kind == "dax" else "the allocator"
 
 
-MAPPING: Final = ("pte", "special", "huge", "huge-special", "table", "cache", "buffer", *BORROWED_KINDS)
+MAPPING: Final = (
+    *("pte", "special", "huge", "huge-special", "shared-huge", "table", "shared-table", "cache", "buffer"),
+    *BORROWED_KINDS,
+)
 HOLDING: Final = ("get", "pin", "covered", "task", "task-pin")
 
 

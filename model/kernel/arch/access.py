@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from model.engine.procedure import Done, Outcome, Procedure, call, done, goto, signal, step, walks
 from model.kernel.arch.pgtable import PGD, PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT, TASK_SIZE
+from model.kernel.arch.shared_table import set_huge_pmd
 from model.kernel.arch.tlb import tlb_drop, tlb_fill, tlb_lookup
 from model.kernel.mm.fault import SEGV_MAPERR, SIGNALS, exc_page_fault
 from model.memory.events import Access
-from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_PSE
+from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_PSE, PAGE_SHARED_TABLE
 from model.memory.records import Pte
 from model.memory.state import Transaction
 
@@ -129,9 +130,10 @@ class mmu_access(Procedure):
         if not self.permitted(entry):
             return goto(mmu_access.page_fault)
         touched = self.touch(entry)
-        tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = touched
-        offset = self.vpn % PTRS_PER_TABLE
-        tlb_fill(tx, tx.task.cpu, self.mm, self.vpn, Pte(entry.pfn + offset, touched.bits & ~PAGE_PSE))
+        if touched != entry:
+            set_huge_pmd(tx, self.mm, self.vpn, touched)
+        offset, bits = self.vpn % PTRS_PER_TABLE, touched.bits & ~(PAGE_PSE | PAGE_SHARED_TABLE)
+        tlb_fill(tx, tx.task.cpu, self.mm, self.vpn, Pte(entry.pfn + offset, bits))
         return done(0, (entry.pfn + offset,))
 
     @step

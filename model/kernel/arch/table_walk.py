@@ -6,8 +6,10 @@ a table of somebody else; or data, which the walker takes for entries.
 """
 
 from model.kernel.arch.boot import ZERO_PFN
-from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT
+from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT
+from model.kernel.arch.shared_table import pmd_table
 from model.memory.events import FreedTableRead
+from model.memory.flags import PAGE_SHARED_TABLE
 from model.memory.records import Pte
 from model.memory.state import Memory, Transaction
 
@@ -43,6 +45,21 @@ def _entry_in_unhooked(tx: Transaction, mm: str, vpn: int, table: int) -> Pte | 
     byte = 0 if frame.kind == "free" or vpn % PTRS_PER_TABLE else tx.content.get(table)
     # The first byte of the page is the low byte of its first entry: all flags, and no page number.
     return Pte(ZERO_PFN, byte) if byte else None
+
+
+def pmd_under_walk(tx: Transaction, mm: str, vpn: int, table: int) -> Pte | None:
+    """The PMD entry of `vpn` in the table that its PUD led to when it was read: a shared one of hugetlb."""
+    if pmd_table(tx, mm, vpn) == table:
+        key = mm, PMD, vpn >> TABLE_SHIFT
+    else:
+        tx.emit(FreedTableRead(table, process=mm, vpn=vpn))
+        place = hooked_at(tx, table)
+        if place is None or place[1] != PUD:
+            return None  # free, or anything else by now: the walk finds nothing that it could follow
+        owner, _, block = place
+        key = owner, PMD, (block << TABLE_SHIFT) + (vpn >> TABLE_SHIFT) % PTRS_PER_TABLE
+    entry = tx.tables.get(key)
+    return None if entry is None else entry.without(PAGE_SHARED_TABLE)
 
 
 def hooked_at(mem: Memory, table: int) -> TableKey | None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from model.engine.config import setting
 from model.engine.lock import CPU
-from model.engine.procedure import Outcome, Procedure, blocked, done, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, blocked, done, goto, step
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import Memory, Transaction, Wait
 from model.memory.tasks import FlushOwed
@@ -60,14 +60,19 @@ class tlb_remove_table_sync_one(Procedure):
         Nothing is done where tables are not freed by RCU (`set table-free at-once`): a kernel that is made so relies
         on the interrupts of its TLB flushes.
         """
-        if setting(tx, "table-free") == "at-once":
-            return done()
-        for cpu in range(tx.counters["cpus"]):
-            holder = tx.cpus[cpu].irqs_off_by
-            if cpu != tx.task.cpu and holder:
-                tx.waits.append(Wait((CPU, str(cpu)), write=True))
-                return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
-        return done()
+        return sync_waits_for(tx) or done()
+
+
+def sync_waits_for(tx: Transaction) -> Blocked | None:
+    """A CPU that does not answer yet, or None."""
+    if setting(tx, "table-free") == "at-once":
+        return None
+    for cpu in range(tx.counters["cpus"]):
+        holder = tx.cpus[cpu].irqs_off_by
+        if cpu != tx.task.cpu and holder:
+            tx.waits.append(Wait((CPU, str(cpu)), write=True))
+            return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
+    return None
 
 
 class flush_tlb_range(Procedure):

@@ -11,7 +11,8 @@ from model.engine.lock import down_read, up_read
 from model.engine.mends import mended
 from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, goto, hand_over, step, walks
 from model.engine.splat import warn_on_once
-from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_zero_pfn, pte_lock, vm_normal_page
+from model.kernel.arch.shared_table import set_huge_pmd
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.huge_page import huge_pmd
 from model.kernel.mm.page import page_count, page_ref_add, refuses_references, runs_over, set_page_flags
@@ -228,7 +229,7 @@ class get_user_pages(Procedure):
                 return self.finish(refusal)
         if self.foll & FOLL_TOUCH:
             touched = PAGE_ACCESSED | (PAGE_DIRTY if self.foll & FOLL_WRITE else 0)
-            tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = pmd.with_bits(touched)
+            set_huge_pmd(tx, self.mm, self.vpn, pmd.with_bits(touched))
         return self.next_pages(pages)
 
     @step

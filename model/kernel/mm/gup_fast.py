@@ -13,7 +13,8 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, h
 from model.engine.splat import page_fault_oops
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, TABLE_SHIFT, TASK_SIZE, has_pmd_special, is_zero_pfn
 from model.kernel.arch.rcu import local_irq_enable
-from model.kernel.arch.table_walk import entry_under_walk
+from model.kernel.arch.shared_table import is_shared, pmd_table
+from model.kernel.arch.table_walk import entry_under_walk, pmd_under_walk
 from model.kernel.mm.gup import gup_must_unshare
 from model.kernel.mm.gup_longterm import gup_slow
 from model.kernel.mm.page import try_get_page
@@ -79,6 +80,8 @@ class gup_fast(Procedure):
     pmd: Pte | None = None
     pte: Pte | None = None
     """The entries as they were read. The first says in which table page the walk stands."""
+    table: Pfn | None = None
+    """The table that the PMD entry stands in, if that was a shared one when the PUD entry was read."""
 
     def stands_in(self) -> Pfn | None:
         """The page that the PMD led to, from then on until the walk goes on or ends."""
@@ -106,12 +109,18 @@ class gup_fast(Procedure):
     @walks(PMD)
     def walk_to_pmd(self, tx: Transaction) -> Outcome:
         """Read the PGD, PUD and PMD entries, without locks. A missing table ends the fast path."""
+        self.table = None
         if not self.pages:
             return goto(gup_fast.enable_interrupts)
         self.pmd = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
         if self.pmd is None:
             return goto(gup_fast.enable_interrupts)
-        return goto(gup_fast.gup_fast_pmd_leaf) if self.pmd.huge else None
+        if not self.pmd.huge:
+            return None
+        if not is_shared(tx, self.mm, self.vpn):
+            return goto(gup_fast.gup_fast_pmd_leaf)
+        self.table = pmd_table(tx, self.mm, self.vpn)
+        return goto(gup_fast.read_shared_pmd)
 
     @step
     @walks(0)
@@ -196,8 +205,26 @@ class gup_fast(Procedure):
 
     def is_hooked(self, tx: Transaction) -> bool:
         """Whether the PMD still says what it said when the walk went through it."""
-        now = tx.base.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        return now == self.pmd or not mended(tx, "gup-fast-pmd")
+        return self.pmd_now(tx) == self.pmd or not mended(tx, "gup-fast-pmd")
+
+    def pmd_now(self, tx: Transaction) -> Pte | None:
+        """The PMD entry, read again where it was read first: in a table that may have been given up since."""
+        if self.table is not None:
+            return pmd_under_walk(tx, self.mm, self.vpn, self.table)
+        return tx.base.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+
+    @step
+    @walks(PMD)
+    def read_shared_pmd(self, tx: Transaction) -> Outcome:
+        """The PUD led to a table of hugetlb that others have as well: read the entry there.
+
+        Who gives such a table up does not free it. It is somebody else's then, and he may put into it what he likes.
+        """
+        assert self.table is not None
+        self.pmd = pmd_under_walk(tx, self.mm, self.vpn, self.table)
+        if self.pmd is None:
+            return goto(gup_fast.enable_interrupts)
+        return goto(gup_fast.gup_fast_pmd_leaf if self.pmd.huge else gup_fast.read_pte)
 
     def may_keep_huge(self, tx: Transaction) -> bool:
         """As for a small entry. The mark of the head goes for all pages; a driver's block is nobody's folio."""
@@ -258,8 +285,7 @@ class gup_fast(Procedure):
     def recheck_pmd(self, tx: Transaction) -> Outcome:
         """Read the PMD again. Changed: give all references back. So with a page that the slow path must look at."""
         first, wanted = self.huge_pages()
-        same = self.pmd == tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        if same and self.may_keep_huge(tx):
+        if self.pmd == self.pmd_now(tx) and self.may_keep_huge(tx):
             self.vpn, self.pages = self.vpn + wanted, self.pages - wanted
             return goto(gup_fast.walk_to_pmd)
         self.give_back(tx, (first,) * wanted)

@@ -9,7 +9,8 @@ from typing import ClassVar
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.boot import HUGETLB_NR
-from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, hold_pte_lock, pte_alloc, pte_lock, pte_unlock
+from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, hold_pte_lock, pte_lock, pte_unlock
+from model.kernel.arch.shared_table import set_huge_pmd
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.filemap import filemap_add_folio, filemap_get_folio, folio_lock, folio_trylock, folio_unlock
 from model.kernel.mm.huge_page import pmd_start
@@ -21,6 +22,7 @@ from model.kernel.mm.hugetlb_pool import (
     restore_reserve_on_error,
     vma_hugecache_offset,
 )
+from model.kernel.mm.hugetlb_share import huge_pte_alloc
 from model.kernel.mm.hugetlb_unmap import unmap_hugepage_range
 from model.kernel.mm.hugetlb_zap import down_read_vma, up_read_vma
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -127,7 +129,7 @@ class hugetlb_fault(hugetlb_call):
         """Lock the VMA, then make sure that there is a table for the entry: huge entries stand one level higher."""
         if (wait := down_read_vma(tx, self.mm, self.vma(tx))) is not None:
             return wait
-        return call(pte_alloc(mm=self.mm, vpn=self.vpn, lowest=PUD))
+        return call(huge_pte_alloc(self.mm, self.vma(tx), self.vpn))
 
     @step
     def huge_ptep_get(self, tx: Transaction) -> Outcome:
@@ -146,7 +148,7 @@ class hugetlb_fault(hugetlb_call):
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not entry.writable:
             return call(hugetlb_wp(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry))
         touched = PAGE_ACCESSED | (PAGE_DIRTY if self.flags & FAULT_FLAG_WRITE else 0)
-        tx.tables[self.key] = entry.with_bits(touched)
+        set_huge_pmd(tx, self.mm, self.vpn, entry.with_bits(touched))
         self.ret = 0
         return None
 
@@ -230,7 +232,7 @@ class hugetlb_no_page(hugetlb_call):
             hugetlb_add_rmap(tx, head)
         folio_unlock(tx, head)
         entry = make_huge_pte(vma, head, try_mkwrite=bool(vma.flags & VM_SHARED))
-        tx.tables[self.key] = entry
+        set_huge_pmd(tx, self.mm, self.vpn, entry)
         if not self.flags & FAULT_FLAG_WRITE or vma.flags & VM_SHARED:
             return self.leave(tx, 0)
         hold_pte_lock(tx, self.mm, self.vpn)
@@ -279,7 +281,7 @@ class hugetlb_wp(hugetlb_call):
         vma, head = self.vma(tx), self.old.pfn
         frame = tx.frames[head]
         if vma.flags & VM_MAYSHARE:
-            tx.tables[self.key] = self.old.with_bits(PAGE_RW | PAGE_DIRTY)
+            set_huge_pmd(tx, self.mm, self.vpn, self.old.with_bits(PAGE_RW | PAGE_DIRTY))
             return done()
         anon = frame.kind == "anon"
         if frame.mapcount == 1 and anon:

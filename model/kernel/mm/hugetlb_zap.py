@@ -3,6 +3,7 @@
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked
 from model.kernel.arch.pgtable import PMD, TABLE_SHIFT
+from model.kernel.arch.shared_table import set_huge_pmd
 from model.kernel.mm.hugetlb_pool import adjust_reservation, hugetlb_remove_rmap
 from model.kernel.mm.page import set_page_flags
 from model.memory.flags import HPAGE_RESV_OWNER, PG_DIRTY, VM_MAYSHARE
@@ -54,7 +55,7 @@ def zap_hugetlb_entry(tx: Transaction, mm: str, vma: Vma, index: int) -> int:
     A private page that nobody else maps is reserved for its owner again: its address will not find the pool empty.
     """
     pmd = tx.tables[mm, PMD, index]
-    del tx.tables[mm, PMD, index]
+    set_huge_pmd(tx, mm, index << TABLE_SHIFT, None)
     if pmd.dirty:
         set_page_flags(tx, pmd.pfn, PG_DIRTY)
     hugetlb_remove_rmap(tx, pmd.pfn)

@@ -14,6 +14,7 @@ from model.kernel.fs.vfs import fallocate_punch
 from model.kernel.mm.break_ksm import break_ksm
 from model.kernel.mm.filemap import fput, get_file, page_cache_ra_unbounded
 from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import split_waits
 from model.kernel.mm.khugepaged import madvise_collapse
 from model.kernel.mm.ksm import ksm_compatible, ksm_enter
 from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_remove
@@ -147,6 +148,8 @@ class do_madvise(Procedure):
     def update_vma(self, tx: Transaction, vma: Vma) -> Outcome:
         """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
+            return wait
+        if (wait := split_waits(tx, self.mm, vma, self.start, self.stop)) is not None:
             return wait
         flags = advised_flags(tx, vma, self.advice)
         if self.advice == "mergeable" and flags != vma.flags:

@@ -7,7 +7,7 @@ translations are flushed, both addresses would work.
 from typing import ClassVar
 
 from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import (
     PUD,
     TABLE_SHIFT,
@@ -19,12 +19,14 @@ from model.kernel.arch.pgtable import (
     pte_unlock,
     table_end,
 )
+from model.kernel.arch.shared_table import is_shared
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.break_ksm import break_ksm
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, huge_pmd, pmd_entry
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import move_huge_pmd
 from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import huge_pmd_unshare
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.munmap import do_vmi_munmap
@@ -193,6 +195,8 @@ class move_page_tables(Procedure):
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
         self.at, self.stop = vpn, table_end(vpn, self.end)
+        if is_shared(tx, self.mm, vpn):
+            return self.huge_pmd_unshare(tx, vpn)
         to = vpn + self.to - self.start
         whole = self.stop - vpn == HPAGE_PMD_NR and not to % HPAGE_PMD_NR and pmd_entry(tx, self.mm, to) is None
         if not whole:
@@ -201,6 +205,13 @@ class move_page_tables(Procedure):
             split_huge_pmd(tx, self.mm, vma, vpn)
             return goto(move_page_tables.alloc_new_table)
         return call(pte_alloc(mm=self.mm, vpn=to, lowest=PUD), move_page_tables.move_huge_pmd)
+
+    def huge_pmd_unshare(self, tx: Transaction, vpn: int) -> Outcome:
+        """A table of hugetlb that others have as well is given up: at the new place, faults bring the pages back."""
+        vma = vma_lookup(tx, self.mm, vpn)
+        assert vma is not None
+        flush = huge_pmd_unshare(tx, self.mm, vma, vpn)
+        return flush if isinstance(flush, Blocked) else call(flush, move_page_tables.alloc_new_table)
 
     @step
     def move_huge_pmd(self, tx: Transaction) -> Outcome:

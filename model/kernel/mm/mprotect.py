@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Literal
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import (
     PMD,
     TABLE_SHIFT,
@@ -19,10 +19,12 @@ from model.kernel.arch.pgtable import (
     vm_get_page_prot,
     vm_normal_page,
 )
+from model.kernel.arch.shared_table import first_shared
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.gup import get_user_pages
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vm_normal_page_pmd, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.hugetlb_share import huge_pmd_unshare, split_waits
 from model.kernel.mm.limits import enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page_prot import vm_page_prot, vma_needs_dirty_tracking
@@ -133,6 +135,8 @@ class do_mprotect(Procedure):
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
             return wait
         start, end = self.start, min(vma.end, self.end)
+        if (wait := split_waits(tx, self.mm, vma, start, end)) is not None:
+            return wait
         self.start = end
         if flags == vma.flags:
             return goto(do_mprotect.mprotect_fixup)
@@ -228,6 +232,8 @@ class change_protection(Procedure):
         As it was before 6c287605fd56, every private page is left to a write fault.
         """
         at = max(self.at, self.start)
+        if self.at < 0 and (shared := first_shared(tx, self.mm, self.start, self.end)) is not None:
+            return self.huge_pmd_unshare(tx, shared)
         if self.uffd_wp == "protect" and at < self.end:
             vma = vma_lookup(tx, self.mm, at)
             if vma is not None and userfaultfd_wp_use_markers(tx, vma):
@@ -247,6 +253,13 @@ class change_protection(Procedure):
         for page in list(populated(tx, self.mm, vpn, self.at)):
             self.change_pte(tx, vma, page)
         return goto(change_protection.change_pte_range)
+
+    def huge_pmd_unshare(self, tx: Transaction, vpn: int) -> Outcome:
+        """Hugetlb's shared tables are given up: the others keep their protection (hugetlb_change_protection)."""
+        vma = vma_lookup(tx, self.mm, vpn)
+        assert vma is not None
+        flush = huge_pmd_unshare(tx, self.mm, vma, vpn)
+        return flush if isinstance(flush, Blocked) else call(flush, change_protection.change_pte_range)
 
     def change_pte(self, tx: Transaction, vma: Vma, page: int) -> None:
         """Give one entry its protection; note that it must be flushed if the hardware could have it cached."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, done, fail, goto, step
+from model.kernel.mm.hugetlb_share import split_waits
 from model.kernel.mm.vma import i_mmap_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EINVAL, ENOMEM, ENOSYS
@@ -55,6 +56,8 @@ class do_mseal(Procedure):
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
             return wait
         end = min(vma.end, self.end)
+        if (wait := split_waits(tx, self.mm, vma, self.start, end)) is not None:
+            return wait
         if not vma.flags & VM_SEALED:
             sealed = vma_modify_flags(tx, self.mm, vma, self.start, end, vma.flags | VM_SEALED)
             if isinstance(sealed, int):

@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 from model.engine.lock import down_write, downgrade_write, up_read, up_write
-from model.engine.procedure import Outcome, Procedure, call, done, fail, step
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.filemap import release_if_unused
 from model.kernel.mm.hugetlb_pool import hugetlb_vm_op_close, is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import may_split, split_waits
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import (
@@ -65,12 +66,17 @@ class do_vmi_munmap(Procedure):
     unlock: bool = False
     vmas: tuple[Vma, ...] = ()
     downgraded: bool = False
+    asked: bool = False
+    """may_split() has been called."""
 
     @step
     def gather_vmas(self, tx: Transaction) -> Outcome:
         """Split the VMAs at both borders of the range, then detach all VMAs inside: no address finds them any more.
 
         Nothing mapped there at all is success. What a driver does not allow to be split, or what is sealed, stays.
+
+        As it was before 081056dc00a2, a table of hugetlb that the cut goes through is given up first, without the locks
+        that keep others from sharing it again.
         """
         end = self.start + self.pages
         if self.pages <= 0 or self.start < 0 or end > TASK_SIZE:
@@ -79,7 +85,12 @@ class do_vmi_munmap(Procedure):
         if first is None:
             self.mmap_unlock(tx)
             return done()
+        if not self.asked and may_split(tx, self.mm, first, self.start, end):
+            self.asked = True
+            return goto(do_vmi_munmap.gather_vmas)
         if (wait := i_mmap_lock(tx, *(vma.file for vma in vmas_in(tx, self.mm, self.start, end)))) is not None:
+            return wait
+        if (wait := split_waits(tx, self.mm, first, self.start, end)) is not None:
             return wait
         error = self.split_borders(tx, first, end)
         if error:

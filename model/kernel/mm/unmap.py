@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
 from model.engine.mends import mended
-from model.engine.procedure import Outcome, Procedure, call, done, goto, step, tail
+from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step, tail
 from model.kernel.arch.pgtable import (
     PMD,
     PTRS_PER_TABLE,
@@ -23,11 +23,13 @@ from model.kernel.arch.pgtable import (
     tables_in,
     vm_normal_page,
 )
+from model.kernel.arch.shared_table import first_shared
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import zap_huge_pmd
 from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import huge_pmd_unshare, shareable_range
 from model.kernel.mm.hugetlb_zap import hugetlb_zap_begin, zap_hugetlb_entry
 from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -35,7 +37,7 @@ from model.kernel.mm.page import folio_remove_rmap, set_page_flags
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
 from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma, vma_is_anonymous
-from model.memory.flags import PG_DIRTY, VM_MIXEDMAP, VM_PFNMAP
+from model.memory.flags import PG_DIRTY, VM_HUGETLB, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.folio import folio_of
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
@@ -130,8 +132,12 @@ class zap_vmas(Procedure):
     def mmu_notifier_invalidate_range_start(self, tx: Transaction) -> Outcome:
         """Whoever mirrors this range is told before its entries go. From now on this mm has a TLB flush pending."""
         tlb_gather_mmu(tx, self.mm)
-        mmu_notifier_invalidate_range_start(tx, self.mm, self.start, self.end)
+        mmu_notifier_invalidate_range_start(tx, self.mm, *self.notified())
         return None
+
+    def notified(self) -> tuple[int, int]:
+        """The range whose mirrors are told."""
+        return self.start, self.end
 
     @step
     def zap_pte_range(self, tx: Transaction) -> Outcome:
@@ -142,6 +148,8 @@ class zap_vmas(Procedure):
         """
         for vma in self.vmas:
             low, high = max(vma.start, self.start), min(vma.end, self.end)
+            if vma.flags & VM_HUGETLB and low < high and (shared := first_shared(tx, self.mm, low, high)) is not None:
+                return self.huge_pmd_unshare(tx, vma, shared)
             for index in (
                 tables_in(tx, self.mm, PMD, low >> TABLE_SHIFT, (high - 1) >> TABLE_SHIFT) if low < high else ()
             ):
@@ -157,6 +165,11 @@ class zap_vmas(Procedure):
                 if self.reclaim_pt and end - start == PTRS_PER_TABLE:
                     self.free_pte_table(tx, start)
         return goto(zap_vmas.mmu_notifier_invalidate_range_end)
+
+    def huge_pmd_unshare(self, tx: Transaction, vma: Vma, vpn: int) -> Outcome:
+        """A table of hugetlb that others have as well is given up as a whole: no page in it is unmapped."""
+        flush = huge_pmd_unshare(tx, self.mm, vma, vpn)
+        return flush if isinstance(flush, Blocked) else call(flush, zap_vmas.zap_pte_range)
 
     def zap_table(self, tx: Transaction, vma: Vma, start: int, end: int) -> Outcome:
         """Clear the entries of one table, and say whether that must be flushed before its lock is given back."""
@@ -306,6 +319,10 @@ class zap_page_range_single(zap_vmas):
     """Zap a range of one VMA that stays: MADV_DONTNEED, unmap_mapping_range."""
 
     source: ClassVar[str] = "mm/memory.c: zap_page_range_single; 7.3: zap_vma_range"
+
+    def notified(self) -> tuple[int, int]:
+        """More than the range where a shared table of hugetlb may go with it as a whole."""
+        return shareable_range(self.vmas[0], self.start, self.end)
 
     @step
     def tlb_finish_mmu(self, tx: Transaction) -> Outcome:

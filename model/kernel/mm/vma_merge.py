@@ -11,6 +11,7 @@ from model.engine.config import fact
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.mm.huge_split import vma_adjust_trans_huge
 from model.kernel.mm.hugetlb_pool import consumed_in, is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import hugetlb_split
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
 from model.kernel.mm.vm_ops import vm_operations
@@ -195,6 +196,8 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
     if is_vm_hugetlb_page(vma) and at % HUGETLB_NR:
         return -EINVAL
     vma_adjust_trans_huge(tx, mm, vma, at)
+    if is_vm_hugetlb_page(vma):
+        hugetlb_split(tx, mm, vma, at)
     low = replace_vma(tx, mm, vma, replaced(vma, end=at, consumed=consumed_in(vma, vma.start, at)))
     high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start, consumed=consumed_in(vma, at, vma.end))
     insert_vma(tx, mm, high)

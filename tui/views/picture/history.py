@@ -296,7 +296,7 @@ def owner_of(state: State, index: Index, pfn: int) -> str:
         case "free" | "pgtable":
             return ""
         case "anon":
-            users = {holder.owner for holder in _members(index, pfn) if holder.kind in {"pte", "huge"}}
+            users = {holder.owner for holder in _members(index, pfn) if holder.kind in {"pte", "huge", "shared-huge"}}
             return "+".join(sorted(users))
         case "zero":
             return "zero"

@@ -96,7 +96,7 @@ def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
             yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder), start)
 
 
-_TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "pte": "counted"}
+_TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "shared-huge": "special", "pte": "counted"}
 
 
 def _ownerless(unit: Unit, frame: Frame) -> LedgerLine:
@@ -137,7 +137,7 @@ def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]
             entry = state.ptes.get((holder.owner, holder.number))
             told = "" if entry is None else tr("may write") if entry.writable else tr("may only read")
             return f"PTE {holder.owner}:{place(state, holder.owner, holder.number)}", told, False
-        case "huge" | "huge-special":
+        case "huge" | "huge-special" | "shared-huge":
             return f"PMD {holder.owner}:{holder.number * 512}", tr("maps 2 MiB"), False
         case "cache":
             return f"{tr('page cache')} {holder.owner}[{holder.number}]", "", False
