@@ -220,6 +220,12 @@ MENDS: Final[dict[str, Mend]] = {
         "A VMA that is split gives its shared tables up first, and others may share them again before it is split.",
         "CVE-2025-38084",
     ),
+    "unshare-gather": Mend(
+        "8ce720d5bd91",
+        "mm/hugetlb: fix excessive IPI broadcasts when unsharing PMD tables using mmu_gather",
+        "6.19",
+        "mprotect() flushes of a table that it gives up what its VMA covers, and every unshare interrupts all CPUs.",
+    ),
     "v4l2-pins-only": Mend(
         "6647e76ab623",
         "v4l2: don't fall back to follow_pfn() if pin_user_pages_fast() fails",

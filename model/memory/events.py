@@ -34,7 +34,7 @@ class Access(Record, frozen=True, omit_defaults=True, tag="access"):
 
 
 class FreedTableRead(Record, frozen=True, omit_defaults=True, tag="freed_table_read"):
-    """A walk without locks has read an entry in a table page that was freed under it."""
+    """A walk without locks has read an entry in a table page that was freed under it, or given up to somebody else."""
 
     pfn: int
     """The page, whatever it is by now."""

@@ -9,6 +9,7 @@ from model.memory.buffer_records import Buffer
 from model.memory.events import Access
 from model.memory.flags import (
     PAGE_PSE,
+    PAGE_SHARED_TABLE,
     PAGE_SPECIAL,
     PG_ANON_EXCLUSIVE,
     PG_HEAD,
@@ -253,6 +254,11 @@ def _huge_page(tx: Transaction) -> None:
     tx.deposits["p0", 1] = 6
     tx.frames[7] = Frame("pgtable", 1)
     tx.rcu[1] = (7,)
+    tx.frames[8] = Frame("pgtable", 1)
+    tx.tables["p0", 2, 1] = Pte(8, USER)
+    tx.tables["p1", 2, 1] = Pte(8, USER | PAGE_SHARED_TABLE)
+    tx.tables["p1", 1, 512] = Pte(1024, RW | PAGE_PSE | PAGE_SHARED_TABLE)
+    tx.shared_tables[8] = (("p0", 1), ("p1", 1))
     tx.ptes["p1", 519] = Pte(1031, USER)
     tx.ptes["p1", 520] = Pte(1032, USER)
     tx.references["r"] = Reference("pin", "p1", 520, (1032, 1033), heads=(1032,))

@@ -92,7 +92,7 @@ def test_a_walk_reads_what_is_in_the_page_by_then() -> None:
     assert place is not None
     assert place[0] == "p1"
     other.do("finish G")
-    assert any("It is a page table again, of p1." in each.message for each in other.accounts[-1].violations)
+    assert any("It is a page table of p1." in each.message for each in other.accounts[-1].violations)
 
     data = inside_of_a_freed_table("memfd f 8", *(f"pwrite f {page} 39" for page in range(8)))
     data.do("finish G")  # 39: present, writable, a user's, accessed; of page 0

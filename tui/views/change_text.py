@@ -99,6 +99,8 @@ def _subject(change: Change) -> str:
             return f"{LEVELS[level]} entry {process}:{index}"
         case "tlbs", cpu:
             return f"TLB of cpu {cpu}"
+        case "shared_tables", pfn:
+            return f"shared table {number_of(pfn)}"
         case "content", pfn:
             return f"bytes of frame {number_of(pfn)}"
         case "frames", pfn:

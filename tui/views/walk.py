@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from lessons.i18n.language import tr
-from model.kernel.arch.table_walk import hooked_at
+from model.kernel.arch.pgtable import PUD
+from model.kernel.arch.table_walk import hooked_at, is_given_up
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.leaf import leaf_entry
@@ -84,9 +85,20 @@ def _level(scene: ShownState, process: str, vpn: int, level: int, table: int, wi
         Span(frame_name(state, entry.pfn).ljust(5), scene.role(target, "plain"), target),
         Span(" " + " ".join(names(entry.bits, PAGE_BITS)), role, subject),
     ]
+    if level == PUD:
+        spans += _sharers(scene, process, index, entry.pfn)
     if not level or entry.huge:
         spans += _target(scene, entry.pfn, width - sum(len(span.text) for span in spans))
     return entry, row(*spans)
+
+
+def _sharers(scene: ShownState, process: str, index: int, table: int) -> list[Span]:
+    """Who else has the table that an entry leads to, in words."""
+    others = [other for other in scene.state.shared_tables.get(table) or () if other != (process, index)]
+    if not others:
+        return []
+    who = ", ".join(owner for owner, _ in others)
+    return [Span(" " + tr("shared with {processes}").format(processes=who), "strong", f"frame:{table}")]
 
 
 def _left_table(scene: ShownState, process: str, vpn: int) -> Row | None:
@@ -98,8 +110,11 @@ def _left_table(scene: ShownState, process: str, vpn: int) -> Row | None:
         subject = f"frame:{table}"
         frame = scene.state.frames.get(table)
         place = hooked_at(scene.state, table) if frame is not None and frame.kind == "pgtable" else None
-        freed = place is not None or frame is None or frame.kind != "pgtable"
-        if frame is None:
+        others = place is not None and not is_given_up(scene.state, table, *place)
+        freed = not others and (place is not None or frame is None or frame.kind != "pgtable")
+        if place is not None and others:
+            what = tr("{process} still has it: {task} is still inside").format(process=place[0], task=name)
+        elif frame is None:
             what = tr("free: {task} is still inside").format(task=name)
         elif place is not None:
             what = tr("a table of {process}: {task} is still inside").format(process=place[0], task=name)

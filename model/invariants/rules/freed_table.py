@@ -14,7 +14,7 @@ from model.text.wording import phrase, together
 FREED_TABLE: Final = Invariant(
     "freed-table",
     "corruption",
-    "A walk without locks reads page tables only, and none that has been freed.",
+    "A walk without locks reads page tables of its process only, and none that has been freed.",
     "Prints nothing: the walker takes for entries whatever stands in the page by now, and pages that they lead to.",
 )
 
@@ -22,13 +22,13 @@ FREED_TABLE: Final = Invariant(
 def explain_freed_table(scene: MachineView, read: FreedTableRead) -> Violation:
     """What the page is by now, and who should have waited."""
     about = phrase(
-        "The walk for {place} reads its entry in {frame}, which was its page table and has been freed.",
+        "The walk for {place} reads its entry in {frame}, which was its page table and is not any more.",
         place=place(scene, read.process, read.vpn),
         frame=name_of(scene, read.pfn),
     )
     why = phrase(
-        "Who walks without locks holds no reference on the table he is in: whoever frees one must wait until no CPU "
-        "can be inside."
+        "Who walks without locks holds no reference on the table he is in: whoever lets go of one must wait until no "
+        "CPU can be inside."
     )
     message = together((about, _now(scene, read.pfn), why))
     return violation(FREED_TABLE, (subject("frame", read.pfn), subject("process", read.process)), message)
@@ -41,7 +41,7 @@ def _now(scene: MachineView, pfn: int) -> str:
         case "free":
             return phrase("It is free: what stands in it is left over.")
         case "pgtable":
-            return phrase("It is a page table again, of {process}.", process=frame.mapping.removeprefix("mm:"))
+            return phrase("It is a page table of {process}.", process=frame.mapping.removeprefix("mm:"))
         case _:
             return phrase("It holds data, which the walker takes for entries.")
 

@@ -7,7 +7,8 @@ a table of somebody else; or data, which the walker takes for entries.
 
 from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.arch.pgtable import PMD, PTRS_PER_TABLE, PUD, TABLE_SHIFT
-from model.kernel.arch.shared_table import pmd_table
+from model.kernel.arch.shared_table import PUD_PAGES, PUD_SHIFT, pmd_table
+from model.kernel.mm.vma import find_vma_intersection
 from model.memory.events import FreedTableRead
 from model.memory.flags import PAGE_SHARED_TABLE
 from model.memory.records import Pte
@@ -48,18 +49,34 @@ def _entry_in_unhooked(tx: Transaction, mm: str, vpn: int, table: int) -> Pte | 
 
 
 def pmd_under_walk(tx: Transaction, mm: str, vpn: int, table: int) -> Pte | None:
-    """The PMD entry of `vpn` in the table that its PUD led to when it was read: a shared one of hugetlb."""
-    if pmd_table(tx, mm, vpn) == table:
-        key = mm, PMD, vpn >> TABLE_SHIFT
-    else:
-        tx.emit(FreedTableRead(table, process=mm, vpn=vpn))
+    """The PMD entry of `vpn` in the table that its PUD led to when it was read: a shared one of hugetlb.
+
+    If it has been given up here meanwhile it is still a page table, of others. Reports the read if one of them has it
+    alone by now, and may use it for anything.
+    """
+    block = vpn >> PUD_SHIFT
+    if pmd_table(tx, mm, vpn) != table:
         place = hooked_at(tx, table)
+        if place is None or is_given_up(tx, table, *place):
+            tx.emit(FreedTableRead(table, process=mm, vpn=vpn))
         if place is None or place[1] != PUD:
-            return None  # free, or anything else by now: the walk finds nothing that it could follow
-        owner, _, block = place
-        key = owner, PMD, (block << TABLE_SHIFT) + (vpn >> TABLE_SHIFT) % PTRS_PER_TABLE
-    entry = tx.tables.get(key)
+            return None  # free, or anything else by now: what a walk would take for an entry leads nowhere
+        mm, _, block = place
+    entry = tx.tables.get((mm, PMD, (block << TABLE_SHIFT) + (vpn >> TABLE_SHIFT) % PTRS_PER_TABLE))
     return None if entry is None else entry.without(PAGE_SHARED_TABLE)
+
+
+def is_given_up(mem: Memory, table: int, mm: str, level: int, block: int) -> bool:
+    """Whether a table that was shared is one process's alone, and nobody keeps him from using it for something else.
+
+    Who gives it up keeps the lock of the file's mappings until he has waited for walkers.
+    """
+    if level == PUD and mem.shared_tables.get(table) is not None:
+        return False
+    start = block << PUD_SHIFT
+    vma = find_vma_intersection(mem, mm, start, start + PUD_PAGES) if level == PUD else None
+    lock = mem.locks.get(("i_mmap_rwsem", vma.file)) if vma is not None else None
+    return lock is None or not lock.writer
 
 
 def hooked_at(mem: Memory, table: int) -> TableKey | None:

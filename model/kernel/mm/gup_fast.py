@@ -84,7 +84,9 @@ class gup_fast(Procedure):
     """The table that the PMD entry stands in, if that was a shared one when the PUD entry was read."""
 
     def stands_in(self) -> Pfn | None:
-        """The page that the PMD led to, from then on until the walk goes on or ends."""
+        """The page of the table that the walk is in, from then on until it goes on or ends."""
+        if self.positions["read_shared_pmd"] <= self.pc <= self.positions["recheck_pmd"]:
+            return self.table
         inside = self.positions["read_pte"] <= self.pc <= self.positions["recheck_pte"]
         return self.pmd.pfn if inside and self.pmd is not None and not self.pmd.huge else None
 

@@ -107,8 +107,12 @@ def lock_for_unshare(tx: Transaction, mm: str, vma: Vma) -> tuple[tuple[str, str
     return tuple(taken)
 
 
-def huge_pmd_unshare(tx: Transaction, mm: str, vma: Vma, vpn: int) -> "Blocked | huge_pmd_unshare_flush":
+def huge_pmd_unshare(
+    tx: Transaction, mm: str, vma: Vma, vpn: int, flushed: tuple[int, int] | None = None
+) -> "Blocked | huge_pmd_unshare_flush":
     """Give up the shared table above `vpn`; returns the call that sees to it that nobody is in it any more.
+
+    `flushed`: what it flushes; all that the table covers unless given.
 
     Nothing in it is unmapped: it is still there for the others. To this process the GiB is empty, and faults bring the
     pages back.
@@ -117,8 +121,9 @@ def huge_pmd_unshare(tx: Transaction, mm: str, vma: Vma, vpn: int) -> "Blocked |
     if isinstance(taken, Blocked):
         return taken
     last = unshare_table(tx, mm, vpn)
-    start = vpn >> PUD_SHIFT << PUD_SHIFT
-    return huge_pmd_unshare_flush(mm=mm, start=start, end=start + PUD_PAGES, fully=last, taken=taken)
+    first = vpn >> PUD_SHIFT << PUD_SHIFT
+    start, end = flushed or (first, first + PUD_PAGES)
+    return huge_pmd_unshare_flush(mm=mm, start=start, end=end, fully=last, taken=taken)
 
 
 class huge_pmd_unshare_flush(Procedure):
@@ -154,8 +159,10 @@ class huge_pmd_unshare_flush(Procedure):
         """If only one is left, wait until no walk without locks is inside: he may use the table for something else.
 
         As it was before 1013af4f585f, nobody waits.
+
+        As it was before 8ce720d5bd91, one waits as well while several are left.
         """
-        if self.fully and mended(tx, "unshare-sync"):
+        if (self.fully or not mended(tx, "unshare-gather")) and mended(tx, "unshare-sync"):
             return call(tlb_remove_table_sync_one(mm=self.mm))
         return None
 

@@ -24,7 +24,7 @@ from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.gup import get_user_pages
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vm_normal_page_pmd, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
-from model.kernel.mm.hugetlb_share import huge_pmd_unshare, split_waits
+from model.kernel.mm.hugetlb_share import huge_pmd_unshare, may_split, shareable_range, split_waits
 from model.kernel.mm.limits import enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page_prot import vm_page_prot, vma_needs_dirty_tracking
@@ -87,6 +87,8 @@ class do_mprotect(Procedure):
     flush_start: int = -1
     flush_end: int = 0
     error: int = 0
+    asked: int = -1
+    """The page before which may_split() has been called."""
 
     def owes_flush(self) -> FlushOwed | None:
         """What has been changed so far, with what change_protection() has just handed back."""
@@ -118,6 +120,9 @@ class do_mprotect(Procedure):
         """Change the flags of the next VMA's part of the range; this may split the VMA or merge it with a neighbour.
 
         Permissions that the mapping may never get (no VM_MAYWRITE …) are refused with EACCES, sealed VMAs with EPERM.
+
+        As it was before 081056dc00a2, a table of hugetlb that the cut goes through is given up first, without the locks
+        that keep others from sharing it again.
         """
         if self.start >= self.end:
             return goto(do_mprotect.flush_tlb)
@@ -135,11 +140,15 @@ class do_mprotect(Procedure):
         if (wait := i_mmap_lock(tx, vma.file)) is not None:
             return wait
         start, end = self.start, min(vma.end, self.end)
+        if flags == vma.flags:
+            self.start = end
+            return goto(do_mprotect.mprotect_fixup)
+        if self.asked != start and may_split(tx, self.mm, vma, start, end):
+            self.asked = start
+            return goto(do_mprotect.mprotect_fixup)
         if (wait := split_waits(tx, self.mm, vma, start, end)) is not None:
             return wait
         self.start = end
-        if flags == vma.flags:
-            return goto(do_mprotect.mprotect_fixup)
         pages = end - start
         if flags & VM_WRITE and must_account(vma) and not enough_memory(tx, pages):
             self.error = -ENOMEM
@@ -255,10 +264,15 @@ class change_protection(Procedure):
         return goto(change_protection.change_pte_range)
 
     def huge_pmd_unshare(self, tx: Transaction, vpn: int) -> Outcome:
-        """Hugetlb's shared tables are given up: the others keep their protection (hugetlb_change_protection)."""
+        """Hugetlb's shared tables are given up: the others keep their protection (hugetlb_change_protection).
+
+        Before 8ce720d5bd91 only what the VMA covers of a whole table was flushed: all of it, as long as nobody shares
+        a table that a VMA covers in part.
+        """
         vma = vma_lookup(tx, self.mm, vpn)
         assert vma is not None
-        flush = huge_pmd_unshare(tx, self.mm, vma, vpn)
+        seen = None if mended(tx, "unshare-gather") else shareable_range(vma, self.start, self.end)
+        flush = huge_pmd_unshare(tx, self.mm, vma, vpn, seen)
         return flush if isinstance(flush, Blocked) else call(flush, change_protection.change_pte_range)
 
     def change_pte(self, tx: Transaction, vma: Vma, page: int) -> None:

@@ -96,7 +96,13 @@ def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
             yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder), start)
 
 
-_TOKENS: Final = {"special": "special", "huge": "special", "huge-special": "special", "shared-huge": "special", "pte": "counted"}
+_TOKENS: Final = {
+    "special": "special",
+    "huge": "special",
+    "huge-special": "special",
+    "shared-huge": "special",
+    "pte": "counted",
+}
 
 
 def _ownerless(unit: Unit, frame: Frame) -> LedgerLine:
