@@ -5,6 +5,7 @@ An Index depends on the State alone: however one got there, it equals the one bu
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -256,7 +257,9 @@ class Draft:
         for task in (*came, *gone):
             kept = self.kept.get(task)
             kept = self.entry(self.base.kept, task) if kept is None else kept
-            self.kept[task] = tuple(sorted({*kept, lock} if task in came else {*kept} - {lock}))
+            at = bisect_left(kept, lock)  # 512 pages of a folio are locked one after the other: nothing is sorted anew
+            has = at < len(kept) and kept[at] == lock
+            self.kept[task] = (*kept[:at], *((lock,) if task in came else ()), *kept[at + has :])
 
     def _references(self, name: str, old: Reference | None, new: Reference | None) -> None:
         for pfn, holder in reference_grips(name, old):
