@@ -206,6 +206,8 @@ FACTS: Final[dict[str, Fact]] = {
     "UFFDIO_COPY replaces any marker": Fact(
         "6.1", "6.18", "pte_none_mostly(): any marker; 7.3: pte_is_uffd_marker(); mm/userfaultfd.c; 6.18: measured"
     ),
+    "UFFDIO_POISON": Fact("6.12", "7.3", "since 6.6; mm/userfaultfd.c: mfill_atomic_pte_poison"),
+    "UFFD_FEATURE_WP_ASYNC": Fact("6.12", "7.3", "since 6.7; mm/memory.c: do_wp_page, userfaultfd_wp_async()"),
     "UFFDIO_MOVE": Fact("6.12", "7.3", "since 6.8; mm/userfaultfd.c: move_pages"),
     "empty private entries can be write-protected": Fact(
         "6.12", "7.3", "UFFD_FEATURE_WP_UNPOPULATED since 6.4; mm/mprotect.c"

@@ -10,7 +10,7 @@ from model.invariants.machine_view import SWAPPED, MachineView
 from model.invariants.phrases import frame as name_of
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.fs.file_kinds import HUGETLB_FILES
-from model.kernel.mm.pte_marker import UFFD_WP_MARKER
+from model.kernel.mm.pte_marker import POISON_MARKER, UFFD_WP_MARKER
 from model.memory.flags import HPAGE_RESV_UNMAPPED, VM_EXEC, VM_READ, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_WRITE
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Pte, Vma
@@ -39,6 +39,8 @@ def next_access(scene: MachineView, process: str, vpn: int) -> str:
     if userfaults(scene, vma, entry, vpn):
         return phrase("userfaultfd decides now what the next access there finds.")
     if entry is not None and entry.kind == "marker" and entry != UFFD_WP_MARKER:
+        if entry == POISON_MARKER:
+            return phrase("There is a poison marker now: the next access gets SIGBUS.")
         return phrase("There is a guard marker now: the next access gets SIGSEGV.")
     if entry is not None and entry.kind == "migration":
         moving = name_of(scene, entry.pfn)

@@ -26,6 +26,7 @@ EOVERFLOW: Final = 75
 EBADFD: Final = 77
 EOPNOTSUPP: Final = 95
 EREMOTEIO: Final = 121
+EHWPOISON: Final = 133
 
 ERRNO_NAMES: Final[dict[int, str]] = {
     value: name

@@ -129,6 +129,8 @@ PAGE_SOFT_DIRTY: Final = 1 << 11
 PAGE_SHARED_TABLE: Final = 1 << 52
 """Not a bit of the hardware: the entry stands in a table that hangs in several places, and counts at another of them
 (model/kernel/arch/shared_table.py)."""
+PAGE_POISONED: Final = 1 << 12
+"""Only in a marker: PTE_MARKER_POISONED, bit 1 of what stands where a swap entry has its offset."""
 PAGE_DEVMAP: Final = 1 << 58
 PAGE_NX: Final = 1 << 63
 
@@ -149,6 +151,7 @@ PAGE_BITS: Final[tuple[tuple[int, str], ...]] = (
     (PAGE_UFFD_WP, "uffd-wp"),
     (PAGE_SOFT_DIRTY, "soft-dirty"),
     (PAGE_SHARED_TABLE, "counted-elsewhere"),
+    (PAGE_POISONED, "poisoned"),
     (PAGE_DEVMAP, "devmap"),
     (PAGE_NX, "nx"),
 )
@@ -256,12 +259,14 @@ VM_FAULT_SIGBUS: Final = 0x2
 VM_FAULT_WRITE: Final = 0x8
 """Copy-on-write was broken; get_user_pages() asked for it until 6.1 (mm/memory.c: do_wp_page)."""
 VM_FAULT_SIGSEGV: Final = 0x40
+VM_FAULT_HWPOISON: Final = 0x10
+"""The memory there has failed, or userfaultfd says so: SIGBUS with BUS_MCEERR_AR."""
 VM_FAULT_NOPAGE: Final = 0x100
 VM_FAULT_LOCKED: Final = 0x200
 VM_FAULT_RETRY: Final = 0x400
 VM_FAULT_FALLBACK: Final = 0x800
 VM_FAULT_COMPLETED: Final = 0x4000
-VM_FAULT_ERROR: Final = VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV
+VM_FAULT_ERROR: Final = VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_HWPOISON
 
 
 def names(word: int, table: tuple[tuple[int, str], ...]) -> list[str]:

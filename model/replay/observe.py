@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from model.memory.flags import (
+    PAGE_POISONED,
     PAGE_SWP_EXCLUSIVE,
     PAGE_UFFD_WP,
 )
@@ -176,7 +177,9 @@ class Observer:
         """What the recording calls the frame behind an entry; a new one gets the next name."""
         if not pte.present:
             if pte.kind == "marker":
-                return "uffd-wp-marker" if pte.bits & PAGE_UFFD_WP else "guard"
+                return (
+                    "uffd-wp-marker" if pte.bits & PAGE_UFFD_WP else "poison" if pte.bits & PAGE_POISONED else "guard"
+                )
             return self.slot(pte.pfn)
         frame = page_frame(state, pte.pfn)
         if frame.kind == "zero":

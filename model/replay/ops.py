@@ -334,6 +334,10 @@ class UffdZeropage(UffdRange, frozen=True, tag="uffd_zeropage"):
     """UFFDIO_ZEROPAGE."""
 
 
+class UffdPoison(UffdRange, frozen=True, tag="uffd_poison"):
+    """UFFDIO_POISON."""
+
+
 class UffdMove(UffdRange, frozen=True, tag="uffd_move"):
     """UFFDIO_MOVE from `src`."""
 

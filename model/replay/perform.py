@@ -15,7 +15,7 @@ from model.kernel.mm.mseal import do_mseal
 from model.kernel.mm.msync import do_msync
 from model.kernel.mm.munmap import do_munmap
 from model.kernel.mm.userfaultfd import FEATURES, userfaultfd_wake
-from model.kernel.mm.userfaultfd_fill import userfaultfd_zeropage
+from model.kernel.mm.userfaultfd_fill import userfaultfd_poison, userfaultfd_zeropage
 from model.kernel.mm.userfaultfd_register import userfaultfd_unregister
 from model.replay import ops
 from model.replay.machine import UNSUPPORTED, Machine, Reply
@@ -147,6 +147,7 @@ PERFORMERS: Final[dict[type[ops.Op], Callable[[Machine, Any], Reply]]] = {
     ops.UffdWp: uffd_wp,
     ops.UffdCopy: uffd_copy,
     ops.UffdZeropage: partial(uffd_on_range, userfaultfd_zeropage),
+    ops.UffdPoison: partial(uffd_on_range, userfaultfd_poison),
     ops.UffdMove: uffd_move,
     ops.UffdContinue: uffd_continue,
     ops.KsmScan: ksm_scan,

@@ -9,6 +9,8 @@ from model.replay.recording import LargePhysRow, PhysRow, PinRow, PteRow, Seen
 SWAP: Final = "swap"
 UNKNOWN: Final = "?"
 HUGE: Final = "huge"
+LIKE_SWAP: Final = (SWAP, "poison")
+"""Who sees no frame numbers cannot tell a poison marker from a swap entry: both are not present."""
 MARKERS: Final = ("guard", "uffd-wp-marker")
 
 
@@ -42,7 +44,7 @@ def entry(row: PteRow, seen: Seen, look: Observation, beside: PteRow | None) -> 
         return HUGE, "".join(letter for letter in flags if letter in seen.pte)
     if not seen.frames and name not in MARKERS and not name.startswith(UNKNOWN):
         unread = beside is not None and beside[0] == UNKNOWN
-        name = SWAP if name.startswith(SWAP) else shown(None if unread else byte_behind(look, name))
+        name = SWAP if name.startswith(LIKE_SWAP) else shown(None if unread else byte_behind(look, name))
     return name, "".join(letter for letter in flags if letter in seen.pte)
 
 

@@ -361,7 +361,8 @@ _TABLE: Final = (
     _verb(
         "userfaultfd",
         "userfaultfd(2) and UFFDIO_API: a descriptor through which page faults of P are handled",
-        *(_P, NewName(name="U", kind="userfaultfd"), _flag("sigbus"), _flag("wp_unpopulated"), _flag("move")),
+        *(_P, NewName(name="U", kind="userfaultfd")),
+        *(_flag("sigbus"), _flag("wp_unpopulated"), _flag("move"), _flag("wp_async")),
     ),
     _verb(
         "uffdio-register",
@@ -381,6 +382,7 @@ _TABLE: Final = (
     _verb("uffdio-zeropage", "UFFDIO_ZEROPAGE: bring pages of zeros", _P, _RANGE, _U),
     _verb("uffdio-move", "UFFDIO_MOVE: bring the very pages that are at FROM", _P, _RANGE, _U, _FROM),
     _verb("uffdio-continue", "UFFDIO_CONTINUE: map what the file has there already", _P, _RANGE, _U, _flag("wp")),
+    _verb("uffdio-poison", "UFFDIO_POISON: they will not come, who touches them gets SIGBUS", _P, _RANGE, _U),
     _verb(
         "uffdio-writeprotect",
         "UFFDIO_WRITEPROTECT: with `wp` the next write to each page is a fault for U; without, no longer",

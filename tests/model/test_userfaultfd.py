@@ -292,3 +292,68 @@ def test_whoever_keeps_the_descriptor_of_a_process_that_has_ended_is_told_so() -
         ("wake kid src u", "ok"),
     ):
         assert p.do(f"uffdio-{call}") == answer
+
+
+# -- poison -------------------------------------------------------------------------------------
+
+
+def test_a_poisoned_page_is_sigbus_for_all_and_efault_for_gup() -> None:
+    """mm/userfaultfd.c: mfill_atomic_pte_poison; mm/memory.c: handle_pte_marker (6.12); 6.18: compared with it."""
+    p = play("missing wp")
+    assert p.do("uffdio-poison p0 buf[0:2] u") == "ok"
+    assert p.do("read p0 buf") == "signal SIGBUS"
+    assert p.do("gup p0 buf+0 as=r") == "error EFAULT"
+    assert p.do("madvise p0 buf populate_read") == "error EHWPOISON"
+    assert p.do("uffdio-poison p0 buf+0 u") == "error EEXIST"
+    p.do("fork p0 p1")
+    assert p.do("read p1 buf+1") == "signal SIGBUS", "the child inherits it"
+    assert p.do("uffdio-copy p0 buf+0 u src\nread p0 buf") == "ok 7"
+    p.do("mprotect p0 buf r\nmadvise p0 buf dontneed")
+    assert ("p0", 17) not in p.state.ptes
+    assert_consistent(p.state)
+
+
+def test_from_7_3_on_a_copy_does_not_cure_poison() -> None:
+    assert (
+        play("missing", settings="set kernel 7.3")
+        .do("uffdio-poison p0 buf u\nuffdio-copy p0 buf u src")
+        .endswith("EEXIST")
+    )
+
+
+def test_before_6_6_there_is_no_poison() -> None:
+    assert play("missing", settings="set kernel 6.1").do("uffdio-poison p0 buf u") == "error EINVAL"
+
+
+# -- writes that are noted without being asked about ---------------------------------------------
+
+
+def marks(p: Play, start: int) -> list[bool]:
+    """Of four pages, which are still write-protected."""
+    entries = [p.state.ptes.get(("p0", vpn)) for vpn in range(start, start + 4)]
+    return [entry is not None and bool(entry.bits & PAGE_UFFD_WP) for entry in entries]
+
+
+@pytest.mark.parametrize("backing", ["anon private", "memfd:f shared", "file:d shared", "file:d private"])
+def test_with_wp_async_a_write_only_takes_its_mark_away(backing: str) -> None:
+    """mm/memory.c: do_wp_page, userfaultfd_wp_async(); any memory can be registered so (6.12)."""
+    p = Play("memfd f 4\ndiskfile d 4\nprocess p0", f"mmap p0 buf {backing} rw 4\nwrite p0 buf 7\nread p0 buf+1")
+    p.do("userfaultfd p0 u wp_async\nuffdio-register p0 buf u wp\nuffdio-writeprotect p0 buf u wp")
+    start = p.state.labels["p0", "buf"].start
+    assert marks(p, start) == [True] * 4, "also what is not there yet"
+    assert p.do("write p0 buf 1\ngup p0 buf+2 as=r write pin") == "ok"
+    assert marks(p, start) == [False, True, False, True]
+    assert not p.state.userfaultfds["u"].waiting
+    assert_consistent(p.state)
+
+
+def test_with_wp_async_a_write_to_a_huge_page_splits_its_entry() -> None:
+    """mm/memory.c: wp_huge_pmd, goto split (6.12)."""
+    p = Play("process p0", "mmap p0 buf anon private rw 512 at=512\nmadvise p0 buf hugepage\nwrite p0 buf 7")
+    p.do("userfaultfd p0 u wp_async\nuffdio-register p0 buf u wp\nuffdio-writeprotect p0 buf u wp\nwrite p0 buf+3 1")
+    assert marks(p, 512) == [True, True, True, False]
+    assert p.do("read p0 buf") == "ok 7"
+
+
+def test_before_6_7_there_is_no_wp_async() -> None:
+    assert Play("set kernel 6.1", "process p0").do("userfaultfd p0 u wp_async") == "error EINVAL"

@@ -413,7 +413,7 @@ def uffdio(call: str, live: Live, asked: AskedCommand) -> KernelCall:
             source = resolve(asked.before, worker.name, asked.command, "FROM")[0]
             op |= {"src": source} | ({"wp": True} if wp else {})
             words = (span[0], address(source), span[1], 2 if wp else 0, 0)
-        case "zeropage":
+        case "zeropage" | "poison":
             words = (*span, 0, 0)
         case "continue":
             op |= {"wp": True} if wp else {}
@@ -470,6 +470,7 @@ ACTIONS: Final[dict[str, Callable[[Live, AskedCommand], KernelCall]]] = {
     "uffdio-copy": partial(uffdio, "copy"),
     "uffdio-zeropage": partial(uffdio, "zeropage"),
     "uffdio-move": partial(uffdio, "move"),
+    "uffdio-poison": partial(uffdio, "poison"),
     "uffdio-continue": partial(uffdio, "continue"),
     "uffdio-writeprotect": partial(uffdio, "writeprotect"),
     "uffdio-wake": partial(uffdio, "wake"),

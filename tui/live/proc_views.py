@@ -59,9 +59,20 @@ class SeenEntry(NamedTuple):
         return bool(self.bits & UFFD_WP) and not self.present and (kind == SWP_PTE_MARKER or not self.pfn)
 
     @property
+    def is_marker(self) -> bool:
+        """Nothing is mapped there, and there is no slot either."""
+        return self.is_uffd_wp_marker or self.is_poison_marker
+
+    @property
+    def is_poison_marker(self) -> bool:
+        """What UFFDIO_POISON leaves: a marker as well, of no protection. Only who may see frame numbers sees it."""
+        marker = bool(self.bits & SWAPPED) and self.bits & SWAP_TYPE == SWP_PTE_MARKER
+        return marker and not self.present and not self.bits & (GUARD | UFFD_WP)
+
+    @property
     def swapped(self) -> bool:
         """It leads to a swap slot."""
-        return bool(self.bits & SWAPPED) and not self.present and not self.bits & GUARD and not self.is_uffd_wp_marker
+        return bool(self.bits & SWAPPED) and not self.present and not self.bits & GUARD and not self.is_marker
 
 
 def vma_rows(worker: Worker, workers: Workers) -> Iterator[VmaRow]:

@@ -235,7 +235,7 @@ def _userfaultfd(chance: Chance, names: ProgramNames) -> str:
     if any(owner == process for owner, _ in names.uffds) and chance.random() < 0.8:
         return ""
     names.uffds.append((process, name))
-    return f"userfaultfd {process} {name} sigbus{chance.choice(('', ' wp_unpopulated', ' move'))}"
+    return f"userfaultfd {process} {name} sigbus{chance.choice(('', ' wp_unpopulated', ' move', ' wp_async'))}"
 
 
 def _uffd_close(chance: Chance, names: ProgramNames) -> str:
@@ -280,6 +280,7 @@ UFFDIO: Final = (
     ("copy", " {source}"),
     ("copy", " {source} wp"),
     ("zeropage", ""),
+    ("poison", ""),
     ("move", " {source}"),
     ("move", " {source}"),
     ("continue", ""),

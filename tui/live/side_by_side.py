@@ -15,6 +15,7 @@ import msgspec
 
 from lessons.i18n.language import tr
 from model.engine.config import SETTINGS
+from model.memory.errno import ERRNO_NAMES
 from model.memory.state import State
 from model.replay import deltas
 from model.replay.compare import Played, as_seen, differences
@@ -125,7 +126,8 @@ class Machines:
             done = action.do()
             answer = cast("Answer", done) if action.valued else "ok"
         except OSError as error:
-            answer = errno.errorcode.get(error.errno or 0, str(error.errno))
+            number = error.errno or 0  # Python does not know EHWPOISON
+            answer = errno.errorcode.get(number) or ERRNO_NAMES.get(number, str(number))
         self._keep_books(after)
         found = self._compare(command, outcome, answer, action)
         if found.differences and self.huge and huge_pages_missed() != missed:

@@ -250,6 +250,8 @@ class Looking:
         """Frame and flags of one entry, as far as they can be seen."""
         if entry.bits & GUARD:
             return "guard", ""
+        if entry.is_poison_marker:
+            return "poison", ""
         if not entry.present:
             exclusive = "e" if raw is not None and raw & SWP_EXCLUSIVE else ""
             return (self._slot(entry.pfn), exclusive) if entry.swapped else ("uffd-wp-marker", "")

@@ -56,7 +56,7 @@ ADVICE: Final = {
 """MADV_* by name, as in include/uapi/asm-generic/mman-common.h (6.12, and 6.13 for the guards)."""
 
 UFFD_API: Final = 0xAA
-UFFD_FEATURES: Final = {"sigbus": 1 << 7, "wp_unpopulated": 1 << 13, "move": 1 << 16}
+UFFD_FEATURES: Final = {"sigbus": 1 << 7, "wp_unpopulated": 1 << 13, "move": 1 << 16, "wp_async": 1 << 15}
 UFFD_MODES: Final = {"missing": 1, "wp": 2, "minor": 4}
 UFFDIO: Final = {
     name: direction << 30 | 8 * words << 16 | UFFD_API << 8 | number
@@ -70,6 +70,7 @@ UFFDIO: Final = {
         "move": (3, 5, 5),
         "writeprotect": (3, 3, 6),
         "continue": (3, 4, 7),
+        "poison": (3, 4, 8),
     }.items()
 }
 """UFFDIO_* as _IOR (2) or _IOWR (3) of a structure of so many 64-bit words (include/uapi/linux/userfaultfd.h, 6.12)."""

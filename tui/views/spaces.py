@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessons.i18n.language import tr
-from model.memory.flags import PAGE_UFFD_WP, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
+from model.memory.flags import PAGE_POISONED, PAGE_UFFD_WP, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, Vma
 from model.memory.state import State
@@ -250,7 +250,7 @@ def absent(pte: Pte) -> str:
         case "migration":
             return f"{tr('moving')} f{pte.pfn}"
         case "marker":
-            return "uffd-wp" if pte.bits & PAGE_UFFD_WP else "guard"
+            return "uffd-wp" if pte.bits & PAGE_UFFD_WP else "poison" if pte.bits & PAGE_POISONED else "guard"
         case _:
             return tr("not present")
 

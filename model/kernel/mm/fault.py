@@ -19,7 +19,14 @@ from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.mm.pte_marker import UFFD_WP_MARKER, keeping_uffd_wp, pte_none_mostly, userfaultfd_pte_wp
+from model.kernel.mm.pte_marker import (
+    POISON_MARKER,
+    UFFD_WP_MARKER,
+    keeping_uffd_wp,
+    pte_none_mostly,
+    userfaultfd_pte_wp,
+    userfaultfd_wp_async,
+)
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.stack import expand_downwards
 from model.kernel.mm.swap_fault import do_swap_page
@@ -37,6 +44,7 @@ from model.memory.flags import (
     PAGE_DIRTY,
     VM_ACCESS,
     VM_FAULT_FALLBACK,
+    VM_FAULT_HWPOISON,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
@@ -56,6 +64,8 @@ SEGV_ACCERR: Final = 2
 """SIGSEGV: the mapping does not allow this access."""
 BUS_ADRERR: Final = 3
 """SIGBUS: mapped, but there is no page (beyond the end of the file, or refused by the driver)."""
+BUS_MCEERR_AR: Final = 5
+"""SIGBUS: the memory there has failed (do_sigbus), or userfaultfd has said so."""
 OOM: Final = 4
 """No memory: the OOM killer takes the process."""
 
@@ -63,6 +73,7 @@ SIGNALS: Final = {
     SEGV_MAPERR: ("SIGSEGV", "SEGV_MAPERR"),
     SEGV_ACCERR: ("SIGSEGV", "SEGV_ACCERR"),
     BUS_ADRERR: ("SIGBUS", "BUS_ADRERR"),
+    BUS_MCEERR_AR: ("SIGBUS", "BUS_MCEERR_AR"),
     OOM: ("SIGKILL", ""),
 }
 """What exc_page_fault returns when the access cannot be repaired: signal and si_code."""
@@ -108,6 +119,8 @@ class exc_page_fault(Procedure):
             return goto(exc_page_fault.mmap_read_lock)
         if self.ret & VM_FAULT_OOM:
             return self.bad_area(tx, OOM)
+        if self.ret & VM_FAULT_HWPOISON:
+            return self.bad_area(tx, BUS_MCEERR_AR)
         if self.ret & VM_FAULT_SIGBUS:
             return self.bad_area(tx, BUS_ADRERR)
         return self.bad_area(tx, SEGV_MAPERR if self.ret & VM_FAULT_SIGSEGV else 0)
@@ -210,6 +223,9 @@ class handle_mm_fault(Procedure):
                 split_huge_pmd(tx, self.mm, vma, self.vpn)
                 return goto(handle_mm_fault.walk_or_allocate_tables)
             if self.flags & FAULT_FLAG_WRITE and userfaultfd_pte_wp(vma, entry):
+                if userfaultfd_wp_async(tx, vma):
+                    split_huge_pmd(tx, self.mm, vma, self.vpn)
+                    return goto(handle_mm_fault.walk_or_allocate_tables)
                 return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
             return call(
                 do_huge_pmd_wp_page(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry), handle_mm_fault.fall_back
@@ -235,7 +251,7 @@ class handle_mm_fault(Procedure):
         if pte_none_mostly(tx, self.mm, self.vpn) or pte is None:
             return tail(do_fault(**where) if vma.ops else do_anonymous_page(**where))
         if pte.kind == "marker":
-            return done(VM_FAULT_SIGSEGV)
+            return done(VM_FAULT_HWPOISON if pte == POISON_MARKER else VM_FAULT_SIGSEGV)
         if pte.kind == "swap":
             return tail(do_swap_page(**where))
         if pte.kind == "migration":

@@ -20,7 +20,7 @@ from model.kernel.mm.page_prot import vma_needs_dirty_tracking
 from model.kernel.mm.pin import pin_page
 from model.kernel.mm.pte_marker import userfaultfd_pte_wp
 from model.kernel.mm.vma import vma_lookup
-from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
+from model.memory.errno import EEXIST, EFAULT, EHWPOISON, EINVAL, ENOMEM, EOPNOTSUPP
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_REMOTE,
@@ -29,6 +29,7 @@ from model.memory.flags import (
     FAULT_FLAG_WRITE,
     FOLL_FORCE,
     FOLL_GET,
+    FOLL_HWPOISON,
     FOLL_LONGTERM,
     FOLL_PIN,
     FOLL_REMOTE,
@@ -39,6 +40,7 @@ from model.memory.flags import (
     PAGE_DIRTY,
     PG_DIRTY,
     VM_FAULT_ERROR,
+    VM_FAULT_HWPOISON,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_WRITE,
@@ -249,11 +251,15 @@ class get_user_pages(Procedure):
     def look_again(self, tx: Transaction) -> Outcome:
         """After the fault: follow the entry once more. If the fault could not be repaired, GUP fails with EFAULT.
 
+        Memory that has failed is EHWPOISON to those who ask for it: MADV_POPULATE does.
+
         As it was before 19be0eaffa3a, GUP looks again as if it only read, once copy-on-write has been broken for a
         mapping that is not writable. The copy may be gone by then, and the page that it finds be the file's.
         """
         if self.ret & VM_FAULT_OOM:
             return self.finish(-ENOMEM)
+        if self.ret & VM_FAULT_HWPOISON and self.foll & FOLL_HWPOISON:
+            return self.finish(-EHWPOISON)
         if self.ret & VM_FAULT_ERROR:
             return self.finish(-EFAULT)
         if self.ret & VM_FAULT_RETRY:

@@ -8,6 +8,7 @@ from model.kernel.mm.gup import get_user_pages
 from model.kernel.mm.vma import vmas_in
 from model.memory.flags import (
     FOLL_FORCE,
+    FOLL_HWPOISON,
     FOLL_TOUCH,
     FOLL_WRITE,
     VM_ACCESS,
@@ -95,7 +96,7 @@ class faultin_page_range(Procedure):
     @step
     def fault_in(self, tx: Transaction) -> Outcome:
         """Run GUP over the range without taking references; permissions are those of an ordinary access."""
-        foll = FOLL_TOUCH | (FOLL_WRITE if self.write else 0)
+        foll = FOLL_TOUCH | FOLL_HWPOISON | (FOLL_WRITE if self.write else 0)
         return call(get_user_pages(mm=self.mm, vpn=self.start, pages=self.pages, foll=foll, populate=True))
 
     @step

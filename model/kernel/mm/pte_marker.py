@@ -6,12 +6,14 @@ maps nothing keeps it: a marker (include/linux/userfaultfd_k.h, include/linux/mm
 
 from typing import Final
 
-from model.memory.flags import PAGE_RW, PAGE_UFFD_WP, VM_UFFD_MINOR, VM_UFFD_WP
+from model.memory.flags import PAGE_POISONED, PAGE_RW, PAGE_UFFD_WP, VM_UFFD_MINOR, VM_UFFD_WP
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 
 UFFD_WP_MARKER: Final = Pte(0, PAGE_UFFD_WP, "marker")
 """PTE_MARKER_UFFD_WP: nothing is mapped here, and what will be is write-protected."""
+POISON_MARKER: Final = Pte(0, PAGE_POISONED, "marker")
+"""PTE_MARKER_POISONED: who touches this gets SIGBUS, as from memory that has failed (UFFDIO_POISON)."""
 
 
 def userfaultfd_wp_use_markers(mem: Memory, vma: Vma) -> bool:
@@ -22,6 +24,11 @@ def userfaultfd_wp_use_markers(mem: Memory, vma: Vma) -> bool:
     if not vma.flags & VM_UFFD_WP:
         return False
     return bool(vma.ops) or "wp_unpopulated" in mem.userfaultfds[vma.uffd].features
+
+
+def userfaultfd_wp_async(mem: Memory, vma: Vma) -> bool:
+    """UFFD_FEATURE_WP_ASYNC: a write lifts the protection by itself, and nobody is asked."""
+    return bool(vma.uffd) and "wp_async" in mem.userfaultfds[vma.uffd].features
 
 
 def userfaultfd_pte_wp(vma: Vma, pte: Pte) -> bool:

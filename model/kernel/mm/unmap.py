@@ -34,7 +34,7 @@ from model.kernel.mm.hugetlb_zap import hugetlb_zap_begin, zap_hugetlb_entry
 from model.kernel.mm.mmu_gather import MOST_GATHERED, tlb_finish_mmu, tlb_flush_mmu, tlb_gather_mmu
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
-from model.kernel.mm.pte_marker import UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
+from model.kernel.mm.pte_marker import POISON_MARKER, UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
 from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma, vma_is_anonymous
 from model.memory.flags import PG_DIRTY, VM_HUGETLB, VM_MIXEDMAP, VM_PFNMAP
@@ -94,8 +94,13 @@ def zap_range(
 
 
 def zaps_nonpresent(mem: Memory, vma: Vma, pte: Pte, *, even_cows: bool, drop_markers: bool) -> bool:
-    """Whether an entry goes that maps nothing (zap_nonpresent_ptes); of private memory userfaultfd's marker does."""
+    """Whether an entry goes that maps nothing (zap_nonpresent_ptes); of private memory userfaultfd's marker does.
+
+    What UFFDIO_POISON has left goes with any unmapping that takes private copies as well.
+    """
     if pte.kind == "marker":
+        if pte == POISON_MARKER:
+            return even_cows
         return drop_markers or (pte == UFFD_WP_MARKER and vma_is_anonymous(vma))
     return even_cows or (pte.kind == "migration" and folio_of(mem, pte.pfn).kind == "file")
 

@@ -25,7 +25,7 @@ from model.memory.records import Userfaultfd
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 
-FEATURES: Final = ("sigbus", "wp_unpopulated", "move")
+FEATURES: Final = ("sigbus", "wp_unpopulated", "move", "wp_async")
 """UFFD_FEATURE_* that make a difference here, in lower case."""
 
 MODES: Final = {"missing": VM_UFFD_MISSING, "wp": VM_UFFD_WP, "minor": VM_UFFD_MINOR}
@@ -42,14 +42,18 @@ class userfaultfd_open(Procedure):
 
     @step
     def userfaultfd_api(self, tx: Transaction) -> Outcome:
-        """Make a context for the address space, and choose its features. Nothing is registered yet."""
+        """Make a context for the address space, and choose its features. Nothing is registered yet.
+
+        WP_ASYNC brings WP_UNPOPULATED along: what was not there when it was protected must not look untouched later.
+        """
         if self.mm not in tx.processes:
             return fail(ENOENT)
         if self.uffd in tx.userfaultfds:
             return fail(EEXIST)
         if any(feature not in features(tx) for feature in self.features):
             return fail(EINVAL)
-        tx.userfaultfds[self.uffd] = Userfaultfd(self.mm, tuple(sorted(self.features)), (self.mm,))
+        chosen = {*self.features, *(("wp_unpopulated",) if "wp_async" in self.features else ())}
+        tx.userfaultfds[self.uffd] = Userfaultfd(self.mm, tuple(sorted(chosen)), (self.mm,))
         return done()
 
 
@@ -66,7 +70,11 @@ def mmget_not_zero(mem: Memory, context: Userfaultfd) -> bool:
 
 def features(mem: Memory) -> tuple[str, ...]:
     """What UFFDIO_API of this kernel knows."""
-    since = {"move": "UFFDIO_MOVE", "wp_unpopulated": "empty private entries can be write-protected"}
+    since = {
+        "move": "UFFDIO_MOVE",
+        "wp_unpopulated": "empty private entries can be write-protected",
+        "wp_async": "UFFD_FEATURE_WP_ASYNC",
+    }
     return tuple(name for name in FEATURES if name not in since or fact(mem, since[name]))
 
 

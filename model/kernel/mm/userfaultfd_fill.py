@@ -1,4 +1,4 @@
-"""UFFDIO_COPY, UFFDIO_ZEROPAGE and UFFDIO_CONTINUE: the answers to a fault that bring a page."""
+"""UFFDIO_COPY, _ZEROPAGE and _CONTINUE: answers to a fault that bring a page; UFFDIO_POISON: that it will not come."""
 
 from typing import ClassVar, Literal
 
@@ -16,7 +16,7 @@ from model.kernel.mm.filemap import (
 from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.mm.pte_marker import pte_mkuffd_wp, pte_none_mostly
+from model.kernel.mm.pte_marker import POISON_MARKER, pte_mkuffd_wp, pte_none_mostly
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.shmem import BEYOND_EOF, shmem_get_folio
 from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, short, wake_userfault
@@ -30,7 +30,7 @@ from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
-Fill = Literal["copy", "zeropage", "continue"]
+Fill = Literal["copy", "zeropage", "continue", "poison"]
 
 
 class copy_from_user(Procedure):
@@ -101,6 +101,8 @@ class mfill_atomic(Procedure):
         """An empty range, or one outside of user space, is EINVAL."""
         if isinstance(context := context_of(tx, self.uffd, self.caller), int):
             return fail(context)
+        if self.fill == "poison" and not fact(tx, "UFFDIO_POISON"):
+            return fail(EINVAL)
         if error := validate_range(self.start, self.pages):
             return fail(error)
         if not mmget_not_zero(tx, context):
@@ -148,6 +150,8 @@ class mfill_atomic(Procedure):
         vma = self.vma(tx)
         if self.fill == "continue":
             return call(shmem_get_folio(file=vma.file, index=self.index(vma), noalloc=True), mfill_atomic.got_folio)
+        if self.fill == "poison":
+            return goto(mfill_atomic.mfill_atomic_pte_poison)
         if self.fill == "zeropage" and not vma.flags & VM_SHARED:
             return goto(mfill_atomic.mfill_atomic_pte_zeropage)
         return goto(mfill_atomic.shmem_add_to_page_cache) if self.copied else None
@@ -263,6 +267,23 @@ class mfill_atomic(Procedure):
         tx.ptes[self.mm, self.vpn] = zero_pte(vma)
         return self.next_page(tx)
 
+    @step
+    def mfill_atomic_pte_poison(self, tx: Transaction) -> Outcome:
+        """Put a marker there: whoever touches the page gets SIGBUS, as from memory that has failed.
+
+        A machine that takes over another's memory says so of what had failed there. Nothing may be in the way, not even
+        a marker: EEXIST.
+        """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
+        vma = self.vma(tx)
+        if vma.file and self.index(vma) >= tx.files[vma.file].size:
+            return self.finish(tx, -EFAULT)
+        if (self.mm, self.vpn) in tx.ptes:
+            return self.finish(tx, -EEXIST)
+        tx.ptes[self.mm, self.vpn] = POISON_MARKER
+        return self.next_page(tx)
+
     def next_page(self, tx: Transaction) -> Outcome:
         """One page more is there."""
         self.filled += 1
@@ -307,3 +328,10 @@ class userfaultfd_continue(mfill_atomic):
 
     source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_continue; mm/userfaultfd.c: mfill_atomic"
     fill: Fill = "continue"
+
+
+class userfaultfd_poison(mfill_atomic):
+    """UFFDIO_POISON: these pages will not come."""
+
+    source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_poison; mm/userfaultfd.c: mfill_atomic_pte_poison"
+    fill: Fill = "poison"

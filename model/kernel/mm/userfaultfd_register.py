@@ -16,12 +16,17 @@ from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
 
-def vma_can_userfault(mem: Memory, vma: Vma, modes: int) -> bool:
-    """Private memory and shmem can be registered, whatever has no PFN mappings; minor faults are of files alone."""
+def vma_can_userfault(mem: Memory, vma: Vma, modes: int, uffd: str) -> bool:
+    """Private memory and shmem can be registered, whatever has no PFN mappings; minor faults are of files alone.
+
+    With UFFD_FEATURE_WP_ASYNC nobody has to answer, so writes can be noted in any file's mapping.
+    """
     if vma.flags & VM_SPECIAL and not vma.flags & VM_HUGETLB and fact(mem, "special VMAs have no userfaultfd"):
         return False
     if modes & VM_UFFD_MINOR and vma_is_anonymous(vma):
         return False
+    if modes == VM_UFFD_WP and "wp_async" in mem.userfaultfds[uffd].features and not vma.flags & VM_HUGETLB:
+        return True
     return vma_is_anonymous(vma) or vma.ops == "shmem"
 
 
@@ -98,7 +103,7 @@ class userfaultfd_register(userfaultfd_range):
 
     def check(self, mem: Memory, vma: Vma) -> int:
         """An errno if this VMA cannot be registered, or 0."""
-        if not vma_can_userfault(mem, vma, self.modes):
+        if not vma_can_userfault(mem, vma, self.modes, self.uffd):
             return EINVAL
         if not vma.flags & VM_MAYWRITE:
             return EPERM
@@ -151,7 +156,8 @@ class userfaultfd_unregister(userfaultfd_range):
         vmas = list(vmas_in(tx, self.mm, self.start, self.end))
         foreign = fact(tx, "only its own userfaultfd unregisters a range")
         refused = any(
-            not vma_can_userfault(tx, vma, vma.flags & VM_UFFD) or (foreign and vma.uffd not in {"", self.uffd})
+            not vma_can_userfault(tx, vma, vma.flags & VM_UFFD, self.uffd)
+            or (foreign and vma.uffd not in {"", self.uffd})
             for vma in vmas
         )
         return self.refuse(tx, EINVAL) if refused or not vmas else None

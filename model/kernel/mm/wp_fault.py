@@ -20,7 +20,7 @@ from model.kernel.mm.page import (
 )
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
-from model.kernel.mm.pte_marker import pte_mkuffd_wp, userfaultfd_pte_wp
+from model.kernel.mm.pte_marker import pte_mkuffd_wp, userfaultfd_pte_wp, userfaultfd_wp_async
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.swap import folio_free_swap, free_swap_cache
 from model.kernel.mm.userfaultfd import handle_userfault
@@ -67,6 +67,9 @@ class do_wp_page(Procedure):
         Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
         reference more than that, whoever holds it, forces a copy.
 
+        What userfaultfd has write-protected is its business first; with UFFD_FEATURE_WP_ASYNC the mark goes, and that
+        is all: whoever wants to know what was written looks which marks are left.
+
         As it was before 09854ba94c6a, the mapcount decides: who is the only one to map the page may write to it, no
         matter who holds references.
 
@@ -80,7 +83,9 @@ class do_wp_page(Procedure):
         if pte is None or not pte.present or pte.writable:
             return done()
         if not self.flags & FAULT_FLAG_UNSHARE and userfaultfd_pte_wp(vma, pte):
-            return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+            if not userfaultfd_wp_async(tx, vma):
+                return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+            pte = tx.ptes[self.mm, self.vpn] = pte.without(PAGE_UFFD_WP)
         if vma.flags & VM_UFFD_WP and tx.processes[self.mm].tlb_flush_pending and not self.flushed:
             # UFFDIO_WRITEPROTECT may still owe a flush: nobody may write to the old page while it is copied.
             self.flushed = True

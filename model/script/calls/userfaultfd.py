@@ -49,6 +49,13 @@ def _zeropage(call: Call) -> Procedure:
     return userfaultfd_zeropage(caller=call.name("P"), uffd=call.name("U"), start=start, pages=pages)
 
 
+def _poison(call: Call) -> Procedure:
+    from model.kernel.mm.userfaultfd_fill import userfaultfd_poison
+
+    start, pages = call.pages()
+    return userfaultfd_poison(caller=call.name("P"), uffd=call.name("U"), start=start, pages=pages)
+
+
 def _move(call: Call) -> Procedure:
     from model.kernel.mm.userfaultfd_move import userfaultfd_move
 
@@ -95,6 +102,7 @@ CALLS: Final[dict[str, Builder]] = {
     "uffdio-copy": _copy,
     "uffdio-zeropage": _zeropage,
     "uffdio-move": _move,
+    "uffdio-poison": _poison,
     "uffdio-continue": _continue,
     "uffdio-writeprotect": _writeprotect,
     "uffdio-wake": _wake,
