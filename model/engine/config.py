@@ -197,6 +197,7 @@ FACTS: Final[dict[str, Fact]] = {
     "guard regions": Fact("6.18", "7.3", "MADV_GUARD_INSTALL since 6.13; mm/madvise.c"),
     "mprotect makes clean exclusive pages writable": Fact("6.12", "7.3", "can_change_pte_writable() since 6.2"),
     "mremap moves several VMAs": Fact("6.18", "7.3", "remap_move() since 6.17; mm/mremap.c"),
+    "mremap moves tables that begin before the range": Fact("6.12", "7.3", "try_realign_addr() since 6.7; mm/mremap.c"),
     "faulted range merges with unfaulted VMA": Fact("6.18", "7.3", "is_mergeable_anon_vma() since 6.16; mm/vma.c"),
     "faults in code read ahead only": Fact("6.18", "7.3", "do_sync_mmap_readahead() since 6.16; mm/filemap.c"),
     "MADV_DOFORK refuses every special VMA": Fact("7.3", "7.3", "VM_IO alone before; kernel-facts H.2"),

@@ -199,6 +199,13 @@ MENDS: Final[dict[str, Mend]] = {
         "6.1",
         "A collapse does not wait for walks without locks before it copies pages away, or frees a page table.",
     ),
+    "mremap-rmap-lock": Mend(
+        "97113eb39fa7",
+        "mm/mremap: hold the rmap lock in write mode when moving page table entries.",
+        "5.14",
+        "mremap() moves a whole page table beside somebody who has found it by the reverse map.",
+        "CVE-2022-41222",
+    ),
     "unshare-flush": Mend(
         "a4a118f2eead",
         "hugetlbfs: flush TLBs correctly after huge_pmd_unshare",

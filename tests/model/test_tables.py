@@ -173,3 +173,59 @@ def test_a_fault_that_is_overtaken_by_a_collapse_maps_nothing_beside_the_huge_en
     assert not len(play.state.ptes)
     play.do("madvise p0 m remove")
     assert play.broken() == set()
+
+
+MOVED = "memfd f 1024\nmmap p0 m memfd:f shared rw 1024 at=512\nwrite p0 m 65\nwrite p0 m+600 66"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "before", "move", "tables"),
+    [
+        ("6.18", MOVED, "mremap p0 m pages=1024 maymove to=2048", 2),
+        ("6.18", MOVED, "mremap p0 m pages=1024 maymove to=2049", 0),  # aligned otherwise
+        ("6.18", MOVED, "mremap p0 m[0:512] pages=512 maymove to=2048", 1),
+        ("6.18", MOVED, "mremap p0 m[0:300] pages=300 maymove to=2048", 0),  # less than a table
+        ("6.12", MOVED.replace("at=512", "at=522"), "mremap p0 m pages=1024 maymove to=2058", 2),  # try_realign_addr()
+        ("6.1", MOVED.replace("at=512", "at=522"), "mremap p0 m pages=1024 maymove to=2058", 1),
+        (
+            "6.18",
+            "mmap p0 x anon private rw 1 at=512\n" + MOVED.replace("at=512", "at=522"),
+            "mremap p0 m pages=1024 maymove to=2058",
+            1,
+        ),
+    ],
+)
+def test_mremap_moves_whole_tables_where_it_can(kernel: str, before: str, move: str, tables: int) -> None:
+    """mm/mremap.c: move_normal_pmd(); no page notices, and what is not moved as a whole is moved entry by entry."""
+    play = Play(f"set kernel {kernel}", f"process p0\n{before}")
+    were = {entry.pfn for (_, level, _), entry in play.state.tables.items() if level == 1}
+    assert play.do(move).startswith("ok")
+    steps = [step.step for step in play.accounts[-1].steps]
+    assert steps.count("pmd_populate") == tables
+    moved = {entry.pfn for (_, level, index), entry in play.state.tables.items() if level == 1 and index >= 4}
+    assert len(were & moved) == tables
+    assert play.do(f"read p0 @{move.rpartition('to=')[2]}") == "ok 65"
+    assert not play.broken()
+
+
+def test_a_table_that_moves_keeps_out_who_comes_by_the_reverse_map() -> None:
+    """As it was before 97113eb39fa7, truncation clears an entry where the table hangs and flushes where it hung."""
+    setup = ("process p0 cpu=0", "memfd f 512", "mmap p0 m memfd:f shared rw 512 at=512", "write p0 m 65")
+    may = ("begin M cpu=0 mremap p0 m pages=512 maymove to=2048", "step M 12", "may 1 cpu=1 punch f 0 1")
+    store = "may 1 cpu=2 write p0 @2048 66"
+    assert found("set cpus 3", *setup, *may, store) == set()
+    assert found("set cpus 3", "set as-it-was mremap-rmap-lock", *setup, *may, store) == {"foreign-access"}
+
+
+@pytest.mark.parametrize("flush", ["ipi", "broadcast"])
+def test_a_walk_notices_that_its_table_has_moved(flush: str) -> None:
+    setup = (f"set tlb-flush {flush}", "process p0 cpu=0", "device nic", ANON)
+    assert found(*setup, WALK, "may 1 cpu=1 mremap p0 m pages=512 maymove to=2048") == set()
+
+
+def test_the_marks_of_userfaultfd_are_not_moved_with_a_table() -> None:
+    """A VMA that is registered without UFFD_FEATURE_EVENT_REMAP forgets them entry by entry."""
+    play = Play("set cpus 2", "process p0\nuserfaultfd p0 u\nmmap p0 m anon private rw 512 at=512\nwrite p0 m 65")
+    play.do("uffdio-register p0 m u wp\nuffdio-writeprotect p0 m+0 u wp\nmremap p0 m pages=512 maymove to=2048")
+    assert not any(step.step == "pmd_populate" for step in play.accounts[-1].steps)
+    assert play.do("write p0 m 66") == "ok"

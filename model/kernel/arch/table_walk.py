@@ -38,8 +38,9 @@ def _entry_in_unhooked(tx: Transaction, mm: str, vpn: int, table: int) -> Pte | 
         if place is None:
             # Nobody has touched its entries; if another table hangs there by now, this one was empty when it went.
             return tx.ptes.get((mm, vpn)) if now is None or now.huge else None
-        tx.emit(FreedTableRead(table, process=mm, vpn=vpn))
         owner, level, index = place
+        if owner != mm or level != PMD:  # else mremap() has moved it as it is: it was never free
+            tx.emit(FreedTableRead(table, process=mm, vpn=vpn))
         number = (index << TABLE_SHIFT) + vpn % PTRS_PER_TABLE
         return tx.ptes.get((owner, number)) if level == PMD else tx.tables.get((owner, level - 1, number))
     tx.emit(FreedTableRead(table, process=mm, vpn=vpn))

@@ -29,6 +29,7 @@ from model.kernel.mm.hugetlb_pool import clear_vma_resv_huge_pages, is_vm_hugetl
 from model.kernel.mm.hugetlb_share import huge_pmd_unshare
 from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
+from model.kernel.mm.move_table import NOT_MOVED, move_normal_pmd, moves_as_a_whole
 from model.kernel.mm.munmap import do_vmi_munmap
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import unlink_anon_vmas
@@ -158,6 +159,8 @@ class move_page_tables(Procedure):
     stop: int = -1
     """End of the part that is being moved."""
     reverting: bool = False
+    passed: int = -1
+    """The first page of a table that could not be moved as a whole."""
     unflushed: bool = False
     """As it was before eb66ae030829: entries have been moved whose old translations are still to be flushed."""
 
@@ -186,6 +189,10 @@ class move_page_tables(Procedure):
             mmu_notifier_invalidate_range_end(tx, self.mm)
             return done(-ENOMEM if self.reverting else 0)
         shift = self.to - self.start
+        if self.passed != vpn and moves_as_a_whole(tx, self.mm, self.start, self.end, self.to, vpn):
+            self.at = self.passed = vpn
+            first = vpn // HPAGE_PMD_NR * HPAGE_PMD_NR
+            return call(move_normal_pmd(mm=self.mm, start=first, to=first + shift), move_page_tables.table_moved)
         self.at = vpn
         self.stop = min(table_end(vpn, self.end), table_end(vpn + shift, self.end + shift) - shift)
         return call(pte_alloc(mm=self.mm, vpn=vpn + shift), move_page_tables.move_ptes)
@@ -212,6 +219,15 @@ class move_page_tables(Procedure):
         assert vma is not None
         flush = huge_pmd_unshare(tx, self.mm, vma, vpn)
         return flush if isinstance(flush, Blocked) else call(flush, move_page_tables.alloc_new_table)
+
+    @step
+    def table_moved(self, tx: Transaction) -> Outcome:
+        """If the table could not be moved as a whole, its entries are."""
+        if self.ret < 0:
+            return self.revert()
+        if self.ret != NOT_MOVED:
+            self.at = table_end(self.at, self.end)
+        return goto(move_page_tables.alloc_new_table)
 
     @step
     def move_huge_pmd(self, tx: Transaction) -> Outcome:

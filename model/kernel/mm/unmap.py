@@ -24,6 +24,7 @@ from model.kernel.arch.pgtable import (
     vm_normal_page,
 )
 from model.kernel.arch.shared_table import first_shared
+from model.kernel.arch.table_walk import hooked_at
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
@@ -42,6 +43,7 @@ from model.memory.folio import folio_of
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.tasks import FlushOwed
+from model.memory.units import Pfn
 
 
 class Zapped(NamedTuple):
@@ -324,15 +326,54 @@ class zap_page_range_single(zap_vmas):
     """Zap a range of one VMA that stays: MADV_DONTNEED, unmap_mapping_range."""
 
     source: ClassVar[str] = "mm/memory.c: zap_page_range_single; 7.3: zap_vma_range"
+    inside: Pfn = -1
+    """The table whose lock it has, as it was before 97113eb39fa7 …"""
+    stop: int = 0
+    """… and the end of what it clears there."""
 
     def notified(self) -> tuple[int, int]:
         """More than the range where a shared table of hugetlb may go with it as a whole."""
         return shareable_range(self.vmas[0], self.start, self.end)
 
+    def zap_table(self, tx: Transaction, vma: Vma, start: int, end: int) -> Outcome:
+        """Under the lock of the table. As it was, that kept nobody from moving the table: mremap-rmap-lock."""
+        if not vma.file or mended(tx, "mremap-rmap-lock"):
+            return super().zap_table(tx, vma, start, end)
+        self.inside = tx.tables[self.mm, PMD, start >> TABLE_SHIFT].pfn
+        self.vma, self.start, self.stop = vma, start, end
+        return goto(zap_page_range_single.zap_inside)
+
     @step
     def tlb_finish_mmu(self, tx: Transaction) -> Outcome:
         """Now the TLBs; and after them, not before, the pages."""
         return tail(self.finish())
+
+    @step
+    def zap_inside(self, tx: Transaction) -> Outcome:
+        """Clear the entries in the table that was found, wherever it hangs by now, and flush where it was found.
+
+        As it was before 97113eb39fa7, mremap() may have moved the table: its new addresses are not flushed.
+        """
+        assert self.vma is not None
+        place = hooked_at(tx, self.inside)
+        shift = 0 if place is None else (place[2] - (self.start >> TABLE_SHIFT)) << TABLE_SHIFT
+        if not shift:
+            return super().zap_table(tx, self.vma, self.start, self.stop)
+        zapped = zap_range(
+            tx,
+            self.mm,
+            self.vma,
+            self.start + shift,
+            self.stop + shift,
+            even_cows=self.even_cows,
+            drop_markers=self.drop_markers,
+        )
+        for pfn in zapped.pages:
+            folio_remove_rmap(tx, pfn, self.vma, self.mm)
+        self.adjust_range(self.start, self.stop)
+        self.holds += zapped.pages
+        self.start = self.stop
+        return goto(zap_vmas.zap_pte_range)
 
 
 class unmap_mapping_range(Procedure):
