@@ -49,7 +49,7 @@ class RecheckScope:
             for kind in kinds:
                 self.ask(pfn, BY_KIND[kind])
             if "rmap" in kinds:
-                self.pages |= draft.references_of((pfn,))
+                self.pages |= draft.references_of(_pages_of(scene, pfn))
         for change in changes:
             for trigger in TRIGGERS.get(change.table, ()):
                 if trigger.concerned(change):
@@ -245,8 +245,10 @@ def pages_of_frame(scope: RecheckScope, change: Change) -> None:
 
 
 def pages_of_cached(scope: RecheckScope, change: Change) -> None:
-    """The references on the page that a file had there, and on the one it has."""
-    scope.pages |= scope.draft.references_of(pfn for pfn in (change.old, change.new) if pfn is not None)
+    """The references on the page that a file had there, and on the one it has: on any page of a large folio."""
+    for pfn in (change.old, change.new):
+        if pfn is not None:
+            scope.pages |= scope.draft.references_of(_pages_of(scope.scene, pfn))
 
 
 def pages_of_swapped(scope: RecheckScope, change: Change) -> None:
@@ -367,6 +369,12 @@ def _mapped_in(scene: MachineView, process: str, vma: Vma) -> Iterator[int]:
         entry = state.tables.get((process, 1, block))
         if entry is not None and entry.huge:
             yield entry.pfn
+
+
+def _pages_of(scene: MachineView, pfn: int) -> range:
+    """A page, or all those of the large folio that it is the head of."""
+    frame = scene.state.frames.get(pfn)
+    return range(pfn, pfn + (1 if frame is None else frame.pages))
 
 
 def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:

@@ -239,6 +239,16 @@ def test_buffers_of_every_exporter(exporter: str, kernel: str, lines: list[str])
         equal_everywhere(session)
 
 
+def test_a_large_page_leaves_its_file_while_its_second_page_is_held() -> None:
+    session = Session()
+    for text in ("set hugetlb 4", "process p0", "memfd f 512 hugetlb", "mmap p0 buf memfd:f shared rw 512 at=512"):
+        session.run(text)
+    for text in ("begin t truncate f 0", "vmsplice p0 buf+1 as=r", "finish t"):
+        session.run(text)
+    equal_everywhere(session)
+    assert "stale-reference" in {violation.invariant for violation in session.timeline.nodes[-1].checker.violations}
+
+
 class giving_up(Procedure):
     """A function that holds a page and says in the next step that it holds it no longer; it touches nothing else."""
 

@@ -219,3 +219,12 @@ def test_a_get_on_an_entry_that_is_read_only_and_clean_already_is_not_noticed_an
     assert "ksm-write" not in play.broken()
     play.do("gup p1 b+0 as=k by=nic\ndma k write 66")
     assert "ksm-write" in play.broken()
+
+
+def test_a_second_scan_waits_for_the_first(play: Play) -> None:
+    play.do("ksm-scan\nbegin one ksm-scan\nstep one 3\nbegin two ksm-scan 2\nstep two 1")
+    assert "ksm_thread_mutex" in play.state.tasks["two"].blocked
+    play.do("finish one")
+    play.do("finish two")
+    assert holds(play, "same p0 a p1 b and same p0 a p0 a+1")
+    assert play.broken() == set()

@@ -5,10 +5,10 @@ one is compared with all KSM pages, then with those that this scan has put into 
 """
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from model.engine.config import fact
-from model.engine.lock import down_read, up_read
+from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import ZERO_PFN
 from model.kernel.arch.pgtable import (
@@ -44,10 +44,14 @@ from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
 
+KSM_THREAD_MUTEX: Final = ("ksm_thread_mutex", "ksmd")
+"""There is one ksmd, and it has this while it scans (mm/ksm.c: ksm_scan_thread)."""
+
+
 class ksm_do_scan(Procedure):
     """So many full scans of all mergeable memory, as ksmd makes them while /sys/kernel/mm/ksm/run is 1."""
 
-    source: ClassVar[str] = "mm/ksm.c: ksm_do_scan, scan_get_next_rmap_item"
+    source: ClassVar[str] = "mm/ksm.c: ksm_scan_thread, ksm_do_scan, scan_get_next_rmap_item"
     scans: int = 1
     use_zero_pages: bool = False
     """/sys/kernel/mm/ksm/use_zero_pages: pages of zeros become the shared zero page."""
@@ -59,10 +63,18 @@ class ksm_do_scan(Procedure):
     """… and the page from which on; the cursor ksm_scan."""
     last: int = 0
     """Where the list ended when the scan began."""
+    locked: bool = False
+    """Whether it has ksm_thread_mutex."""
 
     @step
     def start_scan(self, tx: Transaction) -> Outcome:
-        """A full scan begins with an empty unstable tree: what stood in it may have changed."""
+        """A full scan begins with an empty unstable tree: what stood in it may have changed.
+
+        Two scans never run at once: there is one ksmd, and it holds ksm_thread_mutex.
+        """
+        if not self.locked and (wait := down_write(tx, *KSM_THREAD_MUTEX)) is not None:
+            return wait
+        self.locked = True
         if (wait := forget_the_dead(tx)) is not None:
             return wait
         for content, _ in list(tx.ksm_unstable_tree.items()):
@@ -78,7 +90,10 @@ class ksm_do_scan(Procedure):
         """
         if not self.mm:
             self.scans -= 1
-            return goto(ksm_do_scan.start_scan) if self.scans > 0 else done()
+            if self.scans > 0:
+                return goto(ksm_do_scan.start_scan)
+            up_write(tx, *KSM_THREAD_MUTEX)
+            return done()
         process = tx.processes.get(self.mm)
         if process is None or process.exiting:
             return self.next_mm(tx)
