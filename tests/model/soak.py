@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 import platformdirs
 
 from model.compare.known_bugs import known_bug
-from model.compare.ordinary_calls import BACKINGS, CALLS, Backing
+from model.compare.ordinary_calls import CALLS, Backing
 from model.engine.config import KERNELS, SETTINGS
 from model.invariants.checker import Checker
 from model.script.dispatch import SIMULATED_BACKINGS
-from model.script.operands import Name
+from model.script.operands import Branch, Name, NewName, Operand, Signature
 from model.script.page_operands import Where
 from model.script.parser import parse_line
 from model.script.runner import Runner
@@ -32,6 +32,7 @@ from model.script.scope import Scope
 from model.script.verbs import VERBS
 from model.text.problems import ScriptError
 from tests.model.random_scripts import Dialect, Drawing, Seeded
+from tests.model.soak_backings import ANY_HARM, SOAK_BACKINGS
 from tests.model.test_random_scripts import BUFFER_VERBS, RUNNABLE, possible
 
 TURNS: Final = 60
@@ -43,8 +44,13 @@ KEEPING: Final = ("gup", "follow", "grab", "mirror", "put", "dma", "peek", "expo
 """Verbs of whoever keeps pages for longer than a call. What that does to mappings is no fault of the kernel."""
 HARMLESS: Final = tuple(verb for verb in KERNEL_VERBS if verb not in (*KEEPING, "bo"))
 """Verbs of the ordinary calls; a buffer's driver is the one that the episode begins with."""
-THROUGH_GUP: Final = ("remote-read", "remote-write", "force-write")
+THROUGH_GUP: Final = ("remote-read", "remote-write", "force-write", "vmsplice", "userptr")
+"""Ordinary calls that get a buffer's pages where its driver lends them, and hold them while it gives them away."""
+NOBODY: Final = "nobody"
 FILE: Final = platformdirs.user_cache_path("ptescope") / "soak.txt"
+
+
+CHECKERS_DIFFER: Final = "the checker that follows the journal differs from the one that looks at all"
 
 
 class Find(NamedTuple):
@@ -55,15 +61,52 @@ class Find(NamedTuple):
     """The error's type and place, or the rule that is broken."""
 
 
+def words_of(form: Signature) -> Iterator[Operand]:
+    """Every operand that a command may have, those of its options and branches included."""
+    for operand in (*form.operands, *(option.value for option in form.options if option.value is not None)):
+        yield operand
+        if isinstance(operand, Branch):
+            for branch in operand.forms.values():
+                yield from words_of(branch)
+
+
+def makers(operand: Operand) -> tuple[str, ...]:
+    """The verbs that make what an operand names; none for one that names nothing."""
+    if not isinstance(operand, Name):
+        return ()
+    making = (verb for verb in KERNEL_VERBS if any(_makes(made, operand) for made in words_of(VERBS[verb].form)))
+    return tuple(verb for verb in making if not operand.made_by or verb in operand.made_by)
+
+
+def _makes(made: Operand, operand: Name) -> bool:
+    return isinstance(made, NewName) and made.kind == operand.kind
+
+
+MAKERS: Final = {verb: [makers(operand) for operand in words_of(VERBS[verb].form)] for verb in KERNEL_VERBS}
+"""Verb → for each of its operands the verbs that make what it names."""
+
+
 class Focused(Drawing):
     """Commands that are mostly about what there is: two calls meet where both have something to do."""
+
+    def line(self, verbs: tuple[str, ...]) -> str:
+        """One command; mostly one of which every name exists, now and then an operation of a buffer's driver."""
+        ops = [(op, name) for name in sorted(self.scope.exporters) for op in self.scope.ops_of(name) or ()]
+        if ops and not self.chance.number(0, 4):
+            return " ".join(self.chance.one_of(ops))
+        line = super().line(verbs)
+        for _ in range(3):
+            if NOBODY not in line:
+                break
+            line = super().line(verbs)
+        return line
 
     def existing(self, operand: Name) -> str:
         """A name that is known; most often a process that has mappings."""
         known = self.scope.made_by(operand.kind, operand.made_by)
         if operand.kind == "process" and self.chance.number(0, 9):
             known = [name for name in known if self.scope.labels.get(name)] or known
-        return self.chance.one_of(known or ["nobody"])
+        return self.chance.one_of(known or [NOBODY])
 
     def place(self, operand: Where, chosen: dict[str, str]) -> str:
         """Most often the first page of a mapping, or all of it."""
@@ -79,9 +122,10 @@ class Episode:
     def __init__(self, number: int) -> None:
         chance = Seeded(number)
         self.chance: Final = chance
-        self.ordinary: Final = bool(chance.number(0, 1))
+        ordinary = bool(chance.number(0, 1))
+        backing = chance.one_of(SOAK_BACKINGS)
+        self.ordinary: Final = ordinary and backing.name not in ANY_HARM
         """Only ordinary calls: they must do no harm."""
-        backing = chance.one_of(BACKINGS)
         self.kernel: Final = chance.one_of(KERNELS)
         self.prelude: Final = (
             f"set kernel {self.kernel}",
@@ -89,7 +133,7 @@ class Episode:
             *self._settings(),
             "process p0",
             "process p1",
-            "device nic",
+            f"device {'dev' if backing.device else 'nic'}",
             *backing.lines,
             *backing.touch,
             *self._more(backing),
@@ -119,8 +163,9 @@ class Episode:
             known = tuple(verb for verb in known if verb not in THROUGH_GUP)
         if backing.owner not in ("buffer", "borrowed") and self.chance.number(0, 3):
             known = tuple(verb for verb in known if verb not in BUFFER_VERBS)
-        drawn = tuple(self.chance.one_of(known) for _ in range(self.chance.number(2, 6)))
-        return ("read", "write", *drawn, *drawn)
+        drawn = [self.chance.one_of(known) for _ in range(self.chance.number(2, 6))]
+        needed = [self.chance.one_of(found) for verb in drawn for found in MAKERS[verb] if found]
+        return ("read", "write", *drawn, *drawn, *(verb for verb in needed if verb in known and verb != "mmap"))
 
     def next_line(self, runner: Runner) -> str:
         """A command for the machine as it stands."""
@@ -153,7 +198,7 @@ class Episode:
             if (wrong := played(runner, line, ordinary=self.ordinary)) and not self.is_known(wrong):
                 return Find(tuple(done), wrong)
         if runner.checker != Checker.full(runner.context.state):
-            return Find(tuple(done), "the checker that follows the journal differs from the one that looks at all")
+            return Find(tuple(done), CHECKERS_DIFFER)
         return None
 
     def is_known(self, wrong: str) -> bool:
@@ -210,7 +255,8 @@ def ends_with(lines: list[str], what: str, *, ordinary: bool) -> bool:
     for line in lines[:-1]:
         if played(runner, line, ordinary=ordinary):
             return False
-    return played(runner, lines[-1], ordinary=ordinary) == what
+    wrong = played(runner, lines[-1], ordinary=ordinary)
+    return what == (wrong or (CHECKERS_DIFFER if runner.checker != Checker.full(runner.context.state) else ""))
 
 
 def as_script(find: Find) -> str:

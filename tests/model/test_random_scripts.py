@@ -21,7 +21,7 @@ from model.invariants.checker import Checker
 from model.script.command import Command
 from model.script.dispatch import CALLS, SIMULATED_BACKINGS, not_simulated
 from model.script.runner import Account, Runner
-from model.script.verbs import BACKINGS, VERBS
+from model.script.verbs import BACKINGS, VERBS, verb_of
 from tests.model.random_scripts import Dialect, commands, scripts
 
 EXAMPLES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "250"))
@@ -88,7 +88,7 @@ def possible(command: Command) -> bool:
     inner = command.operands.get("COMMAND")
     if isinstance(inner, Command):
         return possible(inner)
-    return VERBS[command.verb].role != "kernel" or not not_simulated(command)
+    return verb_of(command.verb).role != "kernel" or not not_simulated(command)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

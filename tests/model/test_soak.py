@@ -1,12 +1,19 @@
 """A share of the long random play, from fixed numbers; `make soak` goes on with others."""
 
 import os
+from itertools import count
 from typing import Final
 
+from model.driver_files import library
+from model.engine.config import KERNELS, SETTINGS
 from model.script.runner import Runner
-from tests.model.soak import Episode, Find, as_script, numbers, played, shortest
+from tests.model.soak import KERNEL_VERBS, Episode, Find, as_script, numbers, played, shortest
+from tests.model.soak_backings import SOAK_BACKINGS
 
-EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "40"))
+EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
+"""More than those that play every verb."""
+MANY: Final = 4000
+"""So many numbers draw everything that can be drawn."""
 
 BAD_DRIVER: Final = (
     "process p0",
@@ -20,8 +27,31 @@ BAD_DRIVER: Final = (
 )
 
 
+def share() -> list[int]:
+    """The first episodes, as long as each brings a verb that those before it have not drawn, until there is none."""
+    missing, chosen = set(KERNEL_VERBS), []
+    for number in count():
+        if not missing:
+            return chosen
+        drawn = missing & set(Episode(number).verbs)
+        if drawn:
+            missing -= drawn
+            chosen.append(number)
+    raise AssertionError("unreachable: numbers never end")
+
+
+def test_everything_there_is_is_drawn() -> None:
+    episodes = [Episode(number) for number in range(MANY)]
+    begun = {line for episode in episodes for line in episode.prelude}
+    assert {episode.backing for episode in episodes} == set(SOAK_BACKINGS)
+    assert {episode.kernel for episode in episodes} == set(KERNELS)
+    assert {line.split()[1] for line in begun if line.startswith("set ")} == SETTINGS.keys()
+    for driver in library.bundled():
+        assert any(f"exporter={driver}" in line for line in begun), driver
+
+
 def test_several_tasks_at_once_do_no_harm_and_raise_nothing() -> None:
-    for number in range(EPISODES):
+    for number in (*share(), *range(EPISODES)):
         episode = Episode(number)
         find = episode.run()
         assert find is None, as_script(shortest(find, ordinary=episode.ordinary))

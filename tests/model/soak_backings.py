@@ -1,0 +1,94 @@
+"""What an episode of the soak begins with, beside the backings of the sweep: huge pages, userfaultfd, every driver."""
+
+from typing import Final
+
+from model.compare.ordinary_calls import BACKINGS, Backing
+from model.driver_files import library
+
+TOUCH: Final = ("write p0 buf+0 65",)
+THP: Final = ("set thp always",)
+HUGE: Final = "mmap p0 buf anon private rw 512 at=512"
+SOURCE: Final = "mmap p0 from anon private rw 2 at=32"
+"""Pages to bring others from."""
+OWN_DRIVER: Final = (
+    "driver early; vma PFNMAP DONTEXPAND DONTDUMP; map at=fault insert=pfn; lock resv blocking; backing pages; "
+    "op shrink:;   lock resv;   free -- early.c: shrink -- Too early.;   zap;   unlock resv"
+)
+
+
+def _watched(name: str, mapping: str, modes: str, *made: str, features: str = "") -> Backing:
+    """A mapping whose faults are a userfaultfd's. The first write waits for an answer, so it is begun."""
+    lines = (*made, SOURCE, f"userfaultfd p0 u{features}", mapping, f"uffdio-register p0 buf u {modes}")
+    return Backing(name, lines, "file" if made else "", touch=("write p0 from+0 65", "write p0 from+1 66"))
+
+
+def _of_driver(driver: str) -> Backing:
+    """A buffer of a driver that comes along."""
+    pages, at = (512, 512) if driver == "ttm-huge" else (2, 16)
+    made = f"bo b {pages} in=gtt exporter={driver}"
+    memfd = ("memfd lent 2", "seal lent shrink") if driver == "udmabuf" else ()
+    buffer = f"{made} memfd=lent" if memfd else made
+    lines = (*memfd, buffer, "export b as=d", f"mmap p0 buf bo:b shared rw {pages} at={at}")
+    return Backing(f"driver {driver}", lines, "buffer", at=at, pages=pages)
+
+
+HUGE_PAGES: Final = (
+    Backing("anonymous, huge", (HUGE,), at=512, pages=512, touch=TOUCH, settings=THP),
+    Backing("anonymous, huge zero page", (HUGE,), at=512, pages=512, touch=("read p0 buf+0",), settings=THP),
+    Backing("anonymous, huge and forked", (HUGE,), at=512, pages=512, touch=(*TOUCH, "fork p0 k"), settings=THP),
+    Backing("anonymous, to be collapsed", (HUGE,), at=512, pages=512, touch=(*TOUCH, "write p0 buf+1 66")),
+    Backing(
+        "anonymous, huge and mergeable",
+        (HUGE, "madvise p0 buf mergeable"),
+        at=512,
+        pages=512,
+        touch=(*TOUCH, "write p0 buf+1 65"),
+        settings=THP,
+    ),
+    Backing(
+        "memfd, to be collapsed",
+        ("memfd f 512", "mmap p0 buf memfd:f shared rw 512 at=512"),
+        "file",
+        at=512,
+        pages=512,
+        touch=(*TOUCH, "write p0 buf+1 66"),
+    ),
+)
+WATCHED: Final = (
+    _watched("anonymous, missing", "mmap p0 buf anon private rw 2 at=16", "missing wp"),
+    _watched("anonymous, to be moved", "mmap p0 buf anon private rw 2 at=16", "missing", features=" move"),
+    _watched("memfd, missing", "mmap p0 buf memfd:f shared rw 2 at=16", "missing wp", "memfd f 2"),
+    _watched("memfd, minor", "mmap p0 buf memfd:f shared rw 2 at=16", "minor", "memfd f 2", "pwrite f 0 7"),
+    Backing(
+        "hugetlb, missing",
+        (
+            *("mmap p0 from hugetlb private rw 512 at=1024", "userfaultfd p0 u"),
+            *("mmap p0 buf hugetlb private rw 512 at=512", "uffdio-register p0 buf u missing"),
+        ),
+        at=512,
+        pages=512,
+        touch=("write p0 from+0 65",),
+        settings=("set hugetlb 4",),
+    ),
+    Backing(
+        "anonymous, write-protected",
+        (SOURCE, "userfaultfd p0 u wp_unpopulated", "mmap p0 buf anon private rw 2 at=16"),
+        touch=(*TOUCH, "uffdio-register p0 buf u wp", "uffdio-writeprotect p0 buf u wp"),
+    ),
+)
+"""p0 waits in a fault until a task of its own answers through `u`."""
+DRIVERS: Final = (
+    *map(_of_driver, library.bundled()),
+    Backing(
+        "a driver of one's own",
+        ("bo b 2 exporter=early", "mmap p0 buf bo:b shared rw 2 at=16"),
+        "buffer",
+        settings=(OWN_DRIVER,),
+    ),
+)
+"""Right ones and wrong ones: what they do to the machine is theirs, but no step of it misses its object."""
+
+SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS)
+"""An episode begins with one of these."""
+ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS))
+"""Where ordinary calls may do harm: drivers may be wrong, and what waits for an answer may wait for ever."""
