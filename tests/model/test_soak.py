@@ -29,7 +29,7 @@ BAD_DRIVER: Final = (
 
 def share() -> list[int]:
     """The first episodes, as long as each brings a verb that those before it have not drawn, until there is none."""
-    missing, chosen = set(KERNEL_VERBS), []
+    missing, chosen = set(KERNEL_VERBS), list[int]()
     for number in count():
         if not missing:
             return chosen

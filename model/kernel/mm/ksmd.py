@@ -43,7 +43,6 @@ from model.memory.records import KsmRmapItem, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
-
 KSM_THREAD_MUTEX: Final = ("ksm_thread_mutex", "ksmd")
 """There is one ksmd, and it has this while it scans (mm/ksm.c: ksm_scan_thread)."""
 
