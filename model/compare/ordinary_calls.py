@@ -20,6 +20,8 @@ class Backing(NamedTuple):
     owner: Owner = ""
     moves: bool = False
     """The driver can move the buffer to video memory."""
+    collapses: bool = False
+    """It covers 2 MiB, and MADV_COLLAPSE makes one huge page of what is there."""
     at: int = 16
     """The page where `buf` begins."""
     pages: int = 1
@@ -51,6 +53,7 @@ class OrdinaryCall(NamedTuple):
     setup: tuple[str, ...] = ()
     """What must have been done before."""
     only_moving: bool = False
+    only_collapsing: bool = False
     child: bool = False
     """A child `k` that was forked before does it."""
     device: bool = False
@@ -95,10 +98,18 @@ def _hugetlb(name: str, *lines: str, owner: Owner = "", touch: tuple[str, ...] =
     return Backing(name, lines, owner, at=512, pages=512, touch=touched, settings=("set hugetlb 4",))
 
 
+def _collapsing(name: str, made: str, mapped: str, *touch: str, owner: Owner = "") -> Backing:
+    """2 MiB of small pages, or what is made of them."""
+    lines = (made, mapped) if made else (mapped,)
+    return Backing(name, lines, owner, collapses=True, at=512, pages=512, touch=(TOUCH, *touch))
+
+
 TOUCH: Final = "write p0 buf+0 65"
 LOOK: Final = "read p0 buf+0"
 ANONYMOUS: Final = "mmap p0 buf anon private rw 1 at=16"
 FORK: Final = "fork p0 k"
+LARGE: Final = "mmap p0 buf anon private rw 512 at=512"
+COLLAPSE: Final = "madvise p0 buf collapse"
 HUGETLB: Final = "mmap p0 buf hugetlb private rw 512 at=512"
 READ: Final = ("pwrite f 0 65", LOOK)
 
@@ -143,6 +154,12 @@ BACKINGS: Final = (
         pages=512,
         settings=("set vram 1024",),
     ),
+    _collapsing("anonymous, 2 MiB", "", LARGE),
+    _collapsing("anonymous, 2 MiB, forked", "", LARGE, FORK),
+    _collapsing("anonymous, huge", "", LARGE, COLLAPSE),
+    _collapsing("anonymous, huge and forked", "", LARGE, COLLAPSE, FORK),
+    _collapsing("memfd, 2 MiB", "memfd f 512", "mmap p0 buf memfd:f shared rw 512 at=512", owner="file"),
+    _collapsing("memfd, huge", "memfd f 512", "mmap p0 buf memfd:f shared rw 512 at=512", COLLAPSE, owner="file"),
     _hugetlb("hugetlb", HUGETLB),
     _hugetlb("hugetlb, forked", HUGETLB, touch=(FORK,)),
     _hugetlb("hugetlb, memfd", "memfd f 512 hugetlb", "mmap p0 buf memfd:f shared rw 512 at=512", owner="file"),
@@ -183,11 +200,14 @@ CALLS: Final = (
     OrdinaryCall("madvise dontneed", ("madvise p0 @[{at}:{end}] dontneed",), entangled=True),
     OrdinaryCall("madvise free", ("madvise p0 @[{at}:{end}] free",), survived=True),
     OrdinaryCall("madvise remove", ("madvise p0 @[{at}:{end}] remove",)),
-    OrdinaryCall("madvise cold", ("madvise p0 @[{at}:{end}] cold",), survived=True),
-    OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{end}] pageout",), survived=True),
+    OrdinaryCall("madvise cold", ("madvise p0 @[{at}:{few}] cold",), survived=True),
+    OrdinaryCall("madvise pageout", ("madvise p0 @[{at}:{few}] pageout",), survived=True),
     OrdinaryCall("madvise populate_write", ("madvise p0 @[{at}:{few}] populate_write",), survived=True),
     OrdinaryCall("madvise mergeable", ("madvise p0 @[{at}:{end}] mergeable", "ksm-scan"), survived=True),
     OrdinaryCall("madvise unmergeable", ("madvise p0 @[{at}:{end}] unmergeable",), survived=True),
+    OrdinaryCall(
+        "madvise collapse", ("madvise p0 @[{at}:{end}] collapse",), only_collapsing=True, entangled=True, survived=True
+    ),
     OrdinaryCall("mlock", ("mlock p0 @[{at}:{few}]",), survived=True),
     OrdinaryCall("munlock", ("munlock p0 @[{at}:{few}]",), survived=True),
     OrdinaryCall("msync", ("msync p0 @[{at}:{end}]",), survived=True),

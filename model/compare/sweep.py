@@ -100,6 +100,7 @@ def calls_for(backing: Backing, kernel: str) -> tuple[OrdinaryCall, ...]:
         for call in CALLS
         if (call.owner is None or backing.owner in call.owner)
         and (backing.moves or not call.only_moving)
+        and (backing.collapses or not call.only_collapsing)
         and not (backing.lends_pages and call.gup)
         and (has_child(backing) or not call.child)
         and not (call.unless and holds_on(kernel, call.unless))
@@ -123,8 +124,18 @@ def may_meet(calls: Collection[OrdinaryCall]) -> bool:
     return len(setups) < 2 and (not keeping or all(call.survived or call.keeps for call in calls))
 
 
+def worth_it(backing: Backing, calls: Collection[OrdinaryCall]) -> bool:
+    """Whether calls are tried on a backing: a collapse copies 512 pages, so its scenes are the dearest by far.
+
+    There every call meets the collapse, and the most entangled ones each other, in pairs.
+    """
+    if not backing.collapses:
+        return True
+    return len(calls) == 2 and (any(c.only_collapsing for c in calls) or all(c.entangled for c in calls))
+
+
 def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> Iterator[SweepCase]:
-    """Every pair of calls over every backing, a call with itself included; then the triples.
+    """Every pair of calls over every backing, a call with itself included; then the triples; both where `worth_it`.
 
     The kernels of a scene stand together: it is searched on one of those that do not differ in it.
     """
@@ -133,7 +144,7 @@ def cases(kernels: Collection[str], backings: Sequence[Backing] = BACKINGS) -> I
     for scenes in (pairs, [*triples]):
         together = [calls for calls in scenes if may_meet(calls)]
         for backing in backings:
-            yield from _on_kernels(kernels, backing, together)
+            yield from _on_kernels(kernels, backing, [calls for calls in together if worth_it(backing, calls)])
 
 
 def _on_kernels(

@@ -28,13 +28,20 @@ def down_read(tx: Transaction, kind: str, owner: str) -> Blocked | None:
 
 def down_write(tx: Transaction, kind: str, owner: str) -> Blocked | None:
     """Take a lock for writing, or wait for whoever holds it."""
+    wait = await_free(tx, kind, owner)
+    if wait is None:
+        tx.locks[kind, owner] = Lock(writer=tx.task_name)
+    return wait
+
+
+def await_free(tx: Transaction, kind: str, owner: str) -> Blocked | None:
+    """Wait like a writer, but leave the lock free: it would be taken and given back within the step."""
     tx.waits.append(Wait((kind, owner), write=True))
     lock = tx.locks.get((kind, owner))
-    if lock is not None:
-        holders = lock.writer or ", ".join(lock.readers)
-        return blocked(f"{kind} of {owner}, held by {holders}")
-    tx.locks[kind, owner] = Lock(writer=tx.task_name)
-    return None
+    if lock is None:
+        return None
+    holders = lock.writer or ", ".join(lock.readers)
+    return blocked(f"{kind} of {owner}, held by {holders}")
 
 
 def try_lock(tx: Transaction, kind: str, owner: str) -> bool:

@@ -47,7 +47,7 @@ from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
-from model.kernel.mm.vma import i_mmap_lock, insert_vma, vma_from
+from model.kernel.mm.vma import insert_vma, rmap_write_lock, vma_from
 from model.memory.errno import EAGAIN, ENOENT, ENOMEM
 from model.memory.events import Copied
 from model.memory.flags import (
@@ -118,7 +118,7 @@ class kernel_clone(Procedure):
         vma = vma_from(tx, self.mm, self.vpn)
         if vma is None:
             return goto(kernel_clone.flush_tlb_mm)
-        if not vma.flags & VM_DONTCOPY and (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if not vma.flags & VM_DONTCOPY and (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         self.vpn = vma.end
         if vma.flags & VM_DONTCOPY:

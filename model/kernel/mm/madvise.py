@@ -21,7 +21,7 @@ from model.kernel.mm.madvise_guard import madvise_guard_install, madvise_guard_r
 from model.kernel.mm.madvise_pages import madvise_cold_or_pageout, madvise_free_single_vma, madvise_willneed_swap
 from model.kernel.mm.populate import faultin_page_range
 from model.kernel.mm.unmap import zap_page_range_single
-from model.kernel.mm.vma import find_vma, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma import find_vma, rmap_write_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM
 from model.memory.flags import (
@@ -147,7 +147,7 @@ class do_madvise(Procedure):
 
     def update_vma(self, tx: Transaction, vma: Vma) -> Outcome:
         """Change the flags of the part; this may split the VMA or merge it (madvise_update_vma)."""
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         if (wait := split_waits(tx, self.mm, vma, self.start, self.stop)) is not None:
             return wait

@@ -10,7 +10,7 @@ from model.kernel.mm.hugetlb_share import split_waits
 from model.kernel.mm.large_batch import large_batch, next_entry
 from model.kernel.mm.page import mlock_folio, munlock_folio
 from model.kernel.mm.populate import mm_populate
-from model.kernel.mm.vma import i_mmap_lock, vma_lookup
+from model.kernel.mm.vma import rmap_write_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
 from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SPECIAL
@@ -110,7 +110,7 @@ class apply_vma_lock_flags(Procedure):
         vma = vma_lookup(tx, self.mm, self.start)
         if vma is None:
             return fail(ENOMEM)
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         self.walk, self.walk_end = self.start, min(vma.end, self.end)
         if (wait := split_waits(tx, self.mm, vma, self.walk, self.walk_end)) is not None:

@@ -16,8 +16,8 @@ from model.kernel.mm.munmap import do_vmi_munmap
 from model.kernel.mm.populate import mm_populate
 from model.kernel.mm.vma import (
     find_vma_intersection,
-    i_mmap_lock,
     insert_vma,
+    rmap_write_lock,
     vma_before,
     vma_from,
     vma_lookup,
@@ -185,7 +185,7 @@ class do_mmap(Procedure):
         if self.ret < 0:
             return self.refuse(tx, self.ret)
         around = (vma_before(tx, self.mm, self.value), vma_from(tx, self.mm, self.value))
-        if (wait := i_mmap_lock(tx, self.file, *(vma.file for vma in around if vma is not None))) is not None:
+        if (wait := rmap_write_lock(tx, *around, file=self.file)) is not None:
             return wait
         wanted = Vma(self.value, self.value + self.pages, self.vm_flags, file=self.file, pgoff=self.first_index())
         vma = call_mmap(tx, self.backing, wanted)

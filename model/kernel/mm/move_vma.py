@@ -34,7 +34,7 @@ from model.kernel.mm.munmap import do_vmi_munmap
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import unlink_anon_vmas
 from model.kernel.mm.vm_ops import vm_operations
-from model.kernel.mm.vma import i_mmap_lock, replace_vma, vma_before, vma_from, vma_lookup
+from model.kernel.mm.vma import replace_vma, rmap_write_lock, vma_before, vma_from, vma_lookup
 from model.kernel.mm.vma_merge import copy_vma
 from model.memory.errno import ENOMEM
 from model.memory.flags import PAGE_UFFD_WP, VM_ACCOUNT, VM_LOCKED, VM_LOCKONFAULT, VM_MERGEABLE, VM_UFFD
@@ -86,7 +86,7 @@ class move_vma(Procedure):
         if refused:
             return done(refused)
         neighbours = (vma_before(tx, self.mm, self.to), vma_from(tx, self.mm, self.to))
-        if (wait := i_mmap_lock(tx, vma.file, *(other.file for other in neighbours if other))) is not None:
+        if (wait := rmap_write_lock(tx, vma, *neighbours)) is not None:
             return wait
         new = copy_vma(tx, self.mm, vma, self.to, self.new_pages, vma.pgoff + self.start - vma.start)
         if is_vm_hugetlb_page(vma):

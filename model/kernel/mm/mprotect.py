@@ -35,7 +35,7 @@ from model.kernel.mm.pte_marker import (
     userfaultfd_pte_wp,
     userfaultfd_wp_use_markers,
 )
-from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma import find_vma_intersection, rmap_write_lock, vma_is_anonymous, vma_is_sealed, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EACCES, ENOMEM, EPERM
 from model.memory.flags import (
@@ -137,7 +137,7 @@ class do_mprotect(Procedure):
         if vma_is_sealed(vma):
             self.error = -EPERM
             return goto(do_mprotect.flush_tlb)
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         start, end = self.start, min(vma.end, self.end)
         if flags == vma.flags:

@@ -13,7 +13,7 @@ from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.mm.move_vma import move_vma
 from model.kernel.mm.munmap import do_vmi_munmap
 from model.kernel.mm.populate import mm_populate
-from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_sealed, vma_lookup
+from model.kernel.mm.vma import find_vma_intersection, rmap_write_lock, vma_is_sealed, vma_lookup
 from model.kernel.mm.vma_merge import vma_merge_extend
 from model.memory.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
@@ -111,7 +111,7 @@ class do_mremap(Procedure):
         more = self.new_pages - self.pages
         if vma.end != self.start + self.pages or not vma_expandable(tx, self.mm, vma, more):
             return None
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         accounted = not vma.flags & VM_ACCOUNT or enough_memory(tx, more)
         extended = vma_merge_extend(tx, self.mm, vma, more) if accounted else None

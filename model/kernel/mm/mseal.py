@@ -6,7 +6,7 @@ from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, done, fail, goto, step
 from model.kernel.mm.hugetlb_share import split_waits
-from model.kernel.mm.vma import i_mmap_lock, vma_lookup
+from model.kernel.mm.vma import rmap_write_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EINVAL, ENOMEM, ENOSYS
 from model.memory.flags import VM_SEALED
@@ -53,7 +53,7 @@ class do_mseal(Procedure):
             return None
         vma = vma_lookup(tx, self.mm, self.start)
         assert vma is not None
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         end = min(vma.end, self.end)
         if (wait := split_waits(tx, self.mm, vma, self.start, end)) is not None:

@@ -14,7 +14,7 @@ from model.kernel.mm.vma import (
     detach_vma,
     find_vma_intersection,
     free_vma,
-    i_mmap_lock,
+    rmap_write_lock,
     vma_before,
     vma_from,
     vma_is_sealed,
@@ -88,7 +88,8 @@ class do_vmi_munmap(Procedure):
         if not self.asked and may_split(tx, self.mm, first, self.start, end):
             self.asked = True
             return goto(do_vmi_munmap.gather_vmas)
-        if (wait := i_mmap_lock(tx, *(vma.file for vma in vmas_in(tx, self.mm, self.start, end)))) is not None:
+        cut = [vma for vma in vmas_in(tx, self.mm, self.start, end) if vma.start < self.start or vma.end > end]
+        if (wait := rmap_write_lock(tx, *cut)) is not None:
             return wait
         if (wait := split_waits(tx, self.mm, first, self.start, end)) is not None:
             return wait

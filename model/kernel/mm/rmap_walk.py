@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from model.kernel.arch.pgtable import table_end
-from model.kernel.mm.vma import linked_vma
+from model.kernel.mm.vma import ANON_VMA_RWSEM, anon_vma_root, linked_vma
 from model.memory.flags import PG_KSM
 from model.memory.records import Frame, Vma
 from model.memory.state import Memory
@@ -73,6 +73,16 @@ def places(mem: Memory, frame: Frame) -> tuple[tuple[str, int], ...]:
         return anon_vma.vmas if anon_vma is not None else ()
     file = mem.files.get(frame.mapping) if frame.mapping else None
     return file.i_mmap if file is not None else ()
+
+
+def rmap_lock_of(mem: Memory, frame: Frame) -> tuple[str, str]:
+    """The lock under which the VMAs that may map a mapped page neither come nor go: its kind, and whose it is.
+
+    Source: mm/rmap.c: rmap_walk_file (i_mmap_lock_read), folio_lock_anon_vma_read.
+    """
+    if frame.kind == "file":
+        return "i_mmap_rwsem", frame.mapping
+    return ANON_VMA_RWSEM, anon_vma_root(mem, int(frame.mapping.partition(":")[2]))
 
 
 class FolioPlace(NamedTuple):

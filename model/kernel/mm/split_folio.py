@@ -7,6 +7,7 @@ anybody else has a reference, on whichever page. After that each page has a coun
 from typing import ClassVar
 
 from model.engine.config import fact
+from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, hand_over, step
 from model.kernel.arch.pgtable import hold_pte_lock, pte_lock, pte_unlock, zero_pte
 from model.kernel.arch.tlb import flush_tlb_range
@@ -23,7 +24,7 @@ from model.kernel.mm.page import (
     set_anon_exclusive,
     set_page_flags,
 )
-from model.kernel.mm.rmap_walk import FolioPlace, folio_places
+from model.kernel.mm.rmap_walk import FolioPlace, folio_places, rmap_lock_of
 from model.memory.errno import EAGAIN, EBUSY, EINVAL
 from model.memory.flags import (
     PAGE_SWP_EXCLUSIVE,
@@ -55,11 +56,14 @@ class split_folio(Procedure):
     visited: int = 0
     """How many of the places where it can be mapped have been looked at."""
     pages: int = HPAGE_PMD_NR
+    rmap: tuple[str, str] = ("", "")
+    """The lock of the reverse map, which is held from the first step on: kind and owner."""
 
     @step
     def folio_check_splittable(self, tx: Transaction) -> Outcome:
         """Does anybody refer to it besides its entries, its cache and us? Then EAGAIN, before anything is touched.
 
+        From here on no VMA joins or leaves the reverse map, until the folio is mapped again: its lock is held.
         A get or a pin on one page keeps all 512 together.
         """
         frame = tx.frames[self.head]
@@ -68,9 +72,21 @@ class split_folio(Procedure):
             return done(-EINVAL)
         if frame.kind == "file" and not frame.mapping:
             return done(-EBUSY)
+        if frame.kind == "anon" and not frame.mapcount:
+            return done(-EBUSY)
+        self.rmap = rmap_lock_of(tx, frame)
+        lock = down_read if frame.kind == "file" else down_write
+        if (wait := lock(tx, *self.rmap)) is not None:
+            return wait
         if frame.refcount - 1 != frame.mapcount + cache_references(frame):
+            self.unlock_rmap(tx)
             return done(-EAGAIN)
         return None
+
+    def unlock_rmap(self, tx: Transaction) -> None:
+        """VMAs may come and go again."""
+        unlock = up_read if tx.frames[self.head].kind == "file" else up_write
+        unlock(tx, *self.rmap)
 
     @step
     def unmap_folio(self, tx: Transaction) -> Outcome:
@@ -132,6 +148,7 @@ class split_folio(Procedure):
                 return wait
         for place in folio_places(tx, self.head, self.pages):
             remap_place(tx, place, split=self.ret == 0)
+        self.unlock_rmap(tx)
         return None
 
     @step

@@ -37,7 +37,7 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import folio_remove_rmap, set_page_flags
 from model.kernel.mm.pte_marker import POISON_MARKER, UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
 from model.kernel.mm.swap import free_swap_and_cache
-from model.kernel.mm.vma import i_mmap_lock, linked_vma, unlink_vma, vma_is_anonymous
+from model.kernel.mm.vma import linked_vma, rmap_write_lock, unlink_vma, vma_is_anonymous
 from model.memory.flags import PG_DIRTY, VM_HUGETLB, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.folio import folio_of
 from model.memory.records import Pte, Vma
@@ -298,7 +298,7 @@ class unmap_region(zap_vmas):
 
         Until here truncation and the reverse map still found them, and every entry in them.
         """
-        if (wait := i_mmap_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+        if (wait := rmap_write_lock(tx, *self.vmas)) is not None:
             return wait
         for vma in self.vmas:
             unlink_vma(tx, self.mm, vma)

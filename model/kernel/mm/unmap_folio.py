@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, hold_pte_lock, pte_lock, pte_unlock
 from model.kernel.arch.tlb import flush_tlb_range
@@ -11,7 +12,7 @@ from model.kernel.mm.huge_split import split_huge_pmd
 from model.kernel.mm.huge_zap import zap_deposited_table
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_remove_rmap, put_page, set_anon_exclusive, set_page_flags
-from model.kernel.mm.rmap_walk import FolioPlace, folio_places
+from model.kernel.mm.rmap_walk import FolioPlace, folio_places, rmap_lock_of
 from model.kernel.mm.swap import swap_duplicate
 from model.memory.flags import PAGE_SWP_EXCLUSIVE, PAGE_UFFD_WP, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, VM_LOCKED
 from model.memory.folio import page_exclusive
@@ -30,6 +31,17 @@ class try_to_unmap_folio(Procedure):
     vpn: int = 0
     pmd: Pte | None = None
     """The huge entry that has been cleared, of a folio that MADV_FREE has given up."""
+    rmap: tuple[str, str] = ("", "")
+    """The lock of the reverse map: kind and owner."""
+
+    @step
+    def rmap_walk_lock(self, tx: Transaction) -> Outcome:
+        """Hold the reverse map's lock for reading during the walk: no VMA joins or leaves."""
+        frame = tx.frames[self.head]
+        if not frame.mapcount:
+            return done()
+        self.rmap = rmap_lock_of(tx, frame)
+        return down_read(tx, *self.rmap)
 
     @step
     def unmap_place(self, tx: Transaction) -> Outcome:
@@ -40,14 +52,14 @@ class try_to_unmap_folio(Procedure):
         """
         places = [place for place in folio_places(tx, self.head) if not place.vma.flags & VM_LOCKED]
         if self.visited >= len(places):
-            return done()
+            return self.finish(tx)
         place = places[self.visited]
         if (wait := pte_lock(tx, place.mm, place.vpn)) is not None:
             return wait
         pmd = huge_pmd(tx, place.mm, place.vpn)
         pmd = pmd if pmd is not None and pmd.pfn == self.head else None
         if not tx.frames[self.head].flags & PG_SWAPCACHE and (pmd is None or self.wanted_again(tx, pmd)):
-            return done()
+            return self.finish(tx)
         if pmd is not None and tx.frames[self.head].flags & PG_SWAPCACHE:
             split_huge_pmd(tx, place.mm, place.vma, place.vpn)
         self.visited += 1
@@ -63,6 +75,11 @@ class try_to_unmap_folio(Procedure):
         self.holds = self.owes_rmap = gone
         hold_pte_lock(tx, place.mm, place.vpn)
         return call(flush_tlb_range(mm=place.mm, start=place.vpn, end=place.vpn + place.pages))
+
+    def finish(self, tx: Transaction) -> Outcome:
+        """The walk is over, whatever came of it."""
+        up_read(tx, *self.rmap)
+        return done()
 
     def wanted_again(self, tx: Transaction, pmd: Pte) -> bool:
         """Whether a folio given up by MADV_FREE has been written since: then it is an ordinary one again."""
@@ -88,7 +105,7 @@ class try_to_unmap_folio(Procedure):
             frame = tx.frames[self.head]
             if frame.refcount != frame.mapcount + 1:
                 tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = self.pmd
-                return done()
+                return self.finish(tx)
             large_rmap.remove_entire(tx, self.head, self.mm)
             zap_deposited_table(tx, self.mm, self.vpn >> TABLE_SHIFT)
         else:

@@ -8,7 +8,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, wake_userfault
 from model.kernel.mm.userfaultfd_wp import uffd_wp_range, validate_range
-from model.kernel.mm.vma import find_vma_intersection, i_mmap_lock, vma_is_anonymous, vmas_in
+from model.kernel.mm.vma import find_vma_intersection, rmap_write_lock, vma_is_anonymous, vmas_in
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EBUSY, EINVAL, ENOMEM, EPERM
 from model.memory.flags import VM_HUGETLB, VM_MAYWRITE, VM_SPECIAL, VM_UFFD, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_UFFD_WP
@@ -64,7 +64,7 @@ class userfaultfd_range(Procedure):
         """The next VMA's part is registered no longer; None, or why that cannot be done now."""
         vma = find_vma_intersection(tx, self.mm, self.start, self.end)
         assert vma is not None
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         if error := self.change(tx, vma, 0, ""):
             return self.refuse(tx, -error)
@@ -119,7 +119,7 @@ class userfaultfd_register(userfaultfd_range):
         if vma is None:
             up_write(tx, "mmap_lock", self.mm)
             return done()
-        if (wait := i_mmap_lock(tx, vma.file)) is not None:
+        if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         if vma.uffd == self.uffd and vma.flags & self.modes == self.modes:
             self.start = vma.end

@@ -11,7 +11,7 @@ cleared, and only then do the reverse maps forget it. Until then others still re
 from collections.abc import Iterator
 from typing import Final
 
-from model.engine.lock import down_write, up_write
+from model.engine.lock import await_free
 from model.engine.procedure import Blocked
 from model.memory.flags import VM_ACCESS, VM_SEALED
 from model.memory.ordered import ceiling, floor
@@ -21,6 +21,9 @@ from model.memory.state import Memory, Transaction
 
 Place = tuple[str, int]
 """How a VMA is named: its process, and where it starts."""
+
+ANON_VMA_RWSEM: Final = "anon_vma_rwsem"
+"""Kind of lock: anon_vma->root->rwsem, for all VMAs of one tree of anon_vmas."""
 
 FIRST_UNUSED: Final = "anon_vma_unused"
 """Counter: the smallest number that no anon_vma has; missing = 1."""
@@ -83,18 +86,27 @@ def vma_is_sealed(vma: Vma) -> bool:
 # -- changing ---------------------------------------------------------------------------------
 
 
-def i_mmap_lock(tx: Transaction, *files: str) -> Blocked | None:
-    """Wait until nobody walks the mappings of these files: the step may then change their i_mmap trees.
+def rmap_write_lock(tx: Transaction, *vmas: Vma | None, file: str = "") -> Blocked | None:
+    """Wait until nobody walks the reverse maps that these VMAs are in: the step may then change the trees.
 
-    The lock is taken and given back within the step, so it leaves no trace.
+    Those are i_mmap of the file (that of `file` as well), and the tree of anon_vmas, which has one lock, its root's.
+    The locks are taken and given back within the step, so they leave no trace (mm/vma.c: vma_prepare; mm/rmap.c:
+    unlink_anon_vmas).
     """
-    for file in files:
-        if file:
-            wait = down_write(tx, "i_mmap_rwsem", file)
-            if wait is not None:
+    for name in {file: None} | {vma.file: None for vma in vmas if vma is not None}:
+        if name and (wait := await_free(tx, "i_mmap_rwsem", name)) is not None:
+            return wait
+    for vma in vmas:
+        if vma is not None and vma.chain:
+            root = anon_vma_root(tx, vma.chain[0])
+            if (wait := await_free(tx, ANON_VMA_RWSEM, root)) is not None:
                 return wait
-            up_write(tx, "i_mmap_rwsem", file)
     return None
+
+
+def anon_vma_root(mem: Memory, number: int) -> str:
+    """Whose rwsem guards the tree of an anon_vma (include/linux/rmap.h: anon_vma_lock_write)."""
+    return f"anon_vma:{mem.anon_vmas[number].root}"
 
 
 def insert_vma(tx: Transaction, mm: str, vma: Vma, *, behind: Place | None = None) -> None:
