@@ -316,3 +316,17 @@ def test_a_huge_page_that_is_faulted_in_for_a_lock_is_mlocked() -> None:
     assert play.frame(play.state.tables["p0", PMD, 1].pfn).flags & PG_MLOCKED
     play.do("munlock p0 m")
     assert not play.frame(play.state.tables["p0", PMD, 1].pfn).flags & PG_MLOCKED
+
+
+def test_munmap_does_not_unlink_a_vma_while_a_folio_in_it_is_split(play: Play) -> None:
+    """mm/huge_memory.c: split_huge_page_to_list holds anon_vma_lock_write; mm/rmap.c: unlink_anon_vmas takes it."""
+    play.do("fork p0 kid\nbegin split cpu=1 migrate kid m")
+    while not any(kind == "anon_vma_rwsem" for kind, _ in play.state.locks):
+        play.do("step split")
+    play.do("begin gone cpu=0 munmap p0 m")
+    refused = play.do("step gone 20")
+    assert "anon_vma_rwsem of anon_vma:1, held by split" in refused
+    assert ("p0", 512) in play.state.detached_vmas
+    play.do("finish split\nfinish gone")
+    assert not play.state.detached_vmas
+    assert play.broken() == set()
