@@ -7,8 +7,9 @@ from typing import Final
 from model.driver_files import library
 from model.engine.config import KERNELS, SETTINGS
 from model.script.runner import Runner
-from tests.model.soak import KERNEL_VERBS, Episode, Find, as_script, numbers, played, shortest
+from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
+from tests.model.soak_episodes import KERNEL_VERBS, Episode, Find, as_script, played, shortest
 
 EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
 """More than those that play every verb."""
