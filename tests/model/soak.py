@@ -3,8 +3,9 @@
     python -m tests.model.soak                     # until it is interrupted
     python -m tests.model.soak --first 7000 --episodes 500
 
-Each episode follows from its number. A find is printed as the shortest script that still shows it. The last number is
-kept under the platform's cache folder, so the next run goes on from there.
+Each episode follows from its number, and every tenth number is a scene for the search as well. A find is printed, that
+of an episode as the shortest script that still shows it. The last number is kept under the platform's cache folder, so
+the next run goes on from there.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from typing import Final
 
 import platformdirs
 
-from tests.model.soak_episodes import Episode, as_script, shortest
+from tests.model.soak_episodes import Episode, Find, as_script, shortest
+from tests.model.soak_scenes import search_scene
 
+SCENE_EVERY: Final = 10
 FILE: Final = platformdirs.user_cache_path("ptescope") / "soak.txt"
 
 
@@ -37,6 +40,13 @@ def numbers(first: int | None, episodes: int) -> Iterator[int]:
                 FILE.write_text(str(at))
 
 
+def tell(name: str, find: Find, known: set[str]) -> None:
+    """Print a find of a new kind."""
+    known.add(find.what)
+    sys.stdout.write(f"{name}\n{as_script(find)}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Play until interrupted; print every find of a new kind. Exit status: 1 if there was one."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").partition(":")[0])
@@ -45,18 +55,22 @@ def main() -> int:
     args = parser.parse_args()
     known: set[str] = set()
     began = time.monotonic()
-    number = 0
+    number = scenes = 0
     try:
         for number in numbers(args.first, args.episodes):
             episode = Episode(number)
             find = episode.run()
             if find is not None and find.what not in known:
-                known.add(find.what)
-                sys.stdout.write(f"episode {number}\n{as_script(shortest(find, ordinary=episode.ordinary))}\n")
-                sys.stdout.flush()
+                tell(f"episode {number}", shortest(find, ordinary=episode.ordinary), known)
+            if number % SCENE_EVERY == 0:
+                scenes += 1
+                find = search_scene(number)
+                if find is not None and find.what not in known:
+                    tell(f"scene {number}", find, known)
     except KeyboardInterrupt:
         pass
-    sys.stdout.write(f"up to episode {number} in {time.monotonic() - began:.0f} s: {len(known)} kinds of finds\n")
+    seconds = time.monotonic() - began
+    sys.stdout.write(f"up to episode {number} in {seconds:.0f} s, {scenes} scenes: {len(known)} kinds of finds\n")
     return bool(known)
 
 

@@ -36,6 +36,7 @@ HARMLESS: Final = tuple(verb for verb in KERNEL_VERBS if verb not in (*KEEPING, 
 """Verbs of the ordinary calls; a buffer's driver is the one that the episode begins with."""
 THROUGH_GUP: Final = ("remote-read", "remote-write", "force-write", "vmsplice", "userptr")
 """Ordinary calls that get a buffer's pages where its driver lends them, and hold them while it gives them away."""
+SIMULATED: Final = tuple(sorted(SIMULATED_BACKINGS))
 NOBODY: Final = "nobody"
 
 
@@ -159,7 +160,7 @@ class Episode:
     def next_line(self, runner: Runner) -> str:
         """A command for the machine as it stands."""
         state = runner.context.state
-        drawing = Focused(self.chance, Scope.of(state), Dialect((), self.verbs, tuple(sorted(SIMULATED_BACKINGS))))
+        drawing = Focused(self.chance, Scope.of(state), Dialect((), self.verbs, SIMULATED))
         tasks = sorted(state.tasks)
         turn = self.chance.number(0, 9)
         if len(tasks) > 1 and turn < 7:

@@ -10,6 +10,7 @@ from model.script.runner import Runner
 from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
 from tests.model.soak_episodes import KERNEL_VERBS, Episode, Find, as_script, played, shortest
+from tests.model.soak_scenes import scene_of, search_scene
 
 EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
 """More than those that play every verb."""
@@ -80,3 +81,12 @@ def test_harm_is_found_and_told_without_what_it_does_not_need() -> None:
 
 def test_what_is_asked_for_is_played() -> None:
     assert list(numbers(70, 3)) == [70, 71, 72]
+
+
+def test_scenes_of_the_same_numbers_are_searched_and_hold_what_they_say() -> None:
+    scenes = [made for number in range(3) if (made := scene_of(number)) is not None]
+    assert len(scenes) == 3
+    assert all(len(scene.permissions) > 1 for _, scene in scenes)
+    for number in range(3):
+        find = search_scene(number)
+        assert find is None, as_script(find)

@@ -1,0 +1,86 @@
+"""Random scenes for the search, out of what the soak plays: no step misses its object in any interleaving of them.
+
+A scene follows from its number alone. It is the beginning of that episode, a few of its commands that succeed, and two
+or three that may happen. The search goes through it to a bound; each way that it reports is walked on the plain kernel,
+and a small scene is compared with a search that remembers nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from model.script.parser import parse, parse_line
+from model.script.runner import Runner
+from model.script.scope import Scope
+from model.search.bfs import Search, explore
+from model.search.paths import best_path, verified
+from model.search.problem import SearchProblem, set_up
+from model.search.report import report
+from model.text.problems import ScriptError
+from tests.model import naive_search
+from tests.model.random_scripts import Dialect
+from tests.model.soak_episodes import SIMULATED, Episode, Find, Focused, place_of
+from tests.model.test_random_scripts import possible
+
+MOST_STATES: Final = 4000
+FEW_STATES: Final = 200
+"""So many are searched once more, in the naive way."""
+TRIES: Final = 12
+"""Commands that are drawn at most for two that may happen."""
+
+
+def scene_of(number: int) -> tuple[tuple[str, ...], SearchProblem] | None:
+    """The script of a scene, and what is to be searched; None where the numbers draw nothing that fits together."""
+    episode = Episode(number)
+    runner = Runner()
+    lines = list(_that_succeed(episode.prelude, runner))
+    lines += _that_succeed((episode.next_line(runner) for _ in range(episode.chance.number(0, 4))), runner)
+    scope = Scope.of(runner.context.state)
+    drawing = Focused(episode.chance, scope, Dialect((), episode.verbs, SIMULATED))
+    permitted: list[str] = []
+    for _ in range(TRIES):
+        line = f"may {episode.chance.one_of((1, 1, 2))} {drawing.line(episode.verbs)}"
+        try:
+            scene = set_up(parse("\n".join((*lines, *permitted, line))))
+        except ScriptError:
+            continue
+        permitted.append(line)
+        if len(permitted) > episode.chance.number(1, 2):
+            return (*lines, *permitted), scene
+    return None
+
+
+def _that_succeed(drawn: Iterable[str], start: Runner) -> Iterator[str]:
+    """Carry lines out, each on the machine that those before it have left; only what succeeds is kept."""
+    for line in drawn:
+        trial = start.copy()
+        try:
+            command = parse_line(line, Scope.of(trial.context.state))
+            done = command is not None and possible(command) and trial.perform(command).outcome.status == "ok"
+        except ScriptError:
+            continue
+        if done:
+            start.context, start.checker = trial.context, trial.checker
+            yield line
+
+
+def search_scene(number: int) -> Find | None:
+    """Search the scene of a number; what went wrong, if anything did."""
+    made = scene_of(number)
+    if made is None:
+        return None
+    lines, scene = made
+    try:
+        search = explore(scene, MOST_STATES)
+        _look_at(scene, search)
+    except Exception as error:  # noqa: BLE001 - any error at all is a find
+        return Find(lines, f"{type(error).__name__} in {place_of(error)}")
+    return None
+
+
+def _look_at(scene: SearchProblem, search: Search) -> None:
+    """Tell what was found, walk every way, and compare a small scene with the naive search."""
+    report(search)
+    for prop in search.distance:
+        verified(search, prop, best_path(search, prop))
+    if search.complete and len(search.seen) <= FEW_STATES:
+        assert naive_search.search(scene).distances == search.distance, "the naive search finds something else"
