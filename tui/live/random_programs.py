@@ -257,6 +257,19 @@ def _uffdio_register(chance: Chance, names: ProgramNames) -> str:
     return f"uffdio-register {found[0]} {found[1]} {uffd} {modes}"
 
 
+def _whole_registered(chance: Chance, names: ProgramNames) -> str:
+    """A whole mapping is registered: of huge pages none can be registered in part."""
+    if not names.uffds or not names.labels:
+        return ""
+    owner, uffd = chance.choice(names.uffds)
+    here = [label for process, label, _ in names.labels if process == owner]
+    if owner not in names.processes or not here:
+        return ""
+    names.registered.append((owner, chance.choice(here), uffd))
+    modes = chance.choice(("missing", "missing", "minor", "missing minor"))
+    return f"uffdio-register {owner} {names.registered[-1][1]} {uffd} {modes}"
+
+
 def _uffdio(chance: Chance, names: ProgramNames) -> str:
     """A call on a range, mostly on one page of what has been registered."""
     there = [one for one in names.registered if one[0] in names.processes]
@@ -346,11 +359,16 @@ _HUGE_ADVICE: Final = (
     (_whole("madvise {p} {at} collapse"), 6),
     (_on_range("madvise {p} {at} nohugepage"), 2),
 )
+UFFD_ON_HUGE: Final = (
+    (_userfaultfd, 2),
+    (_whole_registered, 3),
+    (_uffdio, 12),
+)
 _SWAP_ADVICE: Final = ((_on_range("madvise {p} {at} {word}", ("pageout", "pageout", "pageout", "cold")), 30),)
 
 PROGRAM_KINDS: Final[dict[str, tuple[Maker, tuple[tuple[Maker, int], ...]]]] = {
     "thp": (_huge("anon"), ((_huge("anon"), 10), *_HUGE_ADVICE)),
-    "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10),)),
+    "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10), *UFFD_ON_HUGE)),
     "ksm": (_mmap, ()),
     "swap": (_mmap, _SWAP_ADVICE),
     "uffd": (_mmap, (*UFFD_KINDS, (_userfaultfd, 40))),

@@ -29,6 +29,7 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_anon_exclusive
 from model.kernel.mm.page_prot import vm_page_prot
 from model.kernel.mm.rmap import anon_vma_prepare
+from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vma import linked_vma, vma_lookup
 from model.memory.events import Copied, Printk
 from model.memory.flags import (
@@ -47,6 +48,8 @@ from model.memory.flags import (
     VM_FAULT_SIGBUS,
     VM_MAYSHARE,
     VM_SHARED,
+    VM_UFFD_MINOR,
+    VM_UFFD_MISSING,
     VM_WRITE,
 )
 from model.memory.records import Pte, Vma
@@ -170,6 +173,8 @@ class hugetlb_no_page(hugetlb_call):
     def filemap_lock_hugetlb_folio(self, tx: Transaction) -> Outcome:
         """Has the file the page? Then take it, locked, so that truncation waits. Beyond the end of the file: SIGBUS.
 
+        With a userfaultfd a page of the file is its business where it is registered for `minor`, a hole for `missing`.
+
         A process whose page was taken away for its parent's sake is killed: zeros would not be what it had.
         """
         vma = self.vma(tx)
@@ -182,12 +187,20 @@ class hugetlb_no_page(hugetlb_call):
         if head is not None:
             if (wait := folio_lock(tx, head)) is not None:
                 return wait
+            if vma.flags & VM_UFFD_MINOR:
+                folio_unlock(tx, head)
+                return self.userfault(tx, VM_UFFD_MINOR)
             filemap_get_folio(tx, vma.file, index * HUGETLB_NR)
             self.holds = (head,)
             return goto(hugetlb_no_page.set_huge_pte_at)
         if index >= tx.files[vma.file].size // HUGETLB_NR:
             return self.leave(tx, VM_FAULT_SIGBUS)
-        return None
+        return self.userfault(tx, VM_UFFD_MISSING) if vma.flags & VM_UFFD_MISSING else None
+
+    def userfault(self, tx: Transaction, reason: int) -> Outcome:
+        """Give the locks back, and leave the fault to userfaultfd (hugetlb_handle_userfault)."""
+        self.unlock(tx)
+        return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=reason))
 
     @step
     def alloc_hugetlb_folio(self, tx: Transaction) -> Outcome:

@@ -145,6 +145,15 @@ def alloc_hugetlb_folio(
     return head
 
 
+def alloc_hugetlb_folio_vma(tx: Transaction) -> int | None:
+    """A huge page that is nobody's, for the kernel's own use: no reservation is touched. None: no memory."""
+    head = dequeue_hugetlb_folio(tx) if available_huge_pages(tx) > 0 else None
+    if head is not None:
+        tx.frames[head] = Frame("anon", refcount=1, flags=PG_HEAD | PG_HUGETLB | PG_UPTODATE, order=TABLE_SHIFT)
+        tx.folios[head] = Folio()
+    return head
+
+
 # -- the maps of reservations -------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from model.kernel.mm.hugetlb_zap import VMA_LOCK, has_vma_lock, held_by_us
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.vma import linked_vma
 from model.memory.errno import ENOMEM
-from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE
+from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE, VM_UFFD_MINOR, VM_UFFD_WP
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 from model.memory.tasks import FlushOwed
@@ -29,7 +29,12 @@ LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT
 
 
 def want_pmd_share(vma: Vma, vpn: int) -> bool:
-    """Whether the table above `vpn` may be shared: a shared mapping has all of the GiB that it covers."""
+    """Whether the table above `vpn` may be shared: a shared mapping has all of the GiB that it covers.
+
+    Not where userfaultfd answers for each process by itself (uffd_disable_huge_pmd_share).
+    """
+    if vma.flags & (VM_UFFD_WP | VM_UFFD_MINOR):
+        return False
     start = vpn >> PUD_SHIFT << PUD_SHIFT
     return bool(vma.flags & VM_MAYSHARE) and vma.start <= start and start + PUD_PAGES <= vma.end
 
@@ -236,3 +241,13 @@ def hugetlb_unshare_pmds(tx: Transaction, mm: str, vma: Vma, at: int) -> None:
     if mended(tx, "unshare-flush"):
         for cpu in range(tx.counters["cpus"]):
             tlb_drop(tx, cpu, mm, start, start + PUD_PAGES)
+
+
+def hugetlb_unshare_all_pmds(tx: Transaction, mm: str, vma: Vma) -> None:
+    """Give up every shared table of a VMA: userfaultfd will have its entries differ from everybody else's."""
+    first, last = -(-vma.start // PUD_PAGES) * PUD_PAGES, vma.end // PUD_PAGES * PUD_PAGES
+    for at in range(first, last, PUD_PAGES):
+        if is_shared(tx, mm, at):
+            unshare_table(tx, mm, at)
+            for cpu in range(tx.counters["cpus"]):
+                tlb_drop(tx, cpu, mm, at, at + PUD_PAGES)

@@ -4,15 +4,16 @@ from typing import ClassVar, Literal
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
-from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.arch.access import flushed, mmu_access
+from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step, tail
 from model.kernel.arch.pgtable import is_pmd_leaf, pte_alloc, pte_lock, tables_exist, zero_pte
+from model.kernel.mm.copy_from_user import copy_from_user
 from model.kernel.mm.filemap import (
     filemap_add_folio,
     filemap_remove_folio,
     folio_trylock,
     folio_unlock,
 )
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
@@ -20,10 +21,10 @@ from model.kernel.mm.pte_marker import POISON_MARKER, pte_mkuffd_wp, pte_none_mo
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.shmem import BEYOND_EOF, shmem_get_folio
 from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, short, wake_userfault
+from model.kernel.mm.userfaultfd_hugetlb import mfill_atomic_hugetlb
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
-from model.memory.events import Access, Copied
 from model.memory.flags import PAGE_DIRTY, PG_SWAPBACKED, PG_UPTODATE, VM_SHARED, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Vma
@@ -31,39 +32,6 @@ from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
 Fill = Literal["copy", "zeropage", "continue", "poison"]
-
-
-class copy_from_user(Procedure):
-    """The kernel loads a page of the caller as the caller would. Returns 0 and its frame, or -EFAULT.
-
-    With page faults disabled a page that is not there is not brought.
-    """
-
-    source: ClassVar[str] = "arch/x86/lib/copy_user_64.S; include/linux/uaccess.h: pagefault_disable"
-    mm: str
-    vpn: int
-    to: Pfn
-    """The frame that it is copied to."""
-    pagefault_disabled: bool = False
-
-    @step
-    def access(self, tx: Transaction) -> Outcome:
-        """The MMU translates the address for reading."""
-        return call(mmu_access(mm=self.mm, vpn=self.vpn, pagefault_disabled=self.pagefault_disabled))
-
-    @step
-    def copy(self, tx: Transaction) -> Outcome:
-        """Copy the page. A fault that cannot be repaired is no signal here: the copy ends with EFAULT."""
-        if self.ret:
-            return fail(EFAULT)
-        (pfn,) = self.out
-        if flushed(tx, self.mm, self.vpn, pfn):
-            return goto(copy_from_user.access)
-        value = tx.content.get(pfn) or 0
-        tx.content[self.to] = value
-        tx.emit(Access(pfn, write=False, value=value, process=self.mm, vpn=self.vpn))
-        tx.emit(Copied((self.to,), (pfn,)))
-        return done()
 
 
 class mfill_atomic(Procedure):
@@ -129,6 +97,8 @@ class mfill_atomic(Procedure):
             return self.finish(tx, -ENOENT)
         if self.wp and not vma.flags & VM_UFFD_WP:
             return self.finish(tx, -EINVAL)
+        if is_vm_hugetlb_page(vma):
+            return tail(self.hugetlb())
         if not vma_is_anonymous(vma) and vma.ops != "shmem":
             return self.finish(tx, -EINVAL)
         if self.fill == "continue" and vma.ops != "shmem":
@@ -137,6 +107,18 @@ class mfill_atomic(Procedure):
             anon_vma_prepare(tx, self.mm, vma)
         self.ret = 0
         return None
+
+    def hugetlb(self) -> Procedure:
+        """The call that fills huge pages of the pool."""
+        return mfill_atomic_hugetlb(
+            caller=self.caller,
+            uffd=self.uffd,
+            mm=self.mm,
+            start=self.start,
+            pages=self.pages,
+            fill=self.fill,
+            source_start=self.source_start,
+        )
 
     @step
     def mm_alloc_pmd(self, tx: Transaction) -> Outcome:

@@ -5,7 +5,11 @@ from typing import ClassVar
 from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.arch.tlb import sync_waits_for
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
+from model.kernel.mm.hugetlb_share import hugetlb_unshare_all_pmds
 from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, wake_userfault
 from model.kernel.mm.userfaultfd_wp import uffd_wp_range, validate_range
 from model.kernel.mm.vma import find_vma_intersection, rmap_write_lock, vma_is_anonymous, vmas_in
@@ -17,7 +21,7 @@ from model.memory.state import Memory, Transaction
 
 
 def vma_can_userfault(mem: Memory, vma: Vma, modes: int, uffd: str) -> bool:
-    """Private memory and shmem can be registered, whatever has no PFN mappings; minor faults are of files alone.
+    """Private memory, shmem and hugetlb can be registered, nothing with PFN mappings; minor faults are of files alone.
 
     With UFFD_FEATURE_WP_ASYNC nobody has to answer, so writes can be noted in any file's mapping.
     """
@@ -27,6 +31,8 @@ def vma_can_userfault(mem: Memory, vma: Vma, modes: int, uffd: str) -> bool:
         return False
     if modes == VM_UFFD_WP and "wp_async" in mem.userfaultfds[uffd].features and not vma.flags & VM_HUGETLB:
         return True
+    if is_vm_hugetlb_page(vma):
+        return not modes & VM_UFFD_WP  # left out: it takes markers in place of huge entries
     return vma_is_anonymous(vma) or vma.ops == "shmem"
 
 
@@ -50,6 +56,10 @@ class userfaultfd_range(Procedure):
         """Unlock and return an errno."""
         up_write(tx, "mmap_lock", self.mm)
         return fail(error)
+
+    def cuts_first(self, vma: Vma | None) -> bool:
+        """Whether the range has no VMA at all, or begins within a huge page of the pool."""
+        return vma is None or (is_vm_hugetlb_page(vma) and bool(self.start % HUGETLB_NR))
 
     def change(self, tx: Transaction, vma: Vma, modes: int, uffd: str) -> int:
         """Give the part its modes: split or merge. Returns 0 or a negated errno."""
@@ -97,7 +107,7 @@ class userfaultfd_register(userfaultfd_range):
         Filling a page is a write: without VM_MAYWRITE it is EPERM. Holes do not matter, unless there is nothing else.
         """
         error = next(filter(None, (self.check(tx, vma) for vma in vmas_in(tx, self.mm, self.start, self.end))), 0)
-        if find_vma_intersection(tx, self.mm, self.start, self.end) is None:
+        if self.cuts_first(find_vma_intersection(tx, self.mm, self.start, self.end)):
             error = EINVAL
         return self.refuse(tx, error) if error else None
 
@@ -107,6 +117,8 @@ class userfaultfd_register(userfaultfd_range):
             return EINVAL
         if not vma.flags & VM_MAYWRITE:
             return EPERM
+        if is_vm_hugetlb_page(vma) and vma.start < self.end <= vma.end and self.end % HUGETLB_NR:
+            return EINVAL
         return EBUSY if vma.uffd and vma.uffd != self.uffd else 0
 
     @step
@@ -125,6 +137,10 @@ class userfaultfd_register(userfaultfd_range):
             self.start = vma.end
             return goto(userfaultfd_register.userfaultfd_register_range)
         self.start, self.stop = max(vma.start, self.start), min(vma.end, self.end)
+        if is_vm_hugetlb_page(vma) and self.modes & VM_UFFD_MINOR:
+            if (wait := sync_waits_for(tx)) is not None:
+                return wait
+            hugetlb_unshare_all_pmds(tx, self.mm, vma)
         if error := self.change(tx, vma, self.modes, self.uffd):
             return self.refuse(tx, -error)
         return goto(userfaultfd_register.userfaultfd_register_range)
@@ -160,7 +176,7 @@ class userfaultfd_unregister(userfaultfd_range):
             or (foreign and vma.uffd not in {"", self.uffd})
             for vma in vmas
         )
-        return self.refuse(tx, EINVAL) if refused or not vmas else None
+        return self.refuse(tx, EINVAL) if refused or self.cuts_first(next(iter(vmas), None)) else None
 
     @step
     def wake_userfault(self, tx: Transaction) -> Outcome:
