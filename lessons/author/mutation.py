@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from lessons.file.schema import Do, Goal, Lesson
 from lessons.play.any_answer_player import MOST_MOVES, go_on
 from lessons.play.playback import Standing, play, play_all, set_scene
@@ -209,7 +211,7 @@ def _broken(mutant: Mutant) -> Iterator[None]:
         steps = other.steps
         if any(micro.body is body for micro in steps):
             changed.append((other, steps))
-            other.steps = tuple(micro._replace(body=_nothing) if micro.body is body else micro for micro in steps)
+            other.steps = tuple(replace(micro, body=_nothing) if micro.body is body else micro for micro in steps)
     try:
         yield
     finally:

@@ -14,7 +14,9 @@ is fenced with backticks.
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from lessons.file.problems import LessonError, LessonProblem
 
@@ -23,21 +25,21 @@ FENCE: Final = "~~~"
 WORD: Final = re.compile(r"\S+")
 
 
-class FenceWord(NamedTuple):
+class FenceWord(msgspec.Struct, frozen=True):
     """One word of a fence's opening line."""
 
     text: str
     column: int
 
 
-class Prose(NamedTuple):
+class Prose(msgspec.Struct, frozen=True):
     """Text between two blocks."""
 
     text: str
     line: int
 
 
-class Block(NamedTuple):
+class Block(msgspec.Struct, frozen=True):
     """One `~~~kind word… key=value…` block."""
 
     kind: str
@@ -53,7 +55,7 @@ class Block(NamedTuple):
         return "\n".join(self.lines)
 
 
-class Document(NamedTuple):
+class Document(msgspec.Struct, frozen=True):
     """A lesson file taken apart."""
 
     header: str

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NamedTuple
+
+import msgspec
 
 
-class LessonProblem(NamedTuple):
+class LessonProblem(msgspec.Struct, frozen=True):
     """One complaint; prints as `file:line:column: what is wrong`."""
 
     file: str

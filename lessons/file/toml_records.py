@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -42,7 +42,7 @@ BARE: Final = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*(?P<value>[^\s\"'\[{\d+-].*?
 Path = tuple[str | int, ...]
 
 
-class _Mistake(NamedTuple):
+class _Mistake(msgspec.Struct, frozen=True):
     """What is wrong, and with which key."""
 
     path: Path

@@ -6,7 +6,9 @@ to the machine; equal machines are looked at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from lessons.file.problems import LessonError
 from lessons.file.schema import Goal, LessonCommand
@@ -27,7 +29,7 @@ DETOUR: Final = 2
 Commands = tuple[LessonCommand, ...]
 
 
-class _Seen(NamedTuple):
+class _Seen(msgspec.Struct, frozen=True):
     """What counts as the same place: the machine, and the answer that the goal may ask for."""
 
     state: State

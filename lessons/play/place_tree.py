@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from lessons.file.schema import Do, Goal, Item, Lesson, Prediction
 from lessons.i18n.language import tr
 from lessons.play.playback import PlayedStep, Standing, at_the_start, play_all, set_scene
@@ -144,7 +146,7 @@ class PlaceTree:
                 self.timeline.grow(node)
         at = self.timeline.here.number
         number = self._at.get((place.item, at), len(self.places))
-        self._visit(place._replace(number=number, at=at, came_from=self.here))
+        self._visit(replace(place, number=number, at=at, came_from=self.here))
 
     def _visit(self, place: LessonPlace) -> None:
         """Be at a place that was reached from here, now or before."""

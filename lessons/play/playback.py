@@ -6,7 +6,9 @@ go forward again as it likes. What it really comes to, its session's history kee
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from lessons.file import schema as lesson_format
 from lessons.file.problems import LessonError, LessonProblem
@@ -28,7 +30,7 @@ from model.session.timeline import Node
 from model.text.problems import ScriptError
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True):
     """Where the machine stands: what the next command starts from, and which invariants are broken."""
 
     context: Context
@@ -37,7 +39,7 @@ class Standing(NamedTuple):
     @classmethod
     def at(cls, node: Node) -> "Standing":
         """At a node of the history; while a command is under way there, the last answer is that of the one before."""
-        return cls(node.context._replace(state=node.state), node.checker)
+        return cls(replace(node.context, state=node.state), node.checker)
 
     @property
     def moment(self) -> Moment:
@@ -45,7 +47,7 @@ class Standing(NamedTuple):
         return Moment.after(self.context, self.checker)
 
 
-class PlayedStep(NamedTuple):
+class PlayedStep(msgspec.Struct, frozen=True):
     """One micro-step, or a command that has none (`device`, `begin` …), with what the author says to it."""
 
     node: Node
@@ -134,7 +136,7 @@ def set_scene(lesson: lesson_format.Lesson, item: lesson_format.Item, session: S
 def at_the_start(node: Node) -> Standing:
     """The machine at the first node of a scene: there the commands that set it have no answer to ask for."""
     standing = Standing.at(node)
-    return standing._replace(context=standing.context._replace(last=OK, violations=()))
+    return replace(standing, context=replace(standing.context, last=OK, violations=()))
 
 
 def _succeeded(last: Node, file: str, line: int) -> None:
@@ -194,7 +196,7 @@ def _beats(standing: Standing, command: Command, until: str = "") -> Iterator[Pl
     A task that goes on `until` a certain step is stopped there, and no command is under way afterwards: in the history
     it is moved step by step, beside whatever comes later.
     """
-    moves = carry_out(*standing, command)
+    moves = carry_out(standing.context, standing.checker, command)
     begun: Node | None = None
     for number, moved in enumerate(moves):
         if isinstance(moved.now, Running) and moved.stepped is None:
@@ -206,7 +208,7 @@ def _beats(standing: Standing, command: Command, until: str = "") -> Iterator[Pl
         node = _node(standing, command, moved)
         by_itself = begun is not None and begun.running is not None and begun.running.task != MAIN and bool(until)
         if by_itself and node.running is not None:
-            node = node._replace(running=None, context=standing.context._replace(state=node.state))
+            node = replace(node, running=None, context=replace(standing.context, state=node.state))
         before = None if by_itself or number != 1 else begun
         played_step = PlayedStep(node, before, first=number <= 1)
         yield played_step
@@ -227,7 +229,7 @@ def _all_of(first: Moved, rest: Iterable[Moved]) -> Moved:
         for change in last.changes:
             known = changes.get((change.table, change.key), change)
             changes[change.table, change.key] = change._replace(old=known.old)
-    return last._replace(changes=tuple(changes.values()), violations=violations)
+    return replace(last, changes=tuple(changes.values()), violations=violations)
 
 
 def _remarked(played_steps: Iterable[PlayedStep], remarks: tuple[lesson_format.Remark, ...]) -> Iterator[PlayedStep]:
@@ -237,7 +239,7 @@ def _remarked(played_steps: Iterable[PlayedStep], remarks: tuple[lesson_format.R
         mine = next((remark for remark in waiting if played_step.is_step(remark.step)), None)
         if mine is not None:
             waiting.remove(mine)
-            yield played_step._replace(remark=fill(mine.text, played_step.standing.moment))
+            yield replace(played_step, remark=fill(mine.text, played_step.standing.moment))
         else:
             yield played_step
 

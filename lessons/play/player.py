@@ -8,6 +8,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from lessons.file.schema import Do, Goal, Lesson, Pace, Prediction
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress
@@ -104,7 +106,7 @@ class Player(PlayedLesson):
         except ScriptError as error:
             return "; ".join(problem.message for problem in error.problems)
         if played_steps:
-            self._reach(place._replace(played_steps=played_steps, typed=(*place.typed, " ".join(line.split()))))
+            self._reach(replace(place, played_steps=played_steps, typed=(*place.typed, " ".join(line.split()))))
             if reached(goal, self.standing):
                 self.reached.add(goal.id)
                 self.solved[goal.id] = self.place.typed
@@ -130,7 +132,7 @@ class Player(PlayedLesson):
         """Play that many steps of this item's track."""
         place, track = self.place, self.track
         played = place.played + played_steps
-        self._reach(place._replace(played=played, played_steps=track[place.played : played]))
+        self._reach(replace(place, played=played, played_steps=track[place.played : played]))
         for prediction in pending(self.lesson, place.item):
             if (played_step := self._revealing(prediction)) <= played:
                 self._judge(prediction, track[played_step - 1].standing)

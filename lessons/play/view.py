@@ -1,6 +1,8 @@
 """What a player shows: the place where the learner is, and everything there is to see and to do there."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from lessons.file.schema import Hint, Item, Prediction
 from lessons.play.grading import GradedGuess
@@ -9,7 +11,7 @@ from lessons.play.playback import PlayedStep, Standing
 Act = Literal["forward", "back", "answer", "hint", "command"]
 
 
-class LessonPlace(NamedTuple):
+class LessonPlace(msgspec.Struct, frozen=True):
     """A place of the lesson that was reached: an item, at a node of the history. No two share both."""
 
     number: int
@@ -30,14 +32,14 @@ class LessonPlace(NamedTuple):
     """Commands given to reach the item's goal."""
 
 
-class RevealedPrediction(NamedTuple):
+class RevealedPrediction(msgspec.Struct, frozen=True):
     """A prediction that has been revealed."""
 
     prediction: Prediction
     verdict: GradedGuess
 
 
-class LessonView(NamedTuple):
+class LessonView(msgspec.Struct, frozen=True):
     """Everything that there is to show."""
 
     number: int
@@ -71,7 +73,7 @@ class LessonView(NamedTuple):
     finished: bool
 
 
-class Summary(NamedTuple):
+class Summary(msgspec.Struct, frozen=True):
     """What a lesson has come to."""
 
     right: int

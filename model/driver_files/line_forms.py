@@ -5,7 +5,9 @@ for, and behind a second ` -- ` what it does in words.
 """
 
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from model.memory import flags
 from model.memory.errno import ERRNO_NAMES
@@ -15,7 +17,7 @@ SlotKind = Literal["word", "name", "number", "text"]
 rest of the line."""
 
 
-class Slot(NamedTuple):
+class Slot(msgspec.Struct, frozen=True):
     """One operand of a line, or one of its options."""
 
     name: str
@@ -42,7 +44,7 @@ class Slot(NamedTuple):
                 return f"one of {', '.join(self.words)}"
 
 
-class LineForm(NamedTuple):
+class LineForm(msgspec.Struct, frozen=True):
     """How a line is written."""
 
     name: str

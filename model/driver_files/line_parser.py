@@ -1,7 +1,9 @@
 """One line of a driver file: its words → a DriverLine, by the form that its first word has."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.driver_files.line_forms import (
     HEADS,
@@ -26,7 +28,7 @@ SOURCE: Final = "--"
 """Stands before the kernel function of a line, and before what it does."""
 
 
-class RawLine(NamedTuple):
+class RawLine(msgspec.Struct, frozen=True):
     """One line before it is understood."""
 
     number: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -30,7 +30,7 @@ def resolve(text: str, kernel: str, undone: str = "") -> KernelDriver:
     return _on(whole(text), KernelAt(kernel, frozenset(undone.split(","))))
 
 
-class KernelAt(NamedTuple):
+class KernelAt(msgspec.Struct, frozen=True):
     """The machine on which a line must count."""
 
     kernel: str

@@ -8,7 +8,9 @@ driver's file (model/driver_files), line by line.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.engine.mends import AS_IT_WAS, MENDS, NONE
 from model.memory.state import Memory
@@ -17,7 +19,7 @@ KERNELS: Final = ("6.1", "6.12", "6.18", "7.3")
 """In order of age. 6.18 is the default: the recordings were made on it."""
 
 
-class Setting(NamedTuple):
+class Setting(msgspec.Struct, frozen=True):
     """One `set KEY VALUE`: the allowed values, the default first."""
 
     values: tuple[str, ...]
@@ -126,7 +128,7 @@ def setting(mem: Memory, key: str) -> str:
     return mem.settings.get(key) or SETTINGS[key].values[0]
 
 
-class Fact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True):
     """A difference between kernels: since which one it holds, until which one, and who says so."""
 
     since: str
@@ -240,7 +242,7 @@ FACTS: Final[dict[str, Fact]] = {
 }
 
 
-class KernelQuestions(NamedTuple):
+class KernelQuestions(msgspec.Struct, frozen=True):
     """What was asked of a machine's kernel. Kernels that give the same answers do the same."""
 
     facts: set[str]
@@ -273,7 +275,7 @@ def note_driver(text: str, undone: str) -> None:
 
 
 _KERNELS_OF: Final = {
-    name: KERNELS[KERNELS.index(since) : KERNELS.index(until) + 1] for name, (since, until, _) in FACTS.items()
+    name: KERNELS[KERNELS.index(fact.since) : KERNELS.index(fact.until) + 1] for name, fact in FACTS.items()
 }
 """Fact → the kernels on which it holds."""
 

@@ -4,7 +4,9 @@ Each stands here once, with the commit that made it. The micro-step that the com
 it asks `fact()` what its kernel does; its docstring says what was missing.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.memory.state import Memory
 
@@ -13,7 +15,7 @@ AS_IT_WAS: Final = "as-it-was"
 NONE: Final = "none"
 
 
-class Mend(NamedTuple):
+class Mend(msgspec.Struct, frozen=True):
     """A fix, as its commit tells it."""
 
     commit: str

@@ -25,7 +25,7 @@ with others are the same function, `advance`.
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -133,7 +133,7 @@ def blocked(on: str) -> Blocked:
     return Blocked(on)
 
 
-class MicroStep(NamedTuple):
+class MicroStep(msgspec.Struct, frozen=True):
     """One step of a procedure as the engine and the reader see it."""
 
     name: str
@@ -196,7 +196,7 @@ def _explained(body: Callable[..., object]) -> tuple[str, tuple[tuple[str, str],
     return doc, tuple((made_by(commit), text) for commit, text in was)
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True):
     """How a task ended."""
 
     value: int

@@ -7,7 +7,9 @@ no route leads to its subjects is refused when the program starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.grips import Place
 from model.invariants.holder_index import Draft
@@ -127,7 +129,7 @@ TOUCHED: Final = PAGE_ACCESSED | PAGE_DIRTY
 Route = Callable[[RecheckScope, Change], None]
 
 
-class Trigger(NamedTuple):
+class Trigger(msgspec.Struct, frozen=True):
     """A change of some fields of a table, and the route to what it concerns."""
 
     fields: tuple[str, ...] | None

@@ -1,7 +1,9 @@
 """What an invariant looks at: a State together with the index of who holds what in it."""
 
 from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.holder_index import Index
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
@@ -22,7 +24,7 @@ PLACED: Final = ("pte", "huge", "shared-huge")
 """Entries that say at which virtual page a process has a frame."""
 
 
-class MachineView(NamedTuple):
+class MachineView(msgspec.Struct, frozen=True):
     """One State and who holds what in it."""
 
     state: State

@@ -6,7 +6,8 @@ every table under every rule and says which declaration is missing, or not true.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from model.invariants.case import Case
 from model.invariants.machine_view import MachineView
@@ -20,7 +21,7 @@ Reads = Mapping[str, tuple[str, ...] | None]
 only whether there is an entry."""
 
 
-class FrameRule(NamedTuple):
+class FrameRule(msgspec.Struct, frozen=True):
     """About one frame."""
 
     invariant: Invariant
@@ -42,7 +43,7 @@ class FrameRule(NamedTuple):
         return self.severity(case) if self.severity is not None else self.invariant.severity
 
 
-class ReferenceRule(NamedTuple):
+class ReferenceRule(msgspec.Struct, frozen=True):
     """About one page of one reference."""
 
     invariant: Invariant
@@ -52,7 +53,7 @@ class ReferenceRule(NamedTuple):
     """Of a reference by its name, with a bit for each page that breaks the rule."""
 
 
-class TranslationRule(NamedTuple):
+class TranslationRule(msgspec.Struct, frozen=True):
     """About one translation that a TLB remembers."""
 
     invariant: Invariant
@@ -65,7 +66,7 @@ class TranslationRule(NamedTuple):
     """Of a CPU, a process and a virtual page."""
 
 
-class LockRule(NamedTuple):
+class LockRule(msgspec.Struct, frozen=True):
     """About locks, and CPUs with interrupts off."""
 
     invariant: Invariant
@@ -75,7 +76,7 @@ class LockRule(NamedTuple):
     explain: Callable[[MachineView, str, str], Violation]
 
 
-class AccessRule(NamedTuple):
+class AccessRule(msgspec.Struct, frozen=True):
     """About a byte that was just read or written; judged once, at that moment."""
 
     invariant: Invariant
@@ -84,7 +85,7 @@ class AccessRule(NamedTuple):
     """`MachineView` is the one right after the access."""
 
 
-class ChangeRule(NamedTuple):
+class ChangeRule(msgspec.Struct, frozen=True):
     """About an entry of the State that has just changed; judged once, at that moment."""
 
     invariant: Invariant
@@ -99,7 +100,7 @@ class ChangeRule(NamedTuple):
     """
 
 
-class SplatRule(NamedTuple):
+class SplatRule(msgspec.Struct, frozen=True):
     """About what the kernel itself complains of."""
 
     invariant: Invariant
@@ -108,7 +109,7 @@ class SplatRule(NamedTuple):
     """What a task's step has printed."""
 
 
-class TableRule(NamedTuple):
+class TableRule(msgspec.Struct, frozen=True):
     """About an entry that was just read in a page table that is none any more; judged once, at that moment."""
 
     invariant: Invariant

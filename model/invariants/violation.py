@@ -2,6 +2,8 @@
 
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 Severity = Literal["hazard", "corruption", "splat"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("hazard", "corruption", "splat")
@@ -9,7 +11,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("hazard", "corruption", "splat")
 to, or never reached their reader. `splat`: the kernel itself noticed."""
 
 
-class Invariant(NamedTuple):
+class Invariant(msgspec.Struct, frozen=True):
     """Something that must hold."""
 
     name: str

@@ -4,7 +4,9 @@ Those that return a text say what there is instead, where a condition does not h
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
+
+import msgspec
 
 from model.memory.flags import PAGE_ACCESSED, PAGE_UFFD_WP, PG_KSM, smaps_codes
 from model.memory.folio import folio_of, page_folio, page_frame, rest_of
@@ -92,7 +94,7 @@ def first_absent(moment: Moment, phrase: Phrase) -> int | None:
     return None
 
 
-class PageRun(NamedTuple):
+class PageRun(msgspec.Struct, frozen=True):
     """Pages in a row."""
 
     first: int

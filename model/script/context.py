@@ -1,6 +1,6 @@
 """What the script language knows between two commands: the machine, the tasks that were begun, the last answer."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -81,11 +81,11 @@ def refused(errno: int, message: str = "") -> Outcome:
     return Outcome("error", errno=ERRNO_NAMES.get(errno, f"errno {errno}"), message=message)
 
 
-class Context(NamedTuple):
+class Context(msgspec.Struct, frozen=True):
     """Everything that the next command starts from. Immutable, like the State in it: keep it to come back to it."""
 
     state: State
-    begun: dict[str, Command] = {}  # noqa: RUF012 -- replaced, never changed
+    begun: dict[str, Command] = {}
     """Task → the command that it runs: it decides how the task's result reads."""
     last: Outcome = OK
     """The answer to the last command that `expect` can ask about."""

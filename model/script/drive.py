@@ -8,7 +8,10 @@ they keep. Everything is a value, so a command half carried out can be kept, gon
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
@@ -20,7 +23,7 @@ from model.script.execute import ITS_OWN, MAIN, Ended, Running, proceed, start
 from model.script.verbs import verb_of
 
 
-class Moved(NamedTuple):
+class Moved(msgspec.Struct, frozen=True):
     """What beginning a command, or one micro-step of it, has led to."""
 
     now: Running | Ended
@@ -63,7 +66,7 @@ def step(running: Running, checker: Checker) -> Moved:
     """
     stepped, now = proceed(running)
     if stepped.blocked and running.task == MAIN:
-        now = running._replace(state=stepped.state)
+        now = replace(running, state=stepped.state)
     checker, violations = checker.advance(running.state, stepped)
     return Moved(now, checker, stepped, stepped.changes, violations)
 
@@ -96,7 +99,7 @@ def carry_out(context: Context, checker: Checker, command: Command) -> Iterator[
             return
         journal.append(moved.changes)
         violations += moved.violations
-    yield moved._replace(now=_with_violations(moved.now, command, violations))
+    yield replace(moved, now=_with_violations(moved.now, command, violations))
 
 
 def look_ahead(now: Running | Ended) -> Iterator[Stepped]:
@@ -115,7 +118,7 @@ def _with_violations(ended: Ended, command: Command, violations: Iterable[Violat
 
 def with_violations(context: Context, command: Command, violations: Iterable[Violation]) -> Context:
     """The context after a command that broke these: `expect` can ask about it."""
-    return context if verb_of(command.verb).role == "word" else context._replace(violations=tuple(violations))
+    return context if verb_of(command.verb).role == "word" else replace(context, violations=tuple(violations))
 
 
 def begin_task(task: str, command: Command, cpu: int = ITS_OWN) -> Command:

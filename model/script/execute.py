@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from model.driver_files.resolve import whole
 from model.engine.mends import AS_IT_WAS, undone_too
@@ -54,7 +55,7 @@ class Ended(NamedTuple):
     outcome: Outcome
 
 
-class Running(NamedTuple):
+class Running(msgspec.Struct, frozen=True):
     """A command that has micro-steps to make."""
 
     state: State
@@ -101,11 +102,11 @@ def proceed(running: Running) -> tuple[Stepped, Running | Ended]:
         return stepped, _blocked(running, stepped)
     if left == 0 and running.command.verb == "step":
         not_yet = Outcome(message=f"{running.task} is not at its end yet{_label_taken_over(running, stepped.state)}")
-        return stepped, _ended(running.before._replace(state=stepped.state), not_yet)
+        return stepped, _ended(replace(running.before, state=stepped.state), not_yet)
     if left == 0:
         limit = f"`{running.command.verb}` takes more than {MOST_STEPS} micro-steps, the most that a command may take"
         raise ScriptError([ScriptProblem(running.command.line, running.command.column, limit)])
-    return stepped, running._replace(state=stepped.state, most=left)
+    return stepped, replace(running, state=stepped.state, most=left)
 
 
 def check_simulated(commands: Iterable[Command]) -> None:
@@ -125,7 +126,7 @@ def _unsimulated(command: Command) -> list[ScriptProblem]:
 
 def _ended(context: Context, outcome: Outcome) -> Ended:
     """The end of a command that `expect` can ask about."""
-    return Ended(context._replace(last=outcome, violations=()), outcome)
+    return Ended(replace(context, last=outcome, violations=()), outcome)
 
 
 def _expect(context: Context, command: Command) -> Ended:
@@ -155,7 +156,7 @@ def _set(context: Context, command: Command) -> Ended:
         tx.devices[name] = device
     for name, text in state.drivers.items():
         tx.drivers[name] = text
-    return _ended(context._replace(state=tx.commit()[0]), OK)
+    return _ended(replace(context, state=tx.commit()[0]), OK)
 
 
 def _driver(context: Context, command: Command) -> Ended:
@@ -166,7 +167,7 @@ def _driver(context: Context, command: Command) -> Ended:
         return _ended(context, refused(EEXIST, f"there is another driver {driver.name} already"))
     tx = Transaction(context.state)
     tx.drivers[driver.name] = command.text
-    return _ended(context._replace(state=tx.commit()[0]), OK)
+    return _ended(replace(context, state=tx.commit()[0]), OK)
 
 
 def _device(context: Context, command: Command) -> Ended:
@@ -174,7 +175,7 @@ def _device(context: Context, command: Command) -> Ended:
         return _ended(context, refused(EEXIST, f"there is a {duplicate} already"))
     tx = Transaction(context.state)
     tx.devices[str(command.operands["DEV"])] = Device()
-    return _ended(context._replace(state=tx.commit()[0]), OK)
+    return _ended(replace(context, state=tx.commit()[0]), OK)
 
 
 def _begin(context: Context, command: Command) -> Ended:
@@ -185,7 +186,7 @@ def _begin(context: Context, command: Command) -> Ended:
     begun = task_begun(context.state, task, inner, cast("int", command.options.get("cpu", ITS_OWN)))
     if isinstance(begun, Outcome):
         return _ended(context, begun)
-    return _ended(context._replace(state=begun, begun=context.begun | {task: inner}), OK)
+    return _ended(replace(context, state=begun, begun=context.begun | {task: inner}), OK)
 
 
 def _move_on(context: Context, command: Command) -> Running | Ended:
@@ -248,7 +249,7 @@ def _finished(running: Running, state: State, result: Result) -> Ended:
     outcome = outcome_of(command, result)
     if took_over := _label_taken_over(running, state):
         outcome = msgspec.structs.replace(outcome, message=outcome.message + took_over.removeprefix("; "))
-    return _ended(running.before._replace(state=state, begun=begun), outcome)
+    return _ended(replace(running.before, state=state, begun=begun), outcome)
 
 
 def _label_taken_over(running: Running, state: State) -> str:
@@ -268,7 +269,7 @@ def _label_taken_over(running: Running, state: State) -> str:
 def _blocked(running: Running, stepped: Stepped) -> Ended:
     """A task of its own waits where it is; a plain command is undone."""
     if running.task != MAIN:
-        return _ended(running.before._replace(state=stepped.state), Outcome("blocked", on=stepped.blocked))
+        return _ended(replace(running.before, state=stepped.state), Outcome("blocked", on=stepped.blocked))
     advice = "nothing of it was done; let that task go on first, or use `begin` so that this command can wait"
     return _ended(running.before, Outcome("blocked", on=stepped.blocked, message=advice))
 

@@ -7,7 +7,9 @@ tables of the State, by key where that is possible, so a search that notes reads
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
+
+import msgspec
 
 from model.invariants.violation import Violation
 from model.memory.folio import page_frame
@@ -41,7 +43,7 @@ class NoValueError(NoAnswerError):
     """A quantity that has no value now: no page is there, or the command returned nothing."""
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True):
     """What a condition is asked about."""
 
     state: State

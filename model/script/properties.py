@@ -7,7 +7,9 @@ state that it reaches.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
+
+import msgspec
 
 from model.script.command import Command, Condition
 from model.script.conditions import found_instead, holds
@@ -17,7 +19,7 @@ When = Literal["always", "never", "final"]
 """In every state, in no state, in the state in which nothing more happens."""
 
 
-class StateProperty(NamedTuple):
+class StateProperty(msgspec.Struct, frozen=True):
     """A line such as `always present p0 buf`."""
 
     when: When
@@ -58,7 +60,7 @@ class StateProperty(NamedTuple):
         return any(phrase.form == form for phrase in self.condition.phrases)
 
 
-class BrokenProperty(NamedTuple):
+class BrokenProperty(msgspec.Struct, frozen=True):
     """A property that a micro-step has broken."""
 
     property: StateProperty

@@ -6,7 +6,10 @@ again.
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from model.driver_files import library
 from model.driver_files.line_forms import KEPT
@@ -31,7 +34,7 @@ FILE_VERBS: Final = {"memfd": "memfd", "hugetlb": "memfd", "ext4": "diskfile", "
 """Kind of file → the verb that creates one."""
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """A name and where it comes from."""
 
     verb: str
@@ -124,13 +127,13 @@ class Scope:
     def release(self, kind: str, name: str) -> None:
         """The name may be taken again."""
         if name in self.names[kind]:
-            self.names[kind][name] = self.names[kind][name]._replace(free=True)
+            self.names[kind][name] = replace(self.names[kind][name], free=True)
 
     def release_label(self, process: str, name: str) -> None:
         """The label may be given again."""
         labels = self.labels.get(process, {})
         if name in labels:
-            labels[name] = labels[name]._replace(free=True)
+            labels[name] = replace(labels[name], free=True)
 
     def driver(self, name: str) -> DriverText | None:
         """What the file of a driver says; None if there is no such driver, or none that is described by a file."""

@@ -8,7 +8,10 @@ anywhere and do something else. Pure model: no clock, no files, no screen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
+
+import msgspec
+from msgspec.structs import replace
 
 from model.engine.procedure import Procedure
 from model.invariants.checker import Checker
@@ -28,7 +31,7 @@ MOST_KEPT: Final = 10_000
 """Micro-steps that one stride keeps one by one; the rest of a longer one becomes a single node."""
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True):
     """Where a task stands: the micro-step that it will make next."""
 
     task: str
@@ -121,7 +124,7 @@ class Session:
         running = self.running
         if running is None:
             return self.commence(command)
-        begun = commence(running.before._replace(state=self.state), self.node.checker, command)
+        begun = commence(replace(running.before, state=self.state), self.node.checker, command)
         return self._keep(_beside(running, begun), command, begun.outcome)
 
     def perform(self, command: Command) -> Node:
@@ -186,7 +189,7 @@ class Session:
     def _step_beside(self, task: str, running: Running | None) -> None:
         """A micro-step of another task than the one that the command under way runs as."""
         command = step_task(task)
-        context = self.node.context if running is None else running.before._replace(state=self.state)
+        context = self.node.context if running is None else replace(running.before, state=self.state)
         *_, moved = carry_out(context, self.node.checker, command)
         self._arrive(moved if running is None else _beside(running, moved), command, moved.outcome)
 
@@ -213,7 +216,7 @@ class Session:
             new += moved.violations
             keys.update(dict.fromkeys((change.table, change.key) for change in moved.changes))
         changes = tuple(differing(self.state, moved.checker.scene.state, keys))
-        return self._keep(moved._replace(changes=changes, violations=tuple(new)), running.command)
+        return self._keep(replace(moved, changes=changes, violations=tuple(new)), running.command)
 
     def _depth(self) -> int:
         """How deep the task of the command under way is in calls; -1 once it has ended."""
@@ -256,7 +259,7 @@ class Session:
             undone = moved.now.context.state is self.running.before.state
             broken = () if undone else (*self._broken_so_far(), *moved.violations)
             context = with_violations(moved.now.context, command, broken)
-            moved = moved._replace(now=moved.now._replace(context=context))
+            moved = replace(moved, now=moved.now._replace(context=context))
         return self.timeline.grow(Node.of(moved, command.text, self.node.context, outcome))
 
     def _broken_so_far(self) -> tuple[Violation, ...]:
@@ -279,8 +282,8 @@ class Session:
 def _beside(running: Running, moved: Moved) -> Moved:
     """The command under way, after another one has moved: the machine is another, and tasks may have come or gone."""
     assert isinstance(moved.now, Ended), "only `begin`, and single steps of other tasks, may come beside a command"
-    before = running.before._replace(begun=moved.now.context.begun)
-    return moved._replace(now=running._replace(state=moved.now.context.state, before=before))
+    before = replace(running.before, begun=moved.now.context.begun)
+    return replace(moved, now=replace(running, state=moved.now.context.state, before=before))
 
 
 def position(state: State, name: str, task: Task) -> Position:

@@ -7,7 +7,10 @@ change, so keeping it costs what its step changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from model.engine.procedure import Stepped
 from model.invariants.checker import Checker
@@ -18,7 +21,7 @@ from model.script.drive import Moved, differing
 from model.script.execute import Ended, Running
 
 
-class Node(NamedTuple):
+class Node(msgspec.Struct, frozen=True):
     """One place in the history."""
 
     context: Context
@@ -97,7 +100,7 @@ class Timeline:
         number = len(self.nodes)
         hurt = any(not node.checker.stands(violation) for violation in node.new)
         scars = (*self.here.scars, number) if hurt else self.here.scars
-        grown = node._replace(number=number, parent=self.here.number, depth=self.here.depth + 1, scars=scars)
+        grown = replace(node, number=number, parent=self.here.number, depth=self.here.depth + 1, scars=scars)
         self.nodes.append(grown)
         self.children.setdefault(self.here.number, []).append(number)
         return self._enter(grown)

@@ -1,10 +1,12 @@
 """A line as words with the columns where they stand, and what may stand in a word: numbers and names."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 
-class Word(NamedTuple):
+class Word(msgspec.Struct, frozen=True):
     """One word of a line."""
 
     text: str

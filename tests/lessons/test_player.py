@@ -46,7 +46,8 @@ def test_the_guess_stays_beside_the_truth(player: Player) -> None:
     player.forward("command")
     assert player.view().judged == ()
     player.forward("command")
-    ((_, verdict),) = player.view().judged
+    (judged,) = player.view().judged
+    verdict = judged.verdict
     assert verdict == (False, "2", "1", "That is another page.")
     player.go(0)
     assert player.view().judged[0].verdict == verdict
@@ -79,7 +80,8 @@ def test_a_choice_is_made_by_number_or_letter(player: Player) -> None:
         pass
     assert "1 to 2" in player.answer("3")
     assert player.answer("B") == ""
-    ((_, verdict),) = player.view().judged
+    (judged,) = player.view().judged
+    verdict = judged.verdict
     assert verdict == (False, "66", "65", "That is in the other page.")
 
 

@@ -4,6 +4,7 @@ import re
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from model.memory.state import State
 from model.script.ask import amount, is_so
@@ -231,7 +232,7 @@ class Noted:
 def test_an_answer_is_read_out_of_the_tables_it_is_about(pinned: Moment, text: str, tables: set[str]) -> None:
     """A search that notes reads can ask, and repeats the question only where one of these has changed."""
     noted = Noted(pinned.state)
-    assert is_so(text, pinned._replace(state=cast("State", noted))) is is_so(text, pinned)
+    assert is_so(text, replace(pinned, state=cast("State", noted))) is is_so(text, pinned)
     assert noted.read <= tables
 
 

@@ -1,5 +1,7 @@
 """The worked scenarios P1 to P27 of the kernel facts, every number of them, on a 6.1 kernel unless said."""
 
+from msgspec.structs import replace
+
 from model.kernel.arch.pgtable import PMD
 from model.kernel.mm.page import put_page
 from model.memory.events import Splat
@@ -181,7 +183,7 @@ def test_p12_a_stray_put_on_a_live_block() -> None:
     assert [play.counts(block + page) for page in range(4)] == [(1, 0), (0, 0), (0, 0), (0, 0)]
     tx = Transaction(play.runner.context.state)
     put_page(tx, block)
-    play.runner = Runner(play.runner.context._replace(state=tx.commit()[0]))
+    play.runner = Runner(replace(play.runner.context, state=tx.commit()[0]))
     assert play.frame(block).kind == "free"
     play.do("write p1 own 83")
     assert play.pfn_at("p1", "own") == block

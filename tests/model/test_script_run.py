@@ -1,6 +1,7 @@
 """Running scripts: answers, interleaving by hand, expectations, what is refused and how."""
 
 import pytest
+from msgspec.structs import replace
 
 from model.script.context import Outcome
 from model.script.dispatch import CALLS
@@ -179,7 +180,7 @@ def test_a_task_that_no_script_began_can_be_finished() -> None:
     commands = parse(PIN + "begin t read p0 buf\nfinish t")
     for command in commands[:-1]:
         runner.perform(command)
-    runner.context = runner.context._replace(begun={})
+    runner.context = replace(runner.context, begun={})
     assert str(runner.perform(commands[-1]).outcome) == "ok"
 
 

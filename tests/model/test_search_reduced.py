@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.gup_zap import script
 from benchmarks.search import SIX_COMMANDS
@@ -102,7 +103,7 @@ def test_a_section_with_interrupts_off_that_waits(ends: bool) -> None:
     tx = Transaction(scene.context.state)
     tx.cpus[0] = Cpu(irqs_off_by="hole")
     state = tx.commit()[0]
-    scene = scene._replace(context=scene.context._replace(state=state), checker=Checker.full(state))
+    scene = scene._replace(context=replace(scene.context, state=state), checker=Checker.full(state))
     found = reduced(scene)
     assert found.cache.waits_in_section
     assert found.waiting is not None

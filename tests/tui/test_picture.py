@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from model.memory.state import Transaction
 from model.session.session import Session
@@ -92,7 +93,7 @@ def test_a_unit_that_nobody_owns_is_named_in_box_and_ledger() -> None:
     tx = Transaction(drawn.state)
     tx.frames[5] = msgspec.structs.replace(frame, refcount=frame.refcount + 1)
     leaked = tx.commit()[0]
-    scene = drawn.scene._replace(state=leaked)
+    scene = replace(drawn.scene, state=leaked)
     wrong = PictureState(scene, drawn.index, drawn.past)
     (box,) = [line.text for line in picture(wrong, 76) if "f5 " in line.text]
     assert "◆? 1025" in box

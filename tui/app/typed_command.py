@@ -7,8 +7,9 @@ meant. Then what the letters before it did is taken back, and the prompt opens w
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from textual.events import Key
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ LEAST: Final = 3
 """Letters after which a word is a word, and no row of keys."""
 
 
-class TypedLetter(NamedTuple):
+class TypedLetter(msgspec.Struct, frozen=True):
     """A letter, and what it found in front: a stage, where that stood in its history, the theme."""
 
     letter: str

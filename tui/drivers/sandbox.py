@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
+from msgspec.structs import asdict
+
 from lessons.i18n.language import tr
 from lessons.learner.own_file import reason
 from lessons.play.in_sight import is_in_sight
@@ -111,7 +113,7 @@ class SandboxDriver:
         """The command under way and the tasks beside it; on an empty machine, how to begin."""
         session = self.session
         others = [task for task in session.tasks() if session.running is None or task.task != session.running.task]
-        lines = [tr("- task `{task}` is in `{procedure}`, next `{step}`").format(**task._asdict()) for task in others]
+        lines = [tr("- task `{task}` is in `{procedure}`, next `{step}`").format(**asdict(task)) for task in others]
         if others:
             lines.append("\n" + tr("`step T` makes one micro-step of task T, `finish T` all of them."))
         command = session.running.command.text if session.running else ""

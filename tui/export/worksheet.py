@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from lessons.file.schema import Lesson, NumberQuestion
 from lessons.i18n.language import ntr, tr
 from lessons.play.grading import INSERT
@@ -68,7 +70,7 @@ class SheetScene(NamedTuple):
     def drawing(self) -> Drawing:
         """The picture of its start."""
         whole = drawn(self.timeline, self.start, tr("Scene {number}").format(number=self.number))
-        rows = [Row(tuple(span._replace(text=self.hidden(span.text)) for span in row.spans)) for row in whole.rows]
+        rows = [Row(tuple(replace(span, text=self.hidden(span.text)) for span in row.spans)) for row in whole.rows]
         return whole._replace(rows=rows)
 
     def hidden(self, text: str) -> str:
@@ -212,7 +214,7 @@ def _values(scene: SheetScene, commands: int) -> list[str]:
             return ["?"] * len(scene.quantities)
         node = ends[commands - 1]
     at = scene.timeline.nodes[node]
-    moment = Moment.after(at.context._replace(state=at.state), at.checker)
+    moment = Moment.after(replace(at.context, state=at.state), at.checker)
     found = []
     for quantity in scene.quantities:
         try:

@@ -1,7 +1,9 @@
 """The panes of the stage. One that lists something of the machine is a line in `LISTS`, and a file that draws it."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.memory.state import TABLES
 from tui.views.row import Row
@@ -24,7 +26,7 @@ def _holders(scene: ShownState, width: int) -> list[Row]:
     return holders(scene, width)
 
 
-class ListPane(NamedTuple):
+class ListPane(msgspec.Struct, frozen=True):
     """A pane that shows nothing but the machine, as a list."""
 
     key: str
@@ -78,7 +80,7 @@ PICTURED: Final = (
 """The same while the machine is drawn; a key that is missing here turns to the lists."""
 
 
-class Heights(NamedTuple):
+class Heights(msgspec.Struct, frozen=True):
     """How the height of the screen is divided among the rows of panes."""
 
     rows: str

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from model.memory.state import TABLES
 from tui.drivers.driver import Driver
 from tui.views.picture.draw import LEAST, picture
@@ -42,7 +44,7 @@ class PicturePanes:
             self.opened = frozenset()
         node = timeline.here
         self.state = PictureState(
-            scene._replace(state=node.state),
+            replace(scene, state=node.state),
             node.checker.scene.holding,
             self._history.at(node),
             self._history.last_step(node),

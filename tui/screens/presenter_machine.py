@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tui.drivers.driver import Driver
 from tui.screens.panes import LISTS
 from tui.screens.picture_panes import PicturePanes
@@ -61,4 +63,4 @@ class PresenterMachine:
         if self.shown == LEDGER:
             return self.drawing.ledger(width)
         pane = next(pane for pane in LISTS if pane.name == self.shown)
-        return pane.rows(scene._replace(focus=self._followed), width)
+        return pane.rows(replace(scene, focus=self._followed), width)

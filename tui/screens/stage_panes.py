@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
@@ -200,10 +201,10 @@ class StagePanes(Screen[None]):
             return f"{max(STORY, spare, wanted)} 1fr"
         if self.one_pane:
             return ""
-        rows, least = heights(wide=width >= WIDE, pictured=self.pictured)
+        divided = heights(wide=width >= WIDE, pictured=self.pictured)
         worst = self.picture._replace(broken=tuple(worst_first(self.picture.broken)[:1]))
         told = [] if is_muted(self.picture) else alarms(worst, self.panes["rules"].size.width or 40, self.glyphs)
-        return rows.format(max(least, self._needs.by_alarms(len(told) + 1)))
+        return divided.rows.format(max(divided.least, self._needs.by_alarms(len(told) + 1)))
 
     def _scene(self) -> ShownState:
         """The picture's machine, with signs for what changed and what is broken."""
@@ -218,11 +219,11 @@ class StagePanes(Screen[None]):
             self.glyphs,
         )
         asked = picture.tale.ask is not None
-        self.drawing.take(scene._replace(focus=self.focus_subject), picture.start, silent=asked)
+        self.drawing.take(replace(scene, focus=self.focus_subject), picture.start, silent=asked)
         accessed = [one for one in self.drawing.state.last.accesses if one.process and not one.reference]
         if accessed:  # A fault may have mapped its neighbours too; the page that was asked for is the one to show.
             self.followed = f"pte:{accessed[-1].process}:{accessed[-1].vpn}"
-        return scene._replace(focus=self.focus_subject or self.followed)
+        return replace(scene, focus=self.focus_subject or self.followed)
 
     def _rows(self, name: str, width: int) -> Sequence[Row]:
         """The rows of one pane."""

@@ -2,12 +2,14 @@
 
 import locale
 import os
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from lessons.i18n.language import tr
 
 
-class Glyphs(NamedTuple):
+class Glyphs(msgspec.Struct, frozen=True):
     """The signs that the panes draw with; each is one column wide, except in words."""
 
     arrow: str

@@ -7,7 +7,10 @@ of the 90 that lie between an empty Textual app's first frame and ours.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from tui.views.row import BLANK, Row, Span
 
@@ -28,7 +31,7 @@ INLINE: Final = re.compile(
 )
 
 
-class MarkdownBlock(NamedTuple):
+class MarkdownBlock(msgspec.Struct, frozen=True):
     """A paragraph, list item, quotation, heading, or piece of code."""
 
     lead: str
@@ -88,7 +91,7 @@ def _blocks(text: str) -> Iterator[MarkdownBlock]:
         if open_block is not None and (marker is not None or not line.strip()):
             quoted = marker is not None and marker["mark"].startswith(">") and open_block.lead.endswith("> ")
             if marker is not None and quoted:
-                open_block = open_block._replace(text=f"{open_block.text} {marker['text']}")
+                open_block = replace(open_block, text=f"{open_block.text} {marker['text']}")
                 continue
             yield open_block
             open_block = None
@@ -99,7 +102,7 @@ def _blocks(text: str) -> Iterator[MarkdownBlock]:
         elif line.strip():
             words = line.strip()
             whole = f"{open_block.text} {words}" if open_block is not None else words
-            open_block = (open_block or MarkdownBlock("", "plain", "", loose=True))._replace(text=whole)
+            open_block = replace((open_block or MarkdownBlock("", "plain", "", loose=True)), text=whole)
     if code is not None:
         yield MarkdownBlock("  ", "code", "\n".join(code), loose=True)
     if open_block is not None:
@@ -152,7 +155,7 @@ def inline(text: str, base: str) -> Iterator[Span]:
             yield Span(found["code"].strip(), "code")
         elif found["strong"]:
             yield from (
-                span._replace(role="strong") if span.role == base else span for span in inline(found["strong"], base)
+                replace(span, role="strong") if span.role == base else span for span in inline(found["strong"], base)
             )
         elif emphasis := found["emph"] or found["under"]:
             yield Span(emphasis, "emph")
@@ -189,11 +192,11 @@ def wrap(spans: Iterable[Span], width: int) -> list[Row]:
             while used + len(text) > width:
                 room = width - used
                 end = max(text.rfind(sign, 0, room) for sign in "_./") + 1 or room
-                line.append(span._replace(text=text[:end]))
+                line.append(replace(span, text=text[:end]))
                 rows.append(_joined(line))
                 text, line, used = text[end:], [], 0
             if text:
-                line.append(span._replace(text=text))
+                line.append(replace(span, text=text))
                 used += len(text)
     if line or not rows:
         rows.append(_joined(line))
@@ -208,7 +211,7 @@ def _words(spans: Iterable[Span]) -> Iterator[list[Span]]:
             if word and (piece.isspace() or word[-1].text.isspace()):
                 yield word
                 word = []
-            word.append(span._replace(text=piece))
+            word.append(replace(span, text=piece))
     if word:
         yield word
 
@@ -219,8 +222,8 @@ def _joined(line: list[Span]) -> Row:
         line = line[:-1]
     joined: list[Span] = []
     for span in line:
-        if joined and joined[-1][1:] == span[1:]:
-            joined[-1] = span._replace(text=joined[-1].text + span.text)
+        if joined and (joined[-1].role, joined[-1].subject) == (span.role, span.subject):
+            joined[-1] = replace(span, text=joined[-1].text + span.text)
         else:
             joined.append(span)
     return Row(tuple(joined))

@@ -1,7 +1,10 @@
 """Rows and spans: the text of a pane, each piece with its role and with the subject it stands for."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 ROLES: Final = (
     "plain",
@@ -32,7 +35,7 @@ ROLES: Final = (
 """Every way a piece of text can look; a theme gives each of them colours and attributes."""
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True):
     """A piece of a row."""
 
     text: str
@@ -41,7 +44,7 @@ class Span(NamedTuple):
     """What it stands for, e.g. `frame:5`; a click or the cursor points there. Empty: nothing."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """One line of a pane."""
 
     spans: tuple[Span, ...] = ()
@@ -54,7 +57,7 @@ class Row(NamedTuple):
         return "".join(span.text for span in self.spans)
 
 
-class Stop(NamedTuple):
+class Stop(msgspec.Struct, frozen=True):
     """A place where the cursor can stand: columns [left, right) of a row, which belong to one subject."""
 
     row: int
@@ -78,7 +81,7 @@ def fitted(spans: tuple[Span, ...], room: int) -> tuple[Span, ...]:
     if rest > room:
         return ()
     return tuple(
-        span._replace(text=cut(span.text, room - rest)) if not number else span for number, span in enumerate(spans)
+        replace(span, text=cut(span.text, room - rest)) if not number else span for number, span in enumerate(spans)
     )
 
 
@@ -103,7 +106,7 @@ def padded(spans: list[Span], width: int) -> list[Span]:
     kept = []
     for span in spans:
         if len(span.text) >= room:
-            kept.append(span._replace(text=cut(span.text, room)))
+            kept.append(replace(span, text=cut(span.text, room)))
             return kept
         kept.append(span)
         room -= len(span.text)

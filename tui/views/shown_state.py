@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from model.kernel.mm.physical import PMEM_BASE, VRAM_BASE
 from model.memory.changes import net_changes
@@ -22,7 +25,7 @@ MOST_CHANGES: Final = 20_000
 NO_MARKS: Final[Mapping[str, str]] = {}
 
 
-class ShownState(NamedTuple):
+class ShownState(msgspec.Struct, frozen=True):
     """One state of the machine, what the last move changed in it, and what is broken."""
 
     state: State
@@ -47,7 +50,7 @@ class ShownState(NamedTuple):
         """The sign of a mark in running text: empty where nothing has changed."""
         sign = self.sign(subject)
         text = sign.text.strip()
-        return [sign._replace(text=text)] if text else []
+        return [replace(sign, text=text)] if text else []
 
     def part(self, subject: str, changed: bool, otherwise: str = "plain") -> str:
         """How one part of a subject looks: of what has changed, only the part that is another now stands out."""
@@ -135,7 +138,7 @@ def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
 
 
-class Before(NamedTuple):
+class Before(msgspec.Struct, frozen=True):
     """What the last move replaced, by key: None where there was nothing."""
 
     ptes: dict[tuple[str, int], Pte | None]
@@ -147,7 +150,7 @@ class Before(NamedTuple):
         """The old records that the journal of a move names."""
         found = cls({}, {}, {})
         for table, key, old, _ in changes:
-            if table in cls._fields:
+            if table in cls.__struct_fields__:
                 getattr(found, table)[key] = old
         return found
 

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from lessons.i18n.language import tr
 from model.memory.flags import PAGE_POISONED, PAGE_UFFD_WP, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
@@ -238,7 +240,7 @@ def page_cell(scene: ShownState, process: str, vpn: int, was: Before) -> list[Sp
         Span(short_bits(pte), bits, subject),
         Span(" ", role, subject),
         Span(f"={byte}", scene.part(target, pte.pfn in was.content, role), subject),
-        *(sign._replace(subject=subject) for sign in scene.inline_sign(target)),
+        *(replace(sign, subject=subject) for sign in scene.inline_sign(target)),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from lessons.i18n.language import tr
 from model.session.timeline import Node, Timeline
 from tui.views.glyphs import Glyphs
@@ -55,7 +57,7 @@ def _row(timeline: Timeline, node: Node, passed: int, lead: str, width: int, gly
     spans += [Span(text, role, subject) for text, role in _words(timeline, node, passed)]
     room, kept = width, []
     for span in spans:
-        kept.append(span._replace(text=cut(span.text, room)))
+        kept.append(replace(span, text=cut(span.text, room)))
         room -= len(kept[-1].text)
     return Row(tuple(kept))
 

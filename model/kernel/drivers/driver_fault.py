@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Final, Self
 
+from msgspec.structs import replace
+
 from model.driver_files.records import KernelDriver
 from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
 from model.engine.procedure import MicroStep, Outcome, call, done, fail, goto, hand_over, step
@@ -108,10 +110,10 @@ class driver_fault(vm_fault):
         """With the sources that the file names; the lock's step bears the name of the function that takes it."""
         micro = self.steps[self.pc]
         if micro.name == "lock" and self.locks_by:
-            return micro._replace(name=self.locks_by, source=self.said or micro.source)
+            return replace(micro, name=self.locks_by, source=self.said or micro.source)
         if micro.name == "insert_entries" and self.words:
-            micro = micro._replace(doc=f"{micro.doc}\n\n{self.words}")
-        return micro._replace(source=self.said) if self.said else micro
+            micro = replace(micro, doc=f"{micro.doc}\n\n{self.words}")
+        return replace(micro, source=self.said) if self.said else micro
 
     @property
     def next_name(self) -> str:

@@ -1,6 +1,6 @@
 """Entries side by side that map consecutive pages of one large folio: what a walk over a page table takes at once."""
 
-from typing import NamedTuple
+import msgspec
 
 from model.kernel.arch.pgtable import first_huge_pmd, vm_normal_page
 from model.kernel.mm.large_rmap import folio_maybe_mapped_shared
@@ -10,7 +10,7 @@ from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
 
-class FolioBatch(NamedTuple):
+class FolioBatch(msgspec.Struct, frozen=True):
     """`pages` entries in a row that map as many pages of a large folio."""
 
     head: int

@@ -5,7 +5,9 @@ four functions, in this order: `open_backing`, `do_mmap_file`, `call_mmap`, `mma
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.engine.config import fact
 from model.engine.procedure import Procedure
@@ -48,7 +50,7 @@ PFN_RANGE: Final = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP
 """What remap_pfn_range() sets."""
 
 
-class MmapBacking(NamedTuple):
+class MmapBacking(msgspec.Struct, frozen=True):
     """One backing of mmap: the kind of file behind it, and what the file's ->mmap does to a VMA."""
 
     ops: str

@@ -4,7 +4,9 @@ The order is what makes it safe: as long as some CPU may still use a cached tran
 somebody else. Source: mm/memory.c (unmap_page_range, zap_pte_range); what is gathered until the flush: mmu_gather.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
+
+import msgspec
 
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
@@ -46,7 +48,7 @@ from model.memory.tasks import FlushOwed
 from model.memory.units import Pfn
 
 
-class Zapped(NamedTuple):
+class Zapped(msgspec.Struct, frozen=True):
     """What has been cleared in one page table."""
 
     pages: tuple[int, ...]

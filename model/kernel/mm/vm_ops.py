@@ -4,7 +4,9 @@
 """
 
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.kernel.drivers.driver import DESCRIBED
 from model.kernel.drivers.driver_fault import driver_fault, driver_huge_fault, driver_mkwrite, ttm_bo_vm_access
@@ -26,7 +28,7 @@ from model.kernel.mm.vm_fault import vm_access, vm_fault, vm_mkwrite
 from model.memory.errno import EINVAL
 
 
-class VmOps(NamedTuple):
+class VmOps(msgspec.Struct, frozen=True):
     """struct vm_operations_struct."""
 
     fault: type[vm_fault] | None = None

@@ -5,7 +5,9 @@ belong to the same anon_vma, or to none on one side (mm/vma.c of 6.16 and newer)
 /proc/PID/maps looks like after every mmap, mprotect, madvise, mlock and mremap.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.engine.config import fact
 from model.kernel.arch.boot import HUGETLB_NR
@@ -34,7 +36,7 @@ VM_STICKY: Final = VM_MAYBE_GUARD
 """Flags that do not hinder a merge; the merged VMA has them if any part had."""
 
 
-class MergeRange(NamedTuple):
+class MergeRange(msgspec.Struct, frozen=True):
     """struct vma_merge_struct: pages [start, end) that are to get these attributes."""
 
     start: int

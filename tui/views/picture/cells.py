@@ -1,7 +1,9 @@
 """The text of the picture: pages on the left, frames in boxes, holders on the right."""
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
@@ -28,7 +30,7 @@ WITH_LEVELS: Final = 150
 SEVERE: Final = frozenset({"corruption", "splat"})
 
 
-class Widths(NamedTuple):
+class Widths(msgspec.Struct, frozen=True):
     """Columns of the five parts, and of two pieces of the first."""
 
     cell: int
@@ -40,6 +42,11 @@ class Widths(NamedTuple):
     levels: int
     """For the upper levels of the page table; 0 where there is no room for them."""
 
+    @property
+    def whole(self) -> int:
+        """Columns of all five parts."""
+        return self.cell + self.left + self.box + self.right + self.holder
+
 
 @lru_cache(maxsize=64)
 def widths(width: int) -> Widths:
@@ -47,7 +54,7 @@ def widths(width: int) -> Widths:
 
     >>> widths(76)
     Widths(cell=21, left=9, box=24, right=7, holder=15, name=12, levels=0)
-    >>> sum(widths(150)[:5])
+    >>> widths(150).whole
     150
     """
     shown = LANE if width >= WITH_LEVELS else 0

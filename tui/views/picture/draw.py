@@ -19,8 +19,6 @@ def picture(drawn: PictureState, width: int, found: Layout | None = None) -> lis
     rows = []
     for number, line in enumerate(found.lines):
         middle = (*left.spans(number), *cells.box(line), *right.spans(number))
-        whole = (
-            cells.waiting(line, sum(columns[:5])) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
-        )
+        whole = cells.waiting(line, columns.whole) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
         rows.append(Row(whole))
     return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)

@@ -2,7 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.call_holdings import OWNED
 from model.invariants.holders import Crowd, Holder
@@ -19,7 +21,7 @@ MOST_PAGES: Final = 64
 """Pages of one VMA that are looked at one by one."""
 
 
-class FoldedRun(NamedTuple):
+class FoldedRun(msgspec.Struct, frozen=True):
     """Pages [first, stop) of a process that are drawn as one row."""
 
     process: str

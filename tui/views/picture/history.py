@@ -8,9 +8,10 @@ what is known at its parent and from what its step changed, and is kept with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from rpds import HashTrieMap
 
 from model.invariants.holder_index import Index
@@ -33,7 +34,7 @@ BLOCK = 512
 """Pages of 2 MiB."""
 
 
-class Past(NamedTuple):
+class Past(msgspec.Struct, frozen=True):
     """What is known of the history at one node. Persistent maps: a node shares with its parent what did not change."""
 
     home: HashTrieMap[int, Page] = HashTrieMap()
@@ -55,6 +56,10 @@ class Past(NamedTuple):
     touched: int = HOLE
     """The frame that a step last was about; HOLE for none."""
 
+    def same(self, other: Past) -> bool:
+        """Whether both are made of the very same maps."""
+        return all(getattr(self, part) is getattr(other, part) for part in self.__struct_fields__)
+
     def settle(self, pfn: int, page: Page) -> Past:
         """The frame stands beside the page from now on."""
         slots = list(self.slots.get(page, ()))
@@ -62,7 +67,7 @@ class Past(NamedTuple):
             slots[slots.index(HOLE)] = pfn
         else:
             slots.append(pfn)
-        return self._replace(home=self.home.insert(pfn, page), slots=self.slots.insert(page, tuple(slots)))
+        return replace(self, home=self.home.insert(pfn, page), slots=self.slots.insert(page, tuple(slots)))
 
     def leave(self, pfn: int) -> Past:
         """The frame stands nowhere any more."""
@@ -71,7 +76,7 @@ class Past(NamedTuple):
         while slots and slots[-1] == HOLE:
             slots.pop()
         rest = self.slots.insert(page, tuple(slots)) if slots else self.slots.discard(page)
-        return self._replace(home=self.home.discard(pfn), slots=rest, left=self.left.insert(pfn, page))
+        return replace(self, home=self.home.discard(pfn), slots=rest, left=self.left.insert(pfn, page))
 
     def source(self, pfn: int) -> int | None:
         """The frame that a frame was copied from, as long as that one is still what it was."""
@@ -79,7 +84,7 @@ class Past(NamedTuple):
         return source if source != HOLE and self.lives.get(source, 0) == life else None
 
 
-class LastStep(NamedTuple):
+class LastStep(msgspec.Struct, frozen=True):
     """What the micro-step that led to a node did and left no record of."""
 
     accesses: tuple[Access, ...] = ()
@@ -149,7 +154,7 @@ def first(node: Node) -> Past:
         owners = owners.insert(pfn, owner) if owner else owners
         for holder in _members(index, pfn):
             since = since.insert((pfn, holder), node.depth)
-    return past._replace(owners=owners, since=since)
+    return replace(past, owners=owners, since=since)
 
 
 def advanced(past: Past, before: Node, node: Node) -> Past:
@@ -184,8 +189,8 @@ def advanced(past: Past, before: Node, node: Node) -> Past:
             for holder in now - then:
                 since = since.insert((pfn, holder), node.depth)
     past = _copied(past, node)
-    after = past._replace(owners=owners, since=since, touched=_subject(node, past.touched))
-    return earlier if all(map(is_, earlier, after)) else after
+    after = replace(past, owners=owners, since=since, touched=_subject(node, past.touched))
+    return earlier if earlier.same(after) else after
 
 
 def _with_its_folio(state: State, past: Past, pfn: int) -> Page | None:
@@ -207,7 +212,7 @@ def _copied(past: Past, node: Node) -> Past:
         if isinstance(event, Copied):
             for pfn, source in zip(event.frames, event.sources, strict=False):
                 copies = copies.insert(pfn, (source, lives.get(source, 0)))
-    return past._replace(lives=lives, copies=copies)
+    return replace(past, lives=lives, copies=copies)
 
 
 def _use(frame: Frame | None) -> tuple[object, ...]:
@@ -247,7 +252,7 @@ def idle(state: State, index: Index, pfn: int) -> bool:
 
 def _coloured(past: Past, name: str) -> Past:
     """With a colour for a new owner."""
-    return past if name in past.hues else past._replace(hues=past.hues.insert(name, len(past.hues)))
+    return past if name in past.hues else replace(past, hues=past.hues.insert(name, len(past.hues)))
 
 
 def _touched(changes: Iterable[Change]) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """One row of the drawing, and the whole of them."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Line(msgspec.Struct):
         return self.head, self.zone, self.frames[:1], self.waits
 
 
-class Layout(NamedTuple):
+class Layout(msgspec.Struct, frozen=True):
     """All rows, and where the frames and the holders are."""
 
     lines: list[Line]

@@ -1,7 +1,10 @@
 """The ledger of one frame: who holds which unit of its count, since which step, and what they believe."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from lessons.i18n.language import tr
 from model.invariants.holders import Holder, some
@@ -24,7 +27,7 @@ MOST: Final = 40
 """Units that are listed."""
 
 
-class LedgerLine(NamedTuple):
+class LedgerLine(msgspec.Struct, frozen=True):
     """One line of the ledger."""
 
     token: str
@@ -78,7 +81,7 @@ def _lines(entry: LedgerLine, who: int, width: int) -> Iterator[Row]:
         yield row(Span(head, entry.role, entry.subject), told)
         return
     yield row(Span(head[:width].rstrip(), entry.role, entry.subject))
-    yield row(Span(" " * BELOW), told._replace(text=cut(told.text, width - BELOW)))
+    yield row(Span(" " * BELOW), replace(told, text=cut(told.text, width - BELOW)))
 
 
 def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:

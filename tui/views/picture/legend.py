@@ -1,13 +1,16 @@
 """Every sign that the picture draws with, what stands for it in ASCII, and what it means: one table for both."""
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from lessons.i18n.language import tr
 from tui.views.row import Row, Span, row
 
 
-class Sign(NamedTuple):
+class Sign(msgspec.Struct, frozen=True):
     """One sign, one column wide."""
 
     drawn: str
@@ -121,5 +124,5 @@ def _wrapped(text: str, width: int) -> list[str]:
 def in_ascii(rows: Iterable[Row]) -> list[Row]:
     """The same rows in ASCII, column by column."""
     return [
-        Row(tuple(span._replace(text=span.text.translate(ASCII)) for span in line.spans), line.ground) for line in rows
+        Row(tuple(replace(span, text=span.text.translate(ASCII)) for span in line.spans), line.ground) for line in rows
     ]

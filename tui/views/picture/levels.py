@@ -1,7 +1,9 @@
 """The levels of the page table above a page, and how far a walk has come."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import Page
@@ -16,7 +18,7 @@ LANE: Final = 4 * (ITEM + 1)
 """Columns of all four, a sign before each."""
 
 
-class Level(NamedTuple):
+class Level(msgspec.Struct, frozen=True):
     """One entry on the way down to a page."""
 
     level: int

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.holder_index import Index
 from model.kernel.drivers.ttm_pool import POOL
@@ -19,7 +21,7 @@ MOST_BELIEVED: Final = 512
 """Pages of one reference that are drawn."""
 
 
-class Belief(NamedTuple):
+class Belief(msgspec.Struct, frozen=True):
     """Somebody was given a frame for a page, and has not heard of any change."""
 
     holder: str

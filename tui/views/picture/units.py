@@ -6,7 +6,9 @@ The holders are those that the checker keeps from step to step, and what they sh
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.case import case_of
 from model.invariants.holder_index import Index
@@ -42,7 +44,7 @@ MOST_TOKENS: Final = 6
 """Tokens that stand side by side; more are a number and a sign."""
 
 
-class Unit(NamedTuple):
+class Unit(msgspec.Struct, frozen=True):
     """One entry of a frame's ledger."""
 
     token: str
