@@ -14,7 +14,6 @@ from model.kernel.drivers.buffer import (
 )
 from model.kernel.drivers.driver import driver_alloc, driver_of, holds_references, new_files
 from model.kernel.drivers.driver_op import EVICTED_BY_OTHERS
-from model.kernel.drivers.driver_steps import eviction
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.filemap import release_file
 from model.memory.buffer_records import Buffer, Place
@@ -50,6 +49,9 @@ class gem_create(Procedure):
         if victim is None or victim == self.victim:  # nobody may leave, or whoever should has stayed
             return fail(ENOSPC)
         self.victim = victim
+
+        from model.kernel.drivers.driver_steps import eviction
+
         return call(eviction(tx, victim))
 
     @step

@@ -3,7 +3,6 @@
 from model.kernel.mm.filemap import filemap_add_folio
 from model.kernel.mm.page import put_page
 from model.kernel.mm.page_alloc import alloc_page
-from model.kernel.mm.swap import shmem_swapin
 from model.memory.errno import ENOMEM
 from model.memory.flags import PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE
 from model.memory.state import Transaction
@@ -16,6 +15,9 @@ def shmem_pages(tx: Transaction, file: str, pages: int) -> tuple[int, ...] | int
         pfn = tx.page_cache.get((file, index))
         if pfn is None:
             swapped = (file, index) in tx.swapped
+
+            from model.kernel.mm.swap import shmem_swapin
+
             pfn = shmem_swapin(tx, file, index) if swapped else alloc_page(tx, "file")
             if pfn is None:
                 return -ENOMEM

@@ -17,7 +17,6 @@ from model.kernel.mm.filemap import i_pages
 from model.kernel.mm.free_list import give, take
 from model.kernel.mm.page import folio_add_rmap, page_count, page_ref_add
 from model.kernel.mm.physical import PMEM_BASE, idle_count
-from model.kernel.mm.unmap import unmap_mapping_range
 from model.kernel.mm.vm_fault import vm_fault
 from model.memory.errno import EEXIST, EFBIG, ENOSPC
 from model.memory.flags import (
@@ -143,6 +142,9 @@ class dax_break_layout(Procedure):
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
         """Clear the entries of the range in every process. A GUP-fast that races with us sees that at its re-check."""
         pages = self.last - self.first + 1
+
+        from model.kernel.mm.unmap import unmap_mapping_range
+
         return call(unmap_mapping_range(file=self.file, offset=self.first, pages=pages, even_cows=False))
 
     @step
@@ -214,6 +216,9 @@ class dax_truncate(Procedure):
         if self.size < 0:
             return goto(dax_truncate.free_blocks)
         tx.files.update(self.file, size=self.size)
+
+        from model.kernel.mm.unmap import unmap_mapping_range
+
         return call(unmap_mapping_range(file=self.file, offset=self.size))
 
     @step

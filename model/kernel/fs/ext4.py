@@ -26,9 +26,6 @@ from model.kernel.mm.filemap import (
 )
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import clear_page_flags, set_page_flags
-from model.kernel.mm.rmap_walk import rmap_walk
-from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
-from model.kernel.mm.unmap import unmap_mapping_range
 from model.kernel.mm.vm_fault import vm_mkwrite
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import (
@@ -93,6 +90,9 @@ class ext4_setattr(Procedure):
         """Set the new size. From now on every fault beyond it is a SIGBUS. What is new of a grown file is a hole."""
         shrinks = self.pages < tx.files[self.file].size
         tx.files.update(self.file, size=self.pages)
+
+        from model.kernel.mm.truncate import truncate_pagecache
+
         return call(truncate_pagecache(file=self.file, pages=self.pages)) if shrinks else None
 
     @step
@@ -122,12 +122,17 @@ class ext4_punch_hole(Procedure):
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
         """Unmap the file's own pages in the range from every process. Private copies stay where they are."""
+        from model.kernel.mm.unmap import unmap_mapping_range
+
         return call(unmap_mapping_range(file=self.file, offset=self.offset, pages=self.pages, even_cows=False))
 
     @step
     def truncate_inode_pages(self, tx: Transaction) -> Outcome:
         """Remove the pages from the page cache, dirty ones as well."""
         last = self.offset + self.pages - 1
+
+        from model.kernel.mm.truncate import truncate_inode_pages_range
+
         return call(truncate_inode_pages_range(file=self.file, first=self.offset, last=last))
 
     @step
@@ -227,6 +232,8 @@ class folio_mkclean(Procedure):
         All under the page table's lock. The next store will fault, and page_mkwrite will hear of it. Private mappings
         never write to the file's page.
         """
+        from model.kernel.mm.rmap_walk import rmap_walk
+
         for mm, vma, vpn in rmap_walk(tx, self.pfn):
             pte = tx.ptes[mm, vpn]
             if not vma.flags & VM_SHARED or not (pte.writable or pte.dirty):

@@ -11,7 +11,6 @@ from model.engine.procedure import Done, Outcome, Procedure, call, done, fail, g
 from model.kernel.fs.dax import dax_truncate
 from model.kernel.fs.ext4 import ext4_punch_hole, ext4_setattr, ext4_sync_file
 from model.kernel.fs.file_kinds import EOF, HUGETLB_FILES, NO_DISK, SHMEM
-from model.kernel.fs.hugetlbfs import hugetlbfs_punch_hole, hugetlbfs_setattr
 from model.kernel.mm.filemap import (
     MAX_FILE_PAGES,
     filemap_grab_folio,
@@ -22,7 +21,6 @@ from model.kernel.mm.filemap import (
 )
 from model.kernel.mm.page import set_page_flags
 from model.kernel.mm.shmem import sealed_against_writing, shmem_fallocate, shmem_get_folio, shmem_setattr
-from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.vma import file_is_held
 from model.memory.errno import EBADF, EEXIST, EFBIG, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
 from model.memory.events import Access
@@ -112,6 +110,8 @@ class do_truncate(inode_call):
         if file.kind == "ext4":
             return call(ext4_setattr(file=self.file, pages=self.pages))
         if file.kind in HUGETLB_FILES:
+            from model.kernel.fs.hugetlbfs import hugetlbfs_setattr
+
             return call(hugetlbfs_setattr(file=self.file, pages=self.pages))
         if file.kind == "dax":
             return call(dax_truncate(file=self.file, first=self.pages, last=MAX_FILE_PAGES, size=self.pages))
@@ -155,12 +155,17 @@ class fallocate_punch(inode_call):
             case "ext4":
                 return call(ext4_punch_hole(file=self.file, offset=self.offset, pages=self.pages))
             case kind if kind in HUGETLB_FILES:
+                from model.kernel.fs.hugetlbfs import hugetlbfs_punch_hole
+
                 return call(hugetlbfs_punch_hole(file=self.file, offset=self.offset, pages=self.pages))
             case "dax":
                 last = self.offset + self.pages - 1
                 return call(dax_truncate(file=self.file, first=self.offset, last=last))
             case "guest_memfd":
                 last = self.offset + self.pages - 1
+
+                from model.kernel.mm.truncate import truncate_inode_pages_range
+
                 return call(truncate_inode_pages_range(file=self.file, first=self.offset, last=last))
             case _:
                 return call(shmem_fallocate(file=self.file, offset=self.offset, pages=self.pages))

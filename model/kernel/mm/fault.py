@@ -11,10 +11,7 @@ from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, goto, step, tail
 from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock, zero_pte
 from model.kernel.mm.do_fault import LATE_TABLE, FaultLocals, do_fault
-from model.kernel.mm.huge_fault import do_huge_pmd_anonymous_page, do_huge_pmd_wp_page
 from model.kernel.mm.huge_page import huge_pmd, thp_fault_allowed, vma_is_special_huge
-from model.kernel.mm.huge_split import split_huge_pmd
-from model.kernel.mm.hugetlb import hugetlb_fault
 from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
 from model.kernel.mm.page_alloc import alloc_page
@@ -28,12 +25,8 @@ from model.kernel.mm.pte_marker import (
     userfaultfd_wp_async,
 )
 from model.kernel.mm.rmap import anon_vma_prepare
-from model.kernel.mm.stack import expand_downwards
-from model.kernel.mm.swap_fault import do_swap_page
-from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import find_vma, vma_lookup
-from model.kernel.mm.wp_fault import do_wp_page
 from model.memory.flags import (
     FAULT_FLAG_ALLOW_RETRY,
     FAULT_FLAG_TRIED,
@@ -99,6 +92,8 @@ class exc_page_fault(Procedure):
         """The hardware knows only page tables; the VMA says whether this access is allowed at all."""
         vma = find_vma(tx, self.mm, self.vpn)
         if vma is not None and self.vpn < vma.start:
+            from model.kernel.mm.stack import expand_downwards
+
             vma = expand_downwards(tx, self.mm, self.vpn) if vma.flags & VM_GROWSDOWN else None
         if vma is None:
             return self.bad_area(tx, SEGV_MAPERR)
@@ -157,6 +152,8 @@ class handle_mm_fault(Procedure):
             return goto(handle_mm_fault.handle_pte_fault)
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is not None and is_vm_hugetlb_page(vma):
+            from model.kernel.mm.hugetlb import hugetlb_fault
+
             return tail(hugetlb_fault(mm=self.mm, vpn=self.vpn, flags=self.flags))
         if entry is not None:
             return goto(handle_mm_fault.handle_huge_pmd)
@@ -182,8 +179,11 @@ class handle_mm_fault(Procedure):
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         if not vma.ops:
-            allowed = thp_fault_allowed(tx, vma)
-            return do_huge_pmd_anonymous_page(mm=self.mm, vpn=self.vpn, flags=self.flags) if allowed else None
+            if not thp_fault_allowed(tx, vma):
+                return None
+            from model.kernel.mm.huge_fault import do_huge_pmd_anonymous_page
+
+            return do_huge_pmd_anonymous_page(mm=self.mm, vpn=self.vpn, flags=self.flags)
         handler = vm_operations(vma.ops).huge_fault
         return (
             None if handler is None else handler(mm=self.mm, vpn=self.vpn, start=vma.start, flags=self.flags).bound(tx)
@@ -220,13 +220,22 @@ class handle_mm_fault(Procedure):
             return done()
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not entry.writable:
             if vma.ops:
+                from model.kernel.mm.huge_split import split_huge_pmd
+
                 split_huge_pmd(tx, self.mm, vma, self.vpn)
                 return goto(handle_mm_fault.walk_or_allocate_tables)
             if self.flags & FAULT_FLAG_WRITE and userfaultfd_pte_wp(vma, entry):
                 if userfaultfd_wp_async(tx, vma):
+                    from model.kernel.mm.huge_split import split_huge_pmd
+
                     split_huge_pmd(tx, self.mm, vma, self.vpn)
                     return goto(handle_mm_fault.walk_or_allocate_tables)
+                from model.kernel.mm.userfaultfd import handle_userfault
+
                 return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+
+            from model.kernel.mm.huge_fault import do_huge_pmd_wp_page
+
             return call(
                 do_huge_pmd_wp_page(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry), handle_mm_fault.fall_back
             )
@@ -253,12 +262,16 @@ class handle_mm_fault(Procedure):
         if pte.kind == "marker":
             return done(VM_FAULT_HWPOISON if pte == POISON_MARKER else VM_FAULT_SIGSEGV)
         if pte.kind == "swap":
+            from model.kernel.mm.swap_fault import do_swap_page
+
             return tail(do_swap_page(**where))
         if pte.kind == "migration":
             return blocked(f"the migration of frame {pte.pfn} to end")
         if not pte.present:
             return done(VM_FAULT_SIGBUS)
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not pte.writable:
+            from model.kernel.mm.wp_fault import do_wp_page
+
             return tail(do_wp_page(**where))
         touched = PAGE_ACCESSED | (PAGE_DIRTY if self.flags & FAULT_FLAG_WRITE else 0)
         tx.ptes[self.mm, self.vpn] = pte.with_bits(touched)
@@ -295,6 +308,8 @@ class do_anonymous_page(Procedure):
 
     def userfault(self) -> Procedure:
         """The call that leaves the fault to userfaultfd."""
+        from model.kernel.mm.userfaultfd import handle_userfault
+
         return handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_MISSING)
 
     @step

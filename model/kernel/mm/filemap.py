@@ -15,7 +15,6 @@ from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
 from model.kernel.mm.hugetlb_pool import LAST, hugetlb_unreserve_pages
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
-from model.kernel.mm.swap import shmem_free_swap, swapped_pages
 from model.kernel.mm.vm_fault import vm_fault
 from model.kernel.mm.vma import file_is_held
 from model.memory.errno import ENOMEM
@@ -346,6 +345,9 @@ def release_file(tx: Transaction, file: str) -> None:
     free_blocks(tx, file, 0)
     if tx.files[file].reserved:
         hugetlb_unreserve_pages(tx, file, 0, LAST, freed)
+
+    from model.kernel.mm.swap import shmem_free_swap, swapped_pages
+
     for index in list(swapped_pages(tx, file, 0, MAX_FILE_PAGES)):
         shmem_free_swap(tx, file, index)
     del tx.files[file]

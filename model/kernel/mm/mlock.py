@@ -7,9 +7,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, s
 from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.mm.huge_page import huge_pmd, vm_normal_page_pmd
 from model.kernel.mm.hugetlb_share import split_waits
-from model.kernel.mm.large_batch import large_batch, next_entry
 from model.kernel.mm.page import mlock_folio, munlock_folio
-from model.kernel.mm.populate import mm_populate
 from model.kernel.mm.vma import rmap_write_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
@@ -53,6 +51,9 @@ class do_mlock(Procedure):
         up_write(tx, "mmap_lock", self.mm)
         if self.ret < 0 or not self.pages:
             return done(self.ret)
+
+        from model.kernel.mm.populate import mm_populate
+
         return call(mm_populate(mm=self.mm, start=self.start, pages=self.pages, ignore_errors=False))
 
     @step
@@ -133,6 +134,8 @@ class apply_vma_lock_flags(Procedure):
 
         A large folio is locked only where all of it is mapped: else reclaim splits it, and looks at each page.
         """
+        from model.kernel.mm.large_batch import large_batch, next_entry
+
         vpn = next_entry(tx, self.mm, self.walk, self.walk_end)
         if vpn is None:
             return goto(apply_vma_lock_flags.mlock_fixup)

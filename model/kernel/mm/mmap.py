@@ -12,8 +12,6 @@ from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
 from model.kernel.mm.mlock import VM_LOCKED_MASK, vma_supports_mlock
 from model.kernel.mm.mmap_file import BACKINGS, HUGETLB, call_mmap, do_mmap_file, mmap_fill, open_backing
-from model.kernel.mm.munmap import do_vmi_munmap
-from model.kernel.mm.populate import mm_populate
 from model.kernel.mm.vma import (
     find_vma_intersection,
     insert_vma,
@@ -174,6 +172,9 @@ class do_mmap(Procedure):
         self.ret = 0
         if find_vma_intersection(tx, self.mm, self.value, self.value + self.pages) is None:
             return None
+
+        from model.kernel.mm.munmap import do_vmi_munmap
+
         return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages))
 
     @step
@@ -218,6 +219,9 @@ class do_mmap(Procedure):
         if self.ret >= 0:
             return goto(do_mmap.mmap_write_unlock)
         self.value = self.ret
+
+        from model.kernel.mm.munmap import do_vmi_munmap
+
         return call(do_vmi_munmap(mm=self.mm, start=self.at, pages=self.pages))
 
     @step
@@ -230,6 +234,9 @@ class do_mmap(Procedure):
             tx.labels[self.mm, self.label] = Label(self.value, self.pages)
         if not self.flags & MAP_POPULATE and not self.vm_flags & VM_LOCKED:
             return done(self.value)
+
+        from model.kernel.mm.populate import mm_populate
+
         return call(mm_populate(mm=self.mm, start=self.value, pages=self.pages))
 
     @step

@@ -12,10 +12,6 @@ from model.kernel.mm.filemap import (
     truncated,
 )
 from model.kernel.mm.page_alloc import alloc_page
-from model.kernel.mm.swap import shmem_swapin
-from model.kernel.mm.truncate import truncate_inode_pages_range, truncate_pagecache
-from model.kernel.mm.unmap import unmap_mapping_range
-from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vm_fault import vm_fault
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import ENOENT, ENOMEM, EPERM
@@ -90,6 +86,8 @@ class shmem_get_folio(Procedure):
         # A hole is the business of userfaultfd where it is registered for `missing`, a page for `minor`.
         reason = VM_UFFD_MINOR if exists else VM_UFFD_MISSING
         if vma is not None and vma.flags & reason:
+            from model.kernel.mm.userfaultfd import handle_userfault
+
             return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=reason))
         if self.noalloc and not exists:
             return fail(ENOENT)
@@ -120,6 +118,9 @@ class shmem_get_folio(Procedure):
         """
         if (self.file, self.index) not in tx.swapped:
             return goto(shmem_get_folio.filemap_get_entry)
+
+        from model.kernel.mm.swap import shmem_swapin
+
         pfn = shmem_swapin(tx, self.file, self.index)
         if pfn is None:
             return fail(ENOMEM)
@@ -191,6 +192,8 @@ class shmem_setattr(Procedure):
     @step
     def truncate_pagecache(self, tx: Transaction) -> Outcome:
         """Take the pages beyond the new end out of all page tables and out of the cache."""
+        from model.kernel.mm.truncate import truncate_pagecache
+
         return tail(truncate_pagecache(file=self.file, pages=self.pages))
 
 
@@ -214,12 +217,17 @@ class shmem_fallocate(Procedure):
     @step
     def unmap_mapping_range(self, tx: Transaction) -> Outcome:
         """Unmap the file's own pages in the range from every process. Private copies stay where they are."""
+        from model.kernel.mm.unmap import unmap_mapping_range
+
         return call(unmap_mapping_range(file=self.file, offset=self.offset, pages=self.pages, even_cows=False))
 
     @step
     def shmem_truncate_range(self, tx: Transaction) -> Outcome:
         """Remove the pages from the cache. There is no need to unmap again: private copies are to survive."""
         last = self.offset + self.pages - 1
+
+        from model.kernel.mm.truncate import truncate_inode_pages_range
+
         return tail(truncate_inode_pages_range(file=self.file, first=self.offset, last=last))
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from model.engine.config import fact
 from model.kernel.arch.boot import HUGETLB_NR
-from model.kernel.mm.huge_split import vma_adjust_trans_huge
 from model.kernel.mm.hugetlb_pool import consumed_in, is_vm_hugetlb_page
 from model.kernel.mm.hugetlb_share import hugetlb_split
 from model.kernel.mm.limits import MAX_MAP_COUNT
@@ -155,6 +154,8 @@ def _merge_into_left(tx: Transaction, mm: str, vmg: MergeRange, left: Vma, right
     assert middle is not None
     left = dup_anon_vma(tx, mm, left, right if right is not None and right.anon_vma else middle)
     if vmg.end < middle.end:
+        from model.kernel.mm.huge_split import vma_adjust_trans_huge
+
         vma_adjust_trans_huge(tx, mm, middle, vmg.end)
         rest = replaced(middle, start=vmg.end, pgoff=middle.pgoff + vmg.end - middle.start)
         replace_vma(tx, mm, middle, rest)
@@ -173,6 +174,8 @@ def _merge_into_right(tx: Transaction, mm: str, vmg: MergeRange, right: Vma) -> 
     assert middle is not None
     right = dup_anon_vma(tx, mm, right, middle)
     if middle.start < vmg.start:
+        from model.kernel.mm.huge_split import vma_adjust_trans_huge
+
         vma_adjust_trans_huge(tx, mm, middle, vmg.start)
         replace_vma(tx, mm, middle, replaced(middle, end=vmg.start))
     else:
@@ -197,6 +200,9 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
         return -refused
     if is_vm_hugetlb_page(vma) and at % HUGETLB_NR:
         return -EINVAL
+
+    from model.kernel.mm.huge_split import vma_adjust_trans_huge
+
     vma_adjust_trans_huge(tx, mm, vma, at)
     if is_vm_hugetlb_page(vma):
         hugetlb_split(tx, mm, vma, at)
