@@ -138,9 +138,13 @@ def build_parser(wanted: Sequence[str]) -> Parser:
     parser.add_argument(
         "--plain", dest="plain_home", action="store_true", help="home as text in, text out: for screen readers"
     )
+    # To make them all takes longer than all else here; where one is named at once, nobody looks at the others.
+    is_named = bool(wanted) and any(subcommand.name == wanted[0] for subcommand in SUBCOMMANDS)
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=Parser)
     _add_lessons(parser)
     for subcommand in SUBCOMMANDS:
+        if is_named and subcommand.name not in wanted:
+            continue
         below = subparsers.add_parser(subcommand.name, help=subcommand.help)
         if subcommand.name in wanted:
             _module(subcommand).add_arguments(below)

@@ -128,7 +128,7 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
     )
 
 
-ESCAPE: Final = re.compile(r"\\(?:([bfe])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
+ESCAPE: Final = r"\\(?:([bfe])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
 """What a TOML string writes for a character that one cannot type."""
 
 
@@ -136,7 +136,7 @@ def _escape(source: str, line: int, name: str) -> tuple[int, int]:
     """Line and column of the escape that makes a control character, in what begins at a line."""
     short = {"b": "U+0008", "f": "U+000C", "e": "U+001B"}
     for number, text in enumerate(source.split("\n")[line - 1 :], line):
-        for found in ESCAPE.finditer(text):
+        for found in re.finditer(ESCAPE, text):
             letter, *codes = found.groups()
             if (short.get(letter or "") or f"U+{int(next(filter(None, codes), '0'), 16):04X}") == name:
                 return number, found.start() + 1

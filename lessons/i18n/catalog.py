@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BUILT_IN: Final = Path(__file__).parent
 LESSONS: Final = "lessons"
 """The folder, inside a language's, whose files are named after lessons."""
-_WRONG_LINE: Final = re.compile(r'^(?![ \t]*(?:#|\r?$|(?:\w\S* +)?"(?:[^"\\\n]|\\.)*"\s*$)).*', re.MULTILINE)
+_WRONG_LINE: Final = r'(?m)^(?![ \t]*(?:#|\r?$|(?:\w\S* +)?"(?:[^"\\\n]|\\.)*"\s*$)).*'
 """A line that is neither a comment nor empty, nor holds one whole string."""
 
 
@@ -97,7 +97,8 @@ def read_catalog(path: Path) -> "Catalog":
         text = content.decode(catalog.charset)
     except (PoFileError, UnknownLocaleError, UnicodeDecodeError) as error:
         raise ValueError(f"not a gettext .po file: {error}") from error
-    if wrong := _WRONG_LINE.search(text):  # Babel takes the last character of a string for its quote, whatever it is
+    # Babel takes the last character of a string for its quote, whatever it is.
+    if wrong := re.search(_WRONG_LINE, text):
         line = text.count("\n", 0, wrong.start()) + 1
         raise ValueError(f'not a gettext .po file: line {line}: a string ends with ", and \\" is a quote inside it')
     return catalog

@@ -8,7 +8,7 @@ from lessons.i18n.language import tr
 from model.script.ask import amount, is_so
 from model.script.moment import Moment, NoAnswerError
 
-NUMBER: Final = re.compile(r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)")
+NUMBER: Final = r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)"
 """A number as a learner may type it."""
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})
@@ -51,7 +51,7 @@ def read_guess(prediction: Prediction, typed: str) -> str:
     text = " ".join(typed.lower().split())
     match prediction:
         case NumberQuestion():
-            if not NUMBER.fullmatch(text):
+            if not re.fullmatch(NUMBER, text):
                 raise GuessError(tr("a number, please: 0, 1, -1, 1025 or 0x401"))
             return str(int(text, 0))
         case YesNoQuestion():

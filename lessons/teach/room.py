@@ -5,6 +5,7 @@ in the folder of the class.
 """
 
 import contextlib
+import re
 import time
 from hashlib import blake2b
 from pathlib import Path
@@ -108,7 +109,7 @@ def read_vote(where: Presented, typed: str) -> str:
         if not (text.isascii() and text.isdigit() and len(text) < 3 and 1 <= int(text) <= len(where.choices)):
             raise RoomError(tr("choose one of the answers: 1 to {count}").format(count=len(where.choices)))
         return str(int(text))
-    if len(text) > LONGEST or not NUMBER.fullmatch(text.lower()):
+    if len(text) > LONGEST or not re.fullmatch(NUMBER, text.lower()):
         raise RoomError(tr("a number, please: 0, 1, -1, 1025 or 0x401"))
     return str(int(text.lower(), 0))
 

@@ -185,14 +185,19 @@ class Procedure(Locals, kw_only=True, omit_defaults=True, tag_field="procedure",
         Locals.registry[cls.__name__] = cls
 
 
-AS_IT_WAS_BEFORE: Final = re.compile(r"As it was before ([0-9a-f]{12})\b")
+AS_IT_WAS_BEFORE: Final = r"As it was before ([0-9a-f]{12})\b"
 
 
 def _explained(body: Callable[..., object]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A docstring as running text, lines joined and paragraphs kept; and apart from it what is said of each mend."""
-    paragraphs = [" ".join(paragraph.split()) for paragraph in (body.__doc__ or "").strip().split("\n\n")]
-    was = [(found[1], text) for text in paragraphs if (found := AS_IT_WAS_BEFORE.match(text))]
-    doc = "\n\n".join(text for text in paragraphs if not AS_IT_WAS_BEFORE.match(text))
+    text = body.__doc__ or ""
+    if "\n" not in text:  # as most are: every step of every procedure comes by here when it is loaded
+        return text.strip(), ()
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
+    if not any(text.startswith("As it was before") for text in paragraphs):
+        return "\n\n".join(paragraphs), ()
+    was = [(found[1], text) for text in paragraphs if (found := re.match(AS_IT_WAS_BEFORE, text))]
+    doc = "\n\n".join(text for text in paragraphs if not re.match(AS_IT_WAS_BEFORE, text))
     return doc, tuple((made_by(commit), text) for commit, text in was)
 
 

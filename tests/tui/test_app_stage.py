@@ -171,11 +171,11 @@ async def test_the_palette_acts_and_points(store: Store, made: SandboxDriver) ->
 
 async def test_themes_change_the_colours_and_nothing_else(store: Store, made: SandboxDriver) -> None:
     async with at(store, made) as user:
-        before, style = user.lines(), user.stage.panes["walk"].rich_style
+        before, style = user.lines(), user.stage.panes["story"].rich_style
         await user.press("t")
         assert user.app.theme == "ptescope-high-contrast"
         assert user.lines() == before
-        assert user.stage.panes["walk"].rich_style != style
+        assert user.stage.panes["story"].rich_style != style
 
 
 # -- cost ----------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 Way = Literal["", "dec", "kitty"]
 
-PLACE: Final = re.compile(r"\x1b\[(?:(\d+);(\d+))?H")
-PARTS: Final = re.compile(r"(\x1b\[[0-9;:]*m)|(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.))")
+PLACE: Final = r"\x1b\[(?:(\d+);(\d+))?H"
+PARTS: Final = r"(\x1b\[[0-9;:]*m)|(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.))"
+"""Compiled when something is first drawn large."""
 FORCED: Final = "PTESCOPE_LARGE_TYPE"
 """Says which way a terminal knows that is not recognised: `dec`, `kitty` or `none`."""
 LEAST: Final = (80, 24)
@@ -69,7 +70,7 @@ def enlarged(data: str, way: Way) -> str:
     >>> enlarged("\x1b[2;3H\x1b[1mab\x1b[0m", "kitty")
     '\x1b[3;5H\x1b[1m\x1b]66;s=2;ab\x1b\\\x1b[0m'
     """
-    places = list(PLACE.finditer(data)) if way else []
+    places = list(re.finditer(PLACE, data)) if way else []
     if not places:
         return data
     ends = [place.start() for place in places[1:]] + [len(data)]
@@ -95,7 +96,7 @@ def _line(text: str, row: int, column: int, way: Way) -> Iterator[str]:
 def _apart(text: str) -> tuple[list[str], str]:
     """The text with its looks, and whatever else there is for the terminal: modes, titles."""
     drawn, rest, at = [], [], 0
-    for found in PARTS.finditer(text):
+    for found in re.finditer(PARTS, text):
         drawn += [text[at : found.start()].replace("\n", ""), found[1] or ""]
         rest.append(found[2] or "")
         at = found.end()

@@ -9,11 +9,17 @@ from model.memory.state import TABLES
 from tui.views.row import Row
 from tui.views.shown_state import ShownState
 from tui.views.spaces import spaces
-from tui.views.walk import walk
+
+
+def _walk(scene: ShownState, width: int) -> list[Row]:
+    """Loaded when the pane is first in sight: while the machine is drawn it is not."""
+    from tui.views.walk import walk
+
+    return walk(scene, width)
 
 
 def _physical(scene: ShownState, width: int) -> list[Row]:
-    """Loaded when the pane is first in sight: while the machine is drawn it is not."""
+    """Loaded when the pane is first in sight, too."""
     from tui.views.physical import physical
 
     return physical(scene, width)
@@ -46,7 +52,7 @@ LISTS: Final = (
         "3",
         "Walk",
         "walk",
-        walk,
+        _walk,
         ("processes", "vmas", "ptes", "labels", "frames", "content", "tables", "tlbs", "cpus"),
         7,
     ),

@@ -71,7 +71,7 @@ class StagePanes(Screen[None]):
     # -- building -----------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """Every widget once; from then on none comes or goes. Nothing has a style yet, so no class updates any."""
+        """Every widget once; from then on none goes. Nothing has a style yet, so no class updates any."""
         for number, title, name in dict.fromkeys((*PICTURED, *PANES)):
             kind = Tail if name == "log" else PicturePane if name == "picture" else LinePane
             self.panes[name] = kind(tr(title), name, number, self.glyphs)
@@ -91,7 +91,8 @@ class StagePanes(Screen[None]):
                 self.panes[name].add_class("side", update=False)
                 self.panes[name].set_class(name in {"picture", "ledger"}, "drawn", update=False)
                 self.panes[name].set_class(name in lists, "listing", update=False)
-                yield self.panes[name]
+                if name not in lists or not self.pictured:
+                    yield self.panes[name]
         yield self.panes["foot"]
 
     def _set_size_classes(self) -> None:
@@ -125,7 +126,10 @@ class StagePanes(Screen[None]):
         styled = self.is_mounted
         self.set_class(self.pictured, "-pictured", update=styled)
         for name, pane in self.panes.items():
-            pane.set_class(name == self.shown, "-shown", update=styled)
+            pane.set_class(name == self.shown, "-shown", update=pane.is_attached)
+        lists = [self.panes[pane.name] for pane in LISTS] if styled and not self.pictured else []
+        if lists and not lists[0].is_attached:  # The first frame of a picture did not wait for what it does not show.
+            self.body.mount(*lists, before=self.panes["rules"])
 
     @property
     def low(self) -> bool:

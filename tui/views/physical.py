@@ -10,8 +10,7 @@ from model.memory.ordered import ceiling
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.views.row import Row, Span, flow, grid
-from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name
-from tui.views.walk import LEVEL_NAMES
+from tui.views.shown_state import HUGE_PAGES, LEVEL_NAMES, Before, ShownState, frame_name
 
 CELL: Final = 37
 """Columns of a frame's cell, at least."""

@@ -18,6 +18,10 @@ from tui.views.row import Span
 
 HUGE_PAGES: Final = PTRS_PER_TABLE
 """Pages of 4 KiB that one PMD entry maps where it is a leaf."""
+LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
+INDEX_BITS: Final = 9
+INDEX_MASK: Final = (1 << INDEX_BITS) - 1
+"""Of a page's number each level of the page table takes that many bits."""
 MOST_SEARCHED: Final = 4096
 """Entries that are looked through to find one that maps a frame."""
 MOST_CHANGES: Final = 20_000

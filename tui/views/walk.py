@@ -1,7 +1,7 @@
 """The page-table walk of the page under the cursor: four levels, the frame at the end, and what the TLBs say."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from lessons.i18n.language import tr
 from model.kernel.arch.pgtable import PUD
@@ -13,12 +13,8 @@ from model.memory.records import Pte
 from model.memory.state import State
 from model.memory.tasks import Locals
 from tui.views.row import Row, Span, row
-from tui.views.shown_state import ShownState, frame_name, page_of, place
+from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place
 from tui.views.spaces import absent, rights, short_bits
-
-LEVEL_NAMES: Final = {3: "PGD", 2: "PUD", 1: "PMD", 0: "PTE"}
-INDEX_BITS: Final = 9
-INDEX_MASK: Final = (1 << INDEX_BITS) - 1
 
 
 def walk(scene: ShownState, width: int) -> list[Row]:

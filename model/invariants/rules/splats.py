@@ -16,7 +16,7 @@ SPLAT: Final = Invariant(
     "This is the symptom: the lines stand in the kernel log, with a call trace.",
 )
 
-PFN: Final = re.compile(r"pfn:(?:0x)?([0-9a-f]+)")
+PFN: Final = r"pfn:(?:0x)?([0-9a-f]+)"
 
 MEANINGS: Final = {
     "BUG: Bad page state": (
@@ -49,7 +49,7 @@ def explain_splat(scene: MachineView, task: str, splat: Splat) -> Violation:
     end = " The task dies here." if splat.fatal else ""
     subjects = [subject("task", task)]
     for line in (splat.title, *splat.lines):
-        if found := PFN.search(line):
+        if found := re.search(PFN, line):
             subjects = [subject("frame", int(found[1], 16)), *subjects]
             break
     name = scene.state.tasks.get(task)

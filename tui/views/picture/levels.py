@@ -10,7 +10,7 @@ from tui.views.picture.history import Page
 from tui.views.picture.legend import sign
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Span
-from tui.views.walk import INDEX_BITS, INDEX_MASK, LEVEL_NAMES
+from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES
 
 ITEM: Final = 7
 """Columns of one level: `f4[16]`."""
