@@ -6,7 +6,6 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import populated, pte_lock, table_end, vm_normal_page
 from model.kernel.mm.huge_page import huge_pmd, vm_normal_page_pmd
-from model.kernel.mm.hugetlb_share import split_waits
 from model.kernel.mm.page import mlock_folio, munlock_folio
 from model.kernel.mm.vma import rmap_write_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
@@ -114,6 +113,8 @@ class apply_vma_lock_flags(Procedure):
         if (wait := rmap_write_lock(tx, vma)) is not None:
             return wait
         self.walk, self.walk_end = self.start, min(vma.end, self.end)
+        from model.kernel.mm.hugetlb_share import split_waits
+
         if (wait := split_waits(tx, self.mm, vma, self.walk, self.walk_end)) is not None:
             return wait
         flags = vma.flags & ~VM_LOCKED_MASK | self.lock_flags
