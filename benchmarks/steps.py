@@ -1,8 +1,8 @@
 """What a micro-step costs on a large machine, next to a small one: `python benchmarks/steps.py`.
 
 The same system calls run to their end on a machine with 100 mapped pages and on one with 1 000 000, in turns, with the
-invariants checked after every micro-step as the app does it. Then memory: what one more kept state costs. Exit
-status 1 if a target is missed.
+invariants checked after every micro-step as the app does it. Then memory: what one more kept state costs. Then
+huge pages beside small ones. Exit status 1 if a target is missed.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import huge_pages
 from model.engine.procedure import Procedure, Stepped, advance, begin
 from model.invariants.checker import Checker
 from model.kernel.arch.access import cpu_load, cpu_store
@@ -265,7 +266,8 @@ def main() -> int:
     console.print(
         f"a kept state: {size:,.0f} bytes over {states:,} states; target {MOST_BYTES:,}: {'met' if slim else 'MISSED'}"
     )
-    return 0 if fast and slim else 1
+    huge = huge_pages.report(console, max(arguments.rounds // 20, 3))
+    return 0 if fast and slim and huge else 1
 
 
 if __name__ == "__main__":

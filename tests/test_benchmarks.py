@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from benchmarks import gup_zap, screen, spin, steps
+from benchmarks import gup_zap, huge_pages, screen, spin, steps
 from benchmarks.screen import BASELINE, LESSON, App, Row
 from benchmarks.search import PROMELA
 from benchmarks.terminal import Program
@@ -117,3 +117,29 @@ def test_spin_finds_as_many_states() -> None:
     found = explore(set_up(parse(gup_zap.script(2))), symmetry=False)
     spun = spin.spin(PROMELA, 2)
     assert (spun.states, spun.transitions) == (len(found.seen), found.transitions + 1), "and one to start with"
+
+
+# -- huge pages beside small ones ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", huge_pages.FORMS)
+def test_2_mib_cost_512_times_a_small_page_only_where_the_kernel_writes_512_entries(name: str) -> None:
+    form = huge_pages.FORMS[name]
+    small, huge = (huge_pages.cost(form, huge=one, rounds=1) for one in (False, True))
+    assert huge.steps <= small.steps + 5
+    few = small.changes + 7
+    assert huge.changes <= (few + 512 if form.by_entry else few)
+    assert (huge.changes > 512) == form.by_entry, "what is said of the kernel is true of the model"
+
+
+def test_a_huge_mapping_takes_few_records() -> None:
+    """A folio, its head, its entry, and the table put aside for its split: a record each, and one for its page."""
+    tables = ("frames", "folios", "tables", "deposits", "ptes")
+    few, more = (huge_pages.mappings(number, huge=True) for number in (16, 48))
+    assert {name: len(getattr(more, name)) - len(getattr(few, name)) for name in tables} == {
+        "frames": 64,
+        "folios": 32,
+        "tables": 32,
+        "deposits": 32,
+        "ptes": 0,
+    }
