@@ -37,6 +37,20 @@ MENDS: Final[dict[str, Mend]] = {
         "GUP forgets FOLL_WRITE once a fault has broken copy-on-write, and takes whatever page it finds next.",
         "CVE-2016-5195",
     ),
+    "foll-cow-exclusive": Mend(
+        "5535be309971",
+        "mm/gup: fix FOLL_FORCE COW security issue and remove FOLL_COW",
+        "6.0",
+        "GUP takes a dirty entry for the private copy that a fault has made, whoever made it dirty.",
+        "CVE-2022-2590",
+    ),
+    "touch-pmd": Mend(
+        "a8f97366452e",
+        "mm, thp: Do not make page table dirty unconditionally in touch_p[mu]d()",
+        "4.15",
+        "GUP makes a huge entry dirty that it only reads through.",
+        "CVE-2017-1000405",
+    ),
     "mremap-flush": Mend(
         "eb66ae030829",
         "mremap: properly flush TLB before releasing the page",

@@ -149,12 +149,12 @@ def _maps_file(scene: MachineView, process: str, file: str) -> bool:
 
 
 def mapped_there(scene: MachineView, access: Access) -> bool:
-    """Whether the page table still says what the CPU went by."""
+    """Whether the page table still says what the CPU went by; nobody's table makes the zero page his to write."""
     entry = scene.entry(access.process, access.vpn)
     if entry is None or not entry.present or entry.pfn != access.pfn:
         return False
     kind = scene.folio(access.pfn).kind
     shown = mapped_buffer(scene, access.process, access.vpn)
     if shown is None or not (entry.special or kind in {"buffer", "vram"}):
-        return kind != "free"
+        return kind != "free" and not (access.write and kind == "zero")
     return scene.buffer_page(*shown) == access.pfn and (kind == "file" or buffers.owner(scene, access.pfn) == shown[0])

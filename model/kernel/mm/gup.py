@@ -91,10 +91,17 @@ def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
     return not (refused and vma_needs_dirty_tracking(vma))
 
 
-def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int) -> bool:
-    """Whether a write may go through this entry: writable, or FOLL_FORCE and an exclusive private copy."""
+def can_follow_write_pte(
+    tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int, *, cow: bool = False
+) -> bool:
+    """Whether a write may go through this entry: writable, or FOLL_FORCE and an exclusive private copy.
+
+    Before 5535be309971 a copy was known by the entry's being dirty, once a fault had broken copy-on-write (`cow`).
+    """
     if pte.writable:
         return True
+    if not mended(tx, "foll-cow-exclusive"):
+        return bool(foll & FOLL_FORCE) and cow and pte.dirty
     if not foll & FOLL_FORCE or vma.flags & (VM_MAYSHARE | VM_SHARED | VM_WRITE) or not vma.flags & VM_MAYWRITE:
         return False
     exclusive = pfn is not None and folio_of(tx, pfn).kind == "anon" and page_exclusive(tx, pfn)
@@ -145,6 +152,8 @@ class get_user_pages(Procedure):
     """The next fault must break the sharing of the page, not write to it."""
     tried: bool = False
     """This page has been waited for once."""
+    cow: bool = False
+    """FOLL_COW, as it was before 5535be309971: a fault has broken copy-on-write for this page."""
     forgot: bool = False
     """As it was before 19be0eaffa3a: this page is looked at as if it were only to be read."""
 
@@ -194,7 +203,7 @@ class get_user_pages(Procedure):
         if pte is None or not pte.present:
             return None
         pfn = vm_normal_page(tx, vma, pte)
-        if self.wanted & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll):
+        if self.wanted & FOLL_WRITE and not can_follow_write_pte(tx, pte, pfn, vma, self.foll, cow=self.cow):
             return None
         if pfn is None and (is_zero_pfn(pte.pfn) or pte.bits & PAGE_DEVMAP):
             pfn = pte.pfn
@@ -214,11 +223,12 @@ class get_user_pages(Procedure):
         """The same for an entry that maps 2 MiB: all the pages of it that are wanted, at once.
 
         Each of them is one reference on the folio, on its head: a page of a large folio has no count of its own. What
-        the entry allows, and the mark of the head, go for all 512.
+        the entry allows, and the mark of the head, go for all 512. (Before a8f97366452e the entry was dirty then, also
+        for whoever only reads.)
         """
         if not pmd.present:
             return None
-        if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pmd, pmd.pfn, vma, self.foll):
+        if self.foll & FOLL_WRITE and not can_follow_write_pte(tx, pmd, pmd.pfn, vma, self.foll, cow=self.cow):
             return None
         if not pmd.writable and gup_must_unshare(tx, vma, self.foll, pmd.pfn):
             self.unshare = True
@@ -230,7 +240,7 @@ class get_user_pages(Procedure):
             if refusal:
                 return self.finish(refusal)
         if self.foll & FOLL_TOUCH:
-            touched = PAGE_ACCESSED | (PAGE_DIRTY if self.foll & FOLL_WRITE else 0)
+            touched = PAGE_ACCESSED | (PAGE_DIRTY if self.foll & FOLL_WRITE or not mended(tx, "touch-pmd") else 0)
             set_huge_pmd(tx, self.mm, self.vpn, pmd.with_bits(touched))
         return self.next_pages(pages)
 
@@ -255,6 +265,9 @@ class get_user_pages(Procedure):
 
         As it was before 19be0eaffa3a, GUP looks again as if it only read, once copy-on-write has been broken for a
         mapping that is not writable. The copy may be gone by then, and the page that it finds be the file's.
+
+        As it was before 5535be309971, GUP notes that copy-on-write has been broken, and takes a dirty entry for the
+        copy. Others can make an entry dirty as well.
         """
         if self.ret & VM_FAULT_OOM:
             return self.finish(-ENOMEM)
@@ -264,10 +277,10 @@ class get_user_pages(Procedure):
             return self.finish(-EFAULT)
         if self.ret & VM_FAULT_RETRY:
             return None
-        if self.ret & VM_FAULT_WRITE and not mended(tx, "foll-cow"):
-            vma = vma_lookup(tx, self.mm, self.vpn)
-            if vma is not None and not vma.flags & VM_WRITE:
-                self.forgot = True
+        broken = self.ret & VM_FAULT_WRITE and not (mended(tx, "foll-cow") and mended(tx, "foll-cow-exclusive"))
+        vma = vma_lookup(tx, self.mm, self.vpn) if broken else None
+        if vma is not None and not vma.flags & VM_WRITE:
+            self.forgot, self.cow = not mended(tx, "foll-cow"), not mended(tx, "foll-cow-exclusive")
         return goto(get_user_pages.follow_page_pte)
 
     @step
@@ -288,7 +301,7 @@ class get_user_pages(Procedure):
             self.pins += pfns
         elif self.foll & FOLL_GET:
             self.holds += pfns
-        self.tried = self.forgot = False
+        self.tried = self.forgot = self.cow = False
         done_pages = len(pfns) or 1
         self.got += done_pages
         self.vpn += done_pages

@@ -27,7 +27,7 @@ from model.kernel.mm.page_alloc import alloc_folio, alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.userfaultfd import handle_userfault
-from model.kernel.mm.wp_fault import folio_move_anon_rmap
+from model.kernel.mm.wp_fault import cow_broken, folio_move_anon_rmap
 from model.memory.flags import (
     FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
@@ -166,7 +166,7 @@ class do_huge_pmd_wp_page(Procedure):
         if not self.flags & FAULT_FLAG_UNSHARE:
             entry = maybe_mkwrite(self.old.with_bits(PAGE_ACCESSED | PAGE_DIRTY), vma)
             tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = entry
-        return done()
+        return done(cow_broken(tx))
 
     def split(self, tx: Transaction) -> Outcome:
         """Make it 512 small entries; the fault goes on with one of them."""
@@ -206,4 +206,4 @@ class do_huge_pmd_wp_page(Procedure):
         map_anon_folio_pmd(tx, self.mm, the_vma(tx, self.mm, self.vpn), pmd_start(self.vpn), head)
         pte_unlock(tx, self.mm, self.vpn)
         mmu_notifier_invalidate_range_end(tx, self.mm)
-        return done()
+        return done(cow_broken(tx))

@@ -109,7 +109,7 @@ class do_wp_page(Procedure):
 
 def cow_broken(mem: Memory) -> int:
     """What a fault answers that has broken copy-on-write: VM_FAULT_WRITE, as long as get_user_pages() asked for it."""
-    return 0 if mended(mem, "foll-cow") else VM_FAULT_WRITE
+    return 0 if mended(mem, "foll-cow") and mended(mem, "foll-cow-exclusive") else VM_FAULT_WRITE
 
 
 def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
