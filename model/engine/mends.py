@@ -249,6 +249,13 @@ MENDS: Final[dict[str, Mend]] = {
         "6.19",
         "mprotect() flushes of a table that it gives up what its VMA covers, and every unshare interrupts all CPUs.",
     ),
+    "io-uring-consecutive": Mend(
+        "776617db78c6",
+        "io_uring/rsrc: check for nonconsecutive pages",
+        "6.4",
+        "io_uring takes pages of one folio for pages side by side.",
+        "CVE-2023-2598",
+    ),
     "v4l2-pins-only": Mend(
         "6647e76ab623",
         "v4l2: don't fall back to follow_pfn() if pin_user_pages_fast() fails",

@@ -295,6 +295,11 @@ _TABLE: Final = (
         "V4L2_MEMORY_USERPTR: a camera gets the pages for writing and for long",
         *(_P, _RANGE, _AS, Option("by", _DEV, required=True)),
     ),
+    _verb(
+        "io-register",
+        "io_uring registers a fixed buffer: a long-term pin for writing, one a folio where that will do",
+        *(_P, _RANGE, _AS, _BY),
+    ),
     _verb("vmsplice", "vmsplice(2) puts the pages into a pipe, to be read out of it", _P, _RANGE, _AS),
     _verb("direct-read", "pread(2) with O_DIRECT: the disk writes BYTE to the page", _P, _ONE, _BYTE),
     _verb("direct-write", "pwrite(2) with O_DIRECT: the disk reads the page", _P, _ONE, yields="byte"),

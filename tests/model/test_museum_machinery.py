@@ -26,6 +26,7 @@ ANON = "process p0\nmmap p0 buf anon private rw 2\nwrite p0 buf 65\n"
         (ANON + "direct-read p0 @5000 90", "error EFAULT"),
         # vmsplice() and userptr take references as others do, and put gives them back.
         (ANON + "vmsplice p0 buf as=v\npeek v", "ok 65"),
+        (ANON + "device disk\nio-register p0 buf as=v by=disk\ndma v write 66\nput v dirty\nread p0 buf", "ok 66"),
         # A GPU reaches its buffer, and after the unmap no longer.
         (GPU + "dma object write 66\ndma object read", "ok 66"),
         (GPU + "evict b\ndma object read", "error EFAULT"),

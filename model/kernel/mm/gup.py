@@ -91,9 +91,7 @@ def long_term_write_allowed(mem: Memory, vma: Vma, foll: int) -> bool:
     return not (refused and vma_needs_dirty_tracking(vma))
 
 
-def can_follow_write_pte(
-    tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int, *, cow: bool = False
-) -> bool:
+def can_follow_write_pte(tx: Transaction, pte: Pte, pfn: int | None, vma: Vma, foll: int, *, cow: bool = False) -> bool:
     """Whether a write may go through this entry: writable, or FOLL_FORCE and an exclusive private copy.
 
     Before 5535be309971 a copy was known by the entry's being dirty, once a fault had broken copy-on-write (`cow`).

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.engine.splat import warn_on_once
 from model.kernel.drivers.buffer import buffer_under
@@ -85,11 +86,20 @@ class io_sqe_buffer_register(take_reference):
 
         Pages side by side in large folios of one size need one pin a folio, which keeps all of it. The others are
         dropped at once.
+
+        As it was before 776617db78c6, it was enough that all pages belonged to one folio: the buffer was noted as the
+        first page and a length, wherever the others were.
         """
         taken = self.pins
         outcome = take_reference.keep_or_give_back(self, tx)
         if self.name in tx.references and tx.references[self.name].frames == taken:
             heads = coalescible(tx, taken)
+            if not mended(tx, "io-uring-consecutive") and len({page_folio(tx, pfn) for pfn in taken}) == 1:
+                heads = taken[:1]
+                tx.references.update(self.name, frames=tuple(range(taken[0], taken[0] + len(taken))))
+                for pfn in taken[1:]:
+                    unpin_user_page(tx, pfn)
+                taken = ()
             for pfn in taken if heads else ():
                 if pfn not in heads:
                     unpin_user_page(tx, pfn)

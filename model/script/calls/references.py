@@ -60,6 +60,13 @@ def _mirror(call: Call) -> Procedure:
     return mirror_range(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"))
 
 
+def _io_register(call: Call) -> Procedure:
+    from model.kernel.mm.reference import io_sqe_buffer_register
+
+    start, pages = call.pages()
+    return io_sqe_buffer_register(name=call.name("as"), mm=call.name("P"), start=start, pages=pages, by=call.name("by"))
+
+
 def _vmsplice(call: Call) -> Procedure:
     from model.kernel.mm.reference import vmsplice_get
 
@@ -105,6 +112,7 @@ CALLS: Final[dict[str, Builder]] = {
     "set-gpte": _set_gpte,
     "userptr": _userptr,
     "mirror": _mirror,
+    "io-register": _io_register,
     "vmsplice": _vmsplice,
     "direct-read": _direct_read,
     "direct-write": _direct_write,
