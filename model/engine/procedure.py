@@ -35,6 +35,7 @@ from model.memory.errno import ENOMEM
 from model.memory.events import Event, Splat
 from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction, Wait
 from model.memory.tasks import IN_A_STEP, Locals, Task
+from model.text.docstrings import docstring
 
 
 class Goto(msgspec.Struct, frozen=True, gc=False):
@@ -190,7 +191,7 @@ AS_IT_WAS_BEFORE: Final = r"As it was before ([0-9a-f]{12})\b"
 
 def _explained(body: Callable[..., object]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A docstring as running text, lines joined and paragraphs kept; and apart from it what is said of each mend."""
-    text = body.__doc__ or ""
+    text = docstring(body)
     if "\n" not in text:  # as most are: every step of every procedure comes by here when it is loaded
         return text.strip(), ()
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]

@@ -26,6 +26,7 @@ from model.script.execute import MAIN, Ended, Running
 from model.script.parser import parse_line
 from model.script.scope import Scope
 from model.session.timeline import Node, Timeline
+from model.text.docstrings import docstring
 
 MOST_KEPT: Final = 10_000
 """Micro-steps that one stride keeps one by one; the rest of a longer one becomes a single node."""
@@ -298,7 +299,7 @@ def position(state: State, name: str, task: Task) -> Position:
         step=micro.name,
         source=micro.source,
         doc=micro.explanation(state) if micro.was else micro.doc,
-        about=" ".join((type(running).__doc__ or "").split()),
+        about=" ".join(docstring(type(running)).split()),
         stack=tuple(call.function for call in task.stack),
         blocked=task.blocked,
     )

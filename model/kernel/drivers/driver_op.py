@@ -19,6 +19,7 @@ from model.memory.buffer_records import Buffer
 from model.memory.errno import EBUSY, ENOENT
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn, Word
+from model.text.docstrings import docstring
 
 
 @lru_cache(maxsize=1024)
@@ -168,4 +169,4 @@ def performs(word: str) -> Callable[[Performed], Performed]:
 
 def meaning_of(word: str) -> str:
     """What a step does, in words."""
-    return " ".join((PERFORMED[word].__doc__ or "").split())
+    return " ".join(docstring(PERFORMED[word]).split())
