@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from model.engine.mends import AS_IT_WAS, MENDS, NONE
-from model.memory.state import Memory
+from model.memory.state import Memory, state_of
 
 KERNELS: Final = ("6.1", "6.12", "6.18", "7.3")
 """In order of age. 6.18 is the default: the recordings were made on it."""
@@ -125,7 +125,7 @@ SETTINGS: Final[dict[str, Setting]] = {
 
 def setting(mem: Memory, key: str) -> str:
     """The value of a setting on this machine."""
-    return mem.settings.get(key) or SETTINGS[key].values[0]
+    return state_of(mem).settings.get(key) or SETTINGS[key].values[0]
 
 
 class Fact(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from model.memory.state import Memory
+from model.memory.state import Memory, state_of
 
 AS_IT_WAS: Final = "as-it-was"
 """The setting that holds the names of the mends that are undone."""
@@ -273,9 +273,14 @@ ALSO_CALLED: Final = {commit: name for name, mend in MENDS.items() for commit in
 
 def mended(mem: Memory, name: str) -> bool:
     """Whether a mend is in this machine's kernel, that is, not undone. KeyError for a name that is not in MENDS."""
-    undone = mem.settings.get(AS_IT_WAS)
+    undone = state_of(mem).settings.get(AS_IT_WAS)
     assert name in MENDS, name
     return undone is None or name not in undone.split(",")
+
+
+def all_mended(mem: Memory) -> bool:
+    """Whether no mend is undone, as in every kernel of today."""
+    return AS_IT_WAS not in state_of(mem).settings
 
 
 def made_by(commit: str) -> str:

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from model.engine.mends import made_by, mended
+from model.engine.mends import all_mended, made_by, mended
 from model.memory.errno import ENOMEM
 from model.memory.events import Event, Splat
 from model.memory.state import Change, Choose, ChoosingTransaction, Memory, State, Tables, Transaction, Wait
@@ -148,6 +148,8 @@ class MicroStep(msgspec.Struct, frozen=True):
 
     def explanation(self, mem: Memory) -> str:
         """Its explanation on this machine: what a mend has changed is said where that mend is undone."""
+        if all_mended(mem):
+            return self.doc
         return "\n\n".join((self.doc, *(text for name, text in self.was if not mended(mem, name))))
 
 

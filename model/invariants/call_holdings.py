@@ -17,12 +17,20 @@ def of_concern(old: Task | None, new: Task | None) -> bool:
     """Whether a step of a task makes a difference to the index, if it changes nothing but the task."""
     if old is None or new is None:
         return True
-    gone, come = unlike(old.stack, new.stack)
+    return not own_alike(*unlike(old.stack, new.stack))
+
+
+def own_alike(gone: tuple[Locals, ...], come: tuple[Locals, ...]) -> bool:
+    """Whether the calls that have left a stack owned and owed what those own and owe that have come."""
     if len(gone) == len(come) == 1:
         (one,), (other,) = gone, come
-        owned = one.holds, one.pins, one.owes_rmap, one.owes_flush()
-        return owned != (other.holds, other.pins, other.owes_rmap, other.owes_flush())
-    return not (own_nothing(gone) and own_nothing(come))
+        return (
+            one.holds == other.holds
+            and one.pins == other.pins
+            and one.owes_rmap == other.owes_rmap
+            and one.owes_flush() == other.owes_flush()
+        )
+    return own_nothing(gone) and own_nothing(come)
 
 
 def unlike(old: tuple[Locals, ...], new: tuple[Locals, ...]) -> tuple[tuple[Locals, ...], tuple[Locals, ...]]:

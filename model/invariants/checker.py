@@ -14,6 +14,7 @@ from rpds import HashTrieMap, HashTrieSet
 from model.engine.procedure import Stepped
 from model.invariants.call_holdings import of_concern
 from model.invariants.case import case_of
+from model.invariants.concerns import TRIGGERS
 from model.invariants.holder_index import Draft, Index, LockKey
 from model.invariants.incremental import Recheck, Translations
 from model.invariants.machine_view import MachineView
@@ -121,6 +122,8 @@ class Checker:
         for change in changes:
             draft.apply(change)
         scene = MachineView(state, draft.commit())
+        if scene.holding is draft.base and draft.idle and not any(change.table in TRIGGERS for change in changes):
+            return Checker(scene, self.broken)
         look, known = Recheck(scene, draft, changes), self.broken
         frames, references = look.frames(known.frames), look.references(known.references)
         outdated, dangerous = look.translations(known.outdated, known.dangerous)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from rpds import HashTrieMap
 
-from model.invariants.call_holdings import OWNED, own_nothing, owned_by, times_each, unlike
+from model.invariants.call_holdings import OWNED, own_alike, owned_by, times_each, unlike
 from model.invariants.grips import (
     Grip,
     Place,
@@ -294,10 +294,14 @@ class Draft:
             self.came_or_went.add(name)
         before, after = old.stack if old else (), new.stack if new else ()
         gone, come = unlike(before, after)
-        if own_nothing(gone) and own_nothing(come):
+        if own_alike(gone, come):
             return
         self._flushes(name, gone, come)
+        alone = len(gone) == len(come) == 1
         for kind, field in OWNED.items():
+            # A step that leaves a field alone leaves the same object in it.
+            if alone and getattr(gone[0], field) is getattr(come[0], field):
+                continue
             if owned_by(gone, field) != owned_by(come, field):
                 self._owned(kind, name, times_each(owned_by(before, field)), times_each(owned_by(after, field)))
 
@@ -323,6 +327,11 @@ class Draft:
                 self.drop(pfn, Holder(kind, task, number))
             for number in range(was, now):
                 self.hold(pfn, Holder(kind, task, number))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no task has come or gone, and no translation has changed."""
+        return not self.came_or_went and not self.places
 
     def commit(self) -> Index:
         """The Index with all of it."""

@@ -449,3 +449,8 @@ class ChoosingTransaction(Transaction, dict=True, eq=False, kw_only=True):
 
 Memory = State | Transaction
 """For helpers that only look: both give `.get(key)` on every table."""
+
+
+def state_of(mem: Memory) -> State:
+    """The State, or what a Transaction stands on: for tables that no micro-step writes, such as the settings."""
+    return mem.base if isinstance(mem, Transaction) else mem

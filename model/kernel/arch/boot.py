@@ -20,9 +20,10 @@ def boot(cpus: int = 2, memory: int = 1 << 20, settings: Mapping[str, str] | Non
 
     `settings` are those of `model.engine.config.SETTINGS`.
     """
-    tx = Transaction(State())
+    chosen = Transaction(State())
     for key, value in (settings or {}).items():
-        tx.settings[key] = value
+        chosen.settings[key] = value
+    tx = Transaction(chosen.commit()[0])
     for cpu in range(cpus):
         tx.cpus[cpu] = Cpu()
     tx.frames[ZERO_PFN] = Frame("zero", refcount=1, flags=PG_RESERVED)

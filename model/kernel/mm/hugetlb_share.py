@@ -224,7 +224,7 @@ def may_split(tx: Transaction, mm: str, vma: Vma, start: int, end: int) -> bool:
 
     Returns whether there is a table that the cut concerns, shared or not.
     """
-    if mended(tx, "unshare-in-split"):
+    if not vma.flags & VM_HUGETLB or mended(tx, "unshare-in-split"):
         return False
     cuts = [at for at in (start, end) if cuts_table(vma, at)]
     for at in cuts:

@@ -12,7 +12,6 @@ from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.unmap import unmap_region
 from model.kernel.mm.vma import (
     detach_vma,
-    find_vma_intersection,
     free_vma,
     rmap_write_lock,
     vma_before,
@@ -81,28 +80,30 @@ class do_vmi_munmap(Procedure):
         end = self.start + self.pages
         if self.pages <= 0 or self.start < 0 or end > TASK_SIZE:
             return fail(EINVAL)
-        first = find_vma_intersection(tx, self.mm, self.start, end)
-        if first is None:
+        inside = tuple(vmas_in(tx, self.mm, self.start, end))
+        if not inside:
             self.mmap_unlock(tx)
             return done()
+        first = inside[0]
         if not self.asked and may_split(tx, self.mm, first, self.start, end):
             self.asked = True
             return goto(do_vmi_munmap.gather_vmas)
-        cut = [vma for vma in vmas_in(tx, self.mm, self.start, end) if vma.start < self.start or vma.end > end]
+        cut = [vma for vma in inside if vma.start < self.start or vma.end > end]
         if (wait := rmap_write_lock(tx, *cut)) is not None:
             return wait
         if (wait := split_waits(tx, self.mm, first, self.start, end)) is not None:
             return wait
-        error = self.split_borders(tx, first, end)
+        error = self.split_borders(tx, inside, end)
         if error:
             return done(error)
-        self.vmas = tuple(vmas_in(tx, self.mm, self.start, end))
+        self.vmas = tuple(vmas_in(tx, self.mm, self.start, end)) if cut else inside
         for vma in self.vmas:
             detach_vma(tx, self.mm, vma)
         return None
 
-    def split_borders(self, tx: Transaction, first: Vma, end: int) -> int:
-        """Make the range begin and end at borders of VMAs; 0 or a negated errno."""
+    def split_borders(self, tx: Transaction, inside: tuple[Vma, ...], end: int) -> int:
+        """Make the range begin and end at borders of the VMAs that overlap it; 0 or a negated errno."""
+        first = inside[0]
         if first.start < self.start:
             if end < first.end and tx.processes[self.mm].map_count >= MAX_MAP_COUNT:
                 return -ENOMEM
@@ -111,7 +112,7 @@ class do_vmi_munmap(Procedure):
             halves = split_vma(tx, self.mm, first, self.start, unlimited=True)
             if isinstance(halves, int):
                 return halves
-        if any(vma_is_sealed(vma) for vma in vmas_in(tx, self.mm, self.start, end)):
+        if any(vma_is_sealed(vma) for vma in inside):
             return -EPERM
         last = vma_before(tx, self.mm, end)
         if last is not None and end < last.end:

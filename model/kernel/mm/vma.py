@@ -200,29 +200,36 @@ def file_is_held(mem: Memory, file: str) -> bool:
 
 def unlink_vma(tx: Transaction, mm: str, vma: Vma) -> None:
     """The reverse maps forget the VMA (mm/vma.c: unlink_file_vma, mm/rmap.c: unlink_anon_vmas)."""
-    _leave_trees(tx, mm, vma)
+    _leave_i_mmap(tx, mm, vma)
     _unlink_anon_vmas(tx, mm, vma, kept=())
 
 
 def _leave_trees(tx: Transaction, mm: str, vma: Vma) -> None:
     """No tree names the VMA any more; an anon_vma that is empty now is not freed yet."""
+    _leave_i_mmap(tx, mm, vma)
     here = (mm, vma.start)
-    if vma.file:
-        tx.files.update(vma.file, i_mmap=tuple(other for other in tx.files[vma.file].i_mmap if other != here))
     for number in vma.chain:
         vmas = tx.anon_vmas[number].vmas
         tx.anon_vmas.update(number, vmas=tuple(other for other in vmas if other != here))
+
+
+def _leave_i_mmap(tx: Transaction, mm: str, vma: Vma) -> None:
+    """The file it maps, if any, no longer knows it."""
+    if vma.file:
+        here = (mm, vma.start)
+        tx.files.update(vma.file, i_mmap=tuple(other for other in tx.files[vma.file].i_mmap if other != here))
 
 
 def _unlink_anon_vmas(tx: Transaction, mm: str, vma: Vma, kept: tuple[int, ...]) -> None:
     """Leave the anon_vmas that are not `kept`; one that nobody is in any more is freed, the youngest first."""
     if vma.anon_vma:
         tx.anon_vmas.update(vma.anon_vma, num_active_vmas=tx.anon_vmas[vma.anon_vma].num_active_vmas - 1)
+    here = (mm, vma.start)
     for number in reversed(vma.chain):
         if number in kept:
             continue
         anon_vma = tx.anon_vmas[number]
-        left = tuple(other for other in anon_vma.vmas if other != (mm, vma.start))
+        left = tuple([other for other in anon_vma.vmas if other != here])
         if left:
             tx.anon_vmas[number] = replaced(anon_vma, vmas=left)
         else:
