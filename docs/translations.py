@@ -40,6 +40,7 @@ from tui.drivers.sandbox import GUIDE
 from tui.drivers.session_commands import WORDS as SESSION_COMMANDS
 from tui.live.possible import NO_SCAN, NOT_HERE, NOWHERE
 from tui.plain.home import WHAT as PLAIN_HOME
+from tui.plain.lesson import KEYS as PLAIN_LESSON_KEYS
 from tui.plain.panes import CODES as SPOKEN_FLAGS
 from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
@@ -152,7 +153,7 @@ def tables() -> Iterator[str]:
     yield from (said for said, _ in (*MAPPINGS, *TOUCHES, *GRABS))
     yield from (form.what for form in FORMATS.values())
     yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())
-    yield from (does for _, does in (*PLAIN_KEYS, *LAST_PLAIN_KEYS))
+    yield from (does for _, does in (*PLAIN_LESSON_KEYS, *PLAIN_KEYS, *LAST_PLAIN_KEYS))
     yield from (PLAIN_HOME, *SPOKEN_FLAGS.values())
     yield from get_args(Verdict)
     yield from (NOWHERE, *NOT_HERE.values(), *NO_SCAN.values())

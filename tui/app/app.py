@@ -426,14 +426,19 @@ class PtescopeApp(App[None]):
     def action_why(self) -> None:
         """The steps behind what the cursor points at, or behind the broken rules."""
         from tui.screens.why import Why
+        from tui.views.verdict import is_muted
 
         if (stage := self.stage_in_front) is not None:
+            muted = is_muted(stage.picture)
+            if muted and not stage.focus_subject:
+                self.notify(tr("rules: after your answer"), markup=False)
+                return
 
             def go(node: int | None) -> None:
                 if node is not None:
                     stage.move(lambda: stage.driver.revisit(node))
 
-            self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs), go)
+            self.push_screen(Why(stage.driver.past(), stage.focus_subject, self.glyphs, alarms=not muted), go)
 
     def action_open(self, screen: str) -> None:
         """A screen over the stage, by its module in `tui.screens` and its class: `legend.Legend`."""

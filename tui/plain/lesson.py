@@ -22,6 +22,7 @@ from model.engine.splat import kernel_log
 from model.memory.events import Printk, Refusal, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import legend, machine
+from tui.session.why_query import AskError, answer, offered
 from tui.views.change_text import HIDDEN, change_rows
 from tui.views.glyphs import Glyphs, words
 from tui.views.markdown import markdown
@@ -38,6 +39,7 @@ KEYS: Final = (
     ("b, p", "back"),
     ("h", "one more hint"),
     ("s", "show the machine: address spaces, memory, holders, page table"),
+    ("why, why X", "the steps behind what is broken, or behind X: `p0 buf`, a reference, buffer, file, frame (`f5`)"),
     ("code", "the state code of this step: `ptescope sandbox --code CODE` opens it"),
     ("i o u c", "step into, over, out, to the command's end"),
     ("q", "quit; the place is kept"),
@@ -95,6 +97,8 @@ class PlainLesson:
                 self.machine()
             elif line == "code":
                 self.code()
+            elif line.partition(" ")[0] == "why":
+                self.why(line.partition(" ")[2].strip())
             else:
                 self.move(line)
             if self.player.finished and not self.player.view().may - {"back"}:
@@ -233,6 +237,8 @@ class PlainLesson:
             head = f"{self.signs.alarm} {violation.severity} {violation.invariant}: "
             said = Text(head, SEVERITY_STYLES[violation.severity]).append(localized(violation.message), "none")
             self.line(depth + 2, said)
+        if played_step.fresh:
+            self.line(depth + 4, Text(offered(), "dim"))
         if played_step.outcome is not None:
             self.line(2, Text(f"{tr('The command ends')}: {played_step.outcome.in_words()}", "bold"))
 
@@ -279,6 +285,19 @@ class PlainLesson:
             self.line(0, Text(f"{title}:", "bold"))
             for text in rows:
                 self.output.print(Text(text), soft_wrap=True)
+
+    def why(self, words: str) -> None:
+        """The steps behind what is broken, or behind a thing; nothing that would answer an open question."""
+        view = self.player.view()
+        if not words and view.ask and not view.guess:
+            self.say(tr("rules: after your answer"))
+            return
+        try:
+            told = answer(self.player.timeline, words)
+        except AskError as error:
+            told = str(error)
+        for line in told.split("\n"):
+            self.line(len(line) - len(line.lstrip()), Text(line.lstrip()))
 
     def code(self) -> None:
         """The code of this step on a line of its own, to copy; or why there is none."""

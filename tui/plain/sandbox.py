@@ -13,13 +13,14 @@ from lessons.i18n.language import tr
 from lessons.play.step_size import StepSize
 from model.script.execute import MAIN
 from model.script.verbs import VERBS
-from model.session.accounts import accounts
+from model.session.accounts import accounts, way_between
 from model.text.problems import ScriptError, did_you_mean
 from tui.drivers.sandbox import SandboxDriver, caption
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
 from tui.session.user_files import with_driver_files
+from tui.session.why_query import offered
 from tui.views.glyphs import words
 from tui.views.plain_text import VERBOSE, Narrator
 
@@ -202,6 +203,8 @@ class PlainSandbox:
                 self.narrator.partly(account, narrator, over=over)
             else:
                 narrator.tell(account)
+        if any(node.new for node in way_between(self.driver.session.timeline, before, here)):
+            self.say(offered())
         at = self.driver.session.position(here.running.task) if here.running else None
         if at is not None:
             waits = f"  ({tr('waits')}: {at.blocked})" if at.blocked else ""

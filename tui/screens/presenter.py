@@ -22,7 +22,7 @@ from tui.views.glyphs import Glyphs
 from tui.views.markdown import wrap
 from tui.views.presenter import WIDEST, as_markdown, ballots, shown
 from tui.views.row import Row, Span, cut, row
-from tui.views.verdict import verdict
+from tui.views.verdict import is_muted, verdict
 from tui.views.view_model import Picture
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
@@ -55,6 +55,7 @@ class Presenter(LeavesOnce[None]):
         Binding("s", "show", "Show it without asking", id="presenter.show"),
         Binding("U", "take_back", "Take the answer back: it is asked again", id="presenter.take-back"),
         Binding("h", "hint", "Hint", id="presenter.hint"),
+        Binding("W", "why", "Why is it so?", id="presenter.why"),
         Binding("b,full_stop", "blank", "Blank the screen, or show it again", id="presenter.blank"),
         Binding("v", "pane", "The next pane of the machine", id="presenter.pane"),
         Binding("up,k", "scroll(-1)", "The machine a line up", show=False, id="presenter.up"),
@@ -226,6 +227,8 @@ class Presenter(LeavesOnce[None]):
             hints.append(("U", "ask again", "screen.take_back"))
         if self.picture.tale.goal:
             hints.insert(0, (":", "command", "screen.command"))
+        if self.picture.broken and not is_muted(self.picture):
+            hints.append(("W", "why", "screen.why"))
         hints += [("v", "other pane", "screen.pane"), ("b", "blank", "screen.blank"), ("?", "help", "app.help")]
         return keys([*hints, ("A", "autoplay", "app.autoplay"), ("q", "leave", "screen.leave")], width)
 
@@ -341,6 +344,19 @@ class Presenter(LeavesOnce[None]):
         """Show one more hint to everybody."""
         self.move(self.driver.hint, hinted=True)
         self._to_the_end()
+
+    def action_why(self) -> None:
+        """The steps behind what is broken, for everybody; Enter goes to one of them."""
+        if is_muted(self.picture):
+            self.say(tr("rules: after your answer"))
+            return
+        from tui.screens.why import Why
+
+        def go(node: int | None) -> None:
+            if node is not None:
+                self.move(lambda: self.driver.revisit(node))
+
+        self.app.push_screen(Why(self.driver.past(), "", self.glyphs), go)
 
     def action_blank(self) -> None:
         """Nothing to look at: they shall talk. `b` and `.` are what clickers send for that."""

@@ -25,9 +25,12 @@ class Why(ModalScreen[int | None], LeavesOnce[int | None]):
         Binding("q,escape,W", "dismiss(None)", "Close", id="why.close"),
     ]
 
-    def __init__(self, timeline: Timeline, subject: str, glyphs: Glyphs) -> None:
+    def __init__(self, timeline: Timeline, subject: str, glyphs: Glyphs, *, alarms: bool = True) -> None:
+        """Of a thing, and of what is broken; without `alarms`, while a question is open, of the thing alone."""
         super().__init__()
-        self.found = accounts(timeline, subject)
+        self.found = accounts(timeline, subject) if subject else []
+        if alarms:
+            self.found += accounts(timeline, "")
         self.glyphs = glyphs
 
     def compose(self) -> ComposeResult:

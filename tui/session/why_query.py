@@ -15,6 +15,11 @@ FRAMES: Final = "f"
 """Frames are written `f5`, as in the panes."""
 
 
+def offered() -> str:
+    """What a text offers with each alarm; a screen's key line has `W` instead."""
+    return tr("`why` names the steps behind it.")
+
+
 class AskError(Exception):
     """Nothing of that name; the message says what was expected."""
 
