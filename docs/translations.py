@@ -15,12 +15,16 @@ from typing import Final, NamedTuple, get_args
 from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
+from lessons.drills.beyond import FOLIO, HUGETLB
+from lessons.drills.beyond import TABLES as TABLE_PAGES
 from lessons.drills.book import KINDS as DRILLS
 from lessons.drills.danger import ANSWERS as DANGERS
 from lessons.drills.entries import LEFT_BY
 from lessons.drills.grabs import ERRNOS, FAST_ONLY, GETS_IT, GRABS, MAPPINGS, NOTHING, TOUCHES
 from lessons.drills.hints import WHERE as DRILL_HINTS
 from lessons.drills.operations import SEEN as DRILLED_TABLES
+from lessons.drills.userfaults import ANSWERS as COMES_TO
+from lessons.drills.userfaults import MEANS as COMES_FROM
 from lessons.file.museum_schema import CULPRITS, MECHANISMS
 from lessons.file.schema import PARTS
 from lessons.i18n.catalog import BUILT_IN, plain, read_catalog
@@ -150,6 +154,8 @@ def tables() -> Iterator[str]:
     yield from (*DRILL_HINTS.values(), *DANGERS, *DRILLED_TABLES.values())
     yield from (call for calls in LEFT_BY.values() for call in calls.values())
     yield from (GETS_IT, NOTHING, FAST_ONLY, *ERRNOS.values())
+    yield from (number.asked for number in (*FOLIO, *HUGETLB, TABLE_PAGES))
+    yield from (*COMES_TO.values(), *COMES_FROM.values())
     yield from (said for said, _ in (*MAPPINGS, *TOUCHES, *GRABS))
     yield from (form.what for form in FORMATS.values())
     yield from (form.what for forms in (PICTURES, TIME_SPACES) for form in forms.values())

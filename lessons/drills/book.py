@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from random import Random
 from typing import Final
 
+from lessons.drills.beyond import folio, hugetlb, ksm, swap, tables
 from lessons.drills.counts import mapcount, refcount
 from lessons.drills.danger import corrupts
 from lessons.drills.entries import pte, walk
@@ -15,6 +16,7 @@ from lessons.drills.operations import which_op
 from lessons.drills.own_worlds import WorldError, world_lines, world_scene
 from lessons.drills.scenes import DrillScene
 from lessons.drills.score import Score
+from lessons.drills.userfaults import userfaultfd
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import own_worlds
 
@@ -26,6 +28,12 @@ KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
     "which-op": ("what happened between two pictures", which_op),
     "errno": ("what a grab answers on a mapping", errno),
     "corrupts": ("whether a schedule exists that loses bytes", corrupts),
+    "folio": ("what becomes of the counts of a huge page", folio),
+    "hugetlb": ("what becomes of a page of the pool, and of the pool", hugetlb),
+    "tables": ("how many pages the page tables are", tables),
+    "userfaultfd": ("what an access comes to where a program handles page faults", userfaultfd),
+    "ksm": ("what becomes of the counts of a page that ksmd merges", ksm),
+    "swap": ("what becomes of a page that goes to swap, or comes from there", swap),
 }
 """Name → what it asks for, and what makes one."""
 ON_WORLDS: Final[Mapping[str, Callable[[int, Random, DrillScene], Exercise]]] = {

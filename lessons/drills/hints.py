@@ -30,6 +30,15 @@ WHERE: Final = {
         "Who holds the page when the write comes, and does the process's entry still lead there? A reference keeps the "
         "page from being freed, not the entry from changing."
     ),
+    "folio": (
+        "One entry that maps 512 pages is one mapping and one reference. Has the entry been split? Then 512 are. And "
+        "who holds one page of a folio holds all of it."
+    ),
+    "hugetlb": "Huge pages of the pool are never split. Who takes one out of the pool, and who holds it until when?",
+    "tables": "A table of entries covers 2 MiB, a PMD table 1 GiB. When does one come, and when can one go?",
+    "userfaultfd": "Is the page there after the command? If not: is the range registered for this kind of fault?",
+    "ksm": "Merged pages are one frame, which nobody may write to: who writes gets a page of his own.",
+    "swap": "Where is the content: in a frame, in a slot of swap, or in both? And where does the entry lead?",
 }
 """Kind → the first hint."""
 

@@ -1,5 +1,7 @@
 """Exercises: made from a number, one right answer by the model, the others wrong by it."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from lessons.drills.book import KINDS, LARGEST_SEED, choose, exercise
 from lessons.drills.entries import said
 from lessons.drills.exercise import Exercise, machine, perform
+from lessons.drills.hints import hints
 from lessons.drills.score import Score
 from model.memory.flags import VM_IO, VM_PFNMAP, VM_READ, VM_WRITE
 from model.memory.state import State
@@ -38,7 +41,10 @@ def panes(state: State) -> str:
     return "\n".join(row.text for show in (spaces, physical, holders) for row in show(scene, 100))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "corrupts"])
+BEYOND = ("folio", "hugetlb", "tables", "userfaultfd", "ksm", "swap")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"corrupts", *BEYOND}])
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, LARGEST_SEED))
 def test_exactly_the_right_answer_is_what_the_model_does(kind: str, seed: int) -> None:
@@ -156,3 +162,61 @@ def test_whether_something_corrupts_is_asked_of_many_scenes() -> None:
     assert len({(one.scene, one.ask) for one in made}) >= 17
     assert {one.right for one in made} >= {0, 1, 3}
     assert max(sum(one.right == number for one in made) for number in range(4)) < 12, "no answer is a good guess"
+
+
+# -- beyond the small page -----------------------------------------------------------------------
+
+
+def counted(asked: str, state: State) -> int:
+    """The number that is asked for, counted in another way than the exercise does."""
+    words = asked.rsplit("`", maxsplit=1)[-1]
+    pfn = int(next(iter(re.findall(r"\bf(\d+)", words)), 0))
+    head = pfn - pfn % 512
+    if "refcount of the folio" in words:
+        frame = state.frames.get(pfn) or state.frames.get(head)
+        return frame.refcount if frame else 0
+    if "mapcount" in words:
+        small = sum(pte.present and pte.pfn == pfn for pte in state.ptes.values())
+        return small + sum(entry.huge and entry.pfn <= pfn < entry.pfn + 512 for entry in state.tables.values())
+    if "in use" in words:
+        return sum(
+            frame.pages for at, frame in state.frames.items() if head <= at < head + 512 and frame.kind != "free"
+        )
+    if "pool" in words:
+        return 4 - sum(frame.pages == 512 for frame in state.frames.values())
+    if "page tables" in words:
+        roots = {process.pgd for process in state.processes.values()}
+        below = {entry.pfn for entry in state.tables.values() if not entry.huge}
+        return len(roots | below | set(state.deposits.values()))
+    return state.frames[pfn].refcount if pfn in state.frames else 0
+
+
+@pytest.mark.parametrize("kind", ["folio", "hugetlb", "tables", "ksm"])
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_beyond_the_small_page_are_what_the_model_has(kind: str, seed: int) -> None:
+    made = exercise(kind, seed)
+    texts = [answer.text for answer in made.answers]
+    assert made.kind == kind
+    assert len(set(texts)) == len(texts) >= 3
+    _, after, _ = played(made)
+    assert texts[made.right] == str(counted(made.ask, after))
+    assert len(hints(made)) == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_an_access_comes_to_with_userfaultfd_is_what_happens(seed: int) -> None:
+    made = exercise("userfaultfd", seed)
+    runner = machine(made.scene)
+    *_, outcome = (perform(runner, line).outcome for line in made.account)
+    said = {
+        "blocked": "waits",
+        "signal": "SIGBUS",
+        "ok": "writes" if "write" in made.account[1] else f"reads {outcome.value}",
+    }
+    assert said[outcome.status] in made.answers[made.right].text
+    assert len({answer.text for answer in made.answers}) == len(made.answers) >= 3
+
+
+def test_an_entry_in_swap_is_asked_about() -> None:
+    truths = [one.answers[one.right].text for one in (exercise("swap", seed) for seed in range(8))]
+    assert "not present: swap" in truths
