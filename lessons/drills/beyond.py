@@ -16,7 +16,7 @@ HUGE: Final = 512
 CHOICES: Final = 4
 
 
-class Number(NamedTuple):
+class AskedNumber(NamedTuple):
     """A number that a command may change."""
 
     asked: str
@@ -131,7 +131,7 @@ def _swap_scene(dice: Random) -> DrillScene:
 # -- numbers ------------------------------------------------------------------------------------
 
 
-def _number(kind: str, seed: int, dice: Random, setting: DrillScene, number: Number) -> Exercise:
+def _number(kind: str, seed: int, dice: Random, setting: DrillScene, number: AskedNumber) -> Exercise:
     before = machine(setting.lines)
     if not holds(before, f"present {setting.where}"):
         raise UnsuitableError("the page is not there")
@@ -224,16 +224,16 @@ def _table_pages(state: State, _pfn: int) -> int:
     return sum(frame.kind == "pgtable" for frame in state.frames.values())
 
 
-REFCOUNT: Final = Number(
+REFCOUNT: Final = AskedNumber(
     "The refcount of the folio of {frame}", lambda state, pfn: folio_of(state, pfn).refcount, _wrong_refcount
 )
-MAPCOUNT: Final = Number(
+MAPCOUNT: Final = AskedNumber(
     "The mapcount of page {frame}", lambda state, pfn: page_frame(state, pfn).mapcount, _wrong_mapcount
 )
-IN_USE: Final = Number("The number of pages in use among the 512 around {frame}", _pages_in_use, _wrong_in_use)
-POOL: Final = Number(
+IN_USE: Final = AskedNumber("The number of pages in use among the 512 around {frame}", _pages_in_use, _wrong_in_use)
+POOL: Final = AskedNumber(
     "The number of free huge pages in the pool", lambda state, _: state.counters.get("hugetlb_free") or 0, _wrong_pool
 )
-TABLES: Final = Number("The number of pages that are page tables", _table_pages, _wrong_tables)
+TABLES: Final = AskedNumber("The number of pages that are page tables", _table_pages, _wrong_tables)
 FOLIO: Final = (REFCOUNT, MAPCOUNT, IN_USE)
 HUGETLB: Final = (REFCOUNT, MAPCOUNT, POOL)

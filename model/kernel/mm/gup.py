@@ -259,8 +259,6 @@ class get_user_pages(Procedure):
     def look_again(self, tx: Transaction) -> Outcome:
         """After the fault: follow the entry once more. If the fault could not be repaired, GUP fails with EFAULT.
 
-        Memory that has failed is EHWPOISON to those who ask for it: MADV_POPULATE does.
-
         As it was before 19be0eaffa3a, GUP looks again as if it only read, once copy-on-write has been broken for a
         mapping that is not writable. The copy may be gone by then, and the page that it finds be the file's.
 
@@ -270,7 +268,7 @@ class get_user_pages(Procedure):
         if self.ret & VM_FAULT_OOM:
             return self.finish(-ENOMEM)
         if self.ret & VM_FAULT_HWPOISON and self.foll & FOLL_HWPOISON:
-            return self.finish(-EHWPOISON)
+            return self.finish(-EHWPOISON)  # vm_fault_to_errno(): memory that has failed, to those who ask for it
         if self.ret & VM_FAULT_ERROR:
             return self.finish(-EFAULT)
         if self.ret & VM_FAULT_RETRY:

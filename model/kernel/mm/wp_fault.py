@@ -67,9 +67,6 @@ class do_wp_page(Procedure):
         Anonymous page that is exclusive, or whose refcount of 1 proves that nobody else has it: reuse it in place. One
         reference more than that, whoever holds it, forces a copy.
 
-        What userfaultfd has write-protected is its business first; with UFFD_FEATURE_WP_ASYNC the mark goes, and that
-        is all: whoever wants to know what was written looks which marks are left.
-
         As it was before 09854ba94c6a, the mapcount decides: who is the only one to map the page may write to it, no
         matter who holds references.
 
@@ -85,6 +82,7 @@ class do_wp_page(Procedure):
         if not self.flags & FAULT_FLAG_UNSHARE and userfaultfd_pte_wp(vma, pte):
             if not userfaultfd_wp_async(tx, vma):
                 return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+            # Whoever wants to know what was written looks which marks are left.
             pte = tx.ptes[self.mm, self.vpn] = pte.without(PAGE_UFFD_WP)
         if vma.flags & VM_UFFD_WP and tx.processes[self.mm].tlb_flush_pending and not self.flushed:
             # UFFDIO_WRITEPROTECT may still owe a flush: nobody may write to the old page while it is copied.
