@@ -306,6 +306,13 @@ class TableView(msgspec.Struct, Generic[K, V], gc=False, eq=False):
     def __contains__(self, key: K, /) -> bool:
         return self.get(key) is not None
 
+    def field(self, key: K, name: str) -> Any:
+        """One field of a record, None without one. A table that notes what is read may note that field alone."""
+        if key not in self.writes and (part := getattr(self.base, "part", None)) is not None:
+            return part(key, name)
+        record = self.get(key)
+        return None if record is None else getattr(record, name)
+
     def all_keys(self) -> list[K]:
         """Every key, sorted: for small tables only."""
         kept = {key for key in self.base if key not in self.writes}

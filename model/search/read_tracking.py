@@ -260,6 +260,13 @@ class TrackedTasks(Tracked):
 
     __iter__ = keys
 
+    def part(self, key: Any, field: str) -> Any:
+        """For whom a task runs, or where; None if there is no such task. Where it is in its code does not matter."""
+        component = self.alive.component(key)
+        self.note(component)
+        task = component.by_code[self.packed & component.mask]
+        return None if task is None else getattr(task, field)
+
     def _write(self, key: Any, value: Any) -> Tracked:
         written = super()._write(key, value)
         cast("TrackedTasks", written).alive = self.alive

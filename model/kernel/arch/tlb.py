@@ -106,8 +106,7 @@ class flush_tlb_range(Procedure):
         """
         for cpu in self.cpumask:
             holder = tx.cpus[cpu].irqs_off_by
-            walker = tx.tasks.get(holder) if holder else None
-            if walker is not None and walker.process == self.mm:
+            if holder and tx.tasks.field(holder, "process") == self.mm:
                 tx.waits.append(Wait((CPU, str(cpu)), write=True))
                 return blocked(f"cpu{cpu} to take the IPI: {holder} runs there with interrupts off")
             if tlb_drop(tx, cpu, self.mm, self.start, self.end):
