@@ -3,6 +3,7 @@
 import pytest
 
 from model.engine.config import KERNELS
+from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from tests.model.play import Play
 
 BUFFER = "process p0\ndevice guest\nbo b 1 in=gtt"
@@ -110,3 +111,15 @@ def test_what_cannot_be_pinned_kvm_does_not_map_for_itself(kernel: str, answer: 
     play = Play(f"set kernel {kernel}", f"{BUFFER}\n{WRITABLE}\nwrite p0 m 1")
     assert play.do("follow p0 m as=k vcpu-map by=guest") == answer
     assert play.do("follow p0 m as=fault by=guest") == "ok"
+
+
+def test_a_guest_that_lost_its_mapping_asks_for_the_page_that_it_touches() -> None:
+    """kvm_mmu_faultin_pfn() looks up fault->gfn alone, and leaves the rest of the guest's memory to later faults."""
+    play = Play("set kernel 6.18", "process p0\ndevice guest\nbo b 2 in=gtt\nmmap p0 m bo:b shared rw 2\nwrite p0 m 1")
+    play.do("follow p0 m as=k by=guest\nmove b vram")
+    assert play.state.references["k"].frames == (NOT_MAPPED, NOT_MAPPED)
+    assert play.do("dma k+1 write 99") == "ok"
+    first, second = play.state.references["k"].frames
+    assert first == NOT_MAPPED != second
+    assert play.do("read p0 m+1") == "ok 99"
+    assert play.broken() == set()

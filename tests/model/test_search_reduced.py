@@ -16,7 +16,7 @@ from model.search.code_places import NONE_HELD, CodePlace, Held, later
 from model.search.final_states import is_end
 from model.search.packed import BitLayout
 from model.search.problem import set_up
-from model.search.read_tracking import Reads, TrackedIndex
+from model.search.read_tracking import Reads, TrackedIndex, tracked_state
 from model.search.reduction import Reduction
 from model.search.report import report
 from model.search.strategy import search_scene
@@ -149,6 +149,16 @@ def test_adding_is_no_look_but_looking_after_it_is() -> None:
     assert concerns(mine, other)
     mine.components.clear()
     assert not concerns(mine, other), "two that only add may do so in any order"
+
+
+def test_who_asks_for_whom_a_task_runs_does_not_look_where_it_is() -> None:
+    """A TLB flush asks that of whoever has interrupts off on a CPU."""
+    script = "process p0\nmmap p0 m anon private rw 1\nbegin T write p0 m 1\nstep T\nmay 1 read p0 m"
+    cache = Search(set_up(parse(script))).cache
+    reads = Reads()
+    tasks = Transaction(tracked_state(cache.tables, cache.alive, 0, reads)).tasks
+    assert (tasks.field("T", "process"), tasks.field("nobody", "process")) == ("p0", None)
+    assert reads.components == {cache.alive.component("T"), cache.alive.component("nobody")}
 
 
 def test_a_held_lock_bars_the_way_of_whoever_must_take_it() -> None:

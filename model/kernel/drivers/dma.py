@@ -47,11 +47,17 @@ class device_access(Procedure):
         if reference.kind == "map":
             return call(dma_buf_map_attachment(dmabuf=reference.dmabuf, device=reference.by, name=self.reference))
         if reference.kind == "follow":
-            pages = len(reference.frames)
-            again = kvm_follow(
-                name=self.reference, mm=reference.process, start=reference.vpn, pages=pages, by=reference.by, again=True
+            return call(
+                kvm_follow(
+                    name=self.reference,
+                    mm=reference.process,
+                    start=reference.vpn,
+                    pages=len(reference.frames),
+                    by=reference.by,
+                    first=self.page,
+                    count=1,
+                )
             )
-            return call(again)
         return call(
             mirror_range(
                 name=self.reference,

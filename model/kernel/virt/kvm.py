@@ -181,7 +181,11 @@ def is_reserved(mem: Memory, pfn: int) -> bool:
 
 
 class kvm_follow(Procedure):
-    """KVM maps pages of a process into a guest. Returns the number of pages, or an errno; all or none."""
+    """KVM maps pages of a process into a guest. Returns the number of pages, or an errno; all or none.
+
+    Where the guest has lost its mapping by an invalidation, and touches a page once more, KVM looks up that page
+    alone: kvm_mmu_faultin_pfn() asks for `fault->gfn` (arch/x86/kvm/mmu/mmu.c, 7.3; 6.1: kvm_faultin_pfn).
+    """
 
     source: ClassVar[str] = "virt/kvm/kvm_main.c: __gfn_to_pfn_memslot"
     name: str
@@ -189,9 +193,11 @@ class kvm_follow(Procedure):
     start: int
     pages: int
     by: str = ""
+    first: int = 0
+    """The first page that is looked up."""
+    count: int = -1
+    """How many pages are looked up; -1: all, for a new mapping."""
     frames: tuple[Pfn, ...] = ()
-    again: bool = False
-    """The guest has lost its mapping by an invalidation, and touches it once more."""
     registered: bool = False
     """This call has made the empty mapping that invalidations find."""
     permitted: bool = True
@@ -213,7 +219,7 @@ class kvm_follow(Procedure):
         self.frames = ()
         if fact(tx, "KVM takes references on PFN mappings"):
             return None
-        if not self.again and not self.registered:
+        if self.count < 0 and not self.registered:
             if self.name in tx.references:
                 return fail(EEXIST)
             if (wait := mmu_notifier_register(tx, self.mm)) is not None:
@@ -227,9 +233,9 @@ class kvm_follow(Procedure):
     @step
     def next_page(self, tx: Transaction) -> Outcome:
         """Find the frame of the next page."""
-        if len(self.frames) == self.pages:
+        if len(self.frames) == (self.pages if self.count < 0 else self.count):
             return goto(kvm_follow.keep)
-        return call(hva_to_pfn(mm=self.mm, vpn=self.start + len(self.frames)))
+        return call(hva_to_pfn(mm=self.mm, vpn=self.start + self.first + len(self.frames)))
 
     @step
     def note_frame(self, tx: Transaction) -> Outcome:
@@ -239,7 +245,8 @@ class kvm_follow(Procedure):
             if subscription(tx, self.name, self.wanted()) is not None:
                 (mmu_interval_notifier_remove if self.registered else stop_looking)(tx, self.name)
             return done(self.ret)
-        if not entry_writable(tx, self.mm, self.start + len(self.frames)) and not mended(tx, "kvm-pte-writable"):
+        vpn = self.start + self.first + len(self.frames)
+        if not entry_writable(tx, self.mm, vpn) and not mended(tx, "kvm-pte-writable"):
             self.permitted = False
         self.frames += (self.ret,)
         return goto(kvm_follow.next_page)
@@ -271,7 +278,9 @@ class kvm_follow(Procedure):
 
     def mapped(self, tx: Transaction, reference: Reference) -> Reference:
         """The guest's mapping with the frames that were found."""
-        return replaced(reference, frames=self.frames, buffer=buffer_under(tx, self.frames))
+        end = self.first + len(self.frames)
+        frames = (*reference.frames[: self.first], *self.frames, *reference.frames[end:])
+        return replaced(reference, frames=frames, buffer=buffer_under(tx, self.frames))
 
     def put(self, tx: Transaction) -> None:
         """Give back what the look-up has taken."""
