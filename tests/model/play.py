@@ -27,7 +27,7 @@ class Play:
         self.lines += text.strip().splitlines()
         for command in parse("\n".join(self.lines))[len(self.accounts) :]:
             self.accounts.append(self.runner.perform(command))
-        return str(self.accounts[-1].outcome)
+        return str(self.accounts[-1].outcome) if self.accounts else ""
 
     def try_out(self, line: str) -> Outcome:
         """What a command would answer; it is done on a machine of its own."""

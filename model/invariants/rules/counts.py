@@ -178,10 +178,13 @@ def explain_underflow(case: Case) -> Violation:
     counts = {"refcount": frame.refcount, "mapcount": frame.mapcount, "pins": frame.pins}
     wrong = listing([f"{name} {count}" for name, count in counts.items() if count < 0])
     state = "is free" if frame.kind == "free" else f"is in use ({frame.kind})"
-    message = (
-        f"{capital(case.name)} {state} and has {wrong}: somebody gave back more than was taken. A later get brings the "
-        "count to 0 or below, and the put after it frees the page under its owner."
-    )
+    if frame.kind == "free":
+        fate = "The allocator notices when it hands the frame out, if it checks."
+    elif frame.refcount < 0:
+        fate = "The count is too low from now on: when it next reaches 0, somebody still holds the page."
+    else:
+        fate = "Reclaim and copy-on-write go by these counts, and do what is wrong for this page."
+    message = f"{capital(case.name)} {state} and has {wrong}: somebody gave back more than was taken. {fate}"
     return violation(UNDERFLOW, (case.subject, *_subjects(case)), message)
 
 

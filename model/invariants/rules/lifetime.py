@@ -3,7 +3,7 @@
 from typing import Final
 
 from model.invariants.case import Case
-from model.invariants.holders import BORROWED_KINDS
+from model.invariants.holders import BORROWED_KINDS, Holder
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.rule import FrameRule
 from model.invariants.violation import Invariant, Violation, violation
@@ -98,12 +98,18 @@ def exclusive_shared(case: Case) -> bool:
 def explain_exclusive_shared(case: Case) -> Violation:
     """Who shares it, and that a write will not copy."""
     holders = case.holders("pte", "huge")
-    places = listing([place(case.scene, h.owner, h.number) for h in holders])
+    places = listing(_places(case, holders))
     message = (
         f"{capital(case.name)} is marked AnonExclusive, yet {plural(case.tally.entries, 'entry')} map it: {places}. "
         "A write fault takes the mark for leave to write in place: one process's write appears in the other's memory."
     )
     return violation(EXCLUSIVE_SHARED, (case.subject, *(h.subject for h in holders)), message)
+
+
+def _places(case: Case, entries: list[Holder]) -> list[str]:
+    """Where entries map the page; of one of 2 MiB its place for this page."""
+    places = ((entry.owner, case.scene.place_of(entry, case.pfn)) for entry in entries)
+    return [place(case.scene, owner, vpn) for owner, vpn in places if vpn is not None]
 
 
 def pinned_shared(case: Case) -> bool:
@@ -120,7 +126,7 @@ def explain_pinned_shared(case: Case) -> Violation:
     entries = case.holders("pte", "huge")
     message = (
         f"{capital(case.name)} is held by {listing([who(case.scene, h) for h in pins])} and mapped at "
-        f"{listing([place(case.scene, h.owner, h.number) for h in entries])}, but it is not marked AnonExclusive. "
+        f"{listing(_places(case, entries))}, but it is not marked AnonExclusive. "
         "The next write there is answered with a copy: the process goes on with a new frame, the device with this one."
     )
     return violation(PINNED_SHARED, (case.subject, *(h.subject for h in (*pins, *entries))), message)

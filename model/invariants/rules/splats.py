@@ -27,6 +27,9 @@ MEANINGS: Final = {
         "While unmapping, an entry and the page behind it did not fit together: more entries than the mapcount knows "
         "of, or an entry that should not be there."
     ),
+    "BUG: Bad page cache": (
+        "A page has left its file while page tables still map it: whoever took it away should have cleared the entries."
+    ),
     "BUG: Bad rss-counter": (
         "At exit the count of a process's pages was not zero: something was counted and not taken back, or the other "
         "way round."
