@@ -373,7 +373,7 @@ CLAUSES: Final = (
         ),
     ),
     Clause(
-        rf"The walk for {PLACE} reads its entry in {FRAME}, which was its page table and has been freed\.",
+        rf"The walk for {PLACE} reads its entry in {FRAME}, which was its page table and is not any more\.",
         lambda scene, said: (
             not any(
                 upper.pfn == pfn(said) and not upper.huge and key[0] == at(said)[0] and key[2] == at(said)[1] >> 9
@@ -387,7 +387,7 @@ CLAUSES: Final = (
         lambda scene, said: scene.frame(pfn(said)).kind == "free",
     ),
     Clause(
-        rf"in {FRAME}, which was its page table .*(?P<claim>It is a page table again, of (?P<process>\w+)\.)",
+        rf"in {FRAME}, which was its page table .*(?P<claim>It is a page table of (?P<process>\w+)\.)",
         lambda scene, said: scene.frame(pfn(said)).mapping == f"mm:{said['process']}",
     ),
     Clause(
