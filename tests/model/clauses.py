@@ -674,9 +674,8 @@ GENERAL: Final = (
     r"A write fault takes the mark for leave to write in place: one process's write appears in the other's memory\.",
     r"The next write there is answered with a copy: the process goes on with a new frame, the device with this one\.",
     (
-        r"Who walks without locks holds no reference on the table he is in: whoever frees one "
-        r"must wait until no CPU can be "
-        r"inside\."
+        r"Who walks without locks holds no reference on the table he is in: whoever lets go of one "
+        r"must wait until no CPU can be inside\."
     ),
     r"Both read and write the same bytes, and whoever frees it first frees it under the other\.",
     (

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step, walks
-from model.kernel.arch.pgtable import vm_normal_page
+from model.kernel.arch.pgtable import pte_lock, vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.mmu_notifier import (
     NOT_MAPPED,
@@ -62,11 +62,15 @@ class hmm_range_fault(Procedure):
     @step
     @walks(0)
     def hmm_vma_handle_pte(self, tx: Transaction) -> Outcome:
-        """Read the entry, without its lock. Present and writable: that is the frame. Otherwise fault first.
+        """Read the entry. Present and writable: that is the frame. Otherwise fault first.
 
         What was read may be old at once: the sequence tells, later. An entry without a normal page is refused, EFAULT;
         one of DAX storage (devmap, up to 6.12) is not.
+
+        The kernel takes no page table lock here (pte_offset_map()). The model waits where one is held.
         """
+        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
+            return wait
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None:
             return fail(EFAULT)
