@@ -331,6 +331,7 @@ class ProgramEndedError(Exception):
     """The program ended while it was being measured."""
 
     def __init__(self, status: int, screen: str) -> None:
+        self.status = status
         super().__init__(f"the program ended with status {status}; its screen was:\n{screen}")
 
 

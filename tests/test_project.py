@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +49,8 @@ def imported_by(program: str, text: str = "") -> set[str]:
 
 
 def tracked() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("what is committed only a repository knows")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / name for name in listed.stdout.split("\0") if name]
 
@@ -98,18 +99,6 @@ def test_the_constraints_cover_what_the_project_asks_for() -> None:
         for requirement in importlib.metadata.requires("ptescope") or []
     }
     assert asked <= pinned
-
-
-def test_the_wheel_carries_every_module_and_every_lesson(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    packed = set(zipfile.ZipFile(wheel).namelist())
-    packages = {path.relative_to(ROOT).as_posix() for path in tracked() if path.exists()}
-    assert {name for name in packages if name.startswith(("model/", "lessons/", "tui/"))} <= packed
-    assert not {name for name in packed if name.startswith(("tests/", "benchmarks/", "docs/"))}
-    documents = {"authoring", "script", "teaching", "serving"}
-    assert {f"tui/documents/{name}.txt" for name in documents} <= packed, "what help texts name is installed"
 
 
 # Written so that this file does not contain what it looks for.

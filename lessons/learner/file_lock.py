@@ -24,15 +24,23 @@ if sys.platform == "win32":
         return True
 
 else:
-    import fcntl
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # as under WebAssembly, where no other program is there to be locked out
 
-    def try_lock(descriptor: int) -> bool:
-        """Take it if nobody has it."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        def try_lock(descriptor: int) -> bool:
+            """Take it: a Python without fcntl has no lock that would end with its program."""
+            return descriptor >= 0
+
+    else:
+
+        def try_lock(descriptor: int) -> bool:
+            """Take it if nobody has it."""
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lessons.i18n.language import tr
 from lessons.learner.own_file import replace_file
+from tui.session.platform_modules import missing_module
 from tui.session.user_files import FileNameError, UnreadableError, new_file, read_script
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def main(args: Namespace) -> int:
             ),
             file=sys.stderr,
         )
+        return EXIT_NOTHING_DONE
+    if module := missing_module("fcntl", "mmap", "resource"):
+        needs = tr("ptescope live needs the module {module}, and this Python has none").format(module=module)
+        print(needs, file=sys.stderr)
         return EXIT_NOTHING_DONE
     if args.random is not None:
         return random_programs(args)

@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Final
 
+from lessons.i18n.language import tr
+from tui.session.platform_modules import missing_module
 from tui.session.user_files import is_served
 
 EXIT_NO_TERMINAL: Final = 2
@@ -15,10 +17,14 @@ def no_terminal() -> str:
     if is_served():
         return ""
     if not sys.stdin or not sys.stdin.isatty():
-        return "the app needs a terminal, and standard input is none"
+        return tr("the app needs a terminal, and standard input is none")
     if not sys.stdout.isatty():
-        return "the app needs a terminal, and standard output is none"
-    return "the app needs a terminal that can move its cursor, and TERM=dumb cannot" if is_dumb() else ""
+        return tr("the app needs a terminal, and standard output is none")
+    if is_dumb():
+        return tr("the app needs a terminal that can move its cursor, and TERM=dumb cannot")
+    if os.name == "posix" and (module := missing_module("termios", "tty")):
+        return tr("the app needs the module {module}, and this Python has none").format(module=module)
+    return ""
 
 
 def is_dumb() -> bool:
