@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 # Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak translations constraints clean monkey kills
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak packages translations constraints clean monkey kills
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -68,6 +68,9 @@ kills: $(VENV)/develop ## kill programs that write files at any moment, 1000 tim
 
 soak: $(VENV)/develop ## random play of several tasks, until interrupted; goes on where it stopped (ARGS="--first N" begins at N)
 	@$(BIN)/python -m tests.model.soak $(ARGS)
+
+packages: $(VENV)/develop ## build, install and use wheel and sdist: every Python at hand, lowest and newest dependencies
+	@$(BIN)/python -m tests.packages $(ARGS)
 
 translations: $(VENV)/develop ## bring the translators' .po files up to date with the texts of the source
 	@$(BIN)/python -m docs.translations
