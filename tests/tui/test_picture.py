@@ -87,6 +87,14 @@ def test_the_ledger_says_who_holds_which_unit_since_when_and_what_he_believes() 
     ]
 
 
+@pytest.mark.parametrize("width", [66, 76])
+def test_no_word_of_a_ledger_is_cut(width: int) -> None:
+    for name in ("move-under-grab", "pin-dontneed-fault"):
+        *_, last = played(MOMENTS[name])
+        for pfn in last.drawn.state.frames:
+            assert not [line.text for line in ledger(last.drawn, pfn, width) if line.text.rstrip().endswith("~")]
+
+
 def test_a_unit_that_nobody_owns_is_named_in_box_and_ledger() -> None:
     drawn = list(played(MOMENTS["pin-dontneed-fault"]))[-1].drawn
     frame = drawn.state.frames[5]

@@ -11,6 +11,7 @@ from model.invariants.holders import Holder, some
 from model.kernel.drivers.buffer import own_file
 from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame, Reference
+from tui.views.markdown import wrap
 from tui.views.picture.history import owner_of
 from tui.views.picture.legend import in_ascii, sign
 from tui.views.picture.owners import hue
@@ -207,7 +208,10 @@ def _sum(drawn: PictureState, pfn: int, entries: list[LedgerLine], width: int) -
     else:
         told = _fate(frame, [entry for entry in entries if entry.weight])
     count = str(frame.refcount) if counted(frame) else "-"
-    yield row(Span(cut(f" = {count:>5}  {told}", width), "strong", f"frame:{pfn}"))
+    subject, lead = f"frame:{pfn}", f" = {count:>5}  "
+    for line in wrap([Span(told, "strong", subject)], width - len(lead)):
+        yield Row((Span(lead, "strong", subject), *line.spans))
+        lead = " " * len(lead)
 
 
 def _fate(frame: Frame, found: list[LedgerLine]) -> str:
