@@ -194,8 +194,8 @@ def test_where_the_fix_is_another_call_each_machine_makes_its_own() -> None:
 
 
 def test_the_page_has_both_machines_and_what_the_machine_lacks() -> None:
-    page = museum_page([find("mali-read-only"), find("huge-dirty-cow")])
-    for words in ("CVE-2017-1000405", find("huge-dirty-cow").header.lacks, find("mali-read-only").header.rule):
+    page = museum_page([find("mali-read-only"), find("lazy-tlb")])
+    for words in (find("lazy-tlb").header.title, find("lazy-tlb").header.lacks, find("mali-read-only").header.rule):
         assert escape(words) in page
     assert re.findall(r"<figcaption>([^<]*)", page) == ["before the calls", "as it was", "as mended"]
     assert page.count("<svg") == 3

@@ -189,6 +189,8 @@ class get_user_pages(Procedure):
 
         As it was before a7f226604170, a pin that only reads takes a shared page as it is, and the next write of the
         process goes to a copy.
+
+        As it was before a8f97366452e, GUP makes a huge entry dirty that it touches, also where it only reads.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -221,8 +223,7 @@ class get_user_pages(Procedure):
         """The same for an entry that maps 2 MiB: all the pages of it that are wanted, at once.
 
         Each of them is one reference on the folio, on its head: a page of a large folio has no count of its own. What
-        the entry allows, and the mark of the head, go for all 512. (Before a8f97366452e the entry was dirty then, also
-        for whoever only reads.)
+        the entry allows, and the mark of the head, go for all 512.
         """
         if not pmd.present:
             return None
