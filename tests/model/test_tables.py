@@ -229,3 +229,14 @@ def test_the_marks_of_userfaultfd_are_not_moved_with_a_table() -> None:
     play.do("uffdio-register p0 m u wp\nuffdio-writeprotect p0 m+0 u wp\nmremap p0 m pages=512 maymove to=2048")
     assert not any(step.step == "pmd_populate" for step in play.accounts[-1].steps)
     assert play.do("write p0 m 66") == "ok"
+
+
+def test_nobody_walks_the_mappings_of_a_file_while_a_table_of_it_moves() -> None:
+    play = Play("set cpus 2", "process p0 cpu=0\nmemfd f 512\nmmap p0 m memfd:f shared rw 512 at=512\nwrite p0 m 65")
+    play.do("begin M cpu=0 mremap p0 m pages=512 maymove to=2048\nstep M 16\nbegin P cpu=1 punch f 0 1")
+    assert play.state.tasks["M"].stack[-1].next_name == "pmd_populate"
+    assert "i_mmap_rwsem of f" in play.do("finish P")
+    play.do("finish M\nfinish P")
+    assert not play.state.locks
+    assert ("p0", 2048) not in play.state.ptes
+    assert not play.broken()
