@@ -1,5 +1,7 @@
 """Page tables are pages: who walks without locks is inside of one while others take it out and free it."""
 
+from typing import Any
+
 import pytest
 
 from model.kernel.arch.table_walk import hooked_at
@@ -234,7 +236,8 @@ def test_the_marks_of_userfaultfd_are_not_moved_with_a_table() -> None:
 def test_nobody_walks_the_mappings_of_a_file_while_a_table_of_it_moves() -> None:
     play = Play("set cpus 2", "process p0 cpu=0\nmemfd f 512\nmmap p0 m memfd:f shared rw 512 at=512\nwrite p0 m 65")
     play.do("begin M cpu=0 mremap p0 m pages=512 maymove to=2048\nstep M 16\nbegin P cpu=1 punch f 0 1")
-    assert play.state.tasks["M"].stack[-1].next_name == "pmd_populate"
+    moving: Any = play.state.tasks["M"].stack[-1]
+    assert moving.next_name == "pmd_populate"
     assert "i_mmap_rwsem of f" in play.do("finish P")
     play.do("finish M\nfinish P")
     assert not play.state.locks

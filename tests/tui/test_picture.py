@@ -221,3 +221,40 @@ def test_entries_of_single_pages_lead_to_pages_of_the_box_and_each_is_a_unit_of_
     told = [line.text for line in ledger(drawn, 517, 76)]
     assert "a folio of 512 pages" in told[0]
     assert told[-1].startswith(" =   509")
+
+
+SHARED = """set hugetlb 4
+set tlb-flush broadcast
+process p0 cpu=0
+process p1 cpu=1
+device nic
+memfd f 262144 hugetlb
+mmap p0 m memfd:f shared rw 262144 at=262144 noreserve
+mmap p1 m memfd:f shared rw 262144 at=262144 noreserve
+write p0 m 65
+read p1 m"""
+INSIDE = "\nbegin G gup p0 m+0 as=r write fast-only by=nic\nstep G 5\nbegin U cpu=1 munmap p0 m\nfinish U"
+COLLAPSE = """set tlb-flush broadcast
+process p0 cpu=0
+device nic
+memfd f 512
+mmap p0 m memfd:f shared rw 512 at=512
+write p0 m 65
+begin G cpu=0 gup p0 m+0 as=r write fast-only by=nic
+step G 5
+begin C cpu=1 madvise p0 m collapse
+finish C"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (SHARED, "PTE f4=p0"),
+        (SHARED + INSIDE, "G in f4: p1"),
+        ("set as-it-was unshare-sync\n" + SHARED + INSIDE, "G in f4: p1"),
+        (COLLAPSE, "G in f4: RCU"),
+        ("set kernel 6.1\nset as-it-was collapse-sync\n" + COLLAPSE, "G in f4: free"),
+    ],
+)
+def test_a_shared_table_and_one_that_was_pulled_from_under_a_walk_are_named(text: str, shown: str) -> None:
+    assert shown in "\n".join(drawn_after(text)[1])

@@ -5,7 +5,6 @@ from typing import Any
 
 from lessons.i18n.language import tr
 from model.kernel.arch.pgtable import PUD
-from model.kernel.arch.table_walk import hooked_at, is_given_up
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import PAGE_BITS, names
 from model.memory.leaf import leaf_entry
@@ -15,6 +14,7 @@ from model.memory.tasks import Locals
 from tui.views.row import Row, Span, row
 from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place
 from tui.views.spaces import absent, rights, short_bits
+from tui.views.table_fate import HARMLESS, Fate, fate_of
 
 
 def walk(scene: ShownState, width: int) -> list[Row]:
@@ -104,29 +104,32 @@ def _left_table(scene: ShownState, process: str, vpn: int) -> Row | None:
         if table is None:
             continue
         subject = f"frame:{table}"
-        frame = scene.state.frames.get(table)
-        place = hooked_at(scene.state, table) if frame is not None and frame.kind == "pgtable" else None
-        others = place is not None and not is_given_up(scene.state, table, *place)
-        freed = not others and (place is not None or frame is None or frame.kind != "pgtable")
-        if place is not None and others:
-            what = tr("{process} still has it: {task} is still inside").format(process=place[0], task=name)
-        elif frame is None:
-            what = tr("free: {task} is still inside").format(task=name)
-        elif place is not None:
-            what = tr("a table of {process}: {task} is still inside").format(process=place[0], task=name)
-        elif freed:
-            what = tr("data now: {task} is still inside").format(task=name)
-        elif any(table in waiting for waiting in scene.state.rcu.values()):
-            what = tr("kept by RCU: {task} is still inside").format(task=name)
-        else:
-            what = tr("taken out: {task} is still inside").format(task=name)
+        fate, owner = fate_of(scene.state, table)
+        what = _told(fate).format(process=owner, task=name)
         return row(
             Span("  PTE ", "strong"),
             Span(f"f{table}", scene.role(subject, "plain"), subject),
             Span(f"[{vpn & INDEX_MASK}]".ljust(6), "plain", subject),
-            Span(what, "corruption" if freed else "hazard", f"task:{name}"),
+            Span(what, "hazard" if fate in HARMLESS else "corruption", f"task:{name}"),
         )
     return None
+
+
+def _told(fate: Fate) -> str:
+    """A fate in words."""
+    match fate:
+        case "free":
+            return tr("free: {task} is still inside")
+        case "data":
+            return tr("data now: {task} is still inside")
+        case "kept":
+            return tr("kept by RCU: {task} is still inside")
+        case "out":
+            return tr("taken out: {task} is still inside")
+        case "other":
+            return tr("a table of {process}: {task} is still inside")
+        case "shared":
+            return tr("{process} still has it: {task} is still inside")
 
 
 def walkers(state: State, process: str, vpn: int) -> Iterator[tuple[str, Locals]]:

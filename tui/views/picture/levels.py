@@ -5,12 +5,14 @@ from typing import Final
 
 import msgspec
 
+from lessons.i18n.language import tr
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import Page
 from tui.views.picture.legend import sign
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Span
 from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES
+from tui.views.table_fate import HARMLESS, fate_of, stranded
 
 ITEM: Final = 7
 """Columns of one level: `f4[16]`."""
@@ -72,7 +74,7 @@ def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
     """How far a walk in this process has come, or which tables have just been hung in; nothing without either."""
     walked = drawn.last.walked
     if walked is None or walked[0] != process:
-        return _hung_in(drawn, process, width)
+        return _left_behind(drawn, process, width) or _hung_in(drawn, process, width)
     spans: list[Span] = []
     found = list(levels(drawn, walked))
     for level in (3, 2, 1, 0):
@@ -83,6 +85,27 @@ def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
     where = f" f{at.table}[{at.number}]" if at is not None and at.table is not None else ""
     room = width - sum(len(span.text) for span in spans)
     return [*spans, Span(f"{where[:room]:<{room}}", "now", at.subject if at is not None and where else "")]
+
+
+def _left_behind(drawn: PictureState, process: str, width: int) -> list[Span]:
+    """A walk that stands in a table which has been taken away from under it, and what that is by now."""
+    for name, table in stranded(drawn.state, process):
+        fate, owner = fate_of(drawn.state, table)
+        match fate:
+            case "free":
+                now = tr("free")
+            case "data":
+                now = tr("data")
+            case "kept":
+                now = "RCU"
+            case "out":
+                now = tr("taken out")
+            case "other" | "shared":
+                now = owner
+        text = f" {name} {tr('in')} f{table}: {now}"
+        role = "hazard" if fate in HARMLESS else "corruption"
+        return [Span(text[:width].ljust(width), role, f"frame:{table}")]
+    return []
 
 
 def _hung_in(drawn: PictureState, process: str, width: int) -> list[Span]:
@@ -99,5 +122,7 @@ def _hung_in(drawn: PictureState, process: str, width: int) -> list[Span]:
         for level in (3, 2, 1, 0)
     ]
     table = new[min(new)].pfn
+    others = [other for other, _ in drawn.state.shared_tables.get(table) or () if other != process]
+    text = f" f{table}" + (f"={others[0]}" if others else "")
     room = width - sum(len(span.text) for span in spans)
-    return [*spans, Span(f" f{table}"[:room].ljust(room), "new", f"frame:{table}")]
+    return [*spans, Span(text[:room].ljust(room), "new", f"frame:{table}")]
