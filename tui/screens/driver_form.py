@@ -215,8 +215,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         try:
             parse(self.draft.text)
         except ScriptError as error:
-            first = error.problems[0]
-            self._say(f"{first.line}:{first.column} {first.message}")
+            self._say_unreadable(error)
             return
         path = Path(f"{self.draft.given['driver NAME'].strip()}{SUFFIX}")
         content = self.draft.text.encode()
@@ -239,8 +238,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         try:
             check(self.draft.text)
         except ScriptError as error:
-            count = len(error.problems)
-            self._say(ntr("{n} line cannot be read", "{n} lines cannot be read", count).format(n=count))
+            self._say_unreadable(error)
             return
         self.dismiss(self.draft.text)
 
@@ -254,10 +252,15 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         except UnreadableError as error:
             self._say(str(error))
         except ScriptError as error:
-            first = error.problems[0]
-            self._say(f"{first.line}:{first.column} {first.message}")
+            self._say_unreadable(error)
         else:
             self.app.push_screen(screen)
+
+    def _say_unreadable(self, error: ScriptError) -> None:
+        """How many lines are wrong; what is wrong with each stands in the findings, which are renewed at once."""
+        count = len({problem.line for problem in error.problems})
+        self.pane.renew()
+        self._say(ntr("{n} line cannot be read", "{n} lines cannot be read", count).format(n=count))
 
     def _say(self, word: str) -> None:
         self.said = word
