@@ -30,7 +30,7 @@ ANSWERS = {
     "special-ptes-and-pmds": {
         "fast-without-the-bit": "nothing: GUP-fast takes no PTE here at all",
         "mixed-without-the-bit": "2",
-        "gup-on-mixed": "it gets the page: the hole is back, by architecture",
+        "gup-on-mixed": "it gets the page: without the bit the hole is back",
         "bit-in-the-pmd": "no",
         "bit-in-the-pmd-6-12": "the special bit of the PMD",
     },
