@@ -46,6 +46,9 @@ IN_A_LESSON: Final = (
     *(f"model.kernel.mm.{name}" for name in ("fork", "ksmd", "madvise", "migrate", "mremap", "reclaim", "remote")),
     *("model.kernel.drivers.dma_buf", "model.kernel.drivers.gem", "model.kernel.fs.pipe", "model.kernel.virt"),
     *("model.kernel.mm.gup_fast", "model.kernel.mm.userfaultfd_fill"),
+    *(f"model.kernel.mm.{name}" for name in ("gup", "huge_fault", "hugetlb", "munmap", "populate")),
+    *(f"model.kernel.mm.{name}" for name in ("split_folio", "swap", "swap_fault", "truncate", "unmap", "wp_fault")),
+    *("model.kernel.drivers.driver_steps", "tui.views.walk"),
 )
 """Kernel functions whose verb the lesson's first scene does not use, and screens that are not open."""
 
