@@ -137,7 +137,10 @@ def try_environment(folder: Path, interpreter: Interpreter, wheel: Path, deps: s
         came = go([environment.program], folder / "Arbeit 0", journey, {})
         if came.status != journey.status or journey.shows not in came.complaint:
             wrong.append(f"{' '.join(journey.words)} without its extra: {came.status}, {came.complaint.strip()}")
-    environment.install(f"{wheel}[{','.join(EXTRAS)}]", *(lowest(EXTRAS) if deps == "lowest" else ()))
+    try:
+        environment.install(f"{wheel}[{','.join(EXTRAS)}]", *(lowest(EXTRAS) if deps == "lowest" else ()))
+    except InstallError as error:
+        return [*wrong, f"the extras: {error}"]
     wrong += trouble_with_mcp(environment.program, folder / "Arbeit 0")
     wrong += trouble_with_serve(environment.program, folder / "Arbeit 0", free_port())
     return wrong
