@@ -258,3 +258,36 @@ finish C"""
 )
 def test_a_shared_table_and_one_that_was_pulled_from_under_a_walk_are_named(text: str, shown: str) -> None:
     assert shown in "\n".join(drawn_after(text)[1])
+
+
+HUGE_FILE = """
+set hugetlb 1
+process p0
+memfd f 512 hugetlb
+mmap p0 buf memfd:f shared rw 512 at=512
+write p0 buf 5
+"""
+
+
+def test_the_tokens_of_a_folio_add_up_to_its_count() -> None:
+    """The page cache has a reference for each page."""
+    drawn = after(HUGE_FILE, "write p0 buf 5")
+    (box,) = (line.text for line in picture(drawn, 120) if "2M f[0]" in line.text)
+    assert box.rstrip("▌ ").endswith("◉512▪ 513")
+
+
+@pytest.mark.parametrize("width", [76, 120])
+def test_whole_and_partial_mappings_of_a_folio_have_lines_of_their_own_in_ascii_too(width: int) -> None:
+    script = """
+        process p0
+        mmap p0 buf anon private rw 512 at=512
+        madvise p0 buf hugepage
+        write p0 buf 1
+        mprotect p0 buf[0:2] rw
+        madvise p0 buf+0 dontneed
+    """
+    kinds = [
+        {piece for line in picture(drawn, width) for piece in ("%%>", "==>") if piece in line.text}
+        for _, drawn in played(script, ASCII)
+    ]
+    assert kinds[-3:] == [{"%%>"}, {"%%>"}, {"==>"}]

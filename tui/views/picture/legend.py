@@ -52,7 +52,7 @@ SIGNS: Final = {
 LINES: Final = {
     "light": (" ╵╷│╴╯╮┤╶╰╭├─┴┬┼", " |||-+++-+++-+++"),
     "heavy": (" ╹╻┃╸┛┓┫╺┗┏┣━┻┳╋", " |||=+++=+++=+++"),
-    "double": (" ║║║═╝╗╣═╚╔╠═╩╦╬", " |||=+++=+++=+++"),
+    "double": (" ║║║═╝╗╣═╚╔╠═╩╦╬", " |||%+++%+++%+++"),
     "dash": (" ┆┆┆┄╯╮┤┄╰╭├┄┴┬┼", " :::.+++.+++.+++"),
 }
 """Style → the pieces of a line, by which of its four arms it has: 1 up, 2 down, 4 left, 8 right."""

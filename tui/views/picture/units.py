@@ -16,7 +16,7 @@ from model.invariants.holders import WEIGHTS, Holder, HolderKind, large_weight, 
 from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, first_of_block
 from model.kernel.mm.physical import idle_count
-from model.memory.flags import PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
+from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
 from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame
 from model.memory.state import State
@@ -113,12 +113,14 @@ def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit
 
 
 def tokens(found: list[Unit], room: int) -> str:
-    """One sign a unit, pins as one of 1024; where there are too many, how many of each.
+    """One sign a unit, pins as one of 1024; where there are too many, how many of each. A folio's cache has 512 units.
 
-    >>> tokens([Unit("entry", 1)] * 2 + [Unit("pin", 1024)], 4)
-    '●●◆'
+    >>> tokens([Unit("entry", 1)] * 2 + [Unit("pin", 1024)], 4), tokens([Unit("whole", 1), Unit("cache", 512)], 8)
+    ('●●◆', '◉512▪')
     """
-    if len(found) <= min(room, MOST_TOKENS):
+    counts: Counter[str] = Counter()
+    for unit in found:
+        counts[unit.token] += 1 if unit.weight == GUP_PIN_COUNTING_BIAS else abs(unit.weight)
+    if counts.total() <= min(room, MOST_TOKENS):
         return "".join(sign(unit.token) for unit in found)
-    counts = Counter(unit.token for unit in found)
     return "".join(f"{counts[token] if counts[token] > 1 else ''}{sign(token)}" for token in ORDER if counts[token])
