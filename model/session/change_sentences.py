@@ -31,7 +31,7 @@ def change_phrase(made: ChangeInStep) -> str:
 def _frame(made: ChangeInStep) -> str:
     _, pfn, old, new = made.change
     if new is None or new.kind == "free":
-        return f"freed frame {pfn}: it was {_use(old)}, and the next allocation gets it"
+        return f"freed frame {pfn}: it was {_use(old)}, and may go to anybody now"
     if old is None or old.kind == "free":
         return f"allocated frame {pfn} as {_use(new)}"
     return f"{frame(made.scene, pfn)}: {listing(_differences(old, new)) or 'no visible change'}"
@@ -66,6 +66,8 @@ def _content(made: ChangeInStep) -> str:
             if event.reference:
                 user = event.device or f"whoever uses {event.reference}"
                 return f"{user} wrote {value} to {where} through {event.reference}"
+            if not event.process:
+                return f"{event.device or 'the kernel'} wrote {value} to {where}"
             at = place(made.scene, event.process, event.vpn)
             return f"{event.process} wrote {value} to {where}, at {at}"
         if isinstance(event, Copied) and pfn in event.frames:
@@ -113,8 +115,8 @@ def _reference(made: ChangeInStep) -> str:
 def _cache(made: ChangeInStep) -> str:
     _, (file, index), old, new = made.change
     if new is None:
-        return f"took frame {old} out of file {file}, page {index}"
-    return f"made frame {new} page {index} of file {file}"
+        return f"took {frame(made.scene, old)} out of file {file}, page {index}"
+    return f"made {frame(made.scene, new)} page {index} of file {file}"
 
 
 def _tlb(made: ChangeInStep) -> str:

@@ -91,7 +91,7 @@ def maps(scene: MachineView, said: Said) -> bool:
 
 def has(scene: MachineView, said: Said) -> bool:
     """Whether a process has the frame at the second address that is named."""
-    return leads(scene, *second(said), pfn(said))
+    return leads(scene, *second(said), named(scene, said))
 
 
 def empty(scene: MachineView, said: Said) -> bool:

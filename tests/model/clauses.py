@@ -66,7 +66,10 @@ MOVED: Final = (
 
 CLAUSES: Final = (
     # what a reference holds, and who will be surprised
-    Clause(rf"(?P<name>\w+) holds {FRAME}, (?=taken)", lambda scene, said: pfn(said) in reference(scene, said).frames),
+    Clause(
+        rf"(?P<name>\w+) holds {FRAME}, (?=taken)",
+        lambda scene, said: any(is_frame(scene, said, one) for one in reference(scene, said).frames),
+    ),
     Clause(
         rf"(?P<name>\w+) holds {NAMED}, (?P<claim>taken at {PLACE}(?: \(and \d+ more pages? likewise\))?\.)",
         lambda scene, said: 0 <= at(said)[1] - reference(scene, said).vpn < len(reference(scene, said).frames),
@@ -87,7 +90,7 @@ CLAUSES: Final = (
     Clause(
         rf"holds {FRAME}, .*\. (?P<claim>(?P<process>\w+) and [\w ]+ still share the page, but no longer at that "
         r"address\.)",
-        lambda scene, said: said["process"] in scene.mappers(pfn(said)),
+        lambda scene, said: said["process"] in scene.mappers(named(scene, said)),
     ),
     Clause(
         rf"taken at {PLACE}.*(?P<claim>Whatever [\w ]+ still does with it, \w+ has no view of it\.)",

@@ -17,6 +17,7 @@ from model.invariants import checker as checker_module
 from model.invariants.checker import Checker
 from model.invariants.machine_view import MachineView
 from model.invariants.next_access import next_access
+from model.invariants.phrases import frame as name_of
 from model.invariants.registry import RULES
 from model.invariants.rule import AccessRule
 from model.invariants.rules.splats import MEANINGS
@@ -29,6 +30,7 @@ from model.memory.records import Frame
 from model.memory.state import State, Transaction
 from model.memory.tasks import Task
 from model.script.runner import Runner
+from model.session.change_sentences import ChangeInStep, change_phrase
 from tests.model import sayings
 from tests.model.broken_machines import USER, anon, machine, process, remembered
 from tests.model.clauses import CLAUSES, hold_clauses, uncovered
@@ -115,12 +117,36 @@ def hold_splat(found: Violation, stepped: Stepped) -> None:
     assert found.message == f"{splat.title}. {meaning}{where}{' The task dies here.' if splat.fatal else ''}"
 
 
+def hold_change(made: ChangeInStep) -> None:
+    """Hold what `why` says of a change against it: each frame, byte and page that it names."""
+    said, (table, key, old, new) = change_phrase(made), made.change
+    match table:
+        case "ptes" if new is None:
+            assert said.startswith("cleared the entry of ")
+        case "ptes" if old is None or (old.pfn, old.kind) != (new.pfn, new.kind):
+            assert said.startswith("made the entry of ")
+            assert " lead to " in said
+        case "content":
+            assert re.search(rf"\b{new or 0}\b", said)
+            assert not re.match(r"\s|wrote", said)
+        case "page_cache":
+            assert said.endswith(f"page {key[1]}" if new is None else f"page {key[1]} of file {key[0]}")
+            assert name_of(made.scene, old if new is None else new) in said
+        case "frames" if new is None or new.kind == "free":
+            assert said.startswith(f"freed frame {key}: ")
+            assert made.scene.frame(key).kind == "free"
+        case "frames" if old is not None and old.kind != "free" and old.refcount != new.refcount:
+            assert f"refcount {old.refcount} → {new.refcount}" in said
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Whatever is said of a step is held against the States before and after it."""
     committed = checker_module.committed
 
     def held(before: MachineView, scene: MachineView, stepped: Stepped) -> Iterator[Violation]:
+        for change in stepped.changes:
+            hold_change(ChangeInStep(scene, change, stepped.events))
         for found in committed(before, scene, stepped):
             if found.invariant == "splat":
                 hold_splat(found, stepped)
