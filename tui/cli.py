@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import Action, ArgumentParser, HelpFormatter, Namespace
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
@@ -176,7 +177,15 @@ def folder(text: str) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ptescope. Returns the exit status; whatever goes wrong is one line on standard error, never a traceback."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _status(arguments)
+    from tui.session.ending import in_order
+
+    return in_order(lambda: _status(sys.argv[1:]))
+
+
+def _status(arguments: Sequence[str]) -> int:
+    words = list(arguments)
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a sign gets a question mark instead of an accident.
@@ -238,7 +247,8 @@ def _name_damaged_translations() -> None:
 
 
 def _give_up(message: str, status: int) -> int:
-    sys.stderr.write(f"ptescope: {message}\n")
+    with suppress(OSError):  # a terminal that has gone
+        sys.stderr.write(f"ptescope: {message}\n")
     return status
 
 

@@ -11,6 +11,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider
@@ -24,6 +25,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
+from tui.app.gone_terminal import outliving
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
 from tui.app.typed_command import TypedCommand, TypedLetter
 from tui.drivers.opening import lesson_driver
@@ -35,6 +37,8 @@ from tui.views.glyphs import ASCII, choose
 from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from lessons.teach.assignment import Assignment
     from tui.drivers.driver import Driver
     from tui.screens.comparison import Comparison
@@ -131,7 +135,7 @@ class PtescopeApp(App[None]):
 
     def get_driver_class(self) -> type[TerminalDriver]:
         """Textual's driver; for a room it can draw large type."""
-        return with_large_type(super().get_driver_class())
+        return with_large_type(outliving(super().get_driver_class()))
 
     def action_large_type(self) -> None:
         """Twice as large, or as before; says how to enlarge the font where the terminal cannot draw that."""
@@ -171,8 +175,24 @@ class PtescopeApp(App[None]):
 
             self.push_screen(Palette(id="--command-palette"))
 
+    def exit(self, result: None = None, return_code: int = 0, message: "RenderableType | None" = None) -> None:
+        """End the app, whoever wants it to: the learner, a signal, a terminal that has gone. What was done is kept."""
+        said = self._keep_all()
+        super().exit(result, return_code, message or (Text(said) if said else None))
+
+    def _keep_all(self) -> str:
+        """Keep what no screen has kept yet; says why where that is not possible."""
+        if not self.has_staged:
+            return ""
+        from tui.screens.stage import Stage
+
+        words = [screen.keep_now() for screen in self.screen_stack if isinstance(screen, Stage)]
+        return "\n".join(filter(None, words))
+
     def _fatal_error(self) -> None:
         """A bug: leave the screen and hand it to the command line, which tells of it in one line."""
+        with contextlib.suppress(Exception):  # it may be the bug
+            self._keep_all()
         self._close_messages_no_wait()
 
     @property

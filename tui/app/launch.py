@@ -6,7 +6,6 @@ that stay, and looking through them again and again would be a tenth of the star
 
 import gc
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tui.drivers.opening import first_driver, lesson_driver, sandbox_driver
@@ -76,31 +75,12 @@ def home(store: "Store | None" = None) -> int:
 def _run(store: "Store", driver: "Driver | None", *, present: bool = False, autoplay: float = 0.0) -> int:
     """Run the app to its end; the exit status."""
     from tui.app.app import PtescopeApp
+    from tui.app.gone_terminal import read_any_bytes
 
-    _read_any_bytes()
+    read_any_bytes()
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay
     app.run()
     if app.bug is not None:
         raise app.bug
     return app.return_code or 0
-
-
-def _read_any_bytes() -> None:
-    """Let the terminal send bytes that are no UTF-8: a Latin-1 terminal, or binary data that was pasted.
-
-    Textual's drivers decode strictly in a thread of their own, so one such byte would end the app.
-    """
-    from codecs import getincrementaldecoder
-    from functools import partial
-    from importlib import import_module
-
-    from textual.constants import DRIVER
-
-    def forgiving(encoding: str) -> Callable[[], object]:
-        return partial(getincrementaldecoder(encoding), errors="replace")
-
-    with suppress(ImportError):  # not on this system
-        driver = import_module((DRIVER or "textual.drivers.linux_driver").partition(":")[0])
-        if hasattr(driver, "getincrementaldecoder"):
-            driver.getincrementaldecoder = forgiving  # type: ignore[attr-defined]

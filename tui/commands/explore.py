@@ -140,6 +140,9 @@ def main(args: Namespace) -> int:
     except ScriptError as error:
         complain(args.file, error)
         return EXIT_MALFORMED
+    if not args.json:
+        # Now, not when somebody has pressed Ctrl+C and waits: it takes a while to load.
+        from tui.views.search_report import print_report
     began = time.process_time()
     (search, part, reduction), ended = run(scene, args)
     found = report(search, args.violation or "", part, reduction)
@@ -147,8 +150,6 @@ def main(args: Namespace) -> int:
     if args.json:
         print_json(found, seconds, args.seed)
     else:
-        from tui.views.search_report import print_report
-
         print_report(found, seconds, ended)
     if args.output is not None and not draw(found, args.output):
         return EXIT_MALFORMED

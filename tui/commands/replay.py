@@ -4,8 +4,6 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -75,8 +73,9 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
     if jobs <= 1 or len(paths) < FEW:
         yield from zip(paths, map(compare_file, paths), strict=True)
         return
-    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    from tui.jobs.worker_processes import worker_processes
+
+    with worker_processes(jobs) as pool:
         for number, found in enumerate(zip(paths, pool.map(compare_file, paths, chunksize=4), strict=True), 1):
             if progress:
                 print(f"\r{number}/{len(paths)}", end="" if number < len(paths) else "\r", file=sys.stderr, flush=True)

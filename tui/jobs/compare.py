@@ -1,12 +1,9 @@
 """The comparison and the review of a driver: each answer as it comes, from the cache or from processes of their own."""
 
-import os
-import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import aclosing, closing
-from multiprocessing import get_context
 from queue import Empty
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,10 +14,10 @@ from tui.jobs.compare_cache import Answer, Cache
 from tui.jobs.limits import memory_now
 from tui.jobs.progress_bar import progress_bar
 from tui.jobs.subprocess_job import run_in_process
+from tui.jobs.worker_processes import CONTEXT, worker_processes
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
-    from multiprocessing.synchronize import Event
 
     from model.search.bfs import SearchProgress
 
@@ -131,17 +128,10 @@ def compute(asked: Sequence[CellQuestion], bounds: CellBounds) -> Generator[Answ
         for group in groups.values():
             yield from Judging(bounds.most_states, bounds.most_memory).answers(group)
         return
-    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    context = get_context("spawn")
-    queue, stop = context.Queue(), context.Event()
+    queue = CONTEXT.Queue()
     each = max(bounds.most_memory // bounds.jobs, 1)
-    begun = (queue, stop, bounds.most_states, each)
-    with ProcessPoolExecutor(bounds.jobs, mp_context=context, initializer=_begin, initargs=begun) as pool:
-        try:
-            yield from _gathered(queue, [pool.submit(_answer_group, group) for group in groups.values()])
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    with worker_processes(bounds.jobs, _begin, queue, bounds.most_states, each) as pool:
+        yield from _gathered(queue, [pool.submit(_answer_group, group) for group in groups.values()])
 
 
 def _gathered(queue: "Queue[Answered]", futures: "list[Future[None]]") -> Iterator[Answered]:
@@ -161,11 +151,10 @@ def _gathered(queue: "Queue[Answered]", futures: "list[Future[None]]") -> Iterat
 class Judging:
     """Answers the questions of one group, within bounds."""
 
-    def __init__(self, most_states: int, most_memory: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, most_states: int, most_memory: int) -> None:
         from model.compare.cells import Judge
 
         self.most_memory = most_memory
-        self.stopped = stopped
         self.ended = ""
         self.judge = Judge(most_states, self.allow)
 
@@ -174,19 +163,15 @@ class Judging:
         del progress
         if memory_now() > self.most_memory:
             self.ended = OUT_OF_MEMORY
-        return not self.ended and not self.stopped()
+        return not self.ended
 
     def answers(self, asked: list[CellQuestion]) -> Iterator[Answered]:
-        """Search or try them one after the other; a search that somebody has stopped has no answer."""
+        """Search or try them one after the other."""
         from model.compare.cells import try_use
 
         for question in asked:
-            if self.stopped():
-                return
             self.ended = ""
             answer = try_use(question.text) if question.use else self.judge.cell(question.scene)
-            if self.stopped():
-                return
             yield question.text, msgspec.structs.replace(answer, ended=self.ended) if self.ended else answer
 
 
@@ -194,28 +179,20 @@ class _Worker(NamedTuple):
     """What a worker process is given when it begins."""
 
     queue: "Queue[Answered]"
-    stop: "Event"
     most_states: int
     most_memory: int
-    parent: int
-
-    def is_stopped(self) -> bool:
-        """Whether nobody wants its answers any more."""
-        return self.stop.is_set() or os.getppid() != self.parent
 
 
 _workers: list[_Worker] = []
 """The one of this process."""
 
 
-def _begin(queue: "Queue[Answered]", stop: "Event", most_states: int, most_memory: int) -> None:
-    """A worker process begins: it is its parent that Ctrl+C speaks to."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _workers[:] = [_Worker(queue, stop, most_states, most_memory, os.getppid())]
+def _begin(queue: "Queue[Answered]", most_states: int, most_memory: int) -> None:
+    _workers[:] = [_Worker(queue, most_states, most_memory)]
 
 
 def _answer_group(asked: list[CellQuestion]) -> None:
     """Answer a group in a worker process."""
     worker = _workers[0]
-    for answered in Judging(worker.most_states, worker.most_memory, worker.is_stopped).answers(asked):
+    for answered in Judging(worker.most_states, worker.most_memory).answers(asked):
         worker.queue.put(answered)

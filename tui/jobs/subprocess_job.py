@@ -12,6 +12,7 @@ import struct
 import sys
 from collections.abc import AsyncGenerator, Callable
 from importlib import import_module
+from threading import Thread
 from typing import Any, BinaryIO, Final
 
 LENGTH: Final = struct.Struct("!Q")
@@ -92,11 +93,18 @@ def limit_time() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
 
 
+def end_with_reader() -> None:
+    """End when the process that asked is gone, killed or not: with it goes the other end of the pipe."""
+    os.read(sys.__stdin__.fileno(), 1)  # type: ignore[union-attr]
+    os._exit(0)
+
+
 def serve(given: BinaryIO, taken: BinaryIO) -> None:
     """The other process: do the work, hand on what it tells, say that it is done."""
     limit_time()
     (size,) = LENGTH.unpack(given.read(LENGTH.size))
     module, name, arguments = pickle.loads(given.read(size))  # noqa: S301 - from our own process
+    Thread(target=end_with_reader, daemon=True).start()
 
     def tell(value: object) -> None:
         taken.write(_framed(value))

@@ -4,11 +4,10 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from errno import EAGAIN
 from itertools import groupby, islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ import platformdirs
 from lessons.learner.own_file import read_own, replace_file
 from model.compare.sweep import Answer, SweepCase, answers
 from tui.jobs.compare_cache import model_digest
+from tui.jobs.worker_processes import worker_processes
 
 BATCH: Final = 8
 """Cases that one process takes at a time, and those of the same scene on other kernels: seconds."""
@@ -100,21 +100,16 @@ def searched(
         yield from answers(asked, bounded, most_states)
         return
     batches = batched(asked)
-    # Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=collect_seldom) as pool:
-        try:
-            # Few at a time: whoever interrupts does not wait for hundreds of batches that are queued.
-            running = [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
-            while running:
-                done: Future[list[tuple[SweepCase, Answer]]] = next(as_completed(running))
-                running.remove(done)
-                running += [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 1)]
-                try:
-                    yield from done.result()
-                except BrokenProcessPool:
-                    raise OSError(EAGAIN, "a worker process was killed; the next run goes on from here") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with worker_processes(jobs, collect_seldom) as pool:
+        running = [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 2 * jobs)]
+        while running:
+            done: Future[list[tuple[SweepCase, Answer]]] = next(as_completed(running))
+            running.remove(done)
+            running += [pool.submit(searched_batch, batch, bounded, most_states) for batch in islice(batches, 1)]
+            try:
+                yield from done.result()
+            except BrokenProcessPool:
+                raise OSError(EAGAIN, "a worker process was killed; the next run goes on from here") from None
 
 
 def batched(asked: Sequence[SweepCase]) -> Iterator[list[SweepCase]]:

@@ -55,6 +55,10 @@ class Stage(StagePanes):
             self._complaint = word
             self.notify(word, severity="warning", markup=False)
 
+    def keep_now(self) -> str:
+        """Keep what was done since it was kept last, because the app ends; says why where that is not possible."""
+        return self.driver.keep() if self._keeping is not None else ""
+
     def move(self, make: Callable[[], str]) -> None:
         """Make a move and show the new picture, or say why it could not be made."""
         try:

@@ -118,12 +118,14 @@ class WebServer:
         return application
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
-        """Serve until SIGINT or SIGTERM."""
+        """Serve until SIGINT, SIGTERM, or, unless it is ignored, SIGHUP."""
         runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2)
         await runner.setup()
         await web.TCPSite(runner, self.serving.host, self.serving.port).start()
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
+        endings = {signal.SIGINT, signal.SIGTERM, hang_up}
+        for number in endings if signal.getsignal(hang_up) != signal.SIG_IGN else endings - {hang_up}:
             with contextlib.suppress(NotImplementedError, RuntimeError):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
         if ready is not None:

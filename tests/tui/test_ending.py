@@ -1,0 +1,129 @@
+"""How a program ends when its terminal goes, when somebody presses Ctrl+C, and when it is told to end."""
+
+import os
+import signal
+import subprocess
+import sys
+from codecs import getincrementaldecoder
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.tui.terminal_session import DIRECTLY, UNDER_LEADER, TerminalSession
+from tui.app.gone_terminal import read_any_bytes
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+
+RECORDINGS: Final = str(Path(__file__).parents[1] / "recordings")
+LOOP: Final = "process p0\nmmap p0 buf anon private rw 4\n" + "write p0 buf 1\nmadvise p0 buf dontneed\n" * 20_000
+SEARCH: Final = "device nic\nprocess p0\nmmap p0 buf anon private rw 2\n" + "".join(
+    f"may 3 {command}\n" for command in ("gup p0 buf as=r write by=nic", "madvise p0 buf dontneed", "write p0 buf 3")
+)
+LONG: Final = {
+    "explore": (1, ("explore", "scene.pte")),
+    "replay": (3, ("replay", "--jobs", "2", RECORDINGS)),
+    "run": (1, ("run", "-q", "long.pte")),
+}
+"""How many processes each has, and its words."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with scripts that take long, which is the current one."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    Path("long.pte").write_text(LOOP)
+    Path("scene.pte").write_text(SEARCH)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), b"\x1b[?1049h"),
+        (("sandbox", "--plain"), b"> "),
+        (("run", "-q", "long.pte"), b"madvise"),
+        (("serve", "--port", "47319"), b"http"),
+    ],
+    ids=["app", "plain", "run", "serve"],
+)
+def test_a_closed_terminal_ends_whatever_runs_in_it_although_the_leader_does_not(
+    folder: Path, words: tuple[str, ...], says: bytes
+) -> None:
+    with TerminalSession(words, folder, UNDER_LEADER) as program:
+        program.started(2, says)
+        program.hang_up()
+        program.ended()
+
+
+def test_an_app_whose_terminal_is_full_and_goes_keeps_what_was_done(folder: Path) -> None:
+    with TerminalSession(("sandbox",), folder, DIRECTLY) as program:
+        program.started(1, b"Sandbox")
+        os.write(program.terminal, b":process p7\r")
+        program.read(0.2)
+        os.write(program.terminal, b"?\x1b" * 500)
+        program.hang_up()
+        assert program.ended() == 128 + signal.SIGHUP
+    assert [path for path in folder.rglob("sandbox/*.pte") if "process p7" in path.read_text()]
+
+
+def test_the_end_of_a_terminal_is_a_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from textual.drivers import linux_driver
+
+    heard: list[int] = []
+    monkeypatch.setattr(linux_driver, "getincrementaldecoder", getincrementaldecoder)
+    monkeypatch.setattr(os, "kill", lambda _process, number: heard.append(number))
+    read_any_bytes()
+    decoder = vars(linux_driver)["getincrementaldecoder"]("utf-8")()
+    assert decoder.decode(b"\xff a") == "\ufffd a"
+    assert not decoder.decode(b"", final=True)
+    assert not heard
+    assert not decoder.decode(b"")
+    assert heard == [signal.SIGHUP]
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_and_a_kill_leave_nobody(folder: Path, name: str) -> None:
+    processes, words = LONG[name]
+    with TerminalSession(words, folder, DIRECTLY) as program:
+        program.started(processes)
+        os.write(program.terminal, b"\x03")
+        assert program.ended() in {128 + signal.SIGINT, 3}
+        assert b"Traceback" not in program.shown
+
+
+def test_the_workers_of_a_program_that_was_killed_end_too(folder: Path) -> None:
+    with TerminalSession(("replay", "--jobs", "2", RECORDINGS), folder, DIRECTLY) as program:
+        first = program.started(3)[0]
+        os.kill(first, signal.SIGKILL)
+        assert program.ended() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_is_told_to_end_keeps_what_it_has_and_ends_by_the_signal(number: signal.Signals) -> None:
+    work = f"""
+import os
+from tui.session.ending import in_order
+def work():
+    try:
+        os.kill(os.getpid(), {int(number)})
+    finally:
+        print("kept", flush=True)
+        raise OSError("the terminal is gone")
+in_order(work)
+"""
+    ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False)
+    assert ended.returncode == -number
+    assert ended.stdout == b"kept\n"
+
+
+def test_who_ignores_a_hang_up_goes_on_ignoring_it() -> None:
+    work = """
+import os, signal
+from tui.session.ending import in_order
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+in_order(lambda: os.kill(os.getpid(), signal.SIGHUP))
+print("went on")
+"""
+    assert subprocess.run((sys.executable, "-c", work), capture_output=True, check=True).stdout == b"went on\n"

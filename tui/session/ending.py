@@ -1,0 +1,91 @@
+"""How a program is ended from outside: SIGTERM and SIGHUP unwind it as Ctrl+C does, so that it keeps what it has.
+
+The kernel tells a hang-up only to the leader of the terminal's session; everybody else learns of it when the leader
+hands it on, or ends. A shell does one of the two at once. `make` does neither: it waits for what it has started. So a
+program whose leader runs it without job control looks at the terminal itself.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Final, NoReturn
+
+BACK_OFF: Final = 0.05
+"""Seconds between two reads of a terminal that is gone, until the program has ended."""
+
+
+class EndedError(BaseException):
+    """Somebody wants the program to end. No Exception: nobody but the command line may take it for an accident."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number: Final = number
+
+
+def in_order(work: Callable[[], int]) -> int:
+    """Work; SIGTERM and SIGHUP raise EndedError in it, once, and then end the program, whatever the work made of that.
+
+    One that is ignored, as SIGHUP is under nohup, stays ignored.
+    """
+    if os.name != "posix":
+        return work()
+    asked_by: list[int] = []
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice is not made to wait
+        asked_by.append(number)
+        raise EndedError(number)
+
+    heeded = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
+    for number in heeded:
+        signal.signal(number, asked)
+    if signal.SIGHUP in heeded:
+        _watch_terminal()
+    try:
+        return work()
+    finally:
+        if asked_by:
+            end_by(asked_by[0])
+
+
+def end_by(number: int) -> NoReturn:
+    """End as if the signal had not been caught: whoever started this program sees in its status what ended it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # blocked
+
+
+def hung_up() -> None:
+    """Reading the terminal found its end: say so to this program, and do not let it read on at full speed."""
+    from time import sleep
+
+    os.kill(os.getpid(), signal.SIGHUP)
+    sleep(BACK_OFF)
+
+
+def _watch_terminal() -> None:
+    """Let a hang-up arrive here too, where this program runs in the very process group of its session's leader."""
+    if os.getsid(0) == os.getpid() or os.getsid(0) != os.getpgrp():
+        return  # the kernel tells us, or a shell with job control decides
+    import threading
+
+    with suppress(OSError):  # there is no terminal
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        threading.Thread(target=_tell_of_hang_up, args=(terminal,), daemon=True).start()
+
+
+def _tell_of_hang_up(terminal: int) -> None:
+    """Wait, at no cost, until the other side of the terminal is closed."""
+    import select
+
+    poll = select.poll()
+    poll.register(terminal, 0)  # that it has gone is told in any case
+    if any(event & select.POLLHUP for _, event in poll.poll()):
+        os.kill(os.getpid(), signal.SIGHUP)
