@@ -92,6 +92,10 @@ def test_without_modules_that_some_platforms_lack_it_plays_as_text_and_says_what
     played = called(program, lacking, "510\nq\n", PYTHONPATH=str(lacking))
     assert (played.returncode, played.stderr) == (0, "")
     assert "PTE index" in played.stdout
+    drawn = called(
+        [installed.program, "export", "-o", "a.svg", "how-the-walk-works"], lacking, "", PYTHONPATH=str(lacking)
+    )
+    assert (drawn.returncode, drawn.stderr) == (0, "")
     live = called([installed.program, "live", "-"], lacking, STALE, PYTHONPATH=str(lacking))
     assert live.returncode == 3
     assert live.stderr == "ptescope live needs the module fcntl, and this Python has none\n"

@@ -29,6 +29,7 @@ from tui.app.gone_terminal import outliving
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
 from tui.app.typed_command import TypedCommand, TypedLetter
 from tui.drivers.opening import lesson_driver
+from tui.session.platform_modules import TERMINAL_MODULES, missing_module
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
@@ -134,7 +135,11 @@ class PtescopeApp(App[None]):
             self.animation_level = "none"
 
     def get_driver_class(self) -> type[TerminalDriver]:
-        """Textual's driver; for a room it can draw large type."""
+        """Textual's driver; for a room it can draw large type. Without a terminal's modules only exports draw."""
+        if os.name == "posix" and missing_module(*TERMINAL_MODULES):
+            from textual.drivers.headless_driver import HeadlessDriver
+
+            return HeadlessDriver
         return with_large_type(outliving(super().get_driver_class()))
 
     def action_large_type(self) -> None:

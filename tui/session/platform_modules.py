@@ -1,6 +1,10 @@
 """Modules of Python's library that only some platforms have: what needs one says so before it begins."""
 
 from importlib import import_module
+from typing import Final
+
+TERMINAL_MODULES: Final = ("termios", "tty")
+"""What a screen in a terminal needs, except on Windows."""
 
 
 def missing_module(*names: str) -> str:

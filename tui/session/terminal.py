@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 from lessons.i18n.language import tr
-from tui.session.platform_modules import missing_module
+from tui.session.platform_modules import TERMINAL_MODULES, missing_module
 from tui.session.user_files import is_served
 
 EXIT_NO_TERMINAL: Final = 2
@@ -22,7 +22,7 @@ def no_terminal() -> str:
         return tr("the app needs a terminal, and standard output is none")
     if is_dumb():
         return tr("the app needs a terminal that can move its cursor, and TERM=dumb cannot")
-    if os.name == "posix" and (module := missing_module("termios", "tty")):
+    if os.name == "posix" and (module := missing_module(*TERMINAL_MODULES)):
         return tr("the app needs the module {module}, and this Python has none").format(module=module)
     return ""
 
