@@ -46,7 +46,13 @@ class Mutant(NamedTuple):
 MOST_STEPS: Final = 20_000
 """A mutant may go round in circles: so many micro-steps of one command are enough to know."""
 MUTANTS: Final = (
-    Mutant("no-recheck", "GUP-fast does not look at the entry again", "gup_fast.recheck_pte"),
+    Mutant(
+        "no-recheck",
+        "GUP-fast does not look at the entry again",
+        "gup_fast.recheck_pte",
+        function="model.kernel.mm.gup_fast:pte_unchanged",
+        answer=True,
+    ),
     Mutant("irqs-on", "GUP-fast leaves interrupts on", "gup_fast.disable_interrupts"),
     Mutant("no-vma-flags", "GUP does not ask for the VMA's flags", "get_user_pages.check_vma_flags"),
     Mutant("no-special", "no walker sees the special bit", "gup_fast.read_pte", never="special"),

@@ -30,7 +30,8 @@ def test_python_without_docstrings_tells_the_same() -> None:
 
 
 def test_what_is_written_is_what_python_has() -> None:
-    for kind in all_procedures().values():
+    ours = [kind for kind in all_procedures().values() if kind.__module__.startswith("model.")]  # tests make others
+    for kind in ours:
         for micro in kind.steps:
             body = micro.body
             assert written_in(body.__module__)[body.__qualname__].split() == docstring(body).split()

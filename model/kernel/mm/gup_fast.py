@@ -65,6 +65,11 @@ def gup_fast_folio_allowed(tx: Transaction, frame: Frame, foll: int) -> bool:
     return not reject_file_backed or file.kind in ("memfd", "shmem")
 
 
+def pte_unchanged(tx: Transaction, mm: str, vpn: int, pmd: Pte, pte: Pte) -> bool:
+    """Whether an entry still says what was read first, in the table to which the walk came through the PMD entry."""
+    return pte == entry_under_walk(tx, mm, vpn, pmd)
+
+
 class gup_fast(Procedure):
     """The lockless walk. Returns how many pages it got before it met something it must leave to the slow path."""
 
@@ -198,7 +203,7 @@ class gup_fast(Procedure):
         """
         assert self.pte is not None
         assert self.pmd is not None
-        same = self.pte == entry_under_walk(tx, self.mm, self.vpn, self.pmd)
+        same = pte_unchanged(tx, self.mm, self.vpn, self.pmd, self.pte)
         if same and self.is_hooked(tx) and self.may_keep(tx, self.pte.pfn):
             self.vpn, self.pages = self.vpn + 1, self.pages - 1
             return goto(gup_fast.walk_to_pmd)
