@@ -90,9 +90,9 @@ class io_sqe_buffer_register(take_reference):
         As it was before 776617db78c6, it was enough that all pages belonged to one folio: the buffer was noted as the
         first page and a length, wherever the others were.
         """
-        taken = self.pins
+        taken, others = self.pins, self.name in tx.references
         outcome = take_reference.keep_or_give_back(self, tx)
-        if self.name in tx.references and tx.references[self.name].frames == taken:
+        if not others and self.name in tx.references:
             heads = coalescible(tx, taken)
             if not mended(tx, "io-uring-consecutive") and len({page_folio(tx, pfn) for pfn in taken}) == 1:
                 heads = taken[:1]
