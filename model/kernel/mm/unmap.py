@@ -189,7 +189,8 @@ class zap_vmas(Procedure):
         self.holds += zapped.pages
         if self.reclaim_pt and end - start == PTRS_PER_TABLE:
             self.free_pte_table(tx, start)
-        late = zapped.dirty if fact(tx, "dirty file pages lose their mapcount after the flush") else ()
+        afterwards = zapped.dirty and fact(tx, "dirty file pages lose their mapcount after the flush")
+        late = zapped.dirty if afterwards else ()
         for pfn in zapped.pages:
             if pfn not in late:
                 folio_remove_rmap(tx, pfn, vma, self.mm)
@@ -288,7 +289,7 @@ class unmap_region(zap_vmas):
 
         As it was before b67fbebd4cf9, the VMA is unlinked first, and the flush comes when it is too late.
         """
-        raw = any(vma.flags & (VM_PFNMAP | VM_MIXEDMAP) for vma in self.vmas)
+        raw = [vma for vma in self.vmas if vma.flags & (VM_PFNMAP | VM_MIXEDMAP)]
         if not raw or self.flush_start < 0 or not self.flush or not mended(tx, "raw-frames-flush"):
             return None
         start, self.flush_start = self.flush_start, -1

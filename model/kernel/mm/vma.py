@@ -93,14 +93,15 @@ def rmap_write_lock(tx: Transaction, *vmas: Vma | None, file: str = "") -> Block
     The locks are taken and given back within the step, so they leave no trace (mm/vma.c: vma_prepare; mm/rmap.c:
     unlink_anon_vmas).
     """
-    for name in {file: None} | {vma.file: None for vma in vmas if vma is not None}:
-        if name and (wait := await_free(tx, "i_mmap_rwsem", name)) is not None:
-            return wait
+    if file and (wait := await_free(tx, "i_mmap_rwsem", file)) is not None:
+        return wait
     for vma in vmas:
-        if vma is not None and vma.chain:
-            root = anon_vma_root(tx, vma.chain[0])
-            if (wait := await_free(tx, ANON_VMA_RWSEM, root)) is not None:
-                return wait
+        if vma is None:
+            continue
+        if vma.file and (wait := await_free(tx, "i_mmap_rwsem", vma.file)) is not None:
+            return wait
+        if vma.chain and (wait := await_free(tx, ANON_VMA_RWSEM, anon_vma_root(tx, vma.chain[0]))) is not None:
+            return wait
     return None
 
 
