@@ -73,6 +73,16 @@ KNOWN_BUGS: Final = (
     ),
     KnownBug(
         frozenset({"6.1"}),
+        frozenset({"hugetlb", "hugetlb, forked", "hugetlb, memfd and private"}),
+        frozenset({"direct-write"}),
+        frozenset({"foreign-access"}),
+        "a disk still reads a huge page that a child takes for its own: its parent has moved away from it",
+        "6.1: mm/hugetlb.c: hugetlb_wp asks for the mapcount alone; lib/iov_iter.c: iov_iter_get_pages2 takes a "
+        "reference, no pin",
+        frozenset({"child writes", "fork"}),
+    ),
+    KnownBug(
+        frozenset({"6.1"}),
         PRIVATE,
         frozenset({"direct-read"}),
         frozenset({"foreign-access"}),
