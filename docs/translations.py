@@ -77,7 +77,7 @@ def said() -> Iterator[Said]:
     for folder in ("tui", "lessons"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield from calls(ast.parse(path.read_text(encoding="utf-8")))
-    for path in sorted((ROOT / "model/invariants").rglob("*.py")):
+    for path in (*sorted((ROOT / "model/invariants").rglob("*.py")), ROOT / "model/session/change_sentences.py"):
         yield from patterns(ast.parse(path.read_text(encoding="utf-8")))
     yield from (Said(plain(text)) for text in (*key_bindings(), *help_texts(), *tables()))
 

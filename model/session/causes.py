@@ -39,9 +39,14 @@ class Cause(NamedTuple):
     text: str
     """What it did, as a phrase: `freed frame 5 …`."""
 
+    @property
+    def made_by(self) -> str:
+        """The command, and its step if it has any: `munmap p0 buf: zap_vmas.zap_pte_range`."""
+        return f"{self.command}{': ' if self.step else ''}{self.step}"
+
     def __str__(self) -> str:
         """The whole link in one line."""
-        return f"{self.text} ({self.command}{': ' if self.step else ''}{self.step})"
+        return f"{self.text} ({self.made_by})"
 
 
 # -- questions ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from model.memory.events import Access, Copied, Event
 from model.memory.flags import PAGE_FLAGS, names
 from model.memory.records import Frame
 from model.memory.state import Change
+from model.text.wording import phrase
 
 
 class ChangeInStep(NamedTuple):
@@ -31,19 +32,24 @@ def change_phrase(made: ChangeInStep) -> str:
 def _frame(made: ChangeInStep) -> str:
     _, pfn, old, new = made.change
     if new is None or new.kind == "free":
-        return f"freed frame {pfn}: it was {_use(old)}, and may go to anybody now"
+        return phrase("freed frame {pfn}: it was {use}, and may go to anybody now", pfn=pfn, use=_use(old))
     if old is None or old.kind == "free":
-        return f"allocated frame {pfn} as {_use(new)}"
-    return f"{frame(made.scene, pfn)}: {listing(_differences(old, new)) or 'no visible change'}"
+        return phrase("allocated frame {pfn} as {use}", pfn=pfn, use=_use(new))
+    changes = listing(_differences(old, new)) or phrase("no visible change")
+    return phrase("{frame}: {changes}", frame=frame(made.scene, pfn), changes=changes)
 
 
 def _use(used: Frame | None) -> str:
     """What a frame is used for."""
     if used is None:
-        return "unused"
-    kinds = {"anon": "an anonymous page", "file": "a page of a file", "pgtable": "a page table"}
-    of = f" ({used.mapping})" if used.mapping else ""
-    return kinds.get(used.kind, f"a page of kind {used.kind}") + of
+        return phrase("unused")
+    kinds = {
+        "anon": phrase("an anonymous page"),
+        "file": phrase("a page of a file"),
+        "pgtable": phrase("a page table"),
+    }
+    kind = kinds.get(used.kind) or phrase("a page of kind {kind}", kind=used.kind)
+    return phrase("{kind} ({mapping})", kind=kind, mapping=used.mapping) if used.mapping else kind
 
 
 def _differences(old: Frame, new: Frame) -> list[str]:
@@ -64,39 +70,52 @@ def _content(made: ChangeInStep) -> str:
     for event in made.events:
         if isinstance(event, Access) and event.write and event.pfn == pfn:
             if event.reference:
-                user = event.device or f"whoever uses {event.reference}"
-                return f"{user} wrote {value} to {where} through {event.reference}"
+                user = event.device or phrase("whoever uses {reference}", reference=event.reference)
+                return phrase(
+                    "{user} wrote {value} to {where} through {reference}",
+                    user=user,
+                    value=value,
+                    where=where,
+                    reference=event.reference,
+                )
             if not event.process:
-                return f"{event.device or 'the kernel'} wrote {value} to {where}"
+                user = event.device or phrase("the kernel")
+                return phrase("{user} wrote {value} to {where}", user=user, value=value, where=where)
             at = place(made.scene, event.process, event.vpn)
-            return f"{event.process} wrote {value} to {where}, at {at}"
+            return phrase(
+                "{process} wrote {value} to {where}, at {at}", process=event.process, value=value, where=where, at=at
+            )
         if isinstance(event, Copied) and pfn in event.frames:
             source = event.sources[event.frames.index(pfn)]
-            return f"copied {frame(made.scene, source)} to {where}: {value}"
-    return f"put {value} into {where}"
+            return phrase(
+                "copied {source} to {where}: {value}", source=frame(made.scene, source), where=where, value=value
+            )
+    return phrase("put {value} into {where}", value=value, where=where)
 
 
 def _pte(made: ChangeInStep) -> str:
     scene, (_, (process, vpn), old, new) = made.scene, made.change
     where = place(scene, process, vpn)
     if new is None:
-        return f"cleared the entry of {where}, which led to {_target(scene, old)}"
+        return phrase("cleared the entry of {where}, which led to {target}", where=where, target=_target(scene, old))
     if old is None or old.pfn != new.pfn or old.kind != new.kind:
-        return f"made the entry of {where} lead to {_target(scene, new)}"
+        return phrase("made the entry of {where} lead to {target}", where=where, target=_target(scene, new))
     if old.writable != new.writable:
-        return f"made the entry of {where} {'writable' if new.writable else 'read-only'}"
-    return f"changed bits of the entry of {where}"
+        if new.writable:
+            return phrase("made the entry of {where} writable", where=where)
+        return phrase("made the entry of {where} read-only", where=where)
+    return phrase("changed bits of the entry of {where}", where=where)
 
 
 def _target(scene: MachineView, entry: Any) -> str:
     """What an entry leads to."""
     match entry.kind:
         case "swap":
-            return f"swap slot {entry.pfn}"
+            return phrase("swap slot {slot}", slot=entry.pfn)
         case "migration":
-            return f"{frame(scene, entry.pfn)}, which is being moved"
+            return phrase("{frame}, which is being moved", frame=frame(scene, entry.pfn))
         case "marker":
-            return "a marker"
+            return phrase("a marker")
         case _:
             return frame(scene, entry.pfn)
 
@@ -104,52 +123,67 @@ def _target(scene: MachineView, entry: Any) -> str:
 def _reference(made: ChangeInStep) -> str:
     scene, (_, name, old, new) = made.scene, made.change
     if new is None:
-        return f"gave {name} back"
-    held = listing([frame(scene, pfn) for pfn in new.frames if pfn >= 0]) or "nothing yet"
+        return phrase("gave {name} back", name=name)
+    held = listing([frame(scene, pfn) for pfn in new.frames if pfn >= 0]) or phrase("nothing yet")
     if old is not None:
-        return f"{name} holds {held} now"
-    taken = f", taken at {place(scene, new.process, new.vpn)}" if new.process else ""
-    return f"took {name}, a {new.kind}, on {held}{taken}"
+        return phrase("{name} holds {held} now", name=name, held=held)
+    if not new.process:
+        return phrase("took {name}, a {kind}, on {held}", name=name, kind=new.kind, held=held)
+    at = place(scene, new.process, new.vpn)
+    return phrase("took {name}, a {kind}, on {held}, taken at {at}", name=name, kind=new.kind, held=held, at=at)
 
 
 def _cache(made: ChangeInStep) -> str:
     _, (file, index), old, new = made.change
     if new is None:
-        return f"took {frame(made.scene, old)} out of file {file}, page {index}"
-    return f"made {frame(made.scene, new)} page {index} of file {file}"
+        was = frame(made.scene, old)
+        return phrase("took {frame} out of file {file}, page {index}", frame=was, file=file, index=index)
+    now = frame(made.scene, new)
+    return phrase("made {frame} page {index} of file {file}", frame=now, index=index, file=file)
 
 
 def _tlb(made: ChangeInStep) -> str:
     scene, (_, cpu, old, new) = made.scene, made.change
     before, after = set(old or ()), set(new or ())
-    come = [f"{place(scene, e.process, e.vpn)} is {frame(scene, e.pte.pfn)}" for e in new or () if e not in before]
+    come = [
+        phrase("{place} is {frame}", place=place(scene, e.process, e.vpn), frame=frame(scene, e.pte.pfn))
+        for e in new or ()
+        if e not in before
+    ]
     gone = [place(scene, e.process, e.vpn) for e in old or () if e not in after]
     if come:
-        return f"cpu{cpu} remembers that {listing(come)}"
-    return f"cpu{cpu} forgets {listing(gone)}"
+        return phrase("cpu{cpu} remembers that {places}", cpu=cpu, places=listing(come))
+    return phrase("cpu{cpu} forgets {places}", cpu=cpu, places=listing(gone))
 
 
 def _lock(made: ChangeInStep) -> str:
     _, (kind, owner), old, new = made.change
     if new is None:
-        return f"gave {kind} of {owner} back"
+        return phrase("gave {kind} of {owner} back", kind=kind, owner=owner)
     who = listing([new.writer] if new.writer else list(new.readers))
-    return f"{'took' if old is None else 'changed'} {kind} of {owner}, held by {who}"
+    if old is None:
+        return phrase("took {kind} of {owner}, held by {who}", kind=kind, owner=owner, who=who)
+    return phrase("changed {kind} of {owner}, held by {who}", kind=kind, owner=owner, who=who)
 
 
 def _vma(made: ChangeInStep) -> str:
     _, (process, start), old, new = made.change
     if new is None:
-        return f"took the VMA of {process} at page {start} away"
-    verb = "made" if old is None else "changed"
-    return f"{verb} the VMA of {process}, pages {new.start} to {new.end - 1}"
+        return phrase("took the VMA of {process} at page {start} away", process=process, start=start)
+    first, last = new.start, new.end - 1
+    if old is None:
+        return phrase("made the VMA of {process}, pages {first} to {last}", process=process, first=first, last=last)
+    return phrase("changed the VMA of {process}, pages {first} to {last}", process=process, first=first, last=last)
 
 
 def _record(made: ChangeInStep) -> str:
     table, key, old, new = made.change
     name = ":".join(map(str, key)) if isinstance(key, tuple) else str(key)
-    verb = "made" if old is None else "removed" if new is None else "changed"
-    return f"{verb} {name} ({table})"
+    if old is None:
+        return phrase("made {name} ({table})", name=name, table=table)
+    if new is None:
+        return phrase("removed {name} ({table})", name=name, table=table)
+    return phrase("changed {name} ({table})", name=name, table=table)
 
 
 PHRASES: Final[dict[str, Callable[[ChangeInStep], str]]] = {

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from lessons.i18n.language import ENGLISH, use
 from lessons.learner.progress import Store
 from model.script.parser import parse
 from tests.tui.user import SMALL, at
@@ -49,6 +50,17 @@ def test_the_answer_as_text_goes_back_to_the_commands(typed: str, links: list[st
     places = [text.find(link) for link in links]
     assert -1 not in places, text
     assert places == sorted(places)
+
+
+def test_the_answer_is_in_the_readers_language_down_to_the_links() -> None:
+    use("de")
+    try:
+        text = said("why")
+    finally:
+        use(ENGLISH)
+    for link in ("r0 genommen (pin)", "Eintrag von p0 buf (Seite 16) gelöscht", "nic hat über r0 99 geschrieben"):
+        assert link in text
+    assert "cleared" not in text
 
 
 async def test_the_word_opens_the_same_as_the_key_and_enter_goes_there(store: Store) -> None:

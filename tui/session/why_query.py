@@ -9,7 +9,7 @@ from model.script.ask import quantity
 from model.script.conditions import measure
 from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Timeline
-from tui.views.why import accounts
+from tui.views.why import accounts, cause_line
 
 FRAMES: Final = "f"
 """Frames are written `f5`, as in the panes."""
@@ -51,7 +51,8 @@ def asked(state: State, words: str) -> str:
 def answer(timeline: Timeline, words: str) -> str:
     """The steps that made it so, oldest first; for no words, those that broke the rules. Raises AskError."""
     lines: list[str] = []
+    nothing = tr("nothing in this history has made or changed it")
     for title, causes in accounts(timeline, asked(timeline.here.state, words)):
         lines.append(f"{title}:")
-        lines += [f"  {cause}" for cause in causes] or [f"  {tr('nothing in this history has made or changed it')}"]
+        lines += [f"  {cause_line(cause)}" for cause in causes] or [f"  {nothing}"]
     return "\n".join(lines) or tr("No rule is broken. Ask about something: `why p0 buf`, `why r0`, `why f5`.")

@@ -25,6 +25,7 @@ from tui.views.plain_text import SEVERITY_STYLES, SIGN_STYLES, Narrator, console
 from tui.views.search_counts import preempted
 from tui.views.search_drawing import of_story
 from tui.views.time_space import DrawnSchedule, legend, time_space
+from tui.views.why import cause_line
 
 MOST_CHANGES: Final = 12
 """Changes that one turn shows."""
@@ -168,7 +169,7 @@ class StoryPrinter:
             self.line(0)
             self.line(2, (tr("because"), "bold"))
             for cause in causes:
-                self.line(4, f"{self.signs.arrow} {cause}")
+                self.line(4, f"{self.signs.arrow} {cause_line(cause)}")
 
     def causes(self, told: Story, identity: tuple[str, str]) -> Iterator[Cause]:
         """The links of the chain that ends in the violation."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lessons.i18n.language import tr
+from lessons.i18n.language import localized, tr
 from model.session.causes import Cause, why, why_byte, why_count, why_violation
 from model.session.timeline import Timeline
 from tui.views.bars import named
@@ -44,6 +44,11 @@ def _violations(timeline: Timeline) -> Iterator[Account]:
             yield f"{tr(violation.severity)} {violation.invariant}", why_violation(timeline, violation)
 
 
+def cause_line(cause: Cause) -> str:
+    """A link of a chain in one line, in the reader's language."""
+    return f"{localized(cause.text)} ({cause.made_by})"
+
+
 def rows(found: Sequence[Account], width: int, glyphs: Glyphs) -> list[Row]:
     """The chains, one below the other; a link is a place for the cursor."""
     shown: list[Row] = []
@@ -54,8 +59,8 @@ def rows(found: Sequence[Account], width: int, glyphs: Glyphs) -> list[Row]:
             shown.append(row(Span(f"   {tr('nothing in this history has made or changed it')}", "dim")))
         for cause in causes:
             subject = f"moment:{cause.node}"
-            lines = wrap([Span(cause.text, "plain", subject)], width - 6)
-            lines += wrap([Span(f"{cause.command}{': ' if cause.step else ''}{cause.step}", "dim", subject)], width - 6)
+            lines = wrap([Span(localized(cause.text), "plain", subject)], width - 6)
+            lines += wrap([Span(cause.made_by, "dim", subject)], width - 6)
             for at, line in enumerate(lines):
                 lead = f"   {glyphs.arrow} " if at == 0 else "     "
                 shown.append(Row((Span(lead, "key", subject), *line.spans)))
