@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, get_args
 from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
-from lessons.drills.beyond import FOLIO, HUGETLB
-from lessons.drills.beyond import TABLES as TABLE_PAGES
+from lessons.drills.folios_and_tables import FOLIO, HUGETLB
+from lessons.drills.folios_and_tables import TABLES as TABLE_PAGES
 from lessons.drills.book import KINDS as DRILLS
 from lessons.drills.danger import ANSWERS as DANGERS
 from lessons.drills.entries import LEFT_BY

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from random import Random
 from typing import Final
 
-from lessons.drills.beyond import folio, hugetlb, ksm, swap, tables
+from lessons.drills.folios_and_tables import folio, hugetlb, ksm, swap, tables
 from lessons.drills.counts import mapcount, refcount
 from lessons.drills.danger import corrupts
 from lessons.drills.entries import pte, walk

@@ -14,7 +14,7 @@ from model.memory.tasks import Locals
 from tui.views.row import Row, Span, row
 from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place
 from tui.views.spaces import absent, rights, short_bits
-from tui.views.table_fate import HARMLESS, Fate, fate_of
+from tui.views.table_under_walk import HARMLESS, Fate, fate_of
 
 
 def walk(scene: ShownState, width: int) -> list[Row]:

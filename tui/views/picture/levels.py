@@ -12,7 +12,7 @@ from tui.views.picture.legend import sign
 from tui.views.picture.picture_state import PictureState
 from tui.views.row import Span
 from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES
-from tui.views.table_fate import HARMLESS, fate_of, stranded
+from tui.views.table_under_walk import HARMLESS, fate_of, stranded
 
 ITEM: Final = 7
 """Columns of one level: `f4[16]`."""
