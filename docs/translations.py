@@ -15,11 +15,11 @@ from typing import Final, NamedTuple, get_args
 from babel.messages.pofile import write_po
 
 from docs.parts import ROOT
-from lessons.drills.folios_and_tables import FOLIO, HUGETLB
-from lessons.drills.folios_and_tables import TABLES as TABLE_PAGES
 from lessons.drills.book import KINDS as DRILLS
 from lessons.drills.danger import ANSWERS as DANGERS
 from lessons.drills.entries import LEFT_BY
+from lessons.drills.folios_and_tables import FOLIO, HUGETLB
+from lessons.drills.folios_and_tables import TABLES as TABLE_PAGES
 from lessons.drills.grabs import ERRNOS, FAST_ONLY, GETS_IT, GRABS, MAPPINGS, NOTHING, TOUCHES
 from lessons.drills.hints import WHERE as DRILL_HINTS
 from lessons.drills.operations import SEEN as DRILLED_TABLES

@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from random import Random
 from typing import Final
 
-from lessons.drills.folios_and_tables import folio, hugetlb, ksm, swap, tables
 from lessons.drills.counts import mapcount, refcount
 from lessons.drills.danger import corrupts
 from lessons.drills.entries import pte, walk
 from lessons.drills.exercise import Exercise, UnsuitableError
+from lessons.drills.folios_and_tables import folio, hugetlb, ksm, swap, tables
 from lessons.drills.grabs import errno
 from lessons.drills.operations import which_op
 from lessons.drills.own_worlds import WorldError, world_lines, world_scene

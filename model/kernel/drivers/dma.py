@@ -46,20 +46,9 @@ class device_access(Procedure):
             return None
         if reference.kind == "map":
             return call(dma_buf_map_attachment(dmabuf=reference.dmabuf, device=reference.by, name=self.reference))
-        if reference.kind == "follow":
-            return call(
-                kvm_follow(
-                    name=self.reference,
-                    mm=reference.process,
-                    start=reference.vpn,
-                    pages=len(reference.frames),
-                    by=reference.by,
-                    first=self.page,
-                    count=1,
-                )
-            )
+        look_again = kvm_follow if reference.kind == "follow" else mirror_range
         return call(
-            mirror_range(
+            look_again(
                 name=self.reference,
                 mm=reference.process,
                 start=reference.vpn,

@@ -20,12 +20,10 @@ from model.kernel.mm.hugetlb_zap import VMA_LOCK, has_vma_lock, held_by_us
 from model.kernel.mm.page_alloc import alloc_page
 from model.kernel.mm.vma import linked_vma
 from model.memory.errno import ENOMEM
-from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE, VM_UFFD_MINOR, VM_UFFD_WP
+from model.memory.flags import VM_HUGETLB, VM_LOCKED_MASK, VM_MAYSHARE, VM_UFFD_MINOR, VM_UFFD_WP
 from model.memory.records import Pte, Vma
 from model.memory.state import Transaction
 from model.memory.tasks import FlushOwed
-
-LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT
 
 
 def want_pmd_share(vma: Vma, vpn: int) -> bool:
@@ -45,7 +43,7 @@ def page_table_shareable(svma: Vma, vma: Vma, vpn: int) -> int | None:
     It must have the same flags but for mlock(), and cover a whole table at the same alignment.
     """
     saddr = vpn - vma.start + vma.pgoff - svma.pgoff + svma.start
-    same = (saddr - vpn) % PUD_PAGES == 0 and not (svma.flags ^ vma.flags) & ~LOCKED_MASK
+    same = (saddr - vpn) % PUD_PAGES == 0 and not (svma.flags ^ vma.flags) & ~VM_LOCKED_MASK
     return saddr if same and want_pmd_share(svma, saddr) else None
 
 
@@ -239,8 +237,7 @@ def hugetlb_unshare_pmds(tx: Transaction, mm: str, vma: Vma, at: int) -> None:
     unshare_table(tx, mm, at)
     start = at // PUD_PAGES * PUD_PAGES
     if mended(tx, "unshare-flush"):
-        for cpu in range(tx.counters["cpus"]):
-            tlb_drop(tx, cpu, mm, start, start + PUD_PAGES)
+        forget_table(tx, mm, start)
 
 
 def hugetlb_unshare_all_pmds(tx: Transaction, mm: str, vma: Vma) -> None:
@@ -249,5 +246,10 @@ def hugetlb_unshare_all_pmds(tx: Transaction, mm: str, vma: Vma) -> None:
     for at in range(first, last, PUD_PAGES):
         if is_shared(tx, mm, at):
             unshare_table(tx, mm, at)
-            for cpu in range(tx.counters["cpus"]):
-                tlb_drop(tx, cpu, mm, at, at + PUD_PAGES)
+            forget_table(tx, mm, at)
+
+
+def forget_table(tx: Transaction, mm: str, start: int) -> None:
+    """Make every CPU forget what it knows of the GiB that begins at `start`."""
+    for cpu in range(tx.counters["cpus"]):
+        tlb_drop(tx, cpu, mm, start, start + PUD_PAGES)

@@ -10,12 +10,10 @@ from model.kernel.mm.page import mlock_folio, munlock_folio
 from model.kernel.mm.vma import rmap_write_lock, vma_lookup
 from model.kernel.mm.vma_merge import vma_modify_flags
 from model.memory.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
-from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SPECIAL
+from model.memory.flags import VM_HUGETLB, VM_LOCKED, VM_LOCKED_MASK, VM_SPECIAL
 from model.memory.folio import page_folio
 from model.memory.records import Vma
 from model.memory.state import Transaction
-
-VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT
 
 
 def vma_supports_mlock(vma: Vma) -> bool:

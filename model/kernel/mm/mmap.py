@@ -10,7 +10,7 @@ from model.kernel.mm.filemap import release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
-from model.kernel.mm.mlock import VM_LOCKED_MASK, vma_supports_mlock
+from model.kernel.mm.mlock import vma_supports_mlock
 from model.kernel.mm.mmap_file import BACKINGS, HUGETLB, call_mmap, do_mmap_file, mmap_fill, open_backing
 from model.kernel.mm.vma import (
     find_vma_intersection,
@@ -27,6 +27,7 @@ from model.memory.flags import (
     VM_ACCOUNT,
     VM_GROWSDOWN,
     VM_LOCKED,
+    VM_LOCKED_MASK,
     VM_MAYEXEC,
     VM_MAYREAD,
     VM_MAYSHARE,

@@ -27,7 +27,7 @@ from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
 from model.memory.flags import PAGE_DIRTY, PG_SWAPBACKED, PG_UPTODATE, VM_SHARED, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry
-from model.memory.records import Vma
+from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn
 
@@ -239,15 +239,7 @@ class mfill_atomic(Procedure):
     @step
     def mfill_atomic_pte_zeropage(self, tx: Transaction) -> Outcome:
         """Private memory: the shared zero page will do. Nothing may be there, not even a marker: EEXIST."""
-        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
-            return wait
-        vma = self.vma(tx)
-        if vma.file and self.index(vma) >= tx.files[vma.file].size:
-            return self.finish(tx, -EFAULT)
-        if (self.mm, self.vpn) in tx.ptes:
-            return self.finish(tx, -EEXIST)
-        tx.ptes[self.mm, self.vpn] = zero_pte(vma)
-        return self.next_page(tx)
+        return self.fill_empty(tx, zero_pte(self.vma(tx)))
 
     @step
     def mfill_atomic_pte_poison(self, tx: Transaction) -> Outcome:
@@ -256,6 +248,10 @@ class mfill_atomic(Procedure):
         A machine that takes over another's memory says so of what had failed there. Nothing may be in the way, not even
         a marker: EEXIST.
         """
+        return self.fill_empty(tx, POISON_MARKER)
+
+    def fill_empty(self, tx: Transaction, entry: Pte) -> Outcome:
+        """Set an entry where none is, under the table's lock, and not beyond the end of the file."""
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = self.vma(tx)
@@ -263,7 +259,7 @@ class mfill_atomic(Procedure):
             return self.finish(tx, -EFAULT)
         if (self.mm, self.vpn) in tx.ptes:
             return self.finish(tx, -EEXIST)
-        tx.ptes[self.mm, self.vpn] = POISON_MARKER
+        tx.ptes[self.mm, self.vpn] = entry
         return self.next_page(tx)
 
     def next_page(self, tx: Transaction) -> Outcome:
