@@ -6,7 +6,6 @@ and letters outside ASCII. What the installed program prints and writes must be 
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import tarfile
@@ -29,6 +28,7 @@ from tests.packages.environments import (
 )
 from tests.packages.extras import trouble_with_mcp, trouble_with_serve
 from tests.packages.journeys import JOURNEYS, WITHOUT_EXTRAS, Came, Journey, furnish, go, play_app
+from tests.tui.browser import free_port
 
 UNPOSIX: Final = ("fcntl", "pty", "resource", "termios", "tty")
 """Modules that not every platform has."""
@@ -149,13 +149,6 @@ def try_environment(folder: Path, interpreter: Interpreter, wheel: Path, deps: s
 def written(environment: Environment, before: dict[str, bytes]) -> list[str]:
     """What the program has written where it is installed."""
     return [f"{name} was written in site-packages" for name in changed(before, environment.written())]
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:

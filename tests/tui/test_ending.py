@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.tui.browser import free_port
 from tests.tui.terminal_session import DIRECTLY, UNDER_LEADER, TerminalSession
 from tui.app.gone_terminal import read_any_bytes
 
@@ -44,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ((), b"\x1b[?1049h"),
         (("sandbox", "--plain"), b"> "),
         (("run", "-q", "long.pte"), b"madvise"),
-        (("serve", "--port", "47319"), b"http"),
+        (("serve", "--port", str(free_port())), b"http"),
     ],
     ids=["app", "plain", "run", "serve"],
 )
