@@ -307,6 +307,21 @@ def test_hmm_range_fault_waits_while_an_invalidation_runs() -> None:
     assert race.broken() == set()
 
 
+def test_hmm_range_fault_reads_the_entry_without_the_page_table_lock() -> None:
+    """mm/hmm.c: hmm_vma_walk_pmd() calls pte_offset_map() alone; the sequence tells that a copy was being mapped."""
+    race = Race(f"{ANON}\nfork p0 p2\nbegin H mirror p0 m as=h by=dev\nbegin W cpu=1 write p0 m 2")
+    race.step_to("H", "hmm_range_fault.hmm_vma_handle_pte")
+    race.step_to("W", "wp_page_copy.set_pte")
+    assert race.entry() is None
+    assert any(kind == "ptl" for kind, _ in race.state.locks)
+    race.do("step H")
+    assert race.next_step("H").startswith("handle_mm_fault.")
+    race.do("finish W")
+    assert race.do("finish H") == "ok"
+    assert race.state.references["h"].frames == (race.pfn(),)
+    assert race.broken() == set()
+
+
 def test_the_other_order_empties_the_mirror_before_the_entries_change() -> None:
     race = Race(f"{ANON}\nmirror p0 m as=h by=dev\nbegin U cpu=1 madvise p0 m dontneed")
     race.step_to("U", "zap_page_range_single.zap_pte_range")

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step, walks
-from model.kernel.arch.pgtable import pte_lock, vm_normal_page
+from model.kernel.arch.pgtable import vm_normal_page
 from model.kernel.mm.fault import handle_mm_fault
 from model.kernel.mm.mmu_notifier import (
     NOT_MAPPED,
@@ -35,7 +35,6 @@ from model.memory.flags import (
     VM_READ,
     VM_WRITE,
 )
-from model.memory.folio import page_frame
 from model.memory.leaf import leaf_entry
 from model.memory.record_base import replaced
 from model.memory.records import Reference
@@ -67,10 +66,8 @@ class hmm_range_fault(Procedure):
         What was read may be old at once: the sequence tells, later. An entry without a normal page is refused, EFAULT;
         one of DAX storage (devmap, up to 6.12) is not.
 
-        The kernel takes no page table lock here (pte_offset_map()). The model waits where one is held.
+        No page table lock is taken (pte_offset_map()): what another task does under it may be half done.
         """
-        if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
-            return wait
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is None:
             return fail(EFAULT)
@@ -78,8 +75,6 @@ class hmm_range_fault(Procedure):
         if pte is not None and pte.present and pte.writable:
             usable = pte.bits & PAGE_DEVMAP or vm_normal_page(tx, vma, pte) is not None
             return done(pte.pfn) if usable else fail(EFAULT)
-        if pte is not None and pte.special and not pte.bits & PAGE_DEVMAP and page_frame(tx, pte.pfn).kind != "zero":
-            return fail(EFAULT)
         flags = FAULT_FLAG_REMOTE | FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY
         return call(handle_mm_fault(mm=self.mm, vpn=self.vpn, flags=flags | (FAULT_FLAG_TRIED if self.tried else 0)))
 
