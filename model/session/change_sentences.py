@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from model.invariants.machine_view import MachineView
+from model.invariants.machine_view import FREE, MachineView
 from model.invariants.phrases import frame, listing, place
 from model.memory.events import Access, Copied, Event
-from model.memory.flags import PAGE_FLAGS, names
+from model.memory.flags import PAGE_BITS, PAGE_FLAGS, PAGE_SWP_EXCLUSIVE, SMAPS_CODES, names
 from model.memory.records import Frame
 from model.memory.state import Change
 from model.text.wording import phrase
+
+SWAP_BITS: Final = ((PAGE_SWP_EXCLUSIVE, "exclusive"), *(bit for bit in PAGE_BITS if bit[0] != PAGE_SWP_EXCLUSIVE))
+"""What the bits of an entry that is not present are called: one of them has another meaning there."""
 
 
 class ChangeInStep(NamedTuple):
@@ -31,18 +34,16 @@ def change_phrase(made: ChangeInStep) -> str:
 
 def _frame(made: ChangeInStep) -> str:
     _, pfn, old, new = made.change
-    if new is None or new.kind == "free":
+    if (new is None or new.kind == "free") and old is not None and old.kind != "free":
         return phrase("freed frame {pfn}: it was {use}, and may go to anybody now", pfn=pfn, use=_use(old))
-    if old is None or old.kind == "free":
+    if (old is None or old.kind == "free") and new is not None and new.kind != "free":
         return phrase("allocated frame {pfn} as {use}", pfn=pfn, use=_use(new))
-    changes = listing(_differences(old, new)) or phrase("no visible change")
+    changes = listing(_differences(old or FREE, new or FREE)) or phrase("no visible change")
     return phrase("{frame}: {changes}", frame=frame(made.scene, pfn), changes=changes)
 
 
-def _use(used: Frame | None) -> str:
+def _use(used: Frame) -> str:
     """What a frame is used for."""
-    if used is None:
-        return phrase("unused")
     kinds = {
         "anon": phrase("an anonymous page"),
         "file": phrase("a page of a file"),
@@ -54,14 +55,23 @@ def _use(used: Frame | None) -> str:
 
 def _differences(old: Frame, new: Frame) -> list[str]:
     """The fields of a struct page that changed."""
-    parts = []
-    for field in ("kind", "refcount", "mapcount", "pins", "mapping"):
-        before, after = getattr(old, field), getattr(new, field)
-        if before != after:
-            parts.append(f"{field} {'none' if before == '' else before} → {'none' if after == '' else after}")
-    parts += [f"+{flag}" for flag in names(new.flags & ~old.flags, PAGE_FLAGS)]
-    parts += [f"-{flag}" for flag in names(old.flags & ~new.flags, PAGE_FLAGS)]
-    return parts
+    parts = _fields(old, new, ("kind", "refcount", "mapcount", "pins", "order", "mapping", "index", "swap"))
+    return parts + _bits(old.flags, new.flags, PAGE_FLAGS)
+
+
+def _fields(old: object, new: object, fields: Sequence[str]) -> list[str]:
+    """The fields of a record that changed: `refcount 1 → 2`."""
+    both = ((field, getattr(old, field), getattr(new, field)) for field in fields)
+    return [f"{field} {_value(before)} → {_value(after)}" for field, before, after in both if before != after]
+
+
+def _value(value: object) -> str:
+    return "none" if value == "" else str(value)
+
+
+def _bits(old: int, new: int, table: tuple[tuple[int, str], ...]) -> list[str]:
+    """The bits that were set and cleared: `+dirty`, `-rw`."""
+    return [f"+{bit}" for bit in names(new & ~old, table)] + [f"-{bit}" for bit in names(old & ~new, table)]
 
 
 def _content(made: ChangeInStep) -> str:
@@ -100,11 +110,12 @@ def _pte(made: ChangeInStep) -> str:
         return phrase("cleared the entry of {where}, which led to {target}", where=where, target=_target(scene, old))
     if old is None or old.pfn != new.pfn or old.kind != new.kind:
         return phrase("made the entry of {where} lead to {target}", where=where, target=_target(scene, new))
-    if old.writable != new.writable:
-        if new.writable:
-            return phrase("made the entry of {where} writable", where=where)
-        return phrase("made the entry of {where} read-only", where=where)
-    return phrase("changed bits of the entry of {where}", where=where)
+    if old.writable == new.writable:
+        bits = listing(_bits(old.bits, new.bits, PAGE_BITS if new.kind == "page" else SWAP_BITS))
+        return phrase("changed the entry of {where}: {bits}", where=where, bits=bits)
+    if new.writable:
+        return phrase("made the entry of {where} writable", where=where)
+    return phrase("made the entry of {where} read-only", where=where)
 
 
 def _target(scene: MachineView, entry: Any) -> str:
@@ -123,10 +134,13 @@ def _target(scene: MachineView, entry: Any) -> str:
 def _reference(made: ChangeInStep) -> str:
     scene, (_, name, old, new) = made.scene, made.change
     if new is None:
-        return phrase("gave {name} back", name=name)
+        return phrase("gave {name} back", name=name) if old.counted else phrase("removed {name}", name=name)
     held = listing([frame(scene, pfn) for pfn in new.frames if pfn >= 0]) or phrase("nothing yet")
+    if old is not None and old.frames == new.frames:
+        return phrase("changed {name}, a {kind}", name=name, kind=new.kind)
     if old is not None:
-        return phrase("{name} holds {held} now", name=name, held=held)
+        now = phrase("{name} holds {held} now", name=name, held=held)
+        return now if new.counted else phrase("{name} leads to {held} now", name=name, held=held)
     if not new.process:
         return phrase("took {name}, a {kind}, on {held}", name=name, kind=new.kind, held=held)
     at = place(scene, new.process, new.vpn)
@@ -150,30 +164,43 @@ def _tlb(made: ChangeInStep) -> str:
         for e in new or ()
         if e not in before
     ]
-    gone = [place(scene, e.process, e.vpn) for e in old or () if e not in after]
-    if come:
+    still = {(e.process, e.vpn) for e in after}
+    gone = [place(scene, e.process, e.vpn) for e in old or () if (e.process, e.vpn) not in still]
+    if not come:
+        return phrase("cpu{cpu} forgets {places}", cpu=cpu, places=listing(gone))
+    if not gone:
         return phrase("cpu{cpu} remembers that {places}", cpu=cpu, places=listing(come))
-    return phrase("cpu{cpu} forgets {places}", cpu=cpu, places=listing(gone))
+    facts = {"places": listing(come), "gone": listing(gone)}
+    return phrase("cpu{cpu} remembers that {places}, and forgets {gone}", cpu=cpu, **facts)
 
 
 def _lock(made: ChangeInStep) -> str:
     _, (kind, owner), old, new = made.change
+    lock = {"kind": kind, "owner": owner}
     if new is None:
-        return phrase("gave {kind} of {owner} back", kind=kind, owner=owner)
-    who = listing([new.writer] if new.writer else list(new.readers))
-    if old is None:
-        return phrase("took {kind} of {owner}, held by {who}", kind=kind, owner=owner, who=who)
-    return phrase("changed {kind} of {owner}, held by {who}", kind=kind, owner=owner, who=who)
+        who = listing([old.writer] if old.writer else list(old.readers))
+        return phrase("{who} gave {kind} of {owner} back", who=who, **lock)
+    if new.writer:
+        return phrase("{who} took {kind} of {owner} for writing", who=new.writer, **lock)
+    if old is not None and old.writer:
+        return phrase("{who} holds {kind} of {owner} for reading only now", who=listing(list(new.readers)), **lock)
+    before = () if old is None else old.readers
+    if come := [task for task in new.readers if task not in before]:
+        return phrase("{who} took {kind} of {owner} for reading", who=listing(come), **lock)
+    gone = [task for task in before if task not in new.readers]
+    return phrase("{who} gave {kind} of {owner} back", who=listing(gone), **lock)
 
 
 def _vma(made: ChangeInStep) -> str:
     _, (process, start), old, new = made.change
     if new is None:
         return phrase("took the VMA of {process} at page {start} away", process=process, start=start)
-    first, last = new.start, new.end - 1
+    which = {"process": process, "first": new.start, "last": new.end - 1}
     if old is None:
-        return phrase("made the VMA of {process}, pages {first} to {last}", process=process, first=first, last=last)
-    return phrase("changed the VMA of {process}, pages {first} to {last}", process=process, first=first, last=last)
+        return phrase("made the VMA of {process}, pages {first} to {last}", **which)
+    changes = _fields(old, new, ("end", "pgoff", "ops", "file", "anon_vma", "uffd"))
+    changed = listing(changes + _bits(old.flags, new.flags, SMAPS_CODES)) or phrase("no visible change")
+    return phrase("changed the VMA of {process}, pages {first} to {last}: {changed}", changed=changed, **which)
 
 
 def _record(made: ChangeInStep) -> str:

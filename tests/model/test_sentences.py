@@ -25,8 +25,8 @@ from model.invariants.violation import Violation
 from model.kernel.arch.access import cpu_load
 from model.kernel.arch.tlb import flush_tlb_range
 from model.memory.events import Access, Splat
-from model.memory.flags import PG_ANON_EXCLUSIVE, VM_GROWSDOWN
-from model.memory.records import Frame
+from model.memory.flags import PAGE_BITS, PAGE_SWP_EXCLUSIVE, PG_ANON_EXCLUSIVE, SMAPS_CODES, VM_GROWSDOWN
+from model.memory.records import Frame, Lock, Reference, TlbEntry, Vma
 from model.memory.state import State, Transaction
 from model.memory.tasks import Task
 from model.script.runner import Runner
@@ -118,7 +118,7 @@ def hold_splat(found: Violation, stepped: Stepped) -> None:
 
 
 def hold_change(made: ChangeInStep) -> None:
-    """Hold what `why` says of a change against it: each frame, byte and page that it names."""
+    """Hold what `why` says of a change against it: each frame, byte, page, bit and task that it names."""
     said, (table, key, old, new) = change_phrase(made), made.change
     match table:
         case "ptes" if new is None:
@@ -126,17 +126,100 @@ def hold_change(made: ChangeInStep) -> None:
         case "ptes" if old is None or (old.pfn, old.kind) != (new.pfn, new.kind):
             assert said.startswith("made the entry of ")
             assert " lead to " in said
+        case "ptes" if old.writable != new.writable:
+            assert said.endswith("writable" if new.writable else "read-only")
+        case "ptes":
+            toggled = {
+                name for bit, name in (*PAGE_BITS, (PAGE_SWP_EXCLUSIVE, "exclusive")) if bit & (old.bits ^ new.bits)
+            }
+            assert set(re.findall(r"[+-]([a-z-]+)", said.rpartition(": ")[2])) == toggled - {
+                "pwt" if new.kind != "page" else "exclusive"
+            }
         case "content":
             assert re.search(rf"\b{new or 0}\b", said)
             assert not re.match(r"\s|wrote", said)
         case "page_cache":
             assert said.endswith(f"page {key[1]}" if new is None else f"page {key[1]} of file {key[0]}")
             assert name_of(made.scene, old if new is None else new) in said
-        case "frames" if new is None or new.kind == "free":
-            assert said.startswith(f"freed frame {key}: ")
-            assert made.scene.frame(key).kind == "free"
-        case "frames" if old is not None and old.kind != "free" and old.refcount != new.refcount:
-            assert f"refcount {old.refcount} → {new.refcount}" in said
+        case "frames":
+            hold_frame(said, key, old or Frame(), new or Frame())
+        case "references":
+            hold_reference(made.scene, said, old, new)
+        case "tlbs":
+            hold_tlb(made.scene, said, set(old or ()), set(new or ()))
+        case "locks":
+            hold_lock(said, old or Lock(), new or Lock())
+        case "vmas":
+            hold_vma(said, key, old, new)
+
+
+def hold_frame(said: str, pfn: int, old: Frame, new: Frame) -> None:
+    """Freed and allocated is what was in use, or is now; else each count that changed is named."""
+    if (old.kind == "free") != (new.kind == "free"):
+        assert said.startswith(f"freed frame {pfn}: " if new.kind == "free" else f"allocated frame {pfn} as ")
+        return
+    for field in ("refcount", "mapcount", "pins"):
+        before, after = getattr(old, field), getattr(new, field)
+        assert (f"{field} {before} → {after}" in said) == (before != after), said
+
+
+def hold_reference(scene: MachineView, said: str, old: Reference | None, new: Reference | None) -> None:
+    """What counts is taken and given back; what does not leads somewhere. Each frame is named, up to a few."""
+    if new is None:
+        assert old is not None
+        assert said.startswith("gave " if old.counted else "removed ")
+        return
+    if old is not None and old.frames == new.frames:
+        assert said.startswith("changed ")
+        return
+    pages = [name_of(scene, pfn) for pfn in new.frames if pfn >= 0]
+    assert all(page in said for page in pages[:1]), said
+    assert ("nothing yet" in said) == (not pages)
+    assert (" holds " in said) == (old is not None and new.counted)
+
+
+def hold_tlb(scene: MachineView, said: str, old: set[TlbEntry], new: set[TlbEntry]) -> None:
+    """Whatever the CPU did not know before it remembers now, and it forgets the rest."""
+    come, gone = new - old, {(one.process, one.vpn) for one in old} - {(one.process, one.vpn) for one in new}
+    assert (" remembers that " in said) == bool(come)
+    assert (" forgets " in said) == bool(gone)
+    if len(come) + len(gone) == 1:
+        for one in come:
+            assert f"(page {one.vpn}) is {name_of(scene, one.pte.pfn)}" in said or f"page {one.vpn} is" in said
+        for _, vpn in gone:
+            assert re.search(rf"\bpage {vpn}\b", said)
+
+
+def hold_lock(said: str, old: Lock, new: Lock) -> None:
+    """Who took it, and in which way; who gave it back, and whether a writer goes on as a reader."""
+    found = re.match(r"(?P<who>\S+).* (?P<did>took|gave|holds) .* (?:for (?P<way>writing|reading)|back)", said)
+    assert found, said
+    before, after = {old.writer, *old.readers} - {""}, {new.writer, *new.readers} - {""}
+    match found["did"], found["way"]:
+        case "took", "writing":
+            assert found["who"] == new.writer
+        case "took", _:
+            assert found["who"] in set(new.readers) - before
+        case "gave", _:
+            assert found["who"] in before - after
+        case _:
+            assert old.writer == found["who"]
+            assert found["who"] in new.readers
+
+
+def hold_vma(said: str, key: tuple[str, int], old: Vma | None, new: Vma | None) -> None:
+    """Which pages of which process; of a change each field and flag."""
+    if new is None:
+        assert said == f"took the VMA of {key[0]} at page {key[1]} away"
+        return
+    assert f"the VMA of {key[0]}, pages {new.start} to {new.end - 1}" in said
+    if old is None:
+        assert said.startswith("made ")
+        return
+    assert (f"end {old.end} → {new.end}" in said) == (old.end != new.end)
+    for bit, name in SMAPS_CODES:
+        sign = "+" if new.flags & bit else "-"
+        assert (re.search(rf"\{sign}{name}\b", said) is not None) == bool((old.flags ^ new.flags) & bit), said
 
 
 @contextmanager
