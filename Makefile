@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 # Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak packages translations constraints clean monkey kills
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak packages translations citations constraints clean monkey kills
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -74,6 +74,9 @@ packages: $(VENV)/develop ## build, install and use wheel and sdist: every Pytho
 
 translations: $(VENV)/develop ## bring the translators' .po files up to date with the texts of the source
 	@$(BIN)/python -m docs.translations
+
+citations: $(VENV)/develop ## look up every cited kernel function in kernel sources (ARGS="TREE...")
+	@$(BIN)/python -m docs.citations $(ARGS)
 
 constraints: ## resolve every dependency anew and write the versions to constraints.txt
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

@@ -78,7 +78,7 @@ def sync_waits_for(tx: Transaction) -> Blocked | None:
 class flush_tlb_range(Procedure):
     """Make every CPU forget its translations of a range of one address space."""
 
-    source: ClassVar[str] = "arch/x86/mm/tlb.c: flush_tlb_mm_range, smp_call_function_many"
+    source: ClassVar[str] = "arch/x86/mm/tlb.c: flush_tlb_mm_range; kernel/smp.c: smp_call_function_many_cond"
     mm: str
     start: int
     end: int

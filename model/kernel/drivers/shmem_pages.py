@@ -9,7 +9,7 @@ from model.memory.state import Transaction
 
 
 def shmem_pages(tx: Transaction, file: str, pages: int) -> tuple[int, ...] | int:
-    """The first pages of a shmem file, holes filled (mm/shmem.c: shmem_read_mapping_page); -ENOMEM if that fails."""
+    """The first pages of a shmem file, holes filled (include/linux/shmem_fs.h: shmem_read_mapping_page); -ENOMEM if that fails."""
     frames = []
     for index in range(pages):
         pfn = tx.page_cache.get((file, index))

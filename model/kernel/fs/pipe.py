@@ -114,7 +114,7 @@ class pipe_read(Procedure):
 class splice_file_to_pipe(Procedure):
     """splice(2) from a file: the page of the page cache itself goes into the pipe. Nothing is copied."""
 
-    source: ClassVar[str] = "fs/splice.c: splice_file_to_pipe; lib/iov_iter.c: copy_page_to_iter_pipe, push_pipe (6.1)"
+    source: ClassVar[str] = "fs/splice.c: splice_file_to_pipe; lib/iov_iter.c: copy_page_to_iter_pipe (6.1)"
     name: str
     file: str
     page: int

@@ -61,9 +61,10 @@ GO_ON: Final = (
 
 
 def collapse_allowed(vma: Vma) -> bool:
-    """Whether the VMA may have huge pages, and an aligned one fits into it (mm/huge_memory.c: thp_vma_allowable_order).
+    """Whether the VMA may have huge pages, and an aligned one fits into it.
 
-    Anonymous memory must have had a page. Of files shmem alone has huge pages, aligned in the file as in the VMA.
+    mm/huge_memory.c: hugepage_vma_check; since 6.8 include/linux/huge_mm.h: thp_vma_allowable_order. Anonymous memory
+    must have had a page. Of files shmem alone has huge pages, aligned in the file as in the VMA.
     """
     return not forbidden(vma)
 

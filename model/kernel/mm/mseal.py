@@ -16,7 +16,7 @@ from model.memory.state import Transaction
 class do_mseal(Procedure):
     """mseal(2): seal every VMA of a range. From then on munmap, mprotect, mremap and overmapping answer EPERM."""
 
-    source: ClassVar[str] = "mm/mseal.c: do_mseal, mseal_apply"
+    source: ClassVar[str] = "mm/mseal.c: do_mseal, apply_mm_seal"
     mm: str
     start: int
     """The part before it is done."""
