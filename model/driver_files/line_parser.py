@@ -1,6 +1,6 @@
 """One line of a driver file: its words → a DriverLine, by the form that its first word has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -24,6 +24,8 @@ from model.text.words import LONGEST_NAME, Word, hidden, is_name, number, printa
 
 LONGEST_LINE: Final = 1_000
 NO_USE: Final = "a driver file uses no other: `like NAME` takes over from a driver that comes along"
+AFFIXES: Final = ("VM_FAULT_", "VM_", "F_SEAL_")
+"""What the kernel's names begin with, and words of driver files do not."""
 SOURCE: Final = "--"
 """Stands before the kernel function of a line, and before what it does."""
 
@@ -242,12 +244,24 @@ class LineReader:
             case "word" if word.text in slot.words:
                 return word.text
             case _:
-                hint = did_you_mean(word.text, slot.words)
+                hint = did_you_mean(without_affixes(word.text, slot.words), slot.words)
                 self.complain(raw.number, word.column, f"`{printable(word.text)}` is not {slot.expected}{hint}")
                 return None
 
     def _missing(self, raw: RawLine, slot: Slot, form: LineForm) -> None:
         self.complain(raw.number, raw.end, f"{slot.name} is missing: expected {slot.expected} (`{form.usage}`)")
+
+
+def without_affixes(word: str, known: Iterable[str]) -> str:
+    """A word as driver files write it, where somebody has copied it from the kernel or from a man page.
+
+    >>> without_affixes("VM_IO", ["IO"]), without_affixes("-EBUSY", ["EBUSY"]), without_affixes("F_SEAL_GROW", ["grow"])
+    ('IO', 'EBUSY', 'grow')
+    """
+    bare = word.lstrip("-")
+    for prefix in AFFIXES:
+        bare = bare.removeprefix(prefix)
+    return next((one for one in known if one.lower() == bare.lower()), bare)
 
 
 def _split(part: str, start: int) -> list[Word]:

@@ -31,6 +31,8 @@ MOST_LISTS: Final = 32
 """Operations and functions of a driver."""
 MOST_STEPS: Final = 64
 """Steps of one list."""
+LISTS: Final = ("op", "function")
+"""Heads of lists of steps."""
 NO_DRIVER: Final = "a driver file begins with `driver NAME`"
 
 
@@ -67,9 +69,8 @@ class _DriverReader(LineReader):
 
     def driver(self, text: str) -> DriverText:
         """Read all of it."""
-        lost = False
         for raw in self.raw_lines(text):
-            lost = self._take(raw, lost=lost)
+            self._take(raw)
         if self.name is None and not self.problems:
             self.complain(1, 1, NO_DRIVER)
         lists = tuple(StepList(head, tuple(steps)) for head, steps in self.lists)
@@ -81,44 +82,48 @@ class _DriverReader(LineReader):
         assert self.name is not None
         return DriverText(self.name.word_at("NAME"), tuple(self.likes), tuple(self.fields), lists)
 
-    def _take(self, raw: RawLine, *, lost: bool) -> bool:
-        """One line to where it belongs. `lost`: the head before it could not be read, which is returned anew."""
+    def _take(self, raw: RawLine) -> None:
+        """One line to where it belongs."""
         first = self._after_versions(raw)
         if first is None:
-            return lost
+            return
         if first.text.removesuffix(":") in HEADS:
-            return not self._head(raw, first.text.removesuffix(":"))
+            self._head(raw, first.text.removesuffix(":"))
+            return
         if self.name is None and not self.problems:
             self.complain(raw.number, first.column, f"{NO_DRIVER}, not with `{printable(first.text)}`")
-        if lost:
-            return True
         if self.lists:
             misplaced = first.text in FIELDS and first.text not in STEPS
             if misplaced:
                 self.complain(
                     raw.number, first.column, f"`{first.text}` is a field: fields stand before the first `op`"
                 )
-                return False
+                return
             step = self.line(raw, STEPS, "a step")
             if step is not None:
                 steps = self.lists[-1][1]
                 steps.append(step)
                 if len(steps) == MOST_STEPS + 1:
                     self.complain(raw.number, step.column, f"a list has at most {MOST_STEPS} steps")
-            return False
+            return
         if first.text in STEPS and first.text not in FIELDS:
             self.complain(raw.number, first.column, f"`{first.text}` is a step: it stands below an `op NAME:`")
-            return False
+            return
         field = self.line(raw, FIELDS, "a field")
         if field is not None:
             self._field(field)
-        return False
 
-    def _head(self, raw: RawLine, word: str) -> bool:
-        """`driver`, `like`, `op` or `function`; returns whether it could be read."""
+    def _head(self, raw: RawLine, word: str) -> None:
+        """`driver`, `like`, `op` or `function`.
+
+        What follows one that cannot be read is looked at as well.
+        """
         line = self.line(raw, HEADS, "a head")
         if line is None:
-            return False
+            if word in LISTS:
+                meant = raw.words[-1].text.removesuffix(":")
+                self.lists.append((DriverLine(word, {"NAME": meant}, line=raw.number), []))
+            return
         match word:
             case "driver" if self.name is not None:
                 self.complain(
@@ -132,7 +137,6 @@ class _DriverReader(LineReader):
                 self.likes.append(line)
             case _:
                 self._list(line)
-        return True
 
     def _list(self, head: DriverLine) -> None:
         name = head.word_at("NAME")

@@ -65,6 +65,27 @@ def test_all_mistakes_of_a_file_are_told_with_line_column_and_the_nearest_word()
     ]
 
 
+def test_a_head_that_cannot_be_read_hides_nothing() -> None:
+    told = wrong("driver 9\nvma IOO\nop a\n  zapp\n  lock r\n  call f\nfunction f:\n  zap x\n  call g\n")
+    assert [line.partition(" ")[0] for line in told] == ["1:8:", "2:5:", "3:5:", "4:3:", "5:3:", "8:7:", "9:3:"]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "meant"),
+    [
+        ("vma VM_IO", 5, "IO"),
+        ("vma VM_PFNMAPP", 5, "PFNMAP"),
+        ("fail-when x VM_FAULT_SIGBUS", 13, "SIGBUS"),
+        ("writable refuse -EPERM", 17, "EPERM"),
+        ("backing borrow:memfd require=F_SEAL_SHRINK", 30, "shrink"),
+    ],
+)
+def test_a_word_in_the_kernels_spelling_is_told_how_it_is_written_here(line: str, column: int, meant: str) -> None:
+    (told,) = wrong(f"driver d\n{line}")
+    assert told.startswith(f"2:{column}: ")
+    assert told.endswith(f"; did you mean `{meant}`?")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
