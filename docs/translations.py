@@ -35,6 +35,7 @@ from model.driver_files.parser import parse as parse_driver
 from model.driver_files.records import NO_WORDS
 from model.invariants.next_access import FILLINGS
 from model.invariants.registry import INVARIANTS
+from model.kernel.mm.collapse_scan import REFUSALS
 from model.search.verdicts import MEMORY_ORDER, Verdict
 from tui.cli import SUBCOMMANDS
 from tui.commands.export import FORMATS
@@ -162,6 +163,7 @@ def tables() -> Iterator[str]:
     yield from (does for _, does in (*PLAIN_LESSON_KEYS, *PLAIN_KEYS, *LAST_PLAIN_KEYS))
     yield from (PLAIN_HOME, *SPOKEN_FLAGS.values())
     yield from get_args(Verdict)
+    yield from REFUSALS
     yield from (NOWHERE, *NOT_HERE.values(), *NO_SCAN.values())
     yield from (*MECHANISMS, *CULPRITS, *ORDERS, Museum.title_text)
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from model.memory.events import Refusal
 from model.script.json_state import Json, change_picture, picture
 from model.script.runner import Account, StepNote
 
@@ -16,7 +17,7 @@ def trace_line(account: Account, detail: Detail = "changes") -> bytes:
     line: dict[str, Json] = {
         "line": account.command.line,
         "command": account.command.text,
-        "result": account.outcome.to_json(),
+        "result": account.outcome.to_json() | _reason(account),
         "steps": [_step(note) for note in account.steps],
     }
     if detail != "none":
@@ -44,6 +45,12 @@ def trace_line(account: Account, detail: Detail = "changes") -> bytes:
     if detail == "full":
         line["state"] = picture(account.state)
     return msgspec.json.encode(line)
+
+
+def _reason(account: Account) -> dict[str, Json]:
+    """Which check refused the command, where one errno stands for several; the last word counts."""
+    reasons = [event.reason for event in account.events if isinstance(event, Refusal)]
+    return {"reason": reasons[-1]} if reasons else {}
 
 
 def _step(note: StepNote) -> dict[str, Json]:

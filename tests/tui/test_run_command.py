@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lessons.i18n.language import ENGLISH, use
 from model.kernel.arch.boot import boot
 from model.memory.events import Splat
 from model.script.context import OK
@@ -405,3 +406,14 @@ def test_a_collapse_that_is_refused_says_which_check_it_was(tmp_path: Path) -> N
         "why: page has another reference",
         "why: the VMA is VM_NOHUGEPAGE",
     ]
+    lines = [json.loads(line) for line in called("run", "--json", "--state", "none", str(script)).stdout.splitlines()]
+    assert [line["result"].get("reason") for line in lines if line["result"]["status"] == "error"] == [
+        "the VMA has not had a page yet: no anon_vma",
+        "page has another reference",
+        "the VMA is VM_NOHUGEPAGE",
+    ]
+    use("de")
+    try:
+        assert "warum: die VMA ist VM_NOHUGEPAGE" in called("run", str(script)).stdout
+    finally:
+        use(ENGLISH)

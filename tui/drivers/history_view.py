@@ -135,7 +135,7 @@ def _event_lines(state: State, event: Event, place: str) -> Iterator[LogLine]:
         case Printk():
             yield LogLine(f"  {event.text}", "plain", place)
         case Refusal():
-            yield LogLine(f"  {tr('why')}: {event.reason}", "plain", place)
+            yield LogLine(f"  {tr('why')}: {tr(event.reason)}", "plain", place)
 
 
 def access(state: State, event: Access) -> str:

@@ -251,7 +251,7 @@ class PlainLesson:
             elif isinstance(event, Printk):
                 self.line(indent, Text(f"{self.signs.bar} {event.text}"))
             elif isinstance(event, Refusal):
-                self.line(indent, Text(f"{tr('why')}: {event.reason}"))
+                self.line(indent, Text(f"{tr('why')}: {tr(event.reason)}"))
 
     def answered(self, *, revealed: bool) -> None:
         """An answer was taken; it is judged at once or later."""

@@ -155,7 +155,7 @@ class Narrator:
             elif isinstance(event, Printk):
                 self.line(6, Text(f"{self.signs.bar} {event.text}"))
             elif isinstance(event, Refusal):
-                self.line(6, Text(f"{tr('why')}: {event.reason}"))
+                self.line(6, Text(f"{tr('why')}: {tr(event.reason)}"))
 
     def violations(self, account: "Account") -> None:
         """What is wrong from here on, and why."""

@@ -1,5 +1,6 @@
 """What a collapse looks for, before it begins and again under the locks: pages that can be moved, nobody in the way."""
 
+from collections.abc import Callable
 from typing import Final
 
 from model.engine.config import fact
@@ -69,21 +70,28 @@ def collapse_allowed(vma: Vma) -> bool:
     return not forbidden(vma)
 
 
+FORBIDDEN: Final[tuple[tuple[Callable[[Vma], bool], str], ...]] = (
+    (lambda vma: bool(vma.flags & VM_HUGETLB), "the VMA is of hugetlb pages"),
+    (lambda vma: bool(vma.flags & VM_NOHUGEPAGE), "the VMA is VM_NOHUGEPAGE"),
+    (
+        lambda vma: bool(vma.flags & VM_SPECIAL),
+        "the VMA is special: VM_IO, VM_PFNMAP, VM_MIXEDMAP or VM_DONTEXPAND",
+    ),
+    (lambda vma: vma_is_anonymous(vma) and not vma.anon_vma, "the VMA has not had a page yet: no anon_vma"),
+    (
+        lambda vma: not vma_is_anonymous(vma) and vma.ops != "shmem",
+        "the VMA is of a file that is not in shmem",
+    ),
+    (lambda vma: not thp_vma_suitable(vma, vma.end - HPAGE_PMD_NR), "no aligned 2 MiB fit into the VMA"),
+)
+"""What keeps huge pages out of a VMA, in the order in which it is asked, and why."""
+NO_VMA: Final = "no VMA"
+NO_WHOLE: Final = "the range has no whole 2 MiB"
+
+
 def forbidden(vma: Vma) -> str:
     """Why the VMA may not have huge pages; empty: it may."""
-    if vma.flags & VM_HUGETLB:
-        return "the VMA is of hugetlb pages"
-    if vma.flags & VM_NOHUGEPAGE:
-        return "the VMA is VM_NOHUGEPAGE"
-    if vma.flags & VM_SPECIAL:
-        return "the VMA is special: VM_IO, VM_PFNMAP, VM_MIXEDMAP or VM_DONTEXPAND"
-    if vma_is_anonymous(vma) and not vma.anon_vma:
-        return "the VMA has not had a page yet: no anon_vma"
-    if not vma_is_anonymous(vma) and vma.ops != "shmem":
-        return "the VMA is of a file that is not in shmem"
-    if not thp_vma_suitable(vma, vma.end - HPAGE_PMD_NR):
-        return "no aligned 2 MiB fit into the VMA"
-    return ""
+    return next((why for keeps_out, why in FORBIDDEN if keeps_out(vma)), "")
 
 
 def userfaultfd_armed(vma: Vma) -> bool:
@@ -167,6 +175,8 @@ RESULTS: Final = (
     "the file has nothing there",
 )
 """enum scan_result, in words."""
+REFUSALS: Final = (*RESULTS[RESULTS.index(PTE_MAPPED) :], *(why for _, why in FORBIDDEN), NO_VMA, NO_WHOLE)
+"""Everything that a collapse may be refused for."""
 
 
 def number_of(result: str) -> int:

@@ -17,6 +17,8 @@ from model.kernel.mm.collapse_file import collapse_shmem
 from model.kernel.mm.collapse_scan import (
     ERRNO,
     GO_ON,
+    NO_VMA,
+    NO_WHOLE,
     PMD_MAPPED,
     RESULTS,
     SUCCEED,
@@ -67,7 +69,7 @@ class madvise_collapse(Procedure):
         """May this mapping have huge pages at all? Then take the 2 MiB one after the other that lie in the range."""
         vma = vma_lookup(tx, self.mm, self.start)
         if vma is None or not collapse_allowed(vma):
-            tx.emit(Refusal(forbidden(vma) if vma is not None else "no VMA"))
+            tx.emit(Refusal(forbidden(vma) if vma is not None else NO_VMA))
             return fail(EINVAL)
         self.start = -(-self.start // HPAGE_PMD_NR) * HPAGE_PMD_NR
         self.end = self.end // HPAGE_PMD_NR * HPAGE_PMD_NR
@@ -106,7 +108,7 @@ class madvise_collapse(Procedure):
         inside = self.end < self.start and not fact(tx, "collapse of less than a huge page does nothing")
         if self.collapsed == max(self.end - self.start, 0) // HPAGE_PMD_NR and not inside:
             return done()
-        tx.emit(Refusal("the range has no whole 2 MiB" if inside else self.result))
+        tx.emit(Refusal(NO_WHOLE if inside else self.result))
         return fail(ERRNO.get(self.result, EINVAL))
 
 
