@@ -11,6 +11,7 @@ from model.compare.scenes import (
     Settings,
     as_text,
     buffer_lines,
+    for_reading,
     settings_lines,
 )
 from model.driver_files.records import KernelDriver, StepList
@@ -134,7 +135,7 @@ def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, .
     """A process that has written to a mapped buffer; where an operation makes the entries, that comes first."""
     mapped = row.driver(kernel)
     inserting = next((one.name for one in mapped.ops if mapped.at == "op" and _inserts(mapped, one)), "")
-    return (
+    lines = (
         *settings_lines(kernel, defence, row),
         "process p0",
         "device dev",
@@ -142,6 +143,7 @@ def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, .
         *([f"{inserting} b"] if inserting else ()),
         "write p0 buf+0 65",
     )
+    return tuple(map(for_reading, lines)) if mapped.unwritable else lines
 
 
 def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
@@ -157,14 +159,12 @@ def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
 def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act: OwnerAct | None = None) -> CellScene:
     """One cell: a grabber against what happens; by default all that the driver does, as the comparison has it."""
     happens = act or together(row, kernel)
-    text = as_text(
-        (
-            *set_up_lines(row, kernel, defence),
-            *grabber.before,
-            *(f"may 1 {command}" for command in (*grabber.commands, *happens.commands)),
-        )
-    )
-    return CellScene(text, len(grabber.commands), happens.subjects)
+    permitted, subjects = (*grabber.commands, *happens.commands), happens.subjects
+    if row.driver(kernel).unwritable:
+        permitted, subjects = tuple(map(for_reading, permitted)), tuple(map(for_reading, subjects))
+    may = (f"may 1 {command}" for command in permitted)
+    text = as_text((*set_up_lines(row, kernel, defence), *grabber.before, *may))
+    return CellScene(text, len(grabber.commands), subjects)
 
 
 def without_grabber(one: CellScene) -> CellScene:

@@ -159,6 +159,25 @@ def buffer_lines(row: DriverRow, kernel: str) -> tuple[str, ...]:
     return *described, *created, "export b as=d", f"mmap p0 buf {row.backing} shared rw {pages}{where}"
 
 
+def for_reading(command: str) -> str:
+    """A command of a scene whose driver permits no mapping that may be written.
+
+    >>> for_reading("gup p0 buf+0 as=r slow write by=dev"), for_reading("write p0 buf+0 65"), for_reading("dma r write 99")
+    ('gup p0 buf+0 as=r slow by=dev', 'read p0 buf+0', 'dma r read')
+    """
+    match command.split():
+        case ["write", process, place, _]:
+            return f"read {process} {place}"
+        case ["dma", reference, "write", _]:
+            return f"dma {reference} read"
+        case ["gup", *_]:
+            return command.replace(" write", "")
+        case ["mmap", *_]:
+            return command.replace(" shared rw ", " shared r ")
+        case _:
+            return command
+
+
 def settings_lines(kernel: str, defence: Settings, row: DriverRow | None = None) -> tuple[str, ...]:
     """The `set` lines of a scene. A huge buffer needs video memory to move to."""
     vram = (("vram", "1024"),) if row is not None and row.is_huge(kernel) else ()

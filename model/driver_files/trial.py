@@ -19,11 +19,12 @@ def trial(text: str) -> tuple[tuple[str, ...], str]:
         "process p0",
         *([f"memfd f {PAGES}", *seals] if borrowed else []),
         f"bo b {PAGES} exporter={driver.name}{' memfd=f' if borrowed else ''}",
-        f"mmap p0 buf bo:b shared rw {PAGES}",
+        f"mmap p0 buf bo:b shared {'r' if driver.unwritable else 'rw'} {PAGES}",
     ]
     ops = [one.name for one in driver.ops]
+    access = "read p0 buf" if driver.unwritable else "write p0 buf 65"
     if not ops:
-        return tuple(scene), "write p0 buf 65"
+        return tuple(scene), access
     name = "move" if "move" in ops else ops[0]
-    filled = ["write p0 buf 65"] if driver.at != "op" else []
+    filled = [access] if driver.at != "op" else []
     return (*scene, *filled), f"{name} b vram" if name == "move" else f"{name} b"

@@ -120,9 +120,10 @@ def test_the_first_write_to_each_page_of_a_shadow_buffer_is_noted() -> None:
 
 def test_binder_maps_by_an_operation_and_a_fault_is_sigbus() -> None:
     run(
-        "process p0\nbo b 2 exporter=binder\nmmap p0 buf bo:b shared rw 2\nread p0 buf\nexpect signal SIGBUS\n"
+        "process p0\nbo b 2 exporter=binder\nmmap p0 no bo:b shared rw 2\nexpect error EPERM\n"
+        "mmap p0 buf bo:b shared r 2\nread p0 buf\nexpect signal SIGBUS\n"
         "transact b\nexpect present p0 buf+1\nshrink b\nexpect absent p0 buf\nshrink b\nexpect error ENOENT\n"
-        "transact b\nwrite p0 buf 65\nexpect ok\n"
+        "transact b\nread p0 buf\nexpect ok\nmprotect p0 buf rw\nexpect error EACCES\n"
     )
 
 
