@@ -1,6 +1,6 @@
 """What may become of a buffer's pages while somebody holds them: what its driver does, and what its process does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations
 from typing import Final, NamedTuple
 
@@ -114,7 +114,7 @@ def _succeeds(row: DriverRow, kernel: str, defence: Settings, commands: tuple[st
 
 
 def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
-    pages, to = (HUGE_PAGES, 4 * HUGE_PAGES) if row.is_huge(kernel) else (1, 64)
+    pages, to = row.pages(kernel), 4 * HUGE_PAGES if row.is_huge(kernel) else 64
     move = f"mremap p0 buf pages={pages} maymove to={to}"
     done = {
         "fork": ("fork p0 c", "write p0 buf+0 67"),
@@ -143,7 +143,13 @@ def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, .
         *([f"{inserting} b"] if inserting else ()),
         "write p0 buf+0 65",
     )
-    return tuple(map(for_reading, lines)) if mapped.unwritable else lines
+    return as_asked(row, kernel, lines)
+
+
+def as_asked(row: DriverRow, kernel: str, commands: Iterable[str]) -> tuple[str, ...]:
+    """Commands at the page that shows something, and only reading where the driver permits no more."""
+    placed = (row.at_page(command, kernel) for command in commands)
+    return tuple(map(for_reading, placed)) if row.driver(kernel).unwritable else tuple(placed)
 
 
 def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
@@ -159,12 +165,10 @@ def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
 def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act: OwnerAct | None = None) -> CellScene:
     """One cell: a grabber against what happens; by default all that the driver does, as the comparison has it."""
     happens = act or together(row, kernel)
-    permitted, subjects = (*grabber.commands, *happens.commands), happens.subjects
-    if row.driver(kernel).unwritable:
-        permitted, subjects = tuple(map(for_reading, permitted)), tuple(map(for_reading, subjects))
+    permitted = as_asked(row, kernel, (*grabber.commands, *happens.commands))
     may = (f"may 1 {command}" for command in permitted)
     text = as_text((*set_up_lines(row, kernel, defence), *grabber.before, *may))
-    return CellScene(text, len(grabber.commands), subjects)
+    return CellScene(text, len(grabber.commands), as_asked(row, kernel, happens.subjects))
 
 
 def without_grabber(one: CellScene) -> CellScene:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model.driver_files import library
+from model.driver_files.page_ranges import tried
 from model.driver_files.records import KernelDriver
 from model.driver_files.resolve import resolve
 from model.driver_files.writing import one_line
@@ -52,6 +53,19 @@ class DriverRow(NamedTuple):
     def is_huge(self, kernel: str) -> bool:
         """Whether its scenes have buffers of 512 pages, which a huge entry needs."""
         return self.driver(kernel).insert == "huge-pfn"
+
+    def pages(self, kernel: str) -> int:
+        """Of the buffer in its scenes: one, what a huge entry needs, or more than the part that its steps name."""
+        return HUGE_PAGES if self.is_huge(kernel) else tried(self.driver(kernel))[0]
+
+    def at_page(self, command: str, kernel: str) -> str:
+        """A command that is about the first page of the buffer, about the page at which a mistake would show.
+
+        >>> DriverRow(("part-zap",)).at_page("gup p0 buf+0 as=r write by=dev", "6.18")
+        'gup p0 buf+1 as=r write by=dev'
+        """
+        page = 0 if self.is_huge(kernel) else tried(self.driver(kernel))[1]
+        return command.replace("buf+0", f"buf+{page}").replace("punch f 0", f"punch f {page}") if page else command
 
 
 class Grabber(NamedTuple):
@@ -147,12 +161,13 @@ def behaviour(driver: KernelDriver) -> object:
 
 
 def buffer_lines(row: DriverRow, kernel: str) -> tuple[str, ...]:
-    """A buffer of a driver, its dma-buf, and the mapping `buf` of it in p0: one page, or what a huge entry needs."""
+    """A buffer of a driver, its dma-buf, and the mapping `buf` of it in p0: all of it."""
     kind, driver = row.kinds[0], row.driver(kernel)
-    pages, where = (HUGE_PAGES, f" at={HUGE_PAGES}") if row.is_huge(kernel) else (1, "")
+    pages, where = row.pages(kernel), f" at={HUGE_PAGES}" if row.is_huge(kernel) else ""
     if driver.backing == "borrow:memfd":
         seals = " ".join(driver.require)
-        created = ["memfd f 1", *([f"seal f {seals}"] if seals else ()), f"bo b 1 exporter={kind} memfd=f"]
+        sealed = [f"seal f {seals}"] if seals else []
+        created = [f"memfd f {pages}", *sealed, f"bo b {pages} exporter={kind} memfd=f"]
     else:
         created = [f"bo b {pages} in=gtt exporter={kind}"]
     described = (one_line(row.text),) if row.text else ()
@@ -162,8 +177,8 @@ def buffer_lines(row: DriverRow, kernel: str) -> tuple[str, ...]:
 def for_reading(command: str) -> str:
     """A command of a scene whose driver permits no mapping that may be written.
 
-    >>> for_reading("gup p0 buf+0 as=r slow write by=dev"), for_reading("write p0 buf+0 65"), for_reading("dma r write 99")
-    ('gup p0 buf+0 as=r slow by=dev', 'read p0 buf+0', 'dma r read')
+    >>> for_reading("gup p0 buf as=r write"), for_reading("write p0 buf+0 65"), for_reading("dma r write 99")
+    ('gup p0 buf as=r', 'read p0 buf+0', 'dma r read')
     """
     match command.split():
         case ["write", process, place, _]:

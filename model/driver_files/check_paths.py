@@ -7,6 +7,7 @@ rules (model.kernel.drivers.driver_op): behind an error only `unlock` is done, i
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from model.driver_files.page_ranges import WHOLE, BufferPart
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 
 MOST_WALKS: Final = 2_000
@@ -29,6 +30,12 @@ class DriverWay(NamedTuple):
     """A step has ended with an error: of this list and its callers only `unlock` is left."""
     zap: str = "none"
     """What became of the entries: `none`, `part`, `no-flush`, `all`."""
+    zapped: tuple[BufferPart, ...] = ()
+    """The parts whose entries were taken away."""
+    moved: BufferPart = WHOLE
+    """What `alloc` has got memory for."""
+    copied: tuple[BufferPart, ...] = ()
+    """What was copied of it."""
     guarded: bool = True
     """Since the zap no fault could bring entries back."""
     done: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ from typing import Final
 from model.driver_files.check_mapping import COUNTED
 from model.driver_files.check_paths import WAITED, DriverWay, Paths, TooManyWaysError
 from model.driver_files.findings import DriverFault, error, warning
+from model.driver_files.page_ranges import WHOLE, cover, range_of
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 
 MOVE: Final = "drivers/gpu/drm/ttm/ttm_bo.c: ttm_bo_handle_move_mem calls ttm_bo_unmap_virtual first, 6.1 to 7.3"
@@ -62,9 +63,11 @@ class StepChecker:
                 return self._zap(walk, step)
             case "insert":
                 self._insert(walk, step)
-                return walk._replace(zap="none")
+                return walk._replace(zap="none", zapped=())
             case "free" | "put" | "truncate" | "shrink":
                 self._gives_back(walk, step)
+            case "alloc":
+                return self._alloc(walk, step)
             case "copy" | "save" | "switch":
                 return self._leaves(walk, step)
             case "notify":
@@ -107,17 +110,24 @@ class StepChecker:
             what = "the entries go, and TLBs keep them: CPUs use the old memory until something else flushes"
             self._note(error(step, "no-flush", what, "mm/mmu_gather.c: tlb_finish_mmu flushes, 6.1, 6.12 and 7.3"))
             return walk._replace(zap="no-flush", guarded=self._guards(walk))
-        part = step.number_at("FIRST", 0) > 0 or step.number_at("COUNT", 0) > 0
-        zap = "part" if part and walk.zap != "all" else "all"
-        if part:
+        part = range_of(step)
+        zapped = (*walk.zapped, part)
+        if not part.is_whole:
             self.partial = step
-        return walk._replace(zap=zap, guarded=self._guards(walk))
+        return walk._replace(zap="all" if cover(zapped, WHOLE) else "part", zapped=zapped, guarded=self._guards(walk))
+
+    def _alloc(self, walk: DriverWay, step: DriverLine) -> DriverWay:
+        part = range_of(step)
+        if not part.is_whole and self.driver.backing in {"shmem", "borrow:memfd"}:
+            what = f"`{step.text}` with `backing {self.driver.backing}`: a page of a file stays where it is"
+            self._note(error(step, "file-page-moved", what))
+        return walk._replace(moved=part, copied=())
 
     # -- the order ---------------------------------------------------------------------------------
 
     def _mapped(self, walk: DriverWay) -> str:
         """Why the old memory is still reached through entries; empty if it is not."""
-        if walk.zap == "part":
+        if walk.zap == "part" and not cover(walk.zapped, walk.moved):
             if self.partial is not None:
                 what = f"`{self.partial.text}` takes only a part of the entries away, and then the memory goes"
                 self._note(error(self.partial, "part-zap", what, UNMAP))
@@ -167,8 +177,11 @@ class StepChecker:
             )
         if step.word == "switch" and "alloc" not in walk.done:
             self._note(error(step, "switch-to-nothing", "there is no new memory: `alloc` has not been done"))
-        if step.word == "switch" and "copy" not in walk.done and not self._empty(walk):
-            self._note(warning(step, "not-copied", "the content is not copied to the new memory"))
+        if step.word == "switch" and not self._empty(walk) and not cover(walk.copied, walk.moved):
+            whose = "of some pages is" if "copy" in walk.done else "is"
+            self._note(warning(step, "not-copied", f"the content {whose} not copied to the new memory"))
+        if step.word == "copy":
+            walk = walk._replace(copied=(*walk.copied, range_of(step)))
         if step.word == "copy" and "alloc" not in walk.done:
             self._note(error(step, "copy-to-nothing", "there is no new memory: `alloc` has not been done"))
         if step.word == "switch":

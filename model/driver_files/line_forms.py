@@ -283,15 +283,23 @@ _STEPS: Final = (
     LineForm("wrprotect", "make the entries of all mappings read-only, so that the next write asks ->page_mkwrite"),
     LineForm("notify", "tell the dynamic importers: dma_buf_move_notify()"),
     LineForm("room", "evict other buffers until there is room in video memory"),
-    LineForm("alloc", "get new memory for the buffer, which it does not use yet", (_PLACE,)),
+    LineForm(
+        "alloc",
+        "get new memory for the buffer, which it does not use yet",
+        (_PLACE,),
+        options=(
+            Slot("first", kind="number", optional=True, meaning="the first page that moves; by default all of them do"),
+            Slot("count", kind="number", optional=True, meaning="how many pages move; by default to the end"),
+        ),
+    ),
     LineForm("copy", "copy the content to the new memory", (_FIRST, _COUNT)),
-    LineForm("switch", "from here on the buffer is the new memory"),
+    LineForm("switch", "from here on the buffer, or the part of it that moves, is the new memory"),
     LineForm("save", "copy the content to swap"),
     LineForm("insert", "make the entries of all mappings (map at=op)"),
     LineForm("put", "drop what the driver holds on each page of the buffer, and forget them"),
     LineForm(
         "free",
-        "give memory back: what the buffer was before `switch`, or else what it is",
+        "give memory back: what the buffer, or the part that moves, was before `switch`, or else what it is",
         flags=(Slot("keep-numbers", meaning="and go on using the frame numbers: a bug"),),
     ),
     LineForm(

@@ -64,6 +64,10 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
         ([("  zap\n", "  unlock resv\n  zap\n  lock resv\n")], ("error", "copy-before-zap", 14)),
         ([("  zap\n", "  zap\n  unlock resv\n  lock resv\n")], ("error", "copy-before-zap", 14)),
         ([("  zap\n", "  zap 1 2\n")], ("error", "part-zap", 10)),
+        ([("  zap\n", "  zap 0 2\n"), ("  alloc\n", "  alloc first=1 count=2\n")], ("error", "part-zap", 10)),
+        ([("  alloc\n", "  alloc first=1\n"), ("  copy\n", "  copy 1 1\n")], ("warning", "not-copied", 13)),
+        ([("  copy\n", "  copy 0 1\n")], ("warning", "not-copied", 13)),
+        ([("  alloc\n", "  alloc first=1\n"), ("backing pages", "backing shmem")], ("error", "file-page-moved", 11)),
         ([("  zap\n", "  zap no-flush\n")], ("error", "no-flush", 10)),
         ([("  notify\n", ""), ("  free\n", "  free\n  notify\n")], ("error", "late-notify", 14)),
         ([("  notify\n", "")], ("warning", "no-notify", 6)),
@@ -99,6 +103,12 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
 )
 def test_each_mistake_is_told_at_its_line(changes: list[tuple[str, str]], told: tuple[str, str, int]) -> None:
     assert told in names(changed(*changes))
+
+
+def test_of_a_part_that_moves_no_other_entries_need_to_go() -> None:
+    part = ("  alloc\n", "  alloc first=1 count=2\n")
+    assert found(changed(("  zap\n", "  zap 1 2\n"), part)) == []
+    assert found(changed(("  zap\n", "  zap 1 1\n  zap 2\n"), part, ("  copy\n", "  copy 2\n  copy 0 2\n"))) == []
 
 
 def test_the_sentence_names_what_the_kernel_does_the_function_and_the_versions() -> None:

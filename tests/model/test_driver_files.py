@@ -196,6 +196,45 @@ def test_what_a_move_has_allocated_belongs_to_it_until_the_buffer_has_it() -> No
     run(f"{leaks}\nprocess p0\nbo b 1 exporter=mover\nmove b vram\nexpect violation reference-accounting\n")
 
 
+PART = """\
+driver part
+vma PFNMAP
+map at=fault insert=pfn
+lock resv blocking
+backing pages
+op compact:
+  lock resv
+  zap 1 2
+  alloc first=1 count=2
+  copy
+  switch
+  free
+  unlock resv
+"""
+
+
+@pytest.mark.parametrize("backing", ["pages", "pool", "cma", "vram"])
+def test_a_part_of_a_buffer_moves_and_the_rest_stays_where_it_is(backing: str) -> None:
+    runner = run(
+        "use part.driver\nprocess p0\nbo b 4 exporter=part\nmmap p0 buf bo:b shared rw 4\nwrite p0 buf 10\n"
+        "write p0 buf+1 11\nwrite p0 buf+2 12\nwrite p0 buf+3 13\ncompact b\nexpect no violation\n"
+        "expect absent p0 buf[1:3]\nexpect present p0 buf+3\nread p0 buf\nexpect value 10\nread p0 buf+1\n"
+        "expect value 11\nread p0 buf+2\nexpect value 12\nread p0 buf+3\nexpect value 13\ncompact b\n"
+        "bo c 1 exporter=part\ncompact c\nexpect ok\ndestroy c\nexpect no violation\nread p0 buf+2\n"
+        "expect value 12\nmunmap p0 buf\ndestroy b\nexpect no violation",
+        **{"part.driver": PART.replace("backing pages", f"backing {backing}")},
+    )
+    state = runner.context.state
+    assert {frame.kind for _, frame in state.frames.items() if "bo:" in frame.mapping} == set()
+
+
+def test_without_memory_no_part_of_a_buffer_can_move() -> None:
+    run(
+        "use part.driver\nprocess p0\nbo b 4 exporter=part\npurge b\ncompact b\nexpect error EINVAL",
+        **{"part.driver": f"{PART}op purge:\n  lock resv\n  zap\n  free\n  unlock resv\n"},
+    )
+
+
 def test_what_is_no_driver_file_is_told_once() -> None:
     assert wrong("process p0\nbo b 1\nmmap p0 buf bo:b shared rw 1\n") == [
         "1:1: a driver file begins with `driver NAME`, not with `process`"

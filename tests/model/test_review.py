@@ -52,6 +52,16 @@ def test_the_operations_are_those_of_the_kernel_that_is_asked_about() -> None:
     assert new[-5:] == old[-5:] == ["fork", "munmap", "mremap", "exit", "destroy"]
 
 
+def test_the_page_that_is_forgotten_is_the_one_that_is_looked_at() -> None:
+    """Of a buffer of one page `zap 0 1` would be all."""
+    assert cell(DriverRow(("part-zap",)), "cpu", "move").outcome == "corrupts"
+
+
+def test_a_driver_that_permits_no_writes_is_reviewed_with_reads() -> None:
+    found = cell(DriverRow(("binder",)), "gup-slow", "shrink")
+    assert (found.outcome, found.invariant) == ("hazard", "stale-reference")
+
+
 def test_what_an_operation_needs_comes_first() -> None:
     """An operation that is refused in the state at hand is given the fewest others that help."""
     text = LOCKS.replace("refuse-when busy EBUSY", "refuse-when ready EBUSY").replace("set idle", "clear ready")

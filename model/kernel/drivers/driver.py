@@ -82,19 +82,20 @@ def set_state(tx: Transaction, name: str, state: str, *, on: bool) -> None:
 
 
 def driver_alloc(
-    tx: Transaction, driver: KernelDriver, name: str, pages: int, place: Place, caching: str
+    tx: Transaction, driver: KernelDriver, name: str, pages: int, place: Place, caching: str, page: int = 0
 ) -> tuple[int, ...] | int:
-    """Memory for a buffer, as its driver gets it; -ENOMEM or -ENOSPC."""
+    """Memory for a buffer, or for so many pages of it from `page` on, as its driver gets it; -ENOMEM or -ENOSPC."""
     match driver.backing:
         case "vram":
             frames = vram_alloc(tx, name, pages)
             return -ENOSPC if frames is None else frames
         case "pages" | "cma":
-            return _ordinary_pages(tx, name, pages, in_blocks=driver.backing == "cma")
+            return _ordinary_pages(tx, name, pages, page, in_blocks=driver.backing == "cma")
         case "shmem":
             itself = driver.insert == "file"
-            found = shmem_pages(tx, FILE_PREFIX + name if itself else own_file(name), pages)
+            found = shmem_pages(tx, FILE_PREFIX + name if itself else own_file(name), page + pages)
             if not isinstance(found, int):
+                found = found[page:]
                 take_hold(tx, driver, found)
             return found
         case _:
@@ -102,20 +103,22 @@ def driver_alloc(
             return (-ENOSPC if place == "vram" else -ENOMEM) if frames is None else frames
 
 
-def _ordinary_pages(tx: Transaction, name: str, pages: int, *, in_blocks: bool) -> tuple[int, ...] | int:
+def _ordinary_pages(tx: Transaction, name: str, pages: int, page: int, *, in_blocks: bool) -> tuple[int, ...] | int:
     """alloc_page() for each page, or cma_alloc(): blocks. Each has one reference, the driver's."""
     frames: list[int] = []
     for order in orders(pages)[::-1] if in_blocks else [0] * pages:
         if in_blocks and order:
             first = alloc_block(tx, order, FILE_PREFIX + name)
         else:
-            first = alloc_page(tx, "kernel", mapping=FILE_PREFIX + name, index=len(frames))
+            first = alloc_page(tx, "kernel", mapping=FILE_PREFIX + name, index=page + len(frames))
         if first is None:
             for pfn in frames:
                 put_page(tx, pfn)
             return -ENOMEM
         for pfn in range(first, first + (1 << order)):
-            tx.frames.update(pfn, kind="kernel", order=0, refcount=1, mapping=FILE_PREFIX + name, index=len(frames))
+            tx.frames.update(
+                pfn, kind="kernel", order=0, refcount=1, mapping=FILE_PREFIX + name, index=page + len(frames)
+            )
             frames.append(pfn)
     return tuple(frames)
 

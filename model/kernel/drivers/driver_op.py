@@ -55,6 +55,8 @@ class driver_op(Procedure):
     """The page that `shrink` comes to next."""
     frames: tuple[Pfn, ...] = ()
     """The new memory, until the buffer has it."""
+    first: int = 0
+    """The page of the buffer that its first frame is for: more than 0 where a part moves."""
     old_frames: tuple[Pfn, ...] = ()
     """The memory before, until it is free."""
     switched: bool = False

@@ -3,6 +3,7 @@
 from typing import ClassVar, Final
 
 from model.driver_files.line_forms import KEPT
+from model.driver_files.page_ranges import range_of
 from model.driver_files.records import DriverLine, StepList
 from model.driver_files.resolve import code_of
 from model.engine.lock import down_read, down_write, try_lock
@@ -14,7 +15,7 @@ from model.kernel.drivers.driver_fault import lock_kind
 from model.kernel.drivers.driver_op import driver_op, performs
 from model.kernel.drivers.gpu import bindings, i915_gem_object_unset_pages
 from model.kernel.drivers.mappings import insert_mappings, wrprotect_mappings
-from model.kernel.drivers.ttm_pool import vram_room
+from model.kernel.drivers.ttm_pool import split_blocks, vram_room
 from model.kernel.mm.page import get_page
 from model.kernel.mm.reclaim import reclaim_pages
 from model.kernel.mm.truncate import truncate_inode_pages_range
@@ -109,7 +110,7 @@ def zap(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 
     Nobody is asked whether he holds a reference on one of the pages.
     """
-    first, pages = one.number_at("FIRST", 0), one.number_at("COUNT", 0)
+    first, pages = range_of(one)
     return call(unmap_mapping_range(file=op.bo(tx).file, offset=first, pages=pages, flush=not one.has("no-flush")))
 
 
@@ -157,19 +158,26 @@ def wanted(op: driver_op, tx: Transaction, one: DriverLine) -> str:
 
 @performs("alloc")
 def alloc(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """Allocate memory at the new place. Between system memory and GTT the pages of the pool stay as they are."""
-    bo, driver = op.bo(tx), driver_of(tx, op.driver)
+    """Allocate memory at the new place. Between system memory and GTT the pages of the pool stay as they are.
+
+    Where only a part of the buffer moves, memory for that part; without memory there is no part that could move.
+    """
+    bo, driver, part = op.bo(tx), driver_of(tx, op.driver), range_of(one)
+    if not part.is_whole and not bo.frames:
+        return fail(EINVAL)
     place: Place = "vram" if wanted(op, tx, one) == "vram" else "system"
     if wanted(op, tx, one) == "gtt":
         place = "gtt"
-    if driver.backing == "pool" and bo.frames and place in SYSTEM and bo.place in SYSTEM and op.place:
+    if driver.backing == "pool" and part.is_whole and bo.frames and place in SYSTEM and bo.place in SYSTEM and op.place:
         tx.buffers.update(op.buffer, place=place, last_use=use(tx, op.buffer))
         op.at = EVERYTHING
         return None
-    frames = driver_alloc(tx, driver, op.buffer, bo.pages, place, bo.caching)
+    op.first, end = part.first, part.end_in(bo.pages)
+    split_blocks(tx, bo.frames, op.first, end)
+    frames = driver_alloc(tx, driver, op.buffer, end - op.first, place, bo.caching, op.first)
     if isinstance(frames, int):
         return fail(-frames)
-    op.frames, op.place = frames, place
+    op.frames, op.place = frames, place if part.is_whole else ""
     owns(op, tx, frames)
     return None
 
@@ -183,28 +191,30 @@ def owns(op: driver_op, tx: Transaction, frames: tuple[int, ...]) -> None:
 @performs("copy")
 def copy(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """The blit: the content goes from the old frames to the new ones. Later writes to the old ones are lost."""
-    bo = op.bo(tx)
+    bo, part = op.bo(tx), range_of(one)
     old = bo.frames
-    first = one.number_at("FIRST", 0)
-    last = first + one.number_at("COUNT", len(op.frames))
-    for page, pfn in list(enumerate(op.frames))[first:last]:
+    first, last = max(part.first, op.first), min(part.end_in(bo.pages), op.first + len(op.frames))
+    new = op.frames[first - op.first : max(last - op.first, 0)]
+    for page, pfn in enumerate(new, first):
         byte = tx.content.get(old[page]) if page < len(old) else (bo.swap[page] if page < len(bo.swap) else 0)
         if (tx.content.get(pfn) or 0) != (byte or 0):
             tx.content[pfn] = byte or 0
     if old:
-        tx.emit(Copied(op.frames[first:last], old[first:last]))
+        tx.emit(Copied(new, old[first:last]))
     return None
 
 
 @performs("switch")
 def switch(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """From here on the buffer *is* the new memory."""
-    bo = op.bo(tx)
+    """From here on the buffer *is* the new memory; where only a part of it moves, that part."""
+    bo, end = op.bo(tx), op.first + len(op.frames)
     counted, pinned = holds_references(driver_of(tx, op.driver))
-    op.old_frames, op.switched = bo.frames, True
+    op.switched = True
+    if bo.frames:
+        op.old_frames = bo.frames[op.first : end]
     tx.buffers.update(
         op.buffer,
-        frames=op.frames,
+        frames=(*bo.frames[: op.first], *op.frames, *bo.frames[end:]),
         place=op.place or bo.place,
         swap=(),
         counted=counted,
@@ -237,9 +247,10 @@ def free(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
         op.old_frames = ()
         owns(op, tx, ())
         return None
+    if op.frames or op.first:  # the buffer still lists what it has given back, until the list comes to `switch`
+        give_back(tx, bo, bo.frames[op.first : op.first + len(op.frames)])
+        return None
     give_back(tx, bo, bo.frames)
-    if op.frames:
-        return None  # the buffer still lists what it has given back, until the list comes to `switch`
     if not one.has("keep-numbers"):
         tx.buffers.update(op.buffer, frames=(), place="swapped" if bo.swap else "none")
     return None

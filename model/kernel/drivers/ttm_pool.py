@@ -97,6 +97,24 @@ def free_frames(tx: Transaction, frames: tuple[int, ...], caching: str) -> None:
             vram_free(tx, first)
 
 
+def split_blocks(tx: Transaction, frames: tuple[int, ...], first: int, end: int) -> None:
+    """Make single pages of the blocks of a buffer of which pages [first, end) are a part only: they go by themselves.
+
+    Each has its own count then (mm/page_alloc.c: split_page, 6.1 to 7.3).
+    """
+    at = 0
+    while at < len(frames):
+        head = frames[at]
+        frame = tx.frames.get(head)
+        pages = 1 << frame.order if frame is not None else 1
+        inside = min(at + pages, end) - max(at, first)
+        if frame is not None and 0 < inside < pages:
+            tx.frames.update(head, order=0)
+            for pfn in range(head + 1, head + pages):
+                tx.frames.update(pfn, refcount=int(not count_is_zero(tx)))
+        at += pages
+
+
 def ttm_pool_free_block(tx: Transaction, first: int, order: int, caching: str) -> None:
     """Recycle a block through the pool, or free it (drivers/gpu/drm/ttm/ttm_pool.c: ttm_pool_free_range).
 
