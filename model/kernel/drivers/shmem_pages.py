@@ -9,7 +9,10 @@ from model.memory.state import Transaction
 
 
 def shmem_pages(tx: Transaction, file: str, pages: int) -> tuple[int, ...] | int:
-    """The first pages of a shmem file, holes filled (include/linux/shmem_fs.h: shmem_read_mapping_page); -ENOMEM if that fails."""
+    """The first pages of a shmem file, holes filled; -ENOMEM if that fails.
+
+    Source: include/linux/shmem_fs.h: shmem_read_mapping_page.
+    """
     frames = []
     for index in range(pages):
         pfn = tx.page_cache.get((file, index))
