@@ -62,6 +62,11 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             ("remote-write p1 p0 a 5", "force-write p1 p0 a 6", "exit p0"),
             id="a write from outside and the end of the process",
         ),
+        pytest.param(
+            f"{START}bo b 1 exporter=vfio-pci\nmmap p0 a bo:b shared rw 1\nwrite p0 a 1\nmunmap p0 a\n",
+            ("disable b", "reset b", "destroy b"),
+            id="an operation under a lock of its driver's own, and the end of the buffer",
+        ),
     ],
 )
 def test_nothing_is_done_to_what_is_gone(before: str, permitted: tuple[str, ...]) -> None:

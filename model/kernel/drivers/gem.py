@@ -108,14 +108,14 @@ class gem_destroy(Procedure):
             return wait
         up_write(tx, "dma_resv", self.name)
         imported = {dmabuf for (dmabuf, _), _ in tx.attachments.items()}
-        kept = 0
+        handles = bo.handles
         for name in [name for name, exported in tx.dma_bufs.items() if exported.buffer == self.name]:
             if name in imported:
-                kept += 1
                 tx.dma_bufs.update(name, closed=True)
             else:
                 del tx.dma_bufs[name]
-        file = tx.buffers.update(self.name, handles=1 + kept, closed=True).file
+                handles -= 1
+        file = tx.buffers.update(self.name, handles=handles, closed=True).file
         if drop_handle(tx, self.name):
             release_file(tx, file)
         return done()
