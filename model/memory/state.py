@@ -249,6 +249,10 @@ class State(Tables, msgspec.Struct, gc=False, eq=False):
         """Equal memory. Decided by the 64-bit fingerprint: two of a billion states collide with a chance of 3 %."""
         return isinstance(other, State) and self.fingerprint == other.fingerprint
 
+    def __ne__(self, other: object) -> bool:
+        """Said as well: a Struct has a `!=` of its own, which asks whether the two are one object."""
+        return not self == other
+
     def to_json(self) -> bytes:
         """The whole State as JSON, entries sorted: the same bytes for the same memory."""
         tables = {

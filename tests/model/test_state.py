@@ -138,6 +138,13 @@ def test_two_ways_to_the_same_memory_are_the_same_state() -> None:
     assert len({one_page(), there, back}) == 2
 
 
+def test_the_same_memory_is_not_unequal_whichever_way_it_is_asked() -> None:
+    tx = Transaction(one_page())
+    tx.frames.update(5, refcount=2)
+    assert not one_page() != one_page()  # noqa: SIM202 -- `!=` is what is tried
+    assert tx.commit()[0] != one_page()
+
+
 def test_the_fingerprint_does_not_depend_on_the_run_of_python() -> None:
     """Another interpreter with another hash seed finds the same number."""
     program = "from tests.model.test_state import one_page; print(one_page().fingerprint)"
