@@ -160,13 +160,18 @@ def _on_kernels(
                 yield SweepCase(kernel, backing, calls)
 
 
-def scene_lines(case: SweepCase) -> tuple[str, ...]:
-    """The script of a case."""
-    backing = case.backing
+def placed(backing: Backing, lines: Iterable[str]) -> list[str]:
+    """Lines of calls, where the backing is mapped."""
     end, beyond = backing.at + backing.pages, backing.at + 4 * backing.pages + 32 - 32 % backing.pages
     to = beyond if backing.pages > 1 else 64
     places = {"at": backing.at, "end": end, "few": min(end, backing.at + 2), "pages": backing.pages, "to": to}
-    permitted = [line.format(**places) for call in case.calls for line in call.lines]
+    return [line.format(**places) for line in lines]
+
+
+def scene_lines(case: SweepCase) -> tuple[str, ...]:
+    """The script of a case."""
+    backing = case.backing
+    permitted = placed(backing, (line for call in case.calls for line in call.lines))
     counted = {line: permitted.count(line) for line in permitted}
     return (
         f"set kernel {case.kernel}",
