@@ -2,25 +2,34 @@
 
     python -m tests.model.soak                     # until it is interrupted
     python -m tests.model.soak --first 7000 --episodes 500
+    python -m tests.model.soak --only scenes --first 0 --episodes 2000
 
-Each episode follows from its number, and every tenth number is a scene for the search as well. A find is printed, that
-of an episode as the shortest script that still shows it. The last number is kept under the platform's cache folder, so
-the next run goes on from there.
+All follows from numbers: of each an episode is played, of every fifth the calls are struck, of every tenth a scene is
+searched, of every tenth a session is carried through every round trip. A find is printed, that of an episode as the
+shortest script that still shows it. The last number is kept under the platform's cache folder, so the next run goes on
+from there. At the end stands which micro-steps never ran in the episodes.
 """
 
 import argparse
 import contextlib
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 import platformdirs
 
+from tests.model.soak_coverage import Coverage
 from tests.model.soak_episodes import Episode, Find, as_script, shortest
 from tests.model.soak_scenes import search_scene
+from tests.model.soak_strikes import strike
+from tests.model.soak_trips import trip
 
-SCENE_EVERY: Final = 10
+EVERY: Final = {"episodes": 1, "strikes": 5, "scenes": 10, "trips": 10}
+"""Kind of play → of which numbers it is played."""
 FILE: Final = platformdirs.user_cache_path("ptescope") / "soak.txt"
 
 
@@ -40,38 +49,72 @@ def numbers(first: int | None, episodes: int) -> Iterator[int]:
                 FILE.write_text(str(at))
 
 
-def tell(name: str, find: Find, known: set[str]) -> None:
-    """Print a find of a new kind."""
-    known.add(find.what)
-    sys.stdout.write(f"{name}\n{as_script(find)}\n")
-    sys.stdout.flush()
+class Soak:
+    """A run: what it has played, and the kinds of finds so far."""
+
+    def __init__(self, folder: Path, only: str = "") -> None:
+        self.only: Final = only
+        self.coverage: Final = Coverage()
+        self.known: Final = set[str]()
+        self.played: Final = dict.fromkeys(EVERY, 0)
+        self.plays: Final[dict[str, Callable[[int], Find | None]]] = {
+            "episodes": self._episode,
+            "strikes": strike,
+            "scenes": search_scene,
+            "trips": lambda number: trip(number, folder),
+        }
+
+    def play(self, number: int) -> None:
+        """All that is played of a number; a find of a new kind is printed."""
+        for kind, play in self.plays.items():
+            if kind != self.only and (self.only or number % EVERY[kind]):
+                continue
+            find = play(number)
+            self.played[kind] += 1
+            if find is not None and find.what not in self.known:
+                self.known.add(find.what)
+                sys.stdout.write(f"{kind}, number {number}\n{as_script(find)}\n")
+                sys.stdout.flush()
+
+    def _episode(self, number: int) -> Find | None:
+        episode = Episode(number)
+        find = episode.run(self.coverage)
+        return find if find is None or find.what in self.known else shortest(find, ordinary=episode.ordinary)
+
+    def summary(self) -> str:
+        """What was played, what was found, what never ran."""
+        played = ", ".join(f"{count} {kind}" for kind, count in self.played.items() if count)
+        missing = self.coverage.missing
+        lines = [f"{played or 'nothing'}: {len(self.known)} kinds of finds"]
+        if self.played["episodes"]:
+            lines.append(f"{self.coverage.all - len(missing)} of {self.coverage.all} micro-steps ran, and never:")
+            for procedure, steps in groupby(missing, key=lambda place: place.partition(".")[0]):
+                lines.append(f"  {procedure}: {', '.join(place.partition('.')[2] for place in steps)}")
+        return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Play until interrupted; print every find of a new kind. Exit status: 1 if there was one."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--first", type=int, help="the number of the first episode (default: go on)")
-    parser.add_argument("--episodes", type=int, default=0, help="how many; 0: until interrupted")
+    parser.add_argument("--episodes", type=int, default=0, help="how many numbers; 0: until interrupted")
+    parser.add_argument("--only", choices=tuple(EVERY), default="", help="this kind alone, of every number")
     args = parser.parse_args()
-    known: set[str] = set()
     began = time.monotonic()
-    number = scenes = 0
-    try:
-        for number in numbers(args.first, args.episodes):
-            episode = Episode(number)
-            find = episode.run()
-            if find is not None and find.what not in known:
-                tell(f"episode {number}", shortest(find, ordinary=episode.ordinary), known)
-            if number % SCENE_EVERY == 0:
-                scenes += 1
-                find = search_scene(number)
-                if find is not None and find.what not in known:
-                    tell(f"scene {number}", find, known)
-    except KeyboardInterrupt:
-        pass
-    seconds = time.monotonic() - began
-    sys.stdout.write(f"up to episode {number} in {seconds:.0f} s, {scenes} scenes: {len(known)} kinds of finds\n")
-    return bool(known)
+    at = None
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(Path(folder), args.only)
+        try:
+            for number in numbers(args.first, args.episodes):
+                if at is None:
+                    sys.stdout.write(f"from number {number} on\n")
+                    sys.stdout.flush()
+                at = number
+                soak.play(number)
+        except KeyboardInterrupt:
+            pass
+    sys.stdout.write(f"up to number {at} in {time.monotonic() - began:.0f} s: {soak.summary()}")
+    return bool(soak.known)
 
 
 if __name__ == "__main__":

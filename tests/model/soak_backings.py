@@ -87,8 +87,48 @@ DRIVERS: Final = (
     ),
 )
 """Right ones and wrong ones: what they do to the machine is theirs, but no step of it misses its object."""
+SHARED_TABLE: Final = Backing(
+    "hugetlb, shared table",
+    (
+        "memfd f 262144 hugetlb",
+        "mmap p0 buf memfd:f shared rw 262144 at=262144 noreserve",
+        "mmap p1 also memfd:f shared rw 262144 at=524288 noreserve",
+    ),
+    "file",
+    at=262144,
+    pages=262144,
+    touch=TOUCH,
+    settings=("set hugetlb 4",),
+)
+"""Whoever maps the same GiB of a file may hang in one table of huge entries."""
+SCARCE: Final = (
+    Backing(
+        "hugetlb, no page left",
+        ("mmap p0 buf hugetlb private rw 512 at=512",),
+        at=512,
+        pages=512,
+        touch=TOUCH,
+        settings=("set hugetlb 1",),
+    ),
+    Backing(
+        "video memory, full",
+        ("bo b 4 in=vram", "mmap p0 buf bo:b shared rw 4 at=16"),
+        "buffer",
+        pages=4,
+        moves=True,
+        settings=("set vram 4",),
+    ),
+)
+"""Whoever wants one more has to take it from somebody, or to go without."""
+ALIKE: Final = Backing(
+    "anonymous, three alike",
+    ("mmap p0 buf anon private rw 3 at=16", "madvise p0 buf mergeable"),
+    pages=3,
+    touch=("write p0 buf+0 65", "write p0 buf+1 65", "write p0 buf+2 0"),
+)
+"""Pages that ksmd merges with each other, and with the zero page."""
 
-SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS)
+SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE)
 """An episode begins with one of these."""
 ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS))
 """Where ordinary calls may do harm: drivers may be wrong, and what waits for an answer may wait for ever."""

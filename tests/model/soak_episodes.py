@@ -23,13 +23,19 @@ from model.script.verbs import VERBS
 from model.text.problems import ScriptError
 from tests.model.random_scripts import Dialect, Drawing, Seeded
 from tests.model.soak_backings import ANY_HARM, SOAK_BACKINGS
+from tests.model.soak_calls import calls_on
+from tests.model.soak_coverage import Coverage
 from tests.model.test_random_scripts import BUFFER_VERBS, RUNNABLE, possible
 
-TURNS: Final = 60
+TURNS: Final = 45
 """Commands of an episode."""
 MOST_TASKS: Final = 4
 """Tasks in flight."""
+STRIDES: Final = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55)
+"""Micro-steps of one turn."""
 KERNEL_VERBS: Final = tuple(verb for verb in RUNNABLE if VERBS[verb].role == "kernel" and verb != "process")
+WORDS: Final = tuple(verb for verb in VERBS if VERBS[verb].role == "word")
+"""`note`, `expect`, `may`, properties: they move nothing, whatever is under way."""
 KEEPING: Final = ("gup", "follow", "grab", "mirror", "put", "dma", "peek", "export", "attach", "map", "unmap", "detach")
 """Verbs of whoever keeps pages for longer than a call. What that does to mappings is no fault of the kernel."""
 HARMLESS: Final = tuple(verb for verb in KERNEL_VERBS if verb not in (*KEEPING, "bo"))
@@ -123,13 +129,18 @@ class Episode:
             *self._settings(),
             "process p0",
             "process p1",
-            f"device {'dev' if backing.device else 'nic'}",
+            "device dev",
+            "device nic",
             *backing.lines,
             *backing.touch,
             *self._more(backing),
         )
         self.backing: Final = backing
-        self.verbs: Final = self._verbs(backing)
+        permitted = self._permitted(backing)
+        self.verbs: Final = self._verbs(permitted)
+        calls = [line for line in calls_on(backing, self.kernel) if line.partition(" ")[0] in permitted]
+        self.calls: Final = [chance.one_of(calls) for _ in range(chance.number(3, 12))]
+        """Some of the calls that belong to such a mapping, each drawn again and again."""
 
     def _more(self, backing: Backing) -> Iterator[str]:
         """A second mapping of the same, or a child that has inherited it."""
@@ -146,12 +157,16 @@ class Episode:
             if key not in ("kernel", "vram"):
                 yield f"set {key} {self.chance.one_of(SETTINGS[key].values)}"
 
-    def _verbs(self, backing: Backing) -> tuple[str, ...]:
-        """A few verbs: with fewer of them the same two meet more often."""
+    def _permitted(self, backing: Backing) -> tuple[str, ...]:
+        """The verbs that an episode may have."""
         known = HARMLESS if self.ordinary else KERNEL_VERBS
         if backing.lends_pages and self.ordinary:
             known = tuple(verb for verb in known if verb not in THROUGH_GUP)
-        if backing.owner not in ("buffer", "borrowed") and self.chance.number(0, 3):
+        return known
+
+    def _verbs(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """A few verbs: with fewer of them the same two meet more often."""
+        if self.backing.owner not in ("buffer", "borrowed") and self.chance.number(0, 3):
             known = tuple(verb for verb in known if verb not in BUFFER_VERBS)
         drawn = [self.chance.one_of(known) for _ in range(self.chance.number(2, 6))]
         needed = [self.chance.one_of(found) for verb in drawn for found in MAKERS[verb] if found]
@@ -164,14 +179,20 @@ class Episode:
         tasks = sorted(state.tasks)
         turn = self.chance.number(0, 9)
         if len(tasks) > 1 and turn < 7:
-            return f"step {self.chance.one_of(tasks)} {self.chance.one_of((1, 1, 2, 3, 5, 8, 13, 21))}"
+            return f"step {self.chance.one_of(tasks)} {self.chance.one_of(STRIDES)}"
         if len(tasks) > 1 and turn == 7:
             return f"finish {self.chance.one_of(tasks)}"
-        line = drawing.line(self.verbs)
+        if not self.chance.number(0, 29):
+            return drawing.line(WORDS)
+        line = self.command(drawing)
         if len(tasks) < MOST_TASKS and turn < 9:
             free = next(name for name in ("T1", "T2", "T3", "T4", "T5") if name not in tasks)
             return f"begin {free} {self.chance.one_of(('', 'cpu=0 ', 'cpu=1 '))}{line}"
         return line
+
+    def command(self, drawing: Drawing) -> str:
+        """A call that belongs to such a mapping, or whatever the verb table gives."""
+        return self.chance.one_of(self.calls) if self.chance.number(0, 1) else drawing.line(self.verbs)
 
     def lines(self, runner: Runner) -> Iterator[str]:
         """The script, each line drawn when the ones before it have run."""
@@ -179,13 +200,14 @@ class Episode:
         for _ in range(TURNS):
             yield self.next_line(runner)
 
-    def run(self) -> Find | None:
+    def run(self, coverage: Coverage | None = None) -> Find | None:
         """Play it; what went wrong, if anything did."""
         runner = Runner()
         done: list[str] = []
         for line in self.lines(runner):
             done.append(line)
-            if (wrong := played(runner, line, ordinary=self.ordinary)) and not self.is_known(wrong):
+            wrong = played(runner, line, ordinary=self.ordinary, coverage=coverage)
+            if wrong and not self.is_known(wrong):
                 return Find(tuple(done), wrong)
         if runner.checker != Checker.full(runner.context.state):
             return Find(tuple(done), CHECKERS_DIFFER)
@@ -197,7 +219,7 @@ class Episode:
         return bool(known_bug(self.kernel, self.backing.name, calls, wrong))
 
 
-def played(runner: Runner, line: str, *, ordinary: bool) -> str:
+def played(runner: Runner, line: str, *, ordinary: bool, coverage: Coverage | None = None) -> str:
     """Carry a line out; what went wrong. What cannot be read, or is not simulated, is passed over."""
     try:
         command = parse_line(line, Scope.of(runner.context.state))
@@ -211,6 +233,8 @@ def played(runner: Runner, line: str, *, ordinary: bool) -> str:
         return ""
     except Exception as error:  # noqa: BLE001 - any error at all is a find
         return f"{type(error).__name__} in {place_of(error)}"
+    if coverage is not None:
+        coverage.note(account.steps)
     harm = (violation for violation in account.violations if ordinary and violation.severity != "hazard")
     return next((violation.invariant for violation in harm), "")
 

@@ -21,7 +21,7 @@ from tests.model.random_scripts import Dialect
 from tests.model.soak_episodes import SIMULATED, Episode, Find, Focused, place_of
 from tests.model.test_random_scripts import possible
 
-MOST_STATES: Final = 4000
+MOST_STATES: Final = 1500
 FEW_STATES: Final = 200
 """So many are searched once more, in the naive way."""
 TRIES: Final = 12
@@ -32,13 +32,13 @@ def scene_of(number: int) -> tuple[tuple[str, ...], SearchProblem] | None:
     """The script of a scene, and what is to be searched; None where the numbers draw nothing that fits together."""
     episode = Episode(number)
     runner = Runner()
-    lines = list(_that_succeed(episode.prelude, runner))
-    lines += _that_succeed((episode.next_line(runner) for _ in range(episode.chance.number(0, 4))), runner)
+    lines = list(that_succeed(episode.prelude, runner))
+    lines += that_succeed((episode.next_line(runner) for _ in range(episode.chance.number(0, 4))), runner)
     scope = Scope.of(runner.context.state)
     drawing = Focused(episode.chance, scope, Dialect((), episode.verbs, SIMULATED))
     permitted: list[str] = []
     for _ in range(TRIES):
-        line = f"may {episode.chance.one_of((1, 1, 2))} {drawing.line(episode.verbs)}"
+        line = f"may {episode.chance.one_of((1, 1, 2))} {episode.command(drawing)}"
         try:
             scene = set_up(parse("\n".join((*lines, *permitted, line))))
         except ScriptError:
@@ -49,7 +49,7 @@ def scene_of(number: int) -> tuple[tuple[str, ...], SearchProblem] | None:
     return None
 
 
-def _that_succeed(drawn: Iterable[str], start: Runner) -> Iterator[str]:
+def that_succeed(drawn: Iterable[str], start: Runner) -> Iterator[str]:
     """Carry lines out, each on the machine that those before it have left; only what succeeds is kept."""
     for line in drawn:
         trial = start.copy()

@@ -2,6 +2,7 @@
 
 import os
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 from model.driver_files import library
@@ -11,9 +12,13 @@ from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
 from tests.model.soak_episodes import KERNEL_VERBS, Episode, Find, as_script, played, shortest
 from tests.model.soak_scenes import scene_of, search_scene
+from tests.model.soak_strikes import killers, strike
+from tests.model.soak_trips import trip
 
 EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
 """More than those that play every verb."""
+STRUCK: Final = (1, 9)
+CARRIED: Final = (1, 2)
 MANY: Final = 4000
 """So many numbers draw everything that can be drawn."""
 
@@ -29,13 +34,18 @@ BAD_DRIVER: Final = (
 )
 
 
+def verbs_of(episode: Episode) -> set[str]:
+    """What it may draw."""
+    return {*episode.verbs, *(call.partition(" ")[0] for call in episode.calls)}
+
+
 def share() -> list[int]:
     """The first episodes, as long as each brings a verb that those before it have not drawn, until there is none."""
     missing, chosen = set(KERNEL_VERBS), list[int]()
     for number in count():
         if not missing:
             return chosen
-        drawn = missing & set(Episode(number).verbs)
+        drawn = missing & verbs_of(Episode(number))
         if drawn:
             missing -= drawn
             chosen.append(number)
@@ -89,4 +99,28 @@ def test_scenes_of_the_same_numbers_are_searched_and_hold_what_they_say() -> Non
     assert all(len(scene.permissions) > 1 for _, scene in scenes)
     for number in range(3):
         find = search_scene(number)
+        assert find is None, as_script(find)
+
+
+def test_whatever_is_taken_away_at_whatever_step_no_call_misses_it() -> None:
+    for number in STRUCK:
+        find = strike(number)
+        assert find is None, as_script(find)
+
+
+def test_killers_take_away_everything_there_is() -> None:
+    runner = Runner()
+    for line in (
+        *("process p0", "device nic", "memfd f 2", "mmap p0 a memfd:f shared rw 2", "userfaultfd p0 u"),
+        *("gup p0 a as=r", "bo b 1 exporter=vfio-pci", "export b as=d", "attach d nic"),
+    ):
+        played(runner, line, ordinary=False)
+    killing = {*killers(runner.context.state)}
+    assert {"exit p0", "truncate f 0", "put r", "destroy b", "disable b", "detach d nic"} <= killing
+    assert {"munmap p0 a", "madvise p0 a dontneed", "uffd-close p0 u", "uffdio-unregister p0 a u"} <= killing
+
+
+def test_a_session_comes_back_the_same_from_every_round_trip(tmp_path: Path) -> None:
+    for number in CARRIED:
+        find = trip(number, tmp_path)
         assert find is None, as_script(find)

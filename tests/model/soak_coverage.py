@@ -1,0 +1,55 @@
+"""Which micro-steps of the model the soak has run: one that never runs is one that it cannot break."""
+
+import pkgutil
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Final
+
+from model import kernel
+from model.engine.procedure import MicroStep, Procedure
+from model.script.runner import StepNote
+
+DRIVEN: Final = "driver_op.perform"
+"""What runs the steps of driver files, whose functions are called as the file says."""
+
+
+def procedures(of: type[Procedure] = Procedure) -> Iterable[type[Procedure]]:
+    """Every procedure that is declared, whatever has been loaded so far."""
+    if of is Procedure:
+        for module in pkgutil.walk_packages(kernel.__path__, f"{kernel.__name__}."):
+            import_module(module.name)
+    for one in of.__subclasses__():
+        yield one
+        yield from procedures(one)
+
+
+def place(micro: MicroStep) -> str:
+    """Where a micro-step is written; those that inherit it share it."""
+    return micro.body.__qualname__
+
+
+class Coverage:
+    """The micro-steps that there are, and those that ran."""
+
+    def __init__(self) -> None:
+        self.by_name = {
+            (one.__name__, micro.name): place(micro)
+            for one in procedures()
+            if one.__module__.startswith(kernel.__name__)
+            for micro in one.steps
+        }
+        self.ran = set[str]()
+
+    def note(self, steps: Iterable[StepNote]) -> None:
+        """These ran."""
+        self.ran |= {self.by_name.get((made.procedure, made.step), DRIVEN) for made in steps}
+
+    @property
+    def all(self) -> int:
+        """How many there are."""
+        return len({*self.by_name.values()})
+
+    @property
+    def missing(self) -> list[str]:
+        """Those that never did."""
+        return sorted({*self.by_name.values()} - self.ran)
