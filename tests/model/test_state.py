@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.memory.buffer_records import Buffer
@@ -186,6 +186,7 @@ def from_scratch(state: State) -> State:
     return written(State(), [*entries, *(("ptes", at, pte) for at, pte in state.ptes.items())])
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(WRITES, max_size=30), st.sets(st.integers(0, 30)))
 def test_the_fingerprint_is_that_of_the_same_memory_made_from_scratch(
     transactions: list[list[tuple[str, Any, Any]]], looks: set[int]
@@ -223,6 +224,7 @@ NUMBERS = st.one_of(
 )
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sets(NUMBERS), st.sets(NUMBERS), NUMBERS)
 def test_ceiling_and_floor_agree_with_a_sorted_list(added: set[int], gone: set[int], probe: int) -> None:
     state = written(State(), [("ptes", ("p0", n), Pte(0)) for n in added | gone])
@@ -235,6 +237,7 @@ def test_ceiling_and_floor_agree_with_a_sorted_list(added: set[int], gone: set[i
     assert ceiling(state.pte_index, "p1", 0) is None
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sets(NUMBERS))
 def test_an_index_that_was_emptied_leaves_nothing(numbers: set[int]) -> None:
     state = written(State(), [("ptes", ("p0", n), Pte(0)) for n in numbers])
