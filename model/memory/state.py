@@ -120,85 +120,85 @@ class Tables:
 
     __slots__ = ()
 
-    settings = Table[Word, Word]("settings", Word, Word)
+    settings: Table[Word, Word] = Table("settings", Word, Word)
     """`set KEY VALUE` of the script language; a missing key means its default."""
-    counters = Table[Word, int]("counters", Word, int)
+    counters: Table[Word, int] = Table("counters", Word, int)
     """Machine-wide numbers: heads of free lists, high-water marks, next ids."""
-    frames = Table[Pfn, Frame]("frames", Pfn, Frame, missing=Frame())
+    frames: Table[Pfn, Frame] = Table("frames", Pfn, Frame, missing=Frame())
     """pfn → struct page. A free frame is not stored: whoever still has its number finds Frame() there."""
-    folios = Table[Pfn, Folio]("folios", Pfn, Folio)
+    folios: Table[Pfn, Folio] = Table("folios", Pfn, Folio)
     """pfn of the head of a large folio → the rest of its struct folio. Its tail pages are stored nowhere else."""
-    content = Table[Pfn, int]("content", Pfn, int)
+    content: Table[Pfn, int] = Table("content", Pfn, int)
     """pfn → the byte that stands for the page's content; missing = 0. It survives the frame's being freed."""
-    free = Table[Pfn, Pfn]("free", Pfn, Pfn)
+    free: Table[Pfn, Pfn] = Table("free", Pfn, Pfn)
     """pfn → the pfn behind it on its free list."""
-    pool = Table[Pfn, Pfn]("pool", Pfn, Pfn)
+    pool: Table[Pfn, Pfn] = Table("pool", Pfn, Pfn)
     """First pfn of a block in the TTM pool → the one behind it in the list of its kind."""
-    pte_index = Table[tuple[str, int, int], int]("pte_index", tuple[str, int, int], int, derived=True)
+    pte_index: Table[tuple[str, int, int], int] = Table("pte_index", tuple[str, int, int], int, derived=True)
     """Occupancy of page tables: which vpns of a process have a non-empty PTE."""
-    ptes = Table[tuple[str, int], Pte]("ptes", tuple[str, int], Pte, indexed=pte_index)
+    ptes: Table[tuple[str, int], Pte] = Table("ptes", tuple[str, int], Pte, indexed=pte_index)
     """(process, vpn) → lowest-level entry."""
-    table_index = Table[tuple[Hashable, int, int], int]("table_index", tuple[str, int, int], int, derived=True)
+    table_index: Table[tuple[Hashable, int, int], int] = Table("table_index", tuple[str, int, int], int, derived=True)
     """Which upper-level entries exist, per (process, level)."""
-    tables = Table[tuple[str, int, int], Pte]("tables", tuple[str, int, int], Pte, indexed=table_index)
+    tables: Table[tuple[str, int, int], Pte] = Table("tables", tuple[str, int, int], Pte, indexed=table_index)
     """(process, level, index) → upper-level entry: level 1 = PMD (index vpn >> 9), 2 = PUD, 3 = PGD."""
-    deposits = Table[tuple[str, int], Pfn]("deposits", tuple[str, int], Pfn)
+    deposits: Table[tuple[str, int], Pfn] = Table("deposits", tuple[str, int], Pfn)
     """(process, index of a PMD entry that maps a huge page) → the table page kept for its split: pmd_huge_pte."""
-    shared_tables = Table[Pfn, tuple[tuple[str, int], ...]]("shared_tables", Pfn, tuple[tuple[str, int], ...])
+    shared_tables: Table[Pfn, tuple[tuple[str, int], ...]] = Table("shared_tables", Pfn, tuple[tuple[str, int], ...])
     """pfn of a table of huge entries that hangs in several places → (process, index of the PUD entry) of each. The
     first is where its entries count. The kernel has their number alone, less one: pt_share_count."""
-    rcu = Table[CpuNumber, tuple[Pfn, ...]]("rcu", CpuNumber, tuple[Pfn, ...])
+    rcu: Table[CpuNumber, tuple[Pfn, ...]] = Table("rcu", CpuNumber, tuple[Pfn, ...])
     """CPU → page tables that are freed when it has interrupts on again: those that wait for a grace period."""
-    vma_index = Table[tuple[str, int, int], int]("vma_index", tuple[str, int, int], int, derived=True)
+    vma_index: Table[tuple[str, int, int], int] = Table("vma_index", tuple[str, int, int], int, derived=True)
     """Where VMAs of a process start, in address order."""
-    vmas = Table[tuple[str, int], Vma]("vmas", tuple[str, int], Vma, indexed=vma_index)
+    vmas: Table[tuple[str, int], Vma] = Table("vmas", tuple[str, int], Vma, indexed=vma_index)
     """(process, start) → VMA."""
-    detached_vmas = Table[tuple[str, int], Vma]("detached_vmas", tuple[str, int], Vma)
+    detached_vmas: Table[tuple[str, int], Vma] = Table("detached_vmas", tuple[str, int], Vma)
     """(process, start) → a VMA that no address finds any more (munmap, exit); the reverse maps may still know it."""
-    anon_vmas = Table[AnonVmaNumber, AnonVma]("anon_vmas", AnonVmaNumber, AnonVma)
-    ksm_rmap_index = Table[tuple[str, int, int], int]("ksm_rmap_index", tuple[str, int, int], int, derived=True)
+    anon_vmas: Table[AnonVmaNumber, AnonVma] = Table("anon_vmas", AnonVmaNumber, AnonVma)
+    ksm_rmap_index: Table[tuple[str, int, int], int] = Table("ksm_rmap_index", tuple[str, int, int], int, derived=True)
     """Which vpns of a process ksmd has an rmap_item for."""
-    ksm_rmap_items = Table[tuple[str, int], KsmRmapItem](
+    ksm_rmap_items: Table[tuple[str, int], KsmRmapItem] = Table(
         "ksm_rmap_items", tuple[str, int], KsmRmapItem, indexed=ksm_rmap_index
     )
     """(process, vpn) → what ksmd remembers of the page there."""
-    ksm_stable_nodes = Table[Pfn, KsmStableNode]("ksm_stable_nodes", Pfn, KsmStableNode)
+    ksm_stable_nodes: Table[Pfn, KsmStableNode] = Table("ksm_stable_nodes", Pfn, KsmStableNode)
     """pfn → node of the stable tree. It may outlive its page: ksmd finds out when it comes by."""
-    ksm_stable_tree = Table[int, tuple[Pfn, ...]]("ksm_stable_tree", int, tuple[Pfn, ...])
+    ksm_stable_tree: Table[int, tuple[Pfn, ...]] = Table("ksm_stable_tree", int, tuple[Pfn, ...])
     """Content → the KSM pages that have it: one, or several when the first is shared too often."""
-    ksm_unstable_tree = Table[int, tuple[str, int]]("ksm_unstable_tree", int, tuple[str, int])
+    ksm_unstable_tree: Table[int, tuple[str, int]] = Table("ksm_unstable_tree", int, tuple[str, int])
     """Content → (process, vpn) of the page that had it when ksmd put it there in this scan."""
-    processes = Table[str, Process]("processes", str, Process)
-    labels = Table[tuple[str, str], Label]("labels", tuple[str, str], Label)
-    cpus = Table[CpuNumber, Cpu]("cpus", CpuNumber, Cpu)
-    tlbs = Table[CpuNumber, tuple[TlbEntry, ...]]("tlbs", CpuNumber, tuple[TlbEntry, ...])
+    processes: Table[str, Process] = Table("processes", str, Process)
+    labels: Table[tuple[str, str], Label] = Table("labels", tuple[str, str], Label)
+    cpus: Table[CpuNumber, Cpu] = Table("cpus", CpuNumber, Cpu)
+    tlbs: Table[CpuNumber, tuple[TlbEntry, ...]] = Table("tlbs", CpuNumber, tuple[TlbEntry, ...])
     """CPU → its cached translations, oldest first."""
-    files = Table[str, File]("files", str, File)
-    cache_index = Table[tuple[str, int, int], int]("cache_index", tuple[str, int, int], int, derived=True)
+    files: Table[str, File] = Table("files", str, File)
+    cache_index: Table[tuple[str, int, int], int] = Table("cache_index", tuple[str, int, int], int, derived=True)
     """Which indices of a file have a page in the page cache."""
-    page_cache = Table[tuple[str, int], Pfn]("page_cache", tuple[str, int], Pfn, indexed=cache_index)
+    page_cache: Table[tuple[str, int], Pfn] = Table("page_cache", tuple[str, int], Pfn, indexed=cache_index)
     """(file, index) → pfn: address_space->i_pages."""
-    disk_index = Table[tuple[str, int, int], int]("disk_index", tuple[str, int, int], int, derived=True)
+    disk_index: Table[tuple[str, int, int], int] = Table("disk_index", tuple[str, int, int], int, derived=True)
     """Which indices of a file have a block on disk."""
-    disk = Table[tuple[str, int], int]("disk", tuple[str, int], int, indexed=disk_index)
+    disk: Table[tuple[str, int], int] = Table("disk", tuple[str, int], int, indexed=disk_index)
     """(file, index) → the byte that stands on disk, for files that have one."""
-    swap_slots = Table[int, SwapSlot]("swap_slots", int, SwapSlot)
-    swapped_index = Table[tuple[str, int, int], int]("swapped_index", tuple[str, int, int], int, derived=True)
+    swap_slots: Table[int, SwapSlot] = Table("swap_slots", int, SwapSlot)
+    swapped_index: Table[tuple[str, int, int], int] = Table("swapped_index", tuple[str, int, int], int, derived=True)
     """Which indices of a shmem file are swapped out."""
-    swapped = Table[tuple[str, int], int]("swapped", tuple[str, int], int, indexed=swapped_index)
+    swapped: Table[tuple[str, int], int] = Table("swapped", tuple[str, int], int, indexed=swapped_index)
     """(file, index) → the swap slot that a shmem page was written to."""
-    references = Table[str, Reference]("references", str, Reference)
-    devices = Table[str, Device]("devices", str, Device)
-    buffers = Table[str, Buffer]("buffers", str, Buffer)
-    dma_bufs = Table[str, DmaBuf]("dma_bufs", str, DmaBuf)
-    attachments = Table[tuple[str, str], Attachment]("attachments", tuple[str, str], Attachment)
+    references: Table[str, Reference] = Table("references", str, Reference)
+    devices: Table[str, Device] = Table("devices", str, Device)
+    buffers: Table[str, Buffer] = Table("buffers", str, Buffer)
+    dma_bufs: Table[str, DmaBuf] = Table("dma_bufs", str, DmaBuf)
+    attachments: Table[tuple[str, str], Attachment] = Table("attachments", tuple[str, str], Attachment)
     """(dma-buf, device) → what the importer can do."""
-    locks = Table[tuple[str, str], Lock]("locks", tuple[str, str], Lock)
+    locks: Table[tuple[str, str], Lock] = Table("locks", tuple[str, str], Lock)
     """(kind, owner) → a sleeping lock that somebody holds, e.g. (`mmap_lock`, `p0`)."""
-    tasks = Table[str, Task]("tasks", str, Task)
-    drivers = Table[Word, Word]("drivers", Word, Word)
+    tasks: Table[str, Task] = Table("tasks", str, Task)
+    drivers: Table[Word, Word] = Table("drivers", Word, Word)
     """Name → the text of a driver that a script has brought along; those that come with the program are not stored."""
-    userfaultfds = Table[str, Userfaultfd]("userfaultfds", str, Userfaultfd)
+    userfaultfds: Table[str, Userfaultfd] = Table("userfaultfds", str, Userfaultfd)
 
 
 MOST_UNHASHED: Final = 1024
