@@ -4,17 +4,22 @@ A VMA of a buffer pins the *file*, that is, the whole buffer; nobody holds singl
 is freed when the last handle, dma-buf and mapping are gone.
 """
 
+from typing import Final
+
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.kernel.mm.page import put_page
 from model.kernel.mm.pin import gup_put
 from model.kernel.mm.vma import file_is_held
 from model.memory.buffer_records import Buffer, Place
+from model.memory.errno import EBUSY, ENOENT
 from model.memory.records import File
 from model.memory.state import Memory, Transaction
 
 FILE_PREFIX = "bo:"
 OWN_FILE = "shm:"
 """A shmem file that a driver has made for a buffer: its name begins so."""
+EVICTED_BY_OTHERS: Final = (ENOENT, EBUSY)
+"""Of the buffer that was to make room: it has gone, or somebody has pinned it meanwhile. Look again."""
 
 
 def buffer_of(file: str) -> str:

@@ -12,11 +12,11 @@ from model.driver_files.line_forms import ASKED
 from model.driver_files.parser import parse_step
 from model.driver_files.records import DriverLine
 from model.engine.procedure import Blocked, CallOut, Done, MicroStep, Outcome, Procedure, call, done, fail, goto, step
-from model.kernel.drivers.buffer import drop_handle, get_buffer, lookup_buffer
+from model.kernel.drivers.buffer import EVICTED_BY_OTHERS, drop_handle, get_buffer, lookup_buffer
 from model.kernel.drivers.driver import has_condition
 from model.kernel.mm.filemap import release_file
 from model.memory.buffer_records import Buffer
-from model.memory.errno import EBUSY, ENOENT
+from model.memory.errno import ENOENT
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn, Word
 from model.text.docstrings import docstring
@@ -152,8 +152,6 @@ class driver_op(Procedure):
         return done(self.error)
 
 
-EVICTED_BY_OTHERS: Final = (ENOENT, EBUSY)
-"""Of the buffer that was to make room: it has gone, or somebody has pinned it meanwhile. Look again."""
 Performed = Callable[[driver_op, Transaction, DriverLine], Outcome]
 PERFORMED: Final[dict[str, Performed]] = {}
 """Word → what it does: filled by `performs`. A `Done` is an error, a call is made and comes back."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import (
+    EVICTED_BY_OTHERS,
     FILE_PREFIX,
     drop_handle,
     least_recently_used,
@@ -13,7 +14,6 @@ from model.kernel.drivers.buffer import (
     use,
 )
 from model.kernel.drivers.driver import driver_alloc, driver_of, holds_references, new_files
-from model.kernel.drivers.driver_op import EVICTED_BY_OTHERS
 from model.kernel.drivers.ttm_pool import vram_room
 from model.kernel.mm.filemap import release_file
 from model.memory.buffer_records import Buffer, Place

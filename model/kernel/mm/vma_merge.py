@@ -12,7 +12,6 @@ import msgspec
 from model.engine.config import fact
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.mm.hugetlb_pool import consumed_in, is_vm_hugetlb_page
-from model.kernel.mm.hugetlb_share import hugetlb_split
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
 from model.kernel.mm.vm_ops import vm_operations
@@ -205,6 +204,8 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
 
     vma_adjust_trans_huge(tx, mm, vma, at)
     if is_vm_hugetlb_page(vma):
+        from model.kernel.mm.hugetlb_share import hugetlb_split
+
         hugetlb_split(tx, mm, vma, at)
     low = replace_vma(tx, mm, vma, replaced(vma, end=at, consumed=consumed_in(vma, vma.start, at)))
     high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start, consumed=consumed_in(vma, at, vma.end))
