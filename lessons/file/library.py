@@ -6,14 +6,15 @@ the same everywhere, so one of the course cannot be taken: progress is kept unde
 
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from lessons.file.loader import front_matter, load
 from lessons.file.problems import LessonError, LessonProblem, nearest
 from lessons.file.schema import PARTS, FrontMatter, Lesson
-from lessons.file.translation import translated, translated_header
-from lessons.i18n.language import tr
+from lessons.i18n.language import lesson_texts, tr
 from lessons.i18n.lesson_folders import lesson_folders
+
+Read = TypeVar("Read", Lesson, FrontMatter)
 
 COURSE: Final = Path(__file__).parents[1] / "course"
 TOUR: Final = Path(__file__).parents[1] / "tour" / "tour.md"
@@ -33,7 +34,7 @@ class LessonEntry:
     @cached_property
     def _whole(self) -> Lesson | LessonError:
         try:
-            return self._unusable or translated(load(self.path))
+            return self._unusable or _as_read(load(self.path))
         except LessonError as error:
             return error
 
@@ -56,7 +57,7 @@ class LessonEntry:
         """
         if self.path.parent == COURSE:
             try:
-                return translated_header(front_matter(self.path))
+                return _as_read(front_matter(self.path))
             except LessonError:
                 return None
         return self.lesson.header if self.lesson is not None else None
@@ -140,4 +141,13 @@ def find(name: str) -> Lesson:
     Raises:
         LessonError: there is none, or it is malformed.
     """
-    return translated(load(find_file(name)))
+    return _as_read(load(find_file(name)))
+
+
+def _as_read(read: Read) -> Read:
+    """A lesson, or what it says of itself, in the reader's language."""
+    if not (texts := lesson_texts(read.id)):
+        return read
+    from lessons.file.translation import translated
+
+    return translated(read, texts)

@@ -5,9 +5,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from lessons.file.schema import FrontMatter, Lesson
+from lessons.file.schema import Lesson
 from lessons.i18n.catalog import plain
-from lessons.i18n.language import lesson_texts
 
 WORDS: Final = frozenset({"title", "summary", "rule", "text", "ask", "right", "otherwise", "reply"})
 """The fields of a lesson's records that are read by the learner."""
@@ -15,29 +14,17 @@ WORDS: Final = frozenset({"title", "summary", "rule", "text", "ask", "right", "o
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
-def translated(lesson: Lesson) -> Lesson:
-    """The lesson as the learner reads it; what has no translation stays English."""
-    texts = lesson_texts(lesson.id)
-    return _translated(lesson, texts) if texts else lesson
-
-
-def translated_header(header: FrontMatter) -> FrontMatter:
-    """The same of a front matter alone."""
-    texts = lesson_texts(header.id)
-    return _translated(header, texts) if texts else header
-
-
-def _translated(record: Record, texts: Mapping[str, str]) -> Record:
-    """A record with every text in it replaced."""
+def translated(record: Record, texts: Mapping[str, str]) -> Record:
+    """A lesson, or what it says of itself, with every text in it replaced; what has no translation stays English."""
     changed: dict[str, object] = {}
     for name in record.__struct_fields__:
         value = getattr(record, name)
         if isinstance(value, str) and name in WORDS and not _is_script(record, name):
             changed[name] = texts.get(plain(value), value)
         elif isinstance(value, msgspec.Struct):
-            changed[name] = _translated(value, texts)
+            changed[name] = translated(value, texts)
         elif isinstance(value, tuple):
-            changed[name] = tuple(_translated(one, texts) if isinstance(one, msgspec.Struct) else one for one in value)
+            changed[name] = tuple(translated(one, texts) if isinstance(one, msgspec.Struct) else one for one in value)
     return msgspec.structs.replace(record, **changed)
 
 

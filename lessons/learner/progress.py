@@ -14,7 +14,6 @@ import msgspec
 import platformdirs
 
 from lessons.drills.score import Score
-from lessons.learner.file_lock import locked
 from lessons.learner.own_file import ForeignLinkError, read_own, reason, replace_file
 
 FORMAT: Final = 1
@@ -213,6 +212,8 @@ class Store:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """While this lasts no other program changes the file. Raises ProgressError if one does for too long."""
+        from lessons.learner.file_lock import locked
+
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path.with_name(f".{self.path.name}.lock")):

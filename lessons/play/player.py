@@ -7,6 +7,7 @@ with a word to the learner if it could not be made.
 import contextlib
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,9 +19,11 @@ from lessons.play.grading import GuessError, judge, read_guess
 from lessons.play.hints import hint_count
 from lessons.play.playback import PlayedStep, Standing, try_out
 from lessons.play.played_lesson import PlayedLesson, pending
-from lessons.play.step_size import StepSize, length
 from model.script.moment import NoAnswerError
 from model.text.problems import ScriptError
+
+if TYPE_CHECKING:
+    from lessons.play.step_size import StepSize
 
 
 class Player(PlayedLesson):
@@ -33,7 +36,7 @@ class Player(PlayedLesson):
         if progress is not None:
             self._resume(progress)
 
-    def forward(self, size: StepSize = "forward") -> str:
+    def forward(self, size: "StepSize" = "forward") -> str:
         """Take the next steps of a command, or go to the next item."""
         if why := self._locked():
             return why
@@ -47,8 +50,10 @@ class Player(PlayedLesson):
         self._enter(place.item + 1, place.number)
         return ""
 
-    def _length(self, size: StepSize, action: Do, ahead: Sequence[PlayedStep]) -> int:
+    def _length(self, size: "StepSize", action: Do, ahead: Sequence[PlayedStep]) -> int:
         """How many of the steps ahead a move takes; unseen ones are not passed where a waiting question is answered."""
+        from lessons.play.step_size import length
+
         pace: Pace = "micro" if action.by == "visible" and not self.folds else action.by
         steps = length(size, pace, ahead)
         if size != "forward" or pace != "visible":

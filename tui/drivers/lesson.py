@@ -15,7 +15,6 @@ from model.memory.state import Change
 from model.script.context import Context
 from model.session.timeline import Timeline
 from tui.drivers.history_view import WINDOW, Log, all_rules, broken, shown_step
-from tui.session.completion import help_for, related
 from tui.views.shown_state import net
 from tui.views.view_model import (
     LessonText,
@@ -174,10 +173,14 @@ class LessonDriver:
 
     def assist(self, line: str) -> "Completion":
         """Help for a command that is being typed."""
+        from tui.session.completion import help_for
+
         return help_for(self.player.standing.context.state, line)
 
     def refers(self, subject: str) -> tuple[frozenset[str], frozenset[str]]:
         """What a subject refers to, and what refers to it."""
+        from tui.session.completion import related
+
         return related(self.player.standing.checker.scene, subject)
 
     def past(self) -> Timeline:

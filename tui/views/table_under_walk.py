@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
-from model.kernel.arch.table_walk import hooked_at, is_given_up
 from model.memory.state import State
 from tui.views.shown_state import INDEX_BITS
 
@@ -16,6 +15,8 @@ HARMLESS: Final = ("kept", "out", "shared")
 
 def fate_of(state: State, table: int) -> tuple[Fate, str]:
     """What has become of the page of a table that was taken away, and whose table it is now."""
+    from model.kernel.arch.table_walk import hooked_at, is_given_up
+
     frame = state.frames.get(table)
     if frame is None:
         return "free", ""

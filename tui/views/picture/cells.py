@@ -15,7 +15,6 @@ from tui.views.picture.history import BLOCK
 from tui.views.picture.layout_line import HolderKey, Line
 from tui.views.picture.legend import sign
 from tui.views.picture.levels import LANE, lane, lane_head, progress
-from tui.views.picture.next_fault import next_fault
 from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
 from tui.views.picture.units import counted, tokens, units
@@ -128,8 +127,12 @@ class Cells:
         bits = ("2M " if run.huge else "") + (_bits(entry) if entry is not None else "")
         room = max(width - 3 - self.columns.name - self.columns.levels - len(chips), 0)
         role = self._role(subject, hue(self.drawn.past, run.process) if entry is not None else "dim")
-        if entry is None:
-            bits, role = (next_fault(drawn, run), "dim") if drawn.covered(page) else (tr("no VMA"), "gone")
+        if entry is None and drawn.covered(page):
+            from tui.views.picture.next_fault import next_fault
+
+            bits, role = next_fault(drawn, run), "dim"
+        elif entry is None:
+            bits, role = tr("no VMA"), "gone"
         inside = Span(f"{sign('open')}{bits:<{room}.{room}}{chips}{sign('close')}", role, subject)
         return (Span(head, role, subject), *self._lane(run), inside)
 
