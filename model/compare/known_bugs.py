@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from model.compare.ordinary_calls import BACKINGS
 from model.engine.config import KERNELS
 
 
@@ -24,13 +25,7 @@ class KnownBug(NamedTuple):
 TAKES_PAGES: Final = frozenset({"truncate", "truncate, grow", "punch", "madvise remove"})
 """Calls that take pages out of a file."""
 
-PRIVATE: Final = frozenset(
-    {
-        *("anonymous", "anonymous, zero page", "anonymous, forked", "anonymous, swapped out", "anonymous, given up"),
-        *("anonymous, swapped to a file", "anonymous, swapped and forked"),
-        *("memfd, private", "memfd, private and forked", "ext4, private", "ext4, private and clean", "DAX, private"),
-    }
-)
+PRIVATE: Final = frozenset(backing.name for backing in BACKINGS if backing.private)
 """Backings that a fork copies on write."""
 
 KNOWN_BUGS: Final = (
@@ -87,7 +82,8 @@ KNOWN_BUGS: Final = (
         frozenset({"direct-read"}),
         frozenset({"foreign-access"}),
         "fork shares the page that a disk is filling, and whoever writes first moves away from it",
-        "6.1: lib/iov_iter.c: iov_iter_get_pages2 takes references; mm/memory.c: copy_present_pte asks for pins alone; "
+        "6.1: lib/iov_iter.c: iov_iter_get_pages2 takes references; mm/memory.c: copy_present_pte, mm/huge_memory.c: "
+        "copy_huge_pmd and mm/hugetlb.c: copy_hugetlb_page_range ask for pins alone; "
         "open(2): O_DIRECT should never run concurrently with fork",
         frozenset({"fork"}),
     ),

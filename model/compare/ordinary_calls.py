@@ -37,6 +37,11 @@ class Backing(NamedTuple):
     GUP is not tried there: the fault is the driver's, and the subject of `ptescope compare`.
     """
 
+    @property
+    def private(self) -> bool:
+        """It is mapped MAP_PRIVATE."""
+        return any("private" in line.split() for line in self.lines if line.startswith("mmap p0 buf "))
+
 
 class OrdinaryCall(NamedTuple):
     """Something that a process, the mm or an owner does with `buf`, under the name that tables show.

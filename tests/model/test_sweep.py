@@ -108,11 +108,12 @@ def test_what_a_kernel_really_does_is_told_with_its_source() -> None:
         assert source in found.known
 
 
-def test_direct_io_and_fork_part_a_page_on_6_1_and_no_longer() -> None:
-    found = answer(case("anonymous", "fork", "direct-read", kernel="6.1"), most_preemptions=1)
+@pytest.mark.parametrize("backing", ["anonymous", "anonymous, merged"])
+def test_direct_io_and_fork_part_a_page_on_6_1_and_no_longer(backing: str) -> None:
+    found = answer(case(backing, "fork", "direct-read", kernel="6.1"), most_preemptions=1)
     assert found.invariant == "foreign-access"
     assert "iov_iter_get_pages2" in found.known
-    assert not answer(case("anonymous", "fork", "direct-read"), most_preemptions=1).invariant
+    assert not answer(case(backing, "fork", "direct-read"), most_preemptions=1).invariant
 
 
 def test_few_cases_cover_what_can_meet() -> None:
