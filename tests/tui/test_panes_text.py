@@ -275,7 +275,9 @@ def test_the_strip_shows_past_present_future_branches_and_harm() -> None:
         ShownNode(3),
         ShownNode(4, "corruption"),
     )
-    strip, caption = timeline(ShownHistory(nodes, 3, "here we are"), 40, UNICODE)
+    strip, caption = timeline(
+        ShownHistory(nodes, 3, ("at the end of a very long way, here we are", "here we are")), 40, UNICODE
+    )
     assert strip.text.strip() == "●|●─▲+◉─✗"
     assert caption.text == "here we are"
     assert [stop.subject for stop in stops([strip])] == [f"node:{number}" for number in range(5)]

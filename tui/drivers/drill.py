@@ -84,14 +84,14 @@ class DrillDriver:
                 next=None,
                 broken=(),
                 log=(),
-                history=picture.history._replace(caption=side if made.both else "", nodes=()),
+                history=picture.history._replace(captions=(side,) if made.both else (), nodes=()),
                 can=frozenset(can),
                 hint=tr("answer"),
                 enter="act",
             )
         history = picture.history
         if self.inner.session.node.number == self.start:
-            history = history._replace(caption=tr("before"))
+            history = history._replace(captions=(tr("before"),))
         return picture._replace(
             title=f"{tr('Drill')}: {made.kind}",
             position=position,

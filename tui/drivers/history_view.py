@@ -46,6 +46,14 @@ def shown_step(stepped: Stepped | None, outcome: Outcome | None = None, remark: 
     )
 
 
+def shown_command(node: Moment, remark: str = "") -> ShownStep | None:
+    """A command that has no micro-steps, such as `begin`: that all went well need not be said. None if it goes on."""
+    if node.outcome is None:
+        return None
+    told = in_words(node.outcome)
+    return ShownStep(node.command, "", "", "", remark, outcome="" if told == "ok" else told)
+
+
 def in_words(outcome: Outcome) -> str:
     """How a command ended."""
     text = outcome.in_words()

@@ -14,7 +14,7 @@ from model.invariants.checker import Checker
 from model.memory.state import Change
 from model.script.context import Context
 from model.session.timeline import Timeline
-from tui.drivers.history_view import WINDOW, Log, all_rules, broken, shown_step
+from tui.drivers.history_view import WINDOW, Log, all_rules, broken, shown_command, shown_step
 from tui.views.shown_state import net
 from tui.views.view_model import (
     LessonText,
@@ -158,11 +158,11 @@ class LessonDriver:
             ahead = player.ahead(ahead)
         ways = Counter(one.came_from for one in player.places)
         nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.place, *future])
-        what = (
-            f"{view.played_steps[-1].command}: {view.played_steps[-1].name}" if view.played_steps else view.item.world
-        )
+        last = view.played_steps[-1] if view.played_steps else None
+        whole = (last.command, last.name) if last is not None else (view.item.world,)
         where = tr("part {part}, step {step}").format(part=view.number, step=player.step)
-        return ShownHistory(nodes, len(past), f"{where}: {what}" if what else where)
+        captions = (": ".join(filter(None, (where, *what))) for what in (whole, whole[-1:]))
+        return ShownHistory(nodes, len(past), tuple(captions))
 
     def _node(self, place: LessonPlace, ways: int) -> ShownNode:
         """A place of the lesson on the strip, from which so many ways lead on; a new part begins with a bar."""
@@ -271,7 +271,7 @@ def _last(view: LessonView) -> ShownStep | None:
     remark = "\n\n".join(one.remark for one in view.played_steps if one.remark)
     last = shown_step(played_step.stepped, played_step.outcome, remark)
     if last is None:
-        return ShownStep(played_step.command, "", remark, "", outcome=str(played_step.outcome or ""))
+        return shown_command(played_step.node, remark)
     return last._replace(before=tuple(one.stepped.step for one in view.played_steps[:-1] if one.stepped))
 
 

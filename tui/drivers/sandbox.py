@@ -19,7 +19,7 @@ from model.script.execute import MAIN
 from model.session.session import Position, Session
 from model.session.timeline import Node, Timeline
 from model.text.problems import ScriptError
-from tui.drivers.history_view import Log, all_rules, broken, shown_step, strip
+from tui.drivers.history_view import Log, all_rules, broken, shown_command, shown_step, strip
 from tui.session.completion import help_for, related
 from tui.session.user_files import with_driver_files
 from tui.views.shown_state import net
@@ -97,12 +97,12 @@ class SandboxDriver:
             tr("step {step}").format(step=node.depth),
             node.state,
             self._tale(),
-            shown_step(node.stepped, node.outcome) or _done(node),
+            shown_step(node.stepped, node.outcome) or shown_command(node),
             _next(session.position(session.running.task if session.running else MAIN)),
             self._changes(),
             broken(timeline),
             all_rules(),
-            ShownHistory(nodes, here, caption(node, timeline.bookmarks.get(node.number, ""))),
+            ShownHistory(nodes, here, captions(node, timeline.bookmarks.get(node.number, ""))),
             self.log.at(node),
             _can(under_way, ahead=timeline.next_from(node.number) is not None, behind=node.parent >= 0),
             tr("to the command's end") if under_way else tr("type a command"),
@@ -387,11 +387,6 @@ def _waiting(session: Session) -> str:
     return f"{tr('It waits')}: {at.blocked}" if at is not None and at.blocked else tr("Nothing more happens here.")
 
 
-def _done(node: Node) -> ShownStep | None:
-    """A command that has no micro-steps."""
-    return ShownStep(node.command, "", "", "", outcome=str(node.outcome)) if node.outcome is not None else None
-
-
 def _next(at: Position | None) -> ShownStep | None:
     """The micro-step that comes next."""
     return None if at is None else ShownStep(f"{at.procedure}.{at.step}", at.source, at.doc, at.task, waits=at.blocked)
@@ -404,13 +399,16 @@ def _settings(state: State) -> str:
     return f"  ({text})" if text else ""
 
 
-def caption(node: Node, name: str) -> str:
-    """Where a node is, in words."""
+def captions(node: Node, name: str) -> tuple[str, ...]:
+    """Where a node is, in words, and shorter: without the command, which stands over the drawing, too."""
     name = f"[{name}] " if name else ""
-    step = f" > {node.stepped.procedure}.{node.stepped.step}" if node.stepped else ""
     if not node.command:
-        return name + tr("the machine has just been booted")
-    return f"{name}{tr('step {step}').format(step=node.depth)}: {node.command}{step}"
+        return (name + tr("the machine has just been booted"),)
+    where = f"{name}{tr('step {step}').format(step=node.depth)}: "
+    if not node.stepped:
+        return (where + node.command,)
+    step = f"{node.stepped.procedure}.{node.stepped.step}"
+    return f"{where}{node.command} > {step}", where + step
 
 
 def _can(under_way: bool, *, ahead: bool, behind: bool) -> frozenset[str]:

@@ -15,7 +15,7 @@ from model.script.execute import MAIN
 from model.script.verbs import VERBS
 from model.session.accounts import accounts, way_between
 from model.text.problems import ScriptError, did_you_mean
-from tui.drivers.sandbox import SandboxDriver, caption
+from tui.drivers.sandbox import SandboxDriver, captions
 from tui.drivers.session_commands import BY_NAME
 from tui.plain.panes import machine
 from tui.plain.sandbox_commands import PLAIN_WORDS, use
@@ -181,7 +181,7 @@ class PlainSandbox:
             self.say(word)
             return
         timeline = self.driver.session.timeline
-        self.say(caption(self.here, timeline.bookmarks.get(self.here.number, "")))
+        self.say(captions(self.here, timeline.bookmarks.get(self.here.number, ""))[0])
         self.tell_watched()
 
     # -- telling ---------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from tui.views.history import log, timeline
 from tui.views.lesson_text import last_answer, pressing, story
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
-from tui.views.verdict import alarms, caption, is_muted, rules, severities, verdict
+from tui.views.verdict import alarms, captions, is_muted, rules, severities, verdict
 from tui.views.verdict import worst as worst_first
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
@@ -170,7 +170,7 @@ class StagePanes(Screen[None]):
 
     def _tell(self) -> None:
         """Over the drawing stands what led here."""
-        self.panes["picture"].caption(caption(self.picture, self.drawing.command, self.glyphs))
+        self.panes["picture"].caption(*captions(self.picture, self.drawing.command, self.glyphs))
 
     def _make_room(self) -> None:
         """A question and a remark are shown whole, and so is every alarm."""

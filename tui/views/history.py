@@ -1,19 +1,24 @@
 """The timeline strip and the log."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from lessons.i18n.language import tr
 from tui.views.glyphs import Glyphs
+from tui.views.markdown import wrap
 from tui.views.row import Row, Span, cut, row
-from tui.views.view_model import Picture, ShownHistory
+from tui.views.view_model import LogLine, Picture, ShownHistory
 
 STEP: Final = 2
 """Columns of one node and the line to the next."""
+FURTHER: Final = 2
+"""Columns by which the rest of a long line of the log stands further in."""
 
 
 def timeline(history: ShownHistory, width: int, glyphs: Glyphs) -> list[Row]:
     """Past, present and future as a strip, and below it where we are."""
-    caption = row(Span(cut(history.caption, width), "dim"))
+    told = next((told for told in history.captions if len(told) <= width), (*history.captions, "")[-1])
+    caption = row(Span(cut(told, width), "dim"))
     if not history.nodes:
         return [row(Span(tr("nothing has happened yet"), "dim")), caption]
     room = max((width - 4) // STEP, 1)
@@ -44,4 +49,11 @@ def timeline(history: ShownHistory, width: int, glyphs: Glyphs) -> list[Row]:
 
 def log(picture: Picture, width: int) -> list[Row]:
     """The lines of the log, the newest last."""
-    return [row(Span(cut(line.text, width), line.role, line.subject)) for line in picture.log]
+    return [told for line in picture.log for told in _line(line, width)]
+
+
+def _line(line: LogLine, width: int) -> Iterator[Row]:
+    """A line of the log; what does not fit stands below, further in."""
+    indent = " " * (len(line.text) - len(line.text.lstrip()))
+    for at, text in enumerate(wrap([Span(line.text.lstrip())], width - len(indent) - FURTHER)):
+        yield row(Span(f"{indent}{' ' * FURTHER if at else ''}{text.text}", line.role, line.subject))

@@ -1,17 +1,20 @@
 """Whether all rules hold: the bar that nobody can miss, and the list of rules."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from lessons.i18n.language import tr
 from tui.views.glyphs import Glyphs
 from tui.views.lesson_text import case
 from tui.views.markdown import wrap
-from tui.views.row import Row, Span, cut, flow, row
+from tui.views.row import Row, Span, flow, row
 from tui.views.view_model import Picture, Rule, ShownViolation
 
 ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
 SENTENCES: Final = 72
-"""From this width on each rule stands on a line of its own, with its sentence."""
+"""From this width on each rule begins a line, with its sentence."""
+FURTHER: Final = 2
+"""Columns by which the rest of a sentence stands further in."""
 
 
 def worst(broken: tuple[ShownViolation, ...]) -> list[ShownViolation]:
@@ -50,15 +53,20 @@ def verdict(picture: Picture, width: int, glyphs: Glyphs, lines: int = 2) -> lis
     ]
 
 
-def caption(picture: Picture, command: str, glyphs: Glyphs) -> tuple[Span, ...]:
-    """What stands over the drawing: the command that led here, and the worst rule that is broken now."""
-    spans = [Span(f" > {command}" if command else "", "strong")]
-    if picture.broken and not is_muted(picture):
-        first, *others = worst(picture.broken)
-        sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
-        more = f" +{len(others)}" if others else ""
-        spans.append(Span(f"  {sign} {first.invariant}{more}", first.severity, f"moment:{first.node}"))
-    return tuple(spans)
+def captions(picture: Picture, command: str, glyphs: Glyphs) -> Iterator[tuple[Span, ...]]:
+    """What stands over the drawing: the command that led here, and the worst rule that is broken now.
+
+    Where both have no room, only the sign of the rule: its name is in the bar below.
+    """
+    made = Span(f" > {command}" if command else "", "strong")
+    if not picture.broken or is_muted(picture):
+        yield (made,)
+        return
+    first, *others = worst(picture.broken)
+    sign = glyphs.caution if first.severity == "hazard" else glyphs.broken
+    more = f" +{len(others)}" if others else ""
+    for told in (f"  {sign} {first.invariant}{more}", f"  {sign}"):
+        yield made, Span(told, first.severity, f"moment:{first.node}")
 
 
 def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
@@ -69,8 +77,8 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
     states = {broken.invariant: broken.severity for broken in reversed(worst(picture.broken))}
     if width >= SENTENCES:
         for rule in picture.rules:
-            head = _rule(rule, states, glyphs)
-            rows.append(row(head, Span(f"  {cut(tr(rule.rule), width - len(head.text) - 2)}", "dim")))
+            said = wrap([_rule(rule, states, glyphs), Span("  "), Span(tr(rule.rule), "dim")], width - FURTHER)
+            rows += [said[0], *(row(Span(" " * FURTHER), *line.spans) for line in said[1:])]
         return rows
     return rows + flow([], [[_rule(rule, states, glyphs)] for rule in picture.rules], width, 0)
 

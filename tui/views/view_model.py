@@ -80,7 +80,8 @@ class ShownHistory(Shown, frozen=True):
     nodes: tuple[ShownNode, ...] = ()
     here: int = 0
     """Index of the present one in `nodes`."""
-    caption: str = ""
+    captions: tuple[str, ...] = ()
+    """Where we are, in words; the longest that has room is shown."""
 
 
 class LogLine(Shown, frozen=True):

@@ -71,7 +71,7 @@ class LinePane(Widget, can_focus=True):
         self.top = 0
         self._in_sight: int | None = None
         """The row that stays in the window when the pane's size changes."""
-        self._caption: tuple[Span, ...] = ()
+        self._captions: tuple[tuple[Span, ...], ...] = ()
         self.cursor: Stop | None = None
         self.lit: Mapping[str, str] = {}
         """Subject → `to` or `from`: what the thing under the cursor refers to, and what refers to it."""
@@ -123,10 +123,10 @@ class LinePane(Widget, can_focus=True):
             if in_sight is not None:
                 self._in_sight, self.top = in_sight, self._top_for(in_sight)
 
-    def caption(self, spans: tuple[Span, ...]) -> None:
-        """What stands beside the title."""
-        if spans != self._caption:
-            self._caption = spans
+    def caption(self, *ways: tuple[Span, ...]) -> None:
+        """What stands beside the title: the first of some ways to say it that has room, else the last, cut."""
+        if ways != self._captions:
+            self._captions = ways
             if self.head and self.is_mounted:
                 self.refresh(Region(0, 0, self.outer_size.width, 1))
 
@@ -434,7 +434,9 @@ class LinePane(Widget, can_focus=True):
         """The title line; the pane with the cursor has a pointer before it."""
         pointer = self.glyphs.pointer if self.has_focus else self.glyphs.rule
         text = f"{pointer} {self._title_text()} "
-        told = fitted(self._caption, self.outer_size.width - len(text) - 3)
+        room = self.outer_size.width - len(text) - 3
+        ways = self._captions or ((),)
+        told = fitted(next((way for way in ways if sum(len(span.text) for span in way) <= room), ways[-1]), room)
         length = sum(len(span.text) for span in told)
         gap = " " * bool(length)
         rest = Span(gap + self.glyphs.rule * (self.outer_size.width - len(text) - length - len(gap)), "dim")
