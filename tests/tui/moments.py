@@ -112,6 +112,8 @@ MOMENTS: Final = GALLERY | {
         gup p0 buf as=r write by=nic
         begin T truncate x 0
         finish T
+        read p0 buf
+        dma r write 66
         put r
         finish T
     """,

@@ -1,5 +1,6 @@
 """Every lesson played: what its author says and asks is not cut off, nor is the frame that it is about."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,17 @@ from lessons.learner.progress import Store
 from lessons.play.player import Player
 from tests.tui.user import NORMAL, SMALL, User, at
 from tui.drivers.lesson import LessonDriver
+from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import STORY_WIDTHS
 from tui.views.glyphs import UNICODE
 from tui.views.lesson_text import pressing
+from tui.views.shown_state import ShownState, marks
+from tui.views.verdict import severities
 from tui.views.view_model import Picture
 
 LESSONS = {entry.name: entry.lesson for entry in entries() if entry.lesson is not None}
+CUT = re.compile(r"\w~(?!f\d)")
+"""A word, a number or a byte of a picture that has no room; before a frame the sign says that it has changed."""
 FULLEST = 2
 """Places of each lesson that are looked at on the screen: those with most to read."""
 
@@ -44,12 +50,23 @@ def must_be_seen(picture: Picture, width: int) -> int:
     return pressing(picture._replace(tale=tale), width, UNICODE)
 
 
+def rows_of(pictures: PicturePanes, picture: Picture) -> list[str]:
+    """The picture as narrow as it may be."""
+    changed = marks(picture.changes)
+    scene = ShownState(picture.state, picture.changes, changed, severities(picture.broken), "", UNICODE)
+    pictures.take(scene, picture.start, silent=picture.tale.ask is not None)
+    return [line.text for line in pictures.picture(LEAST)]
+
+
 @pytest.mark.parametrize("name", LESSONS)
 async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "progress.json")
     driver = LessonDriver(Player(LESSONS[name]), store)
     needs: dict[int, int] = {}
+    pictures = PicturePanes(driver)
     for place, picture in played(driver):
+        cut = [row for row in rows_of(pictures, picture) if CUT.search(row)]
+        assert not cut, f"cut at place {place}"
         needs[place] = max(needs.get(place, 0), must_be_seen(picture, STORY_WIDTHS["normal"]))
     fullest = sorted(needs, key=lambda place: (-needs[place], place))[:FULLEST]
     async with at(store, driver, NORMAL) as user:

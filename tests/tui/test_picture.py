@@ -291,3 +291,23 @@ def test_whole_and_partial_mappings_of_a_folio_have_lines_of_their_own_in_ascii_
         for _, drawn in played(script, ASCII)
     ]
     assert kinds[-3:] == [{"%%>"}, {"%%>"}, {"==>"}]
+
+
+TAKEN_OUT = """
+process p0
+mmap p0 m anon private rw 512 at=512
+write p0 m+0 65
+begin C cpu=1 madvise p0 m collapse
+step C 11
+"""
+
+
+def test_an_entry_in_a_table_that_was_taken_out_leads_nowhere() -> None:
+    drawn, (head, page, cached, *_) = drawn_after(TAKEN_OUT, 76)
+    assert drawn.state.ptes["p0", 512].present, "the table is as it was"
+    assert head.split()[-2:] == ["PMD-PTE", "f4"]
+    assert page == " 512 m+0     ▐(w)   ▌┄┄┄┄╭╳┄┄┄▐ f5 p0         ● 1 =65▌"
+    assert cached == "  ╰ cpu0 TLB ▐w     ▌┄┄┄┄╯"
+    later = [drawn.text.rstrip() for drawn in picture(after(TAKEN_OUT + "step C 1\n", "step C 1"), 76)]
+    assert later[0].endswith("PMD[1] is empty")
+    assert later[1].startswith(" 512 m+0     ▐(w)   ▌┄┄")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from model.kernel.mm.physical import PMEM_BASE, VRAM_BASE
+from model.kernel.mm.physical import BAR_BASE, PMEM_BASE, VRAM_BASE
 from model.memory.changes import net_changes
 from model.memory.leaf import PTRS_PER_TABLE
 from model.memory.records import Frame, Pte
@@ -160,7 +160,7 @@ class Before(msgspec.Struct, frozen=True):
 
 
 def frame_name(state: State, pfn: int) -> str:
-    """`f5` for memory, `v0` for video memory, `d0` for storage that is mapped directly, `zero` for the zero page."""
+    """`f5` for memory, `v0` for video memory, `m0` for a PCI BAR, `d0` for DAX, `zero` for the zero page."""
     frame = state.frames.get(pfn)
     return "zero" if frame is not None and frame.kind == "zero" else pfn_name(pfn)
 
@@ -168,9 +168,11 @@ def frame_name(state: State, pfn: int) -> str:
 def pfn_name(pfn: int) -> str:
     """The same where no State tells what it is used for.
 
-    >>> pfn_name(5), pfn_name(VRAM_BASE + 2)
-    ('f5', 'v2')
+    >>> pfn_name(5), pfn_name(VRAM_BASE + 2), pfn_name(BAR_BASE)
+    ('f5', 'v2', 'm0')
     """
+    if pfn >= BAR_BASE:
+        return f"m{pfn - BAR_BASE}"
     if pfn >= VRAM_BASE:
         return f"v{pfn - VRAM_BASE}"
     return f"d{pfn - PMEM_BASE}" if pfn >= PMEM_BASE else f"f{pfn}"

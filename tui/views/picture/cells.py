@@ -1,5 +1,7 @@
 """The text of the picture: pages on the left, frames in boxes, holders on the right."""
 
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +28,7 @@ LEAST: Final = 76
 """Columns that the picture needs."""
 WITH_LEVELS: Final = 150
 """Columns from which the upper levels of the page table have room."""
+PAGE_OF_FILE: Final = re.compile(r"\[\d+\]")
 SEVERE: Final = frozenset({"corruption", "splat"})
 
 
@@ -127,7 +130,10 @@ class Cells:
         bits = ("2M " if run.huge else "") + (_bits(entry) if entry is not None else "")
         room = max(width - 3 - self.columns.name - self.columns.levels - len(chips), 0)
         role = self._role(subject, hue(self.drawn.past, run.process) if entry is not None else "dim")
-        if entry is None and drawn.covered(page):
+        left_over = drawn.left_over(page)
+        if left_over is not None:
+            bits = f"({_bits(left_over)})"
+        elif entry is None and drawn.covered(page):
             from tui.views.picture.next_fault import next_fault
 
             bits, role = next_fault(drawn, run), "dim"
@@ -169,9 +175,12 @@ class Cells:
         frame = self.state.frames[head]
         owners = {self._owner(pfn) for pfn in self._shown_pages(head)} - {""}
         role = self._role(subject, hue(drawn.past, next(iter(owners))) if len(owners) == 1 else "plain")
-        tail = f" {tokens(units(self.state, drawn.index, head), 6)} {frame.refcount}"
+        named, whose = f"{self._mark(subject)}{frame_name(self.state, head)}", "+".join(sorted(owners))
+        text = f"{named} 2M {whose}".rstrip()
+        shown = tokens(units(self.state, drawn.index, head), 6)
+        tail = _longest(_counts(shown, str(frame.refcount), ""), width - 2 - len(text)).rstrip()
         room = width - 2 - len(tail)
-        text = f"{self._mark(subject)}{frame_name(self.state, head)} 2M {'+'.join(sorted(owners))}".rstrip()
+        text = text if len(text) <= room else f"{named} {whose}"
         return (
             Span(f"{sign('open')}{cut(text, room):<{room}}", role, subject),
             Span(tail, self._changed(head, "frames", role), subject),
@@ -215,20 +224,20 @@ class Cells:
         role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
         names = _names([frame_name(self.state, pfn) for pfn in line.frames], 9)
         byte = f"={self.state.content.get(pfn, 0)}"
-        if frame.kind == "free":
-            middle, count = "", "free"
-        elif not counted(frame):
-            middle, count = "", "no count"
-        else:
-            middle, count = tokens(units(self.state, self.drawn.index, pfn), 6), str(frame.refcount)
-        tail = f" {middle} {count} {byte}" if middle else f" {count} {byte}"
-        told = "" if frame.kind == "zero" else owner if known else f"({owner})" if owner else ""
-        room = width - 2 - len(tail)
-        head = f"{self._mark(subject)}{names} {told}".rstrip()
         of_kind = "2M" if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 else ""
         of_kind = "ksm" if frame.flags & PG_KSM else of_kind
-        if of_kind and len(head) + 1 + len(of_kind) <= room:
-            head = head.replace(names, f"{names} {of_kind}", 1)
+        told = "" if frame.kind == "zero" else owner if known else f"({owner})" if owner else ""
+        told = tr("table") if frame.kind == "pgtable" else told
+        if frame.kind == "free":
+            ways: tuple[str, ...] = (f" free {byte}",)
+        elif not counted(frame):
+            ways = (f" no count {byte}",)
+        else:
+            ways = _counts(tokens(units(self.state, self.drawn.index, pfn), 6), str(frame.refcount), byte)
+        named = f"{self._mark(subject)}{names} {of_kind}".rstrip()
+        head = _whose(named, told, width - 2 - len(ways[-1]))
+        tail = _longest(ways, width - 2 - len(head))
+        room = width - 2 - len(tail)
         source = None if line.ghost else drawn.past.source(pfn)
         if source is not None:
             copy = f" ←{frame_name(self.state, source)}"
@@ -262,20 +271,29 @@ class Cells:
         return (*spans, Span(" " * room), Span(sign("close"), "dim"))
 
     def holder(self, line: Line) -> tuple[Span, ...]:
-        """Who holds the frame, and on the next row for whom and through which page."""
-        width = self.columns.holder
-        key = line.holder or line.note
-        if key is None:
-            return ()
-        subject = f"{key[0]}:{key[1]}"
-        head, told = self._holder_text(key)
-        role = self._role(subject, holder_hue(self.drawn, key))
+        """Who holds the frame."""
         if line.holder is None:
-            return (Span(cut(f"  {told}", width), "dim", subject),)
-        return (Span(cut(head, width), role, subject),)
+            return ()
+        subject = f"{line.holder[0]}:{line.holder[1]}"
+        heads, _ = self._holder_text(line.holder)
+        width = self.columns.holder
+        head = _longest(heads, width)
+        return (Span(cut(head, width), self._role(subject, holder_hue(self.drawn, line.holder)), subject),)
 
-    def _holder_text(self, key: HolderKey) -> tuple[str, str]:
-        """A holder in two short lines."""
+    def note(self, line: Line, before: int) -> tuple[Span, ...]:
+        """The row below a holder: for whom, and through which page. `before`: columns on the left that are free too.
+
+        A long one begins there, so that it ends where the picture does.
+        """
+        if line.holder is not None or line.note is None:
+            return ()
+        width = self.columns.holder
+        _, told = self._holder_text(line.note)
+        text = f"  {told}" if len(told) + 2 <= width else cut(told, width + max(before - 1, 0))
+        return (Span(text, "dim", f"{line.note[0]}:{line.note[1]}"),)
+
+    def _holder_text(self, key: HolderKey) -> tuple[tuple[str, ...], str]:
+        """A holder in two short lines; the first also shorter: of a reference the sign says what it is."""
         kind, name = key
         if kind == "ref":
             reference = reference_of(self.drawn, name)
@@ -285,13 +303,15 @@ class Cells:
             via = f"{reference.process}:{where}" if reference.process else where
             put = " put" if name not in self.state.references else ""
             told = f"{reference.by}: {via}" if reference.by else via
-            return f"{token}{mark or ' '}{name} {reference.kind}{put}", told
+            head = f"{token}{mark or ' '}{name}"
+            return (f"{head} {reference.kind}{put}", f"{head}{put}"), told
         if kind == "task":
             pins = any(call.pins for call in self.state.tasks[name].stack)
             running = self.state.tasks[name].stack[-1].function
-            return f"{sign('pin' if pins else 'get')} {name} {tr('task')}", running
+            return (f"{sign('pin' if pins else 'get')} {name} {tr('task')}",), running
         buffer = self.state.buffers[name]
-        return f"{sign('pin' if buffer.pinned else 'get')} {name} {buffer.exporter}", f"memfd {buffer.memfd}"
+        head = f"{sign('pin' if buffer.pinned else 'get')} {name}"
+        return (f"{head} {buffer.exporter}", head), f"memfd {buffer.memfd}"
 
     def _mark(self, subject: str) -> str:
         """One column: what is broken, else what changed."""
@@ -314,6 +334,30 @@ class Cells:
         return otherwise
 
 
+def _counts(shown: str, count: str, byte: str) -> tuple[str, ...]:
+    """Tokens, their sum and the byte; where it is narrow, spaces go before a name is cut.
+
+    >>> _counts("●◆", "1025", "=65")
+    (' ●◆ 1025 =65', ' ●◆1025 =65', ' ●◆1025=65')
+    """
+    return f" {shown} {count} {byte}", f" {shown}{count} {byte}", f" {shown}{count}{byte}"
+
+
+def _longest(ways: Sequence[str], room: int) -> str:
+    """The first way to write something that has room, else the last, which is the shortest."""
+    return next((way for way in ways if len(way) <= room), ways[-1])
+
+
+def _whose(named: str, owner: str, room: int) -> str:
+    """A frame and its owner; where both do not fit, without the owner's page.
+
+    >>> _whose("f9", "secretmem#1[0]", 14), _whose("f9", "(secretmem#1[0])", 16)
+    ('f9 secretmem#1', 'f9 (secretmem#1)')
+    """
+    ways = f"{named} {owner}".rstrip(), f"{named} {PAGE_OF_FILE.sub('', owner)}".rstrip()
+    return _longest(ways, room)
+
+
 def _bits(entry: Pte) -> str:
     """`w` or `r`, `s` for special, `u` for write-protected by userfaultfd; what it is where it maps nothing."""
     if not entry.present:
@@ -324,20 +368,25 @@ def _bits(entry: Pte) -> str:
 
 
 def _numbered(name: str, run: FoldedRun, width: int) -> str:
-    """Number and name of some pages in so many columns; the name where both do not fit.
+    """Number and name of some pages in so many columns; where both do not fit, the name gives way first.
 
-    >>> _numbered("buf+1", FoldedRun("p0", 17, 24), 12)
-    ' 17 buf+1..7'
+    >>> _numbered("buf+1", FoldedRun("p0", 17, 24), 12), _numbered("buf+1", FoldedRun("p0", 513, 1024), 12)
+    (' 17 buf+1..7', '513 +1..511 ')
+    >>> _numbered("buf", FoldedRun("p0", 512, 1024), 12), _numbered("huge", FoldedRun("p0", 512, 1024), 12)
+    ('512 buf..511', '512 huge..  ')
     """
     number = f"{run.first:>3}"
     if not name:
         text = f"{number}..{run.stop - 1}" if run.pages > 1 else number
         return f"{cut(text, width):<{width}}"
+    shorter: tuple[str, ...] = ()
     if run.pages > 1:
         base, _, offset = name.partition("+")
-        name = f"{base}+{int(offset or 0)}..{int(offset or 0) + run.pages - 1}"
-    text = f"{number} {name}" if len(number) + 1 + len(name) <= width else name
-    return f"{cut(text, width):<{width}}"
+        first, last = int(offset or 0), int(offset or 0) + run.pages - 1
+        name = f"{base}+{first}..{last}"
+        shorter = (f"+{first}..{last}" if first else f"{base}..{last}", f"{base}..")
+    ways = (*(f"{number} {way}" for way in (name, *shorter)), name)
+    return f"{cut(_longest(ways, width), width):<{width}}"
 
 
 def _names(names: list[str], width: int) -> str:

@@ -6,7 +6,7 @@ from tui.views.picture.layout_line import Layout
 from tui.views.picture.legend import in_ascii
 from tui.views.picture.lines import Lines
 from tui.views.picture.picture_state import PictureState
-from tui.views.row import Row
+from tui.views.row import Row, Span
 
 __all__ = ["LEAST", "picture"]
 
@@ -18,7 +18,15 @@ def picture(drawn: PictureState, width: int, found: Layout | None = None) -> lis
     left, right = lines.left(columns.left), lines.right(columns.right)
     rows = []
     for number, line in enumerate(found.lines):
-        middle = (*left.spans(number), *cells.box(line), *right.spans(number))
-        whole = cells.waiting(line, columns.whole) if line.waits else (*cells.page(line), *middle, *cells.holder(line))
-        rows.append(Row(whole))
+        if line.waits:
+            rows.append(Row(cells.waiting(line, columns.whole)))
+            continue
+        box, free = cells.box(line), right.free(number)
+        blank = free == columns.right and not "".join(span.text for span in box).strip()
+        note = cells.note(line, free + columns.box * blank)
+        more = sum(len(span.text) for span in note) - columns.holder  # what the note takes of what is left of it
+        if more > columns.right:
+            box = (Span(" " * (columns.box + columns.right - more)),)
+        middle = (*left.spans(number), *box, *right.spans(number, more))
+        rows.append(Row((*cells.page(line), *middle, *note, *cells.holder(line))))
     return rows if drawn.scene.glyphs.bar == "│" else in_ascii(rows)

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from lessons.i18n.language import tr
 from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.kernel.mm.physical import BAR_BASE
 from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
 from tui.views.picture.fold import LEAST, frame_look
@@ -50,10 +52,10 @@ def _zone(drawn: PictureState, pfn: int) -> str:
     """The place of a frame that is mapped nowhere."""
     frame = page_frame(drawn.state, pfn)
     if frame.kind == "vram":
-        return "video memory"
+        return tr("device memory") if pfn >= BAR_BASE else tr("video memory")
     if frame.kind == "buffer":
-        return "pool" if frame.mapping == POOL else "buffer"
-    return "page cache" if frame.kind in {"file", "dax"} and frame.mapping else "mapped nowhere"
+        return tr("pool") if frame.mapping == POOL else tr("buffer")
+    return tr("page cache") if frame.kind in {"file", "dax"} and frame.mapping else tr("mapped nowhere")
 
 
 def _hidden(drawn: PictureState, pfn: int) -> bool:
@@ -92,11 +94,11 @@ def named_lists(drawn: PictureState, placed: set[int]) -> Iterator[Line]:
     """The pool, and the head of the free list; a frame that has just come there is still seen where it stood."""
     pooled = [pfn for pfn in sorted(drawn.state.pool) if idle(drawn.state, drawn.index, pfn) and pfn not in placed]
     if pooled:
-        yield Line(zone="pool", listed=tuple(pooled[:MOST_LISTED]))
+        yield Line(zone=tr("pool"), listed=tuple(pooled[:MOST_LISTED]))
     free: list[int] = []
     pfn = drawn.state.counters.get("free_head") or 0
     while pfn and len(free) < MOST_LISTED:
         free += [pfn] if pfn not in placed else []
         pfn = drawn.state.free.get(pfn) or 0
     if free:
-        yield Line(zone="free", listed=tuple(free))
+        yield Line(zone=tr("free"), listed=tuple(free))

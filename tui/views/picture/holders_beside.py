@@ -57,6 +57,8 @@ def with_holders(drawn: PictureState, lines: list[Line]) -> Layout:
         queue += [key for pfn in here for key in waiting.pop(pfn, ())]
         if queue:
             line.holder = queue.pop(0)
+        if line.waits and out and out[-1].holder is not None:
+            out.append(Line())
         out.append(line)
     out += [Line(holder=key) for key in (*queue, *(key for key in holders if key not in anchors))]
     if out and out[-1].holder is not None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from lessons.i18n.language import tr
 from model.invariants.holders import Holder, some
 from model.kernel.drivers.buffer import own_file
+from model.kernel.mm.physical import BAR_BASE
 from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame, Reference
 from tui.views.markdown import wrap
@@ -65,7 +66,10 @@ def _head(drawn: PictureState, pfn: int, width: int) -> Row:
     owner = owner_of(drawn.state, drawn.index, pfn)
     was = drawn.past.owners.get(pfn, "")
     whose = f"{tr('of')} {owner}" if owner else tr("once of {owner}").format(owner=was) if was else ""
-    kind = tr("the page of zeros, shared by all") if frame.kind == "zero" else f"{frame.kind} {whose}"
+    if frame.kind == "zero":
+        kind = tr("the page of zeros, shared by all")
+    else:
+        kind = f"{tr('device memory') if pfn >= BAR_BASE else frame.kind} {whose}"
     large = f", {tr('a folio of {pages} pages').format(pages=frame.pages)}" if frame.large else ""
     text = f" {frame_name(drawn.state, pfn)}  {kind}".rstrip() + large
     source = drawn.past.source(pfn)
@@ -202,7 +206,7 @@ def _sum(drawn: PictureState, pfn: int, entries: list[LedgerLine], width: int) -
     if frame.kind == "free":
         told = tr("free: whoever allocates next may get it")
     elif frame.kind == "vram":
-        told = tr("video memory has no struct page, and nothing to count")
+        told = tr("memory of a device has no struct page, and nothing to count")
     elif not counted(frame):
         told = tr("nobody counts references to this page")
     else:

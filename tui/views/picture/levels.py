@@ -71,10 +71,14 @@ def lane_head() -> str:
 
 
 def progress(drawn: PictureState, process: str, width: int) -> list[Span]:
-    """How far a walk in this process has come, or which tables have just been hung in; nothing without either."""
+    """How far a walk in this process has come, which tables have come or gone, or where one is missing."""
     walked = drawn.last.walked
     if walked is None or walked[0] != process:
-        return _left_behind(drawn, process, width) or _hung_in(drawn, process, width)
+        return (
+            _left_behind(drawn, process, width)
+            or _tables_changed(drawn, process, width)
+            or _empty_pmd(drawn, process, width)
+        )
     spans: list[Span] = []
     found = list(levels(drawn, walked))
     for level in (3, 2, 1, 0):
@@ -108,21 +112,36 @@ def _left_behind(drawn: PictureState, process: str, width: int) -> list[Span]:
     return []
 
 
-def _hung_in(drawn: PictureState, process: str, width: int) -> list[Span]:
-    """The levels, with a sign at each that has got a new table, and the last of these tables."""
-    new = {
-        change.key[1] - 1: change.new
-        for change in drawn.scene.changes
-        if change.table == "tables" and change.key[0] == process and change.old is None and not change.new.huge
-    }
-    if not new:
-        return [Span(" " * width)]
+def _tables_changed(drawn: PictureState, process: str, width: int) -> list[Span]:
+    """The levels, with a sign at each that has got or lost a table, and the last of these tables."""
+    hung_in: dict[int, int] = {}
+    taken_out: dict[int, int] = {}
+    for change in drawn.scene.changes:
+        if change.table != "tables" or change.key[0] != process:
+            continue
+        if change.old is None and not change.new.huge:
+            hung_in[change.key[1] - 1] = change.new.pfn
+        elif change.new is None and not change.old.huge:
+            taken_out[change.key[1] - 1] = change.old.pfn
+    changed = hung_in or taken_out
+    if not changed:
+        return []
+    mark, role = ("+", "new") if hung_in else ("-", "gone")
     spans = [
-        Span(f"{'+' if level in new else ' '}{LEVEL_NAMES[level]}", "new" if level in new else "dim")
+        Span(f"{mark if level in changed else ' '}{LEVEL_NAMES[level]}", role if level in changed else "dim")
         for level in (3, 2, 1, 0)
     ]
-    table = new[min(new)].pfn
+    table = changed[min(changed)]
     others = [other for other, _ in drawn.state.shared_tables.get(table) or () if other != process]
     text = f" f{table}" + (f"={others[0]}" if others else "")
     room = width - sum(len(span.text) for span in spans)
-    return [*spans, Span(text[:room].ljust(room), "new", f"frame:{table}")]
+    return [*spans, Span(text[:room].ljust(room), role, f"frame:{table}")]
+
+
+def _empty_pmd(drawn: PictureState, process: str, width: int) -> list[Span]:
+    """The entry that led to a table which was taken out with all that is in it."""
+    for owner, block in sorted(drawn.taken_out):
+        if owner == process:
+            text = f" PMD[{block & INDEX_MASK}] {tr('is empty')}"
+            return [Span(text[:width].ljust(width), "hazard", f"table:{process}:1:{block}")]
+    return [Span(" " * width)]

@@ -97,8 +97,7 @@ class Lines:
             entry, old = self.drawn.entry(page), self.drawn.before.get(page)
             now = entry.pfn if entry is not None and entry.kind == "page" else None
             were = [belief.pfn for belief in self.drawn.believed.get(page, ())]
-            if old is not None and old.present:
-                were.append(old.pfn)
+            were += [entry.pfn for entry in (old, self.drawn.left_over(page)) if entry is not None and entry.present]
             for pfn in were:
                 target = self.found.row_of(self.drawn.state, pfn)
                 if pfn == now or target is None or target in seen:

@@ -10,8 +10,8 @@ import msgspec
 from model.invariants.holder_index import Index
 from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.leaf import leaf_entry
-from model.memory.ordered import floor
+from model.memory.leaf import PMD, TABLE_SHIFT, leaf_entry
+from model.memory.ordered import ceiling, floor
 from model.memory.records import Pte, TlbEntry
 from model.memory.state import State
 from tui.views.picture.history import LastStep, Page, Past, idle
@@ -116,8 +116,29 @@ class PictureState:
         return {process: sorted(vpns) for process, vpns in found.items()}
 
     def entry(self, page: Page) -> Pte | None:
-        """The entry that maps a page."""
-        return leaf_entry(self.state, *page)
+        """The entry that maps a page: that a walk from the PGD comes to."""
+        return leaf_entry(self.state, *page) if self.walk_comes_to(page) else None
+
+    def left_over(self, page: Page) -> Pte | None:
+        """The entry of a page in a table that was taken out as it is: only who is in there already still reads it."""
+        return None if self.walk_comes_to(page) else self.state.ptes.get(page)
+
+    def walk_comes_to(self, page: Page) -> bool:
+        """Whether the table that has the entry of a page hangs where a walk finds it."""
+        return not self.taken_out or (page[0], page[1] >> TABLE_SHIFT) not in self.taken_out
+
+    @cached_property
+    def taken_out(self) -> frozenset[tuple[str, int]]:
+        """Process and block of 512 pages: tables that have entries, and that no PMD leads to. O(tables)."""
+        found = set()
+        for process in self.state.processes:
+            vpn = ceiling(self.state.pte_index, process, 0)
+            while vpn is not None:
+                block = vpn >> TABLE_SHIFT
+                if (process, PMD, block) not in self.state.tables:
+                    found.add((process, block))
+                vpn = ceiling(self.state.pte_index, process, (block + 1) << TABLE_SHIFT)
+        return frozenset(found)
 
     def stale(self, page: Page) -> list[tuple[int, TlbEntry]]:
         """What CPUs have cached for a page that the page table no longer says."""

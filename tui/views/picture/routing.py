@@ -7,6 +7,7 @@ free there. Where one net leaves a row on which another comes in, the one that l
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -165,11 +166,7 @@ class Channel:
             look = net.far[0] if net.far else net.near[0]
             for row, arm in arms.items():
                 whole = arm | (1 if row > top else 0) | (2 if row < bottom else 0)
-                if (
-                    look.style == "dash"
-                    and self.at(row)[column] is not BLANK
-                    and self.at(row)[column][0] in pieces["heavy"]
-                ):
+                if look.style == "dash" and self.at(row)[column][0] in _solid(*pieces.values()):
                     continue
                 self.at(row)[column] = (pieces[look.style][whole], look.role, look.subject)
             far = None
@@ -187,12 +184,26 @@ class Channel:
             if not dashed or cells[column] is BLANK:
                 cells[column] = cell
 
-    def spans(self, row: int) -> list[Span]:
-        """A row as spans, from left to right."""
+    def free(self, row: int) -> int:
+        """Columns on the near side of a row in which nothing is drawn."""
         cells = self.rows[row]
         if cells is None:
-            return [Span(" " * self.width)]
+            return self.width
+        return next((column for column, cell in enumerate(cells) if cell is not BLANK), self.width)
+
+    def spans(self, row: int, without: int = 0) -> list[Span]:
+        """A row as spans, from left to right; without so many columns on the near side."""
+        cells, without = self.rows[row], max(without, 0)
+        if cells is None:
+            return [Span(" " * (self.width - without))]
+        cells = cells[without:]
         return list(joined(reversed(cells) if self.mirrored else cells))
+
+
+@lru_cache(maxsize=2)
+def _solid(light: str, heavy: str, double: str, dash: str) -> frozenset[str]:
+    """Pieces of lines that lead somewhere: a dotted one that turns off there lets them be."""
+    return frozenset(light + heavy + double).difference(dash)
 
 
 def joined(cells: Iterable[Cell]) -> Iterable[Span]:
