@@ -63,6 +63,11 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             id="a write from outside and the end of the process",
         ),
         pytest.param(
+            f"{START}bo b 1 in=gtt exporter=insert-page\nmmap p0 a bo:b shared rw 1\ndestroy b\n",
+            ("cpu=0 read p0 a", "cpu=1 read p0 a", "munmap p0 a"),
+            id="a fault that waits for the lock of a buffer, and its last mapping's end",
+        ),
+        pytest.param(
             f"{START}bo b 1 exporter=vfio-pci\nmmap p0 a bo:b shared rw 1\nwrite p0 a 1\nmunmap p0 a\n",
             ("disable b", "reset b", "destroy b"),
             id="an operation under a lock of its driver's own, and the end of the buffer",

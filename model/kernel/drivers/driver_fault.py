@@ -8,8 +8,9 @@ from model.driver_files.records import KernelDriver
 from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
 from model.engine.procedure import MicroStep, Outcome, call, done, fail, goto, hand_over, step
 from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_pmd_leaf, pte_alloc, pte_lock, table_end
-from model.kernel.drivers.buffer import buffer_of
+from model.kernel.drivers.buffer import buffer_of, drop_handle, get_buffer
 from model.kernel.drivers.driver import driver_of, has_condition, set_state, ttm_tt_populate
+from model.kernel.mm.filemap import release_file
 from model.kernel.mm.insert_pfn import (
     bug_on_insert,
     huge_range,
@@ -161,6 +162,7 @@ class driver_fault(vm_fault):
             return down_write(tx, kind, name) or goto(driver_fault.reserved)
         if try_lock(tx, kind, name):
             return goto(driver_fault.reserved)
+        get_buffer(tx, name)
         up_read(tx, "mmap_lock", self.mm)
         self.waits_for = name
         return goto(driver_fault.wait_for_lock)
@@ -226,11 +228,17 @@ class driver_fault(vm_fault):
 
     @step
     def wait_for_lock(self, tx: Transaction) -> Outcome:
-        """Wait until the operation is over, then start the whole fault again: VM_FAULT_RETRY. The VMA may have gone."""
-        lock = lock_kind(driver_of(tx, tx.buffers[self.waits_for].exporter).fault_locks[0][0])
+        """Wait until the operation is over, then start the whole fault again: VM_FAULT_RETRY. The VMA may have gone.
+
+        A reference on the buffer object has kept it until here (ttm_bo_vm_reserve: drm_gem_object_get).
+        """
+        bo = tx.buffers[self.waits_for]
+        lock = lock_kind(driver_of(tx, bo.exporter).fault_locks[0][0])
         if (wait := down_write(tx, lock, self.waits_for)) is not None:
             return wait
         up_write(tx, lock, self.waits_for)
+        if drop_handle(tx, self.waits_for):
+            release_file(tx, bo.file)
         return done(VM_FAULT_RETRY)
 
     @staticmethod
