@@ -4,9 +4,9 @@
     python -m tests.model.soak --first 7000 --episodes 500
     python -m tests.model.soak --only scenes --first 0 --episodes 2000
 
-All follows from numbers: of each an episode is played, of every fifth the calls are struck, of every tenth a scene is
-searched, of every tenth a session is carried through every round trip. A find is printed, that of an episode as the
-shortest script that still shows it. The last number is kept under the platform's cache folder, so the next run goes on
+All follows from numbers: of each there are melees and an episode; of every fifth calls are struck; of every tenth a
+scene is searched, and a session carried through every round trip. A find is printed as a script, as short as can be.
+The last number is kept under the platform's cache folder, so the next run goes on
 from there. At the end stands which micro-steps never ran in the episodes.
 """
 
@@ -24,11 +24,12 @@ import platformdirs
 
 from tests.model.soak_coverage import Coverage
 from tests.model.soak_episodes import Episode, Find, as_script, shortest
+from tests.model.soak_melees import melee
 from tests.model.soak_scenes import search_scene
 from tests.model.soak_strikes import strike
 from tests.model.soak_trips import trip
 
-EVERY: Final = {"episodes": 1, "strikes": 5, "scenes": 10, "trips": 10}
+EVERY: Final = {"melees": 1, "episodes": 1, "strikes": 5, "scenes": 10, "trips": 10}
 """Kind of play → of which numbers it is played."""
 FILE: Final = platformdirs.user_cache_path("ptescope") / "soak.txt"
 
@@ -58,6 +59,7 @@ class Soak:
         self.known: Final = set[str]()
         self.played: Final = dict.fromkeys(EVERY, 0)
         self.plays: Final[dict[str, Callable[[int], Find | None]]] = {
+            "melees": melee,
             "episodes": self._episode,
             "strikes": strike,
             "scenes": search_scene,
@@ -72,6 +74,8 @@ class Soak:
             find = play(number)
             self.played[kind] += 1
             if find is not None and find.what not in self.known:
+                if kind in ("melees", "strikes"):
+                    find = shortest(find, ordinary=False)
                 self.known.add(find.what)
                 sys.stdout.write(f"{kind}, number {number}\n{as_script(find)}\n")
                 sys.stdout.flush()

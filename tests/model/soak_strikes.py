@@ -13,7 +13,7 @@ from model.engine.procedure import advance
 from model.memory.state import State
 from model.script.command import Command
 from model.script.context import Outcome
-from model.script.execute import task_begun
+from model.script.execute import ITS_OWN, task_begun
 from model.script.parser import parse_line
 from model.script.runner import Runner
 from model.script.scope import Scope
@@ -25,9 +25,9 @@ from tests.model.test_random_scripts import possible
 
 BEFORE: Final = 4
 """Commands that are carried out first, at most."""
-VICTIMS: Final = 3
+VICTIMS: Final = 2
 """Calls of one beginning that are struck."""
-MOST_STOPS: Final = 30
+MOST_STOPS: Final = 20
 """Micro-steps before which a victim is stopped; those of a longer one are spread over its length."""
 MOST_STEPS: Final = 3000
 """Micro-steps that somebody goes on for."""
@@ -62,7 +62,7 @@ def killers(state: State) -> Iterator[str]:
         yield f"move {name} vram"
         yield from (f"{op} {name}" for op in scope.ops_of(name) or ())
     yield from (f"detach {dmabuf} {device}" for dmabuf, device in sorted(state.attachments))
-    yield from (f"uffd-close {held.process} {name}" for name, held in sorted(state.userfaultfds.items()))
+    yield from (f"uffd-close {who} {name}" for name, held in sorted(state.userfaultfds.items()) for who in held.open_in)
     yield "ksm-scan 2"
 
 
@@ -78,13 +78,13 @@ def _of_mapping(state: State, process: str, label: str) -> Iterator[str]:
     yield from (f"uffdio-unregister {process} {label} {name}" for name in sorted(state.userfaultfds))
 
 
-def begun(state: State, task: str, line: str) -> State | None:
+def begun(state: State, task: str, line: str, cpu: int = ITS_OWN) -> State | None:
     """The machine with a task that is about to carry the line out; None where that is not even tried."""
     try:
         command = parse_line(line, Scope.of(state))
         if not isinstance(command, Command) or not possible(command):
             return None
-        after = task_begun(state, task, command)
+        after = task_begun(state, task, command, cpu)
     except ScriptError:
         return None
     return None if isinstance(after, Outcome) else after

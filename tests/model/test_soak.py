@@ -11,6 +11,7 @@ from model.script.runner import Runner
 from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
 from tests.model.soak_episodes import KERNEL_VERBS, Episode, Find, as_script, played, shortest
+from tests.model.soak_melees import melee
 from tests.model.soak_scenes import scene_of, search_scene
 from tests.model.soak_strikes import killers, strike
 from tests.model.soak_trips import trip
@@ -18,6 +19,7 @@ from tests.model.soak_trips import trip
 EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
 """More than those that play every verb."""
 STRUCK: Final = (1, 9)
+MELEES: Final = (4, 7)
 CARRIED: Final = (1, 2)
 MANY: Final = 4000
 """So many numbers draw everything that can be drawn."""
@@ -105,6 +107,12 @@ def test_scenes_of_the_same_numbers_are_searched_and_hold_what_they_say() -> Non
 def test_whatever_is_taken_away_at_whatever_step_no_call_misses_it() -> None:
     for number in STRUCK:
         find = strike(number)
+        assert find is None, as_script(find)
+
+
+def test_melees_raise_nothing() -> None:
+    for number in MELEES:
+        find = melee(number)
         assert find is None, as_script(find)
 
 
