@@ -1,7 +1,7 @@
 """What may become of a buffer's pages while somebody holds them: what its driver does, and what its process does."""
 
 from collections.abc import Iterable, Iterator
-from itertools import permutations
+from itertools import islice, permutations
 from typing import Final, NamedTuple
 
 from model.compare.scenes import (
@@ -20,6 +20,8 @@ from model.script.runner import Runner
 
 MOST_PREPARING: Final = 2
 """How many other operations may have to come before one."""
+MOST_TRIED: Final = 100
+"""Orders of others that are tried for one operation: all of up to ten others."""
 PUNCHED: Final = "whoever has the memfd takes its page out: fallocate(2)"
 PROCESS_ACTS: Final = {
     "fork": "fork(2), and the parent writes on",
@@ -99,10 +101,10 @@ def _prepared(
     row: DriverRow, kernel: str, defence: Settings, subjects: tuple[str, ...], others: list[str]
 ) -> tuple[str, ...]:
     """The fewest other operations after which one of `subjects` succeeds; none where nothing helps."""
-    for count in range(MOST_PREPARING + 1):
-        for before in permutations(others, count):
-            if any(_succeeds(row, kernel, defence, (*before, subject)) for subject in subjects):
-                return before
+    orders = (before for count in range(MOST_PREPARING + 1) for before in permutations(others, count))
+    for before in islice(orders, MOST_TRIED):
+        if any(_succeeds(row, kernel, defence, (*before, subject)) for subject in subjects):
+            return before
     return ()
 
 

@@ -28,6 +28,8 @@ class FieldPlaces(NamedTuple):
     private: DriverLine
     writable: DriverLine
     backing: DriverLine
+    open: DriverLine
+    close: DriverLine
 
 
 def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> Iterator[DriverFault]:
@@ -37,6 +39,7 @@ def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> I
     if driver.at == "mmap":
         yield from _in_mmap(driver, lines)
     yield from _in_private(driver, lines)
+    yield from _counting(driver, lines)
     if driver.at == "op" and not any(step.word == "insert" for one in _lists(driver) for step in one):
         never = "map at=op, and no step inserts: nothing is ever mapped, and every access ends with SIGBUS"
         yield warning(lines.map, "never-mapped", never)
@@ -66,6 +69,19 @@ def _in_private(driver: KernelDriver, lines: FieldPlaces) -> Iterator[DriverFaul
             "unmap_mapping_range() does not find its entries"
         )
         yield warning(lines.private, "private-remap", what, f"mm/memory.c: remap_pfn_range, {VERSIONS}")
+
+
+def _counting(driver: KernelDriver, lines: FieldPlaces) -> Iterator[DriverFault]:
+    """A ->open or ->close that forgets to count."""
+    if driver.opens == "forgets":
+        what = (
+            "->open counts nothing: when a child of fork(), or a part that was split off, unmaps, ->close puts the "
+            "reference of another mapping, and the memory goes while that one shows it"
+        )
+        yield error(lines.open, "open-forgets", what, f"drivers/gpu/drm/drm_gem.c: drm_gem_vm_open, {VERSIONS}")
+    if driver.closes == "forgets":
+        what = "->close counts nothing: a buffer that was mapped once is never given back"
+        yield warning(lines.close, "close-forgets", what, f"drivers/gpu/drm/drm_gem.c: drm_gem_vm_close, {VERSIONS}")
 
 
 def _lists(driver: KernelDriver) -> Iterator[tuple[DriverLine, ...]]:

@@ -1,6 +1,7 @@
 """Locks and functions that the steps of a driver file name: each is declared, and none calls itself."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 from model.driver_files.records import DriverLine, StepList
@@ -8,6 +9,8 @@ from model.text.problems import ScriptProblem, did_you_mean
 
 MOST_DEPTH: Final = 8
 """How deep lists may call each other."""
+MOST_TOGETHER: Final = 2_000
+"""Steps of an operation with those of the lists that it calls, each as often as it is called."""
 
 
 def wrong_names(lists: tuple[StepList, ...], declared: set[str]) -> Iterator[ScriptProblem]:
@@ -23,7 +26,8 @@ def wrong_names(lists: tuple[StepList, ...], declared: set[str]) -> Iterator[Scr
             if callee and callee not in functions:
                 hint = did_you_mean(callee, functions) or "; write it: `function NAME:`"
                 yield ScriptProblem(step.line, step.column, f"there is no function `{callee}`{hint}")
-    yield from _circles(lists)
+    circles = tuple(_circles(lists))
+    yield from circles or _too_long(lists)
 
 
 def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
@@ -44,3 +48,20 @@ def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
             else:
                 if len(chain) > MOST_DEPTH:
                     yield ScriptProblem(step.line, step.column, f"lists call each other more than {MOST_DEPTH} deep")
+
+
+def _too_long(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
+    """Operations that come to too many steps with all that they call: a few lines can say a million."""
+    steps: dict[str, list[DriverLine]] = {}
+    for one in lists:
+        steps.setdefault(one.name, []).extend(one.every_step())
+
+    @cache
+    def length(name: str) -> int:
+        mine = steps.get(name, [])
+        return len(mine) + sum(length(step.word_at("NAME")) for step in mine if step.word == "call")
+
+    for one in lists:
+        if one.head.word == "op" and length(one.name) > MOST_TOGETHER:
+            what = f"`{one.name}` has more than {MOST_TOGETHER} steps with those of the lists that it calls"
+            yield ScriptProblem(one.head.line, one.head.column, what)

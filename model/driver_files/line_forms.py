@@ -213,14 +213,22 @@ _FIELDS: Final = (
         (
             Slot(
                 "WHO",
-                ("none", "get", "pin"),
-                meaning="nothing, a reference on each, or a FOLL_PIN on each",
+                ("none", "get", "pin", "per-mapping"),
+                meaning="nothing, a reference on each, a FOLL_PIN on each, or a reference on each as long as some "
+                "mapping shows the buffer: the first takes them, the last ->close puts them",
             ),
         ),
     ),
-    # Here a mapping always keeps its buffer, so a driver whose ->open or ->close forgets to count cannot be described.
-    LineForm("open", "vm_ops->open counts another mapping, which keeps the buffer", (Slot("WHAT", ("get",)),)),
-    LineForm("close", "vm_ops->close counts one mapping less", (Slot("WHAT", ("put",)),)),
+    LineForm(
+        "open",
+        "vm_ops->open counts another mapping, which keeps the buffer",
+        (Slot("WHAT", ("get", "forgets"), meaning="it does, or forgets to, a bug: ->close puts what is another's"),),
+    ),
+    LineForm(
+        "close",
+        "vm_ops->close counts one mapping less",
+        (Slot("WHAT", ("put", "forgets"), meaning="it does, or forgets to, a bug: the buffer is kept for ever"),),
+    ),
     LineForm("copy-on-fork", "whether fork() copies the mapping; no: VM_DONTCOPY", (Slot("WHETHER", ("yes", "no")),)),
     LineForm(
         "mkwrite",

@@ -147,7 +147,9 @@ class KernelDriver(msgspec.Struct, frozen=True):
     forbid: tuple[str, ...]
     counts: str
     opens: str
+    """`forgets`: the copy of a VMA is not counted."""
     closes: str
+    """`forgets`: the end of a VMA is not counted."""
     mkwrite: str
     """`refuse`, `allow`, or empty: entries are writable at once."""
     notes: str
@@ -169,6 +171,16 @@ class KernelDriver(msgspec.Struct, frozen=True):
     def steps(self, name: str) -> StepList | None:
         """The operation or the function of that name."""
         return next((one for one in (*self.ops, *self.functions) if one.name == name), None)
+
+    @property
+    def pages_per_mapping(self) -> bool:
+        """Whether it has the pages of its file as long as some mapping shows the buffer, and no longer."""
+        return self.counts == "per-mapping"
+
+    @property
+    def counts_mappings(self) -> bool:
+        """Whether it matters how many mappings its driver counts."""
+        return self.pages_per_mapping or "forgets" in (self.opens, self.closes)
 
     @property
     def moves(self) -> bool:

@@ -30,7 +30,9 @@ class Buffer(Record, frozen=True, omit_defaults=True):
     states: tuple[Word, ...] = ()
     """States of its driver's own that it is in, such as `purged`, sorted."""
     users: int = 0
-    """How many mappings, or pages of mappings, its driver counts (vm_ops->open and ->close)."""
+    """How many mappings its driver counts (vm_ops->open and ->close), where it counts them, or wrongly."""
+    leaked: bool = False
+    """Nobody has it any more, and its driver counts a mapping that is gone: nothing will give it back."""
     pin_count: int = 0
     """TTM's own pin, unrelated to FOLL_PIN: the buffer must not move."""
     handles: int = 1

@@ -16,6 +16,7 @@ from model.script.execute import ITS_OWN, MAIN, check_simulated
 from model.script.properties import StateProperty
 from model.script.runner import Account, Runner
 from model.script.verbs import PROPERTIES, verb_of
+from model.search.open_set_up import OpenAllocation, open_allocations
 from model.search.whose import Whose
 from model.text.problems import ScriptError, ScriptProblem
 
@@ -64,6 +65,8 @@ class SearchProblem(NamedTuple):
     """What the script says must hold, each text once."""
     whose: Whose | None = None
     """Whose doing counts; None: everybody's."""
+    decided: tuple[OpenAllocation, ...] = ()
+    """Allocations of the set-up that could have got other pages: what is found holds for those that it got."""
 
     def property_named(self, name: str) -> StateProperty | None:
         """The property with this text; None: it is a rule of the checker that has this name."""
@@ -87,7 +90,9 @@ def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProb
     _refuse_waiting(stated)
     check_simulated([*setting, *(_inner(command) for command in allowed)])
     runner = Runner()
+    decided: list[OpenAllocation] = []
     for command, following in zip_longest(setting, setting[1:]):
+        decided += open_allocations(runner.context, runner.checker, command)
         account = runner.perform(command)
         if not refusals:
             _must_succeed(account, following)
@@ -98,7 +103,9 @@ def set_up(commands: Sequence[Command], *, refusals: bool = False) -> SearchProb
         raise ScriptError([ScriptProblem(line, 1, nothing)])
     script = tuple(command.text for command in setting if command.verb not in PROPERTIES | {"expect", "note"})
     permitted = permissions(allowed, runner.context.state)
-    return SearchProblem(runner.context, runner.checker, permitted, script, tuple(properties.values()))
+    return SearchProblem(
+        runner.context, runner.checker, permitted, script, tuple(properties.values()), decided=tuple(decided)
+    )
 
 
 def _refuse_commands_behind(may: Command | None, commands: Sequence[Command]) -> None:

@@ -434,6 +434,20 @@ CLAUSES: Final = (
         lambda scene, said: buffer_of(scene.folio(pfn(said)).mapping) not in scene.state.buffers,
     ),
     Clause(
+        rf"{FRAME} is a page of buffer (?P<buffer>\S+), which nobody has any more: its last handle, mapping and "
+        r"importer have gone\.",
+        lambda scene, said: (
+            pfn(said) in scene.state.buffers[said["buffer"]].frames
+            and not scene.state.buffers[said["buffer"]].handles
+            and not scene.state.files[f"bo:{said['buffer']}"].i_mmap
+        ),
+    ),
+    Clause(
+        r"a page of buffer (?P<buffer>\S+), which nobody .* "
+        r"(?P<claim>Its driver still counts (?P<n>\d+) mappings?, so it never gives the memory back\.)",
+        lambda scene, said: scene.state.buffers[said["buffer"]].users == int(said["n"]),
+    ),
+    Clause(
         rf"{FRAME} is (?P<people>.*) for its driver, but ",
         lambda scene, said: all_hold(scene, pfn(said), said["people"]),
     ),

@@ -77,6 +77,8 @@ SCRIPTS: Final = {
     "write p0 buf 65\nbegin M move b vram\nstep M 7\nwrite p0 buf 66\nfinish M",
     "a KSM page that is written": "process p0\ndevice n\nmmap p0 a anon private rw 3\nmadvise p0 a mergeable\n"
     "write p0 a 5\nwrite p0 a+2 5\nksm-scan 2\ngrab p0 a+0 as=g raw by=n\ndma g write 9",
+    "a mapping that ->close does not count": "driver d; vma PFNMAP; map at=fault insert=pfn; backing pages; "
+    "close forgets\nprocess p0\nbo b 1 exporter=d\nmmap p0 m bo:b shared rw 1\nwrite p0 m 1\ndestroy b\nmunmap p0 m",
     "a move of which nobody tells": "process p0\ndevice n\nbo b 1 in=gtt exporter=late-notify\nexport b as=d\n"
     "attach d n dynamic\nmap d n as=m\nbegin M move b vram\nfinish M",
 }

@@ -126,6 +126,22 @@ def test_a_page_that_somebody_still_refers_to_is_used_again_or_not() -> None:
     assert {pages[0] for pages in taken} == {search.scene.context.state.references["r"].frames[0], NOT_FROM_HERE}
 
 
+def test_what_the_set_up_has_decided_is_named() -> None:
+    begun = "process p0\nprocess p1\ndevice n\nmmap p0 a anon private rw 1\nwrite p0 a 7\ngrab p0 a as=r raw by=n\n"
+    again = "munmap p0 a\nmmap p1 b anon private rw 1\nwrite p1 b 1\nmay 1 dma r write 65\n"
+    search = found(begun + again, "any")
+    (old,) = search.scene.context.state.references["r"].frames
+    assert {one.command.text for one in search.scene.decided} == {"write p1 b 1"}
+    assert old in search.scene.decided[-1].others
+    assert not found(begun + again, "lifo").scene.decided
+    step = search.scene.decided[-1].step
+    said = f"begin T write p1 b 1\nstep T {step - 1}\nstep T taking={old}\nfinish T\n"
+    assert not any(
+        one.command.text == "finish T"
+        for one in found((begun + again).replace("write p1 b 1\n", said), "any").scene.decided
+    )
+
+
 def test_what_cannot_be_taken_is_an_error() -> None:
     begun = "set allocator any\nprocess p0\nmmap p0 buf anon private rw 1\nbegin W write p0 buf 1\n"
     runner = Runner()

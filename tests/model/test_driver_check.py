@@ -98,6 +98,9 @@ def test_a_driver_that_is_right_is_told_nothing() -> None:
         ([("at=fault insert=pfn", "at=op insert=pfn")], ("warning", "never-mapped", 3)),
         ([("backing pages", "backing pages\ncounts pin")], ("warning", "counts-unused", 5)),
         ([("backing pages", "writable refuse keeps-maywrite\nbacking pages")], ("error", "maywrite-left", 5)),
+        ([("backing pages", "open forgets\nbacking pages")], ("error", "open-forgets", 5)),
+        ([("backing pages", "close forgets\nbacking pages")], ("warning", "close-forgets", 5)),
+        ([("backing pages", "backing pages\ncounts per-mapping")], ("warning", "counts-unused", 5)),
         ([("at=fault", "at=op"), ("  free\n", "  free\n  insert\n")], ("error", "lock-order", 15)),
     ],
 )

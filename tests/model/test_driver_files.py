@@ -99,6 +99,13 @@ def test_a_word_in_the_kernels_spelling_is_told_how_it_is_written_here(line: str
             "driver d\nop loop:\n  call a\nfunction a:\n  call b\nfunction b:\n  call a",
             "5:3: `a` calls itself through others",
         ),
+        (
+            "driver d\nop a:\n"
+            + "call f0\n" * 60
+            + "".join(f"function f{i}:\n" + f"call f{i + 1}\n" * 60 for i in range(6))
+            + "function f6:\nzap",
+            "2:1: `a` has more than 2000 steps with those of the lists that it calls",
+        ),
         ("driver d\nlike nobody", "2:1: `like nobody`: no such driver comes along"),
         (
             "driver d\nlock a trylock-retry\nlock b read",
@@ -226,6 +233,54 @@ def test_a_part_of_a_buffer_moves_and_the_rest_stays_where_it_is(backing: str) -
     )
     state = runner.context.state
     assert {frame.kind for _, frame in state.frames.items() if "bo:" in frame.mapping} == set()
+
+
+MAPPED = "process p0\nbo b 2 exporter=d\nmmap p0 buf bo:b shared rw 2\nwrite p0 buf 65\nwrite p0 buf+1 66\n"
+
+
+def driver(*lines: str) -> str:
+    """A small driver as one line of a script."""
+    return "; ".join(("driver d", "vma PFNMAP", "map at=fault insert=pfn", "lock resv blocking", *lines)) + "\n"
+
+
+def test_pages_counted_per_mapping_go_with_the_last_one_and_come_back_with_the_next() -> None:
+    runner = run(
+        driver("backing shmem", "counts per-mapping")
+        + f"{MAPPED}fork p0 c\nmunmap p0 buf\nread c buf\nexpect value 65\nmunmap c buf+0\nread c buf+1\n"
+        "expect value 66\n"
+        "expect no violation\nmremap c buf+1 pages=1 maymove to=64\nexpect refcount c @64 2"
+    )
+    assert runner.context.state.buffers["b"].users == 1
+    for command in parse_script(f"{driver('backing shmem', 'counts per-mapping')}{MAPPED}fork p0 c\nexit c")[-1:]:
+        runner.perform(command)
+    buffer = runner.context.state.buffers["b"]
+    assert (buffer.users, buffer.frames, buffer.place) == (0, (), "none")
+
+
+def test_the_last_close_waits_for_the_lock_under_which_pages_are_put() -> None:
+    run(
+        driver("backing shmem", "counts per-mapping", "op slow:", "lock resv", "notify", "unlock resv")
+        + f"{MAPPED}begin s slow b\nstep s 1\nbegin u cpu=1 munmap p0 buf\nfinish u\nexpect blocked\n"
+        "finish s\nfinish u\n"
+        "expect ok\nmmap p0 buf bo:b shared rw 2\nread p0 buf+1\nexpect value 66\nexpect no violation"
+    )
+
+
+def test_a_close_that_forgets_keeps_the_buffer_for_ever() -> None:
+    scene = f"{MAPPED}munmap p0 buf\nexpect no violation\ndestroy b\n"
+    run(f"{driver('backing pages', 'close put')}{scene}expect no violation")
+    run(f"{driver('backing pages', 'close forgets')}{scene}expect violation leaked-buffer")
+    run(f"{driver('backing pages', 'close forgets')}{MAPPED}destroy b\nexit p0\nexpect violation leaked-buffer")
+
+
+def test_an_open_that_forgets_frees_the_buffer_under_the_mapping_that_is_left() -> None:
+    scene = f"{MAPPED}destroy b\nfork p0 c\nmunmap c buf\n"
+    run(f"{driver('backing pages', 'open get')}{scene}expect no violation")
+    run(f"{driver('backing pages', 'open forgets')}{scene}expect violation freed-while-mapped")
+    run(
+        f"{driver('backing pages', 'open forgets')}{MAPPED}munmap p0 buf+0\nmunmap p0 buf+1\ndestroy b\n"
+        "expect violation splat"
+    )
 
 
 def test_without_memory_no_part_of_a_buffer_can_move() -> None:

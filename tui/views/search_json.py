@@ -95,6 +95,10 @@ def as_object(found: Report, seconds: float, seed: int = 0) -> dict[str, object]
         ],
         "reduced": None,
         "memory_order": MEMORY_ORDER,
+        "set_up_decides": [
+            {"line": one.command.line, "command": one.command.text, "step": one.step, "frames": list(one.others)}
+            for one in found.search.scene.decided
+        ],
         "vacuous": found.shows_nothing,
         "properties": properties(found),
         "preemptions_proved": None,

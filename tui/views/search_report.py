@@ -80,10 +80,23 @@ class ReportPrinter(StoryPrinter):
         if self.found.counted is not None:
             said = tr("{many}, each counted once: a share of them says nothing of how likely something is")
             self.line(0, label(tr("schedules:")), said.format(many=number_of(self.found.counted.schedules)))
+        for text, frames in self.passed_over().items():
+            said = tr(
+                "`{command}` could have got frame {frames}, to which something still leads; `may 1` before it tries "
+                "that as well"
+            )
+            self.line(0, label(tr("set-up:")), said.format(command=text, frames=", ".join(map(str, sorted(frames)))))
         for number, use in enumerate(self.found.commands):
             became = self.became(use, self.found.in_schedules(number))
             self.line(0, label(tr("done:")) if use.took_place else (label(tr("never done:")), "bold"), *became)
         self.line(0)
+
+    def passed_over(self) -> dict[str, set[int]]:
+        """Lines of the set-up → frames that their allocations could have got instead."""
+        lines: dict[str, set[int]] = {}
+        for one in self.scene.decided:
+            lines.setdefault(one.command.text, set()).update(one.others)
+        return lines
 
     def part(self, part: PartSearch) -> None:
         """What a search of a part of all schedules has shown."""

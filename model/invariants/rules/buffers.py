@@ -20,7 +20,7 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, OWN_FILE, buffer_of
 from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.ttm_pool import POOL
-from model.text.wording import phrase, together
+from model.text.wording import counted, phrase, together
 
 UNGUARDED_REFERENCE: Final = Invariant(
     "unguarded-reference",
@@ -44,6 +44,12 @@ DOUBLE_OWNER: Final = Invariant(
     "or flags on it, or the new owner's memory is freed under it.",
 )
 
+LEAKED_BUFFER: Final = Invariant(
+    "leaked-buffer",
+    "hazard",
+    "The memory of a buffer goes back when its last handle, mapping and importer have gone.",
+    "Prints nothing. Free memory grows less each time; kmemleak does not look for pages.",
+)
 PARTED_PAGES: Final = Invariant(
     "parted-pages",
     "hazard",
@@ -244,6 +250,34 @@ def explain_parted(case: Case) -> Violation:
     return violation(PARTED_PAGES, (case.subject, holder.subject), message)
 
 
+# -- buffers that nobody has ---------------------------------------------------------------------
+
+
+def _leaked(case: Case) -> Iterator[str]:
+    """The buffers that list the frame, and that nothing will give back."""
+    for holder in case.holders("buffer", *BORROWED_KINDS):
+        if case.scene.state.buffers[holder.owner].leaked:
+            yield holder.owner
+
+
+def leaked(case: Case) -> bool:
+    """A page of a buffer that its driver will keep for ever."""
+    return any(True for _ in _leaked(case))
+
+
+def explain_leaked(case: Case) -> Violation:
+    """Whose page it is, and what keeps it."""
+    name = next(_leaked(case))
+    message = phrase(
+        "{frame:capital} is a page of buffer {buffer}, which nobody has any more: its last handle, mapping and "
+        "importer have gone. Its driver still counts {mappings}, so it never gives the memory back.",
+        frame=case.name,
+        buffer=name,
+        mappings=counted(case.scene.state.buffers[name].users, "{n} mapping", "{n} mappings"),
+    )
+    return violation(LEAKED_BUFFER, (case.subject, subject("buffer", name)), message)
+
+
 def origin(scene: MachineView, process: str, vpn: int, taken_from: str) -> str:
     """The buffer that an access was meant for: as noted when the reference was taken, else as the VMA shows it."""
     shown = mapped_buffer(scene, process, vpn) if not taken_from else None
@@ -300,6 +334,7 @@ RULES: Final = (
         explain_parted,
         holds_at_rest=True,
     ),
+    FrameRule(LEAKED_BUFFER, {"buffers": ("frames", "memfd", "counted", "pinned", "leaked")}, leaked, explain_leaked),
     FrameRule(
         DOUBLE_OWNER,
         {"frames": ("kind", "mapping"), "buffers": ("frames", "memfd", "counted", "pinned")},

@@ -6,6 +6,7 @@ is freed when the last handle, dma-buf and mapping are gone.
 
 from typing import Final
 
+from model.engine.splat import warn_on
 from model.kernel.drivers.ttm_pool import free_frames, ttm_pool_alloc, vram_alloc
 from model.kernel.mm.page import put_page
 from model.kernel.mm.pin import gup_put
@@ -98,10 +99,20 @@ def drop_handle(tx: Transaction, name: str) -> bool:
     """
     buffer = tx.buffers[name]
     tx.buffers.update(name, handles=buffer.handles - 1)
+    if buffer.handles - 1 + buffer.users < 0:  # ->close has put what was not its own
+        warn_on(tx, "lib/refcount.c:28 refcount_warn_saturate", "refcount_t: underflow; use-after-free.")
     if buffer.handles > 1:
         return False
     tx.files.update(buffer.file, open=False)
-    return not file_is_held(tx, buffer.file)
+    return not file_is_held(tx, buffer.file) and not is_leaked(tx, name)
+
+
+def is_leaked(tx: Transaction, name: str) -> bool:
+    """Nobody has the buffer any more. Are there mappings that its driver has never counted off? Then it stays."""
+    if tx.buffers[name].users <= 0:
+        return False
+    tx.buffers.update(name, leaked=True)
+    return True
 
 
 def free_buffer(tx: Transaction, name: str) -> None:

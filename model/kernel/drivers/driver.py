@@ -48,7 +48,7 @@ def described_ops(driver: KernelDriver) -> str:
     words += ["mkwrite"] if driver.mkwrite else []
     words += [driver.access] if driver.access != "none" else []
     words += [] if driver.may_split else ["whole"]
-    words += ["close"] if driver.closes != "none" else []
+    words += ["close"] if driver.closes != "none" or driver.counts_mappings else []
     return " ".join(words)
 
 
@@ -155,7 +155,9 @@ def holds_references(driver: KernelDriver) -> tuple[bool, bool]:
     lent = driver.backing in {"shmem", "borrow:memfd"}
     if driver.insert == "file":
         return False, False  # the pages are the file's, and the driver takes them only for a device
-    return driver.backing in COUNTED_BACKINGS or (lent and driver.counts == "get"), (lent and driver.counts == "pin")
+    return driver.backing in COUNTED_BACKINGS or (lent and driver.counts in {"get", "per-mapping"}), (
+        lent and driver.counts == "pin"
+    )
 
 
 def new_files(tx: Transaction, driver: KernelDriver, name: str, pages: int) -> None:

@@ -14,6 +14,7 @@ from model.driver_files.records import DriverLine
 from model.engine.procedure import Blocked, CallOut, Done, MicroStep, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.drivers.buffer import EVICTED_BY_OTHERS, drop_handle, get_buffer, lookup_buffer
 from model.kernel.drivers.driver import has_condition
+from model.kernel.drivers.mapping_counts import count_user
 from model.kernel.mm.filemap import release_file
 from model.memory.buffer_records import Buffer
 from model.memory.errno import ENOENT
@@ -114,6 +115,7 @@ class driver_op(Procedure):
             bo = tx.buffers.get(self.buffer) if self.for_room else lookup_buffer(tx, self.buffer)
             if bo is None or bo.place == self.place:
                 return done() if bo is not None else fail(ENOENT)
+            count_user(tx, self.buffer)
             get_buffer(tx, self.buffer)
         if self.evicting and -self.ret in EVICTED_BY_OTHERS:
             self.ret = 0

@@ -68,7 +68,8 @@ class gem_create(Procedure):
         driver = driver_of(tx, self.exporter)
         file = FILE_PREFIX + self.name
         new_files(tx, driver, self.name, self.pages)
-        frames = driver_alloc(tx, driver, self.name, self.pages, self.place, self.caching)
+        later = driver.pages_per_mapping
+        frames = () if later else driver_alloc(tx, driver, self.name, self.pages, self.place, self.caching)
         if isinstance(frames, int):
             release_file(tx, file)
             return done(frames)
@@ -76,7 +77,7 @@ class gem_create(Procedure):
         tx.buffers[self.name] = Buffer(
             pages=self.pages,
             exporter=self.exporter,
-            place="vram" if driver.backing == "vram" else self.place,
+            place="none" if later else "vram" if driver.backing == "vram" else self.place,
             caching=self.caching,
             frames=() if driver.insert == "file" else frames,  # where those are the file knows: they may be swapped
             file=file,

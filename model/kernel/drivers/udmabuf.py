@@ -51,6 +51,8 @@ class udmabuf_create(Procedure):
         if isinstance(frames, int):
             return self.unlock(tx, frames)
         driver = driver_of(tx, self.exporter)
+        if driver.pages_per_mapping:
+            frames = ()
         take_hold(tx, driver, frames)
         counted, pinned = holds_references(driver)
         file = FILE_PREFIX + self.name
@@ -58,6 +60,7 @@ class udmabuf_create(Procedure):
         tx.buffers[self.name] = Buffer(
             self.pages,
             self.exporter,
+            place="none" if driver.pages_per_mapping else "system",
             frames=frames,
             file=file,
             memfd=self.memfd,

@@ -5,6 +5,7 @@ from typing import ClassVar, cast
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, blocked, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.drivers.mapping_counts import mapping_lock
 from model.kernel.mm.munmap import free_vmas
 from model.kernel.mm.page import put_page
 from model.kernel.mm.unmap import unmap_region
@@ -57,6 +58,8 @@ class do_exit(Procedure):
     @step
     def remove_vmas(self, tx: Transaction) -> Outcome:
         """Free the VMAs, and let go of their files: a closed file whose last mapping this was goes with its pages."""
+        if (wait := mapping_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+            return wait
         free_vmas(tx, self.mm, self.vmas)
         return None
 

@@ -11,7 +11,7 @@ from model.engine.config import fact, setting
 from model.engine.lock import down_read, down_write, try_lock, up_read
 from model.engine.procedure import Blocked, Outcome, Procedure, blocked, call, done, fail, goto, hand_over, step
 from model.engine.splat import bad_page_cache, vm_bug_on_page
-from model.kernel.drivers.buffer import buffer_of, free_buffer, own_file
+from model.kernel.drivers.buffer import buffer_of, free_buffer, is_leaked, own_file
 from model.kernel.mm.hugetlb_pool import LAST, hugetlb_unreserve_pages
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
@@ -366,7 +366,9 @@ def fput(tx: Transaction, file: str) -> None:
 
 def release_if_unused(tx: Transaction, file: str) -> None:
     """A closed file goes with the last VMA and the last call that hold it."""
-    if not tx.files[file].open and not file_is_held(tx, file):
+    if tx.files[file].open or file_is_held(tx, file):
+        return
+    if buffer_of(file) not in tx.buffers or not is_leaked(tx, buffer_of(file)):
         release_file(tx, file)
 
 

@@ -25,6 +25,7 @@ from model.kernel.arch.pgtable import (
     vm_normal_page,
 )
 from model.kernel.arch.tlb import flush_tlb_range
+from model.kernel.drivers.mapping_counts import count_open
 from model.kernel.mm.exit import do_exit
 from model.kernel.mm.huge_fork import copy_huge_pmd
 from model.kernel.mm.huge_page import HPAGE_PMD_NR
@@ -128,6 +129,7 @@ class kernel_clone(Procedure):
             copy = anon_vma_fork(tx, copy, vma)
         if is_vm_hugetlb_page(vma):
             copy = clear_vma_resv_huge_pages(copy)
+        count_open(tx, copy)
         insert_vma(tx, self.child, copy, behind=(self.mm, vma.start) if vma.file else None)
         if vma.flags & VM_WIPEONFORK or not vma_needs_copy(copy, vma):
             return goto(kernel_clone.dup_vma)

@@ -6,6 +6,7 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
@@ -187,7 +188,7 @@ class do_mmap(Procedure):
         if self.ret < 0:
             return self.refuse(tx, self.ret)
         around = (vma_before(tx, self.mm, self.value), vma_from(tx, self.mm, self.value))
-        if (wait := rmap_write_lock(tx, *around, file=self.file)) is not None:
+        if (wait := rmap_write_lock(tx, *around, file=self.file) or mapping_lock(tx, self.file)) is not None:
             return wait
         wanted = Vma(self.value, self.value + self.pages, self.vm_flags, file=self.file, pgoff=self.first_index())
         vma = call_mmap(tx, self.backing, wanted)
@@ -196,6 +197,8 @@ class do_mmap(Procedure):
         if not vma_supports_mlock(vma):
             vma = replaced(vma, flags=vma.flags & ~VM_LOCKED_MASK)
         if vma_merge_new_range(tx, self.mm, MergeRange(vma.start, vma.end, vma.flags, vma.pgoff, vma.file)) is None:
+            if (error := count_mmap(tx, vma)) < 0:
+                return self.refuse(tx, error)
             insert_vma(tx, self.mm, vma)
         return None
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 from model.engine.lock import down_write, downgrade_write, up_read, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.drivers.mapping_counts import count_close, mapping_lock
 from model.kernel.mm.filemap import release_if_unused
 from model.kernel.mm.hugetlb_pool import hugetlb_vm_op_close, is_vm_hugetlb_page
 from model.kernel.mm.hugetlb_share import may_split, split_waits
@@ -154,6 +155,8 @@ class do_vmi_munmap(Procedure):
     @step
     def remove_vmas(self, tx: Transaction) -> Outcome:
         """Free the VMAs themselves, and let go of their files: a closed one goes with its last VMA."""
+        if (wait := mapping_lock(tx, *(vma.file for vma in self.vmas))) is not None:
+            return wait
         free_vmas(tx, self.mm, self.vmas)
         self.mmap_unlock(tx)
         return done()
@@ -169,6 +172,7 @@ def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
     for vma in vmas:
         if is_vm_hugetlb_page(vma):
             hugetlb_vm_op_close(tx, mm, vma)
+        count_close(tx, vma)
         free_vma(tx, mm, vma)
     for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
         release_if_unused(tx, file)

@@ -11,6 +11,7 @@ import msgspec
 
 from model.engine.config import fact
 from model.kernel.arch.boot import HUGETLB_NR
+from model.kernel.drivers.mapping_counts import count_open
 from model.kernel.mm.hugetlb_pool import consumed_in, is_vm_hugetlb_page
 from model.kernel.mm.limits import MAX_MAP_COUNT
 from model.kernel.mm.rmap import vma_is_fork_child
@@ -209,6 +210,7 @@ def split_vma(tx: Transaction, mm: str, vma: Vma, at: int, *, unlimited: bool = 
         hugetlb_split(tx, mm, vma, at)
     low = replace_vma(tx, mm, vma, replaced(vma, end=at, consumed=consumed_in(vma, vma.start, at)))
     high = replaced(vma, start=at, pgoff=vma.pgoff + at - vma.start, consumed=consumed_in(vma, at, vma.end))
+    count_open(tx, high)
     insert_vma(tx, mm, high)
     return low, high
 
@@ -265,5 +267,6 @@ def copy_vma(tx: Transaction, mm: str, vma: Vma, start: int, pages: int, pgoff: 
         return merged
     source = vma.start + pgoff - vma.pgoff
     copy = replaced(vma, start=start, end=end, pgoff=pgoff, consumed=consumed_in(vma, source, source + pages))
+    count_open(tx, copy)
     insert_vma(tx, mm, copy)
     return copy
