@@ -14,12 +14,15 @@ from model.compare.scenes import (
     for_reading,
     settings_lines,
 )
-from model.driver_files.records import KernelDriver, StepList
+from model.driver_files.line_forms import ASKED, CONDITIONS
+from model.driver_files.records import DriverLine, KernelDriver, StepList
 from model.script.parser import parse
 from model.script.runner import Runner
 
 MOST_PREPARING: Final = 2
 """How many other operations may have to come before one."""
+MOVING: Final = frozenset({"alloc", "switch", "free", "put", "save"})
+"""Steps after which the buffer has other memory, or none."""
 MOST_TRIED: Final = 100
 """Orders of others that are tried for one operation: all of up to ten others."""
 PUNCHED: Final = "whoever has the memfd takes its page out: fallocate(2)"
@@ -80,12 +83,39 @@ def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Owne
     names = [one.name for one in driver.ops]
     for one in driver.ops:
         subjects = _op_commands(one.name)
-        others = [_op_commands(name)[0] for name in names if name != one.name]
+        helping = _helping(driver, one)
+        others = [_op_commands(name)[0] for name in names if name != one.name and name in helping]
         before = _prepared(row, kernel, defence, subjects, others)
         yield OwnerAct(one.name, (*before, *subjects), subjects, one.about)
     if driver.backing == "borrow:memfd":
         punch = _punch(driver)
         yield OwnerAct("punch", punch, punch, PUNCHED)
+
+
+def _helping(driver: KernelDriver, one: StepList) -> set[str]:
+    """The operations that may bring the buffer into a state that an operation asks for."""
+    steps = tuple(_all_steps(driver, one))
+    asked = {step.word_at("STATE") for step in steps if step.word in ASKED}
+    asked |= {state for step in steps for state, _ in step.when}
+    if not asked:
+        return set()
+
+    def helps(other: StepList) -> bool:
+        theirs = tuple(_all_steps(driver, other))
+        states = {step.word_at("STATE") for step in theirs if step.word in {"set", "clear"}}
+        moves = any(step.word in MOVING for step in theirs)
+        return bool(states & asked) or (moves and bool(asked & CONDITIONS.keys()))
+
+    return {other.name for other in driver.ops if helps(other)}
+
+
+def _all_steps(driver: KernelDriver, one: StepList, depth: int = 0) -> Iterator[DriverLine]:
+    """The steps of a list, and of those that it calls."""
+    for step in one.every_step():
+        yield step
+        called = driver.steps(step.word_at("NAME")) if step.word == "call" else None
+        if called is not None and depth <= len(driver.functions):
+            yield from _all_steps(driver, called, depth + 1)
 
 
 def _op_commands(op: str) -> tuple[str, ...]:
@@ -154,14 +184,9 @@ def as_asked(row: DriverRow, kernel: str, commands: Iterable[str]) -> tuple[str,
     return tuple(map(for_reading, placed)) if row.driver(kernel).unwritable else tuple(placed)
 
 
-def _inserts(driver: KernelDriver, one: StepList, depth: int = 0) -> bool:
+def _inserts(driver: KernelDriver, one: StepList) -> bool:
     """Whether an operation makes entries, itself or by a function that it calls."""
-    for step in (part for line in one.steps for part in (line, *line.joined)):
-        called = driver.steps(step.word_at("NAME")) if step.word == "call" else None
-        deeper = called is not None and depth < len(driver.functions)
-        if step.word == "insert" or (deeper and called is not None and _inserts(driver, called, depth + 1)):
-            return True
-    return False
+    return any(step.word == "insert" for step in _all_steps(driver, one))
 
 
 def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act: OwnerAct | None = None) -> CellScene:

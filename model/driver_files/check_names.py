@@ -46,7 +46,7 @@ def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:
                 chain.append("")
                 level = {inner.word_at("NAME") for name in level for inner in calls.get(name, ())}
             else:
-                if len(chain) > MOST_DEPTH:
+                if not level and len(chain) > MOST_DEPTH:  # else it leads into a circle, which is told where it is
                     yield ScriptProblem(step.line, step.column, f"lists call each other more than {MOST_DEPTH} deep")
 
 

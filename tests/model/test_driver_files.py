@@ -65,6 +65,12 @@ def test_all_mistakes_of_a_file_are_told_with_line_column_and_the_nearest_word()
     ]
 
 
+def test_a_circle_is_told_where_it_is_and_not_by_whoever_leads_into_it() -> None:
+    assert wrong("driver d\nop a:\n  call f\nfunction f:\n  call f\n") == [
+        "5:3: `f` calls itself: a driver cannot loop"
+    ]
+
+
 def test_a_head_that_cannot_be_read_hides_nothing() -> None:
     told = wrong("driver 9\nvma IOO\nop a\n  zapp\n  lock r\n  call f\nfunction f:\n  zap x\n  call g\n")
     assert [line.partition(" ")[0] for line in told] == ["1:8:", "2:5:", "3:5:", "4:3:", "5:3:", "8:7:", "9:3:"]

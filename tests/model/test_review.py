@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 
+from model.compare import owner_acts
 from model.compare.cells import Cell, Judge
 from model.compare.owner_acts import of_owner
 from model.compare.ranking import ORDER, badness, worst
@@ -50,6 +51,21 @@ def test_the_operations_are_those_of_the_kernel_that_is_asked_about() -> None:
     assert old[:2] == ["move", "evict"]
     assert "move" not in new
     assert new[-5:] == old[-5:] == ["fork", "munmap", "mremap", "exit", "destroy"]
+
+
+def test_only_what_changes_a_state_that_is_asked_for_is_tried_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver of many operations would be tried in every order of them, one of those that ask nothing in none."""
+    tried: list[tuple[str, ...]] = []
+
+    def fails(_row: object, _kernel: object, _defence: object, commands: tuple[str, ...]) -> bool:
+        tried.append(commands)
+        return False
+
+    monkeypatch.setattr(owner_acts, "_succeeds", fails)
+    text = LOCKS + "".join(f"op o{n}:\n  set s{n}\n" for n in range(20)) + "op late:\n  refuse-unless s7 EBUSY\n"
+    of_owner(DriverRow(("locks",), text=text), "6.18", ())
+    assert {commands[:-1] for commands in tried if commands[-1] == "late b"} == {(), ("o7 b",)}
+    assert len(tried) < 30
 
 
 def test_the_page_that_is_forgotten_is_the_one_that_is_looked_at() -> None:

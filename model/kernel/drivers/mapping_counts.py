@@ -4,6 +4,8 @@ Of most drivers nothing is counted here: the file behind a VMA keeps the buffer,
 difference where the first mapping takes the pages (`counts per-mapping`), and where ->open or ->close forgets to count.
 """
 
+from typing import Final
+
 from model.driver_files.records import KernelDriver
 from model.engine.lock import await_free
 from model.engine.procedure import Blocked
@@ -15,7 +17,7 @@ from model.kernel.drivers.shmem_pages import shmem_pages
 from model.memory.records import Vma
 from model.memory.state import Memory, Transaction
 
-REFCOUNT: str = "lib/refcount.c:{line} refcount_warn_saturate"
+REFCOUNT: Final = "lib/refcount.c:{line} refcount_warn_saturate"
 
 
 def counting_driver(mem: Memory, file: str) -> KernelDriver | None:
