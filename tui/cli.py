@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, cast
 
 from lessons.i18n.language import ENGLISH, chosen, ntr, tr
+from tui.session.ending import EXIT_INTERRUPTED
 from tui.version import __version__
 
 EXIT_MALFORMED: Final = 2
-EXIT_INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells have it."""
 EXIT_BROKEN_PIPE: Final = 141
 """128 + SIGPIPE."""
 EXIT_BUG: Final = 70

@@ -83,9 +83,9 @@ class BoundedSearch:
                     self.settled.add(place)
                     self.before[place] = before
                     self._expand(place, (preemptions, steps), layer, following)
-                if len(self.settled) > self.most_places or not self._goes_on(preemptions):
-                    self.complete = False
-                    return None
+                    if len(self.settled) > self.most_places or not self._goes_on(preemptions):
+                        self.complete = False
+                        return None
             self.proved = preemptions
             later = [steps for number, steps in self.hits if number == preemptions]
             if later:

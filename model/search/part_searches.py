@@ -18,6 +18,8 @@ from model.search.transition_cache import STATED, Actor
 
 MOST_PLACES: Final = 200_000
 """Places of the bounded search that is made where a whole one has hit its bound."""
+TOLD_EVERY: Final = 100
+"""Moves of a random schedule."""
 LONGEST: Final = 20_000
 """Moves of a random schedule; a longer one is given up: `may *` may go on for ever."""
 
@@ -68,7 +70,7 @@ def at_random(search: Search, schedules: int, pick: Callable[[int], int], progre
     stuck: list[Actor] | None = None
     tried = unended = 0
     while tried < schedules:
-        walked, broken, ended = _one(search, pick)
+        walked, broken, ended = _one(search, pick, tried, progress)
         tried += 1
         count.update({name for name, _ in broken})
         for prop, moves in broken.items():
@@ -88,13 +90,20 @@ def at_random(search: Search, schedules: int, pick: Callable[[int], int], progre
     )
 
 
-def _one(search: Search, pick: Callable[[int], int]) -> tuple[list[Actor], dict[Property, int], bool]:
-    """One schedule: who moved, after how many moves each property was broken first, and whether it came to its end."""
+def _one(
+    search: Search, pick: Callable[[int], int], number: int, progress: Progress
+) -> tuple[list[Actor], dict[Property, int], bool]:
+    """One schedule: who moved, after how many moves each property was broken first, and whether it came to its end.
+
+    `progress` hears now and then of its number and its moves; it ends the schedule by returning False.
+    """
     cache = search.cache
     packed = 0
     walked: list[Actor] = []
     broken: dict[Property, int] = {}
     while len(walked) < LONGEST:
+        if walked and not len(walked) % TOLD_EVERY and not progress(SearchProgress(number, len(walked), 0)):
+            break
         possible = [actor for actor in (*cache.tasks, *cache.starters) if cache.effect(actor, packed)]
         if not possible:
             for name in broken_at(cache, packed):

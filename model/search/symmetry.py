@@ -226,10 +226,13 @@ class Symmetry:
     @property
     def alike(self) -> tuple[tuple[str, ...], ...]:
         """The names that can take each other's place, in groups."""
-        import networkx as nx  # noqa: PLC0415 - it takes longer to import than most searches take
-
-        graph = nx.Graph(pair for image in self.images for pair in image.renaming.strings.items())
-        return tuple(sorted(tuple(sorted(group)) for group in nx.connected_components(graph)))
+        # Not by networkx: it takes longer to import than most searches take.
+        groups: dict[str, frozenset[str]] = {}
+        for image in self.images:
+            for name, other in image.renaming.strings.items():
+                joined = groups.get(name, frozenset((name,))) | groups.get(other, frozenset((other,)))
+                groups |= dict.fromkeys(joined, joined)
+        return tuple(sorted(tuple(sorted(group)) for group in set(groups.values())))
 
     def canonical(self, packed: int) -> int:
         """The state that stands for this one."""

@@ -62,7 +62,7 @@ def test_an_app_whose_terminal_is_full_and_goes_keeps_what_was_done(folder: Path
     with TerminalSession(("sandbox",), folder, DIRECTLY) as program:
         program.started(1, b"Sandbox")
         os.write(program.terminal, b":process p7\r")
-        program.read(0.2)
+        program.started(1, b"step 1: process p7")
         os.write(program.terminal, b"?\x1b" * 500)
         program.hang_up()
         assert program.ended() == 128 + signal.SIGHUP
@@ -90,7 +90,7 @@ def test_ctrl_c_and_a_kill_leave_nobody(folder: Path, name: str) -> None:
     with TerminalSession(words, folder, DIRECTLY) as program:
         program.started(processes)
         os.write(program.terminal, b"\x03")
-        assert program.ended() in {128 + signal.SIGINT, 3}
+        assert program.ended() == -signal.SIGINT
         assert b"Traceback" not in program.shown
 
 
@@ -117,6 +117,17 @@ in_order(work)
     ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False)
     assert ended.returncode == -number
     assert ended.stdout == b"kept\n"
+
+
+def test_whoever_is_interrupted_ends_by_the_signal_and_tidies_up() -> None:
+    work = """
+import atexit
+from tui.session.ending import EXIT_INTERRUPTED, in_order
+atexit.register(print, "tidy")
+in_order(lambda: print("told") or EXIT_INTERRUPTED)
+"""
+    ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"told\ntidy\n", b"")
 
 
 def test_who_ignores_a_hang_up_goes_on_ignoring_it() -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from model.invariants.registry import INVARIANTS
 from model.script.parser import parse
-from model.search.bfs import SearchProgress, explore
-from model.search.problem import set_up
+from model.search.bfs import Search, SearchProgress, explore
+from model.search.problem import SearchProblem, set_up
+from model.search.strategy import SearchOutcome
 from tests.tui.command_line import Answered, called, started
 from tui.jobs.limits import Limits
+from tui.session.ending import EXIT_INTERRUPTED
 from tui.views.search_json import EXIT_INCOMPLETE
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +134,7 @@ def test_every_line_fits_a_narrow_terminal() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+LONG = "process p\nmmap p a anon private rw 1\nmay 99 write p a 1\nmay 99 madvise p a dontneed\nmay 99 read p a\n"
 LARGE = "process p\nmmap p a anon private rw 1\nmay 8 write p a 1\nmay 8 madvise p a dontneed\nmay 3 read p a\n"
 
 
@@ -154,9 +157,39 @@ def test_an_interrupt_ends_the_search_in_good_order_and_only_the_search() -> Non
         search = explore(set_up(parse(LARGE)), progress=limits.allow)
     assert not search.complete
     assert len(search.seen) == told[-1]
-    assert limits.ended == "you interrupted it"
+    assert (limits.ended, limits.interrupted) == ("you interrupted it", True)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_who_has_interrupted_a_search_does_not_wait_long_for_what_it_has_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(scene: SearchProblem, *_: object) -> SearchOutcome:
+        signal.raise_signal(signal.SIGINT)
+        return SearchOutcome(Search(scene))
+
+    def endless(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("tui.commands.explore.searched", interrupted)
+    done = called("explore", "-", text=LARGE)
+    assert done.returncode == EXIT_INTERRUPTED
+    assert "for you interrupted it" in " ".join(done.stdout.split())
+    monkeypatch.setattr("tui.jobs.limits.TELLING", 0.05)
+    monkeypatch.setattr("model.search.report.report", endless)
+    done = called("explore", "-", text=LARGE)
+    assert done.returncode == EXIT_INTERRUPTED
+    assert done.stderr == "you interrupted it at 1 states; there was no time to tell all. Broken so far: nothing\n"
+
+
+@pytest.mark.parametrize("part", [("--random", "3"), ("--preemptions", "3")])
+def test_a_search_of_a_part_asks_often_whether_to_go_on(part: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SearchProgress] = []
+    monkeypatch.setattr(Limits, "allow", lambda _, progress: asked.append(progress))
+    done = called("explore", *part, "-", text=LONG)
+    assert done.returncode == EXIT_INCOMPLETE
+    assert len(asked) <= 2
+    assert asked[0].states < 1100 if part[0] == "--preemptions" else asked[0].depth <= 100
 
 
 # -- verdicts that are not empty ----------------------------------------------------------------

@@ -156,10 +156,10 @@ def test_ctrl_c_keeps_what_is_known(
     monkeypatch.setattr("tui.jobs.compare.compute", interrupted)
     quiet = (*QUICK, "--accept", "*")
     status, found = as_json(capsys, mine, *quiet)
-    assert (status, len(found["cells"]), len(found["not_searched"])) == (3, 3, 9)
+    assert (status, len(found["cells"]), len(found["not_searched"])) == (130, 3, 9)
     status, found = as_json(capsys, mine, *quiet)
-    assert (status, len(found["cells"]), len(found["not_searched"])) == (3, 6, 6)
-    assert main(["review", mine, *QUICK, "--junit"]) == 1
+    assert (status, len(found["cells"]), len(found["not_searched"])) == (130, 6, 6)
+    assert main(["review", mine, *QUICK, "--junit"]) == 130
     assert "3 of 12" not in (told := capsys.readouterr()).err
     assert "9 of 12 cells are known and kept" in told.err
     assert told.out.count('message="not searched"') == 3

@@ -1,8 +1,6 @@
 """What once broke the app: themes, narrow terminals, bursts of keys, files that lie in the current folder."""
 
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
 from tui.app.app import PtescopeApp
 from tui.drivers.opening import lesson_driver
-from tui.jobs.subprocess_job import python_module
 from tui.screens.stage import Stage
 from tui.session.preferences import NAME, PreferencesFile
 from tui.views.markdown import wrap
@@ -93,13 +90,14 @@ async def test_the_palette_closes_once(store: Store) -> None:
         assert isinstance(user.screen, Stage)
 
 
-def test_code_in_the_current_folder_is_not_run(tmp_path: Path) -> None:
-    for name in ("model.py", "lessons.py", "tui.py"):
-        (tmp_path / name).write_text("raise SystemExit('run by accident')")
-    asks = [*python_module("tui.jobs.subprocess_job")]
-    done = subprocess.run(asks, cwd=tmp_path, input=b"", capture_output=True, check=False, env=dict(os.environ))
-    assert b"run by accident" not in done.stderr
-    assert b"struct.error" in done.stderr, "our own module was started, and had nothing to read"
+async def test_ctrl_c_says_what_ends_the_program_and_that_ends_it(store: Store) -> None:
+    async with at(store, driver_of(*STALE)) as user:
+        await user.press("ctrl+c")
+        await user.pilot.pause()
+        assert "^q ends the program" in user.said
+        await user.press(":", "ctrl+q")
+        await user.pilot.pause()
+        assert not user.app.is_running
 
 
 async def test_a_lesson_survives_every_theme(store: Store) -> None:

@@ -569,6 +569,10 @@ class PtescopeApp(App[None]):
 
         self.push_screen(Help(self.screen, self.glyphs))
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C ends nothing here, where a hand that copies would lose its place; say what does."""
+        self.notify(tr("^q ends the program; what was done is kept."), timeout=4, markup=False)
+
     def action_fold_steps(self) -> None:
         """Let steps that change nothing in sight be part of the next press, or stop at each again."""
         if (stage := self.stage_in_front) is not None:

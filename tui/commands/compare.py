@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
 from tui.commands.explore import positive
+from tui.session.ending import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from model.compare.table import CellQuestion
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from tui.jobs.compare_cache import Answer
 
 EXIT_FINE: Final = 0
-EXIT_INTERRUPTED: Final = 3
-"""As `explore` has it for what did not come to its end."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

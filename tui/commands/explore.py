@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from lessons.i18n.language import tr
 from tui.commands.run import complain
 from tui.jobs.limits import Limits
+from tui.session.ending import EXIT_INTERRUPTED
 from tui.session.user_files import UnreadableError, read_script
 
 if TYPE_CHECKING:
-    from model.search.bfs import Property, SearchProgress
+    from model.search.bfs import Property, Search, SearchProgress
     from model.search.problem import SearchProblem
     from model.search.report import Report
     from model.search.strategy import SearchOutcome
@@ -144,18 +145,31 @@ def main(args: Namespace) -> int:
         # Now, not when somebody has pressed Ctrl+C and waits: it takes a while to load.
         from tui.views.search_report import print_report
     began = time.process_time()
-    (search, part, reduction), ended = run(scene, args)
-    found = report(search, args.violation or "", part, reduction)
-    seconds = time.process_time() - began
-    if args.json:
-        print_json(found, seconds, args.seed)
-    else:
-        print_report(found, seconds, ended)
-    if args.output is not None and not draw(found, args.output):
-        return EXIT_MALFORMED
+    (search, part, reduction), limits = run(scene, args)
+    try:
+        with limits.telling():
+            found = report(search, args.violation or "", part, reduction)
+            seconds = time.process_time() - began
+            if args.json:
+                print_json(found, seconds, args.seed)
+            else:
+                print_report(found, seconds, limits.ended)
+            if args.output is not None and not draw(found, args.output):
+                return EXIT_MALFORMED
+    except KeyboardInterrupt:
+        if limits.interrupted:
+            say_unfinished(search)
+        raise
     from tui.views.search_json import status
 
-    return status(found)
+    return EXIT_INTERRUPTED if limits.interrupted else status(found)
+
+
+def say_unfinished(search: "Search") -> None:
+    """In a line what is known, where there is no time to tell how it comes about."""
+    said = tr("you interrupted it at {states} states; there was no time to tell all. Broken so far: {rules}")
+    broken = ", ".join(sorted({name for name, _ in search.found})) or tr("nothing")
+    print(said.format(states=len(search.seen), rules=broken), file=sys.stderr)
 
 
 def draw(found: "Report", output: Path) -> bool:
@@ -181,12 +195,12 @@ def draw(found: "Report", output: Path) -> bool:
     return True
 
 
-def run(scene: "SearchProblem", args: Namespace) -> "tuple[SearchOutcome, str]":
-    """Search, and say how far it is where somebody is looking. Also why it ended early, if memory or Ctrl+C did it."""
+def run(scene: "SearchProblem", args: Namespace) -> "tuple[SearchOutcome, Limits]":
+    """Search, and say how far it is where somebody is looking. Also what may have ended it: memory, Ctrl+C."""
     if args.json or not sys.stderr.isatty():
         limits = Limits(args.max_memory, lambda _: None)
         with limits.interruptible():
-            return searched(scene, args, limits), limits.ended
+            return searched(scene, args, limits), limits
     from rich.console import Console
 
     began = time.monotonic()
@@ -200,7 +214,7 @@ def run(scene: "SearchProblem", args: Namespace) -> "tuple[SearchOutcome, str]":
 
         limits = Limits(args.max_memory, show)
         with limits.interruptible():
-            return searched(scene, args, limits), limits.ended
+            return searched(scene, args, limits), limits
 
 
 def searched(scene: "SearchProblem", args: Namespace, limits: Limits) -> "SearchOutcome":

@@ -6,10 +6,10 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from lessons.i18n.language import tr
-from tui.commands.compare import EXIT_INTERRUPTED, add_bounds, bounds_of, say_interrupted
+from tui.commands.compare import add_bounds, bounds_of, say_interrupted
 from tui.commands.explore import EXIT_MALFORMED, draw, drawing_file
 from tui.commands.run import complain
-from tui.views.search_json import EXIT_CORRUPTS
+from tui.session.ending import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from model.compare.table import CellQuestion
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "what happens without him stands in the row `nobody`. What has been computed is kept until the model changes; "
         "after Ctrl+C the same command goes on from there. Exit status, by the worst cell: 0 nothing worse than a "
         "hazard; 1 a cell corrupts or splats; 2 there is no such driver or cell, or the file is wrong; 3 the bound was "
-        "hit, or somebody interrupted it; 4 a cell is vacuous; 5 in some schedule tasks wait for ever."
+        "hit; 4 a cell is vacuous; 5 in some schedule tasks wait for ever."
     )
     parser.add_argument("driver", metavar="DRIVER", help="a driver that comes along, or a .driver file")
     kernels = SETTINGS["kernel"].values
@@ -111,8 +111,7 @@ def main(args: Namespace) -> int:
         print_junit(review)
     else:
         print_review(review, f"ptescope review {args.driver} --kernel {args.kernel}")
-    status = status_of(review.worst)
-    return status if status == EXIT_CORRUPTS or not interrupted else EXIT_INTERRUPTED
+    return EXIT_INTERRUPTED if interrupted else status_of(review.worst)
 
 
 # -- the story of one cell -------------------------------------------------------------------------
@@ -143,8 +142,9 @@ def tell_cell(args: Namespace, asked: "tuple[CellQuestion, ...]") -> int:
     limits = Limits(args.max_memory, lambda _: None)
     with limits.interruptible():
         made = search_scene(judge.problem(question.scene), args.max_states, limits.allow)
-    found = report(made.search, "", made.part, made.reduction)
-    print_report(found, time.process_time() - began, limits.ended)
-    if args.output is not None and not draw(found, args.output):
-        return EXIT_MALFORMED
-    return status_of(cell.outcome)
+    with limits.telling():
+        found = report(made.search, "", made.part, made.reduction)
+        print_report(found, time.process_time() - began, limits.ended)
+        if args.output is not None and not draw(found, args.output):
+            return EXIT_MALFORMED
+    return EXIT_INTERRUPTED if limits.interrupted else status_of(cell.outcome)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from model.search.bfs import SearchProgress
 
 MIB: Final = 1 << 20
+TELLING: Final = 0.7
+"""Seconds in which somebody who has pressed Ctrl+C is told what is known."""
 
 
 class Limits:
@@ -25,6 +27,8 @@ class Limits:
         """MiB that the process may take."""
         self.show: Final = show
         self.ended = ""
+        self.interrupted = False
+        """Somebody pressed Ctrl+C."""
 
     def allow(self, progress: "SearchProgress") -> bool:
         """Whether the search may go on."""
@@ -39,7 +43,7 @@ class Limits:
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             del number, frame
-            self.ended = tr("you interrupted it")
+            self.ended, self.interrupted = tr("you interrupted it"), True
             signal.signal(signal.SIGINT, before)
 
         before = signal.signal(signal.SIGINT, interrupt)
@@ -47,6 +51,28 @@ class Limits:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """What is known is told; KeyboardInterrupt where Ctrl+C has ended the search and that takes too long.
+
+        Large searches take many seconds to be told of: the ways into what they have found must be found first.
+        """
+        if not self.interrupted or not hasattr(signal, "setitimer"):
+            yield
+            return
+
+        def up(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, up)
+        signal.setitimer(signal.ITIMER_REAL, TELLING)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def memory_now() -> float:

@@ -1,17 +1,68 @@
-"""Worker processes that outlive nobody: neither their parent, nor the wish for what they compute."""
+"""Worker processes that outlive nobody: neither their parent, nor the wish for what they compute.
+
+multiprocessing starts them, and the process that watches over their semaphores, by `python -c`, which puts the current
+folder first on the path: a `pickle.py` that happens to lie there would be run. PYTHONSAFEPATH keeps it off.
+"""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-CONTEXT: Final = get_context("spawn")
-"""Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has."""
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
+SAFE_PATH: Final = "PYTHONSAFEPATH"
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """What is started here imports nothing from the current folder, and never hears of Ctrl+C or a hang-up.
+
+    Those are this process's affair: it hears of them afterwards.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    endings = {signal.SIGINT, signal.SIGHUP} if hasattr(signal, "pthread_sigmask") else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, endings) if endings else set()
+    try:
+        yield
+    finally:
+        if endings:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
+
+
+class WorkerProcess(SpawnProcess):
+    """An interpreter that works for this one."""
+
+    def start(self) -> None:
+        """Start it, apart from the current folder and from the terminal's signals."""
+        with _apart():
+            super().start()
+
+
+class WorkerContext(SpawnContext):
+    """Fresh interpreters: a forked one would inherit whatever threads and descriptors this one has."""
+
+    Process = WorkerProcess
+
+    def Queue(self, maxsize: int = 0) -> "Queue[Any]":  # noqa: N802 - multiprocessing's name
+        """A queue that all of them can use; the first may start the process that watches over semaphores."""
+        with _apart():
+            return super().Queue(maxsize)
+
+
+CONTEXT: Final = WorkerContext()
 
 
 def nothing() -> None:
@@ -24,13 +75,12 @@ def worker_processes(
 ) -> Iterator[ProcessPoolExecutor]:
     """So many interpreters, each of which has first called `begin(*arguments)`.
 
-    Whoever leaves by an exception, also by closing a generator, ends them at once. The signals of the terminal are
-    their parent's affair.
+    Whoever leaves by an exception, also by closing a generator, ends them at once.
     """
-    with ProcessPoolExecutor(jobs, CONTEXT, _begin, (begin, arguments)) as pool:
+    with _apart():  # its queues start the process that watches over semaphores
+        made = ProcessPoolExecutor(jobs, CONTEXT, _begin, (begin, arguments))
+    with made as pool:
         try:
-            with _signals_kept_off():
-                pool.submit(nothing)  # starts them
             yield pool
         except BaseException:
             kill_workers(pool)
@@ -43,19 +93,6 @@ def kill_workers(pool: ProcessPoolExecutor) -> None:
     for worker in list(workers.values()):
         worker.kill()
     pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _signals_kept_off() -> Iterator[None]:
-    """What is started here never hears of Ctrl+C or a hang-up; this process does, afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(begin: Callable[..., None], arguments: tuple[object, ...]) -> None:

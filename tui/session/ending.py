@@ -1,10 +1,14 @@
 """How a program is ended from outside: SIGTERM and SIGHUP unwind it as Ctrl+C does, so that it keeps what it has.
 
+In the end it dies of the signal, Ctrl+C's included: whoever waits for it, a loop of a shell above all, sees that it was
+interrupted, and a shell calls that 128 and the signal's number, 130.
+
 The kernel tells a hang-up only to the leader of the terminal's session; everybody else learns of it when the leader
 hands it on, or ends. A shell does one of the two at once. `make` does neither: it waits for what it has started. So a
 program whose leader runs it without job control looks at the terminal itself.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -13,6 +17,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final, NoReturn
 
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it: somebody pressed Ctrl+C, and what is known was told or kept."""
 BACK_OFF: Final = 0.05
 """Seconds between two reads of a terminal that is gone, until the program has ended."""
 
@@ -28,7 +34,8 @@ class EndedError(BaseException):
 def in_order(work: Callable[[], int]) -> int:
     """Work; SIGTERM and SIGHUP raise EndedError in it, once, and then end the program, whatever the work made of that.
 
-    One that is ignored, as SIGHUP is under nohup, stays ignored.
+    EXIT_INTERRUPTED of the work ends the program by SIGINT. A signal that is ignored, as SIGHUP is under nohup, stays
+    ignored.
     """
     if os.name != "posix":
         return work()
@@ -45,11 +52,15 @@ def in_order(work: Callable[[], int]) -> int:
         signal.signal(number, asked)
     if signal.SIGHUP in heeded:
         _watch_terminal()
+    status = 0
     try:
-        return work()
+        status = work()
     finally:
         if asked_by:
             end_by(asked_by[0])
+    if status == EXIT_INTERRUPTED:
+        end_by(signal.SIGINT)
+    return status
 
 
 def end_by(number: int) -> NoReturn:
@@ -58,6 +69,8 @@ def end_by(number: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     signal.signal(number, signal.SIG_DFL)
+    with suppress(Exception):
+        atexit._run_exitfuncs()  # noqa: SLF001 - a signal ends a program without them
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # blocked
 
