@@ -94,7 +94,7 @@ async def test_ctrl_c_says_what_ends_the_program_and_that_ends_it(store: Store) 
     async with at(store, driver_of(*STALE)) as user:
         await user.press("ctrl+c")
         await user.pilot.pause()
-        assert "^q ends the program" in user.said
+        assert "^q ends the program" in user.told()
         await user.press(":", "ctrl+q")
         await user.pilot.pause()
         assert not user.app.is_running
