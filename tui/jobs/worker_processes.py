@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import active_children, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
@@ -88,9 +88,8 @@ def worker_processes(
 
 
 def kill_workers(pool: ProcessPoolExecutor) -> None:
-    """End them whatever they do; Python 3.14 has a method for that."""
-    workers: dict[int, Any] = getattr(pool, "_processes", None) or {}
-    for worker in list(workers.values()):
+    """End them whatever they do, also one that was just being started, of which the pool does not know yet."""
+    for worker in active_children():
         worker.kill()
     pool.shutdown(wait=True, cancel_futures=True)
 
