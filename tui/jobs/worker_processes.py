@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ SAFE_PATH: Final = "PYTHONSAFEPATH"
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """What is started here imports nothing from the current folder, and never hears of Ctrl+C or a hang-up.
-
-    Those are this process's affair: it hears of them afterwards.
-    """
+    """What is started here imports nothing from the current folder, and never hears of Ctrl+C or a hang-up."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
     endings = {signal.SIGINT, signal.SIGHUP} if hasattr(signal, "pthread_sigmask") else set()
@@ -42,12 +39,36 @@ def _apart() -> Iterator[None]:
             os.environ[SAFE_PATH] = before
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that end this process are heeded when the block is over: nothing is left half done.
+
+    To block them does not do that: another thread takes them, and Python's handler runs in this one all the same.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    heard: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda heard_now, _: heard.append(heard_now))
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)
+
+
 class WorkerProcess(SpawnProcess):
     """An interpreter that works for this one."""
 
     def start(self) -> None:
         """Start it, apart from the current folder and from the terminal's signals."""
-        with _apart():
+        with _undisturbed(), _apart():
             super().start()
 
 
@@ -58,7 +79,7 @@ class WorkerContext(SpawnContext):
 
     def Queue(self, maxsize: int = 0) -> "Queue[Any]":  # noqa: N802 - multiprocessing's name
         """A queue that all of them can use; the first may start the process that watches over semaphores."""
-        with _apart():
+        with _undisturbed(), _apart():
             return super().Queue(maxsize)
 
 
@@ -77,10 +98,12 @@ def worker_processes(
 
     Whoever leaves by an exception, also by closing a generator, ends them at once.
     """
-    with _apart():  # its queues start the process that watches over semaphores
+    with _undisturbed(), _apart():  # its queues start the process that watches over semaphores
         made = ProcessPoolExecutor(jobs, CONTEXT, _begin, (begin, arguments))
     with made as pool:
         try:
+            with _undisturbed():
+                pool.submit(nothing)  # starts its thread; one that is half started cannot be ended
             yield pool
         except BaseException:
             kill_workers(pool)
