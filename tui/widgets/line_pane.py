@@ -365,11 +365,14 @@ class LinePane(Widget, can_focus=True):
             here = self.cursor if self.cursor is not None and self.cursor.row == number else None
             strip = self._draw(line, here.left, here.right) if here else self._draw(line, -1, -1)
         if self._selected:
-            strip = self._with_selection(strip, number + self.head)
-        # A strip remembers how it looks filtered, and those of rows are kept: the filters go first.
+            strip = self._filtered(self._with_selection(strip, number + self.head))
+        self._lines[y] = strip
+        return strip
+
+    def _filtered(self, strip: Strip) -> Strip:
+        """A strip as the terminal can show it."""
         for line_filter in self.get_line_filters():
             strip = strip.apply_filter(line_filter, self._background())
-        self._lines[y] = strip
         return strip
 
     def _background(self) -> Color:
@@ -394,7 +397,8 @@ class LinePane(Widget, can_focus=True):
                 line = Row(tuple(padded(list(line.spans), width)), line.ground)
             # Every sign that the panes use is one column wide: lengths need no look into Unicode tables.
             strip = Strip(segments(line, looks, left, right, lit, dims=dims), len(line.text))
-            strip = self._strips[drawn] = strip.adjust_cell_length(width, base)
+            # Filtered before it is kept: a strip would remember the other one, and either takes more than a kilobyte.
+            strip = self._strips[drawn] = self._filtered(strip.adjust_cell_length(width, base))
         return strip
 
     def _is_lit(self, subject: str) -> bool:
