@@ -25,6 +25,7 @@ from lessons.file.document import Block, Prose, scan
 from lessons.file.loader import read
 from lessons.file.museum_schema import Exhibit, ExhibitHeader, SceneText, StepRemark
 from lessons.file.problems import LessonError, LessonProblem, did_you_mean, nearest
+from lessons.file.toml_mistakes import place
 from model.engine.mends import AS_IT_WAS, MENDS
 from model.invariants.registry import INVARIANTS
 from model.script.parser import parse as parse_script
@@ -101,7 +102,7 @@ def parse(source: str, file: str) -> Exhibit:
     problems += [
         LessonProblem(file, line + 1, column, text, hint)
         for key, text, hint in (*_of_names(header, file), *_of_header(header, blocks))
-        for line, column in [toml.place(document.header, (key,) if key else ())]
+        for line, column in [place(document.header, (key,) if key else ())]
     ]
     problems += _of_blocks(blocks, file)
     before, after = _scenes(header, blocks)
