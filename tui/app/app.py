@@ -33,7 +33,7 @@ from tui.session.platform_modules import TERMINAL_MODULES, missing_module
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
-from tui.session.user_files import is_served
+from tui.session.terminal import is_served
 from tui.views.glyphs import ASCII, choose
 from tui.widgets.role_styles import PTESCOPE, THEMES
 

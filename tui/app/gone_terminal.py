@@ -16,7 +16,7 @@ from textual.constants import DRIVER
 from textual.driver import Driver
 
 from tui.session.ending import hung_up
-from tui.session.user_files import is_served
+from tui.session.terminal import is_served
 
 
 def read_any_bytes() -> None:

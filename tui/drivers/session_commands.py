@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.text.problems import ScriptError, did_you_mean
-from tui.session.user_files import is_served
+from tui.session.terminal import is_served
 
 if TYPE_CHECKING:
     from model.script.complete import Completion, Suggestion

@@ -14,7 +14,7 @@ from model.session.timeline import Timeline
 from model.session.to_script import script_of
 from model.text.problems import ScriptError
 from tui.screens.overlay import Overlay
-from tui.session.user_files import is_served
+from tui.session.terminal import is_served
 from tui.views import live as view
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import wrap

@@ -24,7 +24,8 @@ from model.text.problems import ScriptError
 from tui.screens.form import FieldInput
 from tui.screens.leaves_once import LeavesOnce
 from tui.session.reviewed import row_of_text
-from tui.session.user_files import UnreadableError, is_served
+from tui.session.terminal import is_served
+from tui.session.user_files import UnreadableError
 from tui.views.bars import keys
 from tui.views.glyphs import Glyphs
 from tui.views.row import Row, Span, cut, row

@@ -9,7 +9,8 @@ from model.driver_files import library
 from model.driver_files.resolve import whole
 from model.script.complete import Completion, Suggestion
 from model.text.problems import did_you_mean
-from tui.session.user_files import UnreadableError, is_served, read_text
+from tui.session.terminal import is_served
+from tui.session.user_files import UnreadableError, read_text
 
 
 def row_of(driver: str) -> DriverRow:

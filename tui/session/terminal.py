@@ -6,10 +6,14 @@ from typing import Final
 
 from lessons.i18n.language import tr
 from tui.session.platform_modules import TERMINAL_MODULES, missing_module
-from tui.session.user_files import is_served
 
 EXIT_NO_TERMINAL: Final = 2
 """The exit status of a command that needs a screen and has none."""
+
+
+def is_served() -> bool:
+    """The screen is a browser's (`ptescope serve`): the files of this machine are not the learner's."""
+    return bool(os.environ.get("TEXTUAL_DRIVER"))
 
 
 def no_terminal() -> str:

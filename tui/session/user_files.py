@@ -1,21 +1,16 @@
 """Reading the files that a user names: whatever is wrong with one becomes a message, never a traceback."""
 
-import os
 import sys
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from lessons.i18n.language import tr
+from tui.session.terminal import is_served
 
 LONGEST_SHOWN: Final = 80
 """Characters of a name that is too long for the system."""
 MOST_BYTES: Final = 4_000_000
 """No script or lesson comes near; a longer file is refused without reading it."""
-
-
-def is_served() -> bool:
-    """The screen is a browser's (`ptescope serve`): the files of this machine are not the learner's."""
-    return bool(os.environ.get("TEXTUAL_DRIVER"))
 
 
 class UnreadableError(Exception):
