@@ -31,7 +31,13 @@ NEVER: Final = (
     *("aiohttp", "babel", "hypothesis", "networkx", "segno", "tomlkit"),
     *("model.compare", "model.kernel.all_procedures", "model.replay", "model.script.complete", "model.search"),
     *("lessons.author", "lessons.drills.book", "lessons.file.museum", "lessons.teach"),
-    *("lessons.file.translation", "lessons.learner.file_lock", "lessons.play.step_size", "tui.session.completion"),
+    *(
+        "lessons.file.toml_mistakes",
+        "lessons.file.translation",
+        "lessons.learner.file_lock",
+        "lessons.play.step_size",
+        "tui.session.completion",
+    ),
     *("tui.commands", "tui.export", "tui.jobs", "tui.live", "tui.plain", "tui.tools", "tui.web"),
     *("tui.app.palette", "tui.app.recording", "tui.screens.comparison", "tui.screens.explorer", "tui.screens.help"),
     *("tui.screens.legend", "tui.screens.museum", "tui.screens.presenter", "tui.screens.why"),
@@ -50,7 +56,7 @@ IN_A_LESSON: Final = (
     *("model.kernel.arch.table_walk", "model.kernel.drivers.driver_op", "model.kernel.mm.hugetlb_share"),
     *(f"model.kernel.mm.{name}" for name in ("gup", "huge_fault", "hugetlb", "munmap", "populate")),
     *(f"model.kernel.mm.{name}" for name in ("split_folio", "swap", "swap_fault", "truncate", "unmap", "wp_fault")),
-    *("model.kernel.drivers.driver_steps", "tui.views.walk"),
+    *("model.kernel.drivers.driver_steps", "tui.views.spaces", "tui.views.walk"),
 )
 """Kernel functions whose verb the lesson's first scene does not use, and screens that are not open."""
 

@@ -8,11 +8,17 @@ import msgspec
 from model.memory.state import TABLES
 from tui.views.row import Row
 from tui.views.shown_state import ShownState
-from tui.views.spaces import spaces
+
+
+def _spaces(scene: ShownState, width: int) -> list[Row]:
+    """Loaded when the pane is first in sight: while the machine is drawn it is not."""
+    from tui.views.spaces import spaces
+
+    return spaces(scene, width)
 
 
 def _walk(scene: ShownState, width: int) -> list[Row]:
-    """Loaded when the pane is first in sight: while the machine is drawn it is not."""
+    """Loaded when the pane is first in sight, too."""
     from tui.views.walk import walk
 
     return walk(scene, width)
@@ -47,7 +53,9 @@ class ListPane(msgspec.Struct, frozen=True):
 
 
 LISTS: Final = (
-    ListPane("2", "Address spaces", "spaces", spaces, ("processes", "vmas", "ptes", "labels", "frames", "content"), 11),
+    ListPane(
+        "2", "Address spaces", "spaces", _spaces, ("processes", "vmas", "ptes", "labels", "frames", "content"), 11
+    ),
     ListPane(
         "3",
         "Walk",

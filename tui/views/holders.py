@@ -11,10 +11,10 @@ from model.memory.records import File, Pte, Reference
 from model.memory.state import State
 from model.memory.tasks import Task
 from tui.views.buffers import buffers, dma_bufs
+from tui.views.entries import short_bits
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
 from tui.views.shown_state import ShownState, frame_name, gone, place
-from tui.views.spaces import short_bits
 from tui.views.userfaultfds import userfaultfds
 from tui.views.walk import is_stale
 

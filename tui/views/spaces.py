@@ -7,10 +7,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from lessons.i18n.language import tr
-from model.memory.flags import PAGE_POISONED, PAGE_UFFD_WP, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
+from model.memory.flags import VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, smaps_codes
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Pte, Vma
+from model.memory.records import Vma
 from model.memory.state import State
+from tui.views.entries import absent, huge_blocks, short_bits
 from tui.views.row import Row, Span, grid, row
 from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name, gone, page_of
 
@@ -183,19 +184,6 @@ def _first_page(scene: ShownState, process: str, vma: Vma) -> int:
     return vma.start if int(number) - vma.start < MOST_PAGES else int(number) - MOST_PAGES // 2
 
 
-def huge_blocks(state: State, process: str, vma: Vma) -> list[int]:
-    """The blocks of 2 MiB, by number, that one PMD entry each maps in a VMA; in order."""
-    inside = range(vma.start // HUGE_PAGES, -(-vma.end // HUGE_PAGES))
-    if len(inside) <= len(state.tables):
-        entries = ((block, state.tables.get((process, 1, block))) for block in inside)
-        return [block for block, entry in entries if entry is not None and entry.huge]
-    return sorted(
-        block
-        for (owner, level, block), entry in state.tables.items()
-        if owner == process and level == 1 and block in inside and entry.huge
-    )
-
-
 def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span]:
     """A block of 2 MiB, as much of it as the VMA has: its pages, the first frame, whether it may be written."""
     block = vpn // HUGE_PAGES
@@ -242,26 +230,3 @@ def page_cell(scene: ShownState, process: str, vpn: int, was: Before) -> list[Sp
         Span(f"={byte}", scene.part(target, pte.pfn in was.content, role), subject),
         *(replace(sign, subject=subject) for sign in scene.inline_sign(target)),
     ]
-
-
-def absent(pte: Pte) -> str:
-    """What a non-empty entry is that maps nothing."""
-    match pte.kind:
-        case "swap":
-            return f"swap {pte.pfn}"
-        case "migration":
-            return f"{tr('moving')} f{pte.pfn}"
-        case "marker":
-            return "uffd-wp" if pte.bits & PAGE_UFFD_WP else "poison" if pte.bits & PAGE_POISONED else "guard"
-        case _:
-            return tr("not present")
-
-
-def short_bits(pte: Pte) -> str:
-    """`w` or `r`, `n` for PROT_NONE, `s` special, `u` write-protected by userfaultfd, `H` huge.
-
-    >>> short_bits(Pte(5, 0x203))
-    'ws'
-    """
-    access = "n" if pte.protnone else "w" if pte.writable else "r"
-    return access + "s" * pte.special + "u" * bool(pte.bits & PAGE_UFFD_WP) + "H" * pte.huge

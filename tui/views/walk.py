@@ -11,9 +11,10 @@ from model.memory.leaf import leaf_entry
 from model.memory.records import Pte
 from model.memory.state import State
 from model.memory.tasks import Locals
+from tui.views.entries import absent, short_bits
 from tui.views.row import Row, Span, row
 from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place
-from tui.views.spaces import absent, rights, short_bits
+from tui.views.spaces import rights
 from tui.views.table_under_walk import HARMLESS, Fate, fate_of
 
 

@@ -12,6 +12,7 @@ from model.engine.procedure import advance
 from model.memory.flags import PAGE_UFFD_WP, PG_KSM
 from model.memory.folio import folio_pages, page_frame, page_mapcount
 from model.memory.records import Pte
+from tui.views.entries import absent
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
 from tui.views.picture.layout_line import HolderKey, Line
@@ -22,7 +23,6 @@ from tui.views.picture.picture_state import PictureState
 from tui.views.picture.units import counted, tokens, units
 from tui.views.row import Span, cut
 from tui.views.shown_state import by_name, frame_name, place
-from tui.views.spaces import absent
 
 LEAST: Final = 76
 """Columns that the picture needs."""

@@ -11,9 +11,9 @@ from model.invariants.holders import Crowd, Holder
 from model.memory.folio import page_frame
 from model.memory.ordered import ceiling
 from model.memory.records import Vma
+from tui.views.entries import huge_blocks
 from tui.views.picture.history import BLOCK, HOLE, Page
 from tui.views.picture.picture_state import PictureState
-from tui.views.spaces import huge_blocks
 
 LEAST: Final = 3
 """Pages that are worth folding."""
