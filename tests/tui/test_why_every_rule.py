@@ -73,6 +73,16 @@ async def test_the_key_says_nothing_while_a_question_is_open(store: Store) -> No
         assert "after your answer" in user.seen()
 
 
+async def test_the_rules_say_nothing_while_a_question_is_open_and_the_same_as_before_after_it(store: Store) -> None:
+    async with at(store, lesson_driver(find(QUESTION), store)) as user:
+        pane = user.stage.panes["rules"]
+        untold, asked = (next(alarmed(user.stage.picture, asked=asked)) for asked in (False, True))
+        for picture in (untold, asked, untold):
+            user.stage.picture = picture
+            pane.renew()
+            assert ("It is wrong." in user.pane("rules")) == (picture is untold)
+
+
 async def test_the_alarm_is_explained_wherever_the_cursor_is(store: Store) -> None:
     async with at(store, SandboxDriver(parse(SCRIPTS[STALE]))) as user:
         user.stage.point("process:p0")

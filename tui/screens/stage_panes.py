@@ -242,9 +242,8 @@ class StagePanes(Screen[None]):
             case "log":
                 return self._kept("log", (picture.log,), (width,), lambda: log(picture, width))
             case "rules":
-                return self._kept(
-                    "rules", (), (picture.broken, picture.rules, width), lambda: rules(picture, width, glyphs)
-                )
+                told = (is_muted(picture), picture.broken, picture.rules, width)
+                return self._kept("rules", (), told, lambda: rules(picture, width, glyphs))
             case "picture":
                 same, equal = self.drawing.made_of
                 return self._kept("picture", same, (*equal, width), lambda: self.drawing.picture(width))
