@@ -8,7 +8,7 @@ import pytest
 from lessons.file.library import entries, find
 from lessons.learner.progress import Store
 from lessons.play.player import Player
-from tests.tui.user import SMALL, at
+from tests.tui.user import at
 from tui.drivers.lesson import LessonDriver
 from tui.drivers.opening import first_driver
 from tui.screens.home import Home
@@ -46,13 +46,6 @@ def rows_of(picture: Picture) -> Iterator[tuple[int, list[Row]]]:
     yield NARROW, verdict(picture, NARROW, UNICODE)
     yield NARROW, timeline(picture.history, NARROW, UNICODE)
     yield NARROW, [header(picture, NARROW)]
-
-
-@pytest.mark.parametrize("name", LESSONS)
-async def test_a_lesson_opens_with_its_first_line_on_a_small_screen(name: str, tmp_path: Path) -> None:
-    store = Store(tmp_path / "progress.json")
-    async with at(store, LessonDriver(Player(find(name)), store), SMALL) as user:
-        assert user.pane("story").splitlines()[0] in user.seen()
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -30,3 +30,13 @@ async def test_g_opens_and_closes_it_and_home_still_leads_to_the_start(store: St
         assert isinstance(user.screen, Stage)
         await user.press("home")
         assert driver.session.node.depth == 0
+
+
+async def test_g_opens_it_at_home_too_and_space_opens_what_the_cursor_is_on(store: Store) -> None:
+    async with at(store) as user:
+        await user.press("g")
+        assert "include/linux/fs.h: struct address_space" in user.seen()
+        await user.press("g", "space")
+        assert isinstance(user.screen, Stage)
+        await user.press("full_stop")
+        assert isinstance(user.screen, Stage), "the cursor goes to where an answer is typed, and nothing opens yet"

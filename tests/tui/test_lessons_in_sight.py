@@ -78,6 +78,8 @@ async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, t
             for line in story.rows[:must]:
                 assert line.text.strip() in user.seen()
         await user.pilot.resize_terminal(*SMALL)
+        await go(user, 0)
+        assert user.pane("story").splitlines()[0] in user.seen()
         for place in fullest:
             await go(user, place)
             told, drawn = user.stage.panes["story"], user.stage.panes["picture"]

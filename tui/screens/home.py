@@ -30,11 +30,12 @@ class Home(Screen[None]):
     """Lessons with progress, the sandbox, help."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,right,n", "open", "Open", id="home.open"),
+        Binding("enter,right,n,space", "open", "Open", id="home.open"),
         Binding("s", "sandbox", "Sandbox", id="home.sandbox"),
         Binding("m", "app.museum", "Museum of real bugs", id="home.museum"),
         Binding("r", "app.recap", "What I have learnt", id="home.recap"),
         Binding("R,delete", "reset", "Forget what was done in this lesson", id="home.reset"),
+        Binding("g", "glossary", "Glossary: each term in a line", id="home.glossary"),
         Binding("home", "to_end(False)", "To the top", id="home.first"),
         Binding("end", "to_end(True)", "To the bottom", id="home.last"),
         Binding("q", "app.quit", "Quit", id="home.quit"),
@@ -204,6 +205,12 @@ class Home(Screen[None]):
     def action_to_end(self, last: bool) -> None:
         """To the top or the bottom of the list."""
         self.pane.to_end(last=last)
+
+    def action_glossary(self) -> None:
+        """The page of terms."""
+        from tui.screens.glossary import Glossary
+
+        self.app.push_screen(Glossary(self.glyphs))
 
     def action_sandbox(self) -> None:
         """Open a sandbox on an empty machine."""

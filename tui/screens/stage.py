@@ -79,7 +79,8 @@ class Stage(StagePanes):
         message.stop()
         kind, _, rest = message.subject.partition(":")
         if kind == "action":
-            self.call_later(self.run_action, rest)
+            if message.clicked:  # Who goes there with the cursor still has to press Enter.
+                self.call_later(self.run_action, rest)
         elif kind in JUMPS:
             if message.clicked:
                 self._jump(kind, rest)
@@ -142,6 +143,8 @@ class Stage(StagePanes):
         )
         if kind in JUMPS and (kind != "answer" or ask is not None):
             self._jump(kind, rest)
+        elif kind == "action" and rest != "act":
+            self.call_later(self.run_action, rest)
         elif ask is not None and ask.options:
             self.panes["story"].focus()
         elif ask is not None:
