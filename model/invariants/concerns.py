@@ -18,6 +18,7 @@ from model.invariants.machine_view import FREE, MachineView
 from model.invariants.registry import FRAME_RULES, REFERENCE_RULE, RULES
 from model.invariants.rule import FrameRule, LockRule, ReferenceRule, TranslationRule
 from model.kernel.drivers.buffer import FILE_PREFIX
+from model.memory.buffer_records import Buffer
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PG_ANON_EXCLUSIVE, PG_HEAD
 from model.memory.folio import LARGE_ORDERS
 from model.memory.leaf import TABLE_SHIFT
@@ -100,6 +101,18 @@ BY_FIELD: Final[dict[str, RuleBits]] = {
     field: rules for field in Frame.__struct_fields__ if (rules := _reading_field(field))
 }
 """Field of a frame → the rules that read it."""
+
+OF_BUFFERS: Final = tuple(
+    sorted(
+        {
+            field
+            for rule in FRAME_RULES.values()
+            if "buffers" in rule.reads
+            for field in rule.reads["buffers"] or Buffer.__struct_fields__
+        }
+    )
+)
+"""The fields of a buffer that some rule about frames reads."""
 
 OF_INTEREST: Final = tuple(dict.fromkeys((*BY_FIELD, "kind", "flags", "order")))
 """The fields of a frame that some rule reads, and those that say which pages belong together."""
@@ -207,6 +220,8 @@ def frame_of_key(scope: RecheckScope, change: Change) -> None:
 
 def frames_of_buffer(scope: RecheckScope, change: Change) -> None:
     """The pages of a buffer before and after; where it came or went, also whatever its mappings lead to."""
+    if change.old is not None and change.new is not None and not changed_fields(change.old, change.new, OF_BUFFERS):
+        return
     for buffer in filter(None, (change.old, change.new)):
         scope.ask_all(buffer.frames, BY_TABLE["buffers"])
         if change.old is None or change.new is None:
@@ -373,10 +388,13 @@ def _mapped_in(scene: MachineView, process: str, vma: Vma) -> Iterator[int]:
             yield entry.pfn
 
 
-def _pages_of(scene: MachineView, pfn: int) -> range:
-    """A page, or all those of the large folio that it is the head of."""
+def _pages_of(scene: MachineView, pfn: int) -> Iterable[int]:
+    """A page, or those of the large folio that it is the head of that somebody holds."""
     frame = scene.state.frames.get(pfn)
-    return range(pfn, pfn + (1 if frame is None else frame.pages))
+    if frame is None or frame.pages == 1:
+        return (pfn,)
+    held = scene.holding.held
+    return [page for page in range(pfn, pfn + frame.pages) if held.get(page, ())]
 
 
 def _cached_in(scene: MachineView, change: Change) -> Iterator[int]:

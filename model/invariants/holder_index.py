@@ -238,9 +238,12 @@ class Draft:
                 self._rcu(key, old or (), new or ())
 
     def _buffer(self, name: str, old: Buffer | None, new: Buffer | None) -> None:
-        for pfn, holder in buffer_grips(name, old):
+        before, after = list(buffer_grips(name, old)), list(buffer_grips(name, new))
+        if before == after:
+            return
+        for pfn, holder in before:
             self.drop(pfn, holder)
-        for pfn, holder in buffer_grips(name, new):
+        for pfn, holder in after:
             self.hold(pfn, holder)
 
     def _rcu(self, cpu: int, before: tuple[int, ...], after: tuple[int, ...]) -> None:
@@ -367,7 +370,7 @@ def weighed_anew(held: HashTrieMap[int, Held], head: int, order: int) -> LargeTa
     """What the holders of the pages of a new folio add up to: a few of its pages may have had some before."""
     total = Tally()
     for pfn in range(head, head + (1 << order)):
-        for holder in members(held.get(pfn, ())):
+        for holder in members(held.get(pfn, ()) or ()):
             total = total.plus(large_weight(holder, order))
     return LargeTally(order, total)
 

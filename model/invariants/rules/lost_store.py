@@ -141,8 +141,10 @@ def _of_entry(before: MachineView, after: MachineView, change: Change) -> Iterat
 def _of_huge_entry(before: MachineView, after: MachineView, change: Change) -> Iterator[LostByte]:
     """The pages of a huge anonymous page that has another place."""
     (process, level, block), old, new = change.key, change.old, change.new
-    if level == PMD and old.huge and new.huge and old.pfn != new.pfn:
-        for page in range(PTRS_PER_TABLE):
+    if level != PMD or not old.huge or not new.huge or old.pfn == new.pfn or before.folio(old.pfn).kind != "anon":
+        return
+    for page in range(PTRS_PER_TABLE):
+        if before.byte(old.pfn + page) != after.byte(new.pfn + page):
             key = (process, (block << TABLE_SHIFT) + page)
             yield from _of_entry(before, after, Change("ptes", key, Pte(old.pfn + page), Pte(new.pfn + page)))
 
