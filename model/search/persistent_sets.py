@@ -79,11 +79,11 @@ def _alone(live: Live, number: int, holding: dict[str, Held]) -> bool:
     if one.place.sticky:
         return False
     changed, heeds = one.changed, one.heeds
-    if one.name in holding:
-        held = holding[one.name]
+    held = holding.get(one.name)
+    if held is not None:
         for other in live:
             if other is not one and other is not None and not other.waits_for & held.any:
-                later_looked, later_changed = other.place.later(held)
+                later_looked, later_changed = other.place.known_later.get(held) or other.place.later(held)
                 if changed & later_looked or heeds & later_changed:
                     return False
         return True
@@ -103,33 +103,54 @@ def _with_all_concerned(
     Of the others whoever may once do something that has to do with the next step of one of the set must go with it,
     unless all of the set have to stay where they are until then. Who waits for a lock needs one of its holders.
     """
-    members, todo, count = {first}, [first], 0
+    todo, able = [first], []
+    rest = [number for number, other in enumerate(live) if other is not None and number != first]
     held = NONE_HELD
     while todo:
         number = todo.pop()
         one = live[number]
         assert one is not None
         if one.moves:
-            count += 1
-            if count >= size or one.place.sticky or number in failed:
+            able.append(number)
+            if len(able) >= size or one.place.sticky or number in failed:
                 return None
         if holding:
-            if one.name in holding:
-                held |= holding[one.name]
+            mine = holding.get(one.name)
+            if mine is not None:
+                held = mine if held is NONE_HELD else held | mine
             if one.waits_for and not one.waits_for & held.any:
                 holder = next((n for n, other in enumerate(live) if _holds(other, one, holding)), number)
-                if holder not in members:
-                    members.add(holder)
+                if holder in rest:
+                    rest.remove(holder)
                     todo.append(holder)
-        changed, heeds = one.changed, one.heeds
-        for number, other in enumerate(live):
-            if other is None or number in members or other.waits_for & held.any:
-                continue
-            later_looked, later_changed = other.place.later(held)
+        joined = _concerned(live, rest, one, held)
+        if joined:
+            todo += joined
+            rest = [number for number in rest if number not in joined]
+    return sorted(able)
+
+
+def _concerned(live: Live, rest: list[int], one: NextStep, held: Held) -> list[int]:
+    """Who of some others may do something that has to do with the next step of one, while some locks are held.
+
+    This is asked more often than anything else of a reduced search.
+    """
+    changed, heeds = one.changed, one.heeds
+    if held is NONE_HELD:
+        return [
+            number
+            for number in rest
+            if changed & (place := live[number].place).later_looked or heeds & place.later_changed  # type: ignore[union-attr]
+        ]
+    found = []
+    for number in rest:
+        other = live[number]
+        assert other is not None
+        if not other.waits_for & held.any:
+            later_looked, later_changed = other.place.known_later.get(held) or other.place.later(held)
             if changed & later_looked or heeds & later_changed:
-                members.add(number)
-                todo.append(number)
-    return sorted(number for number in members if (one := live[number]) is not None and one.moves)
+                found.append(number)
+    return found
 
 
 def _holds(other: NextStep | None, one: NextStep, holding: dict[str, Held]) -> bool:
