@@ -101,6 +101,21 @@ def test_without_modules_that_some_platforms_lack_it_plays_as_text_and_says_what
     assert live.stderr == "ptescope live needs the module fcntl, and this Python has none\n"
 
 
+def test_it_runs_where_nobody_can_write_what_is_installed(installed: Environment) -> None:
+    mine = installed.folder.parent / "schreibgeschützt"
+    mine.mkdir()
+    write = [installed.python, "-c", f"open({str(installed.site_packages / 'model' / 'a')!r}, 'w')"]
+    try:
+        with installed.read_only() as words:
+            refused = called([*words, *write], mine, "")
+            ran = called([*words, installed.program, "run", "-q", "-"], mine, STALE)
+    except InstallError as error:
+        pytest.skip(str(error))
+    assert "PermissionError" in refused.stderr
+    assert "corruption lost-write" in ran.stdout, ran.stderr
+    assert called(write, mine, "").returncode == 0, "it can be written again afterwards"
+
+
 def test_the_app_says_that_it_needs_termios(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not missing_module("termios", "tty", "fcntl", "resource")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)

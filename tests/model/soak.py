@@ -7,7 +7,7 @@
 All follows from numbers: of each there are melees and an episode; of every fifth calls are struck; of every tenth a
 scene is searched, and a session carried through every round trip. A find is printed as a script, as short as can be.
 The last number is kept under the platform's cache folder, so the next run goes on
-from there. At the end stands which micro-steps never ran in the episodes.
+from there. At the end stands which micro-steps never ran in melees and episodes.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from tests.model.soak_trips import trip
 
 EVERY: Final = {"melees": 1, "episodes": 1, "strikes": 5, "scenes": 10, "trips": 10}
 """Kind of play → of which numbers it is played."""
+TOLD_EVERY: Final = 500
 FILE: Final = platformdirs.user_cache_path("ptescope") / "soak.txt"
 
 
@@ -59,7 +60,7 @@ class Soak:
         self.known: Final = set[str]()
         self.played: Final = dict.fromkeys(EVERY, 0)
         self.plays: Final[dict[str, Callable[[int], Find | None]]] = {
-            "melees": melee,
+            "melees": lambda number: melee(number, self.coverage),
             "episodes": self._episode,
             "strikes": strike,
             "scenes": search_scene,
@@ -90,8 +91,8 @@ class Soak:
         played = ", ".join(f"{count} {kind}" for kind, count in self.played.items() if count)
         missing = self.coverage.missing
         lines = [f"{played or 'nothing'}: {len(self.known)} kinds of finds"]
-        if self.played["episodes"]:
-            lines.append(f"{self.coverage.all - len(missing)} of {self.coverage.all} micro-steps ran, and never:")
+        if self.coverage.ran:
+            lines.append(f"{self.coverage}, and never:")
             for procedure, steps in groupby(missing, key=lambda place: place.partition(".")[0]):
                 lines.append(f"  {procedure}: {', '.join(place.partition('.')[2] for place in steps)}")
         return "\n".join(lines) + "\n"
@@ -115,6 +116,9 @@ def main() -> int:
                     sys.stdout.flush()
                 at = number
                 soak.play(number)
+                if number % TOLD_EVERY == TOLD_EVERY - 1:
+                    sys.stdout.write(f"number {number}: {soak.coverage}\n")
+                    sys.stdout.flush()
         except KeyboardInterrupt:
             pass
     sys.stdout.write(f"up to number {at} in {time.monotonic() - began:.0f} s: {soak.summary()}")

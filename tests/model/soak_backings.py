@@ -127,8 +127,9 @@ ALIKE: Final = Backing(
     touch=("write p0 buf+0 65", "write p0 buf+1 65", "write p0 buf+2 0"),
 )
 """Pages that ksmd merges with each other, and with the zero page."""
+VDSO: Final = Backing("vdso", ("mmap p0 buf vdso private rx 2 at=16",), pages=2, touch=("read p0 buf+0",))
 
-SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE)
+SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE, VDSO)
 """An episode begins with one of these."""
 ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS))
 """Where ordinary calls may do harm: drivers may be wrong, and what waits for an answer may wait for ever."""

@@ -7,7 +7,6 @@ from typing import Final
 
 from model import kernel
 from model.engine.procedure import MicroStep, Procedure
-from model.script.runner import StepNote
 
 DRIVEN: Final = "driver_op.perform"
 """What runs the steps of driver files, whose functions are called as the file says."""
@@ -40,14 +39,13 @@ class Coverage:
         }
         self.ran = set[str]()
 
-    def note(self, steps: Iterable[StepNote]) -> None:
-        """These ran."""
-        self.ran |= {self.by_name.get((made.procedure, made.step), DRIVEN) for made in steps}
+    def note(self, steps: Iterable[tuple[str, str]]) -> None:
+        """These ran: procedure and name of each."""
+        self.ran |= {self.by_name.get(made, DRIVEN) for made in steps}
 
-    @property
-    def all(self) -> int:
-        """How many there are."""
-        return len({*self.by_name.values()})
+    def __str__(self) -> str:
+        there_are = {*self.by_name.values()}
+        return f"{len(there_are & self.ran)} of {len(there_are)} micro-steps ran"
 
     @property
     def missing(self) -> list[str]:

@@ -31,6 +31,8 @@ TURNS: Final = 45
 """Commands of an episode."""
 MOST_TASKS: Final = 4
 """Tasks in flight."""
+STEP: Final = 37
+"""From one number to the next, so many beginnings further: each comes as often as the others, and neighbours differ."""
 STRIDES: Final = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55)
 """Micro-steps of one turn."""
 KERNEL_VERBS: Final = tuple(verb for verb in RUNNABLE if VERBS[verb].role == "kernel" and verb != "process")
@@ -119,7 +121,7 @@ class Episode:
         chance = Seeded(number)
         self.chance: Final = chance
         ordinary = bool(chance.number(0, 1))
-        backing = chance.one_of(SOAK_BACKINGS)
+        backing = SOAK_BACKINGS[number * STEP % len(SOAK_BACKINGS)]
         self.ordinary: Final = ordinary and backing.name not in ANY_HARM
         """Only ordinary calls: they must do no harm."""
         self.kernel: Final = chance.one_of(KERNELS)
@@ -234,7 +236,7 @@ def played(runner: Runner, line: str, *, ordinary: bool, coverage: Coverage | No
     except Exception as error:  # noqa: BLE001 - any error at all is a find
         return f"{type(error).__name__} in {place_of(error)}"
     if coverage is not None:
-        coverage.note(account.steps)
+        coverage.note((made.procedure, made.step) for made in account.steps)
     harm = (violation for violation in account.violations if ordinary and violation.severity != "hazard")
     return next((violation.invariant for violation in harm), "")
 

@@ -12,6 +12,7 @@ from model.script.execute import ITS_OWN
 from model.script.runner import Runner
 from tests.model.random_scripts import Chance
 from tests.model.soak_calls import calls_on
+from tests.model.soak_coverage import Coverage
 from tests.model.soak_episodes import Episode, Find, place_of
 from tests.model.soak_scenes import that_succeed
 from tests.model.soak_strikes import begun, killers, onward
@@ -23,14 +24,17 @@ STRIDES: Final = (1, 1, 2, 3, 5, 8, 13, 21, 34, 400)
 """Micro-steps of one turn; the last is as far as it comes."""
 
 
-def melee(number: int) -> Find | None:
+def melee(number: int, coverage: Coverage | None = None) -> Find | None:
     """All melees of a number; what went wrong, if anything did."""
     episode, runner = Episode(number), Runner()
     lines = tuple(that_succeed(episode.prelude, runner))
     calls = calls_on(episode.backing, episode.kernel)
     for _ in range(MELEES):
         fight = Melee(runner.context.state, lines, calls, episode.chance)
-        if (find := fight.find()) is not None:
+        find = fight.find()
+        if coverage is not None:
+            coverage.note(fight.made)
+        if find is not None:
             return find
     return None
 
@@ -41,6 +45,8 @@ class Melee:
     def __init__(self, state: State, lines: tuple[str, ...], calls: tuple[str, ...], chance: Chance) -> None:
         self.state = state
         self.script = [*lines]
+        self.made = set[tuple[str, str]]()
+        """The micro-steps of the turns: procedure and name."""
         self.calls: Final = calls
         self.chance: Final = chance
 
@@ -75,5 +81,6 @@ class Melee:
                 break
             stepped = advance(self.state, name)
             self.state = stepped.state
+            self.made.add((stepped.procedure, stepped.step))
             if stepped.blocked:
                 break

@@ -1,7 +1,7 @@
 """A share of the long random play, from fixed numbers; `make soak` goes on with others."""
 
 import os
-from itertools import count
+from math import gcd
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ from model.engine.config import KERNELS, SETTINGS
 from model.script.runner import Runner
 from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
-from tests.model.soak_episodes import KERNEL_VERBS, Episode, Find, as_script, played, shortest
+from tests.model.soak_episodes import KERNEL_VERBS, STEP, Episode, Find, as_script, played, shortest
 from tests.model.soak_melees import melee
 from tests.model.soak_scenes import scene_of, search_scene
 from tests.model.soak_strikes import killers, strike
@@ -18,10 +18,11 @@ from tests.model.soak_trips import trip
 
 EPISODES: Final = int(os.environ.get("PTESCOPE_EXAMPLES", "0"))
 """More than those that play every verb."""
-STRUCK: Final = (1, 9)
+FIRST: Final = 100
+STRUCK: Final = (1, 3)
 MELEES: Final = (4, 7)
 CARRIED: Final = (1, 2)
-MANY: Final = 4000
+MANY: Final = 800
 """So many numbers draw everything that can be drawn."""
 
 BAD_DRIVER: Final = (
@@ -42,19 +43,19 @@ def verbs_of(episode: Episode) -> set[str]:
 
 
 def share() -> list[int]:
-    """The first episodes, as long as each brings a verb that those before it have not drawn, until there is none."""
+    """A few of the first episodes that draw every verb between them: always the one that brings most."""
+    brought = {number: verbs_of(Episode(number)) for number in range(FIRST)}
     missing, chosen = set(KERNEL_VERBS), list[int]()
-    for number in count():
-        if not missing:
-            return chosen
-        drawn = missing & verbs_of(Episode(number))
-        if drawn:
-            missing -= drawn
-            chosen.append(number)
-    raise AssertionError("unreachable: numbers never end")
+    while missing:
+        best = max(brought, key=lambda number: len(brought[number] & missing))
+        assert brought[best] & missing, f"none of them draws {missing}"
+        missing -= brought[best]
+        chosen.append(best)
+    return chosen
 
 
 def test_everything_there_is_is_drawn() -> None:
+    assert gcd(STEP, len(SOAK_BACKINGS)) == 1, "some beginnings would never come"
     episodes = [Episode(number) for number in range(MANY)]
     begun = {line for episode in episodes for line in episode.prelude}
     assert {episode.backing for episode in episodes} == set(SOAK_BACKINGS)

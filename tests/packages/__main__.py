@@ -5,6 +5,7 @@ and letters outside ASCII. What the installed program prints and writes must be 
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -57,6 +58,8 @@ class Variant(NamedTuple):
     environment: dict[str, str]
     screen: bool = True
     """The app can be opened."""
+    locked: bool = False
+    """Nothing can be written where it is installed."""
 
 
 def variants(folder: Path) -> tuple[Variant, ...]:
@@ -68,6 +71,7 @@ def variants(folder: Path) -> tuple[Variant, ...]:
         Variant("plain", {}),
         Variant("-O", {"PYTHONOPTIMIZE": "1"}),
         Variant("-OO", {"PYTHONOPTIMIZE": "2"}),
+        Variant("read-only", {}, locked=True),
         Variant("without " + ", ".join(UNPOSIX), {"PYTHONPATH": str(without)}, screen=False),
     )
 
@@ -107,11 +111,13 @@ def first_difference(mine: str, theirs: str) -> str:
 
 
 def use(environment: Environment, folder: Path, variant: Variant, expected: Expected) -> Iterator[str]:
-    """Make every journey with an installed program in one way; what is wrong."""
+    """Make every journey with an installed program in one way; what is wrong. Raises InstallError."""
     furnish(folder)
-    for journey, theirs in zip(JOURNEYS, expected.came, strict=True):
-        yield from differences(journey, go([environment.program], folder, journey, variant.environment), theirs)
-    app = play_app([environment.program], folder, variant.environment)
+    with environment.read_only() if variant.locked else contextlib.nullcontext(()) as words:
+        program = (*words, environment.program)
+        for journey, theirs in zip(JOURNEYS, expected.came, strict=True):
+            yield from differences(journey, go(program, folder, journey, variant.environment), theirs)
+        app = play_app(program, folder, variant.environment)
     if not variant.screen:
         if app.status != 2 or len(app.complaint.strip().splitlines()) != 1:
             yield f"the app: status {app.status}, and it says: {app.complaint[-300:].strip()}"
@@ -130,7 +136,10 @@ def try_environment(folder: Path, interpreter: Interpreter, wheel: Path, deps: s
     wrong = []
     ways = variants(folder) if deps == "newest" else (Variant("plain", {}),)
     for number, variant in enumerate(ways):
-        found = use(environment, folder / f"Arbeit {number}", variant, expected)
+        try:
+            found = list(use(environment, folder / f"Arbeit {number}", variant, expected))
+        except InstallError as error:
+            found = [f"not tried: {error}"]
         wrong += [f"{variant.name}: {what}" for what in found]
     wrong += written(environment, before)
     for journey in WITHOUT_EXTRAS:

@@ -1,11 +1,13 @@
 """Fresh environments with a package installed: which interpreters are at hand, and which versions are permitted."""
 
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +18,9 @@ PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf
 OLDEST: Final = (3, 11)
 NEWEST_TRIED: Final = (3, 16)
 EXTRAS: Final = ("web", "mcp")
+
+
+WRITING: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class InstallError(Exception):
@@ -119,6 +124,28 @@ class Environment(NamedTuple):
         """Where it is installed."""
         (found,) = self.folder.glob("lib/python*/site-packages")
         return found
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[tuple[str, ...]]:
+        """Nobody may write where it is installed; yields the words before a program that not even root may then.
+
+        Root writes anywhere by CAP_DAC_OVERRIDE: without it (capabilities(7)) modes hold for root too. InstallError
+        where that cannot be given up.
+        """
+        words: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            if shutil.which("setpriv") is None:
+                raise InstallError("root needs setpriv(1) to be kept from writing")
+            words = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+        places = [self.site_packages, *self.site_packages.rglob("*")]
+        modes = {path: path.stat().st_mode for path in places if not path.is_symlink()}
+        for path, mode in modes.items():
+            path.chmod(mode & ~WRITING)
+        try:
+            yield words
+        finally:
+            for path, mode in modes.items():
+                path.chmod(mode)
 
     def written(self) -> dict[str, bytes]:
         """Every installed file but bytecode."""
