@@ -1,5 +1,6 @@
 """`ptescope mcp`: the tools as another program sees them, through the client of the official package, in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -111,6 +112,21 @@ async def test_a_review_of_a_driver_that_is_written_out() -> None:
 )
 async def test_what_is_wrong_is_said(tool: str, arguments: dict[str, Any], said: str) -> None:
     assert said in (await asked(tool, **arguments))["error"]
+
+
+async def test_what_a_review_needs_beforehand_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find what an operation needs others are tried, in a process of its own: the server goes on meanwhile."""
+
+    async def never_done(work: Callable[..., None], *_arguments: object) -> AsyncIterator[object]:
+        asked_for.append(work.__name__)
+        await asyncio.sleep(60)
+        yield None
+
+    asked_for: list[str] = []
+    monkeypatch.setattr(tools, "run_in_process", never_done)
+    told = await asked("review", seconds=0, driver="panfrost")
+    assert "it took more than 0 seconds" in told["error"]
+    assert asked_for == ["review_scenes"]
 
 
 async def test_a_search_ends_when_its_time_is_up() -> None:

@@ -32,6 +32,8 @@ from tui.views.row import Row, Span, cut, row
 from tui.widgets.bar import Bar
 from tui.widgets.line_pane import LinePane
 
+LABEL_WIDTH: Final = 22
+"""Columns before a field, as the style sheet has them."""
 PAUSE: Final = 0.2
 """Seconds without a key after which the file is checked."""
 
@@ -55,6 +57,12 @@ def _shown(field: DriverField) -> Field:
     """A field as the form's inputs know it."""
     words = (field.slot.name,) if field.flag else () if field.slot.many else field.slot.words
     return Field(field.key, field.help, words, PROPOSED.get(field.key, ""), field.required, flag=field.flag)
+
+
+def _label(field: DriverField) -> str:
+    """What stands before a field; of a key that is too long the last word, below the line that it belongs to."""
+    sign, key = "*" if field.required else " ", field.key
+    return f"{sign} {key}" if len(key) + 2 < LABEL_WIDTH else f"{sign}   {key.split()[-1]}"
 
 
 class DriverForm(ModalScreen[str], LeavesOnce[str]):
@@ -99,8 +107,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
             with Vertical(id="left"):
                 with VerticalScroll(id="form", can_focus=False):
                     for field in driver_fields():
-                        sign = "*" if field.required else " "
-                        label = Static(f"{sign} {field.key}", classes="label", markup=False)
+                        label = Static(_label(field), classes="label", markup=False)
                         yield Horizontal(
                             label, FieldInput(_shown(field), self.draft.given.get(field.key, "")), classes="line"
                         )

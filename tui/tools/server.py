@@ -10,10 +10,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from model.compare.cells import MOST_STATES
-from model.compare.owner_acts import of_owner
 from model.compare.ranking import QUIET
 from model.compare.scenes import DriverRow
-from model.compare.table import review_questions
 from model.driver_files import library
 from model.driver_files.resolve import whole
 from model.engine.config import SETTINGS
@@ -92,40 +90,45 @@ class Calls:
             raise ToolError(f"there is no kernel `{kernel}`: expected {', '.join(SETTINGS['kernel'].values)}")
         try:
             row = row_of(driver)
-            asked = await asyncio.to_thread(review_questions, row, kernel)
-            acts = of_owner(row, kernel, ())
         except ScriptError as error:
             raise ToolError("\n".join(problem.located("driver") for problem in error.problems)) from None
         states = min(MOST_STATES, self.limits.most_states)
         answers: dict[str, Answer] = {}
         async with self.free:
+            due = asyncio.get_running_loop().time() + self.limits.seconds
+            scenes: work.ReviewScenes = await self.told(due, work.review_scenes, row, kernel)
             try:
-                async with asyncio.timeout(self.limits.seconds):
+                async with asyncio.timeout_at(due):
                     bounds = CellBounds(states, 1, self.limits.memory)
-                    async with aclosing(run_in_process(compared, list(asked), bounds)) as coming:
+                    async with aclosing(run_in_process(compared, list(scenes.asked), bounds)) as coming:
                         async for text, answer in coming:  # one by one: what is known when time is up is told
                             answers[text] = answer  # noqa: PERF403
             except TimeoutError:
                 pass
             except ProcessGoneError as gone:
                 raise ToolError(f"the process that searched is gone: {gone}") from None
-        told = as_object(ReviewResult(row.name, kernel, "none", states, acts, asked, answers))
+        told = as_object(ReviewResult(row.name, kernel, "none", states, scenes.acts, scenes.asked, answers))
         return work.plain({**told, "cells": [_short(cell) for cell in cells_of(told)]})
 
     async def answer(self, doing: Work, *arguments: object) -> dict[str, Any]:
-        """What a function of `work` tells. Raises ToolError where it has no answer."""
+        """What a function of `work` tells, as JSON has it. Raises ToolError where it has no answer."""
         async with self.free:
-            try:
-                async with asyncio.timeout(self.limits.seconds + GRACE):
-                    async with aclosing(run_in_process(doing, self.limits, *arguments)) as coming:
-                        async for told in coming:
-                            if isinstance(told, WorkRefused):
-                                raise ToolError(told.why)
-                            return dict(told)
-            except TimeoutError:
-                raise ToolError(f"it took more than {self.limits.seconds} seconds, and has no answer yet") from None
-            except ProcessGoneError as gone:
-                raise ToolError(f"the process that did it is gone: {gone}") from None
+            due = asyncio.get_running_loop().time() + self.limits.seconds + GRACE
+            return dict(await self.told(due, doing, *arguments))
+
+    async def told(self, due: float, doing: Work, *arguments: object) -> Any:
+        """The first thing that a function of `work` tells, up to a time of the loop. Raises ToolError."""
+        try:
+            async with asyncio.timeout_at(due):
+                async with aclosing(run_in_process(doing, self.limits, *arguments)) as coming:
+                    async for told in coming:
+                        if isinstance(told, WorkRefused):
+                            raise ToolError(told.why)
+                        return told
+        except TimeoutError:
+            raise ToolError(f"it took more than {self.limits.seconds} seconds, and has no answer yet") from None
+        except ProcessGoneError as gone:
+            raise ToolError(f"the process that did it is gone: {gone}") from None
         raise ToolError("the process that did it said nothing")
 
 

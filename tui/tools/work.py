@@ -6,6 +6,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from model.compare.owner_acts import OwnerAct, of_owner
+from model.compare.scenes import DriverRow
+from model.compare.table import CellQuestion, review_questions
 from model.text.problems import ScriptError
 from tui.jobs.limits import limit_memory, memory_now
 
@@ -43,6 +46,18 @@ def refusing(work: Callable[[], object], tell: Tell, limits: ToolLimits) -> None
         tell(WorkRefused(f"memory ran out: one call may take {limits.memory} MiB here"))
     except RecursionError:
         tell(WorkRefused("it is nested too deeply"))
+
+
+class ReviewScenes(NamedTuple):
+    """What a review asks."""
+
+    asked: tuple[CellQuestion, ...]
+    acts: tuple[OwnerAct, ...]
+
+
+def review_scenes(tell: Tell, limits: ToolLimits, row: DriverRow, kernel: str) -> None:
+    """Tell the scenes of a review: to find out what an operation needs, others are tried; runs in another process."""
+    refusing(lambda: ReviewScenes(review_questions(row, kernel), of_owner(row, kernel, ())), tell, limits)
 
 
 def run(tell: Tell, limits: ToolLimits, script: str, state: Detail) -> None:
