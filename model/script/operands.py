@@ -124,7 +124,7 @@ class Count(Number, frozen=True):
 
     @property
     def expected(self) -> str:
-        return "a number, or `*` for no limit"
+        return f"{super().expected}, or `*` for no limit"
 
     def read(self, word: Word, reading: Reading) -> int:
         return -1 if word.text == "*" else super().read(word, reading)

@@ -165,7 +165,7 @@ WRONG = [
     ("memfd g " + "9" * 5000, f"1:9: `{'9' * 39}…` is not a number of pages (0 to 2^52)"),
     ("process p9 cpu=2", "1:16: there is no CPU `2`: 0 to 1"),
     ("step t 0", "1:8: `0` is not a number of micro-steps (1 to 2^19)"),
-    ("may 0 read p0 buf", "1:5: `0` is not a number, or `*` for no limit"),
+    ("may 0 read p0 buf", "1:5: `0` is not a number (1 to 2^19), or `*` for no limit"),
     # names
     ("read p7 buf", "1:6: there is no process `p7`; there is p0, p1"),
     ("put q", "1:5: there is no reference `q`; there is r0"),

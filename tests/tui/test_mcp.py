@@ -1,6 +1,7 @@
 """`ptescope mcp`: the tools as another program sees them, through the client of the official package, in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -132,6 +133,19 @@ async def test_what_a_review_needs_beforehand_is_bounded_too(monkeypatch: pytest
 async def test_a_search_ends_when_its_time_is_up() -> None:
     found = await asked("explore", seconds=0, script=STALE.replace("may 1", "may *"))
     assert (found["complete"], found["ended"], found["exit_status"]) == (False, "it took more than 0 seconds", 3)
+
+
+async def test_a_search_that_does_not_ask_for_the_time_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.tools.work.OVERDUE", 0.05)
+    monkeypatch.setattr("model.search.strategy.Strategy.run", lambda _self, **_: time.sleep(60))
+    found = await asked("explore", seconds=0, script=STALE)
+    assert (found["complete"], found["ended"], found["exit_status"]) == (False, "it took more than 0 seconds", 3)
+    assert set(found["verdicts"].values()) == {None}
+
+
+async def test_of_very_many_mistakes_the_first_are_told() -> None:
+    told = (await asked("run", script="raed p0 a\n" * 5_000))["error"]
+    assert told.endswith("and 4950 more problems")
 
 
 def test_without_the_package_it_says_how_to_get_it(

@@ -91,7 +91,7 @@ class Calls:
         try:
             row = row_of(driver)
         except ScriptError as error:
-            raise ToolError("\n".join(problem.located("driver") for problem in error.problems)) from None
+            raise ToolError(work.listed(error.problems, "driver")) from None
         states = min(MOST_STATES, self.limits.most_states)
         answers: dict[str, Answer] = {}
         async with self.free:

@@ -1,23 +1,37 @@
 """What the tools do, each in a process of its own: text in, plain values out; no file is read or written."""
 
+import signal
 import time
-from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from model.compare.owner_acts import OwnerAct, of_owner
 from model.compare.scenes import DriverRow
 from model.compare.table import CellQuestion, review_questions
-from model.text.problems import ScriptError
+from model.text.problems import ScriptError, ScriptProblem
 from tui.jobs.limits import limit_memory, memory_now
 
+if TYPE_CHECKING:
+    from model.search.bfs import SearchProgress
+    from model.search.problem import SearchProblem
+    from model.search.strategy import SearchOutcome
+
+MOST_PROBLEMS: Final = 50
+"""Problems of a script or driver that are told."""
+OVERDUE: Final = 2
+"""Seconds beyond its limit after which a search that does not ask for the time is broken off."""
 MOST_ANSWER: Final = 400_000
 """Characters of the commands that one answer tells of."""
 
 Detail = Literal["none", "changes"]
 """What is told of the machine after each command."""
 Tell = Callable[[object], None]
+Progress = Callable[["SearchProgress"], bool]
+"""Hears how far a search is; False ends it."""
 
 
 class WorkRefused(NamedTuple):
@@ -35,13 +49,20 @@ class ToolLimits(NamedTuple):
     most_states: int = 1_000_000
 
 
+def listed(problems: Sequence[ScriptProblem], what: str) -> str:
+    """Problems, one a line; of very many the first."""
+    more = len(problems) - MOST_PROBLEMS
+    lines = [problem.located(what) for problem in problems[:MOST_PROBLEMS]]
+    return "\n".join([*lines, f"and {more} more problems"] if more > 0 else lines)
+
+
 def refusing(work: Callable[[], object], tell: Tell, limits: ToolLimits) -> None:
     """Do some work for a tool; what it refuses becomes a WorkRefused with the reason."""
     limit_memory(limits.memory << 20)
     try:
         tell(work())
     except ScriptError as error:
-        tell(WorkRefused("\n".join(problem.located("script") for problem in error.problems)))
+        tell(WorkRefused(listed(error.problems, "script")))
     except MemoryError:
         tell(WorkRefused(f"memory ran out: one call may take {limits.memory} MiB here"))
     except RecursionError:
@@ -114,7 +135,7 @@ def _explore(limits: ToolLimits, script: str, preemptions: int | None) -> dict[s
     from model.search.part_searches import up_to
     from model.search.problem import set_up
     from model.search.report import report
-    from model.search.strategy import SearchOutcome, search_scene
+    from model.search.strategy import SearchOutcome
     from tui.views.search_json import as_object, status
 
     scene = set_up(parse(script))
@@ -130,13 +151,58 @@ def _explore(limits: ToolLimits, script: str, preemptions: int | None) -> dict[s
         return not ended
 
     if preemptions is None:
-        made = search_scene(scene, limits.most_states, allow)
+        made = searched(scene, limits, allow)
+        if not made.search.complete and not ended and time.monotonic() > due:
+            ended.append(f"it took more than {limits.seconds} seconds")
     else:
         search = Search(scene)
         made = SearchOutcome(search, up_to(search, preemptions, limits.most_states, allow))
     found = report(made.search, "", made.part, made.reduction)
     answer = as_object(found, time.process_time() - began)
     return plain({**answer, "exit_status": status(found), "ended": ended[0] if ended else None})
+
+
+def searched(scene: "SearchProblem", limits: ToolLimits, allow: Progress) -> "SearchOutcome":
+    """Search a scene. Where that goes on beyond its time what was visited breadth first is the answer."""
+    from model.search.strategy import SearchOutcome, Strategy
+    from model.search.symmetry import AsymmetryError
+
+    def begun(*, symmetry: bool) -> "SearchOutcome":
+        strategy = Strategy(scene, limits.most_states, allow, lambda _: False, symmetry=symmetry)
+        try:
+            return strategy.run(every_state=False)
+        except OverdueError:
+            return SearchOutcome(strategy.first)
+
+    with overdue(limits.seconds + OVERDUE):
+        try:
+            return begun(symmetry=True)
+        except AsymmetryError:
+            return begun(symmetry=False)
+
+
+class OverdueError(Exception):
+    """The work has gone on beyond its time."""
+
+
+@contextmanager
+def overdue(seconds: float) -> Iterator[None]:
+    """Raise OverdueError in the middle of things after so many seconds, where the system has such an alarm."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def up(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise OverdueError
+
+    before = signal.signal(signal.SIGALRM, up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 ROOM: Final = 0.7
