@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol, cast
 from lessons.i18n.language import ENGLISH, chosen, ntr, tr
 from tui.session.ending import EXIT_INTERRUPTED
 from tui.version import __version__
+from tui.views.visible import visible, visible_streams
 
 EXIT_MALFORMED: Final = 2
 EXIT_BROKEN_PIPE: Final = 141
@@ -112,6 +113,7 @@ class Parser(ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": TranslatedHelp, **options})
+        vars(self)["color"] = False  # from Python 3.14 on; the streams would show its escape sequences
 
     def error(self, message: str) -> NoReturn:
         """One line of what is wrong, and how to get help."""
@@ -191,9 +193,10 @@ def _status(arguments: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        status = run(words)
-        _name_damaged_translations()
-        sys.stdout.flush()
+        with visible_streams():
+            status = run(words)
+            _name_damaged_translations()
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -247,7 +250,7 @@ def _name_damaged_translations() -> None:
 
 def _give_up(message: str, status: int) -> int:
     with suppress(OSError):  # a terminal that has gone
-        sys.stderr.write(f"ptescope: {message}\n")
+        sys.stderr.write(visible(f"ptescope: {message}\n"))
     return status
 
 

@@ -26,6 +26,7 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
 from tui.app.gone_terminal import outliving
+from tui.app.hidden_characters import OnlyVisible
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
 from tui.app.typed_command import TypedCommand, TypedLetter
 from tui.drivers.opening import lesson_driver
@@ -35,6 +36,7 @@ from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
 from tui.session.terminal import is_served
 from tui.views.glyphs import ASCII, choose
+from tui.views.visible import visible
 from tui.widgets.role_styles import PTESCOPE, THEMES
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ class PtescopeApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
         if self.no_color:
             self._filters.append(NoColor())  # Textual's own makes colours grey, which are colours still.
+        self._filters.append(OnlyVisible())
         if self.glyphs is ASCII:
             from tui.app.ascii_borders import OnlyAscii
 
@@ -183,7 +186,7 @@ class PtescopeApp(App[None]):
     def exit(self, result: None = None, return_code: int = 0, message: "RenderableType | None" = None) -> None:
         """End the app, whoever wants it to: the learner, a signal, a terminal that has gone. What was done is kept."""
         said = self._keep_all()
-        super().exit(result, return_code, message or (Text(said) if said else None))
+        super().exit(result, return_code, message or (Text(visible(said)) if said else None))
 
     def _keep_all(self) -> str:
         """Keep what no screen has kept yet; says why where that is not possible."""

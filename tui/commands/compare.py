@@ -59,14 +59,14 @@ def main(args: Namespace) -> int:
     from model.compare.table import questions
     from tui.jobs.compare import answer_all
     from tui.views.comparison_table import as_json, print_tables
+    from tui.views.visible import write_json
 
     asked = questions(args.kernel, args.exporter or (), args.grabber or (), args.defence or ())
     answers, interrupted = answer_all(asked, bounds_of(args), fresh=args.fresh)
     if interrupted:
         asked = say_interrupted(asked, answers)
     if args.json:
-        sys.stdout.buffer.write(as_json(asked, answers, args.kernel, args.max_states) + b"\n")
-        sys.stdout.flush()
+        write_json(as_json(asked, answers, args.kernel, args.max_states))
     else:
         print_tables(asked, answers, args.kernel, args.max_states, markdown=args.markdown)
     return EXIT_INTERRUPTED if interrupted else EXIT_FINE

@@ -246,6 +246,6 @@ def print_json(found: "Report", seconds: float, seed: int = 0) -> None:
     import msgspec
 
     from tui.views.search_json import as_object
+    from tui.views.visible import write_json
 
-    sys.stdout.buffer.write(msgspec.json.encode(as_object(found, seconds, seed)) + b"\n")
-    sys.stdout.flush()
+    write_json(msgspec.json.encode(as_object(found, seconds, seed)))

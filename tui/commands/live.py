@@ -125,7 +125,9 @@ def print_json(row: dict[str, Any]) -> None:
     """One object, one line."""
     import msgspec
 
-    sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+    from tui.views.visible import write_json
+
+    write_json(msgspec.json.encode(row))
     sys.stdout.flush()
 
 

@@ -74,11 +74,17 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
         yield from zip(paths, map(compare_file, paths), strict=True)
         return
     from tui.jobs.worker_processes import worker_processes
+    from tui.views.visible import raw
 
     with worker_processes(jobs) as pool:
         for number, found in enumerate(zip(paths, pool.map(compare_file, paths, chunksize=4), strict=True), 1):
             if progress:
-                print(f"\r{number}/{len(paths)}", end="" if number < len(paths) else "\r", file=sys.stderr, flush=True)
+                print(
+                    f"\r{number}/{len(paths)}",
+                    end="" if number < len(paths) else "\r",
+                    file=raw(sys.stderr),
+                    flush=True,
+                )
             yield found
 
 
@@ -99,6 +105,7 @@ def emit(paths: Sequence[Path]) -> int:
     """Print the one recording as the model has it."""
     from model.replay import compare as replay
     from model.replay.recording import NotARecordingError, decode, encode
+    from tui.views.visible import write_json
 
     if len(paths) != 1:
         raise ReplayError(f"--emit prints one recording, not {len(paths)}")
@@ -108,7 +115,7 @@ def emit(paths: Sequence[Path]) -> int:
         raise ReplayError(f"{paths[0]}:{error}") from None
     except OSError as error:
         raise ReplayError(f"{paths[0]}: {error.strerror}") from None
-    sys.stdout.write(encode(recording, replay.emit(recording)))
+    write_json(encode(recording, replay.emit(recording)).removesuffix("\n").encode())
     return EXIT_AGREES
 
 

@@ -94,10 +94,11 @@ def print_json(accounts: "Iterator[Account]", args: Namespace) -> int:
     """The trace; expectations and properties that do not hold are told on standard error too. Returns their number."""
     from model.script.trace import trace_line
     from tui.views.plain_text import located
+    from tui.views.visible import write_json
 
     failed = 0
     for account in accounts:
-        sys.stdout.buffer.write(trace_line(account, args.state) + b"\n")
+        write_json(trace_line(account, args.state))
         if account.outcome.status == "failed":
             failed += 1
             place = f"{args.file}:{account.command.line}:{account.command.column}"

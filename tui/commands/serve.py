@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
 from tui.jobs.subprocess_job import python_module
+from tui.views.visible import raw, visible
 
 if TYPE_CHECKING:
     from lessons.teach.room import ClassFolder
@@ -40,7 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a room: students join by name, follow `learn --present`, vote and hand in; DIR keeps it all (default: "
         "%(const)s in this folder)",
     )
-    parser.add_argument("--host", help="address to listen at (default localhost; with --class every address)")
+    parser.add_argument(
+        "--host", type=host, help="address to listen at (default localhost; with --class every address)"
+    )
     parser.add_argument("--port", type=port, default=8000, help="port to listen at (default %(default)s)")
     parser.add_argument("--public-url", default="", metavar="URL", help="how browsers reach it through a proxy")
     parser.add_argument(
@@ -58,6 +61,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--search", type=number(1, 3600), default=60, metavar="S", help="CPU seconds of a search (default %(default)s)"
     )
+
+
+def host(text: str) -> str:
+    """Parse a name or an address as far as it can be looked up, or raise ArgumentTypeError."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        raise ArgumentTypeError(tr("expected a name or an address, not `{text}`").format(text=text)) from None
+    return text
 
 
 def port(text: str) -> int:
@@ -185,5 +197,5 @@ class Status:
         if text == self.last:
             return
         self.last = text
-        sys.stdout.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
+        raw(sys.stdout).write(f"\r\x1b[K{visible(text)}" if self.terminal else f"{visible(text)}\n")
         sys.stdout.flush()

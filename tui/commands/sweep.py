@@ -69,6 +69,7 @@ def main(args: Namespace) -> int:
     """Run the command; returns the exit status."""
     from tui.jobs.sweep import KnownCases, sweep
     from tui.views.sweep_table import SweepBounds, as_json, as_markdown, print_table
+    from tui.views.visible import write_json
 
     asked, bounds = chosen(args), SweepBounds(args.bounded, args.max_states, args.thin)
     known = KnownCases(args.bounded, args.max_states)
@@ -81,8 +82,7 @@ def main(args: Namespace) -> int:
             advance()
     answers = {case: answers[case] for case in asked}
     if args.json:
-        sys.stdout.buffer.write(as_json(answers, bounds) + b"\n")
-        sys.stdout.flush()
+        write_json(as_json(answers, bounds))
     elif args.markdown:
         sys.stdout.write(as_markdown(answers, bounds))
     else:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from lessons.i18n.language import localized, ntr, tr
@@ -17,6 +18,7 @@ from model.memory.events import Printk, Refusal, Splat
 from model.script.verbs import PROPERTIES
 from tui.views.change_text import HIDDEN, change_line
 from tui.views.glyphs import Glyphs, choose
+from tui.views.visible import CARRIED_OUT, raw, visible
 
 PIPE_WIDTH: Final = 100
 """Columns where nobody says how many there are."""
@@ -26,6 +28,8 @@ LONGEST_LOOP: Final = 16
 """Lines of a loop that is still recognised as one."""
 
 if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, RenderableType
+
     from model.script.context import Outcome
     from model.script.properties import BrokenProperty
     from model.script.runner import Account, StepNote
@@ -45,16 +49,24 @@ T = TypeVar("T")
 
 
 class Printer(Console):
-    """Where nobody reads on, that is no answer of the command's: Rich would end with its status 1."""
+    """Shows control characters that are in a text. Where nobody reads on, the command line ends as SIGPIPE has it."""
+
+    def render(self, renderable: "RenderableType", options: "ConsoleOptions | None" = None) -> "Iterable[Segment]":
+        """What is to be written, piece by piece."""
+        for segment in super().render(renderable, options):
+            if segment.control or not CARRIED_OUT.search(segment.text):
+                yield segment
+            else:
+                yield Segment(visible(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Let the command line end as a program does that SIGPIPE ends."""
+        """Rich would end with its own status, 1."""
         raise BrokenPipeError
 
 
 def console(file: TextIO | None = None) -> Console:
     """Where to print. NO_COLOR and anything but a terminal get plain characters."""
-    target = file or sys.stdout
+    target = raw(file or sys.stdout)
     terminal = target.isatty()
     columns = os.environ.get("COLUMNS", "")
     width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else PIPE_WIDTH

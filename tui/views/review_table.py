@@ -20,6 +20,7 @@ from tui.jobs.compare_cache import Answer
 from tui.views.comparison_table import LEGEND, Grid, print_grid, style_of, words
 from tui.views.plain_text import console
 from tui.views.search_json import EXIT_CORRUPTS, EXIT_INCOMPLETE, EXIT_NEVER_ENDS, EXIT_SAFE, EXIT_VACUOUS
+from tui.views.visible import write_json
 
 STATUS: Final[dict[CellOutcome, int]] = {
     "corrupts": EXIT_CORRUPTS,
@@ -170,8 +171,7 @@ def as_object(review: ReviewResult) -> dict[str, object]:
 
 def print_json(review: ReviewResult) -> None:
     """Print one object."""
-    sys.stdout.buffer.write(msgspec.json.encode(as_object(review)) + b"\n")
-    sys.stdout.flush()
+    write_json(msgspec.json.encode(as_object(review)))
 
 
 def print_junit(review: ReviewResult) -> None:

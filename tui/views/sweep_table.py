@@ -46,10 +46,11 @@ class SweepBounds(NamedTuple):
 def print_table(answers: Answers, bounds: SweepBounds) -> None:
     """A line for each backing, then everything that was found."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tui.views.plain_text import Printer
+
+    console = Printer(highlight=False)
     table = Table(
         title=tr("Ordinary calls"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
