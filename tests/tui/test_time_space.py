@@ -111,6 +111,14 @@ def test_every_row_fits_and_the_terminal_can_show_it() -> None:
             assert shown.index("zap_pte_range") < shown.index("stale-reference") < shown.index("lost-write")
 
 
+def test_a_long_name_runs_into_lanes_beside_it_in_which_nothing_goes_on() -> None:
+    timeline = history(*PINNED, "madvise p0 buf dontneed", "dma r write 65")
+    rows = [line.text for line in time_space(stretch(timeline, 3), 96, UNICODE)]
+    (grabs,) = (row for row in rows if "try_grab_folio_fast ─" in row)
+    assert grabs.index("▶1025") == next(row for row in rows if "f5 count" in row).index("f5 count")
+    assert any(row.startswith("┊               ●⋮tlb_batch_pages_flush ─") for row in rows)
+
+
 def test_nothing_has_run_yet() -> None:
     rows = time_space(stretch(history(), 3), 80, UNICODE)
     assert [row.text for row in rows] == ["Nothing has run here yet."]

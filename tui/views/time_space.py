@@ -209,18 +209,22 @@ class _Drawing:
         """One row: the lanes, the text of the one that moves, the line to what it touches, the entries."""
         far = max(marks, default=-1)
         spans: list[Span] = []
+        taken = lane if self.narrow else self._last_lane_of(lane, number, len(text) + 2)
         for at in range(len(self.found.lanes)):
             role = LANE_ROLES[at % len(LANE_ROLES)]
             if at == lane:
                 stale = number in self.stale
                 spans.append(Span(self.signs.stale if stale else self.signs.step, "wrong" if stale else role, subject))
                 if not self.narrow:
-                    shown = cut(text, self.lane_width - 2)
+                    room = (taken - lane + 1) * self.lane_width - 1
+                    shown = cut(text, room - 1)
                     spans.append(Span(shown, "plain", subject))
-                    rest = self.lane_width - 1 - len(shown)
+                    rest = room - len(shown)
                     spans.append(Span((" " + self.signs.line * (rest - 1)) if far >= 0 and rest else " " * rest, "dim"))
                     continue
                 spans.append(Span(text[:1], "dim"))
+                continue
+            if lane < at <= taken:
                 continue
             filler = self.signs.line if far >= 0 and at > lane and not self.narrow else " "
             spans.append(self._other(at, number, role, filler))
@@ -232,6 +236,17 @@ class _Drawing:
         for column, one in enumerate(self.shared):
             spans += self._entry(column, one, marks, far)
         return Row(tuple(spans))
+
+    def _last_lane_of(self, lane: int, number: int, columns: int) -> int:
+        """The last lane that a long name of a step runs into: those beside its own in which nothing is going on."""
+        while columns > self.lane_width and lane + 1 < len(self.found.lanes) and self._is_idle(lane + 1, number):
+            lane, columns = lane + 1, columns - self.lane_width
+        return lane
+
+    def _is_idle(self, lane: int, number: int) -> bool:
+        """Whether a lane is not under way in this row, and believes nothing."""
+        _, until, _ = self.believes.get(lane, (0, -1, ""))
+        return not self.first[lane] <= number <= max(self.last[lane], until)
 
     def _other(self, lane: int, number: int, role: str, filler: str) -> Span:
         """A lane that does not move in this row: under way, believing, or nothing."""
