@@ -173,8 +173,11 @@ MEETINGS: Final = (
 
 
 @cache
-def calls_on(backing: Backing, kernel: str) -> tuple[str, ...]:
-    """The commands of the calls that such a mapping can meet: those of the sweep, set-up included, and those above."""
-    lines = [line for call in calls_for(backing, kernel) for line in (*call.setup, *call.lines)]
-    lines += [line for meeting in MEETINGS if backing in meeting.backings for line in meeting.lines]
-    return tuple(dict.fromkeys(placed(backing, lines)))
+def calls_on(backing: Backing, kernel: str) -> tuple[tuple[str, ...], ...]:
+    """The commands of the calls that such a mapping can meet: of the sweep, set-up included, and of each meeting.
+
+    They come in groups, so that the few that belong to a beginning alone are drawn as often as the many of every one.
+    """
+    ordinary = [line for call in calls_for(backing, kernel) for line in (*call.setup, *call.lines)]
+    groups = [ordinary, *(meeting.lines for meeting in MEETINGS if backing in meeting.backings)]
+    return tuple(tuple(dict.fromkeys(placed(backing, lines))) for lines in groups)

@@ -140,8 +140,12 @@ class Episode:
         self.backing: Final = backing
         permitted = self._permitted(backing)
         self.verbs: Final = self._verbs(permitted)
-        calls = [line for line in calls_on(backing, self.kernel) if line.partition(" ")[0] in permitted]
-        self.calls: Final = [chance.one_of(calls) for _ in range(chance.number(3, 12))]
+        groups = [
+            lines
+            for group in calls_on(backing, self.kernel)
+            if (lines := [line for line in group if line.partition(" ")[0] in permitted])
+        ]
+        self.calls: Final = [chance.one_of(chance.one_of(groups)) for _ in range(chance.number(3, 12))]
         """Some of the calls that belong to such a mapping, each drawn again and again."""
 
     def _more(self, backing: Backing) -> Iterator[str]:

@@ -42,12 +42,15 @@ def melee(number: int, coverage: Coverage | None = None) -> Find | None:
 class Melee:
     """One of them: the machine, and the script so far."""
 
-    def __init__(self, state: State, lines: tuple[str, ...], calls: tuple[str, ...], chance: Chance) -> None:
+    def __init__(
+        self, state: State, lines: tuple[str, ...], calls: tuple[tuple[str, ...], ...], chance: Chance
+    ) -> None:
         self.state = state
         self.script = [*lines]
         self.made = set[tuple[str, str]]()
         """The micro-steps of the turns: procedure and name."""
         self.calls: Final = calls
+
         self.chance: Final = chance
 
     def find(self) -> Find | None:
@@ -67,7 +70,8 @@ class Melee:
     def turn(self, name: str) -> None:
         """One of them begins a call, unless it is in one, and goes on a little."""
         if name not in self.state.tasks:
-            line = self.chance.one_of(self.calls if self.chance.number(0, 1) else tuple(killers(self.state)))
+            own = self.chance.number(0, 1)
+            line = self.chance.one_of(self.chance.one_of(self.calls) if own else tuple(killers(self.state)))
             cpu = self.chance.one_of((ITS_OWN, ITS_OWN, 0, 1))
             started = begun(self.state, name, line, cpu)
             if started is None:
