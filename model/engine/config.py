@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from model.engine.mends import AS_IT_WAS, MENDS, NONE
+from model.memory.folio import ORDERS_OF_SIZE
 from model.memory.state import Memory, state_of
 
 KERNELS: Final = ("6.1", "6.12", "6.18", "7.3")
@@ -110,6 +111,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("madvise", "always", "never"),
         "which private memory may get huge pages (/sys/kernel/mm/transparent_hugepage/enabled)",
     ),
+    "mthp": Setting(
+        ("never", *ORDERS_OF_SIZE),
+        "folios of this size as well, for faults on memory that may get huge pages (hugepages-*kB/enabled: `inherit`); "
+        "since 6.8",
+    ),
     "hugetlb": Setting(
         ("0", "1", "2", "3", "4", "8", "16", "64", "256"),
         "how many pages of 2 MiB are set aside for hugetlb when the machine starts (vm.nr_hugepages)",
@@ -169,6 +175,10 @@ FACTS: Final[dict[str, Fact]] = {
     "sealed files can be mapped shared read-only": Fact("6.12", "7.3", "mm/memfd.c: check_write_seal, since 6.7"),
     "pages of a large folio are reused in place": Fact(
         "6.18", "7.3", "__wp_can_reuse_large_anon_folio() since 6.15; mm/memory.c"
+    ),
+    "folios of less than a huge page": Fact("6.12", "7.3", "alloc_anon_folio() since 6.8; mm/memory.c"),
+    "a folio in the swap cache is mapped in one go": Fact(
+        "6.12", "7.3", "do_swap_page(): swap_pte_batch(), since 6.11; mm/memory.c"
     ),
     "a write to the huge zero page gets a huge page": Fact(
         "6.18", "7.3", "do_huge_zero_wp_pmd() since 6.13; mm/huge_memory.c"

@@ -92,7 +92,7 @@ class FolioCase(Case):
 
 def case_of(scene: MachineView, pfn: int, *, of_folio: bool = False) -> Case:
     """The case of a frame; `of_folio`: of the large folio of which it is the head."""
-    head = scene.holding.head(pfn)
+    head = scene.head(pfn)
     if head is None:
         return Case(scene, pfn, scene.frame(pfn))
     if of_folio:

@@ -32,6 +32,7 @@ from model.invariants.registry import (
 from model.invariants.subjects import parse
 from model.invariants.violation import SEVERITIES, Severity, Violation
 from model.memory.events import Access, FreedTableRead, Splat
+from model.memory.folio import large_orders
 from model.memory.leaf import TABLE_SHIFT
 from model.memory.records import Pte
 from model.memory.state import TABLES, Change, State
@@ -98,7 +99,7 @@ class Checker:
         if not changes and not of_concern(old, new):
             after = Checker(MachineView(state, scene.holding), self.broken)
         else:
-            draft = Draft(scene.holding)
+            draft = Draft(scene.holding, large_orders(state))
             draft.task(name, old, new)
             after = self.look_again(state, changes, draft)
         found = list(committed(scene, after.scene, stepped)) if changes or stepped.events else []
@@ -111,7 +112,7 @@ class Checker:
         old = self.scene.state
         if state is old:
             return self
-        draft = Draft(self.scene.holding)
+        draft = Draft(self.scene.holding, large_orders(state))
         _follow_tasks(draft, old, state)
         return self.look_again(state, changes, draft)
 

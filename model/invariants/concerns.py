@@ -20,7 +20,7 @@ from model.invariants.rule import FrameRule, LockRule, ReferenceRule, Translatio
 from model.kernel.drivers.buffer import FILE_PREFIX
 from model.memory.buffer_records import Buffer
 from model.memory.flags import PAGE_ACCESSED, PAGE_DIRTY, PG_ANON_EXCLUSIVE, PG_HEAD
-from model.memory.folio import LARGE_ORDERS
+from model.memory.folio import HUGE_ORDER
 from model.memory.leaf import TABLE_SHIFT
 from model.memory.ordered import ceiling
 from model.memory.record_base import changed_fields, differ, replaced
@@ -190,7 +190,7 @@ def pages_of_folio(scope: RecheckScope, change: Change) -> None:
     scope.ask(change.key, BY_TABLE["folios"])
     if old.exclusive != new.exclusive or bool(old.entire) != bool(new.entire):
         ends = [first for first, _ in (*old.mapcounts, *new.mapcounts)]
-        end = max(ends, default=0) if change.new is not None else 1 << LARGE_ORDERS[0]
+        end = max(ends, default=0) if change.new is not None else 1 << HUGE_ORDER
         rules = BY_TABLE["folios"] if change.old is not None and change.new is not None else EVERY_RULE
         scope.ask_all(_held_among(scope, range(change.key, change.key + end)), rules)
 

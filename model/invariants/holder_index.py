@@ -38,7 +38,6 @@ from model.invariants.holders import (
 )
 from model.memory.buffer_records import Buffer
 from model.memory.flags import PG_HEAD
-from model.memory.folio import LARGE_ORDERS
 from model.memory.record_base import differ
 from model.memory.records import Cpu, Frame, Lock, Reference, TlbEntry
 from model.memory.state import Change
@@ -89,14 +88,10 @@ class Index(NamedTuple):
             held = added(held, holder)
         return held
 
-    def head(self, pfn: int) -> int | None:
-        """The head of the large folio that a page belongs to; None for a small page."""
-        return head_among(self.large, pfn)
 
-
-def head_among(large: HashTrieMap[int, LargeTally], pfn: int) -> int | None:
-    """The head of the one among these folios that a page belongs to, or None."""
-    for order in LARGE_ORDERS:
+def head_among(large: HashTrieMap[int, LargeTally], pfn: int, orders: tuple[int, ...]) -> int | None:
+    """The head of the one among these folios that a page belongs to, or None; `orders` are those that there can be."""
+    for order in orders:
         head = pfn >> order << order
         found = large.get(head)
         if found is not None and pfn - head < 1 << found.order:
@@ -129,14 +124,17 @@ class Draft:
         "large",
         "locks",
         "made",
+        "orders",
         "owed",
         "places",
         "tallies",
         "watched",
     )
 
-    def __init__(self, base: Index) -> None:
+    def __init__(self, base: Index, orders: tuple[int, ...]) -> None:
         self.base = base
+        self.orders = orders
+        """Of large folios, those that this machine can have (large_orders)."""
         self.kinds: dict[int, set[HolderKind]] = {}
         """Frame → the kinds of holders that have come or gone …"""
         self.tallies: dict[int, Tally] = {}
@@ -180,7 +178,7 @@ class Draft:
     def _count(self, pfn: int, holder: Holder, times: int) -> None:
         self.kinds.setdefault(pfn, set()).add(holder.kind)
         self.tallies[pfn] = self.tallies.get(pfn, NOTHING).plus(WEIGHTS[holder.kind], times)
-        head = head_among(self.base.large, pfn)
+        head = head_among(self.base.large, pfn, self.orders)
         if head is not None:  # the holders of its pages count for the folio
             order, so_far = self.large.get(head) or self.base.large[head]
             self.large[head] = LargeTally(order, so_far.plus(large_weight(holder, order), times))

@@ -68,7 +68,7 @@ class Recheck(RecheckScope):
         """The frames that break a rule, given those that did before."""
         folios: dict[int, RuleBits] = {}
         for pfn, asked in self.pfns.items():
-            head = self.scene.holding.head(pfn)
+            head = self.scene.head(pfn)
             if head is not None:
                 folios[head] = folios.get(head, 0) | asked
                 rules = asked & ~OF_FOLIO if pfn == head else asked

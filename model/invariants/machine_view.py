@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from model.invariants.holder_index import Index
+from model.invariants.holder_index import Index, head_among
 from model.invariants.holders import ENTRY_KINDS, Holder, members, some
 from model.kernel.drivers.buffer import buffer_of, own_file
-from model.memory.folio import filemap_get_entry, folio_of, page_frame
+from model.memory.folio import filemap_get_entry, folio_of, large_orders, page_frame
 from model.memory.leaf import PTRS_PER_TABLE, TABLE_SHIFT, leaf_entry
 from model.memory.ordered import floor
 from model.memory.records import Frame, Pte, Vma
@@ -37,6 +37,10 @@ class MachineView(msgspec.Struct, frozen=True):
     def folio(self, pfn: int) -> Frame:
         """The struct folio that a frame is a part of: what it is used for, and whose it is."""
         return folio_of(self.state, pfn)
+
+    def head(self, pfn: int) -> int | None:
+        """The head of the large folio that a page belongs to; None for a small page."""
+        return head_among(self.holding.large, pfn, large_orders(self.state))
 
     def byte(self, pfn: int) -> int:
         """The byte that stands for the frame's content."""
@@ -107,7 +111,7 @@ class MachineView(msgspec.Struct, frozen=True):
         Only of some kinds where any are given.
         """
         yield from members(self.holding.held.get(pfn, ()), kinds)
-        head = self.holding.head(pfn)
+        head = self.head(pfn)
         if head is not None and head != pfn:
             for holder in members(self.holding.held.get(head, ()), kinds):
                 if holder.kind == "cache":
@@ -133,7 +137,7 @@ class MachineView(msgspec.Struct, frozen=True):
     def holders(self, pfn: int, *kinds: str) -> list[Holder]:
         """Some holders of the frame, in order; only of these kinds where any are given."""
         pointing = self.holding.held.get(pfn, ()) if kinds and "tlb" not in kinds else self.holding.holders(pfn)
-        if self.holding.head(pfn) not in {None, pfn}:
+        if self.head(pfn) not in {None, pfn}:
             pointing = tuple(sorted({*self.every_holder(pfn, kinds), *members(pointing, kinds)}))
         return some(pointing, kinds)
 

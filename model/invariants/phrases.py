@@ -31,7 +31,7 @@ def frame(scene: MachineView, pfn: int) -> str:
         return phrase("page {page} of the video memory", page=pfn - VRAM_BASE)
     if pfn >= PMEM_BASE:
         return phrase("block {block} of the storage", block=pfn - PMEM_BASE)
-    found, head = scene.frame(pfn), scene.holding.head(pfn)
+    found, head = scene.frame(pfn), scene.head(pfn)
     if found.kind == "zero":
         return phrase("the shared zero page") if head is None else phrase("the huge zero page")
     return phrase("frame {pfn}", pfn=pfn) if head is None else _page_of_folio(head, pfn - head)

@@ -13,17 +13,27 @@ from model.memory.runs import run_at
 from model.memory.state import Memory
 from model.memory.units import Pfn
 
-LARGE_ORDERS: Final = (9,)
-"""Orders of folios above 0 that there are, the largest first."""
+HUGE_ORDER: Final = 9
+"""Order of a folio that one entry can map. A file's large folios have it, all of them."""
+HUGE_ALONE: Final = (HUGE_ORDER,)
+ORDERS_OF_SIZE: Final = {f"{4 << order}kB": (HUGE_ORDER, order) for order in range(2, HUGE_ORDER)}
+"""Setting `mthp` -> the orders of folios above 0 that there are then, the largest first. The kernel has none of order 1
+of anonymous memory: there is no room for the list of folios to be split (THP_ORDERS_ALL_ANON)."""
 FREE: Final = Frame()
 NO_FOLIO: Final = Folio()
+
+
+def large_orders(mem: Memory) -> tuple[int, ...]:
+    """Orders of folios above 0 that this machine can have, the largest first: a page's head is looked for at each."""
+    size = mem.settings.get("mthp")
+    return HUGE_ALONE if size is None else ORDERS_OF_SIZE.get(size, HUGE_ALONE)
 
 
 def page_folio(mem: Memory, pfn: int) -> Pfn:
     """The head of the folio that a page belongs to; of a small or a free page itself (page_folio)."""
     if mem.frames.get(pfn) is not None:
         return pfn
-    for order in LARGE_ORDERS:
+    for order in large_orders(mem):
         head = pfn >> order << order
         if head != pfn and mem.folios.get(head) is not None:
             frame = mem.frames.get(head)
@@ -47,13 +57,10 @@ def filemap_get_entry(mem: Memory, file: str, index: int) -> Pfn | None:
     pfn = mem.page_cache.get((file, index))
     if pfn is not None or not (record := mem.files.get(file)) or not record.nr_thps:
         return pfn
-    for order in LARGE_ORDERS:
-        first = index >> order << order
-        head = mem.page_cache.get((file, first))
-        frame = mem.frames.get(head) if head is not None else None
-        if head is not None and frame is not None and index - first < frame.pages:
-            return head + index - first
-    return None
+    first = index >> HUGE_ORDER << HUGE_ORDER
+    head = mem.page_cache.get((file, first))
+    frame = mem.frames.get(head) if head is not None else None
+    return head + index - first if head is not None and frame is not None and index - first < frame.pages else None
 
 
 def folio_pages(mem: Memory, head: int) -> range:

@@ -16,7 +16,7 @@ from model.memory.flags import (
     PAGE_UFFD_WP,
 )
 from model.memory.folio import page_folio, page_frame
-from model.memory.leaf import PMD, PTRS_PER_TABLE, TABLE_SHIFT
+from model.memory.leaf import PMD, TABLE_SHIFT
 from model.memory.records import Frame, Pte
 from model.memory.runs import rows
 from model.memory.state import Change, State
@@ -92,18 +92,20 @@ class Observer:
     def watch(self, changes: Iterable[Change]) -> None:
         """Follow what a micro-step did to the frames: a name ends exactly when the allocator gets the frame back."""
         changes = tuple(changes)
-        for table, pfn, _, new in changes:
-            if table == "folios" and new is None and pfn in self.names:
-                self.split(pfn, {key for where, key, _, now in changes if where == "frames" and _in_use(now)})
+        for table, pfn, old, new in changes:
+            if table == "frames" and old is not None and old.large and pfn in self.names and not (new and new.large):
+                small = {key for where, key, _, now in changes if where == "frames" and _in_use(now)}
+                self.split(range(pfn, pfn + old.pages), small)
         for table, pfn, old, new in changes:
             if table == "frames" and _in_use(old) and not _in_use(new) and pfn in self.names:
                 self.freed.append(self.names.pop(pfn))
 
-    def split(self, head: int, small: set[int]) -> None:
+    def split(self, pages: range, small: set[int]) -> None:
         """A folio is no more. If its pages are small ones now, each has the name that it had as a part of the folio."""
+        head = pages.start
         if head in small:
             folio = self.names.pop(head)
-            for pfn in range(head, head + PTRS_PER_TABLE):
+            for pfn in pages:
                 if pfn in small:
                     self.names[pfn] = f"{folio}.{pfn - head}"
 
@@ -138,16 +140,16 @@ class Observer:
         """One entry; `folios` are those that were met before, for many entries map pages of the same one."""
         if not pte.present or pte.huge:
             return self.pte_row(state, pte)
-        head = pte.pfn >> TABLE_SHIFT << TABLE_SHIFT
+        head = page_folio(state, pte.pfn)
         if head not in folios:
             folios[head] = self.mapped_folio(state, head)
         folio = folios[head]
         return self.pte_row(state, pte) if folio is None else folio.row(pte)
 
     def mapped_folio(self, state: State, head: int) -> MappedFolio | None:
-        """The huge page that begins at a frame, or None."""
+        """The large folio that begins at a frame, or None."""
         frame, folio = state.frames.get(head), state.folios.get(head)
-        if frame is None or folio is None or frame.kind == "zero" or frame.order != TABLE_SHIFT:
+        if frame is None or folio is None or frame.kind == "zero" or not frame.large:
             return None
         counts = [
             count + folio.entire for _, length, count in rows(folio.mapcounts, frame.pages) for _ in range(length)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from model.driver_files.resolve import whole
+from model.engine.config import fact, setting
 from model.engine.mends import AS_IT_WAS, undone_too
 from model.engine.procedure import Result, Stepped, advance, begin
 from model.kernel.arch.boot import boot
@@ -152,6 +153,8 @@ def _set(context: Context, command: Command) -> Ended:
     key, value = str(command.operands["KEY"]), str(command.operands["VALUE"])
     settings[key] = undone_too(settings.get(key, ""), value) if key == AS_IT_WAS else value
     tx = Transaction(boot(int(settings.get("cpus", "2")), settings=settings))
+    if setting(tx, "mthp") != "never" and not fact(tx, "folios of less than a huge page"):
+        return _ended(context, refused(EINVAL, "Linux has folios of less than a huge page since 6.8"))
     for name, device in state.devices.items():
         tx.devices[name] = device
     for name, text in state.drivers.items():

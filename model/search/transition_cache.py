@@ -20,6 +20,7 @@ from model.invariants.checker import BrokenPlaces, Checker, committed, explain, 
 from model.invariants.holder_index import Index, irqs_off, lock_holders
 from model.invariants.machine_view import MachineView
 from model.invariants.violation import Severity
+from model.memory.folio import large_orders
 from model.memory.records import Cpu, Lock
 from model.memory.state import TABLES, State, Tables, Wait
 from model.memory.tasks import Task
@@ -416,7 +417,7 @@ class TransitionCache:
             cast("Any", TrackedFrames(self.frames, packed, reads)),
             *(self._any(one, packed, reads) for one in (self.references, self.outdated, self.dangerous, self.locks)),
         )
-        draft = PeekingDraft(holding)
+        draft = PeekingDraft(holding, large_orders(before))
         draft.task(task, old, new)
         alive = Tracked(self.alive, packed, reads)
         if (old is None) != (new is None):

@@ -51,7 +51,9 @@ class NotedTable:
         return value
 
     def get(self, key: Any) -> Any:
-        """The entry, or None."""
+        """The entry, or None. Who looks for a page's folio asks for `mthp` on the way: no verdict depends on it."""
+        if (self._name, key) == ("settings", "mthp"):
+            return self._entries.get(key)
         return self._noted(self._entries.get(key))
 
     def __getitem__(self, key: Any) -> Any:

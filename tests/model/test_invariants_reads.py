@@ -76,7 +76,7 @@ def verdicts(scene: MachineView) -> Verdicts:
         name: frozenset(
             pfn
             for pfn in pfns
-            if scene.holding.head(pfn) in {None, pfn} or not rule.of_folio
+            if scene.head(pfn) in {None, pfn} or not rule.of_folio
             if rule.broken(case_of(scene, pfn, of_folio=rule.of_folio))
         )
         for name, rule in FRAME_RULES.items()

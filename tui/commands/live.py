@@ -21,7 +21,7 @@ EXIT_DIFFERS: Final = 1
 EXIT_MALFORMED: Final = 2
 EXIT_NOTHING_DONE: Final = 3
 
-KINDS: Final = ("thp", "hugetlb", "ksm", "swap", "uffd")
+KINDS: Final = ("thp", "mthp", "hugetlb", "ksm", "swap", "uffd")
 """What random programs can be about (PROGRAM_KINDS of tui.live.random_programs; a test compares them)."""
 
 REPEATED: Final = 2

@@ -327,19 +327,20 @@ class KernelMemory:
         """The word page->mapping of a page that is no tail: an address_space, or an anon_vma and a bit."""
         return self.word(self.memory_map + pfn * self.page_size + self.at["folio.mapping"])
 
-    def folio(self, head: int) -> FolioCounts:
-        """A large folio of 512 pages, by its first one (include/linux/mm_types.h, 6.18)."""
+    def folio(self, head: int, pages: int) -> FolioCounts:
+        """A large folio of so many pages, by its first one (include/linux/mm_types.h, 6.18)."""
         size, words = self.page_size, b""
-        for first in range(0, 512, MOST // self.page_size):
-            words += self.read(self.memory_map + (head + first) * size, MOST)
+        at_once = MOST // size
+        for first in range(0, pages, at_once):
+            words += self.read(self.memory_map + (head + first) * size, min(at_once, pages - first) * size)
         field = partial(struct.unpack_from, "<i", words)
         entire = field(self.at["folio._entire_mapcount"])[0] + 1
         return FolioCounts(
             words[size] & 0xFF,
             field(self.at["page._refcount"])[0],
             field(self.at["folio._pincount"])[0],
-            tuple(max(field(page * size + self.at["page._mapcount"])[0] + 1, 0) + entire for page in range(512)),
-            tuple(struct.unpack_from("<Q", words, page * size)[0] for page in range(512)),
+            tuple(max(field(page * size + self.at["page._mapcount"])[0] + 1, 0) + entire for page in range(pages)),
+            tuple(struct.unpack_from("<Q", words, page * size)[0] for page in range(pages)),
         )
 
 

@@ -156,11 +156,22 @@ def why_no_thp() -> str:
     for name, wanted in (("transparent_hugepage", ("madvise",)), ("shmem_enabled", ("never",))):
         if settings.pop(name) not in wanted:
             return tr("the model has transparent_hugepage/enabled `madvise` and shmem_enabled `never`")
+    settings.pop(f"hugepages-{mthp()}", "")
     if settings.pop("hugepages-2048kB", "inherit") not in ("inherit", "madvise") or not set(settings.values()) <= {
         "never"
     }:
-        return tr("the model has large folios of 2 MiB and of no other size (transparent_hugepage/hugepages-*)")
+        return tr("the model has large folios of 2 MiB, and of one other size (transparent_hugepage/hugepages-*)")
     return "" if tells_huge_entries() else tr("this kernel does not tell which entries are of 2 MiB; 6.7 does")
+
+
+def mthp() -> str:
+    """The size of less than 2 MiB that folios of anonymous memory can have here, in the model's words.
+
+    The first one that MADV_HUGEPAGE gets (`inherit` and `madvise` are the same here); `never` if there is none.
+    """
+    sizes = SETTINGS["mthp"].values[1:]
+    wanted = ("inherit", "madvise")
+    return next((size for size in sizes if chosen(THP / f"hugepages-{size}" / "enabled") in wanted), "never")
 
 
 def huge_pages_missed() -> int:

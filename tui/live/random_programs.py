@@ -101,6 +101,14 @@ def _huge(backing: str) -> Callable[[Chance, ProgramNames], str]:
     return make
 
 
+def _mid_size(chance: Chance, names: ProgramNames) -> str:
+    """A mapping in which folios of less than 2 MiB have room, or just not."""
+    process, label = chance.choice(names.processes), f"m{next(names.numbers)}"
+    pages, at = chance.choice((16, 20, 40, 64)), chance.choice((16, 32, 36, 48, 64, 80))
+    names.labels.append((process, label, pages))
+    return f"mmap {process} {label} anon private {chance.choice(('rw', 'rw', 'rw', 'r'))} {pages} at={at} fixed"
+
+
 def _whole(text: str) -> Callable[[Chance, ProgramNames], str]:
     """A line on a whole mapping."""
 
@@ -369,6 +377,7 @@ _SWAP_ADVICE: Final = ((_on_range("madvise {p} {at} {word}", ("pageout", "pageou
 PROGRAM_KINDS: Final[dict[str, tuple[Maker, tuple[tuple[Maker, int], ...]]]] = {
     "thp": (_huge("anon"), ((_huge("anon"), 10), *_HUGE_ADVICE)),
     "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10), *UFFD_ON_HUGE)),
+    "mthp": (_mid_size, ((_mid_size, 6), *_HUGE_ADVICE, *_SWAP_ADVICE)),
     "ksm": (_mmap, ()),
     "swap": (_mmap, _SWAP_ADVICE),
     "uffd": (_mmap, (*UFFD_KINDS, (_userfaultfd, 40))),

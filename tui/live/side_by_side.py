@@ -16,6 +16,7 @@ import msgspec
 from lessons.i18n.language import tr
 from model.engine.config import SETTINGS
 from model.memory.errno import ERRNO_NAMES
+from model.memory.folio import HUGE_ALONE, ORDERS_OF_SIZE
 from model.memory.state import State
 from model.replay import deltas
 from model.replay.compare import Played, as_seen, differences
@@ -31,7 +32,7 @@ from model.session.session import Session
 from tui.live import ksmd
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
 from tui.live.kernel_memory import KernelMemory, unreadable
-from tui.live.possible import huge_pages_missed, pool, why_not
+from tui.live.possible import huge_pages_missed, mthp, pool, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
@@ -81,6 +82,7 @@ class Machines:
             self.workers,
             privileged=may_see_frames() if privileged is None else privileged,
             memory=None if privileged is False or unreadable() else KernelMemory(),
+            orders=ORDERS_OF_SIZE.get(mthp(), HUGE_ALONE),
         )
         self.session = Session()
         self.processes: list[str] = []
@@ -88,7 +90,7 @@ class Machines:
         self.kernel_look, self.model_look = Observation(), Observation()
         self.kernel = nearest_kernel()
         """The model's kernel."""
-        for line in (f"set kernel {self.kernel}", f"set swap {swap()}", f"set hugetlb {pool()}"):
+        for line in (f"set kernel {self.kernel}", f"set swap {swap()}", f"set hugetlb {pool()}", f"set mthp {mthp()}"):
             self._on_the_model(cast("Command", parse_line(line, Scope())))
 
     def __enter__(self) -> Self:

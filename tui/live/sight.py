@@ -98,16 +98,20 @@ class HeldPages(NamedTuple):
 class Looking:
     """Looks at the workers again and again, and gives frames names as a recording does."""
 
-    def __init__(self, workers: Workers, *, privileged: bool, memory: KernelMemory | None = None) -> None:
+    def __init__(
+        self, workers: Workers, *, privileged: bool, memory: KernelMemory | None = None, orders: tuple[int, ...] = (9,)
+    ) -> None:
         self.workers = workers
+        self.orders = orders
+        """Of large folios, those that this machine can have; the largest first."""
         self.memory = memory
         self.seen = EVERYBODY if not privileged else ALL_BUT_SIGNALS if memory else PRIVILEGED
         self.counts = os.open("/proc/kpagecount", os.O_RDONLY) if privileged else -1
         self.flags = os.open("/proc/kpageflags", os.O_RDONLY) if privileged else -1
         self.names: dict[int, str] = {}
         """By frame number, of those that are not freed; a large folio has one, at its head."""
-        self.large: set[int] = set()
-        """Those of them that are large folios."""
+        self.large: dict[int, int] = {}
+        """Those of them that are large folios, with their pages."""
         self.named = 0
         self.slots: dict[int, str] = {}
         self.slots_named = 0
@@ -162,7 +166,7 @@ class Looking:
         look.pins = self.pins
         if self.seen.frames:
             look.phys = {
-                name: self._large_row(pfn) if pfn in self.large else self._phys_row(pfn)
+                name: self._large_row(pfn, self.large[pfn]) if pfn in self.large else self._phys_row(pfn)
                 for pfn, name in self.names.items()
             }
         if self.memory is None:
@@ -189,7 +193,7 @@ class Looking:
         held = {pfn for taken in self.held.values() for pfn in taken.frames}
         for head in sorted(self.large, key=lambda pfn: number(self.names[pfn])):
             self._forget_folio(head, mapped, held, given_back)
-        for pfn in sorted(self.names.keys() - self.large - held, key=lambda pfn: number(self.names[pfn])):
+        for pfn in sorted(self.names.keys() - self.large.keys() - held, key=lambda pfn: number(self.names[pfn])):
             believed = (pfn in mapped and not self._is_large(pfn)) or self.where[pfn].hugetlb
             if self.names[pfn] in given_back if believed else not self._cached(pfn):
                 self._end(pfn)
@@ -197,11 +201,11 @@ class Looking:
     def _end(self, pfn: int) -> None:
         self.freed.append(self.names.pop(pfn))
         self.where.pop(pfn, None)
-        self.large.discard(pfn)
+        self.large.pop(pfn, None)
 
     def _forget_folio(self, head: int, mapped: set[int], held: set[int], given_back: set[str]) -> None:
         """A large folio is freed as a whole; or it was split, and each of its pages goes on by itself, or is freed."""
-        name, pages = self.names[head], set(range(head, head + HUGE))
+        name, pages = self.names[head], set(range(head, head + self.large[head]))
         used = pages & (mapped | held)
         if self._is_large(head) and (used or self.where[head].hugetlb or self._cached(head)):
             if name in given_back and not used & held:
@@ -216,7 +220,7 @@ class Looking:
             self._end(head)
             return
         self.names.pop(head)
-        self.large.discard(head)
+        self.large.pop(head)
         for pfn in sorted(pages):
             if pfn in kept:
                 self.names[pfn] = f"{name}.{pfn - head}"
@@ -226,12 +230,23 @@ class Looking:
                 self.where.pop(pfn, None)
 
     def _is_large(self, pfn: int) -> bool:
-        """Whether the frame is a page of a folio of 2 MiB (which is aligned to its size)."""
-        flags, head = self._word(self.flags, pfn), pfn - pfn % HUGE
+        """Whether the frame is a page of a large folio."""
+        return self._folio(pfn) is not None
+
+    def _folio(self, pfn: int) -> range | None:
+        """The frames of the large folio that a frame belongs to, or None. A folio is aligned to its size."""
+        flags = self._word(self.flags, pfn)
         if not flags >> KPF_THP & 1 and not flags >> KPF["huge"] & 1:
-            return False
-        first, last = (self._word(self.flags, one) for one in (head, head + HUGE - 1))
-        return bool(first >> KPF_HEAD & 1 and last >> KPF_TAIL & 1)
+            return None
+        for order in self.orders:
+            head = pfn >> order << order
+            tails = {head + (1 << smaller) for smaller in self.orders if smaller < order}
+            tails |= {pfn, head + (1 << order) - 1} - {head}
+            if self._word(self.flags, head) >> KPF_HEAD & 1 and all(
+                self._word(self.flags, tail) >> KPF_TAIL & 1 for tail in tails
+            ):
+                return range(head, head + (1 << order))
+        return None
 
     def _cached(self, pfn: int) -> bool:
         """Whether the page cache or the swap cache keeps a frame that no page table shows."""
@@ -278,9 +293,9 @@ class Looking:
             return "hugezero" if flags >> KPF_THP & 1 else "zero"
         if "pf" in vma[5].split():
             return self.specials.setdefault(pfn, f"S{len(self.specials)}")
-        if self._is_large(pfn):
-            head = pfn - pfn % HUGE
-            self.large.add(head)
+        if folio := self._folio(pfn):
+            head = folio.start
+            self.large[head] = len(folio)
             self.where.setdefault(head, self.where[pfn].behind(head - pfn))
             return f"{self._name(head)}.{pfn - head}"
         return self._name(pfn)
@@ -311,16 +326,16 @@ class Looking:
         refcount = self.memory.refcount_of(pfn) if self.memory else None
         return refcount, self._word(self.counts, pfn), self._page_flags(pfn), self._byte(pfn)
 
-    def _large_row(self, head: int) -> LargePhysRow | PhysRow:
+    def _large_row(self, head: int, pages: int) -> LargePhysRow | PhysRow:
         """A large folio; without its own counts nothing of it is compared."""
         if self.memory is None:
             return None, None, "huge", None
-        found = self.memory.folio(head)
+        found = self.memory.folio(head, pages)
         flags = self._page_flags(head)
         anon = "anon" in flags.split()
         marks = [word >> ANON_EXCLUSIVE & 1 for word in found.flags]
         if "huge" in flags.split():
-            marks[1:] = [0] * (HUGE - 1)
+            marks[1:] = [0] * (pages - 1)
         return {
             "order": found.order,
             "ref": found.refcount,
@@ -328,7 +343,7 @@ class Looking:
             "map": in_rows(found.mapcounts),
             "flags": flags,
             "excl": in_rows(marks) if anon else None,
-            "val": in_rows(self.memory.first_bytes(head)),
+            "val": in_rows(self.memory.first_bytes(head)[:pages]),
         }
 
     def _byte(self, pfn: int) -> int | None:
@@ -381,7 +396,8 @@ class Looking:
         """What a frame is called that somebody holds; outside of the arena no entry has given it a name."""
         if not self.seen.frames:
             return "?"
-        head = entry.pfn - entry.pfn % HUGE if self._is_large(entry.pfn) else entry.pfn
+        folio = self._folio(entry.pfn)
+        head = folio.start if folio else entry.pfn
         zero = bool(self._word(self.flags, entry.pfn) >> KPF_ZERO_PAGE & 1)
         inside = zero or taken.page < ARENA_PAGES or head in self.names
         return self._frame(entry.pfn, entry.vma) if inside else "outside"

@@ -13,8 +13,9 @@ from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock
 from model.kernel.mm.do_fault import LATE_TABLE, FaultLocals, do_fault
 from model.kernel.mm.huge_page import huge_pmd, thp_fault_allowed, vma_is_special_huge
 from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
-from model.kernel.mm.page import folio_add_new_anon_rmap, put_page
-from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.mid_size import anon_order, pte_range_none
+from model.kernel.mm.page import folio_add_new_anon_rmap, page_ref_add, put_page
+from model.kernel.mm.page_alloc import alloc_folio, alloc_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import (
     POISON_MARKER,
@@ -314,11 +315,16 @@ class do_anonymous_page(Procedure):
 
     @step
     def alloc_anon_folio(self, tx: Transaction) -> Outcome:
-        """Make sure the VMA has an anon_vma, and get a zeroed page: refcount 1, which will be the entry's."""
+        """Make sure the VMA has an anon_vma, and get a zeroed page: refcount 1, which will be the entry's.
+
+        With `set mthp` a folio of several pages, where the entries of all of them are empty; else one page.
+        """
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         anon_vma_prepare(tx, self.mm, vma)
-        pfn = alloc_page(tx, "anon")
+        order = anon_order(tx, self.mm, vma, self.vpn)
+        pfn = alloc_folio(tx, order, "anon") if order else None
+        pfn = alloc_page(tx, "anon") if pfn is None else pfn
         if pfn is None:
             return done(VM_FAULT_OOM)
         self.holds = (pfn,)
@@ -328,7 +334,8 @@ class do_anonymous_page(Procedure):
     def set_pte(self, tx: Transaction) -> Outcome:
         """Under the page table lock: if the entry is still empty, map the page, writable and dirty.
 
-        mapcount becomes 1, and the page is marked anon-exclusive: it belongs to this process alone.
+        mapcount becomes 1, and the page is marked anon-exclusive: it belongs to this process alone. A folio of several
+        pages takes as many entries at once (set_ptes), and each has one of its references.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
@@ -336,11 +343,16 @@ class do_anonymous_page(Procedure):
         assert vma is not None
         (pfn,) = self.holds
         self.holds = ()
-        if not pte_none_mostly(tx, self.mm, self.vpn) or vma.flags & VM_UFFD_MISSING:
+        pages = tx.frames[pfn].pages
+        start = self.vpn - self.vpn % pages
+        free = pte_none_mostly(tx, self.mm, start) if pages == 1 else pte_range_none(tx, self.mm, start, pages)
+        if not free or vma.flags & VM_UFFD_MISSING:
             put_page(tx, pfn)
-            return tail(self.userfault()) if pte_none_mostly(tx, self.mm, self.vpn) else done()
-        folio_add_new_anon_rmap(tx, pfn, vma, self.vpn)
-        entry = mk_pte(pfn, vma)
-        entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma) if vma.flags & VM_WRITE else entry
-        tx.ptes[self.mm, self.vpn] = keeping_uffd_wp(tx, self.mm, vma, self.vpn, entry)
+            return tail(self.userfault()) if free else done()
+        page_ref_add(tx, pfn, pages - 1)
+        folio_add_new_anon_rmap(tx, pfn, vma, start, mm=self.mm)
+        for page in range(pages):
+            entry = mk_pte(pfn + page, vma)
+            entry = maybe_mkwrite(entry.with_bits(PAGE_DIRTY), vma) if vma.flags & VM_WRITE else entry
+            tx.ptes[self.mm, start + page] = keeping_uffd_wp(tx, self.mm, vma, start + page, entry)
         return done()

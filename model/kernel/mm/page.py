@@ -15,6 +15,7 @@ from model.memory.flags import (
     GUP_PIN_COUNTING_BIAS,
     PG_ANON_EXCLUSIVE,
     PG_FROZEN,
+    PG_HEAD,
     PG_LRU,
     PG_MLOCKED,
     PG_NOREF,
@@ -169,9 +170,11 @@ def folio_putback_lru(tx: Transaction, pfn: int) -> None:
 
 
 def folio_add_new_anon_rmap(
-    tx: Transaction, pfn: int, vma: Vma, vpn: int, *, exclusive: bool = True, on_lru: bool = False
+    tx: Transaction, pfn: int, vma: Vma, vpn: int, *, mm: str = "", exclusive: bool = True, on_lru: bool = False
 ) -> None:
     """A fresh anonymous page gets its first mapping: mapcount 1, exclusive to this process (mm/rmap.c).
+
+    A large folio gets one of each page, by as many entries of `mm` from `vpn` on.
 
     One that others may map as well, as they do after swap and fork, belongs to the root of the tree of anon_vmas: all
     of them are found from there (__folio_set_anon; 6.1: __page_set_anon_rmap).
@@ -183,11 +186,15 @@ def folio_add_new_anon_rmap(
     tx.frames.update(
         pfn,
         kind="anon",
-        mapcount=1,
+        mapcount=0 if flags & PG_HEAD else 1,
         flags=flags,
         mapping=f"anon_vma:{anon_vma}",
         index=vma.pgoff + vpn - vma.start,
     )
+    if flags & PG_HEAD:
+        pages = tx.frames[pfn].pages
+        set_anon_exclusive(tx, pfn, pages, exclusive=exclusive)
+        large_rmap.add_ptes(tx, pfn, pages, mm)
     if not on_lru:
         mlock_vma_folio(tx, pfn, vma)
 

@@ -80,7 +80,7 @@ class reclaim_pages(Procedure):
         if frame.flags & (PG_UNEVICTABLE | PG_WRITEBACK):
             return self.keep(tx, pfn)
         if frame.kind == "anon" and frame.flags & PG_SWAPBACKED and not frame.flags & PG_SWAPCACHE:
-            if not total_swap(tx) or folio_maybe_dma_pinned(tx, pfn):
+            if folio_maybe_dma_pinned(tx, pfn):
                 return self.keep(tx, pfn)
             if frame.large and frame.refcount != frame.mapcount + 1:
                 return self.keep(tx, pfn)

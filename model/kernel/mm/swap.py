@@ -31,17 +31,20 @@ def synchronous_io(mem: Memory) -> bool:
 SWAPFILE_CLUSTER: Final = 512
 """Slots for small pages: one cluster, in which the kernel looks for a free one behind the last (mm/swapfile.c)."""
 CLUSTERS: Final = 32
-"""All other clusters are for large folios, which take a whole one."""
+"""All other clusters are for large folios: the kernel has lists of them by order."""
 
 
 def folio_alloc_swap(tx: Transaction, pfn: int) -> bool:
     """Give a page a slot and make it the slot's cache: one reference more; it is dirty, for the slot is empty.
 
-    A large folio needs slots side by side, a whole cluster of them. False if swap is full.
+    A large folio needs as many slots side by side, aligned; one of 2 MiB a whole cluster. False if swap is full,
+    or if there is none.
     """
+    if not total_swap(tx):
+        return False
     if (pages := tx.frames[pfn].pages) > 1:
-        clusters = range(SWAPFILE_CLUSTER, SWAPFILE_CLUSTER * CLUSTERS, SWAPFILE_CLUSTER)
-        free = (slot for slot in clusters if not any(slot + page in tx.swap_slots for page in range(pages)))
+        places = range(SWAPFILE_CLUSTER, SWAPFILE_CLUSTER * CLUSTERS, pages)
+        free = (slot for slot in places if not any(slot + page in tx.swap_slots for page in range(pages)))
         slot = next(free, None)
         if slot is not None:
             swap_cache_add(tx, slot, SwapSlot(), pfn)

@@ -1,14 +1,22 @@
 """A fault on a swap entry: read the page back, and decide whether it belongs to this process alone."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from model.engine.config import fact
 from model.engine.procedure import Outcome, Procedure, done, goto, step, tail
-from model.kernel.arch.pgtable import pte_lock
+from model.kernel.arch.pgtable import TABLE_SHIFT, pte_lock, table_end
 from model.kernel.mm.do_fault import FaultLocals, the_vma
 from model.kernel.mm.filemap import folio_lock, folio_unlock
-from model.kernel.mm.page import folio_add_new_anon_rmap, folio_add_rmap, get_page, put_page, set_anon_exclusive
-from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.mid_size import swap_pte_batch, swapin_order
+from model.kernel.mm.page import (
+    folio_add_new_anon_rmap,
+    folio_add_rmap,
+    get_page,
+    page_ref_add,
+    put_page,
+    set_anon_exclusive,
+)
+from model.kernel.mm.page_alloc import alloc_folio, alloc_page
 from model.kernel.mm.page_prot import mk_pte
 from model.kernel.mm.pte_marker import userfaultfd_pte_wp
 from model.kernel.mm.swap import folio_free_swap, swap_cache_add, swap_free, synchronous_io
@@ -31,9 +39,11 @@ from model.memory.flags import (
     VM_LOCKED,
     VM_WRITE,
 )
-from model.memory.folio import folio_of
+from model.memory.folio import folio_of, page_folio
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
+
+MAPPED_IN_ONE_GO: Final = "a folio in the swap cache is mapped in one go"
 
 
 class do_swap_page(Procedure):
@@ -69,12 +79,16 @@ class do_swap_page(Procedure):
         """Allocate a page and read the slot into it.
 
         If this is the only entry of the slot, and the device is as fast as memory (zram), that is all: the page is
-        nobody else's. Otherwise it becomes the slot's cache, so that the next one finds it.
+        nobody else's. Otherwise it becomes the slot's cache, so that the next one finds it. With `set mthp` a whole
+        folio is read from zram, where the slots lie side by side.
         """
         record = tx.swap_slots.get(self.slot())
         if record is None or record.pfn >= 0:
             return goto(do_swap_page.swap_cache_get_folio)
         flags = PG_SWAPBACKED | PG_UPTODATE | PG_LRU
+        if synchronous_io(tx) and record.count == 1 and (page := self.alloc_swap_folio(tx, flags)) is not None:
+            self.holds = (page,)
+            return None
         pfn = alloc_page(tx, "anon", content=record.content, flags=flags)
         if pfn is None:
             return done(VM_FAULT_OOM)
@@ -82,6 +96,20 @@ class do_swap_page(Procedure):
         if not synchronous_io(tx) or record.count > 1:
             swap_cache_add(tx, self.slot(), record, pfn)
         return None
+
+    def alloc_swap_folio(self, tx: Transaction, flags: int) -> int | None:
+        """Read the slots around ours into one folio, if there may be one; returns the page that is asked for."""
+        assert self.entry is not None
+        order = swapin_order(tx, self.mm, the_vma(tx, self.mm, self.vpn), self.vpn, self.entry)
+        head = alloc_folio(tx, order, "anon", flags=flags) if order else None
+        if head is None:
+            return None
+        page = self.vpn % (1 << order)
+        for other in range(1 << order):
+            record = tx.swap_slots[self.slot() - page + other]
+            if record.content:
+                tx.content[head + other] = record.content
+        return head + page
 
     @step
     def folio_lock(self, tx: Transaction) -> Outcome:
@@ -119,20 +147,23 @@ class do_swap_page(Procedure):
         """Under the page table lock, if the entry is still the same: give the slot back, map the page.
 
         Writable at once if it is ours alone: the entry says so (exclusive), or nobody else can have seen it. A write to
-        a page that others have too goes on to copy-on-write.
+        a page that others have too goes on to copy-on-write. A large folio is mapped in one go, if the entries around
+        this one name all its slots.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         pfn, *cached = self.holds
-        if tx.ptes.get((self.mm, self.vpn)) != self.entry:
+        vma = the_vma(tx, self.mm, self.vpn)
+        start, pages = self.batch(tx, vma, pfn)
+        if tx.ptes.get((self.mm, self.vpn)) != self.entry or not pages:
             self.drop(tx)
             return done()
-        vma = the_vma(tx, self.mm, self.vpn)
         write = bool(self.flags & FAULT_FLAG_WRITE)
-        swap_free(tx, self.slot())
+        for slot in range(self.slot() - self.vpn + start, self.slot() - self.vpn + start + pages):
+            swap_free(tx, slot)
         if should_try_to_free_swap(tx, pfn, vma, write=write):
             folio_free_swap(tx, pfn)
-        pte = self.map(tx, vma, pfn, write=write, copied=bool(cached))
+        pte = self.map(tx, vma, start, pages, pfn - self.vpn + start, write=write, copied=bool(cached))
         self.holds = tuple(cached)
         folio_unlock(tx, pfn)
         if cached:
@@ -140,8 +171,27 @@ class do_swap_page(Procedure):
         where: FaultLocals = {"mm": self.mm, "vpn": self.vpn, "flags": self.flags}
         return tail(do_wp_page(**where)) if write and not pte.writable else done()
 
-    def map(self, tx: Transaction, vma: Vma, pfn: int, *, write: bool, copied: bool) -> Pte:
-        """Make the entry; our reference is the entry's from now on.
+    def batch(self, tx: Transaction, vma: Vma, pfn: int) -> tuple[int, int]:
+        """Where to begin, and how many entries to make: all of a large folio's, or ours alone.
+
+        None, if a fresh folio does not fit any more: the fault begins anew.
+        """
+        assert self.entry is not None
+        head = page_folio(tx, pfn)
+        frame = tx.frames[head]
+        alone = self.vpn, 1
+        if not frame.large or (frame.flags & PG_SWAPCACHE and not fact(tx, MAPPED_IN_ONE_GO)):
+            return alone
+        page = pfn - head
+        start = self.vpn - page
+        end = start + frame.pages
+        inside = max(self.vpn >> TABLE_SHIFT << TABLE_SHIFT, vma.start) <= start and end <= table_end(self.vpn, vma.end)
+        if inside and swap_pte_batch(tx, self.mm, start, self.entry, page, frame.pages):
+            return start, frame.pages
+        return alone if frame.flags & PG_SWAPCACHE else (start, 0)
+
+    def map(self, tx: Transaction, vma: Vma, start: int, pages: int, pfn: int, *, write: bool, copied: bool) -> Pte:
+        """Make the entries, from `start` and page `pfn` on; our reference is theirs from now on. Returns the first.
 
         A page that was read from swap is on the LRU list by now and becomes no mlocked one, even in a VM_LOCKED VMA.
         """
@@ -154,13 +204,15 @@ class do_swap_page(Procedure):
         pte = mk_pte(pfn, vma).with_bits(self.entry.bits & PAGE_UFFD_WP)
         if exclusive and vma.flags & VM_WRITE and not userfaultfd_pte_wp(vma, pte):
             pte = pte.with_bits(PAGE_RW | (PAGE_DIRTY if write else 0))
+        page_ref_add(tx, pfn, pages - 1)
         if fresh:
             on_lru = not copied and fact(tx, "pages read from swap are not mlocked")
-            folio_add_new_anon_rmap(tx, pfn, vma, self.vpn, exclusive=exclusive, on_lru=on_lru)
+            folio_add_new_anon_rmap(tx, pfn, vma, start, mm=self.mm, exclusive=exclusive, on_lru=on_lru)
         else:
-            folio_add_rmap(tx, pfn, vma, self.mm)
-            set_anon_exclusive(tx, pfn, exclusive=exclusive)
-        tx.ptes[self.mm, self.vpn] = pte
+            folio_add_rmap(tx, pfn, vma, self.mm, pages)
+            set_anon_exclusive(tx, pfn, pages, exclusive=exclusive)
+        for page in range(pages):
+            tx.ptes[self.mm, start + page] = Pte(pfn + page, pte.bits)
         return pte
 
 
@@ -182,4 +234,4 @@ def should_try_to_free_swap(tx: Transaction, pfn: int, vma: Vma, *, write: bool)
         return False
     if vma.flags & VM_LOCKED or frame.flags & PG_MLOCKED:
         return True
-    return write and frame.refcount == 2
+    return write and frame.refcount == 1 + frame.pages

@@ -8,7 +8,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, step, tail
 from model.kernel.arch.pgtable import hold_pte_lock, is_zero_pfn, pte_lock, pte_unlock, vm_normal_page
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.do_fault import the_vma
-from model.kernel.mm.filemap import folio_unlock
+from model.kernel.mm.filemap import folio_trylock, folio_unlock
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import (
     folio_add_new_anon_rmap,
@@ -127,12 +127,17 @@ def can_reuse_anon_folio(tx: Transaction, pfn: int) -> bool:
 def can_reuse_large_anon_folio(tx: Transaction, head: int) -> bool:
     """Whether all entries that map a large folio are this process's, and nobody else has a reference (since 6.15).
 
-    Then every page of it is the process's own. A folio of which a single page is still mapped is given up instead.
+    Then every page of it is the process's own. A folio of which a single page is still mapped is given up instead. The
+    swap cache gives its references back, if no entry names a slot any more.
     """
     frame = tx.frames[head]
-    if not fact(tx, "pages of a large folio are reused in place"):
+    if not fact(tx, "pages of a large folio are reused in place") or frame.mapcount <= 1 or tx.folios[head].shared:
         return False
-    return frame.mapcount > 1 and not tx.folios[head].shared and frame.mapcount == frame.refcount
+    if frame.flags & PG_SWAPCACHE and folio_trylock(tx, head):
+        folio_free_swap(tx, head)
+        folio_unlock(tx, head)
+        frame = tx.frames[head]
+    return frame.mapcount == frame.refcount
 
 
 def folio_move_anon_rmap(tx: Transaction, pfn: int, vma: Vma) -> None:
