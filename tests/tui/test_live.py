@@ -186,7 +186,8 @@ def test_random_programs_are_the_same_on_a_real_kernel() -> None:
 
 @pytest.mark.parametrize("kind", PROGRAM_KINDS)
 def test_a_kind_of_program_is_the_same_every_time_and_about_its_subject(kind: str) -> None:
-    word = {"thp": "hugepage", "hugetlb": "hugetlb", "ksm": "mergeable", "swap": "pageout", "uffd": "userfaultfd"}[kind]
+    words = {"thp": "hugepage", "mthp": "hugepage", "ksm": "mergeable", "swap": "pageout", "uffd": "userfaultfd"}
+    word = words.get(kind, kind)
     programs = [program(seed, kind=kind) for seed in range(5)]
     assert programs == [program(seed, kind=kind) for seed in range(5)]
     assert all(any(word in line for line in lines) for lines in programs)

@@ -223,6 +223,16 @@ def test_entries_of_single_pages_lead_to_pages_of_the_box_and_each_is_a_unit_of_
     assert told[-1].startswith(" =   509")
 
 
+def test_a_folio_of_less_than_2_mib_is_a_box_of_its_pages_and_each_entry_leads_to_one() -> None:
+    start = "set mthp 64kB\nprocess p0\nmmap p0 m anon private rw 16 at=16\nmadvise p0 m hugepage\nwrite p0 m 1\n"
+    drawn, rows = drawn_after(start + "gup p0 m+5 as=r write pin\nmadvise p0 m[0:4] dontneed")
+    (head,) = (row for row in rows if "f16 64k p0" in row)
+    assert head.rstrip().endswith("12●◆ 13▌")
+    pages = [row for row in rows if "┃f" in row or "┗f" in row]
+    assert [("▶" in row, "map 1" in row) for row in pages] == [(False, False)] * 2 + [(True, True)] * 3
+    assert "a folio of 16 pages" in ledger(drawn, 21, 76)[0].text
+
+
 SHARED = """set hugetlb 4
 set tlb-flush broadcast
 process p0 cpu=0

@@ -376,8 +376,8 @@ _SWAP_ADVICE: Final = ((_on_range("madvise {p} {at} {word}", ("pageout", "pageou
 
 PROGRAM_KINDS: Final[dict[str, tuple[Maker, tuple[tuple[Maker, int], ...]]]] = {
     "thp": (_huge("anon"), ((_huge("anon"), 10), *_HUGE_ADVICE)),
-    "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10), *UFFD_ON_HUGE)),
     "mthp": (_mid_size, ((_mid_size, 6), *_HUGE_ADVICE, *_SWAP_ADVICE)),
+    "hugetlb": (_huge("hugetlb"), ((_huge("hugetlb"), 10), *UFFD_ON_HUGE)),
     "ksm": (_mmap, ()),
     "swap": (_mmap, _SWAP_ADVICE),
     "uffd": (_mmap, (*UFFD_KINDS, (_userfaultfd, 40))),

@@ -159,6 +159,15 @@ class Before(msgspec.Struct, frozen=True):
         return found
 
 
+def size_of(order: int) -> str:
+    """How large a block or a folio of 2^order pages is.
+
+    >>> size_of(9), size_of(4)
+    ('2M', '64k')
+    """
+    return f"{1 << order - 8}M" if order >= 8 else f"{4 << order}k"
+
+
 def frame_name(state: State, pfn: int) -> str:
     """`f5` for memory, `v0` for video memory, `m0` for a PCI BAR, `d0` for DAX, `zero` for the zero page."""
     frame = state.frames.get(pfn)

@@ -22,7 +22,7 @@ from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
 from tui.views.picture.units import counted, tokens, units
 from tui.views.row import Span, cut
-from tui.views.shown_state import by_name, frame_name, place
+from tui.views.shown_state import by_name, frame_name, place, size_of
 
 LEAST: Final = 76
 """Columns that the picture needs."""
@@ -176,7 +176,7 @@ class Cells:
         owners = {self._owner(pfn) for pfn in self._shown_pages(head)} - {""}
         role = self._role(subject, hue(drawn.past, next(iter(owners))) if len(owners) == 1 else "plain")
         named, whose = f"{self._mark(subject)}{frame_name(self.state, head)}", "+".join(sorted(owners))
-        text = f"{named} 2M {whose}".rstrip()
+        text = f"{named} {size_of(frame.order)} {whose}".rstrip()
         shown = tokens(units(self.state, drawn.index, head), 6)
         tail = _longest(_counts(shown, str(frame.refcount), ""), width - 2 - len(text)).rstrip()
         room = width - 2 - len(tail)
@@ -224,7 +224,7 @@ class Cells:
         role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
         names = _names([frame_name(self.state, pfn) for pfn in line.frames], 9)
         byte = f"={self.state.content.get(pfn, 0)}"
-        of_kind = "2M" if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 else ""
+        of_kind = size_of(frame.order) if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 else ""
         of_kind = "ksm" if frame.flags & PG_KSM else of_kind
         told = "" if frame.kind == "zero" else owner if known else f"({owner})" if owner else ""
         told = tr("table") if frame.kind == "pgtable" else told
