@@ -32,6 +32,8 @@ class Backing(NamedTuple):
     """It belongs to the device `dev`."""
     needs: str = ""
     """A fact: kernels on which it does not hold have no such mapping."""
+    handled: bool = False
+    """It is registered with userfaultfd `u`, which answers by SIGBUS. Each pair that is tried has one of its calls."""
     lends_pages: bool = False
     """get_user_pages() gets its pages, and its driver gives them away all the same when it moves the buffer. What uses
     GUP is not tried there: the fault is the driver's, and the subject of `ptescope compare`.
@@ -59,6 +61,8 @@ class OrdinaryCall(NamedTuple):
     """What must have been done before."""
     only_moving: bool = False
     only_collapsing: bool = False
+    handler: bool = False
+    """Whoever handles the page faults does it, through userfaultfd."""
     child: bool = False
     """A child `k` that was forked before does it."""
     device: bool = False
@@ -109,6 +113,15 @@ def _collapsing(name: str, made: str, mapped: str, *touch: str, owner: Owner = "
     return Backing(name, lines, owner, collapses=True, at=512, pages=512, touch=(TOUCH, *touch))
 
 
+def _handled(name: str, *lines: str, modes: str, owner: Owner = "", protected: bool = False) -> Backing:
+    """A page that is registered, another one to fill it from, and a registered one that is empty."""
+    setup = (*lines, "mmap p0 src anon private rw 1 at=48", "mmap p0 dst anon private rw 1 at=52")
+    registered = (f"uffdio-register p0 buf u {modes}", "uffdio-register p0 dst u missing")
+    protect = ("uffdio-writeprotect p0 buf u wp",) if protected else ()
+    touch = (TOUCH, "write p0 src 90", "userfaultfd p0 u sigbus", *registered, *protect)
+    return Backing(name, setup, owner, touch=touch, handled=True)
+
+
 TOUCH: Final = "write p0 buf+0 65"
 LOOK: Final = "read p0 buf+0"
 ANONYMOUS: Final = "mmap p0 buf anon private rw 1 at=16"
@@ -117,6 +130,7 @@ LARGE: Final = "mmap p0 buf anon private rw 512 at=512"
 COLLAPSE: Final = "madvise p0 buf collapse"
 HUGETLB: Final = "mmap p0 buf hugetlb private rw 512 at=512"
 READ: Final = ("pwrite f 0 65", LOOK)
+EMPTIED: Final = "madvise p0 @[{at}:{end}] dontneed"
 
 BACKINGS: Final = (
     _private("anonymous"),
@@ -174,6 +188,9 @@ BACKINGS: Final = (
         "mmap p0 buf memfd:f private rw 512 at=512",
         owner="file",
     ),
+    _handled("anonymous, registered", ANONYMOUS, modes="missing wp"),
+    _handled("anonymous, write-protected", ANONYMOUS, modes="wp", protected=True),
+    _handled("memfd, registered", "memfd f 1", "mmap p0 buf memfd:f shared rw 1 at=16", modes="minor wp", owner="file"),
     _special("perf"),
     _special("packet"),
     Backing("io_uring", ("mmap p0 buf io_uring shared rw 1",)),
@@ -223,6 +240,15 @@ CALLS: Final = (
     OrdinaryCall("child writes", ("write k @{at} 80",), child=True, survived=True),
     OrdinaryCall("child unmaps", ("munmap k @[{at}:{end}]",), child=True, survived=True),
     OrdinaryCall("child exits", ("exit k",), child=True, once=True, survived=True),
+    # by whoever handles its page faults
+    OrdinaryCall("uffd copy", (EMPTIED, "uffdio-copy p0 @[{at}:{end}] u @48"), handler=True),
+    OrdinaryCall("uffd zeropage", (EMPTIED, "uffdio-zeropage p0 @[{at}:{end}] u"), handler=True),
+    OrdinaryCall("uffd move in", (EMPTIED, "uffdio-move p0 @[{at}:{end}] u @48"), handler=True),
+    OrdinaryCall("uffd move out", ("uffdio-move p0 @52 u @{at}",), handler=True),
+    OrdinaryCall("uffd continue", (EMPTIED, "uffdio-continue p0 @[{at}:{end}] u"), ("file",), handler=True),
+    OrdinaryCall("uffd protect", ("uffdio-writeprotect p0 @[{at}:{end}] u wp",), handler=True, survived=True),
+    OrdinaryCall("uffd lift", ("uffdio-writeprotect p0 @[{at}:{end}] u",), handler=True, survived=True),
+    OrdinaryCall("uffd unregister", ("uffdio-unregister p0 @[{at}:{end}] u",), handler=True, survived=True),
     # by others, to the process
     OrdinaryCall("remote-read", ("remote-read p1 p0 @{at}",), stranger=True, gup=True, survived=True),
     OrdinaryCall("remote-write", ("remote-write p1 p0 @{at} 69",), stranger=True, gup=True, survived=True),

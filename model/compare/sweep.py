@@ -103,6 +103,7 @@ def calls_for(backing: Backing, kernel: str) -> tuple[OrdinaryCall, ...]:
         and (backing.collapses or not call.only_collapsing)
         and not (backing.lends_pages and call.gup)
         and (has_child(backing) or not call.child)
+        and (backing.handled or not call.handler)
         and not (call.unless and holds_on(kernel, call.unless))
     )
 
@@ -127,8 +128,11 @@ def may_meet(calls: Collection[OrdinaryCall]) -> bool:
 def worth_it(backing: Backing, calls: Collection[OrdinaryCall]) -> bool:
     """Whether calls are tried on a backing: a collapse copies 512 pages, so its scenes are the dearest by far.
 
-    There every call meets the collapse, and the most entangled ones each other, in pairs.
+    There every call meets the collapse, and the most entangled ones each other, in pairs. And where userfaultfd handles
+    the faults, every call meets those of the handler.
     """
+    if backing.handled:
+        return len(calls) == 2 and any(call.handler for call in calls)
     if not backing.collapses:
         return True
     return len(calls) == 2 and (any(c.only_collapsing for c in calls) or all(c.entangled for c in calls))
