@@ -120,6 +120,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("0", "1", "2", "3", "4", "8", "16", "64", "256"),
         "how many pages of 2 MiB are set aside for hugetlb when the machine starts (vm.nr_hugepages)",
     ),
+    "hugetlb-overcommit": Setting(
+        ("0", "1", "2", "4", "16"),
+        "how many pages the pool may have beyond those, taken from free memory when they are wanted and given back as "
+        "soon as they are not (vm.nr_overcommit_hugepages)",
+    ),
     "swap": Setting(("zram", "file", "off"), "swap space: in compressed RAM (written at once), in a file, or none"),
     AS_IT_WAS: Setting(
         (NONE, *MENDS),

@@ -35,6 +35,30 @@ def test_a_page_of_the_pool_is_mapped_by_one_entry_and_given_back_with_its_mappi
     assert play.broken() == set()
 
 
+def test_surplus_pages_come_when_the_pool_is_too_small_and_go_with_the_reservation() -> None:
+    """mm/hugetlb.c: gather_surplus_pages, alloc_surplus_hugetlb_folio, return_unused_surplus_pages (6.1 to 7.3)."""
+    play = Play("set hugetlb 2\nset hugetlb-overcommit 2", "process p0\nmmap p0 m hugetlb private rw 1536")
+    assert (*pool(play.state), play.state.counters.get("hugetlb_surplus")) == (3, 3, 1)
+    assert play.do("mmap p0 more hugetlb private rw 1024") == "error ENOMEM"
+    assert (*pool(play.state), play.state.counters.get("hugetlb_surplus")) == (3, 3, 1), "what was gathered went back"
+    play.do("write p0 m 1\nwrite p0 m+512 2\nfork p0 kid\nwrite p0 m 3")
+    assert (*pool(play.state), play.state.counters.get("hugetlb_surplus")) == (1, 1, 2), "the copy is a surplus page"
+    assert play.do("write kid m+512 4") == "signal SIGBUS"
+    play.do("munmap p0 m\nexit kid")
+    assert (*pool(play.state), play.state.counters.get("hugetlb_surplus")) == (2, 0, None)
+    assert play.broken() == set()
+
+
+def test_a_surplus_page_is_free_memory_again_for_everybody() -> None:
+    play = Play("set hugetlb 1\nset hugetlb-overcommit 1", "process p0\nmmap p0 m hugetlb private rw 1024 at=512")
+    play.do("write p0 m+512 7\nwrite p0 m 8\nmunmap p0 m\nmmap p0 n anon private rw 512 at=512\nmadvise p0 n hugepage")
+    assert play.do("read p0 n") == "ok 0"
+    play.do("write p0 n 1")
+    assert holds(play, "huge p0 n and refcount p0 n 1 and content p0 n+1 0")
+    assert pool(play.state) == (1, 0)
+    assert play.broken() == set()
+
+
 def test_mmap_reserves_so_that_no_fault_finds_the_pool_empty() -> None:
     play = Play("set hugetlb 2", "process p0\nmmap p0 m hugetlb private rw 1000")
     assert pool(play.state) == (2, 2)  # the length is rounded up to 2 MiB

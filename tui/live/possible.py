@@ -224,6 +224,15 @@ def pool() -> str:
     return free if free in SETTINGS["hugetlb"].values else "0"
 
 
+def overcommit() -> str:
+    """How many surplus pages that pool may have here; 0 where the model cannot have so many."""
+    try:
+        most = Path("/proc/sys/vm/nr_overcommit_hugepages").read_text(encoding="ascii").strip()
+    except OSError:
+        return "0"
+    return most if most in SETTINGS["hugetlb-overcommit"].values else "0"
+
+
 def why_no_huge_pages(state: State) -> str:
     """Why nothing can be mapped out of the pool of huge pages here; empty if both machines began with the same pool."""
     if setting(state, "hugetlb") != "0":

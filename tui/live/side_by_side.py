@@ -32,7 +32,7 @@ from model.session.session import Session
 from tui.live import ksmd
 from tui.live.actions import ACTIONS, Answer, AskedCommand, KernelCall, Live
 from tui.live.kernel_memory import KernelMemory, unreadable
-from tui.live.possible import huge_pages_missed, mthp, pool, why_not
+from tui.live.possible import huge_pages_missed, mthp, overcommit, pool, why_not
 from tui.live.sight import Looking, may_see_frames
 from tui.live.workers import WorkerLostError, Workers
 
@@ -90,7 +90,14 @@ class Machines:
         self.kernel_look, self.model_look = Observation(), Observation()
         self.kernel = nearest_kernel()
         """The model's kernel."""
-        for line in (f"set kernel {self.kernel}", f"set swap {swap()}", f"set hugetlb {pool()}", f"set mthp {mthp()}"):
+        for setting in (
+            f"kernel {self.kernel}",
+            f"swap {swap()}",
+            f"hugetlb {pool()}",
+            f"hugetlb-overcommit {overcommit()}",
+            f"mthp {mthp()}",
+        ):
+            line = f"set {setting}"
             self._on_the_model(cast("Command", parse_line(line, Scope())))
 
     def __enter__(self) -> Self:

@@ -1,18 +1,21 @@
 """The pool of huge pages that hugetlb has, and who has a right to the next one (mm/hugetlb.c).
 
-The pages are set aside when the machine starts, and never go back to the page allocator. mmap() reserves what it maps,
-so that no fault finds the pool empty; it fails instead. Of a shared mapping the file notes what is reserved
-(`File.reserved`), of a private one the VMA notes what has been used up (`Vma.consumed`). A process that has none of
-both, such as the child of a fork, gets what is free and nobody's.
+The pages are set aside when the machine starts. With `set hugetlb-overcommit` there can be surplus ones: they come from
+the page allocator, and go back there. Nobody notes which page is surplus, only how many are: the next free one goes.
 
-Left out: subpools (hugetlbfs mounted with a size), surplus pages (vm.nr_overcommit_hugepages is 0), other sizes. The
-functions bear the names and the rules of 6.14 and newer.
+mmap() reserves what it maps, so that no fault finds the pool empty; it fails instead. Of a shared mapping the file
+notes what is reserved (`File.reserved`), of a private one the VMA notes what has been used up (`Vma.consumed`). A
+process that has none of both, such as the child of a fork, gets what is free and nobody's.
+
+Left out: subpools (hugetlbfs mounted with a size), temporary pages, other sizes. The functions bear the names and the
+rules of 6.14 and newer.
 """
 
 from typing import Final
 
-from model.engine.config import fact
+from model.engine.config import fact, setting
 from model.kernel.arch.boot import HUGETLB_NR
+from model.kernel.mm.free_area import push_free, take_block
 from model.kernel.mm.free_list import give, take
 from model.memory.flags import (
     HPAGE_RESV_OWNER,
@@ -84,10 +87,84 @@ def hugetlb_acct_memory(tx: Transaction, pages: int) -> bool:
 
     More than are free is refused even where reservations of pages in use would make up for it (allowed_mems_nr).
     """
-    if pages > 0 and (pages > available_huge_pages(tx) or pages > free_huge_pages(tx)):
-        return False
-    _reserve(tx, pages)
+    if pages > 0:
+        if not gather_surplus_pages(tx, pages):
+            return False
+        if pages > free_huge_pages(tx):
+            return_unused_surplus_pages(tx, pages)
+            return False
+    elif pages < 0:
+        return_unused_surplus_pages(tx, -pages)
     return True
+
+
+# -- surplus pages -----------------------------------------------------------------------------
+
+
+def surplus_huge_pages(mem: Memory) -> int:
+    """How many pages the pool has beyond those that were set aside."""
+    return mem.counters.get("hugetlb_surplus") or 0
+
+
+def count_surplus(tx: Transaction, pages: int) -> None:
+    """There are so many more, or, below 0, less."""
+    left = surplus_huge_pages(tx) + pages
+    if left:
+        tx.counters["hugetlb_surplus"] = left
+    else:
+        del tx.counters["hugetlb_surplus"]
+
+
+def alloc_surplus_hugetlb_folio(tx: Transaction) -> int | None:
+    """2 MiB of the page allocator for the pool; None if it may have no more, or if there are none."""
+    if surplus_huge_pages(tx) >= int(setting(tx, "hugetlb-overcommit")):
+        return None
+    head = take_block(tx, TABLE_SHIFT)
+    if head is not None:
+        count_surplus(tx, 1)
+    return head
+
+
+def gather_surplus_pages(tx: Transaction, pages: int) -> bool:
+    """Reserve pages, and make the pool large enough for that. False if it cannot be: then nothing has changed."""
+    needed = resv_huge_pages(tx) + pages - free_huge_pages(tx)
+    found: list[int] = []
+    while len(found) < needed:
+        head = alloc_surplus_hugetlb_folio(tx)
+        if head is None:
+            break
+        found.append(head)
+    enough = len(found) >= needed
+    for head in found:
+        if enough:
+            enqueue_hugetlb_folio(tx, head)
+        else:
+            remove_surplus(tx, head)
+    if enough:
+        _reserve(tx, pages)
+    return enough
+
+
+def return_unused_surplus_pages(tx: Transaction, pages: int) -> None:
+    """Give a reservation back, and as many surplus pages as it had, as far as pages are free."""
+    _reserve(tx, -pages)
+    for _ in range(min(pages, surplus_huge_pages(tx))):
+        head = dequeue_hugetlb_folio(tx)
+        if head is None:
+            return
+        remove_surplus(tx, head)
+
+
+def remove_surplus(tx: Transaction, head: int) -> None:
+    """The pool has one page less; the page allocator has it (remove_hugetlb_folio, adjust_surplus)."""
+    count_surplus(tx, -1)
+    push_free(tx, head, TABLE_SHIFT)
+
+
+def enqueue_hugetlb_folio(tx: Transaction, head: int) -> None:
+    """A page of the pool that nobody uses."""
+    give(tx, tx.free, FREE_LIST, head)
+    tx.counters["hugetlb_free"] = free_huge_pages(tx) + 1
 
 
 # -- out of the pool, and back ------------------------------------------------------------------
@@ -107,13 +184,18 @@ def dequeue_hugetlb_folio(tx: Transaction) -> int | None:
 
 
 def free_huge_folio(tx: Transaction, head: int) -> None:
-    """The last reference is gone: the huge page goes back to the pool, and if it was reserved before, it is again."""
+    """The last reference is gone: the huge page goes back to the pool, and if it was reserved before, it is again.
+
+    As long as the pool has surplus pages, it goes to the page allocator instead.
+    """
     if tx.frames[head].flags & PG_RESTORE_RESERVE:
         _reserve(tx, 1)
     del tx.frames[head]
     del tx.folios[head]
-    give(tx, tx.free, FREE_LIST, head)
-    tx.counters["hugetlb_free"] = free_huge_pages(tx) + 1
+    if surplus_huge_pages(tx):
+        remove_surplus(tx, head)
+    else:
+        enqueue_hugetlb_folio(tx, head)
 
 
 def alloc_hugetlb_folio(
@@ -122,14 +204,13 @@ def alloc_hugetlb_folio(
     """A zeroed huge page with one reference for an address of a VMA; returns its head. None: -ENOSPC.
 
     What the VMA or its file has reserved for the address is used up. Without a reservation, or for a copy of the
-    owner's own page, which its reservation has been used up for, only a page that is nobody's will do.
+    owner's own page, which its reservation has been used up for, only a page that is nobody's will do. If the pool has
+    none, it may get a surplus one.
     """
     index = vma_hugecache_offset(vma, vpn)
     needed = cow_from_owner or vma_needs_reservation(tx, mm, vma, index)
-    if needed and available_huge_pages(tx) <= 0:
-        return None
-    head = dequeue_hugetlb_folio(tx)
-    if head is None:
+    head = dequeue_hugetlb_folio(tx) if not needed or available_huge_pages(tx) > 0 else None
+    if head is None and (head := alloc_surplus_hugetlb_folio(tx)) is None:
         return None
     flags = PG_HEAD | PG_HUGETLB | PG_UPTODATE
     if not needed:
@@ -211,7 +292,12 @@ def adjust_reservation(tx: Transaction, mm: str, vma: Vma, vpn: int, head: int) 
     frame = tx.frames[head]
     now = current(tx, mm, vma)
     owner = now.resv & HPAGE_RESV_OWNER and not now.flags & VM_MAYSHARE
-    if not owner or frame.kind != "anon" or not fact(tx, "a huge page that its owner unmaps is reserved again"):
+    if (
+        surplus_huge_pages(tx)
+        or not owner
+        or frame.kind != "anon"
+        or not fact(tx, "a huge page that its owner unmaps is reserved again")
+    ):
         return
     if frame.mapcount and not fact(tx, "it is even while a child still maps it"):
         return

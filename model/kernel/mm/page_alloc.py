@@ -3,11 +3,10 @@
 Which one of a list is handed out is up to the setting `allocator` (model/kernel/mm/free_list.py).
 """
 
-from typing import Final
-
 from model.engine.config import fact, setting
 from model.engine.splat import bad_page
-from model.kernel.mm.free_list import give, take
+from model.kernel.mm.free_area import behind_blocks, fresh_block, push_free, take_block
+from model.kernel.mm.free_list import take
 from model.kernel.mm.hugetlb_pool import free_huge_folio
 from model.memory.flags import PG_CMA, PG_HEAD, PG_HUGETLB
 from model.memory.record_base import replaced
@@ -53,7 +52,7 @@ def alloc_page(
 
 def _take_free(tx: Transaction) -> int | None:
     """A frame from the free list, or from above the high-water mark."""
-    fresh = _behind_blocks(tx, tx.counters["high_water"])
+    fresh = behind_blocks(tx, tx.counters["high_water"])
     pfn = take(tx, tx.free, "free_head", fresh if fresh < tx.counters["managed_pages"] else None)
     if pfn == fresh:
         tx.counters["high_water"] = fresh + 1
@@ -76,9 +75,9 @@ def free_page(tx: Transaction, pfn: int) -> None:
     del tx.frames[pfn]
     if frame.large:
         del tx.folios[pfn]
-        _push_free(tx, pfn, frame.order)
+        push_free(tx, pfn, frame.order)
     else:
-        _push_free(tx, pfn, 0)
+        push_free(tx, pfn, 0)
 
 
 def alloc_folio(tx: Transaction, order: int, kind: FrameKind, *, flags: int = 0) -> int | None:
@@ -86,8 +85,8 @@ def alloc_folio(tx: Transaction, order: int, kind: FrameKind, *, flags: int = 0)
 
     It costs two records, however many pages it has: the tails say nothing that the head does not.
     """
-    fresh = _fresh_block(tx, order)
-    head = _take_block(tx, order)
+    fresh = fresh_block(tx, order)
+    head = take_block(tx, order)
     if head is None:
         return None
     if setting(tx, "cma") == "on" and kind in {"anon", "file"}:
@@ -108,7 +107,7 @@ def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
     """
     if order == 0:
         return alloc_page(tx, "buffer", mapping=mapping)
-    first = _take_block(tx, order)
+    first = take_block(tx, order)
     if first is None:
         return None
     for pfn in range(first, first + (1 << order)):
@@ -117,52 +116,6 @@ def alloc_block(tx: Transaction, order: int, mapping: str) -> int | None:
         if tx.content.get(pfn):
             tx.content[pfn] = 0
     return first
-
-
-BIG_ORDER: Final = 9
-"""From this order on fresh blocks lie behind each other, and the small pages go around them."""
-
-
-def _fresh_block(tx: Transaction, order: int) -> int:
-    """Where a block would begin in memory that was never used, whether there is room or not."""
-    mark = tx.counters["high_water"]
-    if order >= BIG_ORDER:
-        return align(max(mark, tx.counters.get("high_water:blocks") or 0), order)
-    return _behind_blocks(tx, align(_behind_blocks(tx, mark), order))
-
-
-def align(pfn: int, order: int) -> int:
-    """The first pfn from `pfn` on at which a block of 2^order pages may begin."""
-    return -(-pfn >> order) << order
-
-
-def _behind_blocks(tx: Transaction, mark: int) -> int:
-    """Where memory that was never used goes on, if a big block begins at `mark`: behind it and those that follow."""
-    return max(mark, tx.counters.get("high_water:blocks") or 0) if mark % (1 << BIG_ORDER) == 0 else mark
-
-
-def _take_block(tx: Transaction, order: int) -> int | None:
-    """A freed block of that size, or fresh memory; what alignment skips is left to smaller blocks and single frames."""
-    first = _fresh_block(tx, order)
-    room = first + (1 << order) <= tx.counters["managed_pages"]
-    taken = take(tx, tx.free, f"free_head:{order}", first if room else None)
-    if taken != first:
-        return taken
-    if order >= BIG_ORDER:
-        for pfn in range(_fresh_block(tx, BIG_ORDER), first, 1 << BIG_ORDER):
-            _push_free(tx, pfn, BIG_ORDER)
-        tx.counters["high_water:blocks"] = first + (1 << order)
-        return first
-    mark = _behind_blocks(tx, tx.counters["high_water"])
-    for pfn in range(min(first, align(mark, BIG_ORDER)) - 1, mark - 1, -1):
-        _push_free(tx, pfn, 0)
-    tx.counters["high_water"] = first + (1 << order)
-    return first
-
-
-def _push_free(tx: Transaction, pfn: int, order: int) -> None:
-    """Put a frame or a block on the free list of its size."""
-    give(tx, tx.free, f"free_head:{order}" if order else "free_head", pfn)
 
 
 def free_block(tx: Transaction, first: int, order: int) -> None:
@@ -181,7 +134,7 @@ def free_block(tx: Transaction, first: int, order: int) -> None:
         for pfn in (first, *others):
             if pfn in tx.frames:
                 del tx.frames[pfn]
-        _push_free(tx, first, order)
+        push_free(tx, first, order)
         return
     tx.frames[first] = replaced(head, refcount=head.refcount - 1, order=0, mapping="")
     for half in reversed(range(order)):
@@ -205,7 +158,7 @@ def free_part(tx: Transaction, pages: range) -> None:
             tx.frames[pfn] = Frame(refcount=frame.refcount)
         else:
             del tx.frames[pfn]
-        _push_free(tx, pfn, 0)
+        push_free(tx, pfn, 0)
 
 
 def free_frozen_pages(tx: Transaction, first: int, order: int) -> None:
@@ -220,7 +173,7 @@ def free_frozen_pages(tx: Transaction, first: int, order: int) -> None:
     for pfn in range(first, first + (1 << order)):
         if pfn in tx.frames:
             del tx.frames[pfn]
-    _push_free(tx, first, order)
+    push_free(tx, first, order)
 
 
 def _bad_when_free(tx: Transaction, pfn: int, expected: int) -> bool:
