@@ -91,7 +91,10 @@ def test_who_grabs_and_what_happens_is_said_in_the_readers_language(
     Cache(MOST_STATES).write({one.text: Cell("safe", states=1) for one in asked})
     monkeypatch.setenv("PTESCOPE_LANGUAGE", "de")
     monkeypatch.setattr(language, "_chosen", [])
-    assert main(["review", "vfio-pci", "--kernel", "6.1", "--grabber", "nobody", *form]) == 0
+    try:
+        assert main(["review", "vfio-pci", "--kernel", "6.1", "--grabber", "nobody", *form]) == 0
+    finally:
+        language.use(language.ENGLISH)  # also forgets what was translated
     told = " ".join(capsys.readouterr().out.replace("`", "").split())
     assert "nobody: niemand: was die Operation von selbst tut" in told
     assert "munmap: munmap(2): der Treiber hat den Puffer noch" in told
