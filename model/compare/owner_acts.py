@@ -5,6 +5,8 @@ from itertools import islice, permutations
 from typing import Final, NamedTuple
 
 from model.compare.scenes import (
+    DMABUF,
+    DRM_FILE,
     HUGE_PAGES,
     DriverRow,
     Grabber,
@@ -46,6 +48,8 @@ class OwnerAct(NamedTuple):
     subjects: tuple[str, ...]
     """Those of them that it is about: where none of these ever succeeds, the scene shows nothing."""
     meaning: str = ""
+    unexported: bool = False
+    """It is refused as long as there is a dma-buf: the scene has none, and maps the buffer through the DRM file."""
 
 
 class CellScene(NamedTuple):
@@ -83,10 +87,15 @@ def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Owne
     names = [one.name for one in driver.ops]
     for one in driver.ops:
         subjects = _op_commands(one.name)
-        helping = _helping(driver, one)
+        helping, asked = _helping(driver, one), _asked(driver, one)
         others = [_op_commands(name)[0] for name in names if name != one.name and name in helping]
+        others += ["munmap p0 buf"] if "mapped" in asked else []
         before = _prepared(row, kernel, defence, subjects, others)
-        yield OwnerAct(one.name, (*before, *subjects), subjects, one.about)
+        alone = None
+        if before is None and "exported" in asked:
+            alone = _prepared(row, kernel, defence, subjects, others, unexported=True)
+        commands = (*(before or alone or ()), *subjects)
+        yield OwnerAct(one.name, commands, subjects, one.about, unexported=alone is not None)
     if driver.backing == "borrow:memfd":
         punch = _punch(driver)
         yield OwnerAct("punch", punch, punch, PUNCHED)
@@ -94,9 +103,7 @@ def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Owne
 
 def _helping(driver: KernelDriver, one: StepList) -> set[str]:
     """The operations that may bring the buffer into a state that an operation asks for."""
-    steps = tuple(_all_steps(driver, one))
-    asked = {step.word_at("STATE") for step in steps if step.word in ASKED}
-    asked |= {state for step in steps for state, _ in step.when}
+    asked = _asked(driver, one)
     if not asked:
         return set()
 
@@ -107,6 +114,13 @@ def _helping(driver: KernelDriver, one: StepList) -> set[str]:
         return bool(states & asked) or (moves and bool(asked & CONDITIONS.keys()))
 
     return {other.name for other in driver.ops if helps(other)}
+
+
+def _asked(driver: KernelDriver, one: StepList) -> set[str]:
+    """The states that an operation asks for."""
+    steps = tuple(_all_steps(driver, one))
+    asked = {step.word_at("STATE") for step in steps if step.word in ASKED}
+    return asked | {state for step in steps for state, _ in step.when}
 
 
 def _all_steps(driver: KernelDriver, one: StepList, depth: int = 0) -> Iterator[DriverLine]:
@@ -128,21 +142,27 @@ def _punch(driver: KernelDriver) -> tuple[str, ...]:
 
 
 def _prepared(
-    row: DriverRow, kernel: str, defence: Settings, subjects: tuple[str, ...], others: list[str]
-) -> tuple[str, ...]:
-    """The fewest other operations after which one of `subjects` succeeds; none where nothing helps."""
+    row: DriverRow,
+    kernel: str,
+    defence: Settings,
+    subjects: tuple[str, ...],
+    others: list[str],
+    *,
+    unexported: bool = False,
+) -> tuple[str, ...] | None:
+    """The fewest other commands after which one of `subjects` succeeds; None where nothing helps."""
     orders = (before for count in range(MOST_PREPARING + 1) for before in permutations(others, count))
     for before in islice(orders, MOST_TRIED):
-        if any(_succeeds(row, kernel, defence, (*before, subject)) for subject in subjects):
+        lines = (*set_up_lines(row, kernel, defence, unexported=unexported), *before)
+        if any(_succeeds((*lines, subject)) for subject in subjects):
             return before
-    return ()
+    return None
 
 
-def _succeeds(row: DriverRow, kernel: str, defence: Settings, commands: tuple[str, ...]) -> bool:
-    """Whether the last of some commands succeeds if they come one after the other."""
+def _succeeds(lines: tuple[str, ...]) -> bool:
+    """Whether the last line of a script succeeds."""
     runner = Runner()
-    accounts = [runner.perform(command) for command in parse(as_text((*set_up_lines(row, kernel, defence), *commands)))]
-    return accounts[-1].outcome.status == "ok"
+    return [runner.perform(command) for command in parse(as_text(lines))][-1].outcome.status == "ok"
 
 
 def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
@@ -163,7 +183,7 @@ def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
 # -- scenes ----------------------------------------------------------------------------------------
 
 
-def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, ...]:
+def set_up_lines(row: DriverRow, kernel: str, defence: Settings, *, unexported: bool = False) -> tuple[str, ...]:
     """A process that has written to a mapped buffer; where an operation makes the entries, that comes first."""
     mapped = row.driver(kernel)
     inserting = next((one.name for one in mapped.ops if mapped.at == "op" and _inserts(mapped, one)), "")
@@ -171,11 +191,16 @@ def set_up_lines(row: DriverRow, kernel: str, defence: Settings) -> tuple[str, .
         *settings_lines(kernel, defence, row),
         "process p0",
         "device dev",
-        *buffer_lines(row, kernel),
+        *(buffer_lines(row, kernel) if not unexported else _alone(buffer_lines(row, kernel))),
         *([f"{inserting} b"] if inserting else ()),
         "write p0 buf+0 65",
     )
     return as_asked(row, kernel, lines)
+
+
+def _alone(lines: Iterable[str]) -> Iterator[str]:
+    """The lines that make and map a buffer, without a dma-buf of it."""
+    yield from (line.replace(DMABUF, DRM_FILE) for line in lines if not line.startswith("export "))
 
 
 def as_asked(row: DriverRow, kernel: str, commands: Iterable[str]) -> tuple[str, ...]:
@@ -194,7 +219,8 @@ def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act:
     happens = act or together(row, kernel)
     permitted = as_asked(row, kernel, (*grabber.commands, *happens.commands))
     may = (f"may 1 {command}" for command in permitted)
-    text = as_text((*set_up_lines(row, kernel, defence), *grabber.before, *may))
+    unexported = happens.unexported and not any(line.startswith("attach ") for line in grabber.before)
+    text = as_text((*set_up_lines(row, kernel, defence, unexported=unexported), *grabber.before, *may))
     return CellScene(text, len(grabber.commands), as_asked(row, kernel, happens.subjects))
 
 

@@ -7,6 +7,7 @@ rules (model.kernel.drivers.driver_op): behind an error only `unlock` is done, i
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from model.driver_files.line_forms import ASKED
 from model.driver_files.page_ranges import WHOLE, BufferPart
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 
@@ -14,6 +15,8 @@ MOST_WALKS: Final = 2_000
 """Ways of one operation that are looked at."""
 WAITED: Final = "wait-fence "
 """Before the name of a job, in what was done: that job alone has been waited for."""
+MAPPED: Final = "mapped"
+"""The state that some VMA shows the buffer."""
 PLACES: Final = ("vram", "gtt", "system", "swapped", "none")
 """A buffer is in one of them."""
 MAY_FAIL: Final = frozenset({"refuse-when", "refuse-unless", "room", "alloc", "insert"})
@@ -56,6 +59,10 @@ class DriverWay(NamedTuple):
     def forgets_place(self) -> "DriverWay":
         """The buffer is somewhere else now."""
         return self._replace(known=tuple(pair for pair in self.known if pair[0] not in PLACES))
+
+    def forgets_mapped(self) -> "DriverWay":
+        """Somebody may map it by now."""
+        return self._replace(known=tuple(pair for pair in self.known if pair != (MAPPED, False)))
 
     def loses_memory(self) -> "DriverWay":
         """The same without memory: swapped out, or nowhere."""
@@ -120,7 +127,8 @@ class Paths:
                 for before in walks
                 for after in ([before] if before.failed > walk.failed else self._part(part, before))
             ]
-        yield from walks
+        # Whoever maps it comes between any two micro-steps; a refusal belongs to the step that follows it.
+        yield from walks if step.word in ASKED else (walk.forgets_mapped() for walk in walks)
 
     def _part(self, part: DriverLine, walk: DriverWay) -> Iterator[DriverWay]:
         """One of the steps of a micro-step; behind an error this is an `unlock`."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.driver_files.check_mapping import COUNTED
-from model.driver_files.check_paths import WAITED, DriverWay, Paths, TooManyWaysError
+from model.driver_files.check_paths import MAPPED, WAITED, DriverWay, Paths, TooManyWaysError
 from model.driver_files.findings import DriverFault, error, warning
 from model.driver_files.page_ranges import WHOLE, cover, range_of
 from model.driver_files.records import DriverLine, KernelDriver, StepList
@@ -127,6 +127,8 @@ class StepChecker:
 
     def _mapped(self, walk: DriverWay) -> str:
         """Why the old memory is still reached through entries; empty if it is not."""
+        if walk.knows(MAPPED) is False:
+            return ""
         if walk.zap == "part" and not cover(walk.zapped, walk.moved):
             if self.partial is not None:
                 what = f"`{self.partial.text}` takes only a part of the entries away, and then the memory goes"

@@ -114,6 +114,19 @@ def test_of_a_part_that_moves_no_other_entries_need_to_go() -> None:
     assert found(changed(("  zap\n", "  zap 1 1\n  zap 2\n"), part, ("  copy\n", "  copy 2\n  copy 0 2\n"))) == []
 
 
+def test_what_nobody_maps_may_go_without_a_zap_if_nothing_comes_between() -> None:
+    purge = "op purge:\n  lock resv\n  notify\n{steps}  unlock resv\n"
+    asked = "  refuse-when mapped EBUSY\n"
+    assert found(GOOD + purge.format(steps=f"{asked}  free\n")) == []
+    assert found(GOOD + purge.format(steps=f"{asked}  set gone + free\n")) == []
+    late = f"{GOOD}{purge}".format(steps=f"{asked}  set gone\n  free\n")
+    assert (
+        "error",
+        "free-before-zap",
+        late[: late.index("  free\n  unlock resv\n", late.index("purge"))].count("\n") + 1,
+    ) in names(late)
+
+
 def test_the_sentence_names_what_the_kernel_does_the_function_and_the_versions() -> None:
     (finding,) = found(changed(("insert=pfn", "insert=page"))[: GOOD.index("op move")] + "\n")
     assert finding.located("mine.driver") == (

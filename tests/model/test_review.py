@@ -53,12 +53,28 @@ def test_the_operations_are_those_of_the_kernel_that_is_asked_about() -> None:
     assert new[-5:] == old[-5:] == ["fork", "munmap", "mremap", "exit", "destroy"]
 
 
+def test_what_is_refused_for_a_dma_buf_is_tried_without_one() -> None:
+    """panfrost purges what is not exported; whoever imports it keeps it from being purged."""
+    row = DriverRow(("panfrost",))
+    assert cell(row, "raw", "purge").outcome == "corrupts"
+    assert (cell(row, "import", "purge").outcome, cell(row, "import", "purge").answer) == ("safe", "purge b: EBUSY")
+
+
+def test_what_is_refused_while_it_is_mapped_comes_behind_a_munmap() -> None:
+    text = f"{LOCKS}op idle:\n  refuse-when mapped EBUSY\n  free\n".replace("driver locks", "driver idle")
+    row = DriverRow(("idle",), text=text)
+    act = next(one for one in of_owner(row, "6.18", ()) if one.name == "idle")
+    assert act.commands == ("munmap p0 buf", "idle b")
+    assert cell(row, "raw", "idle").outcome == "corrupts"
+    assert cell(row, "cpu", "idle").outcome == "safe"
+
+
 def test_only_what_changes_a_state_that_is_asked_for_is_tried_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver of many operations would be tried in every order of them, one of those that ask nothing in none."""
     tried: list[tuple[str, ...]] = []
 
-    def fails(_row: object, _kernel: object, _defence: object, commands: tuple[str, ...]) -> bool:
-        tried.append(commands)
+    def fails(lines: tuple[str, ...]) -> bool:
+        tried.append(lines[next(at for at, line in enumerate(lines) if line.startswith("write ")) + 1 :])
         return False
 
     monkeypatch.setattr(owner_acts, "_succeeds", fails)
