@@ -273,6 +273,15 @@ def test_who_waits_for_ever_is_told_with_what_and_how_it_came_to_that() -> None:
     assert (status, found["never_ends"]) == (0, None), "whoever puts it lets truncate go on"
 
 
+def test_a_deadlock_names_each_holder_once() -> None:
+    ops = "op one:; lock a; lock b; unlock b; unlock a; op two:; lock b; lock a; unlock a; unlock b"
+    text = f"driver d; vma PFNMAP; map at=fault insert=pfn; lock a ops; lock b ops; {ops}\nbo x 1 exporter=d\n"
+    done = ptescope("explore", "-", text=f"{text}may 1 one x\nmay 1 two x\n")
+    assert done.returncode == 5
+    assert "one (one x) waits for b of x, held by two\n" in done.stdout
+    assert "two (two x) waits for a of x, held by one\n" in done.stdout
+
+
 # -- properties of the script -------------------------------------------------------------------
 
 

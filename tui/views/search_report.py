@@ -141,7 +141,8 @@ class ReportPrinter(StoryPrinter):
         )
         for one in found.waiting:
             waits = tr("waits for {what}").format(what=one.on)
-            by = tr(", held by {tasks}").format(tasks=", ".join(one.held_by)) if one.held_by else ""
+            told = not one.held_by or ", held by " in one.on  # a lock says who has it
+            by = "" if told else tr(", held by {tasks}").format(tasks=", ".join(one.held_by))
             self.line(2, (one.task, "bold"), f" ({one.command}) {waits}{by}")
         for lock in found.locks:
             self.line(2, tr("{lock}: held by {tasks}").format(lock=lock.lock, tasks=who_holds(lock)))
