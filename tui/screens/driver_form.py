@@ -62,7 +62,7 @@ def _shown(field: DriverField) -> Field:
 def _label(field: DriverField) -> str:
     """What stands before a field; of a key that is too long the last word, below the line that it belongs to."""
     sign, key = "*" if field.required else " ", field.key
-    return f"{sign} {key}" if len(key) + 2 < LABEL_WIDTH else f"{sign}   {key.split()[-1]}"
+    return f"{sign} {key}" if len(key) + 2 <= LABEL_WIDTH else f"{sign}   {key.split()[-1]}"
 
 
 class DriverForm(ModalScreen[str], LeavesOnce[str]):

@@ -315,13 +315,11 @@ class do_anonymous_page(Procedure):
 
     @step
     def alloc_anon_folio(self, tx: Transaction) -> Outcome:
-        """Make sure the VMA has an anon_vma, and get a zeroed page: refcount 1, which will be the entry's.
-
-        With `set mthp` a folio of several pages, where the entries of all of them are empty; else one page.
-        """
+        """Make sure the VMA has an anon_vma, and get a zeroed page: refcount 1, which will be the entry's."""
         vma = vma_lookup(tx, self.mm, self.vpn)
         assert vma is not None
         anon_vma_prepare(tx, self.mm, vma)
+        # With `set mthp` a folio, where the entries of all its pages are empty.
         order = anon_order(tx, self.mm, vma, self.vpn)
         pfn = alloc_folio(tx, order, "anon") if order else None
         pfn = alloc_page(tx, "anon") if pfn is None else pfn
@@ -334,8 +332,7 @@ class do_anonymous_page(Procedure):
     def set_pte(self, tx: Transaction) -> Outcome:
         """Under the page table lock: if the entry is still empty, map the page, writable and dirty.
 
-        mapcount becomes 1, and the page is marked anon-exclusive: it belongs to this process alone. A folio of several
-        pages takes as many entries at once (set_ptes), and each has one of its references.
+        mapcount becomes 1, and the page is marked anon-exclusive: it belongs to this process alone.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
