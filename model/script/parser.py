@@ -177,7 +177,7 @@ class _Line(LineParser):
             self._bring(text, first.column)
         if verb.name in PROPERTIES:
             self._about_machine(verb, command, first.column)
-        self._affect_scope(verb, command)
+        self._affect_scope(verb, command, under_way=outer is not None)
         return command
 
     def _bring(self, text: str, column: int) -> None:
@@ -207,17 +207,20 @@ class _Line(LineParser):
                 asked = f"`{phrase.text}` is about the last command, and `{verb.name}` about the machine"
                 self.complain(column, f"{asked}, such as `{verb.name} present P WHERE`")
 
-    def _affect_scope(self, verb: Verb, command: Command) -> None:
-        """What later lines may rely on after this one."""
+    def _affect_scope(self, verb: Verb, command: Command, *, under_way: bool) -> None:
+        """What later lines may rely on after this one; `under_way`: it is started, and ends nobody knows when.
+
+        What it makes has its name at the end only. So others may be started that make the same, and one will be late.
+        """
         scope = self.scope
         process = str(command.get("P", ""))
         for operand, value in _given(verb, command):
             if isinstance(operand, NewName) and operand.kind == "buffer":
                 scope.exporters[str(value)] = str(command.get("exporter", DEFAULT_DRIVER))
             if isinstance(operand, NewName):
-                scope.declare(operand.kind, str(value), verb.name, self.number)
+                scope.declare(operand.kind, str(value), verb.name, self.number, free=under_way)
             elif isinstance(operand, NewLabel) and process:
-                scope.label(process, str(value), self.number)
+                scope.label(process, str(value), self.number, free=under_way)
             elif operand.name in verb.gives_up and isinstance(value, Place) and value.label:
                 scope.release_label(process, value.label)
             elif operand.name in verb.gives_up and (kind := getattr(operand, "kind", "")):

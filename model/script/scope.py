@@ -41,7 +41,7 @@ class Known(msgspec.Struct, frozen=True):
     """The command that creates it."""
     line: int
     free: bool = False
-    """It was given up: another command may create it anew."""
+    """It was given up, or is still being made: another command may create it as well."""
 
 
 class Scope:
@@ -110,15 +110,15 @@ class Scope:
         self.cpus, self.touched, self.answered = other.cpus, other.touched, other.answered
         self.searching, self.remembers, self.open = other.searching, other.remembers, other.open
 
-    def declare(self, kind: str, name: str, verb: str, line: int) -> None:
+    def declare(self, kind: str, name: str, verb: str, line: int, *, free: bool = False) -> None:
         """From here on there is such a name."""
-        self.names[kind][name] = Known(verb, line)
+        self.names[kind][name] = Known(verb, line, free)
         if kind == "process":
             self.labels[name] = {}
 
-    def label(self, process: str, name: str, line: int) -> None:
+    def label(self, process: str, name: str, line: int, *, free: bool = False) -> None:
         """From here on `process` has such a label."""
-        self.labels.setdefault(process, {})[name] = Known("mmap", line)
+        self.labels.setdefault(process, {})[name] = Known("mmap", line, free)
 
     def copy_labels(self, parent: str, child: str) -> None:
         """fork: the child knows its parent's labels."""

@@ -9,6 +9,7 @@ from model.script.execute import MOST_STEPS, check_simulated
 from model.script.parser import parse
 from model.script.runner import Account, Runner
 from model.text.problems import ScriptError
+from tests.model.play import Play
 
 
 def run(text: str) -> list[Account]:
@@ -332,3 +333,12 @@ def test_what_is_not_simulated_is_said_before_anything_runs(monkeypatch: pytest.
 def test_a_sealed_mapping_is_not_unmapped() -> None:
     lines = "process p0; mmap p0 buf anon private rw 2; mseal p0 buf+0; munmap p0 buf; munmap p0 buf+1"
     assert answers(lines.replace("; ", "\n"))[-3:] == ["ok", "error EPERM", "ok"]
+
+
+def test_two_tasks_under_way_may_make_the_same_name_and_the_later_one_is_refused() -> None:
+    """What the search prints has such lines: both calls begin before either has its reference."""
+    play = Play("device nic\nprocess p0", "mmap p0 buf anon private rw 2\nwrite p0 buf 1")
+    play.do("begin one gup p0 buf as=r by=nic\nbegin other gup p0 buf+1 as=r by=nic")
+    assert play.do("finish other") == "ok"
+    assert play.do("finish one") == "error EEXIST"
+    assert list(play.state.references) == ["r"]

@@ -19,6 +19,9 @@ from tui.views.row import BLANK, Row, Span, cut, padded, row
 BESIDE: Final = 100
 """Columns from which both runs stand side by side; below, one at a time."""
 
+KEY_WIDTH: Final = max(map(len, SETTINGS)) + 1
+"""Columns of a setting's name."""
+
 
 class Settings(Overlay):
     """Ends with the script on the other machine, to go on there."""
@@ -72,10 +75,10 @@ class Settings(Overlay):
         sign = Span("~ " if changed else "  ", "changed", subject)
         head = [
             sign,
-            Span(f"{key:18}", "name", subject),
+            Span(f"{key:{KEY_WIDTH}}", "name", subject),
             Span(f"{value:16} ", "changed" if changed else "plain", subject),
         ]
-        return row(*head, Span(cut(values, max(width - 38, 0)), "dim", subject))
+        return row(*head, Span(cut(values, max(width - KEY_WIDTH - 20, 0)), "dim", subject))
 
     @property
     def first(self) -> int:
