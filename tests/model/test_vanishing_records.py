@@ -63,6 +63,11 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             id="a write from outside and the end of the process",
         ),
         pytest.param(
+            f"{START}bo b 1 exporter=vgem\nexport b as=d\n",
+            ("mmap p0 a dmabuf:d shared rw 1", "mmap p0 c bo:b shared rw 1", "destroy b"),
+            id="a mapping that is being made, and the end of what it shows",
+        ),
+        pytest.param(
             f"{START}bo b 1 in=gtt exporter=insert-page\nmmap p0 a bo:b shared rw 1\ndestroy b\n",
             ("cpu=0 read p0 a", "cpu=1 read p0 a", "munmap p0 a"),
             id="a fault that waits for the lock of a buffer, and its last mapping's end",

@@ -6,8 +6,9 @@ from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.drivers.buffer import buffer_of
 from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock
-from model.kernel.mm.filemap import release_file
+from model.kernel.mm.filemap import fput, get_file, release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
@@ -78,6 +79,8 @@ class do_mmap(Procedure):
     vm_flags: int = 0
     value: int = 0
     """The start of the mapping, or a negated errno."""
+    holds_file: bool = False
+    """The buffer's file is held until a VMA holds it."""
 
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
@@ -146,6 +149,9 @@ class do_mmap(Procedure):
             replaced = accounted_pages(tx, self.mm, self.value, self.value + self.pages)
             if not enough_memory(tx, self.pages - replaced):
                 return self.refuse(tx, -ENOMEM)
+        if buffer_of(self.file):  # ksys_mmap_pgoff(): fget(); nobody closes the descriptor of another file
+            get_file(tx, self.file)
+            self.holds_file = True
         return None
 
     def wanted_flags(self, tx: Transaction) -> int:
@@ -164,6 +170,7 @@ class do_mmap(Procedure):
     def refuse(self, tx: Transaction, error: int) -> Outcome:
         """Give up; a file that was opened only for this mapping is closed again."""
         self.value = error
+        self.put_file(tx)
         if not BACKINGS[self.backing].named and self.file in tx.files:
             release_file(tx, self.file)
         return goto(do_mmap.mmap_write_unlock)
@@ -200,7 +207,14 @@ class do_mmap(Procedure):
             if (error := count_mmap(tx, vma)) < 0:
                 return self.refuse(tx, error)
             insert_vma(tx, self.mm, vma)
+        self.put_file(tx)
         return None
+
+    def put_file(self, tx: Transaction) -> None:
+        """What fget() has held is let go."""
+        if self.holds_file:
+            self.holds_file = False
+            fput(tx, self.file)
 
     def first_index(self) -> int:
         """vm_pgoff: the offset in the file; anonymous pages are numbered by their address."""
