@@ -72,7 +72,7 @@ class Melee:
         if name not in self.state.tasks:
             own = self.chance.number(0, 1)
             line = self.chance.one_of(self.chance.one_of(self.calls) if own else tuple(killers(self.state)))
-            cpu = self.chance.one_of((ITS_OWN, ITS_OWN, 0, 1))
+            cpu = self.chance.one_of((ITS_OWN, ITS_OWN, *sorted(self.state.cpus)[:2]))
             started = begun(self.state, name, line, cpu)
             if started is None:
                 return
