@@ -259,3 +259,15 @@ def test_a_forced_write_leaves_the_entry_dirty_though_it_stays_read_only() -> No
     """follow_huge_pmd(): FOLL_TOUCH with FOLL_WRITE dirties the entry; get_user_pages_remote() always has it."""
     play = Play("set hugetlb 2", "process p0\nmmap p0 m hugetlb private r 512\nforce-write p0 p0 m+3 9")
     assert holds(play, "content p0 m+3 9 and dirty p0 m and not writable p0 m")
+
+
+def test_a_huge_page_that_an_overflow_frees_under_its_mapping_is_unmapped_all_the_same() -> None:
+    """Only CONFIG_DEBUG_VM looks at the mapcount: free_huge_folio(), mm/hugetlb.c."""
+    play = Play("set hugetlb 4\nset refcount-bits 4\nset as-it-was page-ref-overflow", PRIVATE)
+    for number in range(16):
+        play.do(f"gup p0 m[0:1] as=r{number} by=nic")
+    (head,) = play.state.folios
+    assert play.frame(head).refcount == 1
+    play.do("put r0")
+    assert head not in play.state.folios
+    assert play.do("munmap p0 m") == "ok"

@@ -371,8 +371,7 @@ def clear_vma_resv_huge_pages(vma: Vma) -> Vma:
 
 def hugetlb_add_rmap(tx: Transaction, head: int) -> None:
     """One entry more maps it: hugetlb_add_file_rmap(), hugetlb_try_dup_anon_rmap(). Nobody asks which process."""
-    tx.folios.update(head, entire=tx.folios[head].entire + 1)
-    tx.frames.update(head, mapcount=tx.frames[head].mapcount + 1)
+    _count_mappings(tx, head, 1)
 
 
 def hugetlb_add_new_anon_rmap(tx: Transaction, head: int, vma: Vma, vpn: int) -> None:
@@ -389,5 +388,12 @@ def hugetlb_add_new_anon_rmap(tx: Transaction, head: int, vma: Vma, vpn: int) ->
 
 def hugetlb_remove_rmap(tx: Transaction, head: int) -> None:
     """One entry less (mm/rmap.c). Its references are dropped by the caller, after the flush."""
-    tx.folios.update(head, entire=tx.folios[head].entire - 1)
-    tx.frames.update(head, mapcount=tx.frames[head].mapcount - 1)
+    _count_mappings(tx, head, -1)
+
+
+def _count_mappings(tx: Transaction, head: int, more: int) -> None:
+    """Change _entire_mapcount. A folio that a count which ran over has freed while it was mapped counts nothing."""
+    folio = tx.folios.get(head)
+    if folio is not None:
+        tx.folios.update(head, entire=folio.entire + more)
+        tx.frames.update(head, mapcount=tx.frames[head].mapcount + more)
