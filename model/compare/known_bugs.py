@@ -58,13 +58,24 @@ KNOWN_BUGS: Final = (
     ),
     KnownBug(
         frozenset(KERNELS),
-        frozenset({"hugetlb, forked"}),
+        frozenset({"hugetlb", "hugetlb, forked", "hugetlb, memfd and private"}),
         frozenset({"munmap", "mmap fixed", "madvise dontneed"}),
         frozenset({"foreign-access"}),
         "a child reuses a huge page that its parent is just unmapping, while another thread of the parent reads it",
         "mm/hugetlb.c: hugetlb_wp (`we don't rely on the (safer) folio refcount here`) asks for the mapcount, and "
         "__unmap_hugepage_range drops it before the TLBs are flushed",
-        frozenset({"child writes"}),
+        frozenset({"child writes", "fork"}),
+    ),
+    KnownBug(
+        frozenset({"6.18", "7.3"}),
+        frozenset({"memfd, 2 MiB"}),
+        TAKES_PAGES,
+        frozenset({"splat"}),
+        "a dirty page leaves its file while another task, which has just taken the page table out, still owes the "
+        "rmap: Bad page cache",
+        "since 6.14, CONFIG_PT_RECLAIM; mm/memory.c: zap_pte_range clears the PMD (zap_empty_pte_table in 7.3) before "
+        "tlb_flush_rmaps, and zap_pmd_range, called by truncation, passes an empty PMD without its lock",
+        frozenset({"madvise dontneed"}),
     ),
     KnownBug(
         frozenset({"6.1"}),

@@ -332,6 +332,19 @@ def test_the_other_order_empties_the_mirror_before_the_entries_change() -> None:
     assert race.broken() == set()
 
 
+# -- page tables that are taken out ------------------------------------------------------------
+
+
+def test_truncation_passes_a_table_that_dontneed_has_just_taken_out() -> None:
+    """mm/memory.c since 6.14: zap_pte_range() clears the PMD before tlb_flush_rmaps(); zap_pmd_range() passes it."""
+    for kernel, splats in (("6.12", 0), ("6.18", 1)):
+        race = Race("memfd f 512\nmmap p0 m memfd:f shared rw 512 at=512\nwrite p0 m 65", kernel)
+        race.do("begin D madvise p0 m dontneed\nbegin T cpu=1 truncate f 0")
+        race.step_to("D", "flush_tlb_range.flush_local")
+        race.do("finish T")
+        assert [splat.startswith("BUG: Bad page cache") for splat in race.splats()] == [True] * splats
+
+
 # -- fork against a pin ------------------------------------------------------------------------
 
 
