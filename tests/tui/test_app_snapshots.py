@@ -43,7 +43,7 @@ async def test_cursor_on_a_pinned_frame(store: Store, made: SandboxDriver, size:
     async with at(store, made, SIZES[size]) as user:
         await user.press("4")
         user.stage.point("frame:20")
-        await user.pilot.pause()
+        await user.settle()
         compare(user, f"cursor-{size}")
 
 

@@ -31,6 +31,14 @@ class User:
             await self.pilot.press(key)
             await self.pilot.pause()
 
+    async def settle(self) -> None:
+        """Wait until a pane that has been hidden has handed the focus on: Textual does that some messages later."""
+        await self.pilot.pause()
+        for _ in range(100):
+            if self.app.focused is not None and self.app.focused.focusable:
+                break
+            await self.pilot.pause()
+
     async def press_at_once(self, text: str) -> None:
         """Keys that come faster than the app can follow, as over a slow line; a newline is Enter."""
         for char in text:
