@@ -71,8 +71,8 @@ KNOWN_BUGS: Final = (
         frozenset({"memfd, 2 MiB"}),
         TAKES_PAGES,
         frozenset({"splat"}),
-        "a dirty page leaves its file while another task, which has just taken the page table out, still owes the "
-        "rmap: Bad page cache",
+        "a dirty page leaves its file while another task has taken its page table out, but has yet to drop its "
+        "mapcount: Bad page cache",
         "since 6.14, CONFIG_PT_RECLAIM; mm/memory.c: zap_pte_range clears the PMD (zap_empty_pte_table in 7.3) before "
         "tlb_flush_rmaps, and zap_pmd_range, called by truncation, passes an empty PMD without its lock",
         frozenset({"madvise dontneed"}),

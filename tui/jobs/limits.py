@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
+from tui.jobs.alarm import raising_after
 
 if TYPE_CHECKING:
     from model.search.bfs import SearchProgress
@@ -58,21 +59,8 @@ class Limits:
 
         Large searches take many seconds to be told of: the ways into what they have found must be found first.
         """
-        if not self.interrupted or not hasattr(signal, "setitimer"):
+        with raising_after(TELLING, KeyboardInterrupt) if self.interrupted else contextlib.nullcontext():
             yield
-            return
-
-        def up(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGALRM, up)
-        signal.setitimer(signal.ITIMER_REAL, TELLING)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
 
 
 def memory_now() -> float:

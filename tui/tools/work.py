@@ -1,10 +1,7 @@
 """What the tools do, each in a process of its own: text in, plain values out; no file is read or written."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -13,6 +10,7 @@ from model.compare.owner_acts import OwnerAct, of_owner
 from model.compare.scenes import DriverRow
 from model.compare.table import CellQuestion, review_questions
 from model.text.problems import ScriptError, ScriptProblem
+from tui.jobs.alarm import raising_after
 from tui.jobs.limits import limit_memory, memory_now
 
 if TYPE_CHECKING:
@@ -174,7 +172,7 @@ def searched(scene: "SearchProblem", limits: ToolLimits, allow: Progress) -> "Se
         except OverdueError:
             return SearchOutcome(strategy.first)
 
-    with overdue(limits.seconds + OVERDUE):
+    with raising_after(limits.seconds + OVERDUE, OverdueError):
         try:
             return begun(symmetry=True)
         except AsymmetryError:
@@ -183,26 +181,6 @@ def searched(scene: "SearchProblem", limits: ToolLimits, allow: Progress) -> "Se
 
 class OverdueError(Exception):
     """The work has gone on beyond its time."""
-
-
-@contextmanager
-def overdue(seconds: float) -> Iterator[None]:
-    """Raise OverdueError in the middle of things after so many seconds, where the system has such an alarm."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def up(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise OverdueError
-
-    before = signal.signal(signal.SIGALRM, up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 ROOM: Final = 0.7

@@ -48,7 +48,7 @@ LEAKED_BUFFER: Final = Invariant(
     "leaked-buffer",
     "hazard",
     "The memory of a buffer goes back when its last handle, mapping and importer have gone.",
-    "Prints nothing. Free memory grows less each time; kmemleak does not look for pages.",
+    "Prints nothing. Free memory shrinks each time; kmemleak does not look for pages.",
 )
 PARTED_PAGES: Final = Invariant(
     "parted-pages",

@@ -158,12 +158,9 @@ def wanted(op: driver_op, tx: Transaction, one: DriverLine) -> str:
 
 @performs("alloc")
 def alloc(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """Allocate memory at the new place. Between system memory and GTT the pages of the pool stay as they are.
-
-    Where only a part of the buffer moves, memory for that part; without memory there is no part that could move.
-    """
+    """Allocate memory at the new place. Between system memory and GTT the pages of the pool stay as they are."""
     bo, driver, part = op.bo(tx), driver_of(tx, op.driver), range_of(one)
-    if not part.is_whole and not bo.frames:
+    if not part.is_whole and not bo.frames:  # a buffer without memory has no part that could move
         return fail(EINVAL)
     place: Place = "vram" if wanted(op, tx, one) == "vram" else "system"
     if wanted(op, tx, one) == "gtt":
@@ -206,7 +203,7 @@ def copy(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 
 @performs("switch")
 def switch(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """From here on the buffer *is* the new memory; where only a part of it moves, that part."""
+    """From here on the buffer *is* the new memory."""
     bo, end = op.bo(tx), op.first + len(op.frames)
     counted, pinned = holds_references(driver_of(tx, op.driver))
     op.switched = True

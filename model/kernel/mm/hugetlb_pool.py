@@ -5,7 +5,7 @@ the page allocator, and go back there. Nobody notes which page is surplus, only 
 
 mmap() reserves what it maps, so that no fault finds the pool empty; it fails instead. Of a shared mapping the file
 notes what is reserved (`File.reserved`), of a private one the VMA notes what has been used up (`Vma.consumed`). A
-process that has none of both, such as the child of a fork, gets what is free and nobody's.
+process that has neither, such as the child of a fork, gets what is free and nobody's.
 
 Left out: subpools (hugetlbfs mounted with a size), temporary pages, other sizes. The functions bear the names and the
 rules of 6.14 and newer.
@@ -107,7 +107,7 @@ def surplus_huge_pages(mem: Memory) -> int:
 
 
 def count_surplus(tx: Transaction, pages: int) -> None:
-    """There are so many more, or, below 0, less."""
+    """Add to the number of surplus pages; `pages` may be below 0."""
     left = surplus_huge_pages(tx) + pages
     if left:
         tx.counters["hugetlb_surplus"] = left
