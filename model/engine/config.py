@@ -224,6 +224,9 @@ FACTS: Final[dict[str, Fact]] = {
     "UFFDIO_COPY replaces any marker": Fact(
         "6.1", "6.18", "pte_none_mostly(): any marker; 7.3: pte_is_uffd_marker(); mm/userfaultfd.c; 6.18: measured"
     ),
+    "mmap counts memory before it unmaps": Fact(
+        "6.12", "7.3", "vms_abort_munmap_vmas(): reattach_vmas(), mm/vma.h; 6.1 unmaps first: mmap_region(), mm/mmap.c"
+    ),
     "UFFDIO_POISON": Fact("6.12", "7.3", "since 6.6; mm/userfaultfd.c: mfill_atomic_pte_poison"),
     "UFFD_FEATURE_WP_ASYNC": Fact("6.12", "7.3", "since 6.7; mm/memory.c: do_wp_page, userfaultfd_wp_async()"),
     "UFFDIO_MOVE": Fact("6.12", "7.3", "since 6.8; mm/userfaultfd.c: move_pages"),

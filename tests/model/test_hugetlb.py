@@ -49,6 +49,19 @@ def test_surplus_pages_come_when_the_pool_is_too_small_and_go_with_the_reservati
     assert play.broken() == set()
 
 
+@pytest.mark.parametrize("kernel", ["6.1", "6.18"])
+def test_what_mmap_replaces_keeps_its_reservation_until_the_call_returns(kernel: str) -> None:
+    """A file of huge pages goes with the last fput(), which is task_work; ->mmap reserves before that."""
+    play = Play(f"set kernel {kernel}\nset hugetlb 1", "process p0\nmmap p0 old hugetlb shared rw 512 at=1024")
+    assert play.do("mmap p0 new hugetlb private rw 512 at=1024 fixed") == "error ENOMEM"
+    assert play.do("read p0 @1024") == "signal SIGSEGV", "the old mapping does not come back"
+    assert pool(play.state) == (1, 0)
+    assert play.do("mmap p0 own hugetlb private rw 512 at=1024 fixed") == "ok 1024"
+    assert play.do("mmap p0 again hugetlb private rw 512 at=1024 fixed") == "ok 1024", "a private one's is the VMA's"
+    assert pool(play.state) == (1, 1)
+    assert play.broken() == set()
+
+
 def test_a_surplus_page_is_free_memory_again_for_everybody() -> None:
     play = Play("set hugetlb 1\nset hugetlb-overcommit 1", "process p0\nmmap p0 m hugetlb private rw 1024 at=512")
     play.do("write p0 m+512 7\nwrite p0 m 8\nmunmap p0 m\nmmap p0 n anon private rw 512 at=512\nmadvise p0 n hugepage")

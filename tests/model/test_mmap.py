@@ -54,6 +54,16 @@ def test_a_place_that_is_taken_is_refused_unless_it_is_to_be_replaced(machine: M
     assert machine.read(101) == 0
 
 
+@pytest.mark.parametrize(("kernel", "left"), [("6.1", [(100, 101)]), ("6.12", [(100, 101), (101, 104)])])
+def test_more_than_there_is_in_place_of_something(kernel: str, left: list[tuple[int, int]]) -> None:
+    """6.1 unmaps before it counts; since 6.12 what was there is put back, and only the cut remains."""
+    machine = Machine(kernel)
+    machine.map_private("anon", 4, at=100)
+    too_much = do_mmap(mm="p0", pages=1 << 21, prot=RW, flags=MAP_PRIVATE | MAP_FIXED, at=101)
+    assert machine.run(too_much).value == -ENOMEM
+    assert ranges(machine.state) == left
+
+
 @pytest.mark.parametrize(
     ("arguments", "errno"),
     [

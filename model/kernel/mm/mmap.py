@@ -2,13 +2,14 @@
 
 from typing import ClassVar, Final
 
+from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock
-from model.kernel.mm.filemap import fput, get_file, release_file
+from model.kernel.mm.filemap import fput, get_file, release_file, release_if_unused
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
@@ -81,6 +82,10 @@ class do_mmap(Procedure):
     """The start of the mapping, or a negated errno."""
     holds_file: bool = False
     """The buffer's file is held until a VMA holds it."""
+    enough: bool = True
+    """There is memory for it."""
+    replaced: tuple[str, ...] = ()
+    """The files of what was mapped there before: this call holds them until it returns (fput: task_work)."""
 
     @step
     def mmap_write_lock(self, tx: Transaction) -> Outcome:
@@ -146,9 +151,8 @@ class do_mmap(Procedure):
         self.vm_flags = allowed
         if allowed & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE and self.backing not in HUGETLB:
             self.vm_flags |= VM_ACCOUNT
-            replaced = accounted_pages(tx, self.mm, self.value, self.value + self.pages)
-            if not enough_memory(tx, self.pages - replaced):
-                return self.refuse(tx, -ENOMEM)
+            replaced = accounted_pages(tx, self.mm, self.value, self.value + self.pages) if self.looks_first(tx) else 0
+            self.enough = enough_memory(tx, self.pages - replaced)
         if buffer_of(self.file):  # ksys_mmap_pgoff(): fget(); nobody closes the descriptor of another file
             get_file(tx, self.file)
             self.holds_file = True
@@ -175,16 +179,27 @@ class do_mmap(Procedure):
             release_file(tx, self.file)
         return goto(do_mmap.mmap_write_unlock)
 
+    def looks_first(self, mem: Memory) -> bool:
+        """Whether memory is asked for before anything is unmapped."""
+        return fact(mem, "mmap counts memory before it unmaps")
+
     @step
     def unmap_old(self, tx: Transaction) -> Outcome:
-        """MAP_FIXED: whatever is mapped in the range goes first."""
+        """MAP_FIXED: whatever is mapped in the range goes first, and does not come back if what follows fails.
+
+        The files behind it go when the call returns. Until then a shared mapping of huge pages keeps what it has
+        reserved, so that mapping as much in its place may fail with ENOMEM, and leave a hole.
+        """
         self.ret = 0
-        if find_vma_intersection(tx, self.mm, self.value, self.value + self.pages) is None:
+        inside = tuple(vmas_in(tx, self.mm, self.value, self.value + self.pages))
+        if not inside:
             return None
 
         from model.kernel.mm.munmap import do_vmi_munmap
 
-        return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages))
+        self.replaced = tuple(vma.file for vma in inside)
+        abort = not self.enough and self.looks_first(tx)
+        return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages, abort=abort, keeps_files=True))
 
     @step
     def mmap_region(self, tx: Transaction) -> Outcome:
@@ -192,8 +207,8 @@ class do_mmap(Procedure):
 
         Then a neighbour with the same attributes is extended over the range; only if there is none, a new VMA is made.
         """
-        if self.ret < 0:
-            return self.refuse(tx, self.ret)
+        if self.ret < 0 or not self.enough:
+            return self.refuse(tx, self.ret or -ENOMEM)
         around = (vma_before(tx, self.mm, self.value), vma_from(tx, self.mm, self.value))
         if (wait := rmap_write_lock(tx, *around, file=self.file) or mapping_lock(tx, self.file)) is not None:
             return wait
@@ -246,11 +261,10 @@ class do_mmap(Procedure):
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
         """Drop mmap_lock. MAP_POPULATE and MAP_LOCKED bring the pages in now."""
         up_write(tx, "mmap_lock", self.mm)
-        if self.value < 0:
-            return done(self.value)
-        if self.label:
+        if self.value >= 0 and self.label:
             tx.labels[self.mm, self.label] = Label(self.value, self.pages)
-        if not self.flags & MAP_POPULATE and not self.vm_flags & VM_LOCKED:
+        if self.value < 0 or not (self.flags & MAP_POPULATE or self.vm_flags & VM_LOCKED):
+            self.task_work_run(tx)
             return done(self.value)
 
         from model.kernel.mm.populate import mm_populate
@@ -260,7 +274,13 @@ class do_mmap(Procedure):
     @step
     def populated(self, tx: Transaction) -> Outcome:
         """Populating is a favour: pages that could not be brought in do not matter to the result."""
+        self.task_work_run(tx)
         return done(self.value)
+
+    def task_work_run(self, tx: Transaction) -> None:
+        """The system call returns: files that nothing maps any more go, with their pages and reservations."""
+        for file in dict.fromkeys(filter(None, self.replaced)):
+            release_if_unused(tx, file)
 
 
 def accounted_pages(mem: Memory, mm: str, start: int, end: int) -> int:
