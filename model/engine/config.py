@@ -182,6 +182,7 @@ FACTS: Final[dict[str, Fact]] = {
         "6.18", "7.3", "__wp_can_reuse_large_anon_folio() since 6.15; mm/memory.c"
     ),
     "folios of less than a huge page": Fact("6.12", "7.3", "alloc_anon_folio() since 6.8; mm/memory.c"),
+    "zeros are not written to swap": Fact("6.12", "7.3", "swap_zeromap_folio_set(); mm/page_io.c"),
     "a folio in the swap cache is mapped in one go": Fact(
         "6.12", "7.3", "do_swap_page(): swap_pte_batch(), since 6.11; mm/memory.c"
     ),

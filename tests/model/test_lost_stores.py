@@ -41,9 +41,10 @@ def holding(module: Any, byte: int) -> Callable[..., Any]:
     return lambda tx, kind, **given: alloc(tx, kind, **{**given, "content": byte})
 
 
-def clean_without_writing(tx: Transaction, pfn: int) -> None:
-    """swap_writepage() that writes nothing."""
+def clean_without_writing(tx: Transaction, pfn: int) -> bool:
+    """swap_writeout() that writes nothing, and says that it has ended."""
     clear_page_flags(tx, pfn, PG_DIRTY)
+    return True
 
 
 def forgetful(tx: Transaction, pfn: int, *others: Any) -> None:
@@ -79,7 +80,7 @@ BREAKS: Final = {
     ),
     "a dirty page is dropped, never written": Break(
         reclaim,
-        "swap_writepage",
+        "swap_writeout",
         clean_without_writing,
         "set swap zram",
         "process p0\nmmap p0 a anon private rw 1\nwrite p0 a 1",

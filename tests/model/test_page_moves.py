@@ -1,5 +1,7 @@
 """How the mm takes a page of its own away: migration, reclaim and swap, and whom they leave alone."""
 
+import pytest
+
 from tests.model.play import Play
 
 OWN = "device nic\nprocess p0\nmmap p0 m anon private rw 1\nwrite p0 m 1"
@@ -43,6 +45,25 @@ def test_a_dirty_page_that_cannot_be_written_back_stays() -> None:
     play.do("fsync f")
     assert play.do("reclaim p0 m") == "ok"
     assert play.do("read p0 m") == "ok 5"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "lines", "stays"),
+    [
+        ("6.18", "write p0 m 1", True),
+        ("6.18", "write p0 m 0", False),
+        ("6.1", "write p0 m 0", True),
+        ("6.18", "write p0 m 1\nmadvise p0 m pageout\nread p0 m", False),
+    ],
+)
+def test_a_disk_is_still_writing_when_reclaim_looks_unless_there_is_nothing_to_write(
+    kernel: str, lines: str, stays: bool
+) -> None:
+    """mm/vmscan.c: PAGE_SUCCESS, folio_test_writeback; mm/page_io.c: is_folio_zero_filled (6.12). 6.18: measured."""
+    play = Play(f"set kernel {kernel}\nset swap file", OWN)
+    play.do(f"{lines}\nmadvise p0 m pageout")
+    assert any(slot.pfn >= 0 for slot in play.state.swap_slots.values()) == stays
+    assert play.broken() == set()
 
 
 def test_a_page_that_comes_back_from_swap_is_cached_until_it_is_written_and_then_free_to_go() -> None:

@@ -254,6 +254,8 @@ class Looking:
         anon = flags >> KPF["anon"] & 1
         if not last.shared:
             return bool(flags >> KPF["swapcache"] & 1 and anon)
+        if flags >> KPF["swapcache"] & 1 and not anon:
+            return True  # shmem that was swapped out: the file has let go of it (shmem_delete_from_page_cache)
         if self.memory is not None and self.memory.mapping_of(pfn) != self.owners.get(pfn):
             return False
         file, swapbacked = self.workers.files.get(last.file), bool(flags >> KPF["swapbacked"] & 1)

@@ -34,8 +34,7 @@ from model.kernel.mm.swap import (
     folio_alloc_swap,
     shmem_writeout,
     swap_duplicate,
-    swap_writepage,
-    synchronous_io,
+    swap_writeout,
     total_swap,
 )
 from model.kernel.mm.unmap_folio import try_to_unmap_folio
@@ -118,7 +117,7 @@ class reclaim_pages(Procedure):
             return self.keep(tx, pfn)
         frame = tx.frames[pfn]
         if frame.flags & PG_SWAPCACHE:
-            if synchronous_io(tx) and frame.refcount == 1 + frame.pages:
+            if frame.refcount == 1 + frame.pages:
                 delete_from_swap_cache(tx, pfn)
             return self.keep(tx, pfn)
         folio_detach_private(tx, pfn)
@@ -130,9 +129,10 @@ class reclaim_pages(Procedure):
         return self.keep(tx, pfn)
 
     def pageout(self, tx: Transaction, pfn: int) -> bool:
-        """Write a dirty page to swap, if nobody but its cache and we have it; tells whether it is clean now.
+        """Write a dirty page to swap, if nobody but its cache and we have it; tells whether it has been written by now.
 
-        Anonymous pages have a slot already; a shmem page leaves its file's page cache for one.
+        Anonymous pages have a slot already; a shmem page leaves its file's page cache for one. A disk is still writing
+        when reclaim looks (PG_writeback), so the page stays until it is looked at again, unless it is all zeros.
         """
         frame = tx.frames[pfn]
         if frame.refcount != 1 + frame.pages or not frame.flags & PG_SWAPBACKED or not total_swap(tx):
@@ -142,8 +142,7 @@ class reclaim_pages(Procedure):
                 return False
             if not shmem_writeout(tx, pfn):
                 return False
-        swap_writepage(tx, pfn)
-        return True
+        return swap_writeout(tx, pfn)
 
     def keep(self, tx: Transaction, pfn: int) -> Outcome:
         """Put the page back on its list and go on; our reference may have been the last one."""

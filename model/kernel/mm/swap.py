@@ -7,7 +7,7 @@ cache. The next free slot behind the last one is taken, round and round, so a nu
 from collections.abc import Iterator
 from typing import Final
 
-from model.engine.config import setting
+from model.engine.config import fact, setting
 from model.kernel.mm.page import clear_page_flags, get_page, page_ref_add, put_page, set_page_flags
 from model.kernel.mm.page_alloc import alloc_page
 from model.memory.flags import PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE
@@ -126,13 +126,20 @@ def free_swap_and_cache(tx: Transaction, slot: int) -> None:
         free_swap_cache(tx, record.pfn)
 
 
-def swap_writepage(tx: Transaction, pfn: int) -> None:
-    """Write a folio to its slots: it is clean from now on."""
+def swap_writeout(tx: Transaction, pfn: int) -> bool:
+    """Write a folio to its slots: it is clean from now on. True if that has ended already.
+
+    Of a folio of zeros only a bit is kept, and nothing is written (is_folio_zero_filled, mm/page_io.c, since 6.12).
+    """
     frame = tx.frames[pfn]
+    zeros = True
     for page in range(frame.pages):
         slot = tx.swap_slots[frame.swap + page]
-        tx.swap_slots[frame.swap + page] = replaced(slot, content=tx.content.get(pfn + page) or 0)
+        content = tx.content.get(pfn + page) or 0
+        zeros = zeros and not content
+        tx.swap_slots[frame.swap + page] = replaced(slot, content=content)
     clear_page_flags(tx, pfn, PG_DIRTY)
+    return synchronous_io(tx) or (zeros and fact(tx, "zeros are not written to swap"))
 
 
 # -- shmem: a page of a file that lives in memory alone -----------------------------------------
