@@ -188,9 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(arguments: Sequence[str]) -> int:
     words = list(arguments)
     _open_streams()
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a sign gets a question mark instead of an accident.
-        if isinstance(stream, TextIOWrapper):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # A terminal that cannot show a sign gets a question mark instead of an accident; so does a byte that is none.
+        if isinstance(stream, TextIOWrapper) and stream.errors != "replace":
             stream.reconfigure(errors="replace")
     try:
         with visible_streams():

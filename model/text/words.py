@@ -28,10 +28,14 @@ LONGEST_NAME: Final = 40
 """Characters: names appear in every pane."""
 
 
-HIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]")
+HIDDEN: Final = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
 """What a terminal carries out instead of showing it, what turns the direction of writing round, and what nobody sees.
 
-A tab is none."""
+A tab is none. The two joiners (U+200C, U+200D) are none either: words of some languages are not written without them.
+"""
 
 
 def hidden(text: str) -> tuple[int, str] | None:

@@ -28,12 +28,15 @@ class Answered(NamedTuple):
 
 
 def called(*arguments: str, text: str = "", **environment: str) -> Answered:
-    """Run the program here. Its output goes into files, for it may ask for their descriptors."""
+    r"""Run the program here. Its output goes into files, for it may ask for their descriptors.
+
+    `text`: its input; a byte that is no text is written as Python does, "\udcff".
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(patch.dict(os.environ, environment))
         stack.enter_context(chdir(ROOT))
-        stack.enter_context(patch("sys.stdin", TextIOWrapper(BytesIO(text.encode()), encoding="utf-8")))
+        stack.enter_context(patch("sys.stdin", TextIOWrapper(BytesIO(text.encode(errors="surrogateescape")), encoding="utf-8")))
         out, err = folder / "out", folder / "err"
         with out.open("w", encoding="utf-8") as to, err.open("w", encoding="utf-8") as too:
             stack.enter_context(redirect_stdout(to))

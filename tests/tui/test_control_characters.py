@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import unicodedata
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,12 @@ from tests.tui.user import at
 from tui.views.plain_text import Printer
 from tui.views.visible import VisibleStream, raw, visible, visible_streams, write_json
 
-HOSTILE: Final = "A\x1b]0;x\x07B\x9b31mC\u202eD\x7fE\x85F\u2066G\x08H\u200bI"
-SPELT: Final = r"A\x1b]0;x\x07B\x9b31mC\u202eD\x7fE\x85F\u2066G\x08H\u200bI"
+HOSTILE: Final = "A\x1b]0;x\x07B\x9b31mC\u202eD\x7fE\x85F\u2066G\x08H\u200bI\u061cJ\U000e0041K"
+SPELT: Final = r"A\x1b]0;x\x07B\x9b31mC\u202eD\x7fE\x85F\u2066G\x08H\u200bI\u061cJ\U000e0041K"
+JOINERS: Final = "\u200c\u200d"
+"""Of the characters without a shape those that words of some languages are written with."""
+SHAPED: Final = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f]")
+"""Those of category Cf that one sees: signs before numbers, and what joins hieroglyphs."""
 
 
 def clean(done: Answered) -> Answered:
@@ -41,6 +46,7 @@ def clean(done: Answered) -> Answered:
         ("learn", HOSTILE),
         ("lesson", "check", HOSTILE),
         ("lesson", "new", HOSTILE),
+        ("lesson", "promote", f"{HOSTILE}.pte"),
         ("drill", HOSTILE),
         ("museum", HOSTILE),
         ("review", HOSTILE),
@@ -54,6 +60,30 @@ def clean(done: Answered) -> Answered:
 )
 def test_arguments(words: tuple[str, ...]) -> None:
     assert SPELT in clean(called(*words)).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("learn", "tour"), ("drill",), ("sandbox",)], ids=lambda words: words[0] if words else "home"
+)
+def test_what_is_typed_as_text(words: tuple[str, ...]) -> None:
+    told = clean(called(*words, "--plain", text=f"{HOSTILE}\n\udcff\nq\n"))
+    assert told.returncode == 0
+    assert SPELT.lower() in told.stdout.lower() or words == ("sandbox",)
+
+
+def test_a_script_whose_name_no_lesson_may_have(tmp_path: Path) -> None:
+    script = tmp_path / f"2nd {HOSTILE}.pte"
+    script.write_text("process p0\n")
+    told = clean(called("lesson", "promote", str(script)))
+    assert told.returncode == 2
+    assert "expected small letters, digits and hyphens" in told.stderr
+
+
+def test_every_character_without_a_shape_is_spelt_out() -> None:
+    for code in range(sys.maxunicode + 1):
+        sign = chr(code)
+        if unicodedata.category(sign) in {"Cc", "Cf", "Zl", "Zp"} and sign not in JOINERS + "\t":
+            assert HIDDEN.search(sign) or SHAPED.match(sign), f"U+{code:04X}"
 
 
 def test_files_and_what_is_in_them(tmp_path: Path) -> None:

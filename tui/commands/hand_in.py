@@ -78,7 +78,10 @@ def _asked() -> str:
 
     if not sys.stdin.isatty():
         raise HandInError(tr("say whose work it is: --name NAME"))
-    return input(f"{tr('Your name, as the teacher knows it')}: ")
+    try:
+        return input(f"{tr('Your name, as the teacher knows it')}: ")
+    except EOFError:
+        raise HandInError(tr("say whose work it is: --name NAME")) from None
 
 
 def _assignment(file: Path | None, lessons: list[str]) -> "Assignment | None":

@@ -154,7 +154,11 @@ def promote(args: Namespace) -> int:
     except UnreadableError as error:
         print(error, file=sys.stderr)
         return EXIT_MALFORMED
-    name = args.id or identity(args.script.stem.lower().replace("_", "-"))
+    try:
+        name = args.id or identity(args.script.stem.lower().replace("_", "-"))
+    except ArgumentTypeError as error:
+        print(tr("{file}: {problem}; say ID after it").format(file=args.script, problem=error), file=sys.stderr)
+        return EXIT_MALFORMED
     try:
         draft = from_script(name, args.title or _in_words(name), text)
     except ValueError as error:

@@ -14,6 +14,7 @@ from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
 from tui.plain.panes import legend, read_aloud, unfilled
+from tui.plain.typed_lines import typed_line
 from tui.views.glyphs import words
 from tui.views.holders import holders
 from tui.views.physical import physical
@@ -123,11 +124,7 @@ class PlainDrill:
     def typed(self) -> Iterator[str]:
         """Lines of input, each after a prompt."""
         while True:
-            self.output.file.write("> ")
-            self.output.file.flush()
-            line = self.lines.readline()
-            if not self.lines.isatty():
-                self.output.file.write(line if line.endswith("\n") else f"{line}\n")
+            line = typed_line("> ", self.lines, self.output)
             if not line:
                 return
             yield line

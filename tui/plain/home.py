@@ -19,6 +19,7 @@ from tui.plain.drill import PlainDrill
 from tui.plain.lesson import WIDEST, PlainLesson
 from tui.plain.panes import legend
 from tui.plain.sandbox import PlainSandbox
+from tui.plain.typed_lines import typed_line
 from tui.session.assigned import assignments_of
 from tui.views.home import ABOUT
 
@@ -67,11 +68,7 @@ class PlainHome:
 
     def ask(self) -> str | None:
         """One word; None at the end of the input."""
-        self.output.file.write(f"[{tr('home')}]> ")
-        self.output.file.flush()
-        line = self.lines.readline()
-        if not self.lines.isatty():
-            self.output.file.write(line if line.endswith("\n") else f"{line}\n")
+        line = typed_line(f"[{tr('home')}]> ", self.lines, self.output)
         typed = line.strip()
         return (typed if typed.lower().startswith("hand-in ") else typed.lower()) if line else None
 

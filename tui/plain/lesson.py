@@ -22,6 +22,7 @@ from model.engine.splat import kernel_log
 from model.memory.events import Printk, Refusal, Splat
 from model.session.state_code import CodeError, encode
 from tui.plain.panes import legend, machine
+from tui.plain.typed_lines import typed_line
 from tui.session.why_query import AskError, answer, offered
 from tui.views.change_text import HIDDEN, change_rows
 from tui.views.glyphs import Glyphs, words
@@ -109,19 +110,12 @@ class PlainLesson:
         """One line of input without surrounding blanks; None at its end."""
         view = self.player.view()
         what = "answer" if "answer" in view.may and not view.guess else "command" if view.goal else "Enter"
-        prompt = f"[{view.number}/{view.total}] {tr(what)}> "
-        self.output.file.write(prompt)
-        self.output.file.flush()
         try:
-            line = self.lines.readline()
-        except (KeyboardInterrupt, UnicodeDecodeError):
+            line = typed_line(f"[{view.number}/{view.total}] {tr(what)}> ", self.lines, self.output)
+        except KeyboardInterrupt:
+            self.say("")
             line = ""
-        if not line:
-            self.output.file.write("\n")
-            return None
-        if not self.lines.isatty():
-            self.output.file.write(line if line.endswith("\n") else f"{line}\n")
-        return line.strip()
+        return line.strip() if line else None
 
     def move(self, line: str) -> None:
         """One move; then what there is to see, and the progress is kept."""

@@ -104,7 +104,7 @@ class PlainSandbox:
             self.output.print(PROMPT, end="")
         try:
             return self.lines.readline()
-        except (KeyboardInterrupt, UnicodeDecodeError):
+        except KeyboardInterrupt:
             return ""
 
     # -- moves -----------------------------------------------------------------------------------

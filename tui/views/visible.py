@@ -15,10 +15,6 @@ from model.text.words import HIDDEN
 
 CARRIED_OUT: Final = re.compile(rf"(?!\r?\n){HIDDEN.pattern}")
 """Not the end of a line."""
-IN_JSON: Final = re.compile(
-    b"\x7f|\xc2[\x80-\x9f\xad]|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]|\xe2\x81[\xa0\xa6-\xa9]|\xef\xbb\xbf"
-)
-"""The same in UTF-8, as far as JSON does not write them as `\\u001b` anyhow."""
 
 
 def visible(text: str) -> str:
@@ -69,9 +65,8 @@ def visible_streams() -> Iterator[None]:
 
 def write_json(encoded: bytes) -> None:
     r"""JSON and a newline on standard output; in its strings what a terminal would carry out is written as `\u009b`."""
+    import json  # takes longer to load than all else here
 
-    def escaped(found: re.Match[bytes]) -> bytes:
-        return b"\\u%04x" % ord(found.group().decode())
-
-    sys.stdout.buffer.write(IN_JSON.sub(escaped, encoded) + b"\n")
+    text = CARRIED_OUT.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode())
+    sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.flush()
