@@ -9,7 +9,7 @@ from textual.command import CommandPalette
 from textual.events import Click
 from textual.widgets import Input
 
-from benchmarks.terminal import Program
+from benchmarks.terminal import Program, Screen
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.monkey import Played, play
@@ -113,6 +113,10 @@ def test_bytes_that_are_no_text_are_survived_and_a_signal_gives_the_terminal_bac
         program.first_frame("ptescope")
         program.send(b"\xe4\xff\x80")
         program.settle()
+        program.suspend()
+        program.screen = Screen(120, 40)
+        program.interrupt(signal.SIGCONT)
+        program.first_frame("ptescope")  # in the foreground again: all of it is drawn anew
         program.send(b"?")
         program.settle()
         assert "Enter" in program.shown()

@@ -210,10 +210,15 @@ class PtescopeApp(App[None]):
 
     def on_mount(self) -> None:
         """Leave the terminal as it was, and keep what was done, where the program is ended from outside."""
+        self.app_resume_signal.subscribe(self, self._drawn_anew)
         loop = asyncio.get_running_loop()
         for asked in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
             with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
                 loop.add_signal_handler(asked, partial(self.exit, return_code=128 + asked))
+
+    def _drawn_anew(self, _: object) -> None:
+        """Back in the foreground (fg): Textual takes the terminal's other screen again, which is empty then."""
+        self.refresh(layout=True)
 
     def on_ready(self) -> None:
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""
