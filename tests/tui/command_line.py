@@ -36,7 +36,9 @@ def called(*arguments: str, text: str = "", **environment: str) -> Answered:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(patch.dict(os.environ, environment))
         stack.enter_context(chdir(ROOT))
-        stack.enter_context(patch("sys.stdin", TextIOWrapper(BytesIO(text.encode(errors="surrogateescape")), encoding="utf-8")))
+        stack.enter_context(
+            patch("sys.stdin", TextIOWrapper(BytesIO(text.encode(errors="surrogateescape")), encoding="utf-8"))
+        )
         out, err = folder / "out", folder / "err"
         with out.open("w", encoding="utf-8") as to, err.open("w", encoding="utf-8") as too:
             stack.enter_context(redirect_stdout(to))
