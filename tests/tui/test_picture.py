@@ -110,6 +110,24 @@ def test_a_unit_that_nobody_owns_is_named_in_box_and_ledger() -> None:
     assert shown[-1] == " =  1025  never freed: a unit that nobody owns is never given back"
 
 
+PAGES = "process p0\nmmap p0 buf anon private rw 9\n" + "".join(f"write p0 buf+{page} 7\n" for page in range(5))
+
+
+@pytest.mark.parametrize("call", ["madvise p0 buf dontneed", "munmap p0 buf"])
+def test_pages_that_have_just_gone_fold_where_their_bytes_were_equal(call: str) -> None:
+    *_, last = played(f"{PAGES}write p0 buf+5 8\n{call}")
+    boxes = [row.text[30:54] for row in picture(last.drawn, 76) if "free =" in row.text]
+    assert [box.split() for box in boxes] == [["▐-f5..9", "(p0)", "free", "=7▌"], ["▐-f10", "(p0)", "free", "=8▌"]]
+
+
+def test_as_many_pages_that_have_just_gone_are_drawn_as_can_be_looked_at() -> None:
+    bytes_apart = "".join(f"write p0 buf+{page} {page % 2}\n" for page in range(80))
+    *_, last = played(f"process p0\nmmap p0 buf anon private rw 80\n{bytes_apart}munmap p0 buf")
+    rows = [row.text.rstrip() for row in picture(last.drawn, 76) if row.text.startswith("-")]
+    assert len(rows) == 64 + 1
+    assert rows[-1] == "- 80 +64..79"
+
+
 def test_the_legend_explains_every_sign_that_is_drawn() -> None:
     told = "\n".join(line.text for line in legend(120))
     for name in MOMENTS:

@@ -10,8 +10,9 @@ import msgspec
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
 from model.memory.flags import PAGE_UFFD_WP, PG_KSM
-from model.memory.folio import folio_pages, page_frame, page_mapcount
+from model.memory.folio import page_frame, page_mapcount
 from model.memory.records import Pte
+from model.memory.state import State
 from tui.views.entries import absent
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import BLOCK
@@ -20,9 +21,9 @@ from tui.views.picture.legend import sign
 from tui.views.picture.levels import LANE, lane, lane_head, progress
 from tui.views.picture.owners import holder_hue, hue, owner_now, reference_of
 from tui.views.picture.picture_state import PictureState
-from tui.views.picture.units import counted, tokens, units
+from tui.views.picture.units import counted, token_counts, tokens
 from tui.views.row import Span, cut
-from tui.views.shown_state import by_name, frame_name, place, size_of
+from tui.views.shown_state import by_name, frame_name, pfn_name, place, size_of
 
 LEAST: Final = 76
 """Columns that the picture needs."""
@@ -164,20 +165,20 @@ class Cells:
         if line.head and not self.columns.levels:
             return tuple(progress(self.drawn, line.head, width))
         if line.folio >= 0:
-            return self._folio(line.folio, width)
+            return self._folio(line, width)
         if not line.frames:
             return (Span(" " * width),)
         return self._page_of_folio(line, width) if line.part else self._frame(line, width)
 
-    def _folio(self, head: int, width: int) -> tuple[Span, ...]:
+    def _folio(self, line: Line, width: int) -> tuple[Span, ...]:
         """A large folio: how large, whose, and the one count that all its pages have."""
-        drawn, subject = self.drawn, f"frame:{head}"
+        drawn, head, subject = self.drawn, line.folio, f"frame:{line.folio}"
         frame = self.state.frames[head]
-        owners = {self._owner(pfn) for pfn in self._shown_pages(head)} - {""}
+        owners = {name for pfn in line.pages for name in self._owner(pfn).split("+")} - {""}
         role = self._role(subject, hue(drawn.past, next(iter(owners))) if len(owners) == 1 else "plain")
         named, whose = f"{self._mark(subject)}{frame_name(self.state, head)}", "+".join(sorted(owners))
         text = f"{named} {size_of(frame.order)} {whose}".rstrip()
-        shown = tokens(units(self.state, drawn.index, head), 6)
+        shown = tokens(token_counts(self.state, drawn.index, head), 6)
         tail = _longest(_counts(shown, str(frame.refcount), ""), width - 2 - len(text)).rstrip()
         room = width - 2 - len(tail)
         text = text if len(text) <= room else f"{named} {whose}"
@@ -186,11 +187,6 @@ class Cells:
             Span(tail, self._changed(head, "frames", role), subject),
             Span(sign("close"), role, subject),
         )
-
-    def _shown_pages(self, head: int) -> list[int]:
-        """The pages of a folio that somebody holds by itself, and the first."""
-        held = self.drawn.index.held
-        return [pfn for pfn in folio_pages(self.state, head) if pfn == head or held.get(pfn)]
 
     def _owner(self, pfn: int) -> str:
         """Whose a page is now."""
@@ -207,7 +203,7 @@ class Cells:
         mapped = page_mapcount(self.state, pfn)
         tail = f" map {mapped} "
         room = width - 2 - len(tail) - len(byte)
-        names = _names([frame_name(self.state, page) for page in line.frames], 9)
+        names = _names(self.state, line.frames, 9)
         head = cut(f"{self._mark(subject)}{sign(line.part)}{names}", room)
         return (
             Span(f"{sign('open')}{head:<{room}}{tail}", role, subject),
@@ -222,7 +218,7 @@ class Cells:
         frame = page_frame(self.state, pfn)
         owner, known = owner_now(self.drawn, pfn)
         role = self._role(subject, hue(self.drawn.past, owner) if known else "dim")
-        names = _names([frame_name(self.state, pfn) for pfn in line.frames], 9)
+        names = _names(self.state, line.frames, 9)
         byte = f"={self.state.content.get(pfn, 0)}"
         of_kind = size_of(frame.order) if frame.order >= BLOCK.bit_length() - 1 and len(line.frames) == 1 else ""
         of_kind = "ksm" if frame.flags & PG_KSM else of_kind
@@ -233,7 +229,7 @@ class Cells:
         elif not counted(frame):
             ways = (f" no count {byte}",)
         else:
-            ways = _counts(tokens(units(self.state, self.drawn.index, pfn), 6), str(frame.refcount), byte)
+            ways = _counts(tokens(token_counts(self.state, self.drawn.index, pfn), 6), str(frame.refcount), byte)
         named = f"{self._mark(subject)}{names} {of_kind}".rstrip()
         head = _whose(named, told, width - 2 - len(ways[-1]))
         tail = _longest(ways, width - 2 - len(head))
@@ -326,8 +322,8 @@ class Cells:
 
     def _changed(self, pfn: int, table: str, otherwise: str) -> str:
         """How a number looks: marked where the last move changed it."""
-        for change in self.scene.changes:
-            if change.table == table and change.key == pfn:
+        for change in self.drawn.changed.get(pfn, ()):
+            if change.table == table:
                 if table == "content" or change.old is None or change.new is None:
                     return "changed"
                 return "changed" if change.old.refcount != change.new.refcount else otherwise
@@ -389,20 +385,21 @@ def _numbered(name: str, run: FoldedRun, width: int) -> str:
     return f"{cut(_longest(ways, width), width):<{width}}"
 
 
-def _names(names: list[str], width: int) -> str:
+def _names(state: State, frames: tuple[int, ...], width: int) -> str:
     """Some frames in so many columns: as a range, as a list of ranges, or the first and how many more.
 
-    >>> _names(["f5", "f6", "f7"], 9), _names(["f7", "f8", "f6", "f9"], 9), _names(["f7", "f1", "f5"], 5)
+    >>> _names(State(), (5, 6, 7), 9), _names(State(), (7, 8, 6, 9), 9), _names(State(), (7, 1, 5), 5)
     ('f5..7', 'f7..8,6,9', 'f7+2')
     """
-    if len(names) == 1 or not names[0][1:].isdigit():
-        return names[0]
-    numbers = [int(name[1:]) for name in names]
+    first = frame_name(state, frames[0])
+    if len(frames) == 1 or not first[1:].isdigit():
+        return first
     parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
+    for pfn in frames:
+        if parts and pfn == parts[-1][-1] + 1:
+            parts[-1][1:] = [pfn]
         else:
-            parts.append([number])
-    text = names[0][0] + ",".join(f"{part[0]}..{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
-    return text if len(text) <= width else f"{names[0]}+{len(names) - 1}"
+            parts.append([pfn])
+    numbers = ("..".join(pfn_name(pfn)[1:] for pfn in part) for part in parts)
+    text = first[0] + ",".join(numbers)
+    return text if len(text) <= width else f"{first}+{len(frames) - 1}"

@@ -1,14 +1,13 @@
 """Neighbouring pages that look the same are one row: `17 buf+1..7`."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from model.invariants.call_holdings import OWNED
-from model.invariants.holders import Crowd, Holder
-from model.memory.folio import page_frame
+from model.invariants.holders import Crowd
 from model.memory.ordered import ceiling
 from model.memory.records import Vma
 from tui.views.entries import huge_blocks
@@ -74,6 +73,21 @@ def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[FoldedRun]:
     yield from _folded(process, first, vma.end)
 
 
+def alike(drawn: PictureState, process: str, pages: Sequence[int]) -> Iterator[FoldedRun]:
+    """Pages that no VMA has, folded, in order."""
+    first = stop = -1
+    look: tuple[object, ...] | None = None
+    for vpn in pages[:MOST_PAGES]:
+        its = None if (process, vpn) in drawn.opened else _look(drawn, process, vpn)
+        if vpn != stop or its is None or its != look:
+            yield from _folded(process, first, stop)
+            first, look = vpn, its
+        stop = vpn + 1
+    yield from _folded(process, first, stop)
+    if len(pages) > MOST_PAGES:
+        yield FoldedRun(process, pages[MOST_PAGES], pages[-1] + 1, more=True)
+
+
 def _next(drawn: PictureState, process: str, vpn: int, end: int, special: list[int], blocks: list[int]) -> int:
     """The next page at which there is anything to draw."""
     mapped = ceiling(drawn.state.pte_index, process, vpn)
@@ -100,43 +114,42 @@ def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...]:
     subject = f"pte:{process}:{vpn}"
     home = drawn.past.home.get(entry.pfn) if entry is not None and entry.kind == "page" else None
     beside = drawn.past.slots.get(page, ())
+    old = drawn.before.get(page)
+    lost = (old.pfn,) if old is not None and old.present and old.pfn not in beside else ()
     cached = drawn.cached.get(page)
     return (
         entry and (entry.bits, entry.kind),
         home and (home[0], home[1] - vpn),
-        page in drawn.before and drawn.before[page] is not None,
+        old is not None,
         scene.marks.get(subject),
         scene.broken.get(subject),
         tuple((belief.holder, belief.pfn in beside) for belief in drawn.believed.get(page, ())),
         cached and tuple((cpu, one.pte.bits, one.pte.pfn in beside) for cpu, one in cached),
-        tuple(frame_look(drawn, pfn, vpn) for pfn in beside),
+        tuple(looks(drawn, ((pfn, vpn) for pfn in (*beside, *lost)))),
     )
 
 
-def frame_look(drawn: PictureState, pfn: int, near: int) -> tuple[object, ...]:
-    """All that is drawn of a frame, relative to the number of a page beside it."""
-    if pfn == HOLE:
-        return ()
-    frame, subject = page_frame(drawn.state, pfn), f"frame:{pfn}"
-    held = drawn.index.holders(pfn)
-    holders: tuple[object, ...] = ()
-    if isinstance(held, Crowd):
-        holders = tuple(held.tally)
-    elif held:
-        holders = tuple(_relative(holder, near) for holder in held)
-    return (
-        frame.kind,
-        frame.refcount,
-        frame.mapcount,
-        frame.order,
-        drawn.state.content.get(pfn, 0),
-        drawn.scene.marks.get(subject),
-        drawn.scene.broken.get(subject),
-        holders,
-    )
+def looks(drawn: PictureState, frames: Iterable[tuple[int, int]]) -> Iterator[tuple[object, ...]]:
+    """All that is drawn of each frame, relative to the number of a page beside it: (pfn, number of the page).
 
-
-def _relative(holder: Holder, near: int) -> tuple[object, ...]:
-    """A holder, its page counted from the page nearby."""
-    number = holder.number if holder.kind in OWNED else holder.number - near
-    return holder.kind, holder.owner, number, holder.level
+    Of a buffer of 2 MiB it is asked 512 times a drawing, hence the local names.
+    """
+    frame_of, held_of, byte_of, noted = drawn.frames.get, drawn.index.held.get, drawn.content.get, drawn.noted.get
+    cached = drawn.cached_frames
+    for pfn, near in frames:
+        if pfn == HOLE:
+            yield ()
+            continue
+        frame = frame_of(pfn)
+        frame, mapcount = drawn.page(pfn) if frame is None or frame.order else (frame, frame.mapcount)
+        held = drawn.index.holders(pfn) if pfn in cached else held_of(pfn, ())
+        if isinstance(held, Crowd):
+            holders: tuple[object, ...] = held.tally
+        elif len(held) == 1:
+            ((kind, owner, number, level),) = held
+            holders = kind, owner, number if kind in OWNED else number - near, level
+        else:
+            holders = tuple(
+                (kind, owner, number if kind in OWNED else number - near, level) for kind, owner, number, level in held
+            )
+        yield frame.kind, frame.mapping, frame.refcount, mapcount, frame.order, byte_of(pfn, 0), noted(pfn), holders

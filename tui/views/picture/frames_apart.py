@@ -8,12 +8,12 @@ from lessons.i18n.language import tr
 from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.physical import BAR_BASE
-from model.memory.folio import page_frame
+from model.memory.folio import folio_of
 from model.memory.ordered import ceiling
-from tui.views.picture.fold import LEAST, frame_look
+from tui.views.picture.fold import LEAST, looks
 from tui.views.picture.history import BLOCK, idle
 from tui.views.picture.layout_line import Line
-from tui.views.picture.picture_state import PictureState
+from tui.views.picture.picture_state import PictureState, small
 
 MOST_APART: Final = 64
 """Pages of one file, or of one reference, that are looked at where they are mapped nowhere."""
@@ -26,17 +26,24 @@ MOST_LISTED: Final = 12
 
 
 def frames_apart(drawn: PictureState, placed: set[int]) -> Iterator[Line]:
-    """What is mapped nowhere, and the video memory; equal neighbours are folded."""
-    candidates = sorted({pfn for pfn in _mentioned(drawn) if pfn not in placed and not _hidden(drawn, pfn)})
+    """What is mapped nowhere, and the video memory; equal neighbours are folded.
+
+    A frame that stands beside a page of a long VMA is not drawn here, even where that page is not drawn either.
+    """
     group: list[int] = []
-    look: object = None
-    for pfn in candidates[:MOST_LOOKED]:
-        its = _zone(drawn, pfn), frame_look(drawn, pfn, pfn)
-        if group and its == look and pfn == group[-1] + 1:
-            group.append(pfn)
-            continue
-        yield from _grouped(drawn, group)
-        group, look = [pfn], its
+    look: tuple[object, ...] = ()
+    stop = -1
+    home, stands = small(drawn.past.home).get, drawn.stands
+    apart = [pfn for pfn in sorted({*_mentioned(drawn)} - placed) if (page := home(pfn)) is None or not stands(page)]
+    for pfn, its in zip(apart[:MOST_LOOKED], looks(drawn, zip(apart, apart, strict=True)), strict=False):
+        kind, mapping, *_ = its
+        if (kind == "free" or mapping == POOL) and idle(drawn.state, drawn.index, pfn):
+            continue  # It has its place in a list.
+        if its != look or pfn != stop:
+            yield from _grouped(drawn, group)
+            group, look = [], its
+        group.append(pfn)
+        stop = pfn + 1
     yield from _grouped(drawn, group)
 
 
@@ -50,20 +57,12 @@ def _grouped(drawn: PictureState, group: list[int]) -> Iterator[Line]:
 
 def _zone(drawn: PictureState, pfn: int) -> str:
     """The place of a frame that is mapped nowhere."""
-    frame = page_frame(drawn.state, pfn)
+    frame = folio_of(drawn.state, pfn)
     if frame.kind == "vram":
         return tr("device memory") if pfn >= BAR_BASE else tr("video memory")
     if frame.kind == "buffer":
         return tr("pool") if frame.mapping == POOL else tr("buffer")
     return tr("page cache") if frame.kind in {"file", "dax"} and frame.mapping else tr("mapped nowhere")
-
-
-def _hidden(drawn: PictureState, pfn: int) -> bool:
-    """Whether it stands beside a page of a long VMA that is not drawn, or has its place in a list."""
-    home = drawn.past.home.get(pfn)
-    if home is not None and drawn.stands(home):
-        return True
-    return idle(drawn.state, drawn.index, pfn)
 
 
 def _mentioned(drawn: PictureState) -> Iterator[int]:

@@ -20,7 +20,7 @@ from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.physical import VRAM_BASE
 from model.memory.events import Access, Copied
-from model.memory.folio import page_folio, page_frame
+from model.memory.folio import folio_of, page_folio, page_frame
 from model.memory.records import Frame, Pte
 from model.memory.state import Change, State
 from model.memory.tasks import Task
@@ -246,7 +246,7 @@ def _members(index: Index, pfn: int) -> Iterable[Holder]:
 
 def idle(state: State, index: Index, pfn: int) -> bool:
     """Free, or in the pool, and nobody holds it or believes in it: such a frame has its place with its kind."""
-    frame = page_frame(state, pfn)
+    frame = folio_of(state, pfn)
     return (frame.kind == "free" or frame.mapping == POOL) and not index.holders(pfn)
 
 
@@ -296,7 +296,7 @@ def _owned(task: Task | None) -> Iterator[int]:
 
 def owner_of(state: State, index: Index, pfn: int) -> str:
     """Whose frame it is by now, in a word; empty for nobody's."""
-    frame = page_frame(state, pfn)
+    frame = folio_of(state, pfn)
     match frame.kind:
         case "free" | "pgtable":
             return ""
@@ -308,4 +308,4 @@ def owner_of(state: State, index: Index, pfn: int) -> str:
         case "buffer" | "vram":
             return "" if frame.mapping == POOL else frame.mapping.removeprefix("bo:")
         case _:
-            return f"{frame.mapping}[{frame.index}]" if frame.mapping else ""
+            return f"{frame.mapping}[{page_frame(state, pfn).index}]" if frame.mapping else ""

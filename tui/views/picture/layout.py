@@ -5,13 +5,14 @@ the history has put them, what is mapped nowhere by pfn. So nothing jumps; a fra
 mapped for the first time, moved to video memory, given back to the pool or to the allocator.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from model.kernel.mm.physical import VRAM_BASE
 from model.memory.folio import page_folio
 from model.memory.ordered import ceiling
-from tui.views.picture.fold import FoldedRun, runs
+from tui.views.picture.fold import FoldedRun, alike, runs
 from tui.views.picture.frames_apart import frames_apart, named_lists
 from tui.views.picture.history import HOLE, Page, idle
 from tui.views.picture.holders_beside import with_holders
@@ -37,23 +38,22 @@ def layout(drawn: PictureState) -> Layout:
 
 def _with_folios(drawn: PictureState, lines: list[Line]) -> Iterator[Line]:
     """Each large folio is one box: a row with its count, then the rows of its pages, to the last of them."""
-    last: dict[int, Line] = {}
-    for line in lines:
-        head = large_folio(drawn, line)
+    heads = [large_folio(drawn, line) for line in lines]
+    shown: dict[int, list[Line]] = {}
+    for line, head in zip(lines, heads, strict=True):
         if head is not None:
-            last[head] = line
-    begun: set[int] = set()
-    for line in lines:
-        head = large_folio(drawn, line)
+            shown.setdefault(head, []).append(line)
+    for line, head in zip(lines, heads, strict=True):
         if head is not None:
+            its = shown[head]
+            pages = tuple(each.frames[0] for each in its)
             whole = line.run is not None and line.run.huge and line.frames == (head,) and not line.column
-            if head not in begun and whole:
-                line.folio = head
-            elif head not in begun:
-                yield Line(folio=head)
-            begun.add(head)
+            if its[0] is line and whole:
+                line.folio, line.pages = head, pages
+            elif its[0] is line:
+                yield Line(folio=head, pages=pages)
             if line.folio < 0:
-                line.part = "last" if last[head] is line else "page"
+                line.part = "last" if its[-1] is line else "page"
         yield line
 
 
@@ -77,19 +77,17 @@ def _runs(drawn: PictureState, process: str) -> Iterator[FoldedRun]:
     """The pages of a process: those of its VMAs, those that only others still know, and those that have just gone."""
     outside = [
         vpn
-        for vpn in drawn.special.get(process, ())
-        if (not drawn.covered((process, vpn)))
-        and (drawn.stands((process, vpn)) or drawn.before.get((process, vpn)) is not None)
+        for vpn in drawn.outside(process)
+        if drawn.stands((process, vpn)) or drawn.before.get((process, vpn)) is not None
     ]
-    index, shown = drawn.state.vma_index, 0
+    index, shown, at = drawn.state.vma_index, 0, 0
     start = ceiling(index, process, 0)
     while start is not None and shown < MOST_VMAS:
-        while outside and outside[0] < start:
-            yield FoldedRun(process, outside[0], outside.pop(0) + 1)
+        below = bisect_left(outside, start, at)
+        yield from alike(drawn, process, outside[at:below])
         yield from runs(drawn, process, drawn.state.vmas[process, start])
-        start, shown = ceiling(index, process, start + 1), shown + 1
-    for vpn in outside:
-        yield FoldedRun(process, vpn, vpn + 1)
+        start, shown, at = ceiling(index, process, start + 1), shown + 1, below
+    yield from alike(drawn, process, outside[at:])
 
 
 def _beside(drawn: PictureState, run: FoldedRun, placed: set[int]) -> Iterator[Line]:

@@ -39,6 +39,8 @@ class Line(msgspec.Struct):
     """Which of the frames beside the page."""
     folio: int = -1
     """The large folio whose box begins here, with its count; -1: none."""
+    pages: tuple[int, ...] = ()
+    """Of that folio: the first page of each row that shows some of its pages."""
     part: str = ""
     """The frames are pages of a folio: `page`, or `last` where its box ends."""
 

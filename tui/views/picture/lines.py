@@ -92,7 +92,7 @@ class Lines:
         """Dotted lines to where a page led: somebody still believes it, or it was so before the last move."""
         seen: set[int] = set()
         role = hue(self.drawn.past, run.process)
-        for vpn in range(run.first, run.stop) if not run.huge else self._believed_in(run):
+        for vpn in self.drawn.led_elsewhere(run.process, run.first, run.stop):
             page = (run.process, vpn)
             entry, old = self.drawn.entry(page), self.drawn.before.get(page)
             now = entry.pfn if entry is not None and entry.kind == "page" else None
@@ -107,10 +107,6 @@ class Lines:
                 net.near.append(End(number, "dash", role, f"pte:{run.process}:{vpn}"))
                 if not net.far:
                     net.far.append(End(target, "dash", role, f"frame:{pfn}"))
-
-    def _believed_in(self, run: FoldedRun) -> list[int]:
-        """The pages of a block that somebody was given a frame for."""
-        return [vpn for vpn in self.drawn.special.get(run.process, ()) if run.first <= vpn < run.stop]
 
     def _carried_by_cpu(self, channel: Channel, access: Access) -> None:
         """The byte that a process has just stored or loaded, on its line."""

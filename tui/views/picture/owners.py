@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from model.memory.folio import page_frame
+from model.memory.folio import folio_of
 from model.memory.records import Reference
 from tui.views.picture.history import Past, owner_of
 from tui.views.picture.layout_line import HolderKey
@@ -24,7 +24,7 @@ def owner_now(drawn: PictureState, pfn: int) -> tuple[str, bool]:
     owner = owner_of(drawn.state, drawn.index, pfn)
     if owner:
         return owner, True
-    frame = page_frame(drawn.state, pfn)
+    frame = folio_of(drawn.state, pfn)
     if frame.kind == "buffer" and frame.mapping:
         return "pool", True
     return drawn.past.owners.get(pfn, ""), False

@@ -1,24 +1,33 @@
 """What is to be drawn: one state, the last move, and what the history adds; looked up once for all that draws it."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+from rpds import HashTrieMap
 
 from model.invariants.holder_index import Index
 from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
+from model.memory.folio import FREE, NO_FOLIO, page_folio, rest_of
 from model.memory.leaf import PMD, TABLE_SHIFT, leaf_entry
 from model.memory.ordered import ceiling, floor
-from model.memory.records import Pte, TlbEntry
-from model.memory.state import State
+from model.memory.records import Folio, Frame, Pte, TlbEntry
+from model.memory.runs import run_at
+from model.memory.state import Change, State
 from tui.views.picture.history import LastStep, Page, Past, idle
 from tui.views.shown_state import ShownState
 
 MOST_BELIEVED: Final = 512
 """Pages of one reference that are drawn."""
+
+MOST_COPIED: Final = 128
+"""Entries of a table that are worth copying."""
 
 
 class Belief(msgspec.Struct, frozen=True):
@@ -52,7 +61,11 @@ class PictureState:
         """Pages that are not folded."""
         self.silent: Final = silent
         """A question is open: nothing is said of what comes next."""
+        self.frames: Final = scene.state.frames
+        self.content: Final = small(scene.state.content)
+        self.cached_frames: Final = frozenset(index.cached)
         self._standing: dict[Page, bool] = {}
+        self._folio: tuple[range, Frame, Folio] = range(0), FREE, NO_FOLIO
 
     @cached_property
     def before(self) -> dict[Page, Pte | None]:
@@ -105,14 +118,41 @@ class PictureState:
         return found
 
     @cached_property
+    def changed(self) -> dict[int, list[Change]]:
+        """Frame → what the last move changed of it and of its byte."""
+        found: dict[int, list[Change]] = {}
+        for change in self.scene.changes:
+            if change.table in {"frames", "content"}:
+                found.setdefault(change.key, []).append(change)
+        return found
+
+    @cached_property
+    def noted(self) -> dict[int, tuple[str | None, str | None]]:
+        """Frame → what the last move did to it, and how bad it is; only where there is anything to say."""
+        marks, broken = self.scene.marks, self.scene.broken
+        subjects = (subject for subject in {*marks, *broken} if subject.startswith("frame:"))
+        return {int(subject[6:]): (marks.get(subject), broken.get(subject)) for subject in subjects}
+
+    def page(self, pfn: int) -> tuple[Frame, int]:
+        """The record of a page's folio, and how many entries map the page. Neighbours are asked for in a row."""
+        frame = self.frames.get(pfn)
+        if frame is not None and not frame.large:
+            return frame, frame.mapcount
+        pages, whole, rest = self._folio
+        if pfn not in pages:
+            head = page_folio(self.state, pfn)
+            whole = self.frames.get(head) or FREE
+            pages, rest = range(head, head + whole.pages), rest_of(self.state, head)
+            self._folio = pages, whole, rest
+        return whole, rest.entire + run_at(rest.mapcounts, pfn - pages.start)
+
+    @cached_property
     def special(self) -> dict[str, list[int]]:
         """Process → pages at which there may be something to draw although they have no entry, in order."""
         found: dict[str, set[int]] = {}
-        pages: Iterator[Page] = (
-            page for pages in (self.before, self.believed, self.cached, self.past.slots, self.opened) for page in pages
-        )
-        for process, vpn in pages:
-            found.setdefault(process, set()).add(vpn)
+        for pages in (self.before, self.believed, self.cached, self.past.slots, self.opened):
+            for process, vpn in pages:
+                found.setdefault(process, set()).add(vpn)
         return {process: sorted(vpns) for process, vpns in found.items()}
 
     def entry(self, page: Page) -> Pte | None:
@@ -155,6 +195,31 @@ class PictureState:
         start = floor(self.state.vma_index, *page)
         return start is not None and page[1] < self.state.vmas[page[0], start].end
 
+    def led_elsewhere(self, process: str, first: int, stop: int) -> list[int]:
+        """The pages in [first, stop) that may lead elsewhere than they did or than somebody believes, in order."""
+        special = self.special.get(process, [])
+        found = special[bisect_left(special, first) : bisect_left(special, stop)]
+        if any(owner == process for owner, _ in self.taken_out):
+            index, vpn = self.state.pte_index, ceiling(self.state.pte_index, process, first)
+            left = []
+            while vpn is not None and vpn < stop:
+                left.append(vpn)
+                vpn = ceiling(index, process, vpn + 1)
+            found = sorted({*found, *left})
+        return found
+
+    def outside(self, process: str) -> Iterator[int]:
+        """The pages among the special ones that no VMA has, in order. O(VMAs and such pages)."""
+        special, at = self.special.get(process, []), 0
+        while at < len(special):
+            start = floor(self.state.vma_index, process, special[at])
+            end = 0 if start is None else self.state.vmas[process, start].end
+            if special[at] < end:
+                at = bisect_left(special, end, at)
+            else:
+                yield special[at]
+                at += 1
+
     def stands(self, page: Page) -> bool:
         """Whether the page is drawn, so that a frame can stand beside it: it exists, or somebody believes in it."""
         known = self._standing.get(page)
@@ -162,6 +227,15 @@ class PictureState:
             known = page in self.believed or page in self.cached or self.covered(page)
             self._standing[page] = known
         return known
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def small(table: HashTrieMap[K, V]) -> Mapping[K, V]:
+    """The same as a dict where it has few entries: that is asked hundreds of times a drawing."""
+    return dict(table.items()) if len(table) <= MOST_COPIED else table
 
 
 def _parted(cached: Pte, entry: Pte | None) -> bool:

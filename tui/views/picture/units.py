@@ -5,19 +5,21 @@ The holders are those that the checker keeps from step to step, and what they sh
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 
-from model.invariants.case import case_of
 from model.invariants.holder_index import Index
 from model.invariants.holders import WEIGHTS, Holder, HolderKind, large_weight, members
 from model.invariants.machine_view import MachineView
 from model.invariants.rules.counts import NOT_COUNTED, first_of_block
 from model.kernel.mm.physical import idle_count
 from model.memory.flags import GUP_PIN_COUNTING_BIAS, PG_FROZEN, PG_NOREF, PG_PRIVATE, PG_SWAPCACHE
-from model.memory.folio import page_folio, page_frame
+from model.memory.folio import folio_of, page_folio
 from model.memory.records import Frame
 from model.memory.state import State
 from tui.views.picture.legend import sign
@@ -36,8 +38,12 @@ TOKENS: Final[dict[HolderKind, str]] = {
     "borrowed-pin": "pin",
 }
 """Kind of holder → the sign of its unit; the other kinds have none."""
-OF_FOLIO: Final[dict[HolderKind, str]] = {"huge": "whole", **TOKENS}
-"""The same of a large folio: one entry may map it as a whole."""
+OF_SMALL: Final[dict[HolderKind, tuple[str, int]]] = {
+    kind: (token, WEIGHTS[kind].refs) for kind, token in TOKENS.items()
+}
+"""Kind of holder → its token, and how much of the count of a small page it is."""
+OF_DAX: Final[dict[HolderKind, tuple[str, int]]] = {kind: told for kind, told in OF_SMALL.items() if kind != "cache"}
+"""The same of storage mapped directly: its file has no reference."""
 ORDER: Final = ("whole", "entry", "cache", "driver", "get", "pin", "nobody", "missing")
 """In which tokens stand in a box."""
 MOST_TOKENS: Final = 6
@@ -66,38 +72,65 @@ def units(state: State, index: Index, pfn: int) -> list[Unit]:
     Of a page of a large folio: those of the folio, for that is what is counted; O(its pages). The weights add up to the
     count: a unit without a holder is `nobody`, a holder without a unit `missing` (-1).
     """
-    frame = page_frame(state, pfn)
+    frame = folio_of(state, pfn)
     if not counted(frame):
         return []
-    if frame.large:
-        return _of_folio(state, index, page_folio(state, pfn), frame)
-    held = index.holders(pfn)
-    found = list(_owners(state, index, pfn, frame))
-    if not frame.flags & (PG_FROZEN | PG_NOREF):
-        idle = frame.kind == "dax"
-        for holder in members(held):
-            token = TOKENS.get(holder.kind)
-            if token is not None and not (idle and holder.kind == "cache"):
-                found.append(Unit(token, WEIGHTS[holder.kind].refs, holder))
-    return _balanced(found, frame)
-
-
-def _of_folio(state: State, index: Index, head: int, frame: Frame) -> list[Unit]:
-    """The units of a large folio: of whoever holds any page of it."""
-    case = case_of(MachineView(state, index), head, of_folio=True)
-    found = list(_owners(state, index, head, frame))
-    for holder in members(case.held):
-        token = OF_FOLIO.get(holder.kind)
-        if token is not None:
-            found.append(Unit(token, large_weight(holder, frame.order).refs, holder))
-    return _balanced(found, frame)
-
-
-def _balanced(found: list[Unit], frame: Frame) -> list[Unit]:
-    """In the order of the tokens, with what nobody owns or what has no unit."""
+    signs = _signs(frame)
+    found = [*_owners(state, index, page_folio(state, pfn), frame)]
+    holders = sorted(_holders(index, pfn, frame))
+    found += [Unit(*signs[holder.kind], holder) for holder in holders if holder.kind in signs]
     rest = frame.refcount - sum(unit.weight for unit in found)
     found += [Unit("nobody", 1)] * rest if rest > 0 else [Unit("missing", -1)] * -rest
     return sorted(found, key=lambda unit: ORDER.index(unit.token))
+
+
+def token_counts(state: State, index: Index, pfn: int) -> Counter[str]:
+    """How many tokens of each sign a frame's units are; one for each 1 of a weight, and one for a pin's 1024.
+
+    The same as `units` tells, from the kinds of the holders alone: a box is drawn at every step, a ledger's list of 512
+    entries only where somebody looks.
+    """
+    frame = folio_of(state, pfn)
+    found: Counter[str] = Counter()
+    if not counted(frame):
+        return found
+    explained = 0
+    signs = _signs(frame)
+    for kind, number in Counter(map(itemgetter(0), _holders(index, pfn, frame))).items():
+        if kind in signs:
+            token, weight = signs[kind]
+            found[token] += number * (1 if weight == GUP_PIN_COUNTING_BIAS else weight)
+            explained += number * weight
+    for unit in _owners(state, index, page_folio(state, pfn), frame):
+        found[unit.token] += unit.weight
+        explained += unit.weight
+    found["nobody" if frame.refcount > explained else "missing"] += abs(frame.refcount - explained)
+    return +found
+
+
+def _holders(index: Index, pfn: int, frame: Frame) -> Iterator[Holder]:
+    """Whoever holds a page; of a large folio, whoever holds any page of it."""
+    if not frame.large:
+        return members(index.held.get(pfn, ()))
+    head = pfn >> frame.order << frame.order
+    each = map(index.held.get, range(head, head + frame.pages))
+    return chain.from_iterable(members(held) for held in each if held)
+
+
+def _signs(frame: Frame) -> dict[HolderKind, tuple[str, int]]:
+    """Kind of holder → its token, and how much of the count of such a frame it is."""
+    if frame.large:
+        return _of_folio(frame.order)
+    if frame.flags & (PG_FROZEN | PG_NOREF):
+        return {}
+    return OF_DAX if frame.kind == "dax" else OF_SMALL
+
+
+@lru_cache(maxsize=16)
+def _of_folio(order: int) -> dict[HolderKind, tuple[str, int]]:
+    """The same of a large folio of 2^order pages: one entry may map it as a whole."""
+    signs: dict[HolderKind, str] = {"huge": "whole", **TOKENS}
+    return {kind: (token, large_weight(Holder(kind, "", 0), order).refs) for kind, token in signs.items()}
 
 
 def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit]:
@@ -112,15 +145,14 @@ def _owners(state: State, index: Index, pfn: int, frame: Frame) -> Iterator[Unit
         yield Unit("driver", 1)
 
 
-def tokens(found: list[Unit], room: int) -> str:
-    """One sign a unit, pins as one of 1024; where there are too many, how many of each. A folio's cache has 512 units.
+def tokens(counts: Mapping[str, int], room: int) -> str:
+    """One sign a token; where there are too many, how many of each.
 
-    >>> tokens([Unit("entry", 1)] * 2 + [Unit("pin", 1024)], 4), tokens([Unit("whole", 1), Unit("cache", 512)], 8)
+    >>> tokens({"entry": 2, "pin": 1}, 4), tokens({"whole": 1, "cache": 512}, 8)
     ('●●◆', '◉512▪')
     """
-    counts: Counter[str] = Counter()
-    for unit in found:
-        counts[unit.token] += 1 if unit.weight == GUP_PIN_COUNTING_BIAS else abs(unit.weight)
-    if counts.total() <= min(room, MOST_TOKENS):
-        return "".join(sign(unit.token) for unit in found)
-    return "".join(f"{counts[token] if counts[token] > 1 else ''}{sign(token)}" for token in ORDER if counts[token])
+    if sum(counts.values()) <= min(room, MOST_TOKENS):
+        return "".join(sign(token) * counts.get(token, 0) for token in ORDER)
+    return "".join(
+        f"{number if number > 1 else ''}{sign(token)}" for token in ORDER if (number := counts.get(token, 0))
+    )
