@@ -65,7 +65,7 @@ def runs(drawn: PictureState, process: str, vma: Vma) -> Iterator[FoldedRun]:
             yield FoldedRun(process, vpn, vma.end, more=True)
             return
         else:
-            its = None if (process, vpn) in drawn.opened else _look(drawn, process, vpn)
+            its = _look(drawn, process, vpn)
             if its is None or its != look:
                 yield from _folded(process, first, vpn)
                 first, look = vpn, its
@@ -78,7 +78,7 @@ def alike(drawn: PictureState, process: str, pages: Sequence[int]) -> Iterator[F
     first = stop = -1
     look: tuple[object, ...] | None = None
     for vpn in pages[:MOST_PAGES]:
-        its = None if (process, vpn) in drawn.opened else _look(drawn, process, vpn)
+        its = _look(drawn, process, vpn)
         if vpn != stop or its is None or its != look:
             yield from _folded(process, first, stop)
             first, look = vpn, its
@@ -107,9 +107,11 @@ def _folded(process: str, first: int, stop: int) -> Iterator[FoldedRun]:
             yield FoldedRun(process, vpn, vpn + 1)
 
 
-def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...]:
-    """All that is drawn of a page, relative to its number: pages that look the same fold."""
+def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...] | None:
+    """All that is drawn of a page, relative to its number: pages that look the same fold. None: it does not fold."""
     page = (process, vpn)
+    if page in drawn.opened:
+        return None
     scene, entry = drawn.scene, drawn.state.ptes.get(page)
     subject = f"pte:{process}:{vpn}"
     home = drawn.past.home.get(entry.pfn) if entry is not None and entry.kind == "page" else None
