@@ -228,6 +228,7 @@ FACTS: Final[dict[str, Fact]] = {
     "mmap counts memory before it unmaps": Fact(
         "6.12", "7.3", "vms_abort_munmap_vmas(): reattach_vmas(), mm/vma.h; 6.1 unmaps first: mmap_region(), mm/mmap.c"
     ),
+    "a fork that has failed is no event": Fact("6.12", "7.3", "dup_userfaultfd_fail(); kernel/fork.c, mm/mmap.c"),
     "UFFDIO_POISON": Fact("6.12", "7.3", "since 6.6; mm/userfaultfd.c: mfill_atomic_pte_poison"),
     "UFFD_FEATURE_WP_ASYNC": Fact("6.12", "7.3", "since 6.7; mm/memory.c: do_wp_page, userfaultfd_wp_async()"),
     "UFFDIO_MOVE": Fact("6.12", "7.3", "since 6.8; mm/userfaultfd.c: move_pages"),

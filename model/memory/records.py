@@ -258,6 +258,15 @@ class Userfaultfd(Record, frozen=True, omit_defaults=True):
     """The processes that have the descriptor: fork hands it on. With the last one it is closed."""
     waiting: Annotated[tuple[tuple[str, int], ...], ORDERED] = ()
     """fault_pending_wqh: (task, virtual page) of each fault that waits for an answer."""
+    events: tuple[tuple[str, Word, str], ...] = ()
+    """event_wqh: (task, what it has done, the child that it has made) of each call that waits to be read."""
+    changing: int = 0
+    """mmap_changing: calls under way whose event has not been read."""
+
+    @staticmethod
+    def of_child(uffd: str, child: str) -> str:
+        """The name of the one that a child gets beside its parent's `uffd`, with UFFD_FEATURE_EVENT_FORK."""
+        return f"{uffd}-{child}"
 
 
 class SwapSlot(Record, frozen=True, omit_defaults=True):

@@ -88,6 +88,7 @@ def picture(state: State) -> dict[str, Json]:
                 "features": list(one.features),
                 "open_in": list(one.open_in),
                 "waiting": [list(fault) for fault in one.waiting],
+                "events": [list(event) for event in one.events],
             }
             for name, one in sorted(state.userfaultfds.items())
         },

@@ -228,7 +228,9 @@ class _Line(LineParser):
         if kept := scope.noted_by(str(command.get("B", "")), verb.name):
             scope.declare("reference", kept, verb.name, self.number)
         if verb.name == "fork" and process and "CHILD" in command.operands:
-            scope.copy_labels(process, str(command.operands["CHILD"]))
+            scope.fork(process, str(command.operands["CHILD"]), self.number)
+        if verb.name == "userfaultfd" and "event_fork" in command.options:
+            scope.fork_events.add(str(command.operands["U"]))
         if verb.name == "set" and command.operands.get("KEY") == "cpus":
             scope.cpus = int(str(command.operands.get("VALUE", scope.cpus)))
         scope.touched |= verb.role in {"kernel", "task"}

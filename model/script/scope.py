@@ -15,6 +15,7 @@ from model.driver_files import library
 from model.driver_files.line_forms import KEPT
 from model.driver_files.records import DriverText
 from model.driver_files.resolve import whole
+from model.memory.records import Userfaultfd
 from model.memory.state import State
 from model.text.words import is_name
 
@@ -55,6 +56,8 @@ class Scope:
         """Drivers that the script has brought along."""
         self.exporters: dict[str, str] = {}
         """Buffer → its driver, where that is known."""
+        self.fork_events: set[str] = set()
+        """The userfaultfds that a fork gives one more: that of the child."""
         self.cpus = cpus
         self.touched = False
         """A command has run that touches memory: it is too late for `set`."""
@@ -92,6 +95,7 @@ class Scope:
             scope.labels.setdefault(process, {})[label] = Known("mmap", 0)
         scope.drivers = {name: whole(text) for name, text in sorted(state.drivers.items())}
         scope.exporters = {name: buffer.exporter for name, buffer in state.buffers.items()}
+        scope.fork_events = {name for name, one in state.userfaultfds.items() if "event_fork" in one.features}
         scope.touched = bool(len(state.processes) or len(state.files))
         scope.answered = True
         return scope
@@ -107,6 +111,7 @@ class Scope:
         self.names = {kind: dict(names) for kind, names in other.names.items()}
         self.labels = {process: dict(labels) for process, labels in other.labels.items()}
         self.drivers, self.exporters = dict(other.drivers), dict(other.exporters)
+        self.fork_events = set(other.fork_events)
         self.cpus, self.touched, self.answered = other.cpus, other.touched, other.answered
         self.searching, self.remembers, self.open = other.searching, other.remembers, other.open
 
@@ -120,9 +125,13 @@ class Scope:
         """From here on `process` has such a label."""
         self.labels.setdefault(process, {})[name] = Known("mmap", line, free)
 
-    def copy_labels(self, parent: str, child: str) -> None:
-        """fork: the child knows its parent's labels."""
+    def fork(self, parent: str, child: str, line: int) -> None:
+        """The child knows its parent's labels, and may have a userfaultfd of its own."""
         self.labels[child] = dict(self.labels.get(parent, {}))
+        for uffd in sorted(self.fork_events):
+            new = Userfaultfd.of_child(uffd, child)
+            self.declare("userfaultfd", new, "fork", line, free=True)
+            self.fork_events.add(new)
 
     def release(self, kind: str, name: str) -> None:
         """The name may be taken again."""

@@ -367,8 +367,9 @@ _TABLE: Final = (
         "userfaultfd",
         "userfaultfd(2) and UFFDIO_API: a descriptor through which page faults of P are handled",
         *(_P, NewName(name="U", kind="userfaultfd")),
-        *(_flag("sigbus"), _flag("wp_unpopulated"), _flag("move"), _flag("wp_async")),
+        *(_flag("sigbus"), _flag("wp_unpopulated"), _flag("move"), _flag("wp_async"), _flag("event_fork")),
     ),
+    _verb("uffd-read", "read(2): the next event of U; what has caused it has waited for that, and goes on", _P, _U),
     _verb(
         "uffdio-register",
         "UFFDIO_REGISTER: from now on these faults on the pages are U's: missing, wp (writes), minor",

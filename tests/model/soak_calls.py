@@ -86,6 +86,7 @@ MEETINGS: Final = (
                 "write p0 from+0 4",
                 "madvise p0 buf dontneed",
                 "fork p0 c",
+                "uffd-read p0 u",
             ),
             *("madvise p0 from collapse", "read p0 from+0", "punch f 0 1", "mremap p0 buf pages=2 to=64 maymove"),
         ),

@@ -133,6 +133,8 @@ def _reason(verb: str, command: Command, state: State, workers: Workers) -> str:
             return tr(NO_SCAN["running"])
         case "gup":
             return _why_no_gup(command, state)
+        case "userfaultfd" if "event_fork" in command.options:
+            return tr("with `event_fork` a fork would wait for a reader that there is not")
         case "userfaultfd" if "sigbus" not in command.options:
             return tr("without `sigbus` a fault would wait for an answer that nobody gives")
         case _ if "U" in command.operands and verb != "userfaultfd":

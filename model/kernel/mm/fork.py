@@ -7,6 +7,7 @@ stay together.
 
 from typing import ClassVar
 
+from model.engine.config import fact
 from model.engine.lock import down_write, up_write
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
@@ -48,6 +49,12 @@ from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import UFFD_WP_MARKER
 from model.kernel.mm.rmap import anon_vma_fork
 from model.kernel.mm.swap import swap_duplicate
+from model.kernel.mm.userfaultfd_event import (
+    dup_userfaultfd,
+    forked_contexts,
+    release_new,
+    userfaultfd_event_wait_completion,
+)
 from model.kernel.mm.vma import insert_vma, rmap_write_lock, vma_from
 from model.memory.errno import EAGAIN, ENOENT, ENOMEM
 from model.memory.events import Copied
@@ -65,7 +72,6 @@ from model.memory.flags import (
     VM_PAT,
     VM_PFNMAP,
     VM_SHARED,
-    VM_UFFD,
     VM_UFFD_WP,
     VM_WIPEONFORK,
     is_cow_mapping,
@@ -90,6 +96,8 @@ class kernel_clone(Procedure):
     """Where the next VMA is looked for."""
     retval: int = 0
     """0, or the errno with which copying a VMA has ended."""
+    told: tuple[str, ...] = ()
+    """Userfaultfds that are to hear of the child."""
     mm_users: ClassVar[tuple[str, ...]] = ("child",)
 
     def owes_flush(self) -> FlushOwed | None:
@@ -124,7 +132,8 @@ class kernel_clone(Procedure):
         self.vpn = vma.end
         if vma.flags & VM_DONTCOPY:
             return goto(kernel_clone.dup_vma)
-        copy = dup_userfaultfd(replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=()))
+        copy = replaced(vma, flags=vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), anon_vma=0, chain=())
+        copy = dup_userfaultfd(tx, self.child, copy) if vma.uffd else copy
         if not vma.flags & VM_WIPEONFORK:
             copy = anon_vma_fork(tx, copy, vma)
         if is_vm_hugetlb_page(vma):
@@ -151,10 +160,35 @@ class kernel_clone(Procedure):
     def mmap_write_unlock(self, tx: Transaction) -> Outcome:
         """Unlock. Parent and child go their own ways: only now does the child run."""
         up_write(tx, "mmap_lock", self.mm)
+        self.told = forked_contexts(tx, self.child)
+        if self.retval >= 0:
+            copy_files(tx, self.mm, self.child)
+        if self.retval < 0 and fact(tx, "a fork that has failed is no event"):
+            self.dup_userfaultfd_fail(tx)
+        return goto(kernel_clone.dup_userfaultfd_complete) if self.told else self.leave(tx)
+
+    def dup_userfaultfd_fail(self, tx: Transaction) -> None:
+        """Nobody will hear of the child, so its userfaultfds go."""
+        for uffd in self.told:
+            release_new(tx, uffd, self.child)
+            tx.userfaultfds.update(uffd, changing=tx.userfaultfds[uffd].changing - 1)
+        self.told = ()
+
+    @step
+    def dup_userfaultfd_complete(self, tx: Transaction) -> Outcome:
+        """UFFD_FEATURE_EVENT_FORK: before the child runs, whoever handles its parent's faults must have heard of it."""
+        if not self.told:
+            return self.leave(tx)
+        uffd, *others = self.told
+        self.told = tuple(others)
+        event = userfaultfd_event_wait_completion(uffd=uffd, event="fork", child=self.child)
+        return call(event, then=kernel_clone.dup_userfaultfd_complete)
+
+    def leave(self, tx: Transaction) -> Outcome:
+        """The child runs; or, if it could not be made, goes."""
         if self.retval < 0:
             return call(do_exit(mm=self.child), then=kernel_clone.fail_nomem)
         tx.processes.update(self.child, forking=False)
-        copy_files(tx, self.mm, self.child)
         for (mm, label), place in tx.labels.items():
             if mm == self.mm:
                 tx.labels[self.child, label] = place
@@ -171,11 +205,6 @@ def copy_files(tx: Transaction, mm: str, child: str) -> None:
     for name, context in list(tx.userfaultfds.items()):
         if mm in context.open_in:
             tx.userfaultfds.update(name, open_in=tuple(sorted((*context.open_in, child))))
-
-
-def dup_userfaultfd(copy: Vma) -> Vma:
-    """The child's VMA is registered with no userfaultfd, unless UFFD_FEATURE_EVENT_FORK was asked for."""
-    return replaced(copy, flags=copy.flags & ~VM_UFFD, uffd="")
 
 
 def vma_needs_copy(copy: Vma, vma: Vma) -> bool:
@@ -286,10 +315,10 @@ class copy_page_range(Procedure):
 
         The references are theirs from now on. A special entry is copied as it is: nothing is counted.
         """
-        vma = tx.vmas[self.mm, self.start]
+        vma, copy = tx.vmas[self.mm, self.start], tx.vmas[self.child, self.start]
         for vpn in list(populated(tx, self.mm, self.vpn, self.stop)):
             if (self.child, vpn) not in tx.ptes:
-                copy_pte(tx, self.mm, vma, vpn, self.child)
+                copy_pte(tx, self.mm, vma, vpn, self.child, copy)
         self.holds = self.owes_rmap = ()
         pte_unlock(tx, self.mm, self.vpn)
         self.vpn = self.stop
@@ -330,10 +359,10 @@ def dup_rmap(tx: Transaction, mm: str, child: str, copy: Vma, pfn: int) -> bool:
     return True
 
 
-def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int, child: str) -> None:
+def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int, child: str, copy: Vma) -> None:
     """Make the child's entry, and the parent's what both are from now on: not writable where it is private.
 
-    The child has no userfaultfd, so no marks and no markers of it (mm/memory.c: copy_nonpresent_pte).
+    Unless the child has a userfaultfd it has no marks and no markers of it (mm/memory.c: copy_nonpresent_pte).
     """
     pte = tx.ptes[mm, vpn]
     if pte.kind == "swap":
@@ -342,7 +371,9 @@ def copy_pte(tx: Transaction, mm: str, vma: Vma, vpn: int, child: str) -> None:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_SWP_EXCLUSIVE)
     if is_cow_mapping(vma.flags) and pte.writable:
         pte = tx.ptes[mm, vpn] = pte.without(PAGE_RW)
-    if pte != UFFD_WP_MARKER:
+    if copy.flags & VM_UFFD_WP:
+        tx.ptes[child, vpn] = inherited(pte, vma)
+    elif pte != UFFD_WP_MARKER:
         tx.ptes[child, vpn] = inherited(pte, vma).without(PAGE_UFFD_WP)
 
 

@@ -6,8 +6,9 @@ from model.kernel.mm import large_rmap
 from model.kernel.mm.huge_page import is_huge_zero, vm_normal_page_pmd
 from model.kernel.mm.page import folio_maybe_dma_pinned, get_page, set_anon_exclusive
 from model.kernel.mm.page_alloc import alloc_page
+from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EAGAIN, ENOMEM
-from model.memory.flags import PAGE_ACCESSED, PAGE_RW, PAGE_UFFD_WP
+from model.memory.flags import PAGE_ACCESSED, PAGE_RW, PAGE_UFFD_WP, VM_UFFD_WP
 from model.memory.records import Vma
 from model.memory.state import Transaction
 
@@ -38,5 +39,8 @@ def copy_huge_pmd(tx: Transaction, mm: str, child: str, vma: Vma, vpn: int) -> i
         set_anon_exclusive(tx, head, exclusive=False)
         large_rmap.add_entire(tx, head, child)
     tx.tables[mm, PMD, index] = pmd.without(PAGE_RW)
-    tx.tables[child, PMD, index] = pmd.without(PAGE_RW | PAGE_ACCESSED | PAGE_UFFD_WP)
+    copy = vma_lookup(tx, child, vpn)
+    assert copy is not None
+    marks = 0 if copy.flags & VM_UFFD_WP else PAGE_UFFD_WP
+    tx.tables[child, PMD, index] = pmd.without(PAGE_RW | PAGE_ACCESSED | marks)
     return 0

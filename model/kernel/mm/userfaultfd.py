@@ -25,7 +25,7 @@ from model.memory.records import Userfaultfd
 from model.memory.state import Memory, Transaction
 from model.memory.units import Word
 
-FEATURES: Final = ("sigbus", "wp_unpopulated", "move", "wp_async")
+FEATURES: Final = ("sigbus", "wp_unpopulated", "move", "wp_async", "event_fork")
 """UFFD_FEATURE_* that make a difference here, in lower case."""
 
 MODES: Final = {"missing": VM_UFFD_MISSING, "wp": VM_UFFD_WP, "minor": VM_UFFD_MINOR}
@@ -61,6 +61,21 @@ def context_of(mem: Memory, uffd: str, caller: str) -> Userfaultfd | int:
     """The context behind a descriptor of the caller, or EBADF if he has none."""
     context = mem.userfaultfds.get(uffd)
     return EBADF if context is None or caller not in context.open_in else context
+
+
+def changing_context(mem: Memory, uffd: str, caller: str) -> Userfaultfd | int:
+    """The same for whoever changes memory through it: EAGAIN while a call is under way whose event nobody has read.
+
+    Only the event tells of which address space, or where, the pages are from now on (mmap_changing).
+    """
+    context = context_of(mem, uffd, caller)
+    return EAGAIN if isinstance(context, Userfaultfd) and context.changing else context
+
+
+def mmap_changing(mem: Memory, uffd: str) -> bool:
+    """Whether a call is under way whose event nobody has read."""
+    context = mem.userfaultfds.get(uffd)
+    return context is not None and context.changing > 0
 
 
 def mmget_not_zero(mem: Memory, context: Userfaultfd) -> bool:

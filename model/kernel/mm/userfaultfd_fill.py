@@ -20,11 +20,17 @@ from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte
 from model.kernel.mm.pte_marker import POISON_MARKER, pte_mkuffd_wp, pte_none_mostly
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.shmem import BEYOND_EOF, shmem_get_folio
-from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, short, wake_userfault
+from model.kernel.mm.userfaultfd import (
+    changing_context,
+    mmap_changing,
+    mmget_not_zero,
+    short,
+    wake_userfault,
+)
 from model.kernel.mm.userfaultfd_hugetlb import mfill_atomic_hugetlb
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
-from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
+from model.memory.errno import EAGAIN, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
 from model.memory.flags import PAGE_DIRTY, PG_SWAPBACKED, PG_UPTODATE, VM_SHARED, VM_UFFD_WP
 from model.memory.folio import filemap_get_entry
 from model.memory.records import Pte, Vma
@@ -67,7 +73,7 @@ class mfill_atomic(Procedure):
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
         """An empty range, or one outside of user space, is EINVAL."""
-        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+        if isinstance(context := changing_context(tx, self.uffd, self.caller), int):
             return fail(context)
         if self.fill == "poison" and not fact(tx, "UFFDIO_POISON"):
             return fail(EINVAL)
@@ -95,6 +101,8 @@ class mfill_atomic(Procedure):
             vma = anon_vma_prepare(tx, self.mm, vma)
         if self.start + self.pages > vma.end or not vma.uffd:
             return self.finish(tx, -ENOENT)
+        if mmap_changing(tx, self.uffd):
+            return self.finish(tx, -EAGAIN)
         if self.wp and not vma.flags & VM_UFFD_WP:
             return self.finish(tx, -EINVAL)
         if is_vm_hugetlb_page(vma):

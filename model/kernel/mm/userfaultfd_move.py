@@ -29,7 +29,7 @@ from model.kernel.mm.page import folio_maybe_dma_pinned, get_page
 from model.kernel.mm.page_prot import maybe_mkwrite, mk_pte, vm_page_prot
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.split_folio import split_folio
-from model.kernel.mm.userfaultfd import context_of, short, wake_userfault
+from model.kernel.mm.userfaultfd import changing_context, short, wake_userfault
 from model.kernel.mm.userfaultfd_wp import validate_range
 from model.kernel.mm.vma import vma_is_anonymous, vma_lookup
 from model.memory.errno import EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
@@ -87,7 +87,7 @@ class userfaultfd_move(Procedure):
     @step
     def check_arguments(self, tx: Transaction) -> Outcome:
         """An empty range, or one outside of user space, is EINVAL; a kernel before 6.8 does not know the call."""
-        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+        if isinstance(context := changing_context(tx, self.uffd, self.caller), int):
             return fail(context)
         if not fact(tx, "UFFDIO_MOVE") or self.caller != context.process:
             return fail(EINVAL)

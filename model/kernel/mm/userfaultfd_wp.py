@@ -9,9 +9,9 @@ from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.mm.limits import MMAP_MIN_ADDR
 from model.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from model.kernel.mm.mprotect import UffdWp, change_protection
-from model.kernel.mm.userfaultfd import context_of, mmget_not_zero, wake_userfault
+from model.kernel.mm.userfaultfd import changing_context, mmap_changing, mmget_not_zero, wake_userfault
 from model.kernel.mm.vma import find_vma_intersection
-from model.memory.errno import EINVAL, ENOENT, ESRCH
+from model.memory.errno import EAGAIN, EINVAL, ENOENT, ESRCH
 from model.memory.flags import VM_UFFD_WP
 from model.memory.state import Memory, Transaction
 from model.memory.tasks import FlushOwed
@@ -79,7 +79,7 @@ class userfaultfd_writeprotect(Procedure):
     @step
     def mmap_read_lock(self, tx: Transaction) -> Outcome:
         """Lock the address space for reading: faults go on beside us, but no VMA changes."""
-        if isinstance(context := context_of(tx, self.uffd, self.caller), int):
+        if isinstance(context := changing_context(tx, self.uffd, self.caller), int):
             return fail(context)
         if error := validate_range(self.start, self.pages):
             return fail(error)
@@ -95,6 +95,9 @@ class userfaultfd_writeprotect(Procedure):
         What has been done before stays done. Up to 6.1 the whole range must lie in one VMA.
         """
         end = self.start + self.pages
+        if self.at == self.start and mmap_changing(tx, self.uffd):
+            self.error = -EAGAIN
+            return goto(userfaultfd_writeprotect.mmap_read_unlock)
         vma = find_vma_intersection(tx, self.mm, self.at, end)
         if vma is None:
             return goto(userfaultfd_writeprotect.mmap_read_unlock)

@@ -89,6 +89,12 @@ def _wake(call: Call) -> Procedure:
     return userfaultfd_wake(caller=call.name("P"), uffd=call.name("U"), start=start, pages=pages)
 
 
+def _read(call: Call) -> Procedure:
+    from model.kernel.mm.userfaultfd_event import userfaultfd_read
+
+    return userfaultfd_read(caller=call.name("P"), uffd=call.name("U"))
+
+
 def _close(call: Call) -> Procedure:
     from model.kernel.mm.userfaultfd_register import userfaultfd_release
 
@@ -106,5 +112,6 @@ CALLS: Final[dict[str, Builder]] = {
     "uffdio-continue": _continue,
     "uffdio-writeprotect": _writeprotect,
     "uffdio-wake": _wake,
+    "uffd-read": _read,
     "uffd-close": _close,
 }
