@@ -33,12 +33,17 @@ from tui.views.shown_state import ShownState, follow, marks
 from tui.views.verdict import alarms, captions, is_muted, rules, severities, verdict
 from tui.views.verdict import worst as worst_first
 from tui.widgets.bar import Bar
+from tui.widgets.ground import Ground
 from tui.widgets.line_pane import LinePane
 from tui.widgets.picture_pane import PicturePane
 from tui.widgets.tail import Tail
 
 
-class StagePanes(Screen[None]):
+class Body(Ground, Container):
+    """What the panes stand on."""
+
+
+class StagePanes(Ground, Screen[None]):
     """Shows a driver's picture in the panes that there is room for."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
@@ -58,7 +63,7 @@ class StagePanes(Screen[None]):
         """The pane in sight where there is room for one: as a picture, and as lists."""
         self.drawing = PicturePanes(driver)
         self.scene = self._scene()
-        self.body = Container(id="body")
+        self.body = Body(id="body")
         self.panes: dict[str, LinePane] = {}
         self._row_heights = ""
         """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
