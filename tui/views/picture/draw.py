@@ -1,6 +1,6 @@
 """The picture as rows: cells on the left, boxes in the middle, holders on the right, and the lines between them."""
 
-from tui.views.picture.cells import LEAST, Cells, widths
+from tui.views.picture.boxes import LEAST, Cells, widths
 from tui.views.picture.layout import layout
 from tui.views.picture.layout_line import Layout
 from tui.views.picture.legend import in_ascii
