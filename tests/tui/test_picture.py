@@ -125,7 +125,7 @@ def test_as_many_pages_that_have_just_gone_are_drawn_as_can_be_looked_at() -> No
     *_, last = played(f"process p0\nmmap p0 buf anon private rw 80\n{bytes_apart}munmap p0 buf")
     rows = [row.text.rstrip() for row in picture(last.drawn, 76) if row.text.startswith("-")]
     assert len(rows) == 64 + 1
-    assert rows[-1] == "- 80 +64..79"
+    assert rows[-1] == "- 80 +64..79 ▐more  ▌"
 
 
 def test_the_legend_explains_every_sign_that_is_drawn() -> None:

@@ -62,7 +62,9 @@ def _zone(drawn: PictureState, pfn: int) -> str:
         return tr("device memory") if pfn >= BAR_BASE else tr("video memory")
     if frame.kind == "buffer":
         return tr("pool") if frame.mapping == POOL else tr("buffer")
-    return tr("page cache") if frame.kind in {"file", "dax"} and frame.mapping else tr("mapped nowhere")
+    if frame.mapping and frame.kind in {"file", "dax"}:
+        return tr("page cache") if frame.kind == "file" else tr("storage (DAX)")
+    return tr("mapped nowhere")
 
 
 def _mentioned(drawn: PictureState) -> Iterator[int]:

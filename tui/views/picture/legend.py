@@ -79,6 +79,7 @@ EXAMPLES: Final = (
         "▐→f6  ▌ ▐zeros ▌",
         "no entry; what the next access there would find: a frame, zeros, a hole in the file, SIGBUS",
     ),
+    ("▐more  ▌", "so many pages that they are not drawn one by one"),
     ("▐(w)   ▌", "an entry in a table that was taken out as it is: no walk comes here any more"),
     ("+PTE f4  -PTE f4", "a table of the page table that was hung in, or taken out, and its frame"),
     ("━━▶ ──▶", "where the entry leads; thick: may write, thin: may only read"),
