@@ -330,3 +330,18 @@ def test_munmap_does_not_unlink_a_vma_while_a_folio_in_it_is_split(play: Play) -
     play.do("finish split\nfinish gone")
     assert not play.state.detached_vmas
     assert play.broken() == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["fork p0 k", "munmap p0 m", "munmap p0 m[0:1]", "madvise p0 m[0:1] pageout", "madvise p0 m[0:1] free"]
+)
+def test_a_huge_page_that_an_overflow_frees_under_its_mapping_counts_nothing(line: str) -> None:
+    """Without CONFIG_DEBUG_VM nobody looks at its mapcounts: mm/rmap.c; a split finds no mapping: __folio_split."""
+    play = Play("set refcount-bits 4\nset as-it-was page-ref-overflow", HUGE)
+    for number in range(16):
+        play.do(f"gup p0 m as=r{number} by=nic")
+    (head,) = play.state.folios
+    play.do("put r0")
+    assert head not in play.state.folios
+    assert play.do(line) == "ok"
+    assert play.do("exit p0") == "ok"

@@ -3,6 +3,9 @@
 A PMD that maps all of it is counted once, as `entire`; a PTE is counted for its page. The mapcount of the folio is the
 number of all these entries, and each of them has one reference. Up to two processes have counts of their own, which
 tell whether the folio is mapped by one process alone.
+
+A count that has run over may free a folio under its mappings. What is counted in it then means nothing, and nobody looks
+without CONFIG_DEBUG_VM: here it is not counted.
 """
 
 from typing import Final
@@ -17,7 +20,9 @@ from model.memory.state import Memory, Transaction
 def add_ptes(tx: Transaction, pfn: int, pages: int, mm: str) -> None:
     """`pages` PTEs of `mm` more map as many pages of a large folio, from `pfn` on."""
     head = page_folio(tx, pfn)
-    folio = tx.folios[head]
+    folio = tx.folios.get(head)
+    if folio is None:
+        return
     first = pfn - head
     tx.folios[head] = replaced(folio, mapcounts=added(folio.mapcounts, first, first + pages, 1))
     add_large_mapcount(tx, head, pages, mm)
@@ -25,14 +30,19 @@ def add_ptes(tx: Transaction, pfn: int, pages: int, mm: str) -> None:
 
 def add_entire(tx: Transaction, head: int, mm: str) -> None:
     """A PMD of `mm` more maps the folio as a whole."""
-    tx.folios.update(head, entire=tx.folios[head].entire + 1)
+    folio = tx.folios.get(head)
+    if folio is None:
+        return
+    tx.folios[head] = replaced(folio, entire=folio.entire + 1)
     add_large_mapcount(tx, head, 1, mm)
 
 
 def remove_ptes(tx: Transaction, pfn: int, pages: int, mm: str) -> None:
     """`pages` PTEs less. If a page is mapped no more while others are, the folio waits for its split."""
     head = page_folio(tx, pfn)
-    folio = tx.folios[head]
+    folio = tx.folios.get(head)
+    if folio is None:
+        return
     first = pfn - head
     left = added(folio.mapcounts, first, first + pages, -1)
     lost = any(count == 0 for begin, length, count in rows(left, first + pages) if begin + length > first)
@@ -44,9 +54,12 @@ def remove_ptes(tx: Transaction, pfn: int, pages: int, mm: str) -> None:
 
 def remove_entire(tx: Transaction, head: int, mm: str) -> None:
     """A PMD less. If single pages of it stay mapped and others do not, the folio waits for its split."""
-    tx.folios.update(head, entire=tx.folios[head].entire - 1)
+    folio = tx.folios.get(head)
+    if folio is None:
+        return
+    tx.folios[head] = replaced(folio, entire=folio.entire - 1)
     sub_large_mapcount(tx, head, 1, mm)
-    if not tx.folios[head].entire:
+    if folio.entire == 1:
         deferred_split_folio(tx, head)
 
 

@@ -70,8 +70,8 @@ class split_folio(Procedure):
         self.pages = frame.pages
         if is_huge_zero(tx, self.head):
             return done(-EINVAL)
-        if frame.kind == "file" and not frame.mapping:
-            return done(-EBUSY)
+        if frame.kind != "anon" and not frame.mapping:
+            return done(-EBUSY)  # truncated, or freed under its mappings by a count that has run over
         if frame.kind == "anon" and not frame.mapcount:
             return done(-EBUSY)
         self.rmap = rmap_lock_of(tx, frame)
