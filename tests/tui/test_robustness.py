@@ -114,6 +114,7 @@ def test_bytes_that_are_no_text_are_survived_and_a_signal_gives_the_terminal_bac
         program.send(b"\xe4\xff\x80")
         program.settle()
         program.suspend()
+        program.shown()
         program.screen = Screen(120, 40)
         program.interrupt(signal.SIGCONT)
         program.first_frame("ptescope")  # in the foreground again: all of it is drawn anew
