@@ -77,6 +77,11 @@ BUFFER = f"{START}bo b 1 in=gtt exporter=virtio-gpu\nmmap p0 a bo:b shared rw 1\
             ("disable b", "reset b", "destroy b"),
             id="an operation under a lock of its driver's own, and the end of the buffer",
         ),
+        pytest.param(
+            f"{START}bo b 1 in=gtt exporter=late-zap\nmmap p0 a bo:b shared rw 1\n",
+            ("mmap p0 c anon private rw 1 at=16 fixed", "destroy b"),
+            id="a mapping in the place of a buffer's, and the end of the buffer",
+        ),
     ],
 )
 def test_nothing_is_done_to_what_is_gone(before: str, permitted: tuple[str, ...]) -> None:

@@ -4,8 +4,8 @@ A PMD that maps all of it is counted once, as `entire`; a PTE is counted for its
 number of all these entries, and each of them has one reference. Up to two processes have counts of their own, which
 tell whether the folio is mapped by one process alone.
 
-A count that has run over may free a folio under its mappings. What is counted in it then means nothing, and nobody looks
-without CONFIG_DEBUG_VM: here it is not counted.
+A count that has run over may free a folio under its mappings. What is counted in it then means nothing, and nobody
+looks without CONFIG_DEBUG_VM: here it is not counted.
 """
 
 from typing import Final

@@ -9,7 +9,7 @@ from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.drivers.buffer import buffer_of
 from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock
-from model.kernel.mm.filemap import fput, get_file, release_file, release_if_unused
+from model.kernel.mm.filemap import fput, get_file, release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
 from model.kernel.mm.limits import MAX_MAP_COUNT, MMAP_MIN_ADDR, enough_memory
@@ -197,7 +197,9 @@ class do_mmap(Procedure):
 
         from model.kernel.mm.munmap import do_vmi_munmap
 
-        self.replaced = tuple(vma.file for vma in inside)
+        self.replaced = tuple(dict.fromkeys(vma.file for vma in inside if vma.file))
+        for file in self.replaced:
+            get_file(tx, file)
         abort = not self.enough and self.looks_first(tx)
         return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages, abort=abort, keeps_files=True))
 
@@ -279,8 +281,8 @@ class do_mmap(Procedure):
 
     def task_work_run(self, tx: Transaction) -> None:
         """The system call returns: files that nothing maps any more go, with their pages and reservations."""
-        for file in dict.fromkeys(filter(None, self.replaced)):
-            release_if_unused(tx, file)
+        for file in self.replaced:
+            fput(tx, file)
 
 
 def accounted_pages(mem: Memory, mm: str, start: int, end: int) -> int:

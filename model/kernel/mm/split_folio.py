@@ -25,6 +25,7 @@ from model.kernel.mm.page import (
     set_page_flags,
 )
 from model.kernel.mm.rmap_walk import FolioPlace, folio_places, rmap_lock_of
+from model.kernel.mm.vma import ANON_VMA_RWSEM, linked_vma
 from model.memory.errno import EAGAIN, EBUSY, EINVAL
 from model.memory.flags import (
     PAGE_SWP_EXCLUSIVE,
@@ -58,6 +59,8 @@ class split_folio(Procedure):
     pages: int = HPAGE_PMD_NR
     rmap: tuple[str, str] = ("", "")
     """The lock of the reverse map, which is held from the first step on: kind and owner."""
+    vma: int = 0
+    """Where the VMA begins whose entries were taken away last."""
 
     @step
     def folio_check_splittable(self, tx: Transaction) -> Outcome:
@@ -85,7 +88,7 @@ class split_folio(Procedure):
 
     def unlock_rmap(self, tx: Transaction) -> None:
         """VMAs may come and go again."""
-        unlock = up_read if tx.frames[self.head].kind == "file" else up_write
+        unlock = up_write if self.rmap[0] == ANON_VMA_RWSEM else up_read
         unlock(tx, *self.rmap)
 
     @step
@@ -105,7 +108,7 @@ class split_folio(Procedure):
         if not gone:
             return goto(split_folio.unmap_folio)
         mmu_notifier_invalidate_range_start(tx, place.mm, place.vpn, place.vpn + place.pages)
-        self.mm, self.vpn = place.mm, place.vpn
+        self.mm, self.vpn, self.vma = place.mm, place.vpn, place.vma.start
         self.holds = self.owes_rmap = gone
         hold_pte_lock(tx, place.mm, place.vpn)
         return call(flush_tlb_range(mm=place.mm, start=place.vpn, end=place.vpn + place.pages))
@@ -113,7 +116,7 @@ class split_folio(Procedure):
     @step
     def folio_remove_rmap(self, tx: Transaction) -> Outcome:
         """No CPU uses the old translations any more: the mappings and references of those entries go."""
-        vma = list(folio_places(tx, self.head))[self.visited - 1].vma
+        vma = linked_vma(tx, self.mm, self.vma)
         for pfn in self.holds:
             folio_remove_rmap(tx, pfn, vma, self.mm)
         gone, self.holds, self.owes_rmap = self.holds, (), ()

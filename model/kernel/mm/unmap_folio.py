@@ -14,6 +14,7 @@ from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_
 from model.kernel.mm.page import folio_remove_rmap, put_page, set_anon_exclusive, set_page_flags
 from model.kernel.mm.rmap_walk import FolioPlace, folio_places, rmap_lock_of
 from model.kernel.mm.swap import swap_duplicate
+from model.kernel.mm.vma import linked_vma
 from model.memory.flags import PAGE_SWP_EXCLUSIVE, PAGE_UFFD_WP, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, VM_LOCKED
 from model.memory.folio import page_exclusive
 from model.memory.records import Pte
@@ -33,6 +34,8 @@ class try_to_unmap_folio(Procedure):
     """The huge entry that has been cleared, of a folio that MADV_FREE has given up."""
     rmap: tuple[str, str] = ("", "")
     """The lock of the reverse map: kind and owner."""
+    vma: int = 0
+    """Where the VMA begins whose entries were cleared last."""
 
     @step
     def rmap_walk_lock(self, tx: Transaction) -> Outcome:
@@ -63,7 +66,7 @@ class try_to_unmap_folio(Procedure):
         if pmd is not None and tx.frames[self.head].flags & PG_SWAPCACHE:
             split_huge_pmd(tx, place.mm, place.vma, place.vpn)
         self.visited += 1
-        self.mm, self.vpn, self.pmd = place.mm, place.vpn, None
+        self.mm, self.vpn, self.vma, self.pmd = place.mm, place.vpn, place.vma.start, None
         if tx.frames[self.head].flags & PG_SWAPCACHE:
             gone = replace_by_swap_entries(tx, self.head, place)
         else:
@@ -96,8 +99,7 @@ class try_to_unmap_folio(Procedure):
 
         If somebody has taken a reference on a folio that MADV_FREE had given up, its entry is put back as it was.
         """
-        places = [place for place in folio_places(tx, self.head) if not place.vma.flags & VM_LOCKED]
-        vma = places[self.visited - 1].vma
+        vma = linked_vma(tx, self.mm, self.vma)
         gone, self.holds, self.owes_rmap = self.holds, (), ()
         pte_unlock(tx, self.mm, self.vpn)
         mmu_notifier_invalidate_range_end(tx, self.mm)
