@@ -32,7 +32,7 @@ from lessons.file.schema import (
 )
 from lessons.i18n.lesson_folders import WORLDS
 from model.memory.digest import blake2b
-from model.text.problems import ScriptError, ScriptProblem
+from model.text.problems import ScriptError, ScriptProblem, line_and_column
 from model.text.words import hidden
 
 MOST_BYTES: Final = 1_000_000
@@ -82,8 +82,8 @@ def _decoded(path: Path) -> str:
     try:
         return raw.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8").split("\n")
-        raise LessonError([LessonProblem(str(path), len(before), len(before[-1]) + 1, "not UTF-8 text")]) from None
+        where = line_and_column(raw, error.start)
+        raise LessonError([LessonProblem(str(path), *where, "not UTF-8 text")]) from None
 
 
 def _unprintable(text: str, path: Path) -> list[LessonProblem]:

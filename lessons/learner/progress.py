@@ -15,6 +15,7 @@ import platformdirs
 
 from lessons.drills.score import Score
 from lessons.learner.own_file import ForeignLinkError, read_own, reason, replace_file
+from model.text.json_text import NotJsonError, from_json
 
 FORMAT: Final = 1
 MOST_EXERCISES: Final = 500
@@ -176,10 +177,12 @@ class Store:
         be read; it is left as it is.
         """
         try:
-            other = msgspec.json.decode(read_own(file), type=Progress)
+            other = from_json(read_own(file), Progress)
         except OSError as error:
             raise ProgressError(f"{file}: cannot be read: {error.strerror}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NotJsonError as error:
+            raise ProgressError(f"{file}:{error}; this is no progress file") from None
+        except msgspec.ValidationError as error:
             raise ProgressError(f"{file}: this is no progress file: {error}") from None
         if other.format != FORMAT:
             raise ProgressError(f"{file}: format {other.format}; this program reads format {FORMAT}")

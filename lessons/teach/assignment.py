@@ -22,6 +22,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import WORLDS, data_folder
 from lessons.learner.own_file import read_own, reason, replace_file
+from model.text.json_text import NotJsonError, from_json
 
 FORMAT: Final = 1
 FOLDER: Final = "assignments"
@@ -136,8 +137,10 @@ def read_assignment(path: Path) -> Assignment:
     except OSError as error:
         raise AssignmentError(reason(error)) from None
     try:
-        found = msgspec.json.decode(raw, type=Assignment)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = from_json(raw, Assignment)
+    except NotJsonError as error:
+        raise AssignmentError(tr("{file}:{why}; this is no assignment").format(file=path, why=error)) from None
+    except msgspec.ValidationError as error:
         raise AssignmentError(tr("{file}: this is no assignment: {why}").format(file=path, why=error)) from None
     if found.format != FORMAT:
         raise AssignmentError(tr("{file}: made by a newer ptescope; update yours").format(file=path))

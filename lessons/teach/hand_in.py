@@ -15,6 +15,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import DrillAnswer, LessonProgress, Progress
 from lessons.teach.assignment import Assignment
+from model.text.json_text import NotJsonError, from_json
 
 FORMAT: Final = 1
 LONGEST_NAME: Final = 100
@@ -96,10 +97,8 @@ def as_file(work: HandIn) -> bytes:
 def parse_hand_in(raw: bytes) -> HandIn:
     """A file that was handed in. Raises HandInError."""
     try:
-        work = msgspec.json.decode(raw, type=HandIn)
-    except RecursionError:
-        raise HandInError(tr("this is no hand-in: nested too deeply")) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        work = from_json(raw, HandIn)
+    except (NotJsonError, msgspec.ValidationError) as error:
         raise HandInError(tr("this is no hand-in: {why}").format(why=error)) from None
     if work.format != FORMAT:
         raise HandInError(tr("written by a newer ptescope ({version})").format(version=work.program))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from model.replay.ops import Op, UnknownOp, operation
+from model.text.json_text import BOM, NotJsonError, from_json
 
 ARENA: Final = 0x2000_0000_0000 >> 12
 """Virtual page number of the recordings' page 0."""
@@ -118,13 +119,14 @@ def decode(text: bytes) -> Recording:
         NotARecordingError: `text` is no JSON, or not of this shape.
     """
     try:
-        raw = msgspec.convert(msgspec.json.decode(text), dict[str, Any])
+        text = text.removeprefix(BOM)
+        raw = from_json(text, dict[str, Any])
         header = msgspec.convert(raw, RecordingHeader)
         fields = msgspec.convert(raw, _Shape).ops
     except msgspec.ValidationError as error:
         raise NotARecordingError(f"1:1: no recording: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise NotARecordingError(_malformed(text)) from None
+    except NotJsonError as error:
+        raise NotARecordingError(str(error)) from None
     ops, answers = [], []
     for number, op in enumerate(fields):
         try:
@@ -143,17 +145,6 @@ def _start_of_op(text: bytes, number: int) -> int:
     for raw_op in msgspec.json.decode(raw_ops, type=list[msgspec.Raw])[: number + 1]:
         start = text.index(bytes(raw_op), start)
     return start
-
-
-def _malformed(text: bytes) -> str:
-    """Where JSON ends to be JSON, by the standard library's parser: it knows lines and columns."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        return f"{error.lineno}:{error.colno}: no JSON: {error.msg}"
-    except UnicodeDecodeError as error:
-        return f"1:{error.start + 1}: no UTF-8"
-    return "1:1: no JSON object"
 
 
 def encode(recording: Recording, ops: Sequence[dict[str, Any]]) -> str:

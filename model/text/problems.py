@@ -42,3 +42,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = get_close_matches(word, sorted(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def line_and_column(raw: bytes, at: int) -> tuple[int, int]:
+    r"""Where a byte of a text stands: line and column from 1 on, in characters. What is before it is UTF-8.
+
+    >>> line_and_column(b"a\nb\xc3\xbc\xff", 5)
+    (2, 3)
+    """
+    before = raw[:at]
+    begun = before.rfind(b"\n") + 1
+    return before.count(b"\n") + 1, len(before[begun:].decode()) + 1

@@ -275,6 +275,8 @@ async def test_from_the_assignment_to_the_grade_by_the_command_line(
         (["class", "assign", LESSON, "--deadline", "2001-01-01", "-o", "x"], "the deadline 2001-01-01 is past"),
         (["class", "assign", "gup-fats", "-o", "x.json"], "no such lesson (did you mean `gup-fast`?)"),
         (["assignment", "nothing.json"], "nothing.json: No such file"),
+        (["assignment", "latin.json"], "latin.json:2:12: no UTF-8; this is no assignment"),
+        (["hand-in", "--name", "Ada", "--assignment", "cut.json"], "cut.json:2:1: no JSON: Input data was truncated"),
         (["hand-in", "--name", "\x1b[2J"], "Nothing was done yet"),
         (["hand-in", "--name", "  "], "a name, please"),
     ],
@@ -284,6 +286,8 @@ def test_what_cannot_be_is_said(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
+    if words[-1] in ("latin.json", "cut.json"):
+        Path(words[-1]).write_bytes(b'{"format": 1,\n' + (b' "title": "\xe4"}' if words[-1] == "latin.json" else b""))
     assert cli.main(words) == 2
     assert said in capsys.readouterr().err
 

@@ -89,6 +89,8 @@ def test_what_is_no_progress_file_is_refused_and_changes_nothing(
     bad = tmp_path / "bad.json"
     bad.write_text('{"lessons": 3}')
     assert "this is no progress file" in called(capsys, "progress", "import", str(bad), status=2)
+    bad.write_bytes(b'{"lessons":\n  \xff}')
+    assert f"{bad}:2:3: no UTF-8; this is no progress file" in called(capsys, "progress", "import", str(bad), status=2)
     assert "did you mean" in called(capsys, "progress", "reset", "a-maping-costs-no-memory", status=2)
     assert kept.path.read_bytes() == before
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lessons.i18n.language import ntr, tr
 from model.engine.config import KERNELS
-from tui.session.user_files import UnreadableError, read_text
+from tui.session.user_files import NotUtf8Error, UnreadableError, read_text
 
 if TYPE_CHECKING:
     from model.driver_files.findings import DriverFault
@@ -93,8 +93,9 @@ def text_of(word: str) -> str:
     try:
         return read_text(word)
     except UnreadableError as error:
-        plain = "/" not in word and "." not in word
-        raise UnreadableError(f"{error}{did_you_mean(word, library.bundled())}" if plain else str(error)) from None
+        if "/" in word or "." in word:
+            raise
+        raise UnreadableError(f"{error}{did_you_mean(word, library.bundled())}") from None
 
 
 def show(word: str, kernel: str | None) -> int:
@@ -125,6 +126,8 @@ def check(words: list[str], *, as_json: bool) -> int:
             found = findings_of(text_of(word))
         except ScriptError as error:
             problems = error.problems
+        except NotUtf8Error as error:
+            problems = (ScriptProblem(error.line, error.column, error.what),)
         except UnreadableError as error:
             problems = (ScriptProblem(1, 1, str(error).removeprefix(f"{word}: ")),)
         malformed |= bool(problems)

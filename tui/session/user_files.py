@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from lessons.i18n.language import tr
+from model.text.problems import line_and_column
 from tui.session.terminal import is_served
 
 LONGEST_SHOWN: Final = 80
@@ -15,6 +16,16 @@ MOST_BYTES: Final = 4_000_000
 
 class UnreadableError(Exception):
     """A file that cannot be read as text; the message starts with its name."""
+
+
+class NotUtf8Error(UnreadableError):
+    """A file has a byte that is no text."""
+
+    def __init__(self, name: str, line: int, column: int) -> None:
+        self.line = line
+        self.column = column
+        self.what = "this is not UTF-8 text"
+        super().__init__(f"{name}:{line}:{column}: {self.what}")
 
 
 class FileNameError(Exception):
@@ -75,10 +86,7 @@ def read_text(name: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
-        raise UnreadableError(f"{name}:{line}:{column}: this is not UTF-8 text") from None
+        raise NotUtf8Error(name, *line_and_column(raw, error.start)) from None
 
 
 def read_script(name: str) -> str:
