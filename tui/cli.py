@@ -1,6 +1,7 @@
 """The command line of ptescope: what there is to call, and each subcommand's module loaded only when it is called."""
 
 import argparse
+import gc
 import os
 import sys
 from argparse import Action, ArgumentParser, HelpFormatter, Namespace
@@ -224,7 +225,11 @@ def run(words: Sequence[str]) -> int:
 
         name_folders(named)
     subcommand = next((known for known in SUBCOMMANDS if known.name == args.subcommand), HOME)
-    return _module(subcommand).main(args)
+    module = _module(subcommand)
+    if not gc.isenabled():  # off while all this was loaded, and it need never look at that
+        gc.freeze()
+        gc.enable()
+    return module.main(args)
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
