@@ -112,7 +112,8 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
         if name not in worlds:
             hint = nearest(name, worlds) or f"it belongs into {WORLDS}/{name}.pte, beside the lesson"
             builder.problem(line, f"no world is called `{name}`", hint, len("~~~world ") + 1)
-    for line, record in ((1, header), *((item.line, item) for item in items)):
+    texts = ((1, header), *((item.line, item) for item in items)) if any(sign in source for sign in ESCAPES) else ()
+    for line, record in texts:
         for name in dict.fromkeys(_hidden(record)):
             where, column = _escape(source, line, name)
             text = f"an escape here makes the control character {name}"
@@ -129,7 +130,9 @@ def parse(source: str, file: str, worlds: Mapping[str, str]) -> Lesson:
 
 
 ESCAPE: Final = r"\\(?:([bfe])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
-"""What a TOML string writes for a character that one cannot type."""
+"""What a TOML string writes for a character that one cannot type …"""
+ESCAPES: Final = (r"\b", r"\f", r"\e", r"\x", r"\u", r"\U")
+"""… and how each begins: nearly every lesson has none, and then its texts are as printable as the file is."""
 
 
 def _escape(source: str, line: int, name: str) -> tuple[int, int]:
